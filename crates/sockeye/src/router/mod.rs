@@ -1,0 +1,169 @@
+//! Finds the endpoint that answers a path, and the path's parameters.
+//!
+//! Templates form a trie of segments. At each one a literal beats a variable, from left to right;
+//! where the literal's branch leads nowhere the variable's is tried (Jakarta's greedy algorithm
+//! would give up). Each node is visited at most once for a path, so that the cost of a match is
+//! bounded by the templates, never by what a peer sends.
+//!
+//! What is compared is the *decoded* path: it is split at its slashes and then each segment is
+//! percent-decoded, so `%2F` is a character of a segment and never splits one. A segment that is
+//! empty, that is `.` or `..` however encoded, or that does not decode to UTF-8, matches nothing;
+//! the empty one after a trailing slash matches a template's trailing slash. Nothing is rewritten
+//! on the way: a path is either routed as it stands or not at all.
+//!
+//! **Authorise on what was matched, never on the request's raw target.** `/admin` and `/%61dmin`
+//! are one endpoint; a guard that compares raw paths sees two, and lets the second through
+//! (Tomcat's CVE-2026-76183). The route that was found and its [`PathParameters`] are the one
+//! normalised form of a path, and the only thing to decide on.
+//!
+//! This module must not know HTTP, sessions or endpoints: it maps paths to values.
+
+mod parameter;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+
+pub(crate) use self::parameter::{ParameterError, PathParameters};
+use self::template::{Segment, Template, TemplateError};
+
+/// A map from path templates to values.
+#[derive(Debug)]
+pub(crate) struct Router<T> {
+    root: Node,
+    routes: Vec<Route<T>>,
+    /// How many segments the longest template has: no longer path is looked at any further.
+    depth: usize,
+}
+
+/// Why a template was not added.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum RouteError {
+    /// Another template already matches exactly the same paths.
+    #[error(
+        "the path templates `{existing}` and `{new}` match the same paths; change or remove one"
+    )]
+    Equivalent { existing: String, new: String },
+    /// The text is not a template.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+#[derive(Debug)]
+struct Route<T> {
+    template: Template,
+    /// The names of the template's variables, from left to right.
+    variables: Box<[Arc<str>]>,
+    value: T,
+}
+
+/// What may follow a prefix of segments. Variables of different names share a node: the names
+/// are the route's, for the trie a variable has none.
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Arc<str>, Node>,
+    variable: Option<Box<Node>>,
+    /// The index of the route that ends here.
+    route: Option<usize>,
+}
+
+impl<T> Router<T> {
+    /// A router without routes.
+    pub(crate) fn new() -> Self {
+        Self {
+            root: Node::default(),
+            routes: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not a template, or when it is equivalent to one that is there: the same
+    /// but for the names of variables. Nothing has changed then.
+    pub(crate) fn insert(&mut self, template: &str, value: T) -> Result<(), RouteError> {
+        let template = Template::parse(template)?;
+        let mut node = &mut self.root;
+        for segment in template.segments() {
+            node = match segment {
+                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                Segment::Variable(_) => node.variable.get_or_insert_default(),
+            };
+        }
+        if let Some(existing) = node.route.and_then(|index| self.routes.get(index)) {
+            return Err(RouteError::Equivalent {
+                existing: existing.template.as_str().to_owned(),
+                new: template.as_str().to_owned(),
+            });
+        }
+        node.route = Some(self.routes.len());
+        self.depth = self.depth.max(template.segments().len());
+        self.routes.push(Route {
+            variables: variables(&template),
+            template,
+            value,
+        });
+        Ok(())
+    }
+
+    /// The value of the best template for a path (as the request has it, without the query) and
+    /// the values of the template's variables.
+    pub(crate) fn find(&self, path: &str) -> Option<(&T, PathParameters)> {
+        let mut segments = Vec::new();
+        for (index, segment) in path.strip_prefix('/')?.split('/').enumerate() {
+            if index == self.depth {
+                return None;
+            }
+            segments.push(percent_decode_str(segment).decode_utf8().ok()?);
+        }
+        let mut values = Vec::new();
+        let route = self.routes.get(self.root.find(&segments, &mut values)?)?;
+        let parameters = PathParameters::new(route.variables.iter().cloned().zip(values));
+        Some((&route.value, parameters))
+    }
+}
+
+impl Node {
+    /// The route for the rest of a path. `values` then holds what its variables took, and is as
+    /// it was when there is none.
+    fn find<'p>(&self, segments: &'p [Cow<'_, str>], values: &mut Vec<&'p str>) -> Option<usize> {
+        let Some((segment, rest)) = segments.split_first() else {
+            return self.route;
+        };
+        let segment = segment.as_ref();
+        if let Some(node) = self.literals.get(segment)
+            && let Some(route) = node.find(rest, values)
+        {
+            return Some(route);
+        }
+        if matches!(segment, "" | "." | "..") {
+            return None;
+        }
+        values.push(segment);
+        let route = self
+            .variable
+            .as_ref()
+            .and_then(|node| node.find(rest, values));
+        if route.is_none() {
+            values.pop();
+        }
+        route
+    }
+}
+
+fn variables(template: &Template) -> Box<[Arc<str>]> {
+    let names = template
+        .segments()
+        .iter()
+        .filter_map(|segment| match segment {
+            Segment::Literal(_) => None,
+            Segment::Variable(name) => Some(name.clone()),
+        });
+    names.collect()
+}

@@ -1,0 +1,88 @@
+//! The values that the variables of a path template took, as a session keeps them.
+
+use std::{any::type_name, str::FromStr, sync::Arc};
+
+use thiserror::Error;
+
+use crate::BoxError;
+
+/// The parameters of a path, from left to right: for `/chat/{room}` and `/chat/rust%20fans`, one
+/// named `room` with the value `rust fans`.
+///
+/// Values are percent-decoded and never empty. They are what a peer chose to send: a value may
+/// hold any character, `/` among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PathParameters {
+    // An idle session keeps this: two words, and no allocation without parameters. The names are
+    // shared with the route.
+    entries: Box<[(Arc<str>, Box<str>)]>,
+}
+
+/// Why a callback could not be given a path parameter.
+#[derive(Debug, Error)]
+pub(crate) enum ParameterError {
+    /// The endpoint is served at a path that has no such variable.
+    #[error("the path that this session was opened at has no parameter `{name}`")]
+    Missing { name: String },
+    /// The value is not one of the type's.
+    #[error(
+        "the path parameter `{name}` has the value {value:?}, which is not of type `{expected}`"
+    )]
+    Malformed {
+        name: String,
+        value: String,
+        expected: &'static str,
+        source: BoxError,
+    },
+}
+
+impl PathParameters {
+    pub(super) fn new<'v>(entries: impl Iterator<Item = (Arc<str>, &'v str)>) -> Self {
+        Self {
+            entries: entries.map(|(name, value)| (name, value.into())).collect(),
+        }
+    }
+
+    /// The value of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find_map(|(known, value)| (known == name).then_some(value))
+    }
+
+    /// All parameters, in the order of the template.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.entries.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The value of a parameter as a callback takes it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such parameter.
+    pub(crate) fn text(&self, name: &str) -> Result<&str, ParameterError> {
+        self.get(name).ok_or_else(|| ParameterError::Missing {
+            name: name.to_owned(),
+        })
+    }
+
+    /// The value of a parameter, read as a type of the callback's choice.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such parameter, or when its value does not parse.
+    pub(crate) fn parse<T>(&self, name: &str) -> Result<T, ParameterError>
+    where
+        T: FromStr,
+        T::Err: Into<BoxError>,
+    {
+        let value = self.text(name)?;
+        value
+            .parse()
+            .map_err(|error: T::Err| ParameterError::Malformed {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                expected: type_name::<T>(),
+                source: error.into(),
+            })
+    }
+}

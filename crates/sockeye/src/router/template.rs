@@ -1,0 +1,178 @@
+//! The grammar of path templates: `/chat/{room}` is a `/` before each segment, and a segment is a
+//! literal or one variable in braces.
+//!
+//! Literals are written decoded (`/café`, never `/caf%C3%A9`), so that a template has one spelling.
+//! This file must know nothing of requests: `sockeye` matches paths against templates, and
+//! `sockeye-macros` checks them while compiling. A procedural macro's crate can export nothing
+//! else, so each of the two has this file, and a test of `sockeye` holds the copies equal.
+
+use std::{fmt, sync::Arc};
+
+/// A path template that obeys the grammar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template {
+    text: Arc<str>,
+    segments: Box<[Segment]>,
+}
+
+/// What stands between two slashes of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// Text that a path must have here. Empty only at the end: a trailing slash.
+    Literal(Arc<str>),
+    /// The name of a variable, which takes any one segment that is not empty.
+    Variable(Arc<str>),
+}
+
+/// Why a text is not a path template, where, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TemplateError {
+    template: String,
+    /// The byte at which the culprit begins.
+    position: usize,
+    mistake: Mistake,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mistake {
+    DotSegment(String),
+    Empty,
+    EmptySegment,
+    Encoded,
+    NoLeadingSlash,
+    NotAName(String),
+    PartialVariable(String),
+    Query(char),
+    RepeatedVariable(String),
+}
+
+impl Template {
+    /// Reads a template.
+    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
+        let refuse = |position, mistake| TemplateError {
+            template: text.to_owned(),
+            position,
+            mistake,
+        };
+        if text.is_empty() {
+            return Err(refuse(0, Mistake::Empty));
+        }
+        let Some(path) = text.strip_prefix('/') else {
+            return Err(refuse(0, Mistake::NoLeadingSlash));
+        };
+
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut start = 1;
+        for part in path.split('/') {
+            let end = start + part.len();
+            if part.is_empty() && end < text.len() {
+                return Err(refuse(start, Mistake::EmptySegment));
+            }
+            let segment = Segment::parse(part)
+                .map_err(|(offset, mistake)| refuse(start + offset, mistake))?;
+            if let Segment::Variable(name) = &segment
+                && segments.contains(&segment)
+            {
+                return Err(refuse(start, Mistake::RepeatedVariable(name.to_string())));
+            }
+            segments.push(segment);
+            start = end + 1;
+        }
+        Ok(Self {
+            text: text.into(),
+            segments: segments.into(),
+        })
+    }
+
+    /// The template as it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The segments; there is at least one, which is empty for `/`.
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+}
+
+impl Segment {
+    /// Reads one segment; a mistake comes with its offset in the segment.
+    fn parse(part: &str) -> Result<Self, (usize, Mistake)> {
+        if part == "." || part == ".." {
+            return Err((0, Mistake::DotSegment(part.to_owned())));
+        }
+        if let Some(name) = part
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            && !name.contains(['{', '}'])
+        {
+            return if is_identifier(name) {
+                Ok(Self::Variable(name.into()))
+            } else {
+                Err((1, Mistake::NotAName(name.to_owned())))
+            };
+        }
+        if part.contains(['{', '}']) {
+            return Err((0, Mistake::PartialVariable(part.to_owned())));
+        }
+        match part.char_indices().find(|(_, c)| "%?#".contains(*c)) {
+            Some((offset, '%')) => Err((offset, Mistake::Encoded)),
+            Some((offset, mark)) => Err((offset, Mistake::Query(mark))),
+            None => Ok(Self::Literal(part.into())),
+        }
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            template,
+            position,
+            mistake,
+        } = self;
+        write!(f, "path template `{template}`, at byte {position}: ")?;
+        match mistake {
+            Mistake::DotSegment(segment) => write!(
+                f,
+                "no path that is routed has a segment `{segment}`; write the path without it"
+            ),
+            Mistake::Empty => write!(f, "it is empty; write `/` for the root"),
+            Mistake::EmptySegment => {
+                write!(f, "a segment is empty; write one `/` between two segments")
+            }
+            Mistake::Encoded => write!(
+                f,
+                "templates are compared with decoded paths; write the character itself, not its `%` code"
+            ),
+            Mistake::NoLeadingSlash => write!(f, "a path begins with `/`; write `/{template}`"),
+            Mistake::NotAName(name) => write!(
+                f,
+                "`{name}` does not name a variable; write an identifier between the braces, as in `{{room}}`"
+            ),
+            Mistake::PartialVariable(segment) => write!(
+                f,
+                "in `{segment}` braces are only a part of the segment; \
+                 a variable is a whole one, as in `/{{room}}`, and a literal has no braces"
+            ),
+            Mistake::Query(mark) => write!(
+                f,
+                "a path ends before `{mark}`; leave it and what follows out, the handshake has the query"
+            ),
+            Mistake::RepeatedVariable(name) => write!(
+                f,
+                "the variable `{name}` occurs a second time; give each variable a name of its own"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+/// Whether a variable may have this name: a parameter of a function could have it too, so that
+/// `#[path]` finds it.
+fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
+        && name != "_"
+}
