@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The WebSocket protocol (RFC 6455), sans-IO: frames, messages, the closing handshake, deadlines, and
+//! the rules of the opening handshake. No socket, no clock, no task, no randomness: bytes, time and
+//! masking keys are arguments.
+//!
+//! [`Connection`] is one end of an open connection, [`handshake`] is how it comes to be open. Most
+//! programs want crate `sockeye`, which puts both on real transports.
+
+mod close;
+mod connection;
+mod error;
+mod frame;
+pub mod handshake;
+mod mask;
+mod message;
+mod utf8;
+
+pub use self::close::{CloseCode, CloseReason, InvalidCloseReason};
+pub use self::connection::config::{Config, KeepAlive};
+pub use self::connection::output::{Cause, Output};
+pub use self::connection::{Connection, Event, Expired, MaskingKeys, PreparedMessage};
+pub use self::error::{ProtocolError, SendError};
+pub use self::frame::{FrameHeader, OpCode, ReservedBits, Role};
+pub use self::mask::MaskingKey;
+pub use self::message::{Message, MessageAssembler, MessageBuffer, MessageKind};
+pub use self::utf8::{InvalidUtf8, Text, Utf8Validator, into_string};

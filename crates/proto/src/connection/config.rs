@@ -1,0 +1,99 @@
+//! The limits and deadlines of one connection.
+
+use std::time::Duration;
+
+use crate::frame::Role;
+
+/// Limits and deadlines of one connection; each has a default.
+///
+/// ```
+/// use sockeye_proto::{Config, Role};
+///
+/// let config = Config::new(Role::Server).max_message(64 * 1024).keep_alive(None);
+/// assert_eq!(config.max_message, 65_536);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The longest message that is taken, in bytes, inclusive; 1 MiB for a server, 16 MiB for a
+    /// client. A longer one fails the connection with 1009 (RFC 6455 §10.4).
+    pub max_message: u64,
+    /// The most fragments of one message, inclusive; 131,072. More fail the connection with 1008.
+    pub max_fragments: u32,
+    /// When to ping a silent peer, and when to give it up; every 20 s, 20 s later. `None`: never.
+    pub keep_alive: Option<KeepAlive>,
+    /// How long the peer may take to answer our Close and to end the transport after both Closes
+    /// (§7.1.1); 5 s.
+    pub close_timeout: Duration,
+    /// While more output than this waits that the peer's input caused, no event is given; 256 KiB.
+    pub output_mark: usize,
+}
+
+impl Config {
+    /// The defaults for one end of the connection.
+    pub fn new(role: Role) -> Self {
+        Self {
+            max_message: match role {
+                Role::Client => 16 << 20,
+                Role::Server => 1 << 20,
+            },
+            max_fragments: 131_072,
+            keep_alive: Some(KeepAlive::default()),
+            close_timeout: Duration::from_secs(5),
+            output_mark: 256 * 1024,
+        }
+    }
+
+    /// Sets [`max_message`](Self::max_message).
+    pub fn max_message(mut self, bytes: u64) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// Sets [`max_fragments`](Self::max_fragments).
+    pub fn max_fragments(mut self, fragments: u32) -> Self {
+        self.max_fragments = fragments;
+        self
+    }
+
+    /// Sets [`keep_alive`](Self::keep_alive).
+    pub fn keep_alive(mut self, keep_alive: impl Into<Option<KeepAlive>>) -> Self {
+        self.keep_alive = keep_alive.into();
+        self
+    }
+
+    /// Sets [`close_timeout`](Self::close_timeout).
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Sets [`output_mark`](Self::output_mark).
+    pub fn output_mark(mut self, bytes: usize) -> Self {
+        self.output_mark = bytes;
+        self
+    }
+}
+
+/// How a peer's silence is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeepAlive {
+    /// After this much silence a Ping is sent; 20 s.
+    pub interval: Duration,
+    /// After this much more the peer counts as dead; 20 s.
+    pub timeout: Duration,
+}
+
+impl KeepAlive {
+    /// Pings after `interval` of silence, gives up `timeout` later.
+    pub const fn new(interval: Duration, timeout: Duration) -> Self {
+        Self { interval, timeout }
+    }
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(20), Duration::from_secs(20))
+    }
+}

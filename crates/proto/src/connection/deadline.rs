@@ -1,0 +1,115 @@
+//! Deadlines: when to ping a silent peer, when to give it up, when to stop waiting for a Close. Knows
+//! times as they are passed in, never a clock.
+
+use std::time::Instant;
+
+use crate::frame::OpCode;
+
+use super::{Cause, Connection, State};
+
+/// The deadline that passed. The connection has ended: drop the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expired {
+    /// The peer did not answer our Close, or did not end the transport after both.
+    CloseTimeout,
+    /// The peer was silent for the keep-alive's interval and timeout.
+    PeerDead,
+}
+
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    last_heard: Instant,
+    // How many keep-alive pings were sent: the payload of the last one.
+    pings: u32,
+    ping_sent: Option<Instant>,
+    reading: bool,
+    close: Option<Instant>,
+}
+
+impl Deadlines {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            last_heard: now,
+            pings: 0,
+            ping_sent: None,
+            reading: true,
+            close: None,
+        }
+    }
+
+    /// Any byte of the peer shows that it lives.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.ping_sent = None;
+    }
+
+    pub(super) fn close_sent(&mut self, deadline: Instant) {
+        self.close = Some(deadline);
+    }
+
+    pub(super) fn is_keep_alive(&self, pong: &[u8]) -> bool {
+        self.pings > 0 && pong == keep_alive_payload(self.pings)
+    }
+}
+
+impl Connection {
+    /// When [`handle_timeout`](Self::handle_timeout) is due next, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deadlines = &self.deadlines;
+        if deadlines.close.is_some() {
+            return deadlines.close;
+        }
+        let keep_alive = self.config.keep_alive?;
+        if !deadlines.reading || !matches!(self.state, State::Open) {
+            return None;
+        }
+        Some(match deadlines.ping_sent {
+            Some(sent) => sent + keep_alive.timeout,
+            None => deadlines.last_heard + keep_alive.interval,
+        })
+    }
+
+    /// Does what the time asks for: sends the keep-alive's Ping, or ends the connection and says why.
+    /// Before it is called, what the transport holds should be read.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
+        if self.poll_timeout().is_none_or(|due| now < due) {
+            return None;
+        }
+        if self.deadlines.close.is_some() {
+            self.handle_end();
+            self.deadlines.close = None;
+            return Some(Expired::CloseTimeout);
+        }
+        if self.deadlines.ping_sent.is_some() {
+            self.handle_end();
+            return Some(Expired::PeerDead);
+        }
+        self.deadlines.pings = self.deadlines.pings.wrapping_add(1).max(1);
+        self.deadlines.ping_sent = Some(now);
+        let payload = keep_alive_payload(self.deadlines.pings);
+        let header = self.header(OpCode::Ping, payload.len());
+        self.output.push_frame(&header, &payload, Cause::Push);
+        None
+    }
+
+    /// The caller stops reading the transport: the peer's silence is not its own until
+    /// [`resume_reading`](Self::resume_reading).
+    pub fn pause_reading(&mut self) {
+        self.deadlines.reading = false;
+    }
+
+    /// The caller reads again, as of `now`.
+    pub fn resume_reading(&mut self, now: Instant) {
+        if !self.deadlines.reading {
+            self.deadlines.reading = true;
+            self.deadlines.heard(now);
+        }
+    }
+}
+
+/// Distinct from what applications send, so that its Pong is not taken for theirs.
+fn keep_alive_payload(count: u32) -> [u8; 8] {
+    let [a, b, c, d] = count.to_be_bytes();
+    [b's', b'k', b'y', 0, a, b, c, d]
+}

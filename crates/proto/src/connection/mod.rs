@@ -1,0 +1,325 @@
+//! One end of a WebSocket connection as a state machine (RFC 6455 §5 to §7). Knows no socket, no
+//! clock and no task: bytes and time come in as arguments, bytes and the next deadline go out.
+//!
+//! ```text
+//!            send_close                      Close read
+//!   Open ────────────────▶ CloseSent ───────────────────────────▶ Closed
+//!    │ │                      │                                      ▲
+//!    │ │ Close read           │ rule broken                          │ conclude: the answer
+//!    │ └──────────▶ CloseReceived ───────────────────────────────────┘
+//!    │ rule broken            ▼              conclude: one Close, unless sent
+//!    └─────────────────▶ Failing ──────────────────────▶ Failed
+//!
+//!   any of them, but Closed and Failed ── the transport ends, or a deadline passes ──▶ Ended
+//! ```
+//!
+//! `CloseReceived` and `Failing` are states of their own because the Close that they owe may have to
+//! wait: for the reply to the message before it, which the caller has still to send. Whoever pulls
+//! the next event says that this is done.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Instant;
+
+use crate::close::CloseReason;
+use crate::error::ProtocolError;
+use crate::frame::{FrameHeader, OpCode, Role};
+use crate::mask::MaskingKey;
+use crate::message::MessageKind;
+
+use self::config::Config;
+use self::deadline::Deadlines;
+use self::output::{Cause, Output};
+use self::receive::Receiver;
+
+pub(crate) mod config;
+mod deadline;
+pub(crate) mod output;
+mod receive;
+mod send;
+#[cfg(test)]
+mod tests;
+
+pub use self::deadline::Expired;
+pub use self::receive::Event;
+pub use self::send::PreparedMessage;
+
+/// Where a client's masking keys come from: a new, unpredictable one for each frame (§10.3).
+pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send>;
+
+/// One end of an open connection.
+///
+/// Its methods are of four kinds: `receive` and `handle_*` take what comes from the network and the
+/// clock, `send_*` are the application's commands, `output` and `poll_timeout` say what to write and
+/// when to call back, and the rest are getters. To drive it:
+///
+/// 1. read bytes from the transport, and call [`receive`](Self::receive) until it gives `None`;
+/// 2. keep what it left of the input, put the next bytes behind it;
+/// 3. write [`output`](Self::output), after events and commands alike;
+/// 4. call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says;
+/// 5. at the end of the transport call [`handle_end`](Self::handle_end).
+///
+/// ```
+/// use std::time::Instant;
+/// use bytes::Buf;
+/// use sockeye_proto::{Cause, Config, Connection, Event, Message, Role};
+///
+/// let now = Instant::now();
+/// let mut server = Connection::server(Config::new(Role::Server), now);
+/// let mut read = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+/// let mut input = &mut read[..];
+/// assert_eq!(server.receive(&mut input, now), Ok(Some(Event::Text("Hello"))));
+/// server.send_message(&Message::text("Hi"), Cause::Input).unwrap();
+/// assert_eq!(server.output().chunk(), b"\x81\x02Hi");
+/// ```
+pub struct Connection {
+    role: Role,
+    config: Config,
+    state: State,
+    receiver: Receiver,
+    // The kind of the message that is being sent in parts (§5.4).
+    sending: Option<MessageKind>,
+    masking_keys: Option<MaskingKeys>,
+    deadlines: Deadlines,
+    output: Output,
+    // Pongs that wait behind a full output: the newest `MAX_PONGS` (§5.5.3 lets older ones go).
+    pongs: VecDeque<Box<[u8]>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    CloseSent,
+    CloseReceived(CloseReason),
+    Closed(CloseReason),
+    Failing {
+        error: ProtocolError,
+        close_sent: bool,
+    },
+    Failed(ProtocolError),
+    Ended,
+}
+
+impl Connection {
+    /// The most pongs that wait for a peer that does not read; beyond it the newest win.
+    pub const MAX_PONGS: usize = 64;
+
+    /// The server's end, open since `now`.
+    pub fn server(config: Config, now: Instant) -> Self {
+        Self::new(Role::Server, config, None, now)
+    }
+
+    /// The client's end, open since `now`.
+    pub fn client(config: Config, masking_keys: MaskingKeys, now: Instant) -> Self {
+        Self::new(Role::Client, config, Some(masking_keys), now)
+    }
+
+    fn new(role: Role, config: Config, masking_keys: Option<MaskingKeys>, now: Instant) -> Self {
+        Self {
+            role,
+            deadlines: Deadlines::new(now),
+            config,
+            state: State::Open,
+            receiver: Receiver::default(),
+            sending: None,
+            masking_keys,
+            output: Output::default(),
+            pongs: VecDeque::new(),
+        }
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The limits and deadlines.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether messages may still be sent: this side's Close has not been.
+    pub fn can_send(&self) -> bool {
+        matches!(
+            self.state,
+            State::Open
+                | State::CloseReceived(_)
+                | State::Failing {
+                    close_sent: false,
+                    ..
+                }
+        )
+    }
+
+    /// Whether [`receive`](Self::receive) may still give events.
+    pub fn can_receive(&self) -> bool {
+        matches!(self.state, State::Open | State::CloseSent)
+    }
+
+    /// Whether a Close is owed: to answer the peer's, or because it broke a rule.
+    pub fn owes_close(&self) -> bool {
+        matches!(
+            self.state,
+            State::CloseReceived(_)
+                | State::Failing {
+                    close_sent: false,
+                    ..
+                }
+        )
+    }
+
+    /// Whether both Closes are done with, or never will be: what is left is to write the output and
+    /// to end the transport (§7.1.1).
+    pub fn is_finished(&self) -> bool {
+        matches!(
+            self.state,
+            State::Closed(_) | State::Failed(_) | State::Ended
+        )
+    }
+
+    /// The peer's Close, once it has come. [`CloseReason::no_status`] when it had no body.
+    pub fn close_received(&self) -> Option<&CloseReason> {
+        match &self.state {
+            State::CloseReceived(reason) | State::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The rule that the peer broke, if that is why the connection ended.
+    pub fn failure(&self) -> Option<ProtocolError> {
+        match self.state {
+            State::Failing { error, .. } | State::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether events wait for the output to drain: more than [`Config::output_mark`] of it was
+    /// caused by input.
+    pub fn is_gated(&self) -> bool {
+        self.output.caused_by_input() > self.config.output_mark
+    }
+
+    /// The bytes to write. Advance it by what was written.
+    pub fn output(&mut self) -> &mut Output {
+        self.queue_pongs();
+        &mut self.output
+    }
+
+    /// The bytes of memory that buffers take.
+    pub fn retained_bytes(&self) -> usize {
+        let pongs: usize = self.pongs.iter().map(|pong| pong.len()).sum();
+        self.output.retained_bytes() + self.pongs.capacity() * size_of::<Box<[u8]>>() + pongs
+    }
+
+    /// The transport ended: nothing more can be read or written.
+    ///
+    /// The end is clean when both Closes were exchanged, else [`close_received`](Self::close_received)
+    /// stays `None` and the close code is 1006 (§7.1.5).
+    pub fn handle_end(&mut self) {
+        self.output.discard();
+        self.pongs = VecDeque::new();
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::CloseReceived(reason) | State::Closed(reason) => State::Closed(reason),
+            State::Failing { error, .. } | State::Failed(error) => State::Failed(error),
+            State::Open | State::CloseSent | State::Ended => State::Ended,
+        };
+    }
+
+    /// Sends the Close that [is owed](Self::owes_close), if one is. [`receive`](Self::receive) does it
+    /// by itself when it is called for what comes after.
+    pub fn conclude(&mut self, now: Instant) {
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::CloseReceived(reason) => {
+                // §5.5.1: the answer usually repeats the code that it answers.
+                self.push_close(&reason, now);
+                State::Closed(reason)
+            }
+            State::Failing { error, close_sent } => {
+                if !close_sent {
+                    // §7.1.7: a Close with a fitting code goes before the transport's end.
+                    let reason = CloseReason::cut(error.close_code(), &error.to_string());
+                    self.push_close(&reason, now);
+                }
+                State::Failed(error)
+            }
+            state => state,
+        };
+    }
+
+    /// _Fail the WebSocket Connection_ (§7.1.7): the one way in which a broken rule ends it.
+    fn fail_connection(&mut self, error: ProtocolError) {
+        self.state = State::Failing {
+            error,
+            close_sent: matches!(self.state, State::CloseSent),
+        };
+        self.receiver = Receiver::default();
+    }
+
+    fn push_close(&mut self, reason: &CloseReason, now: Instant) {
+        let mut body = Vec::new();
+        reason.write_body(&mut body);
+        self.queue_all_pongs();
+        self.push_control(OpCode::Close, &body);
+        self.sending = None;
+        self.deadlines.close_sent(now + self.config.close_timeout);
+    }
+
+    /// Whether pongs wait only for room in the output.
+    fn queue_pongs(&mut self) {
+        while !self.pongs.is_empty() && self.output.len() < Output::SHARED_FROM {
+            self.queue_pong();
+        }
+    }
+
+    fn queue_all_pongs(&mut self) {
+        while !self.pongs.is_empty() {
+            self.queue_pong();
+        }
+    }
+
+    fn queue_pong(&mut self) {
+        if let Some(pong) = self.pongs.pop_front() {
+            self.push_control(OpCode::Pong, &pong);
+        }
+    }
+
+    /// §5.5.2: a Ping is answered by a Pong with the same payload, unless a Close was received: then
+    /// no event comes here any more. After our own Close nothing follows it (§5.5.1).
+    fn answer_ping(&mut self, payload: &[u8]) {
+        if !self.can_send() {
+            return;
+        }
+        if self.pongs.is_empty() && self.output.len() < Output::SHARED_FROM {
+            self.push_control(OpCode::Pong, payload);
+            return;
+        }
+        if self.pongs.len() == Self::MAX_PONGS {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(payload.into());
+    }
+
+    fn push_control(&mut self, opcode: OpCode, payload: &[u8]) {
+        let header = self.header(opcode, payload.len());
+        self.output.push_frame(&header, payload, Cause::Input);
+    }
+
+    fn header(&mut self, opcode: OpCode, payload_len: usize) -> FrameHeader {
+        FrameHeader {
+            // §5.1, §5.3: a client masks each frame with a key of its own, a server none.
+            masking_key: self.masking_keys.as_mut().map(|next| next()),
+            ..FrameHeader::new(opcode, payload_len as u64)
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("state", &self.state)
+            .field("receiver", &self.receiver)
+            .field("output", &self.output.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,292 @@
+//! What a connection has to write: small frames copied into one contiguous buffer, large payloads
+//! as shared segments between them. Knows the order of bytes and who caused them, not what they mean.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+use crate::frame::FrameHeader;
+
+/// Why something is sent. It decides who has to wait while the peer does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "input or not")]
+pub enum Cause {
+    /// The peer's input: pongs, the Close that answers, the replies of handlers. While more than
+    /// [`Config::output_mark`](crate::Config::output_mark) of it waits, no further event is given.
+    Input,
+    /// Something else, which its sender has to bound. It never stops reading.
+    Push,
+}
+
+/// The bytes to write, in order. It is a [`Buf`]: show its chunks to the transport, then
+/// [`advance`](Buf::advance) by what was written.
+#[derive(Debug, Default)]
+pub struct Output {
+    inline: Vec<u8>,
+    // How much of `inline` is written already.
+    written: usize,
+    // Runs of `inline` and the shared segments between them; merged where the cause is the same.
+    segments: VecDeque<Segment>,
+    len: usize,
+    caused_by_input: usize,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Inline { len: usize, cause: Cause },
+    Shared { bytes: Bytes, cause: Cause },
+}
+
+impl Output {
+    /// From how many bytes on a shared payload is not copied.
+    pub const SHARED_FROM: usize = 64 * 1024;
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many of the waiting bytes the peer's input caused.
+    pub fn caused_by_input(&self) -> usize {
+        self.caused_by_input
+    }
+
+    /// The bytes of memory that the buffers take, shared payloads included.
+    pub fn retained_bytes(&self) -> usize {
+        let shared: usize = self
+            .segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Inline { .. } => 0,
+                Segment::Shared { bytes, .. } => bytes.len(),
+            })
+            .sum();
+        self.inline.capacity() + self.segments.capacity() * size_of::<Segment>() + shared
+    }
+
+    /// Copies a frame, and masks the copy where the header has a key.
+    pub(crate) fn push_frame(&mut self, header: &FrameHeader, payload: &[u8], cause: Cause) {
+        let start = self.inline.len();
+        header.write(&mut self.inline);
+        let payload_start = self.inline.len();
+        self.inline.extend_from_slice(payload);
+        if let (Some(key), Some(payload)) =
+            (header.masking_key, self.inline.get_mut(payload_start..))
+        {
+            key.apply(payload, 0);
+        }
+        self.count_inline(self.inline.len() - start, cause);
+    }
+
+    /// Puts bytes that are encoded already in their place, copied where they are few.
+    pub(crate) fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
+        if bytes.len() < Self::SHARED_FROM {
+            self.inline.extend_from_slice(&bytes);
+            self.count_inline(bytes.len(), cause);
+        } else {
+            self.count(bytes.len(), cause);
+            self.segments.push_back(Segment::Shared { bytes, cause });
+        }
+    }
+
+    /// The header of a frame whose payload follows by [`push_shared`](Self::push_shared).
+    pub(crate) fn push_header(&mut self, header: &FrameHeader, cause: Cause) {
+        self.push_frame(header, &[], cause);
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn discard(&mut self) {
+        *self = Self::default();
+    }
+
+    fn count_inline(&mut self, added: usize, cause: Cause) {
+        self.count(added, cause);
+        match self.segments.back_mut() {
+            Some(Segment::Inline { len, cause: last }) if *last == cause => *len += added,
+            _ => self
+                .segments
+                .push_back(Segment::Inline { len: added, cause }),
+        }
+    }
+
+    fn count(&mut self, added: usize, cause: Cause) {
+        self.len += added;
+        if cause == Cause::Input {
+            self.caused_by_input += added;
+        }
+    }
+
+    /// Takes `written` bytes off the first segment's account, the whole segment at most.
+    fn advance_segment(&mut self, written: usize) -> usize {
+        let Some(segment) = self.segments.front_mut() else {
+            return 0;
+        };
+        let (taken, left, cause) = match segment {
+            Segment::Inline { len, cause } => {
+                let taken = written.min(*len);
+                *len -= taken;
+                self.written += taken;
+                (taken, *len, *cause)
+            }
+            Segment::Shared { bytes, cause } => {
+                let taken = written.min(bytes.len());
+                bytes.advance(taken);
+                (taken, bytes.len(), *cause)
+            }
+        };
+        if left == 0 {
+            self.segments.pop_front();
+        }
+        self.len -= taken;
+        if cause == Cause::Input {
+            self.caused_by_input -= taken;
+        }
+        taken
+    }
+}
+
+impl Buf for Output {
+    fn remaining(&self) -> usize {
+        self.len
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self.segments.front() {
+            // Runs of `inline` that differ in their cause only are one chunk.
+            Some(Segment::Inline { .. }) => {
+                let run = self.segments.iter().map_while(Segment::inline_len).sum();
+                inline_run(&self.inline, self.written, run)
+            }
+            Some(Segment::Shared { bytes, .. }) => bytes,
+            None => &[],
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut at = self.written;
+        let mut filled = 0;
+        let mut segments = self.segments.iter();
+        for slice in slices {
+            let Some(segment) = segments.next() else {
+                break;
+            };
+            *slice = IoSlice::new(match segment {
+                Segment::Inline { len, .. } => {
+                    let run = inline_run(&self.inline, at, *len);
+                    at += len;
+                    run
+                }
+                Segment::Shared { bytes, .. } => bytes,
+            });
+            filled += 1;
+        }
+        filled
+    }
+
+    fn advance(&mut self, written: usize) {
+        let mut left = written;
+        while left > 0 {
+            let taken = self.advance_segment(left);
+            if taken == 0 {
+                break;
+            }
+            left -= taken;
+        }
+        if self.written == self.inline.len() {
+            self.inline.clear();
+            self.written = 0;
+        } else if self.written >= Self::SHARED_FROM {
+            // A peer that reads slowly must not let the written part grow.
+            self.inline.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
+
+impl Segment {
+    fn inline_len(&self) -> Option<usize> {
+        match self {
+            Self::Inline { len, .. } => Some(*len),
+            Self::Shared { .. } => None,
+        }
+    }
+}
+
+fn inline_run(inline: &[u8], at: usize, len: usize) -> &[u8] {
+    // INVARIANT: the runs' lengths add up to what `inline` holds behind `written`.
+    inline.get(at..at + len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::frame::OpCode;
+
+    fn all(output: &Output) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let filled = output.chunks_vectored(&mut slices);
+        slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn small_frames_of_one_cause_are_one_chunk() {
+        let mut output = Output::default();
+        output.push_frame(&FrameHeader::new(OpCode::Text, 2), b"hi", Cause::Input);
+        output.push_frame(&FrameHeader::new(OpCode::Pong, 0), b"", Cause::Push);
+        assert_eq!(output.chunk(), b"\x81\x02hi\x8a\x00");
+        assert_eq!((output.len(), output.caused_by_input()), (6, 4));
+        output.advance(5);
+        assert_eq!((output.len(), output.caused_by_input()), (1, 0));
+        assert_eq!(output.chunk(), b"\x00");
+    }
+
+    #[test]
+    fn a_large_payload_is_shared_and_not_copied() {
+        let payload = Bytes::from(vec![7; Output::SHARED_FROM]);
+        let mut output = Output::default();
+        output.push_header(
+            &FrameHeader::new(OpCode::Binary, payload.len() as u64),
+            Cause::Push,
+        );
+        output.push_shared(payload.clone(), Cause::Push);
+        output.advance(10);
+        assert_eq!(output.chunk().as_ptr(), payload.as_ptr());
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_leave_in_order_whatever_is_written_at_once(
+            pushes in prop::collection::vec((any::<bool>(), 0..100_000_usize), 1..8),
+            steps in prop::collection::vec(1..50_000_usize, 1..100),
+        ) {
+            let mut output = Output::default();
+            let mut expected = Vec::new();
+            let mut caused = Vec::new();
+            for (i, (input, len)) in pushes.into_iter().enumerate() {
+                let bytes = vec![u8::try_from(i).unwrap(); len];
+                expected.extend_from_slice(&bytes);
+                caused.extend(std::iter::repeat_n(input, len));
+                output.push_shared(bytes.into(), if input { Cause::Input } else { Cause::Push });
+            }
+            let mut at = 0;
+            for step in steps {
+                prop_assert_eq!(all(&output), &expected[at..]);
+                let chunk = output.chunk().to_vec();
+                prop_assert_eq!(&chunk[..], &expected[at..at + chunk.len()]);
+                let step = step.min(output.remaining());
+                output.advance(step);
+                at += step;
+                prop_assert_eq!(output.len(), expected.len() - at);
+                prop_assert_eq!(output.caused_by_input(), caused[at..].iter().filter(|&&c| c).count());
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The way in: bytes to events (RFC 6455 §5.2 to §5.5, §6.2). Two machines run here: the frame
+//! receiver, which knows whether a data frame's payload is being read, and above it the message, which
+//! knows what its frames add up to.
+//!
+//! ```text
+//!            header of a data frame                      last byte of the payload
+//!   Header ──────────────────────────▶ Payload{remaining} ────────────────────────▶ Header
+//!
+//!           text, binary                     FIN's last byte
+//!   None ───────────────────▶ Open{kind, …} ─────────────────▶ None
+//!                              ▲  │ continuation without FIN
+//!                              └──┘
+//! ```
+
+use std::time::Instant;
+
+use crate::close::CloseReason;
+use crate::error::ProtocolError;
+use crate::frame::{FrameHeader, OpCode, ReservedBits};
+use crate::mask::MaskingKey;
+use crate::message::MessageKind;
+use crate::utf8::Utf8Validator;
+
+use super::{Connection, State};
+
+/// What [`Connection::receive`] found. Payloads are lent from the input, unmasked in place.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A whole binary message: it came as one frame, which lay complete in the input.
+    Binary(&'a [u8]),
+    /// The next bytes of the open message; for text, valid UTF-8 so far, though they may end inside a
+    /// character.
+    Chunk(&'a [u8]),
+    /// The peer's Close. The answer is owed: it goes out at the next [`Connection::receive`] or by
+    /// [`Connection::conclude`].
+    Close(CloseReason),
+    /// The open message is complete.
+    MessageEnd,
+    /// A message starts, which comes in chunks.
+    MessageStart(MessageKind),
+    /// A Ping; its Pong is in the output.
+    Ping(&'a [u8]),
+    /// A Pong that does not answer the keep-alive's own Ping.
+    Pong(&'a [u8]),
+    /// A whole text message: it came as one frame, which lay complete in the input.
+    Text(&'a str),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Receiver {
+    payload: Option<Payload>,
+    message: Option<OpenMessage>,
+}
+
+/// The payload of a data frame, of which some bytes are still to come or to be accounted for.
+#[derive(Debug)]
+struct Payload {
+    remaining: u64,
+    offset: u64,
+    masking_key: Option<MaskingKey>,
+    fin: bool,
+}
+
+#[derive(Debug)]
+struct OpenMessage {
+    kind: MessageKind,
+    utf8: Utf8Validator,
+    len: u64,
+    fragments: u32,
+}
+
+impl Connection {
+    /// Takes the next event from the front of `input`, and advances `input` past what it consumed.
+    ///
+    /// `None` means that more bytes are needed, that [output has to drain](Self::is_gated) first, or
+    /// that the connection takes no more input. What is left of the input then (part of a header or of a
+    /// control frame: 131 bytes at most, unless output has to drain) is for the caller to keep and to
+    /// show again, with more bytes behind it. An event may consume no input.
+    ///
+    /// One event is given for one call and nothing is looked at beyond it, so what the caller sends
+    /// before the next call leaves before whatever the next frame causes.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the peer broke, once. The connection has failed then: its Close is owed, and no
+    /// later input has any effect.
+    pub fn receive<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        now: Instant,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        if !self.can_receive() {
+            // §5.5.1, §7.1.7: after a Close, or a failure, data is discarded.
+            self.conclude(now);
+            *input = &mut [];
+            return Ok(None);
+        }
+        if self.is_gated() {
+            return Ok(None);
+        }
+        if !input.is_empty() {
+            self.deadlines.heard(now);
+        }
+        self.next_event(input).inspect_err(|&error| {
+            self.fail_connection(error);
+            *input = &mut [];
+        })
+    }
+
+    /// How many bytes are still to come of the data frame that is being read, if one is.
+    pub fn payload_remaining(&self) -> Option<u64> {
+        self.receiver
+            .payload
+            .as_ref()
+            .map(|payload| payload.remaining)
+    }
+
+    fn next_event<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        loop {
+            if self.receiver.payload.is_some() {
+                match self.receiver.next_chunk(input)? {
+                    Step::Event(event) => return Ok(Some(event)),
+                    Step::FrameDone => continue,
+                    Step::NeedInput => return Ok(None),
+                }
+            }
+            let parsed = FrameHeader::parse(input, self.role, ReservedBits::NONE)?;
+            let Some((header, header_len)) = parsed else {
+                if let Some(first) = input.first() {
+                    self.receiver
+                        .check_sequence(OpCode::from_bits(first & 0x0F))?;
+                }
+                return Ok(None);
+            };
+            if header.opcode.is_control() {
+                let Some(payload) = take_frame(input, &header, header_len) else {
+                    return Ok(None);
+                };
+                match self.control(header.opcode, payload)? {
+                    Some(event) => return Ok(Some(event)),
+                    None => continue,
+                }
+            }
+            self.receiver.check_sequence(Some(header.opcode))?;
+            if let Some(kind) = self.starts_message(&header)? {
+                if header.fin
+                    && let Some(payload) = take_frame(input, &header, header_len)
+                {
+                    // The fast path: the whole message is here.
+                    return whole_message(kind, payload).map(Some);
+                }
+                take_front(input, header_len);
+                self.receiver.open(kind, &header);
+                return Ok(Some(Event::MessageStart(kind)));
+            }
+            self.receiver.continues_message(
+                &header,
+                self.config.max_fragments,
+                self.config.max_message,
+            )?;
+            take_front(input, header_len);
+        }
+    }
+
+    /// The kind of the message that a frame starts; `None` for a continuation.
+    fn starts_message(&self, header: &FrameHeader) -> Result<Option<MessageKind>, ProtocolError> {
+        let kind = match header.opcode {
+            OpCode::Text => MessageKind::Text,
+            OpCode::Binary => MessageKind::Binary,
+            _ => return Ok(None),
+        };
+        let limit = self.config.max_message;
+        if header.payload_len > limit {
+            return Err(ProtocolError::MessageTooBig { limit });
+        }
+        Ok(Some(kind))
+    }
+
+    /// §5.5: control frames are handled wherever they come, between a message's fragments too. `None`
+    /// for the Pong that the keep-alive asked for: it is nobody else's.
+    fn control<'a>(
+        &mut self,
+        opcode: OpCode,
+        payload: &'a [u8],
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        match opcode {
+            OpCode::Close => {
+                let reason = CloseReason::parse(payload)?;
+                self.receiver = Receiver::default();
+                self.state = match self.state {
+                    State::CloseSent => State::Closed(reason.clone()),
+                    _ => State::CloseReceived(reason.clone()),
+                };
+                Ok(Some(Event::Close(reason)))
+            }
+            OpCode::Ping => {
+                self.answer_ping(payload);
+                Ok(Some(Event::Ping(payload)))
+            }
+            _ if self.deadlines.is_keep_alive(payload) => Ok(None),
+            _ => Ok(Some(Event::Pong(payload))),
+        }
+    }
+}
+
+enum Step<'a> {
+    Event(Event<'a>),
+    FrameDone,
+    NeedInput,
+}
+
+impl Receiver {
+    /// §5.4: a continuation needs an open message, a new message needs that none is open.
+    fn check_sequence(&self, opcode: Option<OpCode>) -> Result<(), ProtocolError> {
+        match (opcode, &self.message) {
+            (Some(OpCode::Continuation), None) => Err(ProtocolError::UnexpectedContinuation),
+            (Some(OpCode::Text | OpCode::Binary), Some(_)) => {
+                Err(ProtocolError::ExpectedContinuation)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, kind: MessageKind, header: &FrameHeader) {
+        self.message = Some(OpenMessage {
+            kind,
+            utf8: Utf8Validator::default(),
+            len: header.payload_len,
+            fragments: 1,
+        });
+        self.payload = Some(Payload::new(header));
+    }
+
+    /// §10.4: what a message adds up to is limited, in bytes and in fragments, before any is read.
+    fn continues_message(
+        &mut self,
+        header: &FrameHeader,
+        max_fragments: u32,
+        max_message: u64,
+    ) -> Result<(), ProtocolError> {
+        if let Some(message) = &mut self.message {
+            message.fragments += 1;
+            if message.fragments > max_fragments {
+                return Err(ProtocolError::TooManyFragments {
+                    limit: max_fragments,
+                });
+            }
+            message.len = message.len.saturating_add(header.payload_len);
+            if message.len > max_message {
+                return Err(ProtocolError::MessageTooBig { limit: max_message });
+            }
+        }
+        self.payload = Some(Payload::new(header));
+        Ok(())
+    }
+
+    fn next_chunk<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Step<'a>, ProtocolError> {
+        let Some(payload) = &mut self.payload else {
+            return Ok(Step::FrameDone);
+        };
+        if payload.remaining == 0 {
+            let fin = payload.fin;
+            self.payload = None;
+            if !fin {
+                return Ok(Step::FrameDone);
+            }
+            if let Some(message) = self.message.take()
+                && message.kind == MessageKind::Text
+            {
+                // §5.6: the message as a whole is valid UTF-8.
+                message
+                    .utf8
+                    .finish()
+                    .map_err(|_| ProtocolError::InvalidUtf8)?;
+            }
+            return Ok(Step::Event(Event::MessageEnd));
+        }
+        if input.is_empty() {
+            return Ok(Step::NeedInput);
+        }
+        let available = usize::try_from(payload.remaining)
+            .unwrap_or(usize::MAX)
+            .min(input.len());
+        let chunk = take_front(input, available);
+        if let Some(key) = payload.masking_key {
+            key.apply(chunk, payload.offset);
+        }
+        payload.offset += available as u64;
+        payload.remaining -= available as u64;
+        if let Some(message) = &mut self.message
+            && message.kind == MessageKind::Text
+        {
+            // §8.1: at the first bad byte, in the middle of a frame too.
+            message
+                .utf8
+                .accept(chunk)
+                .map_err(|_| ProtocolError::InvalidUtf8)?;
+        }
+        Ok(Step::Event(Event::Chunk(chunk)))
+    }
+}
+
+impl Payload {
+    fn new(header: &FrameHeader) -> Self {
+        Self {
+            remaining: header.payload_len,
+            offset: 0,
+            masking_key: header.masking_key,
+            fin: header.fin,
+        }
+    }
+}
+
+fn whole_message(kind: MessageKind, payload: &[u8]) -> Result<Event<'_>, ProtocolError> {
+    match kind {
+        MessageKind::Text => match simdutf8::basic::from_utf8(payload) {
+            Ok(text) => Ok(Event::Text(text)),
+            Err(_) => Err(ProtocolError::InvalidUtf8),
+        },
+        MessageKind::Binary => Ok(Event::Binary(payload)),
+    }
+}
+
+/// Takes a frame that lies complete in `input`, and unmasks its payload.
+fn take_frame<'a>(
+    input: &mut &'a mut [u8],
+    header: &FrameHeader,
+    header_len: usize,
+) -> Option<&'a [u8]> {
+    let payload_len = usize::try_from(header.payload_len).ok()?;
+    if input.len() - header_len < payload_len {
+        return None;
+    }
+    take_front(input, header_len);
+    let payload = take_front(input, payload_len);
+    if let Some(key) = header.masking_key {
+        key.apply(payload, 0);
+    }
+    Some(payload)
+}
+
+fn take_front<'a>(input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
+    let (front, rest) = std::mem::take(input).split_at_mut(len);
+    *input = rest;
+    front
+}

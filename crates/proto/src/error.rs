@@ -1,0 +1,123 @@
+//! What can be wrong, by culprit: the peer ([`ProtocolError`]) or the caller ([`SendError`]). I/O
+//! errors do not exist here.
+
+use crate::close::CloseCode;
+
+/// The rule that the peer broke. It fails the connection (RFC 6455 §7.1.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A Close frame's body of one byte has no room for a code.
+    #[error("Close frame with a body of one byte")]
+    CloseBodyTooShort,
+    /// A control frame without FIN.
+    #[error("fragmented control frame")]
+    ControlFrameFragmented,
+    /// A control frame's payload of more than 125 bytes.
+    #[error("control frame with more than 125 bytes of payload")]
+    ControlFrameTooLong,
+    /// A text or binary frame while a fragmented message is open.
+    #[error("new message inside a fragmented message")]
+    ExpectedContinuation,
+    /// A close code that must not stand on the wire.
+    #[error("Close frame with the reserved code {code}")]
+    InvalidCloseCode {
+        /// The code.
+        code: u16,
+    },
+    /// A text message that is not UTF-8.
+    #[error("text message that is not UTF-8")]
+    InvalidUtf8,
+    /// A close reason that is not UTF-8.
+    #[error("close reason that is not UTF-8")]
+    InvalidUtf8InCloseReason,
+    /// A payload length that a shorter form could hold.
+    #[error("payload length not in its shortest form")]
+    LengthNotMinimal,
+    /// A payload length with its most significant bit set.
+    #[error("payload length with its most significant bit set")]
+    LengthOutOfRange,
+    /// A frame from a server was masked.
+    #[error("masked frame from a server")]
+    MaskedFrame,
+    /// A message longer than this endpoint takes.
+    #[error("message of more than {limit} bytes")]
+    MessageTooBig {
+        /// The limit in bytes, inclusive.
+        limit: u64,
+    },
+    /// A reserved bit without a negotiated meaning.
+    #[error("reserved bit set without an extension that uses it")]
+    ReservedBit,
+    /// An opcode without a meaning.
+    #[error("reserved opcode {opcode:#x}")]
+    ReservedOpCode {
+        /// The opcode.
+        opcode: u8,
+    },
+    /// A message in more fragments than this endpoint takes.
+    #[error("message in more than {limit} fragments")]
+    TooManyFragments {
+        /// The limit, inclusive.
+        limit: u32,
+    },
+    /// A continuation frame while no message is open.
+    #[error("continuation frame without a message to continue")]
+    UnexpectedContinuation,
+    /// A frame from a client was not masked.
+    #[error("unmasked frame from a client")]
+    UnmaskedFrame,
+}
+
+impl ProtocolError {
+    /// The code of the Close frame that tells the peer (§7.4.1).
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
+            Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            _ => CloseCode::PROTOCOL_ERROR,
+        }
+    }
+
+    /// The section of RFC 6455 that has the rule.
+    pub fn section(&self) -> &'static str {
+        match self {
+            Self::MaskedFrame | Self::UnmaskedFrame => "5.1",
+            Self::LengthNotMinimal
+            | Self::LengthOutOfRange
+            | Self::ReservedBit
+            | Self::ReservedOpCode { .. } => "5.2",
+            Self::ExpectedContinuation | Self::UnexpectedContinuation => "5.4",
+            Self::ControlFrameFragmented | Self::ControlFrameTooLong => "5.5",
+            Self::CloseBodyTooShort => "5.5.1",
+            Self::InvalidCloseCode { .. } => "7.4",
+            Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => "8.1",
+            Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => "10.4",
+        }
+    }
+}
+
+/// What the caller may not send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// This side's Close has been sent: nothing follows it (§5.5.1).
+    #[error("the connection is closing or closed")]
+    Closed,
+    /// A close reason that only the local side may speak of, such as 1006.
+    #[error("close code {code} must not be sent")]
+    CloseCode {
+        /// The code.
+        code: u16,
+    },
+    /// A ping's or pong's payload of more than 125 bytes (§5.5).
+    #[error("control payload of {len} bytes is longer than 125")]
+    ControlPayloadTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A whole message, or a part of another kind, while a message sent in parts is open (§5.4).
+    #[error("a message sent in parts is still open")]
+    MessageOpen,
+}

@@ -1,0 +1,403 @@
+//! Frame headers (RFC 6455 §5.2): parsed from bytes, written to bytes. Knows what one header can say
+//! of itself; whether it fits the frames before it is the business of [`connection`](crate::connection).
+//!
+//! ```text
+//!   0                   1                   2                   3
+//!   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//!  +-+-+-+-+-------+-+-------------+-------------------------------+
+//!  |F|R|R|R| opcode|M| length      | length, 16 or 64 bits, when   |
+//!  |I|S|S|S|  (4)  |A|  (7)        | those 7 say 126 or 127        |
+//!  |N|V|V|V|       |S|             |                               |
+//!  +-+-+-+-+-------+-+-------------+ - - - - - - - - - - - - - - - +
+//!  | … | masking key, 4 bytes, when MASK is set | payload …        |
+//!  +---+----------------------------------------+------------------+
+//! ```
+
+use crate::error::ProtocolError;
+use crate::mask::MaskingKey;
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
+pub enum Role {
+    /// The end that sent the opening handshake. Its frames are masked (§5.1).
+    Client,
+    /// The end that answered it. Its frames are not masked.
+    Server,
+}
+
+/// What a frame is (§5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the opcodes of RFC 6455")]
+pub enum OpCode {
+    /// 0x0: goes on with the message that is open.
+    Continuation,
+    /// 0x1: starts a text message.
+    Text,
+    /// 0x2: starts a binary message.
+    Binary,
+    /// 0x8: starts or answers the closing handshake.
+    Close,
+    /// 0x9: asks for a Pong.
+    Ping,
+    /// 0xA: answers a Ping, or none.
+    Pong,
+}
+
+impl OpCode {
+    /// The opcode of these four bits; `None` for the reserved ones.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Self::Continuation,
+            0x1 => Self::Text,
+            0x2 => Self::Binary,
+            0x8 => Self::Close,
+            0x9 => Self::Ping,
+            0xA => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    /// The four bits.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Continuation => 0x0,
+            Self::Text => 0x1,
+            Self::Binary => 0x2,
+            Self::Close => 0x8,
+            Self::Ping => 0x9,
+            Self::Pong => 0xA,
+        }
+    }
+
+    /// Whether the frame controls the connection rather than carries data (§5.5).
+    pub const fn is_control(self) -> bool {
+        self.bits() & 0x8 != 0
+    }
+}
+
+/// The three reserved bits of a frame, which belong to extensions (§5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ReservedBits(u8);
+
+impl ReservedBits {
+    /// None of the three.
+    pub const NONE: Self = Self(0);
+    /// RSV1, which RFC 7692 gives a meaning.
+    pub const RSV1: Self = Self(0b100_0000);
+
+    const MASK: u8 = 0b111_0000;
+
+    /// Whether each bit that is set here is set in `allowed` too.
+    pub const fn is_within(self, allowed: Self) -> bool {
+        self.0 & !allowed.0 == 0
+    }
+
+    /// Whether RSV1 is set.
+    pub const fn rsv1(self) -> bool {
+        self.0 & Self::RSV1.0 != 0
+    }
+}
+
+/// A frame's header. One that [`parse`](Self::parse) gave obeys §5.2 and §5.5 by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Whether the frame is its message's last.
+    pub fin: bool,
+    /// The bits of extensions.
+    pub reserved: ReservedBits,
+    /// What the frame is.
+    pub opcode: OpCode,
+    /// The key that the payload is masked with.
+    pub masking_key: Option<MaskingKey>,
+    /// The payload's length in bytes; the most significant bit is never set.
+    pub payload_len: u64,
+}
+
+impl FrameHeader {
+    /// The most bytes that a header has.
+    pub const MAX_LEN: usize = 14;
+    /// The longest payload of a control frame (§5.5), in bytes.
+    pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
+    /// The header of an unfragmented frame without extension bits.
+    pub const fn new(opcode: OpCode, payload_len: u64) -> Self {
+        Self {
+            fin: true,
+            reserved: ReservedBits::NONE,
+            opcode,
+            masking_key: None,
+            payload_len,
+        }
+    }
+
+    /// Parses the header at the start of `input` and says how many bytes it took; `None` when more
+    /// bytes are needed. `receiver` is the end that reads the frame, `allowed` the reserved bits
+    /// that an extension uses.
+    ///
+    /// ```
+    /// use sockeye_proto::{FrameHeader, OpCode, ReservedBits, Role};
+    ///
+    /// let ping = FrameHeader::parse(b"\x89\x05Hello", Role::Client, ReservedBits::NONE);
+    /// assert_eq!(ping, Ok(Some((FrameHeader::new(OpCode::Ping, 5), 2))));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the header breaks, as soon as the bytes that break it are there.
+    pub fn parse(
+        input: &[u8],
+        receiver: Role,
+        allowed: ReservedBits,
+    ) -> Result<Option<(Self, usize)>, ProtocolError> {
+        let Some((&first, rest)) = input.split_first() else {
+            return Ok(None);
+        };
+        let fin = first & 0x80 != 0;
+        let reserved = ReservedBits(first & ReservedBits::MASK);
+        let bits = first & 0x0F;
+        // §5.2: an opcode that is not defined fails the connection.
+        let opcode =
+            OpCode::from_bits(bits).ok_or(ProtocolError::ReservedOpCode { opcode: bits })?;
+        // §5.2: so does a reserved bit that no extension gave a meaning.
+        if !reserved.is_within(allowed) {
+            return Err(ProtocolError::ReservedBit);
+        }
+        // §5.5: control frames are never fragmented.
+        if opcode.is_control() && !fin {
+            return Err(ProtocolError::ControlFrameFragmented);
+        }
+
+        let Some((&second, rest)) = rest.split_first() else {
+            return Ok(None);
+        };
+        let masked = second & 0x80 != 0;
+        // §5.1: a client masks each frame, a server none.
+        match (receiver, masked) {
+            (Role::Server, false) => return Err(ProtocolError::UnmaskedFrame),
+            (Role::Client, true) => return Err(ProtocolError::MaskedFrame),
+            _ => {}
+        }
+        let short = second & 0x7F;
+        // §5.5: a control frame's length fits the seven bits.
+        if opcode.is_control() && usize::from(short) > Self::MAX_CONTROL_PAYLOAD {
+            return Err(ProtocolError::ControlFrameTooLong);
+        }
+        // §5.2: the length is in its shortest form, the top bit of the longest is zero.
+        let (payload_len, rest) = match short {
+            127 => {
+                let Some((len, rest)) = rest.split_first_chunk::<8>() else {
+                    return Ok(None);
+                };
+                let len = u64::from_be_bytes(*len);
+                if len > i64::MAX.unsigned_abs() {
+                    return Err(ProtocolError::LengthOutOfRange);
+                }
+                if len <= u64::from(u16::MAX) {
+                    return Err(ProtocolError::LengthNotMinimal);
+                }
+                (len, rest)
+            }
+            126 => {
+                let Some((len, rest)) = rest.split_first_chunk::<2>() else {
+                    return Ok(None);
+                };
+                let len = u16::from_be_bytes(*len);
+                if len < 126 {
+                    return Err(ProtocolError::LengthNotMinimal);
+                }
+                (u64::from(len), rest)
+            }
+            len => (u64::from(len), rest),
+        };
+        let (masking_key, rest) = if masked {
+            let Some((key, rest)) = rest.split_first_chunk::<4>() else {
+                return Ok(None);
+            };
+            (Some(MaskingKey::new(*key)), rest)
+        } else {
+            (None, rest)
+        };
+        let header = Self {
+            fin,
+            reserved,
+            opcode,
+            masking_key,
+            payload_len,
+        };
+        Ok(Some((header, input.len() - rest.len())))
+    }
+
+    /// Appends the header's bytes to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let fin = if self.fin { 0x80 } else { 0 };
+        let mask = if self.masking_key.is_some() { 0x80 } else { 0 };
+        out.push(fin | self.reserved.0 | self.opcode.bits());
+        // §5.2: the shortest of the three forms.
+        if let Ok(short @ 0..=125) = u8::try_from(self.payload_len) {
+            out.push(mask | short);
+        } else if let Ok(len) = u16::try_from(self.payload_len) {
+            out.push(mask | 126);
+            out.extend_from_slice(&len.to_be_bytes());
+        } else {
+            out.push(mask | 127);
+            out.extend_from_slice(&self.payload_len.to_be_bytes());
+        }
+        if let Some(key) = self.masking_key {
+            out.extend_from_slice(&key.to_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(input: &[u8], receiver: Role) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        FrameHeader::parse(input, receiver, ReservedBits::NONE)
+    }
+
+    #[test]
+    fn the_examples_of_section_5_7_are_parsed() {
+        let unmasked_text = FrameHeader::new(OpCode::Text, 5);
+        assert_eq!(
+            parse(b"\x81\x05Hello", Role::Client),
+            Ok(Some((unmasked_text, 2)))
+        );
+        let masked_text = FrameHeader {
+            masking_key: Some(MaskingKey::new([0x37, 0xfa, 0x21, 0x3d])),
+            ..unmasked_text
+        };
+        assert_eq!(
+            parse(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f", Role::Server),
+            Ok(Some((masked_text, 6)))
+        );
+        let first_fragment = FrameHeader {
+            fin: false,
+            ..FrameHeader::new(OpCode::Text, 3)
+        };
+        assert_eq!(
+            parse(b"\x01\x03Hel", Role::Client),
+            Ok(Some((first_fragment, 2)))
+        );
+        assert_eq!(
+            parse(b"\x80\x02lo", Role::Client),
+            Ok(Some((FrameHeader::new(OpCode::Continuation, 2), 2)))
+        );
+        assert_eq!(
+            parse(b"\x82\x7e\x01\x00", Role::Client),
+            Ok(Some((FrameHeader::new(OpCode::Binary, 256), 4)))
+        );
+        assert_eq!(
+            parse(b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", Role::Client),
+            Ok(Some((FrameHeader::new(OpCode::Binary, 65_536), 10)))
+        );
+    }
+
+    #[test]
+    fn each_rule_of_the_header_is_enforced_as_soon_as_its_bytes_are_there() {
+        let cases: [(&[u8], Role, ProtocolError); 10] = [
+            (
+                b"\x83",
+                Role::Client,
+                ProtocolError::ReservedOpCode { opcode: 3 },
+            ),
+            (b"\xc1", Role::Client, ProtocolError::ReservedBit),
+            (b"\x09", Role::Client, ProtocolError::ControlFrameFragmented),
+            (b"\x81\x05", Role::Server, ProtocolError::UnmaskedFrame),
+            (b"\x81\x85", Role::Client, ProtocolError::MaskedFrame),
+            (
+                b"\x89\x7e",
+                Role::Client,
+                ProtocolError::ControlFrameTooLong,
+            ),
+            (
+                b"\x81\x7e\x00\x7d",
+                Role::Client,
+                ProtocolError::LengthNotMinimal,
+            ),
+            (
+                b"\x81\x7f\0\0\0\0\0\0\xff\xff",
+                Role::Client,
+                ProtocolError::LengthNotMinimal,
+            ),
+            (
+                b"\x81\x7f\x80\0\0\0\0\0\0\0",
+                Role::Client,
+                ProtocolError::LengthOutOfRange,
+            ),
+            (
+                b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
+                Role::Client,
+                ProtocolError::LengthOutOfRange,
+            ),
+        ];
+        for (input, receiver, error) in cases {
+            assert_eq!(parse(input, receiver), Err(error), "{input:x?}");
+            assert_eq!(
+                parse(&input[..input.len() - 1], receiver),
+                Ok(None),
+                "{input:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reserved_bit_is_legal_once_an_extension_uses_it() {
+        let compressed = FrameHeader::parse(b"\xc1\x05", Role::Client, ReservedBits::RSV1);
+        assert!(compressed.unwrap().unwrap().0.reserved.rsv1());
+        assert_eq!(
+            FrameHeader::parse(b"\xa1", Role::Client, ReservedBits::RSV1),
+            Err(ProtocolError::ReservedBit)
+        );
+    }
+
+    fn header() -> impl Strategy<Value = FrameHeader> {
+        let opcode = prop::sample::select(vec![
+            OpCode::Continuation,
+            OpCode::Text,
+            OpCode::Binary,
+            OpCode::Close,
+            OpCode::Ping,
+            OpCode::Pong,
+        ]);
+        let len = prop_oneof![
+            0..=125_u64,
+            126..=65_535_u64,
+            65_536..=i64::MAX.unsigned_abs()
+        ];
+        (
+            any::<bool>(),
+            opcode,
+            any::<Option<[u8; 4]>>(),
+            len,
+            0..8_u8,
+        )
+            .prop_map(|(fin, opcode, key, len, reserved)| FrameHeader {
+                fin: fin || opcode.is_control(),
+                reserved: ReservedBits(reserved << 4),
+                opcode,
+                masking_key: key.map(MaskingKey::new),
+                payload_len: if opcode.is_control() { len % 126 } else { len },
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn parse_of_write_is_identity(header in header(), tail: Vec<u8>) {
+            let mut bytes = Vec::new();
+            header.write(&mut bytes);
+            let len = bytes.len();
+            prop_assert!(len <= FrameHeader::MAX_LEN);
+            bytes.extend_from_slice(&tail);
+            let receiver = if header.masking_key.is_some() { Role::Server } else { Role::Client };
+            let all = ReservedBits(ReservedBits::MASK);
+            prop_assert_eq!(FrameHeader::parse(&bytes, receiver, all), Ok(Some((header, len))));
+            for short in 0..len {
+                prop_assert_eq!(FrameHeader::parse(&bytes[..short], receiver, all), Ok(None));
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Messages (RFC 6455 §5.6) and their assembly from the events of a connection.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::frame::OpCode;
+use crate::utf8::{self, InvalidUtf8, Text};
+
+/// A whole message. Control frames are not messages.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the data opcodes of RFC 6455")]
+pub enum Message {
+    /// UTF-8, by construction.
+    Text(Text),
+    /// Any bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// A text message.
+    pub fn text(text: impl Into<Text>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A binary message.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self::Binary(bytes.into())
+    }
+
+    /// Which of the two it is.
+    pub fn kind(&self) -> MessageKind {
+        match self {
+            Self::Text(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// The text; `None` for a binary message.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The payload, of either kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The payload, of either kind, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<Text> for Message {
+    fn from(text: Text) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::binary(bytes)
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+/// A text as it is; of a binary message, how long it is.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => fmt::Display::fmt(text, f),
+            Self::Binary(bytes) => write!(f, "<{} bytes>", bytes.len()),
+        }
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Binary(bytes) => f.debug_tuple("Binary").field(bytes).finish(),
+        }
+    }
+}
+
+/// Whether a message is text or binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the data opcodes of RFC 6455")]
+pub enum MessageKind {
+    /// Opcode 0x1.
+    Text,
+    /// Opcode 0x2.
+    Binary,
+}
+
+impl MessageKind {
+    pub(crate) fn opcode(self) -> OpCode {
+        match self {
+            Self::Text => OpCode::Text,
+            Self::Binary => OpCode::Binary,
+        }
+    }
+}
+
+/// The payload of a whole message in a buffer that can be used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the data opcodes of RFC 6455")]
+pub enum MessageBuffer {
+    /// Of a text message.
+    Text(String),
+    /// Of a binary message.
+    Binary(Vec<u8>),
+}
+
+impl MessageBuffer {
+    /// The payload's length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The buffer behind it.
+    pub fn into_vec(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl From<MessageBuffer> for Message {
+    fn from(buffer: MessageBuffer) -> Self {
+        match buffer {
+            MessageBuffer::Text(text) => Self::text(text),
+            MessageBuffer::Binary(bytes) => Self::binary(bytes),
+        }
+    }
+}
+
+/// Makes whole messages of [`Event::MessageStart`], [`Event::Chunk`] and [`Event::MessageEnd`].
+///
+/// It keeps one contiguous buffer, so memory follows the bytes received and not the number of
+/// fragments; how many bytes there may be, the connection has checked before it gave the event.
+///
+/// ```
+/// use sockeye_proto::{MessageAssembler, MessageBuffer, MessageKind};
+///
+/// let mut assembler = MessageAssembler::default();
+/// assembler.start(MessageKind::Text, Vec::new());
+/// assembler.chunk(b"Hel");
+/// assembler.chunk(b"lo");
+/// assert_eq!(assembler.end().unwrap(), MessageBuffer::Text("Hello".into()));
+/// ```
+///
+/// [`Event::MessageStart`]: crate::Event::MessageStart
+/// [`Event::Chunk`]: crate::Event::Chunk
+/// [`Event::MessageEnd`]: crate::Event::MessageEnd
+#[derive(Debug, Default)]
+pub struct MessageAssembler {
+    open: Option<MessageKind>,
+    buffer: Vec<u8>,
+}
+
+impl MessageAssembler {
+    /// Starts a message, to be assembled in `buffer`, which is emptied.
+    pub fn start(&mut self, kind: MessageKind, buffer: Vec<u8>) {
+        self.open = Some(kind);
+        self.buffer = buffer;
+        self.buffer.clear();
+    }
+
+    /// Appends a chunk of the open message.
+    pub fn chunk(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// Whether a message is open.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The buffer of the open message, for a caller who reads the next bytes of it straight to the
+    /// buffer's end and shows them to the connection there. What is before that end is not to change.
+    pub fn buffer_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Ends the open message.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUtf8`] for a text message that is not UTF-8; a connection's events are checked, so
+    /// for them it does not happen.
+    pub fn end(&mut self) -> Result<MessageBuffer, InvalidUtf8> {
+        let buffer = std::mem::take(&mut self.buffer);
+        Ok(match self.open.take() {
+            Some(MessageKind::Text) => MessageBuffer::Text(utf8::into_string(buffer)?),
+            Some(MessageKind::Binary) | None => MessageBuffer::Binary(buffer),
+        })
+    }
+
+    /// The bytes that the buffer of the open message takes.
+    pub fn retained_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+}
