@@ -25,6 +25,8 @@ pub struct Config {
     /// How long the peer may take to answer our Close and to end the transport after both Closes
     /// (§7.1.1); 5 s.
     pub close_timeout: Duration,
+    /// How long output may wait for a peer that takes none of it; 30 s.
+    pub write_timeout: Duration,
     /// While more output than this waits that the peer's input caused, no event is given; 256 KiB.
     pub output_mark: usize,
 }
@@ -40,6 +42,7 @@ impl Config {
             max_fragments: 131_072,
             keep_alive: Some(KeepAlive::default()),
             close_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
             output_mark: 256 * 1024,
         }
     }
@@ -65,6 +68,12 @@ impl Config {
     /// Sets [`close_timeout`](Self::close_timeout).
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
+        self
+    }
+
+    /// Sets [`write_timeout`](Self::write_timeout).
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
         self
     }
 

@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use bytes::Buf;
+
 use crate::frame::OpCode;
 
 use super::{Cause, Connection, State};
@@ -15,6 +17,8 @@ pub enum Expired {
     CloseTimeout,
     /// The peer was silent for the keep-alive's interval and timeout.
     PeerDead,
+    /// The peer took none of the output for [`Config::write_timeout`](crate::Config::write_timeout).
+    WriteStalled,
 }
 
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Deadlines {
     ping_sent: Option<Instant>,
     reading: bool,
     close: Option<Instant>,
+    // When the transport last took some of the output that waits, or none was waiting.
+    write_blocked: Option<Instant>,
 }
 
 impl Deadlines {
@@ -35,6 +41,7 @@ impl Deadlines {
             ping_sent: None,
             reading: true,
             close: None,
+            write_blocked: None,
         }
     }
 
@@ -56,30 +63,27 @@ impl Deadlines {
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is due next, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines = &self.deadlines;
-        if deadlines.close.is_some() {
-            return deadlines.close;
-        }
-        let keep_alive = self.config.keep_alive?;
-        if !deadlines.reading || !matches!(self.state, State::Open) {
-            return None;
-        }
-        Some(match deadlines.ping_sent {
-            Some(sent) => sent + keep_alive.timeout,
-            None => deadlines.last_heard + keep_alive.interval,
-        })
+        let input = self.deadlines.close.or_else(|| self.keep_alive_due());
+        let write = self.write_due();
+        input.into_iter().chain(write).min()
     }
 
     /// Does what the time asks for: sends the keep-alive's Ping, or ends the connection and says why.
     /// Before it is called, what the transport holds should be read.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
-        if self.poll_timeout().is_none_or(|due| now < due) {
-            return None;
+        let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if passed(self.write_due()) {
+            self.handle_end();
+            self.deadlines.write_blocked = None;
+            return Some(Expired::WriteStalled);
         }
-        if self.deadlines.close.is_some() {
+        if passed(self.deadlines.close) {
             self.handle_end();
             self.deadlines.close = None;
             return Some(Expired::CloseTimeout);
+        }
+        if !passed(self.keep_alive_due()) {
+            return None;
         }
         if self.deadlines.ping_sent.is_some() {
             self.handle_end();
@@ -91,6 +95,34 @@ impl Connection {
         let header = self.header(OpCode::Ping, payload.len());
         self.output.push_frame(&header, &payload, Cause::Push);
         None
+    }
+
+    /// Advances the output by the bytes that the transport took at `now`. Zero says that it took none
+    /// of what waits: from then on [`Config::write_timeout`](crate::Config::write_timeout) runs.
+    pub fn handle_written(&mut self, written: usize, now: Instant) {
+        self.output.advance(written);
+        self.deadlines.write_blocked = match self.deadlines.write_blocked {
+            _ if self.output.is_empty() => None,
+            Some(since) if written == 0 => Some(since),
+            _ => Some(now),
+        };
+    }
+
+    fn write_due(&self) -> Option<Instant> {
+        let since = self.deadlines.write_blocked?;
+        Some(since + self.config.write_timeout)
+    }
+
+    fn keep_alive_due(&self) -> Option<Instant> {
+        let keep_alive = self.config.keep_alive?;
+        let deadlines = &self.deadlines;
+        if deadlines.close.is_some() || !deadlines.reading || !matches!(self.state, State::Open) {
+            return None;
+        }
+        Some(match deadlines.ping_sent {
+            Some(sent) => sent + keep_alive.timeout,
+            None => deadlines.last_heard + keep_alive.interval,
+        })
     }
 
     /// The caller stops reading the transport: the peer's silence is not its own until

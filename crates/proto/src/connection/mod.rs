@@ -205,6 +205,19 @@ impl Connection {
         &mut self.output
     }
 
+    /// Takes the output's buffers away from a connection that has nothing to write, for another to use:
+    /// an idle connection holds none. `None` while something waits.
+    pub fn take_output(&mut self) -> Option<Output> {
+        (self.output.is_empty() && self.pongs.is_empty()).then(|| std::mem::take(&mut self.output))
+    }
+
+    /// Gives the output buffers to write to, if it has none of its own yet.
+    pub fn give_output(&mut self, output: Output) {
+        if self.output.retained_bytes() == 0 && output.is_empty() {
+            self.output = output;
+        }
+    }
+
     /// The bytes of memory that buffers take.
     pub fn retained_bytes(&self) -> usize {
         let pongs: usize = self.pongs.iter().map(|pong| pong.len()).sum();

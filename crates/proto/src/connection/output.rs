@@ -233,7 +233,10 @@ mod tests {
     fn all(output: &Output) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 64];
         let filled = output.chunks_vectored(&mut slices);
-        slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect()
+        slices[..filled]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect()
     }
 
     #[test]
