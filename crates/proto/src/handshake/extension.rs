@@ -1,0 +1,244 @@
+//! `Sec-WebSocket-Extensions`: the grammar of RFC 6455 section 9.1, read and written.
+//!
+//! Knows no extension. What a name or a parameter means, and which values it may have, is for the
+//! extension's own module to say; here a held [`Extension`] is one that the grammar allows.
+
+use std::fmt;
+
+use http::header::{HeaderMap, SEC_WEBSOCKET_EXTENSIONS};
+
+use super::header::{is_token, is_token_byte};
+
+/// One element of an extension list, offered by a client or chosen by a server: a name and its
+/// parameters, in order.
+///
+/// Names and values are tokens, so that writing one back needs no quotes. A list may hold one name
+/// several times: that is how a client offers alternatives.
+///
+/// ```
+/// use sockeye_proto::handshake::Extension;
+///
+/// let extension = Extension::new("x-example")?
+///     .with_param("level", Some("9"))?
+///     .with_param("fast", None)?;
+/// assert_eq!(extension.to_string(), "x-example; level=9; fast");
+/// assert_eq!(extension.params().next(), Some(("level", Some("9"))));
+/// # Ok::<(), sockeye_proto::handshake::NotAToken>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    name: String,
+    params: Vec<(String, Option<String>)>,
+}
+
+impl Extension {
+    /// An extension without parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAToken`] if the grammar does not allow the name.
+    pub fn new(name: &str) -> Result<Self, NotAToken> {
+        Ok(Self {
+            name: checked(name)?,
+            params: Vec::new(),
+        })
+    }
+
+    /// Adds a parameter after those it has.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAToken`] if the grammar does not allow the name or the value.
+    pub fn with_param(mut self, name: &str, value: Option<&str>) -> Result<Self, NotAToken> {
+        self.params
+            .push((checked(name)?, value.map(checked).transpose()?));
+        Ok(self)
+    }
+
+    /// The extension's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The parameters in the order of the field, each with its value if it has one, unquoted.
+    pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.params
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+    }
+}
+
+impl fmt::Display for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        for (name, value) in &self.params {
+            write!(f, "; {name}")?;
+            if let Some(value) = value {
+                write!(f, "={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name or value that is not a token: empty, or with a character that the grammar does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a token: one or more visible ASCII characters, no separators")]
+pub struct NotAToken(pub String);
+
+/// A field that breaks the grammar. What to answer is for each role to say.
+#[derive(Debug)]
+pub(super) struct BrokenGrammar;
+
+/// The extensions of all `Sec-WebSocket-Extensions` lines, in order; none if there is no such
+/// field.
+pub(super) fn receive(headers: &HeaderMap) -> Result<Vec<Extension>, BrokenGrammar> {
+    let mut extensions = Vec::new();
+    let mut lines = headers
+        .get_all(SEC_WEBSOCKET_EXTENSIONS)
+        .into_iter()
+        .peekable();
+    let present = lines.peek().is_some();
+    // §9.1: several lines are one list. A line can be read alone, for nothing can run on over the
+    // comma that would join it to the next: a quoted string that did would hold that comma, and no
+    // value holds one.
+    for line in lines {
+        receive_line(line.as_bytes(), &mut extensions)?;
+    }
+    // §9.1: the list has at least one element, so a field without any breaks the grammar.
+    if present && extensions.is_empty() {
+        return Err(BrokenGrammar);
+    }
+    Ok(extensions)
+}
+
+/// The list as the value of one field.
+pub(super) fn send(extensions: &[Extension]) -> String {
+    let texts: Vec<String> = extensions.iter().map(Extension::to_string).collect();
+    texts.join(", ")
+}
+
+/// Reads one line once, from left to right.
+fn receive_line(line: &[u8], extensions: &mut Vec<Extension>) -> Result<(), BrokenGrammar> {
+    let mut rest = Cursor(line);
+    loop {
+        rest.skip_whitespace();
+        match rest.peek() {
+            None => return Ok(()),
+            // §9.1 by way of RFC 2616 §2.1 (now RFC 9110 §5.6.1.2): empty elements of a list are
+            // passed over.
+            Some(b',') => rest.skip(),
+            Some(_) => {
+                extensions.push(receive_extension(&mut rest)?);
+                match rest.peek() {
+                    None | Some(b',') => {}
+                    Some(_) => return Err(BrokenGrammar),
+                }
+            }
+        }
+    }
+}
+
+/// extension = extension-token *( ";" extension-param ), with whitespace allowed around each part.
+fn receive_extension(rest: &mut Cursor<'_>) -> Result<Extension, BrokenGrammar> {
+    let mut extension = Extension {
+        name: rest.token()?,
+        params: Vec::new(),
+    };
+    rest.skip_whitespace();
+    while rest.skip_if(b';') {
+        rest.skip_whitespace();
+        let name = rest.token()?;
+        rest.skip_whitespace();
+        let value = if rest.skip_if(b'=') {
+            rest.skip_whitespace();
+            let value = if rest.skip_if(b'"') {
+                rest.quoted()?
+            } else {
+                rest.token()?
+            };
+            rest.skip_whitespace();
+            Some(value)
+        } else {
+            None
+        };
+        extension.params.push((name, value));
+    }
+    Ok(extension)
+}
+
+/// What is left of a line.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn skip(&mut self) {
+        self.next();
+    }
+
+    fn skip_if(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.skip();
+        }
+        found
+    }
+
+    fn skip_whitespace(&mut self) {
+        while let Some(b' ' | b'\t') = self.peek() {
+            self.skip();
+        }
+    }
+
+    fn token(&mut self) -> Result<String, BrokenGrammar> {
+        let mut token = String::new();
+        while let Some(byte) = self.peek().filter(|&byte| is_token_byte(byte)) {
+            token.push(char::from(byte));
+            self.skip();
+        }
+        non_empty(token)
+    }
+
+    /// The rest of a quoted string, whose first quote is behind us.
+    fn quoted(&mut self) -> Result<String, BrokenGrammar> {
+        let mut value = String::new();
+        loop {
+            let byte = match self.next() {
+                Some(b'"') => return non_empty(value),
+                Some(b'\\') => self.next(),
+                other => other,
+            };
+            // §9.1: what the quotes hold, once unescaped, is a token itself; so no separator, not
+            // even an escaped one.
+            match byte {
+                Some(byte) if is_token_byte(byte) => value.push(char::from(byte)),
+                _ => return Err(BrokenGrammar),
+            }
+        }
+    }
+}
+
+fn non_empty(token: String) -> Result<String, BrokenGrammar> {
+    if token.is_empty() {
+        Err(BrokenGrammar)
+    } else {
+        Ok(token)
+    }
+}
+
+fn checked(text: &str) -> Result<String, NotAToken> {
+    if is_token(text.as_bytes()) {
+        Ok(text.to_owned())
+    } else {
+        Err(NotAToken(text.to_owned()))
+    }
+}

@@ -1,0 +1,112 @@
+//! A host with its port, as `Host`, `Origin` and a URI's authority carry it: RFC 3986 section 3.2.
+//!
+//! Knows no scheme and so no default port, and resolves nothing.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::header::HOST;
+use http::request::Parts;
+
+use super::header::{Sole, sole, trim};
+
+/// uri-host [ ":" port ], the host in lower case and never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Host {
+    /// A name, an IPv4 address, or an IPv6 address in brackets and in its canonical text.
+    pub(super) name: String,
+    /// `None` means the default of whatever scheme is meant.
+    pub(super) port: Option<u16>,
+}
+
+impl Host {
+    /// Reads a host; `None` if the syntax does not allow it, user information included.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(text).ok()?;
+        let (name, port) = if let Some(rest) = text.strip_prefix('[') {
+            // RFC 3986 §3.2.2: an IPv6 address stands in brackets. (Of the versions to come that
+            // the same rule has room for, none came.)
+            let (address, port) = rest.split_once(']')?;
+            let address: Ipv6Addr = address.parse().ok()?;
+            (format!("[{address}]"), port)
+        } else {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            if name.is_empty() || !name.bytes().all(is_name_byte) {
+                return None;
+            }
+            (name.to_ascii_lowercase(), port)
+        };
+        let port = match port.strip_prefix(':') {
+            // RFC 3986 §3.2.3: a colon without digits means the default port, as no colon does.
+            Some("") => None,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().ok()?)
+            }
+            None if port.is_empty() => None,
+            _ => return None,
+        };
+        Some(Self { name, port })
+    }
+
+    /// The host that a request is for; `None` if it is missing, repeated or illegal.
+    pub(super) fn of_request(request: &Parts) -> Option<Self> {
+        // RFC 9112 §3.2.2: where the target is in absolute form, its authority counts and Host does
+        // not.
+        match (request.uri.authority(), sole(&request.headers, &HOST)) {
+            (Some(authority), _) => Self::parse(authority.as_str().as_bytes()),
+            (None, Sole::One(value)) => Self::parse(value),
+            (None, _) => None,
+        }
+    }
+
+    fn is_loopback(&self) -> bool {
+        // A final dot marks a name as complete, and means the same one.
+        let name = self.name.strip_suffix('.').unwrap_or(&self.name);
+        let address = name
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        if let Some(address) = address {
+            return address
+                .parse::<Ipv6Addr>()
+                .is_ok_and(|address| address.to_canonical().is_loopback());
+        }
+        // RFC 6761 §6.3: localhost and every name below it are the machine itself.
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || name
+                .parse::<Ipv4Addr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a host, with or without port, names the machine itself whatever DNS says: `localhost`
+/// and names below it, 127.0.0.0/8, `[::1]`.
+///
+/// A server bound to loopback that serves only such hosts is safe from DNS rebinding, where a
+/// page's own name is made to resolve to 127.0.0.1: there `Host` and `Origin` agree, and both name
+/// the attacker.
+///
+/// ```
+/// use sockeye_proto::handshake::host_is_loopback;
+///
+/// assert!(host_is_loopback("localhost:8080"));
+/// assert!(!host_is_loopback("rebound.example:8080"));
+/// ```
+pub fn host_is_loopback(host: &str) -> bool {
+    Host::parse(trim(host.as_bytes())).is_some_and(|host| host.is_loopback())
+}
+
+/// RFC 3986 §3.2.2: unreserved characters, sub-delimiters, and percent signs for the escaped ones.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+}

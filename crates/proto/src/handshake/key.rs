@@ -1,0 +1,107 @@
+//! `Sec-WebSocket-Key` and the `Sec-WebSocket-Accept` that answers it: RFC 6455 sections 1.3, 4.1,
+//! 4.2.2.
+//!
+//! Knows nothing of header fields: text comes in, text goes out.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+
+/// A `Sec-WebSocket-Key`: the base64 form of a 16-byte nonce, 24 characters, legal by construction.
+///
+/// ```
+/// use sockeye_proto::handshake::Key;
+///
+/// let key = Key::from_nonce(*b"the sample nonce");
+/// assert_eq!(key.as_str(), "dGhlIHNhbXBsZSBub25jZQ==");
+/// assert_eq!(key.accept().as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key(String);
+
+impl Key {
+    /// The key for a nonce, which the caller takes from a random source anew for each connection
+    /// (section 4.1).
+    pub fn from_nonce(nonce: [u8; 16]) -> Self {
+        Self(STANDARD.encode(nonce))
+    }
+
+    /// Reads the value of a `Sec-WebSocket-Key` field.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`] unless the value is the canonical base64 of exactly 16 bytes.
+    pub fn parse(value: &[u8]) -> Result<Self, InvalidKey> {
+        let mut nonce = [0; 18];
+        // §4.2.1: the value, decoded, is 16 bytes long. 24 characters make at most 18 bytes;
+        // whatever is longer does not fit and is refused unread. The decoder also refuses set bits
+        // under the padding: of the spellings of one nonce only that which an encoder makes is a
+        // key.
+        match STANDARD.decode_slice(value, &mut nonce) {
+            Ok(16) => str::from_utf8(value)
+                .map(|text| Self(text.to_owned()))
+                .map_err(|_| InvalidKey),
+            _ => Err(InvalidKey),
+        }
+    }
+
+    /// The key as it stands in the field.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value with which a server proves that it understood the request.
+    pub fn accept(&self) -> Accept {
+        let mut hash = Sha1::new();
+        // §4.2.2: the key's text goes in as it was sent, not decoded.
+        hash.update(self.0.as_bytes());
+        hash.update(GUID);
+        Accept(STANDARD.encode(hash.finalize()))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A `Sec-WebSocket-Accept`: base64(SHA-1(key + GUID)).
+///
+/// Comparing it needs no constant time. It is no secret and authenticates nobody: anyone who has
+/// seen the key can compute it. It shows that the answer comes from a WebSocket server and not from
+/// a cache or an unaware one.
+///
+/// ```
+/// use sockeye_proto::handshake::Key;
+///
+/// let accept = Key::parse(b"1b4pqvztbM4cor6UUZSDqw==")?.accept();
+/// assert_eq!(accept.to_string(), "aJvXj0bbnSSeXm32ngvbBilP0lE=");
+/// # Ok::<(), sockeye_proto::handshake::InvalidKey>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept(String);
+
+impl Accept {
+    /// The value as it stands in the field.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A `Sec-WebSocket-Key` value that is not the canonical base64 of 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key is the base64 form of 16 bytes")]
+pub struct InvalidKey;
+
+/// What section 1.3 appends to the key, so that only an endpoint that knows WebSocket makes the
+/// right answer.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
