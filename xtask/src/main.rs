@@ -1,2 +1,236 @@
-//! Placeholder.
-fn main() {}
+//! The project's commands: `cargo xtask COMMAND`. They need Rust and nothing else, except for the
+//! judges of `conformance`, which install what they need.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "steps and their times are what this program is for"
+)]
+
+mod cargo;
+mod steps;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::steps::Steps;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root = workspace_root();
+    let mut steps = Steps::default();
+    let outcome = dispatch(&arguments, &root, &mut steps);
+    steps.print_times();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> {
+    let Some((command, rest)) = arguments.split_first() else {
+        return Err(format!("no command given\n\n{USAGE}"));
+    };
+    if command != "conformance" && !rest.is_empty() {
+        return Err(format!(
+            "`{command}` takes no arguments, but got `{}`",
+            rest.join(" ")
+        ));
+    }
+    match command.as_str() {
+        "test" => test(root, steps),
+        "tidy" => steps.run("tidy", || tidy::tidy(root)),
+        "check" => check(root, steps),
+        "doc" => doc(root, steps),
+        "conformance" => conformance(root, steps, rest),
+        "deny" => deny(root, steps),
+        "ci" => ci(root, steps),
+        "full" => full(root, steps),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("no command is called `{other}`\n\n{USAGE}")),
+    }
+}
+
+/// What guards a landing.
+fn ci(root: &Path, steps: &mut Steps) -> Result<()> {
+    guard(root, steps)?;
+    judge(root, steps, &["autobahn", "--fast"])
+}
+
+/// What closes an issue.
+fn full(root: &Path, steps: &mut Steps) -> Result<()> {
+    guard(root, steps)?;
+    judge(root, steps, &["autobahn"])?;
+    deny(root, steps)
+}
+
+fn guard(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("tidy", || tidy::tidy(root))?;
+    check(root, steps)?;
+    test(root, steps)?;
+    doc(root, steps)?;
+    judge(root, steps, &["browser"])
+}
+
+/// The whole suite: unit tests, integration tests, doctests, examples; then the exhaustive ones.
+fn test(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("test", || {
+        cargo::run(root, &["test", "--workspace", "--all-features"])
+    })?;
+    steps.run("test loom", || {
+        // A cfg changes every crate's build: a target folder of its own keeps both caches warm.
+        let target = cargo::target_folder(root).join("loom");
+        let target = target
+            .to_str()
+            .ok_or("the target folder's path is not UTF-8")?;
+        cargo::run_with_flags(
+            root,
+            &[
+                "test",
+                "-p",
+                "sockeye",
+                "--release",
+                "--lib",
+                "--target-dir",
+                target,
+                "loom",
+            ],
+            ("RUSTFLAGS", "--cfg loom"),
+        )
+    })
+}
+
+fn check(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("check fmt", || {
+        cargo::run(root, &["fmt", "--all", "--check"])
+    })?;
+    steps.run("check clippy", || {
+        cargo::run(
+            root,
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        )
+    })?;
+    steps.run("check clippy without features", || {
+        for package in ["sockeye", "sockeye-proto"] {
+            cargo::run(
+                root,
+                &[
+                    "clippy",
+                    "-p",
+                    package,
+                    "--no-default-features",
+                    "--",
+                    "-D",
+                    "warnings",
+                ],
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn doc(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("doc", || {
+        cargo::run_with_flags(
+            root,
+            &[
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ],
+            ("RUSTDOCFLAGS", "-D warnings"),
+        )
+    })
+}
+
+/// One judge with its options, or all of them.
+fn conformance(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<()> {
+    if arguments.is_empty() {
+        judge(root, steps, &["browser"])?;
+        return judge(root, steps, &["autobahn"]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    judge(root, steps, &arguments)
+}
+
+/// Judges see the optimised build, as users do.
+fn judge(root: &Path, steps: &mut Steps, arguments: &[&str]) -> Result<()> {
+    let name = format!("conformance {}", arguments.join(" "));
+    let mut command = vec!["run", "--release", "-p", "conformance", "--"];
+    command.extend_from_slice(arguments);
+    if arguments.first() != Some(&"browser") {
+        return steps.run(&name, || cargo::run(root, &command));
+    }
+    steps.run("build sockeye", || {
+        cargo::run(root, &["build", "--release", "-p", "sockeye-cli"])
+    })?;
+    let program = cargo::target_folder(root)
+        .join("release")
+        .join(format!("sockeye{}", std::env::consts::EXE_SUFFIX));
+    let program = program
+        .to_str()
+        .ok_or("the target folder's path is not UTF-8")?;
+    command.extend_from_slice(&["--program", program]);
+    steps.run(&name, || cargo::run(root, &command))
+}
+
+/// Licences, duplicate versions and sources of what we depend on. (Advisories need a database that
+/// not every machine can fetch: public CI looks at them.)
+fn deny(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("deny", || {
+        cargo::install(root, "cargo-deny", CARGO_DENY_VERSION)?;
+        cargo::run(
+            root,
+            &[
+                "deny",
+                "--all-features",
+                "check",
+                "licenses",
+                "bans",
+                "sources",
+            ],
+        )
+    })
+}
+
+fn workspace_root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// An error is a sentence for whoever reads the log.
+pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
+
+const CARGO_DENY_VERSION: &str = "0.20.2";
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test                    the workspace's whole suite, doctests, examples and loom tests included
+  tidy                    our own lints: floors, purity of the core, the RFC ledger, documents
+  check                   rustfmt, clippy with warnings denied, and clippy without default features
+  doc                     the documentation, with warnings denied
+  conformance             all external judges, or one:
+    autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server|client
+    browser               a headless Chromium on the pages of `sockeye serve`
+  deny                    licences, duplicate versions and sources of the dependencies
+  ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
+  full                    what closes an issue: ci with all of autobahn, and deny
+  help                    this text
+
+A step that fails ends the run; the seconds of each step are printed at the end.";

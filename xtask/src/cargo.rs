@@ -1,0 +1,61 @@
+//! Calls of cargo, from the workspace's root and with the cargo that runs us.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Result;
+
+/// Runs `cargo` with these arguments.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
+    finish(cargo(root).args(arguments), arguments)
+}
+
+/// Runs `cargo` with more flags in a variable such as `RUSTFLAGS`, after those that it already has.
+pub(crate) fn run_with_flags(
+    root: &Path,
+    arguments: &[&str],
+    (variable, flags): (&str, &str),
+) -> Result<()> {
+    let flags = match env::var(variable) {
+        Ok(given) => format!("{given} {flags}"),
+        Err(_) => flags.to_owned(),
+    };
+    finish(cargo(root).args(arguments).env(variable, flags), arguments)
+}
+
+/// Installs exactly this version of a cargo tool, unless it is there.
+pub(crate) fn install(root: &Path, tool: &str, version: &str) -> Result<()> {
+    let installed = Command::new(tool).arg("--version").output();
+    if installed.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .ends_with(version)
+    }) {
+        return Ok(());
+    }
+    run(root, &["install", tool, "--version", version, "--locked"])
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+fn finish(command: &mut Command, arguments: &[&str]) -> Result<()> {
+    let line = format!("cargo {}", arguments.join(" "));
+    let status = command
+        .status()
+        .map_err(|error| format!("cannot start `{line}`: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{line}` failed ({status})"))
+    }
+}

@@ -1,0 +1,156 @@
+//! Our own lints: the architecture, made executable. What only taste can judge stays with the
+//! reader.
+//!
+//! # What is read from the documents
+//!
+//! A table is known by the first cells of its head; it may stand anywhere in its document, more
+//! than once, and may have more columns. Names stand in backticks.
+//!
+//! **ARCHITECTURE.md: `| crate | floor | …`.** One package in a row, by the name in its Cargo.toml
+//! (`` `sockeye-proto` ``), and a number. Every package of the workspace has a row. A package may
+//! depend (for tests and builds too) only on packages of lower floors.
+//!
+//! **ARCHITECTURE.md: `| module | floor | …`.** One or several modules in a row, each with the
+//! folder of its crate under `crates/` in front (`` `proto::frame` ``, `` `sockeye::connection::outbox` ``).
+//! A crate with one module in such a table has all of its top modules there. A deeper module stands
+//! where its parent stands unless it has a row of its own. A module may name modules of its own
+//! floor and below; what `lib.rs` re-exports counts as the module that it comes from; `lib.rs` and
+//! `main.rs` may name all.
+//!
+//! **docs/rfc-ledger.md: `| id | rule | code | test |`.** Ids are unique. `code` holds paths from the
+//! root of the repository, with the name of an item after `::` if that helps
+//! (`` `crates/proto/src/frame.rs::FrameHeader` ``); `test` holds names of test functions, any path
+//! before the last `::` left aside. Several are separated by anything. Either cell may say
+//! `n/a: reason` or `later: reason` instead.
+
+mod documents;
+mod floors;
+mod ledger;
+mod rust;
+mod source;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Result;
+
+/// Checks the tree under `root` and prints every finding.
+pub(crate) fn tidy(root: &Path) -> Result<()> {
+    let tree = Tree::read(root)?;
+    let findings = [
+        documents::check(&tree),
+        floors::check(&tree),
+        ledger::check(&tree),
+        source::check(&tree),
+    ]
+    .concat();
+    for finding in &findings {
+        println!("{finding}");
+    }
+    match findings.len() {
+        0 => {
+            println!("tidy: {} files are in order", tree.files.len());
+            Ok(())
+        }
+        count => Err(format!("{count} findings, listed above")),
+    }
+}
+
+/// The text files of the project by their paths from its root: what git tracks or would track.
+#[derive(Debug, Default)]
+struct Tree {
+    files: BTreeMap<String, String>,
+}
+
+impl Tree {
+    fn read(root: &Path) -> Result<Self> {
+        let listing = Command::new("git")
+            .args([
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+            ])
+            .current_dir(root)
+            .output()
+            .map_err(|error| format!("cannot start git: {error}"))?;
+        if !listing.status.success() {
+            return Err(format!(
+                "git ls-files: {}",
+                String::from_utf8_lossy(&listing.stderr).trim()
+            ));
+        }
+        let mut files = BTreeMap::new();
+        for path in String::from_utf8_lossy(&listing.stdout).split_terminator('\0') {
+            // A file deleted but still tracked, and a file that is not text, are no matter of tidy's.
+            if let Ok(text) = fs::read_to_string(root.join(path)) {
+                files.insert(path.to_owned(), text);
+            }
+        }
+        Ok(Self { files })
+    }
+
+    fn get(&self, path: &str) -> Option<&str> {
+        self.files.get(path).map(String::as_str)
+    }
+
+    fn rust_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_rust = |(path, _): &(&String, &String)| path.ends_with(".rs");
+        self.files
+            .iter()
+            .filter(is_rust)
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+}
+
+/// A breach of one of our rules.
+#[derive(Clone, Debug, PartialEq)]
+struct Finding {
+    file: String,
+    /// From 1; 0 is the file as a whole.
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.message),
+            line => write!(f, "{}:{line}: {}", self.file, self.message),
+        }
+    }
+}
+
+/// Trees written down in tests, and their findings as lines.
+#[cfg(test)]
+mod testing {
+    use super::{Finding, Tree};
+
+    pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
+        Tree {
+            files: files
+                .iter()
+                .map(|(path, text)| (path.to_string(), text.to_string()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn lines(findings: &[Finding]) -> Vec<String> {
+        findings.iter().map(ToString::to_string).collect()
+    }
+}
