@@ -1,2 +1,49 @@
-//! Placeholder.
-fn main() {}
+//! External judges of Sockeye. Each one is a program that others wrote, run against Sockeye through
+//! its public interface only; what a judge needs is installed here, and what it finds is printed.
+//!
+//! Called by `cargo xtask conformance`; never published.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "what a judge says is the product of this program"
+)]
+
+mod autobahn;
+mod debian;
+mod error;
+mod judges;
+mod port;
+mod process;
+
+use std::process::ExitCode;
+
+use crate::error::Result;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match judge(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("conformance: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn judge(arguments: &[String]) -> Result<()> {
+    match arguments.split_first() {
+        Some((judge, rest)) if judge == "autobahn" => autobahn::judge(rest).await,
+        Some((other, _)) => Err(format!("no judge is called `{other}`\n\n{USAGE}").into()),
+        None => Err(USAGE.into()),
+    }
+}
+
+const USAGE: &str = "\
+usage: conformance JUDGE [OPTIONS]
+
+judges:
+  autobahn   the Autobahn Testsuite against a Sockeye server and a Sockeye client
+    --fast               leave out the messages of more than 1 MiB
+    --cases 1.*,9.1.1    only these cases
+    --role server|client only this role";

@@ -1,0 +1,7 @@
+//! The error of this program: a sentence for whoever reads the log, naming what failed and where.
+
+/// What every step of a judge returns.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A sentence, or the error of whatever was called.
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
