@@ -65,8 +65,8 @@ struct Route<T> {
 /// are the route's, for the trie a variable has none.
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Arc<str>, Node>,
-    variable: Option<Box<Node>>,
+    literals: HashMap<Arc<str>, Self>,
+    variable: Option<Box<Self>>,
     /// The index of the route that ends here.
     route: Option<usize>,
 }

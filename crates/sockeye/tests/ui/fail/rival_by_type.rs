@@ -1,0 +1,19 @@
+//! Two methods for one kind of message, where only the compiler knows the kind.
+#![allow(unused_variables)]
+
+use sockeye::server_endpoint;
+
+type Line = String;
+
+struct Aliased;
+
+#[server_endpoint("/alias")]
+impl Aliased {
+    #[on_message]
+    fn borrowed(&mut self, text: &str) {}
+
+    #[on_message]
+    fn owned(&mut self, text: Line) {}
+}
+
+fn main() {}
