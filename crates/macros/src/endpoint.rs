@@ -9,8 +9,10 @@ use syn::{Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Type};
 
 use crate::{
     argument::Arguments,
-    callback::{Access, Callback, Mistakes, is_path_mark, last_name, peel},
+    callback::{Access, Callback},
     marker::{self, Event},
+    mistake::Mistakes,
+    parameter::{is_path_mark, last_name, peel},
 };
 
 /// An annotated endpoint whose callbacks are legal, as far as a macro can see.

@@ -1,16 +1,18 @@
 //! The attributes of Sockeye's annotated endpoints.
 //!
 //! Use them through the `sockeye` crate, which re-exports them and which the generated code
-//! names. This file only dispatches: `argument` reads what stands in the attribute's
-//! parentheses, `callback` one marked method, `endpoint` the whole `impl` block, and
-//! `expand` writes the code. A mistake becomes a compile error at its place that says what to do
-//! about it; all mistakes of a block are reported at once.
+//! names. This file only dispatches: `argument` reads what stands in the attribute's parentheses,
+//! `endpoint` the `impl` block, `callback` a marked method and `parameter` what it takes; `expand`
+//! writes the code. A mistake becomes a compile error at its place that says what to do about it;
+//! all mistakes of a block are reported at once.
 
 mod argument;
 mod callback;
 mod endpoint;
 mod expand;
 mod marker;
+mod mistake;
+mod parameter;
 mod template;
 
 use proc_macro::TokenStream;

@@ -37,7 +37,7 @@ impl Chat {
     async fn left(&mut self, _session: &Session, _reason: CloseReason) {}
 
     #[on_error]
-    async fn failed(&mut self, _session: &Session, _error: &Error) {}
+    async fn failed(&mut self, _session: &sockeye::Session, _error: &Error) {}
 
     fn helper(&self) -> usize {
         self.nick.len()

@@ -1,5 +1,12 @@
 //! Each form that a callback may have. Warnings are errors: the generated code has none.
-#![deny(warnings)]
+#![deny(
+    warnings,
+    elided_lifetimes_in_paths,
+    rust_2018_idioms,
+    unnameable_types,
+    unreachable_pub,
+    unused_qualifications
+)]
 
 use std::{
     fmt,
@@ -129,7 +136,7 @@ impl Borrowed {
     }
 
     #[on_error]
-    fn error(&self, error: &sockeye::Error) -> () {
+    fn error(&self, error: &Error) -> () {
         let _ = error;
     }
 }

@@ -1,0 +1,188 @@
+//! The methods of `Endpoint` or `SharedEndpoint`: each gathers what its callback takes, calls it,
+//! and converts what it returns.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Type, spanned::Spanned};
+
+use super::{
+    Expansion,
+    kind::{kind_of, without_lifetimes},
+};
+use crate::{
+    callback::Callback,
+    marker::Event,
+    parameter::{Parameter, peel},
+};
+
+impl Expansion<'_> {
+    /// `on_open` or `on_close`.
+    pub(super) fn outcome_method(&self, event: Event) -> TokenStream {
+        let receiver = self.receiver();
+        let Self {
+            session, subject, ..
+        } = self;
+        let name = format_ident!("{}", event.name());
+        let reason = (event == Event::Close).then(|| quote!(#subject: ::sockeye::CloseReason));
+        let methods = self.endpoint.callbacks(event).map(|callback| {
+            let conditions = &callback.conditions;
+            let call = self.call(callback, |fallible| quote!(#fallible?));
+            let (value, convert) = conversion(callback, "IntoOutcome", "into_outcome");
+            // A future that is not `Send` is the method's fault: it is blamed for it.
+            quote_spanned! {blaming(callback.name.span())=>
+                #(#conditions)*
+                async fn #name(
+                    #receiver,
+                    #session: &::sockeye::Session,
+                    #reason
+                ) -> ::sockeye::Result {
+                    let #value = #call;
+                    #convert
+                }
+            }
+        });
+        quote!(#(#methods)*)
+    }
+
+    /// `on_message`, also without a callback for it: the trait's own method does nothing, but an
+    /// annotated endpoint refuses the kinds that it has no method for.
+    pub(super) fn message_method(&self) -> TokenStream {
+        let receiver = self.receiver();
+        let Self {
+            session,
+            subject,
+            kind,
+            ..
+        } = self;
+        let assertions = self
+            .rivals(true)
+            .map(|(conditions, assertion)| quote!(#conditions { const { #assertion } }));
+        let arms = self.endpoint.callbacks(Event::Message).map(|callback| {
+            let conditions = &callback.conditions;
+            let own = kind_of(callback);
+            let call = self.call(callback, |fallible| quote!(#fallible?));
+            let (value, convert) = conversion(callback, "IntoReply", "into_reply");
+            quote! {
+                #(#conditions)*
+                if ::sockeye::__private::same_kind(#kind, #own) {
+                    let #value = #call;
+                    return #convert;
+                }
+            }
+        });
+        quote! {
+            async fn on_message<'message>(
+                #receiver,
+                #session: &::sockeye::Session,
+                #subject: ::sockeye::Incoming<'message>,
+            ) -> ::sockeye::Result<::sockeye::Reply<'message>> {
+                #(#assertions)*
+                let #kind = #subject.kind();
+                #(#arms)*
+                ::std::result::Result::Ok(::sockeye::__private::unsupported(#session, #kind))
+            }
+        }
+    }
+
+    pub(super) fn error_method(&self) -> TokenStream {
+        let receiver = self.receiver();
+        let Self {
+            session, subject, ..
+        } = self;
+        let methods = self.endpoint.callbacks(Event::Error).map(|callback| {
+            let conditions = &callback.conditions;
+            // A parameter of the path that does not parse is an error with no callback left to go
+            // to: it must not vanish all the same.
+            let call = self.call(callback, |fallible| {
+                quote! {
+                    match #fallible {
+                        ::std::result::Result::Ok(value) => value,
+                        ::std::result::Result::Err(error) => {
+                            return ::sockeye::__private::unreported(#session, error);
+                        }
+                    }
+                }
+            });
+            quote_spanned! {blaming(callback.name.span())=>
+                #(#conditions)*
+                async fn on_error(
+                    #receiver,
+                    #session: &::sockeye::Session,
+                    #subject: &::sockeye::Error,
+                ) {
+                    #call
+                }
+            }
+        });
+        quote!(#(#methods)*)
+    }
+
+    fn receiver(&self) -> TokenStream {
+        if self.endpoint.is_shared() {
+            quote!(&self)
+        } else {
+            quote!(&mut self)
+        }
+    }
+
+    /// The call of a method, in the trait's method for its event. `unwrap` makes a `Result`'s
+    /// value of it, and returns otherwise.
+    fn call(
+        &self,
+        callback: &Callback,
+        unwrap: impl Fn(TokenStream) -> TokenStream,
+    ) -> TokenStream {
+        let Self {
+            session, subject, ..
+        } = self;
+        let mut arguments = Vec::new();
+        let mut bindings = Vec::new();
+        for (index, parameter) in callback.parameters.iter().enumerate() {
+            let value = match parameter {
+                Parameter::Session => quote!(#session),
+                Parameter::Path { variable, parsed } => unwrap(match parsed {
+                    None => quote!(::sockeye::__private::path_text(#session, #variable)),
+                    Some(ty) => quote_spanned! {ty.span()=>
+                        ::sockeye::__private::path::<#ty>(#session, #variable)
+                    },
+                }),
+                Parameter::Subject { ty } => match (callback.event, peel(ty)) {
+                    (Event::Message, _) => {
+                        let ty = without_lifetimes(ty, &callback.lifetimes);
+                        unwrap(quote_spanned! {ty.span()=>
+                            <#ty as ::sockeye::Argument<'message>>::from_message(#subject)
+                        })
+                    }
+                    (Event::Close, Type::Reference(_)) => quote!(&#subject),
+                    _ => quote!(#subject),
+                },
+            };
+            // Bound first: a `Result` among the arguments would live in the future until the
+            // callback is done.
+            let argument = format_ident!("argument{index}", span = Span::mixed_site());
+            bindings.push(quote!(let #argument = #value;));
+            arguments.push(argument);
+        }
+        let name = &callback.name;
+        let suspension = callback.is_async.then(|| quote!(.await));
+        quote! {{
+            #(#bindings)*
+            Self::#name(self, #(#arguments),*) #suspension
+        }}
+    }
+}
+
+/// A name for what a method returned, and the expression that converts it: if there is no
+/// conversion, the method's return type is to blame.
+fn conversion(callback: &Callback, convert: &str, function: &str) -> (Ident, TokenStream) {
+    let convert = format_ident!("{convert}");
+    let function = format_ident!("{function}");
+    let value = Ident::new("value", callback.output);
+    let call = quote_spanned!(callback.output=> ::sockeye::#convert::#function(#value));
+    (value, call)
+}
+
+/// Where generated code is to stand in an error, although its names are this macro's.
+fn blaming(span: Span) -> Span {
+    Span::call_site().located_at(span)
+}

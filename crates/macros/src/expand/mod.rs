@@ -1,0 +1,231 @@
+//! Writes what `#[server_endpoint]` adds to an `impl` block.
+//!
+//! The generated code names everything through `::sockeye::…`, and costs nothing over a trait
+//! written by hand: the kinds of messages are constants, so that the compiler folds the
+//! comparisons into a match on the message's tag; nothing is boxed or allocated.
+
+mod kind;
+mod method;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::{Attribute, Error, Generics, Item, ItemImpl, Type};
+
+use crate::{
+    endpoint::{self, AnnotatedEndpoint},
+    marker::Event,
+};
+
+/// The attribute: the block without its marks, and the endpoint's traits or the mistakes.
+pub(crate) fn server_endpoint(arguments: TokenStream, item: &TokenStream) -> TokenStream {
+    let mut block = match syn::parse2(item.clone()) {
+        Ok(Item::Impl(block)) => block,
+        Ok(other) => return refuse_item(&other),
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote!(#error #item);
+        }
+    };
+    let added = match AnnotatedEndpoint::parse(arguments, &mut block) {
+        Ok(endpoint) => Expansion::new(&endpoint, &block).expand(),
+        Err(mistakes) => {
+            endpoint::strip(&mut block);
+            mistakes.into_compile_error()
+        }
+    };
+    quote!(#block #added)
+}
+
+fn refuse_item(item: &Item) -> TokenStream {
+    let error = Error::new(
+        Span::call_site(),
+        "an endpoint is the `impl` block that holds its callbacks; put `#[server_endpoint(…)]` \
+         on that block, and not on another item",
+    )
+    .into_compile_error();
+    quote!(#error #item)
+}
+
+/// An endpoint, what is around it, and the names that the generated code gives to its own things.
+struct Expansion<'e> {
+    endpoint: &'e AnnotatedEndpoint,
+    generics: &'e Generics,
+    ty: &'e Type,
+    /// The block's `#[cfg]`s: what is added must stand under the same.
+    conditions: Vec<&'e Attribute>,
+    // Invisible to the user's code, and it to them.
+    session: Ident,
+    subject: Ident,
+    kind: Ident,
+}
+
+impl<'e> Expansion<'e> {
+    fn new(endpoint: &'e AnnotatedEndpoint, block: &'e ItemImpl) -> Self {
+        let conditions = block.attrs.iter();
+        Self {
+            endpoint,
+            generics: &block.generics,
+            ty: &block.self_ty,
+            conditions: conditions
+                .filter(|attribute| attribute.path().is_ident("cfg"))
+                .collect(),
+            session: Ident::new("session", Span::mixed_site()),
+            subject: Ident::new("subject", Span::mixed_site()),
+            kind: Ident::new("kind", Span::mixed_site()),
+        }
+    }
+
+    fn expand(&self) -> TokenStream {
+        let (generics, _, bounds) = self.generics.split_for_impl();
+        let Self {
+            endpoint,
+            ty,
+            conditions,
+            ..
+        } = self;
+        let methods = [
+            self.outcome_method(Event::Open),
+            self.message_method(),
+            self.outcome_method(Event::Close),
+            self.error_method(),
+        ];
+        let implementations = if endpoint.is_shared() {
+            let delegations = self.delegations();
+            quote! {
+                #(#conditions)*
+                #[automatically_derived]
+                impl #generics ::sockeye::SharedEndpoint for #ty #bounds { #(#methods)* }
+
+                #(#conditions)*
+                #[automatically_derived]
+                impl #generics ::sockeye::Endpoint for #ty #bounds { #delegations }
+            }
+        } else {
+            quote! {
+                #(#conditions)*
+                #[automatically_derived]
+                impl #generics ::sockeye::Endpoint for #ty #bounds { #(#methods)* }
+            }
+        };
+        let description = self.description();
+        let assertions = self
+            .rivals(false)
+            .map(|(conditions, assertion)| quote!(#conditions const _: () = #assertion;));
+        quote! {
+            #implementations
+            #description
+            #(#assertions)*
+        }
+    }
+
+    /// Where the endpoint is served, and the constructor of its configuration.
+    fn description(&self) -> TokenStream {
+        let (generics, _, bounds) = self.generics.split_for_impl();
+        let Self {
+            endpoint,
+            ty,
+            conditions,
+            ..
+        } = self;
+        let path = &endpoint.arguments.path;
+        let subprotocols = &endpoint.arguments.subprotocols;
+        let (constant, setter) = if subprotocols.is_empty() {
+            (None, None)
+        } else {
+            let constant = quote! {
+                const SUBPROTOCOLS: &'static [&'static str] = &[#(#subprotocols),*];
+            };
+            let setter = quote! {
+                .subprotocols(<Self as ::sockeye::ServerEndpoint>::SUBPROTOCOLS.iter().copied())
+            };
+            (Some(constant), Some(setter))
+        };
+        let doc = format!(
+            "The configuration that serves this endpoint at `{}`.\n\n\
+             `factory` is called for each connection once its handshake is accepted, and returns \
+             the object that the connection's callbacks are called on.{}",
+            endpoint.arguments.template(),
+            if endpoint.is_shared() {
+                " The object may be an `Arc` that many connections share."
+            } else {
+                ""
+            }
+        );
+        quote! {
+            #(#conditions)*
+            #[automatically_derived]
+            impl #generics ::sockeye::ServerEndpoint for #ty #bounds {
+                const PATH: &'static str = #path;
+                #constant
+            }
+
+            #(#conditions)*
+            impl #generics #ty #bounds {
+                #[doc = #doc]
+                pub fn endpoint<Object>(
+                    factory: impl ::std::ops::Fn(&::sockeye::Handshake) -> Object
+                        + ::std::marker::Send
+                        + ::std::marker::Sync
+                        + 'static,
+                ) -> ::sockeye::EndpointConfig
+                where
+                    Object: ::sockeye::Endpoint + ::std::borrow::Borrow<Self>,
+                {
+                    ::sockeye::EndpointConfig::new(
+                        <Self as ::sockeye::ServerEndpoint>::PATH,
+                        factory,
+                    )
+                    #setter
+                }
+            }
+        }
+    }
+
+    /// `Endpoint` by way of `SharedEndpoint`: the futures themselves are handed on.
+    fn delegations(&self) -> TokenStream {
+        let Self {
+            session, subject, ..
+        } = self;
+        let delegation = |name: &str, subject: Option<(&Ident, TokenStream)>, output| {
+            let name = format_ident!("{name}");
+            let (ident, ty) = subject.unzip();
+            let parameter = ident.map(|ident| quote!(#ident: #ty));
+            quote! {
+                fn #name(
+                    &mut self,
+                    #session: &::sockeye::Session,
+                    #parameter
+                ) -> impl ::std::future::Future<Output = #output> + ::std::marker::Send {
+                    <Self as ::sockeye::SharedEndpoint>::#name(self, #session, #ident)
+                }
+            }
+        };
+        let open = delegation("on_open", None, quote!(::sockeye::Result));
+        let close = delegation(
+            "on_close",
+            Some((subject, quote!(::sockeye::CloseReason))),
+            quote!(::sockeye::Result),
+        );
+        let error = delegation(
+            "on_error",
+            Some((subject, quote!(&::sockeye::Error))),
+            quote!(()),
+        );
+        quote! {
+            #open
+
+            fn on_message<'message>(
+                &mut self,
+                #session: &::sockeye::Session,
+                #subject: ::sockeye::Incoming<'message>,
+            ) -> impl ::std::future::Future<
+                Output = ::sockeye::Result<::sockeye::Reply<'message>>,
+            > + ::std::marker::Send {
+                <Self as ::sockeye::SharedEndpoint>::on_message(self, #session, #subject)
+            }
+
+            #close
+            #error
+        }
+    }
+}
