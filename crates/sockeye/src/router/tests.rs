@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{parameter::ParameterError, *};
 
 /// A router whose values are the templates themselves.
 fn router<'t>(templates: &[&'t str]) -> Router<&'t str> {
