@@ -9,6 +9,7 @@
 )]
 
 mod autobahn;
+mod browser;
 mod debian;
 mod error;
 mod judges;
@@ -34,6 +35,7 @@ async fn main() -> ExitCode {
 async fn judge(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((judge, rest)) if judge == "autobahn" => autobahn::judge(rest).await,
+        Some((judge, rest)) if judge == "browser" => browser::judge(rest).await,
         Some((other, _)) => Err(format!("no judge is called `{other}`\n\n{USAGE}").into()),
         None => Err(USAGE.into()),
     }
@@ -46,4 +48,6 @@ judges:
   autobahn   the Autobahn Testsuite against a Sockeye server and a Sockeye client
     --fast               leave out the messages of more than 1 MiB
     --cases 1.*,9.1.1    only these cases
-    --role server|client only this role";
+    --role server|client only this role
+  browser    a headless Chromium on the pages that the program gives out
+    --program PATH       the sockeye to judge";

@@ -44,23 +44,27 @@ pub(crate) async fn run_with_retries(command: &mut Command) -> Result<String> {
     run(command).await
 }
 
-/// A program that runs in the background, its output in a log, and that ends with this value.
+/// A program that runs in the background, its outputs in files, and that ends with this value.
 pub(crate) struct Child {
     name: String,
     process: tokio::process::Child,
-    log: PathBuf,
+    stdout: PathBuf,
+    stderr: PathBuf,
 }
 
 impl Child {
-    /// Starts `command`; both of its outputs go to the file `log`.
-    pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+    /// Starts `command`; its outputs go to files in `folder`, named after the program.
+    pub(crate) fn spawn(command: &mut Command, folder: &Path) -> Result<Self> {
         let name = program(command);
-        let open = || -> Result<(File, File)> {
-            let file = File::create(log)?;
-            Ok((file.try_clone()?, file))
+        let output = |kind: &str| {
+            let path = folder.join(format!("{name}.{kind}"));
+            match File::create(&path) {
+                Ok(file) => Ok((path, file)),
+                Err(error) => Err(format!("cannot write {}: {error}", path.display())),
+            }
         };
-        let (out, err) =
-            open().map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+        let (stdout, out) = output("stdout")?;
+        let (stderr, err) = output("stderr")?;
         let process = command
             .stdin(Stdio::null())
             .stdout(out)
@@ -71,7 +75,8 @@ impl Child {
         Ok(Self {
             name,
             process,
-            log: log.to_owned(),
+            stdout,
+            stderr,
         })
     }
 
@@ -79,11 +84,9 @@ impl Child {
         &self.name
     }
 
-    /// What it has written so far.
-    pub(crate) fn output(&self) -> String {
-        fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+    /// What it has written to stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        read(&self.stdout)
     }
 
     /// Whether it has ended; an end in failure is an error that shows its last words.
@@ -105,13 +108,20 @@ impl Child {
     }
 
     fn last_words(&self, event: &str) -> String {
+        let words = format!("{}\n{}", read(&self.stdout), read(&self.stderr));
         format!(
-            "`{}` {event}:\n{}\n(whole log: {})",
+            "`{}` {event}:\n{}\n(in full: {}, .stderr)",
             self.name,
-            last_lines(&self.output()),
-            self.log.display()
+            last_lines(&words),
+            self.stdout.display()
         )
     }
+}
+
+fn read(path: &Path) -> String {
+    fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 fn program(command: &Command) -> String {

@@ -151,7 +151,7 @@ impl<'a> Trial<'a> {
         let mut last_heard = Instant::now();
         while !wstest.has_ended()? {
             sleep(POLL).await;
-            let output = wstest.output();
+            let output = wstest.stdout();
             if output != heard {
                 heard = output;
                 last_heard = Instant::now();
@@ -166,7 +166,7 @@ impl<'a> Trial<'a> {
                 );
             }
         }
-        self.verdicts(announced_cases(&wstest.output()))
+        self.verdicts(announced_cases(&wstest.stdout()))
     }
 
     async fn of_client(&self) -> Result<Verdicts> {
@@ -210,7 +210,7 @@ impl<'a> Trial<'a> {
         judges::write(&path, spec.to_string())?;
         Child::spawn(
             &mut self.suite.wstest(mode, &self.folder, &path)?,
-            &self.folder.join("wstest.log"),
+            &self.folder,
         )
     }
 
