@@ -24,9 +24,9 @@ pub(crate) fn run_with_flags(
     finish(cargo(root).args(arguments).env(variable, flags), arguments)
 }
 
-/// Installs exactly this version of a cargo tool, unless it is there.
-pub(crate) fn install(root: &Path, tool: &str, version: &str) -> Result<()> {
-    let installed = Command::new(tool).arg("--version").output();
+/// Installs exactly this version of a subcommand of cargo, unless it is there.
+pub(crate) fn install(root: &Path, subcommand: &str, version: &str) -> Result<()> {
+    let installed = cargo(root).args([subcommand, "--version"]).output();
     if installed.is_ok_and(|output| {
         String::from_utf8_lossy(&output.stdout)
             .trim()
@@ -34,7 +34,16 @@ pub(crate) fn install(root: &Path, tool: &str, version: &str) -> Result<()> {
     }) {
         return Ok(());
     }
-    run(root, &["install", tool, "--version", version, "--locked"])
+    run(
+        root,
+        &[
+            "install",
+            &format!("cargo-{subcommand}"),
+            "--version",
+            version,
+            "--locked",
+        ],
+    )
 }
 
 /// Where cargo puts what it builds.

@@ -193,7 +193,7 @@ fn judge(root: &Path, steps: &mut Steps, arguments: &[&str]) -> Result<()> {
 /// not every machine can fetch: public CI looks at them.)
 fn deny(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("deny", || {
-        cargo::install(root, "cargo-deny", CARGO_DENY_VERSION)?;
+        cargo::install(root, "deny", CARGO_DENY_VERSION)?;
         cargo::run(
             root,
             &[
