@@ -136,9 +136,9 @@ impl CloseReason {
         Self::bare(CloseCode::NO_STATUS)
     }
 
-    /// 1006: there was no Close frame. It cannot be sent.
-    pub fn abnormal() -> Self {
-        Self::bare(CloseCode::ABNORMAL)
+    /// 1006: there was no Close frame, because of `cause`. It cannot be sent.
+    pub fn abnormal(cause: &str) -> Self {
+        Self::cut(CloseCode::ABNORMAL, cause)
     }
 
     /// The code.

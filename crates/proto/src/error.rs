@@ -1,7 +1,7 @@
 //! What can be wrong, by culprit: the peer ([`ProtocolError`]) or the caller ([`SendError`]). I/O
 //! errors do not exist here.
 
-use crate::close::CloseCode;
+use crate::close::{CloseCode, CloseReason};
 
 /// The rule that the peer broke. It fails the connection (RFC 6455 §7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +78,11 @@ impl ProtocolError {
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
         }
+    }
+
+    /// What the Close frame tells the peer: the code, and the rule in words.
+    pub fn close_reason(&self) -> CloseReason {
+        CloseReason::cut(self.close_code(), &self.to_string())
     }
 
     /// The section of RFC 6455 that has the rule.

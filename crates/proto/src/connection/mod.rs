@@ -194,9 +194,9 @@ impl Connection {
     }
 
     /// Whether events wait for the output to drain: more than [`Config::output_mark`] of it was
-    /// caused by input.
+    /// caused by input. After this side's Close input causes nothing more, and nothing waits.
     pub fn is_gated(&self) -> bool {
-        self.output.caused_by_input() > self.config.output_mark
+        self.output.caused_by_input() > self.config.output_mark && self.can_send()
     }
 
     /// The bytes to write. Advance it by what was written.
@@ -250,8 +250,7 @@ impl Connection {
             State::Failing { error, close_sent } => {
                 if !close_sent {
                     // §7.1.7: a Close with a fitting code goes before the transport's end.
-                    let reason = CloseReason::cut(error.close_code(), &error.to_string());
-                    self.push_close(&reason, now);
+                    self.push_close(&error.close_reason(), now);
                 }
                 State::Failed(error)
             }

@@ -112,6 +112,11 @@ impl<T> Router<T> {
         Ok(())
     }
 
+    /// The values of all templates, in the order in which they were added.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.routes.iter().map(|route| &route.value)
+    }
+
     /// The value of the best template for a path (as the request has it, without the query) and
     /// the values of the template's variables.
     pub(crate) fn find(&self, path: &str) -> Option<(&T, PathParameters)> {

@@ -1,0 +1,278 @@
+//! Connecting: the opening handshake of a client over TCP. hyper speaks HTTP; the stream leaves it.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use sockeye_proto::handshake::{
+    Accepted, ClientHandshake, OfferError, ResponseError, UriError, WebSocketUri,
+};
+use sockeye_proto::{Config, Role};
+use tokio::net::TcpStream;
+
+use crate::connection::{Connection, client_machine};
+use crate::transport::Stream;
+
+mod websocket;
+
+pub use self::websocket::{
+    CloseArgs, CloseEvent, ErrorEvent, InvalidAccess, InvalidState, MessageEvent, ReadyState,
+    SyntaxError, WebSocket,
+};
+
+/// Connects to a WebSocket server with the defaults of [`Client`].
+///
+/// # Errors
+///
+/// As [`Client::connect`].
+///
+/// # Cancel safety
+///
+/// Dropped, the attempt ends.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
+/// ws.send("hello").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
+    Client::builder().connect(url).await
+}
+
+/// How to connect. It connects as often as it is asked to.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Client {
+    config: Config,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    subprotocols: Vec<String>,
+    require_subprotocol: bool,
+    connect_timeout: Duration,
+    handshake_timeout: Duration,
+}
+
+/// The most bytes of a refusal's body that its error tells.
+const MAX_REFUSAL_BODY: usize = 4 * 1024;
+/// The most bytes of a response's head, and the most header fields.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 100;
+
+impl Client {
+    /// The defaults: no header fields of its own, no subprotocols, 10 s to connect and 10 s for the
+    /// handshake.
+    pub fn builder() -> Self {
+        Self {
+            config: Config::new(Role::Client),
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            require_subprotocol: false,
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Adds a header field to the request.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Offers subprotocols, the preferred first.
+    pub fn subprotocols<I, S>(mut self, names: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether a server that chooses none of the subprotocols offered fails the handshake, as it does
+    /// in browsers; RFC 6455 lets it pass, and so does the default.
+    pub fn require_subprotocol(mut self, required: bool) -> Self {
+        self.require_subprotocol = required;
+        self
+    }
+
+    /// Sets the limits and deadlines of the connection.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets how long finding the host and TCP may take; 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the opening handshake may take; 10 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Connects to a `ws:` URL. Host names may be international, and other characters that a URL does
+    /// not have are percent-encoded.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], which says how far it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the attempt ends.
+    pub async fn connect(&self, url: impl AsRef<str>) -> Result<Connection, ConnectError> {
+        let uri = parse_url(url.as_ref())?;
+        let handshake = self.handshake(uri.clone())?;
+        let stream = self.open_transport(&uri).await?;
+        tokio::time::timeout(self.handshake_timeout, self.shake_hands(stream, handshake))
+            .await
+            .map_err(|_| ConnectError::HandshakeTimeout(self.handshake_timeout))?
+    }
+
+    fn handshake(&self, uri: WebSocketUri) -> Result<ClientHandshake, ConnectError> {
+        // RFC 6455 §4.1: 16 bytes chosen at random for each connection.
+        let mut handshake = ClientHandshake::new(uri, rand::random())
+            .subprotocols(self.subprotocols.iter().cloned())?
+            .require_subprotocol(self.require_subprotocol);
+        for (name, value) in &self.headers {
+            handshake = handshake.header(name.clone(), value.clone())?;
+        }
+        Ok(handshake)
+    }
+
+    async fn open_transport(&self, uri: &WebSocketUri) -> Result<Stream, ConnectError> {
+        if uri.is_secure() {
+            return Err(ConnectError::TlsUnsupported);
+        }
+        let host = uri.host().trim_start_matches('[').trim_end_matches(']');
+        let connecting = TcpStream::connect((host, uri.port()));
+        let tcp = tokio::time::timeout(self.connect_timeout, connecting)
+            .await
+            .map_err(|_| ConnectError::ConnectTimeout(self.connect_timeout))?
+            .map_err(ConnectError::Connect)?;
+        Ok(Stream::from(tcp))
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: Stream,
+        handshake: ClientHandshake,
+    ) -> Result<Connection, ConnectError> {
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let request = handshake.request().map(|()| Empty::<Bytes>::new());
+        let mut connection = std::pin::pin!(connection.with_upgrades());
+        let response = tokio::select! {
+            response = sender.send_request(request) => response?,
+            result = connection.as_mut() => {
+                result?;
+                return Err(ConnectError::NoResponse);
+            }
+        };
+        let (parts, body) = response.into_parts();
+        let accepted = match handshake.receive(&parts) {
+            Ok(accepted) => accepted,
+            Err(ResponseError::Refused { .. }) => {
+                let body = tokio::select! {
+                    body = start_of(body) => body,
+                    _ = connection => Bytes::new(),
+                };
+                let response = Box::new(Response::from_parts(parts, body));
+                return Err(ConnectError::Refused(response));
+            }
+            Err(error) => return Err(ConnectError::Response(error)),
+        };
+        drop(sender);
+        let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
+        let (upgraded, closed) = tokio::join!(on_upgrade, connection);
+        closed?;
+        let Ok(stream) = upgraded?.downcast::<TokioIo<Stream>>() else {
+            return Err(ConnectError::NoResponse);
+        };
+        let Accepted { subprotocol, .. } = accepted;
+        let machine = client_machine(self.config.clone());
+        let raw = stream.io.into_inner();
+        Ok(Connection::new(raw, machine, &stream.read_buf, subprotocol))
+    }
+}
+
+/// Why connecting failed, and how far it came.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// TCP could not be established, or the host has no address.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// TCP was not established in time.
+    #[error("cannot connect: no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    /// The handshake was not answered in time.
+    #[error("the server did not answer the handshake within {0:?}")]
+    HandshakeTimeout(Duration),
+    /// The server's answer is not HTTP, or the transport failed.
+    #[error("the handshake failed: {0}")]
+    Http(#[from] hyper::Error),
+    /// The server ended the connection without an answer.
+    #[error("the server closed the connection without an answer")]
+    NoResponse,
+    /// What was to be offered may not be.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    /// The server answered with another status than 101: here it is, with the start of its body.
+    #[error("the server refused the handshake: {}", .0.status())]
+    Refused(Box<Response<Bytes>>),
+    /// The server's 101 is not a WebSocket's.
+    #[error("the server's answer is wrong: {0}")]
+    Response(#[source] ResponseError),
+    /// `wss:` needs TLS, which this version does not have.
+    #[error("wss: URLs are not supported yet")]
+    TlsUnsupported,
+    /// The URL cannot be parsed.
+    #[error("the URL cannot be parsed: {0}")]
+    Url(#[from] url::ParseError),
+    /// The URL is none of a WebSocket.
+    #[error("the URL is none of a WebSocket: {0}")]
+    WebSocketUri(#[from] UriError),
+}
+
+impl ConnectError {
+    /// The status with which the server refused the handshake, if it did.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused(response) => Some(response.status()),
+            _ => None,
+        }
+    }
+}
+
+/// RFC 6455 §11.1: an international host name in its ASCII form, other characters percent-encoded.
+fn parse_url(url: &str) -> Result<WebSocketUri, ConnectError> {
+    let url = url::Url::parse(url)?;
+    Ok(WebSocketUri::parse(url.as_str())?)
+}
+
+async fn start_of(mut body: Incoming) -> Bytes {
+    let mut start = Vec::new();
+    while start.len() < MAX_REFUSAL_BODY
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        if let Ok(data) = frame.into_data() {
+            start.extend_from_slice(&data);
+        }
+    }
+    start.truncate(MAX_REFUSAL_BODY);
+    start.into()
+}

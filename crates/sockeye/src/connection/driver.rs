@@ -1,0 +1,521 @@
+//! Drives one connection for an endpoint or a split connection: reads, hands on what came, coalesces
+//! what is sent, and goes on with all of it while a handler is suspended. Knows nothing of endpoints:
+//! it gives one [`Next`] after another, and runs a handler's future beside its own work.
+//!
+//! ```text
+//!          ┌────────────────────── no input left ──────────────────────┐
+//!          ▼                                                           │
+//!   events of the read ──▶ outbox to output, one write ──▶ read ───────┘
+//!          │                                                 │ nothing to read
+//!          ▼                                                 ▼
+//!        Next                              park: no buffers, one waker in the outbox
+//! ```
+//!
+//! While a handler is suspended the same loop runs until it has one `Next` ahead; then reading stops,
+//! and that is the backpressure. A Close or a broken rule found ahead waits there too: it takes effect
+//! when it is handed on, or when the close deadline passes.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use sockeye_proto::{Cause, CloseReason, Expired, Message, MessageBuffer, Text};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+
+use super::link::{Link, Received};
+use super::outbox::{Item, Order, Outbox, Taken};
+use crate::error::Error;
+use crate::sync::Arc;
+
+/// What a connection's owner has to act on.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Message(MessageBuffer),
+    Pong(Vec<u8>),
+    /// Nothing comes any more: [`Driver::ending`] says why.
+    End,
+}
+
+/// Why nothing comes any more.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The peer sent its Close.
+    ClosedByPeer(CloseReason),
+    /// This side sent its Close first.
+    ClosedHere(CloseReason),
+    /// [`Outbox::abort`].
+    Aborted,
+    Failed(Error),
+}
+
+pub(crate) struct Driver<T> {
+    link: Link<T>,
+    outbox: Arc<Outbox>,
+    ahead: Option<Next>,
+    ending: Option<Ending>,
+    order: Order,
+    // How many events this turn of the task has handled.
+    events: u32,
+    // Up to which bytes of the stream the outbox has been emptied how far.
+    taken: VecDeque<(u64, Taken)>,
+    // Bytes of replies that wait in the outbox, behind what was put there before them.
+    replies: usize,
+    // When an ending found ahead takes effect though a handler still runs.
+    effect: Option<Pin<Box<Sleep>>>,
+}
+
+/// After so many events the task yields, so that one busy peer does not starve its neighbours.
+const MAX_EVENTS: u32 = 256;
+/// So much output is written before more is made.
+const WRITE_AT: usize = 64 * 1024;
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    pub(crate) fn new(link: Link<T>, outbox: Arc<Outbox>) -> Self {
+        Self {
+            link,
+            outbox,
+            ahead: None,
+            ending: None,
+            order: Order::Go,
+            events: 0,
+            taken: VecDeque::new(),
+            replies: 0,
+            effect: None,
+        }
+    }
+
+    /// The next thing to act on.
+    pub(crate) async fn next(&mut self) -> Next {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Runs a handler's future, and everything else beside it while it is suspended. `None` when the
+    /// connection was aborted: the handler is dropped then.
+    pub(crate) async fn alongside<F: Future>(&mut self, handler: F) -> Option<F::Output> {
+        let mut handler = pin!(handler);
+        let mut suspended = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = handler.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if !suspended && !self.outbox.is_awaited() {
+                // It may be ready again at once, as after an uncontended lock or a yield: that must not
+                // cost a write for each message.
+                suspended = true;
+                self.events = 0;
+                self.link.park();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            suspended = true;
+            self.poll_beside(cx);
+            match self.ending {
+                Some(Ending::Aborted) => Poll::Ready(None),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Sends a handler's reply, behind what the handler itself has put into the outbox.
+    pub(crate) fn reply(&mut self, message: Message) -> Result<(), Error> {
+        if self.outbox_is_drained() {
+            let machine = self.link.machine_mut();
+            let sent = machine.send_message(&message, Cause::Input);
+            return sent.map_err(|error| Error::Send(error.into()));
+        }
+        self.reply_later(message)
+    }
+
+    /// As [`reply`](Self::reply), of a text that is lent.
+    pub(crate) fn reply_text(&mut self, text: &str) -> Result<(), Error> {
+        if self.outbox_is_drained() {
+            let sent = self.link.machine_mut().send_text(text, Cause::Input);
+            return sent.map_err(|error| Error::Send(error.into()));
+        }
+        self.reply_later(Message::Text(Text::from(text)))
+    }
+
+    /// As [`reply`](Self::reply), of bytes that are lent.
+    pub(crate) fn reply_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.outbox_is_drained() {
+            let sent = self.link.machine_mut().send_binary(bytes, Cause::Input);
+            return sent.map_err(|error| Error::Send(error.into()));
+        }
+        self.reply_later(Message::Binary(Bytes::copy_from_slice(bytes)))
+    }
+
+    /// Why nothing comes any more; once, after [`Next::End`].
+    pub(crate) fn take_ending(&mut self) -> Ending {
+        self.ending.take().unwrap_or(Ending::Aborted)
+    }
+
+    /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
+    pub(crate) fn settle(&mut self) {
+        self.link.machine_mut().conclude(Instant::now().into_std());
+        self.outbox.shut();
+    }
+
+    /// Ends the transport in order, within the close deadline. Dropped by [`Outbox::abort`]. Gives the
+    /// peer's Close, if it came.
+    pub(crate) async fn linger(mut self) -> Option<CloseReason> {
+        self.settle();
+        poll_fn(|cx| {
+            self.order = self.outbox.drive();
+            if self.order == Order::Abort {
+                return Poll::Ready(());
+            }
+            let polled = self.link.poll_linger(cx);
+            if polled.is_pending() {
+                self.link.park();
+                if !self.outbox.park(cx.waker(), false, &self.order) {
+                    cx.waker().wake_by_ref();
+                }
+            }
+            polled
+        })
+        .await;
+        self.link.machine().close_received().cloned()
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.effect = None;
+        if let Some(ahead) = self.ahead.take()
+            && self.outbox.is_open()
+        {
+            return Poll::Ready(ahead);
+        }
+        if self.ending.is_some() {
+            return Poll::Ready(Next::End);
+        }
+        self.poll_event(cx)
+    }
+
+    /// What goes on while a handler is suspended.
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        if self.ahead.is_none() && self.ending.is_none() {
+            match self.poll_event(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Next::End) => {}
+                Poll::Ready(next) => self.ahead = Some(next),
+            }
+        }
+        // Reading stops here: the peer's silence is none of its own now.
+        self.link.machine_mut().pause_reading();
+        loop {
+            self.order = self.outbox.drive();
+            if self.order == Order::Abort {
+                self.ending = Some(Ending::Aborted);
+                return;
+            }
+            let output = self.poll_output(cx);
+            if let Poll::Ready(Err(error)) = output {
+                self.lose(error);
+                break;
+            }
+            if let Some(ending) = self.closed_here() {
+                self.ending.get_or_insert(ending);
+            }
+            self.poll_effect(cx);
+            match self.link.poll_timer(cx) {
+                Poll::Ready(Some(expired)) => {
+                    self.lose(expired.into());
+                    break;
+                }
+                Poll::Ready(None) => continue,
+                Poll::Pending => {}
+            }
+            if self.outbox.park(cx.waker(), output.is_ready(), &self.order) {
+                break;
+            }
+        }
+        self.events = 0;
+        self.link.park();
+    }
+
+    /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer
+    /// than for a Close.
+    fn poll_effect(&mut self, cx: &mut Context<'_>) {
+        if !self.link.machine().owes_close() {
+            return;
+        }
+        let timeout = self.link.machine().config().close_timeout;
+        let effect = self
+            .effect
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        if effect.as_mut().poll(cx).is_ready() {
+            self.settle();
+            if let Poll::Ready(Err(error)) = self.poll_output(cx) {
+                self.lose(error);
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.order = self.outbox.drive();
+        let mut now = Instant::now();
+        // Whether the transport takes no more output in this turn.
+        let mut blocked = false;
+        loop {
+            if self.order == Order::Abort {
+                return self.end(Ending::Aborted);
+            }
+            // 1. What the input holds. The output of it is written before it becomes too much.
+            if !blocked && self.link.machine_mut().output().len() >= WRITE_AT {
+                if let Poll::Ready(Err(error)) = self.poll_output(cx) {
+                    return self.end(Ending::Failed(error));
+                }
+            }
+            if self.events >= MAX_EVENTS {
+                return self.poll_yield(cx);
+            }
+            let gated = self.is_gated();
+            if !gated {
+                match self.link.pull(now) {
+                    // Once the application has asked for a Close it wants no more.
+                    Ok(Some(Received::Message(_) | Received::Pong(_)))
+                        if self.order != Order::Go =>
+                    {
+                        self.events += 1;
+                        continue;
+                    }
+                    Ok(Some(Received::Message(message))) => {
+                        self.events += 1;
+                        return Poll::Ready(Next::Message(message));
+                    }
+                    Ok(Some(Received::Pong(payload))) => {
+                        self.events += 1;
+                        return Poll::Ready(Next::Pong(payload));
+                    }
+                    Ok(Some(Received::Close(reason))) => {
+                        return self.end(Ending::ClosedByPeer(reason));
+                    }
+                    Ok(None) => {}
+                    Err(error) => return self.end(Ending::Failed(error.into())),
+                }
+            }
+            // 2. What is to be sent leaves in one write.
+            match self.poll_output(cx) {
+                Poll::Ready(Err(error)) => return self.end(Ending::Failed(error)),
+                polled => blocked = polled.is_pending(),
+            }
+            if let Some(ending) = self.closed_here() {
+                return self.end(ending);
+            }
+            if gated || self.is_gated() {
+                if !self.is_gated() {
+                    continue;
+                }
+                // The peer has to read before it is read: its silence is not its own.
+                self.link.machine_mut().pause_reading();
+            } else {
+                // 3. More input.
+                self.link.machine_mut().resume_reading(now.into_std());
+                match self.link.poll_read(cx) {
+                    Poll::Ready(Ok(0)) => return self.end(Ending::Failed(Error::UnexpectedEnd)),
+                    Poll::Ready(Ok(_)) => {
+                        now = Instant::now();
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => return self.end(Ending::Failed(error.into())),
+                    Poll::Pending => {}
+                }
+            }
+            // 4. Deadlines, now that nothing is left to read.
+            match self.link.poll_timer(cx) {
+                Poll::Ready(Some(expired)) => return self.end(Ending::Failed(expired.into())),
+                Poll::Ready(None) => continue,
+                Poll::Pending => {}
+            }
+            // 5. Nothing to do.
+            if self.outbox.park(cx.waker(), !blocked, &self.order) {
+                self.events = 0;
+                self.link.park();
+                return Poll::Pending;
+            }
+            self.order = self.outbox.drive();
+        }
+    }
+
+    /// Lets the neighbours run, after writing what there is.
+    fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.events = 0;
+        if let Poll::Ready(Err(error)) = self.poll_output(cx) {
+            return self.end(Ending::Failed(error));
+        }
+        if let Some(ending) = self.closed_here() {
+            return self.end(ending);
+        }
+        self.link.park();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Moves what waits in the outbox to the output and writes, until nothing waits or the transport
+    /// takes no more.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let drained = self.fill();
+            let polled = self.link.poll_write(cx);
+            self.tell_written();
+            ready!(polled)?;
+            if drained {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Takes items from the outbox while there is room in the output: what stays is bounded there.
+    /// Says whether all of it was taken.
+    fn fill(&mut self) -> bool {
+        let mut took = false;
+        let mut drained = true;
+        while self.link.machine().can_send() {
+            if self.link.machine_mut().output().len() >= WRITE_AT {
+                drained = false;
+                break;
+            }
+            let Some(item) = self.outbox.take() else {
+                self.close_if_asked();
+                break;
+            };
+            took = true;
+            self.send_item(item);
+        }
+        if took {
+            let waits = self.link.machine_mut().output().len() as u64;
+            self.taken
+                .push_back((self.link.written() + waits, self.outbox.taken()));
+        }
+        drained
+    }
+
+    fn send_item(&mut self, item: Item) {
+        let machine = self.link.machine_mut();
+        let sent = match item {
+            Item::Message(message) => machine.send_message(&message, Cause::Push),
+            Item::Ping(payload) => machine.send_ping(&payload),
+            Item::Pong(payload) => machine.send_pong(&payload),
+            Item::Prepared(prepared) => machine.send_prepared(&prepared, Cause::Push),
+            Item::Reply(message) => {
+                self.replies -= message.as_bytes().len();
+                machine.send_message(&message, Cause::Input)
+            }
+        };
+        // Whoever put the item in has checked it, and this side's Close has not been sent.
+        debug_assert!(sent.is_ok(), "{sent:?}");
+    }
+
+    /// A Close that the application asked for goes behind what it sent before.
+    fn close_if_asked(&mut self) {
+        if let Order::Close(reason) = &self.order {
+            let now = Instant::now().into_std();
+            let sent = self.link.machine_mut().send_close(reason, now);
+            debug_assert!(sent.is_ok(), "{sent:?}");
+        }
+    }
+
+    /// Tells those who wait for what has been written.
+    fn tell_written(&mut self) {
+        let mut reached = None;
+        while let Some((end, taken)) = self.taken.front()
+            && *end <= self.link.written()
+        {
+            reached = Some(*taken);
+            self.taken.pop_front();
+        }
+        if let Some(reached) = reached {
+            self.outbox.wrote(reached);
+        }
+    }
+
+    /// Whether a reply would not overtake anything that was sent before it.
+    fn outbox_is_drained(&mut self) -> bool {
+        if self.outbox.is_idle() {
+            return true;
+        }
+        self.order = self.outbox.drive();
+        self.fill()
+    }
+
+    fn reply_later(&mut self, message: Message) -> Result<(), Error> {
+        self.replies += message.as_bytes().len();
+        self.outbox.push_reply(message).map_err(Error::Send)
+    }
+
+    /// Whether so much output waits that input has caused that no more of it is taken.
+    fn is_gated(&self) -> bool {
+        let machine = self.link.machine();
+        machine.is_gated() || self.replies > machine.config().output_mark
+    }
+
+    /// Whether this side's Close went out first.
+    fn closed_here(&self) -> Option<Ending> {
+        let machine = self.link.machine();
+        match &self.order {
+            Order::Close(reason) if !machine.can_send() && machine.can_receive() => {
+                Some(Ending::ClosedHere(reason.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn end(&mut self, ending: Ending) -> Poll<Next> {
+        match ending {
+            // Nothing can be sent any more: whoever waits for it must know now.
+            Ending::Failed(
+                error @ (Error::Io(_)
+                | Error::PeerDead
+                | Error::UnexpectedEnd
+                | Error::WriteStalled),
+            ) => self.lose(error),
+            ending => {
+                self.ending.get_or_insert(ending);
+            }
+        }
+        Poll::Ready(Next::End)
+    }
+
+    /// The transport is of no use any more.
+    fn lose(&mut self, error: Error) {
+        self.link.machine_mut().handle_end();
+        self.ending.get_or_insert(Ending::Failed(error));
+        self.outbox.shut();
+    }
+}
+
+impl Ending {
+    /// What the connection was closed for, as this side sees it: 1006 where there was no Close.
+    pub(crate) fn reason(&self) -> CloseReason {
+        match self {
+            Self::ClosedByPeer(reason) | Self::ClosedHere(reason) => reason.clone(),
+            Self::Failed(Error::Protocol(error)) => error.close_reason(),
+            Self::Failed(error) => CloseReason::abnormal(&error.to_string()),
+            Self::Aborted => CloseReason::abnormal("aborted here"),
+        }
+    }
+}
+
+impl From<Expired> for Error {
+    fn from(expired: Expired) -> Self {
+        match expired {
+            Expired::PeerDead => Self::PeerDead,
+            Expired::WriteStalled => Self::WriteStalled,
+            _ => Self::UnexpectedEnd,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Driver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("link", &self.link)
+            .field("ahead", &self.ahead)
+            .field("ending", &self.ending)
+            .finish_non_exhaustive()
+    }
+}

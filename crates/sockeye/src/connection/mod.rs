@@ -1,0 +1,344 @@
+//! An open connection: messages out, messages in. [`Connection`] is driven by the calls made on it, a
+//! split one by a task of its own.
+//!
+//! [`link`] is one protocol machine on one transport, [`driver`] keeps it going for those above,
+//! [`outbox`] is what other tasks send through, [`pool`] lends buffers to those who are active.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use sockeye_proto::{
+    Cause, CloseCode, CloseReason, Config, Connection as Machine, MaskingKey, MaskingKeys, Message,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::error::{Error, SendError};
+use crate::sync::Arc;
+use crate::transport::Stream;
+
+use self::driver::Driver;
+use self::link::{Link, Received};
+use self::outbox::Outbox;
+
+pub(crate) mod driver;
+pub(crate) mod link;
+pub(crate) mod outbox;
+pub(crate) mod pool;
+mod split;
+
+pub(crate) use self::split::check_control;
+pub use self::split::{Receiver, Sender};
+
+/// An open WebSocket connection over any transport.
+///
+/// It has no task of its own: keep-alive, pongs and deadlines go on while one of its methods is being
+/// polled. [`split`](Self::split) gives it a task.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
+/// ws.send("hello").await?;
+/// while let Some(message) = ws.recv().await? {
+///     println!("{message}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Connection<T = Stream> {
+    link: Link<T>,
+    subprotocol: Option<String>,
+    end: End,
+}
+
+/// How far the connection's end has come.
+#[derive(Debug)]
+enum End {
+    Open,
+    /// What is left is to end the transport in order; then this is told.
+    Lingering(Option<Error>),
+    Done,
+}
+
+/// Output beyond this waits for the transport before more is taken.
+const FEED_MARK: usize = 64 * 1024;
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    /// The server's end of a connection whose opening handshake is done, on `stream`.
+    pub fn server(stream: T, config: Config) -> Self {
+        Self::new(stream, server_machine(config), &[], None)
+    }
+
+    /// The client's end of a connection whose opening handshake is done, on `stream`. Its masking keys
+    /// come from the thread's cryptographically secure generator (RFC 6455 §10.3).
+    pub fn client(stream: T, config: Config) -> Self {
+        Self::new(stream, client_machine(config), &[], None)
+    }
+
+    pub(crate) fn new(
+        stream: T,
+        machine: Machine,
+        read_ahead: &[u8],
+        subprotocol: Option<String>,
+    ) -> Self {
+        Self {
+            link: Link::new(stream, machine, read_ahead),
+            subprotocol,
+            end: End::Open,
+        }
+    }
+
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The peer's Close, once it has come.
+    pub fn close_received(&self) -> Option<&CloseReason> {
+        self.link.machine().close_received()
+    }
+
+    /// The bytes of memory that this connection's buffers take.
+    pub fn retained_bytes(&self) -> usize {
+        self.link.retained_bytes()
+    }
+
+    /// Receives the next message; `None` once the connection is closed in order. Pings are answered
+    /// and the closing handshake is finished here.
+    ///
+    /// # Errors
+    ///
+    /// Once, what ended the connection out of order: [`Error::Protocol`], [`Error::UnexpectedEnd`],
+    /// [`Error::PeerDead`], [`Error::WriteStalled`] or [`Error::Io`]. Then `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it is ready, it has taken nothing.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Sends a message, and completes when it is written.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] once the connection is closing; else what ended it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll that finds room takes the message: from then on it is sent once, by whichever
+    /// method is polled next, whether or not this future is dropped. Dropped before, it is not sent.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Takes a message without writing it, as long as no more than 64 KiB wait. [`flush`](Self::flush),
+    /// or any other method, writes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        let message = message.into();
+        poll_fn(|cx| self.poll_room(cx)).await?;
+        let sent = self.link.machine_mut().send_message(&message, Cause::Push);
+        sent.map_err(|error| Error::Send(error.into()))
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what is not written waits for the next call.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Sends a Ping of at most 125 bytes. Its Pong is not told; it keeps the connection alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::ControlPayloadTooLong`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_room(cx)).await?;
+        let sent = self.link.machine_mut().send_ping(payload);
+        sent.map_err(|error| Error::Send(error.into()))?;
+        self.flush().await
+    }
+
+    /// Closes the connection: sends a Close behind what was sent before, waits for the peer's, and ends
+    /// the transport; messages that still come are dropped. It takes the close timeout at most, and
+    /// does nothing more when it is called again.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidClose`] for a code or reason that no Close may carry.
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll that finds room takes the Close; dropped then, [`recv`](Self::recv) or another
+    /// `close` finishes.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let reason = CloseReason::new(code, reason).map_err(SendError::from)?;
+        if matches!(self.end, End::Open) {
+            let now = Instant::now().into_std();
+            // Refused when this side's Close is sent already: then there is only to wait.
+            let _ = self.link.machine_mut().send_close(&reason, now);
+            self.end = End::Lingering(None);
+        }
+        poll_fn(|cx| self.poll_end(cx)).await;
+        self.end = End::Done;
+        Ok(())
+    }
+
+    /// The same connection, driven by a task for those who send through `outbox`.
+    pub(crate) fn into_driver(self, outbox: Arc<Outbox>) -> Driver<T> {
+        Driver::new(self.link, outbox)
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        let mut now = Instant::now();
+        loop {
+            if !matches!(self.end, End::Open) {
+                ready!(self.poll_end(cx));
+                let end = std::mem::replace(&mut self.end, End::Done);
+                return Poll::Ready(match end {
+                    End::Lingering(Some(error)) => Err(error),
+                    _ => Ok(None),
+                });
+            }
+            match self.link.pull(now) {
+                Ok(Some(Received::Message(message))) => {
+                    return Poll::Ready(Ok(Some(message.into())));
+                }
+                Ok(Some(Received::Pong(_))) => continue,
+                Ok(Some(Received::Close(_))) => {
+                    self.end = End::Lingering(None);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.end = End::Lingering(Some(error.into()));
+                    continue;
+                }
+            }
+            if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
+                self.lose(error.into());
+                continue;
+            }
+            if self.link.machine().is_gated() {
+                // The peer has to read first. Its deadline for that is the write timeout.
+            } else if let Poll::Ready(read) = self.link.poll_read(cx) {
+                match read {
+                    Ok(0) => self.lose(Error::UnexpectedEnd),
+                    Ok(_) => now = Instant::now(),
+                    Err(error) => self.lose(error.into()),
+                }
+                continue;
+            }
+            match ready_or_park(&mut self.link, cx) {
+                Poll::Ready(Some(error)) => self.lose(error),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.link.machine_mut().output().len() < FEED_MARK {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_flush(cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            match self.link.poll_write(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => {
+                    self.link.machine_mut().handle_end();
+                    self.end = End::Done;
+                    return Poll::Ready(Err(error.into()));
+                }
+                Poll::Pending => {}
+            }
+            // Of the deadlines only the write's can pass: while the caller does not read, silence is
+            // not the peer's own.
+            self.link.machine_mut().pause_reading();
+            let expired = self.link.poll_timer(cx);
+            self.link
+                .machine_mut()
+                .resume_reading(Instant::now().into_std());
+            if let Some(expired) = ready!(expired) {
+                self.end = End::Done;
+                return Poll::Ready(Err(expired.into()));
+            }
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.end, End::Done) {
+            return Poll::Ready(());
+        }
+        self.link.machine_mut().conclude(Instant::now().into_std());
+        let polled = self.link.poll_linger(cx);
+        self.link.park();
+        polled
+    }
+
+    fn lose(&mut self, error: Error) {
+        self.link.machine_mut().handle_end();
+        self.end = End::Lingering(Some(error));
+    }
+}
+
+impl<T> fmt::Debug for Connection<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("link", &self.link)
+            .field("subprotocol", &self.subprotocol)
+            .field("end", &self.end)
+            .finish()
+    }
+}
+
+/// A client's machine, open now.
+pub(crate) fn client_machine(config: Config) -> Machine {
+    Machine::client(config, masking_keys(), Instant::now().into_std())
+}
+
+/// A server's machine, open now.
+pub(crate) fn server_machine(config: Config) -> Machine {
+    Machine::server(config, Instant::now().into_std())
+}
+
+/// §10.3: each key from a strong source, none to be told from those before it. The thread's generator
+/// is ChaCha, seeded by the system.
+fn masking_keys() -> MaskingKeys {
+    Box::new(|| MaskingKey::new(rand::random()))
+}
+
+fn ready_or_park<T: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<T>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Error>> {
+    let polled = link.poll_timer(cx);
+    if polled.is_pending() {
+        link.park();
+    }
+    polled.map(|expired| expired.map(Error::from))
+}

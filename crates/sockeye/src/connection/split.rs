@@ -1,0 +1,204 @@
+//! A connection in two halves, with a task that drives it.
+
+use std::fmt;
+
+use sockeye_proto::{CloseCode, CloseReason, FrameHeader, Message};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use super::Connection;
+use super::driver::{Driver, Ending, Next};
+use super::outbox::{Item, Outbox};
+use crate::error::{Error, SendError};
+use crate::sync::Arc;
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
+    /// Splits the connection into a sender, of which there may be many, and a receiver, and spawns the
+    /// task that drives it: pings are answered and deadlines kept whether or not anybody polls. The
+    /// receiver is one message behind the task; then reading stops, which is the backpressure.
+    ///
+    /// Dropping the receiver discards what comes and keeps the rest going; dropping all of both halves
+    /// closes the connection with 1000.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn split(self) -> (Sender, Receiver) {
+        let outbox = Outbox::new(Outbox::DEFAULT_LIMIT);
+        let (messages, receiver) = mpsc::channel(1);
+        let driver = self.into_driver(Arc::clone(&outbox));
+        tokio::spawn(drive(driver, messages, Arc::clone(&outbox)));
+        let guard = Arc::new(CloseOnDrop(outbox));
+        let sender = Sender {
+            outbox: Arc::clone(&guard.0),
+            _guard: Arc::clone(&guard),
+        };
+        let receiver = Receiver {
+            messages: receiver,
+            _guard: guard,
+        };
+        (sender, receiver)
+    }
+}
+
+/// The sending half of a split connection. Clones send through the same connection, in fair order.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    outbox: Arc<Outbox>,
+    _guard: Arc<CloseOnDrop>,
+}
+
+impl Sender {
+    /// Sends a message, and completes when it is written.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] once the connection is closing, also when it closes before the message is
+    /// written.
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll that finds room takes the message: from then on it is sent once, whether or not
+    /// this future is dropped. Dropped before, it is not sent.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.outbox.send(Item::Message(message.into())).await
+    }
+
+    /// Takes a message to be written, waiting only while more than 1 MiB waits before it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] once the connection is closing.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.outbox.feed(Item::Message(message.into())).await
+    }
+
+    /// Takes a message to be written, if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], or [`SendError::Closed`] once the connection is closing.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.outbox.try_push(Item::Message(message.into()))?;
+        Ok(())
+    }
+
+    /// Completes when everything that was taken before is written.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the connection closes before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        self.outbox.flush().await
+    }
+
+    /// Sends a Ping of at most 125 bytes, ahead of messages that wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::ControlPayloadTooLong`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        check_control(payload)?;
+        self.outbox.send(Item::Ping(payload.to_vec())).await
+    }
+
+    /// Closes the connection behind what was sent before, and completes when the transport has ended:
+    /// after the close timeout at most. The first reason given counts.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidClose`] for a code or reason that no Close may carry.
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll asks for the Close; the rest is waiting.
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.outbox.close(CloseReason::new(code, reason)?);
+        self.outbox.ended().await;
+        Ok(())
+    }
+}
+
+/// The receiving half of a split connection.
+pub struct Receiver {
+    messages: mpsc::Receiver<Result<Message, Error>>,
+    _guard: Arc<CloseOnDrop>,
+}
+
+impl Receiver {
+    /// Receives the next message; `None` once the connection is closed in order.
+    ///
+    /// # Errors
+    ///
+    /// Once, what ended the connection out of order; then `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it is ready, it has taken nothing.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.messages.recv().await.transpose()
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+/// Closes the connection when the last half is gone.
+#[derive(Debug)]
+struct CloseOnDrop(Arc<Outbox>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Ok(reason) = CloseReason::new(CloseCode::NORMAL, "") {
+            self.0.close(reason);
+        }
+    }
+}
+
+async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
+    mut driver: Driver<T>,
+    messages: mpsc::Sender<Result<Message, Error>>,
+    outbox: Arc<Outbox>,
+) {
+    loop {
+        match driver.next().await {
+            Next::Message(message) => {
+                // Fails when the receiver is gone: what comes is discarded then.
+                let _ = driver.alongside(messages.send(Ok(message.into()))).await;
+            }
+            Next::Pong(_) => {}
+            Next::End => break,
+        }
+    }
+    let ending = driver.take_ending();
+    let reason = ending.reason();
+    if let Ending::Failed(error) = ending {
+        let _ = driver.alongside(messages.send(Err(error))).await;
+    }
+    driver.linger().await;
+    drop(messages);
+    outbox.end(reason);
+}
+
+/// §5.5: a control frame carries 125 bytes at most.
+pub(crate) fn check_control(payload: &[u8]) -> Result<(), SendError> {
+    if payload.len() > FrameHeader::MAX_CONTROL_PAYLOAD {
+        return Err(SendError::ControlPayloadTooLong { len: payload.len() });
+    }
+    Ok(())
+}

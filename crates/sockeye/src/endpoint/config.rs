@@ -1,0 +1,112 @@
+//! How an endpoint is deployed: its path, its factory, its subprotocols.
+
+use std::fmt;
+
+use super::Endpoint;
+use super::handshake::Handshake;
+use super::life::{self, Launch, Opened};
+use super::session::OpenSessions;
+use crate::sync::Arc;
+
+/// An endpoint at a path, to be given to [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
+#[derive(Clone)]
+pub struct EndpointConfig {
+    path: String,
+    subprotocols: Vec<String>,
+    launch: Arc<dyn Launch>,
+}
+
+/// An endpoint that knows its path: what `#[server_endpoint("…")]` makes.
+pub trait ServerEndpoint: Endpoint {
+    /// The path template.
+    const PATH: &'static str;
+    /// The subprotocols that it speaks.
+    const SUBPROTOCOLS: &'static [&'static str] = &[];
+}
+
+/// A programmatic endpoint at a path, made anew for each connection by `factory`, which sees the
+/// handshake and holds what the application shares. For an object that serves all connections give
+/// clones of an `Arc`: see [`SharedEndpoint`](super::SharedEndpoint).
+///
+/// ```
+/// use sockeye::{Endpoint, Server, endpoint};
+///
+/// struct Silent;
+///
+/// impl Endpoint for Silent {}
+///
+/// let server = Server::builder().endpoint(endpoint("/silent/{name}", |_handshake| Silent));
+/// ```
+pub fn endpoint<E: Endpoint>(
+    path: &str,
+    factory: impl Fn(&Handshake) -> E + Send + Sync + 'static,
+) -> EndpointConfig {
+    EndpointConfig::new(path, factory)
+}
+
+impl EndpointConfig {
+    /// As [`endpoint`].
+    pub fn new<E: Endpoint>(
+        path: &str,
+        factory: impl Fn(&Handshake) -> E + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            path: path.to_owned(),
+            subprotocols: Vec::new(),
+            launch: Arc::new(life::Factory(factory)),
+        }
+    }
+
+    /// The subprotocols that the endpoint speaks. The first of the client's list that is one of them is
+    /// agreed on; without one the connection has none.
+    pub fn subprotocols<I, S>(mut self, names: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("path", &self.path)
+            .field("subprotocols", &self.subprotocols)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An endpoint in its place, with the sessions that it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Mounted {
+    config: EndpointConfig,
+    open_sessions: OpenSessions,
+}
+
+impl Mounted {
+    pub(crate) fn new(config: EndpointConfig) -> Self {
+        Self {
+            config,
+            open_sessions: OpenSessions::default(),
+        }
+    }
+
+    pub(crate) fn subprotocols(&self) -> &[String] {
+        &self.config.subprotocols
+    }
+
+    pub(crate) fn open_sessions(&self) -> &OpenSessions {
+        &self.open_sessions
+    }
+
+    /// Starts the endpoint's task.
+    pub(crate) fn launch(&self, opened: Opened) {
+        self.config.launch.launch(opened, &self.open_sessions);
+    }
+}

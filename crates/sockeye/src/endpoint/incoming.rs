@@ -1,0 +1,180 @@
+//! What comes to a handler, and how it becomes a handler's argument.
+
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use sockeye_proto::Text;
+
+use crate::error::Result;
+
+/// What came, lent from a buffer that is used again: copy or take what is to be kept.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming<'m> {
+    /// A whole text message.
+    Text(TextMessage<'m>),
+    /// A whole binary message.
+    Binary(BinaryMessage<'m>),
+    /// A Pong: the answer to a Ping that the application sent, or to none.
+    Pong(Pong),
+}
+
+impl Incoming<'_> {
+    /// Which of the kinds it is.
+    pub fn kind(&self) -> MessageKind {
+        match self {
+            Self::Text(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
+            Self::Pong(_) => MessageKind::Pong,
+        }
+    }
+}
+
+/// The kinds of what comes to handlers: for each there is one handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "Jakarta's three native kinds")]
+pub enum MessageKind {
+    /// A text message.
+    Text,
+    /// A binary message.
+    Binary,
+    /// A Pong.
+    Pong,
+}
+
+/// A text message in the connection's buffer.
+pub struct TextMessage<'m>(pub(super) &'m mut String);
+
+impl<'m> TextMessage<'m> {
+    /// The text, for as long as the handler runs.
+    pub fn into_str(self) -> &'m str {
+        self.0
+    }
+
+    /// The text, to keep. A large one is taken, not copied.
+    pub fn into_string(self) -> String {
+        if is_worth_taking(self.0.len(), self.0.capacity()) {
+            std::mem::take(self.0)
+        } else {
+            self.0.clone()
+        }
+    }
+}
+
+impl Deref for TextMessage<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+impl fmt::Debug for TextMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// A binary message in the connection's buffer.
+pub struct BinaryMessage<'m>(pub(super) &'m mut Vec<u8>);
+
+impl<'m> BinaryMessage<'m> {
+    /// The bytes, for as long as the handler runs.
+    pub fn into_slice(self) -> &'m [u8] {
+        self.0
+    }
+
+    /// The bytes, to keep. A large message is taken, not copied.
+    pub fn into_vec(self) -> Vec<u8> {
+        if is_worth_taking(self.0.len(), self.0.capacity()) {
+            std::mem::take(self.0)
+        } else {
+            self.0.clone()
+        }
+    }
+}
+
+impl Deref for BinaryMessage<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for BinaryMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// A Pong's payload, at most 125 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pong(pub(super) Bytes);
+
+impl Pong {
+    /// The payload: that of the Ping which it answers.
+    pub fn payload(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The payload, to keep.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+/// A type that a message handler takes. Its [`KIND`](Self::KIND) says which messages come to it.
+///
+/// Text comes to `&str`, `String` and [`Text`]; binary to `&[u8]`, `Vec<u8>` and [`Bytes`]; a Pong to
+/// [`Pong`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a type that a message handler takes",
+    note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs"
+)]
+pub trait Argument<'m>: Sized {
+    /// The kind of message that it is made of.
+    const KIND: MessageKind;
+
+    /// Makes it of a message of that kind.
+    ///
+    /// # Errors
+    ///
+    /// When the message does not hold what the type asks for.
+    fn from_message(message: Incoming<'m>) -> Result<Self>;
+}
+
+macro_rules! argument {
+    ($type:ty, $kind:ident, $message:ident => $made:expr) => {
+        impl<'m> Argument<'m> for $type {
+            const KIND: MessageKind = MessageKind::$kind;
+
+            fn from_message(message: Incoming<'m>) -> Result<Self> {
+                match message {
+                    Incoming::$kind($message) => Ok($made),
+                    other => Err(wrong_kind(MessageKind::$kind, other.kind())),
+                }
+            }
+        }
+    };
+}
+
+argument!(&'m str, Text, text => text.into_str());
+argument!(String, Text, text => text.into_string());
+argument!(Text, Text, text => Text::from(text.into_string()));
+argument!(&'m [u8], Binary, bytes => bytes.into_slice());
+argument!(Vec<u8>, Binary, bytes => bytes.into_vec());
+argument!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
+argument!(Pong, Pong, pong => pong);
+
+fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
+    format!("a handler of {wanted:?} messages was given one of {came:?}").into()
+}
+
+/// A small message's copy costs less than the buffer that would be lost to the connection, and a
+/// buffer much larger than its message would be pinned by it.
+fn is_worth_taking(len: usize, capacity: usize) -> bool {
+    const TAKE_FROM: usize = 16 * 1024;
+    len >= TAKE_FROM && len >= capacity / 2
+}

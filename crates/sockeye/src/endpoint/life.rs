@@ -1,0 +1,238 @@
+//! An endpoint's life: one task that calls one callback after another, in the order that is drawn in
+//! [`endpoint`](super), and isolates what panics.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError};
+use tokio::sync::mpsc;
+
+use super::Endpoint;
+use super::handshake::Handshake;
+use super::incoming::{BinaryMessage, Incoming, Pong, TextMessage};
+use super::reply::Reply;
+use super::session::{OpenSessions, Session};
+use crate::connection::driver::{Driver, Ending, Next};
+use crate::connection::link::Link;
+use crate::connection::outbox::Outbox;
+use crate::connection::{pool, server_machine};
+use crate::error::{Error, Result};
+use crate::sync::lock;
+use crate::transport::Stream;
+
+/// A connection whose opening handshake is done.
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    pub(crate) read_ahead: Bytes,
+    pub(crate) handshake: Handshake,
+    pub(crate) config: Config,
+    pub(crate) outbox_limit: usize,
+    /// Dropped when the connection is gone: whoever stops the server waits for that.
+    pub(crate) alive: mpsc::Sender<()>,
+}
+
+/// Starts endpoints of one type.
+pub(crate) trait Launch: Send + Sync {
+    fn launch(&self, opened: Opened, open_sessions: &OpenSessions);
+}
+
+pub(super) struct Factory<F>(pub(super) F);
+
+impl<E, F> Launch for Factory<F>
+where
+    E: Endpoint,
+    F: Fn(&Handshake) -> E + Send + Sync + 'static,
+{
+    fn launch(&self, opened: Opened, open_sessions: &OpenSessions) {
+        let outbox = Outbox::new(opened.outbox_limit);
+        let machine = server_machine(opened.config);
+        let link = Link::new(opened.stream, machine, &opened.read_ahead);
+        let driver = Driver::new(link, outbox.clone());
+        let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
+        let session = Session::new(opened.handshake, outbox, open_sessions.clone());
+        match made {
+            Ok(endpoint) => {
+                tokio::spawn(live(endpoint, session, driver, opened.alive));
+            }
+            Err(panic) => {
+                tracing::error!(
+                    panic = panic_text(&*panic),
+                    "an endpoint's factory panicked"
+                );
+                close_failed(&session);
+                tokio::spawn(end(session, driver, opened.alive));
+            }
+        }
+    }
+}
+
+/// Why a callback gave no result.
+enum Failure {
+    Error(Error),
+    Panicked,
+    Aborted,
+}
+
+async fn live<E: Endpoint>(
+    mut endpoint: E,
+    session: Session,
+    mut driver: Driver<Stream>,
+    alive: mpsc::Sender<()>,
+) {
+    let opened = call(&mut driver, endpoint.on_open(&session)).await;
+    if let Err(failure) = opened.and_then(|result| result.map_err(Failure::handler)) {
+        report(&mut endpoint, &session, &mut driver, failure).await;
+        close_failed(&session);
+    }
+    loop {
+        let result = match driver.next().await {
+            Next::Message(mut message) => {
+                let incoming = match &mut message {
+                    MessageBuffer::Text(text) => Incoming::Text(TextMessage(text)),
+                    MessageBuffer::Binary(bytes) => Incoming::Binary(BinaryMessage(bytes)),
+                };
+                let result = handle(&mut endpoint, &session, &mut driver, incoming).await;
+                pool::recycle_buffer(message.into_vec());
+                result
+            }
+            Next::Pong(payload) => {
+                let pong = Incoming::Pong(Pong(payload.into()));
+                handle(&mut endpoint, &session, &mut driver, pong).await
+            }
+            Next::End => break,
+        };
+        if let Err(failure) = result {
+            let panicked = matches!(failure, Failure::Panicked);
+            report(&mut endpoint, &session, &mut driver, failure).await;
+            if panicked {
+                close_failed(&session);
+            }
+        }
+    }
+
+    let ending = driver.take_ending();
+    let reason = ending.reason();
+    driver.settle();
+    session.retire();
+    if let Ending::Failed(error) = ending {
+        tracing::debug!(session = %session.id(), %error, "the connection failed");
+        if let Error::Protocol(ProtocolError::MessageTooBig { .. }) = error {
+            report(&mut endpoint, &session, &mut driver, Failure::Error(error)).await;
+        }
+    }
+    let closed = call(&mut driver, endpoint.on_close(&session, reason.clone())).await;
+    if let Err(failure) = closed.and_then(|result| result.map_err(Failure::handler)) {
+        report(&mut endpoint, &session, &mut driver, failure).await;
+    }
+    drop(endpoint);
+    linger(session, driver, alive, reason).await;
+}
+
+/// What is left of a connection that has no endpoint.
+async fn end(session: Session, mut driver: Driver<Stream>, alive: mpsc::Sender<()>) {
+    while !matches!(driver.next().await, Next::End) {}
+    let reason = driver.take_ending().reason();
+    session.retire();
+    linger(session, driver, alive, reason).await;
+}
+
+async fn linger(
+    session: Session,
+    driver: Driver<Stream>,
+    alive: mpsc::Sender<()>,
+    reason: CloseReason,
+) {
+    driver.linger().await;
+    session.outbox().end(reason);
+    drop(alive);
+}
+
+/// Gives a message to its handler, and sends what that returns.
+async fn handle<E: Endpoint>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<Stream>,
+    message: Incoming<'_>,
+) -> Result<(), Failure> {
+    let result = match session.handler(message.kind()) {
+        // A message keeps the handler that it started with.
+        Some(handler) => {
+            let started = catch_unwind(AssertUnwindSafe(|| lock(&handler).call(message)));
+            let running = started.map_err(|panic| Failure::panicked(&*panic))?;
+            call(driver, running).await?
+        }
+        None => call(driver, endpoint.on_message(session, message)).await?,
+    };
+    let sent = match result.map_err(Failure::handler)? {
+        Reply::None => Ok(()),
+        Reply::Text(text) => driver.reply_text(text),
+        Reply::Binary(bytes) => driver.reply_binary(bytes),
+        Reply::Message(message) => driver.reply(message),
+    };
+    sent.map_err(Failure::Error)
+}
+
+/// Runs a callback beside everything else that the connection does.
+async fn call<F: Future>(driver: &mut Driver<Stream>, callback: F) -> Result<F::Output, Failure> {
+    let callback = pin!(callback);
+    match driver.alongside(CatchPanic(callback)).await {
+        Some(Ok(output)) => Ok(output),
+        Some(Err(panic)) => Err(Failure::panicked(&*panic)),
+        None => Err(Failure::Aborted),
+    }
+}
+
+/// Tells the endpoint of an error. That a callback panicked, its own `on_error` is not told.
+async fn report<E: Endpoint>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<Stream>,
+    failure: Failure,
+) {
+    if let Failure::Error(error) = failure
+        && let Err(Failure::Panicked) = call(driver, endpoint.on_error(session, &error)).await
+    {
+        close_failed(session);
+    }
+}
+
+fn close_failed(session: &Session) {
+    let closed = session.close(CloseCode::INTERNAL_ERROR, "");
+    debug_assert!(closed.is_ok(), "1011 may be sent");
+}
+
+impl Failure {
+    fn handler(error: crate::BoxError) -> Self {
+        Self::Error(Error::Handler(error))
+    }
+
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        tracing::error!(panic = panic_text(panic), "a callback panicked");
+        Self::Panicked
+    }
+}
+
+/// A future whose panic is a value, so that it touches no other connection.
+struct CatchPanic<F>(F);
+
+impl<F: Future + Unpin> Future for CatchPanic<F> {
+    type Output = Result<F::Output, Box<dyn Any + Send>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // After a panic neither the future nor the connection's messages are looked at again.
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("not a text")
+}

@@ -1,0 +1,160 @@
+//! Endpoints: what an application is made of. One object for each connection, its session, and the
+//! remote that it sends through. Knows no sockets and no HTTP.
+//!
+//! An endpoint's life:
+//!
+//! ```text
+//!   factory(&Handshake) ─▶ on_open ─▶ on_message … on_message ─▶ on_close
+//!                             │             │                       │
+//!                             └── error ────┴──▶ on_error ◀─────────┘
+//! ```
+//!
+//! One callback runs at a time. `on_close` comes once and last, also when `on_open` failed.
+
+use std::future::{Future, ready};
+
+use sockeye_proto::CloseReason;
+
+use crate::error::{Error, Result};
+use crate::sync::Arc;
+
+mod config;
+pub mod generated;
+mod handler;
+mod handshake;
+mod incoming;
+pub(crate) mod life;
+mod remote;
+mod reply;
+mod session;
+
+pub(crate) use self::config::Mounted;
+pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
+pub use self::handler::{HandlerExists, MessageHandler, whole};
+pub use self::handshake::Handshake;
+pub use self::incoming::{Argument, BinaryMessage, Incoming, MessageKind, Pong, TextMessage};
+pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
+pub use self::reply::{IntoOutcome, IntoReply, Reply};
+pub use self::session::{OpenSessions, Session, SessionId};
+
+/// The application's end of one connection. Every method has a default that does nothing.
+///
+/// The attribute [`server_endpoint`](crate::server_endpoint) writes this implementation.
+///
+/// ```
+/// use sockeye::{Endpoint, Incoming, Reply, Result, Session};
+///
+/// struct Echo;
+///
+/// impl Endpoint for Echo {
+///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+///         Ok(Reply::from(message))
+///     }
+/// }
+/// ```
+pub trait Endpoint: Send + 'static {
+    /// The connection is open. No message comes before this is done; sending is allowed.
+    ///
+    /// An error goes to [`on_error`](Self::on_error), and the connection is closed with 1011.
+    fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
+        let _ = session;
+        ready(Ok(()))
+    }
+
+    /// A message came, or a Pong. What is returned is sent back.
+    ///
+    /// An error goes to [`on_error`](Self::on_error); the connection stays open. While this is
+    /// suspended, what others send goes out, pings are answered, and one more message is read.
+    ///
+    /// The default drops the message.
+    fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        message: Incoming<'m>,
+    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+        tracing::debug!(session = %session.id(), kind = ?message.kind(), "no handler: dropped");
+        ready(Ok(Reply::None))
+    }
+
+    /// The connection is about to end: this side or the peer closed it, or it was lost. Sends answer
+    /// that it is closed.
+    ///
+    /// The code is 1006 when there was no Close, and the reason is the cause then.
+    fn on_close(
+        &mut self,
+        session: &Session,
+        reason: CloseReason,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, reason);
+        ready(Ok(()))
+    }
+
+    /// A callback failed, or a message was too big. A peer that vanishes is no error: it is told by
+    /// [`on_close`](Self::on_close). The default logs.
+    fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
+        tracing::warn!(session = %session.id(), %error, "a callback failed");
+        ready(())
+    }
+}
+
+/// An endpoint that one object serves for all its connections: its methods take `&self`, and run at once
+/// for different connections. `Arc` of it is an [`Endpoint`].
+pub trait SharedEndpoint: Send + Sync + 'static {
+    /// As [`Endpoint::on_open`].
+    fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
+        let _ = session;
+        ready(Ok(()))
+    }
+
+    /// As [`Endpoint::on_message`].
+    fn on_message<'m>(
+        &self,
+        session: &Session,
+        message: Incoming<'m>,
+    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+        tracing::debug!(session = %session.id(), kind = ?message.kind(), "no handler: dropped");
+        ready(Ok(Reply::None))
+    }
+
+    /// As [`Endpoint::on_close`].
+    fn on_close(
+        &self,
+        session: &Session,
+        reason: CloseReason,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, reason);
+        ready(Ok(()))
+    }
+
+    /// As [`Endpoint::on_error`].
+    fn on_error(&self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
+        tracing::warn!(session = %session.id(), %error, "a callback failed");
+        ready(())
+    }
+}
+
+impl<E: SharedEndpoint> Endpoint for Arc<E> {
+    fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
+        E::on_open(self, session)
+    }
+
+    fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        message: Incoming<'m>,
+    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+        E::on_message(self, session, message)
+    }
+
+    fn on_close(
+        &mut self,
+        session: &Session,
+        reason: CloseReason,
+    ) -> impl Future<Output = Result> + Send {
+        E::on_close(self, session, reason)
+    }
+
+    fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
+        E::on_error(self, session, error)
+    }
+}

@@ -1,0 +1,111 @@
+//! What a handler returns.
+
+use bytes::Bytes;
+use sockeye_proto::{Message, Text};
+
+use crate::error::{BoxError, Result};
+
+use super::incoming::Incoming;
+
+/// What goes back to the peer when a handler is done. It may lend from the message that it answers.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub enum Reply<'m> {
+    /// Nothing.
+    #[default]
+    None,
+    /// A text message, copied when it is sent.
+    Text(&'m str),
+    /// A binary message, copied when it is sent.
+    Binary(&'m [u8]),
+    /// A message.
+    Message(Message),
+}
+
+/// The message itself, as an echo. A Pong is not answered.
+impl<'m> From<Incoming<'m>> for Reply<'m> {
+    fn from(message: Incoming<'m>) -> Self {
+        match message {
+            Incoming::Text(text) => Reply::Text(text.into_str()),
+            Incoming::Binary(bytes) => Reply::Binary(bytes.into_slice()),
+            Incoming::Pong(_) => Reply::None,
+        }
+    }
+}
+
+/// A type that a message handler may return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent back as a reply",
+    note = "return nothing, a text, bytes, a `Message`, or an `Option` or `Result` of these"
+)]
+pub trait IntoReply<'m> {
+    /// What to send, if anything.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own, or that of making a message.
+    fn into_reply(self) -> Result<Reply<'m>>;
+}
+
+macro_rules! reply {
+    ($($type:ty, $value:ident => $reply:expr;)*) => {$(
+        impl<'m> IntoReply<'m> for $type {
+            fn into_reply(self) -> Result<Reply<'m>> {
+                let $value = self;
+                Ok($reply)
+            }
+        }
+    )*};
+}
+
+reply! {
+    (), _nothing => Reply::None;
+    &'m str, text => Reply::Text(text);
+    String, text => Reply::Message(text.into());
+    Text, text => Reply::Message(text.into());
+    &'m [u8], bytes => Reply::Binary(bytes);
+    Vec<u8>, bytes => Reply::Message(bytes.into());
+    Bytes, bytes => Reply::Message(bytes.into());
+    Message, message => Reply::Message(message);
+    Reply<'m>, reply => reply;
+}
+
+/// Nothing for `None`.
+impl<'m, T: IntoReply<'m>> IntoReply<'m> for Option<T> {
+    fn into_reply(self) -> Result<Reply<'m>> {
+        self.map_or(Ok(Reply::None), IntoReply::into_reply)
+    }
+}
+
+/// An error goes to `on_error`.
+impl<'m, T: IntoReply<'m>, E: Into<BoxError>> IntoReply<'m> for Result<T, E> {
+    fn into_reply(self) -> Result<Reply<'m>> {
+        self.map_err(Into::into)?.into_reply()
+    }
+}
+
+/// A type that any other callback may return: nothing, or a `Result` of nothing.
+#[diagnostic::on_unimplemented(
+    message = "a callback cannot return `{Self}`",
+    note = "return nothing, or a `Result` of nothing"
+)]
+pub trait IntoOutcome {
+    /// How the callback ended.
+    ///
+    /// # Errors
+    ///
+    /// The callback's own.
+    fn into_outcome(self) -> Result;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Result {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self) -> Result {
+        self.map_err(Into::into)
+    }
+}

@@ -1,0 +1,220 @@
+//! The session: the application's handle of one connection, and the open sessions of an endpoint.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message, PreparedMessage};
+
+use super::handler::{HandlerExists, Handlers, MessageHandler};
+use super::handshake::Handshake;
+use super::incoming::MessageKind;
+use super::remote::{AsyncRemote, BasicRemote};
+use crate::connection::outbox::{Item, Outbox};
+use crate::router::PathParameters;
+use crate::sync::{Arc, Mutex, lock};
+
+/// One connection of an endpoint. A handle: cheap to clone, usable from any task, and dropping it never
+/// closes the connection. What it tells of the handshake stays readable after the close.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    id: SessionId,
+    handshake: Handshake,
+    outbox: Arc<Outbox>,
+    open_sessions: OpenSessions,
+    // Most sessions have no handlers of their own: the flag spares each message the lock.
+    has_handlers: AtomicBool,
+    handlers: Mutex<Handlers>,
+}
+
+/// A session's random, hence unguessable, name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u128);
+
+impl Session {
+    pub(crate) fn new(
+        handshake: Handshake,
+        outbox: Arc<Outbox>,
+        open_sessions: OpenSessions,
+    ) -> Self {
+        let session = Self(Arc::new(Inner {
+            id: SessionId(rand::random()),
+            handshake,
+            outbox,
+            open_sessions,
+            has_handlers: AtomicBool::new(false),
+            handlers: Mutex::default(),
+        }));
+        session.0.open_sessions.insert(session.clone());
+        session
+    }
+
+    /// The session's name.
+    pub fn id(&self) -> SessionId {
+        self.0.id
+    }
+
+    /// The request that opened the connection.
+    pub fn request(&self) -> &Handshake {
+        &self.0.handshake
+    }
+
+    /// The decoded value of a variable of the endpoint's path template.
+    pub fn path_parameter(&self, name: &str) -> Option<&str> {
+        self.0.handshake.path_parameter(name)
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.0.handshake.subprotocol()
+    }
+
+    /// Whether messages are still taken to be sent.
+    pub fn is_open(&self) -> bool {
+        self.0.outbox.is_open()
+    }
+
+    /// The open sessions of the endpoint, this one included.
+    pub fn open_sessions(&self) -> &OpenSessions {
+        &self.0.open_sessions
+    }
+
+    /// The peer, for those who wait until what they send is written.
+    pub fn basic_remote(&self) -> BasicRemote<'_> {
+        BasicRemote::new(&self.0.outbox)
+    }
+
+    /// The peer, for those who do not wait.
+    pub fn async_remote(&self) -> AsyncRemote<'_> {
+        AsyncRemote::new(&self.0.outbox)
+    }
+
+    /// Adds a handler for one kind of message, made by [`whole`](super::whole). Messages of its kind go
+    /// to it, and no more to [`Endpoint::on_message`](super::Endpoint::on_message).
+    ///
+    /// # Errors
+    ///
+    /// [`HandlerExists`] when there is one of its kind already, which stays.
+    pub fn add_message_handler(&self, handler: MessageHandler) -> Result<(), HandlerExists> {
+        lock(&self.0.handlers).add(handler)?;
+        self.0.has_handlers.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Closes the connection behind what was sent before. Messages that come after it are dropped, the
+    /// handler that runs goes on, then `on_close` follows. Only the first call counts.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCloseReason`] for a code or reason that no Close may carry.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), InvalidCloseReason> {
+        self.0.outbox.close(CloseReason::new(code, reason)?);
+        Ok(())
+    }
+
+    /// Drops the connection now, without a Close and with it the handler that runs.
+    pub fn abort(&self) {
+        self.0.outbox.abort();
+    }
+
+    /// Completes when the transport is gone, with what the connection was closed for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn closed(&self) -> CloseReason {
+        self.0.outbox.ended().await
+    }
+
+    pub(crate) fn handler(&self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
+        if !self.0.has_handlers.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.0.handlers).of(kind)
+    }
+
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.0.outbox
+    }
+
+    pub(crate) fn parameters(&self) -> &PathParameters {
+        self.0.handshake.parameters()
+    }
+
+    /// No message comes any more: the session is none of the open ones, and its handlers are dropped.
+    pub(crate) fn retire(&self) {
+        self.0.open_sessions.remove(self.0.id);
+        *lock(&self.0.handlers) = Handlers::default();
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Session {}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.0.id)
+            .field("uri", self.0.handshake.uri())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({self})")
+    }
+}
+
+/// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
+#[derive(Clone, Debug, Default)]
+pub struct OpenSessions(Arc<Mutex<HashMap<SessionId, Session>>>);
+
+impl OpenSessions {
+    /// How many there are now.
+    pub fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sessions that are open now.
+    pub fn to_vec(&self) -> Vec<Session> {
+        lock(&self.0).values().cloned().collect()
+    }
+
+    /// Sends a message to all of them, encoded once. It does not wait: a session whose outbox is full is
+    /// left out. Says how many took it.
+    pub fn broadcast(&self, message: impl Into<Message>) -> usize {
+        let prepared = PreparedMessage::new(message.into());
+        let sent = |session: &&Session| {
+            let item = Item::Prepared(prepared.clone());
+            session.0.outbox.try_push(item).is_ok()
+        };
+        self.to_vec().iter().filter(sent).count()
+    }
+
+    fn insert(&self, session: Session) {
+        lock(&self.0).insert(session.id(), session);
+    }
+
+    fn remove(&self, id: SessionId) {
+        lock(&self.0).remove(&id);
+    }
+}

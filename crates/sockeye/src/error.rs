@@ -1,0 +1,72 @@
+//! What can go wrong, by culprit: the peer broke the protocol, the caller asked for what cannot be, or
+//! the world failed. One enum for each boundary.
+
+use std::io;
+
+use sockeye_proto::{InvalidCloseReason, ProtocolError};
+
+/// Any error of a handler: what `?` makes of it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What handlers return.
+pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+/// Why a connection, or a callback on it, failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A handler returned an error, or an argument of it could not be made of the message.
+    #[error("a handler failed: {0}")]
+    Handler(#[source] BoxError),
+    /// Reading or writing the transport failed.
+    #[error("the transport failed: {0}")]
+    Io(#[from] io::Error),
+    /// The peer was silent for the keep-alive's interval and timeout.
+    #[error("the peer does not answer")]
+    PeerDead,
+    /// The peer broke a rule of RFC 6455.
+    #[error("the peer broke the protocol: {0} (RFC 6455 §{section})", section = .0.section())]
+    Protocol(#[from] ProtocolError),
+    /// A message could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The transport ended without a Close.
+    #[error("the peer went away without a Close")]
+    UnexpectedEnd,
+    /// The peer took none of the output for the write timeout.
+    #[error("the peer takes no output")]
+    WriteStalled,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection is closing or closed.
+    #[error("the connection is closing or closed")]
+    Closed,
+    /// A ping's or pong's payload has more than 125 bytes (RFC 6455 §5.5).
+    #[error("control payload of {len} bytes is longer than 125")]
+    ControlPayloadTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// As many bytes wait to be sent as the limit allows.
+    #[error("as many bytes wait to be sent as the limit allows")]
+    Full,
+    /// A code or reason that no Close may carry.
+    #[error(transparent)]
+    InvalidClose(#[from] InvalidCloseReason),
+}
+
+impl From<sockeye_proto::SendError> for SendError {
+    fn from(error: sockeye_proto::SendError) -> Self {
+        use sockeye_proto::SendError as Proto;
+        match error {
+            Proto::ControlPayloadTooLong { len } => Self::ControlPayloadTooLong { len },
+            Proto::CloseCode { code } => Self::InvalidClose(InvalidCloseReason::Code(code)),
+            // Nothing here sends in parts, so what is left is that the connection is closing.
+            _ => Self::Closed,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! A server of endpoints over HTTP/1.1. hyper parses and serves HTTP; what is upgraded leaves it.
+
+use std::fmt;
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sockeye_proto::handshake::OriginPolicy;
+use sockeye_proto::{CloseCode, Config, Role};
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::sync::{mpsc, watch};
+
+use crate::connection::outbox::Outbox;
+use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
+use crate::router::{RouteError, Router};
+use crate::sync::Arc;
+
+mod accept;
+mod upgrade;
+
+/// What a server's HTTP service answers with.
+type Responding = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
+type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Responding + Send + Sync>;
+
+/// A server that is bound and will serve.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # struct Chat;
+/// # impl sockeye::Endpoint for Chat {}
+/// use sockeye::{Server, endpoint};
+///
+/// let server = Server::builder()
+///     .endpoint(endpoint("/chat/{room}", |_handshake| Chat))
+///     .bind("127.0.0.1:8080")
+///     .await?;
+/// println!("ws://{}/chat/lobby", server.local_addr());
+/// server.serve().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of a server share.
+struct Shared {
+    router: Router<Mounted>,
+    http: Option<HttpService>,
+    config: Config,
+    outbox_limit: usize,
+    origins: OriginPolicy,
+    any_host: bool,
+    handshake_timeout: Duration,
+    stop_timeout: Duration,
+    local_addr: SocketAddr,
+}
+
+impl Server {
+    /// A server without endpoints.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            endpoints: Vec::new(),
+            http: None,
+            config: Config::new(Role::Server),
+            outbox_limit: Outbox::DEFAULT_LIMIT,
+            origins: OriginPolicy::default(),
+            any_host: false,
+            handshake_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The address that it is bound to; with the port that the system chose, where 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves for as long as it is polled.
+    ///
+    /// # Errors
+    ///
+    /// None today: that a connection cannot be accepted is logged, and tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it stops accepting; connections go on.
+    pub async fn serve(self) -> io::Result<()> {
+        self.serve_until(pending()).await
+    }
+
+    /// Serves until `stop` completes, then stops in order: accepts no more, sends every session what is
+    /// queued for it and a Close with 1001, and waits for them to end; the stop timeout at most, then
+    /// they are dropped with the handlers that still run.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve`](Self::serve).
+    pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let (stopping, stopped) = watch::channel(false);
+        let (alive, mut all_gone) = mpsc::channel(1);
+        let acceptor = accept::Acceptor {
+            shared: Arc::clone(&self.shared),
+            stopped,
+            alive,
+        };
+        tokio::select! {
+            () = acceptor.accept(self.listener) => {}
+            () = stop => {}
+        }
+        let _ = stopping.send(true);
+        for session in self.shared.sessions() {
+            let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
+            debug_assert!(closed.is_ok(), "1001 may be sent");
+        }
+        if tokio::time::timeout(self.shared.stop_timeout, all_gone.recv())
+            .await
+            .is_err()
+        {
+            let sessions: Vec<_> = self.shared.sessions().collect();
+            tracing::warn!(sessions = sessions.len(), "dropped at the stop timeout");
+            for session in sessions {
+                session.abort();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn sessions(&self) -> impl Iterator<Item = crate::endpoint::Session> {
+        self.router
+            .values()
+            .flat_map(|mounted| mounted.open_sessions().to_vec())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("router", &self.router)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets a [`Server`] up.
+#[must_use]
+pub struct ServerBuilder {
+    endpoints: Vec<EndpointConfig>,
+    http: Option<HttpService>,
+    config: Config,
+    outbox_limit: usize,
+    origins: OriginPolicy,
+    any_host: bool,
+    handshake_timeout: Duration,
+    stop_timeout: Duration,
+}
+
+impl ServerBuilder {
+    /// Adds an endpoint.
+    pub fn endpoint(mut self, endpoint: EndpointConfig) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Adds an annotated endpoint that makes its objects by [`Default`].
+    pub fn default_endpoint<E: ServerEndpoint + Default>(self) -> Self {
+        let config = EndpointConfig::new(E::PATH, |_| E::default());
+        self.endpoint(config.subprotocols(E::SUBPROTOCOLS.iter().copied()))
+    }
+
+    /// Answers every request that asks for no WebSocket; by default they get 404, and 426 at an
+    /// endpoint's path. Bodies are read up to 1 MiB.
+    pub fn http<F, Fut>(mut self, service: F) -> Self
+    where
+        F: Fn(http::Request<Bytes>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = http::Response<Bytes>> + Send + 'static,
+    {
+        self.http = Some(Arc::new(move |request| Box::pin(service(request))));
+        self
+    }
+
+    /// Sets the limits and deadlines of each connection.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets how many bytes may wait to be sent on a connection; 1 MiB.
+    pub fn outbox_limit(mut self, bytes: usize) -> Self {
+        self.outbox_limit = bytes;
+        self
+    }
+
+    /// Sets which pages may connect (RFC 6455 §10.2): by default those of the host that they connect
+    /// to, and whoever sends no Origin. Others get 403.
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.origins = policy;
+        self
+    }
+
+    /// Takes any `Host` on a loopback address. By default a server that is bound to one takes only the
+    /// loopback's names there, so that a page cannot reach it by a name of its own that resolves to
+    /// it (DNS rebinding).
+    pub fn any_host(mut self) -> Self {
+        self.any_host = true;
+        self
+    }
+
+    /// Sets how long a client may take for a request's head; 10 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets how long sessions may take to end when the server stops; 10 s.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+
+    /// Binds to an address. Port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::Deployment`] when two endpoints claim the same paths or a path is no template;
+    /// [`BindError::Io`] when the address cannot be bound.
+    pub async fn bind(self, addr: impl ToSocketAddrs) -> Result<Server, BindError> {
+        let router = self.router()?;
+        let listener = TcpListener::bind(addr).await?;
+        self.start(router, listener)
+    }
+
+    /// Serves on a listener that is bound already.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn listen(self, listener: TcpListener) -> Result<Server, BindError> {
+        let router = self.router()?;
+        self.start(router, listener)
+    }
+
+    fn router(&self) -> Result<Router<Mounted>, BindError> {
+        let mut router = Router::new();
+        for config in &self.endpoints {
+            router
+                .insert(config.path(), Mounted::new(config.clone()))
+                .map_err(DeploymentError)?;
+        }
+        Ok(router)
+    }
+
+    fn start(self, router: Router<Mounted>, listener: TcpListener) -> Result<Server, BindError> {
+        let local_addr = listener.local_addr()?;
+        let shared = Shared {
+            router,
+            http: self.http,
+            config: self.config,
+            outbox_limit: self.outbox_limit,
+            origins: self.origins,
+            any_host: self.any_host,
+            handshake_timeout: self.handshake_timeout,
+            stop_timeout: self.stop_timeout,
+            local_addr,
+        };
+        Ok(Server {
+            listener,
+            local_addr,
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("endpoints", &self.endpoints)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a server cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The endpoints contradict each other, or themselves.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    /// The address cannot be bound.
+    #[error("cannot bind: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why endpoints cannot be deployed; its text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct DeploymentError(RouteError);

@@ -1,0 +1,166 @@
+//! From a request to an endpoint's connection: which requests are handshakes, which are refused, and
+//! how the raw stream leaves hyper.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use sockeye_proto::CloseCode;
+use sockeye_proto::handshake::{
+    Forbidden, RequestError, ServerHandshake, host_is_loopback, is_websocket_request,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::Shared;
+use crate::endpoint::life::Opened;
+use crate::endpoint::{Handshake, Mounted};
+use crate::router::PathParameters;
+use crate::sync::Arc;
+use crate::transport::Stream;
+
+/// The most bytes of a request's body that the HTTP service is given.
+const MAX_BODY: usize = 1 << 20;
+/// How long such a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One HTTP connection.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) alive: mpsc::Sender<()>,
+    pub(super) peer_addr: SocketAddr,
+    pub(super) local_addr: SocketAddr,
+}
+
+impl Peer {
+    pub(super) async fn respond(self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+        let (parts, body) = request.into_parts();
+        let route = self.shared.router.find(parts.uri.path());
+        if !is_websocket_request(&parts) {
+            return match (&self.shared.http, route) {
+                (Some(http), _) => match read_body(body).await {
+                    Ok(body) => http(Request::from_parts(parts, body)).await.map(Full::new),
+                    Err(status) => plain(status, "the request's body cannot be read"),
+                },
+                (None, Some(_)) => text(RequestError::Upgrade.to_response()),
+                (None, None) => plain(StatusCode::NOT_FOUND, "there is nothing at this path"),
+            };
+        }
+        let Some((mounted, parameters)) = route else {
+            return plain(StatusCode::NOT_FOUND, "there is no endpoint at this path");
+        };
+        match self.accept(&parts, mounted, parameters) {
+            Ok((response, handshake)) => {
+                let mounted = mounted.clone();
+                match on_upgrade {
+                    Some(on_upgrade) => {
+                        tokio::spawn(self.open(on_upgrade, mounted, handshake));
+                        response.map(|()| Full::default())
+                    }
+                    None => text(RequestError::HttpVersion.to_response()),
+                }
+            }
+            Err(refusal) => {
+                tracing::debug!(peer = %self.peer_addr, status = %refusal.status(), reason = refusal.body(), "refused");
+                text(refusal)
+            }
+        }
+    }
+
+    /// RFC 6455 §4.2.2: the answer to a handshake, or the refusal with its reason.
+    fn accept(
+        &self,
+        request: &http::request::Parts,
+        mounted: &Mounted,
+        parameters: PathParameters,
+    ) -> Result<(Response<()>, Handshake), Response<String>> {
+        let handshake = ServerHandshake::receive(request).map_err(|error| error.to_response())?;
+        // A page's own name that resolves to the loopback must not reach what listens there.
+        if self.local_addr.ip().is_loopback()
+            && !self.shared.any_host
+            && !host_is_loopback(handshake.host())
+        {
+            return Err(Forbidden::Host.to_response());
+        }
+        // §10.2
+        let origins = &self.shared.origins;
+        origins
+            .check(request, false)
+            .map_err(|forbidden| forbidden.to_response())?;
+        let subprotocol = handshake.choose_subprotocol(mounted.subprotocols());
+        let response = handshake.accept(subprotocol, &[]).map_err(|error| {
+            let mut response = Response::new(error.to_string());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })?;
+        let kept = Handshake::new(
+            request,
+            parameters,
+            Some(self.peer_addr),
+            Some(self.local_addr),
+            subprotocol.map(str::to_owned),
+        );
+        Ok((response, kept))
+    }
+
+    /// Takes the stream back when the answer is written, and starts the endpoint on it. This task ends
+    /// then, and with it everything of HTTP.
+    async fn open(self, on_upgrade: OnUpgrade, mounted: Mounted, handshake: Handshake) {
+        let upgraded = match on_upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!(peer = %self.peer_addr, %error, "gone before the answer was written");
+                return;
+            }
+        };
+        let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+            tracing::error!("an upgraded connection is not the stream that was accepted");
+            return;
+        };
+        mounted.launch(Opened {
+            stream: parts.io.into_inner(),
+            read_ahead: parts.read_buf,
+            handshake,
+            config: self.shared.config.clone(),
+            outbox_limit: self.shared.outbox_limit,
+            alive: self.alive,
+        });
+        if *self.stopped.borrow() {
+            // The sessions that were open when the server stopped were told; this one was not yet.
+            for session in mounted.open_sessions().to_vec() {
+                let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
+                debug_assert!(closed.is_ok(), "1001 may be sent");
+            }
+        }
+    }
+}
+
+async fn read_body(body: Incoming) -> Result<Bytes, StatusCode> {
+    let collected = Limited::new(body, MAX_BODY).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, collected).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+fn plain(status: StatusCode, reason: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(format!("{reason}\n")));
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+fn text(response: Response<String>) -> Response<Full<Bytes>> {
+    response.map(Full::from)
+}
