@@ -41,3 +41,8 @@ pub use sockeye_proto::{
 
 #[cfg(feature = "macros")]
 pub use sockeye_macros::{on_close, on_error, on_message, on_open, server_endpoint};
+
+/// The examples of the README, which are tested like these.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
