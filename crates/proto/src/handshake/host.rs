@@ -2,8 +2,8 @@
 //!
 //! Knows no scheme and so no default port, and resolves nothing.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::HOST;
 use http::request::Parts;
