@@ -143,9 +143,8 @@ impl Connection {
                 self.state = State::Closed(received);
             }
             state => {
-                let failing = matches!(state, State::Failing { .. });
                 self.state = state;
-                if !failing {
+                if !self.owes_close() {
                     return Err(SendError::Closed);
                 }
                 self.conclude(now);
