@@ -55,6 +55,11 @@ impl Deadlines {
         self.close = Some(deadline);
     }
 
+    pub(super) fn transport_ended(&mut self) {
+        self.close = None;
+        self.write_blocked = None;
+    }
+
     pub(super) fn is_keep_alive(&self, pong: &[u8]) -> bool {
         self.pings > 0 && pong == keep_alive_payload(self.pings)
     }
@@ -74,12 +79,10 @@ impl Connection {
         let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if passed(self.write_due()) {
             self.handle_end();
-            self.deadlines.write_blocked = None;
             return Some(Expired::WriteStalled);
         }
         if passed(self.deadlines.close) {
             self.handle_end();
-            self.deadlines.close = None;
             return Some(Expired::CloseTimeout);
         }
         if !passed(self.keep_alive_due()) {

@@ -229,6 +229,7 @@ impl Connection {
     /// The end is clean when both Closes were exchanged, else [`close_received`](Self::close_received)
     /// stays `None` and the close code is 1006 (§7.1.5).
     pub fn handle_end(&mut self) {
+        self.deadlines.transport_ended();
         self.output.discard();
         self.pongs = VecDeque::new();
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
