@@ -51,8 +51,9 @@ impl Deadlines {
         self.ping_sent = None;
     }
 
-    pub(super) fn close_sent(&mut self, deadline: Instant) {
-        self.close = Some(deadline);
+    /// `None`: the clock does not reach so far.
+    pub(super) fn close_by(&mut self, deadline: Option<Instant>) {
+        self.close = deadline;
     }
 
     pub(super) fn transport_ended(&mut self) {
@@ -118,7 +119,7 @@ impl Connection {
 
     fn write_due(&self) -> Option<Instant> {
         let since = self.deadlines.write_blocked?;
-        Some(since + self.config.write_timeout)
+        since.checked_add(self.config.write_timeout)
     }
 
     fn keep_alive_due(&self) -> Option<Instant> {
@@ -127,10 +128,10 @@ impl Connection {
         if deadlines.close.is_some() || !deadlines.reading || !matches!(self.state, State::Open) {
             return None;
         }
-        Some(match deadlines.ping_sent {
-            Some(sent) => sent + keep_alive.timeout,
-            None => deadlines.last_heard + keep_alive.interval,
-        })
+        match deadlines.ping_sent {
+            Some(sent) => sent.checked_add(keep_alive.timeout),
+            None => deadlines.last_heard.checked_add(keep_alive.interval),
+        }
     }
 
     /// The caller stops reading the transport: the peer's silence is not its own until

@@ -274,7 +274,8 @@ impl Connection {
         self.queue_all_pongs();
         self.push_control(OpCode::Close, &body);
         self.sending = None;
-        self.deadlines.close_sent(now + self.config.close_timeout);
+        self.deadlines
+            .close_by(now.checked_add(self.config.close_timeout));
     }
 
     /// Whether pongs wait only for room in the output.
