@@ -128,7 +128,8 @@ impl Connection {
                     Step::NeedInput => return Ok(None),
                 }
             }
-            let parsed = FrameHeader::parse(input, self.role, ReservedBits::NONE)?;
+            let parsed = FrameHeader::parse(input, self.role, ReservedBits::NONE)
+                .map_err(|error| self.first_broken(input, error))?;
             let Some((header, header_len)) = parsed else {
                 if let Some(first) = input.first() {
                     self.receiver
@@ -164,6 +165,21 @@ impl Connection {
             )?;
             take_front(input, header_len);
         }
+    }
+
+    /// The rule that a header breaks first. One that is broken by its first byte goes before one that
+    /// is broken later, so that the same is reported however the input was cut.
+    fn first_broken(&self, input: &[u8], error: ProtocolError) -> ProtocolError {
+        let Some(first) = input.first() else {
+            return error;
+        };
+        let by_itself = FrameHeader::parse(&[*first], self.role, ReservedBits::NONE).err();
+        let in_sequence = || {
+            self.receiver
+                .check_sequence(OpCode::from_bits(first & 0x0F))
+                .err()
+        };
+        by_itself.or_else(in_sequence).unwrap_or(error)
     }
 
     /// The kind of the message that a frame starts; `None` for a continuation.
