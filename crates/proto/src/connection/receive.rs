@@ -259,7 +259,7 @@ impl Receiver {
         max_message: u64,
     ) -> Result<(), ProtocolError> {
         if let Some(message) = &mut self.message {
-            message.fragments += 1;
+            message.fragments = message.fragments.saturating_add(1);
             if message.fragments > max_fragments {
                 return Err(ProtocolError::TooManyFragments {
                     limit: max_fragments,
