@@ -79,13 +79,18 @@ impl Connection {
         input.into_iter().chain(write).min()
     }
 
-    /// Does what the time asks for: sends the keep-alive's Ping, or ends the connection and says why.
+    /// Does what the time asks for: sends the keep-alive's Ping, or the Close that has been owed for
+    /// [`Config::close_timeout`](crate::Config::close_timeout), or ends the connection and says why.
     /// Before it is called, what the transport holds should be read.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
         let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if passed(self.write_due()) {
             self.handle_end();
             return Some(Expired::WriteStalled);
+        }
+        if passed(self.deadlines.close) && self.owes_close() {
+            self.conclude(now);
+            return None;
         }
         if passed(self.deadlines.close) {
             self.handle_end();

@@ -240,7 +240,8 @@ impl Connection {
     }
 
     /// Sends the Close that [is owed](Self::owes_close), if one is. [`receive`](Self::receive) does it
-    /// by itself when it is called for what comes after.
+    /// by itself when it is called for what comes after, and [`handle_timeout`](Self::handle_timeout)
+    /// when nobody did for [`Config::close_timeout`].
     pub fn conclude(&mut self, now: Instant) {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::CloseReceived(reason) => {

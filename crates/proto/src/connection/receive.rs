@@ -102,10 +102,17 @@ impl Connection {
         if !input.is_empty() {
             self.deadlines.heard(now);
         }
-        self.next_event(input).inspect_err(|&error| {
+        let event = self.next_event(input);
+        if let Err(error) = event {
             self.fail_connection(error);
             *input = &mut [];
-        })
+        }
+        if self.owes_close() {
+            // The caller may finish what it does with the messages before, but not for ever.
+            let due = now.checked_add(self.config.close_timeout);
+            self.deadlines.close_by(due);
+        }
+        event
     }
 
     /// How many bytes are still to come of the data frame that is being read, if one is.
