@@ -10,7 +10,8 @@
 //!    │ rule broken            ▼              conclude: one Close, unless sent
 //!    └─────────────────▶ Failing ──────────────────────▶ Failed
 //!
-//!   any of them, but Closed and Failed ── the transport ends, or a deadline passes ──▶ Ended
+//!   Open, CloseSent ── the transport ends, or a deadline passes ──▶ Ended
+//!   (CloseReceived and Failing go to Closed and Failed then: why it ended is remembered)
 //! ```
 //!
 //! `CloseReceived` and `Failing` are states of their own because the Close that they owe may have to
@@ -226,8 +227,8 @@ impl Connection {
 
     /// The transport ended: nothing more can be read or written.
     ///
-    /// The end is clean when both Closes were exchanged, else [`close_received`](Self::close_received)
-    /// stays `None` and the close code is 1006 (§7.1.5).
+    /// Where the peer's Close has come, [`close_received`](Self::close_received) keeps it; else it stays
+    /// `None`, and the close code is 1006 (§7.1.5).
     pub fn handle_end(&mut self) {
         self.deadlines.transport_ended();
         self.output.discard();
