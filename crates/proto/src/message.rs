@@ -244,3 +244,73 @@ impl MessageAssembler {
         self.buffer.capacity()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_of_the_kind_that_it_was_made_of() {
+        for (message, kind, bytes) in [
+            (
+                Message::from("grüezi"),
+                MessageKind::Text,
+                "grüezi".as_bytes(),
+            ),
+            (Message::from("a".to_owned()), MessageKind::Text, b"a"),
+            (
+                Message::from(Text::from_static("b")),
+                MessageKind::Text,
+                b"b",
+            ),
+            (Message::from(&b"\xff"[..]), MessageKind::Binary, b"\xff"),
+            (Message::from(vec![0xfe]), MessageKind::Binary, b"\xfe"),
+            (Message::from(Bytes::new()), MessageKind::Binary, b""),
+        ] {
+            assert_eq!(message.kind(), kind);
+            assert_eq!(message.as_bytes(), bytes);
+            assert_eq!(message.as_text().is_some(), kind == MessageKind::Text);
+            assert_eq!(message.into_bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_text_is_shown_as_it_is_and_bytes_as_how_many_they_are() {
+        assert_eq!(Message::text("grüezi").to_string(), "grüezi");
+        assert_eq!(Message::binary(vec![0; 3]).to_string(), "<3 bytes>");
+        assert_eq!(format!("{:?}", Message::text("a")), r#"Text("a")"#);
+    }
+
+    #[test]
+    fn a_message_is_assembled_in_the_buffer_that_was_given() {
+        let mut assembler = MessageAssembler::default();
+        let mut buffer = Vec::with_capacity(100);
+        buffer.extend_from_slice(b"what was there before");
+        let at = buffer.as_ptr();
+        assembler.start(MessageKind::Binary, buffer);
+        assert!(assembler.is_open());
+        assembler.chunk(b"a");
+        assembler.chunk(b"");
+        assembler.chunk(b"b");
+        assert_eq!(assembler.retained_bytes(), 100);
+        let message = assembler.end().unwrap();
+        assert!(!assembler.is_open());
+        assert_eq!(assembler.retained_bytes(), 0);
+        assert_eq!((message.len(), message.is_empty()), (2, false));
+        let buffer = message.into_vec();
+        assert_eq!((buffer.as_ptr(), &buffer[..]), (at, &b"ab"[..]));
+    }
+
+    #[test]
+    fn text_that_no_connection_has_checked_is_checked_at_its_end() {
+        let mut assembler = MessageAssembler::default();
+        assembler.start(MessageKind::Text, Vec::new());
+        assembler.chunk(&[0xe2]);
+        assert_eq!(assembler.end(), Err(InvalidUtf8));
+        assembler.start(MessageKind::Text, Vec::new());
+        assembler.chunk(&[0xe2]);
+        assembler.chunk(&[0x82, 0xac]);
+        let message = assembler.end().map(Message::from);
+        assert_eq!(message, Ok(Message::text("€")));
+    }
+}
