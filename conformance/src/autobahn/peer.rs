@@ -1,18 +1,32 @@
 //! Sockeye's two parts in the Autobahn Testsuite, written with the public interface of crate
 //! `sockeye`: a server that echoes, and a client that echoes until the suite closes.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use sockeye::{Client, Config, Connection, Message, Role, Server, server_endpoint};
+use tokio::task::JoinHandle;
 
 use crate::error::Result;
 
 /// A Sockeye server that echoes every message, on a free port, until dropped.
 pub(super) struct EchoServer {
     address: SocketAddr,
+    task: JoinHandle<io::Result<()>>,
 }
 
 impl EchoServer {
     pub(super) async fn start() -> Result<Self> {
-        Err("the Sockeye server is still to come".into())
+        let server = Server::builder()
+            .default_endpoint::<Echo>()
+            .config(config(Role::Server))
+            .outbox_limit(OUTBOX_LIMIT)
+            .bind((Ipv4Addr::LOCALHOST, 0))
+            .await?;
+        Ok(Self {
+            address: server.local_addr(),
+            task: tokio::spawn(server.serve()),
+        })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -20,13 +34,60 @@ impl EchoServer {
     }
 }
 
+impl Drop for EchoServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Default)]
+struct Echo;
+
+#[server_endpoint("/")]
+impl Echo {
+    #[on_message]
+    fn text<'m>(&self, text: &'m str) -> &'m str {
+        text
+    }
+
+    #[on_message]
+    fn binary<'m>(&self, bytes: &'m [u8]) -> &'m [u8] {
+        bytes
+    }
+}
+
 /// The first message that comes from `url`, as text.
 pub(super) async fn ask(url: &str) -> Result<String> {
-    Err(format!("the Sockeye client that asks {url} is still to come").into())
+    match connect(url).await?.recv().await? {
+        Some(Message::Text(text)) => Ok(text.to_string()),
+        other => Err(format!("{url} answers with no text but {other:?}").into()),
+    }
 }
 
 /// Echoes every message that comes from `url` until the connection ends, however it ends: how it
 /// has to end is for the suite to judge. Not to get a connection is an error.
 pub(super) async fn echo(url: &str) -> Result<()> {
-    Err(format!("the Sockeye client that echoes {url} is still to come").into())
+    let mut connection = connect(url).await?;
+    while let Ok(Some(message)) = connection.recv().await {
+        if connection.send(message).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
+
+async fn connect(url: &str) -> Result<Connection> {
+    let client = Client::builder().config(config(Role::Client));
+    Ok(client
+        .connect(url)
+        .await
+        .map_err(|error| format!("{url}: {error}"))?)
+}
+
+fn config(role: Role) -> Config {
+    Config::new(role).max_message(LARGEST_MESSAGE)
+}
+
+/// Section 9 sends messages of 16 MiB, and wants them back whole.
+const LARGEST_MESSAGE: u64 = 16 * 1024 * 1024;
+const OUTBOX_LIMIT: usize = 2 * 16 * 1024 * 1024;
