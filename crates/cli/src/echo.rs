@@ -1,0 +1,62 @@
+//! `/echo`: sends every message back as it came.
+//!
+//! A text `close CODE REASON` closes instead, with that code and that reason: so a client can be tried
+//! against any close. The subprotocol `echo.sockeye` is agreed on with who offers it; it changes nothing.
+
+use sockeye::{CloseCode, Reply, Result, Session, server_endpoint};
+
+/// One for each connection, without a state.
+#[derive(Debug, Default)]
+pub(crate) struct Echo;
+
+#[server_endpoint("/echo", subprotocols = ["echo.sockeye"])]
+impl Echo {
+    #[on_message]
+    fn text<'m>(&self, session: &Session, text: &'m str) -> Result<Reply<'m>> {
+        let Some((code, reason)) = parse_close(text) else {
+            return Ok(Reply::Text(text));
+        };
+        match session.close(code, reason) {
+            Ok(()) => Ok(Reply::None),
+            Err(refused) => Ok(Reply::Message(format!("cannot close so: {refused}").into())),
+        }
+    }
+
+    #[on_message]
+    fn binary<'m>(&self, bytes: &'m [u8]) -> &'m [u8] {
+        bytes
+    }
+}
+
+/// The code and reason of `close 4001 some reason`; `None` for any other text.
+fn parse_close(text: &str) -> Option<(CloseCode, &str)> {
+    let rest = text.strip_prefix("close ")?;
+    let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+    let code: u16 = code.parse().ok()?;
+    Some((CloseCode::try_from(code).ok()?, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_command_names_its_code_and_reason() {
+        let parsed = |text| parse_close(text).map(|(code, reason)| (code.get(), reason));
+        assert_eq!(
+            parsed("close 4001 some reason"),
+            Some((4001, "some reason"))
+        );
+        assert_eq!(parsed("close 1000"), Some((1000, "")));
+        for text in [
+            "close",
+            "close x",
+            "close 70000 y",
+            "closed 1000 z",
+            " close 1000",
+            "close 99",
+        ] {
+            assert_eq!(parsed(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The chat's page, out of the program itself: nothing else has to be installed. Knows no rooms.
+
+use std::future::{Ready, ready};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+
+/// What answers the requests that ask for no WebSocket.
+pub(crate) fn service() -> impl Fn(Request<Bytes>) -> Ready<Response<Bytes>> + Send + Sync + 'static
+{
+    |request| ready(respond(&request))
+}
+
+fn respond(request: &Request<Bytes>) -> Response<Bytes> {
+    let path = request.uri().path();
+    let Some(file) = FILES.iter().find(|file| file.path == path) else {
+        return if is_endpoint(path) {
+            upgrade_required()
+        } else {
+            text(StatusCode::NOT_FOUND, "there is nothing at this path\n")
+        };
+    };
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this can only be read\n");
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
+    }
+    file.response(request)
+}
+
+/// A file of the page.
+struct File {
+    path: &'static str,
+    kind: &'static str,
+    content: &'static str,
+}
+
+impl File {
+    fn response(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let tag = self.tag();
+        let known = request.headers().get_all(IF_NONE_MATCH).iter();
+        let is_known = known
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|known| [tag.as_str(), "*"].contains(&known.trim().trim_start_matches("W/")));
+        let mut response = Response::new(Bytes::new());
+        if is_known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            *response.body_mut() = Bytes::from_static(self.content.as_bytes());
+        }
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        // Kept, but asked for each time: the next version of the program has another page.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(ETAG, tag);
+        }
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // A link that names room and person is nobody else's business.
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    }
+
+    /// The same for as long as the content is.
+    fn tag(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.content.hash(&mut hasher);
+        format!("\"{:016x}\"", hasher.finish())
+    }
+}
+
+const FILES: [File; 4] = [
+    File {
+        path: "/",
+        kind: "text/html; charset=utf-8",
+        content: include_str!("chat.html"),
+    },
+    File {
+        path: "/chat.css",
+        kind: "text/css; charset=utf-8",
+        content: include_str!("chat.css"),
+    },
+    File {
+        path: "/chat.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("chat.js"),
+    },
+    File {
+        path: "/icon.svg",
+        kind: "image/svg+xml",
+        content: include_str!("icon.svg"),
+    },
+];
+
+/// Nothing but what this server gives out, and nobody may frame it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+fn is_endpoint(path: &str) -> bool {
+    let is_room = |room: &str| !room.is_empty() && !room.contains('/');
+    matches!(path, "/echo" | "/push") || path.strip_prefix("/chat/").is_some_and(is_room)
+}
+
+/// RFC 9110 §15.5.22: the answer names what to upgrade to.
+fn upgrade_required() -> Response<Bytes> {
+    let mut response = text(
+        StatusCode::UPGRADE_REQUIRED,
+        "this is a WebSocket endpoint: connect with ws://\n",
+    );
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    let version = HeaderValue::from_static("13");
+    headers.insert(http::header::SEC_WEBSOCKET_VERSION, version);
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,228 @@
+//! `sockeye serve`: a server of the chat with its page, the echo and the push.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use sockeye::{Config, Role, Server};
+
+use crate::chat::{Chat, Rooms};
+use crate::echo::Echo;
+use crate::exit::Exit;
+use crate::page;
+use crate::push::Push;
+use crate::signal::Signals;
+use crate::size::Size;
+
+/// Serve a chat with its web page, an echo and a push
+///
+/// Prints the address it serves at, as a URL, on the first line of stdout; open it in a browser, or connect
+/// to one of its endpoints with any WebSocket client.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Options {
+    /// Where to listen: HOST:PORT; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: Listen,
+
+    /// The longest message that is taken; a longer one closes its connection with 1009
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    max_message: Size,
+
+    /// How long connections may take to end when the server stops
+    #[arg(long, value_name = "SECS", default_value_t = 10)]
+    stop_timeout: u32,
+}
+
+const AFTER_HELP: &str = "\
+Endpoints:
+  /             the chat's page; /?room=ROOM&name=NAME joins at once
+  /chat/{room}  the chat: JSON messages; {\"type\":\"message\",\"text\":\"...\"} is enough to speak
+  /echo         sends every message back; the text `close 4001 why` closes with 4001 and `why`
+  /push         sends the time each second
+
+Ctrl-C or SIGTERM stops in order: no more connections, a Close with 1001 to each. A second one ends at
+once.
+
+Exit codes:
+  0    stopped in order
+  1    the address cannot be listened on
+  2    the command line is wrong
+  130  ended by a second Ctrl-C
+
+Log lines go to stderr. SOCKEYE_LOG says which: `debug`, `warn`, `off`, ...; `info` by default.";
+
+/// Serves until a signal.
+///
+/// # Errors
+///
+/// When the address cannot be listened on.
+pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
+    // Each connection takes a descriptor; the usual soft limit is 1,024.
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit of descriptors cannot be raised"),
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Runtime)?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: &Options) -> Result<Exit, Failure> {
+    let rooms = Rooms::default();
+    let config = Config::new(Role::Server).max_message(options.max_message.bytes());
+    let server = Server::builder()
+        .endpoint(Chat::endpoint(move |request| {
+            Chat::new(rooms.clone(), request)
+        }))
+        .default_endpoint::<Echo>()
+        .default_endpoint::<Push>()
+        .http(page::service())
+        .config(config)
+        .stop_timeout(Duration::from_secs(options.stop_timeout.into()))
+        .bind(&*options.listen.0)
+        .await
+        .map_err(|error| Failure::Listen(options.listen.clone(), error))?;
+    let signals = Signals::new().map_err(Failure::Runtime)?;
+    if let Err(error) = announce(server.local_addr()) {
+        tracing::warn!(%error, "the address cannot be printed");
+    }
+    let served = server
+        .serve_until(stop(signals, options.stop_timeout))
+        .await;
+    served.map_err(Failure::Runtime)?;
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+/// Completes when the server is to stop. The signal after that does not wait for it.
+async fn stop(mut signals: Signals, timeout: u32) {
+    signals.next().await;
+    tracing::info!("stopping, within {timeout} s; Ctrl-C again ends at once");
+    tokio::spawn(async move {
+        signals.next().await;
+        process::exit(INTERRUPTED);
+    });
+}
+
+/// As shells have it: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
+
+/// Whoever started the program waits for this line.
+fn announce(addr: SocketAddr) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "http://{}/", reachable(addr))?;
+    stdout.flush()
+}
+
+/// An address to connect to: who listens on all addresses listens on the loopback too.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            addr.set_ip(std::net::Ipv6Addr::LOCALHOST.into());
+        }
+        _ => {}
+    }
+    addr
+}
+
+/// Where to listen: `127.0.0.1:8080`, `[::1]:0`, `localhost:8080`.
+#[derive(Clone, Debug)]
+pub(crate) struct Listen(String);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.parse::<SocketAddr>().is_ok() {
+            return Ok(Self(text.to_owned()));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err("the port is missing: write HOST:PORT, as 127.0.0.1:8080".to_owned());
+        };
+        if port.parse::<u16>().is_err() {
+            return Err(format!("`{port}` is no port: a number from 0 to 65535"));
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
+        if host.is_empty() || !host.chars().all(is_name) {
+            return Err(format!(
+                "`{host}` is no host: a name, an IPv4 address, or an IPv6 address in brackets"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why nothing is served.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Listen(Listen, sockeye::BindError),
+    Runtime(io::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(addr, sockeye::BindError::Io(error))
+                if error.kind() == io::ErrorKind::AddrInUse =>
+            {
+                write!(
+                    f,
+                    "cannot listen on {addr}: something listens there already; \
+                     choose another with --listen, or let the system choose with port 0"
+                )
+            }
+            Self::Listen(addr, sockeye::BindError::Io(error)) => {
+                write!(f, "cannot listen on {addr}: {error}")
+            }
+            Self::Listen(_, error) => error.fmt(f),
+            Self::Runtime(error) => write!(f, "cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for text in ["127.0.0.1:8080", "[::1]:0", "localhost:80", "0.0.0.0:65535"] {
+            assert!(text.parse::<Listen>().is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "8080",
+            "localhost",
+            ":8080",
+            "localhost:http",
+            "1.2.3.4:65536",
+            "::1:80",
+            "a b:1",
+        ] {
+            assert!(text.parse::<Listen>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_address_printed_can_be_connected_to() {
+        let printed = |text: &str| text.parse().map(|addr| reachable(addr).to_string());
+        assert_eq!(printed("0.0.0.0:80"), Ok("127.0.0.1:80".to_owned()));
+        assert_eq!(printed("[::]:80"), Ok("[::1]:80".to_owned()));
+        assert_eq!(printed("192.0.2.1:80"), Ok("192.0.2.1:80".to_owned()));
+    }
+}
