@@ -1,5 +1,6 @@
 //! Accepting connections, and serving HTTP on them until they are upgraded.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::{Shared, upgrade};
+use super::{Shared, Stage, upgrade};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -23,14 +24,15 @@ const MAX_HEADERS: usize = 100;
 #[derive(Clone)]
 pub(super) struct Acceptor {
     pub(super) shared: Arc<Shared>,
-    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) stage: watch::Receiver<Stage>,
     pub(super) alive: mpsc::Sender<()>,
 }
 
 impl Acceptor {
     /// Accepts for ever. A failure concerns one connection, or passes: descriptors run out until some
     /// are closed.
-    pub(super) async fn accept(&self, listener: TcpListener) {
+    // By value: whoever stops the server waits until no acceptor is left either.
+    pub(super) async fn accept(self, listener: TcpListener) {
         let mut pause = FIRST_PAUSE;
         loop {
             match listener.accept().await {
@@ -54,7 +56,7 @@ impl Acceptor {
         let local_addr = tcp.local_addr().unwrap_or(self.shared.local_addr);
         let peer = upgrade::Peer {
             shared: Arc::clone(&self.shared),
-            stopped: self.stopped.clone(),
+            stage: self.stage.clone(),
             alive: self.alive.clone(),
             peer_addr,
             local_addr,
@@ -73,9 +75,12 @@ impl Acceptor {
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            () = stop(&mut self.stopped) => {
+            () = reached(&mut self.stage, Stage::Stopping) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    result = connection.as_mut() => result,
+                    () = reached(&mut self.stage, Stage::Dropping) => return,
+                }
             }
         };
         if let Err(error) = result {
@@ -84,9 +89,12 @@ impl Acceptor {
     }
 }
 
-/// Completes when the server stops.
-async fn stop(stopped: &mut watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+/// Completes when the server has come so far; never when it was dropped before: then its connections
+/// go on.
+async fn reached(watched: &mut watch::Receiver<Stage>, stage: Stage) {
+    if watched.wait_for(|now| *now >= stage).await.is_err() {
+        pending::<()>().await;
+    }
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

@@ -107,18 +107,18 @@ impl Server {
     ///
     /// As [`serve`](Self::serve).
     pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let (stopping, stopped) = watch::channel(false);
+        let (stage, watched) = watch::channel(Stage::Serving);
         let (alive, mut all_gone) = mpsc::channel(1);
         let acceptor = accept::Acceptor {
             shared: Arc::clone(&self.shared),
-            stopped,
+            stage: watched,
             alive,
         };
         tokio::select! {
             () = acceptor.accept(self.listener) => {}
             () = stop => {}
         }
-        let _ = stopping.send(true);
+        stage.send_replace(Stage::Stopping);
         for session in self.shared.sessions() {
             let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
             debug_assert!(closed.is_ok(), "1001 may be sent");
@@ -127,6 +127,7 @@ impl Server {
             .await
             .is_err()
         {
+            stage.send_replace(Stage::Dropping);
             let sessions: Vec<_> = self.shared.sessions().collect();
             tracing::warn!(sessions = sessions.len(), "dropped at the stop timeout");
             for session in sessions {
@@ -135,6 +136,16 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// How far a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// Nothing new is taken, and what there is ends in order.
+    Stopping,
+    /// What there still is is dropped.
+    Dropping,
 }
 
 impl Shared {

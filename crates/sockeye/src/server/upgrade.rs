@@ -17,7 +17,7 @@ use sockeye_proto::handshake::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::Shared;
+use super::{Shared, Stage};
 use crate::endpoint::life::Opened;
 use crate::endpoint::{Handshake, Mounted};
 use crate::router::PathParameters;
@@ -33,7 +33,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) shared: Arc<Shared>,
-    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) stage: watch::Receiver<Stage>,
     pub(super) alive: mpsc::Sender<()>,
     pub(super) peer_addr: SocketAddr,
     pub(super) local_addr: SocketAddr,
@@ -133,11 +133,15 @@ impl Peer {
             outbox_limit: self.shared.outbox_limit,
             alive: self.alive,
         });
-        if *self.stopped.borrow() {
+        let stage = *self.stage.borrow();
+        if stage > Stage::Serving {
             // The sessions that were open when the server stopped were told; this one was not yet.
             for session in mounted.open_sessions().to_vec() {
                 let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
                 debug_assert!(closed.is_ok(), "1001 may be sent");
+                if stage == Stage::Dropping {
+                    session.abort();
+                }
             }
         }
     }
