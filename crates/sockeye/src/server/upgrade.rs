@@ -83,8 +83,9 @@ impl Peer {
         parameters: PathParameters,
     ) -> Result<(Response<()>, Handshake), Response<String>> {
         let handshake = ServerHandshake::receive(request).map_err(|error| error.to_response())?;
-        // A page's own name that resolves to the loopback must not reach what listens there.
-        if self.local_addr.ip().is_loopback()
+        // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
+        // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
+        if self.shared.local_addr.ip().to_canonical().is_loopback()
             && !self.shared.any_host
             && !host_is_loopback(handshake.host())
         {
