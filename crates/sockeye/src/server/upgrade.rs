@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -48,8 +48,11 @@ impl Peer {
             return match (&self.shared.http, route) {
                 (Some(http), _) => match read_body(body).await {
                     Ok(body) => http(Request::from_parts(parts, body)).await.map(Full::new),
-                    Err(status) => plain(status, "the request's body cannot be read"),
+                    Err((status, reason)) => plain(status, reason),
                 },
+                (None, Some(_)) if parts.method != Method::GET => {
+                    text(RequestError::Method.to_response())
+                }
                 (None, Some(_)) => text(RequestError::Upgrade.to_response()),
                 (None, None) => plain(StatusCode::NOT_FOUND, "there is nothing at this path"),
             };
@@ -148,13 +151,19 @@ impl Peer {
     }
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, StatusCode> {
+async fn read_body(body: Incoming) -> Result<Bytes, (StatusCode, &'static str)> {
     let collected = Limited::new(body, MAX_BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
-        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the request's body is too large",
+        )),
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the request's body cannot be read")),
+        Err(_) => Err((
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not come in time",
+        )),
     }
 }
 
