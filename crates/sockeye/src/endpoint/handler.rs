@@ -74,7 +74,12 @@ pub struct HandlerExists(pub MessageKind);
 
 /// A session's handlers: one for each kind.
 #[derive(Debug, Default)]
-pub(super) struct Handlers(Vec<(MessageKind, Arc<Mutex<MessageHandler>>)>);
+pub(super) struct Handlers {
+    // At most one for each kind.
+    added: Vec<(MessageKind, Arc<Mutex<MessageHandler>>)>,
+    // No message comes any more. A handler that was kept then would keep the session that it holds.
+    retired: bool,
+}
 
 impl Handlers {
     pub(super) fn add(&mut self, handler: MessageHandler) -> Result<(), HandlerExists> {
@@ -82,12 +87,23 @@ impl Handlers {
         if self.of(kind).is_some() {
             return Err(HandlerExists(kind));
         }
-        self.0.push((kind, Arc::new(Mutex::new(handler))));
+        if !self.retired {
+            self.added.push((kind, Arc::new(Mutex::new(handler))));
+        }
         Ok(())
     }
 
     pub(super) fn of(&self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
-        let found = self.0.iter().find(|(known, _)| *known == kind);
+        let found = self.added.iter().find(|(known, _)| *known == kind);
         found.map(|(_, handler)| Arc::clone(handler))
+    }
+
+    /// Gives up the handlers, to be dropped where no lock is held: what they hold is the application's.
+    pub(super) fn retire(&mut self) -> Self {
+        let retired = Self {
+            retired: true,
+            ..Self::default()
+        };
+        std::mem::replace(self, retired)
     }
 }

@@ -146,7 +146,8 @@ impl Session {
     /// No message comes any more: the session is none of the open ones, and its handlers are dropped.
     pub(crate) fn retire(&self) {
         self.0.open_sessions.remove(self.0.id);
-        *lock(&self.0.handlers) = Handlers::default();
+        let handlers = lock(&self.0.handlers).retire();
+        drop(handlers);
     }
 }
 
