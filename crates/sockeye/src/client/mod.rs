@@ -1,6 +1,8 @@
 //! Connecting: the opening handshake of a client over TCP. hyper speaks HTTP; the stream leaves it.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use sockeye_proto::handshake::{
 };
 use sockeye_proto::{Config, Role};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connection::{Connection, client_machine};
 use crate::transport::Stream;
@@ -134,9 +137,7 @@ impl Client {
         let uri = parse_url(url.as_ref())?;
         let handshake = self.handshake(uri.clone())?;
         let stream = self.open_transport(&uri).await?;
-        tokio::time::timeout(self.handshake_timeout, self.shake_hands(stream, handshake))
-            .await
-            .map_err(|_| ConnectError::HandshakeTimeout(self.handshake_timeout))?
+        self.shake_hands(stream, handshake).await
     }
 
     fn handshake(&self, uri: WebSocketUri) -> Result<ClientHandshake, ConnectError> {
@@ -156,7 +157,7 @@ impl Client {
         }
         let host = uri.host().trim_start_matches('[').trim_end_matches(']');
         let connecting = TcpStream::connect((host, uri.port()));
-        let tcp = tokio::time::timeout(self.connect_timeout, connecting)
+        let tcp = timeout(self.connect_timeout, connecting)
             .await
             .map_err(|_| ConnectError::ConnectTimeout(self.connect_timeout))?
             .map_err(ConnectError::Connect)?;
@@ -168,38 +169,36 @@ impl Client {
         stream: Stream,
         handshake: ClientHandshake,
     ) -> Result<Connection, ConnectError> {
+        let deadline = Instant::now() + self.handshake_timeout;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .handshake(TokioIo::new(stream))
             .await?;
+        let mut connection = Some(pin!(connection.with_upgrades()));
         let request = handshake.request().map(|()| Empty::<Bytes>::new());
-        let mut connection = std::pin::pin!(connection.with_upgrades());
-        let response = tokio::select! {
-            response = sender.send_request(request) => response?,
-            result = connection.as_mut() => {
-                result?;
-                return Err(ConnectError::NoResponse);
-            }
-        };
-        let (parts, body) = response.into_parts();
+        let response = beside(&mut connection, sender.send_request(request));
+        let response = timeout_at(deadline, response)
+            .await
+            .map_err(|_| ConnectError::HandshakeTimeout(self.handshake_timeout))?
+            .map_err(ConnectError::unanswered)?;
+        let (parts, mut body) = response.into_parts();
         let accepted = match handshake.receive(&parts) {
             Ok(accepted) => accepted,
             Err(ResponseError::Refused { .. }) => {
-                let body = tokio::select! {
-                    body = start_of(body) => body,
-                    _ = connection => Bytes::new(),
-                };
-                let response = Box::new(Response::from_parts(parts, body));
+                // The status has come: what of the body comes in time is told with it.
+                let mut start = Vec::new();
+                let reading = beside(&mut connection, read_start(&mut body, &mut start));
+                let _ = timeout_at(deadline, reading).await;
+                let response = Box::new(Response::from_parts(parts, start.into()));
                 return Err(ConnectError::Refused(response));
             }
             Err(error) => return Err(ConnectError::Response(error)),
         };
         drop(sender);
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
-        let (upgraded, closed) = tokio::join!(on_upgrade, connection);
-        closed?;
-        let Ok(stream) = upgraded?.downcast::<TokioIo<Stream>>() else {
+        let upgraded = beside(&mut connection, on_upgrade).await?;
+        let Ok(stream) = upgraded.downcast::<TokioIo<Stream>>() else {
             return Err(ConnectError::NoResponse);
         };
         let Accepted { subprotocol, .. } = accepted;
@@ -249,6 +248,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    fn unanswered(error: hyper::Error) -> Self {
+        // What hyper calls a connection that ended before the answer did.
+        if error.is_incomplete_message() || error.is_canceled() {
+            Self::NoResponse
+        } else {
+            Self::Http(error)
+        }
+    }
+
     /// The status with which the server refused the handshake, if it did.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
@@ -264,15 +272,31 @@ fn parse_url(url: &str) -> Result<WebSocketUri, ConnectError> {
     Ok(WebSocketUri::parse(url.as_str())?)
 }
 
-async fn start_of(mut body: Incoming) -> Bytes {
-    let mut start = Vec::new();
+async fn read_start(body: &mut Incoming, start: &mut Vec<u8>) {
     while start.len() < MAX_REFUSAL_BODY
         && let Some(Ok(frame)) = body.frame().await
     {
         if let Ok(data) = frame.into_data() {
-            start.extend_from_slice(&data);
+            let room = MAX_REFUSAL_BODY - start.len();
+            start.extend_from_slice(&data[..data.len().min(room)]);
         }
     }
-    start.truncate(MAX_REFUSAL_BODY);
-    start.into()
+}
+
+/// Drives an HTTP connection beside what waits for something of it. It may end first, with what is
+/// waited for read already; its errors come that way too.
+async fn beside<C: Future, F: Future>(
+    connection: &mut Option<Pin<&mut C>>,
+    waiting: F,
+) -> F::Output {
+    let mut waiting = pin!(waiting);
+    poll_fn(|cx| {
+        if let Some(driven) = connection
+            && driven.as_mut().poll(cx).is_ready()
+        {
+            *connection = None;
+        }
+        waiting.as_mut().poll(cx)
+    })
+    .await
 }
