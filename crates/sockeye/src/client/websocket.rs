@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use sockeye_proto::handshake::WebSocketUri;
+use sockeye_proto::handshake::{OfferError, WebSocketUri};
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 use super::{Client, ConnectError};
 use crate::connection::driver::{Driver, Ending, Next};
@@ -52,6 +52,8 @@ struct Inner {
     overflowed: OnceLock<()>,
     closed_early: Notify,
     handlers: Mutex<Handlers>,
+    running: AtomicBool,
+    closed: SetOnce<CloseEvent>,
 }
 
 #[derive(Clone, Default)]
@@ -80,7 +82,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// Also when a subprotocol is no token, or stands twice.
+    /// Also when a subprotocol is no token, or stands twice, if only in another case.
     pub fn with_protocols<I, S>(url: &str, protocols: I) -> Result<Self, SyntaxError>
     where
         I: IntoIterator<Item = S>,
@@ -90,6 +92,7 @@ impl WebSocket {
         let subprotocols: Vec<String> = protocols.into_iter().map(Into::into).collect();
         let client = Client::builder().subprotocols(subprotocols.iter().cloned());
         client.handshake(uri.clone()).map_err(SyntaxError::new)?;
+        refuse_repeated(&subprotocols)?;
         Ok(Self(Arc::new(Inner {
             url: uri.to_string(),
             subprotocols,
@@ -100,6 +103,8 @@ impl WebSocket {
             overflowed: OnceLock::new(),
             closed_early: Notify::new(),
             handlers: Mutex::default(),
+            running: AtomicBool::new(false),
+            closed: SetOnce::new(),
         })))
     }
 
@@ -185,37 +190,38 @@ impl WebSocket {
     /// bytes.
     pub fn close(&self, args: impl Into<CloseArgs>) -> Result<(), InvalidAccess> {
         let reason = args.into().into_reason()?;
-        match self.ready_state() {
-            ReadyState::Connecting => {
-                self.set_state(ReadyState::Closing);
-                self.0.closed_early.notify_one();
-            }
-            ReadyState::Open => {
-                self.set_state(ReadyState::Closing);
-                self.0.outbox.close(reason);
-            }
-            ReadyState::Closing | ReadyState::Closed => {}
+        if self.advance(ReadyState::Connecting, ReadyState::Closing) {
+            self.0.closed_early.notify_one();
+        } else if self.advance(ReadyState::Open, ReadyState::Closing) {
+            self.0.outbox.close(reason);
         }
         Ok(())
     }
 
-    /// Connects and dispatches the events, one at a time, until the connection is closed. A second call
-    /// does nothing.
+    /// Connects and dispatches the events, one at a time, until the connection is closed. Called again, it
+    /// only waits for that: an object connects once.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the transport is dropped with it, and no further event comes.
+    /// Dropped, the transport is dropped with it, and no further event comes: the object is closed, with
+    /// 1006.
     pub async fn run(&self) -> CloseEvent {
+        if self.0.running.swap(true, Ordering::AcqRel) {
+            return self.0.closed.wait().await.clone();
+        }
+        let mut running = Running {
+            ws: self,
+            event: CloseEvent::new(&CloseReason::abnormal(""), false),
+        };
         let end = match self.connect().await {
             Ok(driver) => self.dispatch(driver).await,
             Err(error) => Err(error),
         };
-        let event = match &end {
+        running.event = match &end {
             Ok(reason) => CloseEvent::new(reason, true),
             Err((reason, _)) => CloseEvent::new(reason, false),
         };
-        self.set_state(ReadyState::Closed);
-        self.0.outbox.shut();
+        self.finish();
         let handlers = self.handlers();
         if let Err((_, source)) = end
             && let Some(on_error) = &handlers.error
@@ -223,13 +229,12 @@ impl WebSocket {
             on_error(self, &ErrorEvent { source });
         }
         if let Some(on_close) = &handlers.close {
-            on_close(self, &event);
+            on_close(self, &running.event);
         }
-        event
+        running.event.clone()
     }
 
     async fn connect(&self) -> Result<Driver<Stream>, (CloseReason, BoxError)> {
-        let failed = |error: BoxError| (CloseReason::abnormal(""), error);
         let client = Client::builder()
             .subprotocols(self.0.subprotocols.iter().cloned())
             // WHATWG is stricter than RFC 6455: a subprotocol that was asked for has to be chosen.
@@ -237,10 +242,10 @@ impl WebSocket {
         let connection = tokio::select! {
             biased;
             () = self.0.closed_early.notified() => {
-                return Err(failed("closed before the connection was open".into()));
+                return Err(closed_early());
             }
             connected = client.connect(&self.0.url) => {
-                connected.map_err(|error| failed(error.into()))?
+                connected.map_err(|error| (CloseReason::abnormal(""), error.into()))?
             }
         };
         if let Some(protocol) = connection.subprotocol() {
@@ -253,7 +258,9 @@ impl WebSocket {
         &self,
         mut driver: Driver<Stream>,
     ) -> Result<CloseReason, (CloseReason, BoxError)> {
-        self.set_state(ReadyState::Open);
+        if !self.advance(ReadyState::Connecting, ReadyState::Open) {
+            return Err(closed_early());
+        }
         if let Some(on_open) = self.handlers().open {
             on_open(self);
         }
@@ -298,9 +305,37 @@ impl WebSocket {
         lock(&self.0.handlers).clone()
     }
 
+    /// Nothing is sent any more.
+    fn finish(&self) {
+        self.set_state(ReadyState::Closed);
+        self.0.outbox.shut();
+    }
+
+    /// Goes from one state to the next, if that is the state: whoever does it first decides.
+    fn advance(&self, from: ReadyState, to: ReadyState) -> bool {
+        let state = &self.0.state;
+        state
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
     /// The state only goes on.
     fn set_state(&self, state: ReadyState) {
         self.0.state.fetch_max(state as u8, Ordering::AcqRel);
+    }
+}
+
+/// The one run of an object: however it ends, whoever waits for that is told.
+struct Running<'w> {
+    ws: &'w WebSocket,
+    event: CloseEvent,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.ws.finish();
+        // Only this run sets it.
+        let _ = self.ws.0.closed.set(self.event.clone());
     }
 }
 
@@ -425,6 +460,23 @@ pub struct InvalidState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct InvalidAccess(InvalidCloseReason);
+
+fn closed_early() -> (CloseReason, BoxError) {
+    let cause = "closed before the connection was open";
+    (CloseReason::abnormal(""), cause.into())
+}
+
+/// RFC 6455 compares subprotocols as they are written; browsers take no two that differ in case only.
+fn refuse_repeated(subprotocols: &[String]) -> Result<(), SyntaxError> {
+    for (index, name) in subprotocols.iter().enumerate() {
+        let earlier = &subprotocols[..index];
+        if earlier.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            let repeated = OfferError::SubprotocolRepeated(name.clone());
+            return Err(SyntaxError::new(repeated));
+        }
+    }
+    Ok(())
+}
 
 /// WHATWG: `http` and `https` stand for `ws` and `wss`.
 fn parse_url(url: &str) -> Result<WebSocketUri, SyntaxError> {
