@@ -353,6 +353,18 @@ fn after_a_failure_no_input_counts_not_even_the_peers_close() {
 }
 
 #[test]
+fn after_a_failure_inside_a_frame_nothing_of_it_is_awaited() {
+    for role in ROLES {
+        let mut end = End::of(role);
+        let bytes = end.frame(TEXT, &[0xff; 100]);
+        let failed = Seen::Failed(ProtocolError::InvalidUtf8);
+        assert_eq!(end.reads(&bytes[..20]).last(), Some(&failed));
+        assert_eq!(end.machine.payload_remaining(), None);
+        assert_eq!(end.reads(&bytes[20..]), []);
+    }
+}
+
+#[test]
 fn a_failure_behind_our_close_sends_nothing() {
     for role in ROLES {
         let mut end = End::of(role);
