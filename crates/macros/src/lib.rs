@@ -20,7 +20,7 @@ use proc_macro::TokenStream;
 /// Makes a type an endpoint that a server serves at a path: the methods of an `impl` block that
 /// carry a mark are called when something happens to a connection.
 ///
-/// ```ignore
+/// ```
 /// use sockeye::{CloseReason, Error, Result, Session, server_endpoint};
 ///
 /// #[derive(Default)]
