@@ -180,6 +180,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.flush().await
     }
 
+    /// Starts the closing handshake: takes a Close behind what was sent before, and nothing after it.
+    /// Whichever method is polled next writes it. Unlike [`close`](Self::close), this lets
+    /// [`recv`](Self::recv) give what the peer sends until its own Close, for which it has the close
+    /// timeout. Does nothing when a Close is sent already.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidClose`] for a code or reason that no Close may carry.
+    pub fn start_closing_handshake(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        let reason = CloseReason::new(code, reason)?;
+        let now = Instant::now().into_std();
+        // Refused when this side's Close is sent already.
+        let _ = self.link.machine_mut().send_close(&reason, now);
+        Ok(())
+    }
+
     /// Closes the connection: sends a Close behind what was sent before, waits for the peer's, and ends
     /// the transport; messages that still come are dropped. It takes the close timeout at most, and
     /// does nothing more when it is called again.
