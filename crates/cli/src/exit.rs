@@ -3,13 +3,19 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// The exit codes. 2, a bad command line, is clap's.
+/// The exit codes; each command's help lists its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// All went well.
     Done = 0,
-    /// An address cannot be had or reached, or the connection failed before it was open.
+    /// An address cannot be had or reached, or the input or output failed.
     Failed = 1,
+    /// The command line asks for what cannot be. clap ends with the same code.
+    Usage = 2,
+    /// The server answered the handshake with a refusal.
+    Refused = 3,
+    /// The connection ended otherwise than in order.
+    Abnormal = 4,
 }
 
 impl From<Exit> for ExitCode {
@@ -18,7 +24,10 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what went wrong on stderr, under the program's name. That nobody can read it is no failure more.
+/// Of a program that a second Ctrl-C ended: 128 and the signal's number, as shells have it.
+pub(crate) const INTERRUPTED: i32 = 130;
+
+/// Says on stderr what happened, under the program's name. That nobody can read it is no failure more.
 pub(crate) fn complain(what: &str) {
     let _ = writeln!(io::stderr(), "sockeye: {what}");
 }

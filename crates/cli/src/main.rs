@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod chat;
 mod clock;
+mod connect;
 mod echo;
 mod escape;
 mod exit;
@@ -19,9 +20,7 @@ mod serve;
 mod signal;
 mod size;
 
-use self::exit::Exit;
-
-/// WebSockets from the terminal: serve a chat, an echo and a push, or talk to any server.
+/// WebSockets from the terminal: serve a chat, an echo and a push, or talk to any server
 #[derive(Debug, Parser)]
 #[command(name = "sockeye", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Program {
@@ -32,22 +31,19 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Options),
+    Connect(connect::Options),
 }
 
 const AFTER_HELP: &str = "\
-Log lines go to stderr. SOCKEYE_LOG says which: `debug`, `sockeye=trace`, `off`, ...";
+Examples:
+  sockeye serve
+  sockeye connect ws://127.0.0.1:8080/push
+  echo hello | sockeye connect ws://127.0.0.1:8080/echo";
 
 fn main() -> ExitCode {
-    let program = Program::parse();
-    let exit = match program.command {
-        Command::Serve(options) => {
-            log::init("info");
-            serve::run(&options)
-        }
+    let exit = match Program::parse().command {
+        Command::Serve(options) => serve::run(&options),
+        Command::Connect(options) => connect::run(&options),
     };
-    exit.unwrap_or_else(|failure| {
-        exit::complain(&failure.to_string());
-        Exit::Failed
-    })
-    .into()
+    exit.into()
 }

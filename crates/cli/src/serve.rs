@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::process;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use sockeye::{Config, Role, Server};
 
 use crate::chat::{Chat, Rooms};
 use crate::echo::Echo;
-use crate::exit::Exit;
+use crate::exit::{Exit, complain};
+use crate::log;
 use crate::page;
 use crate::push::Push;
 use crate::signal::Signals;
@@ -57,21 +57,24 @@ Exit codes:
 Log lines go to stderr. SOCKEYE_LOG says which: `debug`, `warn`, `off`, ...; `info` by default.";
 
 /// Serves until a signal.
-///
-/// # Errors
-///
-/// When the address cannot be listened on.
-pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
+pub(crate) fn run(options: &Options) -> Exit {
+    log::init("info");
     // Each connection takes a descriptor; the usual soft limit is 1,024.
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => tracing::debug!(limit, "descriptors"),
         Err(error) => tracing::warn!(%error, "the limit of descriptors cannot be raised"),
     }
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Runtime)?;
-    runtime.block_on(serve(options))
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Runtime);
+    match runtime.and_then(|runtime| runtime.block_on(serve(options))) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            complain(&failure.to_string());
+            Exit::Failed
+        }
+    }
 }
 
-async fn serve(options: &Options) -> Result<Exit, Failure> {
+async fn serve(options: &Options) -> Result<(), Failure> {
     let rooms = Rooms::default();
     let config = Config::new(Role::Server).max_message(options.max_message.bytes());
     let server = Server::builder()
@@ -90,26 +93,15 @@ async fn serve(options: &Options) -> Result<Exit, Failure> {
     if let Err(error) = announce(server.local_addr()) {
         tracing::warn!(%error, "the address cannot be printed");
     }
-    let served = server
-        .serve_until(stop(signals, options.stop_timeout))
-        .await;
-    served.map_err(Failure::Runtime)?;
+    let stop = async {
+        signals.stop().await;
+        let timeout = options.stop_timeout;
+        tracing::info!("stopping, within {timeout} s; Ctrl-C again ends at once");
+    };
+    server.serve_until(stop).await.map_err(Failure::Runtime)?;
     tracing::info!("stopped");
-    Ok(Exit::Done)
+    Ok(())
 }
-
-/// Completes when the server is to stop. The signal after that does not wait for it.
-async fn stop(mut signals: Signals, timeout: u32) {
-    signals.next().await;
-    tracing::info!("stopping, within {timeout} s; Ctrl-C again ends at once");
-    tokio::spawn(async move {
-        signals.next().await;
-        process::exit(INTERRUPTED);
-    });
-}
-
-/// As shells have it: 128 and the signal's number.
-const INTERRUPTED: i32 = 130;
 
 /// Whoever started the program waits for this line.
 fn announce(addr: SocketAddr) -> io::Result<()> {
@@ -134,7 +126,7 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 
 /// Where to listen: `127.0.0.1:8080`, `[::1]:0`, `localhost:8080`.
 #[derive(Clone, Debug)]
-pub(crate) struct Listen(String);
+struct Listen(String);
 
 impl FromStr for Listen {
     type Err = String;
@@ -167,7 +159,7 @@ impl fmt::Display for Listen {
 
 /// Why nothing is served.
 #[derive(Debug)]
-pub(crate) enum Failure {
+enum Failure {
     Listen(Listen, sockeye::BindError),
     Runtime(io::Error),
 }

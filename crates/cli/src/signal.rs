@@ -2,8 +2,11 @@
 
 use std::future::pending;
 use std::io;
+use std::process;
 
-/// Completes at the next Ctrl-C, or when the system asks the program to terminate.
+use crate::exit::INTERRUPTED;
+
+/// The signals from now on: they end nothing by themselves any more.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -12,7 +15,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From now on signals are this object's, and end nothing by themselves.
+    /// Takes Ctrl-C (SIGINT) and SIGTERM.
     #[cfg(unix)]
     pub(crate) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -22,14 +25,23 @@ impl Signals {
         })
     }
 
-    /// From now on Ctrl-C is this object's, and ends nothing by itself.
+    /// Takes Ctrl-C.
     #[cfg(not(unix))]
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {})
     }
 
-    /// The next signal. Dropped before it is there, nothing is lost.
-    pub(crate) async fn next(&mut self) {
+    /// Completes at the first signal: the program is to end in order. The second one does not wait for
+    /// that, and ends it at once.
+    pub(crate) async fn stop(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            process::exit(INTERRUPTED);
+        });
+    }
+
+    async fn next(&mut self) {
         #[cfg(unix)]
         let signal = async {
             tokio::select! {

@@ -1,0 +1,127 @@
+//! Why a talk failed, and the exit code of each reason.
+
+use std::error::Error as _;
+use std::fmt::{self, Write};
+use std::io;
+
+use bytes::Bytes;
+use http::Response;
+use sockeye::{ConnectError, Error};
+
+use super::InputError;
+use crate::escape::Escaped;
+use crate::exit::Exit;
+
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no connection.
+    Connect(ConnectError),
+    Input(InputError),
+    /// The connection ended out of order.
+    Lost(Error),
+    Output(io::Error),
+    Signals(io::Error),
+    /// The peer ended without an answer to the Close, or did not answer in time.
+    Unanswered,
+}
+
+impl Failure {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Connect(ConnectError::Refused(_)) => Exit::Refused,
+            Self::Connect(
+                ConnectError::Offer(_) | ConnectError::Url(_) | ConnectError::WebSocketUri(_),
+            ) => Exit::Usage,
+            Self::Connect(_) | Self::Input(_) | Self::Output(_) | Self::Signals(_) => Exit::Failed,
+            Self::Lost(_) | Self::Unanswered => Exit::Abnormal,
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(ConnectError::Refused(response)) => {
+                f.write_str("the server refused the handshake; it answered\n\n")?;
+                write_response(f, response)
+            }
+            Self::Connect(error) => {
+                write!(f, "{error}")?;
+                write_sources(f, error)
+            }
+            Self::Input(error) => error.fmt(f),
+            Self::Lost(error) => write!(f, "the connection is lost: {error}"),
+            Self::Output(error) => write!(f, "cannot write to stdout: {error}"),
+            Self::Signals(error) => write!(f, "cannot start: {error}"),
+            Self::Unanswered => f.write_str("the server did not answer the Close"),
+        }
+    }
+}
+
+/// What the error's own text leaves out.
+fn write_sources(f: &mut fmt::Formatter<'_>, error: &ConnectError) -> fmt::Result {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !told.contains(&text) {
+            write!(f, ": {}", Escaped(&text))?;
+        }
+        told = text;
+        source = error.source();
+    }
+    Ok(())
+}
+
+/// The head of a response, and the start of its body.
+fn write_response(f: &mut fmt::Formatter<'_>, response: &Response<Bytes>) -> fmt::Result {
+    write!(f, "{:?} {}", response.version(), response.status())?;
+    for (name, value) in response.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        write!(f, "\n{name}: {}", Escaped(&value))?;
+    }
+    let body = response.body();
+    let start = body.get(..MAX_BODY).unwrap_or(body);
+    if start.is_empty() {
+        return Ok(());
+    }
+    f.write_char('\n')?;
+    for line in String::from_utf8_lossy(start).lines() {
+        write!(f, "\n{}", Escaped(line))?;
+    }
+    if start.len() < body.len() {
+        f.write_str("\n...")?;
+    }
+    Ok(())
+}
+
+/// So many bytes of a refusal's body are shown.
+const MAX_BODY: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_shown_with_its_status_its_fields_and_the_start_of_its_body() {
+        let response = Response::builder()
+            .status(403)
+            .header("x-why", &b"no\tway \xff"[..])
+            .body(Bytes::from("<h1>\u{1b}[31mno</h1>\n".repeat(100)))
+            .expect("a response");
+        let failure = Failure::from(ConnectError::Refused(Box::new(response)));
+        let text = failure.to_string();
+        let expected = "the server refused the handshake; it answered\n\nHTTP/1.1 403 Forbidden\n\
+                        x-why: no\\tway \u{fffd}\n\n<h1>\\u{1b}[31mno</h1>\n";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("\n..."), "{text}");
+        assert!(text.len() < 2000);
+        assert_eq!(failure.exit(), Exit::Refused);
+    }
+}
