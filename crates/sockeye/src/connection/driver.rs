@@ -491,7 +491,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// The transport is of no use any more.
     fn lose(&mut self, error: Error) {
-        self.link.machine_mut().handle_end();
+        self.link.lose();
         self.ending.get_or_insert(Ending::Failed(error));
         self.outbox.shut();
     }

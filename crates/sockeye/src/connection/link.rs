@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
     CloseReason, Connection as Machine, Event, Expired, MessageAssembler, MessageBuffer,
-    ProtocolError,
+    ProtocolError, Role,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -35,7 +35,17 @@ pub(crate) struct Link<T> {
     broken: Option<ProtocolError>,
     output_lent: bool,
     written: u64,
-    write_shut: bool,
+    transport: Transport,
+}
+
+/// How far the transport's end has come.
+#[derive(Debug, PartialEq, Eq)]
+enum Transport {
+    Open,
+    /// This side has ended; the peer may still write.
+    WriteShut,
+    /// It is of no use any more: neither read nor written.
+    Lost,
 }
 
 /// Bytes that were read and not yet consumed: in the scratch while the connection is being driven, in
@@ -70,7 +80,7 @@ impl<T> Link<T> {
             broken: None,
             output_lent: false,
             written: 0,
-            write_shut: false,
+            transport: Transport::Open,
         }
     }
 
@@ -141,6 +151,12 @@ impl<T> Link<T> {
         Ok(Received::Message(message))
     }
 
+    /// The transport ended, or nothing can be expected of it any more.
+    pub(crate) fn lose(&mut self) {
+        self.machine.handle_end();
+        self.transport = Transport::Lost;
+    }
+
     /// Gives every buffer back that an idle connection does not need. What was read and not consumed
     /// moves into a buffer of its own size.
     pub(crate) fn park(&mut self) {
@@ -168,6 +184,9 @@ impl<T> Link<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Reads once, as much as the transport has and the buffer takes. `Ok(0)` is the transport's end.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.transport == Transport::Lost {
+            return Poll::Ready(Ok(0));
+        }
         let missing = self.machine.payload_remaining().unwrap_or(0);
         if missing >= DIRECT_FROM && self.assembler.is_open() && self.input.is_empty() {
             return self.poll_read_direct(cx, missing);
@@ -208,6 +227,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Writes what waits, until nothing does.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         const MAX_SLICES: usize = 16;
+        if self.transport == Transport::Lost {
+            return Poll::Ready(Ok(()));
+        }
         while !self.machine.output().is_empty() {
             let output = self.machine.output();
             let stream = Pin::new(&mut self.stream);
@@ -269,36 +291,40 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Ends the connection in order (§7.1.1): writes what waits, finishes the closing handshake, shuts
     /// the write side, discards input until the peer ends too, or until the close deadline.
     pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The peer's Close may have been read before this side sent its own.
+        self.discard_input();
         loop {
-            let written = self.poll_write(cx);
-            if let Poll::Ready(Err(_)) = written {
+            if self.transport == Transport::Lost {
                 return Poll::Ready(());
             }
-            let finished = self.machine.is_finished();
+            let written = self.poll_write(cx);
+            if let Poll::Ready(Err(_)) = written {
+                self.lose();
+                continue;
+            }
             // §7.1.1: the server ends the transport first; a client waits for it, unless it fails the
             // connection.
-            let first = self.machine.role() == sockeye_proto::Role::Server
-                || self.machine.failure().is_some();
-            if finished && first && written.is_ready() && !self.write_shut {
-                if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
-                    return Poll::Ready(());
+            let first = self.machine.role() == Role::Server || self.machine.failure().is_some();
+            if self.machine.is_finished()
+                && first
+                && written.is_ready()
+                && self.transport == Transport::Open
+                && let Poll::Ready(shut) = Pin::new(&mut self.stream).poll_shutdown(cx)
+            {
+                match shut {
+                    Ok(()) => self.transport = Transport::WriteShut,
+                    Err(_) => self.lose(),
                 }
-                self.write_shut = true;
+                continue;
             }
             match self.poll_read(cx) {
-                Poll::Ready(Ok(0) | Err(_)) => {
-                    self.machine.handle_end();
-                    return Poll::Ready(());
+                Poll::Ready(Ok(0) | Err(_)) => self.lose(),
+                Poll::Ready(Ok(_)) => self.discard_input(),
+                Poll::Pending => {
+                    if ready!(self.poll_timer(cx)).is_some() {
+                        self.lose();
+                    }
                 }
-                Poll::Ready(Ok(_)) => {
-                    self.discard_input();
-                    continue;
-                }
-                Poll::Pending => {}
-            }
-            match ready!(self.poll_timer(cx)) {
-                Some(_) => return Poll::Ready(()),
-                None => continue,
             }
         }
     }

@@ -290,7 +290,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             match self.link.poll_write(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => {
-                    self.link.machine_mut().handle_end();
+                    self.link.lose();
                     self.end = End::Done;
                     return Poll::Ready(Err(error.into()));
                 }
@@ -304,6 +304,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 .machine_mut()
                 .resume_reading(Instant::now().into_std());
             if let Some(expired) = ready!(expired) {
+                self.link.lose();
                 self.end = End::Done;
                 return Poll::Ready(Err(expired.into()));
             }
@@ -321,7 +322,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     fn lose(&mut self, error: Error) {
-        self.link.machine_mut().handle_end();
+        self.link.lose();
         self.end = End::Lingering(Some(error));
     }
 }
