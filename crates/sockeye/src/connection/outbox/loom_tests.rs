@@ -1,0 +1,315 @@
+//! Every interleaving of those who share an outbox. A lost wake-up is a deadlock, which loom reports.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use loom::future::block_on;
+use loom::thread;
+
+use super::*;
+
+/// Every interleaving of two threads; of three or more those with at most three preemptions, since all
+/// of them would take hours.
+fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    if threads > 2 {
+        builder.preemption_bound = Some(3);
+    }
+    builder.check(check);
+}
+
+fn text(text: &str) -> Item {
+    Item::Message(Message::text(text))
+}
+
+fn payload(item: &Item) -> &str {
+    match item {
+        Item::Message(message) => message.as_text().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a driver does with an outbox, over and over until it has taken `items`.
+async fn take(outbox: &Outbox, items: usize) -> Vec<String> {
+    let mut taken = Vec::new();
+    poll_fn(|cx| {
+        loop {
+            let order = outbox.drive();
+            while let Some(item) = outbox.take() {
+                taken.push(payload(&item).to_owned());
+                if taken.len() == items {
+                    return Poll::Ready(());
+                }
+            }
+            if outbox.park(cx.waker(), true, &order) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    taken
+}
+
+/// As a driver that has written all that it took.
+fn write(outbox: &Outbox) {
+    outbox.wrote(outbox.taken());
+}
+
+/// Runs a task in a thread of its own.
+fn spawn<F>(future: F) -> thread::JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    thread::spawn(move || block_on(future))
+}
+
+/// As a driver whose transport takes nothing: it waits for an order.
+async fn await_order(outbox: &Outbox) -> Order {
+    poll_fn(|cx| {
+        loop {
+            let order = outbox.drive();
+            if order != Order::Go {
+                return Poll::Ready(order);
+            }
+            if outbox.park(cx.waker(), false, &order) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
+/// Polls once, so that it stands in its queue.
+fn enqueue(send: &mut Send) {
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(send).poll(&mut cx).is_pending());
+}
+
+fn reason() -> CloseReason {
+    CloseReason::new(sockeye_proto::CloseCode::NORMAL, "").unwrap()
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_driver_that_parks_misses_no_push() {
+    model(3, || {
+        let outbox = Outbox::new(100);
+        let pushers = ["a", "b"].map(|name| {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || outbox.try_push(text(name)).map(drop).unwrap())
+        });
+        let mut taken = block_on(take(&outbox, 2));
+        taken.sort();
+        assert_eq!(taken, ["a", "b"]);
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_driver_that_parked_is_woken_once_however_many_push() {
+    model(3, || {
+        let outbox = Outbox::new(100);
+        let count = Arc::new(Count::default());
+        assert!(outbox.park(&Arc::clone(&count).into(), true, &Order::Go));
+        let pushers = ["a", "b"].map(|name| {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || {
+                outbox.try_push(text(name)).unwrap();
+                outbox.try_push(text(name)).unwrap();
+            })
+        });
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_driver_that_parks_misses_no_close() {
+    model(2, || {
+        let outbox = Outbox::new(100);
+        let other = Arc::clone(&outbox);
+        let closer = thread::spawn(move || {
+            other.try_push(text("last")).unwrap();
+            other.close(reason());
+        });
+        assert_eq!(block_on(await_order(&outbox)), Order::Close(reason()));
+        // What was put in before goes out before.
+        assert_eq!(payload(&outbox.take().unwrap()), "last");
+        assert!(outbox.take().is_none());
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_driver_that_parks_misses_no_abort_whoever_closes() {
+    model(3, || {
+        let outbox = Outbox::new(100);
+        let other = Arc::clone(&outbox);
+        let closer = thread::spawn(move || other.close(reason()));
+        let other = Arc::clone(&outbox);
+        let aborter = thread::spawn(move || other.abort());
+        block_on(poll_fn(|cx| {
+            loop {
+                let order = outbox.drive();
+                if order == Order::Abort {
+                    return Poll::Ready(());
+                }
+                if outbox.park(cx.waker(), true, &order) {
+                    return Poll::Pending;
+                }
+            }
+        }));
+        closer.join().unwrap();
+        aborter.join().unwrap();
+    });
+}
+
+#[test]
+fn senders_find_room_in_the_order_in_which_they_came() {
+    model(3, || {
+        let outbox = Outbox::new(1);
+        outbox.try_push(text("0")).unwrap();
+        let mut first = outbox.feed(text("1"));
+        let mut second = outbox.feed(text("2"));
+        enqueue(&mut first);
+        enqueue(&mut second);
+        let senders = [first, second].map(spawn);
+        assert_eq!(payload(&outbox.take().unwrap()), "0");
+        for (number, sender) in ["1", "2"].into_iter().zip(senders) {
+            // Nothing else is taken meanwhile: each comes by the turn that the one before handed on.
+            sender.join().unwrap().unwrap();
+            assert_eq!(payload(&outbox.take().unwrap()), number);
+        }
+    });
+}
+
+#[test]
+fn a_sender_that_leaves_the_queue_hands_its_turn_on() {
+    model(3, || {
+        let outbox = Outbox::new(1);
+        outbox.try_push(text("0")).unwrap();
+        let mut first = outbox.feed(text("1"));
+        let mut second = outbox.feed(text("2"));
+        enqueue(&mut first);
+        enqueue(&mut second);
+        let leaver = thread::spawn(move || drop(first));
+        let sender = spawn(second);
+        assert_eq!(payload(&outbox.take().unwrap()), "0");
+        sender.join().unwrap().unwrap();
+        assert_eq!(payload(&outbox.take().unwrap()), "2");
+        leaver.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sender_without_room_learns_of_the_close() {
+    model(2, || {
+        let outbox = Outbox::new(1);
+        outbox.try_push(text("0")).unwrap();
+        let sender = spawn(outbox.feed(text("1")));
+        outbox.close(reason());
+        assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
+    });
+}
+
+#[test]
+fn whoever_waits_for_the_write_is_told_of_it() {
+    model(2, || {
+        let outbox = Outbox::new(100);
+        let sender = spawn(outbox.send(text("a")));
+        block_on(take(&outbox, 1));
+        write(&outbox);
+        assert_eq!(sender.join().unwrap(), Ok(()));
+    });
+}
+
+#[test]
+fn each_who_waits_for_the_write_is_told_of_it() {
+    model(3, || {
+        let outbox = Outbox::new(100);
+        let mut first = outbox.send(text("a"));
+        let mut second = outbox.send(text("b"));
+        enqueue(&mut first);
+        enqueue(&mut second);
+        let senders = [first, second].map(spawn);
+        outbox.take();
+        write(&outbox);
+        outbox.take();
+        write(&outbox);
+        for sender in senders {
+            assert_eq!(sender.join().unwrap(), Ok(()));
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_for_the_write_is_told_that_it_will_not_be() {
+    model(3, || {
+        let outbox = Outbox::new(1);
+        outbox.try_push(text("0")).unwrap();
+        let sender = spawn(outbox.send(text("1")));
+        let flusher = spawn(outbox.flush());
+        outbox.shut();
+        assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
+        assert_eq!(flusher.join().unwrap(), Err(SendError::Closed));
+        assert_eq!(outbox.bytes(), 0);
+    });
+}
+
+#[test]
+fn what_was_written_before_the_end_counts_as_written() {
+    model(2, || {
+        let outbox = Outbox::new(100);
+        outbox.try_push(text("0")).unwrap();
+        let flusher = spawn(outbox.flush());
+        outbox.take();
+        write(&outbox);
+        outbox.shut();
+        assert_eq!(flusher.join().unwrap(), Ok(()));
+    });
+}
+
+#[test]
+fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
+    model(3, || {
+        let outbox = Outbox::new(100);
+        let mut dropped = outbox.send(text("a"));
+        let mut kept = outbox.send(text("b"));
+        enqueue(&mut dropped);
+        enqueue(&mut kept);
+        let dropper = thread::spawn(move || drop(dropped));
+        let sender = spawn(kept);
+        assert_eq!(payload(&outbox.take().unwrap()), "a");
+        assert_eq!(payload(&outbox.take().unwrap()), "b");
+        write(&outbox);
+        assert_eq!(sender.join().unwrap(), Ok(()));
+        dropper.join().unwrap();
+    });
+}
+
+#[test]
+fn all_who_wait_for_the_end_are_told_of_it() {
+    model(3, || {
+        let outbox = Outbox::new(100);
+        let waiters = [outbox.ended(), outbox.ended()].map(spawn);
+        outbox.end(reason());
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), reason());
+        }
+    });
+}

@@ -1,0 +1,288 @@
+//! The outbox in one thread: what it takes, in which order it gives it, and what dropped futures leave.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use sockeye_proto::CloseCode;
+
+use super::*;
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    fn woken(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn poll(future: &mut (impl Future + Unpin)) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    Pin::new(future).poll(&mut cx).is_ready()
+}
+
+fn poll_send(send: &mut Send) -> Poll<Result<(), SendError>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    Pin::new(send).poll(&mut cx)
+}
+
+fn bytes(len: usize) -> Item {
+    Item::Message(Message::binary(vec![0; len]))
+}
+
+fn text(text: &str) -> Item {
+    Item::Message(Message::text(text))
+}
+
+fn reason() -> CloseReason {
+    CloseReason::new(CloseCode::NORMAL, "bye").unwrap()
+}
+
+/// Everything that is in, as text.
+fn drain(outbox: &Outbox) -> Vec<String> {
+    std::iter::from_fn(|| outbox.take())
+        .map(|item| match item {
+            Item::Message(message) | Item::Reply(message) => message.to_string(),
+            Item::Ping(payload) => format!("ping {}", String::from_utf8(payload).unwrap()),
+            Item::Pong(payload) => format!("pong {}", String::from_utf8(payload).unwrap()),
+            Item::Prepared(prepared) => prepared.message().to_string(),
+        })
+        .collect()
+}
+
+#[test]
+fn the_limit_is_inclusive() {
+    let outbox = Outbox::new(10);
+    outbox.try_push(bytes(4)).unwrap();
+    outbox.try_push(bytes(6)).unwrap();
+    assert_eq!(outbox.bytes(), 10);
+    assert_eq!(outbox.try_push(bytes(1)), Err(SendError::Full));
+    // What is empty fits anyway.
+    outbox.try_push(bytes(0)).unwrap();
+    outbox.take();
+    assert_eq!(outbox.bytes(), 6);
+    outbox.try_push(bytes(4)).unwrap();
+    assert_eq!(outbox.try_push(bytes(1)), Err(SendError::Full));
+}
+
+#[test]
+fn one_item_larger_than_the_limit_is_taken_alone() {
+    let outbox = Outbox::new(10);
+    outbox.try_push(bytes(1)).unwrap();
+    assert_eq!(outbox.try_push(bytes(11)), Err(SendError::Full));
+    outbox.take();
+    outbox.try_push(bytes(11)).unwrap();
+    assert_eq!(outbox.try_push(bytes(1)), Err(SendError::Full));
+}
+
+#[test]
+fn nobody_overtakes_those_who_wait_for_room() {
+    let outbox = Outbox::new(10);
+    outbox.try_push(bytes(8)).unwrap();
+    let mut large = outbox.feed(bytes(9));
+    assert!(!poll(&mut large));
+    assert_eq!(outbox.try_push(bytes(1)), Err(SendError::Full));
+    let mut small = outbox.feed(bytes(1));
+    assert!(!poll(&mut small));
+    outbox.take();
+    assert!(!poll(&mut small));
+    assert!(poll(&mut large));
+    assert!(poll(&mut small));
+}
+
+#[test]
+fn control_frames_go_first_and_find_room_always() {
+    let outbox = Outbox::new(1);
+    outbox.try_push(text("a")).unwrap();
+    outbox.try_push(Item::Ping(b"1".to_vec())).unwrap();
+    let mut waiting = outbox.feed(text("b"));
+    assert!(!poll(&mut waiting));
+    assert!(poll(&mut outbox.feed(Item::Pong(b"2".to_vec()))));
+    assert_eq!(drain(&outbox), ["ping 1", "pong 2", "a"]);
+    assert!(poll(&mut waiting));
+    assert_eq!(drain(&outbox), ["b"]);
+}
+
+#[test]
+fn of_more_than_64_control_frames_the_newest_are_kept() {
+    let outbox = Outbox::new(1);
+    let mut sent = Vec::new();
+    for number in 0..=MAX_CONTROLS {
+        let mut send = outbox.send(Item::Ping(number.to_string().into_bytes()));
+        assert!(!poll(&mut send));
+        sent.push(send);
+    }
+    let taken = drain(&outbox);
+    assert_eq!(taken.len(), MAX_CONTROLS);
+    assert_eq!(taken[0], "ping 1");
+    assert_eq!(taken[63], "ping 64");
+    // Nobody waits for ever for the one that was let go.
+    outbox.wrote(outbox.taken());
+    assert!(sent.iter_mut().all(poll));
+}
+
+#[test]
+fn messages_prepared_and_replies_keep_their_order() {
+    let outbox = Outbox::new(100);
+    outbox.try_push(text("a")).unwrap();
+    outbox.push_reply(Message::text("b")).unwrap();
+    let prepared = PreparedMessage::new(Message::text("c"));
+    outbox.try_push(Item::Prepared(prepared)).unwrap();
+    outbox.try_push(text("d")).unwrap();
+    assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
+    assert_eq!(outbox.bytes(), 0);
+}
+
+#[test]
+fn a_reply_is_taken_though_there_is_no_room() {
+    let outbox = Outbox::new(1);
+    outbox.try_push(text("a")).unwrap();
+    outbox.push_reply(Message::text("reply")).unwrap();
+    assert_eq!(drain(&outbox), ["a", "reply"]);
+}
+
+#[test]
+fn a_send_dropped_before_it_found_room_is_not_sent() {
+    let outbox = Outbox::new(1);
+    outbox.try_push(text("a")).unwrap();
+    let mut send = outbox.send(text("b"));
+    assert!(!poll(&mut send));
+    drop(send);
+    drop(outbox.send(text("never polled")));
+    assert_eq!(drain(&outbox), ["a"]);
+    outbox.try_push(text("c")).unwrap();
+    assert_eq!(drain(&outbox), ["c"]);
+}
+
+#[test]
+fn a_send_dropped_after_it_found_room_is_sent_once() {
+    let outbox = Outbox::new(1);
+    let mut send = outbox.send(text("a"));
+    assert!(!poll(&mut send));
+    drop(send);
+    assert_eq!(drain(&outbox), ["a"]);
+}
+
+#[test]
+fn a_send_completes_when_it_is_written_and_not_before() {
+    let outbox = Outbox::new(10);
+    let mut first = outbox.send(text("a"));
+    let mut second = outbox.send(text("b"));
+    let mut flush = outbox.flush();
+    assert!(poll(&mut flush), "nothing was in before it");
+    assert!(!poll(&mut first));
+    assert!(!poll(&mut second));
+    let mut flush = outbox.flush();
+    outbox.take();
+    let taken = outbox.taken();
+    outbox.take();
+    assert!(!poll(&mut first));
+    outbox.wrote(taken);
+    assert_eq!(poll_send(&mut first), Poll::Ready(Ok(())));
+    assert!(!poll(&mut second));
+    assert!(!poll(&mut flush));
+    outbox.wrote(outbox.taken());
+    assert_eq!(poll_send(&mut second), Poll::Ready(Ok(())));
+    assert_eq!(poll_send(&mut flush), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
+    let outbox = Outbox::new(1);
+    outbox.try_push(text("a")).unwrap();
+    let mut waiting = outbox.send(text("b"));
+    assert!(!poll(&mut waiting));
+    outbox.close(reason());
+    outbox.close(CloseReason::new(CloseCode::GOING_AWAY, "").unwrap());
+    assert_eq!(outbox.drive(), Order::Close(reason()), "the first counts");
+    assert_eq!(poll_send(&mut waiting), Poll::Ready(Err(SendError::Closed)));
+    assert_eq!(outbox.try_push(text("c")), Err(SendError::Closed));
+    assert_eq!(
+        outbox.push_reply(Message::text("d")),
+        Err(SendError::Closed)
+    );
+    assert_eq!(
+        outbox.try_push(Item::Ping(Vec::new())),
+        Err(SendError::Closed)
+    );
+    assert!(!outbox.is_open());
+    assert_eq!(drain(&outbox), ["a"]);
+}
+
+#[test]
+fn an_abort_overrules_a_close() {
+    let outbox = Outbox::new(1);
+    outbox.close(reason());
+    outbox.abort();
+    outbox.close(reason());
+    assert_eq!(outbox.drive(), Order::Abort);
+}
+
+#[test]
+fn shut_drops_what_is_in_and_tells_those_who_wait() {
+    let outbox = Outbox::new(1);
+    let mut written = outbox.send(text("a"));
+    let mut room = outbox.send(text("b"));
+    assert!(!poll(&mut written));
+    assert!(!poll(&mut room));
+    outbox.shut();
+    assert_eq!(poll_send(&mut written), Poll::Ready(Err(SendError::Closed)));
+    assert_eq!(poll_send(&mut room), Poll::Ready(Err(SendError::Closed)));
+    assert_eq!(outbox.try_push(text("c")), Err(SendError::Closed));
+    assert!(outbox.take().is_none());
+    assert_eq!(outbox.bytes(), 0);
+}
+
+#[test]
+fn a_parked_driver_is_woken_once_and_a_running_one_never() {
+    let outbox = Outbox::new(100);
+    let count = Arc::new(Count::default());
+    let waker = Arc::clone(&count).into();
+    outbox.try_push(text("a")).unwrap();
+    assert!(!outbox.park(&waker, true, &Order::Go), "something is in");
+    drain(&outbox);
+    assert!(outbox.park(&waker, true, &Order::Go));
+    for _ in 0..10 {
+        outbox.try_push(text("b")).unwrap();
+    }
+    assert_eq!(count.woken(), 1);
+    outbox.drive();
+    outbox.try_push(text("c")).unwrap();
+    assert_eq!(count.woken(), 1);
+}
+
+#[test]
+fn a_driver_without_room_is_woken_by_orders_only() {
+    let outbox = Outbox::new(100);
+    let count = Arc::new(Count::default());
+    let waker = Arc::clone(&count).into();
+    outbox.try_push(text("a")).unwrap();
+    assert!(outbox.park(&waker, false, &Order::Go));
+    outbox.try_push(text("b")).unwrap();
+    assert_eq!(count.woken(), 0);
+    outbox.close(reason());
+    assert_eq!(count.woken(), 1);
+    assert!(!outbox.park(&waker, false, &Order::Go), "an order is new");
+    assert!(outbox.park(&waker, false, &Order::Close(reason())));
+    outbox.abort();
+    assert_eq!(count.woken(), 2);
+}
+
+#[test]
+fn the_end_is_told_before_and_after_it_comes() {
+    let outbox = Outbox::new(100);
+    let mut before = outbox.ended();
+    assert!(!poll(&mut before));
+    outbox.end(reason());
+    outbox.end(CloseReason::no_status());
+    let mut cx = Context::from_waker(Waker::noop());
+    for mut ended in [before, outbox.ended()] {
+        assert_eq!(Pin::new(&mut ended).poll(&mut cx), Poll::Ready(reason()));
+    }
+}
