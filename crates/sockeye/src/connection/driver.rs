@@ -224,7 +224,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let output = self.poll_output(cx);
             if let Poll::Ready(Err(error)) = output {
                 self.lose(error);
-                break;
+                continue;
             }
             if let Some(ending) = self.closed_here() {
                 self.ending.get_or_insert(ending);
@@ -233,17 +233,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             match self.link.poll_timer(cx) {
                 Poll::Ready(Some(expired)) => {
                     self.lose(expired.into());
-                    break;
+                    continue;
                 }
                 Poll::Ready(None) => continue,
                 Poll::Pending => {}
             }
-            if self.outbox.park(cx.waker(), output.is_ready(), &self.order) {
-                break;
+            if self.park(cx, output.is_ready()) {
+                return;
             }
         }
-        self.events = 0;
-        self.link.park();
     }
 
     /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer
@@ -282,8 +280,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             if self.events >= MAX_EVENTS {
                 return self.poll_yield(cx);
             }
-            let gated = self.is_gated();
-            if !gated {
+            if !self.is_gated() {
                 match self.link.pull(now) {
                     // Once the application has asked for a Close it wants no more.
                     Ok(Some(Received::Message(_) | Received::Pong(_)))
@@ -307,6 +304,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     Err(error) => return self.end(Ending::Failed(error.into())),
                 }
             }
+            // What is left of the input waits for the output that this input caused.
+            let gated = self.is_gated();
             // 2. What is to be sent leaves in one write.
             match self.poll_output(cx) {
                 Poll::Ready(Err(error)) => return self.end(Ending::Failed(error)),
@@ -341,13 +340,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 Poll::Pending => {}
             }
             // 5. Nothing to do.
-            if self.outbox.park(cx.waker(), !blocked, &self.order) {
-                self.events = 0;
-                self.link.park();
+            if self.park(cx, !blocked) {
                 return Poll::Pending;
             }
             self.order = self.outbox.drive();
         }
+    }
+
+    /// Holds no buffer, and waits for whoever puts something into the outbox: false when somebody has
+    /// already.
+    fn park(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
+        // After this side's Close nothing is taken from the outbox any more.
+        let wants_items = has_room && self.link.machine().can_send();
+        let parked = self.outbox.park(cx.waker(), wants_items, &self.order);
+        if parked {
+            self.events = 0;
+            self.link.park();
+        }
+        parked
     }
 
     /// Lets the neighbours run, after writing what there is.

@@ -188,7 +188,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             return Poll::Ready(Ok(0));
         }
         let missing = self.machine.payload_remaining().unwrap_or(0);
-        if missing >= DIRECT_FROM && self.assembler.is_open() && self.input.is_empty() {
+        let direct = missing >= DIRECT_FROM && self.assembler.is_open() && self.input.is_empty();
+        // A gated machine would not take the bytes from where they are.
+        if direct && !self.machine.is_gated() {
             return self.poll_read_direct(cx, missing);
         }
         let scratch = self.input.room();

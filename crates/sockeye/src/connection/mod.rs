@@ -256,19 +256,30 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     continue;
                 }
             }
+            // What is left of the input waits for the output that this input caused.
+            let gated = self.link.machine().is_gated();
             if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
                 self.lose(error.into());
                 continue;
             }
-            if self.link.machine().is_gated() {
-                // The peer has to read first. Its deadline for that is the write timeout.
-            } else if let Poll::Ready(read) = self.link.poll_read(cx) {
-                match read {
-                    Ok(0) => self.lose(Error::UnexpectedEnd),
-                    Ok(_) => now = Instant::now(),
-                    Err(error) => self.lose(error.into()),
+            let machine = self.link.machine_mut();
+            if gated {
+                if !machine.is_gated() {
+                    continue;
                 }
-                continue;
+                // The peer has to read first: its silence is not its own, and its deadline is the
+                // write timeout.
+                machine.pause_reading();
+            } else {
+                machine.resume_reading(now.into_std());
+                if let Poll::Ready(read) = self.link.poll_read(cx) {
+                    match read {
+                        Ok(0) => self.lose(Error::UnexpectedEnd),
+                        Ok(_) => now = Instant::now(),
+                        Err(error) => self.lose(error.into()),
+                    }
+                    continue;
+                }
             }
             match ready_or_park(&mut self.link, cx) {
                 Poll::Ready(Some(error)) => self.lose(error),

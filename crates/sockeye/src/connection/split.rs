@@ -187,6 +187,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     }
     let ending = driver.take_ending();
     let reason = ending.reason();
+    driver.settle();
     if let Ending::Failed(error) = ending {
         let _ = driver.alongside(messages.send(Err(error))).await;
     }
