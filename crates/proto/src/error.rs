@@ -25,6 +25,9 @@ pub enum ProtocolError {
         /// The code.
         code: u16,
     },
+    /// A compressed message whose payload is not DEFLATE.
+    #[error("compressed message that cannot be inflated")]
+    InvalidDeflate,
     /// A text message that is not UTF-8.
     #[error("text message that is not UTF-8")]
     InvalidUtf8,
@@ -73,7 +76,9 @@ impl ProtocolError {
     /// The code of the Close frame that tells the peer (§7.4.1).
     pub fn close_code(&self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidDeflate | Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => {
+                CloseCode::INVALID_PAYLOAD
+            }
             Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -85,20 +90,21 @@ impl ProtocolError {
         CloseReason::cut(self.close_code(), &self.to_string())
     }
 
-    /// The section of RFC 6455 that has the rule.
+    /// The RFC and the section that have the rule.
     pub fn section(&self) -> &'static str {
         match self {
-            Self::MaskedFrame | Self::UnmaskedFrame => "5.1",
+            Self::MaskedFrame | Self::UnmaskedFrame => "RFC 6455 §5.1",
             Self::LengthNotMinimal
             | Self::LengthOutOfRange
             | Self::ReservedBit
-            | Self::ReservedOpCode { .. } => "5.2",
-            Self::ExpectedContinuation | Self::UnexpectedContinuation => "5.4",
-            Self::ControlFrameFragmented | Self::ControlFrameTooLong => "5.5",
-            Self::CloseBodyTooShort => "5.5.1",
-            Self::InvalidCloseCode { .. } => "7.4",
-            Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => "8.1",
-            Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => "10.4",
+            | Self::ReservedOpCode { .. } => "RFC 6455 §5.2",
+            Self::ExpectedContinuation | Self::UnexpectedContinuation => "RFC 6455 §5.4",
+            Self::ControlFrameFragmented | Self::ControlFrameTooLong => "RFC 6455 §5.5",
+            Self::CloseBodyTooShort => "RFC 6455 §5.5.1",
+            Self::InvalidCloseCode { .. } => "RFC 6455 §7.4",
+            Self::InvalidDeflate => "RFC 7692 §7.2.2",
+            Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => "RFC 6455 §8.1",
+            Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => "RFC 6455 §10.4",
         }
     }
 }

@@ -159,7 +159,12 @@ impl FrameHeader {
         // §5.2: an opcode that is not defined fails the connection.
         let opcode =
             OpCode::from_bits(bits).ok_or(ProtocolError::ReservedOpCode { opcode: bits })?;
-        // §5.2: so does a reserved bit that no extension gave a meaning.
+        // §5.2: so does a reserved bit that no extension gave a meaning; RSV1 has one on a message's
+        // first frame only (RFC 7692 §6.1).
+        let allowed = match opcode {
+            OpCode::Text | OpCode::Binary => allowed,
+            _ => ReservedBits::NONE,
+        };
         if !reserved.is_within(allowed) {
             return Err(ProtocolError::ReservedBit);
         }

@@ -7,6 +7,7 @@
 
 mod close;
 mod connection;
+mod deflate;
 mod error;
 mod frame;
 pub mod handshake;
@@ -18,6 +19,9 @@ pub use self::close::{CloseCode, CloseReason, InvalidCloseReason};
 pub use self::connection::config::{Config, KeepAlive};
 pub use self::connection::output::{Cause, Output};
 pub use self::connection::{Connection, Event, Expired, MaskingKeys, PreparedMessage};
+pub use self::deflate::{
+    DeflateConfig, DeflateParams, DeflatePool, InvalidAnswer, InvalidDeflate, WindowBits,
+};
 pub use self::error::{ProtocolError, SendError};
 pub use self::frame::{FrameHeader, OpCode, ReservedBits, Role};
 pub use self::mask::MaskingKey;

@@ -25,7 +25,7 @@ pub enum Error {
     #[error("the peer does not answer")]
     PeerDead,
     /// The peer broke a rule of RFC 6455.
-    #[error("the peer broke the protocol: {0} (RFC 6455 §{section})", section = .0.section())]
+    #[error("the peer broke the protocol: {0} ({section})", section = .0.section())]
     Protocol(#[from] ProtocolError),
     /// A message could not be sent.
     #[error(transparent)]

@@ -23,6 +23,7 @@ use std::fmt;
 use std::time::Instant;
 
 use crate::close::CloseReason;
+use crate::deflate::{DeflateConfig, DeflateParams, DeflatePool, Deflater, Inflater};
 use crate::error::ProtocolError;
 use crate::frame::{FrameHeader, OpCode, Role};
 use crate::mask::MaskingKey;
@@ -81,10 +82,17 @@ pub struct Connection {
     // The kind of the message that is being sent in parts (§5.4).
     sending: Option<MessageKind>,
     masking_keys: Option<MaskingKeys>,
+    compression: Option<Box<Compression>>,
     deadlines: Deadlines,
     output: Output,
     // Pongs that wait behind a full output: the newest `MAX_PONGS` (§5.5.3 lets older ones go).
     pongs: VecDeque<Box<[u8]>>,
+}
+
+struct Compression {
+    threshold: usize,
+    deflater: Deflater,
+    inflater: Inflater,
 }
 
 #[derive(Debug)]
@@ -124,9 +132,42 @@ impl Connection {
             receiver: Receiver::default(),
             sending: None,
             masking_keys,
+            compression: None,
             output: Output::default(),
             pongs: VecDeque::new(),
         }
+    }
+
+    /// Compresses messages as was agreed on in the handshake (RFC 7692).
+    pub fn with_deflate(
+        mut self,
+        params: DeflateParams,
+        config: &DeflateConfig,
+        pool: DeflatePool,
+    ) -> Self {
+        let server = (
+            params.server_no_context_takeover,
+            params.server_max_window_bits,
+        );
+        let client = (
+            params.client_no_context_takeover,
+            params.client_max_window_bits,
+        );
+        let ((no_takeover, bits), (peers_no_takeover, _)) = match self.role {
+            Role::Server => (server, client),
+            Role::Client => (client, server),
+        };
+        self.compression = Some(Box::new(Compression {
+            threshold: config.threshold,
+            deflater: Deflater::new(pool.clone(), config.level, bits, !no_takeover),
+            inflater: Inflater::new(pool, !peers_no_takeover),
+        }));
+        self
+    }
+
+    /// Whether messages may come and go compressed.
+    pub fn compresses(&self) -> bool {
+        self.compression.is_some()
     }
 
     /// Which end this is.
@@ -222,7 +263,15 @@ impl Connection {
     /// The bytes of memory that buffers take.
     pub fn retained_bytes(&self) -> usize {
         let pongs: usize = self.pongs.iter().map(|pong| pong.len()).sum();
-        self.output.retained_bytes() + self.pongs.capacity() * size_of::<Box<[u8]>>() + pongs
+        let compression = self.compression.as_ref().map_or(0, |compression| {
+            size_of::<Compression>()
+                + compression.deflater.retained_bytes()
+                + compression.inflater.retained_bytes()
+        });
+        compression
+            + self.output.retained_bytes()
+            + self.pongs.capacity() * size_of::<Box<[u8]>>()
+            + pongs
     }
 
     /// The transport ended: nothing more can be read or written.

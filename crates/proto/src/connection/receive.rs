@@ -15,6 +15,7 @@
 use std::time::Instant;
 
 use crate::close::CloseReason;
+use crate::deflate::Inflater;
 use crate::error::ProtocolError;
 use crate::frame::{FrameHeader, OpCode, ReservedBits};
 use crate::mask::MaskingKey;
@@ -58,6 +59,8 @@ pub(super) struct Receiver {
 struct Payload {
     remaining: u64,
     offset: u64,
+    // How many bytes at the front of the input are unmasked already: the inflater had no room for them.
+    unmasked: usize,
     masking_key: Option<MaskingKey>,
     fin: bool,
 }
@@ -66,8 +69,17 @@ struct Payload {
 struct OpenMessage {
     kind: MessageKind,
     utf8: Utf8Validator,
+    // Of the frames' payloads.
     len: u64,
     fragments: u32,
+    compressed: Option<Compressed>,
+}
+
+#[derive(Debug, Default)]
+struct Compressed {
+    inflated: u64,
+    // Whether the end of the payload has been inflated too.
+    finished: bool,
 }
 
 impl Connection {
@@ -81,6 +93,9 @@ impl Connection {
     /// One event is given for one call and nothing is looked at beyond it, so what the caller sends
     /// before the next call leaves before whatever the next frame causes.
     ///
+    /// Where compression was agreed on, [`receive_inflating`](Self::receive_inflating) is to be called
+    /// instead.
+    ///
     /// # Errors
     ///
     /// The rule that the peer broke, once. The connection has failed then: its Close is owed, and no
@@ -88,6 +103,22 @@ impl Connection {
     pub fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
+        now: Instant,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        self.receive_inflating(input, &mut [], now)
+    }
+
+    /// As [`receive`](Self::receive), with room for what is inflated: the chunks of a compressed message
+    /// are lent from there, those of others from the input. Input that is left, because the room was
+    /// used up, has been unmasked in part: the next call is to be shown the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_inflating<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        room: &'a mut [u8],
         now: Instant,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         if !self.can_receive() {
@@ -102,7 +133,7 @@ impl Connection {
         if !input.is_empty() {
             self.deadlines.heard(now);
         }
-        let event = self.next_event(input);
+        let event = self.next_event(input, room);
         if let Err(error) = event {
             self.fail_connection(error);
             *input = &mut [];
@@ -126,16 +157,26 @@ impl Connection {
     fn next_event<'a>(
         &mut self,
         input: &mut &'a mut [u8],
+        mut room: &'a mut [u8],
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
             if self.receiver.payload.is_some() {
-                match self.receiver.next_chunk(input)? {
+                let step = match &mut self.compression {
+                    Some(compression) if self.receiver.is_compressed() => {
+                        let inflater = &mut compression.inflater;
+                        let limit = self.config.max_message;
+                        self.receiver
+                            .inflate_chunk(inflater, input, &mut room, limit)?
+                    }
+                    _ => self.receiver.next_chunk(input)?,
+                };
+                match step {
                     Step::Event(event) => return Ok(Some(event)),
-                    Step::FrameDone => continue,
+                    Step::Again => continue,
                     Step::NeedInput => return Ok(None),
                 }
             }
-            let parsed = FrameHeader::parse(input, self.role, ReservedBits::NONE)
+            let parsed = FrameHeader::parse(input, self.role, self.allowed_bits())
                 .map_err(|error| self.first_broken(input, error))?;
             let Some((header, header_len)) = parsed else {
                 if let Some(first) = input.first() {
@@ -156,6 +197,7 @@ impl Connection {
             self.receiver.check_sequence(Some(header.opcode))?;
             if let Some(kind) = self.starts_message(&header)? {
                 if header.fin
+                    && !header.reserved.rsv1()
                     && let Some(payload) = take_frame(input, &header, header_len)
                 {
                     // The fast path: the whole message is here.
@@ -165,9 +207,11 @@ impl Connection {
                 self.receiver.open(kind, &header);
                 return Ok(Some(Event::MessageStart(kind)));
             }
+            let limit = self.payload_limit(self.receiver.is_compressed());
             self.receiver.continues_message(
                 &header,
                 self.config.max_fragments,
+                limit,
                 self.config.max_message,
             )?;
             take_front(input, header_len);
@@ -180,7 +224,7 @@ impl Connection {
         let Some(first) = input.first() else {
             return error;
         };
-        let by_itself = FrameHeader::parse(&[*first], self.role, ReservedBits::NONE).err();
+        let by_itself = FrameHeader::parse(&[*first], self.role, self.allowed_bits()).err();
         let in_sequence = || {
             self.receiver
                 .check_sequence(OpCode::from_bits(first & 0x0F))
@@ -196,11 +240,31 @@ impl Connection {
             OpCode::Binary => MessageKind::Binary,
             _ => return Ok(None),
         };
-        let limit = self.config.max_message;
-        if header.payload_len > limit {
+        if header.payload_len > self.payload_limit(header.reserved.rsv1()) {
+            let limit = self.config.max_message;
             return Err(ProtocolError::MessageTooBig { limit });
         }
         Ok(Some(kind))
+    }
+
+    /// The most bytes of payload that the frames of one message have together.
+    fn payload_limit(&self, compressed: bool) -> u64 {
+        let limit = self.config.max_message;
+        if compressed {
+            // The limit is on what is inflated, which may be a little less than it was: DEFLATE's stored
+            // blocks have headers.
+            limit.saturating_add(limit / 8).saturating_add(1024)
+        } else {
+            limit
+        }
+    }
+
+    /// RFC 7692 §6: RSV1 says that a message is compressed, where that was agreed on.
+    fn allowed_bits(&self) -> ReservedBits {
+        match self.compression {
+            Some(_) => ReservedBits::RSV1,
+            None => ReservedBits::NONE,
+        }
     }
 
     /// §5.5: control frames are handled wherever they come, between a message's fragments too. `None`
@@ -232,7 +296,7 @@ impl Connection {
 
 enum Step<'a> {
     Event(Event<'a>),
-    FrameDone,
+    Again,
     NeedInput,
 }
 
@@ -254,6 +318,7 @@ impl Receiver {
             utf8: Utf8Validator::default(),
             len: header.payload_len,
             fragments: 1,
+            compressed: header.reserved.rsv1().then(Compressed::default),
         });
         self.payload = Some(Payload::new(header));
     }
@@ -263,7 +328,8 @@ impl Receiver {
         &mut self,
         header: &FrameHeader,
         max_fragments: u32,
-        max_message: u64,
+        max_payload: u64,
+        limit: u64,
     ) -> Result<(), ProtocolError> {
         if let Some(message) = &mut self.message {
             message.fragments = message.fragments.saturating_add(1);
@@ -273,8 +339,8 @@ impl Receiver {
                 });
             }
             message.len = message.len.saturating_add(header.payload_len);
-            if message.len > max_message {
-                return Err(ProtocolError::MessageTooBig { limit: max_message });
+            if message.len > max_payload {
+                return Err(ProtocolError::MessageTooBig { limit });
             }
         }
         self.payload = Some(Payload::new(header));
@@ -283,24 +349,15 @@ impl Receiver {
 
     fn next_chunk<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Step<'a>, ProtocolError> {
         let Some(payload) = &mut self.payload else {
-            return Ok(Step::FrameDone);
+            return Ok(Step::Again);
         };
         if payload.remaining == 0 {
             let fin = payload.fin;
             self.payload = None;
             if !fin {
-                return Ok(Step::FrameDone);
+                return Ok(Step::Again);
             }
-            if let Some(message) = self.message.take()
-                && message.kind == MessageKind::Text
-            {
-                // §5.6: the message as a whole is valid UTF-8.
-                message
-                    .utf8
-                    .finish()
-                    .map_err(|_| ProtocolError::InvalidUtf8)?;
-            }
-            return Ok(Step::Event(Event::MessageEnd));
+            return self.end_message().map(Step::Event);
         }
         if input.is_empty() {
             return Ok(Step::NeedInput);
@@ -314,16 +371,105 @@ impl Receiver {
         }
         payload.offset += available as u64;
         payload.remaining -= available as u64;
-        if let Some(message) = &mut self.message
-            && message.kind == MessageKind::Text
-        {
-            // §8.1: at the first bad byte, in the middle of a frame too.
-            message
+        self.check_text(chunk)?;
+        Ok(Step::Event(Event::Chunk(chunk)))
+    }
+
+    fn is_compressed(&self) -> bool {
+        let message = self.message.as_ref();
+        message.is_some_and(|message| message.compressed.is_some())
+    }
+
+    /// RFC 7692 §7.2.2: the payloads of all frames are one DEFLATE stream. What it inflates to counts
+    /// against the limit as it is made, not when it is done.
+    fn inflate_chunk<'a>(
+        &mut self,
+        inflater: &mut Inflater,
+        input: &mut &'a mut [u8],
+        room: &mut &'a mut [u8],
+        limit: u64,
+    ) -> Result<Step<'a>, ProtocolError> {
+        let (
+            Some(payload),
+            Some(OpenMessage {
+                compressed: Some(compressed),
+                ..
+            }),
+        ) = (&mut self.payload, &mut self.message)
+        else {
+            return Ok(Step::Again);
+        };
+        let made = if payload.remaining > 0 {
+            let available = usize::try_from(payload.remaining)
+                .unwrap_or(usize::MAX)
+                .min(input.len());
+            let front = input.get_mut(..available).unwrap_or_default();
+            if let (Some(key), Some(masked)) =
+                (payload.masking_key, front.get_mut(payload.unmasked..))
+            {
+                key.apply(masked, payload.offset + payload.unmasked as u64);
+                payload.unmasked = available;
+            }
+            let (taken, made) = inflater
+                .inflate(front, room)
+                .map_err(|_| ProtocolError::InvalidDeflate)?;
+            if taken == 0 && made == 0 {
+                return Ok(Step::NeedInput);
+            }
+            take_front(input, taken);
+            payload.unmasked = payload.unmasked.saturating_sub(taken);
+            payload.offset += taken as u64;
+            payload.remaining -= taken as u64;
+            made
+        } else if !payload.fin {
+            self.payload = None;
+            return Ok(Step::Again);
+        } else if compressed.finished {
+            self.payload = None;
+            return self.end_message().map(Step::Event);
+        } else if room.is_empty() {
+            return Ok(Step::NeedInput);
+        } else {
+            let made = inflater
+                .finish(room)
+                .map_err(|_| ProtocolError::InvalidDeflate)?;
+            compressed.finished = made < room.len();
+            made
+        };
+        if made == 0 {
+            return Ok(Step::Again);
+        }
+        compressed.inflated += made as u64;
+        if compressed.inflated > limit {
+            return Err(ProtocolError::MessageTooBig { limit });
+        }
+        let chunk = take_front(room, made);
+        self.check_text(chunk)?;
+        Ok(Step::Event(Event::Chunk(chunk)))
+    }
+
+    /// §8.1: bad UTF-8 fails at its first bad byte, in the middle of a frame too.
+    fn check_text(&mut self, chunk: &[u8]) -> Result<(), ProtocolError> {
+        match &mut self.message {
+            Some(message) if message.kind == MessageKind::Text => message
                 .utf8
                 .accept(chunk)
+                .map_err(|_| ProtocolError::InvalidUtf8),
+            _ => Ok(()),
+        }
+    }
+
+    /// §5.6: a text message as a whole is valid UTF-8.
+    fn end_message<'a>(&mut self) -> Result<Event<'a>, ProtocolError> {
+        if let Some(message) = self.message.take()
+            && message.kind == MessageKind::Text
+        {
+            message
+                .utf8
+                .finish()
                 .map_err(|_| ProtocolError::InvalidUtf8)?;
         }
-        Ok(Step::Event(Event::Chunk(chunk)))
+        Ok(Event::MessageEnd)
     }
 }
 
@@ -332,6 +478,7 @@ impl Payload {
         Self {
             remaining: header.payload_len,
             offset: 0,
+            unmasked: 0,
             masking_key: header.masking_key,
             fin: header.fin,
         }

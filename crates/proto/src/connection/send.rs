@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::close::CloseReason;
 use crate::error::SendError;
-use crate::frame::{FrameHeader, OpCode, Role};
+use crate::frame::{FrameHeader, OpCode, ReservedBits, Role};
 use crate::message::{Message, MessageKind};
 
 use super::output::{Cause, Output};
@@ -22,7 +22,10 @@ impl Connection {
     /// another message.
     pub fn send_message(&mut self, message: &Message, cause: Cause) -> Result<(), SendError> {
         let payload = message.as_bytes();
-        if payload.len() < Output::SHARED_FROM || self.role == Role::Client {
+        if payload.len() < Output::SHARED_FROM
+            || self.role == Role::Client
+            || self.compression.is_some()
+        {
             return self.send_payload(message.kind(), payload, cause);
         }
         self.check_whole()?;
@@ -160,9 +163,32 @@ impl Connection {
         cause: Cause,
     ) -> Result<(), SendError> {
         self.check_whole()?;
+        if let Some(compressed) = self.compress(payload) {
+            // RFC 7692 §6.1: RSV1 on the first frame says that the message is compressed.
+            let header = FrameHeader {
+                reserved: ReservedBits::RSV1,
+                ..self.header(kind.opcode(), compressed.len())
+            };
+            self.output.push_frame(&header, &compressed, cause);
+            return Ok(());
+        }
         let header = self.header(kind.opcode(), payload.len());
         self.output.push_frame(&header, payload, cause);
         Ok(())
+    }
+
+    /// The payload compressed, if that was agreed on and is worth it.
+    fn compress(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        let compression = self.compression.as_mut()?;
+        if payload.is_empty() || payload.len() < compression.threshold {
+            return None;
+        }
+        let mut compressed = Vec::new();
+        compression.deflater.compress(payload, &mut compressed);
+        // RFC 7692 §6: each message may go either way. But what is in the window that the peer keeps has
+        // to be sent.
+        let worth_it = compressed.len() < payload.len() || compression.deflater.keeps_window();
+        worth_it.then_some(compressed)
     }
 
     fn send_control(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {

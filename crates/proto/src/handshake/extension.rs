@@ -55,6 +55,23 @@ impl Extension {
         Ok(self)
     }
 
+    /// An extension whose name is a token, as all that this crate knows are.
+    pub(crate) fn from_static(name: &'static str) -> Self {
+        debug_assert!(is_token(name.as_bytes()));
+        Self {
+            name: name.to_owned(),
+            params: Vec::new(),
+        }
+    }
+
+    /// Adds a parameter whose name and value are tokens.
+    pub(crate) fn with_static_param(mut self, name: &'static str, value: Option<String>) -> Self {
+        debug_assert!(is_token(name.as_bytes()));
+        debug_assert!(value.iter().all(|value| is_token(value.as_bytes())));
+        self.params.push((name.to_owned(), value));
+        self
+    }
+
     /// The extension's name.
     pub fn name(&self) -> &str {
         &self.name

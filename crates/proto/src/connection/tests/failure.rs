@@ -21,6 +21,8 @@ fn number(error: ProtocolError) -> usize {
         ProtocolError::TooManyFragments { .. } => 13,
         ProtocolError::UnexpectedContinuation => 14,
         ProtocolError::UnmaskedFrame => 15,
+        // Where compression was agreed on: see tests/deflate.rs.
+        ProtocolError::InvalidDeflate => 16,
     }
 }
 
@@ -151,7 +153,7 @@ fn each_rule_has_its_close_code_its_section_and_its_sentence() {
         let mut end = strict(role);
         let seen = end.reads(&bytes);
         assert_eq!(seen.last(), Some(&Seen::Failed(error)), "{bytes:02x?}");
-        assert_eq!(error.section(), section);
+        assert_eq!(error.section(), format!("RFC 6455 §{section}"));
         assert_eq!(error.close_code().get(), code);
         assert_eq!(end.pull(), None);
         let body = close_body(code, &error.to_string());

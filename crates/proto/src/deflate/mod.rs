@@ -1,0 +1,9 @@
+//! permessage-deflate (RFC 7692): what is agreed on in the opening handshake, and the compression of
+//! messages. Knows no frames: RSV1 and fragments are the business of [`connection`](crate::connection).
+
+mod codec;
+mod negotiation;
+
+pub use self::codec::{DeflatePool, InvalidDeflate};
+pub(crate) use self::codec::{Deflater, Inflater};
+pub use self::negotiation::{DeflateConfig, DeflateParams, InvalidAnswer, WindowBits};

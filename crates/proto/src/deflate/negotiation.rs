@@ -1,0 +1,450 @@
+//! The negotiation of permessage-deflate (RFC 7692 §5, §7.1): offers, the answer, what is agreed on.
+
+use std::fmt;
+
+use crate::handshake::Extension;
+
+/// The base-2 logarithm of a compression window's bytes: 8 to 15 (§7.1.2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowBits(u8);
+
+impl WindowBits {
+    /// 256 bytes.
+    pub const MIN: Self = Self(8);
+    /// 32,768 bytes: DEFLATE's own limit, and the default.
+    pub const MAX: Self = Self(15);
+
+    /// A window of `2^bits` bytes; `None` unless `bits` is in 8 to 15.
+    pub const fn new(bits: u8) -> Option<Self> {
+        match bits {
+            8..=15 => Some(Self(bits)),
+            _ => None,
+        }
+    }
+
+    /// The logarithm.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// §7.1.2: a decimal number without leading zeros, from 8 to 15.
+    fn parse(value: &str) -> Option<Self> {
+        match value.as_bytes() {
+            [digit @ b'8'..=b'9'] => Self::new(digit - b'0'),
+            [b'1', digit @ b'0'..=b'5'] => Self::new(10 + digit - b'0'),
+            _ => None,
+        }
+    }
+}
+
+impl Default for WindowBits {
+    fn default() -> Self {
+        Self::MAX
+    }
+}
+
+impl fmt::Display for WindowBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for WindowBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WindowBits({})", self.0)
+    }
+}
+
+/// What both ends have agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeflateParams {
+    /// The server starts each message with an empty window.
+    pub server_no_context_takeover: bool,
+    /// The client starts each message with an empty window.
+    pub client_no_context_takeover: bool,
+    /// The server's window.
+    pub server_max_window_bits: WindowBits,
+    /// The client's window.
+    pub client_max_window_bits: WindowBits,
+}
+
+/// How one end compresses, and what it asks of the other.
+///
+/// ```
+/// use sockeye_proto::{DeflateConfig, handshake::Extension};
+///
+/// let config = DeflateConfig::default();
+/// assert_eq!(config.offer().to_string(), "permessage-deflate; server_no_context_takeover; \
+///     client_no_context_takeover; client_max_window_bits");
+/// let (params, answer) = config.answer(&[config.offer()]).unwrap();
+/// assert_eq!(config.accept(&[answer]), Ok(Some(params)));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeflateConfig {
+    /// Asks, or makes, the server start each message with an empty window; on. Off it compresses
+    /// better, and holds some 300 KiB of memory for each connection.
+    pub server_no_context_takeover: bool,
+    /// The same of the client, whose compressed messages the server then inflates without keeping a
+    /// window.
+    pub client_no_context_takeover: bool,
+    /// The largest window of the server.
+    pub server_max_window_bits: WindowBits,
+    /// The largest window of the client.
+    pub client_max_window_bits: WindowBits,
+    /// Messages of fewer bytes are sent as they are; 128.
+    pub threshold: usize,
+    /// The effort, from 1 (least) to 9; 4.
+    pub level: u8,
+}
+
+impl Default for DeflateConfig {
+    fn default() -> Self {
+        Self {
+            server_no_context_takeover: true,
+            client_no_context_takeover: true,
+            server_max_window_bits: WindowBits::MAX,
+            client_max_window_bits: WindowBits::MAX,
+            threshold: 128,
+            level: 4,
+        }
+    }
+}
+
+impl DeflateConfig {
+    /// Sets whether windows are kept from message to message, in both directions.
+    pub fn context_takeover(mut self, kept: bool) -> Self {
+        self.server_no_context_takeover = !kept;
+        self.client_no_context_takeover = !kept;
+        self
+    }
+
+    /// Sets [`server_max_window_bits`](Self::server_max_window_bits).
+    pub fn server_max_window_bits(mut self, bits: WindowBits) -> Self {
+        self.server_max_window_bits = bits;
+        self
+    }
+
+    /// Sets [`client_max_window_bits`](Self::client_max_window_bits).
+    pub fn client_max_window_bits(mut self, bits: WindowBits) -> Self {
+        self.client_max_window_bits = bits;
+        self
+    }
+
+    /// Sets [`threshold`](Self::threshold).
+    pub fn threshold(mut self, bytes: usize) -> Self {
+        self.threshold = bytes;
+        self
+    }
+
+    /// Sets [`level`](Self::level); what is outside of 1 to 9 becomes the nearest of them.
+    pub fn level(mut self, level: u8) -> Self {
+        self.level = level.clamp(1, 9);
+        self
+    }
+
+    /// The client's offer. It always says that a limit on the client's window would be understood.
+    pub fn offer(&self) -> Extension {
+        let mut offer = DeflateParams {
+            server_no_context_takeover: self.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover,
+            server_max_window_bits: self.server_max_window_bits,
+            client_max_window_bits: self.client_max_window_bits,
+        }
+        .element();
+        if self.client_max_window_bits == WindowBits::MAX {
+            offer = with(offer, CLIENT_BITS, None);
+        }
+        offer
+    }
+
+    /// The server's answer to what a client offers: the first offer that can be met (§5), and what is
+    /// agreed on by it. `None`: every offer is declined, and messages go uncompressed.
+    pub fn answer(&self, offers: &[Extension]) -> Option<(DeflateParams, Extension)> {
+        let params = offers
+            .iter()
+            .filter(|offer| offer.name() == NAME)
+            .find_map(|offer| self.agree(&Element::parse(offer)?))?;
+        Some((params, params.element()))
+    }
+
+    fn agree(&self, offer: &Element) -> Option<DeflateParams> {
+        // §7.1.2.1: without a value the offer is invalid.
+        let server_bits = match offer.server_max_window_bits {
+            Some(None) => return None,
+            Some(Some(bits)) => bits,
+            None => WindowBits::MAX,
+        };
+        // §7.1.2.2: the client's window is limited only when it said that it understands that. A value
+        // is a hint that it will use no larger one.
+        let client_bits = match offer.client_max_window_bits {
+            Some(hint) => hint.unwrap_or_default().min(self.client_max_window_bits),
+            None => WindowBits::MAX,
+        };
+        Some(DeflateParams {
+            server_no_context_takeover: self.server_no_context_takeover
+                || offer.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover
+                || offer.client_no_context_takeover,
+            server_max_window_bits: server_bits.min(self.server_max_window_bits),
+            client_max_window_bits: client_bits,
+        })
+    }
+
+    /// The client's judgement of the server's answer to [`offer`](Self::offer): what is agreed on, or
+    /// `None` when the server does not compress.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAnswer`] fails the connection (§5, §7).
+    pub fn accept(&self, chosen: &[Extension]) -> Result<Option<DeflateParams>, InvalidAnswer> {
+        let mut elements = chosen.iter().filter(|element| element.name() == NAME);
+        let Some(element) = elements.next() else {
+            return Ok(None);
+        };
+        if elements.next().is_some() {
+            return Err(InvalidAnswer("permessage-deflate stands twice"));
+        }
+        let answer = Element::parse(element).ok_or(InvalidAnswer("a parameter is invalid"))?;
+        // §7.1.1.1: an offered server_no_context_takeover is accepted with it, or not at all.
+        if self.server_no_context_takeover && !answer.server_no_context_takeover {
+            return Err(InvalidAnswer("server_no_context_takeover is missing"));
+        }
+        let server_bits = match answer.server_max_window_bits {
+            Some(None) => return Err(InvalidAnswer("server_max_window_bits has no value")),
+            Some(Some(bits)) => bits,
+            None => WindowBits::MAX,
+        };
+        // §7.1.2.1: the offered limit, or a smaller one.
+        if server_bits > self.server_max_window_bits {
+            return Err(InvalidAnswer(
+                "server_max_window_bits is larger than offered",
+            ));
+        }
+        // §7.1.2.2: in an answer it has a value. We always offer it.
+        let client_bits = match answer.client_max_window_bits {
+            Some(None) => return Err(InvalidAnswer("client_max_window_bits has no value")),
+            Some(Some(bits)) => bits.min(self.client_max_window_bits),
+            None => self.client_max_window_bits,
+        };
+        Ok(Some(DeflateParams {
+            server_no_context_takeover: answer.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover
+                || answer.client_no_context_takeover,
+            server_max_window_bits: server_bits,
+            client_max_window_bits: client_bits,
+        }))
+    }
+}
+
+impl DeflateParams {
+    /// These parameters as an element of the extension list; what is the default is left out.
+    fn element(&self) -> Extension {
+        let mut element = Extension::from_static(NAME);
+        if self.server_no_context_takeover {
+            element = with(element, SERVER_NO_TAKEOVER, None);
+        }
+        if self.client_no_context_takeover {
+            element = with(element, CLIENT_NO_TAKEOVER, None);
+        }
+        if self.server_max_window_bits < WindowBits::MAX {
+            element = with(element, SERVER_BITS, Some(self.server_max_window_bits));
+        }
+        if self.client_max_window_bits < WindowBits::MAX {
+            element = with(element, CLIENT_BITS, Some(self.client_max_window_bits));
+        }
+        element
+    }
+}
+
+/// The server's answer does not fit the client's offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server's answer on permessage-deflate is invalid: {0} (RFC 7692 §7.1)")]
+pub struct InvalidAnswer(&'static str);
+
+/// An element of the list, each parameter checked by itself.
+#[derive(Default)]
+struct Element {
+    server_no_context_takeover: bool,
+    client_no_context_takeover: bool,
+    server_max_window_bits: Option<Option<WindowBits>>,
+    client_max_window_bits: Option<Option<WindowBits>>,
+}
+
+impl Element {
+    /// §7: `None` for a parameter that is not defined, that stands twice, or whose value is invalid.
+    fn parse(extension: &Extension) -> Option<Self> {
+        let mut element = Self::default();
+        for (name, value) in extension.params() {
+            match name {
+                SERVER_NO_TAKEOVER => flag(&mut element.server_no_context_takeover, value)?,
+                CLIENT_NO_TAKEOVER => flag(&mut element.client_no_context_takeover, value)?,
+                SERVER_BITS => bits(&mut element.server_max_window_bits, value)?,
+                CLIENT_BITS => bits(&mut element.client_max_window_bits, value)?,
+                _ => return None,
+            }
+        }
+        Some(element)
+    }
+}
+
+/// A parameter without a value.
+fn flag(flag: &mut bool, value: Option<&str>) -> Option<()> {
+    (value.is_none() && !std::mem::replace(flag, true)).then_some(())
+}
+
+fn bits(bits: &mut Option<Option<WindowBits>>, value: Option<&str>) -> Option<()> {
+    let value = match value {
+        Some(value) => Some(WindowBits::parse(value)?),
+        None => None,
+    };
+    bits.replace(value).is_none().then_some(())
+}
+
+fn with(element: Extension, name: &'static str, value: Option<WindowBits>) -> Extension {
+    element.with_static_param(name, value.map(|bits| bits.to_string()))
+}
+
+const NAME: &str = "permessage-deflate";
+const SERVER_NO_TAKEOVER: &str = "server_no_context_takeover";
+const CLIENT_NO_TAKEOVER: &str = "client_no_context_takeover";
+const SERVER_BITS: &str = "server_max_window_bits";
+const CLIENT_BITS: &str = "client_max_window_bits";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element(text: &str) -> Extension {
+        let mut parts = text.split("; ");
+        let name = Extension::new(parts.next().unwrap()).unwrap();
+        parts.fold(name, |element, part| match part.split_once('=') {
+            Some((name, value)) => element.with_param(name, Some(value)).unwrap(),
+            None => element.with_param(part, None).unwrap(),
+        })
+    }
+
+    fn answer(config: &DeflateConfig, offers: &[&str]) -> Option<String> {
+        let offers: Vec<_> = offers.iter().map(|offer| element(offer)).collect();
+        config.answer(&offers).map(|(_, answer)| answer.to_string())
+    }
+
+    fn takeover() -> DeflateConfig {
+        DeflateConfig::default().context_takeover(true)
+    }
+
+    #[test]
+    fn a_browsers_offer_is_answered() {
+        let offer = "permessage-deflate; client_max_window_bits";
+        assert_eq!(answer(&takeover(), &[offer]).unwrap(), "permessage-deflate");
+        assert_eq!(
+            answer(&DeflateConfig::default(), &[offer]).unwrap(),
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        );
+    }
+
+    #[test]
+    fn what_the_client_asks_of_the_server_is_answered_with_it() {
+        let offer = "permessage-deflate; server_no_context_takeover; server_max_window_bits=10";
+        assert_eq!(answer(&takeover(), &[offer]).unwrap(), offer);
+        let smaller = takeover().server_max_window_bits(WindowBits::MIN);
+        assert_eq!(
+            answer(&smaller, &[offer]).unwrap(),
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=8"
+        );
+    }
+
+    #[test]
+    fn the_clients_window_is_limited_only_where_it_understands_that() {
+        let config = takeover().client_max_window_bits(WindowBits::new(9).unwrap());
+        assert_eq!(
+            answer(&config, &["permessage-deflate"]).unwrap(),
+            "permessage-deflate"
+        );
+        for (hint, agreed) in [("", "9"), ("=8", "8"), ("=15", "9")] {
+            let offer = format!("permessage-deflate; client_max_window_bits{hint}");
+            assert_eq!(
+                answer(&config, &[&offer]).unwrap(),
+                format!("permessage-deflate; client_max_window_bits={agreed}")
+            );
+        }
+    }
+
+    #[test]
+    fn invalid_offers_are_declined_and_the_next_is_looked_at() {
+        for bad in [
+            "server_no_context_takeover=1",
+            "client_no_context_takeover=true",
+            "server_max_window_bits",
+            "server_max_window_bits=7",
+            "server_max_window_bits=16",
+            "server_max_window_bits=08",
+            "client_max_window_bits=x",
+            "client_max_window_bits=+9",
+            "server_no_context_takeover; server_no_context_takeover",
+            "client_max_window_bits; client_max_window_bits=9",
+            "fast",
+        ] {
+            let bad = format!("permessage-deflate; {bad}");
+            assert_eq!(answer(&takeover(), &[&bad]), None, "{bad}");
+            assert_eq!(
+                answer(&takeover(), &["x-other", &bad, "permessage-deflate"]).unwrap(),
+                "permessage-deflate",
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_the_offer() {
+        let ours = takeover().server_max_window_bits(WindowBits::new(12).unwrap());
+        let judge = |answer: &str| ours.accept(&[element(answer)]);
+        let agreed =
+            judge("permessage-deflate; server_max_window_bits=11; client_max_window_bits=9");
+        assert_eq!(
+            agreed.unwrap().unwrap(),
+            DeflateParams {
+                server_max_window_bits: WindowBits::new(11).unwrap(),
+                client_max_window_bits: WindowBits::new(9).unwrap(),
+                ..DeflateParams::default()
+            }
+        );
+        assert_eq!(ours.accept(&[]), Ok(None));
+        for bad in [
+            "permessage-deflate",
+            "permessage-deflate; server_max_window_bits",
+            "permessage-deflate; server_max_window_bits=13",
+            "permessage-deflate; server_max_window_bits=12; client_max_window_bits",
+            "permessage-deflate; server_max_window_bits=12; fast",
+        ] {
+            assert!(judge(bad).is_err(), "{bad}");
+        }
+        let twice = element("permessage-deflate; server_max_window_bits=12");
+        assert!(ours.accept(&[twice.clone(), twice]).is_err());
+        let no_takeover = DeflateConfig::default();
+        assert!(
+            no_takeover
+                .accept(&[element("permessage-deflate")])
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn what_one_end_answers_the_other_accepts() {
+        let bits = [8, 9, 15].map(|bits| WindowBits::new(bits).unwrap());
+        for client in bits {
+            for server in bits {
+                for kept in [true, false] {
+                    let ours = takeover().server_max_window_bits(server);
+                    let theirs = DeflateConfig::default()
+                        .context_takeover(kept)
+                        .server_max_window_bits(client)
+                        .client_max_window_bits(client);
+                    let (agreed, answer) = ours.answer(&[theirs.offer()]).unwrap();
+                    assert_eq!(theirs.accept(&[answer]), Ok(Some(agreed)));
+                }
+            }
+        }
+    }
+}

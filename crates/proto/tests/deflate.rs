@@ -1,0 +1,293 @@
+//! permessage-deflate on a connection (RFC 7692 §6, §7.2): bytes in, messages out, however the bytes are
+//! cut and however little room there is.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot build its input fails"
+)]
+
+use std::time::Instant;
+
+use bytes::Buf;
+use proptest::prelude::*;
+use sockeye_proto::handshake::Extension;
+use sockeye_proto::{
+    Cause, Config, Connection, DeflateConfig, DeflateParams, DeflatePool, Event, MaskingKey,
+    Message, MessageAssembler, PreparedMessage, ProtocolError, Role, WindowBits,
+};
+
+#[expect(clippy::disallowed_methods, reason = "tests count from some start")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+/// What is agreed on when a client's offer of `config` is answered by a server that takes any.
+fn params(config: &DeflateConfig) -> DeflateParams {
+    let willing = DeflateConfig::default().context_takeover(true);
+    willing.answer(&[config.offer()]).unwrap().0
+}
+
+fn end(role: Role, config: Config, deflate: &DeflateConfig) -> Connection {
+    let connection = match role {
+        Role::Client => {
+            Connection::client(config, Box::new(|| MaskingKey::new([1, 2, 3, 4])), start())
+        }
+        Role::Server => Connection::server(config, start()),
+    };
+    connection.with_deflate(params(deflate), deflate, DeflatePool::default())
+}
+
+/// The messages in `bytes`, shown `step` bytes at a time with `room` bytes of room, and the rule that
+/// they break.
+fn read(
+    connection: &mut Connection,
+    bytes: &[u8],
+    step: usize,
+    room: usize,
+) -> (Vec<Message>, Option<ProtocolError>) {
+    let mut messages = Vec::new();
+    let mut assembler = MessageAssembler::default();
+    let mut kept: Vec<u8> = Vec::new();
+    let mut room = vec![0; room];
+    for piece in bytes.chunks(step) {
+        kept.extend_from_slice(piece);
+        loop {
+            let mut unread = &mut kept[..];
+            let before = unread.len();
+            let event = connection.receive_inflating(&mut unread, &mut room, start());
+            let consumed = before - unread.len();
+            match event {
+                Ok(Some(Event::Text(text))) => messages.push(Message::from(text)),
+                Ok(Some(Event::Binary(bytes))) => messages.push(Message::from(bytes)),
+                Ok(Some(Event::MessageStart(kind))) => assembler.start(kind, Vec::new()),
+                Ok(Some(Event::Chunk(chunk))) => assembler.chunk(chunk),
+                Ok(Some(Event::MessageEnd)) => messages.push(assembler.end().unwrap().into()),
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    kept.drain(..consumed);
+                    break;
+                }
+                Err(error) => return (messages, Some(error)),
+            }
+            kept.drain(..consumed);
+        }
+    }
+    (messages, None)
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn sent(connection: &mut Connection) -> Vec<u8> {
+    let output = connection.output();
+    output.copy_to_bytes(output.remaining()).to_vec()
+}
+
+#[test]
+fn the_records_of_the_fixtures_end_as_they_should() {
+    for line in include_str!("fixtures/deflate.jsonl").lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let wire = hex(record["wire"].as_str().unwrap());
+        let extension = record["ext"].as_str().unwrap();
+        let takeover = DeflateConfig::default().context_takeover(true);
+        let mut offer = Extension::new("permessage-deflate").unwrap();
+        for param in extension.split("; ").skip(1) {
+            offer = offer.with_param(param, None).unwrap();
+        }
+        let (agreed, _) = takeover.answer(&[offer]).unwrap();
+        for (step, room) in [(wire.len(), 1000), (1, 1), (1, 1000), (3, 2)] {
+            let server = Connection::server(Config::new(Role::Server), start());
+            let mut server = server.with_deflate(agreed, &takeover, DeflatePool::default());
+            let (messages, failed) = read(&mut server, &wire, step, room);
+            let expect = &record["expect"];
+            let name = format!("{} by {step} with {room}", record["id"]);
+            if let Some(expected) = expect["msgs"].as_array() {
+                let got: Vec<_> = messages.iter().map(|message| message.as_text()).collect();
+                let expected: Vec<_> = expected.iter().map(|pair| pair[1].as_str()).collect();
+                assert_eq!(got, expected, "{name}");
+            }
+            match expect["close"].as_array() {
+                Some(codes) => {
+                    let code = failed.map(|error| u64::from(error.close_code().get()));
+                    let codes: Vec<_> = codes.iter().map(|code| code.as_u64()).collect();
+                    assert!(codes.contains(&code), "{name}: {code:?}");
+                }
+                None => assert_eq!(failed, None, "{name}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_compressed_message_may_be_fragmented_with_control_frames_between() {
+    // RFC 7692 §7.2.3.1: Hello in two fragments, a Ping between them.
+    let bytes = hex("41 03 f2 48 cd  89 01 70  80 04 c9 c9 07 00");
+    let mut client = end(
+        Role::Client,
+        Config::new(Role::Client),
+        &DeflateConfig::default(),
+    );
+    assert_eq!(
+        read(&mut client, &bytes, 1, 10),
+        (vec![Message::from("Hello")], None)
+    );
+}
+
+#[test]
+fn rsv1_belongs_to_the_first_frame_of_a_message_only() {
+    for bad in ["41 03 f2 48 cd  c0 04 c9 c9 07 00", "c9 00", "c8 00"] {
+        let mut client = end(
+            Role::Client,
+            Config::new(Role::Client),
+            &DeflateConfig::default(),
+        );
+        let (_, failed) = read(&mut client, &hex(bad), 100, 10);
+        assert_eq!(failed, Some(ProtocolError::ReservedBit), "{bad}");
+    }
+}
+
+#[test]
+fn what_cannot_be_inflated_fails_the_connection() {
+    let mut client = end(
+        Role::Client,
+        Config::new(Role::Client),
+        &DeflateConfig::default(),
+    );
+    let (messages, failed) = read(&mut client, &hex("c1 01 06 81 01 61"), 100, 10);
+    assert_eq!(
+        (messages.len(), failed),
+        (0, Some(ProtocolError::InvalidDeflate))
+    );
+    let error = failed.unwrap();
+    assert_eq!(error.close_code().get(), 1007);
+    assert_eq!(error.section(), "RFC 7692 §7.2.2");
+}
+
+#[test]
+fn the_limit_is_on_what_is_inflated_and_inclusive() {
+    let deflate = DeflateConfig::default();
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    for (len, passes) in [(1000, true), (1001, false)] {
+        let message = Message::from(vec![7_u8; len]);
+        server.send_message(&message, Cause::Push).unwrap();
+        let bytes = sent(&mut server);
+        assert!(bytes.len() < 50);
+        let config = Config::new(Role::Client).max_message(1000);
+        let mut client = end(Role::Client, config, &deflate);
+        let (messages, failed) = read(&mut client, &bytes, 1, 64);
+        assert_eq!(messages.len(), usize::from(passes));
+        let too_big = ProtocolError::MessageTooBig { limit: 1000 };
+        assert_eq!(failed, (!passes).then_some(too_big));
+    }
+}
+
+#[test]
+fn a_bomb_costs_no_more_memory_than_the_limit() {
+    let deflate = DeflateConfig::default();
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    let bomb = Message::from(vec![0_u8; 64 << 20]);
+    server.send_message(&bomb, Cause::Push).unwrap();
+    let bytes = sent(&mut server);
+    assert!(bytes.len() * 900 < 64 << 20);
+    let config = Config::new(Role::Client).max_message(1 << 20);
+    let mut client = end(Role::Client, config, &deflate);
+    let mut room = vec![0; 4096];
+    let mut bytes = bytes;
+    let (mut read, mut inflated) = (0, 0);
+    let failed = loop {
+        let mut unread = &mut bytes[read..];
+        let before = unread.len();
+        match client.receive_inflating(&mut unread, &mut room, start()) {
+            Ok(Some(Event::Chunk(chunk))) => inflated += chunk.len(),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+        read += before - unread.len();
+        assert!(client.retained_bytes() < 256 * 1024);
+    };
+    assert_eq!(failed, ProtocolError::MessageTooBig { limit: 1 << 20 });
+    assert!(inflated <= 1 << 20);
+}
+
+#[test]
+fn small_messages_and_shared_ones_go_as_they_are() {
+    let deflate = DeflateConfig::default().threshold(10);
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    server.send_text("123456789", Cause::Push).unwrap();
+    assert_eq!(sent(&mut server)[0], 0x81);
+    server.send_text("aaaaaaaaaa", Cause::Push).unwrap();
+    assert_eq!(sent(&mut server)[0], 0xc1);
+    let prepared = PreparedMessage::new("aaaaaaaaaaaaaaa".into());
+    server.send_prepared(&prepared, Cause::Push).unwrap();
+    assert_eq!(sent(&mut server)[0], 0x81);
+}
+
+#[test]
+fn what_compression_makes_no_smaller_goes_as_it_is() {
+    let deflate = DeflateConfig::default().threshold(1);
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    server.send_binary(&[1, 2, 3], Cause::Push).unwrap();
+    assert_eq!(sent(&mut server), [0x82, 3, 1, 2, 3]);
+}
+
+#[test]
+fn an_idle_connection_without_takeover_holds_no_state() {
+    let deflate = DeflateConfig::default();
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+    let before = (server.retained_bytes(), client.retained_bytes());
+    client.send_text(&"a".repeat(10_000), Cause::Push).unwrap();
+    let bytes = sent(&mut client);
+    assert_eq!(read(&mut server, &bytes, 100, 100).0.len(), 1);
+    drop((server.take_output(), client.take_output()));
+    assert_eq!((server.retained_bytes(), client.retained_bytes()), before);
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let text = ("[a-c]{0,40}", 0..60_usize).prop_map(|(word, times)| word.repeat(times));
+    prop_oneof![
+        text.prop_map(Message::from),
+        any::<String>().prop_map(Message::from),
+        prop::collection::vec(any::<u8>(), 0..600).prop_map(Message::from),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn messages_arrive_whatever_is_agreed_on_and_however_they_are_cut(
+        messages in prop::collection::vec(message(), 1..6),
+        takeover: bool,
+        (server_bits, client_bits) in (8..=15_u8, 8..=15_u8),
+        from_client: bool,
+        (step, room) in (1..300_usize, 1..300_usize),
+    ) {
+        let deflate = DeflateConfig::default()
+            .context_takeover(takeover)
+            .server_max_window_bits(WindowBits::new(server_bits).unwrap())
+            .client_max_window_bits(WindowBits::new(client_bits).unwrap())
+            .threshold(1);
+        let client = end(Role::Client, Config::new(Role::Client), &deflate);
+        let server = end(Role::Server, Config::new(Role::Server), &deflate);
+        let (mut from, mut to) = if from_client { (client, server) } else { (server, client) };
+        let mut bytes = Vec::new();
+        for message in &messages {
+            from.send_message(message, Cause::Push).unwrap();
+            bytes.extend(sent(&mut from));
+        }
+        prop_assert_eq!(read(&mut to, &bytes, step, room), (messages, None));
+    }
+
+    #[test]
+    fn no_bytes_make_a_compressing_connection_panic(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(0xc1), Just(0x02)], 0..200),
+        takeover: bool,
+        (step, room) in (1..50_usize, 1..50_usize),
+    ) {
+        let deflate = DeflateConfig::default().context_takeover(takeover);
+        let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+        read(&mut client, &bytes, step, room);
+    }
+}
