@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use super::Endpoint;
@@ -25,8 +26,8 @@ use crate::sync::lock;
 use crate::transport::Stream;
 
 /// A connection whose opening handshake is done.
-pub(crate) struct Opened {
-    pub(crate) stream: Stream,
+pub(crate) struct Opened<T = Stream> {
+    pub(crate) stream: T,
     pub(crate) read_ahead: Bytes,
     pub(crate) handshake: Handshake,
     pub(crate) config: Config,
@@ -40,7 +41,7 @@ pub(crate) trait Launch: Send + Sync {
     fn launch(&self, opened: Opened, open_sessions: &OpenSessions);
 }
 
-pub(super) struct Factory<F>(pub(super) F);
+pub(crate) struct Factory<F>(pub(crate) F);
 
 impl<E, F> Launch for Factory<F>
 where
@@ -48,6 +49,20 @@ where
     F: Fn(&Handshake) -> E + Send + Sync + 'static,
 {
     fn launch(&self, opened: Opened, open_sessions: &OpenSessions) {
+        self.start(opened, open_sessions);
+    }
+}
+
+impl<E, F> Factory<F>
+where
+    E: Endpoint,
+    F: Fn(&Handshake) -> E,
+{
+    /// Starts an endpoint on any transport: sessions of HTTP/2 have none of their own, tests have theirs.
+    pub(crate) fn start<T>(&self, opened: Opened<T>, open_sessions: &OpenSessions)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let outbox = Outbox::new(opened.outbox_limit);
         let machine = server_machine(opened.config);
         let link = Link::new(opened.stream, machine, &opened.read_ahead);
@@ -77,10 +92,10 @@ enum Failure {
     Aborted,
 }
 
-async fn live<E: Endpoint>(
+async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
     session: Session,
-    mut driver: Driver<Stream>,
+    mut driver: Driver<T>,
     alive: mpsc::Sender<()>,
 ) {
     let opened = call(&mut driver, endpoint.on_open(&session)).await;
@@ -133,16 +148,20 @@ async fn live<E: Endpoint>(
 }
 
 /// What is left of a connection that has no endpoint.
-async fn end(session: Session, mut driver: Driver<Stream>, alive: mpsc::Sender<()>) {
+async fn end<T: AsyncRead + AsyncWrite + Unpin>(
+    session: Session,
+    mut driver: Driver<T>,
+    alive: mpsc::Sender<()>,
+) {
     while !matches!(driver.next().await, Next::End) {}
     let reason = driver.take_ending().reason();
     session.retire();
     linger(session, driver, alive, reason).await;
 }
 
-async fn linger(
+async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
     session: Session,
-    driver: Driver<Stream>,
+    driver: Driver<T>,
     alive: mpsc::Sender<()>,
     reason: CloseReason,
 ) {
@@ -152,10 +171,10 @@ async fn linger(
 }
 
 /// Gives a message to its handler, and sends what that returns.
-async fn handle<E: Endpoint>(
+async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
-    driver: &mut Driver<Stream>,
+    driver: &mut Driver<T>,
     message: Incoming<'_>,
 ) -> Result<(), Failure> {
     let result = match session.handler(message.kind()) {
@@ -177,7 +196,10 @@ async fn handle<E: Endpoint>(
 }
 
 /// Runs a callback beside everything else that the connection does.
-async fn call<F: Future>(driver: &mut Driver<Stream>, callback: F) -> Result<F::Output, Failure> {
+async fn call<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
+    driver: &mut Driver<T>,
+    callback: F,
+) -> Result<F::Output, Failure> {
     let callback = pin!(callback);
     match driver.alongside(CatchPanic(callback)).await {
         Some(Ok(output)) => Ok(output),
@@ -187,10 +209,10 @@ async fn call<F: Future>(driver: &mut Driver<Stream>, callback: F) -> Result<F::
 }
 
 /// Tells the endpoint of an error. That a callback panicked, its own `on_error` is not told.
-async fn report<E: Endpoint>(
+async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
-    driver: &mut Driver<Stream>,
+    driver: &mut Driver<T>,
     failure: Failure,
 ) {
     if let Failure::Error(error) = failure
