@@ -382,7 +382,10 @@ mod tests {
         )
             .prop_map(|(fin, opcode, key, len, reserved)| FrameHeader {
                 fin: fin || opcode.is_control(),
-                reserved: ReservedBits(reserved << 4),
+                reserved: match opcode {
+                    OpCode::Text | OpCode::Binary => ReservedBits(reserved << 4),
+                    _ => ReservedBits::NONE,
+                },
                 opcode,
                 masking_key: key.map(MaskingKey::new),
                 payload_len: if opcode.is_control() { len % 126 } else { len },
