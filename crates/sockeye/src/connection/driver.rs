@@ -156,14 +156,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
     pub(crate) fn settle(&mut self) {
-        // What was sent until the peer's Close was come to goes out before the answer, as replies do:
-        // a handler sends through the outbox too. It is no more than the outbox holds.
-        if self.link.machine().close_received().is_some() {
-            while self.link.machine().can_send()
-                && let Some(item) = self.outbox.take()
-            {
-                self.send_item(item);
-            }
+        // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
+        // replies do: a handler sends through the outbox too. It is no more than the outbox holds.
+        while self.link.machine().can_send()
+            && let Some(item) = self.outbox.take()
+        {
+            self.send_item(item);
         }
         self.link.machine_mut().conclude(Instant::now().into_std());
         self.outbox.shut();
