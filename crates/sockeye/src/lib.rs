@@ -15,6 +15,10 @@ mod connection {
     pub(crate) mod outbox;
 }
 
+// What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
+#[cfg(test)]
+extern crate self as sockeye;
+
 #[cfg(not(loom))]
 mod client;
 #[cfg(not(loom))]

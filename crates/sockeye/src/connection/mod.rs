@@ -27,6 +27,8 @@ pub(crate) mod link;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};

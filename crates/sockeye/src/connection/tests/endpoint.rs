@@ -1,0 +1,638 @@
+//! What an endpoint's task does with what comes in one read, and while a handler is suspended.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sockeye_proto::{CloseCode, CloseReason, Message};
+use tokio::sync::Notify;
+
+use super::wire::{CLOSE, Frame, PING, PONG, TEXT, close_body, masked};
+use super::*;
+use crate::connection::Connection;
+use crate::endpoint::{Incoming, Reply};
+use crate::error::{Error, Result};
+use crate::sync::Arc;
+
+/// What callbacks tell the test, in order.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn add(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn texts(frames: &[Frame]) -> Vec<&str> {
+    frames
+        .iter()
+        .filter(|frame| frame.first == TEXT)
+        .map(Frame::text)
+        .collect()
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|number| number.to_string()).collect()
+}
+
+/// So many small messages in one segment.
+fn messages(count: usize) -> Vec<u8> {
+    let frames = numbers(count).into_iter();
+    frames.flat_map(|number| masked(TEXT, number)).collect()
+}
+
+#[derive(Default)]
+struct Annotated;
+
+#[crate::server_endpoint("/echo")]
+impl Annotated {
+    #[on_message]
+    async fn echo<'m>(&mut self, text: &'m str) -> &'m str {
+        text
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixteen_messages_in_one_segment_are_answered_with_one_write() {
+    let Started { peer, .. } = start(|_| Annotated);
+    peer.segment(messages(16));
+    idle().await;
+    assert_eq!(texts(&peer.frames()), numbers(16));
+    assert_eq!((peer.reads(), peer.writes()), (1, 1));
+    // Once more, now that the task was parked.
+    peer.segment(messages(16));
+    idle().await;
+    assert_eq!(texts(&peer.frames()), numbers(16));
+    assert_eq!((peer.reads(), peer.writes()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_one_segment_are_answered_before_the_next_is_read() {
+    let Started { peer, .. } = start(|_| Annotated);
+    peer.segment(messages(3));
+    peer.segment(messages(2));
+    idle().await;
+    assert_eq!(texts(&peer.frames()), ["0", "1", "2", "0", "1"]);
+    assert_eq!((peer.reads(), peer.writes()), (2, 2));
+}
+
+/// How a handler answers.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Returned,
+    Queued,
+    Awaited,
+    Mixed,
+    Yielded,
+}
+
+struct Echo(Answer);
+
+impl Endpoint for Echo {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        message: Incoming<'m>,
+    ) -> Result<Reply<'m>> {
+        let Incoming::Text(text) = message else {
+            return Ok(Reply::None);
+        };
+        match self.0 {
+            Answer::Returned => return Ok(Reply::Text(text.into_str())),
+            Answer::Queued => drop(session.async_remote().send_text(&*text)?),
+            Answer::Awaited => session.basic_remote().send_text(&*text).await?,
+            Answer::Mixed => {
+                let _ = session.async_remote().send_text(format!("{}a", &*text))?;
+                return Ok(Reply::Message(Message::text(format!("{}b", &*text))));
+            }
+            Answer::Yielded => {
+                tokio::task::yield_now().await;
+                return Ok(Reply::Text(text.into_str()));
+            }
+        }
+        Ok(Reply::None)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_messages_and_a_close_in_one_segment_get_twenty_replies_then_the_close() {
+    let answers = [
+        Answer::Returned,
+        Answer::Queued,
+        Answer::Awaited,
+        Answer::Yielded,
+    ];
+    for answer in answers {
+        let mut started = start(move |_| Echo(answer));
+        let peer = &started.peer;
+        let close = masked(CLOSE, close_body(1000, "bye"));
+        peer.segment([messages(20), close].concat());
+        idle().await;
+        let frames = peer.frames();
+        assert_eq!(texts(&frames), numbers(20));
+        assert_eq!(frames.len(), 21);
+        assert_eq!(frames[20].code(), 1000);
+        // The server ends the transport first.
+        assert!(peer.is_shut());
+        peer.end();
+        idle().await;
+        assert!(peer.is_dropped());
+        assert_eq!(started.session.closed().await.code(), CloseCode::NORMAL);
+        assert!(started.is_gone());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reply_leaves_before_the_close_that_the_next_frame_causes() {
+    for answer in [Answer::Returned, Answer::Queued, Answer::Yielded] {
+        let Started { peer, .. } = start(move |_| Echo(answer));
+        // A frame that is not masked.
+        peer.segment([messages(1), b"\x81\x02no".to_vec()].concat());
+        idle().await;
+        let frames = peer.frames();
+        assert_eq!(texts(&frames), ["0"], "{answer:?}");
+        assert_eq!(frames[1].code(), 1002);
+        assert!(peer.is_shut());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_stays_behind_what_its_handler_put_into_the_remote() {
+    let Started { peer, .. } = start(|_| Echo(Answer::Mixed));
+    peer.segment(messages(16));
+    idle().await;
+    let expected: Vec<String> = (0..16)
+        .flat_map(|number| [format!("{number}a"), format!("{number}b")])
+        .collect();
+    assert_eq!(texts(&peer.frames()), expected);
+    assert_eq!(peer.writes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_stays_in_its_place_while_the_peer_does_not_read() {
+    let Started { peer, session, .. } = start(|_| Echo(Answer::Mixed));
+    peer.close_window(0);
+    // More than is moved to the output at once.
+    for _ in 0..3 {
+        let large = "x".repeat(60_000);
+        let _ = session.async_remote().send_text(large).unwrap();
+    }
+    idle().await;
+    peer.segment(messages(16));
+    idle().await;
+    assert_eq!(peer.writes(), 0);
+    peer.remove_window();
+    idle().await;
+    let frames = peer.frames();
+    let expected: Vec<String> = (0..16)
+        .flat_map(|number| [format!("{number}a"), format!("{number}b")])
+        .collect();
+    assert_eq!(texts(&frames)[3..], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_yields_for_each_message_costs_no_write_for_each() {
+    let Started { peer, .. } = start(|_| Echo(Answer::Yielded));
+    peer.segment(messages(100));
+    idle().await;
+    assert_eq!(texts(&peer.frames()), numbers(100));
+    assert_eq!((peer.reads(), peer.writes()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_awaited_send_is_written_while_its_handler_waits() {
+    let Started { peer, .. } = start(|_| Echo(Answer::Awaited));
+    peer.segment(messages(3));
+    idle().await;
+    assert_eq!(texts(&peer.frames()), ["0", "1", "2"]);
+    assert_eq!(peer.writes(), 3);
+}
+
+/// Its handler waits until the test lets it go on.
+struct Slow {
+    log: Log,
+    go: Arc<Notify>,
+}
+
+impl Endpoint for Slow {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        message: Incoming<'m>,
+    ) -> Result<Reply<'m>> {
+        /// Tells whether the handler was dropped.
+        struct Guard<'g>(&'g Log, bool);
+        impl Drop for Guard<'_> {
+            fn drop(&mut self) {
+                if !self.1 {
+                    self.0.add("dropped");
+                }
+            }
+        }
+        let Incoming::Text(text) = message else {
+            return Ok(Reply::None);
+        };
+        self.log.add(format!("{} starts", &*text));
+        let mut guard = Guard(&self.log, false);
+        self.go.notified().await;
+        guard.1 = true;
+        let open = if session.is_open() { "open" } else { "closed" };
+        self.log.add(format!("{} ends, {open}", &*text));
+        Ok(Reply::Text(text.into_str()))
+    }
+
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        self.log.add(format!("closed {}", reason.code().get()));
+        Ok(())
+    }
+
+    async fn on_error(&mut self, _: &Session, error: &Error) {
+        self.log.add(format!("error: {error}"));
+    }
+}
+
+fn slow() -> (Started, Log, Arc<Notify>) {
+    slow_with(Config::new(Role::Server))
+}
+
+fn slow_with(config: Config) -> (Started, Log, Arc<Notify>) {
+    let (log, go) = (Log::default(), Arc::new(Notify::new()));
+    let shared = (log.clone(), Arc::clone(&go));
+    let started = start_with(config, move |_| Slow {
+        log: shared.0.clone(),
+        go: Arc::clone(&shared.1),
+    });
+    (started, log, go)
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_handler_waits_pings_are_answered_and_others_send() {
+    let (Started { peer, session, .. }, log, go) = slow();
+    peer.segment(messages(1));
+    idle().await;
+    assert_eq!(log.take(), ["0 starts"]);
+    peer.segment(masked(PING, "p"));
+    let other = session.clone();
+    let sent = tokio::spawn(async move { other.basic_remote().send_text("push").await });
+    idle().await;
+    let frames = peer.frames();
+    assert!(frames.iter().any(|f| (f.first, f.text()) == (PONG, "p")));
+    assert_eq!(texts(&frames), ["push"]);
+    sent.await.unwrap().unwrap();
+    go.notify_one();
+    idle().await;
+    assert_eq!(texts(&peer.frames()), ["0"]);
+    assert_eq!(log.take(), ["0 ends, open"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_handler_waits_one_message_is_read_ahead_and_no_more() {
+    let (Started { peer, .. }, log, go) = slow();
+    peer.segment(masked(TEXT, "0"));
+    idle().await;
+    for number in 1..5 {
+        peer.segment(masked(TEXT, number.to_string()));
+    }
+    idle().await;
+    assert_eq!(peer.unread(), 3);
+    for number in 0..5 {
+        go.notify_one();
+        idle().await;
+        assert_eq!(texts(&peer.frames()), [number.to_string()]);
+    }
+    assert_eq!(log.take().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_found_ahead_waits_for_the_handler() {
+    let (mut started, log, go) = slow();
+    let peer = started.peer.clone();
+    peer.segment([messages(1), masked(CLOSE, close_body(4000, "bye"))].concat());
+    tokio::time::sleep(seconds(3)).await;
+    assert_eq!(peer.frames(), []);
+    assert!(started.session.is_open());
+    go.notify_one();
+    idle().await;
+    let frames = peer.frames();
+    assert_eq!((texts(&frames), frames[1].code()), (vec!["0"], 4000));
+    peer.end();
+    idle().await;
+    assert_eq!(log.take(), ["0 starts", "0 ends, open", "closed 4000"]);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_found_ahead_waits_five_seconds_and_cancels_no_handler() {
+    let (mut started, log, go) = slow();
+    let peer = started.peer.clone();
+    peer.segment([messages(1), masked(CLOSE, close_body(4000, "bye"))].concat());
+    tokio::time::sleep(seconds(4)).await;
+    assert_eq!(peer.frames(), []);
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(peer.frames()[0].code(), 4000);
+    assert!(!started.session.is_open());
+    assert_eq!(log.take(), ["0 starts"]);
+    tokio::time::sleep(seconds(60)).await;
+    go.notify_one();
+    idle().await;
+    let lines = log.take();
+    assert_eq!(lines[0], "0 ends, closed");
+    assert_eq!(lines.last().unwrap(), "closed 4000");
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_violation_found_ahead_waits_for_the_handler() {
+    let (Started { peer, .. }, log, go) = slow();
+    peer.segment([messages(1), b"\x81\x00".to_vec()].concat());
+    idle().await;
+    assert_eq!(peer.frames(), []);
+    go.notify_one();
+    idle().await;
+    let frames = peer.frames();
+    assert_eq!((texts(&frames), frames[1].code()), (vec!["0"], 1002));
+    let lines = log.take();
+    assert_eq!(lines, ["0 starts", "0 ends, open", "closed 1002"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_ahead_is_handled_though_a_close_is_behind_it() {
+    let (Started { peer, .. }, log, go) = slow();
+    peer.segment([messages(2), masked(CLOSE, close_body(1000, ""))].concat());
+    tokio::time::sleep(seconds(20)).await;
+    assert_eq!(peer.frames(), []);
+    go.notify_one();
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(texts(&peer.frames()), ["0"]);
+    go.notify_one();
+    idle().await;
+    let frames = peer.frames();
+    assert_eq!((texts(&frames), frames[1].code()), (vec!["1"], 1000));
+    assert_eq!(log.take().last().unwrap(), "closed 1000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_drops_the_handler_and_the_transport() {
+    let (mut started, log, _go) = slow();
+    started.peer.segment(messages(1));
+    idle().await;
+    started.session.abort();
+    idle().await;
+    assert_eq!(log.take(), ["0 starts", "dropped", "closed 1006"]);
+    assert!(started.peer.is_dropped());
+    assert_eq!(started.peer.frames(), []);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_is_heard_after_the_transport_was_lost() {
+    let (mut started, log, _go) = slow();
+    started.peer.segment(messages(1));
+    idle().await;
+    started.peer.fail_writes(std::io::ErrorKind::BrokenPipe);
+    let _ = started.session.async_remote().send_text("x").unwrap();
+    idle().await;
+    assert!(!started.session.is_open());
+    started.session.abort();
+    idle().await;
+    assert_eq!(log.take(), ["0 starts", "dropped", "closed 1006"]);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_of_its_own_lets_the_handler_end_and_on_close_follows() {
+    let (started, log, go) = slow();
+    let Started { peer, session, .. } = started;
+    peer.segment(messages(2));
+    idle().await;
+    session.close(CloseCode::GOING_AWAY, "").unwrap();
+    idle().await;
+    assert_eq!(peer.frames()[0].code(), 1001);
+    go.notify_one();
+    idle().await;
+    let lines = log.take();
+    assert_eq!(lines[..2], ["0 starts", "0 ends, closed"]);
+    // The message behind it is dropped.
+    assert_eq!(lines.last().unwrap(), "closed 1001");
+    peer.segment(masked(CLOSE, close_body(1001, "")));
+    peer.end();
+    idle().await;
+    assert!(peer.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_reading_is_paused_no_peer_looks_dead() {
+    let (Started { peer, session, .. }, log, go) = slow();
+    peer.segment(messages(2));
+    tokio::time::sleep(seconds(600)).await;
+    assert!(session.is_open());
+    assert_eq!(peer.frames(), []);
+    go.notify_one();
+    tokio::time::sleep(seconds(15)).await;
+    // Its silence counts from when it could be heard again.
+    assert_eq!(texts(&peer.frames()), ["0"]);
+    go.notify_one();
+    tokio::time::sleep(seconds(19)).await;
+    assert_eq!(texts(&peer.frames()), ["1"]);
+    assert!(session.is_open());
+    assert_eq!(log.take().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_pinged_and_given_up() {
+    let (mut started, log, _go) = slow();
+    tokio::time::sleep(seconds(21)).await;
+    assert_eq!(started.peer.frames()[0].first, PING);
+    tokio::time::sleep(seconds(18)).await;
+    assert!(started.session.is_open());
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(log.take(), ["closed 1006"]);
+    assert!(started.peer.is_dropped());
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_is_given_up() {
+    let (mut started, log, _go) = slow();
+    started.peer.close_window(0);
+    let _ = started.session.async_remote().send_text("x").unwrap();
+    for _ in 0..4 {
+        tokio::time::sleep(seconds(9)).await;
+        started.peer.segment(masked(PING, ""));
+    }
+    assert_eq!(log.take(), ["closed 1006"]);
+    assert!(started.is_gone());
+}
+
+/// Its handler takes its time.
+struct Sleeper(Log);
+
+impl Endpoint for Sleeper {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        tokio::time::sleep(seconds(60)).await;
+        self.0.add("slept");
+        Ok(Reply::Text("done"))
+    }
+
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        self.0.add(format!("closed {}", reason.code().get()));
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_sleeps_loses_neither_the_peer_nor_its_close() {
+    let log = Log::default();
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let shared = log.clone();
+    let config = Config::new(Role::Server);
+    let (_session, mut alive) = start_on(theirs, config, move |_| Sleeper(shared.clone()));
+    // The client pings after 20 s of silence, and gives up 20 s later.
+    let mut client = Connection::client(ours, Config::new(Role::Client));
+    client.send("hello").await.unwrap();
+    let reply = client.recv().await.unwrap().unwrap();
+    assert_eq!(reply.as_text(), Some("done"));
+    client.send("again").await.unwrap();
+    tokio::time::sleep(seconds(10)).await;
+    let start = tokio::time::Instant::now();
+    client
+        .close(CloseCode::try_from(4001).unwrap(), "")
+        .await
+        .unwrap();
+    assert!(start.elapsed() <= seconds(6));
+    tokio::time::sleep(seconds(60)).await;
+    assert_eq!(log.take(), ["slept", "slept", "closed 4001"]);
+    assert!(alive.recv().await.is_none());
+}
+
+/// Answers each message with a large one.
+struct Inflate(Arc<AtomicUsize>);
+
+const INFLATED: usize = 32 * 1024;
+
+impl Endpoint for Inflate {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Reply::Message(Message::binary(vec![7; INFLATED])))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_wait_stop_the_handlers_and_reading() {
+    for queued in [0, 100_000] {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let shared = Arc::clone(&handled);
+        let Started { peer, session, .. } = start(move |_| Inflate(Arc::clone(&shared)));
+        peer.close_window(0);
+        if queued > 0 {
+            // Then replies have to wait in the outbox.
+            let _ = session.async_remote().send_binary(vec![1; queued]);
+            let _ = session.async_remote().send_binary(vec![1; queued]);
+        }
+        for _ in 0..10 {
+            peer.segment(messages(10));
+        }
+        idle().await;
+        let before = handled.load(Ordering::Relaxed);
+        assert!(before * INFLATED <= 512 * 1024, "{before}");
+        assert!(peer.unread() >= 8);
+        // What is pushed does not stop for it; a peer that reads slowly gets everything.
+        while handled.load(Ordering::Relaxed) < 100 {
+            peer.open_window(100_000);
+            idle().await;
+        }
+        peer.remove_window();
+        idle().await;
+        let frames = peer.frames();
+        let replies = frames.iter().filter(|f| f.payload.len() == INFLATED);
+        assert_eq!(replies.count(), 100);
+        assert!(session.is_open());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_peers_that_push_at_each_other_both_finish() {
+    const PUSHES: usize = 128;
+    const LEN: usize = 64 * 1024;
+    struct Count(Arc<AtomicUsize>);
+    impl Endpoint for Count {
+        async fn on_message<'m>(&mut self, _: &Session, m: Incoming<'m>) -> Result<Reply<'m>> {
+            if let Incoming::Binary(bytes) = m {
+                self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            }
+            Ok(Reply::None)
+        }
+    }
+    let (ours, theirs) = tokio::io::duplex(16 * 1024);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let shared = Arc::clone(&taken);
+    let config = Config::new(Role::Server);
+    let (session, _alive) = start_on(theirs, config, move |_| Count(Arc::clone(&shared)));
+    let client = Connection::client(ours, Config::new(Role::Client));
+    let (sender, mut receiver) = client.split();
+    let pushes = tokio::spawn(async move {
+        for _ in 0..PUSHES {
+            sender.send(vec![1; LEN]).await.unwrap();
+        }
+        sender
+    });
+    let other = session.clone();
+    let pushed = tokio::spawn(async move {
+        for _ in 0..PUSHES {
+            other
+                .basic_remote()
+                .send_binary(vec![2; LEN])
+                .await
+                .unwrap();
+        }
+    });
+    let mut received = 0;
+    while received < PUSHES * LEN {
+        received += receiver.recv().await.unwrap().unwrap().as_bytes().len();
+    }
+    let _sender = pushes.await.unwrap();
+    pushed.await.unwrap();
+    idle().await;
+    assert_eq!(taken.load(Ordering::Relaxed), PUSHES * LEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_closes_its_own_connection_with_1011() {
+    struct Panics;
+    impl Endpoint for Panics {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+            tokio::task::yield_now().await;
+            panic!("of the handler");
+        }
+    }
+    let mut started = start(|_| Panics);
+    started.peer.segment(messages(3));
+    idle().await;
+    let frames = started.peer.frames();
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0].code(), 1011);
+    tokio::time::sleep(seconds(6)).await;
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_close_follows_though_the_peer_just_vanishes() {
+    let (mut started, log, _go) = slow();
+    started.peer.end();
+    idle().await;
+    assert_eq!(log.take(), ["closed 1006"]);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_before_the_end_of_the_stream_are_handled() {
+    let Started { peer, .. } = start(|_| Annotated);
+    peer.segment(messages(5));
+    peer.end();
+    idle().await;
+    assert_eq!(texts(&peer.frames()), numbers(5));
+}
