@@ -23,7 +23,7 @@ use crate::size::Size;
 /// Prints the address it serves at, as a URL, on the first line of stdout; open it in a browser, or connect
 /// to one of its endpoints with any WebSocket client.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
     /// Where to listen: HOST:PORT; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -41,12 +41,15 @@ pub(crate) struct Options {
 const AFTER_HELP: &str = "\
 Endpoints:
   /             the chat's page; /?room=ROOM&name=NAME joins at once
-  /chat/{room}  the chat: JSON messages; {\"type\":\"message\",\"text\":\"...\"} is enough to speak
-  /echo         sends every message back; the text `close 4001 why` closes with 4001 and `why`
-  /push         sends the time each second
+  /chat/{room}  the chat, in JSON; to speak, send
+                {\"type\":\"message\",\"text\":\"hello\"}
+  /echo         sends every message back; the text `close 4001 why` makes it
+                close with the code 4001 and the reason `why`
+  /push         sends the time, at once and then each second
 
-Ctrl-C or SIGTERM stops in order: no more connections, a Close with 1001 to each. A second one ends at
-once.
+Signals:
+  Ctrl-C or SIGTERM stops in order: no more connections are accepted, each one
+  is sent a Close with 1001. A second one ends the program at once.
 
 Exit codes:
   0    stopped in order
@@ -54,7 +57,8 @@ Exit codes:
   2    the command line is wrong
   130  ended by a second Ctrl-C
 
-Log lines go to stderr. SOCKEYE_LOG says which: `debug`, `warn`, `off`, ...; `info` by default.";
+Log lines go to stderr. The variable SOCKEYE_LOG says which:
+`debug`, `warn`, `off`, `sockeye=trace`, ...; by default `info`.";
 
 /// Serves until a signal.
 pub(crate) fn run(options: &Options) -> Exit {

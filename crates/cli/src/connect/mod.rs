@@ -32,7 +32,7 @@ use self::output::Printer;
 /// line of its own. The end of the input (Ctrl-D) closes the connection with 1000 behind what was sent, and
 /// what the server still sends before its own Close is printed.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
     /// The server's address, as ws://127.0.0.1:8080/echo
     url: String,
@@ -56,20 +56,27 @@ pub(crate) struct Options {
 
 const AFTER_HELP: &str = "\
 Messages on stdout:
-  to a terminal  text with its control characters escaped; `<N bytes>` for a binary message
-  elsewhere      text as it is, a line end behind it; the bytes of a binary message, nothing behind them
+  to a terminal  a text with its control characters escaped, on one line;
+                 a binary message as `<N bytes>`
+  elsewhere      a text as it is, and a line end behind it;
+                 a binary message as it is, and nothing behind it
 
-Ctrl-C closes the connection in order, too. A second one ends at once.
+Signals:
+  Ctrl-C or SIGTERM closes the connection as the input's end does. A second one
+  ends the program at once.
 
 Exit codes:
-  0    closed with 1000, 1001, or no code; or nobody reads stdout any more
-  1    no connection: the server cannot be reached, or does not speak WebSocket; or the input is no text
+  0    closed with 1000, 1001 or no code; or nobody reads stdout any more
+  1    no connection: the server cannot be reached, or speaks no WebSocket;
+       or stdin is no text, or stdout cannot be written
   2    the command line is wrong
   3    the server refused the handshake: its answer is on stderr
-  4    the connection was lost, broke the protocol, or was closed with another code
+  4    the connection was lost, the server broke the protocol or did not answer
+       the Close, or it closed with another code
   130  ended by a second Ctrl-C
 
-Log lines go to stderr. SOCKEYE_LOG says which: `debug`, `trace`, ...; `warn` by default.";
+Log lines go to stderr. The variable SOCKEYE_LOG says which:
+`debug`, `sockeye=trace`, ...; by default `warn`.";
 
 /// Talks until either side has had enough.
 pub(crate) fn run(options: &Options) -> Exit {
@@ -142,34 +149,47 @@ enum Turn {
 
 impl Talk {
     async fn run(mut self, signals: Signals, is_typed: bool) -> Result<Exit, Failure> {
+        let ended = self.talk(signals).await;
+        // What came is printed, however the talk ended.
+        while !self.printer.is_idle() {
+            if self.printer.print().await.is_err() {
+                break;
+            }
+        }
+        match ended {
+            Ok(()) => Ok(self.conclude(is_typed)),
+            // As of `| head`: there is nobody left to talk for.
+            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(Exit::Done)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn talk(&mut self, signals: Signals) -> Result<(), Failure> {
         let mut stop = pin!(signals.stop());
+        // Why the input ended before its end.
         let mut failed = None;
         loop {
             let wants_line = self.waiting.is_none() && !self.closing;
             tokio::select! {
-                turn = turn(&mut self.connection, self.waiting.as_ref()) => match turn {
-                    Turn::Fed(fed) => {
-                        self.waiting = None;
-                        match fed {
-                            // What the connection is closing for is what is received next.
-                            Ok(()) | Err(Error::Send(SendError::Closed)) => {}
-                            Err(error) => return Err(Failure::Lost(error)),
-                        }
-                    }
-                    Turn::Received(Ok(Some(message))) => match self.printer.print(&message).await {
-                        Ok(()) => {}
-                        // As of `| head`: there is nobody left to talk for.
-                        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                            return Ok(Exit::Done);
-                        }
-                        Err(error) => return Err(Failure::Output(error)),
-                    },
-                    Turn::Received(Ok(None)) => break,
+                turn = turn(&mut self.connection, self.waiting.as_ref()),
+                    if self.printer.has_room() => match turn
+                {
+                    Turn::Fed(Ok(())) => self.waiting = None,
+                    // What the connection is closing for is what is received next.
+                    Turn::Fed(Err(Error::Send(SendError::Closed))) => self.waiting = None,
+                    Turn::Fed(Err(error)) => return Err(Failure::Lost(error)),
+                    Turn::Received(Ok(Some(message))) => self.printer.feed(&message),
+                    Turn::Received(Ok(None)) => return failed.map_or(Ok(()), Err),
                     Turn::Received(Err(Error::UnexpectedEnd)) if self.closing => {
                         return Err(failed.unwrap_or(Failure::Unanswered));
                     }
                     Turn::Received(Err(error)) => return Err(Failure::Lost(error)),
                 },
+                printed = self.printer.print(), if !self.printer.is_idle() => {
+                    printed.map_err(Failure::Output)?;
+                }
                 line = self.lines.recv(), if wants_line => match line {
                     Some(Ok(line)) => self.waiting = Some(line.into()),
                     Some(Err(error)) => {
@@ -180,10 +200,6 @@ impl Talk {
                 },
                 () = &mut stop, if !self.closing => self.close(),
             }
-        }
-        match failed {
-            Some(failure) => Err(failure),
-            None => Ok(self.conclude(is_typed)),
         }
     }
 

@@ -7,10 +7,14 @@ use tokio::io::{AsyncWriteExt, Stdout};
 
 use crate::escape::Escaped;
 
-/// Prints messages.
+/// Prints messages. Writing to stdout may block, so what is to be printed waits here meanwhile, and then
+/// leaves at once.
 pub(super) struct Printer {
     stdout: Stdout,
     to_terminal: bool,
+    waiting: Vec<u8>,
+    // What stdout was given may not be written yet.
+    writing: bool,
 }
 
 impl Printer {
@@ -18,23 +22,55 @@ impl Printer {
         Self {
             stdout: tokio::io::stdout(),
             to_terminal: io::stdout().is_terminal(),
+            waiting: Vec::new(),
+            writing: false,
         }
     }
 
-    /// Prints a message, and completes when stdout has taken it: who does not read slows the peer.
-    pub(super) async fn print(&mut self, message: &Message) -> io::Result<()> {
-        let printed = render(message, self.to_terminal);
-        self.stdout.write_all(&printed).await?;
-        self.stdout.flush().await
+    /// Takes a message to be printed.
+    pub(super) fn feed(&mut self, message: &Message) {
+        render(message, self.to_terminal, &mut self.waiting);
+    }
+
+    /// Whether a message more may wait: who does not read stdout slows the peer.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
+    }
+
+    /// Whether everything is printed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.writing
+    }
+
+    /// Prints what waits, or a part of it. Dropped before it is ready, nothing is lost and nothing is
+    /// printed twice.
+    pub(super) async fn print(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            self.stdout.flush().await?;
+            self.writing = false;
+            return Ok(());
+        }
+        let written = self.stdout.write(&self.waiting).await?;
+        self.waiting.drain(..written);
+        self.waiting.shrink_to(MAX_WAITING);
+        self.writing = true;
+        Ok(())
     }
 }
 
-fn render(message: &Message, for_terminal: bool) -> Vec<u8> {
+/// With so many bytes waiting no more are taken.
+const MAX_WAITING: usize = 64 * 1024;
+
+fn render(message: &Message, for_terminal: bool, out: &mut Vec<u8>) {
+    let bytes = message.as_bytes();
     match (message.as_text(), for_terminal) {
-        (Some(text), true) => format!("{}\n", Escaped(text)).into(),
-        (Some(text), false) => format!("{text}\n").into(),
-        (None, true) => format!("<{} bytes>\n", message.as_bytes().len()).into(),
-        (None, false) => message.as_bytes().to_vec(),
+        (Some(text), true) => out.extend(format!("{}\n", Escaped(text)).into_bytes()),
+        (Some(_), false) => {
+            out.extend_from_slice(bytes);
+            out.push(b'\n');
+        }
+        (None, true) => out.extend(format!("<{} bytes>\n", bytes.len()).into_bytes()),
+        (None, false) => out.extend_from_slice(bytes),
     }
 }
 
@@ -42,16 +78,21 @@ fn render(message: &Message, for_terminal: bool) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn rendered(message: impl Into<Message>, for_terminal: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        render(&message.into(), for_terminal, &mut out);
+        out
+    }
+
     #[test]
     fn a_terminal_is_shown_one_harmless_line_for_each_message() {
-        let shown = |message: Message| String::from_utf8(render(&message, true)).expect("UTF-8");
-        assert_eq!(shown("a\nb\u{1b}[2J".into()), "a\\nb\\u{1b}[2J\n");
-        assert_eq!(shown(vec![0, 159, 146].into()), "<3 bytes>\n");
+        assert_eq!(rendered("a\nb\u{1b}[2J", true), b"a\\nb\\u{1b}[2J\n");
+        assert_eq!(rendered(vec![0, 159, 146], true), b"<3 bytes>\n");
     }
 
     #[test]
     fn a_program_is_given_what_came() {
-        assert_eq!(render(&"a\nb\u{1b}".into(), false), b"a\nb\x1b\n");
-        assert_eq!(render(&vec![0, 159].into(), false), [0, 159]);
+        assert_eq!(rendered("a\nb\u{1b}", false), b"a\nb\x1b\n");
+        assert_eq!(rendered(vec![0, 159], false), [0, 159]);
     }
 }

@@ -49,6 +49,9 @@ function connect() {
     if (mine !== socket) return;
     socket = null;
     if (opened && Date.now() - opened > STABLE) attempts = 0;
+    // Who is here now is not known.
+    people = [];
+    showPeople();
     if (opened) note(`Disconnected${reason ? `: ${reason}` : ""} (${code})`);
     wait();
   };
@@ -62,7 +65,8 @@ function wait() {
   const tick = () => {
     const left = due - Date.now();
     if (left <= 0) return connect();
-    setState("waiting", `reconnecting in ${Math.ceil(left / 1000)} s`);
+    setState("waiting", "reconnecting");
+    at("due").textContent = `in ${Math.ceil(left / 1000)} s`;
     timer = setTimeout(tick, Math.min(left, 1000));
   };
   tick();
@@ -70,6 +74,8 @@ function wait() {
 
 function setState(state, text = state) {
   at("pill").dataset.state = state;
+  at("due").textContent = "";
+  // It is read out when it changes.
   if (at("state").textContent !== text) at("state").textContent = text;
   updateSend();
 }
@@ -117,8 +123,9 @@ let self = "";
 function welcome(event) {
   self = event.name;
   people = event.people;
-  // The next time this name is asked for, also if it was given.
-  wanted.name = fields.name.value = self;
+  fields.name.value = self;
+  // A guest stays the same one. Who got a number wants the name without it, once it is free.
+  wanted.name ||= self;
   remember(wanted);
   complain("");
   showPeople();
@@ -140,7 +147,7 @@ function renamed({ from, to }) {
 }
 
 function showPeople() {
-  at("count").textContent = people.length;
+  at("count").textContent = people.length || "";
   at("people").replaceChildren(...people.map((name) => {
     const item = element("li", "", face(name), element("span", "who", name));
     if (name === self) item.append(element("span", "you", "you"));

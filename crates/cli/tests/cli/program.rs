@@ -1,0 +1,168 @@
+//! The program as a child: its streams, its exit, and its end when the test ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+
+/// A running `sockeye`. Killed when it is dropped.
+pub(crate) struct Program {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: BufReader<ChildStderr>,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// What of stdout was not read before.
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sockeye"))
+            .args(arguments)
+            .env_remove("SOCKEYE_LOG")
+            .env("COLUMNS", "80")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stdout = child.stdout.take().expect("piped");
+        let stderr = child.stderr.take().expect("piped");
+        Self {
+            stdin: child.stdin.take(),
+            stdout: Some(BufReader::new(stdout)),
+            stderr: BufReader::new(stderr),
+            child,
+        }
+    }
+
+    /// Runs it to its end with this input.
+    pub(crate) fn run(arguments: &[&str], input: &str) -> Ended {
+        let mut program = Self::start(arguments);
+        program.say(input);
+        program.end_input();
+        program.wait()
+    }
+
+    /// Writes to its stdin, if it still reads.
+    pub(crate) fn say(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("the input was not ended");
+        let _ = stdin.write_all(text.as_bytes());
+    }
+
+    pub(crate) fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Its stdin, for another thread to write.
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("the input was not ended")
+    }
+
+    /// The next line of its stdout.
+    pub(crate) fn line(&mut self) -> String {
+        read_line(self.stdout.as_mut().expect("somebody reads it"))
+    }
+
+    /// The next line of its stderr in which this text is.
+    pub(crate) fn log_line(&mut self, text: &str) -> String {
+        loop {
+            let line = read_line(&mut self.stderr);
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(sent.expect("kill starts").success());
+    }
+
+    /// Nobody reads its stdout any more; waits for its end.
+    pub(crate) fn wait_unread(mut self) -> Ended {
+        self.stdout = None;
+        self.wait()
+    }
+
+    /// Waits for its end. Its stdin stays as it is.
+    pub(crate) fn wait(mut self) -> Ended {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        thread::scope(|scope| {
+            if let Some(stream) = &mut self.stdout {
+                scope.spawn(|| stream.read_to_string(&mut stdout).expect("UTF-8"));
+            }
+            self.stderr.read_to_string(&mut stderr).expect("UTF-8");
+        });
+        let status = self.child.wait().expect("it ends");
+        Ended {
+            code: status.code(),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_line(stream: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).expect("UTF-8");
+    assert!(line.ends_with('\n'), "the stream ended: {line:?}");
+    line.trim_end().to_owned()
+}
+
+/// A running `sockeye serve`.
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    /// `127.0.0.1:PORT`.
+    pub(crate) addr: String,
+}
+
+impl Server {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let all = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut program = Program::start(&all);
+        let url = program.line();
+        let addr = url
+            .strip_prefix("http://")
+            .and_then(|url| url.strip_suffix('/'));
+        let addr = addr.expect("the first line is the address").to_owned();
+        Self { program, addr }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.addr)
+    }
+
+    /// Sends a request, and gives the whole answer.
+    pub(crate) fn http(&self, method: &str, path: &str, fields: &str) -> String {
+        let mut stream = TcpStream::connect(&self.addr).expect("it listens");
+        let host = &self.addr;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n"
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("UTF-8");
+        answer
+    }
+}

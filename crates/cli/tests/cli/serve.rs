@@ -1,0 +1,190 @@
+//! `sockeye serve` as it is started from a shell.
+
+use crate::program::{Program, Server};
+
+/// The fields of an answer that are there, of those that are asked for.
+fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let (head, _) = answer.split_once("\r\n\r\n")?;
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields.find_map(|(known, value)| known.eq_ignore_ascii_case(name).then_some(value))
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").expect("a head").1
+}
+
+#[test]
+fn the_page_and_its_parts_are_served_with_their_types_and_a_policy() {
+    let server = Server::start(&[]);
+    for (path, kind, content) in [
+        ("/", "text/html; charset=utf-8", "<!doctype html>"),
+        (
+            "/?room=a&name=b",
+            "text/html; charset=utf-8",
+            "<!doctype html>",
+        ),
+        ("/chat.css", "text/css; charset=utf-8", "color-scheme"),
+        ("/chat.js", "text/javascript; charset=utf-8", "WebSocket"),
+        ("/icon.svg", "image/svg+xml", "<svg"),
+    ] {
+        let answer = server.http("GET", path, "");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n"),
+            "{path}: {answer}"
+        );
+        assert_eq!(field(&answer, "content-type"), Some(kind), "{path}");
+        assert!(body(&answer).contains(content), "{path}");
+        let policy = field(&answer, "content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert_eq!(field(&answer, "x-content-type-options"), Some("nosniff"));
+    }
+}
+
+#[test]
+fn a_page_that_the_browser_has_is_not_sent_again() {
+    let server = Server::start(&[]);
+    let answer = server.http("GET", "/chat.js", "");
+    assert_eq!(field(&answer, "cache-control"), Some("no-cache"));
+    let tag = field(&answer, "etag").expect("a tag");
+    for known in [tag, "*", &format!("\"other\", W/{tag}")] {
+        let answer = server.http("GET", "/chat.js", &format!("If-None-Match: {known}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 304 "), "{known}: {answer}");
+        assert_eq!(body(&answer), "");
+    }
+    let answer = server.http("GET", "/chat.js", "If-None-Match: \"other\"\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn the_page_is_read_only() {
+    let server = Server::start(&[]);
+    let head = server.http("HEAD", "/", "");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(body(&head), "");
+    assert_ne!(field(&head, "content-length"), Some("0"));
+    let post = server.http("POST", "/", "Content-Length: 0\r\n");
+    assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
+    assert_eq!(field(&post, "allow"), Some("GET, HEAD"));
+}
+
+#[test]
+fn what_is_not_there_is_404_and_an_endpoint_without_upgrade_426() {
+    let server = Server::start(&[]);
+    for path in ["/nothing", "/chat", "/chat/", "/chat/a/b", "/echo/"] {
+        assert!(
+            server.http("GET", path, "").starts_with("HTTP/1.1 404 "),
+            "{path}"
+        );
+    }
+    for path in ["/chat/river", "/echo", "/push"] {
+        let answer = server.http("GET", path, "");
+        assert!(answer.starts_with("HTTP/1.1 426 "), "{path}: {answer}");
+        assert_eq!(field(&answer, "upgrade"), Some("websocket"));
+        assert_eq!(field(&answer, "sec-websocket-version"), Some("13"));
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told_with_exit_code_1() {
+    let server = Server::start(&[]);
+    let ended = Program::run(&["serve", "--listen", &server.addr], "");
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.stdout, "");
+    let said = format!(
+        "sockeye: cannot listen on {}: something listens there already",
+        server.addr
+    );
+    assert!(ended.stderr.starts_with(&said), "{}", ended.stderr);
+}
+
+#[test]
+fn a_bad_command_line_is_told_with_exit_code_2() {
+    for (arguments, said) in [
+        (&["serve", "--listen", "8080"][..], "the port is missing"),
+        (&["serve", "--listen", "127.0.0.1:x"], "`x` is no port"),
+        (&["serve", "--max-message", "1TB"], "no unit `TB`"),
+        (&["serve", "--stop-timeout", "soon"], "invalid digit"),
+        (&["serve", "here"], "unexpected argument"),
+        (&["sevre"], "unrecognized subcommand"),
+        (&[], "Usage: sockeye"),
+    ] {
+        let ended = Program::run(arguments, "");
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+        assert!(
+            ended.stderr.contains(said),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn help_fits_80_columns_and_tells_the_exit_codes() {
+    for (arguments, told) in [
+        (&["--help"][..], "Examples:"),
+        (&["serve", "--help"], "Exit codes:"),
+        (&["connect", "--help"], "Exit codes:"),
+    ] {
+        let ended = Program::run(arguments, "");
+        assert_eq!(ended.code, Some(0));
+        assert!(ended.stdout.contains(told), "{}", ended.stdout);
+        let longest = ended.stdout.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(80), "{arguments:?}: {longest:?}");
+    }
+    let version = Program::run(&["--version"], "").stdout;
+    assert_eq!(
+        version.trim_end(),
+        concat!("sockeye ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_stops_in_order_and_tells_every_session() {
+    for signal in ["INT", "TERM"] {
+        let server = Server::start(&[]);
+        let mut client = Program::start(&["connect", &server.url("/push")]);
+        client.line();
+        server.program.signal(signal);
+        // 1001 is one of the orderly codes.
+        let ended = client.wait();
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{signal}"
+        );
+        let ended = server.program.wait();
+        assert_eq!(ended.code, Some(0), "{signal}: {}", ended.stderr);
+        assert!(ended.stderr.contains("stopped"), "{}", ended.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut server = Server::start(&["--stop-timeout", "4000000000"]);
+    // A session whose peer answers nothing: only the stop timeout would end it.
+    let silent = silent_session(&server.addr);
+    server.program.signal("INT");
+    server.program.log_line("stopping");
+    server.program.signal("INT");
+    assert_eq!(server.program.wait().code, Some(130));
+    drop(silent);
+}
+
+/// A connection that opens in order, and then neither reads nor writes.
+fn silent_session(addr: &str) -> std::net::TcpStream {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(addr).expect("it listens");
+    write!(
+        stream,
+        "GET /echo HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .expect("it reads");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 101");
+    stream
+}
