@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sockeye_proto::CloseCode;
@@ -79,6 +79,10 @@ impl Peer {
     }
 
     /// RFC 6455 §4.2.2: the answer to a handshake, or the refusal with its reason.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refusal is moved once, to where it is sent"
+    )]
     fn accept(
         &self,
         request: &http::request::Parts,
@@ -152,13 +156,18 @@ impl Peer {
 }
 
 async fn read_body(body: Incoming) -> Result<Bytes, (StatusCode, &'static str)> {
+    const TOO_LARGE: (StatusCode, &str) = (
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the request's body is too large",
+    );
+    // What is announced to be too large is not waited for.
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(TOO_LARGE);
+    }
     let collected = Limited::new(body, MAX_BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the request's body is too large",
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LARGE),
         Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the request's body cannot be read")),
         Err(_) => Err((
             StatusCode::REQUEST_TIMEOUT,
