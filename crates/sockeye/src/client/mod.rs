@@ -62,8 +62,9 @@ pub struct Client {
     handshake_timeout: Duration,
 }
 
-/// The most bytes of a refusal's body that its error tells.
+/// The most bytes of a refusal's body that its error tells, and how long it waits for them.
 const MAX_REFUSAL_BODY: usize = 4 * 1024;
+const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most bytes of a response's head, and the most header fields.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
@@ -186,10 +187,10 @@ impl Client {
         let accepted = match handshake.receive(&parts) {
             Ok(accepted) => accepted,
             Err(ResponseError::Refused { .. }) => {
-                // The status has come: what of the body comes in time is told with it.
+                // The status has come: what of the body comes soon is told with it.
                 let mut start = Vec::new();
                 let reading = beside(&mut connection, read_start(&mut body, &mut start));
-                let _ = timeout_at(deadline, reading).await;
+                let _ = timeout(REFUSAL_BODY_TIMEOUT, reading).await;
                 let response = Box::new(Response::from_parts(parts, start.into()));
                 return Err(ConnectError::Refused(response));
             }
