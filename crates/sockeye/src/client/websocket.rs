@@ -58,11 +58,14 @@ struct Inner {
 
 #[derive(Clone, Default)]
 struct Handlers {
-    open: Option<Arc<dyn Fn(&WebSocket) + Send + Sync>>,
-    message: Option<Arc<dyn Fn(&WebSocket, &MessageEvent) + Send + Sync>>,
-    error: Option<Arc<dyn Fn(&WebSocket, &ErrorEvent) + Send + Sync>>,
-    close: Option<Arc<dyn Fn(&WebSocket, &CloseEvent) + Send + Sync>>,
+    open: Option<Arc<OnOpen>>,
+    message: Option<Arc<OnEvent<MessageEvent>>>,
+    error: Option<Arc<OnEvent<ErrorEvent>>>,
+    close: Option<Arc<OnEvent<CloseEvent>>>,
 }
+
+type OnOpen = dyn Fn(&WebSocket) + Send + Sync;
+type OnEvent<E> = dyn Fn(&WebSocket, &E) + Send + Sync;
 
 /// What may wait to be sent, in bytes, before the connection is failed as browsers fail it.
 const BUFFER_LIMIT: usize = 64 << 20;
@@ -128,9 +131,10 @@ impl WebSocket {
         self.0.protocol.get().map_or("", String::as_str)
     }
 
-    /// The bytes of payload given to [`send`](Self::send) that have not been handed to the transport.
+    /// The bytes of payload given to [`send`](Self::send) that have not been handed to the transport. The
+    /// close does not reset it.
     pub fn buffered_amount(&self) -> u64 {
-        self.0.outbox.bytes() as u64 + self.0.discarded.load(Ordering::Relaxed)
+        self.0.outbox.unsent() as u64 + self.0.discarded.load(Ordering::Relaxed)
     }
 
     /// Sets the handler of the event `open`.
@@ -282,6 +286,10 @@ impl WebSocket {
         }
         self.set_state(ReadyState::Closing);
         let ending = driver.take_ending();
+        if matches!(ending, Ending::Aborted) {
+            // None of what waits is sent any more.
+            self.0.outbox.shut();
+        }
         // The code is the peer's first Close's, whoever closed first.
         let received = driver.linger().await;
         match (received, ending) {

@@ -52,6 +52,8 @@ pub(crate) struct Outbox {
 struct State {
     limit: usize,
     bytes: usize,
+    // Bytes that were in when the outbox was shut.
+    dropped: usize,
     controls: Lane,
     items: Lane,
     order: Order,
@@ -104,6 +106,7 @@ impl Outbox {
             state: Mutex::new(State {
                 limit,
                 bytes: 0,
+                dropped: 0,
                 controls: Lane::default(),
                 items: Lane::default(),
                 order: Order::Go,
@@ -205,8 +208,16 @@ impl Outbox {
     }
 
     /// The bytes of payload that wait.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         lock(&self.state).bytes
+    }
+
+    /// The bytes of payload that were taken and not handed to the transport: those that wait, and those
+    /// that waited at the end.
+    pub(crate) fn unsent(&self) -> usize {
+        let state = lock(&self.state);
+        state.bytes + state.dropped
     }
 
     /// Completes at the connection's end, with what it was closed for.
@@ -310,7 +321,7 @@ impl Outbox {
         state.closed = true;
         state.controls.queue = VecDeque::new();
         state.items.queue = VecDeque::new();
-        state.bytes = 0;
+        state.dropped += std::mem::take(&mut state.bytes);
         let wakes = state.wake_senders();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
