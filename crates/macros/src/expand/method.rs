@@ -98,7 +98,7 @@ impl Expansion<'_> {
                     match #fallible {
                         ::std::result::Result::Ok(value) => value,
                         ::std::result::Result::Err(error) => {
-                            return ::sockeye::__private::unreported(#session, error);
+                            return ::sockeye::__private::unreported(#session, &error);
                         }
                     }
                 }

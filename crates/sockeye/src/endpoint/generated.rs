@@ -32,7 +32,7 @@ pub fn unsupported<'m>(session: &Session, kind: MessageKind) -> Reply<'m> {
 }
 
 /// An error that `on_error` itself made: there is nobody to be told but the log.
-pub fn unreported(session: &Session, error: BoxError) {
+pub fn unreported(session: &Session, error: &BoxError) {
     tracing::warn!(session = %session.id(), %error, "on_error failed");
 }
 
