@@ -88,3 +88,42 @@ impl Handshake {
         &self.path_parameters
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_request_shares_none_of_its_bytes() {
+        let read = Bytes::from(b"/chat/room?q value".repeat(100));
+        let value = HeaderValue::from_maybe_shared(read.slice(11..18)).unwrap();
+        let (request, ()) = Request::get(Uri::from_maybe_shared(read.slice(..12)).unwrap())
+            .header("host", value.clone())
+            .header("x-custom", value.clone())
+            .header("x-custom", value)
+            .body(())
+            .unwrap()
+            .into_parts();
+        assert!(!read.is_unique());
+        let kept = Handshake::new(&request, PathParameters::default(), None, None, None);
+        drop(request);
+        assert!(read.is_unique());
+        assert_eq!(kept.uri(), "/chat/room?q");
+        assert_eq!(kept.query(), Some("q"));
+        assert_eq!(kept.headers().get_all("x-custom").iter().count(), 2);
+        assert_eq!(kept.headers()["host"], "q value");
+    }
+
+    #[test]
+    fn a_value_that_is_not_to_be_logged_stays_so() {
+        let mut value = HeaderValue::from_static("Bearer secret");
+        value.set_sensitive(true);
+        let request = Request::get("/").header("authorization", value);
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        let kept = Handshake::new(&request, PathParameters::default(), None, None, None);
+        assert!(!format!("{kept:?}").contains("secret"));
+    }
+}

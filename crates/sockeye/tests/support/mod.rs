@@ -167,14 +167,12 @@ impl Raw {
     }
 
     pub(crate) async fn answer(&mut self) -> Answer {
-        let end = loop {
-            if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            assert!(self.fill().await > 0, "no answer: {:?}", self.buffer);
-        };
-        let head: Vec<u8> = self.buffer.drain(..end).collect();
-        let head = String::from_utf8(head).expect("ASCII");
+        self.try_answer().await.expect("an answer")
+    }
+
+    /// An answer, or none and the transport's end.
+    pub(crate) async fn try_answer(&mut self) -> Option<Answer> {
+        let head = self.head().await?;
         let status = head.split(' ').nth(1).expect("a status line");
         let mut answer = Answer {
             status: status.parse().expect("a status"),
@@ -188,17 +186,23 @@ impl Raw {
         }
         let body = self.buffer.drain(..length).collect();
         answer.body = String::from_utf8(body).expect("a text");
-        answer
+        Some(answer)
     }
 
-    /// Takes a request's head.
-    pub(crate) async fn head(&mut self) -> String {
+    /// Takes a head; none at the transport's end.
+    pub(crate) async fn head(&mut self) -> Option<String> {
         loop {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = self.buffer.drain(..at + 4).collect();
-                return String::from_utf8(head).expect("ASCII");
+                return Some(String::from_utf8(head).expect("ASCII"));
             }
-            assert!(self.fill().await > 0, "no request: {:?}", self.buffer);
+            match soon(self.tcp.read_buf(&mut self.buffer)).await {
+                Ok(0) | Err(_) => {
+                    assert!(self.buffer.is_empty(), "half a head: {:?}", self.buffer);
+                    return None;
+                }
+                Ok(_) => {}
+            }
         }
     }
 
@@ -355,7 +359,7 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
 pub(crate) async fn raw_server(listener: &TcpListener, fields: &str, tail: &[u8]) -> Raw {
     let (tcp, _) = soon(listener.accept()).await.expect("a client");
     let mut peer = Raw::new(tcp);
-    let request = peer.head().await;
+    let request = peer.head().await.expect("a request");
     let answer = accept(&request, fields);
     peer.write(&[answer.as_bytes(), tail].concat()).await;
     peer
