@@ -99,6 +99,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let mut handler = pin!(handler);
         let mut suspended = false;
         poll_fn(|cx| {
+            if suspended {
+                // The task runs again: what the handler sends now has to wake nobody.
+                self.order = self.outbox.drive();
+            }
             if let Poll::Ready(output) = handler.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
@@ -124,8 +128,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Sends a handler's reply, behind what the handler itself has put into the outbox.
     pub(crate) fn reply(&mut self, message: Message) -> Result<(), Error> {
         if self.outbox_is_drained() {
-            let machine = self.link.machine_mut();
-            let sent = machine.send_message(&message, Cause::Input);
+            let sent = self.link.sending().send_message(&message, Cause::Input);
             return sent.map_err(|error| Error::Send(error.into()));
         }
         self.reply_later(message)
@@ -134,7 +137,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// As [`reply`](Self::reply), of a text that is lent.
     pub(crate) fn reply_text(&mut self, text: &str) -> Result<(), Error> {
         if self.outbox_is_drained() {
-            let sent = self.link.machine_mut().send_text(text, Cause::Input);
+            let sent = self.link.sending().send_text(text, Cause::Input);
             return sent.map_err(|error| Error::Send(error.into()));
         }
         self.reply_later(Message::Text(Text::from(text)))
@@ -143,7 +146,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// As [`reply`](Self::reply), of bytes that are lent.
     pub(crate) fn reply_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.outbox_is_drained() {
-            let sent = self.link.machine_mut().send_binary(bytes, Cause::Input);
+            let sent = self.link.sending().send_binary(bytes, Cause::Input);
             return sent.map_err(|error| Error::Send(error.into()));
         }
         self.reply_later(Message::Binary(Bytes::copy_from_slice(bytes)))
@@ -190,6 +193,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.order = self.outbox.drive();
         self.effect = None;
         if let Some(ahead) = self.ahead.take()
             && self.outbox.is_open()
@@ -261,7 +265,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        self.order = self.outbox.drive();
         let mut now = Instant::now();
         // Whether the transport takes no more output in this turn.
         let mut blocked = false;
@@ -412,7 +415,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn send_item(&mut self, item: Item) {
-        let machine = self.link.machine_mut();
+        let machine = self.link.sending();
         let sent = match item {
             Item::Message(message) => machine.send_message(&message, Cause::Push),
             Item::Ping(payload) => machine.send_ping(&payload),

@@ -92,6 +92,15 @@ impl<T> Link<T> {
         &mut self.machine
     }
 
+    /// The machine, with buffers for what it is to send.
+    pub(crate) fn sending(&mut self) -> &mut Machine {
+        if !self.output_lent {
+            self.machine.give_output(pool::take_output());
+            self.output_lent = true;
+        }
+        &mut self.machine
+    }
+
     /// How many bytes have been written since the connection was opened.
     pub(crate) fn written(&self) -> u64 {
         self.written
@@ -198,10 +207,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         self.input.end += read;
-        if !self.output_lent {
-            self.machine.give_output(pool::take_output());
-            self.output_lent = true;
-        }
+        // What is read is answered, as a rule.
+        self.sending();
         Poll::Ready(Ok(read))
     }
 

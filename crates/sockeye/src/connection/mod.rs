@@ -149,7 +149,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
         poll_fn(|cx| self.poll_room(cx)).await?;
-        let sent = self.link.machine_mut().send_message(&message, Cause::Push);
+        let sent = self.link.sending().send_message(&message, Cause::Push);
         sent.map_err(|error| Error::Send(error.into()))
     }
 
@@ -177,7 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// As [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await?;
-        let sent = self.link.machine_mut().send_ping(payload);
+        let sent = self.link.sending().send_ping(payload);
         sent.map_err(|error| Error::Send(error.into()))?;
         self.flush().await
     }
@@ -245,7 +245,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             match self.link.pull(now) {
                 Ok(Some(Received::Message(message))) => {
-                    return Poll::Ready(Ok(Some(message.into())));
+                    // Nobody knows for how long the caller will be busy with it.
+                    self.link.park();
+                    return Poll::Ready(Ok(Some(pool::into_message(message))));
                 }
                 Ok(Some(Received::Pong(_))) => continue,
                 Ok(Some(Received::Close(_))) => {
@@ -301,7 +303,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             match self.link.poll_write(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {
+                    self.link.park();
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Ready(Err(error)) => {
                     self.link.lose();
                     self.end = End::Done;

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-use sockeye_proto::Output;
+use sockeye_proto::{Message, MessageBuffer, Output};
 
 /// What one read takes at most. 16 KiB messages cost a tenth less with 128 KiB than with 64.
 const SCRATCH_LEN: usize = 128 * 1024;
@@ -92,6 +92,23 @@ pub(crate) fn recycle_buffer(mut buffer: Vec<u8>) {
     });
 }
 
+/// A message to keep. A small one in a large buffer is copied, so that it does not pin the buffer.
+pub(crate) fn into_message(buffer: MessageBuffer) -> Message {
+    let (len, capacity) = match &buffer {
+        MessageBuffer::Text(text) => (text.len(), text.capacity()),
+        MessageBuffer::Binary(bytes) => (bytes.len(), bytes.capacity()),
+    };
+    if len >= capacity / 2 {
+        return buffer.into();
+    }
+    let message = match &buffer {
+        MessageBuffer::Text(text) => Message::from(text.as_str()),
+        MessageBuffer::Binary(bytes) => Message::from(bytes.as_slice()),
+    };
+    recycle_buffer(buffer.into_vec());
+    message
+}
+
 /// Empty output buffers.
 pub(crate) fn take_output() -> Output {
     POOL.with_borrow_mut(|pool| pool.outputs.pop())
@@ -131,5 +148,18 @@ mod tests {
         assert_eq!(take_buffer().capacity(), 0);
         recycle_buffer(Vec::with_capacity(64));
         assert!(take_buffer().capacity() >= 64);
+    }
+
+    #[test]
+    fn a_small_message_to_keep_leaves_its_large_buffer() {
+        let mut buffer = Vec::with_capacity(1000);
+        buffer.extend_from_slice(b"small");
+        let at = buffer.as_ptr();
+        let message = into_message(MessageBuffer::Binary(buffer));
+        assert_eq!(message.as_bytes(), b"small");
+        let buffer = take_buffer();
+        assert_eq!(buffer.as_ptr(), at);
+        let message = into_message(MessageBuffer::Text("all of it".to_owned()));
+        assert_eq!(message.as_text(), Some("all of it"));
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::Connection;
 use super::driver::{Driver, Ending, Next};
 use super::outbox::{Item, Outbox};
+use super::pool;
 use crate::error::{Error, SendError};
 use crate::sync::Arc;
 
@@ -179,7 +180,8 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
         match driver.next().await {
             Next::Message(message) => {
                 // Fails when the receiver is gone: what comes is discarded then.
-                let _ = driver.alongside(messages.send(Ok(message.into()))).await;
+                let message = pool::into_message(message);
+                let _ = driver.alongside(messages.send(Ok(message))).await;
             }
             Next::Pong(_) => {}
             Next::End => break,
