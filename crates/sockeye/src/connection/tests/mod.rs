@@ -10,7 +10,9 @@ use crate::endpoint::life::{Factory, Opened};
 use crate::endpoint::{Endpoint, Handshake, OpenSessions, Session};
 use crate::router::PathParameters;
 
+mod driver;
 mod endpoint;
+mod split;
 mod wire;
 
 /// Lets every task run until it waits for time or for the test.

@@ -1,0 +1,165 @@
+//! The driver by itself, polled by hand: how often it wakes its task, and what it holds.
+
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use sockeye_proto::{Message, MessageBuffer};
+
+use super::wire::{PING, TEXT, masked, wire};
+use super::*;
+use crate::connection::driver::{Driver, Ending, Next};
+use crate::connection::link::Link;
+use crate::connection::outbox::{Item, Outbox};
+use crate::connection::server_machine;
+use crate::sync::Arc;
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    fn woken(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A driver, its outbox, its peer, and how often its task was woken.
+fn driver() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Arc<Count>, Waker) {
+    let (stream, peer) = wire();
+    let outbox = Outbox::new(1 << 20);
+    let link = Link::new(stream, server_machine(Config::new(Role::Server)), &[]);
+    let driver = Driver::new(link, Arc::clone(&outbox));
+    let count = Arc::new(Count::default());
+    let waker = Arc::clone(&count).into();
+    (driver, outbox, peer, count, waker)
+}
+
+fn poll<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(waker))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_yields_after_256_messages() {
+    let (mut driver, _outbox, peer, count, waker) = driver();
+    let many: Vec<u8> = (0..600).flat_map(|_| masked(TEXT, "x")).collect();
+    peer.segment(many);
+    for turn in [256, 256, 88] {
+        for _ in 0..turn {
+            let Poll::Ready(Next::Message(message)) = poll(driver.next(), &waker) else {
+                panic!("a message");
+            };
+            driver.reply(message.into()).unwrap();
+        }
+        assert_eq!(peer.reads(), 1);
+        assert!(poll(driver.next(), &waker).is_pending());
+        assert_eq!(count.woken(), usize::from(turn == 256));
+        // What there is is written first.
+        assert_eq!(peer.frames().len(), turn);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_of_the_handlers_own_wakes_nobody() {
+    let (mut driver, outbox, peer, count, waker) = driver();
+    // The driver parks once, beside a handler and before it.
+    assert!(poll(driver.next(), &waker).is_pending());
+    peer.segment(masked(TEXT, "x"));
+    assert_eq!(count.woken(), 1);
+    assert!(poll(driver.next(), &waker).is_ready());
+    let go = tokio::sync::Notify::new();
+    let handler = async {
+        outbox.try_push(Item::Message(Message::text("1"))).unwrap();
+        go.notified().await;
+        outbox.try_push(Item::Message(Message::text("2"))).unwrap();
+        outbox.try_push(Item::Message(Message::text("3"))).unwrap();
+    };
+    let mut running = Box::pin(driver.alongside(handler));
+    let mut cx = Context::from_waker(&waker);
+    // The first poll that finds it suspended asks once more: it may have been a mere yield.
+    assert!(running.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(count.woken(), 1);
+    assert!(running.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(count.woken(), 0);
+    assert_eq!(peer.frames().len(), 1);
+    go.notify_one();
+    assert_eq!(count.woken(), 1);
+    assert!(running.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(count.woken(), 0);
+    drop(running);
+    assert!(poll(driver.next(), &waker).is_pending());
+    assert_eq!((peer.frames().len(), count.woken()), (2, 0));
+    // Another task's is a wake-up, however many follow.
+    for _ in 0..10 {
+        outbox.try_push(Item::Message(Message::text("4"))).unwrap();
+    }
+    assert_eq!(count.woken(), 1);
+    assert!(poll(driver.next(), &waker).is_pending());
+    assert_eq!(peer.frames().len(), 10);
+    assert_eq!(peer.writes(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
+    let (mut driver, outbox, peer, count, waker) = driver();
+    peer.close_window(0);
+    assert!(poll(driver.next(), &waker).is_pending());
+    let large = || Item::Message(Message::binary(vec![0; 1000]));
+    outbox.try_push(large()).unwrap();
+    assert_eq!(count.woken(), 1);
+    assert!(poll(driver.next(), &waker).is_pending());
+    for _ in 0..100 {
+        outbox.try_push(large()).unwrap();
+    }
+    assert_eq!(count.woken(), 0);
+    peer.remove_window();
+    assert_eq!(count.woken(), 1);
+    assert!(poll(driver.next(), &waker).is_pending());
+    assert_eq!(peer.frames().len(), 101);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_failed_takes_nothing_and_does_not_spin() {
+    let (mut driver, outbox, peer, _count, waker) = driver();
+    peer.segment(b"\x81\x00".to_vec());
+    assert!(matches!(
+        poll(driver.next(), &waker),
+        Poll::Ready(Next::End)
+    ));
+    assert!(matches!(driver.take_ending(), Ending::Failed(_)));
+    // Not settled yet, so items are still taken; then the Close goes out by itself.
+    let mut beside = Box::pin(driver.alongside(pending::<()>()));
+    let mut cx = Context::from_waker(&waker);
+    for _ in 0..3 {
+        assert!(beside.as_mut().poll(&mut cx).is_pending());
+        let _ = outbox.try_push(Item::Message(Message::text("late")));
+    }
+    assert_eq!(peer.frames().last().unwrap().code(), 1002);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_is_answered_in_the_poll_that_reads_it() {
+    let (mut driver, _outbox, peer, count, waker) = driver();
+    peer.segment(masked(PING, "p"));
+    assert!(poll(driver.next(), &waker).is_pending());
+    assert_eq!((peer.frames().len(), count.woken()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_in_pieces_is_one_message() {
+    let (mut driver, _outbox, peer, _count, waker) = driver();
+    for byte in masked(TEXT, "pieces") {
+        assert!(poll(driver.next(), &waker).is_pending());
+        peer.segment([byte]);
+    }
+    let Poll::Ready(Next::Message(MessageBuffer::Text(text))) = poll(driver.next(), &waker) else {
+        panic!("a text");
+    };
+    assert_eq!(text, "pieces");
+}
