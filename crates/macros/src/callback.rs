@@ -2,8 +2,8 @@
 
 use proc_macro2::Span;
 use syn::{
-    Attribute, Error, FnArg, GenericParam, Ident, ImplItemFn, Lifetime, Receiver, ReturnType, Type,
-    spanned::Spanned,
+    Attribute, Error, FnArg, GenericParam, Ident, ImplItemFn, Lifetime, Receiver, ReceiverKind,
+    ReturnType, Safety, Type, spanned::Spanned,
 };
 
 use crate::{
@@ -46,7 +46,7 @@ impl Callback {
         let signature = &mut method.sig;
         let mut mistakes = Mistakes::default();
 
-        if let Some(keyword) = &signature.unsafety {
+        if let Safety::Unsafe(keyword) = &signature.safety {
             mistakes.add(Error::new_spanned(
                 keyword,
                 format!("an `#[{mark}]` method is called by safe code; remove `unsafe`"),
@@ -135,15 +135,14 @@ impl Callback {
 
 fn access(receiver: &Receiver, mark: &str) -> syn::Result<Access> {
     // `self: &mut Self` is written as a type, `&mut self` as a reference.
-    let mutable = match (
-        &receiver.reference,
-        &receiver.colon_token,
-        peel(&receiver.ty),
-    ) {
-        (Some(_), ..) => Some(receiver.mutability.is_some()),
-        (None, Some(_), Type::Reference(reference)) => last_name(&reference.elem)
-            .filter(|name| *name == "Self")
-            .map(|_| reference.mutability.is_some()),
+    let mutable = match &receiver.kind {
+        ReceiverKind::Reference(_, _, mutability) => Some(mutability.is_some()),
+        ReceiverKind::Typed(_, ty) => match peel(ty) {
+            Type::Reference(reference) => last_name(&reference.elem)
+                .filter(|name| *name == "Self")
+                .map(|_| reference.mutability.is_some()),
+            _ => None,
+        },
         _ => None,
     };
     match mutable {

@@ -27,7 +27,7 @@ impl AnnotatedEndpoint {
         let mut mistakes = Mistakes::default();
         let arguments = mistakes.keep(syn::parse2::<Arguments>(arguments));
 
-        if let Some((_, path, _)) = &block.trait_ {
+        if let Some((path, _)) = &block.trait_ {
             mistakes.add(Error::new_spanned(
                 path,
                 "`#[server_endpoint]` implements the endpoint's traits itself; \
