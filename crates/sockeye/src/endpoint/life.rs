@@ -16,7 +16,7 @@ use super::Endpoint;
 use super::handshake::Handshake;
 use super::incoming::{BinaryMessage, Incoming, Pong, TextMessage};
 use super::reply::Reply;
-use super::session::{OpenSessions, Session};
+use super::session::{OpenSessions, Session, Tenure};
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
 use crate::connection::outbox::Outbox;
@@ -68,7 +68,7 @@ where
         let link = Link::new(opened.stream, machine, &opened.read_ahead);
         let driver = Driver::new(link, outbox.clone());
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
-        let session = Session::new(opened.handshake, outbox, open_sessions.clone());
+        let session = Tenure::new(opened.handshake, outbox, open_sessions.clone());
         match made {
             Ok(endpoint) => {
                 tokio::spawn(live(endpoint, session, driver, opened.alive));
@@ -94,7 +94,7 @@ enum Failure {
 
 async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
-    session: Session,
+    session: Tenure,
     mut driver: Driver<T>,
     alive: mpsc::Sender<()>,
 ) {
@@ -149,7 +149,7 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 
 /// What is left of a connection that has no endpoint.
 async fn end<T: AsyncRead + AsyncWrite + Unpin>(
-    session: Session,
+    session: Tenure,
     mut driver: Driver<T>,
     alive: mpsc::Sender<()>,
 ) {
@@ -160,7 +160,7 @@ async fn end<T: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
-    session: Session,
+    session: Tenure,
     driver: Driver<T>,
     alive: mpsc::Sender<()>,
     reason: CloseReason,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message, PreparedMessage};
@@ -34,23 +35,6 @@ struct Inner {
 pub struct SessionId(u128);
 
 impl Session {
-    pub(crate) fn new(
-        handshake: Handshake,
-        outbox: Arc<Outbox>,
-        open_sessions: OpenSessions,
-    ) -> Self {
-        let session = Self(Arc::new(Inner {
-            id: SessionId(rand::random()),
-            handshake,
-            outbox,
-            open_sessions,
-            has_handlers: AtomicBool::new(false),
-            handlers: Mutex::default(),
-        }));
-        session.0.open_sessions.insert(session.clone());
-        session
-    }
-
     /// The session's name.
     pub fn id(&self) -> SessionId {
         self.0.id
@@ -177,6 +161,47 @@ impl fmt::Display for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({self})")
+    }
+}
+
+/// The session as the task has it that serves it. However that task ends (it may panic, or be dropped with
+/// its runtime), the session is none of the open ones then, and who waits for its end is told.
+pub(crate) struct Tenure(Session);
+
+impl Tenure {
+    /// A session that is open from now on.
+    pub(crate) fn new(
+        handshake: Handshake,
+        outbox: Arc<Outbox>,
+        open_sessions: OpenSessions,
+    ) -> Self {
+        let session = Session(Arc::new(Inner {
+            id: SessionId(rand::random()),
+            handshake,
+            outbox,
+            open_sessions,
+            has_handlers: AtomicBool::new(false),
+            handlers: Mutex::default(),
+        }));
+        session.0.open_sessions.insert(session.clone());
+        Self(session)
+    }
+}
+
+impl Deref for Tenure {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl Drop for Tenure {
+    fn drop(&mut self) {
+        self.0.retire();
+        // Told already, unless the task did not come to it.
+        let cause = "the connection's task was dropped";
+        self.0.outbox().end(CloseReason::abnormal(cause));
     }
 }
 
