@@ -108,7 +108,7 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
     peer.send(TEXT, b"add").await;
     assert_eq!(
         events.next().await,
-        "a handler failed: the session has a handler for Text messages already"
+        "a handler failed: the session has a handler for text messages already"
     );
     peer.send(TEXT, b"again").await;
     assert_eq!(peer.recv_text().await, "3 again");
@@ -228,6 +228,49 @@ async fn a_broadcast_leaves_out_whose_outbox_is_full() {
     assert_eq!(full.recv_binary().await.len(), 1000);
     assert_eq!(session.open_sessions().broadcast("more"), 2);
     assert_eq!(full.recv_text().await, "more");
+}
+
+#[test]
+fn a_session_ends_with_the_runtime_that_it_lived_in() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (session, _peer) = runtime.block_on(async {
+        let mut probed = Probed::serve().await;
+        let (peer, session) = probed.open().await;
+        (session, peer)
+    });
+    assert_eq!(session.open_sessions().len(), 1);
+    drop(runtime);
+    assert!(session.open_sessions().is_empty());
+    let waiting = tokio::runtime::Runtime::new().unwrap();
+    let reason = waiting.block_on(async { soon(session.closed()).await });
+    assert_eq!(reason.code(), CloseCode::ABNORMAL);
+}
+
+#[tokio::test]
+async fn a_session_ends_though_its_endpoint_cannot_be_dropped() {
+    struct Bomb(mpsc::Sender<Session>);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a test panics");
+        }
+    }
+
+    impl Endpoint for Bomb {
+        async fn on_open(&mut self, session: &Session) -> Result {
+            self.0.send(session.clone()).await?;
+            Ok(())
+        }
+    }
+
+    let (sender, mut sessions) = mpsc::channel(1);
+    let bomb = endpoint("/", move |_| Bomb(sender.clone()));
+    let addr = serve(Server::builder().endpoint(bomb)).await;
+    let peer = Raw::open(addr, "/").await;
+    let session = soon(sessions.recv()).await.unwrap();
+    peer.close().await;
+    soon(session.closed()).await;
+    assert!(session.open_sessions().is_empty());
 }
 
 #[tokio::test]

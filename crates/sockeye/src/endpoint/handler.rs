@@ -69,7 +69,7 @@ impl fmt::Debug for MessageHandler {
 
 /// The session has a handler for that kind of message already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session has a handler for {0:?} messages already")]
+#[error("the session has a handler for {0} messages already")]
 pub struct HandlerExists(pub MessageKind);
 
 /// A session's handlers: one for each kind.

@@ -43,6 +43,16 @@ pub enum MessageKind {
     Pong,
 }
 
+impl fmt::Display for MessageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Binary => "binary",
+            Self::Pong => "pong",
+        })
+    }
+}
+
 /// A text message in the connection's buffer.
 pub struct TextMessage<'m>(pub(super) &'m mut String);
 
@@ -169,7 +179,7 @@ argument!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
 argument!(Pong, Pong, pong => pong);
 
 fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
-    format!("a handler of {wanted:?} messages was given one of {came:?}").into()
+    format!("a handler of {wanted} messages was given a {came} message").into()
 }
 
 /// A small message's copy costs less than the buffer that would be lost to the connection, and a
