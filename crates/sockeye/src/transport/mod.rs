@@ -102,3 +102,22 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tcp_sends_small_messages_at_once_on_both_sides() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (connected, accepted) = tokio::join!(connecting, listener.accept());
+        for tcp in [connected.unwrap(), accepted.unwrap().0] {
+            assert!(!tcp.nodelay().unwrap());
+            let Stream(Kind::Tcp(tcp)) = Stream::from(tcp);
+            assert!(tcp.nodelay().unwrap());
+        }
+    }
+}
