@@ -220,6 +220,13 @@ impl Outbox {
         state.bytes + state.dropped
     }
 
+    /// How many items were ever put in.
+    #[cfg(test)]
+    pub(crate) fn pushed(&self) -> u64 {
+        let state = lock(&self.state);
+        state.controls.pushed + state.items.pushed
+    }
+
     /// Completes at the connection's end, with what it was closed for.
     pub(crate) fn ended(self: &Arc<Self>) -> Ended {
         Ended {

@@ -45,7 +45,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
 /// The sending half of a split connection. Clones send through the same connection, in fair order.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    outbox: Arc<Outbox>,
+    pub(super) outbox: Arc<Outbox>,
     _guard: Arc<CloseOnDrop>,
 }
 

@@ -10,6 +10,7 @@ use crate::endpoint::life::{Factory, Opened};
 use crate::endpoint::{Endpoint, Handshake, OpenSessions, Session};
 use crate::router::PathParameters;
 
+mod cancel;
 mod driver;
 mod endpoint;
 mod split;

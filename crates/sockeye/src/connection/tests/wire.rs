@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The connection's end.
@@ -20,7 +21,7 @@ pub(crate) struct Peer(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    incoming: VecDeque<Vec<u8>>,
+    incoming: VecDeque<Bytes>,
     ended: bool,
     read_error: Option<io::ErrorKind>,
     write_error: Option<io::ErrorKind>,
@@ -53,7 +54,7 @@ impl Peer {
     /// Sends what one read shall give.
     pub(crate) fn segment(&self, bytes: impl Into<Vec<u8>>) {
         let mut state = self.state();
-        state.incoming.push_back(bytes.into());
+        state.incoming.push_back(Bytes::from(bytes.into()));
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }
@@ -186,9 +187,8 @@ impl AsyncRead for Wire {
         }
         let most = state.trickle.unwrap_or(usize::MAX);
         let len = segment.len().min(buffer.remaining()).min(most);
-        buffer.put_slice(&segment[..len]);
-        if len < segment.len() {
-            segment.drain(..len);
+        buffer.put_slice(&segment.split_to(len));
+        if !segment.is_empty() {
             state.incoming.push_front(segment);
         }
         state.reads += 1;
