@@ -13,6 +13,7 @@ use sockeye::{
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep};
 
+#[cfg(test)]
 #[path = "../src/connection/tests/wire.rs"]
 mod wire;
 

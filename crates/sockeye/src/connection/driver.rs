@@ -273,10 +273,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 return self.end(Ending::Aborted);
             }
             // 1. What the input holds. The output of it is written before it becomes too much.
-            if !blocked && self.link.machine_mut().output().len() >= WRITE_AT {
-                if let Poll::Ready(Err(error)) = self.poll_output(cx) {
-                    return self.end(Ending::Failed(error));
-                }
+            if !blocked
+                && self.link.machine_mut().output().len() >= WRITE_AT
+                && let Poll::Ready(Err(error)) = self.poll_output(cx)
+            {
+                return self.end(Ending::Failed(error));
             }
             if self.events >= MAX_EVENTS {
                 return self.poll_yield(cx);

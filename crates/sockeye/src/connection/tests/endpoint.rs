@@ -106,7 +106,7 @@ impl Endpoint for Echo {
             Answer::Queued => drop(session.async_remote().send_text(&*text)?),
             Answer::Awaited => session.basic_remote().send_text(&*text).await?,
             Answer::Mixed => {
-                let _ = session.async_remote().send_text(format!("{}a", &*text))?;
+                drop(session.async_remote().send_text(format!("{}a", &*text))?);
                 return Ok(Reply::Message(Message::text(format!("{}b", &*text))));
             }
             Answer::Yielded => {
@@ -179,7 +179,7 @@ async fn a_reply_stays_in_its_place_while_the_peer_does_not_read() {
     // More than is moved to the output at once.
     for _ in 0..3 {
         let large = "x".repeat(60_000);
-        let _ = session.async_remote().send_text(large).unwrap();
+        drop(session.async_remote().send_text(large).unwrap());
     }
     idle().await;
     peer.segment(messages(16));
@@ -394,7 +394,7 @@ async fn an_abort_is_heard_after_the_transport_was_lost() {
     started.peer.segment(messages(1));
     idle().await;
     started.peer.fail_writes(std::io::ErrorKind::BrokenPipe);
-    let _ = started.session.async_remote().send_text("x").unwrap();
+    drop(started.session.async_remote().send_text("x").unwrap());
     idle().await;
     assert!(!started.session.is_open());
     started.session.abort();
@@ -459,7 +459,7 @@ async fn a_silent_peer_is_pinged_and_given_up() {
 async fn a_peer_that_takes_nothing_is_given_up() {
     let (mut started, log, _go) = slow();
     started.peer.close_window(0);
-    let _ = started.session.async_remote().send_text("x").unwrap();
+    drop(started.session.async_remote().send_text("x").unwrap());
     for _ in 0..4 {
         tokio::time::sleep(seconds(9)).await;
         started.peer.segment(masked(PING, ""));
