@@ -260,10 +260,15 @@ function show(room) {
   if (wide.matches) fields.text.focus();
 }
 
+// Dots alone are no room: in an address they mean another place, however they are written.
+function isRoom(room) {
+  return room !== "" && room !== "." && room !== "..";
+}
+
 at("door").addEventListener("submit", (event) => {
   event.preventDefault();
   const [room, name] = [fields.room.value.trim(), fields.name.value.trim()];
-  if (!room) return fields.room.focus();
+  if (!isRoom(room)) return fields.room.focus();
   const stays = wanted?.room === room && name && say({ type: "name", name });
   if (!stays) return join(room, name);
   openMenu(false);
@@ -345,8 +350,8 @@ function start() {
   const before = remembered();
   const room = (query.get("room") ?? "").trim();
   const name = (query.get("name") ?? "").trim();
-  if (room && name) return join(room, name);
-  if (room && room === before.room) return join(room, before.name);
+  if (isRoom(room) && name) return join(room, name);
+  if (isRoom(room) && room === before.room) return join(room, before.name);
   if (room) fields.room.value = room;
   fields.name.value = name || before.name || "";
   fields.name.focus();
