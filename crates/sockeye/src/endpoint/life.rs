@@ -133,6 +133,11 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     let reason = ending.reason();
     driver.settle();
     session.retire();
+    if let Ending::Aborted = ending {
+        // The transport goes at once. What `on_close` does waits for nobody, and nothing drops it.
+        linger(&session, driver, reason.clone()).await;
+        return outlive(endpoint, &session, reason).await;
+    }
     if let Ending::Failed(error) = ending {
         tracing::debug!(session = %session.id(), %error, "the connection failed");
         if let Error::Protocol(ProtocolError::MessageTooBig { .. }) = error {
@@ -144,7 +149,20 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         report(&mut endpoint, &session, &mut driver, failure).await;
     }
     drop(endpoint);
-    linger(session, driver, alive, reason).await;
+    linger(&session, driver, reason).await;
+    drop(alive);
+}
+
+/// What is left of an endpoint whose transport is gone.
+async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseReason) {
+    let closed = CatchPanic(pin!(endpoint.on_close(session, reason))).await;
+    let closed = closed.map_err(|panic| Failure::panicked(&*panic));
+    let outcome = closed.and_then(|result| result.map_err(Failure::handler));
+    if let Err(Failure::Error(error)) = outcome
+        && let Err(panic) = CatchPanic(pin!(endpoint.on_error(session, &error))).await
+    {
+        Failure::panicked(&*panic);
+    }
 }
 
 /// What is left of a connection that has no endpoint.
@@ -156,18 +174,17 @@ async fn end<T: AsyncRead + AsyncWrite + Unpin>(
     while !matches!(driver.next().await, Next::End) {}
     let reason = driver.take_ending().reason();
     session.retire();
-    linger(session, driver, alive, reason).await;
+    linger(&session, driver, reason).await;
+    drop(alive);
 }
 
 async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
-    session: Tenure,
+    session: &Session,
     driver: Driver<T>,
-    alive: mpsc::Sender<()>,
     reason: CloseReason,
 ) {
     driver.linger().await;
     session.outbox().end(reason);
-    drop(alive);
 }
 
 /// Gives a message to its handler, and sends what that returns.

@@ -389,6 +389,35 @@ async fn an_abort_drops_the_handler_and_the_transport() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn on_close_of_an_aborted_session_runs_to_its_end() {
+    struct Tidy(Log);
+    impl Endpoint for Tidy {
+        async fn on_close(&mut self, _: &Session, _: CloseReason) -> Result {
+            tokio::time::sleep(seconds(60)).await;
+            self.0.add("tidied");
+            Err("and failed".into())
+        }
+
+        async fn on_error(&mut self, _: &Session, error: &Error) {
+            tokio::task::yield_now().await;
+            self.0.add(error.to_string());
+        }
+    }
+    let log = Log::default();
+    let shared = log.clone();
+    let mut started = start(move |_| Tidy(shared.clone()));
+    idle().await;
+    started.session.abort();
+    idle().await;
+    assert!(started.peer.is_dropped());
+    assert_eq!(started.session.closed().await.code().get(), 1006);
+    assert!(!started.is_gone());
+    tokio::time::sleep(seconds(61)).await;
+    assert_eq!(log.take(), ["tidied", "a handler failed: and failed"]);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_abort_is_heard_after_the_transport_was_lost() {
     let (mut started, log, _go) = slow();
     started.peer.segment(messages(1));
