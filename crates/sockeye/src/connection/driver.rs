@@ -75,6 +75,9 @@ const WRITE_AT: usize = 64 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) fn new(link: Link<T>, outbox: Arc<Outbox>) -> Self {
+        if !link.machine().can_send() {
+            outbox.shut();
+        }
         Self {
             link,
             outbox,
@@ -86,6 +89,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             replies: 0,
             effect: None,
         }
+    }
+
+    /// The driver of a connection of which nothing comes any more.
+    pub(crate) fn ended(mut self, ending: Ending) -> Self {
+        self.ending = Some(ending);
+        self
     }
 
     /// The next thing to act on.

@@ -18,7 +18,7 @@ use crate::error::{Error, SendError};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
-use self::driver::Driver;
+use self::driver::{Driver, Ending};
 use self::link::{Link, Received};
 use self::outbox::Outbox;
 
@@ -229,7 +229,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 
     /// The same connection, driven by a task for those who send through `outbox`.
     pub(crate) fn into_driver(self, outbox: Arc<Outbox>) -> Driver<T> {
-        Driver::new(self.link, outbox)
+        let reason = self.close_received().cloned();
+        let driver = Driver::new(self.link, outbox);
+        match (self.end, reason) {
+            (End::Lingering(Some(error)), _) => driver.ended(Ending::Failed(error)),
+            (_, Some(reason)) => driver.ended(Ending::ClosedByPeer(reason)),
+            (End::Done, None) => driver.ended(Ending::Aborted),
+            (End::Open | End::Lingering(None), None) => driver,
+        }
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {

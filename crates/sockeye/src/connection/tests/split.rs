@@ -190,3 +190,37 @@ async fn a_ping_of_126_bytes_is_refused() {
     assert_eq!(sender.ping(&[0; 126]).await, refused);
     sender.ping(&[0; 125]).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_closed_may_still_be_split() {
+    let (stream, peer) = wire();
+    let mut ws = Connection::server(stream, Config::new(Role::Server));
+    peer.segment(masked(CLOSE, close_body(1000, "")));
+    ws.close(CloseCode::NORMAL, "").await.unwrap();
+    let (sender, mut receiver) = ws.split();
+    assert_eq!(sender.send("late").await, Err(SendError::Closed));
+    assert!(receiver.recv().await.unwrap().is_none());
+
+    let (stream, peer) = wire();
+    let mut ws = Connection::server(stream, Config::new(Role::Server));
+    peer.end();
+    assert!(ws.recv().await.is_err());
+    let (sender, mut receiver) = ws.split();
+    assert_eq!(sender.send("late").await, Err(SendError::Closed));
+    assert!(receiver.recv().await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_closing_may_be_split_and_hears_the_peer_out() {
+    let (stream, peer) = wire();
+    let mut ws = Connection::server(stream, Config::new(Role::Server));
+    ws.start_closing_handshake(CloseCode::NORMAL, "").unwrap();
+    let (sender, mut receiver) = ws.split();
+    assert_eq!(sender.send("late").await, Err(SendError::Closed));
+    idle().await;
+    assert_eq!(peer.frames()[0].code(), 1000);
+    peer.segment([masked(TEXT, "a"), masked(CLOSE, close_body(1000, ""))].concat());
+    peer.end();
+    assert!(receiver.recv().await.unwrap().is_some());
+    assert!(receiver.recv().await.unwrap().is_none());
+}
