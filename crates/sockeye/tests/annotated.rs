@@ -31,7 +31,7 @@ impl Borrowing {
 
     #[on_message]
     fn pong(&mut self, pong: Pong) -> String {
-        format!("pong {:?}", pong.payload())
+        format!("pong {:?}", &pong.into_bytes()[..])
     }
 }
 
@@ -158,7 +158,7 @@ impl Returning {
     fn binary<'m>(&mut self, bytes: &'m [u8]) -> Reply<'m> {
         match bytes {
             [] => Reply::None,
-            [b't', text @ ..] => Reply::Text(std::str::from_utf8(text).unwrap()),
+            [b't', text @ ..] => Reply::Text(std::str::from_utf8(text).expect("UTF-8")),
             [b'm', rest @ ..] => Reply::Message(Message::binary(rest.to_vec())),
             bytes => Reply::Binary(bytes),
         }
@@ -245,7 +245,7 @@ impl Seat {
 
     #[on_message]
     fn text(&mut self, #[path("room")] hall: String, text: &str, #[path] seat: i64) -> String {
-        format!("{hall:?} {seat} {text}")
+        hall + &format!(" {seat} {text}")
     }
 
     #[on_message]
@@ -274,7 +274,7 @@ async fn path_parameters_come_decoded_and_parsed_to_every_callback() {
     assert_eq!(peer.recv_text().await, "open");
     assert_eq!(events.next().await, r#"open "café/bar %" -7"#);
     peer.send(TEXT, b"hi").await;
-    assert_eq!(peer.recv_text().await, r#""café/bar %" -7 hi"#);
+    assert_eq!(peer.recv_text().await, "café/bar % -7 hi");
     // One that does not parse: the error goes to on_error, and the session is still usable.
     peer.send(BINARY, b"").await;
     assert_eq!(peer.recv_text().await, "error");

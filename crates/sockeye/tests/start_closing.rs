@@ -6,7 +6,7 @@ use sockeye::{
 };
 
 #[tokio::test]
-async fn what_the_peer_sends_before_its_close_is_received() -> sockeye::Result {
+async fn what_the_peer_sends_before_its_close_is_received() -> Result {
     let (near, far) = tokio::io::duplex(64);
     let mut client = Connection::client(near, Config::new(Role::Client));
     let mut server = Connection::server(far, Config::new(Role::Server));
@@ -32,7 +32,7 @@ async fn what_the_peer_sends_before_its_close_is_received() -> sockeye::Result {
 }
 
 #[tokio::test]
-async fn a_code_that_may_not_be_sent_starts_nothing() -> sockeye::Result {
+async fn a_code_that_may_not_be_sent_starts_nothing() -> Result {
     let (near, _far) = tokio::io::duplex(64);
     let mut client = Connection::client(near, Config::new(Role::Client));
     assert!(
@@ -62,7 +62,7 @@ impl Endpoint for Speaker {
 
 #[tokio::test]
 async fn what_a_handler_sent_goes_out_before_the_answer_to_a_close_that_came_with_its_message()
--> sockeye::Result {
+-> Result {
     let server = Server::builder()
         .endpoint(endpoint("/speaker", |_| Speaker))
         .bind("127.0.0.1:0")
