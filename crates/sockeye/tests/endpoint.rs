@@ -475,6 +475,14 @@ async fn a_code_or_reason_that_no_close_may_carry_is_refused_and_nothing_happens
     let longest = "x".repeat(123);
     session.close(CloseCode::NORMAL, &longest).unwrap();
     assert_eq!(peer.recv_close().await, (1000, longest));
+
+    // Nor by the halves of a connection.
+    let (near, _far) = tokio::io::duplex(64);
+    let config = sockeye::Config::new(sockeye::Role::Client);
+    let (sender, _receiver) = sockeye::Connection::client(near, config).split();
+    let refused = sender.close(CloseCode::NO_STATUS, "").await;
+    let expected = InvalidCloseReason::Code(CloseCode::NO_STATUS.get());
+    assert_eq!(refused, Err(SendError::InvalidClose(expected)));
 }
 
 #[tokio::test]

@@ -215,3 +215,33 @@ async fn connections_go_on_when_the_future_of_a_server_is_dropped() {
     kept.send(TEXT, b"").await;
     assert_eq!(kept.recv_text().await, "answer");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_connects_while_the_server_stops_is_forgotten() {
+    for _ in 0..20 {
+        let builder = Server::builder()
+            .endpoint(endpoint("/", |_| Chatty))
+            .stop_timeout(NEVER);
+        let mut server = Stoppable::serve(builder).await;
+        let url = format!("ws://{}/", server.addr);
+        let mut clients = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let url = url.clone();
+            clients.spawn(async move {
+                let Ok(mut ws) = sockeye::connect(&url).await else {
+                    return None;
+                };
+                assert!(matches!(ws.recv().await, Ok(None)));
+                ws.close_received().map(|reason| reason.code().get())
+            });
+        }
+        // Whoever is first: the others are anywhere on their way.
+        let first = Raw::open(server.addr, "/").await;
+        server.stop();
+        first.close().await;
+        while let Some(closed) = soon(clients.join_next()).await {
+            assert!(matches!(closed.unwrap(), None | Some(1001)));
+        }
+        server.done().await;
+    }
+}

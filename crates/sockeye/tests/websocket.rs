@@ -470,3 +470,31 @@ async fn more_than_the_buffer_takes_fails_the_connection() {
     // What was not sent stays counted.
     assert_eq!(ws.buffered_amount(), 4 * CHUNK as u64 + 8);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn close_from_another_task_ends_the_object_however_far_it_is() {
+    let url = echo().await;
+    for round in 0..200 {
+        let ws = WebSocket::new(&url).unwrap();
+        let record = record(&ws);
+        let running = tokio::spawn({
+            let ws = ws.clone();
+            async move { ws.run().await }
+        });
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        ws.close(()).unwrap();
+        soon(running).await.unwrap();
+        // Either it was open before, or it never is.
+        let events = events(&record);
+        let opened = [r#"open Open """#, r#"close 1005 "" true Closed"#];
+        let while_closing = [r#"open Closing """#, r#"close 1005 "" true Closed"#];
+        let closed = [opened[1]];
+        let expected = [&FAILED[..], &opened, &while_closing, &closed];
+        assert!(
+            expected.iter().any(|expected| events == *expected),
+            "{events:?}"
+        );
+    }
+}
