@@ -156,15 +156,28 @@ async fn sixteen_messages_of_one_segment_are_read_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_payload_leaves_behind_its_header_and_in_one_piece() {
-    let (mut ws, peer) = server();
-    let large = vec![7; 300_000];
-    ws.feed("before").await.unwrap();
-    ws.feed(large.clone()).await.unwrap();
-    ws.flush().await.unwrap();
-    let frames = peer.frames();
-    assert_eq!(frames[0].text(), "before");
-    assert!(frames[1].payload == large);
+async fn a_large_payload_leaves_between_small_ones_and_in_one_write() {
+    for trickle in [usize::MAX, 70_001, 4_999] {
+        let (mut ws, peer) = server();
+        peer.take_vectored();
+        if trickle < usize::MAX {
+            peer.trickle(trickle);
+        }
+        // The large ones find room, since little waits before them.
+        let large = vec![7; 65_000];
+        ws.feed("before").await.unwrap();
+        ws.feed(large.clone()).await.unwrap();
+        let larger = vec![8; 300_000];
+        ws.feed(larger.clone()).await.unwrap();
+        ws.feed("behind").await.unwrap();
+        ws.flush().await.unwrap();
+        let frames = peer.frames();
+        assert_eq!((frames[0].text(), frames[3].text()), ("before", "behind"));
+        assert!(frames[1].payload == large && frames[2].payload == larger);
+        if trickle == usize::MAX {
+            assert_eq!(peer.writes(), 2);
+        }
+    }
 }
 
 // How it ends.

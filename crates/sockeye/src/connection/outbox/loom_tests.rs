@@ -199,6 +199,25 @@ fn senders_find_room_in_the_order_in_which_they_came() {
 }
 
 #[test]
+fn room_for_two_is_found_by_two() {
+    model(3, || {
+        let outbox = Outbox::new(2);
+        outbox.try_push(text("00")).unwrap();
+        let mut first = outbox.feed(text("1"));
+        let mut second = outbox.feed(text("2"));
+        enqueue(&mut first);
+        enqueue(&mut second);
+        let senders = [first, second].map(spawn);
+        assert_eq!(payload(&outbox.take().unwrap()), "00");
+        for sender in senders {
+            sender.join().unwrap().unwrap();
+        }
+        assert_eq!(payload(&outbox.take().unwrap()), "1");
+        assert_eq!(payload(&outbox.take().unwrap()), "2");
+    });
+}
+
+#[test]
 fn a_sender_that_leaves_the_queue_hands_its_turn_on() {
     model(3, || {
         let outbox = Outbox::new(1);

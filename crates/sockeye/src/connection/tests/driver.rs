@@ -163,3 +163,20 @@ async fn a_message_in_pieces_is_one_message() {
     };
     assert_eq!(text, "pieces");
 }
+
+#[tokio::test(start_paused = true)]
+async fn more_than_a_read_may_have_come_with_the_handshake() {
+    let (stream, peer) = wire();
+    let ahead: Vec<u8> = (0..40_000).flat_map(|_| masked(TEXT, "x")).collect();
+    assert!(ahead.len() > 256 * 1024);
+    let link = Link::new(
+        stream,
+        server_machine(Config::new(Role::Server)),
+        &ahead[..ahead.len() - 3],
+    );
+    let mut driver = Driver::new(link, Outbox::new(1 << 20));
+    peer.segment(&ahead[ahead.len() - 3..]);
+    for _ in 0..40_000 {
+        assert!(matches!(driver.next().await, Next::Message(_)));
+    }
+}

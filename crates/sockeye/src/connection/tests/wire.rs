@@ -34,6 +34,7 @@ struct State {
     // How many bytes pass at once, each time after one poll that finds the transport not ready.
     trickle: Option<usize>,
     was_pending: [bool; 2],
+    vectored: bool,
     shut: bool,
     shut_blocks: bool,
     dropped: bool,
@@ -103,6 +104,11 @@ impl Peer {
     /// Every other poll finds the transport not ready, the others read and write so much.
     pub(crate) fn trickle(&self, bytes: usize) {
         self.state().trickle = Some(bytes);
+    }
+
+    /// The transport writes several slices at once.
+    pub(crate) fn take_vectored(&self) {
+        self.state().vectored = true;
     }
 
     /// The write side never finishes shutting.
@@ -223,6 +229,19 @@ impl AsyncWrite for Wire {
         state.written.extend_from_slice(&bytes[..len]);
         state.writes += 1;
         Poll::Ready(Ok(len))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        self.poll_write(cx, &bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.lock().unwrap().vectored
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
