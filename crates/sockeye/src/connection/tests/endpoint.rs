@@ -27,7 +27,7 @@ impl Log {
     }
 }
 
-fn texts(frames: &[Frame]) -> Vec<&str> {
+pub(super) fn texts(frames: &[Frame]) -> Vec<&str> {
     frames
         .iter()
         .filter(|frame| frame.first == TEXT)
@@ -35,44 +35,19 @@ fn texts(frames: &[Frame]) -> Vec<&str> {
         .collect()
 }
 
-fn numbers(count: usize) -> Vec<String> {
+pub(super) fn numbers(count: usize) -> Vec<String> {
     (0..count).map(|number| number.to_string()).collect()
 }
 
 /// So many small messages in one segment.
-fn messages(count: usize) -> Vec<u8> {
+pub(super) fn messages(count: usize) -> Vec<u8> {
     let frames = numbers(count).into_iter();
     frames.flat_map(|number| masked(TEXT, number)).collect()
 }
 
-#[derive(Default)]
-struct Annotated;
-
-#[crate::server_endpoint("/echo")]
-impl Annotated {
-    #[on_message]
-    async fn echo<'m>(&mut self, text: &'m str) -> &'m str {
-        text
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn sixteen_messages_in_one_segment_are_answered_with_one_write() {
-    let Started { peer, .. } = start(|_| Annotated);
-    peer.segment(messages(16));
-    idle().await;
-    assert_eq!(texts(&peer.frames()), numbers(16));
-    assert_eq!((peer.reads(), peer.writes()), (1, 1));
-    // Once more, now that the task was parked.
-    peer.segment(messages(16));
-    idle().await;
-    assert_eq!(texts(&peer.frames()), numbers(16));
-    assert_eq!((peer.reads(), peer.writes()), (2, 2));
-}
-
 #[tokio::test(start_paused = true)]
 async fn messages_of_one_segment_are_answered_before_the_next_is_read() {
-    let Started { peer, .. } = start(|_| Annotated);
+    let Started { peer, .. } = start(|_| Echo(Answer::Returned));
     peer.segment(messages(3));
     peer.segment(messages(2));
     idle().await;
@@ -659,7 +634,7 @@ async fn on_close_follows_though_the_peer_just_vanishes() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_before_the_end_of_the_stream_are_handled() {
-    let Started { peer, .. } = start(|_| Annotated);
+    let Started { peer, .. } = start(|_| Echo(Answer::Returned));
     peer.segment(messages(5));
     peer.end();
     idle().await;

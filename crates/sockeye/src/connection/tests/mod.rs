@@ -10,6 +10,8 @@ use crate::endpoint::life::{Factory, Opened};
 use crate::endpoint::{Endpoint, Handshake, OpenSessions, Session};
 use crate::router::PathParameters;
 
+#[cfg(feature = "macros")]
+mod annotated;
 mod cancel;
 mod driver;
 mod endpoint;
