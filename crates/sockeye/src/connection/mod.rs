@@ -28,7 +28,7 @@ pub(crate) mod outbox;
 pub(crate) mod pool;
 mod split;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};

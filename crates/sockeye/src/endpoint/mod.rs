@@ -27,6 +27,8 @@ pub(crate) mod life;
 mod remote;
 mod reply;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};

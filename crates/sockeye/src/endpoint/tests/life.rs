@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sockeye_proto::{CloseCode, CloseReason, Message};
 use tokio::sync::Notify;
 
-use super::wire::{CLOSE, Frame, PING, PONG, TEXT, close_body, masked};
 use super::*;
 use crate::connection::Connection;
+use crate::connection::tests::wire::{CLOSE, Frame, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{Incoming, Reply};
 use crate::error::{Error, Result};
 use crate::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the attribute makes costs what a handler by hand costs.
 
-use super::endpoint::{messages, numbers, texts};
+use super::life::{messages, numbers, texts};
 use super::*;
 
 #[derive(Default)]
