@@ -255,10 +255,10 @@ impl Progress {
 }
 
 const AGENT: &str = "Sockeye";
-/// Framing, control frames, fragmentation, UTF-8, closing, sizes and times, chopped messages.
-/// (12 and 13 are compression.)
+/// Framing, control frames, fragmentation, UTF-8, closing, sizes and times, chopped messages,
+/// compression.
 const ALL: &[&str] = &[
-    "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*",
+    "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.*", "13.*",
 ];
 /// The same without messages of more than 1 MiB.
 const FAST: &[&str] = &[

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use sockeye::{Client, Config, Connection, Message, Role, Server, server_endpoint};
+use sockeye::{Client, Config, Connection, DeflateConfig, Message, Role, Server, server_endpoint};
 use tokio::task::JoinHandle;
 
 use crate::error::Result;
@@ -20,6 +20,7 @@ impl EchoServer {
         let server = Server::builder()
             .default_endpoint::<Echo>()
             .config(config(Role::Server))
+            .compression(DeflateConfig::default().context_takeover(true))
             .outbox_limit(OUTBOX_LIMIT)
             .bind((Ipv4Addr::LOCALHOST, 0))
             .await?;

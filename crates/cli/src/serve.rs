@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use sockeye::{Config, Role, Server};
+use sockeye::{Config, DeflateConfig, Role, Server};
 
 use crate::chat::{Chat, Rooms};
 use crate::echo::Echo;
@@ -89,6 +89,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .default_endpoint::<Push>()
         .http(page::service())
         .config(config)
+        .compression(DeflateConfig::default())
         .stop_timeout(Duration::from_secs(options.stop_timeout.into()))
         .bind(&*options.listen.0)
         .await

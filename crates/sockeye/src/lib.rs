@@ -57,8 +57,8 @@ pub use sockeye_proto::handshake::{
     Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,
 };
 pub use sockeye_proto::{
-    CloseCode, CloseReason, Config, InvalidCloseReason, KeepAlive, Message, PreparedMessage,
-    ProtocolError, Role, Text,
+    CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, KeepAlive,
+    Message, PreparedMessage, ProtocolError, Role, Text, WindowBits,
 };
 
 #[cfg(feature = "macros")]

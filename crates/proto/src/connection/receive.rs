@@ -146,8 +146,12 @@ impl Connection {
         event
     }
 
-    /// How many bytes are still to come of the data frame that is being read, if one is.
+    /// How many bytes are still to come of the data frame that is being read, if one is whose bytes come
+    /// as chunks as they are: not of a compressed message.
     pub fn payload_remaining(&self) -> Option<u64> {
+        if self.receiver.is_compressed() {
+            return None;
+        }
         self.receiver
             .payload
             .as_ref()

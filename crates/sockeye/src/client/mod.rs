@@ -13,13 +13,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use sockeye_proto::handshake::{
-    Accepted, ClientHandshake, OfferError, ResponseError, UriError, WebSocketUri,
+    Accepted, ClientHandshake, Extension, OfferError, ResponseError, UriError, WebSocketUri,
 };
-use sockeye_proto::{Config, Role};
+use sockeye_proto::{Config, DeflateConfig, DeflatePool, InvalidAnswer, Role};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::connection::{Connection, client_machine};
+use crate::connection::{Compression, Connection, client_machine};
 use crate::transport::Stream;
 
 mod websocket;
@@ -55,6 +55,8 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
 #[must_use]
 pub struct Client {
     config: Config,
+    compression: Option<DeflateConfig>,
+    deflate_pool: DeflatePool,
     headers: Vec<(HeaderName, HeaderValue)>,
     subprotocols: Vec<String>,
     require_subprotocol: bool,
@@ -75,6 +77,8 @@ impl Client {
     pub fn builder() -> Self {
         Self {
             config: Config::new(Role::Client),
+            compression: Some(DeflateConfig::default()),
+            deflate_pool: DeflatePool::default(),
             headers: Vec::new(),
             subprotocols: Vec::new(),
             require_subprotocol: false,
@@ -112,6 +116,13 @@ impl Client {
         self
     }
 
+    /// Sets what is offered about compression (RFC 7692); `None` offers none. By default it is offered, as
+    /// browsers do, without context takeover.
+    pub fn compression(mut self, config: impl Into<Option<DeflateConfig>>) -> Self {
+        self.compression = config.into();
+        self
+    }
+
     /// Sets how long finding the host and TCP may take; 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -146,10 +157,29 @@ impl Client {
         let mut handshake = ClientHandshake::new(uri, rand::random())
             .subprotocols(self.subprotocols.iter().cloned())?
             .require_subprotocol(self.require_subprotocol);
+        if let Some(compression) = &self.compression {
+            handshake = handshake.extensions([compression.offer()]);
+        }
         for (name, value) in &self.headers {
             handshake = handshake.header(name.clone(), value.clone())?;
         }
         Ok(handshake)
+    }
+
+    /// What the server answers about compression.
+    fn agreed_compression(
+        &self,
+        chosen: &[Extension],
+    ) -> Result<Option<Compression>, ConnectError> {
+        let Some(config) = &self.compression else {
+            return Ok(None);
+        };
+        let params = config.accept(chosen)?;
+        Ok(params.map(|params| Compression {
+            params,
+            config: config.clone(),
+            pool: self.deflate_pool.clone(),
+        }))
     }
 
     async fn open_transport(&self, uri: &WebSocketUri) -> Result<Stream, ConnectError> {
@@ -196,14 +226,19 @@ impl Client {
             }
             Err(error) => return Err(ConnectError::Response(error)),
         };
+        let Accepted {
+            subprotocol,
+            extensions,
+            ..
+        } = accepted;
+        let compression = self.agreed_compression(&extensions)?;
         drop(sender);
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
         let upgraded = beside(&mut connection, on_upgrade).await?;
         let Ok(stream) = upgraded.downcast::<TokioIo<Stream>>() else {
             return Err(ConnectError::NoResponse);
         };
-        let Accepted { subprotocol, .. } = accepted;
-        let machine = client_machine(self.config.clone());
+        let machine = client_machine(self.config.clone(), compression);
         let raw = stream.io.into_inner();
         Ok(Connection::new(raw, machine, &stream.read_buf, subprotocol))
     }
@@ -213,6 +248,9 @@ impl Client {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
+    /// The server's answer on compression does not fit what was offered.
+    #[error(transparent)]
+    Compression(#[from] InvalidAnswer),
     /// TCP could not be established, or the host has no address.
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),

@@ -115,6 +115,8 @@ impl<T> Link<T> {
         if let Some(broken) = self.broken.take() {
             return Err(broken);
         }
+        // Where a compressed message's chunks are made.
+        let mut room = self.machine.compresses().then(Scratch::take);
         loop {
             let Input {
                 scratch,
@@ -127,7 +129,10 @@ impl<T> Link<T> {
                 None => &mut kept[..],
             };
             let mut unread = &mut bytes[*start..*end];
-            let event = self.machine.receive(&mut unread, now.into_std());
+            let room = room.as_deref_mut().unwrap_or_default();
+            let event = self
+                .machine
+                .receive_inflating(&mut unread, room, now.into_std());
             *start = *end - unread.len();
             match event? {
                 Some(Event::Text(text)) => {

@@ -9,7 +9,8 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use sockeye_proto::{
-    Cause, CloseCode, CloseReason, Config, Connection as Machine, MaskingKey, MaskingKeys, Message,
+    Cause, CloseCode, CloseReason, Config, Connection as Machine, DeflateConfig, DeflateParams,
+    DeflatePool, MaskingKey, MaskingKeys, Message,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -69,13 +70,13 @@ const FEED_MARK: usize = 64 * 1024;
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The server's end of a connection whose opening handshake is done, on `stream`.
     pub fn server(stream: T, config: Config) -> Self {
-        Self::new(stream, server_machine(config), &[], None)
+        Self::new(stream, server_machine(config, None), &[], None)
     }
 
     /// The client's end of a connection whose opening handshake is done, on `stream`. Its masking keys
     /// come from the thread's cryptographically secure generator (RFC 6455 §10.3).
     pub fn client(stream: T, config: Config) -> Self {
-        Self::new(stream, client_machine(config), &[], None)
+        Self::new(stream, client_machine(config, None), &[], None)
     }
 
     pub(crate) fn new(
@@ -362,14 +363,35 @@ impl<T> fmt::Debug for Connection<T> {
     }
 }
 
+/// What the handshake agreed on about compression, and with what it is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Compression {
+    pub(crate) params: DeflateParams,
+    pub(crate) config: DeflateConfig,
+    pub(crate) pool: DeflatePool,
+}
+
 /// A client's machine, open now.
-pub(crate) fn client_machine(config: Config) -> Machine {
-    Machine::client(config, masking_keys(), Instant::now().into_std())
+pub(crate) fn client_machine(config: Config, compression: Option<Compression>) -> Machine {
+    let machine = Machine::client(config, masking_keys(), Instant::now().into_std());
+    with_compression(machine, compression)
 }
 
 /// A server's machine, open now.
-pub(crate) fn server_machine(config: Config) -> Machine {
-    Machine::server(config, Instant::now().into_std())
+pub(crate) fn server_machine(config: Config, compression: Option<Compression>) -> Machine {
+    let machine = Machine::server(config, Instant::now().into_std());
+    with_compression(machine, compression)
+}
+
+fn with_compression(machine: Machine, compression: Option<Compression>) -> Machine {
+    match compression {
+        Some(Compression {
+            params,
+            config,
+            pool,
+        }) => machine.with_deflate(params, &config, pool),
+        None => machine,
+    }
 }
 
 /// §10.3: each key from a strong source, none to be told from those before it. The thread's generator

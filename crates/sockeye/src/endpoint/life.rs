@@ -20,7 +20,7 @@ use super::session::{OpenSessions, Session, Tenure};
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
 use crate::connection::outbox::Outbox;
-use crate::connection::{pool, server_machine};
+use crate::connection::{Compression, pool, server_machine};
 use crate::error::{Error, Result};
 use crate::sync::lock;
 use crate::transport::Stream;
@@ -31,6 +31,7 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) read_ahead: Bytes,
     pub(crate) handshake: Handshake,
     pub(crate) config: Config,
+    pub(crate) compression: Option<Compression>,
     pub(crate) outbox_limit: usize,
     /// Dropped when the connection is gone: whoever stops the server waits for that.
     pub(crate) alive: mpsc::Sender<()>,
@@ -64,7 +65,7 @@ where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let outbox = Outbox::new(opened.outbox_limit);
-        let machine = server_machine(opened.config);
+        let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead);
         let driver = Driver::new(link, outbox.clone());
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_proto::handshake::OriginPolicy;
-use sockeye_proto::{CloseCode, Config, Role};
+use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool, Role};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{mpsc, watch};
 
@@ -54,6 +54,7 @@ struct Shared {
     router: Router<Mounted>,
     http: Option<HttpService>,
     config: Config,
+    compression: Option<(DeflateConfig, DeflatePool)>,
     outbox_limit: usize,
     origins: OriginPolicy,
     any_host: bool,
@@ -69,6 +70,7 @@ impl Server {
             endpoints: Vec::new(),
             http: None,
             config: Config::new(Role::Server),
+            compression: None,
             outbox_limit: Outbox::DEFAULT_LIMIT,
             origins: OriginPolicy::default(),
             any_host: false,
@@ -171,6 +173,7 @@ pub struct ServerBuilder {
     endpoints: Vec<EndpointConfig>,
     http: Option<HttpService>,
     config: Config,
+    compression: Option<(DeflateConfig, DeflatePool)>,
     outbox_limit: usize,
     origins: OriginPolicy,
     any_host: bool,
@@ -205,6 +208,16 @@ impl ServerBuilder {
     /// Sets the limits and deadlines of each connection.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Compresses messages for clients that offer it (RFC 7692); by default none are. Messages of many
+    /// sessions, such as [`OpenSessions::broadcast`](crate::OpenSessions::broadcast)'s, go as they are.
+    ///
+    /// Compression tells an eavesdropper the lengths of what is compressed together: do not mix secrets
+    /// with text that others choose in one message, nor with context takeover in one connection.
+    pub fn compression(mut self, config: DeflateConfig) -> Self {
+        self.compression = Some((config, DeflatePool::default()));
         self
     }
 
@@ -279,6 +292,7 @@ impl ServerBuilder {
             router,
             http: self.http,
             config: self.config,
+            compression: self.compression,
             outbox_limit: self.outbox_limit,
             origins: self.origins,
             any_host: self.any_host,

@@ -13,11 +13,12 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sockeye_proto::CloseCode;
 use sockeye_proto::handshake::{
-    Forbidden, RequestError, ServerHandshake, host_is_loopback, is_websocket_request,
+    Extension, Forbidden, RequestError, ServerHandshake, host_is_loopback, is_websocket_request,
 };
 use tokio::sync::{mpsc, watch};
 
 use super::{Shared, Stage};
+use crate::connection::Compression;
 use crate::endpoint::life::Opened;
 use crate::endpoint::{Handshake, Mounted};
 use crate::router::PathParameters;
@@ -37,6 +38,12 @@ pub(super) struct Peer {
     pub(super) alive: mpsc::Sender<()>,
     pub(super) peer_addr: SocketAddr,
     pub(super) local_addr: SocketAddr,
+}
+
+/// What the connection of an accepted handshake starts with.
+struct Agreed {
+    handshake: Handshake,
+    compression: Option<Compression>,
 }
 
 impl Peer {
@@ -61,11 +68,11 @@ impl Peer {
             return plain(StatusCode::NOT_FOUND, "there is no endpoint at this path");
         };
         match self.accept(&parts, mounted, parameters) {
-            Ok((response, handshake)) => {
+            Ok((response, agreed)) => {
                 let mounted = mounted.clone();
                 match on_upgrade {
                     Some(on_upgrade) => {
-                        tokio::spawn(self.open(on_upgrade, mounted, handshake));
+                        tokio::spawn(self.open(on_upgrade, mounted, agreed));
                         response.map(|()| Full::default())
                     }
                     None => text(RequestError::HttpVersion.to_response()),
@@ -88,7 +95,7 @@ impl Peer {
         request: &http::request::Parts,
         mounted: &Mounted,
         parameters: PathParameters,
-    ) -> Result<(Response<()>, Handshake), Response<String>> {
+    ) -> Result<(Response<()>, Agreed), Response<String>> {
         let handshake = ServerHandshake::receive(request).map_err(|error| error.to_response())?;
         // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
         // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
@@ -104,24 +111,43 @@ impl Peer {
             .check(request, false)
             .map_err(|forbidden| forbidden.to_response())?;
         let subprotocol = handshake.choose_subprotocol(mounted.subprotocols());
-        let response = handshake.accept(subprotocol, &[]).map_err(|error| {
-            let mut response = Response::new(error.to_string());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        })?;
-        let kept = Handshake::new(
+        let (compression, extension) = self.compression(&handshake).unzip();
+        let response = handshake
+            .accept(subprotocol, extension.as_slice())
+            .map_err(|error| {
+                let mut response = Response::new(error.to_string());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            })?;
+        let handshake = Handshake::new(
             request,
             parameters,
             Some(self.peer_addr),
             Some(self.local_addr),
             subprotocol.map(str::to_owned),
         );
-        Ok((response, kept))
+        let agreed = Agreed {
+            handshake,
+            compression,
+        };
+        Ok((response, agreed))
+    }
+
+    /// What is agreed on about compression, and how that is answered.
+    fn compression(&self, handshake: &ServerHandshake) -> Option<(Compression, Extension)> {
+        let (config, pool) = self.shared.compression.as_ref()?;
+        let (params, answer) = config.answer(handshake.extensions())?;
+        let compression = Compression {
+            params,
+            config: config.clone(),
+            pool: pool.clone(),
+        };
+        Some((compression, answer))
     }
 
     /// Takes the stream back when the answer is written, and starts the endpoint on it. This task ends
     /// then, and with it everything of HTTP.
-    async fn open(self, on_upgrade: OnUpgrade, mounted: Mounted, handshake: Handshake) {
+    async fn open(self, on_upgrade: OnUpgrade, mounted: Mounted, agreed: Agreed) {
         let upgraded = match on_upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => {
@@ -136,8 +162,9 @@ impl Peer {
         mounted.launch(Opened {
             stream: parts.io.into_inner(),
             read_ahead: parts.read_buf,
-            handshake,
+            handshake: agreed.handshake,
             config: self.shared.config.clone(),
+            compression: agreed.compression,
             outbox_limit: self.shared.outbox_limit,
             alive: self.alive,
         });

@@ -34,7 +34,7 @@ impl Wake for Count {
 fn driver() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Arc<Count>, Waker) {
     let (stream, peer) = wire();
     let outbox = Outbox::new(1 << 20);
-    let link = Link::new(stream, server_machine(Config::new(Role::Server)), &[]);
+    let link = Link::new(stream, server_machine(Config::new(Role::Server), None), &[]);
     let driver = Driver::new(link, Arc::clone(&outbox));
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
