@@ -8,7 +8,8 @@
 //!
 //! **ARCHITECTURE.md: `| crate | floor | …`.** One package in a row, by the name in its Cargo.toml
 //! (`` `sockeye-proto` ``), and a number. Every package of the workspace has a row. A package may
-//! depend (for tests and builds too) only on packages of lower floors.
+//! depend (for builds too) only on packages of lower floors. Tests may use what shows them, here and
+//! in modules called `tests`.
 //!
 //! **ARCHITECTURE.md: `| module | floor | …`.** One or several modules in a row, each with the
 //! folder of its crate under `crates/` in front (`` `proto::frame` ``, `` `sockeye::connection::outbox` ``).

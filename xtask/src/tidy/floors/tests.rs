@@ -137,7 +137,7 @@ fn a_module_without_a_floor_and_a_floor_without_a_module_are_found() {
 fn a_dependency_that_climbs_is_found_in_every_section() {
     for section in [
         "[dependencies]",
-        "[dev-dependencies]",
+        "[build-dependencies]",
         "[target.'cfg(unix)'.dependencies]",
     ] {
         let manifest = format!("{CORE}{section}\ntop = {{ path = \"../top\" }}\n");
@@ -148,6 +148,12 @@ fn a_dependency_that_climbs_is_found_in_every_section() {
     }
     let manifest = format!("{CORE}[dependencies.top]\nfeatures = []\n");
     assert_eq!(found(&[("crates/core/Cargo.toml", &manifest)]).len(), 1);
+}
+
+#[test]
+fn tests_may_use_what_shows_them() {
+    let manifest = format!("{CORE}[dev-dependencies]\ntop = {{ path = \"../top\" }}\n");
+    assert!(found(&[("crates/core/Cargo.toml", &manifest)]).is_empty());
 }
 
 #[test]
