@@ -171,7 +171,7 @@ async fn more_than_a_read_may_have_come_with_the_handshake() {
     assert!(ahead.len() > 256 * 1024);
     let link = Link::new(
         stream,
-        server_machine(Config::new(Role::Server)),
+        server_machine(Config::new(Role::Server), None),
         &ahead[..ahead.len() - 3],
     );
     let mut driver = Driver::new(link, Outbox::new(1 << 20));
