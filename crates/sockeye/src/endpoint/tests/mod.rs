@@ -68,6 +68,7 @@ where
         read_ahead: bytes::Bytes::new(),
         handshake: handshake(),
         config,
+        compression: None,
         outbox_limit: 1 << 20,
         alive,
     };
