@@ -292,6 +292,7 @@ impl WebSocket {
         }
         // The code is the peer's first Close's, whoever closed first.
         let received = driver.linger().await;
+        drop(driver);
         match (received, ending) {
             (_, Ending::Failed(error)) => Err((CloseReason::abnormal(""), error.into())),
             (_, Ending::Aborted) => {

@@ -168,6 +168,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
     pub(crate) fn settle(&mut self) {
+        if self.outbox.drive() == Order::Abort {
+            self.link.machine_mut().handle_end();
+        }
         // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
         // replies do: a handler sends through the outbox too. It is no more than the outbox holds.
         while self.link.machine().can_send()
@@ -181,7 +184,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Ends the transport in order, within the close deadline. Dropped by [`Outbox::abort`]. Gives the
     /// peer's Close, if it came.
-    pub(crate) async fn linger(mut self) -> Option<CloseReason> {
+    pub(crate) async fn linger(&mut self) -> Option<CloseReason> {
         self.settle();
         poll_fn(|cx| {
             self.order = self.outbox.drive();

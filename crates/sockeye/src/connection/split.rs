@@ -194,6 +194,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
         let _ = driver.alongside(messages.send(Err(error))).await;
     }
     driver.linger().await;
+    drop(driver);
     drop(messages);
     outbox.end(reason);
 }
