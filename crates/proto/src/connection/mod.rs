@@ -79,6 +79,7 @@ pub struct Connection {
     config: Config,
     state: State,
     receiver: Receiver,
+    frames_received: u64,
     // The kind of the message that is being sent in parts (§5.4).
     sending: Option<MessageKind>,
     masking_keys: Option<MaskingKeys>,
@@ -130,6 +131,7 @@ impl Connection {
             config,
             state: State::Open,
             receiver: Receiver::default(),
+            frames_received: 0,
             sending: None,
             masking_keys,
             compression: None,
@@ -196,6 +198,12 @@ impl Connection {
     /// Whether [`receive`](Self::receive) may still give events.
     pub fn can_receive(&self) -> bool {
         matches!(self.state, State::Open | State::CloseSent)
+    }
+
+    /// How many frames have been received. Whoever drives several connections bounds by it what one of them
+    /// may do in a turn: a frame costs work even where no event tells of it.
+    pub fn frames_received(&self) -> u64 {
+        self.frames_received
     }
 
     /// Whether a Close is owed: to answer the peer's, or because it broke a rule.

@@ -193,12 +193,14 @@ impl Connection {
                 let Some(payload) = take_frame(input, &header, header_len) else {
                     return Ok(None);
                 };
+                self.frames_received += 1;
                 match self.control(header.opcode, payload)? {
                     Some(event) => return Ok(Some(event)),
                     None => continue,
                 }
             }
             self.receiver.check_sequence(Some(header.opcode))?;
+            self.frames_received += 1;
             if let Some(kind) = self.starts_message(&header)? {
                 if header.fin
                     && !header.reserved.rsv1()

@@ -13,18 +13,18 @@
 //!
 //! While a handler is suspended the same loop runs until it has one `Next` ahead; then reading stops,
 //! and that is the backpressure. A Close or a broken rule found ahead waits there too: it takes effect
-//! when it is handed on, or when the close deadline passes.
+//! when it is handed on, or when the machine's deadline for the Close that it owes passes.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use sockeye_proto::{Cause, CloseReason, Expired, Message, MessageBuffer, Text};
+use sockeye_proto::{Cause, CloseCode, CloseReason, Expired, Message, MessageBuffer, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::link::{Link, Received};
 use super::outbox::{Item, Order, Outbox, Taken};
@@ -58,18 +58,12 @@ pub(crate) struct Driver<T> {
     ahead: Option<Next>,
     ending: Option<Ending>,
     order: Order,
-    // How many events this turn of the task has handled.
-    events: u32,
     // Up to which bytes of the stream the outbox has been emptied how far.
     taken: VecDeque<(u64, Taken)>,
     // Bytes of replies that wait in the outbox, behind what was put there before them.
     replies: usize,
-    // When an ending found ahead takes effect though a handler still runs.
-    effect: Option<Pin<Box<Sleep>>>,
 }
 
-/// After so many events the task yields, so that one busy peer does not starve its neighbours.
-const MAX_EVENTS: u32 = 256;
 /// So much output is written before more is made.
 const WRITE_AT: usize = 64 * 1024;
 
@@ -84,10 +78,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             ahead: None,
             ending: None,
             order: Order::Go,
-            events: 0,
             taken: VecDeque::new(),
             replies: 0,
-            effect: None,
         }
     }
 
@@ -119,7 +111,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 // It may be ready again at once, as after an uncontended lock or a yield: that must not
                 // cost a write for each message.
                 suspended = true;
-                self.events = 0;
                 self.link.park();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -206,9 +197,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.order = self.outbox.drive();
-        self.effect = None;
+        // It came before whatever ended the connection since. Only an application that has asked for a
+        // Close wants no more.
         if let Some(ahead) = self.ahead.take()
-            && self.outbox.is_open()
+            && self.order == Order::Go
         {
             return Poll::Ready(ahead);
         }
@@ -243,7 +235,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             if let Some(ending) = self.closed_here() {
                 self.ending.get_or_insert(ending);
             }
-            self.poll_effect(cx);
+            if self.is_effect_due() {
+                self.settle();
+                continue;
+            }
             match self.link.poll_timer(cx) {
                 Poll::Ready(Some(expired)) => {
                     self.lose(expired.into());
@@ -259,21 +254,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer
-    /// than for a Close.
-    fn poll_effect(&mut self, cx: &mut Context<'_>) {
-        if !self.link.machine().owes_close() {
-            return;
-        }
-        let timeout = self.link.machine().config().close_timeout;
-        let effect = self
-            .effect
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        if effect.as_mut().poll(cx).is_ready() {
-            self.settle();
-            if let Poll::Ready(Err(error)) = self.poll_output(cx) {
-                self.lose(error);
-            }
-        }
+    /// than for a Close: the machine's deadline wakes this task.
+    fn is_effect_due(&self) -> bool {
+        let machine = self.link.machine();
+        let now = Instant::now().into_std();
+        machine.owes_close() && machine.poll_timeout().is_some_and(|due| due <= now)
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -291,29 +276,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             {
                 return self.end(Ending::Failed(error));
             }
-            if self.events >= MAX_EVENTS {
+            if self.link.ends_turn() {
                 return self.poll_yield(cx);
             }
             if !self.is_gated() {
                 match self.link.pull(now) {
+                    Ok(Some(Received::Ping)) => continue,
                     // Once the application has asked for a Close it wants no more.
                     Ok(Some(Received::Message(_) | Received::Pong(_)))
                         if self.order != Order::Go =>
                     {
-                        self.events += 1;
                         continue;
                     }
                     Ok(Some(Received::Message(message))) => {
-                        self.events += 1;
                         return Poll::Ready(Next::Message(message));
                     }
                     Ok(Some(Received::Pong(payload))) => {
-                        self.events += 1;
                         return Poll::Ready(Next::Pong(payload));
                     }
                     Ok(Some(Received::Close(reason))) => {
                         return self.end(Ending::ClosedByPeer(reason));
                     }
+                    // Fragments are counted when they have been read, together.
+                    Ok(None) if self.link.ends_turn() => return self.poll_yield(cx),
                     Ok(None) => {}
                     Err(error) => return self.end(Ending::Failed(error.into())),
                 }
@@ -368,7 +353,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let wants_items = has_room && self.link.machine().can_send();
         let parked = self.outbox.park(cx.waker(), wants_items, &self.order);
         if parked {
-            self.events = 0;
             self.link.park();
         }
         parked
@@ -376,7 +360,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Lets the neighbours run, after writing what there is.
     fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        self.events = 0;
         if let Poll::Ready(Err(error)) = self.poll_output(cx) {
             return self.end(Ending::Failed(error));
         }
@@ -527,6 +510,12 @@ impl Ending {
         match self {
             Self::ClosedByPeer(reason) | Self::ClosedHere(reason) => reason.clone(),
             Self::Failed(Error::Protocol(error)) => error.close_reason(),
+            // It was closed for that, though the peer did not take the Close either.
+            Self::Failed(error @ Error::WriteStalled) => {
+                let cause = error.to_string();
+                CloseReason::new(CloseCode::POLICY_VIOLATION, &cause)
+                    .unwrap_or_else(|_| CloseReason::abnormal(&cause))
+            }
             Self::Failed(error) => CloseReason::abnormal(&error.to_string()),
             Self::Aborted => CloseReason::abnormal("aborted here"),
         }

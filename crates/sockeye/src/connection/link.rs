@@ -21,6 +21,8 @@ use super::pool::{self, Scratch};
 #[derive(Debug)]
 pub(crate) enum Received {
     Message(MessageBuffer),
+    /// It is answered already.
+    Ping,
     Pong(Vec<u8>),
     Close(CloseReason),
 }
@@ -35,6 +37,8 @@ pub(crate) struct Link<T> {
     broken: Option<ProtocolError>,
     output_lent: bool,
     written: u64,
+    // Up to which frame the task's turn goes.
+    turn_end: u64,
     transport: Transport,
 }
 
@@ -58,6 +62,9 @@ struct Input {
     end: usize,
 }
 
+/// After so many frames the task yields, so that one busy peer does not starve its neighbours. Frames and
+/// not messages: empty fragments and pings are work too.
+const MAX_FRAMES: u64 = 256;
 /// From so many missing bytes on, a message's payload is read straight into the message's buffer.
 const DIRECT_FROM: u64 = 64 * 1024;
 /// What the buffer of such a message grows by, at least: memory follows what came, not what was
@@ -80,6 +87,7 @@ impl<T> Link<T> {
             broken: None,
             output_lent: false,
             written: 0,
+            turn_end: MAX_FRAMES,
             transport: Transport::Open,
         }
     }
@@ -104,6 +112,20 @@ impl<T> Link<T> {
     /// How many bytes have been written since the connection was opened.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether so many frames have come in this turn of the task that it is the neighbours'. It begins
+    /// another one then.
+    pub(crate) fn ends_turn(&mut self) -> bool {
+        let ends = self.machine.frames_received() >= self.turn_end;
+        if ends {
+            self.start_turn();
+        }
+        ends
+    }
+
+    fn start_turn(&mut self) {
+        self.turn_end = self.machine.frames_received() + MAX_FRAMES;
     }
 
     /// The next thing in the input that was read; `None` when more has to be read.
@@ -148,6 +170,7 @@ impl<T> Link<T> {
                 Some(Event::MessageStart(kind)) => self.assembler.start(kind, pool::take_buffer()),
                 Some(Event::Chunk(chunk)) => self.assembler.chunk(chunk),
                 Some(Event::MessageEnd) => return self.end_message().map(Some),
+                Some(Event::Ping(_)) => return Ok(Some(Received::Ping)),
                 Some(Event::Pong(payload)) => return Ok(Some(Received::Pong(payload.to_vec()))),
                 Some(Event::Close(reason)) => return Ok(Some(Received::Close(reason))),
                 Some(_) => {}
@@ -172,8 +195,9 @@ impl<T> Link<T> {
     }
 
     /// Gives every buffer back that an idle connection does not need. What was read and not consumed
-    /// moves into a buffer of its own size.
+    /// moves into a buffer of its own size. The task's next turn is a whole one.
     pub(crate) fn park(&mut self) {
+        self.start_turn();
         self.input.park();
         if let Some(output) = self.machine.take_output() {
             pool::recycle_output(output);
@@ -333,7 +357,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             }
             match self.poll_read(cx) {
                 Poll::Ready(Ok(0) | Err(_)) => self.lose(),
-                Poll::Ready(Ok(_)) => self.discard_input(),
+                Poll::Ready(Ok(_)) => {
+                    self.discard_input();
+                    if self.ends_turn() {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
                 Poll::Pending => {
                     if ready!(self.poll_timer(cx)).is_some() {
                         self.lose();

@@ -251,13 +251,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     _ => Ok(None),
                 });
             }
+            if self.link.ends_turn() {
+                cx.waker().wake_by_ref();
+                if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
+                    self.lose(error.into());
+                    continue;
+                }
+                self.link.park();
+                return Poll::Pending;
+            }
             match self.link.pull(now) {
                 Ok(Some(Received::Message(message))) => {
                     // Nobody knows for how long the caller will be busy with it.
                     self.link.park();
                     return Poll::Ready(Ok(Some(pool::into_message(message))));
                 }
-                Ok(Some(Received::Pong(_))) => continue,
+                Ok(Some(Received::Ping | Received::Pong(_))) => continue,
                 Ok(Some(Received::Close(_))) => {
                     self.end = End::Lingering(None);
                     continue;

@@ -66,6 +66,22 @@ async fn the_task_yields_after_256_messages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn frames_that_are_no_messages_make_the_task_yield_too() {
+    const EMPTY_FRAGMENT: u8 = 0x00;
+    for first in [PING, EMPTY_FRAGMENT] {
+        let (mut driver, _outbox, peer, count, waker) = driver();
+        peer.segment(masked(0x01, "a message is open"));
+        for _ in 0..5 {
+            peer.segment(masked(first, "").repeat(100));
+        }
+        assert!(poll(driver.next(), &waker).is_pending());
+        assert_eq!((peer.reads(), count.woken()), (4, 1), "256 frames at least");
+        assert!(poll(driver.next(), &waker).is_pending());
+        assert_eq!((peer.reads(), count.woken()), (6, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_send_of_the_handlers_own_wakes_nobody() {
     let (mut driver, outbox, peer, count, waker) = driver();
     // The driver parks once, beside a handler and before it.

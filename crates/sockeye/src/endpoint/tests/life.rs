@@ -468,7 +468,35 @@ async fn a_peer_that_takes_nothing_is_given_up() {
         tokio::time::sleep(seconds(9)).await;
         started.peer.segment(masked(PING, ""));
     }
-    assert_eq!(log.take(), ["closed 1006"]);
+    // It would not have taken a Close either.
+    assert_eq!(started.peer.frames(), []);
+    assert_eq!(log.take(), ["closed 1008"]);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
+    let (mut started, log, go) = slow();
+    started.peer.segment(messages(2));
+    idle().await;
+    started.peer.fail_writes(std::io::ErrorKind::BrokenPipe);
+    drop(started.session.async_remote().send_text("push").unwrap());
+    idle().await;
+    assert!(!started.session.is_open());
+    for _ in 0..2 {
+        go.notify_one();
+        idle().await;
+    }
+    let log = log.take();
+    let handled: Vec<_> = log.iter().filter(|line| !line.contains("error")).collect();
+    let expected = [
+        "0 starts",
+        "0 ends, closed",
+        "1 starts",
+        "1 ends, closed",
+        "closed 1006",
+    ];
+    assert_eq!(handled, expected.iter().collect::<Vec<_>>());
     assert!(started.is_gone());
 }
 
