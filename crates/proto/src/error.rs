@@ -1,6 +1,8 @@
 //! What can be wrong, by culprit: the peer ([`ProtocolError`]) or the caller ([`SendError`]). I/O
 //! errors do not exist here.
 
+use std::time::Duration;
+
 use crate::close::{CloseCode, CloseReason};
 
 /// The rule that the peer broke. It fails the connection (RFC 6455 §7.1.7).
@@ -43,6 +45,12 @@ pub enum ProtocolError {
     /// A frame from a server was masked.
     #[error("masked frame from a server")]
     MaskedFrame,
+    /// A message that was begun and got no more of its payload in the time that this endpoint waits.
+    #[error("message without progress for {limit:?}")]
+    MessageStalled {
+        /// The time.
+        limit: Duration,
+    },
     /// A message longer than this endpoint takes.
     #[error("message of more than {limit} bytes")]
     MessageTooBig {
@@ -80,7 +88,9 @@ impl ProtocolError {
                 CloseCode::INVALID_PAYLOAD
             }
             Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
-            Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            Self::MessageStalled { .. } | Self::TooManyFragments { .. } => {
+                CloseCode::POLICY_VIOLATION
+            }
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -104,7 +114,9 @@ impl ProtocolError {
             Self::InvalidCloseCode { .. } => "RFC 6455 §7.4",
             Self::InvalidDeflate => "RFC 7692 §7.2.2",
             Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => "RFC 6455 §8.1",
-            Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => "RFC 6455 §10.4",
+            Self::MessageStalled { .. }
+            | Self::MessageTooBig { .. }
+            | Self::TooManyFragments { .. } => "RFC 6455 §10.4",
         }
     }
 }

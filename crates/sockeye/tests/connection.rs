@@ -46,9 +46,13 @@ fn frame(role: Role, first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 fn open(role: Role) -> (Connection<Wire>, Peer) {
+    open_with(role, Config::new(role))
+}
+
+fn open_with(role: Role, config: Config) -> (Connection<Wire>, Peer) {
     match role {
-        Role::Server => server(),
-        Role::Client => client(),
+        Role::Server => server_with(config),
+        Role::Client => client_with(config),
     }
 }
 
@@ -507,6 +511,76 @@ async fn without_a_keep_alive_silence_is_no_fault() {
     let start = Instant::now();
     assert!(matches!(ws.recv().await, Err(Error::PeerDead)));
     assert_eq!(start.elapsed().as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_go_on_for_120_s_is_told_to_both_sides() {
+    for role in ROLES {
+        let (mut ws, peer) = open_with(role, Config::new(role).keep_alive(None));
+        peer.segment(frame(role, 0x01, "begun"));
+        let start = Instant::now();
+        let told = tokio::spawn(async move { (ws.recv().await, ws.recv().await) });
+        sleep(Duration::from_millis(119_900)).await;
+        assert!(peer.frames().is_empty());
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(peer.frames()[0].code(), 1008);
+        assert!(peer.is_shut(), "the side that fails the connection ends it");
+        peer.end();
+        let limit = seconds(120);
+        assert!(matches!(
+            told.await.unwrap(),
+            (Err(Error::Protocol(error)), Ok(None))
+                if error == ProtocolError::MessageStalled { limit }
+        ));
+        assert_eq!(start.elapsed().as_secs(), 120);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_does_not_poll_loses_no_message_that_goes_on() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        peer.segment(frame(role, 0x01, "be"));
+        assert!(is_pending(ws.recv()));
+        sleep(seconds(600)).await;
+        // It came in time: the transport is read before the deadline fires.
+        peer.segment(frame(role, 0x80, "gun"));
+        assert_eq!(ws.recv().await.unwrap(), Some(Message::text("begun")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadlines_beyond_the_clock_are_never_over() {
+    for role in ROLES {
+        let never = Duration::MAX;
+        let config = Config::new(role)
+            .assembly_timeout(never)
+            .close_timeout(never)
+            .keep_alive(KeepAlive::new(never, never))
+            .write_timeout(never);
+        let (mut ws, peer) = open_with(role, config.clone());
+        peer.segment(frame(role, 0x01, "begun"));
+        let year = seconds(365 * 24 * 3600);
+        assert!(tokio::time::timeout(year, ws.recv()).await.is_err());
+        peer.close_window(0);
+        assert!(tokio::time::timeout(year, ws.send("x")).await.is_err());
+        assert!(
+            tokio::time::timeout(year, ws.close(CloseCode::NORMAL, ""))
+                .await
+                .is_err()
+        );
+
+        // As driven by a task.
+        let (ws, peer) = open_with(role, config);
+        let (sender, mut receiver) = ws.split();
+        peer.close_window(0);
+        peer.segment(frame(role, 0x01, "begun"));
+        sender.try_send("x").unwrap();
+        assert!(tokio::time::timeout(year, receiver.recv()).await.is_err());
+        let closing = sender.close(CloseCode::NORMAL, "");
+        assert!(tokio::time::timeout(year, closing).await.is_err());
+        assert!(!peer.is_dropped());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::frame::Role;
 
-/// Limits and deadlines of one connection; each has a default.
+/// Limits and deadlines of one connection; each has a default. Limits are inclusive: what is exactly as
+/// much passes. A deadline is due when its time has passed in full; one beyond what the clock reaches,
+/// such as [`Duration::MAX`], never is.
 ///
 /// ```
 /// use sockeye_proto::{Config, Role};
@@ -25,6 +27,10 @@ pub struct Config {
     /// How long the peer may take to answer our Close and to end the transport after both Closes
     /// (§7.1.1); 5 s.
     pub close_timeout: Duration,
+    /// How long a message that was begun, if only by a part of a header, may stay without more of its
+    /// payload; 120 s. Then the connection fails with 1008 (§10.4). What brings no payload is no
+    /// progress: neither an empty fragment nor a control frame in between.
+    pub assembly_timeout: Duration,
     /// How long output may wait for a peer that takes none of it; 30 s.
     pub write_timeout: Duration,
     /// While more output than this waits that the peer's input caused, no event is given; 256 KiB.
@@ -42,6 +48,7 @@ impl Config {
             max_fragments: 131_072,
             keep_alive: Some(KeepAlive::default()),
             close_timeout: Duration::from_secs(5),
+            assembly_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(30),
             output_mark: 256 * 1024,
         }
@@ -68,6 +75,12 @@ impl Config {
     /// Sets [`close_timeout`](Self::close_timeout).
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
+        self
+    }
+
+    /// Sets [`assembly_timeout`](Self::assembly_timeout).
+    pub fn assembly_timeout(mut self, timeout: Duration) -> Self {
+        self.assembly_timeout = timeout;
         self
     }
 

@@ -1,20 +1,26 @@
-//! Deadlines: when to ping a silent peer, when to give it up, when to stop waiting for a Close. Knows
-//! times as they are passed in, never a clock.
+//! Deadlines: when to ping a silent peer, when to give it up, when to stop waiting for the rest of a
+//! message or for a Close. Knows times as they are passed in, never a clock.
 
 use std::time::Instant;
 
 use bytes::Buf;
 
+use crate::error::ProtocolError;
 use crate::frame::OpCode;
 
 use super::{Cause, Connection, State};
 
-/// The deadline that passed. The connection has ended: drop the transport.
+/// The deadline that passed. The connection has ended: drop the transport. Only after
+/// [`Failed`](Self::Failed) a Close is owed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expired {
     /// The peer did not answer our Close, or did not end the transport after both.
     CloseTimeout,
+    /// The peer began a message and did not go on with it for
+    /// [`Config::assembly_timeout`](crate::Config::assembly_timeout). The connection has failed, as
+    /// after an error of [`Connection::receive`].
+    Failed(ProtocolError),
     /// The peer was silent for the keep-alive's interval and timeout.
     PeerDead,
     /// The peer took none of the output for [`Config::write_timeout`](crate::Config::write_timeout).
@@ -28,6 +34,8 @@ pub(super) struct Deadlines {
     pings: u32,
     ping_sent: Option<Instant>,
     reading: bool,
+    // When the message that was begun last made progress.
+    assembly: Option<Instant>,
     close: Option<Instant>,
     // When the transport last took some of the output that waits, or none was waiting.
     write_blocked: Option<Instant>,
@@ -40,6 +48,7 @@ impl Deadlines {
             pings: 0,
             ping_sent: None,
             reading: true,
+            assembly: None,
             close: None,
             write_blocked: None,
         }
@@ -49,6 +58,15 @@ impl Deadlines {
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_heard = now;
         self.ping_sent = None;
+    }
+
+    /// Whether a message is begun and not complete, and whether more of its payload has come.
+    pub(super) fn assembling(&mut self, begun: bool, progress: bool, now: Instant) {
+        self.assembly = match self.assembly {
+            _ if !begun => None,
+            Some(since) if !progress => Some(since),
+            _ => Some(now),
+        };
     }
 
     /// `None`: the clock does not reach so far.
@@ -74,14 +92,16 @@ impl Deadlines {
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is due next, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let input = self.deadlines.close.or_else(|| self.keep_alive_due());
-        let write = self.write_due();
-        input.into_iter().chain(write).min()
+        let input = match self.deadlines.close {
+            Some(close) => [Some(close), None],
+            None => [self.keep_alive_due(), self.assembly_due()],
+        };
+        input.into_iter().flatten().chain(self.write_due()).min()
     }
 
     /// Does what the time asks for: sends the keep-alive's Ping, or the Close that has been owed for
-    /// [`Config::close_timeout`](crate::Config::close_timeout), or ends the connection and says why.
-    /// Before it is called, what the transport holds should be read.
+    /// [`Config::close_timeout`](crate::Config::close_timeout), or ends or fails the connection and says
+    /// why. Before it is called, what the transport holds should be read.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
         let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if passed(self.write_due()) {
@@ -95,6 +115,12 @@ impl Connection {
         if passed(self.deadlines.close) {
             self.handle_end();
             return Some(Expired::CloseTimeout);
+        }
+        if passed(self.assembly_due()) {
+            let limit = self.config.assembly_timeout;
+            let error = ProtocolError::MessageStalled { limit };
+            self.fail_connection(error, now);
+            return Some(Expired::Failed(error));
         }
         if !passed(self.keep_alive_due()) {
             return None;
@@ -130,13 +156,26 @@ impl Connection {
     fn keep_alive_due(&self) -> Option<Instant> {
         let keep_alive = self.config.keep_alive?;
         let deadlines = &self.deadlines;
-        if deadlines.close.is_some() || !deadlines.reading || !matches!(self.state, State::Open) {
+        if !self.expects_input() {
             return None;
         }
         match deadlines.ping_sent {
             Some(sent) => sent.checked_add(keep_alive.timeout),
             None => deadlines.last_heard.checked_add(keep_alive.interval),
         }
+    }
+
+    /// §10.4: half a message costs memory for as long as its peer likes, keep-alive or not.
+    fn assembly_due(&self) -> Option<Instant> {
+        let since = self.deadlines.assembly.filter(|_| self.expects_input())?;
+        since.checked_add(self.config.assembly_timeout)
+    }
+
+    /// Whether the peer's silence is its own, and not yet bounded by the close deadline.
+    fn expects_input(&self) -> bool {
+        self.deadlines.reading
+            && self.deadlines.close.is_none()
+            && matches!(self.state, State::Open)
     }
 
     /// The caller stops reading the transport: the peer's silence is not its own until
@@ -150,6 +189,7 @@ impl Connection {
         if !self.deadlines.reading {
             self.deadlines.reading = true;
             self.deadlines.heard(now);
+            self.deadlines.assembly = self.deadlines.assembly.map(|_| now);
         }
     }
 }

@@ -319,12 +319,21 @@ impl Connection {
     }
 
     /// _Fail the WebSocket Connection_ (§7.1.7): the one way in which a broken rule ends it.
-    fn fail_connection(&mut self, error: ProtocolError) {
+    fn fail_connection(&mut self, error: ProtocolError, now: Instant) {
         self.state = State::Failing {
             error,
             close_sent: matches!(self.state, State::CloseSent),
         };
         self.receiver = Receiver::default();
+        self.owe_close(now);
+    }
+
+    /// The caller may finish what it does with the messages before, but not for ever.
+    fn owe_close(&mut self, now: Instant) {
+        if self.owes_close() {
+            let due = now.checked_add(self.config.close_timeout);
+            self.deadlines.close_by(due);
+        }
     }
 
     fn push_close(&mut self, reason: &CloseReason, now: Instant) {

@@ -52,6 +52,8 @@ pub enum Event<'a> {
 pub(super) struct Receiver {
     payload: Option<Payload>,
     message: Option<OpenMessage>,
+    // Whether payload has come since it was last asked.
+    progress: bool,
 }
 
 /// The payload of a data frame, of which some bytes are still to come or to be accounted for.
@@ -134,14 +136,19 @@ impl Connection {
             self.deadlines.heard(now);
         }
         let event = self.next_event(input, room);
-        if let Err(error) = event {
-            self.fail_connection(error);
-            *input = &mut [];
-        }
-        if self.owes_close() {
-            // The caller may finish what it does with the messages before, but not for ever.
-            let due = now.checked_add(self.config.close_timeout);
-            self.deadlines.close_by(due);
+        match &event {
+            Err(error) => {
+                self.fail_connection(*error, now);
+                *input = &mut [];
+            }
+            Ok(Some(Event::Close(_))) => self.owe_close(now),
+            Ok(event) => {
+                // What lies behind an event was not looked at: only where nothing more was found is the
+                // rest part of a frame.
+                let begun = self.receiver.message.is_some() || event.is_none() && !input.is_empty();
+                let progress = std::mem::take(&mut self.receiver.progress);
+                self.deadlines.assembling(begun, progress, now);
+            }
         }
         event
     }
@@ -377,6 +384,7 @@ impl Receiver {
         }
         payload.offset += available as u64;
         payload.remaining -= available as u64;
+        self.progress = true;
         self.check_text(chunk)?;
         Ok(Step::Event(Event::Chunk(chunk)))
     }
@@ -426,6 +434,7 @@ impl Receiver {
             payload.unmasked = payload.unmasked.saturating_sub(taken);
             payload.offset += taken as u64;
             payload.remaining -= taken as u64;
+            self.progress = true;
             made
         } else if !payload.fin {
             self.payload = None;

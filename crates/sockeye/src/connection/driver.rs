@@ -241,7 +241,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             }
             match self.link.poll_timer(cx) {
                 Poll::Ready(Some(expired)) => {
-                    self.lose(expired.into());
+                    let _ = self.end(Ending::Failed(expired.into()));
                     continue;
                 }
                 Poll::Ready(None) => continue,
@@ -525,6 +525,7 @@ impl Ending {
 impl From<Expired> for Error {
     fn from(expired: Expired) -> Self {
         match expired {
+            Expired::Failed(error) => Self::Protocol(error),
             Expired::PeerDead => Self::PeerDead,
             Expired::WriteStalled => Self::WriteStalled,
             _ => Self::UnexpectedEnd,

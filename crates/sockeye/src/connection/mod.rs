@@ -303,6 +303,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 }
             }
             match ready_or_park(&mut self.link, cx) {
+                // Its Close is owed, as after any broken rule.
+                Poll::Ready(Some(error @ Error::Protocol(_))) => {
+                    self.end = End::Lingering(Some(error));
+                }
                 Poll::Ready(Some(error)) => self.lose(error),
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,

@@ -23,6 +23,8 @@ fn number(error: ProtocolError) -> usize {
         ProtocolError::UnmaskedFrame => 15,
         // Where compression was agreed on: see tests/deflate.rs.
         ProtocolError::InvalidDeflate => 16,
+        // By time, not by bytes: see deadline.rs.
+        ProtocolError::MessageStalled { .. } => 17,
     }
 }
 

@@ -475,6 +475,40 @@ async fn a_peer_that_takes_nothing_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_go_on_for_120_s_is_told_to_both_sides() {
+    let config = Config::new(Role::Server).keep_alive(None);
+    let (mut started, log, _go) = slow_with(config);
+    started.peer.segment(masked(0x01, "begun"));
+    tokio::time::sleep(seconds(119)).await;
+    assert!(started.session.is_open());
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(started.peer.frames()[0].code(), 1008);
+    assert_eq!(log.take(), ["closed 1008"]);
+    started.peer.end();
+    idle().await;
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_reading_is_paused_no_message_is_late() {
+    let (Started { peer, session, .. }, log, go) = slow();
+    peer.segment(messages(1));
+    idle().await;
+    // A Pong that nobody asked for is the one thing that is read ahead.
+    peer.segment([masked(0x01, "1"), masked(PONG, "")].concat());
+    tokio::time::sleep(seconds(600)).await;
+    assert!(session.is_open());
+    go.notify_one();
+    tokio::time::sleep(seconds(15)).await;
+    peer.segment(masked(0x80, ""));
+    go.notify_one();
+    idle().await;
+    assert_eq!(texts(&peer.frames()), ["0", "1"]);
+    assert!(session.is_open());
+    assert_eq!(log.take().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
     let (mut started, log, go) = slow();
     started.peer.segment(messages(2));
