@@ -18,7 +18,8 @@
 //! floor and below; what `lib.rs` re-exports counts as the module that it comes from; `lib.rs` and
 //! `main.rs` may name all.
 //!
-//! **docs/rfc-ledger.md: `| id | rule | code | test |`.** Ids are unique. `code` holds paths from the
+//! **docs/rfc-ledger.md: `| id | rule | code | test |`.** Ids are unique; they are those of
+//! docs/rfc-rules.tsv, where a line is an id, a tab and its section. `code` holds paths from the
 //! root of the repository, with the name of an item after `::` if that helps
 //! (`` `crates/proto/src/frame.rs::FrameHeader` ``); `test` holds names of test functions, any path
 //! before the last `::` left aside. Several are separated by anything. Either cell may say
