@@ -3,6 +3,8 @@
 
 mod codec;
 mod negotiation;
+#[cfg(test)]
+mod strict;
 
 pub use self::codec::{DeflatePool, InvalidDeflate};
 pub(crate) use self::codec::{Deflater, Inflater};
