@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{
     Cause, Config, Connection, DeflateConfig, DeflateParams, DeflatePool, Event, MaskingKey,
-    Message, MessageAssembler, PreparedMessage, ProtocolError, Role, WindowBits,
+    Message, MessageAssembler, Outgoing, PreparedMessage, ProtocolError, Role, WindowBits,
 };
 
 #[expect(clippy::disallowed_methods, reason = "tests count from some start")]
@@ -213,16 +213,52 @@ fn a_bomb_costs_no_more_memory_than_the_limit() {
 }
 
 #[test]
-fn small_messages_and_shared_ones_go_as_they_are() {
+fn small_messages_go_as_they_are() {
     let deflate = DeflateConfig::default().threshold(10);
     let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
     server.send_text("123456789", Cause::Push).unwrap();
     assert_eq!(sent(&mut server)[0], 0x81);
     server.send_text("aaaaaaaaaa", Cause::Push).unwrap();
     assert_eq!(sent(&mut server)[0], 0xc1);
-    let prepared = PreparedMessage::new("aaaaaaaaaaaaaaa".into());
-    server.send_prepared(&prepared, Cause::Push).unwrap();
-    assert_eq!(sent(&mut server)[0], 0x81);
+}
+
+#[test]
+fn what_is_to_be_uncompressed_goes_as_it_is() {
+    let text = "compressible ".repeat(100);
+    for role in [Role::Client, Role::Server] {
+        for takeover in [true, false] {
+            let deflate = DeflateConfig::default().context_takeover(takeover);
+            let mut end = end(role, Config::new(role), &deflate);
+            let plain = Outgoing::uncompressed(text.as_str());
+            for outgoing in [plain.clone(), PreparedMessage::new(plain).into()] {
+                assert_eq!(outgoing.message().as_text(), Some(&*text));
+                end.send_message(outgoing, Cause::Push).unwrap();
+                let bytes = sent(&mut end);
+                assert_eq!(bytes[0], 0x81);
+                assert!(bytes.len() > text.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_length_tells_of_an_uncompressed_message_sent_before() {
+    let deflate = DeflateConfig::default().context_takeover(true).threshold(1);
+    let secret = "9f0c61e2d7";
+    let guess = format!("guessed: {secret}");
+    let mut lens = Vec::new();
+    let uncompressed = Outgoing::uncompressed(secret);
+    for before in [None, Some(uncompressed), Some(secret.into())] {
+        let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+        if let Some(before) = before {
+            server.send_message(before, Cause::Push).unwrap();
+            sent(&mut server);
+        }
+        server.send_text(&guess, Cause::Push).unwrap();
+        lens.push(sent(&mut server).len());
+    }
+    assert_eq!(lens[1], lens[0]);
+    assert!(lens[2] < lens[0], "a compressed one does tell: {lens:?}");
 }
 
 #[test]
@@ -255,10 +291,23 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
+/// How a message may be sent.
+type Way = fn(&Message) -> Outgoing;
+
+fn way() -> impl Strategy<Value = Way> {
+    const WAYS: [Way; 4] = [
+        |message| message.into(),
+        |message| Outgoing::uncompressed(message.clone()),
+        |message| PreparedMessage::new(message).into(),
+        |message| PreparedMessage::new(Outgoing::uncompressed(message.clone())).into(),
+    ];
+    prop::sample::select(&WAYS[..])
+}
+
 proptest! {
     #[test]
     fn messages_arrive_whatever_is_agreed_on_and_however_they_are_cut(
-        messages in prop::collection::vec(message(), 1..6),
+        messages in prop::collection::vec((message(), way()), 1..6),
         takeover: bool,
         (server_bits, client_bits) in (8..=15_u8, 8..=15_u8),
         from_client: bool,
@@ -273,10 +322,11 @@ proptest! {
         let server = end(Role::Server, Config::new(Role::Server), &deflate);
         let (mut from, mut to) = if from_client { (client, server) } else { (server, client) };
         let mut bytes = Vec::new();
-        for message in &messages {
-            from.send_message(message, Cause::Push).unwrap();
+        for (message, way) in &messages {
+            from.send_message(way(message), Cause::Push).unwrap();
             bytes.extend(sent(&mut from));
         }
+        let messages = messages.into_iter().map(|(message, _)| message).collect();
         prop_assert_eq!(read(&mut to, &bytes, step, room), (messages, None));
     }
 

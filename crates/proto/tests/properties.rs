@@ -308,7 +308,7 @@ fn send(connection: &mut Connection, command: &Command, cause: Cause) -> Result<
             Seen::Message(message.clone())
         }
         Command::Prepared(message) => {
-            connection.send_prepared(&PreparedMessage::new(message.clone()), cause)?;
+            connection.send_message(PreparedMessage::new(message), cause)?;
             Seen::Message(message.clone())
         }
         Command::Parts(text, payload, cuts) => {

@@ -58,7 +58,7 @@ pub use sockeye_proto::handshake::{
 };
 pub use sockeye_proto::{
     CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, KeepAlive,
-    Message, PreparedMessage, ProtocolError, Role, Text, WindowBits,
+    Message, Outgoing, PreparedMessage, ProtocolError, Role, Text, WindowBits,
 };
 
 #[cfg(feature = "macros")]

@@ -159,7 +159,7 @@ impl Returning {
         match bytes {
             [] => Reply::None,
             [b't', text @ ..] => Reply::Text(std::str::from_utf8(text).expect("UTF-8")),
-            [b'm', rest @ ..] => Reply::Message(Message::binary(rest.to_vec())),
+            [b'm', rest @ ..] => Reply::Message(rest.into()),
             bytes => Reply::Binary(bytes),
         }
     }

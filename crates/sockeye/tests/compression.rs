@@ -1,12 +1,14 @@
 //! permessage-deflate between Sockeye's client and server over TCP, as both are switched on.
 
+use std::net::SocketAddr;
+
 use sockeye::{
-    Client, CloseCode, ConnectError, DeflateConfig, Message, Result, Server, WindowBits,
-    server_endpoint,
+    Client, CloseCode, ConnectError, DeflateConfig, Message, Outgoing, PreparedMessage, Result,
+    Server, Session, WebSocket, WindowBits, server_endpoint,
 };
 use tokio::net::TcpListener;
 
-use support::{raw_server, serve};
+use support::{Raw, TEXT, raw_server, request, serve, soon};
 
 mod support;
 
@@ -107,4 +109,151 @@ async fn an_answer_that_does_not_fit_the_offer_fails_the_handshake() {
             "{answer}: {connected:?}"
         );
     }
+}
+
+/// Sends on request, in each way there is.
+#[derive(Default)]
+struct Sends;
+
+#[server_endpoint("/")]
+impl Sends {
+    #[on_message]
+    async fn send(&self, session: &Session, way: &str) -> Result<Option<Outgoing>> {
+        match way.strip_prefix("plain ") {
+            Some(way) => send(session, way, Outgoing::uncompressed(news())).await,
+            None => send(session, way, news().into()).await,
+        }
+    }
+}
+
+async fn send(session: &Session, way: &str, news: Outgoing) -> Result<Option<Outgoing>> {
+    match way {
+        "reply" => return Ok(Some(news)),
+        "awaited" => session.basic_remote().send(news).await?,
+        "queued" => drop(session.async_remote().send(news)?),
+        "prepared" => drop(session.async_remote().send(PreparedMessage::new(news))?),
+        "broadcast" => drop(session.open_sessions().broadcast(news)),
+        _ => return Err(format!("there is no way {way}").into()),
+    }
+    Ok(None)
+}
+
+/// Longer than the smallest windows, with repetitions that are further away.
+fn news() -> String {
+    let names: String = (0..300).map(|i: u32| format!("{i} ")).collect();
+    names.repeat(3)
+}
+
+async fn sends() -> SocketAddr {
+    let takeover = DeflateConfig::default().context_takeover(true);
+    serve(
+        Server::builder()
+            .default_endpoint::<Sends>()
+            .compression(takeover),
+    )
+    .await
+}
+
+/// A peer that offers what `offer` says.
+async fn offering(addr: SocketAddr, offer: &str) -> Raw {
+    let mut peer = Raw::connect(addr).await;
+    let fields = format!("Sec-WebSocket-Extensions: {offer}\r\n");
+    let answer = peer.request(&request(addr, "/", &fields)).await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    peer
+}
+
+const TEXT_FRAME: u8 = 0x81;
+const COMPRESSED_TEXT_FRAME: u8 = 0xc1;
+
+#[tokio::test]
+async fn whatever_way_it_goes_a_message_is_compressed_unless_it_says_otherwise() {
+    let mut peer = offering(sends().await, "permessage-deflate").await;
+    for way in ["reply", "awaited", "queued"] {
+        peer.send(TEXT, way.as_bytes()).await;
+        let (first, payload) = peer.recv_frame().await.expect("a message");
+        assert_eq!(first, COMPRESSED_TEXT_FRAME, "{way}");
+        assert!(payload.len() < news().len() / 2, "{way}");
+        peer.send(TEXT, format!("plain {way}").as_bytes()).await;
+        let plain = (TEXT_FRAME, news().into_bytes());
+        assert_eq!(peer.recv_frame().await, Some(plain), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_too_sends_uncompressed_what_says_so() -> Result {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("ws://{}/", listener.local_addr()?);
+    let accepted = "Sec-WebSocket-Extensions: permessage-deflate; \
+        server_no_context_takeover; client_no_context_takeover\r\n";
+    let plain = || Outgoing::uncompressed(news());
+
+    let (ws, mut peer) = tokio::join!(sockeye::connect(&url), raw_server(&listener, accepted, b""));
+    let mut ws = ws?;
+    ws.send(news()).await?;
+    ws.feed(plain()).await?;
+    ws.send(news()).await?;
+    ws.send(PreparedMessage::new(plain())).await?;
+    let (sender, _receiver) = ws.split();
+    sender.send(news()).await?;
+    sender.feed(plain()).await?;
+    sender.try_send(news())?;
+    sender.send(plain()).await?;
+    for _ in 0..4 {
+        let (first, _) = peer.recv_frame().await.expect("a message");
+        assert_eq!(first, COMPRESSED_TEXT_FRAME);
+        let expected = (TEXT_FRAME, news().into_bytes());
+        assert_eq!(peer.recv_frame().await, Some(expected));
+    }
+
+    let ws = WebSocket::new(&url)?;
+    ws.on_open(move |ws| {
+        for outgoing in [news().into(), plain()] {
+            ws.send(outgoing).expect("it is open");
+        }
+    });
+    let running = tokio::spawn(async move { ws.run().await });
+    let mut peer = raw_server(&listener, accepted, b"").await;
+    for expected in [COMPRESSED_TEXT_FRAME, TEXT_FRAME] {
+        let (first, _) = peer.recv_frame().await.expect("a message");
+        assert_eq!(first, expected);
+    }
+    drop(peer);
+    soon(running).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() -> Result {
+    let url = format!("ws://{}/", sends().await);
+    let takeover = DeflateConfig::default().context_takeover(true);
+    let small = takeover.clone().server_max_window_bits(WindowBits::MIN);
+    let all = [
+        None,
+        Some(DeflateConfig::default()),
+        Some(takeover),
+        Some(small),
+    ];
+    let mut clients = Vec::new();
+    for compression in all {
+        clients.push(
+            Client::builder()
+                .compression(compression)
+                .connect(&url)
+                .await?,
+        );
+    }
+    for round in 0..3 {
+        for ws in &mut clients {
+            for way in ["reply", "plain reply", "queued"] {
+                ws.send(way).await?;
+                assert_eq!(soon(ws.recv()).await?, Some(news().into()));
+            }
+        }
+        clients[round].send("broadcast").await?;
+        for ws in &mut clients {
+            assert_eq!(soon(ws.recv()).await?, Some(news().into()));
+        }
+    }
+    Ok(())
 }

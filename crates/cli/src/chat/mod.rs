@@ -130,7 +130,7 @@ impl Chat {
 
 impl Listener for Session {
     fn tell(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.async_remote().send_prepared(message).map(drop)
+        self.async_remote().send(message).map(drop)
     }
 
     fn give_up(&self) {

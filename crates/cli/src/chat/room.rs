@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use sockeye::{Message, PreparedMessage, SendError};
+use sockeye::{PreparedMessage, SendError};
 
 use super::message::Event;
 use super::name::{Name, RoomName};
@@ -265,7 +265,7 @@ impl<L> Default for Room<L> {
 
 /// Encoded once, however many are told.
 fn prepare(event: &Event<'_>) -> PreparedMessage {
-    PreparedMessage::new(Message::from(event.to_json()))
+    PreparedMessage::new(event.to_json())
 }
 
 /// No callback runs under these locks, so what a panic leaves behind is whole.

@@ -36,6 +36,7 @@ use self::receive::Receiver;
 
 pub(crate) mod config;
 mod deadline;
+mod outgoing;
 pub(crate) mod output;
 mod receive;
 mod send;
@@ -43,8 +44,8 @@ mod send;
 mod tests;
 
 pub use self::deadline::Expired;
+pub use self::outgoing::{Outgoing, PreparedMessage};
 pub use self::receive::Event;
-pub use self::send::PreparedMessage;
 
 /// Where a client's masking keys come from: a new, unpredictable one for each frame (§10.3).
 pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send>;
@@ -64,14 +65,14 @@ pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send>;
 /// ```
 /// use std::time::Instant;
 /// use bytes::Buf;
-/// use sockeye_proto::{Cause, Config, Connection, Event, Message, Role};
+/// use sockeye_proto::{Cause, Config, Connection, Event, Role};
 ///
 /// let now = Instant::now();
 /// let mut server = Connection::server(Config::new(Role::Server), now);
 /// let mut read = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
 /// let mut input = &mut read[..];
 /// assert_eq!(server.receive(&mut input, now), Ok(Some(Event::Text("Hello"))));
-/// server.send_message(&Message::text("Hi"), Cause::Input).unwrap();
+/// server.send_message("Hi", Cause::Input).unwrap();
 /// assert_eq!(server.output().chunk(), b"\x81\x02Hi");
 /// ```
 pub struct Connection {
@@ -94,6 +95,12 @@ struct Compression {
     threshold: usize,
     deflater: Deflater,
     inflater: Inflater,
+}
+
+impl Compression {
+    fn is_worth(&self, payload: &[u8]) -> bool {
+        !payload.is_empty() && payload.len() >= self.threshold
+    }
 }
 
 #[derive(Debug)]

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::close::CloseReason;
 use crate::error::SendError;
 use crate::frame::{FrameHeader, OpCode, ReservedBits, Role};
-use crate::message::{Message, MessageKind};
+use crate::message::MessageKind;
 
+use super::outgoing::{Content, Outgoing};
 use super::output::{Cause, Output};
 use super::{Connection, State};
 
@@ -20,23 +21,12 @@ impl Connection {
     ///
     /// [`SendError::Closed`] after this side's Close; [`SendError::MessageOpen`] between the parts of
     /// another message.
-    pub fn send_message(&mut self, message: &Message, cause: Cause) -> Result<(), SendError> {
-        let payload = message.as_bytes();
-        if payload.len() < Output::SHARED_FROM
-            || self.role == Role::Client
-            || self.compression.is_some()
-        {
-            return self.send_payload(message.kind(), payload, cause);
-        }
-        self.check_whole()?;
-        let header = self.header(message.kind().opcode(), payload.len());
-        self.output.push_header(&header, cause);
-        let payload = match message {
-            Message::Text(text) => text.clone().into_bytes(),
-            Message::Binary(bytes) => bytes.clone(),
-        };
-        self.output.push_shared(payload, cause);
-        Ok(())
+    pub fn send_message(
+        &mut self,
+        message: impl Into<Outgoing>,
+        cause: Cause,
+    ) -> Result<(), SendError> {
+        self.send_outgoing(message.into(), cause)
     }
 
     /// Sends a whole text message, copied.
@@ -55,25 +45,6 @@ impl Connection {
     /// As [`send_message`](Self::send_message).
     pub fn send_binary(&mut self, bytes: &[u8], cause: Cause) -> Result<(), SendError> {
         self.send_payload(MessageKind::Binary, bytes, cause)
-    }
-
-    /// Sends a message that was encoded once for many connections.
-    ///
-    /// # Errors
-    ///
-    /// As [`send_message`](Self::send_message).
-    pub fn send_prepared(
-        &mut self,
-        prepared: &PreparedMessage,
-        cause: Cause,
-    ) -> Result<(), SendError> {
-        if self.role == Role::Client {
-            // §5.3: each frame of a client has a key of its own, so nothing can be shared.
-            return self.send_message(&prepared.message, cause);
-        }
-        self.check_whole()?;
-        self.output.push_shared(prepared.frame.clone(), cause);
-        Ok(())
     }
 
     /// Sends a part of a message: the first part starts it, the one with `last` ends it (§5.4).
@@ -156,6 +127,23 @@ impl Connection {
         Ok(())
     }
 
+    fn send_outgoing(&mut self, outgoing: Outgoing, cause: Cause) -> Result<(), SendError> {
+        self.check_whole()?;
+        let message = match outgoing.0 {
+            Content::Plain(message) => message,
+            Content::Compressible(message) => {
+                if let Some(compressed) = self.compress(message.as_bytes()) {
+                    self.push_compressed(message.kind(), compressed, cause);
+                    return Ok(());
+                }
+                message
+            }
+            Content::Prepared(prepared) => prepared.message().clone(),
+        };
+        self.push_plain(message.kind(), message.into_bytes(), cause);
+        Ok(())
+    }
+
     fn send_payload(
         &mut self,
         kind: MessageKind,
@@ -163,28 +151,62 @@ impl Connection {
         cause: Cause,
     ) -> Result<(), SendError> {
         self.check_whole()?;
-        if let Some(compressed) = self.compress(payload) {
-            // RFC 7692 §6.1: RSV1 on the first frame says that the message is compressed.
-            let header = FrameHeader {
-                reserved: ReservedBits::RSV1,
-                ..self.header(kind.opcode(), compressed.len())
-            };
-            self.output.push_frame(&header, &compressed, cause);
-            return Ok(());
+        match self.compress(payload) {
+            Some(compressed) => self.push_compressed(kind, compressed, cause),
+            None => {
+                let header = self.header(kind.opcode(), payload.len());
+                self.output.push_frame(&header, payload, cause);
+            }
         }
-        let header = self.header(kind.opcode(), payload.len());
-        self.output.push_frame(&header, payload, cause);
         Ok(())
+    }
+
+    fn push_plain(&mut self, kind: MessageKind, payload: Bytes, cause: Cause) {
+        let header = self.header(kind.opcode(), payload.len());
+        self.push_payload(&header, payload, cause);
+    }
+
+    fn push_compressed(
+        &mut self,
+        kind: MessageKind,
+        payload: impl AsRef<[u8]> + Into<Bytes>,
+        cause: Cause,
+    ) {
+        // RFC 7692 §6.1: RSV1 on the first frame says that the message is compressed.
+        let header = FrameHeader {
+            reserved: ReservedBits::RSV1,
+            ..self.header(kind.opcode(), payload.as_ref().len())
+        };
+        self.push_payload(&header, payload, cause);
+    }
+
+    fn push_payload(
+        &mut self,
+        header: &FrameHeader,
+        payload: impl AsRef<[u8]> + Into<Bytes>,
+        cause: Cause,
+    ) {
+        // §5.3: each frame of a client has a key of its own, so its payload is always copied.
+        if self.role == Role::Client || payload.as_ref().len() < Output::SHARED_FROM {
+            self.output.push_frame(header, payload.as_ref(), cause);
+        } else {
+            self.output.push_header(header, cause);
+            self.output.push_shared(payload.into(), cause);
+        }
     }
 
     /// The payload compressed, if that was agreed on and is worth it.
     fn compress(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let compression = self.compression.as_mut()?;
-        if payload.is_empty() || payload.len() < compression.threshold {
+        if !compression.is_worth(payload) {
             return None;
         }
         let mut compressed = Vec::new();
         compression.deflater.compress(payload, &mut compressed);
+        if compressed.len() >= Output::SHARED_FROM {
+            // It is not copied, so it must not wait with more memory than it says.
+            compressed.shrink_to_fit();
+        }
         // RFC 7692 §6: each message may go either way. But what is in the window that the peer keeps has
         // to be sent.
         let worth_it = compressed.len() < payload.len() || compression.deflater.keeps_window();
@@ -214,49 +236,5 @@ impl Connection {
             return Err(SendError::MessageOpen);
         }
         Ok(())
-    }
-}
-
-/// A message encoded once, to be sent on many connections. Cheap to clone.
-///
-/// ```
-/// use std::time::Instant;
-/// use bytes::Buf;
-/// use sockeye_proto::{Cause, Config, Connection, PreparedMessage, Role};
-///
-/// let news = PreparedMessage::new("news".into());
-/// let mut server = Connection::server(Config::new(Role::Server), Instant::now());
-/// server.send_prepared(&news, Cause::Push).unwrap();
-/// assert_eq!(server.output().chunk(), b"\x81\x04news");
-/// ```
-#[derive(Clone, Debug)]
-pub struct PreparedMessage {
-    message: Message,
-    frame: Bytes,
-}
-
-impl PreparedMessage {
-    /// Encodes `message` as a server sends it.
-    pub fn new(message: Message) -> Self {
-        let payload = message.as_bytes();
-        let mut header = Vec::with_capacity(FrameHeader::MAX_LEN);
-        FrameHeader::new(message.kind().opcode(), payload.len() as u64).write(&mut header);
-        let mut frame = BytesMut::with_capacity(header.len() + payload.len());
-        frame.extend_from_slice(&header);
-        frame.extend_from_slice(payload);
-        Self {
-            message,
-            frame: frame.freeze(),
-        }
-    }
-
-    /// The message.
-    pub fn message(&self) -> &Message {
-        &self.message
-    }
-
-    /// How many bytes the frame has.
-    pub fn frame_len(&self) -> usize {
-        self.frame.len()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use sockeye_proto::handshake::{OfferError, WebSocketUri};
-use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message};
+use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message, Outgoing};
 use tokio::sync::{Notify, SetOnce};
 
 use super::{Client, ConnectError};
@@ -164,13 +164,13 @@ impl WebSocket {
     /// # Errors
     ///
     /// [`InvalidState`] before the connection is open.
-    pub fn send(&self, message: impl Into<Message>) -> Result<(), InvalidState> {
+    pub fn send(&self, message: impl Into<Outgoing>) -> Result<(), InvalidState> {
         if self.ready_state() == ReadyState::Connecting {
             return Err(InvalidState);
         }
-        let message = message.into();
-        let len = message.as_bytes().len() as u64;
-        match self.0.outbox.try_push(Item::Message(message)) {
+        let outgoing = message.into();
+        let len = outgoing.message().as_bytes().len() as u64;
+        match self.0.outbox.try_push(Item::Message(outgoing)) {
             Ok(_) => {}
             Err(error) => {
                 self.0.discarded.fetch_add(len, Ordering::Relaxed);

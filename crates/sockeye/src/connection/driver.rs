@@ -21,8 +21,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use sockeye_proto::{Cause, CloseCode, CloseReason, Expired, Message, MessageBuffer, Text};
+use sockeye_proto::{Cause, CloseCode, CloseReason, Expired, MessageBuffer, Outgoing};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -126,12 +125,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Sends a handler's reply, behind what the handler itself has put into the outbox.
-    pub(crate) fn reply(&mut self, message: Message) -> Result<(), Error> {
+    pub(crate) fn reply(&mut self, outgoing: Outgoing) -> Result<(), Error> {
         if self.outbox_is_drained() {
-            let sent = self.link.sending().send_message(&message, Cause::Input);
+            let sent = self.link.sending().send_message(outgoing, Cause::Input);
             return sent.map_err(|error| Error::Send(error.into()));
         }
-        self.reply_later(message)
+        self.reply_later(outgoing)
     }
 
     /// As [`reply`](Self::reply), of a text that is lent.
@@ -140,7 +139,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let sent = self.link.sending().send_text(text, Cause::Input);
             return sent.map_err(|error| Error::Send(error.into()));
         }
-        self.reply_later(Message::Text(Text::from(text)))
+        self.reply_later(text.into())
     }
 
     /// As [`reply`](Self::reply), of bytes that are lent.
@@ -149,7 +148,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let sent = self.link.sending().send_binary(bytes, Cause::Input);
             return sent.map_err(|error| Error::Send(error.into()));
         }
-        self.reply_later(Message::Binary(Bytes::copy_from_slice(bytes)))
+        self.reply_later(bytes.into())
     }
 
     /// Why nothing comes any more; once, after [`Next::End`].
@@ -413,13 +412,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     fn send_item(&mut self, item: Item) {
         let machine = self.link.sending();
         let sent = match item {
-            Item::Message(message) => machine.send_message(&message, Cause::Push),
+            Item::Message(outgoing) => machine.send_message(outgoing, Cause::Push),
             Item::Ping(payload) => machine.send_ping(&payload),
             Item::Pong(payload) => machine.send_pong(&payload),
-            Item::Prepared(prepared) => machine.send_prepared(&prepared, Cause::Push),
-            Item::Reply(message) => {
-                self.replies -= message.as_bytes().len();
-                machine.send_message(&message, Cause::Input)
+            Item::Reply(outgoing) => {
+                self.replies -= outgoing.message().as_bytes().len();
+                machine.send_message(outgoing, Cause::Input)
             }
         };
         // Whoever put the item in has checked it, and this side's Close has not been sent.
@@ -458,9 +456,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.fill()
     }
 
-    fn reply_later(&mut self, message: Message) -> Result<(), Error> {
-        self.replies += message.as_bytes().len();
-        self.outbox.push_reply(message).map_err(Error::Send)
+    fn reply_later(&mut self, outgoing: Outgoing) -> Result<(), Error> {
+        self.replies += outgoing.message().as_bytes().len();
+        self.outbox.push_reply(outgoing).map_err(Error::Send)
     }
 
     /// Whether so much output waits that input has caused that no more of it is taken.

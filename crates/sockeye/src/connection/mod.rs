@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, DeflateConfig, DeflateParams,
-    DeflatePool, MaskingKey, MaskingKeys, Message,
+    DeflatePool, MaskingKey, MaskingKeys, Message, Outgoing,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -132,7 +132,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// The first poll that finds room takes the message: from then on it is sent once, by whichever
     /// method is polled next, whether or not this future is dropped. Dropped before, it is not sent.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+    pub async fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await
     }
@@ -147,10 +147,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
-    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+    pub async fn feed(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
         let message = message.into();
         poll_fn(|cx| self.poll_room(cx)).await?;
-        let sent = self.link.sending().send_message(&message, Cause::Push);
+        let sent = self.link.sending().send_message(message, Cause::Push);
         sent.map_err(|error| Error::Send(error.into()))
     }
 

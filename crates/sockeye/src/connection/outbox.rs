@@ -16,7 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use sockeye_proto::{CloseReason, Message, PreparedMessage};
+use sockeye_proto::{CloseReason, Outgoing};
 
 use crate::error::SendError;
 use crate::sync::{Arc, Mutex, lock};
@@ -24,12 +24,11 @@ use crate::sync::{Arc, Mutex, lock};
 /// One thing to send.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Message(Message),
+    Message(Outgoing),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
-    Prepared(PreparedMessage),
     /// Of the driver itself: a reply that would overtake what was put in before it.
-    Reply(Message),
+    Reply(Outgoing),
 }
 
 /// How the driver finds the connection when it looks.
@@ -260,7 +259,7 @@ impl Outbox {
 
     /// Puts a reply in behind what is in, whether or not there is room: the driver bounds its replies by
     /// not reading.
-    pub(crate) fn push_reply(&self, reply: Message) -> Result<(), SendError> {
+    pub(crate) fn push_reply(&self, reply: Outgoing) -> Result<(), SendError> {
         let mut state = lock(&self.state);
         state.check_open()?;
         state.push(Item::Reply(reply));
@@ -436,11 +435,11 @@ impl Item {
         matches!(self, Self::Ping(_) | Self::Pong(_))
     }
 
+    /// The bytes of payload, as they are before they are compressed: so many are held while it waits.
     fn len(&self) -> usize {
         match self {
-            Self::Message(message) | Self::Reply(message) => message.as_bytes().len(),
+            Self::Message(outgoing) | Self::Reply(outgoing) => outgoing.message().as_bytes().len(),
             Self::Ping(payload) | Self::Pong(payload) => payload.len(),
-            Self::Prepared(prepared) => prepared.frame_len(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sockeye_proto::{CloseCode, CloseReason, FrameHeader, Message};
+use sockeye_proto::{CloseCode, CloseReason, FrameHeader, Message, Outgoing};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -61,7 +61,7 @@ impl Sender {
     ///
     /// The first poll that finds room takes the message: from then on it is sent once, whether or not
     /// this future is dropped. Dropped before, it is not sent.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.send(Item::Message(message.into())).await
     }
 
@@ -74,7 +74,7 @@ impl Sender {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
-    pub async fn feed(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn feed(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.feed(Item::Message(message.into())).await
     }
 
@@ -83,7 +83,7 @@ impl Sender {
     /// # Errors
     ///
     /// [`SendError::Full`], or [`SendError::Closed`] once the connection is closing.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.try_push(Item::Message(message.into()))?;
         Ok(())
     }

@@ -210,7 +210,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         Reply::None => Ok(()),
         Reply::Text(text) => driver.reply_text(text),
         Reply::Binary(bytes) => driver.reply_binary(bytes),
-        Reply::Message(message) => driver.reply(message),
+        Reply::Message(outgoing) => driver.reply(outgoing),
     };
     sent.map_err(Failure::Error)
 }

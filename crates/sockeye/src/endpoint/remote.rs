@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sockeye_proto::{Message, PreparedMessage, Text};
+use sockeye_proto::{Message, Outgoing, Text};
 
 use crate::connection::check_control;
 use crate::connection::outbox::{self, Item, Outbox};
@@ -47,7 +47,7 @@ impl<'s> BasicRemote<'s> {
     }
 
     /// Sends a message.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.send(Item::Message(message.into())).await
     }
 
@@ -100,13 +100,8 @@ impl<'s> AsyncRemote<'s> {
     }
 
     /// Sends a message.
-    pub fn send(&self, message: impl Into<Message>) -> Result<SendHandle, SendError> {
+    pub fn send(&self, message: impl Into<Outgoing>) -> Result<SendHandle, SendError> {
         self.push(Item::Message(message.into()))
-    }
-
-    /// Sends a message that was encoded once for many sessions.
-    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<SendHandle, SendError> {
-        self.push(Item::Prepared(message.clone()))
     }
 
     /// Sends a Ping of at most 125 bytes, ahead of messages that wait.

@@ -1,7 +1,7 @@
 //! What a handler returns.
 
 use bytes::Bytes;
-use sockeye_proto::{Message, Text};
+use sockeye_proto::{Message, Outgoing, PreparedMessage, Text};
 
 use crate::error::{BoxError, Result};
 
@@ -18,8 +18,8 @@ pub enum Reply<'m> {
     Text(&'m str),
     /// A binary message, copied when it is sent.
     Binary(&'m [u8]),
-    /// A message.
-    Message(Message),
+    /// A message, compressed or not as it says.
+    Message(Outgoing),
 }
 
 /// The message itself, as an echo. A Pong is not answered.
@@ -36,7 +36,7 @@ impl<'m> From<Incoming<'m>> for Reply<'m> {
 /// A type that a message handler may return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent back as a reply",
-    note = "return nothing, a text, bytes, a `Message`, or an `Option` or `Result` of these"
+    note = "return nothing, a text, bytes, a `Message`, an `Outgoing`, or an `Option` or `Result` of these"
 )]
 pub trait IntoReply<'m> {
     /// What to send, if anything.
@@ -66,7 +66,9 @@ reply! {
     &'m [u8], bytes => Reply::Binary(bytes);
     Vec<u8>, bytes => Reply::Message(bytes.into());
     Bytes, bytes => Reply::Message(bytes.into());
-    Message, message => Reply::Message(message);
+    Message, message => Reply::Message(message.into());
+    Outgoing, outgoing => Reply::Message(outgoing);
+    PreparedMessage, prepared => Reply::Message(prepared.into());
     Reply<'m>, reply => reply;
 }
 

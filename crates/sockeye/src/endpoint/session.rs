@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message, PreparedMessage};
+use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Outgoing, PreparedMessage};
 
 use super::handler::{HandlerExists, Handlers, MessageHandler};
 use super::handshake::Handshake;
@@ -225,12 +225,12 @@ impl OpenSessions {
         lock(&self.0).values().cloned().collect()
     }
 
-    /// Sends a message to all of them, encoded once. It does not wait: a session whose outbox is full is
-    /// left out. Says how many took it.
-    pub fn broadcast(&self, message: impl Into<Message>) -> usize {
-        let prepared = PreparedMessage::new(message.into());
+    /// Sends a message to all of them, as a [`PreparedMessage`]. It does not wait: a session whose outbox
+    /// is full is left out. Says how many took it.
+    pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
+        let prepared = PreparedMessage::new(message);
         let sent = |session: &&Session| {
-            let item = Item::Prepared(prepared.clone());
+            let item = Item::Message((&prepared).into());
             session.0.outbox.try_push(item).is_ok()
         };
         self.to_vec().iter().filter(sent).count()

@@ -211,17 +211,19 @@ impl ServerBuilder {
         self
     }
 
-    /// Compresses messages for clients that offer it (RFC 7692); by default none are. Messages of many
-    /// sessions, such as [`OpenSessions::broadcast`](crate::OpenSessions::broadcast)'s, go as they are.
+    /// Compresses messages for clients that offer it (RFC 7692); by default none are. A message for many
+    /// sessions, such as [`OpenSessions::broadcast`](crate::OpenSessions::broadcast)'s, goes as
+    /// it is.
     ///
-    /// Compression tells an eavesdropper the lengths of what is compressed together: do not mix secrets
-    /// with text that others choose in one message, nor with context takeover in one connection.
+    /// Compression tells an eavesdropper how well things compress together. A secret beside text that others
+    /// choose, in one message or with context takeover on one connection, goes as
+    /// [`Outgoing::uncompressed`](crate::Outgoing::uncompressed).
     pub fn compression(mut self, config: DeflateConfig) -> Self {
         self.compression = Some((config, DeflatePool::default()));
         self
     }
 
-    /// Sets how many bytes may wait to be sent on a connection; 1 MiB.
+    /// Sets how many bytes of payload, before compression, may wait to be sent on a connection; 1 MiB.
     pub fn outbox_limit(mut self, bytes: usize) -> Self {
         self.outbox_limit = bytes;
         self

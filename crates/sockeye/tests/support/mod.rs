@@ -216,8 +216,14 @@ impl Raw {
 
     /// The next frame, which must be whole; `None` at the transport's end.
     pub(crate) async fn recv(&mut self) -> Option<(u8, Vec<u8>)> {
+        let (first, payload) = self.recv_frame().await?;
+        Some((first & 0x0f, payload))
+    }
+
+    /// As [`recv`](Self::recv), with the bits beside the opcode.
+    pub(crate) async fn recv_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
-            if let Some((opcode, start, end)) = frame(&self.buffer) {
+            if let Some((first, start, end)) = frame(&self.buffer) {
                 let mut payload = self.buffer[start..end].to_vec();
                 if self.buffer[1] & 0x80 != 0 {
                     let key = self.buffer[start - 4..start].iter().cycle();
@@ -227,7 +233,7 @@ impl Raw {
                         .for_each(|(byte, key)| *byte ^= key);
                 }
                 self.buffer.drain(..end);
-                return Some((opcode, payload));
+                return Some((first, payload));
             }
             match soon(self.tcp.read_buf(&mut self.buffer)).await {
                 Ok(0) | Err(_) => {
@@ -339,7 +345,7 @@ fn header(opcode: u8, len: usize, mask: u8) -> Vec<u8> {
     bytes
 }
 
-/// The opcode of the frame at the front, masked or not, and where its payload is.
+/// The first byte of the frame at the front, masked or not, and where its payload is.
 fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (len, mut start) = match second & 0x7f {
@@ -351,7 +357,7 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
         start += 4;
     }
     let end = start + usize::try_from(len).expect("a test's frame");
-    (bytes.len() >= end).then_some((first & 0x0f, start, end))
+    (bytes.len() >= end).then_some((first, start, end))
 }
 
 /// A server that speaks bytes: accepts one connection, answers its handshake with `fields` more, and

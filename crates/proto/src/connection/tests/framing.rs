@@ -109,7 +109,7 @@ fn client_masks_each_frame_with_a_new_key_of_its_source() {
     };
     let now = start();
     let mut client = Connection::client(Config::new(Role::Client), Box::new(source), now);
-    let news = PreparedMessage::new("all".into());
+    let news = PreparedMessage::new("all");
     client.send_text("text", Cause::Push).unwrap();
     client.send_binary(&[7; 70_000], Cause::Push).unwrap();
     client
@@ -118,8 +118,8 @@ fn client_masks_each_frame_with_a_new_key_of_its_source() {
     client
         .send_part(MessageKind::Text, b"", true, Cause::Push)
         .unwrap();
-    client.send_prepared(&news, Cause::Push).unwrap();
-    client.send_prepared(&news, Cause::Push).unwrap();
+    client.send_message(&news, Cause::Push).unwrap();
+    client.send_message(&news, Cause::Push).unwrap();
     client.send_ping(b"").unwrap();
     client.send_pong(b"").unwrap();
     client.send_close(&CloseReason::no_status(), now).unwrap();

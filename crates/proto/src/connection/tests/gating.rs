@@ -48,7 +48,7 @@ fn pushed_output_never_holds_up_events() {
         end.machine.send_text("x", Cause::Push).unwrap();
         end.machine.send_ping(&[7; 125]).unwrap();
         end.machine
-            .send_prepared(&PreparedMessage::new(large), Cause::Push)
+            .send_message(PreparedMessage::new(large), Cause::Push)
             .unwrap();
         end.machine
             .send_part(MessageKind::Binary, &[7; 100 * MARK], true, Cause::Push)
@@ -66,7 +66,7 @@ fn each_way_to_reply_counts() {
     let sends: [Send<'_>; 4] = [
         &|end| end.send_message(&large, Cause::Input),
         &|end| end.send_text(&"x".repeat(MARK), Cause::Input),
-        &|end| end.send_prepared(&prepared, Cause::Input),
+        &|end| end.send_message(&prepared, Cause::Input),
         &|end| end.send_part(MessageKind::Text, &[b'x'; MARK], false, Cause::Input),
     ];
     for role in ROLES {

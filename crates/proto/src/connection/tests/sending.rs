@@ -6,10 +6,10 @@ type Send = fn(&mut Connection) -> Result<(), SendError>;
 
 /// Each way to send something, but for the Close.
 const SENDS: [Send; 7] = [
-    |end| end.send_message(&Message::text("a"), Cause::Push),
+    |end| end.send_message("a", Cause::Push),
     |end| end.send_text("a", Cause::Push),
     |end| end.send_binary(b"a", Cause::Push),
-    |end| end.send_prepared(&PreparedMessage::new("a".into()), Cause::Push),
+    |end| end.send_message(PreparedMessage::new("a"), Cause::Push),
     |end| end.send_part(MessageKind::Text, b"a", true, Cause::Push),
     |end| end.send_ping(b"a"),
     |end| end.send_pong(b"a"),
@@ -42,10 +42,10 @@ fn a_large_message_is_one_frame_too() {
         for payload in ["x".repeat(Output::SHARED_FROM), "x".repeat(100_000)] {
             let mut end = End::of(role);
             end.machine
-                .send_message(&Message::text(payload.as_str()), Cause::Push)
+                .send_message(payload.as_str(), Cause::Push)
                 .unwrap();
             end.machine
-                .send_message(&Message::binary(payload.clone()), Cause::Push)
+                .send_message(Message::binary(payload.clone()), Cause::Push)
                 .unwrap();
             end.machine.send_text("behind", Cause::Push).unwrap();
             assert_eq!(
@@ -64,26 +64,15 @@ fn a_large_message_is_one_frame_too() {
 fn a_prepared_message_is_the_frame_that_each_role_would_send() {
     for role in ROLES {
         for payload in [vec![], vec![7; 200], vec![7; 100_000]] {
-            let prepared = PreparedMessage::new(payload.clone().into());
+            let prepared = PreparedMessage::new(payload.clone());
             assert_eq!(prepared.message().as_bytes(), payload);
             let mut end = End::of(role);
-            end.machine.send_prepared(&prepared, Cause::Push).unwrap();
-            end.machine.send_prepared(&prepared, Cause::Push).unwrap();
+            end.machine.send_message(&prepared, Cause::Push).unwrap();
+            end.machine.send_message(&prepared, Cause::Push).unwrap();
             let expected = (BINARY, payload);
             assert_eq!(end.writes(), [expected.clone(), expected]);
         }
     }
-}
-
-#[test]
-fn a_prepared_messages_frame_is_as_long_as_what_a_server_writes() {
-    let prepared = PreparedMessage::new("Hello".into());
-    let mut server = End::server();
-    server
-        .machine
-        .send_prepared(&prepared, Cause::Push)
-        .unwrap();
-    assert_eq!(server.written().len(), prepared.frame_len());
 }
 
 // Parts

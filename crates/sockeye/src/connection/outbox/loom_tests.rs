@@ -21,12 +21,12 @@ fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) 
 }
 
 fn text(text: &str) -> Item {
-    Item::Message(Message::text(text))
+    Item::Message(text.into())
 }
 
 fn payload(item: &Item) -> &str {
     match item {
-        Item::Message(message) => message.as_text().unwrap(),
+        Item::Message(outgoing) => outgoing.message().as_text().unwrap(),
         other => panic!("{other:?}"),
     }
 }

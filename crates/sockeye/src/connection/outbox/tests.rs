@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
-use sockeye_proto::CloseCode;
+use sockeye_proto::{CloseCode, Message, PreparedMessage};
 
 use super::*;
 
@@ -33,11 +33,11 @@ fn poll_send(send: &mut Send) -> Poll<Result<(), SendError>> {
 }
 
 fn bytes(len: usize) -> Item {
-    Item::Message(Message::binary(vec![0; len]))
+    Item::Message(Message::binary(vec![0; len]).into())
 }
 
 fn text(text: &str) -> Item {
-    Item::Message(Message::text(text))
+    Item::Message(Message::text(text).into())
 }
 
 fn reason() -> CloseReason {
@@ -48,10 +48,9 @@ fn reason() -> CloseReason {
 fn drain(outbox: &Outbox) -> Vec<String> {
     std::iter::from_fn(|| outbox.take())
         .map(|item| match item {
-            Item::Message(message) | Item::Reply(message) => message.to_string(),
+            Item::Message(outgoing) | Item::Reply(outgoing) => outgoing.message().to_string(),
             Item::Ping(payload) => format!("ping {}", String::from_utf8(payload).unwrap()),
             Item::Pong(payload) => format!("pong {}", String::from_utf8(payload).unwrap()),
-            Item::Prepared(prepared) => prepared.message().to_string(),
         })
         .collect()
 }
@@ -131,9 +130,9 @@ fn of_more_than_64_control_frames_the_newest_are_kept() {
 fn messages_prepared_and_replies_keep_their_order() {
     let outbox = Outbox::new(100);
     outbox.try_push(text("a")).unwrap();
-    outbox.push_reply(Message::text("b")).unwrap();
-    let prepared = PreparedMessage::new(Message::text("c"));
-    outbox.try_push(Item::Prepared(prepared)).unwrap();
+    outbox.push_reply("b".into()).unwrap();
+    let prepared = PreparedMessage::new("c");
+    outbox.try_push(Item::Message(prepared.into())).unwrap();
     outbox.try_push(text("d")).unwrap();
     assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
     assert_eq!(outbox.bytes(), 0);
@@ -143,7 +142,7 @@ fn messages_prepared_and_replies_keep_their_order() {
 fn a_reply_is_taken_though_there_is_no_room() {
     let outbox = Outbox::new(1);
     outbox.try_push(text("a")).unwrap();
-    outbox.push_reply(Message::text("reply")).unwrap();
+    outbox.push_reply("reply".into()).unwrap();
     assert_eq!(drain(&outbox), ["a", "reply"]);
 }
 
@@ -203,10 +202,7 @@ fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
     assert_eq!(outbox.drive(), Order::Close(reason()), "the first counts");
     assert_eq!(poll_send(&mut waiting), Poll::Ready(Err(SendError::Closed)));
     assert_eq!(outbox.try_push(text("c")), Err(SendError::Closed));
-    assert_eq!(
-        outbox.push_reply(Message::text("d")),
-        Err(SendError::Closed)
-    );
+    assert_eq!(outbox.push_reply("d".into()), Err(SendError::Closed));
     assert_eq!(
         outbox.try_push(Item::Ping(Vec::new())),
         Err(SendError::Closed)

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use sockeye_proto::{Message, MessageBuffer};
+use sockeye_proto::MessageBuffer;
 
 use super::wire::{PING, TEXT, masked, wire};
 use super::*;
@@ -91,10 +91,10 @@ async fn a_send_of_the_handlers_own_wakes_nobody() {
     assert!(poll(driver.next(), &waker).is_ready());
     let go = tokio::sync::Notify::new();
     let handler = async {
-        outbox.try_push(Item::Message(Message::text("1"))).unwrap();
+        outbox.try_push(Item::Message("1".into())).unwrap();
         go.notified().await;
-        outbox.try_push(Item::Message(Message::text("2"))).unwrap();
-        outbox.try_push(Item::Message(Message::text("3"))).unwrap();
+        outbox.try_push(Item::Message("2".into())).unwrap();
+        outbox.try_push(Item::Message("3".into())).unwrap();
     };
     let mut running = Box::pin(driver.alongside(handler));
     let mut cx = Context::from_waker(&waker);
@@ -113,7 +113,7 @@ async fn a_send_of_the_handlers_own_wakes_nobody() {
     assert_eq!((peer.frames().len(), count.woken()), (2, 0));
     // Another task's is a wake-up, however many follow.
     for _ in 0..10 {
-        outbox.try_push(Item::Message(Message::text("4"))).unwrap();
+        outbox.try_push(Item::Message("4".into())).unwrap();
     }
     assert_eq!(count.woken(), 1);
     assert!(poll(driver.next(), &waker).is_pending());
@@ -126,7 +126,7 @@ async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
     let (mut driver, outbox, peer, count, waker) = driver();
     peer.close_window(0);
     assert!(poll(driver.next(), &waker).is_pending());
-    let large = || Item::Message(Message::binary(vec![0; 1000]));
+    let large = || Item::Message(vec![0; 1000].into());
     outbox.try_push(large()).unwrap();
     assert_eq!(count.woken(), 1);
     assert!(poll(driver.next(), &waker).is_pending());
@@ -154,7 +154,7 @@ async fn a_driver_that_failed_takes_nothing_and_does_not_spin() {
     let mut cx = Context::from_waker(&waker);
     for _ in 0..3 {
         assert!(beside.as_mut().poll(&mut cx).is_pending());
-        let _ = outbox.try_push(Item::Message(Message::text("late")));
+        let _ = outbox.try_push(Item::Message("late".into()));
     }
     assert_eq!(peer.frames().last().unwrap().code(), 1002);
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sockeye_proto::{CloseCode, CloseReason, Message};
+use sockeye_proto::{CloseCode, CloseReason};
 use tokio::sync::Notify;
 
 use super::*;
@@ -82,7 +82,7 @@ impl Endpoint for Echo {
             Answer::Awaited => session.basic_remote().send_text(&*text).await?,
             Answer::Mixed => {
                 drop(session.async_remote().send_text(format!("{}a", &*text))?);
-                return Ok(Reply::Message(Message::text(format!("{}b", &*text))));
+                return Ok(Reply::Message(format!("{}b", &*text).into()));
             }
             Answer::Yielded => {
                 tokio::task::yield_now().await;
@@ -583,7 +583,7 @@ const INFLATED: usize = 32 * 1024;
 impl Endpoint for Inflate {
     async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(Reply::Message(Message::binary(vec![7; INFLATED])))
+        Ok(Reply::Message(vec![7; INFLATED].into()))
     }
 }
 
