@@ -6,6 +6,7 @@
     reason = "a test that cannot build its input fails"
 )]
 
+use std::thread;
 use std::time::Instant;
 
 use bytes::Buf;
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{
     Cause, Config, Connection, DeflateConfig, DeflateParams, DeflatePool, Event, MaskingKey,
-    Message, MessageAssembler, Outgoing, PreparedMessage, ProtocolError, Role, WindowBits,
+    Message, MessageAssembler, Outgoing, Output, PreparedMessage, ProtocolError, Role, WindowBits,
 };
 
 #[expect(clippy::disallowed_methods, reason = "tests count from some start")]
@@ -220,6 +221,11 @@ fn small_messages_go_as_they_are() {
     assert_eq!(sent(&mut server)[0], 0x81);
     server.send_text("aaaaaaaaaa", Cause::Push).unwrap();
     assert_eq!(sent(&mut server)[0], 0xc1);
+    for (text, opens) in [("123456789", 0x81), ("aaaaaaaaaa", 0xc1)] {
+        let prepared = PreparedMessage::new(text);
+        server.send_message(&prepared, Cause::Push).unwrap();
+        assert_eq!(sent(&mut server)[0], opens);
+    }
 }
 
 #[test]
@@ -259,6 +265,88 @@ fn no_length_tells_of_an_uncompressed_message_sent_before() {
     }
     assert_eq!(lens[1], lens[0]);
     assert!(lens[2] < lens[0], "a compressed one does tell: {lens:?}");
+}
+
+/// A message that is large enough to be shared when it is compressed to half of it.
+fn large() -> Message {
+    let mut state = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b'a' + state.to_be_bytes()[0] % 16
+    });
+    let bytes: Vec<u8> = noise.take(4 * Output::SHARED_FROM).collect();
+    bytes.into()
+}
+
+/// Where the payload lies that waits behind the frame's header.
+fn payload_at(server: &mut Connection) -> *const u8 {
+    const HEADER: usize = 10;
+    server.output().advance(HEADER);
+    server.output().chunk().as_ptr()
+}
+
+#[test]
+fn connections_of_one_window_are_given_the_same_compressed_bytes() {
+    let message = large();
+    let prepared = PreparedMessage::new(&message);
+    let window = |bits| DeflateConfig::default().server_max_window_bits(bits);
+    let small = WindowBits::new(10).unwrap();
+    let mut servers = [
+        window(WindowBits::MAX).context_takeover(true),
+        window(WindowBits::MAX),
+        window(small),
+        window(small).context_takeover(true).level(9),
+    ]
+    .map(|deflate| {
+        let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+        let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+        server.send_message(&prepared, Cause::Push).unwrap();
+        let bytes = sent(&mut server);
+        assert_eq!(bytes[0], 0xc2);
+        assert_eq!(
+            read(&mut client, &bytes, 1000, 4096),
+            (vec![message.clone()], None)
+        );
+        server.send_message(&prepared, Cause::Push).unwrap();
+        server
+    });
+    let at = servers.each_mut().map(payload_at);
+    assert_eq!((at[0], at[2]), (at[1], at[3]));
+    assert_ne!(at[0], at[2]);
+}
+
+#[test]
+fn threads_that_send_it_at_once_share_one() {
+    let prepared = PreparedMessage::new(large());
+    let send = || {
+        let deflate = DeflateConfig::default();
+        let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+        server.send_message(&prepared, Cause::Push).unwrap();
+        server
+    };
+    let mut servers = thread::scope(|scope| {
+        let threads = [(); 4].map(|()| scope.spawn(send));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    let at = servers.each_mut().map(payload_at);
+    assert_eq!(at, [at[0]; 4]);
+}
+
+#[test]
+fn a_message_sent_for_many_gives_the_compressors_memory_back() {
+    let deflate = DeflateConfig::default().context_takeover(true);
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    let idle = server.retained_bytes();
+    let text = "a".repeat(1000);
+    server.send_text(&text, Cause::Push).unwrap();
+    sent(&mut server);
+    drop(server.take_output());
+    assert!(server.retained_bytes() > idle + 100_000);
+    let prepared = PreparedMessage::new(text);
+    server.send_message(&prepared, Cause::Push).unwrap();
+    sent(&mut server);
+    drop(server.take_output());
+    assert_eq!(server.retained_bytes(), idle);
 }
 
 #[test]

@@ -169,7 +169,7 @@ const COMPRESSED_TEXT_FRAME: u8 = 0xc1;
 #[tokio::test]
 async fn whatever_way_it_goes_a_message_is_compressed_unless_it_says_otherwise() {
     let mut peer = offering(sends().await, "permessage-deflate").await;
-    for way in ["reply", "awaited", "queued"] {
+    for way in ["reply", "awaited", "queued", "prepared", "broadcast"] {
         peer.send(TEXT, way.as_bytes()).await;
         let (first, payload) = peer.recv_frame().await.expect("a message");
         assert_eq!(first, COMPRESSED_TEXT_FRAME, "{way}");
@@ -192,7 +192,7 @@ async fn a_client_too_sends_uncompressed_what_says_so() -> Result {
     let mut ws = ws?;
     ws.send(news()).await?;
     ws.feed(plain()).await?;
-    ws.send(news()).await?;
+    ws.send(&PreparedMessage::new(news())).await?;
     ws.send(PreparedMessage::new(plain())).await?;
     let (sender, _receiver) = ws.split();
     sender.send(news()).await?;
@@ -221,6 +221,35 @@ async fn a_client_too_sends_uncompressed_what_says_so() -> Result {
     drop(peer);
     soon(running).await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_broadcast_has_one_compressed_form_for_each_window() {
+    let addr = sends().await;
+    let mut peers = Vec::new();
+    for offer in [
+        "permessage-deflate",
+        "permessage-deflate; server_no_context_takeover",
+        "permessage-deflate; server_max_window_bits=9",
+        "x-unknown",
+    ] {
+        let mut peer = offering(addr, offer).await;
+        // What was sent before, in whatever context, leaves no trace in it.
+        peer.send(TEXT, b"reply").await;
+        peer.recv_frame().await.expect("a message");
+        peers.push(peer);
+    }
+    peers[0].send(TEXT, b"broadcast").await;
+    let mut frames = Vec::new();
+    for peer in &mut peers {
+        frames.push(peer.recv_frame().await.expect("a message"));
+    }
+    let firsts: Vec<_> = frames.iter().map(|(first, _)| *first).collect();
+    let compressed = COMPRESSED_TEXT_FRAME;
+    assert_eq!(firsts, [compressed, compressed, compressed, TEXT_FRAME]);
+    assert_eq!(frames[0], frames[1]);
+    assert_ne!(frames[0], frames[2]);
+    assert_eq!(frames[3].1, news().into_bytes());
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! What may be sent as a message, and whether it may be compressed (RFC 7692 §6). Knows no connection.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::deflate::{Deflater, SharedPayload};
 use crate::message::Message;
 
 /// A message to send, and whether it may be compressed.
@@ -74,7 +79,12 @@ impl From<&PreparedMessage> for Outgoing {
     }
 }
 
-/// A message to send on many connections, never compressed. Cheap to clone.
+/// A message to send on many connections. Cheap to clone.
+///
+/// It is compressed at most once for each size of window that the peers have agreed on (those that hold the
+/// whole message count as one), when the first of its connections sends it and with that one's level. So it
+/// never refers to a message before it, which compresses less well than a connection's own context would.
+/// Until the last clone is dropped it holds what it was compressed to.
 ///
 /// ```
 /// use std::time::Instant;
@@ -87,19 +97,34 @@ impl From<&PreparedMessage> for Outgoing {
 /// assert_eq!(server.output().chunk(), b"\x81\x04news");
 /// ```
 #[derive(Clone, Debug)]
-pub struct PreparedMessage(Message);
+pub struct PreparedMessage(Arc<Prepared>);
+
+#[derive(Debug)]
+struct Prepared {
+    message: Message,
+    // `None`: it is never compressed.
+    payload: Option<SharedPayload>,
+}
 
 impl PreparedMessage {
     /// Prepares a message; one that is prepared already stays what it is.
     pub fn new(message: impl Into<Outgoing>) -> Self {
-        match message.into().0 {
-            Content::Compressible(message) | Content::Plain(message) => Self(message),
-            Content::Prepared(prepared) => prepared,
-        }
+        let (message, payload) = match message.into().0 {
+            Content::Compressible(message) => (message, Some(SharedPayload::default())),
+            Content::Plain(message) => (message, None),
+            Content::Prepared(prepared) => return prepared,
+        };
+        Self(Arc::new(Prepared { message, payload }))
     }
 
     /// The message.
     pub fn message(&self) -> &Message {
-        &self.0
+        &self.0.message
+    }
+
+    /// The payload compressed for the peer of `deflater`, if it may be and becomes smaller.
+    pub(super) fn compressed(&self, deflater: &Deflater) -> Option<Bytes> {
+        let payload = self.0.payload.as_ref()?;
+        payload.compressed(self.0.message.as_bytes(), deflater)
     }
 }

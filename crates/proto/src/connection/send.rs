@@ -9,7 +9,7 @@ use crate::error::SendError;
 use crate::frame::{FrameHeader, OpCode, ReservedBits, Role};
 use crate::message::MessageKind;
 
-use super::outgoing::{Content, Outgoing};
+use super::outgoing::{Content, Outgoing, PreparedMessage};
 use super::output::{Cause, Output};
 use super::{Connection, State};
 
@@ -138,7 +138,14 @@ impl Connection {
                 }
                 message
             }
-            Content::Prepared(prepared) => prepared.message().clone(),
+            Content::Prepared(prepared) => {
+                let message = prepared.message();
+                if let Some(compressed) = self.compress_shared(&prepared) {
+                    self.push_compressed(message.kind(), compressed, cause);
+                    return Ok(());
+                }
+                message.clone()
+            }
         };
         self.push_plain(message.kind(), message.into_bytes(), cause);
         Ok(())
@@ -211,6 +218,19 @@ impl Connection {
         // to be sent.
         let worth_it = compressed.len() < payload.len() || compression.deflater.keeps_window();
         worth_it.then_some(compressed)
+    }
+
+    /// What `prepared` is compressed to for all connections like this one, if it may be.
+    fn compress_shared(&mut self, prepared: &PreparedMessage) -> Option<Bytes> {
+        let compression = self.compression.as_mut()?;
+        if !compression.is_worth(prepared.message().as_bytes()) {
+            return None;
+        }
+        let compressed = prepared.compressed(&compression.deflater)?;
+        // RFC 7692 §7.2.1: a window that the peer keeps goes on with this message now, which our own
+        // compressor has not seen: it may not refer back beyond it.
+        compression.deflater.restart();
+        Some(compressed)
     }
 
     fn send_control(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {

@@ -78,29 +78,32 @@ impl fmt::Debug for DeflatePool {
 pub(crate) struct Deflater {
     pool: DeflatePool,
     level: u8,
-    bits: u8,
+    window: WindowBits,
     takeover: bool,
     state: Option<Deflate>,
 }
 
 impl Deflater {
-    pub(crate) fn new(pool: DeflatePool, level: u8, bits: WindowBits, takeover: bool) -> Self {
+    pub(crate) fn new(pool: DeflatePool, level: u8, window: WindowBits, takeover: bool) -> Self {
         Self {
             pool,
             level,
-            // zlib cannot make raw DEFLATE with a window of 2^8. With 2^9 it never looks back further
-            // than 250 bytes, since it keeps 262 of the window for what comes: a window of 2^8 does.
-            bits: bits.get().max(9),
+            window,
             takeover,
             state: None,
         }
+    }
+
+    /// One of the same kind that compresses single messages, with a window of its own.
+    pub(crate) fn alone(&self, window: WindowBits) -> Self {
+        Self::new(self.pool.clone(), self.level, window, false)
     }
 
     /// Appends `payload` to `out`, compressed, without the four bytes that end it (§7.2.1).
     pub(crate) fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         let mut state = match self.state.take() {
             Some(state) => state,
-            None => self.pool.deflate(self.level, self.bits),
+            None => self.pool.deflate(self.level, self.bits()),
         };
         let start = out.len();
         let mut payload = payload;
@@ -131,8 +134,20 @@ impl Deflater {
         if self.takeover {
             self.state = Some(state);
         } else {
-            self.pool.recycle_deflate(self.level, self.bits, state);
+            self.pool.recycle_deflate(self.level, self.bits(), state);
         }
+    }
+
+    /// Starts anew: what is compressed next refers to nothing before it.
+    pub(crate) fn restart(&mut self) {
+        if let Some(state) = self.state.take() {
+            self.pool.recycle_deflate(self.level, self.bits(), state);
+        }
+    }
+
+    /// The window that the peer has for what this compresses.
+    pub(crate) fn window(&self) -> WindowBits {
+        self.window
     }
 
     /// Whether the window is kept from message to message.
@@ -143,6 +158,12 @@ impl Deflater {
     /// The bytes of memory that the state takes, about: zlib's windows, hashes and pending output.
     pub(crate) fn retained_bytes(&self) -> usize {
         self.state.as_ref().map_or(0, |_| DEFLATE_STATE)
+    }
+
+    fn bits(&self) -> u8 {
+        // zlib cannot make raw DEFLATE with a window of 2^8. With 2^9 it never looks back further
+        // than 250 bytes, since it keeps 262 of the window for what comes: a window of 2^8 does.
+        self.window.get().max(9)
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod codec;
 mod negotiation;
+mod shared;
 #[cfg(test)]
 mod strict;
 
 pub use self::codec::{DeflatePool, InvalidDeflate};
 pub(crate) use self::codec::{Deflater, Inflater};
 pub use self::negotiation::{DeflateConfig, DeflateParams, InvalidAnswer, WindowBits};
+pub(crate) use self::shared::SharedPayload;

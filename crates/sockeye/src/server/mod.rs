@@ -212,8 +212,8 @@ impl ServerBuilder {
     }
 
     /// Compresses messages for clients that offer it (RFC 7692); by default none are. A message for many
-    /// sessions, such as [`OpenSessions::broadcast`](crate::OpenSessions::broadcast)'s, goes as
-    /// it is.
+    /// sessions, such as [`OpenSessions::broadcast`](crate::OpenSessions::broadcast)'s, is compressed once
+    /// for all of them.
     ///
     /// Compression tells an eavesdropper how well things compress together. A secret beside text that others
     /// choose, in one message or with context takeover on one connection, goes as

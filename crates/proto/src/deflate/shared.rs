@@ -1,0 +1,125 @@
+//! One payload compressed for many connections (RFC 7692 §7.2.1): by itself, so that any of them may send
+//! it, and once for each window that their peers have agreed on.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::codec::Deflater;
+use super::negotiation::WindowBits;
+
+/// The compressed forms of one payload, each made by the first connection that needs it. Connections that
+/// need the same one at the same time wait for it, as they would for their own.
+#[derive(Default)]
+pub(crate) struct SharedPayload([OnceLock<Option<Bytes>>; WINDOWS]);
+
+/// zlib compresses with windows of 2^9 to 2^15 bytes.
+const WINDOWS: usize = 7;
+
+impl SharedPayload {
+    /// `payload`, which is always the same, compressed so that the peer of `deflater` can inflate it whatever
+    /// was sent before; `None` when that makes it no smaller.
+    pub(crate) fn compressed(&self, payload: &[u8], deflater: &Deflater) -> Option<Bytes> {
+        let window = deflater.window();
+        // Nothing refers further back than to the payload's start: a window that holds all of it is as
+        // good as the largest.
+        let bits = if payload.len() <= 1 << window.get() {
+            WindowBits::MAX
+        } else {
+            window
+        };
+        let index = usize::from(WindowBits::MAX.get() - bits.get()).min(WINDOWS - 1);
+        let compressed = self.0.get(index)?.get_or_init(|| {
+            let mut compressed = Vec::new();
+            let mut alone = deflater.alone(bits);
+            alone.compress(payload, &mut compressed);
+            let smaller = compressed.len() < payload.len();
+            // Boxed: it may be kept for long, and must not take more than it says.
+            smaller.then(|| Bytes::from(compressed.into_boxed_slice()))
+        });
+        compressed.clone()
+    }
+}
+
+impl fmt::Debug for SharedPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedPayload").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::codec::DeflatePool;
+    use super::super::strict::StrictInflater;
+    use super::*;
+
+    fn deflater(window: u8, takeover: bool) -> Deflater {
+        let window = WindowBits::new(window).unwrap();
+        Deflater::new(DeflatePool::default(), 4, window, takeover)
+    }
+
+    #[test]
+    fn a_payload_is_compressed_once_for_each_window_that_is_smaller_than_it() {
+        for (len, different) in [
+            (200, 1),
+            (512, 2),
+            (513, 2),
+            (1000, 2),
+            (30_000, 7),
+            (70_000, 7),
+        ] {
+            let payload: Vec<u8> = (0..len).map(|i: u32| (i / 50).to_le_bytes()[0]).collect();
+            let shared = SharedPayload::default();
+            let all = (8..=15).map(|window| {
+                let deflater = deflater(window, false);
+                let compressed = shared.compressed(&payload, &deflater).unwrap();
+                let again = shared.compressed(&payload, &deflater).unwrap();
+                assert_eq!(again.as_ptr(), compressed.as_ptr());
+                compressed.as_ptr()
+            });
+            let mut all: Vec<_> = all.collect();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), different, "{len}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_no_smaller_is_not_kept() {
+        let shared = SharedPayload::default();
+        assert_eq!(shared.compressed(b"abc", &deflater(15, false)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shared_can_be_inflated_amid_a_connections_own(
+            messages in prop::collection::vec(
+                // Words whose repetitions are as far from each other as small windows are large.
+                (prop::collection::vec(any::<u8>(), 1..3000), 1..5000_usize, any::<bool>()),
+                1..8,
+            ),
+            window in prop_oneof![8..=12_u8, Just(15)],
+            takeover: bool,
+        ) {
+            let mut deflater = deflater(window, takeover);
+            let mut peer = StrictInflater::new(window, takeover);
+            for (word, len, shared) in messages {
+                let payload: Vec<u8> = word.into_iter().cycle().take(len).collect();
+                let mut compressed = Vec::new();
+                if shared {
+                    match SharedPayload::default().compressed(&payload, &deflater) {
+                        Some(bytes) => compressed.extend_from_slice(&bytes),
+                        None => continue,
+                    }
+                    deflater.restart();
+                } else {
+                    deflater.compress(&payload, &mut compressed);
+                }
+                prop_assert_eq!(peer.inflate(&compressed), payload);
+            }
+        }
+    }
+}
