@@ -1,5 +1,6 @@
 //! What an endpoint's task does with what comes in one read, and while a handler is suspended.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -701,4 +702,51 @@ async fn messages_before_the_end_of_the_stream_are_handled() {
     peer.end();
     idle().await;
     assert_eq!(texts(&peer.frames()), numbers(5));
+}
+
+/// Keeps what is logged on this thread, one line for each event.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl tracing::field::Visit for Line {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// RFC 6455 §7.1.7.
+#[tokio::test(start_paused = true)]
+async fn why_a_connection_failed_is_logged() {
+    let lines = Lines::default();
+    let _logged = tracing::subscriber::set_default(lines.clone());
+    let (Started { peer, session, .. }, _log, _go) = slow();
+    peer.segment(b"\x81\x00".to_vec());
+    idle().await;
+    let lines = lines.0.lock().unwrap().join("\n");
+    assert!(lines.contains("unmasked frame from a client"), "{lines}");
+    assert!(lines.contains(&session.id().to_string()), "{lines}");
 }
