@@ -370,6 +370,42 @@ fn an_idle_connection_without_takeover_holds_no_state() {
     assert_eq!((server.retained_bytes(), client.retained_bytes()), before);
 }
 
+/// With the window kept both states live from message to message; they end with the connection.
+#[test]
+fn a_connection_that_has_ended_holds_no_state() {
+    type End = fn(&mut Connection);
+    let ways: [End; 3] = [
+        |connection| connection.handle_end(),
+        |connection| {
+            let (_, failed) = read(connection, &hex("88 00"), 2, 10);
+            assert_eq!(failed, None);
+            connection.conclude(start());
+        },
+        |connection| {
+            let (_, failed) = read(connection, &hex("83 00"), 2, 10);
+            assert!(failed.is_some());
+            connection.conclude(start());
+        },
+    ];
+    for way in ways {
+        let deflate = DeflateConfig::default().context_takeover(true);
+        let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+        client
+            .send_text(&"sockeye ".repeat(100), Cause::Push)
+            .unwrap();
+        sent(&mut client);
+        let hello = hex("c1 07 f2 48 cd c9 c9 07 00");
+        read(&mut client, &hello, hello.len(), 100);
+        assert!(client.retained_bytes() > 300 * 1024);
+        way(&mut client);
+        assert!(
+            client.retained_bytes() < 4096,
+            "{}",
+            client.retained_bytes()
+        );
+    }
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let text = ("[a-c]{0,40}", 0..60_usize).prop_map(|(word, times)| word.repeat(times));
     prop_oneof![

@@ -297,6 +297,7 @@ impl Connection {
         self.deadlines.transport_ended();
         self.output.discard();
         self.pongs = VecDeque::new();
+        self.compression = None;
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::CloseReceived(reason) | State::Closed(reason) => State::Closed(reason),
             State::Failing { error, .. } | State::Failed(error) => State::Failed(error),
@@ -312,6 +313,7 @@ impl Connection {
             State::CloseReceived(reason) => {
                 // §5.5.1: the answer usually repeats the code that it answers.
                 self.push_close(&reason, now);
+                self.compression = None;
                 State::Closed(reason)
             }
             State::Failing { error, close_sent } => {
@@ -319,6 +321,7 @@ impl Connection {
                     // §7.1.7: a Close with a fitting code goes before the transport's end.
                     self.push_close(&error.close_reason(), now);
                 }
+                self.compression = None;
                 State::Failed(error)
             }
             state => state,

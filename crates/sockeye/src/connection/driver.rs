@@ -88,6 +88,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self
     }
 
+    /// The bytes of memory that this connection takes, besides what waits in its outbox.
+    #[cfg(test)]
+    pub(crate) fn retained_bytes(&self) -> usize {
+        let ahead = match &self.ahead {
+            Some(Next::Message(message)) => message.len(),
+            Some(Next::Pong(payload)) => payload.len(),
+            Some(Next::End) | None => 0,
+        };
+        ahead + self.taken.capacity() * size_of::<(u64, Taken)>() + self.link.retained_bytes()
+    }
+
     /// The next thing to act on.
     pub(crate) async fn next(&mut self) -> Next {
         poll_fn(|cx| self.poll_next(cx)).await
@@ -497,6 +508,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// The transport is of no use any more.
     fn lose(&mut self, error: Error) {
         self.link.lose();
+        self.taken = VecDeque::new();
         self.ending.get_or_insert(Ending::Failed(error));
         self.outbox.shut();
     }

@@ -135,6 +135,7 @@ impl<T> Link<T> {
     /// The rule that the peer broke.
     pub(crate) fn pull(&mut self, now: Instant) -> Result<Option<Received>, ProtocolError> {
         if let Some(broken) = self.broken.take() {
+            self.forget_message();
             return Err(broken);
         }
         // Where a compressed message's chunks are made.
@@ -156,7 +157,14 @@ impl<T> Link<T> {
                 .machine
                 .receive_inflating(&mut unread, room, now.into_std());
             *start = *end - unread.len();
-            match event? {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    self.forget_message();
+                    return Err(error);
+                }
+            };
+            match event {
                 Some(Event::Text(text)) => {
                     return Ok(Some(Received::Message(MessageBuffer::Text(lent_string(
                         text,
@@ -172,7 +180,10 @@ impl<T> Link<T> {
                 Some(Event::MessageEnd) => return self.end_message().map(Some),
                 Some(Event::Ping(_)) => return Ok(Some(Received::Ping)),
                 Some(Event::Pong(payload)) => return Ok(Some(Received::Pong(payload.to_vec()))),
-                Some(Event::Close(reason)) => return Ok(Some(Received::Close(reason))),
+                Some(Event::Close(reason)) => {
+                    self.forget_message();
+                    return Ok(Some(Received::Close(reason)));
+                }
                 Some(_) => {}
                 None => return Ok(None),
             }
@@ -188,9 +199,17 @@ impl<T> Link<T> {
         Ok(Received::Message(message))
     }
 
+    /// Nothing of the peer's counts any more: what has come of a message needs no memory until the
+    /// connection's owner is done with it.
+    fn forget_message(&mut self) {
+        self.assembler = MessageAssembler::default();
+    }
+
     /// The transport ended, or nothing can be expected of it any more.
     pub(crate) fn lose(&mut self) {
         self.machine.handle_end();
+        self.forget_message();
+        self.input = Input::default();
         self.transport = Transport::Lost;
     }
 
@@ -320,6 +339,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 continue;
             }
             let expired = self.machine.handle_timeout(now.into_std());
+            if expired.is_some() {
+                self.forget_message();
+            }
             if expired.is_some() || !self.machine.output().is_empty() {
                 return Poll::Ready(expired);
             }

@@ -76,6 +76,19 @@ fn the_longest_length_that_a_header_can_tell_allocates_nothing() {
 }
 
 #[test]
+fn a_length_of_2_to_the_63_and_more_allocates_nothing_whatever_the_limit() {
+    for role in ROLES {
+        for len in [1 << 63, u64::MAX] {
+            let mut end = End::with(Config::new(role).max_message(u64::MAX), role);
+            let header = header(BINARY, len, end.peer_key());
+            let failed = Seen::Failed(ProtocolError::LengthOutOfRange);
+            assert_eq!(end.reads(header), [failed]);
+            assert_eq!(end.machine.retained_bytes(), 0);
+        }
+    }
+}
+
+#[test]
 fn without_a_limit_the_longest_length_allocates_nothing_either() {
     for role in ROLES {
         let mut end = End::with(Config::new(role).max_message(u64::MAX), role);
