@@ -16,10 +16,10 @@ use crate::connection::server_machine;
 use crate::sync::Arc;
 
 #[derive(Default)]
-struct Count(AtomicUsize);
+pub(super) struct Count(AtomicUsize);
 
 impl Count {
-    fn woken(&self) -> usize {
+    pub(super) fn woken(&self) -> usize {
         self.0.swap(0, Ordering::SeqCst)
     }
 }
@@ -31,7 +31,7 @@ impl Wake for Count {
 }
 
 /// A driver, its outbox, its peer, and how often its task was woken.
-fn driver() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Arc<Count>, Waker) {
+pub(super) fn driver() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Arc<Count>, Waker) {
     let (stream, peer) = wire();
     let outbox = Outbox::new(1 << 20);
     let link = Link::new(stream, server_machine(Config::new(Role::Server), None), &[]);
@@ -41,7 +41,7 @@ fn driver() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Arc<Count>, Waker) {
     (driver, outbox, peer, count, waker)
 }
 
-fn poll<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
+pub(super) fn poll<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(waker))
 }
 

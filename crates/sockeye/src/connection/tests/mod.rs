@@ -8,6 +8,7 @@ use self::wire::{Peer, wire};
 
 mod cancel;
 mod driver;
+mod flood;
 mod key;
 mod split;
 pub(crate) mod wire;
