@@ -10,6 +10,7 @@
 //!   goes on with the message, where on a fresh connection it had none.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test that cannot build its input fails"
 )]
@@ -261,8 +262,12 @@ fn masked_by(mask: Mask, wire: &[u8]) -> Vec<u8> {
         else {
             continue;
         };
-        for (i, byte) in payload.iter_mut().enumerate() {
-            *byte ^= key[i % 4] ^ new[i % 4];
+        let change = key.iter().zip(new).map(|(old, new)| old ^ new);
+        for (byte, change) in payload
+            .iter_mut()
+            .zip(change.collect::<Vec<_>>().iter().cycle())
+        {
+            *byte ^= change;
         }
         *key = new;
     }
