@@ -65,11 +65,9 @@ struct Input {
 /// After so many frames the task yields, so that one busy peer does not starve its neighbours. Frames and
 /// not messages: empty fragments and pings are work too.
 const MAX_FRAMES: u64 = 256;
-/// From so many missing bytes on, a message's payload is read straight into the message's buffer.
-const DIRECT_FROM: u64 = 64 * 1024;
-/// What the buffer of such a message grows by, at least: memory follows what came, not what was
-/// announced.
-const DIRECT_GROWTH: usize = 64 * 1024;
+/// A message of which so many bytes have come, and as many are missing, is read straight into its buffer.
+/// That grows by what has come: memory follows it, and not what was announced.
+const DIRECT_FROM: usize = 64 * 1024;
 
 impl<T> Link<T> {
     /// Takes over `stream`, of which `read_ahead` has been read already.
@@ -245,7 +243,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             return Poll::Ready(Ok(0));
         }
         let missing = self.machine.payload_remaining().unwrap_or(0);
-        let direct = missing >= DIRECT_FROM && self.assembler.is_open() && self.input.is_empty();
+        let direct = missing >= DIRECT_FROM as u64
+            && self.assembler.buffer_mut().len() >= DIRECT_FROM
+            && self.input.is_empty();
         // A gated machine would not take the bytes from where they are.
         if direct && !self.machine.is_gated() {
             return self.poll_read_direct(cx, missing);
@@ -265,8 +265,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let buffer = self.assembler.buffer_mut();
         let start = buffer.len();
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        if buffer.capacity() - start < DIRECT_GROWTH.min(missing) {
-            buffer.reserve_exact(missing.min(start.max(DIRECT_GROWTH)));
+        if buffer.capacity() - start < DIRECT_FROM.min(missing) {
+            buffer.reserve_exact(missing.min(start));
         }
         let room = (buffer.capacity() - start).min(missing);
         let mut limited = buffer.limit(room);
