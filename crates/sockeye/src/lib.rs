@@ -34,6 +34,9 @@ mod sync;
 #[cfg(not(loom))]
 pub mod transport;
 
+#[cfg(all(feature = "tls", not(loom)))]
+pub use self::transport::tls;
+
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;

@@ -1,4 +1,4 @@
-//! Connecting: the opening handshake of a client over TCP. hyper speaks HTTP; the stream leaves it.
+//! Connecting: the opening handshake of a client over TCP, or over TLS. hyper speaks HTTP; the stream leaves it.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -17,10 +17,12 @@ use sockeye_proto::handshake::{
 };
 use sockeye_proto::{Config, DeflateConfig, DeflatePool, InvalidAnswer, Role};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::connection::{Compression, Connection, client_machine};
 use crate::transport::Stream;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{self, TlsError, rustls};
 
 mod websocket;
 
@@ -60,6 +62,8 @@ pub struct Client {
     headers: Vec<(HeaderName, HeaderValue)>,
     subprotocols: Vec<String>,
     require_subprotocol: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
     connect_timeout: Duration,
     handshake_timeout: Duration,
 }
@@ -82,6 +86,8 @@ impl Client {
             headers: Vec::new(),
             subprotocols: Vec::new(),
             require_subprotocol: false,
+            #[cfg(feature = "tls")]
+            tls: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
         }
@@ -123,19 +129,28 @@ impl Client {
         self
     }
 
+    /// Sets how `wss:` URLs are connected to; by default as [`tls::client_config`] says: the server's
+    /// certificate must be for the URL's host and from an authority that the system trusts. Of ALPN
+    /// this client offers what it speaks, whatever `config` says.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.tls = Some(tls::for_client(config));
+        self
+    }
+
     /// Sets how long finding the host and TCP may take; 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets how long the opening handshake may take; 10 s.
+    /// Sets how long the opening handshake may take, TLS included; 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// Connects to a `ws:` URL. Host names may be international, and other characters that a URL does
+    /// Connects to a `ws:` or `wss:` URL. Host names may be international, and other characters that a URL does
     /// not have are percent-encoded.
     ///
     /// # Errors
@@ -148,8 +163,11 @@ impl Client {
     pub async fn connect(&self, url: impl AsRef<str>) -> Result<Connection, ConnectError> {
         let uri = parse_url(url.as_ref())?;
         let handshake = self.handshake(uri.clone())?;
-        let stream = self.open_transport(&uri).await?;
-        self.shake_hands(stream, handshake).await
+        let tcp = self.open_tcp(&uri).await?;
+        let mut deadline = pin!(sleep(self.handshake_timeout));
+        let securing = self.secure(tcp, &uri);
+        let stream = self.in_time(deadline.as_mut(), securing).await??;
+        self.shake_hands(stream, handshake, deadline).await
     }
 
     fn handshake(&self, uri: WebSocketUri) -> Result<ClientHandshake, ConnectError> {
@@ -182,37 +200,59 @@ impl Client {
         }))
     }
 
-    async fn open_transport(&self, uri: &WebSocketUri) -> Result<Stream, ConnectError> {
-        if uri.is_secure() {
+    async fn open_tcp(&self, uri: &WebSocketUri) -> Result<TcpStream, ConnectError> {
+        if uri.is_secure() && cfg!(not(feature = "tls")) {
             return Err(ConnectError::TlsUnsupported);
         }
-        let host = uri.host().trim_start_matches('[').trim_end_matches(']');
-        let connecting = TcpStream::connect((host, uri.port()));
-        let tcp = timeout(self.connect_timeout, connecting)
+        let connecting = TcpStream::connect((bare_host(uri), uri.port()));
+        timeout(self.connect_timeout, connecting)
             .await
             .map_err(|_| ConnectError::ConnectTimeout(self.connect_timeout))?
-            .map_err(ConnectError::Connect)?;
+            .map_err(ConnectError::Connect)
+    }
+
+    /// RFC 6455 §4.1: the TLS handshake comes first, with the host's name for the server to choose its
+    /// certificate by.
+    async fn secure(&self, tcp: TcpStream, uri: &WebSocketUri) -> Result<Stream, ConnectError> {
+        #[cfg(feature = "tls")]
+        if uri.is_secure() {
+            let connecting = tls::connect(self.tls.as_ref(), bare_host(uri), tcp);
+            return Ok(Box::pin(connecting).await?);
+        }
+        debug_assert!(!uri.is_secure(), "refused before");
         Ok(Stream::from(tcp))
+    }
+
+    /// One deadline for all of the handshake: what waits for a part of it, or that it is late.
+    async fn in_time<F: Future>(
+        &self,
+        deadline: Pin<&mut Sleep>,
+        waiting: F,
+    ) -> Result<F::Output, ConnectError> {
+        tokio::select! {
+            biased;
+            output = waiting => Ok(output),
+            () = deadline => Err(ConnectError::HandshakeTimeout(self.handshake_timeout)),
+        }
     }
 
     async fn shake_hands(
         &self,
         stream: Stream,
         handshake: ClientHandshake,
+        deadline: Pin<&mut Sleep>,
     ) -> Result<Connection, ConnectError> {
-        let deadline = Instant::now() + self.handshake_timeout;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .handshake(TokioIo::new(stream))
             .await?;
-        let mut connection = Some(pin!(connection.with_upgrades()));
+        // Boxed: it is large, and done with long before the connection is.
+        let mut connection = Some(Box::pin(connection.with_upgrades()));
         let request = handshake.request().map(|()| Empty::<Bytes>::new());
         let response = beside(&mut connection, sender.send_request(request));
-        let response = timeout_at(deadline, response)
-            .await
-            .map_err(|_| ConnectError::HandshakeTimeout(self.handshake_timeout))?
-            .map_err(ConnectError::unanswered)?;
+        let response = self.in_time(deadline, response).await?;
+        let response = response.map_err(ConnectError::unanswered)?;
         let (parts, mut body) = response.into_parts();
         let accepted = match handshake.receive(&parts) {
             Ok(accepted) => accepted,
@@ -275,8 +315,12 @@ pub enum ConnectError {
     /// The server's 101 is not a WebSocket's.
     #[error("the server's answer is wrong: {0}")]
     Response(#[source] ResponseError),
-    /// `wss:` needs TLS, which this version does not have.
-    #[error("wss: URLs are not supported yet")]
+    /// The connection could not be secured.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// `wss:` needs this crate's feature `tls`.
+    #[error("wss: URLs need the feature `tls` of sockeye, which this program is built without")]
     TlsUnsupported,
     /// The URL cannot be parsed.
     #[error("the URL cannot be parsed: {0}")]
@@ -311,6 +355,11 @@ fn parse_url(url: &str) -> Result<WebSocketUri, ConnectError> {
     Ok(WebSocketUri::parse(url.as_str())?)
 }
 
+/// An IPv6 address without the brackets that a URL puts around it.
+fn bare_host(uri: &WebSocketUri) -> &str {
+    uri.host().trim_start_matches('[').trim_end_matches(']')
+}
+
 async fn read_start(body: &mut Incoming, start: &mut Vec<u8>) {
     while start.len() < MAX_REFUSAL_BODY
         && let Some(Ok(frame)) = body.frame().await
@@ -325,7 +374,7 @@ async fn read_start(body: &mut Incoming, start: &mut Vec<u8>) {
 /// Drives an HTTP connection beside what waits for something of it. It may end first, with what is
 /// waited for read already; its errors come that way too.
 async fn beside<C: Future, F: Future>(
-    connection: &mut Option<Pin<&mut C>>,
+    connection: &mut Option<Pin<Box<C>>>,
     waiting: F,
 ) -> F::Output {
     let mut waiting = pin!(waiting);

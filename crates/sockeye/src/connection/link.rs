@@ -378,7 +378,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 continue;
             }
             match self.poll_read(cx) {
-                Poll::Ready(Ok(0) | Err(_)) => self.lose(),
+Poll::Ready(Ok(0)) => {
+                    // What TLS has to say at its end; nobody waits for it.
+                    let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                    self.lose();
+                }
+                Poll::Ready(Err(_)) => self.lose(),
                 Poll::Ready(Ok(_)) => {
                     self.discard_input();
                     if self.ends_turn() {

@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+#[cfg(feature = "tls")]
+pub mod tls;
+
 /// A stream of bytes to a peer.
 #[derive(Debug)]
 pub struct Stream(Kind);
@@ -15,6 +18,9 @@ pub struct Stream(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpStream),
+    // Boxed: its state is some twenty times a socket's.
+    #[cfg(feature = "tls")]
+    Tls(Box<tls::TlsStream>),
 }
 
 impl Stream {
@@ -24,9 +30,7 @@ impl Stream {
     ///
     /// The system's error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match &self.0 {
-            Kind::Tcp(tcp) => tcp.peer_addr(),
-        }
+        self.tcp().peer_addr()
     }
 
     /// The address of this end, where the transport has one.
@@ -35,8 +39,23 @@ impl Stream {
     ///
     /// The system's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp().local_addr()
+    }
+
+    /// Whether the bytes are encrypted on their way.
+    pub fn is_secure(&self) -> bool {
         match &self.0 {
-            Kind::Tcp(tcp) => tcp.local_addr(),
+            Kind::Tcp(_) => false,
+            #[cfg(feature = "tls")]
+            Kind::Tls(_) => true,
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.0 {
+            Kind::Tcp(tcp) => tcp,
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => tls.get_ref().0,
         }
     }
 }
@@ -44,10 +63,14 @@ impl Stream {
 /// Small messages leave when they are written: this sets TCP_NODELAY, as far as the system lets it.
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
-        if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
+        send_at_once(&tcp);
         Self(Kind::Tcp(tcp))
+    }
+}
+
+fn send_at_once(tcp: &TcpStream) {
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
 }
 
@@ -59,6 +82,10 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls)
+                .poll_read(cx, buffer)
+                .map_err(tls::explain_truncation),
         }
     }
 }
@@ -71,6 +98,8 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
 
@@ -81,24 +110,32 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.0 {
             Kind::Tcp(tcp) => tcp.is_write_vectored(),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }
@@ -116,8 +153,7 @@ mod tests {
         let (connected, accepted) = tokio::join!(connecting, listener.accept());
         for tcp in [connected.unwrap(), accepted.unwrap().0] {
             assert!(!tcp.nodelay().unwrap());
-            let Stream(Kind::Tcp(tcp)) = Stream::from(tcp);
-            assert!(tcp.nodelay().unwrap());
+            assert!(Stream::from(tcp).tcp().nodelay().unwrap());
         }
     }
 }

@@ -1,0 +1,267 @@
+//! TLS over TCP, by rustls: configurations made of files or of what the system trusts, and the two
+//! handshakes. Knows nothing of HTTP but its name in ALPN.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
+use rustls::server::ServerConfig;
+use rustls::{ConfigBuilder, ConfigSide, RootCertStore, WantsVerifier};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::{Kind, Stream, send_at_once};
+
+/// The library that encrypts, for who makes a configuration of their own.
+pub use tokio_rustls::rustls;
+
+pub(super) type TlsStream = tokio_rustls::TlsStream<TcpStream>;
+
+/// What a connection that begins with TLS goes on with: RFC 6455 is over HTTP/1.1.
+const ALPN: &[u8] = b"http/1.1";
+
+/// A server's configuration from two PEM files: its certificate and those up to its root, its own
+/// first; and its private key in PKCS #8, PKCS #1 or SEC 1. TLS 1.2 and 1.3.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use sockeye::{Server, tls};
+///
+/// let config = tls::server_config("chat.example.pem", "chat.example.key")?;
+/// let server = Server::builder().tls(config).bind("0.0.0.0:443").await?;
+/// # server.serve().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`TlsError::File`] names the file that cannot be used; [`TlsError::Config`] when key and certificate
+/// do not belong together.
+pub fn server_config(
+    certificates: impl AsRef<Path>,
+    private_key: impl AsRef<Path>,
+) -> Result<ServerConfig, TlsError> {
+    let certificates = read_certificates(certificates.as_ref())?;
+    let private_key = private_key.as_ref();
+    let private_key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| {
+        TlsError::file(
+            private_key,
+            FileProblem::of(error, FileProblem::NoPrivateKey),
+        )
+    })?;
+    let config = with_provider(ServerConfig::builder_with_provider)?
+        .with_no_client_auth()
+        .with_single_cert(certificates, private_key)?;
+    Ok(config)
+}
+
+/// A client's configuration that trusts what the system trusts. It is what `wss:` URLs use by default.
+///
+/// # Errors
+///
+/// [`TlsError::Config`] when the system's verifier cannot be had.
+pub fn client_config() -> Result<ClientConfig, TlsError> {
+    let config = with_provider(ClientConfig::builder_with_provider)?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// A client's configuration that trusts the certificates of a PEM file, and none else: those of
+/// one's own certificate authority.
+///
+/// # Errors
+///
+/// [`TlsError::File`] when the file cannot be used; [`TlsError::Config`] when a certificate of it
+/// cannot.
+pub fn client_config_trusting(roots: impl AsRef<Path>) -> Result<ClientConfig, TlsError> {
+    let mut store = RootCertStore::empty();
+    for root in read_certificates(roots.as_ref())? {
+        store.add(root)?;
+    }
+    let config = with_provider(ClientConfig::builder_with_provider)?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A configuration contradicts itself.
+    #[error("the TLS configuration cannot be used: {0}")]
+    Config(#[from] rustls::Error),
+    /// A file that a configuration is made of cannot be used.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
+    /// The two sides could not agree, or the peer's certificate is not good.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(#[source] rustls::Error),
+    /// The transport failed, or ended, during the handshake.
+    #[error("the TLS handshake failed: {0}")]
+    Io(#[source] io::Error),
+    /// The host's name can stand in no certificate.
+    #[error("the host's name cannot be one of a certificate: {0}")]
+    ServerName(#[from] InvalidDnsNameError),
+}
+
+/// What is wrong with a PEM file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileProblem {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    /// It holds no certificate.
+    #[error("there is no certificate in it (a PEM file has lines that say BEGIN CERTIFICATE)")]
+    NoCertificate,
+    /// It holds no private key.
+    #[error("there is no private key in it (a PEM file has a line that says BEGIN PRIVATE KEY)")]
+    NoPrivateKey,
+    /// It is not PEM.
+    #[error("it is no PEM file: {0}")]
+    Pem(#[source] pem::Error),
+}
+
+impl TlsError {
+    fn file(path: &Path, problem: FileProblem) -> Self {
+        let path = path.to_owned();
+        Self::File { path, problem }
+    }
+
+    /// tokio knows I/O errors only.
+    fn handshake(error: io::Error) -> Self {
+        match error.downcast::<rustls::Error>() {
+            Ok(error) => Self::Handshake(error),
+            Err(error) => Self::Io(error),
+        }
+    }
+}
+
+impl FileProblem {
+    fn of(error: pem::Error, nothing: Self) -> Self {
+        match error {
+            pem::Error::Io(error) => Self::Io(error),
+            pem::Error::NoItemsFound => nothing,
+            error => Self::Pem(error),
+        }
+    }
+}
+
+/// Accepts TLS.
+#[derive(Clone)]
+pub(crate) struct Acceptor(TlsAcceptor);
+
+impl Acceptor {
+    /// What this server speaks is what ALPN is to say, whatever `config` has there: a client that asks
+    /// for something else alone must learn that it is not to be had (RFC 7301 §3.2).
+    pub(crate) fn new(mut config: ServerConfig) -> Self {
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Self(Arc::new(config).into())
+    }
+
+    pub(crate) async fn accept(&self, tcp: TcpStream) -> Result<Stream, TlsError> {
+        send_at_once(&tcp);
+        let stream = self.0.accept(tcp).await.map_err(TlsError::handshake)?;
+        Ok(Stream(Kind::Tls(Box::new(stream.into()))))
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+/// Begins TLS with the server that is called `host`: a name, or an address without brackets.
+pub(crate) async fn connect(
+    config: Option<&Arc<ClientConfig>>,
+    host: &str,
+    tcp: TcpStream,
+) -> Result<Stream, TlsError> {
+    let name = ServerName::try_from(host)?.to_owned();
+    let config = match config {
+        Some(config) => Arc::clone(config),
+        None => system_config()?,
+    };
+    send_at_once(&tcp);
+    let connector = TlsConnector::from(config);
+    let stream = connector.connect(name, tcp).await;
+    let stream = stream.map_err(TlsError::handshake)?;
+    Ok(Stream(Kind::Tls(Box::new(stream.into()))))
+}
+
+/// The client's configuration as this client uses it; see [`Acceptor::new`].
+pub(crate) fn for_client(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Arc::new(config)
+}
+
+/// What the system trusts is read once: it is hundreds of files on some systems. Sessions are resumed
+/// across clients too.
+fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = for_client(client_config()?);
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
+}
+
+/// The end of the peer's stream without its `close_notify` may be an attacker's doing (RFC 8446 §6.1);
+/// it is an error, and no end.
+pub(super) fn explain_truncation(error: io::Error) -> io::Error {
+    const CUT_OFF: &str = "the TLS stream was cut off: it ended without close_notify";
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::UnexpectedEof, CUT_OFF),
+        _ => error,
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+    let problem = match read() {
+        Ok(certificates) if certificates.is_empty() => FileProblem::NoCertificate,
+        Ok(certificates) => return Ok(certificates),
+        Err(error) => FileProblem::of(error, FileProblem::NoCertificate),
+    };
+    Err(TlsError::file(path, problem))
+}
+
+/// With the cryptography that the program has chosen for itself, or else ring: rustls panics where
+/// there is none to choose, or more than one.
+fn with_provider<S: ConfigSide>(
+    builder: impl FnOnce(Arc<CryptoProvider>) -> ConfigBuilder<S, rustls::WantsVersions>,
+) -> Result<ConfigBuilder<S, WantsVerifier>, rustls::Error> {
+    let provider = CryptoProvider::get_default().cloned();
+    let provider = provider.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+    builder(provider).with_safe_default_protocol_versions()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_no_certificate_can_be_for_is_told_as_such() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let error = connect(None, "a..b", tcp.unwrap()).await.unwrap_err();
+        assert!(matches!(error, TlsError::ServerName(_)), "{error:?}");
+    }
+}
