@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
 use sockeye::{
-    BindError, Client, ConnectError, Endpoint, EndpointConfig, Incoming, Message, OfferError,
-    Origin, OriginPolicy, Reply, ResponseError, Result, Server, ServerBuilder, Session, UriError,
-    endpoint,
+    BindError, Client, Config, ConnectError, Endpoint, EndpointConfig, Incoming, Message,
+    OfferError, Origin, OriginPolicy, Reply, ResponseError, Result, Role, Server, ServerBuilder,
+    Session, UriError, endpoint,
 };
 use support::{FIELDS, Raw, TEXT, accept, raw_server, request, serve, soon};
 use tokio::net::{TcpListener, TcpStream};
@@ -416,6 +416,78 @@ async fn a_handshake_that_does_not_come_in_time_ends_however_it_comes() {
 }
 
 #[tokio::test]
+async fn silent_peers_do_not_keep_others_waiting() {
+    let builder = Server::builder()
+        .endpoint(label("/"))
+        .max_pending_handshakes(2)
+        .handshake_timeout(Duration::from_secs(2));
+    let addr = serve(builder).await;
+    let mut silent = [Raw::connect(addr).await, Raw::connect(addr).await];
+    let mut peer = Raw::open(addr, "/").await;
+    assert_eq!(peer.recv_text().await, "/");
+    for silent in &mut silent {
+        silent.recv_end().await;
+    }
+}
+
+#[tokio::test]
+async fn who_comes_beyond_the_most_connections_is_told_so_and_may_come_back() {
+    let builder = Server::builder().endpoint(label("/")).max_connections(2);
+    let addr = serve(builder).await;
+    let first = Raw::open(addr, "/").await;
+    let mut second = Raw::open(addr, "/").await;
+    let mut third = Raw::connect(addr).await;
+    let answer = third.request(&request(addr, "/", "")).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.field("connection"), Some("close"));
+    third.recv_end().await;
+    // Those who are there are served.
+    assert_eq!(second.recv_text().await, "/");
+    first.close().await;
+    // The server knows of the end a little later than the peer.
+    soon(async {
+        loop {
+            let mut again = Raw::connect(addr).await;
+            let answer = again.request(&request(addr, "/", "")).await;
+            if answer.status == 101 {
+                break;
+            }
+            assert_eq!(answer.status, 503);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_is_given_up_at_the_write_timeout() {
+    const LARGE: usize = 64 << 20;
+    let config = Config::new(Role::Server).write_timeout(Duration::from_millis(100));
+    let builder = Server::builder()
+        .http(async |_| Response::new(Bytes::from(vec![0; LARGE])))
+        .config(config)
+        .max_connections(1);
+    let addr = serve(builder).await;
+    let mut greedy = Raw::connect(addr).await;
+    greedy
+        .write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    // There is room for the next when it is gone.
+    soon(async {
+        loop {
+            let mut next = Raw::connect(addr).await;
+            next.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .await;
+            let head = next.head().await.expect("an answer");
+            if head.starts_with("HTTP/1.1 200 ") {
+                break;
+            }
+            assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused_before_it_is_read() {
     let addr = serve(Server::builder().endpoint(label("/"))).await;
     let mut peer = Raw::connect(addr).await;
@@ -661,8 +733,11 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
     assert!(error.to_string().starts_with("cannot connect: "), "{error}");
     assert_eq!(error.status(), None);
 
-    let error = sockeye::connect("wss://127.0.0.1/").await.unwrap_err();
-    assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
+    #[cfg(not(feature = "tls"))]
+    {
+        let error = sockeye::connect("wss://127.0.0.1/").await.unwrap_err();
+        assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
+    }
     let error = sockeye::connect("chat").await.unwrap_err();
     assert!(matches!(error, ConnectError::Url(_)), "{error:?}");
     for (url, expected) in [

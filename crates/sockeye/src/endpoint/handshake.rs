@@ -12,9 +12,16 @@ pub struct Handshake {
     uri: Uri,
     headers: HeaderMap,
     path_parameters: PathParameters,
-    peer_addr: Option<SocketAddr>,
-    local_addr: Option<SocketAddr>,
+    ends: Ends,
     subprotocol: Option<String>,
+}
+
+/// What is known of the transport.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ends {
+    pub(crate) peer_addr: Option<SocketAddr>,
+    pub(crate) local_addr: Option<SocketAddr>,
+    pub(crate) secure: bool,
 }
 
 impl Handshake {
@@ -23,8 +30,7 @@ impl Handshake {
     pub(crate) fn new(
         request: &http::request::Parts,
         path_parameters: PathParameters,
-        peer_addr: Option<SocketAddr>,
-        local_addr: Option<SocketAddr>,
+        ends: Ends,
         subprotocol: Option<String>,
     ) -> Self {
         let mut headers = HeaderMap::with_capacity(request.headers.len());
@@ -38,8 +44,7 @@ impl Handshake {
             uri: request.uri.to_string().parse().unwrap_or_default(),
             headers,
             path_parameters,
-            peer_addr,
-            local_addr,
+            ends,
             subprotocol,
         }
     }
@@ -71,12 +76,17 @@ impl Handshake {
 
     /// The address of the peer, where the transport has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer_addr
+        self.ends.peer_addr
     }
 
     /// The address that the peer connected to, where the transport has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local_addr
+        self.ends.local_addr
+    }
+
+    /// Whether the connection is encrypted up to this server: what a proxy in front has ended is not.
+    pub fn is_secure(&self) -> bool {
+        self.ends.secure
     }
 
     /// The subprotocol that was agreed on.
@@ -108,7 +118,7 @@ mod tests {
             .unwrap()
             .into_parts();
         assert!(!read.is_unique());
-        let kept = Handshake::new(&request, PathParameters::default(), None, None, None);
+        let kept = Handshake::new(&request, PathParameters::default(), Ends::default(), None);
         drop(request);
         assert!(read.is_unique());
         assert_eq!(kept.uri(), "/chat/room?q");
@@ -123,7 +133,7 @@ mod tests {
         value.set_sensitive(true);
         let request = Request::get("/").header("authorization", value);
         let (request, ()) = request.body(()).unwrap().into_parts();
-        let kept = Handshake::new(&request, PathParameters::default(), None, None, None);
+        let kept = Handshake::new(&request, PathParameters::default(), Ends::default(), None);
         assert!(!format!("{kept:?}").contains("secret"));
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Endpoint;
 use super::handshake::Handshake;
@@ -22,7 +22,7 @@ use crate::connection::link::Link;
 use crate::connection::outbox::Outbox;
 use crate::connection::{Compression, pool, server_machine};
 use crate::error::{Error, Result};
-use crate::sync::lock;
+use crate::sync::{Arc, lock};
 use crate::transport::Stream;
 
 /// A connection whose opening handshake is done.
@@ -33,9 +33,12 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) config: Config,
     pub(crate) compression: Option<Compression>,
     pub(crate) outbox_limit: usize,
-    /// Dropped when the connection is gone: whoever stops the server waits for that.
-    pub(crate) alive: mpsc::Sender<()>,
+    pub(crate) place: Place,
 }
+
+/// Kept until the connection is gone: by these a server counts how many it has, and waits for them to
+/// go when it stops.
+pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 /// Starts endpoints of one type.
 pub(crate) trait Launch: Send + Sync {
@@ -73,7 +76,7 @@ where
         let session = Tenure::new(opened.handshake, outbox, open_sessions.clone());
         match made {
             Ok(endpoint) => {
-                tokio::spawn(live(endpoint, session, driver, opened.alive));
+                tokio::spawn(live(endpoint, session, driver, opened.place));
             }
             Err(panic) => {
                 tracing::error!(
@@ -81,7 +84,7 @@ where
                     "an endpoint's factory panicked"
                 );
                 close_failed(&session);
-                tokio::spawn(end(session, driver, opened.alive));
+                tokio::spawn(end(session, driver, opened.place));
             }
         }
     }
@@ -98,7 +101,7 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
     session: Tenure,
     mut driver: Box<Driver<T>>,
-    alive: mpsc::Sender<()>,
+    place: Place,
 ) {
     let opened = call(&mut driver, endpoint.on_open(&session)).await;
     if let Err(failure) = opened.and_then(|result| result.map_err(Failure::handler)) {
@@ -152,7 +155,7 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     drop(endpoint);
     linger(&session, driver, reason).await;
-    drop(alive);
+    drop(place);
 }
 
 /// What is left of an endpoint whose transport is gone.
@@ -171,13 +174,13 @@ async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseR
 async fn end<T: AsyncRead + AsyncWrite + Unpin>(
     session: Tenure,
     mut driver: Box<Driver<T>>,
-    alive: mpsc::Sender<()>,
+    place: Place,
 ) {
     while !matches!(driver.next().await, Next::End) {}
     let reason = driver.take_ending().reason();
     session.retire();
     linger(&session, driver, reason).await;
-    drop(alive);
+    drop(place);
 }
 
 async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
@@ -290,7 +293,7 @@ mod tests {
     /// The task of an idle connection is the larger part of what the connection costs.
     #[test]
     fn the_task_of_an_idle_connection_is_small() {
-        type Live<F> = fn(Silent, Tenure, Box<Driver<Stream>>, mpsc::Sender<()>) -> F;
+        type Live<F> = fn(Silent, Tenure, Box<Driver<Stream>>, Place) -> F;
 
         fn task_size<F: Future>(_: Live<F>) -> usize {
             size_of::<F>()

@@ -21,7 +21,7 @@ use crate::sync::Arc;
 mod config;
 pub mod generated;
 mod handler;
-mod handshake;
+pub(crate) mod handshake;
 mod incoming;
 pub(crate) mod life;
 mod remote;

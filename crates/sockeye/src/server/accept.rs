@@ -3,15 +3,19 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
+use super::admission::{Admission, Guest};
+use super::stall::StallGuard;
 use super::{Shared, Stage, upgrade};
+use crate::endpoint::handshake::Ends;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -25,7 +29,7 @@ const MAX_HEADERS: usize = 100;
 pub(super) struct Acceptor {
     pub(super) shared: Arc<Shared>,
     pub(super) stage: watch::Receiver<Stage>,
-    pub(super) alive: mpsc::Sender<()>,
+    pub(super) admission: Arc<Admission>,
 }
 
 impl Acceptor {
@@ -38,7 +42,9 @@ impl Acceptor {
             match listener.accept().await {
                 Ok((tcp, peer_addr)) => {
                     pause = FIRST_PAUSE;
-                    tokio::spawn(self.clone().serve(tcp, peer_addr));
+                    // While as many owe a request as may, no more are accepted.
+                    let guest = self.admission.admit().await;
+                    tokio::spawn(self.clone().serve(tcp, peer_addr, guest));
                 }
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
@@ -52,40 +58,84 @@ impl Acceptor {
         }
     }
 
-    async fn serve(mut self, tcp: TcpStream, peer_addr: SocketAddr) {
+    async fn serve(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
+        // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
+        let mut patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
         let local_addr = tcp.local_addr().unwrap_or(self.shared.local_addr);
+        let stream = tokio::select! {
+            stream = self.shared.secure(tcp) => stream,
+            () = patience.as_mut() => Err("no TLS handshake in time".into()),
+            () = reached(&mut self.stage, Stage::Stopping) => return,
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%peer_addr, error, "a connection was not secured");
+                return;
+            }
+        };
+        let pending = guest.pending.clone();
         let peer = upgrade::Peer {
             shared: Arc::clone(&self.shared),
             stage: self.stage.clone(),
-            alive: self.alive.clone(),
-            peer_addr,
-            local_addr,
+            place: guest.place,
+            pending: guest.pending,
+            ends: Ends {
+                peer_addr: Some(peer_addr),
+                local_addr: Some(local_addr),
+                secure: stream.is_secure(),
+            },
         };
         let service = service_fn(move |request| {
             let peer = peer.clone();
             async move { Ok::<_, std::convert::Infallible>(peer.respond(request).await) }
         });
+        let stream = StallGuard::new(stream, self.shared.config.write_timeout);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.shared.handshake_timeout)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(Stream::from(tcp)), service)
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
-        let mut connection = std::pin::pin!(connection);
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = reached(&mut self.stage, Stage::Stopping) => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    result = connection.as_mut() => result,
-                    () = reached(&mut self.stage, Stage::Dropping) => return,
+        let mut connection = pin!(connection);
+        let mut awaited = Stage::Stopping;
+        let result = loop {
+            tokio::select! {
+                result = connection.as_mut() => break result,
+                () = patience.as_mut(), if !pending.has_ended() => {
+                    if !pending.has_ended() {
+                        tracing::debug!(%peer_addr, "no request in time");
+                        return;
+                    }
+                }
+                () = reached(&mut self.stage, awaited) => {
+                    if awaited == Stage::Dropping {
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    awaited = Stage::Dropping;
                 }
             }
         };
         if let Err(error) = result {
             tracing::debug!(%peer_addr, %error, "an HTTP connection failed");
         }
+    }
+}
+
+impl Shared {
+    #[cfg(feature = "tls")]
+    async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
+        match &self.tls {
+            Some(tls) => tls.accept(tcp).await.map_err(|error| error.to_string()),
+            None => Ok(Stream::from(tcp)),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
+        Ok(Stream::from(tcp))
     }
 }
 

@@ -11,14 +11,19 @@ use bytes::Bytes;
 use sockeye_proto::handshake::OriginPolicy;
 use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool, Role};
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
+use self::admission::Admission;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::{RouteError, Router};
 use crate::sync::Arc;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{Acceptor, rustls::ServerConfig};
 
 mod accept;
+mod admission;
+mod stall;
 mod upgrade;
 
 /// What a server's HTTP service answers with.
@@ -47,6 +52,7 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     shared: Arc<Shared>,
+    admission: Arc<Admission>,
 }
 
 /// What the tasks of a server share.
@@ -58,6 +64,8 @@ struct Shared {
     outbox_limit: usize,
     origins: OriginPolicy,
     any_host: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<Acceptor>,
     handshake_timeout: Duration,
     stop_timeout: Duration,
     local_addr: SocketAddr,
@@ -74,6 +82,10 @@ impl Server {
             outbox_limit: Outbox::DEFAULT_LIMIT,
             origins: OriginPolicy::default(),
             any_host: false,
+            #[cfg(feature = "tls")]
+            tls: None,
+            max_connections: None,
+            max_pending_handshakes: 1024,
             handshake_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(10),
         }
@@ -110,11 +122,10 @@ impl Server {
     /// As [`serve`](Self::serve).
     pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let (stage, watched) = watch::channel(Stage::Serving);
-        let (alive, mut all_gone) = mpsc::channel(1);
         let acceptor = accept::Acceptor {
             shared: Arc::clone(&self.shared),
             stage: watched,
-            alive,
+            admission: Arc::clone(&self.admission),
         };
         tokio::select! {
             () = acceptor.accept(self.listener) => {}
@@ -125,7 +136,7 @@ impl Server {
             let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
             debug_assert!(closed.is_ok(), "1001 may be sent");
         }
-        if tokio::time::timeout(self.shared.stop_timeout, all_gone.recv())
+        if tokio::time::timeout(self.shared.stop_timeout, self.admission.all_gone())
             .await
             .is_err()
         {
@@ -177,6 +188,10 @@ pub struct ServerBuilder {
     outbox_limit: usize,
     origins: OriginPolicy,
     any_host: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<Acceptor>,
+    max_connections: Option<usize>,
+    max_pending_handshakes: usize,
     handshake_timeout: Duration,
     stop_timeout: Duration,
 }
@@ -244,7 +259,29 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long a client may take for a request's head; 10 s.
+    /// Serves over TLS: `wss:` and `https:`. Of ALPN it takes what this server speaks, whatever `config`
+    /// says. [`tls::server_config`](crate::tls::server_config) makes one of a certificate's files.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: ServerConfig) -> Self {
+        self.tls = Some(Acceptor::new(config));
+        self
+    }
+
+    /// Sets how many connections there may be at once; nine tenths of the descriptors that the process
+    /// may have open when the server is bound. Who comes beyond is answered 503.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// Sets how many connections may owe their first request at once; 1,024. While there are so many no
+    /// more are accepted, and those that take longer than a tenth of the handshake timeout are dropped.
+    pub fn max_pending_handshakes(mut self, connections: usize) -> Self {
+        self.max_pending_handshakes = connections;
+        self
+    }
+
+    /// Sets how long a client may take for a request's head, for the first with what TLS takes; 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
@@ -298,14 +335,18 @@ impl ServerBuilder {
             outbox_limit: self.outbox_limit,
             origins: self.origins,
             any_host: self.any_host,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
             handshake_timeout: self.handshake_timeout,
             stop_timeout: self.stop_timeout,
             local_addr,
         };
+        let max_connections = self.max_connections.unwrap_or_else(default_connections);
         Ok(Server {
             listener,
             local_addr,
             shared: Arc::new(shared),
+            admission: Arc::new(Admission::new(max_connections, self.max_pending_handshakes)),
         })
     }
 }
@@ -317,6 +358,19 @@ impl fmt::Debug for ServerBuilder {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// Some descriptors are left for files, the other listeners, and for telling who comes too late.
+#[cfg(unix)]
+fn default_connections() -> usize {
+    let limit = rlimit::getrlimit(rlimit::Resource::NOFILE);
+    let descriptors = limit.map_or(u64::MAX, |(soft, _hard)| soft);
+    usize::try_from(descriptors / 10 * 9).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(unix))]
+fn default_connections() -> usize {
+    usize::MAX
 }
 
 /// Why a server cannot be started.

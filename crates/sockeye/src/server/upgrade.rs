@@ -1,11 +1,10 @@
 //! From a request to an endpoint's connection: which requests are handshakes, which are refused, and
 //! how the raw stream leaves hyper.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -15,11 +14,14 @@ use sockeye_proto::CloseCode;
 use sockeye_proto::handshake::{
     Extension, Forbidden, RequestError, ServerHandshake, host_is_loopback, is_websocket_request,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
+use super::admission::Pending;
+use super::stall::StallGuard;
 use super::{Shared, Stage};
 use crate::connection::Compression;
-use crate::endpoint::life::Opened;
+use crate::endpoint::handshake::Ends;
+use crate::endpoint::life::{Opened, Place};
 use crate::endpoint::{Handshake, Mounted};
 use crate::router::PathParameters;
 use crate::sync::Arc;
@@ -35,9 +37,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Peer {
     pub(super) shared: Arc<Shared>,
     pub(super) stage: watch::Receiver<Stage>,
-    pub(super) alive: mpsc::Sender<()>,
-    pub(super) peer_addr: SocketAddr,
-    pub(super) local_addr: SocketAddr,
+    /// `None` when there are as many connections as there may be.
+    pub(super) place: Option<Place>,
+    pub(super) pending: Pending,
+    pub(super) ends: Ends,
 }
 
 /// What the connection of an accepted handshake starts with.
@@ -48,6 +51,10 @@ struct Agreed {
 
 impl Peer {
     pub(super) async fn respond(self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let Some(place) = self.place.clone() else {
+            return full();
+        };
+        self.pending.end();
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let (parts, body) = request.into_parts();
         let route = self.shared.router.find(parts.uri.path());
@@ -72,14 +79,14 @@ impl Peer {
                 let mounted = mounted.clone();
                 match on_upgrade {
                     Some(on_upgrade) => {
-                        tokio::spawn(self.open(on_upgrade, mounted, agreed));
+                        tokio::spawn(self.open(on_upgrade, mounted, agreed, place));
                         response.map(|()| Full::default())
                     }
                     None => text(RequestError::HttpVersion.to_response()),
                 }
             }
             Err(refusal) => {
-                tracing::debug!(peer = %self.peer_addr, status = %refusal.status(), reason = refusal.body(), "refused");
+                tracing::debug!(peer = ?self.ends.peer_addr, status = %refusal.status(), reason = refusal.body(), "refused");
                 text(refusal)
             }
         }
@@ -108,7 +115,7 @@ impl Peer {
         // §10.2
         let origins = &self.shared.origins;
         origins
-            .check(request, false)
+            .check(request, self.ends.secure)
             .map_err(|forbidden| forbidden.to_response())?;
         let subprotocol = handshake.choose_subprotocol(mounted.subprotocols());
         let (compression, extension) = self.compression(&handshake).unzip();
@@ -122,8 +129,7 @@ impl Peer {
         let handshake = Handshake::new(
             request,
             parameters,
-            Some(self.peer_addr),
-            Some(self.local_addr),
+            self.ends,
             subprotocol.map(str::to_owned),
         );
         let agreed = Agreed {
@@ -147,26 +153,26 @@ impl Peer {
 
     /// Takes the stream back when the answer is written, and starts the endpoint on it. This task ends
     /// then, and with it everything of HTTP.
-    async fn open(self, on_upgrade: OnUpgrade, mounted: Mounted, agreed: Agreed) {
+    async fn open(self, on_upgrade: OnUpgrade, mounted: Mounted, agreed: Agreed, place: Place) {
         let upgraded = match on_upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => {
-                tracing::debug!(peer = %self.peer_addr, %error, "gone before the answer was written");
+                tracing::debug!(peer = ?self.ends.peer_addr, %error, "gone before the answer was written");
                 return;
             }
         };
-        let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<StallGuard<Stream>>>() else {
             tracing::error!("an upgraded connection is not the stream that was accepted");
             return;
         };
         mounted.launch(Opened {
-            stream: parts.io.into_inner(),
+            stream: parts.io.into_inner().into_inner(),
             read_ahead: parts.read_buf,
             handshake: agreed.handshake,
             config: self.shared.config.clone(),
             compression: agreed.compression,
             outbox_limit: self.shared.outbox_limit,
-            alive: self.alive,
+            place,
         });
         let stage = *self.stage.borrow();
         if stage > Stage::Serving {
@@ -208,6 +214,17 @@ fn plain(status: StatusCode, reason: &'static str) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+/// Whoever gets this may try again, or elsewhere.
+fn full() -> Response<Full<Bytes>> {
+    let mut response = plain(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "this server has as many connections as it may have",
+    );
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
     response
 }
 

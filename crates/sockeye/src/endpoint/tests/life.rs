@@ -103,7 +103,7 @@ async fn twenty_messages_and_a_close_in_one_segment_get_twenty_replies_then_the_
         Answer::Yielded,
     ];
     for answer in answers {
-        let mut started = start(move |_| Echo(answer));
+        let started = start(move |_| Echo(answer));
         let peer = &started.peer;
         let close = masked(CLOSE, close_body(1000, "bye"));
         peer.segment([messages(20), close].concat());
@@ -285,7 +285,7 @@ async fn while_a_handler_waits_one_message_is_read_ahead_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_found_ahead_waits_for_the_handler() {
-    let (mut started, log, go) = slow();
+    let (started, log, go) = slow();
     let peer = started.peer.clone();
     peer.segment([messages(1), masked(CLOSE, close_body(4000, "bye"))].concat());
     tokio::time::sleep(seconds(3)).await;
@@ -303,7 +303,7 @@ async fn a_close_found_ahead_waits_for_the_handler() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_found_ahead_waits_five_seconds_and_cancels_no_handler() {
-    let (mut started, log, go) = slow();
+    let (started, log, go) = slow();
     let peer = started.peer.clone();
     peer.segment([messages(1), masked(CLOSE, close_body(4000, "bye"))].concat());
     tokio::time::sleep(seconds(4)).await;
@@ -353,7 +353,7 @@ async fn a_message_ahead_is_handled_though_a_close_is_behind_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_abort_drops_the_handler_and_the_transport() {
-    let (mut started, log, _go) = slow();
+    let (started, log, _go) = slow();
     started.peer.segment(messages(1));
     idle().await;
     started.session.abort();
@@ -381,7 +381,7 @@ async fn on_close_of_an_aborted_session_runs_to_its_end() {
     }
     let log = Log::default();
     let shared = log.clone();
-    let mut started = start(move |_| Tidy(shared.clone()));
+    let started = start(move |_| Tidy(shared.clone()));
     idle().await;
     started.session.abort();
     idle().await;
@@ -395,7 +395,7 @@ async fn on_close_of_an_aborted_session_runs_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn an_abort_is_heard_after_the_transport_was_lost() {
-    let (mut started, log, _go) = slow();
+    let (started, log, _go) = slow();
     started.peer.segment(messages(1));
     idle().await;
     started.peer.fail_writes(std::io::ErrorKind::BrokenPipe);
@@ -449,7 +449,7 @@ async fn while_reading_is_paused_no_peer_looks_dead() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_pinged_and_given_up() {
-    let (mut started, log, _go) = slow();
+    let (started, log, _go) = slow();
     tokio::time::sleep(seconds(21)).await;
     assert_eq!(started.peer.frames()[0].first, PING);
     tokio::time::sleep(seconds(18)).await;
@@ -462,7 +462,7 @@ async fn a_silent_peer_is_pinged_and_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_is_given_up() {
-    let (mut started, log, _go) = slow();
+    let (started, log, _go) = slow();
     started.peer.close_window(0);
     drop(started.session.async_remote().send_text("x").unwrap());
     for _ in 0..4 {
@@ -557,7 +557,7 @@ async fn a_handler_that_sleeps_loses_neither_the_peer_nor_its_close() {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let shared = log.clone();
     let config = Config::new(Role::Server);
-    let (_session, mut alive) = start_on(theirs, config, move |_| Sleeper(shared.clone()));
+    let (_session, places) = start_on(theirs, config, move |_| Sleeper(shared.clone()));
     // The client pings after 20 s of silence, and gives up 20 s later.
     let mut client = Connection::client(ours, Config::new(Role::Client));
     client.send("hello").await.unwrap();
@@ -573,7 +573,7 @@ async fn a_handler_that_sleeps_loses_neither_the_peer_nor_its_close() {
     assert!(start.elapsed() <= seconds(6));
     tokio::time::sleep(seconds(60)).await;
     assert_eq!(log.take(), ["slept", "slept", "closed 4001"]);
-    assert!(alive.recv().await.is_none());
+    assert_eq!(places.available_permits(), 1);
 }
 
 /// Answers each message with a large one.
@@ -638,7 +638,7 @@ async fn two_peers_that_push_at_each_other_both_finish() {
     let taken = Arc::new(AtomicUsize::new(0));
     let shared = Arc::clone(&taken);
     let config = Config::new(Role::Server);
-    let (session, _alive) = start_on(theirs, config, move |_| Count(Arc::clone(&shared)));
+    let (session, _places) = start_on(theirs, config, move |_| Count(Arc::clone(&shared)));
     let client = Connection::client(ours, Config::new(Role::Client));
     let (sender, mut receiver) = client.split();
     let pushes = tokio::spawn(async move {
@@ -676,7 +676,7 @@ async fn a_panic_closes_its_own_connection_with_1011() {
             panic!("of the handler");
         }
     }
-    let mut started = start(|_| Panics);
+    let started = start(|_| Panics);
     started.peer.segment(messages(3));
     idle().await;
     let frames = started.peer.frames();
@@ -688,7 +688,7 @@ async fn a_panic_closes_its_own_connection_with_1011() {
 
 #[tokio::test(start_paused = true)]
 async fn on_close_follows_though_the_peer_just_vanishes() {
-    let (mut started, log, _go) = slow();
+    let (started, log, _go) = slow();
     started.peer.end();
     idle().await;
     assert_eq!(log.take(), ["closed 1006"]);

@@ -1,13 +1,15 @@
 //! Endpoints on scripted transports, with paused time.
 
 use sockeye_proto::{Config, Role};
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 
+use super::handshake::Ends;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
 use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
 use crate::router::PathParameters;
+use crate::sync::Arc;
 
 #[cfg(feature = "macros")]
 mod annotated;
@@ -15,23 +17,20 @@ mod life;
 
 fn handshake() -> Handshake {
     let (request, ()) = http::Request::new(()).into_parts();
-    Handshake::new(&request, PathParameters::default(), None, None, None)
+    Handshake::new(&request, PathParameters::default(), Ends::default(), None)
 }
 
 /// What is left of an endpoint when it is started.
 struct Started {
     peer: Peer,
     session: Session,
-    alive: mpsc::Receiver<()>,
+    places: Arc<Semaphore>,
 }
 
 impl Started {
     /// Whether the endpoint's task has ended.
-    fn is_gone(&mut self) -> bool {
-        matches!(
-            self.alive.try_recv(),
-            Err(mpsc::error::TryRecvError::Disconnected)
-        )
+    fn is_gone(&self) -> bool {
+        self.places.available_permits() == 1
     }
 }
 
@@ -45,11 +44,11 @@ fn start_with<E: Endpoint>(
     endpoint: impl Fn(&Handshake) -> E + Send + Sync + 'static,
 ) -> Started {
     let (stream, peer) = wire();
-    let (session, alive) = start_on(stream, config, endpoint);
+    let (session, places) = start_on(stream, config, endpoint);
     Started {
         peer,
         session,
-        alive,
+        places,
     }
 }
 
@@ -57,11 +56,12 @@ fn start_on<E: Endpoint, T>(
     stream: T,
     config: Config,
     endpoint: impl Fn(&Handshake) -> E + Send + Sync + 'static,
-) -> (Session, mpsc::Receiver<()>)
+) -> (Session, Arc<Semaphore>)
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (alive, gone) = mpsc::channel(1);
+    let places = Arc::new(Semaphore::new(1));
+    let place = Arc::clone(&places).try_acquire_owned().unwrap();
     let sessions = OpenSessions::default();
     let opened = Opened {
         stream,
@@ -70,8 +70,8 @@ where
         config,
         compression: None,
         outbox_limit: 1 << 20,
-        alive,
+        place: Arc::new(place),
     };
     Factory(endpoint).start(opened, &sessions);
-    (sessions.to_vec().remove(0), gone)
+    (sessions.to_vec().remove(0), places)
 }

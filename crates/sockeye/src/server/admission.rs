@@ -1,0 +1,185 @@
+//! Who is let in: how many connections there may be, and how many of them may still owe a request.
+
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
+
+use crate::endpoint::life::Place;
+use crate::sync::{Arc, Mutex, lock};
+
+/// How many there may be.
+#[derive(Debug)]
+pub(super) struct Admission {
+    connections: Arc<Semaphore>,
+    max_connections: u32,
+    pending: Arc<Semaphore>,
+    max_pending: u32,
+    /// Whether somebody waits for one that owes a request to make it, or to go.
+    crowded: watch::Sender<bool>,
+}
+
+/// A connection that is let in.
+#[derive(Debug)]
+pub(super) struct Guest {
+    /// Kept for as long as the connection is. `None` when there are as many as there may be: it is told
+    /// so, and goes.
+    pub(super) place: Option<Place>,
+    pub(super) pending: Pending,
+    crowded: watch::Receiver<bool>,
+}
+
+/// That a connection owes its first request.
+#[derive(Clone, Debug)]
+pub(super) struct Pending(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Admission {
+    pub(super) fn new(max_connections: usize, max_pending: usize) -> Self {
+        let max_connections = permits(max_connections);
+        let max_pending = permits(max_pending.max(1));
+        Self {
+            connections: Arc::new(Semaphore::new(max_connections as usize)),
+            max_connections,
+            pending: Arc::new(Semaphore::new(max_pending as usize)),
+            max_pending,
+            crowded: watch::Sender::new(false),
+        }
+    }
+
+    /// Lets one more in; waits while as many owe a request as may.
+    pub(super) async fn admit(&self) -> Guest {
+        let permit = match Arc::clone(&self.pending).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.crowded.send_replace(true);
+                let waiting = Arc::clone(&self.pending).acquire_owned();
+                let permit = waiting.await.expect("never closed");
+                self.crowded.send_replace(false);
+                permit
+            }
+        };
+        let place = Arc::clone(&self.connections).try_acquire_owned().ok();
+        Guest {
+            place: place.map(Arc::new),
+            pending: Pending(Arc::new(Mutex::new(Some(permit)))),
+            crowded: self.crowded.subscribe(),
+        }
+    }
+
+    /// Completes when all that were let in have gone.
+    pub(super) async fn all_gone(&self) {
+        let connections = self.connections.acquire_many(self.max_connections);
+        let _ = connections.await.expect("never closed");
+        let pending = self.pending.acquire_many(self.max_pending);
+        let _ = pending.await.expect("never closed");
+    }
+}
+
+impl Guest {
+    /// Completes when a connection that still owes its request has had time enough: after `timeout`,
+    /// or, while others wait at the door, after a tenth of it. So a crowd of silent ones holds nobody up
+    /// for long, and an honest crowd is taken one after the other.
+    pub(super) fn out_of_patience(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let mut crowded = self.crowded.clone();
+        async move {
+            let soon = timeout / 10;
+            sleep(soon).await;
+            tokio::select! {
+                () = sleep(timeout - soon) => {}
+                Ok(_) = crowded.wait_for(|crowded| *crowded) => {}
+            }
+        }
+    }
+}
+
+impl Pending {
+    /// The request has come.
+    pub(super) fn end(&self) {
+        drop(lock(&self.0).take());
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.0).is_none()
+    }
+}
+
+fn permits(count: usize) -> u32 {
+    u32::try_from(count.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_owes_its_request_has_the_time_that_is_set() {
+        let admission = Admission::new(10, 10);
+        let guest = admission.admit().await;
+        let begun = Instant::now();
+        guest.out_of_patience(TIMEOUT).await;
+        assert_eq!(begun.elapsed(), TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_that_owes_its_requests_is_given_a_tenth_of_it_while_others_wait() {
+        let admission = Admission::new(10, 2);
+        let guests = [admission.admit().await, admission.admit().await];
+        let begun = Instant::now();
+        let leaving = async {
+            for guest in guests {
+                guest.out_of_patience(TIMEOUT).await;
+            }
+            begun.elapsed()
+        };
+        let (left, third) = tokio::join!(leaving, admission.admit());
+        assert_eq!(left, TIMEOUT / 10 * 2);
+        // One goes at a time here; nobody waits when the third is in.
+        assert!(third.place.is_some());
+        third.out_of_patience(TIMEOUT).await;
+        assert_eq!(begun.elapsed(), TIMEOUT / 10 + TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_has_come_makes_room_for_the_next() {
+        let admission = Admission::new(10, 1);
+        let guest = admission.admit().await;
+        let mut next = pin!(admission.admit());
+        assert!(tokio::time::timeout(TIMEOUT, next.as_mut()).await.is_err());
+        assert!(!guest.pending.has_ended());
+        guest.pending.end();
+        assert!(guest.pending.has_ended());
+        next.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_places_are_given_as_there_are_and_given_again() {
+        let admission = Admission::new(2, 10);
+        let first = admission.admit().await;
+        let second = admission.admit().await;
+        assert!(first.place.is_some() && second.place.is_some());
+        assert!(admission.admit().await.place.is_none());
+        drop(first);
+        assert!(admission.admit().await.place.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_are_gone_when_the_last_has_left_its_place() {
+        let admission = Admission::new(usize::MAX, usize::MAX);
+        let Guest { place, pending, .. } = admission.admit().await;
+        let mut gone = pin!(admission.all_gone());
+        assert!(tokio::time::timeout(TIMEOUT, gone.as_mut()).await.is_err());
+        drop(place);
+        assert!(tokio::time::timeout(TIMEOUT, gone.as_mut()).await.is_err());
+        pending.end();
+        gone.await;
+    }
+}
