@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use sockeye::tls::{self, TlsError};
 use sockeye::{Config, DeflateConfig, Role, Server};
 
 use crate::chat::{Chat, Rooms};
@@ -28,6 +30,15 @@ pub(crate) struct Options {
     /// Where to listen: HOST:PORT; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: Listen,
+
+    /// Serve over TLS (https: and wss:) with the certificate in this PEM file, and behind it
+    /// those that certify it
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+
+    /// The private key that belongs to --cert, a PEM file too
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 
     /// The longest message that is taken; a longer one closes its connection with 1009
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
@@ -53,7 +64,7 @@ Signals:
 
 Exit codes:
   0    stopped in order
-  1    the address cannot be listened on
+  1    the address cannot be listened on, or the certificate not be used
   2    the command line is wrong
   130  ended by a second Ctrl-C
 
@@ -81,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Exit {
 async fn serve(options: &Options) -> Result<(), Failure> {
     let rooms = Rooms::default();
     let config = Config::new(Role::Server).max_message(options.max_message.bytes());
-    let server = Server::builder()
+    let mut server = Server::builder()
         .endpoint(Chat::endpoint(move |request| {
             Chat::new(rooms.clone(), request)
         }))
@@ -90,12 +101,17 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .http(page::service())
         .config(config)
         .compression(DeflateConfig::default())
-        .stop_timeout(Duration::from_secs(options.stop_timeout.into()))
+        .stop_timeout(Duration::from_secs(options.stop_timeout.into()));
+    let secure = options.cert.as_ref().zip(options.key.as_ref());
+    if let Some((cert, key)) = secure {
+        server = server.tls(tls::server_config(cert, key).map_err(Failure::Tls)?);
+    }
+    let server = server
         .bind(&*options.listen.0)
         .await
         .map_err(|error| Failure::Listen(options.listen.clone(), error))?;
     let signals = Signals::new().map_err(Failure::Runtime)?;
-    if let Err(error) = announce(server.local_addr()) {
+    if let Err(error) = announce(server.local_addr(), secure.is_some()) {
         tracing::warn!(%error, "the address cannot be printed");
     }
     let stop = async {
@@ -109,9 +125,10 @@ async fn serve(options: &Options) -> Result<(), Failure> {
 }
 
 /// Whoever started the program waits for this line.
-fn announce(addr: SocketAddr) -> io::Result<()> {
+fn announce(addr: SocketAddr, secure: bool) -> io::Result<()> {
+    let scheme = if secure { "https" } else { "http" };
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "http://{}/", reachable(addr))?;
+    writeln!(stdout, "{scheme}://{}/", reachable(addr))?;
     stdout.flush()
 }
 
@@ -167,6 +184,7 @@ impl fmt::Display for Listen {
 enum Failure {
     Listen(Listen, sockeye::BindError),
     Runtime(io::Error),
+    Tls(TlsError),
 }
 
 impl fmt::Display for Failure {
@@ -186,6 +204,7 @@ impl fmt::Display for Failure {
             }
             Self::Listen(_, error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
+            Self::Tls(error) => write!(f, "cannot serve over TLS: {error}"),
         }
     }
 }

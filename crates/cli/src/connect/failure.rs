@@ -6,6 +6,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::Response;
+use sockeye::tls::TlsError;
 use sockeye::{ConnectError, Error};
 
 use super::InputError;
@@ -20,6 +21,8 @@ pub(super) enum Failure {
     /// The connection ended out of order.
     Lost(Error),
     Output(io::Error),
+    /// What is to be trusted cannot be read.
+    Roots(TlsError),
     Signals(io::Error),
     /// The peer ended without an answer to the Close, or did not answer in time.
     Unanswered,
@@ -32,7 +35,11 @@ impl Failure {
             Self::Connect(
                 ConnectError::Offer(_) | ConnectError::Url(_) | ConnectError::WebSocketUri(_),
             ) => Exit::Usage,
-            Self::Connect(_) | Self::Input(_) | Self::Output(_) | Self::Signals(_) => Exit::Failed,
+            Self::Connect(_)
+            | Self::Input(_)
+            | Self::Output(_)
+            | Self::Roots(_)
+            | Self::Signals(_) => Exit::Failed,
             Self::Lost(_) | Self::Unanswered => Exit::Abnormal,
         }
     }
@@ -58,6 +65,7 @@ impl fmt::Display for Failure {
             Self::Input(error) => error.fmt(f),
             Self::Lost(error) => write!(f, "the connection is lost: {error}"),
             Self::Output(error) => write!(f, "cannot write to stdout: {error}"),
+            Self::Roots(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot start: {error}"),
             Self::Unanswered => f.write_str("the server did not answer the Close"),
         }

@@ -3,12 +3,14 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
 use http::{HeaderName, HeaderValue};
+use sockeye::tls;
 use sockeye::{Client, CloseCode, Config, Connection, Error, Message, Role, SendError};
 use tokio::sync::mpsc;
 
@@ -34,7 +36,7 @@ use self::output::Printer;
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
-    /// The server's address, as ws://127.0.0.1:8080/echo
+    /// The server's address, as ws://127.0.0.1:8080/echo or wss://chat.example/
     url: String,
 
     /// A header field of the request; may be given more than once
@@ -44,6 +46,10 @@ pub(crate) struct Options {
     /// A subprotocol to offer, the preferred first; may be given more than once
     #[arg(long, value_name = "NAME")]
     subprotocol: Vec<String>,
+
+    /// Trust the certificates in this PEM file, instead of what the system trusts
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
 
     /// The longest message that is taken; a longer one ends the connection
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
@@ -110,6 +116,9 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
     let mut client = Client::builder()
         .config(config)
         .subprotocols(&options.subprotocol);
+    if let Some(roots) = &options.cacert {
+        client = client.tls(tls::client_config_trusting(roots).map_err(Failure::Roots)?);
+    }
     for (name, value) in &options.header {
         client = client.header(name.clone(), value.clone());
     }

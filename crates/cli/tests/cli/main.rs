@@ -3,3 +3,4 @@
 mod connect;
 mod program;
 mod serve;
+mod tls;
