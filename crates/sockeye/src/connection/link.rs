@@ -378,7 +378,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 continue;
             }
             match self.poll_read(cx) {
-Poll::Ready(Ok(0)) => {
+                Poll::Ready(Ok(0)) => {
                     // What TLS has to say at its end; nobody waits for it.
                     let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                     self.lose();

@@ -478,7 +478,7 @@ async fn a_peer_that_takes_nothing_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_does_not_go_on_for_120_s_is_told_to_both_sides() {
     let config = Config::new(Role::Server).keep_alive(None);
-    let (mut started, log, _go) = slow_with(config);
+    let (started, log, _go) = slow_with(config);
     started.peer.segment(masked(0x01, "begun"));
     tokio::time::sleep(seconds(119)).await;
     assert!(started.session.is_open());
@@ -511,7 +511,7 @@ async fn while_reading_is_paused_no_message_is_late() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
-    let (mut started, log, go) = slow();
+    let (started, log, go) = slow();
     started.peer.segment(messages(2));
     idle().await;
     started.peer.fail_writes(std::io::ErrorKind::BrokenPipe);

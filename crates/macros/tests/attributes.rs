@@ -3,7 +3,6 @@
 //! `tests/ui/pass` must compile without a warning and run; `tests/ui/fail` must not compile, with
 //! exactly the errors of the `.stderr` files. `TRYBUILD=overwrite` writes those anew: read them
 //! before you commit them.
-#![cfg(feature = "macros")]
 
 #[test]
 fn annotated_endpoints_compile_and_their_mistakes_are_explained() {
