@@ -66,6 +66,7 @@ fn ci(root: &Path, steps: &mut Steps) -> Result<()> {
 /// What closes an issue.
 fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     guard(root, steps)?;
+    features(root, steps)?;
     judge(root, steps, &["autobahn"])?;
     deny(root, steps)
 }
@@ -141,6 +142,47 @@ fn check(root: &Path, steps: &mut Steps) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// The library with each of its features alone; and what is left to test where one is missing.
+fn features(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("features", || {
+        let manifest = root.join("crates/sockeye/Cargo.toml");
+        let manifest = std::fs::read_to_string(&manifest)
+            .map_err(|error| format!("{}: {error}", manifest.display()))?;
+        let features: Vec<&str> = feature_names(&manifest).collect();
+        if features.is_empty() {
+            return Err("no features are found in the library's manifest".to_owned());
+        }
+        for feature in features {
+            let alone = [
+                "-p",
+                "sockeye",
+                "--no-default-features",
+                "--features",
+                feature,
+            ];
+            cargo::run(
+                root,
+                &[&["clippy"], &alone[..], &["--", "-D", "warnings"]].concat(),
+            )?;
+        }
+        let without_tls = ["--no-default-features", "--features", "macros"];
+        let handshake = ["test", "-p", "sockeye", "--test", "handshake"];
+        cargo::run(root, &[&handshake[..], &without_tls].concat())
+    })
+}
+
+/// The names in a manifest's table of features.
+fn feature_names(manifest: &str) -> impl Iterator<Item = &str> {
+    manifest
+        .lines()
+        .skip_while(|line| *line != "[features]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once('=')?.0.trim()))
+        .filter(|name| *name != "default")
 }
 
 /// As users read it, where a link to a private item is broken; then as we read it.
@@ -234,7 +276,19 @@ usage: cargo xtask COMMAND
     browser               a headless Chromium on the pages of `sockeye serve`
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, and deny
+  full                    what closes an issue: ci with all of autobahn, each feature alone, and deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_found_in_their_table_alone() {
+        let manifest = "[package]\nname = \"a\"\n\n[features]\ndefault = [\"one\"]\n# why\none = []\ntwo = [\"dep:b\"]\n\n[dependencies]\nb = \"1\"\n";
+        let found: Vec<&str> = feature_names(manifest).collect();
+        assert_eq!(found, ["one", "two"]);
+    }
+}
