@@ -51,7 +51,13 @@ impl DeflatePool {
         };
         match deflates.iter().position(fits) {
             Some(at) => deflates.swap_remove(at).2,
-            None => Deflate::new(i32::from(level), false, bits),
+            None => Deflate::new_with_config(zlib_rs::DeflateConfig {
+                level: i32::from(level),
+                // Negative: without zlib's header.
+                window_bits: -i32::from(bits),
+                mem_level: MEM_LEVEL,
+                ..zlib_rs::DeflateConfig::default()
+            }),
         }
     }
 
@@ -261,8 +267,11 @@ impl Inflater {
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// DEFLATE refers no further back.
 const MAX_WINDOW: usize = 32 * 1024;
-/// What zlib-rs allocates for the largest window, by its documentation and a measurement.
-const DEFLATE_STATE: usize = 300 * 1024;
+/// zlib-rs clears a buffer of 192 bytes times two to this power before each block. At its own 8 that is
+/// 48 KiB for each message, and as much again where no window is kept; 6 compresses as well.
+const MEM_LEVEL: i32 = 6;
+/// What zlib-rs allocates for the largest window, measured.
+const DEFLATE_STATE: usize = 288 * 1024;
 const INFLATE_STATE: usize = 48 * 1024;
 
 fn difference(after: u64, before: u64) -> usize {
