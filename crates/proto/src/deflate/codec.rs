@@ -2,83 +2,15 @@
 //! large, so they are made when the first message needs one, and those that keep no window from message
 //! to message are shared by a pool.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
 
 use super::negotiation::WindowBits;
+use super::pool::{DeflatePool, Kind};
 
 /// The payload of a compressed message is not DEFLATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the payload is not DEFLATE")]
 pub struct InvalidDeflate;
-
-/// States for compressing and inflating that connections share between messages. Cheap to clone; one for
-/// each server or client.
-#[derive(Clone, Default)]
-pub struct DeflatePool(Arc<Mutex<States>>);
-
-#[derive(Default)]
-struct States {
-    inflates: Vec<Inflate>,
-    // With the level and the window that they were made for.
-    deflates: Vec<(u8, u8, Deflate)>,
-}
-
-/// States beyond these are given back to the allocator: as many are in use as threads compress at once.
-const MAX_STATES: usize = 8;
-
-impl DeflatePool {
-    fn inflate(&self) -> Inflate {
-        let pooled = self.states().inflates.pop();
-        // Any window that a peer may use can be inflated with the largest.
-        pooled.unwrap_or_else(|| Inflate::new(false, WindowBits::MAX.get()))
-    }
-
-    fn recycle_inflate(&self, mut inflate: Inflate) {
-        inflate.reset(false);
-        let inflates = &mut self.states().inflates;
-        if inflates.len() < MAX_STATES {
-            inflates.push(inflate);
-        }
-    }
-
-    fn deflate(&self, level: u8, bits: u8) -> Deflate {
-        let deflates = &mut self.states().deflates;
-        let fits = |(known_level, known_bits, _): &(u8, u8, Deflate)| {
-            (*known_level, *known_bits) == (level, bits)
-        };
-        match deflates.iter().position(fits) {
-            Some(at) => deflates.swap_remove(at).2,
-            None => Deflate::new_with_config(zlib_rs::DeflateConfig {
-                level: i32::from(level),
-                // Negative: without zlib's header.
-                window_bits: -i32::from(bits),
-                mem_level: MEM_LEVEL,
-                ..zlib_rs::DeflateConfig::default()
-            }),
-        }
-    }
-
-    fn recycle_deflate(&self, level: u8, bits: u8, mut deflate: Deflate) {
-        deflate.reset();
-        let deflates = &mut self.states().deflates;
-        if deflates.len() < MAX_STATES {
-            deflates.push((level, bits, deflate));
-        }
-    }
-
-    fn states(&self) -> std::sync::MutexGuard<'_, States> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for DeflatePool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeflatePool").finish_non_exhaustive()
-    }
-}
 
 /// Compresses this end's messages.
 pub(crate) struct Deflater {
@@ -109,7 +41,7 @@ impl Deflater {
     pub(crate) fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         let mut state = match self.state.take() {
             Some(state) => state,
-            None => self.pool.deflate(self.level, self.bits()),
+            None => self.pool.deflate(self.kind()),
         };
         let start = out.len();
         let mut payload = payload;
@@ -140,14 +72,14 @@ impl Deflater {
         if self.takeover {
             self.state = Some(state);
         } else {
-            self.pool.recycle_deflate(self.level, self.bits(), state);
+            self.pool.recycle_deflate(self.kind(), state);
         }
     }
 
     /// Starts anew: what is compressed next refers to nothing before it.
     pub(crate) fn restart(&mut self) {
         if let Some(state) = self.state.take() {
-            self.pool.recycle_deflate(self.level, self.bits(), state);
+            self.pool.recycle_deflate(self.kind(), state);
         }
     }
 
@@ -166,10 +98,13 @@ impl Deflater {
         self.state.as_ref().map_or(0, |_| DEFLATE_STATE)
     }
 
-    fn bits(&self) -> u8 {
-        // zlib cannot make raw DEFLATE with a window of 2^8. With 2^9 it never looks back further
-        // than 250 bytes, since it keeps 262 of the window for what comes: a window of 2^8 does.
-        self.window.get().max(9)
+    fn kind(&self) -> Kind {
+        Kind {
+            level: self.level,
+            // zlib cannot make raw DEFLATE with a window of 2^8. With 2^9 it never looks back further
+            // than 250 bytes, since it keeps 262 of the window for what comes: a window of 2^8 does.
+            bits: self.window.get().max(9),
+        }
     }
 }
 
@@ -267,9 +202,6 @@ impl Inflater {
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// DEFLATE refers no further back.
 const MAX_WINDOW: usize = 32 * 1024;
-/// zlib-rs clears a buffer of 192 bytes times two to this power before each block. At its own 8 that is
-/// 48 KiB for each message, and as much again where no window is kept; 6 compresses as well.
-const MEM_LEVEL: i32 = 6;
 /// What zlib-rs allocates for the largest window, measured.
 const DEFLATE_STATE: usize = 288 * 1024;
 const INFLATE_STATE: usize = 48 * 1024;

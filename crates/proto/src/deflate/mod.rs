@@ -3,11 +3,13 @@
 
 mod codec;
 mod negotiation;
+mod pool;
 mod shared;
 #[cfg(test)]
 mod strict;
 
-pub use self::codec::{DeflatePool, InvalidDeflate};
+pub use self::codec::InvalidDeflate;
 pub(crate) use self::codec::{Deflater, Inflater};
 pub use self::negotiation::{DeflateConfig, DeflateParams, InvalidAnswer, WindowBits};
+pub use self::pool::DeflatePool;
 pub(crate) use self::shared::SharedPayload;

@@ -52,7 +52,7 @@ impl fmt::Debug for SharedPayload {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::codec::DeflatePool;
+    use super::super::pool::DeflatePool;
     use super::super::strict::StrictInflater;
     use super::*;
 
