@@ -19,6 +19,8 @@ pub(crate) struct Deflater {
     window: WindowBits,
     takeover: bool,
     state: Option<Deflate>,
+    // Whether the state is to be cleared before it is used again, if it is.
+    stale: bool,
 }
 
 impl Deflater {
@@ -29,6 +31,7 @@ impl Deflater {
             window,
             takeover,
             state: None,
+            stale: false,
         }
     }
 
@@ -39,8 +42,14 @@ impl Deflater {
 
     /// Appends `payload` to `out`, compressed, without the four bytes that end it (§7.2.1).
     pub(crate) fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        let stale = std::mem::take(&mut self.stale);
         let mut state = match self.state.take() {
-            Some(state) => state,
+            Some(mut state) => {
+                if stale {
+                    state.reset();
+                }
+                state
+            }
             None => self.pool.deflate(self.kind()),
         };
         let start = out.len();
@@ -78,9 +87,7 @@ impl Deflater {
 
     /// Starts anew: what is compressed next refers to nothing before it.
     pub(crate) fn restart(&mut self) {
-        if let Some(state) = self.state.take() {
-            self.pool.recycle_deflate(self.kind(), state);
-        }
+        self.stale = true;
     }
 
     /// The window that the peer has for what this compresses.

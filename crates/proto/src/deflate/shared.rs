@@ -102,9 +102,11 @@ mod tests {
                 1..8,
             ),
             window in prop_oneof![8..=12_u8, Just(15)],
+            level in 1..=9_u8,
             takeover: bool,
         ) {
-            let mut deflater = deflater(window, takeover);
+            let bits = WindowBits::new(window).unwrap();
+            let mut deflater = Deflater::new(DeflatePool::default(), level, bits, takeover);
             let mut peer = StrictInflater::new(window, takeover);
             for (word, len, shared) in messages {
                 let payload: Vec<u8> = word.into_iter().cycle().take(len).collect();
