@@ -13,8 +13,9 @@ use bytes::Buf;
 use proptest::prelude::*;
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{
-    Cause, Config, Connection, DeflateConfig, DeflateParams, DeflatePool, Event, MaskingKey,
-    Message, MessageAssembler, Outgoing, Output, PreparedMessage, ProtocolError, Role, WindowBits,
+    Cause, CloseReason, Config, Connection, DeflateConfig, DeflateParams, DeflatePool, Event,
+    MaskingKey, Message, MessageAssembler, Outgoing, Output, PreparedMessage, ProtocolError, Role,
+    WindowBits,
 };
 
 #[expect(clippy::disallowed_methods, reason = "tests count from some start")]
@@ -404,6 +405,29 @@ fn a_connection_that_has_ended_holds_no_state() {
             "{}",
             client.retained_bytes()
         );
+    }
+}
+
+/// Neither while a Close is owed, nor where this end's went first.
+#[test]
+fn an_end_that_reads_no_more_holds_nothing_to_inflate_with() {
+    for (closes_first, end_of_input) in [(false, "88 00"), (false, "83 00"), (true, "88 00")] {
+        let deflate = DeflateConfig::default().context_takeover(true);
+        let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+        let before = client.retained_bytes();
+        // The first half of a compressed message.
+        read(&mut client, &hex("41 03 f2 48 cd"), 100, 10);
+        assert!(client.retained_bytes() > before + 32 * 1024);
+        if closes_first {
+            let reason = CloseReason::no_status();
+            client.send_close(&reason, start()).unwrap();
+            drop((sent(&mut client), client.take_output()));
+        }
+        let mut wire = hex(end_of_input);
+        let mut room = [0; 10];
+        let last = client.receive_inflating(&mut &mut wire[..], &mut room, start());
+        assert!(!matches!(last, Ok(None)));
+        assert_eq!(client.retained_bytes(), before);
     }
 }
 

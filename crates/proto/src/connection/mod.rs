@@ -334,7 +334,7 @@ impl Connection {
             error,
             close_sent: matches!(self.state, State::CloseSent),
         };
-        self.receiver = Receiver::default();
+        self.stop_receiving();
         self.owe_close(now);
     }
 
@@ -343,6 +343,14 @@ impl Connection {
         if self.owes_close() {
             let due = now.checked_add(self.config.close_timeout);
             self.deadlines.close_by(due);
+        }
+    }
+
+    /// No later input has any effect, so nothing is kept for it.
+    fn stop_receiving(&mut self) {
+        self.receiver = Receiver::default();
+        if let Some(compression) = &mut self.compression {
+            compression.inflater.release();
         }
     }
 

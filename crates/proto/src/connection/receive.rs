@@ -290,7 +290,7 @@ impl Connection {
         match opcode {
             OpCode::Close => {
                 let reason = CloseReason::parse(payload)?;
-                self.receiver = Receiver::default();
+                self.stop_receiving();
                 self.state = match self.state {
                     State::CloseSent => State::Closed(reason.clone()),
                     _ => State::CloseReceived(reason.clone()),

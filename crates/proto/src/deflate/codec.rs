@@ -184,7 +184,9 @@ impl Inflater {
         self.tail += taken;
         if made < room.len() {
             self.tail = 0;
-            self.end_message();
+            if !self.takeover {
+                self.release();
+            }
         }
         Ok(made)
     }
@@ -194,10 +196,9 @@ impl Inflater {
         self.state.as_ref().map_or(0, |_| INFLATE_STATE) + self.window.capacity()
     }
 
-    fn end_message(&mut self) {
-        if self.takeover {
-            return;
-        }
+    /// Nothing more will be inflated: gives back what that takes.
+    pub(crate) fn release(&mut self) {
+        self.tail = 0;
         self.window = Vec::new();
         if let Some(state) = self.state.take() {
             self.pool.recycle_inflate(state);
