@@ -24,7 +24,8 @@ pub(crate) fn run_with_flags(
     finish(cargo(root).args(arguments).env(variable, flags), arguments)
 }
 
-/// Installs exactly this version of a subcommand of cargo, unless it is there.
+/// Installs exactly this version of a subcommand of cargo, unless it is there. A network that fails once may
+/// not the second time.
 pub(crate) fn install(root: &Path, subcommand: &str, version: &str) -> Result<()> {
     let installed = cargo(root).args([subcommand, "--version"]).output();
     if installed.is_ok_and(|output| {
@@ -34,16 +35,9 @@ pub(crate) fn install(root: &Path, subcommand: &str, version: &str) -> Result<()
     }) {
         return Ok(());
     }
-    run(
-        root,
-        &[
-            "install",
-            &format!("cargo-{subcommand}"),
-            "--version",
-            version,
-            "--locked",
-        ],
-    )
+    let package = format!("cargo-{subcommand}");
+    let install = ["install", &package, "--version", version, "--locked"];
+    run(root, &install).or_else(|_| run(root, &install))
 }
 
 /// Where cargo puts what it builds.

@@ -7,6 +7,7 @@
 )]
 
 mod cargo;
+mod fuzz;
 mod steps;
 mod tidy;
 
@@ -34,7 +35,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
     let Some((command, rest)) = arguments.split_first() else {
         return Err(format!("no command given\n\n{USAGE}"));
     };
-    if command != "conformance" && !rest.is_empty() {
+    if !["conformance", "fuzz"].contains(&command.as_str()) && !rest.is_empty() {
         return Err(format!(
             "`{command}` takes no arguments, but got `{}`",
             rest.join(" ")
@@ -47,6 +48,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         "doc" => doc(root, steps),
         "conformance" => conformance(root, steps, rest),
         "deny" => deny(root, steps),
+        "fuzz" => fuzz::fuzz(root, steps, fuzz_seconds(rest)?),
         "ci" => ci(root, steps),
         "full" => full(root, steps),
         "help" | "--help" | "-h" => {
@@ -68,6 +70,7 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     guard(root, steps)?;
     features(root, steps)?;
     judge(root, steps, &["autobahn"])?;
+    fuzz::fuzz(root, steps, 10)?;
     deny(root, steps)
 }
 
@@ -83,6 +86,9 @@ fn guard(root: &Path, steps: &mut Steps) -> Result<()> {
 fn test(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("test", || {
         cargo::run(root, &["test", "--workspace", "--all-features"])
+    })?;
+    steps.run("test fuzz seeds", || {
+        cargo::run(root, &["test", "--manifest-path", FUZZ, "--lib"])
     })?;
     steps.run("test loom", || {
         // A cfg changes every crate's build: a target folder of its own keeps both caches warm.
@@ -107,9 +113,21 @@ fn test(root: &Path, steps: &mut Steps) -> Result<()> {
     })
 }
 
+/// How long each target runs: the one argument of `fuzz`.
+fn fuzz_seconds(arguments: &[String]) -> Result<u32> {
+    match arguments {
+        [] => Ok(60),
+        [seconds] => seconds
+            .parse()
+            .map_err(|_| format!("`{seconds}` is no number of seconds")),
+        [_, more, ..] => Err(format!("`fuzz` takes one argument, but got `{more}` too")),
+    }
+}
+
 fn check(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("check fmt", || {
-        cargo::run(root, &["fmt", "--all", "--check"])
+        cargo::run(root, &["fmt", "--all", "--check"])?;
+        cargo::run(root, &["fmt", "--manifest-path", FUZZ, "--check"])
     })?;
     steps.run("check clippy", || {
         cargo::run(
@@ -124,6 +142,10 @@ fn check(root: &Path, steps: &mut Steps) -> Result<()> {
                 "warnings",
             ],
         )
+    })?;
+    steps.run("check clippy of fuzz", || {
+        let clippy = ["clippy", "--manifest-path", FUZZ, "--all-targets"];
+        cargo::run(root, &[&clippy[..], &["--", "-D", "warnings"]].concat())
     })?;
     steps.run("check clippy without features", || {
         for package in ["sockeye", "sockeye-proto"] {
@@ -262,6 +284,8 @@ fn workspace_root() -> PathBuf {
 /// An error is a sentence for whoever reads the log.
 pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 
+/// A workspace of its own.
+const FUZZ: &str = "fuzz/Cargo.toml";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
 const USAGE: &str = "\
@@ -274,9 +298,10 @@ usage: cargo xtask COMMAND
   conformance             all external judges, or one:
     autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server|client
     browser               a headless Chromium on the pages of `sockeye serve`
+  fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, each feature alone, and deny
+  full                    what closes an issue: ci with all of autobahn, each feature alone, fuzz 10, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";

@@ -105,11 +105,11 @@ struct Package<'a> {
 }
 
 impl<'a> Package<'a> {
-    /// None for a file that is no manifest, and for one that begins a workspace: `fuzz/` and
-    /// `bench/` are workspaces of their own, outside the house.
+    /// None for a file that is no manifest, and for one of a workspace without a package. A package that is a
+    /// workspace of its own, as `fuzz/` is, stands in the house like any other.
     fn parse(path: &'a str, text: &'a str) -> Option<Self> {
         if path.rsplit('/').next() != Some("Cargo.toml")
-            || text.lines().any(|line| line.starts_with("[workspace]"))
+            || !text.lines().any(|line| line.starts_with("[package]"))
         {
             return None;
         }

@@ -170,12 +170,16 @@ fn a_package_without_a_floor_and_a_floor_without_a_package_are_found() {
 }
 
 #[test]
-fn other_workspaces_stand_outside_the_house() {
+fn a_package_that_is_a_workspace_of_its_own_has_a_floor_and_a_workspace_alone_has_none() {
     assert_eq!(
         found(&[(
             "fuzz/Cargo.toml",
-            "[package]\nname = \"fuzz\"\n[workspace]\n"
+            "[workspace]\n[package]\nname = \"fuzz\"\n"
         )]),
+        ["fuzz/Cargo.toml: `fuzz` has no floor in ARCHITECTURE.md"]
+    );
+    assert_eq!(
+        found(&[("Cargo.toml", "[workspace]\nmembers = []\n")]),
         [""; 0]
     );
 }
