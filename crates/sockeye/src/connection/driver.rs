@@ -59,7 +59,7 @@ pub(crate) struct Driver<T> {
     order: Order,
     // Up to which bytes of the stream the outbox has been emptied how far.
     taken: VecDeque<(u64, Taken)>,
-    // Bytes of replies that wait in the outbox, behind what was put there before them.
+    // What the replies count for that wait in the outbox, behind what was put there before them.
     replies: usize,
 }
 
@@ -421,15 +421,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn send_item(&mut self, item: Item) {
+        if let Item::Reply(_) = item {
+            self.replies -= item.weight();
+        }
         let machine = self.link.sending();
         let sent = match item {
             Item::Message(outgoing) => machine.send_message(outgoing, Cause::Push),
             Item::Ping(payload) => machine.send_ping(&payload),
             Item::Pong(payload) => machine.send_pong(&payload),
-            Item::Reply(outgoing) => {
-                self.replies -= outgoing.message().as_bytes().len();
-                machine.send_message(outgoing, Cause::Input)
-            }
+            Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
         };
         // Whoever put the item in has checked it, and this side's Close has not been sent.
         debug_assert!(sent.is_ok(), "{sent:?}");
@@ -468,8 +468,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn reply_later(&mut self, outgoing: Outgoing) -> Result<(), Error> {
-        self.replies += outgoing.message().as_bytes().len();
-        self.outbox.push_reply(outgoing).map_err(Error::Send)
+        self.replies += self.outbox.push_reply(outgoing).map_err(Error::Send)?;
+        Ok(())
     }
 
     /// Whether so much output waits that input has caused that no more of it is taken.

@@ -50,7 +50,9 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct State {
     limit: usize,
+    // Of payload, and what the items that carry it count for.
     bytes: usize,
+    weight: usize,
     // Bytes that were in when the outbox was shut.
     dropped: usize,
     controls: Lane,
@@ -97,7 +99,8 @@ enum Driver {
 }
 
 impl Outbox {
-    /// How many bytes wait at most, by default. One message is taken whatever its size.
+    /// How many bytes wait at most, by default, a message of less than 64 bytes counted as 64. One message
+    /// is taken whatever its size.
     pub(crate) const DEFAULT_LIMIT: usize = 1 << 20;
 
     pub(crate) fn new(limit: usize) -> Arc<Self> {
@@ -105,6 +108,7 @@ impl Outbox {
             state: Mutex::new(State {
                 limit,
                 bytes: 0,
+                weight: 0,
                 dropped: 0,
                 controls: Lane::default(),
                 items: Lane::default(),
@@ -251,6 +255,7 @@ impl Outbox {
         }
         let item = state.items.queue.pop_front()?;
         state.bytes -= item.len();
+        state.weight -= item.weight();
         let wake = state.front_waiter();
         drop(state);
         wake_one(wake);
@@ -258,12 +263,14 @@ impl Outbox {
     }
 
     /// Puts a reply in behind what is in, whether or not there is room: the driver bounds its replies by
-    /// not reading.
-    pub(crate) fn push_reply(&self, reply: Outgoing) -> Result<(), SendError> {
+    /// not reading. Says what it counts for.
+    pub(crate) fn push_reply(&self, reply: Outgoing) -> Result<usize, SendError> {
         let mut state = lock(&self.state);
         state.check_open()?;
-        state.push(Item::Reply(reply));
-        Ok(())
+        let reply = Item::Reply(reply);
+        let weight = reply.weight();
+        state.push(reply);
+        Ok(weight)
     }
 
     /// Whether nothing waits to be taken, and nothing else is asked for.
@@ -328,6 +335,7 @@ impl Outbox {
         state.controls.queue = VecDeque::new();
         state.items.queue = VecDeque::new();
         state.dropped += std::mem::take(&mut state.bytes);
+        state.weight = 0;
         let wakes = state.wake_senders();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
@@ -359,13 +367,14 @@ impl State {
 
     /// One item is taken whatever its size, or a message larger than the limit could never be sent.
     fn has_room(&self, item: &Item) -> bool {
-        self.items.queue.is_empty() || self.bytes + item.len() <= self.limit
+        self.items.queue.is_empty() || self.weight + item.weight() <= self.limit
     }
 
     fn push(&mut self, item: Item) -> (Ticket, Option<Waker>) {
         let control = item.is_control();
         if !control {
             self.bytes += item.len();
+            self.weight += item.weight();
         }
         let lane = if control {
             &mut self.controls
@@ -442,7 +451,16 @@ impl Item {
             Self::Ping(payload) | Self::Pong(payload) => payload.len(),
         }
     }
+
+    /// What it counts for where a limit is: its payload, or what carries that where it is less. Else
+    /// empty messages would wait without a limit.
+    pub(crate) fn weight(&self) -> usize {
+        self.len().max(LEAST_WEIGHT)
+    }
 }
+
+/// A short message takes about as much memory for itself.
+const LEAST_WEIGHT: usize = 64;
 
 /// An application's pings and pongs that wait at most; beyond it the newest win.
 const MAX_CONTROLS: usize = 64;

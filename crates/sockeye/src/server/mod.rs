@@ -238,7 +238,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many bytes of payload, before compression, may wait to be sent on a connection; 1 MiB.
+    /// Sets how many bytes of payload, before compression, may wait to be sent on a connection; 1 MiB. A
+    /// message of less than 64 bytes counts as 64, and one is taken whatever its size.
     pub fn outbox_limit(mut self, bytes: usize) -> Self {
         self.outbox_limit = bytes;
         self

@@ -104,7 +104,7 @@ impl Wake for Count {
 #[test]
 fn a_driver_that_parks_misses_no_push() {
     model(3, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let pushers = ["a", "b"].map(|name| {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || outbox.try_push(text(name)).map(drop).unwrap())
@@ -121,7 +121,7 @@ fn a_driver_that_parks_misses_no_push() {
 #[test]
 fn a_driver_that_parked_is_woken_once_however_many_push() {
     model(3, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let count = Arc::new(Count::default());
         assert!(outbox.park(&Arc::clone(&count).into(), true, &Order::Go));
         let pushers = ["a", "b"].map(|name| {
@@ -141,7 +141,7 @@ fn a_driver_that_parked_is_woken_once_however_many_push() {
 #[test]
 fn a_driver_that_parks_misses_no_close() {
     model(2, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let other = Arc::clone(&outbox);
         let closer = thread::spawn(move || {
             other.try_push(text("last")).unwrap();
@@ -158,7 +158,7 @@ fn a_driver_that_parks_misses_no_close() {
 #[test]
 fn a_driver_that_parks_misses_no_abort_whoever_closes() {
     model(3, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let other = Arc::clone(&outbox);
         let closer = thread::spawn(move || other.close(reason()));
         let other = Arc::clone(&outbox);
@@ -201,14 +201,15 @@ fn senders_find_room_in_the_order_in_which_they_came() {
 #[test]
 fn room_for_two_is_found_by_two() {
     model(3, || {
-        let outbox = Outbox::new(2);
-        outbox.try_push(text("00")).unwrap();
+        let outbox = Outbox::new(2 * LEAST_WEIGHT);
+        let both = "0".repeat(2 * LEAST_WEIGHT);
+        outbox.try_push(text(&both)).unwrap();
         let mut first = outbox.feed(text("1"));
         let mut second = outbox.feed(text("2"));
         enqueue(&mut first);
         enqueue(&mut second);
         let senders = [first, second].map(spawn);
-        assert_eq!(payload(&outbox.take().unwrap()), "00");
+        assert_eq!(payload(&outbox.take().unwrap()), both);
         for sender in senders {
             sender.join().unwrap().unwrap();
         }
@@ -249,7 +250,7 @@ fn a_sender_without_room_learns_of_the_close() {
 #[test]
 fn whoever_waits_for_the_write_is_told_of_it() {
     model(2, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let sender = spawn(outbox.send(text("a")));
         block_on(take(&outbox, 1));
         write(&outbox);
@@ -260,7 +261,7 @@ fn whoever_waits_for_the_write_is_told_of_it() {
 #[test]
 fn each_who_waits_for_the_write_is_told_of_it() {
     model(3, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let mut first = outbox.send(text("a"));
         let mut second = outbox.send(text("b"));
         enqueue(&mut first);
@@ -293,7 +294,7 @@ fn whoever_waits_for_the_write_is_told_that_it_will_not_be() {
 #[test]
 fn what_was_written_before_the_end_counts_as_written() {
     model(2, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         outbox.try_push(text("0")).unwrap();
         let flusher = spawn(outbox.flush());
         outbox.take();
@@ -306,7 +307,7 @@ fn what_was_written_before_the_end_counts_as_written() {
 #[test]
 fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
     model(3, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let mut dropped = outbox.send(text("a"));
         let mut kept = outbox.send(text("b"));
         enqueue(&mut dropped);
@@ -324,7 +325,7 @@ fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
 #[test]
 fn all_who_wait_for_the_end_are_told_of_it() {
     model(3, || {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         let waiters = [outbox.ended(), outbox.ended()].map(spawn);
         outbox.end(reason());
         for waiter in waiters {

@@ -32,8 +32,9 @@ fn poll_send(send: &mut Send) -> Poll<Result<(), SendError>> {
     Pin::new(send).poll(&mut cx)
 }
 
-fn bytes(len: usize) -> Item {
-    Item::Message(Message::binary(vec![0; len]).into())
+/// A message that counts for so many of the shortest.
+fn bytes(shortest: usize) -> Item {
+    Item::Message(Message::binary(vec![0; shortest * LEAST_WEIGHT]).into())
 }
 
 fn text(text: &str) -> Item {
@@ -57,22 +58,33 @@ fn drain(outbox: &Outbox) -> Vec<String> {
 
 #[test]
 fn the_limit_is_inclusive() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::new(10 * LEAST_WEIGHT);
     outbox.try_push(bytes(4)).unwrap();
     outbox.try_push(bytes(6)).unwrap();
-    assert_eq!(outbox.bytes(), 10);
+    assert_eq!(outbox.bytes(), 10 * LEAST_WEIGHT);
     assert_eq!(outbox.try_push(bytes(1)), Err(SendError::Full));
-    // What is empty fits anyway.
-    outbox.try_push(bytes(0)).unwrap();
     outbox.take();
-    assert_eq!(outbox.bytes(), 6);
+    assert_eq!(outbox.bytes(), 6 * LEAST_WEIGHT);
     outbox.try_push(bytes(4)).unwrap();
     assert_eq!(outbox.try_push(bytes(1)), Err(SendError::Full));
 }
 
 #[test]
+fn what_is_short_or_empty_counts_for_what_carries_it() {
+    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    for _ in 0..5 {
+        outbox.try_push(text("")).unwrap();
+        outbox.try_push(text("a")).unwrap();
+    }
+    assert_eq!(outbox.try_push(text("")), Err(SendError::Full));
+    assert_eq!(outbox.bytes(), 5, "of payload");
+    let carries = size_of::<Item>();
+    assert!(carries <= LEAST_WEIGHT, "{carries} bytes");
+}
+
+#[test]
 fn one_item_larger_than_the_limit_is_taken_alone() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::new(10 * LEAST_WEIGHT);
     outbox.try_push(bytes(1)).unwrap();
     assert_eq!(outbox.try_push(bytes(11)), Err(SendError::Full));
     outbox.take();
@@ -82,7 +94,7 @@ fn one_item_larger_than_the_limit_is_taken_alone() {
 
 #[test]
 fn nobody_overtakes_those_who_wait_for_room() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::new(10 * LEAST_WEIGHT);
     outbox.try_push(bytes(8)).unwrap();
     let mut large = outbox.feed(bytes(9));
     assert!(!poll(&mut large));
@@ -128,7 +140,7 @@ fn of_more_than_64_control_frames_the_newest_are_kept() {
 
 #[test]
 fn messages_prepared_and_replies_keep_their_order() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(1000);
     outbox.try_push(text("a")).unwrap();
     outbox.push_reply("b".into()).unwrap();
     let prepared = PreparedMessage::new("c");
@@ -170,7 +182,7 @@ fn a_send_dropped_after_it_found_room_is_sent_once() {
 
 #[test]
 fn a_send_completes_when_it_is_written_and_not_before() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::new(10 * LEAST_WEIGHT);
     let mut first = outbox.send(text("a"));
     let mut second = outbox.send(text("b"));
     let mut flush = outbox.flush();
@@ -237,7 +249,7 @@ fn shut_drops_what_is_in_and_tells_those_who_wait() {
 
 #[test]
 fn a_parked_driver_is_woken_once_and_a_running_one_never() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(1000);
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
@@ -255,7 +267,7 @@ fn a_parked_driver_is_woken_once_and_a_running_one_never() {
 
 #[test]
 fn a_driver_without_room_is_woken_by_orders_only() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(1000);
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
@@ -272,7 +284,7 @@ fn a_driver_without_room_is_woken_by_orders_only() {
 
 #[test]
 fn the_end_is_told_before_and_after_it_comes() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(1000);
     let mut before = outbox.ended();
     assert!(!poll(&mut before));
     outbox.end(reason());

@@ -621,6 +621,28 @@ async fn replies_that_wait_stop_the_handlers_and_reading() {
     }
 }
 
+/// They carry no payload: what bounds them is that there are many.
+#[tokio::test(start_paused = true)]
+async fn empty_replies_that_wait_stop_reading_too() {
+    let Started { peer, session, .. } = start(|_| Echo(Answer::Returned));
+    peer.close_window(0);
+    // More than the output takes: replies wait behind it in the outbox.
+    for _ in 0..4 {
+        let pushed = session.async_remote().send_binary(vec![0; 60_000]);
+        drop(pushed.unwrap());
+    }
+    for _ in 0..100 {
+        peer.segment(masked(TEXT, "").repeat(1000));
+    }
+    idle().await;
+    // 256 KiB of them, as they are counted, are 4,096.
+    assert_eq!(peer.unread(), 100 - 5);
+    peer.remove_window();
+    idle().await;
+    assert_eq!(peer.unread(), 0);
+    assert_eq!(texts(&peer.frames()).len(), 100_000);
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_peers_that_push_at_each_other_both_finish() {
     const PUSHES: usize = 128;
