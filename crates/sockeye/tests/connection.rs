@@ -11,7 +11,7 @@ use sockeye::{
     CloseCode, Config, Connection, Error, KeepAlive, Message, ProtocolError, Role, SendError,
 };
 use tokio::io::duplex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 #[cfg(test)]
 #[path = "../src/connection/tests/wire.rs"]
@@ -488,9 +488,9 @@ async fn a_caller_who_does_not_poll_loses_no_healthy_peer() {
     });
     for _ in 0..3 {
         // A Ping is out, and its Pong comes while nobody looks.
-        assert!(tokio::time::timeout(seconds(21), ws.recv()).await.is_err());
+        assert!(timeout(seconds(21), ws.recv()).await.is_err());
         sleep(seconds(600)).await;
-        assert!(tokio::time::timeout(seconds(15), ws.recv()).await.is_err());
+        assert!(timeout(seconds(15), ws.recv()).await.is_err());
         sleep(seconds(600)).await;
         ws.send("still here").await.unwrap();
         assert_eq!(ws.recv().await.unwrap(), Some(Message::text("still here")));
@@ -500,11 +500,7 @@ async fn a_caller_who_does_not_poll_loses_no_healthy_peer() {
 #[tokio::test(start_paused = true)]
 async fn without_a_keep_alive_silence_is_no_fault() {
     let (mut ws, peer) = server_with(Config::new(Role::Server).keep_alive(None));
-    assert!(
-        tokio::time::timeout(seconds(3600), ws.recv())
-            .await
-            .is_err()
-    );
+    assert!(timeout(seconds(3600), ws.recv()).await.is_err());
     assert!(peer.frames().is_empty());
     let keep_alive = KeepAlive::new(seconds(1), seconds(2));
     let (mut ws, _peer) = server_with(Config::new(Role::Server).keep_alive(keep_alive));
@@ -551,21 +547,25 @@ async fn a_caller_who_does_not_poll_loses_no_message_that_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn deadlines_beyond_the_clock_are_never_over() {
-    for role in ROLES {
-        let never = Duration::MAX;
+    // The second is still a point in the system's time, though none that a timer reaches.
+    let nevers = [Duration::MAX, Duration::from_secs(u64::MAX / 4)];
+    for (role, never) in ROLES
+        .into_iter()
+        .flat_map(|role| nevers.map(|never| (role, never)))
+    {
         let config = Config::new(role)
             .assembly_timeout(never)
             .close_timeout(never)
             .keep_alive(KeepAlive::new(never, never))
             .write_timeout(never);
+        let year = seconds(365 * 24 * 3600);
         let (mut ws, peer) = open_with(role, config.clone());
         peer.segment(frame(role, 0x01, "begun"));
-        let year = seconds(365 * 24 * 3600);
-        assert!(tokio::time::timeout(year, ws.recv()).await.is_err());
+        assert!(timeout(year, ws.recv()).await.is_err());
         peer.close_window(0);
-        assert!(tokio::time::timeout(year, ws.send("x")).await.is_err());
+        assert!(timeout(year, ws.send("x")).await.is_err());
         assert!(
-            tokio::time::timeout(year, ws.close(CloseCode::NORMAL, ""))
+            timeout(year, ws.close(CloseCode::NORMAL, ""))
                 .await
                 .is_err()
         );
@@ -576,9 +576,9 @@ async fn deadlines_beyond_the_clock_are_never_over() {
         peer.close_window(0);
         peer.segment(frame(role, 0x01, "begun"));
         sender.try_send("x").unwrap();
-        assert!(tokio::time::timeout(year, receiver.recv()).await.is_err());
+        assert!(timeout(year, receiver.recv()).await.is_err());
         let closing = sender.close(CloseCode::NORMAL, "");
-        assert!(tokio::time::timeout(year, closing).await.is_err());
+        assert!(timeout(year, closing).await.is_err());
         assert!(!peer.is_dropped());
     }
 }
@@ -645,7 +645,7 @@ async fn input_that_waited_for_its_own_output_is_handled_once_that_is_written() 
             .collect::<Vec<_>>(),
     );
     peer.segment(masked(TEXT, "behind"));
-    assert!(tokio::time::timeout(seconds(200), ws.recv()).await.is_err());
+    assert!(timeout(seconds(200), ws.recv()).await.is_err());
     peer.remove_window();
     assert_eq!(ws.recv().await.unwrap(), Some(Message::text("behind")));
 }

@@ -30,6 +30,19 @@ fn a_message_of_exactly_the_limit_passes() {
 }
 
 #[test]
+fn by_default_a_server_takes_1_mib_and_a_client_16_and_no_byte_more() {
+    for (role, limit) in [(Role::Server, 1 << 20), (Role::Client, 16 << 20)] {
+        let mut end = End::of(role);
+        let seen = end.reads(header(BINARY, limit, end.peer_key()));
+        assert_eq!(seen, [Seen::Start(MessageKind::Binary)]);
+        let mut end = End::of(role);
+        let failed = Seen::Failed(ProtocolError::MessageTooBig { limit });
+        let seen = end.reads(header(BINARY, limit + 1, end.peer_key()));
+        assert_eq!(seen, [failed]);
+    }
+}
+
+#[test]
 fn a_longer_message_fails_at_its_header() {
     for role in ROLES {
         let mut end = limited(role);
