@@ -584,6 +584,26 @@ async fn deadlines_beyond_the_clock_are_never_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deadlines_of_no_time_are_over_at_once() {
+    for role in ROLES {
+        let none = Duration::ZERO;
+        let keep_alive = KeepAlive::new(none, none);
+        let (mut ws, _peer) = open_with(role, Config::new(role).keep_alive(keep_alive));
+        assert!(matches!(ws.recv().await, Err(Error::PeerDead)));
+
+        let config = Config::new(role).assembly_timeout(none).close_timeout(none);
+        let (mut ws, peer) = open_with(role, config);
+        peer.segment(&frame(role, TEXT, "begun")[..3]);
+        assert!(matches!(ws.recv().await, Err(Error::Protocol(_))));
+        assert_eq!(peer.frames()[0].code(), 1008);
+
+        let (mut ws, peer) = open_with(role, Config::new(role).write_timeout(none));
+        peer.close_window(0);
+        assert!(matches!(ws.send("x").await, Err(Error::WriteStalled)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_for_30_s_is_given_up() {
     for role in ROLES {
         let (mut ws, peer) = open(role);
@@ -713,6 +733,25 @@ async fn memory_follows_what_came_and_not_what_was_announced() {
         assert!(is_pending(ws.recv()));
         let retained = ws.retained_bytes();
         assert!(retained <= 2 * came + 100, "{retained} of {came}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_are_no_messages_do_not_keep_recv_from_yielding() {
+    for (role, first) in ROLES
+        .into_iter()
+        .flat_map(|role| [(role, PING), (role, 0x00)])
+    {
+        let (mut ws, peer) = open(role);
+        peer.segment(frame(role, 0x01, "a message is open"));
+        for _ in 0..6 {
+            peer.segment(frame(role, first, "").repeat(100));
+        }
+        // Each poll begins a turn of 256 frames, and ends it with what was read with them.
+        assert!(is_pending(ws.recv()));
+        assert_eq!(peer.reads(), 4);
+        assert!(is_pending(ws.recv()));
+        assert_eq!(peer.reads(), 7);
     }
 }
 

@@ -252,13 +252,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 });
             }
             if self.link.ends_turn() {
-                cx.waker().wake_by_ref();
-                if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
-                    self.lose(error.into());
-                    continue;
-                }
-                self.link.park();
-                return Poll::Pending;
+                return self.poll_yield(cx);
             }
             match self.link.pull(now) {
                 Ok(Some(Received::Message(message))) => {
@@ -271,6 +265,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     self.end = End::Lingering(None);
                     continue;
                 }
+                // Fragments are counted when they have been read, together.
+                Ok(None) if self.link.ends_turn() => return self.poll_yield(cx),
                 Ok(None) => {}
                 Err(error) => {
                     self.end = End::Lingering(Some(error.into()));
@@ -312,6 +308,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Lets the neighbours run, after writing what there is.
+    fn poll_yield<R>(&mut self, cx: &mut Context<'_>) -> Poll<R> {
+        if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
+            self.lose(error.into());
+        }
+        self.link.park();
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
