@@ -14,7 +14,7 @@ use sockeye::{
     OfferError, Origin, OriginPolicy, Reply, ResponseError, Result, Role, Server, ServerBuilder,
     Session, UriError, endpoint,
 };
-use support::{FIELDS, Raw, TEXT, accept, raw_server, request, serve, soon};
+use support::{FIELDS, Raw, Stoppable, TEXT, accept, raw_server, request, serve, soon};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Says what it was opened at, then echoes.
@@ -485,6 +485,30 @@ async fn an_answer_that_is_not_read_is_given_up_at_the_write_timeout() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_timeout_beyond_the_clock_is_never_over() {
+    let never = Duration::MAX;
+    let config = Config::new(Role::Server).write_timeout(never);
+    let builder = Server::builder()
+        .endpoint(label("/"))
+        .config(config)
+        .handshake_timeout(never)
+        .stop_timeout(never);
+    let mut server = Stoppable::serve(builder).await;
+    let client = Client::builder()
+        .connect_timeout(never)
+        .handshake_timeout(never);
+    let mut ws = soon(client.connect(&format!("ws://{}/", server.addr)))
+        .await
+        .unwrap();
+    assert_eq!(soon(ws.recv()).await.unwrap(), Some("/".into()));
+    let answer = status(server.addr, "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(answer, 404);
+    server.stop();
+    assert_eq!(soon(ws.recv()).await.unwrap(), None);
+    server.done().await;
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ use crate::transport::Stream;
 /// input needs some).
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 100;
+/// hyper adds its timeout to the time: one such as [`Duration::MAX`] would overflow.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// What every connection's task is given.
 #[derive(Clone)]
@@ -93,7 +95,7 @@ impl Acceptor {
         let stream = StallGuard::new(stream, self.shared.config.write_timeout);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.shared.handshake_timeout)
+            .header_read_timeout(self.shared.handshake_timeout.min(LONGEST))
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service)
