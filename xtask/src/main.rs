@@ -47,6 +47,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         "check" => check(root, steps),
         "doc" => doc(root, steps),
         "conformance" => conformance(root, steps, rest),
+        "coverage" => coverage(root, steps),
         "deny" => deny(root, steps),
         "fuzz" => fuzz::fuzz(root, steps, fuzz_seconds(rest)?),
         "ci" => ci(root, steps),
@@ -71,6 +72,7 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     features(root, steps)?;
     judge(root, steps, &["autobahn"])?;
     fuzz::fuzz(root, steps, 10)?;
+    coverage(root, steps)?;
     deny(root, steps)
 }
 
@@ -257,6 +259,42 @@ fn judge(root: &Path, steps: &mut Steps, arguments: &[&str]) -> Result<()> {
     steps.run(&name, || cargo::run(root, &command))
 }
 
+/// The lines of the core that its own tests run: the uncovered ones are listed, and too many of them fail.
+fn coverage(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("coverage", || {
+        cargo::install(root, "tarpaulin", CARGO_TARPAULIN_VERSION)?;
+        // Coverage changes every crate's build: see `test loom`.
+        let target = cargo::target_folder(root).join("coverage");
+        let target = target
+            .to_str()
+            .ok_or("the target folder's path is not UTF-8")?;
+        cargo::run(
+            root,
+            &[
+                "tarpaulin",
+                "--package",
+                "sockeye-proto",
+                "--include-files",
+                "crates/proto/src/*",
+                "--exclude-files",
+                "*/tests.rs",
+                "--engine",
+                "llvm",
+                "--skip-clean",
+                // Of one test binary: instrumented, on a machine that has other things to do too.
+                "--timeout",
+                "900",
+                "--target-dir",
+                target,
+                "--fail-under",
+                COVERAGE,
+                "--",
+                "--quiet",
+            ],
+        )
+    })
+}
+
 /// Licences, duplicate versions and sources of what we depend on. (Advisories need a database that
 /// not every machine can fetch: public CI looks at them.)
 fn deny(root: &Path, steps: &mut Steps) -> Result<()> {
@@ -287,6 +325,9 @@ pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 /// A workspace of its own.
 const FUZZ: &str = "fuzz/Cargo.toml";
 const CARGO_DENY_VERSION: &str = "0.20.2";
+const CARGO_TARPAULIN_VERSION: &str = "0.37.5";
+/// Per cent of the core's lines.
+const COVERAGE: &str = "95";
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -299,9 +340,10 @@ usage: cargo xtask COMMAND
     autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server|client
     browser               a headless Chromium on the pages of `sockeye serve`
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
+  coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, each feature alone, fuzz 10, deny
+  full                    what closes an issue: ci with all of autobahn, each feature alone, fuzz 10, coverage, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";

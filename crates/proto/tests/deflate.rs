@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{
     Cause, CloseReason, Config, Connection, DeflateConfig, DeflateParams, DeflatePool, Event,
-    MaskingKey, Message, MessageAssembler, Outgoing, Output, PreparedMessage, ProtocolError, Role,
-    WindowBits,
+    MaskingKey, Message, MessageAssembler, MessageKind, Outgoing, Output, PreparedMessage,
+    ProtocolError, Role, WindowBits,
 };
 
 #[expect(clippy::disallowed_methods, reason = "tests count from some start")]
@@ -136,6 +136,20 @@ fn a_compressed_message_may_be_fragmented_with_control_frames_between() {
         read(&mut client, &bytes, 1, 10),
         (vec![Message::from("Hello")], None)
     );
+}
+
+#[test]
+fn without_room_a_compressed_message_waits_for_some() {
+    let deflate = DeflateConfig::default();
+    let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+    let mut wire = hex("c1 00");
+    let mut input = &mut wire[..];
+    let event = client.receive(&mut input, start());
+    assert_eq!(event, Ok(Some(Event::MessageStart(MessageKind::Text))));
+    assert_eq!(client.receive(&mut input, start()), Ok(None));
+    let mut room = [0; 1];
+    let event = client.receive_inflating(&mut input, &mut room, start());
+    assert_eq!(event, Ok(Some(Event::MessageEnd)));
 }
 
 #[test]
