@@ -152,7 +152,7 @@ impl DeflateConfig {
             server_max_window_bits: self.server_max_window_bits,
             client_max_window_bits: self.client_max_window_bits,
         }
-        .element();
+        .element(false);
         if self.client_max_window_bits == WindowBits::MAX {
             offer = with(offer, CLIENT_BITS, None);
         }
@@ -162,11 +162,14 @@ impl DeflateConfig {
     /// The server's answer to what a client offers: the first offer that can be met (§5), and what is
     /// agreed on by it. `None`: every offer is declined, and messages go uncompressed.
     pub fn answer(&self, offers: &[Extension]) -> Option<(DeflateParams, Extension)> {
-        let params = offers
-            .iter()
-            .filter(|offer| offer.name() == NAME)
-            .find_map(|offer| self.agree(&Element::parse(offer)?))?;
-        Some((params, params.element()))
+        let mut offers = offers.iter().filter(|offer| offer.name() == NAME);
+        offers.find_map(|offer| {
+            let offer = Element::parse(offer)?;
+            let params = self.agree(&offer)?;
+            // §7.1.2.1: an offered limit is accepted by answering with one, also with the default.
+            let limited = offer.server_max_window_bits.is_some();
+            Some((params, params.element(limited)))
+        })
     }
 
     fn agree(&self, offer: &Element) -> Option<DeflateParams> {
@@ -239,8 +242,9 @@ impl DeflateConfig {
 }
 
 impl DeflateParams {
-    /// These parameters as an element of the extension list; what is the default is left out.
-    fn element(&self) -> Extension {
+    /// These parameters as an element of the extension list; what is the default is left out, but for
+    /// the server's window where it is `limited`.
+    fn element(&self, limited: bool) -> Extension {
         let mut element = Extension::from_static(NAME);
         if self.server_no_context_takeover {
             element = with(element, SERVER_NO_TAKEOVER, None);
@@ -248,7 +252,7 @@ impl DeflateParams {
         if self.client_no_context_takeover {
             element = with(element, CLIENT_NO_TAKEOVER, None);
         }
-        if self.server_max_window_bits < WindowBits::MAX {
+        if limited || self.server_max_window_bits < WindowBits::MAX {
             element = with(element, SERVER_BITS, Some(self.server_max_window_bits));
         }
         if self.client_max_window_bits < WindowBits::MAX {
@@ -353,6 +357,9 @@ mod tests {
             answer(&smaller, &[offer]).unwrap(),
             "permessage-deflate; server_no_context_takeover; server_max_window_bits=8"
         );
+        // Python's websockets takes no answer that is silent on what it asked for.
+        let default = "permessage-deflate; server_max_window_bits=15";
+        assert_eq!(answer(&takeover(), &[default]).unwrap(), default);
     }
 
     #[test]
