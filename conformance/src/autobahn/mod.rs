@@ -1,17 +1,27 @@
-//! The Autobahn Testsuite, the judge of RFC 6455 in both roles: its fuzzing client tries a Sockeye
-//! echo server, and its fuzzing server tries a Sockeye client that echoes. Every case has to be OK
-//! or INFORMATIONAL, NON-STRICT counts as a fault.
+//! The Autobahn Testsuite, the judge of RFC 6455 and RFC 7692 in both roles: its fuzzing client tries a
+//! Sockeye echo server, and its fuzzing server tries a Sockeye client that echoes. Every case has to be
+//! OK or INFORMATIONAL, NON-STRICT counts as a fault.
+//!
+//! One process of the suite uses one core, and compression keeps it busy for minutes. So the cases are
+//! run in batches, as many at a time as there are cores. A run of all of them in both roles writes what
+//! it found to `docs/conformance.md`.
 
+mod page;
 mod peer;
 mod suite;
 mod verdict;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Result;
@@ -26,68 +36,108 @@ use self::verdict::Verdicts;
 pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     let plan = Plan::parse(arguments)?;
     let folder = judges::folder("autobahn")?;
-    let suite = Suite::ready(&folder).await?;
-    let mut judged = 0;
-    let mut faults = Vec::new();
-    for role in plan.roles {
-        let trial = Trial::prepare(&suite, &folder, role, &plan.cases)?;
-        let verdicts = match role {
-            Role::Server => trial.of_server().await?,
-            Role::Client => trial.of_client().await?,
-        };
-        println!("autobahn: {role}: {verdicts}");
-        judged += verdicts.len();
-        for fault in verdicts.faults() {
+    let suite = Arc::new(Suite::ready(&folder).await?);
+    let results = run_batches(&plan, &suite, &folder).await?;
+    let mut faults = 0;
+    for (role, result) in &results {
+        println!("autobahn: {role}: {}", result.verdicts);
+        for fault in result.verdicts.faults() {
             println!("autobahn: {role}: {fault}");
-            faults.push(fault);
+            faults += 1;
         }
     }
-    println!(
-        "autobahn: {} passed, {} failed",
-        judged - faults.len(),
-        faults.len()
-    );
-    if faults.is_empty() {
+    let judged: usize = results.values().map(|result| result.verdicts.len()).sum();
+    println!("autobahn: {} passed, {faults} failed", judged - faults);
+    if plan.is_complete {
+        page::write(&results)?;
+    }
+    if faults == 0 {
         Ok(())
     } else {
         Err("the Autobahn Testsuite found faults, listed above".into())
     }
 }
 
+/// Runs each batch in each role, and puts together what was found on each role.
+async fn run_batches(
+    plan: &Plan,
+    suite: &Arc<Suite>,
+    folder: &Path,
+) -> Result<BTreeMap<Role, Findings>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let free = Arc::new(Semaphore::new(cores));
+    let mut running: JoinSet<Result<_>> = JoinSet::new();
+    for cases in &plan.batches {
+        for &role in &plan.roles {
+            let trial = Trial::prepare(suite, folder, role, cases)?;
+            let free = Arc::clone(&free);
+            running.spawn(async move {
+                let _core = free.acquire_owned().await?;
+                let findings = match role {
+                    Role::Server => trial.of_server().await?,
+                    Role::Client => trial.of_client().await?,
+                };
+                println!("autobahn: {role}: {}: {}", trial.name, findings.verdicts);
+                Ok((role, findings))
+            });
+        }
+    }
+    let mut results: BTreeMap<Role, Findings> = BTreeMap::new();
+    // An error drops the set, and with it the batches that still run, and their processes.
+    while let Some(batch) = running.join_next().await {
+        let (role, findings): (Role, Findings) = batch??;
+        match results.entry(role) {
+            Entry::Occupied(mut found) => found.get_mut().verdicts.add(findings.verdicts),
+            Entry::Vacant(place) => {
+                place.insert(findings);
+            }
+        }
+    }
+    Ok(results)
+}
+
 /// What to judge.
 struct Plan {
-    cases: Vec<String>,
+    /// Patterns of cases, which one process of the suite runs.
+    batches: Vec<Vec<String>>,
     roles: Vec<Role>,
+    /// Whether that is all there is.
+    is_complete: bool,
 }
 
 impl Plan {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut cases = ALL;
+        let mut batches = ALL;
         let mut chosen = None;
         let mut roles = vec![Role::Server, Role::Client];
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
+        let mut arguments_left = arguments.iter();
+        while let Some(argument) = arguments_left.next() {
             let mut value = || {
-                arguments
+                arguments_left
                     .next()
                     .ok_or(format!("`{argument}` needs a value"))
             };
             match argument.as_str() {
-                "--fast" => cases = FAST,
+                "--fast" => batches = FAST,
                 "--cases" => chosen = Some(value()?.split(',').map(str::to_owned).collect()),
                 "--role" => roles = vec![Role::parse(value()?)?],
                 other => return Err(format!("the judge autobahn has no option `{other}`").into()),
             }
         }
+        let owned = |batch: &&[&str]| batch.iter().map(ToString::to_string).collect();
         Ok(Self {
-            cases: chosen.unwrap_or_else(|| cases.iter().map(ToString::to_string).collect()),
+            batches: match chosen {
+                Some(cases) => vec![cases],
+                None => batches.iter().map(owned).collect(),
+            },
             roles,
+            is_complete: arguments.is_empty(),
         })
     }
 }
 
 /// The part that Sockeye plays.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Client,
     Server,
@@ -112,31 +162,38 @@ impl fmt::Display for Role {
     }
 }
 
-/// One run of the suite against one role, with a folder of its own.
-struct Trial<'a> {
-    suite: &'a Suite,
-    role: Role,
-    cases: &'a [String],
+/// What the suite found on one role, and which suite it was.
+struct Findings {
+    verdicts: Verdicts,
+    suite: String,
+}
+
+/// One process of the suite against one role, with a folder of its own.
+struct Trial {
+    suite: Arc<Suite>,
+    cases: Vec<String>,
+    name: String,
     folder: PathBuf,
 }
 
-impl<'a> Trial<'a> {
-    fn prepare(suite: &'a Suite, folder: &Path, role: Role, cases: &'a [String]) -> Result<Self> {
-        let folder = folder.join(role.to_string());
+impl Trial {
+    fn prepare(suite: &Arc<Suite>, folder: &Path, role: Role, cases: &[String]) -> Result<Self> {
+        let name = cases.first().ok_or("no case to run")?.replace(".*", "");
+        let folder = folder.join(role.to_string()).join(&name);
         if folder.exists() {
             fs::remove_dir_all(&folder)
                 .map_err(|error| format!("cannot empty {}: {error}", folder.display()))?;
         }
         judges::make_folder(&folder)?;
         Ok(Self {
-            suite,
-            role,
-            cases,
+            suite: Arc::clone(suite),
+            cases: cases.to_vec(),
+            name,
             folder,
         })
     }
 
-    async fn of_server(&self) -> Result<Verdicts> {
+    async fn of_server(&self) -> Result<Findings> {
         let server = peer::EchoServer::start().await?;
         let spec = json!({
             "outdir": self.folder,
@@ -146,7 +203,6 @@ impl<'a> Trial<'a> {
             "exclude-agent-cases": {},
         });
         let mut wstest = self.wstest("fuzzingclient", &spec)?;
-        let mut progress = Progress::new(self.role);
         let mut heard = String::new();
         let mut last_heard = Instant::now();
         while !wstest.has_ended()? {
@@ -155,10 +211,6 @@ impl<'a> Trial<'a> {
             if output != heard {
                 heard = output;
                 last_heard = Instant::now();
-                progress.report(
-                    heard.matches("Running test case ID").count(),
-                    announced_cases(&heard),
-                );
             } else if last_heard.elapsed() > SILENCE_LIMIT {
                 let last = heard.lines().last().unwrap_or_default();
                 return Err(
@@ -166,10 +218,10 @@ impl<'a> Trial<'a> {
                 );
             }
         }
-        self.verdicts(announced_cases(&wstest.stdout()))
+        self.findings(announced_cases(&wstest.stdout()))
     }
 
-    async fn of_client(&self) -> Result<Verdicts> {
+    async fn of_client(&self) -> Result<Findings> {
         let address = port::pick_free().await?;
         let spec = json!({
             "outdir": self.folder,
@@ -184,7 +236,6 @@ impl<'a> Trial<'a> {
             .await?
             .trim()
             .parse()?;
-        let mut progress = Progress::new(self.role);
         for case in 1..=count {
             let url = format!("ws://{address}/runCase?case={case}&agent={AGENT}");
             match timeout(SILENCE_LIMIT, peer::echo(&url)).await {
@@ -199,10 +250,9 @@ impl<'a> Trial<'a> {
                 }
             }
             wstest.check_running()?;
-            progress.report(case, count);
         }
         peer::echo(&format!("ws://{address}/updateReports?agent={AGENT}")).await?;
-        self.verdicts(count)
+        self.findings(count)
     }
 
     fn wstest(&self, mode: &str, spec: &serde_json::Value) -> Result<Child> {
@@ -214,7 +264,7 @@ impl<'a> Trial<'a> {
         )
     }
 
-    fn verdicts(&self, expected: usize) -> Result<Verdicts> {
+    fn findings(&self, expected: usize) -> Result<Findings> {
         let verdicts = Verdicts::read(&self.folder, AGENT)?;
         if expected == 0 || verdicts.len() != expected {
             return Err(format!(
@@ -223,7 +273,11 @@ impl<'a> Trial<'a> {
             )
             .into());
         }
-        Ok(verdicts)
+        let report = fs::read_to_string(self.folder.join(verdicts.first_report()))?;
+        let suite = suite_version(&report)
+            .ok_or("the suite does not say its version")?
+            .to_owned();
+        Ok(Findings { verdicts, suite })
     }
 }
 
@@ -235,45 +289,32 @@ fn announced_cases(output: &str) -> usize {
     announced.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// A line now and then, so that who waits sees how far it is.
-struct Progress {
-    role: Role,
-    reported: usize,
-}
-
-impl Progress {
-    fn new(role: Role) -> Self {
-        Self { role, reported: 0 }
-    }
-
-    fn report(&mut self, done: usize, of: usize) {
-        if done >= self.reported + PROGRESS_STEP || (done == of && done != self.reported) {
-            println!("autobahn: {}: case {done} of {of}", self.role);
-            self.reported = done;
-        }
-    }
+/// What the suite calls itself in the handshake, which the report on each case has.
+fn suite_version(report: &str) -> Option<&str> {
+    let (_, rest) = report.split_once("AutobahnTestSuite/")?;
+    let (version, _) = rest.split_once('-')?;
+    Some(version)
 }
 
 const AGENT: &str = "Sockeye";
-/// Framing, control frames, fragmentation, UTF-8, closing, sizes and times, chopped messages,
-/// and compression of messages of 64 B to 4 KiB, for which the suite's Python takes a minute; for all of
-/// 12 and 13 it takes over an hour: `--cases 12.*,13.*`.
-const ALL: &[&str] = &[
-    "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.1.2", "12.1.3", "12.1.4",
-    "12.1.5", "12.2.2", "12.2.3", "12.2.4", "12.2.5", "12.3.2", "12.3.3", "12.3.4", "12.3.5",
-    "12.4.2", "12.4.3", "12.4.4", "12.4.5", "12.5.2", "12.5.3", "12.5.4", "12.5.5", "13.1.2",
-    "13.1.3", "13.1.4", "13.1.5", "13.2.2", "13.2.3", "13.2.4", "13.2.5", "13.3.2", "13.3.3",
-    "13.3.4", "13.3.5", "13.4.2", "13.4.3", "13.4.4", "13.4.5", "13.5.2", "13.5.3", "13.5.4",
-    "13.5.5", "13.6.2", "13.6.3", "13.6.4", "13.6.5", "13.7.2", "13.7.3", "13.7.4", "13.7.5",
+/// Messages of up to 16 MiB; compression, a thousand messages a case; and framing, control frames,
+/// fragmentation, UTF-8, closing. What takes longest comes first.
+#[rustfmt::skip]
+const ALL: &[&[&str]] = &[
+    &["12.1.*"], &["12.2.*"], &["12.3.*"], &["12.4.*"], &["12.5.*"],
+    &["13.1.*"], &["13.2.*"], &["13.3.*"], &["13.4.*"], &["13.5.*"], &["13.6.*"], &["13.7.*"],
+    &["9.*"],
+    &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"],
 ];
-/// The same without messages of more than 1 MiB.
-const FAST: &[&str] = &[
-    "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.1.1", "9.1.2", "9.1.3", "9.2.1", "9.2.2",
-    "9.2.3", "9.5.*", "9.6.*", "9.7.*", "9.8.*", "10.*",
+/// The same without compression, and without messages of more than 1 MiB.
+#[rustfmt::skip]
+const FAST: &[&[&str]] = &[
+    &["9.1.1", "9.1.2", "9.1.3", "9.2.1", "9.2.2", "9.2.3", "9.5.*", "9.6.*", "9.7.*", "9.8.*"],
+    &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"],
 ];
-const PROGRESS_STEP: usize = 25;
 const POLL: Duration = Duration::from_millis(100);
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+/// No case takes longer by itself: the suite gives up its longest after 480 s.
+const SILENCE_LIMIT: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
@@ -288,14 +329,16 @@ mod tests {
     fn both_roles_and_all_cases_are_judged_unless_told_otherwise() {
         let plan = plan(&[]).unwrap();
         assert_eq!(plan.roles, [Role::Server, Role::Client]);
-        assert_eq!(plan.cases, ALL);
+        assert_eq!(plan.batches, ALL);
+        assert!(plan.is_complete);
     }
 
     #[test]
     fn cases_and_role_can_be_chosen() {
         let plan = plan(&["--fast", "--cases", "1.*,9.1.1", "--role", "client"]).unwrap();
         assert_eq!(plan.roles, [Role::Client]);
-        assert_eq!(plan.cases, ["1.*", "9.1.1"]);
+        assert_eq!(plan.batches, [["1.*", "9.1.1"]]);
+        assert!(!plan.is_complete);
     }
 
     #[test]
@@ -321,6 +364,13 @@ mod tests {
                 .to_string()
                 .contains("--cases")
         );
+    }
+
+    #[test]
+    fn the_suite_says_its_version() {
+        let report = r"Upgrade: websocket\r\nUser-Agent: AutobahnTestSuite/25.10.1-0.10.9\r\n";
+        assert_eq!(suite_version(report), Some("25.10.1"));
+        assert_eq!(suite_version("Upgrade: websocket"), None);
     }
 
     #[test]

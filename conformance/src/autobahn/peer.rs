@@ -20,7 +20,7 @@ impl EchoServer {
         let server = Server::builder()
             .default_endpoint::<Echo>()
             .config(config(Role::Server))
-            .compression(DeflateConfig::default().context_takeover(true))
+            .compression(compression(Role::Server))
             .outbox_limit(OUTBOX_LIMIT)
             .bind((Ipv4Addr::LOCALHOST, 0))
             .await?;
@@ -78,15 +78,26 @@ pub(super) async fn echo(url: &str) -> Result<()> {
 }
 
 async fn connect(url: &str) -> Result<Connection> {
-    let client = Client::builder().config(config(Role::Client));
+    let client = Client::builder()
+        .config(config(Role::Client))
+        .compression(compression(Role::Client));
     Ok(client
         .connect(url)
         .await
         .map_err(|error| format!("{url}: {error}"))?)
 }
 
-fn config(role: Role) -> Config {
+/// The limits of a role's part.
+pub(super) fn config(role: Role) -> Config {
     Config::new(role).max_message(LARGEST_MESSAGE)
+}
+
+/// How a role's part compresses: whatever is short as well. The server keeps windows, which section 12's
+/// offer allows; the client offers what section 13's servers demand, which is all there is.
+pub(super) fn compression(role: Role) -> DeflateConfig {
+    DeflateConfig::default()
+        .context_takeover(role == Role::Server)
+        .threshold(0)
 }
 
 /// Section 9 sends messages of 16 MiB, and wants them back whole.

@@ -13,6 +13,7 @@ use crate::error::Result;
 pub(super) struct Verdicts(Vec<Verdict>);
 
 /// The verdict on one case: on what the peer answered, and on how it closed.
+#[derive(Clone)]
 struct Verdict {
     case: String,
     behavior: String,
@@ -54,6 +55,43 @@ impl Verdicts {
         Ok(Self(verdicts))
     }
 
+    /// Adds those on other cases of the same role.
+    pub(super) fn add(&mut self, others: Self) {
+        self.0.extend(others.0);
+        self.0.sort_by_key(|verdict| case_number(&verdict.case));
+    }
+
+    /// The same, a part for each of the suite's sections.
+    pub(super) fn sections(&self) -> Vec<(u32, Self)> {
+        let mut sections: BTreeMap<u32, Vec<Verdict>> = BTreeMap::new();
+        for verdict in &self.0 {
+            let section = case_number(&verdict.case).first().copied();
+            sections
+                .entry(section.unwrap_or(u32::MAX))
+                .or_default()
+                .push(verdict.clone());
+        }
+        sections
+            .into_iter()
+            .map(|(section, verdicts)| (section, Self(verdicts)))
+            .collect()
+    }
+
+    /// The file with the report on the first case.
+    pub(super) fn first_report(&self) -> &str {
+        self.0.first().map_or("", |verdict| &verdict.report)
+    }
+
+    /// How many there are of each, on what was answered.
+    pub(super) fn behavior(&self) -> String {
+        counts(self.0.iter().map(|verdict| &verdict.behavior))
+    }
+
+    /// How many there are of each, on how it was closed.
+    pub(super) fn behavior_close(&self) -> String {
+        counts(self.0.iter().map(|verdict| &verdict.behavior_close))
+    }
+
     /// How many cases were judged.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -74,12 +112,12 @@ impl Verdicts {
 /// The count of each verdict.
 impl fmt::Display for Verdicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let behavior = counts(self.0.iter().map(|verdict| &verdict.behavior));
-        let close = counts(self.0.iter().map(|verdict| &verdict.behavior_close));
         write!(
             f,
-            "{} cases; behavior: {behavior}; behaviorClose: {close}",
-            self.len()
+            "{} cases; behavior: {}; behaviorClose: {}",
+            self.len(),
+            self.behavior(),
+            self.behavior_close()
         )
     }
 }
