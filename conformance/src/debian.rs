@@ -79,11 +79,34 @@ pub(crate) async fn unpack(folder: &Path, release: &str, packages: &[&str]) -> R
             .current_dir(&archives),
     )
     .await?;
-    for archive in fs::read_dir(&archives)? {
+    unpack_archives(&archives, &folder.join("root")).await
+}
+
+/// Unpacks packages of this machine's release into `folder/root`, so that nothing they would set up or
+/// start is.
+pub(crate) async fn unpack_own(folder: &Path, packages: &[&str]) -> Result<()> {
+    let archives = folder.join("archives");
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    judges::make_folder(&archives)?;
+    run_with_retries(as_root("apt-get")?.arg("update")).await?;
+    run_with_retries(
+        Command::new("apt-get")
+            .arg("download")
+            .args(packages)
+            .current_dir(&archives),
+    )
+    .await?;
+    unpack_archives(&archives, &folder.join("root")).await
+}
+
+async fn unpack_archives(archives: &Path, root: &Path) -> Result<()> {
+    for archive in fs::read_dir(archives)? {
         run(Command::new("dpkg")
             .arg("-x")
             .arg(archive?.path())
-            .arg(folder.join("root")))
+            .arg(root))
         .await?;
     }
     Ok(())

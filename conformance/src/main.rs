@@ -13,6 +13,7 @@ mod browser;
 mod debian;
 mod error;
 mod judges;
+mod peers;
 mod port;
 mod process;
 
@@ -36,6 +37,7 @@ async fn judge(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((judge, rest)) if judge == "autobahn" => autobahn::judge(rest).await,
         Some((judge, rest)) if judge == "browser" => browser::judge(rest).await,
+        Some((judge, rest)) if judge == "peers" => peers::judge(rest).await,
         Some((other, _)) => Err(format!("no judge is called `{other}`\n\n{USAGE}").into()),
         None => Err(USAGE.into()),
     }
@@ -45,9 +47,12 @@ const USAGE: &str = "\
 usage: conformance JUDGE [OPTIONS]
 
 judges:
-  autobahn   the Autobahn Testsuite against a Sockeye server and a Sockeye client
-    --fast               leave out the messages of more than 1 MiB
+  autobahn   the Autobahn Testsuite against a Sockeye server and a Sockeye client; all of it writes
+             docs/conformance.md
+    --fast               leave out compression, and messages of more than 1 MiB
     --cases 1.*,9.1.1    only these cases
     --role server|client only this role
+  peers      other libraries' clients and servers; all of them write docs/interop.md
+    --only NAME          only peers whose name has this in it
   browser    a headless Chromium on the pages that the program gives out
     --program PATH       the sockeye to judge";

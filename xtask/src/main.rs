@@ -70,6 +70,7 @@ fn ci(root: &Path, steps: &mut Steps) -> Result<()> {
 fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     guard(root, steps)?;
     features(root, steps)?;
+    judge(root, steps, &["peers"])?;
     judge(root, steps, &["autobahn"])?;
     fuzz::fuzz(root, steps, 10)?;
     coverage(root, steps)?;
@@ -129,7 +130,10 @@ fn fuzz_seconds(arguments: &[String]) -> Result<u32> {
 fn check(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("check fmt", || {
         cargo::run(root, &["fmt", "--all", "--check"])?;
-        cargo::run(root, &["fmt", "--manifest-path", FUZZ, "--check"])
+        for apart in [FUZZ, TUNGSTENITE] {
+            cargo::run(root, &["fmt", "--manifest-path", apart, "--check"])?;
+        }
+        Ok(())
     })?;
     steps.run("check clippy", || {
         cargo::run(
@@ -232,6 +236,7 @@ fn doc(root: &Path, steps: &mut Steps) -> Result<()> {
 fn conformance(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<()> {
     if arguments.is_empty() {
         judge(root, steps, &["browser"])?;
+        judge(root, steps, &["peers"])?;
         return judge(root, steps, &["autobahn"]);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -324,6 +329,7 @@ pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 
 /// A workspace of its own.
 const FUZZ: &str = "fuzz/Cargo.toml";
+const TUNGSTENITE: &str = "conformance/tungstenite/Cargo.toml";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 const CARGO_TARPAULIN_VERSION: &str = "0.37.5";
 /// Per cent of the core's lines.
@@ -337,13 +343,16 @@ usage: cargo xtask COMMAND
   check                   rustfmt, clippy with warnings denied, and clippy without default features
   doc                     the documentation, with warnings denied
   conformance             all external judges, or one:
-    autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server|client
+    autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server|client;
+                          all of it writes docs/conformance.md
+    peers [--only NAME]   other libraries' clients and servers; all of them write docs/interop.md
     browser               a headless Chromium on the pages of `sockeye serve`
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
   coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, each feature alone, fuzz 10, coverage, deny
+  full                    what closes an issue: ci with all of autobahn, peers, each feature alone, fuzz 10,
+                          coverage, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";

@@ -1,0 +1,136 @@
+//! The table of pairs and checks, as it is printed and as it stands in `docs/interop.md`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::error::Result;
+use crate::judges;
+
+use super::check::{CHECKS, Cell, Tried};
+use super::install::Nginx;
+use super::peer::{Peer, Role};
+
+/// A line of the table.
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) cells: Vec<Cell>,
+}
+
+impl Row {
+    pub(super) fn new(peer: &Peer, version: &str, role: Role, nginx: Option<&Nginx>) -> Self {
+        let part = match role {
+            Role::Client => "server",
+            Role::Server => "client",
+        };
+        let through = nginx.map_or(String::new(), |nginx| {
+            format!(", through nginx {}", nginx.version())
+        });
+        Self {
+            name: format!("{} {version}, {part}{through}", peer.name),
+            cells: Vec::new(),
+        }
+    }
+}
+
+/// The line of curl, whose builds rarely have WebSocket. One that has it could still not be told what to
+/// send.
+pub(super) fn curl_row(version: &str) -> Row {
+    let has_it = version
+        .lines()
+        .find_map(|line| line.strip_prefix("Protocols:"))
+        .is_some_and(|protocols| protocols.split(' ').any(|protocol| protocol == "ws"));
+    let why = match has_it {
+        true => "the program only shows what comes",
+        false => "this build has no ws",
+    };
+    let cell = || Cell {
+        fault: None,
+        tried: Tried {
+            cannot: [why.to_owned()].into(),
+            ..Tried::default()
+        },
+    };
+    let number = version.split(' ').nth(1).unwrap_or("is not here");
+    Row {
+        name: format!("curl {number}, client"),
+        cells: CHECKS.iter().map(|_| cell()).collect(),
+    }
+}
+
+/// Writes the page.
+pub(super) fn write(rows: &[Row]) -> Result<()> {
+    judges::write_document("interop.md", &format!("{HEAD}\n{}", table(rows)?))
+}
+
+/// The table, and its footnotes.
+pub(super) fn table(rows: &[Row]) -> Result<String> {
+    let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut order = Vec::new();
+    let mut table = String::from("| peer |");
+    for check in CHECKS {
+        write!(table, " {} |", check.name)?;
+    }
+    writeln!(table, "\n|---|{}", "---|".repeat(CHECKS.len()))?;
+    for row in rows {
+        write!(table, "| {} |", row.name)?;
+        for cell in &row.cells {
+            let mut numbers = Vec::new();
+            for why in &cell.tried.cannot {
+                let number = *notes.entry(why).or_insert_with(|| {
+                    order.push(why);
+                    order.len()
+                });
+                numbers.push(number.to_string());
+            }
+            let shown = match &cell.fault {
+                Some(_) => "FAILED".to_owned(),
+                None => cell.to_string(),
+            };
+            match numbers.as_slice() {
+                [] => write!(table, " {shown} |")?,
+                numbers => write!(table, " {shown} <sup>{}</sup> |", numbers.join(", "))?,
+            }
+        }
+        writeln!(table)?;
+    }
+    if !order.is_empty() {
+        writeln!(table, "\nWhat could not be tried, and why:\n")?;
+    }
+    for (at, why) in order.iter().enumerate() {
+        writeln!(table, "{}. {why}", at + 1)?;
+    }
+    let faults = rows.iter().flat_map(|row| {
+        let cells = row.cells.iter().zip(CHECKS);
+        cells.filter_map(|(cell, check)| Some((&row.name, check.name, cell.fault.as_ref()?)))
+    });
+    for (row, check, fault) in faults {
+        writeln!(table, "\nFAILED: {row}: {check}: {fault}")?;
+    }
+    Ok(table)
+}
+
+const HEAD: &str = "\
+# Interoperability
+
+What comes of Sockeye with libraries and servers that others wrote. This page is written by
+
+```sh
+cargo xtask conformance peers
+```
+
+which installs the peers, tries all pairs, and fails on a cell that fails. Sockeye has its default settings, with
+compression switched on; the peers are as they come. A relay between the two reads what is on the wire.
+
+- *Messages*: texts, of characters of one to four bytes, and binaries, of 0, 1, 125, 126, 127, 65,535, 65,536, 65,537 and
+  1,048,576 bytes, uncompressed and compressed.
+- *Fragments*: a text and a binary in five, one of them empty, with Pings between them where the peer can.
+  Sockeye itself sends messages whole.
+- *Pings*: of 0, 1 and 125 bytes, answered with the same.
+- *Closing*: with 1000, 1001, 3000 and 4999, without and with reasons of up to 123 bytes; the peer also with no code. Who
+  is closed has to be told what the other said, and to answer it.
+- *Compression*: the 256 sets of `server_no_context_takeover`, `client_no_context_takeover`, and windows of 8 to 15 bits in each
+  direction. One end demands, the other takes part as it does by itself; the cell says how many sets they came to
+  agree on, of which each carried messages in both directions. That number has to be the one that is expected.
+
+Tomcat, Java and nginx are Debian's, Tomcat embedded; tokio-tungstenite runs in a crate apart, `conformance/tungstenite`.
+";
