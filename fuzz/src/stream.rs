@@ -89,7 +89,7 @@ fn reads_alike_however_it_is_cut(setup: &Setup, bytes: &[u8], lens: &[u8]) {
 fn run(setup: Setup, script: &[Step], mut bytes: &[u8]) {
     let mut end = End::new(setup);
     let mut closed = false;
-    // Read nothing more, or read all at last.
+    // A script that reads is repeated while there is something to read.
     for round in 0.. {
         for step in script {
             let can_send = end.connection.can_send();
@@ -136,6 +136,7 @@ fn run(setup: Setup, script: &[Step], mut bytes: &[u8]) {
             break;
         }
     }
+    // What is left comes at once, to a peer that reads.
     end.receives(bytes);
     end.take_events_and_write();
     finish(&mut end, closed);

@@ -114,10 +114,11 @@ fn report(runs: &[Run]) -> Result<()> {
             None => println!("there is no input to reproduce it with"),
         }
     }
-    match failed.len() {
-        0 => Ok(()),
-        count => Err(format!("{count} targets failed, listed above")),
+    if failed.is_empty() {
+        return Ok(());
     }
+    let names: Vec<&str> = failed.iter().map(|run| run.target.as_str()).collect();
+    Err(format!("{} failed, see above", names.join(", ")))
 }
 
 /// One of libFuzzer's final statistics; zero where it did not get so far as to print them.
