@@ -35,7 +35,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
     let Some((command, rest)) = arguments.split_first() else {
         return Err(format!("no command given\n\n{USAGE}"));
     };
-    if !["conformance", "fuzz"].contains(&command.as_str()) && !rest.is_empty() {
+    if !["bench", "conformance", "fuzz"].contains(&command.as_str()) && !rest.is_empty() {
         return Err(format!(
             "`{command}` takes no arguments, but got `{}`",
             rest.join(" ")
@@ -46,6 +46,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         "tidy" => steps.run("tidy", || tidy::tidy(root)),
         "check" => check(root, steps),
         "doc" => doc(root, steps),
+        "bench" => bench(root, steps, rest),
         "conformance" => conformance(root, steps, rest),
         "coverage" => coverage(root, steps),
         "deny" => deny(root, steps),
@@ -70,6 +71,10 @@ fn ci(root: &Path, steps: &mut Steps) -> Result<()> {
 fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     guard(root, steps)?;
     features(root, steps)?;
+    steps.run("check clippy of bench", || {
+        let clippy = ["clippy", "--manifest-path", BENCH, "--", "-D", "warnings"];
+        cargo::run(root, &clippy)
+    })?;
     judge(root, steps, &["peers"])?;
     judge(root, steps, &["autobahn"])?;
     fuzz::fuzz(root, steps, 10)?;
@@ -130,7 +135,7 @@ fn fuzz_seconds(arguments: &[String]) -> Result<u32> {
 fn check(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("check fmt", || {
         cargo::run(root, &["fmt", "--all", "--check"])?;
-        for apart in [FUZZ, TUNGSTENITE] {
+        for apart in [BENCH, FUZZ, TUNGSTENITE] {
             cargo::run(root, &["fmt", "--manifest-path", apart, "--check"])?;
         }
         Ok(())
@@ -300,6 +305,14 @@ fn coverage(root: &Path, steps: &mut Steps) -> Result<()> {
     })
 }
 
+/// What a message costs, here and with others. Its options are `bench`'s own.
+fn bench(root: &Path, steps: &mut Steps, options: &[String]) -> Result<()> {
+    let run = ["run", "--release", "--manifest-path", BENCH, "--", "run"];
+    let options = options.iter().map(String::as_str);
+    let command: Vec<&str> = run.into_iter().chain(options).collect();
+    steps.run("bench", || cargo::run(root, &command))
+}
+
 /// Licences, duplicate versions and sources of what we depend on. (Advisories need a database that
 /// not every machine can fetch: public CI looks at them.)
 fn deny(root: &Path, steps: &mut Steps) -> Result<()> {
@@ -327,9 +340,10 @@ fn workspace_root() -> PathBuf {
 /// An error is a sentence for whoever reads the log.
 pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 
-/// A workspace of its own.
+/// Workspaces of their own.
 const FUZZ: &str = "fuzz/Cargo.toml";
 const TUNGSTENITE: &str = "conformance/tungstenite/Cargo.toml";
+const BENCH: &str = "bench/Cargo.toml";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 const CARGO_TARPAULIN_VERSION: &str = "0.37.5";
 /// Per cent of the core's lines.
@@ -347,6 +361,7 @@ usage: cargo xtask COMMAND
                           all of it writes docs/conformance.md
     peers [--only NAME]   other libraries' clients and servers; all of them write docs/interop.md
     browser               a headless Chromium on the pages of `sockeye serve`
+  bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
   coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies

@@ -1,0 +1,45 @@
+//! What a message costs: one load for all servers, each of them pinned to a processor of its own.
+//!
+//! `cargo xtask bench` starts this program as itself (`run`), as each server (`serve`) and as the load
+//! (`load`): one build, and no process measures itself.
+
+#![expect(clippy::print_stdout, reason = "figures are what this program is for")]
+
+mod load;
+mod process;
+mod report;
+mod run;
+mod server;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+enum Command {
+    /// Measures servers under workloads, in rounds, and prints a table
+    Run(run::Options),
+    /// Serves an echo at a free port of the loopback, and prints it
+    Serve(server::Options),
+    /// Loads a server, and prints what that cost it as a line of JSON
+    Load(load::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Run(options) => run::run(&options),
+        Command::Serve(options) => server::serve(&options),
+        Command::Load(options) => load::load(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error is a sentence for whoever reads the log.
+type Result<T, E = String> = std::result::Result<T, E>;
