@@ -15,7 +15,7 @@ pub(crate) fn fuzz(root: &Path, steps: &mut Steps, seconds: u32) -> Result<()> {
     steps.run("fuzz build", || {
         install_nightly()?;
         cargo::install(root, "fuzz", CARGO_FUZZ_VERSION)?;
-        let status = cargo_fuzz(&folder).args(["build", NO_SANITIZER]).status();
+        let status = cargo_fuzz(&folder).arg("build").args(BUILD).status();
         expect_success("cargo fuzz build", status)
     })?;
     steps.run("fuzz", || {
@@ -49,7 +49,9 @@ fn run(folder: &Path, target: &str, seconds: u32) -> Result<Run> {
     let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let mut command = cargo_fuzz(folder);
     command
-        .args(["run", NO_SANITIZER, target])
+        .arg("run")
+        .args(BUILD)
+        .arg(target)
         .args([&corpus, &format!("seeds/{target}"), "--"])
         .args(["-print_final_stats=1", "-rss_limit_mb=512", "-timeout=2"])
         .arg(format!("-max_total_time={seconds}"))
@@ -108,7 +110,8 @@ fn report(runs: &[Run]) -> Result<()> {
         println!("\n{}: see {}", run.target, run.log.display());
         match &run.finding {
             Some(input) => println!(
-                "to reproduce: cd fuzz && cargo +nightly fuzz run {NO_SANITIZER} {} {input}",
+                "to reproduce: cd fuzz && cargo +nightly fuzz run {} {} {input}",
+                BUILD.join(" "),
                 run.target
             ),
             None => println!("there is no input to reproduce it with"),
@@ -180,7 +183,7 @@ fn expect_success(line: &str, status: std::io::Result<std::process::ExitStatus>)
 
 /// The core forbids unsafe code but for two lines that AddressSanitizer has nothing to say of: without it
 /// there are four times the executions, and memory is that of the code.
-const NO_SANITIZER: &str = "--sanitizer=none";
+const BUILD: [&str; 2] = ["--sanitizer=none", "--features=libfuzzer"];
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 const DICTIONARIES: [(&[&str], &str); 2] = [
     (
