@@ -3,8 +3,8 @@
 //!
 //! The suite is written in Python 2.7, which Debian no longer has. It comes from Debian's bullseye,
 //! unpacked privately, with the suite's dependencies at the last versions that know Python 2.7. It masks
-//! and validates text in Python, a hundred times slower than the rest of it, unless it finds `wsaccel`: that
-//! is compiled against the private headers, and needs a C compiler.
+//! and validates text in Python, which takes it hours, unless it finds `wsaccel`: that is compiled against
+//! the private headers, and needs a C compiler.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ impl Installation {
     }
 
     async fn install(&self) -> Result<()> {
-        println!("autobahn: installing the suite (about half a minute)");
+        println!("autobahn: installing the suite");
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)?;
         }

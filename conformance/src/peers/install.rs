@@ -29,7 +29,7 @@ impl Tools {
         let versions = [&PYTHON_PACKAGES[..], &NODE_PACKAGES, &DEBIAN_PACKAGES].concat();
         let is_current = fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == versions.join("\n"));
         if !is_current {
-            println!("peers: installing them (about a minute)");
+            println!("peers: installing them");
             tools.install_python().await?;
         }
         tools.node = tools.find_node().await?;

@@ -82,7 +82,8 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
 /// All checks of one peer, a row for each role that Sockeye plays.
 async fn try_peer(peer: &peer::Peer, tools: &Tools) -> Result<Vec<Row>> {
     let tap = Tap::start().await?;
-    let mut puppet = Puppet::start(&mut peer.command(tools), tools.folder()).await?;
+    let stderr = tools.folder().join(format!("{}.stderr", peer.name));
+    let mut puppet = Puppet::start(&mut peer.command(tools), stderr).await?;
     let version = puppet.version().await?;
     let nginx = match peer.through {
         Some(peer::Proxy::Nginx) => Some(tools.nginx(tap.address()).await?),

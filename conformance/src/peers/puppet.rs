@@ -18,7 +18,7 @@
 //! `failed WHY`. Between these come `event open` (a server's connection), `event text P`, `event binary P` and
 //! `event closed CODE P`.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -51,13 +51,12 @@ pub(super) struct Puppet {
     stdin: ChildStdin,
     answers: mpsc::Receiver<String>,
     events: mpsc::Receiver<Event>,
-    said: std::path::PathBuf,
+    said: PathBuf,
 }
 
 impl Puppet {
-    /// Starts a puppet; what it says on stderr goes to a file in `folder`.
-    pub(super) async fn start(command: &mut Command, folder: &Path) -> Result<Self> {
-        let said = folder.join("puppet.stderr");
+    /// Starts a puppet; what it says on stderr goes to the file `said`.
+    pub(super) async fn start(command: &mut Command, said: PathBuf) -> Result<Self> {
         let stderr = std::fs::File::create(&said)
             .map_err(|error| format!("cannot write {}: {error}", said.display()))?;
         let mut process = command

@@ -28,7 +28,7 @@ class Commands:
             self.socket = await self.session.ws_connect(url, compress=bits, max_msg_size=0)
         except aiohttp.WSServerHandshakeError as error:
             if "window" in error.message:
-                raise Cannot("it refuses the answer")
+                raise Cannot("it refuses the answer, as where its window would have 8 bits")
             raise
         self.reading = asyncio.create_task(self.read(self.socket))
 

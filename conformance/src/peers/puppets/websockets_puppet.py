@@ -42,7 +42,7 @@ class Commands:
                 url, extensions=extensions, compression=None, proxy=None, ping_interval=None
             )
         except NegotiationError:
-            raise Cannot("it refuses the answer")
+            raise Cannot("it refuses the answer, as where its window would have 8 bits")
         self.reading = asyncio.create_task(self.read(self.socket))
 
     async def accept(self, word):
