@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::Result;
 use crate::load::Cost;
 use crate::report::{Report, Sample};
-use crate::server::{self, Server};
+use crate::server::{self, Server, Setting};
 use crate::workload::{self, Workload};
 
 #[derive(Debug, clap::Args)]
@@ -101,7 +101,8 @@ impl Drop for Serving {
 }
 
 fn measure(options: &Options, server: &Server, workload: &Workload) -> Result<Cost> {
-    let mut serving = pinned(options.processors[0], &["serve", server.name])?;
+    let setting = Setting::default();
+    let mut serving = pinned(options.processors[0], &server.command(&setting)?)?;
     let stdout = serving.0.stdout.take().ok_or("stdout is piped")?;
     let mut addr = String::new();
     BufReader::new(stdout)
@@ -136,7 +137,10 @@ fn measure(options: &Options, server: &Server, workload: &Workload) -> Result<Co
     if server.is_raw() {
         arguments.push("--raw");
     }
-    let mut loading = pinned(options.processors[1], &arguments)?;
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut load = Command::new(own);
+    load.args(arguments);
+    let mut loading = pinned(options.processors[1], &load)?;
     let stdout = loading.0.stdout.take().ok_or("stdout is piped")?;
     let mut line = String::new();
     BufReader::new(stdout)
@@ -148,13 +152,12 @@ fn measure(options: &Options, server: &Server, workload: &Workload) -> Result<Co
     serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))
 }
 
-/// This program on one processor.
-fn pinned(processor: u32, arguments: &[&str]) -> Result<Serving> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+/// A program on one processor.
+fn pinned(processor: u32, program: &Command) -> Result<Serving> {
     let child = Command::new("taskset")
         .args(["--cpu-list", &processor.to_string()])
-        .arg(own)
-        .args(arguments)
+        .arg(program.get_program())
+        .args(program.get_args())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start `taskset` (util-linux): {error}"))?;
