@@ -29,25 +29,51 @@ impl MaskingKey {
     /// Masks `payload`, or unmasks it: §5.3 defines one operation for both, byte `i` of the frame's
     /// payload XOR byte `i mod 4` of the key. `offset` is how many bytes of that payload stand
     /// before `payload`.
+    #[inline]
     pub fn apply(self, payload: &mut [u8], offset: u64) {
-        let key = self.rotated(offset);
-        let [a, b, c, d] = key;
-        let wide = [a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d];
-        let wide = u128::from_ne_bytes(wide);
-        // Whole words in a loop without branches: the compiler makes vector instructions of it.
-        let (words, rest) = payload.as_chunks_mut::<16>();
-        for word in words {
-            *word = (u128::from_ne_bytes(*word) ^ wide).to_ne_bytes();
-        }
-        for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
-            *byte ^= key;
-        }
+        self.apply_gathering(payload, offset);
     }
 
+    /// As [`apply`](Self::apply) from the payload's start, and says whether what came out is ASCII: that
+    /// is known in the same pass, and spares most texts one of their own.
+    #[inline]
+    pub(crate) fn apply_noting_ascii(self, payload: &mut [u8]) -> bool {
+        self.apply_gathering(payload, 0) & 0x8080_8080_8080_8080 == 0
+    }
+
+    /// Applies the key, and gives the bits that are set in any byte that came out, in any of eight places.
+    #[inline]
+    fn apply_gathering(self, payload: &mut [u8], offset: u64) -> u64 {
+        let key = self.rotated(offset);
+        let short = u32::from_ne_bytes(key);
+        let wide = u64::from(short) << 32 | u64::from(short);
+        let mut gathered = 0;
+        // One word after the other in a loop without branches: of 64 bits, the compiler makes vector
+        // instructions of it; of 128 it does not.
+        let (words, rest) = payload.as_chunks_mut::<8>();
+        for word in words {
+            let value = u64::from_ne_bytes(*word) ^ wide;
+            *word = value.to_ne_bytes();
+            gathered |= value;
+        }
+        if let Some((word, _)) = rest.split_first_chunk_mut::<4>() {
+            let value = u32::from_ne_bytes(*word) ^ short;
+            *word = value.to_ne_bytes();
+            gathered |= u64::from(value);
+        }
+        let rest = rest.get_mut(rest.len() / 4 * 4..).unwrap_or_default();
+        for (byte, key) in rest.iter_mut().zip(key) {
+            *byte ^= key;
+            gathered |= u64::from(*byte);
+        }
+        gathered
+    }
+
+    #[inline]
     fn rotated(self, offset: u64) -> [u8; 4] {
-        let mut key = self.0;
-        key.rotate_left((offset % 4) as usize);
-        key
+        // Little-endian: the key's first byte is the lowest.
+        let bits = 8 * (offset % 4) as u32;
+        u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes()
     }
 }
 
@@ -70,6 +96,18 @@ mod tests {
             MaskingKey::new(key).apply(&mut ours, 0);
             naive(key, &mut theirs);
             prop_assert_eq!(ours, theirs);
+        }
+
+        #[test]
+        fn what_came_out_is_said_to_be_ascii_where_it_is(key: [u8; 4], payload: Vec<u8>, ascii: bool) {
+            let mut payload = payload;
+            let key = MaskingKey::new(key);
+            if ascii {
+                payload.iter_mut().for_each(|byte| *byte &= 0x7f);
+                key.apply(&mut payload, 0);
+            }
+            let noted = key.apply_noting_ascii(&mut payload);
+            prop_assert_eq!(noted, payload.is_ascii());
         }
 
         #[test]

@@ -127,6 +127,7 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    #[inline]
     pub(crate) fn opcode(self) -> OpCode {
         match self {
             Self::Text => OpCode::Text,

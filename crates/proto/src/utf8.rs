@@ -6,6 +6,8 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
+use crate::mask::MaskingKey;
+
 /// The payload of a text message: shared, cheap to clone, and UTF-8 by construction.
 ///
 /// ```
@@ -152,6 +154,24 @@ pub fn into_string(bytes: Vec<u8>) -> Result<String, InvalidUtf8> {
     Ok(unsafe { String::from_utf8_unchecked(bytes) })
 }
 
+/// Unmasks the whole payload of a text message (§5.3) and lends the text that it is.
+///
+/// # Errors
+///
+/// [`InvalidUtf8`] when it is none; it is unmasked all the same.
+#[inline]
+#[expect(
+    unsafe_code,
+    reason = "looking again at 64 bytes that are known to be ASCII costs a third of what handling them does"
+)]
+pub(crate) fn unmask_text(payload: &mut [u8], key: MaskingKey) -> Result<&str, InvalidUtf8> {
+    if key.apply_noting_ascii(payload) {
+        // SAFETY: each byte is ASCII, so the whole is UTF-8.
+        return Ok(unsafe { std::str::from_utf8_unchecked(payload) });
+    }
+    simdutf8::basic::from_utf8(payload).map_err(|_| InvalidUtf8)
+}
+
 /// Validates UTF-8 that comes in pieces, which may end inside a character, and refuses it at the
 /// first byte that no continuation can make valid.
 #[derive(Clone, Debug, Default)]
@@ -289,6 +309,15 @@ mod tests {
         #[test]
         fn no_prefix_of_valid_text_is_refused(text: String) {
             prop_assert_eq!(refused_at(text.as_bytes()), None);
+        }
+
+        #[test]
+        fn a_text_is_unmasked_as_std_takes_what_is_unmasked(bytes in almost_utf8(), key: [u8; 4]) {
+            let key = MaskingKey::new(key);
+            let mut masked = bytes.clone();
+            key.apply(&mut masked, 0);
+            let text = unmask_text(&mut masked, key);
+            prop_assert_eq!(text.ok(), std::str::from_utf8(&bytes).ok());
         }
 
         #[test]

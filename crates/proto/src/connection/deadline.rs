@@ -55,12 +55,14 @@ impl Deadlines {
     }
 
     /// Any byte of the peer shows that it lives.
+    #[inline]
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_heard = now;
         self.ping_sent = None;
     }
 
     /// Whether a message is begun and not complete, and whether more of its payload has come.
+    #[inline]
     pub(super) fn assembling(&mut self, begun: bool, progress: bool, now: Instant) {
         self.assembly = match self.assembly {
             _ if !begun => None,

@@ -175,6 +175,7 @@ impl Connection {
     }
 
     /// Whether messages may come and go compressed.
+    #[inline]
     pub fn compresses(&self) -> bool {
         self.compression.is_some()
     }
@@ -185,11 +186,13 @@ impl Connection {
     }
 
     /// The limits and deadlines.
+    #[inline]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
     /// Whether messages may still be sent: this side's Close has not been.
+    #[inline]
     pub fn can_send(&self) -> bool {
         matches!(
             self.state,
@@ -203,12 +206,14 @@ impl Connection {
     }
 
     /// Whether [`receive`](Self::receive) may still give events.
+    #[inline]
     pub fn can_receive(&self) -> bool {
         matches!(self.state, State::Open | State::CloseSent)
     }
 
     /// How many frames have been received. Whoever drives several connections bounds by it what one of them
     /// may do in a turn: a frame costs work even where no event tells of it.
+    #[inline]
     pub fn frames_received(&self) -> u64 {
         self.frames_received
     }
@@ -252,11 +257,13 @@ impl Connection {
 
     /// Whether events wait for the output to drain: more than [`Config::output_mark`] of it was
     /// caused by input. After this side's Close input causes nothing more, and nothing waits.
+    #[inline]
     pub fn is_gated(&self) -> bool {
         self.output.caused_by_input() > self.config.output_mark && self.can_send()
     }
 
     /// The bytes to write. Advance it by what was written.
+    #[inline]
     pub fn output(&mut self) -> &mut Output {
         self.queue_pongs();
         &mut self.output
@@ -365,6 +372,7 @@ impl Connection {
     }
 
     /// Whether pongs wait only for room in the output.
+    #[inline]
     fn queue_pongs(&mut self) {
         while !self.pongs.is_empty() && self.output.len() < Output::SHARED_FROM {
             self.queue_pong();
@@ -404,6 +412,7 @@ impl Connection {
         self.output.push_frame(&header, payload, Cause::Input);
     }
 
+    #[inline]
     fn header(&mut self, opcode: OpCode, payload_len: usize) -> FrameHeader {
         FrameHeader {
             // §5.1, §5.3: a client masks each frame with a key of its own, a server none.

@@ -26,16 +26,34 @@ pub struct Output {
     inline: Vec<u8>,
     // How much of `inline` is written already.
     written: usize,
-    // Runs of `inline` and the shared segments between them; merged where the cause is the same.
+    // Runs of `inline` and the shared segments between them. The last run of `inline` is apart: as a rule
+    // it is all that there is.
     segments: VecDeque<Segment>,
+    last: Run,
     len: usize,
     caused_by_input: usize,
 }
 
+/// Bytes of `inline` that have one cause.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    len: usize,
+    cause: Cause,
+}
+
 #[derive(Debug)]
 enum Segment {
-    Inline { len: usize, cause: Cause },
+    Inline(Run),
     Shared { bytes: Bytes, cause: Cause },
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            len: 0,
+            cause: Cause::Input,
+        }
+    }
 }
 
 impl Output {
@@ -43,16 +61,19 @@ impl Output {
     pub const SHARED_FROM: usize = 64 * 1024;
 
     /// How many bytes wait.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether nothing waits.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// How many of the waiting bytes the peer's input caused.
+    #[inline]
     pub fn caused_by_input(&self) -> usize {
         self.caused_by_input
     }
@@ -63,7 +84,7 @@ impl Output {
             .segments
             .iter()
             .map(|segment| match segment {
-                Segment::Inline { .. } => 0,
+                Segment::Inline(_) => 0,
                 Segment::Shared { bytes, .. } => bytes.len(),
             })
             .sum();
@@ -71,13 +92,15 @@ impl Output {
     }
 
     /// Copies a frame, and masks the copy where the header has a key.
+    #[inline]
     pub(crate) fn push_frame(&mut self, header: &FrameHeader, payload: &[u8], cause: Cause) {
         let start = self.inline.len();
+        self.inline.reserve(FrameHeader::MAX_LEN + payload.len());
         header.write(&mut self.inline);
         let payload_start = self.inline.len();
         self.inline.extend_from_slice(payload);
-        if let (Some(key), Some(payload)) =
-            (header.masking_key, self.inline.get_mut(payload_start..))
+        if let Some(key) = header.masking_key
+            && let Some(payload) = self.inline.get_mut(payload_start..)
         {
             key.apply(payload, 0);
         }
@@ -91,6 +114,7 @@ impl Output {
             self.count_inline(bytes.len(), cause);
         } else {
             self.count(bytes.len(), cause);
+            self.set_last_apart();
             self.segments.push_back(Segment::Shared { bytes, cause });
         }
     }
@@ -105,20 +129,26 @@ impl Output {
         *self = Self::default();
     }
 
+    #[inline]
     fn count_inline(&mut self, added: usize, cause: Cause) {
-        if added == 0 {
-            // A run of no bytes would stand in the way of those behind it.
-            return;
+        if self.last.cause != cause {
+            self.set_last_apart();
+            self.last.cause = cause;
         }
+        self.last.len += added;
         self.count(added, cause);
-        match self.segments.back_mut() {
-            Some(Segment::Inline { len, cause: last }) if *last == cause => *len += added,
-            _ => self
-                .segments
-                .push_back(Segment::Inline { len: added, cause }),
+    }
+
+    /// Begins a new last run.
+    fn set_last_apart(&mut self) {
+        let run = std::mem::take(&mut self.last);
+        // A run of no bytes would stand in the way of those behind it.
+        if run.len > 0 {
+            self.segments.push_back(Segment::Inline(run));
         }
     }
 
+    #[inline]
     fn count(&mut self, added: usize, cause: Cause) {
         self.len += added;
         if cause == Cause::Input {
@@ -128,25 +158,30 @@ impl Output {
 
     /// Takes `written` bytes off the first segment's account, the whole segment at most.
     fn advance_segment(&mut self, written: usize) -> usize {
-        let Some(segment) = self.segments.front_mut() else {
-            return 0;
-        };
-        let (taken, left, cause) = match segment {
-            Segment::Inline { len, cause } => {
-                let taken = written.min(*len);
-                *len -= taken;
-                self.written += taken;
-                (taken, *len, *cause)
-            }
-            Segment::Shared { bytes, cause } => {
+        let (taken, cause) = match self.segments.front_mut() {
+            Some(Segment::Shared { bytes, cause }) => {
                 let taken = written.min(bytes.len());
                 bytes.advance(taken);
-                (taken, bytes.len(), *cause)
+                let taken = (taken, *cause);
+                if bytes.is_empty() {
+                    self.segments.pop_front();
+                }
+                taken
+            }
+            Some(Segment::Inline(run)) => {
+                let taken = (run.advance(written), run.cause);
+                self.written += taken.0;
+                if run.len == 0 {
+                    self.segments.pop_front();
+                }
+                taken
+            }
+            None => {
+                let taken = self.last.advance(written);
+                self.written += taken;
+                (taken, self.last.cause)
             }
         };
-        if left == 0 {
-            self.segments.pop_front();
-        }
         self.len -= taken;
         if cause == Cause::Input {
             self.caused_by_input -= taken;
@@ -155,39 +190,56 @@ impl Output {
     }
 }
 
+impl Run {
+    /// Takes `written` bytes off it, all of it at most, and says how many.
+    fn advance(&mut self, written: usize) -> usize {
+        let taken = written.min(self.len);
+        self.len -= taken;
+        taken
+    }
+}
+
 impl Buf for Output {
+    #[inline]
     fn remaining(&self) -> usize {
         self.len
     }
 
     fn chunk(&self) -> &[u8] {
-        match self.segments.front() {
-            // Runs of `inline` that differ in their cause only are one chunk.
-            Some(Segment::Inline { .. }) => {
-                let run = self.segments.iter().map_while(Segment::inline_len).sum();
-                inline_run(&self.inline, self.written, run)
-            }
-            Some(Segment::Shared { bytes, .. }) => bytes,
-            None => &[],
+        if let Some(Segment::Shared { bytes, .. }) = self.segments.front() {
+            return bytes;
         }
+        // Runs of `inline` that differ in their cause only are one chunk.
+        let mut run = 0;
+        for segment in &self.segments {
+            match segment {
+                Segment::Inline(next) => run += next.len,
+                Segment::Shared { .. } => return inline_run(&self.inline, self.written, run),
+            }
+        }
+        inline_run(&self.inline, self.written, run + self.last.len)
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut at = self.written;
-        let mut filled = 0;
+        let mut inline = |len| {
+            let run = inline_run(&self.inline, at, len);
+            at += len;
+            run
+        };
         let mut segments = self.segments.iter();
+        let mut last = (self.last.len > 0).then_some(self.last.len);
+        let mut filled = 0;
         for slice in slices {
-            let Some(segment) = segments.next() else {
-                break;
+            let bytes = match (segments.next(), &mut last) {
+                (Some(Segment::Inline(run)), _) => inline(run.len),
+                (Some(Segment::Shared { bytes, .. }), _) => bytes,
+                (None, last) => match last.take() {
+                    Some(len) => inline(len),
+                    None => break,
+                },
             };
-            *slice = IoSlice::new(match segment {
-                Segment::Inline { len, .. } => {
-                    let run = inline_run(&self.inline, at, *len);
-                    at += len;
-                    run
-                }
-                Segment::Shared { bytes, .. } => bytes,
-            });
+            *slice = IoSlice::new(bytes);
             filled += 1;
         }
         filled
@@ -210,15 +262,6 @@ impl Buf for Output {
             // so each byte moves once or so, however much waits.
             self.inline.drain(..self.written);
             self.written = 0;
-        }
-    }
-}
-
-impl Segment {
-    fn inline_len(&self) -> Option<usize> {
-        match self {
-            Self::Inline { len, .. } => Some(*len),
-            Self::Shared { .. } => None,
         }
     }
 }

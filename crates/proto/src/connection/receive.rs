@@ -20,7 +20,7 @@ use crate::error::ProtocolError;
 use crate::frame::{FrameHeader, OpCode, ReservedBits};
 use crate::mask::MaskingKey;
 use crate::message::MessageKind;
-use crate::utf8::Utf8Validator;
+use crate::utf8::{self, InvalidUtf8, Utf8Validator};
 
 use super::{Connection, State};
 
@@ -117,7 +117,47 @@ impl Connection {
     /// # Errors
     ///
     /// As [`receive`](Self::receive).
+    #[inline]
     pub fn receive_inflating<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        room: &'a mut [u8],
+        now: Instant,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        if let Some(event) = self.receive_whole(input, now) {
+            return event.map(Some);
+        }
+        self.receive_any(input, room, now)
+    }
+
+    /// The fast path: a whole message in one frame that lies complete in the input, between others and
+    /// with nothing odd about it. `None` is for [`receive_any`](Self::receive_any) to judge.
+    #[inline]
+    fn receive_whole<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        now: Instant,
+    ) -> Option<Result<Event<'a>, ProtocolError>> {
+        if !self.can_receive() || self.receiver.message.is_some() || self.is_gated() {
+            return None;
+        }
+        let (header, header_len) = FrameHeader::parse_plain(input, self.role)?;
+        if header.payload_len > self.config.max_message {
+            return None;
+        }
+        let payload = take_payload(input, &header, header_len)?;
+        self.frames_received += 1;
+        self.deadlines.heard(now);
+        self.deadlines.assembling(false, false, now);
+        let event = whole_message(&header, payload);
+        if let Err(error) = event {
+            self.fail_connection(error, now);
+            *input = &mut [];
+        }
+        Some(event)
+    }
+
+    fn receive_any<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         room: &'a mut [u8],
@@ -211,10 +251,9 @@ impl Connection {
             if let Some(kind) = self.starts_message(&header)? {
                 if header.fin
                     && !header.reserved.rsv1()
-                    && let Some(payload) = take_frame(input, &header, header_len)
+                    && let Some(payload) = take_payload(input, &header, header_len)
                 {
-                    // The fast path: the whole message is here.
-                    return whole_message(kind, payload).map(Some);
+                    return whole_message(&header, payload).map(Some);
                 }
                 take_front(input, header_len);
                 self.receiver.open(kind, &header);
@@ -500,14 +539,27 @@ impl Payload {
     }
 }
 
-fn whole_message(kind: MessageKind, payload: &[u8]) -> Result<Event<'_>, ProtocolError> {
-    match kind {
-        MessageKind::Text => match simdutf8::basic::from_utf8(payload) {
+/// The message that is this one frame; its payload is still masked.
+#[inline]
+fn whole_message<'a>(
+    header: &FrameHeader,
+    payload: &'a mut [u8],
+) -> Result<Event<'a>, ProtocolError> {
+    let key = header.masking_key;
+    if header.opcode == OpCode::Text {
+        let text = match key {
+            Some(key) => utf8::unmask_text(payload, key),
+            None => simdutf8::basic::from_utf8(payload).map_err(|_| InvalidUtf8),
+        };
+        return match text {
             Ok(text) => Ok(Event::Text(text)),
-            Err(_) => Err(ProtocolError::InvalidUtf8),
-        },
-        MessageKind::Binary => Ok(Event::Binary(payload)),
+            Err(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
+        };
     }
+    if let Some(key) = key {
+        key.apply(payload, 0);
+    }
+    Ok(Event::Binary(payload))
 }
 
 /// Takes a frame that lies complete in `input`, and unmasks its payload.
@@ -516,18 +568,29 @@ fn take_frame<'a>(
     header: &FrameHeader,
     header_len: usize,
 ) -> Option<&'a [u8]> {
-    let payload_len = usize::try_from(header.payload_len).ok()?;
-    if input.len() - header_len < payload_len {
-        return None;
-    }
-    take_front(input, header_len);
-    let payload = take_front(input, payload_len);
+    let payload = take_payload(input, header, header_len)?;
     if let Some(key) = header.masking_key {
         key.apply(payload, 0);
     }
     Some(payload)
 }
 
+/// Takes a frame that lies complete in `input`, and gives its payload as it is.
+#[inline]
+fn take_payload<'a>(
+    input: &mut &'a mut [u8],
+    header: &FrameHeader,
+    header_len: usize,
+) -> Option<&'a mut [u8]> {
+    let payload_len = usize::try_from(header.payload_len).ok()?;
+    if input.len() - header_len < payload_len {
+        return None;
+    }
+    take_front(input, header_len);
+    Some(take_front(input, payload_len))
+}
+
+#[inline]
 fn take_front<'a>(input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
     let (front, rest) = std::mem::take(input).split_at_mut(len);
     *input = rest;

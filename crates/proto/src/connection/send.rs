@@ -34,6 +34,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`send_message`](Self::send_message).
+    #[inline]
     pub fn send_text(&mut self, text: &str, cause: Cause) -> Result<(), SendError> {
         self.send_payload(MessageKind::Text, text.as_bytes(), cause)
     }
@@ -43,6 +44,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`send_message`](Self::send_message).
+    #[inline]
     pub fn send_binary(&mut self, bytes: &[u8], cause: Cause) -> Result<(), SendError> {
         self.send_payload(MessageKind::Binary, bytes, cause)
     }
@@ -151,6 +153,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     fn send_payload(
         &mut self,
         kind: MessageKind,
@@ -158,13 +161,14 @@ impl Connection {
         cause: Cause,
     ) -> Result<(), SendError> {
         self.check_whole()?;
-        match self.compress(payload) {
-            Some(compressed) => self.push_compressed(kind, compressed, cause),
-            None => {
-                let header = self.header(kind.opcode(), payload.len());
-                self.output.push_frame(&header, payload, cause);
-            }
+        if self.compression.is_some()
+            && let Some(compressed) = self.compress(payload)
+        {
+            self.push_compressed(kind, compressed, cause);
+            return Ok(());
         }
+        let header = self.header(kind.opcode(), payload.len());
+        self.output.push_frame(&header, payload, cause);
         Ok(())
     }
 
@@ -246,6 +250,7 @@ impl Connection {
     }
 
     /// Whether a whole message may be sent now.
+    #[inline]
     fn check_whole(&self) -> Result<(), SendError> {
         if !self.can_send() {
             // §5.5.1: after our Close nothing more goes out.
