@@ -18,7 +18,9 @@ mod utf8;
 pub use self::close::{CloseCode, CloseReason, InvalidCloseReason};
 pub use self::connection::config::{Config, KeepAlive};
 pub use self::connection::output::{Cause, Output};
-pub use self::connection::{Connection, Event, Expired, MaskingKeys, Outgoing, PreparedMessage};
+pub use self::connection::{
+    Connection, Event, Expired, MaskingKeys, Outgoing, PreparedMessage, WholeMessage,
+};
 pub use self::deflate::{
     DeflateConfig, DeflateParams, DeflatePool, InvalidAnswer, InvalidDeflate, WindowBits,
 };

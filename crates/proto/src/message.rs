@@ -160,12 +160,55 @@ impl MessageBuffer {
         self.len() == 0
     }
 
+    /// How many bytes it can take without asking for memory.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        match self {
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
+    /// Makes it a text message, copied into the same buffer.
+    #[inline]
+    pub fn set_text(&mut self, text: &str) {
+        if let Self::Binary(bytes) = self {
+            let mut buffer = std::mem::take(bytes);
+            buffer.clear();
+            // An empty buffer is UTF-8.
+            *self = Self::Text(String::from_utf8(buffer).unwrap_or_default());
+        }
+        if let Self::Text(buffer) = self {
+            buffer.clear();
+            buffer.push_str(text);
+        }
+    }
+
+    /// Makes it a binary message, copied into the same buffer.
+    #[inline]
+    pub fn set_binary(&mut self, bytes: &[u8]) {
+        if let Self::Text(text) = self {
+            *self = Self::Binary(std::mem::take(text).into_bytes());
+        }
+        if let Self::Binary(buffer) = self {
+            buffer.clear();
+            buffer.extend_from_slice(bytes);
+        }
+    }
+
     /// The buffer behind it.
     pub fn into_vec(self) -> Vec<u8> {
         match self {
             Self::Text(text) => text.into_bytes(),
             Self::Binary(bytes) => bytes,
         }
+    }
+}
+
+/// Empty, and without a buffer.
+impl Default for MessageBuffer {
+    fn default() -> Self {
+        Self::Binary(Vec::new())
     }
 }
 

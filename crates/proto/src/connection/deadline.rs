@@ -180,6 +180,12 @@ impl Connection {
             && matches!(self.state, State::Open)
     }
 
+    /// Whether the caller reads: it did not [pause](Self::pause_reading).
+    #[inline]
+    pub fn is_reading(&self) -> bool {
+        self.deadlines.reading
+    }
+
     /// The caller stops reading the transport: the peer's silence is not its own until
     /// [`resume_reading`](Self::resume_reading).
     pub fn pause_reading(&mut self) {

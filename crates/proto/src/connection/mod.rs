@@ -45,7 +45,7 @@ mod tests;
 
 pub use self::deadline::Expired;
 pub use self::outgoing::{Outgoing, PreparedMessage};
-pub use self::receive::Event;
+pub use self::receive::{Event, WholeMessage};
 
 /// Where a client's masking keys come from: a new, unpredictable one for each frame (§10.3).
 pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send>;

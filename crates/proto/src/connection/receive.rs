@@ -48,12 +48,34 @@ pub enum Event<'a> {
     Text(&'a str),
 }
 
+/// A whole message that lay complete in the input, unmasked in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the data opcodes of RFC 6455")]
+pub enum WholeMessage<'a> {
+    /// Of a binary message.
+    Binary(&'a [u8]),
+    /// Of a text message.
+    Text(&'a str),
+}
+
+impl<'a> From<WholeMessage<'a>> for Event<'a> {
+    #[inline]
+    fn from(message: WholeMessage<'a>) -> Self {
+        match message {
+            WholeMessage::Binary(bytes) => Self::Binary(bytes),
+            WholeMessage::Text(text) => Self::Text(text),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
     payload: Option<Payload>,
     message: Option<OpenMessage>,
     // Whether payload has come since it was last asked.
     progress: bool,
+    // The rule that a message broke which is taken from the input already.
+    broken: Option<ProtocolError>,
 }
 
 /// The payload of a data frame, of which some bytes are still to come or to be accounted for.
@@ -124,21 +146,22 @@ impl Connection {
         room: &'a mut [u8],
         now: Instant,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
-        if let Some(event) = self.receive_whole(input, now) {
-            return event.map(Some);
+        match self.receive_whole(input, now) {
+            Some(message) => Ok(Some(message.into())),
+            None => self.receive_any(input, room, now),
         }
-        self.receive_any(input, room, now)
     }
 
-    /// The fast path: a whole message in one frame that lies complete in the input, between others and
-    /// with nothing odd about it. `None` is for [`receive_any`](Self::receive_any) to judge.
+    /// The fast path of [`receive`](Self::receive): a whole message in one frame that lies complete in the
+    /// input, with nothing odd about it. `None` says that `receive` has to judge. What `now` is used for bears
+    /// to be told of the time at which the input was read: so a clock need not be asked for each message.
     #[inline]
-    fn receive_whole<'a>(
+    pub fn receive_whole<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         now: Instant,
-    ) -> Option<Result<Event<'a>, ProtocolError>> {
-        if !self.can_receive() || self.receiver.message.is_some() || self.is_gated() {
+    ) -> Option<WholeMessage<'a>> {
+        if !self.is_between_messages() || self.is_gated() {
             return None;
         }
         let (header, header_len) = FrameHeader::parse_plain(input, self.role)?;
@@ -149,12 +172,19 @@ impl Connection {
         self.frames_received += 1;
         self.deadlines.heard(now);
         self.deadlines.assembling(false, false, now);
-        let event = whole_message(&header, payload);
-        if let Err(error) = event {
-            self.fail_connection(error, now);
-            *input = &mut [];
+        match whole_message(&header, payload) {
+            Ok(message) => Some(message),
+            Err(error) => {
+                self.receiver.broken = Some(error);
+                None
+            }
         }
-        Some(event)
+    }
+
+    /// Whether nothing but more input can bring an event: the last message is complete, and input is taken.
+    #[inline]
+    pub fn is_between_messages(&self) -> bool {
+        self.receiver.message.is_none() && self.receiver.broken.is_none() && self.can_receive()
     }
 
     fn receive_any<'a>(
@@ -175,7 +205,10 @@ impl Connection {
         if !input.is_empty() {
             self.deadlines.heard(now);
         }
-        let event = self.next_event(input, room);
+        let event = match self.receiver.broken.take() {
+            Some(error) => Err(error),
+            None => self.next_event(input, room),
+        };
         match &event {
             Err(error) => {
                 self.fail_connection(*error, now);
@@ -253,7 +286,7 @@ impl Connection {
                     && !header.reserved.rsv1()
                     && let Some(payload) = take_payload(input, &header, header_len)
                 {
-                    return whole_message(&header, payload).map(Some);
+                    return whole_message(&header, payload).map(|message| Some(message.into()));
                 }
                 take_front(input, header_len);
                 self.receiver.open(kind, &header);
@@ -544,7 +577,7 @@ impl Payload {
 fn whole_message<'a>(
     header: &FrameHeader,
     payload: &'a mut [u8],
-) -> Result<Event<'a>, ProtocolError> {
+) -> Result<WholeMessage<'a>, ProtocolError> {
     let key = header.masking_key;
     if header.opcode == OpCode::Text {
         let text = match key {
@@ -552,14 +585,14 @@ fn whole_message<'a>(
             None => simdutf8::basic::from_utf8(payload).map_err(|_| InvalidUtf8),
         };
         return match text {
-            Ok(text) => Ok(Event::Text(text)),
+            Ok(text) => Ok(WholeMessage::Text(text)),
             Err(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
         };
     }
     if let Some(key) = key {
         key.apply(payload, 0);
     }
-    Ok(Event::Binary(payload))
+    Ok(WholeMessage::Binary(payload))
 }
 
 /// Takes a frame that lies complete in `input`, and unmasks its payload.

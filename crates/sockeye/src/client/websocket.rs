@@ -5,12 +5,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use sockeye_proto::handshake::{OfferError, WebSocketUri};
-use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message, Outgoing};
+use sockeye_proto::{
+    CloseCode, CloseReason, InvalidCloseReason, Message, MessageBuffer, Outgoing,
+};
 use tokio::sync::{Notify, SetOnce};
 
 use super::{Client, ConnectError};
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::outbox::{Item, Outbox};
+use crate::connection::pool;
 use crate::error::{BoxError, SendError};
 use crate::sync::{Arc, Mutex, lock};
 use crate::transport::Stream;
@@ -268,15 +271,16 @@ impl WebSocket {
         if let Some(on_open) = self.handlers().open {
             on_open(self);
         }
+        let mut message = MessageBuffer::default();
         loop {
-            match driver.next().await {
-                Next::Message(message) => {
+            match driver.next(&mut message).await {
+                Next::Message => {
                     // Messages come while the state is open, and no more after `close`.
                     if self.ready_state() != ReadyState::Open {
                         continue;
                     }
                     if let Some(on_message) = self.handlers().message {
-                        let data = Message::from(message);
+                        let data = pool::into_message(std::mem::take(&mut message));
                         on_message(self, &MessageEvent { data });
                     }
                 }

@@ -18,22 +18,26 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 
-use sockeye_proto::{Cause, CloseCode, CloseReason, Expired, MessageBuffer, Outgoing};
+use sockeye_proto::{
+    Cause, CloseCode, CloseReason, Expired, MessageBuffer, Outgoing, WholeMessage,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::link::{Link, Received};
+use super::link::{Link, Received, Whole};
 use super::outbox::{Item, Order, Outbox, Taken};
+use super::pool;
 use crate::error::Error;
 use crate::sync::Arc;
 
 /// What a connection's owner has to act on.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Message(MessageBuffer),
+    /// It is in the buffer that was given.
+    Message,
     Pong(Vec<u8>),
     /// Nothing comes any more: [`Driver::ending`] says why.
     End,
@@ -54,9 +58,12 @@ pub(crate) enum Ending {
 pub(crate) struct Driver<T> {
     link: Link<T>,
     outbox: Arc<Outbox>,
-    ahead: Option<Next>,
+    ahead: Option<Box<(Next, MessageBuffer)>>,
     ending: Option<Ending>,
     order: Order,
+    // Whether the outbox has to be told that the driver runs again; and whom it wakes.
+    parked: bool,
+    waker: Option<Waker>,
     // Up to which bytes of the stream the outbox has been emptied how far.
     taken: VecDeque<(u64, Taken)>,
     // What the replies count for that wait in the outbox, behind what was put there before them.
@@ -77,6 +84,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             ahead: None,
             ending: None,
             order: Order::Go,
+            parked: false,
+            waker: None,
             taken: VecDeque::new(),
             replies: 0,
         }
@@ -91,48 +100,65 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// The bytes of memory that this connection takes, besides what waits in its outbox.
     #[cfg(test)]
     pub(crate) fn retained_bytes(&self) -> usize {
-        let ahead = match &self.ahead {
-            Some(Next::Message(message)) => message.len(),
-            Some(Next::Pong(payload)) => payload.len(),
-            Some(Next::End) | None => 0,
+        let ahead = match self.ahead.as_deref() {
+            Some((Next::Pong(payload), _)) => payload.len(),
+            Some((_, message)) => message.capacity(),
+            None => 0,
         };
         ahead + self.taken.capacity() * size_of::<(u64, Taken)>() + self.link.retained_bytes()
     }
 
-    /// The next thing to act on.
-    pub(crate) async fn next(&mut self) -> Next {
-        poll_fn(|cx| self.poll_next(cx)).await
+    /// The next thing to act on. A message is put into `message`, in the place of the one before; while
+    /// there is none, that holds no memory.
+    #[inline]
+    pub(crate) async fn next(&mut self, message: &mut MessageBuffer) -> Next {
+        poll_fn(|cx| self.poll_next(cx, message)).await
     }
 
     /// Runs a handler's future, and everything else beside it while it is suspended. `None` when the
-    /// connection was aborted: the handler is dropped then.
-    pub(crate) async fn alongside<F: Future>(&mut self, handler: F) -> Option<F::Output> {
-        let mut handler = pin!(handler);
+    /// connection was aborted: the handler is to be dropped then.
+    #[inline]
+    pub(crate) fn alongside<F: Future>(
+        &mut self,
+        handler: Pin<&mut F>,
+    ) -> impl Future<Output = Option<F::Output>> {
+        let mut handler = handler;
         let mut suspended = false;
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             if suspended {
                 // The task runs again: what the handler sends now has to wake nobody.
-                self.order = self.outbox.drive();
+                self.drive();
             }
             if let Poll::Ready(output) = handler.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            if !suspended && !self.outbox.is_awaited() {
-                // It may be ready again at once, as after an uncontended lock or a yield: that must not
-                // cost a write for each message.
-                suspended = true;
-                self.link.park();
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            suspended = true;
-            self.poll_beside(cx);
-            match self.ending {
-                Some(Ending::Aborted) => Poll::Ready(None),
-                _ => Poll::Pending,
-            }
+            self.poll_suspended(cx, &mut suspended)
         })
-        .await
+    }
+
+    /// What goes on when a handler is not ready. Ready when it never is to be.
+    #[cold]
+    fn poll_suspended<R>(&mut self, cx: &mut Context<'_>, suspended: &mut bool) -> Poll<Option<R>> {
+        if !*suspended && !self.outbox.is_awaited() {
+            // It may be ready again at once, as after an uncontended lock or a yield: that must not
+            // cost a write for each message.
+            *suspended = true;
+            self.link.park();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        *suspended = true;
+        self.poll_beside(cx);
+        match self.ending {
+            Some(Ending::Aborted) => Poll::Ready(None),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Says to the outbox that the driver runs, and looks at what is asked for.
+    fn drive(&mut self) {
+        self.parked = false;
+        self.outbox.drive(&mut self.order);
     }
 
     /// Sends a handler's reply, behind what the handler itself has put into the outbox.
@@ -145,6 +171,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// As [`reply`](Self::reply), of a text that is lent.
+    #[inline]
     pub(crate) fn reply_text(&mut self, text: &str) -> Result<(), Error> {
         if self.outbox_is_drained() {
             let sent = self.link.sending().send_text(text, Cause::Input);
@@ -154,6 +181,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// As [`reply`](Self::reply), of bytes that are lent.
+    #[inline]
     pub(crate) fn reply_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.outbox_is_drained() {
             let sent = self.link.sending().send_binary(bytes, Cause::Input);
@@ -169,16 +197,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
     pub(crate) fn settle(&mut self) {
-        if self.outbox.drive() == Order::Abort {
+        self.drive();
+        if self.order == Order::Abort {
             self.link.machine_mut().handle_end();
         }
         // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
         // replies do: a handler sends through the outbox too. It is no more than the outbox holds.
-        while self.link.machine().can_send()
-            && let Some(item) = self.outbox.take()
-        {
-            self.send_item(item);
-        }
+        while self.link.machine().can_send() && self.take_items(usize::MAX).is_some() {}
         self.link.machine_mut().conclude(Instant::now().into_std());
         self.outbox.shut();
     }
@@ -188,14 +213,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) async fn linger(&mut self) -> Option<CloseReason> {
         self.settle();
         poll_fn(|cx| {
-            self.order = self.outbox.drive();
+            self.drive();
             if self.order == Order::Abort {
                 return Poll::Ready(());
             }
             let polled = self.link.poll_linger(cx);
             if polled.is_pending() {
                 self.link.park();
-                if !self.outbox.park(cx.waker(), false, &self.order) {
+                if !self.park_outbox(cx, false) {
                     cx.waker().wake_by_ref();
                 }
             }
@@ -205,34 +230,70 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.link.machine().close_received().cloned()
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        self.order = self.outbox.drive();
+    #[inline]
+    fn poll_next(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<Next> {
+        if self.is_plain()
+            && let Some(whole) = self.link.pull_whole()
+        {
+            put(message, Whole::Lent(whole));
+            return Poll::Ready(Next::Message);
+        }
+        self.poll_next_of_any(cx, message)
+    }
+
+    /// Whether the next message of the input may be handed on with nothing to be looked at before.
+    #[inline]
+    fn is_plain(&mut self) -> bool {
+        !self.parked
+            && self.ahead.is_none()
+            && self.ending.is_none()
+            && self.order == Order::Go
+            && self.replies == 0
+            && self.outbox.is_quiet()
+            && self.link.machine_mut().output().len() < WRITE_AT
+            && !self.link.has_had_its_turn()
+    }
+
+    fn poll_next_of_any(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut MessageBuffer,
+    ) -> Poll<Next> {
+        self.drive();
         // It came before whatever ended the connection since. Only an application that has asked for a
         // Close wants no more.
         if let Some(ahead) = self.ahead.take()
             && self.order == Order::Go
         {
-            return Poll::Ready(ahead);
+            let (next, buffer) = *ahead;
+            pool::recycle_message(message);
+            *message = buffer;
+            return Poll::Ready(next);
         }
         if self.ending.is_some() {
             return Poll::Ready(Next::End);
         }
-        self.poll_event(cx)
+        let polled = self.poll_event(cx, message);
+        if polled.is_pending() {
+            pool::recycle_message(message);
+        }
+        polled
     }
 
     /// What goes on while a handler is suspended.
     fn poll_beside(&mut self, cx: &mut Context<'_>) {
         if self.ahead.is_none() && self.ending.is_none() {
-            match self.poll_event(cx) {
+            let mut message = MessageBuffer::default();
+            match self.poll_event(cx, &mut message) {
                 Poll::Pending => return,
                 Poll::Ready(Next::End) => {}
-                Poll::Ready(next) => self.ahead = Some(next),
+                Poll::Ready(next) => self.ahead = Some(Box::new((next, message))),
             }
         }
         // Reading stops here: the peer's silence is none of its own now.
         self.link.machine_mut().pause_reading();
         loop {
-            self.order = self.outbox.drive();
+            self.drive();
             if self.order == Order::Abort {
                 self.ending = Some(Ending::Aborted);
                 return;
@@ -271,8 +332,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         machine.owes_close() && machine.poll_timeout().is_some_and(|due| due <= now)
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let mut now = Instant::now();
+    fn poll_event(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<Next> {
         // Whether the transport takes no more output in this turn.
         let mut blocked = false;
         loop {
@@ -290,17 +350,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 return self.poll_yield(cx);
             }
             if !self.is_gated() {
-                match self.link.pull(now) {
+                match self.link.pull(|whole| put(message, whole)) {
                     Ok(Some(Received::Ping)) => continue,
                     // Once the application has asked for a Close it wants no more.
-                    Ok(Some(Received::Message(_) | Received::Pong(_)))
+                    Ok(Some(Received::Message(()) | Received::Pong(_)))
                         if self.order != Order::Go =>
                     {
                         continue;
                     }
-                    Ok(Some(Received::Message(message))) => {
-                        return Poll::Ready(Next::Message(message));
-                    }
+                    Ok(Some(Received::Message(()))) => return Poll::Ready(Next::Message),
                     Ok(Some(Received::Pong(payload))) => {
                         return Poll::Ready(Next::Pong(payload));
                     }
@@ -331,13 +389,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.link.machine_mut().pause_reading();
             } else {
                 // 3. More input.
-                self.link.machine_mut().resume_reading(now.into_std());
+                self.link.resume_reading();
                 match self.link.poll_read(cx) {
                     Poll::Ready(Ok(0)) => return self.end(Ending::Failed(Error::UnexpectedEnd)),
-                    Poll::Ready(Ok(_)) => {
-                        now = Instant::now();
-                        continue;
-                    }
+                    Poll::Ready(Ok(_)) => continue,
                     Poll::Ready(Err(error)) => return self.end(Ending::Failed(error.into())),
                     Poll::Pending => {}
                 }
@@ -352,7 +407,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             if self.park(cx, !blocked) {
                 return Poll::Pending;
             }
-            self.order = self.outbox.drive();
+            self.drive();
         }
     }
 
@@ -361,11 +416,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     fn park(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
         // After this side's Close nothing is taken from the outbox any more.
         let wants_items = has_room && self.link.machine().can_send();
-        let parked = self.outbox.park(cx.waker(), wants_items, &self.order);
+        let parked = self.park_outbox(cx, wants_items);
         if parked {
             self.link.park();
         }
         parked
+    }
+
+    fn park_outbox(&mut self, cx: &Context<'_>, wants_items: bool) -> bool {
+        self.parked =
+            self.outbox
+                .park(&mut self.waker, cx.waker(), wants_items, &self.order);
+        self.parked
     }
 
     /// Lets the neighbours run, after writing what there is.
@@ -398,26 +460,44 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Takes items from the outbox while there is room in the output: what stays is bounded there.
     /// Says whether all of it was taken.
     fn fill(&mut self) -> bool {
-        let mut took = false;
+        let mut reached = None;
         let mut drained = true;
         while self.link.machine().can_send() {
-            if self.link.machine_mut().output().len() >= WRITE_AT {
+            let waits = self.link.machine_mut().output().len();
+            if waits >= WRITE_AT {
                 drained = false;
                 break;
             }
-            let Some(item) = self.outbox.take() else {
-                self.close_if_asked();
-                break;
-            };
-            took = true;
-            self.send_item(item);
+            match self.take_items(WRITE_AT - waits) {
+                Some(taken) => reached = Some(taken),
+                None => {
+                    self.close_if_asked();
+                    break;
+                }
+            }
         }
-        if took {
+        if let Some(taken) = reached {
             let waits = self.link.machine_mut().output().len() as u64;
-            self.taken
-                .push_back((self.link.written() + waits, self.outbox.taken()));
+            self.taken.push_back((self.link.written() + waits, taken));
         }
         drained
+    }
+
+    /// Takes items that make up for so many bytes, and sends them. Says how far the outbox is taken;
+    /// `None` where nothing was in.
+    fn take_items(&mut self, room: usize) -> Option<Taken> {
+        // Few at a time: they are sent outside of the lock, and memory is not to follow their number.
+        const MANY: usize = 64;
+        if self.outbox.is_quiet() {
+            return None;
+        }
+        let mut items = pool::take_items();
+        let taken = self.outbox.take_some(&mut items, room, MANY);
+        for item in items.drain(..) {
+            self.send_item(item);
+        }
+        pool::recycle_items(items);
+        taken
     }
 
     fn send_item(&mut self, item: Item) {
@@ -459,11 +539,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Whether a reply would not overtake anything that was sent before it.
+    #[inline]
     fn outbox_is_drained(&mut self) -> bool {
-        if self.outbox.is_idle() {
+        if self.outbox.is_quiet() && self.order == Order::Go {
             return true;
         }
-        self.order = self.outbox.drive();
+        self.drive();
         self.fill()
     }
 
@@ -511,6 +592,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.taken = VecDeque::new();
         self.ending.get_or_insert(Ending::Failed(error));
         self.outbox.shut();
+    }
+}
+
+/// Puts a message into a buffer that was used before.
+#[inline]
+fn put(message: &mut MessageBuffer, whole: Whole<'_>) {
+    match whole {
+        Whole::Lent(WholeMessage::Text(text)) => pool::set_text(message, text),
+        Whole::Lent(WholeMessage::Binary(bytes)) => pool::set_binary(message, bytes),
+        Whole::Assembled(assembled) => {
+            pool::recycle_message(message);
+            *message = assembled;
+        }
     }
 }
 

@@ -5,12 +5,12 @@
 use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
     CloseReason, Connection as Machine, Event, Expired, MessageAssembler, MessageBuffer,
-    ProtocolError, Role,
+    ProtocolError, Role, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -19,12 +19,21 @@ use super::pool::{self, Scratch};
 
 /// What the peer sent, as far as the layers above have to know.
 #[derive(Debug)]
-pub(crate) enum Received {
-    Message(MessageBuffer),
+pub(crate) enum Received<M> {
+    Message(M),
     /// It is answered already.
     Ping,
     Pong(Vec<u8>),
     Close(CloseReason),
+}
+
+/// A whole message, for whoever pulls to take: into a buffer of its own, or into one to keep.
+#[derive(Debug)]
+pub(crate) enum Whole<'a> {
+    /// Lent from the scratch.
+    Lent(WholeMessage<'a>),
+    /// Of several reads, or frames, or compressed.
+    Assembled(MessageBuffer),
 }
 
 pub(crate) struct Link<T> {
@@ -32,7 +41,11 @@ pub(crate) struct Link<T> {
     machine: Machine,
     input: Input,
     assembler: MessageAssembler,
+    // When the transport was last seen to have brought something, or later.
+    now: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    // Whom the timer wakes.
+    waiting: Option<Waker>,
     // The rule that bytes broke which were read to their place: the next pull tells it.
     broken: Option<ProtocolError>,
     output_lent: bool,
@@ -81,7 +94,9 @@ impl<T> Link<T> {
                 ..Input::default()
             },
             assembler: MessageAssembler::default(),
+            now: Instant::now(),
             timer: None,
+            waiting: None,
             broken: None,
             output_lent: false,
             written: 0,
@@ -90,21 +105,36 @@ impl<T> Link<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn machine(&self) -> &Machine {
         &self.machine
     }
 
+    #[inline]
     pub(crate) fn machine_mut(&mut self) -> &mut Machine {
         &mut self.machine
     }
 
     /// The machine, with buffers for what it is to send.
+    #[inline]
     pub(crate) fn sending(&mut self) -> &mut Machine {
         if !self.output_lent {
-            self.machine.give_output(pool::take_output());
-            self.output_lent = true;
+            self.lend_output();
         }
         &mut self.machine
+    }
+
+    fn lend_output(&mut self) {
+        self.machine.give_output(pool::take_output());
+        self.output_lent = true;
+    }
+
+    /// The peer may be silent again for as long as it likes, from now on, if this side did not read before.
+    pub(crate) fn resume_reading(&mut self) {
+        if !self.machine.is_reading() {
+            self.now = Instant::now();
+            self.machine.resume_reading(self.now.into_std());
+        }
     }
 
     /// How many bytes have been written since the connection was opened.
@@ -114,47 +144,76 @@ impl<T> Link<T> {
 
     /// Whether so many frames have come in this turn of the task that it is the neighbours'. It begins
     /// another one then.
+    #[inline]
     pub(crate) fn ends_turn(&mut self) -> bool {
-        let ends = self.machine.frames_received() >= self.turn_end;
+        let ends = self.has_had_its_turn();
         if ends {
             self.start_turn();
         }
         ends
     }
 
+    #[inline]
+    pub(crate) fn has_had_its_turn(&self) -> bool {
+        self.machine.frames_received() >= self.turn_end
+    }
+
     fn start_turn(&mut self) {
         self.turn_end = self.machine.frames_received() + MAX_FRAMES;
     }
 
-    /// The next thing in the input that was read; `None` when more has to be read.
+    /// The next thing in the input that was read; `None` when more has to be read. A message is given to
+    /// `take`.
     ///
     /// # Errors
     ///
     /// The rule that the peer broke.
-    pub(crate) fn pull(&mut self, now: Instant) -> Result<Option<Received>, ProtocolError> {
+    #[inline]
+    pub(crate) fn pull<M>(
+        &mut self,
+        take: impl FnOnce(Whole<'_>) -> M,
+    ) -> Result<Option<Received<M>>, ProtocolError> {
+        if let Some(message) = self.pull_whole() {
+            return Ok(Some(Received::Message(take(Whole::Lent(message)))));
+        }
+        if self.input.is_empty() && self.broken.is_none() && self.machine.is_between_messages() {
+            return Ok(None);
+        }
+        self.pull_any(take)
+    }
+
+    /// The fast path of [`pull`](Self::pull): the next message, where it lies complete in the input. For
+    /// anything else `None`.
+    #[inline]
+    pub(crate) fn pull_whole(&mut self) -> Option<WholeMessage<'_>> {
+        let (mut unread, start) = self.input.unread();
+        let len = unread.len();
+        let whole = self
+            .machine
+            .receive_whole(&mut unread, self.now.into_std());
+        *start += len - unread.len();
+        whole
+    }
+
+    fn pull_any<M>(
+        &mut self,
+        take: impl FnOnce(Whole<'_>) -> M,
+    ) -> Result<Option<Received<M>>, ProtocolError> {
         if let Some(broken) = self.broken.take() {
             self.forget_message();
             return Err(broken);
         }
+        self.now = Instant::now();
         // Where a compressed message's chunks are made.
         let mut room = self.machine.compresses().then(Scratch::take);
         loop {
-            let Input {
-                scratch,
-                kept,
-                start,
-                end,
-            } = &mut self.input;
-            let bytes = match scratch {
-                Some(scratch) => &mut scratch[..],
-                None => &mut kept[..],
-            };
-            let mut unread = &mut bytes[*start..*end];
+            let (mut unread, start) = self.input.unread();
+            let len = unread.len();
             let room = room.as_deref_mut().unwrap_or_default();
             let event = self
                 .machine
-                .receive_inflating(&mut unread, room, now.into_std());
-            *start = *end - unread.len();
+                .receive_inflating(&mut unread, room, self.now.into_std());
+            *start += len - unread.len();
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {
@@ -164,18 +223,19 @@ impl<T> Link<T> {
             };
             match event {
                 Some(Event::Text(text)) => {
-                    return Ok(Some(Received::Message(MessageBuffer::Text(lent_string(
-                        text,
-                    )))));
+                    let message = Whole::Lent(WholeMessage::Text(text));
+                    return Ok(Some(Received::Message(take(message))));
                 }
                 Some(Event::Binary(bytes)) => {
-                    let mut buffer = pool::take_buffer();
-                    buffer.extend_from_slice(bytes);
-                    return Ok(Some(Received::Message(MessageBuffer::Binary(buffer))));
+                    let message = Whole::Lent(WholeMessage::Binary(bytes));
+                    return Ok(Some(Received::Message(take(message))));
                 }
                 Some(Event::MessageStart(kind)) => self.assembler.start(kind, pool::take_buffer()),
                 Some(Event::Chunk(chunk)) => self.assembler.chunk(chunk),
-                Some(Event::MessageEnd) => return self.end_message().map(Some),
+                Some(Event::MessageEnd) => {
+                    let message = Whole::Assembled(self.end_message()?);
+                    return Ok(Some(Received::Message(take(message))));
+                }
                 Some(Event::Ping(_)) => return Ok(Some(Received::Ping)),
                 Some(Event::Pong(payload)) => return Ok(Some(Received::Pong(payload.to_vec()))),
                 Some(Event::Close(reason)) => {
@@ -188,13 +248,11 @@ impl<T> Link<T> {
         }
     }
 
-    fn end_message(&mut self) -> Result<Received, ProtocolError> {
+    fn end_message(&mut self) -> Result<MessageBuffer, ProtocolError> {
         // The machine has checked it: what it let pass is UTF-8.
-        let message = self
-            .assembler
+        self.assembler
             .end()
-            .map_err(|_| ProtocolError::InvalidUtf8)?;
-        Ok(Received::Message(message))
+            .map_err(|_| ProtocolError::InvalidUtf8)
     }
 
     /// Nothing of the peer's counts any more: what has come of a message needs no memory until the
@@ -255,6 +313,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         self.input.end += read;
+        self.now = Instant::now();
         // What is read is answered, as a rule.
         self.sending();
         Poll::Ready(Ok(read))
@@ -274,8 +333,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         // The rest of the message is unmasked and checked in place: the chunk is the bytes just read.
         let buffer = self.assembler.buffer_mut();
         let mut unread = &mut buffer[start..];
+        self.now = Instant::now();
         if read > 0 {
-            let now = Instant::now().into_std();
+            let now = self.now.into_std();
             self.broken = self.machine.receive(&mut unread, now).err();
         }
         Poll::Ready(Ok(read))
@@ -302,8 +362,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
                     self.written += written as u64;
-                    self.machine
-                        .handle_written(written, Instant::now().into_std());
+                    // Of the time only what is still waiting has to know.
+                    let now = if written == self.machine.output().len() {
+                        self.now
+                    } else {
+                        Instant::now()
+                    };
+                    self.machine.handle_written(written, now.into_std());
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
@@ -324,18 +389,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 return Poll::Pending;
             };
             let due = Instant::from_std(due);
+            let wakes = |waker: &Waker| waker.will_wake(cx.waker());
             let timer = match &mut self.timer {
+                // A timer that fires too early is cheap, one that is set or even asked for each read is not.
+                Some(timer)
+                    if timer.deadline() <= due
+                        && !timer.is_elapsed()
+                        && self.waiting.as_ref().is_some_and(wakes) =>
+                {
+                    return Poll::Pending;
+                }
                 Some(timer) => timer,
                 None => self.timer.insert(Box::pin(tokio::time::sleep_until(due))),
             };
-            // A timer that fires too early is cheap, one that is set anew for each read is not.
             if timer.deadline() > due {
                 timer.as_mut().reset(due);
             }
+            self.waiting = Some(cx.waker().clone());
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             if now < due {
                 timer.as_mut().reset(due);
+                self.waiting = None;
                 continue;
             }
             let expired = self.machine.handle_timeout(now.into_std());
@@ -402,17 +477,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
 
     /// Takes the peer's Close, if it is there, and forgets everything else.
     fn discard_input(&mut self) {
-        let now = Instant::now();
-        while let Ok(Some(received)) = self.pull(now) {
-            if let Received::Message(message) = received {
-                pool::recycle_buffer(message.into_vec());
-            }
-        }
-        self.machine.conclude(now.into_std());
+        while let Ok(Some(_)) = self.pull(|_| ()) {}
+        self.machine.conclude(Instant::now().into_std());
     }
 }
 
 impl Input {
+    /// What was read and is not consumed, and where that begins.
+    #[inline]
+    fn unread(&mut self) -> (&mut [u8], &mut usize) {
+        let bytes = match &mut self.scratch {
+            Some(scratch) => &mut scratch[..],
+            None => &mut self.kept[..],
+        };
+        (&mut bytes[self.start..self.end], &mut self.start)
+    }
+
     fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -455,11 +535,4 @@ impl<T> fmt::Debug for Link<T> {
             .field("unread", &(self.input.end - self.input.start))
             .finish_non_exhaustive()
     }
-}
-
-/// Copies a text out of the scratch into a buffer that can be used again.
-fn lent_string(text: &str) -> String {
-    let mut buffer = String::from_utf8(pool::take_buffer()).unwrap_or_default();
-    buffer.push_str(text);
-    buffer
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, DeflateConfig, DeflateParams,
-    DeflatePool, MaskingKey, MaskingKeys, Message, Outgoing,
+    DeflatePool, MaskingKey, MaskingKeys, Message, Outgoing, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use crate::sync::Arc;
 use crate::transport::Stream;
 
 use self::driver::{Driver, Ending};
-use self::link::{Link, Received};
+use self::link::{Link, Received, Whole};
 use self::outbox::Outbox;
 
 pub(crate) mod driver;
@@ -241,7 +241,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
-        let mut now = Instant::now();
         loop {
             if !matches!(self.end, End::Open) {
                 ready!(self.poll_end(cx));
@@ -254,11 +253,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             if self.link.ends_turn() {
                 return self.poll_yield(cx);
             }
-            match self.link.pull(now) {
+            match self.link.pull(to_keep) {
                 Ok(Some(Received::Message(message))) => {
                     // Nobody knows for how long the caller will be busy with it.
                     self.link.park();
-                    return Poll::Ready(Ok(Some(pool::into_message(message))));
+                    return Poll::Ready(Ok(Some(message)));
                 }
                 Ok(Some(Received::Ping | Received::Pong(_))) => continue,
                 Ok(Some(Received::Close(_))) => {
@@ -288,11 +287,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 // write timeout.
                 machine.pause_reading();
             } else {
-                machine.resume_reading(now.into_std());
+                self.link.resume_reading();
                 if let Poll::Ready(read) = self.link.poll_read(cx) {
                     match read {
                         Ok(0) => self.lose(Error::UnexpectedEnd),
-                        Ok(_) => now = Instant::now(),
+                        Ok(_) => {}
                         Err(error) => self.lose(error.into()),
                     }
                     continue;
@@ -379,6 +378,15 @@ impl<T> fmt::Debug for Connection<T> {
             .field("subprotocol", &self.subprotocol)
             .field("end", &self.end)
             .finish()
+    }
+}
+
+/// A message to keep: one that lies among others is copied, so that it does not pin their buffer.
+fn to_keep(whole: Whole<'_>) -> Message {
+    match whole {
+        Whole::Lent(WholeMessage::Text(text)) => Message::from(text),
+        Whole::Lent(WholeMessage::Binary(bytes)) => Message::from(bytes),
+        Whole::Assembled(buffer) => pool::into_message(buffer),
     }
 }
 

@@ -10,16 +10,27 @@
 //!
 //! Items are counted in the order in which they enter their lane: whoever waits for one to be written
 //! waits for a number, and nothing is allocated for it.
+//!
+//! Beside the lock stands one word, the signal. It says whether there is anything for the driver to look
+//! at, and whether the driver is parked: so a driver that has nothing to do with others takes no lock.
+//!
+//! ```text
+//!             park: nothing that it waits for is there
+//!   running ────────────────────────────────────────────▶ parked
+//!      ▲                                                    │
+//!      └──── drive, or a wake of whoever brings something ──┘
+//! ```
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::task::{Context, Poll, Waker};
 
 use sockeye_proto::{CloseReason, Outgoing};
 
 use crate::error::SendError;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, AtomicU8, Mutex, lock};
 
 /// One thing to send.
 #[derive(Debug)]
@@ -44,8 +55,21 @@ pub(crate) enum Order {
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    // Of the bits below. What they say of the state is changed under its lock; PARKED is not.
+    signal: AtomicU8,
     state: Mutex<State>,
 }
+
+/// Something waits to be taken.
+const ITEMS: u8 = 1;
+/// The order is another one than the driver has seen.
+const NEWS: u8 = 2;
+/// Somebody waits for an item to be written.
+const AWAITED: u8 = 4;
+/// The driver is to be woken for orders.
+const PARKED: u8 = 8;
+/// The driver is to be woken for items too.
+const WANTS_ITEMS: u8 = 16;
 
 #[derive(Debug)]
 struct State {
@@ -58,7 +82,8 @@ struct State {
     controls: Lane,
     items: Lane,
     order: Order,
-    driver: Driver,
+    // Of the driver's task, when it has parked once.
+    driver: Option<Waker>,
     // Those who wait for room, first come first served.
     room: VecDeque<(u64, Waker)>,
     // Those who wait for an item to be written.
@@ -92,12 +117,6 @@ pub(crate) struct Taken {
     items: u64,
 }
 
-#[derive(Debug)]
-enum Driver {
-    Running,
-    Parked { waker: Waker, wants_items: bool },
-}
-
 impl Outbox {
     /// How many bytes wait at most, by default, a message of less than 64 bytes counted as 64. One message
     /// is taken whatever its size.
@@ -105,6 +124,7 @@ impl Outbox {
 
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
+            signal: AtomicU8::new(0),
             state: Mutex::new(State {
                 limit,
                 bytes: 0,
@@ -113,7 +133,7 @@ impl Outbox {
                 controls: Lane::default(),
                 items: Lane::default(),
                 order: Order::Go,
-                driver: Driver::Running,
+                driver: None,
                 room: VecDeque::new(),
                 written: Vec::new(),
                 ended: Vec::new(),
@@ -135,7 +155,8 @@ impl Outbox {
         if !item.is_control() && (!state.room.is_empty() || !state.has_room(&item)) {
             return Err(SendError::Full);
         }
-        let (ticket, wake) = state.push(item);
+        let ticket = state.push(item);
+        let wake = self.raise(&state, ITEMS);
         drop(state);
         wake_one(wake);
         Ok(ticket)
@@ -191,7 +212,7 @@ impl Outbox {
         }
         state.order = Order::Close(reason);
         let mut wakes: Vec<Waker> = state.room.drain(..).map(|(_, waker)| waker).collect();
-        wakes.extend(state.wake_driver(true));
+        wakes.extend(self.raise(&state, NEWS));
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
     }
@@ -200,7 +221,7 @@ impl Outbox {
     pub(crate) fn abort(&self) {
         let mut state = lock(&self.state);
         state.order = Order::Abort;
-        let wake = state.wake_driver(true);
+        let wake = self.raise(&state, NEWS);
         drop(state);
         wake_one(wake);
     }
@@ -240,26 +261,90 @@ impl Outbox {
 
     // The driver's side.
 
-    /// The driver runs: nobody has to wake it until it parks.
-    pub(crate) fn drive(&self) -> Order {
-        let mut state = lock(&self.state);
-        state.driver = Driver::Running;
-        state.order.clone()
+    /// Says that something is there now; gives the driver's waker where it is to be woken for that.
+    fn raise(&self, state: &State, bit: u8) -> Option<Waker> {
+        // All bits but PARKED change under the lock only.
+        let parked = match bit {
+            ITEMS => PARKED | WANTS_ITEMS,
+            _ => PARKED,
+        };
+        let before = self.signal.fetch_or(bit, AcqRel);
+        if before & parked != parked {
+            return None;
+        }
+        // Whoever takes the mark away wakes; however many come after it, and the driver if it runs by then,
+        // find none.
+        let before = self.signal.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
+        if before & PARKED == 0 {
+            return None;
+        }
+        state.driver.clone()
+    }
+
+    fn lower(&self, bit: u8) {
+        self.signal.fetch_and(!bit, AcqRel);
+    }
+
+    /// The driver runs: nobody has to wake it until it parks. Brings its `order` up to date.
+    #[inline]
+    pub(crate) fn drive(&self, order: &mut Order) {
+        let signal = self.signal.load(Acquire);
+        if signal & PARKED != 0 {
+            self.lower(PARKED | WANTS_ITEMS);
+        }
+        if signal & NEWS != 0 {
+            let state = lock(&self.state);
+            self.lower(NEWS);
+            order.clone_from(&state.order);
+        }
     }
 
     /// Takes the next item, control frames first.
+    #[cfg(test)]
     pub(crate) fn take(&self) -> Option<Item> {
-        let mut state = lock(&self.state);
-        if let Some(control) = state.controls.queue.pop_front() {
-            return Some(control);
+        let mut one = Vec::new();
+        self.take_some(&mut one, 1, 1);
+        one.pop()
+    }
+
+    /// Takes items, control frames first, until what was taken makes up for `room` bytes, or is so `many`.
+    /// Says how far the lanes are taken then; `None` where nothing is in.
+    pub(crate) fn take_some(
+        &self,
+        items: &mut Vec<Item>,
+        room: usize,
+        many: usize,
+    ) -> Option<Taken> {
+        if self.signal.load(Acquire) & ITEMS == 0 {
+            return None;
         }
-        let item = state.items.queue.pop_front()?;
-        state.bytes -= item.len();
-        state.weight -= item.weight();
+        let mut state = lock(&self.state);
+        let mut taken = 0;
+        while taken < room && items.len() < many {
+            let item = match state.controls.queue.pop_front() {
+                Some(control) => control,
+                None => match state.items.queue.pop_front() {
+                    Some(item) => {
+                        state.bytes -= item.len();
+                        state.weight -= item.weight();
+                        item
+                    }
+                    None => break,
+                },
+            };
+            taken += item.len();
+            items.push(item);
+        }
+        if state.is_empty() {
+            self.lower(ITEMS);
+            state.items.forget_capacity();
+            state.controls.forget_capacity();
+        }
+        let reached = state.taken();
         let wake = state.front_waiter();
         drop(state);
         wake_one(wake);
-        Some(item)
+        Some(reached)
     }
 
     /// Puts a reply in behind what is in, whether or not there is room: the driver bounds its replies by
@@ -270,27 +355,27 @@ impl Outbox {
         let reply = Item::Reply(reply);
         let weight = reply.weight();
         state.push(reply);
+        // The driver itself is at it.
+        self.signal.fetch_or(ITEMS, AcqRel);
         Ok(weight)
     }
 
-    /// Whether nothing waits to be taken, and nothing else is asked for.
-    pub(crate) fn is_idle(&self) -> bool {
-        let state = lock(&self.state);
-        state.is_empty() && state.order == Order::Go
+    /// Whether nothing waits to be taken, and nothing new is asked for.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.signal.load(Acquire) & (ITEMS | NEWS) == 0
     }
 
     /// Whether somebody waits for an item to be written.
+    #[inline]
     pub(crate) fn is_awaited(&self) -> bool {
-        !lock(&self.state).written.is_empty()
+        self.signal.load(Acquire) & AWAITED != 0
     }
 
     /// How far the lanes have been taken.
+    #[cfg(test)]
     pub(crate) fn taken(&self) -> Taken {
-        let state = lock(&self.state);
-        Taken {
-            controls: state.controls.taken(),
-            items: state.items.taken(),
-        }
+        lock(&self.state).taken()
     }
 
     /// All that was taken up to `taken` is written.
@@ -310,22 +395,45 @@ impl Outbox {
                 state.written.push((id, ticket, waker));
             }
         }
+        if state.written.is_empty() {
+            self.lower(AWAITED);
+        }
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
     }
 
     /// Parks the driver until there is something for it to do; false when there is already. With
-    /// `wants_items` unset it has no room for items, and is woken for orders only.
-    pub(crate) fn park(&self, waker: &Waker, wants_items: bool, seen: &Order) -> bool {
-        let mut state = lock(&self.state);
-        if state.order != *seen || (wants_items && !state.is_empty()) {
-            return false;
+    /// `wants_items` unset it has no room for items, and is woken for orders only. `known` is the waker that
+    /// it parked with before: with the same one there is nothing to lock.
+    pub(crate) fn park(
+        &self,
+        known: &mut Option<Waker>,
+        waker: &Waker,
+        wants_items: bool,
+        seen: &Order,
+    ) -> bool {
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+            lock(&self.state).driver = Some(waker.clone());
         }
-        state.driver = Driver::Parked {
-            waker: waker.clone(),
-            wants_items,
+        let (parked, waits_for) = if wants_items {
+            (PARKED | WANTS_ITEMS, NEWS | ITEMS)
+        } else {
+            (PARKED, NEWS)
         };
-        true
+        let before = self.signal.fetch_or(parked, AcqRel);
+        if before & waits_for == 0 {
+            return true;
+        }
+        if before & waits_for == NEWS {
+            let state = lock(&self.state);
+            if state.order == *seen {
+                self.lower(NEWS);
+                return true;
+            }
+        }
+        self.lower(PARKED | WANTS_ITEMS);
+        false
     }
 
     /// Takes nothing any more, and tells those who wait. What is in is dropped.
@@ -336,6 +444,7 @@ impl Outbox {
         state.items.queue = VecDeque::new();
         state.dropped += std::mem::take(&mut state.bytes);
         state.weight = 0;
+        self.lower(ITEMS | AWAITED);
         let wakes = state.wake_senders();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
@@ -370,7 +479,7 @@ impl State {
         self.items.queue.is_empty() || self.weight + item.weight() <= self.limit
     }
 
-    fn push(&mut self, item: Item) -> (Ticket, Option<Waker>) {
+    fn push(&mut self, item: Item) -> Ticket {
         let control = item.is_control();
         if !control {
             self.bytes += item.len();
@@ -387,21 +496,17 @@ impl State {
             lane.queue.pop_front();
         }
         lane.pushed += 1;
-        let ticket = Ticket {
+        Ticket {
             control,
             number: lane.pushed,
-        };
-        (ticket, self.wake_driver(false))
+        }
     }
 
-    fn wake_driver(&mut self, order: bool) -> Option<Waker> {
-        match &self.driver {
-            Driver::Parked { wants_items, .. } if *wants_items || order => {}
-            _ => return None,
-        }
-        match std::mem::replace(&mut self.driver, Driver::Running) {
-            Driver::Parked { waker, .. } => Some(waker),
-            Driver::Running => None,
+    /// How far the lanes have been taken.
+    fn taken(&self) -> Taken {
+        Taken {
+            controls: self.controls.taken(),
+            items: self.items.taken(),
         }
     }
 
@@ -436,6 +541,15 @@ impl State {
 impl Lane {
     fn taken(&self) -> u64 {
         self.pushed - self.queue.len() as u64
+    }
+
+    /// Gives memory back that an idle connection should not hold. What it holds of it spares a connection
+    /// that is often sent to from asking for it each time.
+    fn forget_capacity(&mut self) {
+        const KEPT: usize = 8;
+        if self.queue.capacity() > KEPT {
+            self.queue = VecDeque::new();
+        }
     }
 }
 
@@ -544,11 +658,7 @@ impl Drop for Send {
             Stage::Written {
                 waiter: Some(waiter),
                 ..
-            } => {
-                lock(&self.outbox.state)
-                    .written
-                    .retain(|(id, ..)| *id != waiter);
-            }
+            } => self.outbox.forget_writer(waiter),
             _ => {}
         }
     }
@@ -584,7 +694,8 @@ impl Outbox {
         if let Some(id) = waiter.take() {
             state.room.retain(|(known, _)| *known != id);
         }
-        let (ticket, driver) = state.push(ready);
+        let ticket = state.push(ready);
+        let driver = self.raise(&state, ITEMS);
         // The next in the queue may find room too.
         let next = state.front_waiter();
         drop(state);
@@ -614,7 +725,16 @@ impl Outbox {
             Some((_, _, waker)) => waker.clone_from(cx.waker()),
             None => state.written.push((id, ticket, cx.waker().clone())),
         }
+        self.signal.fetch_or(AWAITED, AcqRel);
         Poll::Pending
+    }
+
+    fn forget_writer(&self, waiter: u64) {
+        let mut state = lock(&self.state);
+        state.written.retain(|(id, ..)| *id != waiter);
+        if state.written.is_empty() {
+            self.lower(AWAITED);
+        }
     }
 
     fn leave_room_queue(&self, waiter: u64) {

@@ -6,6 +6,8 @@ use std::ops::{Deref, DerefMut};
 
 use sockeye_proto::{Message, MessageBuffer, Output};
 
+use super::outbox::Item;
+
 /// What one read takes at most. 16 KiB messages cost a tenth less with 128 KiB than with 64.
 const SCRATCH_LEN: usize = 128 * 1024;
 /// Buffers beyond these are not kept: few connections of a thread are in the middle of a turn at once.
@@ -23,6 +25,8 @@ struct Pool {
     scratches: Vec<Box<[u8]>>,
     buffers: Vec<Vec<u8>>,
     outputs: Vec<Output>,
+    // One is enough: it is used where no other connection comes in between.
+    items: Vec<Item>,
 }
 
 impl Pool {
@@ -31,6 +35,7 @@ impl Pool {
             scratches: Vec::new(),
             buffers: Vec::new(),
             outputs: Vec::new(),
+            items: Vec::new(),
         }
     }
 }
@@ -73,6 +78,17 @@ impl DerefMut for Scratch {
     }
 }
 
+/// An empty list for what is taken from an outbox.
+pub(crate) fn take_items() -> Vec<Item> {
+    POOL.with_borrow_mut(|pool| std::mem::take(&mut pool.items))
+}
+
+/// Gives the list back, empty.
+pub(crate) fn recycle_items(items: Vec<Item>) {
+    debug_assert!(items.is_empty());
+    POOL.with_borrow_mut(|pool| pool.items = items);
+}
+
 /// An empty buffer for a message.
 pub(crate) fn take_buffer() -> Vec<u8> {
     POOL.with_borrow_mut(|pool| pool.buffers.pop())
@@ -92,13 +108,34 @@ pub(crate) fn recycle_buffer(mut buffer: Vec<u8>) {
     });
 }
 
+/// Gives the buffer of a message back that is handled.
+pub(crate) fn recycle_message(message: &mut MessageBuffer) {
+    if message.capacity() > 0 {
+        recycle_buffer(std::mem::take(message).into_vec());
+    }
+}
+
+/// Puts a text into the buffer of a message that is handled.
+#[inline]
+pub(crate) fn set_text(message: &mut MessageBuffer, text: &str) {
+    if message.capacity() == 0 {
+        *message = MessageBuffer::Binary(take_buffer());
+    }
+    message.set_text(text);
+}
+
+/// As [`set_text`], of bytes.
+#[inline]
+pub(crate) fn set_binary(message: &mut MessageBuffer, bytes: &[u8]) {
+    if message.capacity() == 0 {
+        *message = MessageBuffer::Binary(take_buffer());
+    }
+    message.set_binary(bytes);
+}
+
 /// A message to keep. A small one in a large buffer is copied, so that it does not pin the buffer.
 pub(crate) fn into_message(buffer: MessageBuffer) -> Message {
-    let (len, capacity) = match &buffer {
-        MessageBuffer::Text(text) => (text.len(), text.capacity()),
-        MessageBuffer::Binary(bytes) => (bytes.len(), bytes.capacity()),
-    };
-    if len >= capacity / 2 {
+    if buffer.len() >= buffer.capacity() / 2 {
         return buffer.into();
     }
     let message = match &buffer {
@@ -161,5 +198,21 @@ mod tests {
         assert_eq!(buffer.as_ptr(), at);
         let message = into_message(MessageBuffer::Text("all of it".to_owned()));
         assert_eq!(message.as_text(), Some("all of it"));
+    }
+
+    #[test]
+    fn a_message_is_put_into_a_buffer_that_was_used_before() {
+        recycle_buffer(Vec::with_capacity(1000));
+        let mut message = MessageBuffer::default();
+        set_text(&mut message, "text");
+        assert_eq!(message, MessageBuffer::Text("text".to_owned()));
+        let capacity = message.capacity();
+        assert!(capacity >= 1000);
+        set_binary(&mut message, b"bytes");
+        assert_eq!(message, MessageBuffer::Binary(b"bytes".to_vec()));
+        assert_eq!(message.capacity(), capacity);
+        recycle_message(&mut message);
+        assert_eq!(message.capacity(), 0);
+        assert_eq!(take_buffer().capacity(), capacity);
     }
 }

@@ -1,8 +1,9 @@
 //! A connection in two halves, with a task that drives it.
 
 use std::fmt;
+use std::pin::pin;
 
-use sockeye_proto::{CloseCode, CloseReason, FrameHeader, Message, Outgoing};
+use sockeye_proto::{CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, Outgoing};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -176,12 +177,13 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     messages: mpsc::Sender<Result<Message, Error>>,
     outbox: Arc<Outbox>,
 ) {
+    let mut message = MessageBuffer::default();
     loop {
-        match driver.next().await {
-            Next::Message(message) => {
+        match driver.next(&mut message).await {
+            Next::Message => {
+                let message = pool::into_message(std::mem::take(&mut message));
                 // Fails when the receiver is gone: what comes is discarded then.
-                let message = pool::into_message(message);
-                let _ = driver.alongside(messages.send(Ok(message))).await;
+                let _ = driver.alongside(pin!(messages.send(Ok(message)))).await;
             }
             Next::Pong(_) => {}
             Next::End => break,
@@ -191,7 +193,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     let reason = ending.reason();
     driver.settle();
     if let Ending::Failed(error) = ending {
-        let _ = driver.alongside(messages.send(Err(error))).await;
+        let _ = driver.alongside(pin!(messages.send(Err(error)))).await;
     }
     driver.linger().await;
     drop(driver);

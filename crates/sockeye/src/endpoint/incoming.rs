@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use sockeye_proto::Text;
+use sockeye_proto::{MessageBuffer, Text};
 
 use crate::error::Result;
 
@@ -18,6 +18,16 @@ pub enum Incoming<'m> {
     Binary(BinaryMessage<'m>),
     /// A Pong: the answer to a Ping that the application sent, or to none.
     Pong(Pong),
+}
+
+impl<'m> Incoming<'m> {
+    #[inline]
+    pub(super) fn of(message: &'m mut MessageBuffer) -> Self {
+        match message {
+            MessageBuffer::Text(text) => Self::Text(TextMessage(text)),
+            MessageBuffer::Binary(bytes) => Self::Binary(BinaryMessage(bytes)),
+        }
+    }
 }
 
 impl Incoming<'_> {

@@ -14,13 +14,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Endpoint;
 use super::handshake::Handshake;
-use super::incoming::{BinaryMessage, Incoming, Pong, TextMessage};
+use super::incoming::{Incoming, Pong};
 use super::reply::Reply;
 use super::session::{OpenSessions, Session, Tenure};
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
 use crate::connection::outbox::Outbox;
-use crate::connection::{Compression, pool, server_machine};
+use crate::connection::{Compression, server_machine};
 use crate::error::{Error, Result};
 use crate::sync::{Arc, lock};
 use crate::transport::Stream;
@@ -108,16 +108,12 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         report(&mut endpoint, &session, &mut driver, failure).await;
         close_failed(&session);
     }
+    let mut message = MessageBuffer::default();
     loop {
-        let result = match driver.next().await {
-            Next::Message(mut message) => {
-                let incoming = match &mut message {
-                    MessageBuffer::Text(text) => Incoming::Text(TextMessage(text)),
-                    MessageBuffer::Binary(bytes) => Incoming::Binary(BinaryMessage(bytes)),
-                };
-                let result = handle(&mut endpoint, &session, &mut driver, incoming).await;
-                pool::recycle_buffer(message.into_vec());
-                result
+        let result = match driver.next(&mut message).await {
+            Next::Message => {
+                let incoming = Incoming::of(&mut message);
+                handle(&mut endpoint, &session, &mut driver, incoming).await
             }
             Next::Pong(payload) => {
                 let pong = Incoming::Pong(Pong(payload.into()));
@@ -176,7 +172,8 @@ async fn end<T: AsyncRead + AsyncWrite + Unpin>(
     mut driver: Box<Driver<T>>,
     place: Place,
 ) {
-    while !matches!(driver.next().await, Next::End) {}
+    let mut message = MessageBuffer::default();
+    while !matches!(driver.next(&mut message).await, Next::End) {}
     let reason = driver.take_ending().reason();
     session.retire();
     linger(&session, driver, reason).await;
@@ -224,7 +221,7 @@ async fn call<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
     callback: F,
 ) -> Result<F::Output, Failure> {
     let callback = pin!(callback);
-    match driver.alongside(CatchPanic(callback)).await {
+    match driver.alongside(pin!(CatchPanic(callback))).await {
         Some(Ok(output)) => Ok(output),
         Some(Err(panic)) => Err(Failure::panicked(&*panic)),
         None => Err(Failure::Aborted),

@@ -34,16 +34,17 @@ fn payload(item: &Item) -> &str {
 /// What a driver does with an outbox, over and over until it has taken `items`.
 async fn take(outbox: &Outbox, items: usize) -> Vec<String> {
     let mut taken = Vec::new();
+    let (mut order, mut known) = (Order::Go, None);
     poll_fn(|cx| {
         loop {
-            let order = outbox.drive();
+            outbox.drive(&mut order);
             while let Some(item) = outbox.take() {
                 taken.push(payload(&item).to_owned());
                 if taken.len() == items {
                     return Poll::Ready(());
                 }
             }
-            if outbox.park(cx.waker(), true, &order) {
+            if outbox.park(&mut known, cx.waker(), true, &order) {
                 return Poll::Pending;
             }
         }
@@ -68,13 +69,14 @@ where
 
 /// As a driver whose transport takes nothing: it waits for an order.
 async fn await_order(outbox: &Outbox) -> Order {
+    let (mut order, mut known) = (Order::Go, None);
     poll_fn(|cx| {
         loop {
-            let order = outbox.drive();
+            outbox.drive(&mut order);
             if order != Order::Go {
-                return Poll::Ready(order);
+                return Poll::Ready(order.clone());
             }
-            if outbox.park(cx.waker(), false, &order) {
+            if outbox.park(&mut known, cx.waker(), false, &order) {
                 return Poll::Pending;
             }
         }
@@ -123,7 +125,8 @@ fn a_driver_that_parked_is_woken_once_however_many_push() {
     model(3, || {
         let outbox = Outbox::new(1000);
         let count = Arc::new(Count::default());
-        assert!(outbox.park(&Arc::clone(&count).into(), true, &Order::Go));
+        let waker = Arc::clone(&count).into();
+        assert!(outbox.park(&mut None, &waker, true, &Order::Go));
         let pushers = ["a", "b"].map(|name| {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || {
@@ -163,13 +166,14 @@ fn a_driver_that_parks_misses_no_abort_whoever_closes() {
         let closer = thread::spawn(move || other.close(reason()));
         let other = Arc::clone(&outbox);
         let aborter = thread::spawn(move || other.abort());
+        let (mut order, mut known) = (Order::Go, None);
         block_on(poll_fn(|cx| {
             loop {
-                let order = outbox.drive();
+                outbox.drive(&mut order);
                 if order == Order::Abort {
                     return Poll::Ready(());
                 }
-                if outbox.park(cx.waker(), true, &order) {
+                if outbox.park(&mut known, cx.waker(), true, &order) {
                     return Poll::Pending;
                 }
             }

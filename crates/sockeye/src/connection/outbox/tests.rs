@@ -45,6 +45,13 @@ fn reason() -> CloseReason {
     CloseReason::new(CloseCode::NORMAL, "bye").unwrap()
 }
 
+/// What a driver that looks is asked for, if it is new.
+fn order(outbox: &Outbox) -> Order {
+    let mut order = Order::Go;
+    outbox.drive(&mut order);
+    order
+}
+
 /// Everything that is in, as text.
 fn drain(outbox: &Outbox) -> Vec<String> {
     std::iter::from_fn(|| outbox.take())
@@ -211,7 +218,7 @@ fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
     assert!(!poll(&mut waiting));
     outbox.close(reason());
     outbox.close(CloseReason::new(CloseCode::GOING_AWAY, "").unwrap());
-    assert_eq!(outbox.drive(), Order::Close(reason()), "the first counts");
+    assert_eq!(order(&outbox), Order::Close(reason()), "the first counts");
     assert_eq!(poll_send(&mut waiting), Poll::Ready(Err(SendError::Closed)));
     assert_eq!(outbox.try_push(text("c")), Err(SendError::Closed));
     assert_eq!(outbox.push_reply("d".into()), Err(SendError::Closed));
@@ -229,7 +236,7 @@ fn an_abort_overrules_a_close() {
     outbox.close(reason());
     outbox.abort();
     outbox.close(reason());
-    assert_eq!(outbox.drive(), Order::Abort);
+    assert_eq!(order(&outbox), Order::Abort);
 }
 
 #[test]
@@ -253,14 +260,14 @@ fn a_parked_driver_is_woken_once_and_a_running_one_never() {
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
-    assert!(!outbox.park(&waker, true, &Order::Go), "something is in");
+    assert!(!outbox.park(&mut None, &waker, true, &Order::Go), "something is in");
     drain(&outbox);
-    assert!(outbox.park(&waker, true, &Order::Go));
+    assert!(outbox.park(&mut None, &waker, true, &Order::Go));
     for _ in 0..10 {
         outbox.try_push(text("b")).unwrap();
     }
     assert_eq!(count.woken(), 1);
-    outbox.drive();
+    order(&outbox);
     outbox.try_push(text("c")).unwrap();
     assert_eq!(count.woken(), 1);
 }
@@ -271,13 +278,13 @@ fn a_driver_without_room_is_woken_by_orders_only() {
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
-    assert!(outbox.park(&waker, false, &Order::Go));
+    assert!(outbox.park(&mut None, &waker, false, &Order::Go));
     outbox.try_push(text("b")).unwrap();
     assert_eq!(count.woken(), 0);
     outbox.close(reason());
     assert_eq!(count.woken(), 1);
-    assert!(!outbox.park(&waker, false, &Order::Go), "an order is new");
-    assert!(outbox.park(&waker, false, &Order::Close(reason())));
+    assert!(!outbox.park(&mut None, &waker, false, &Order::Go), "an order is new");
+    assert!(outbox.park(&mut None, &waker, false, &Order::Close(reason())));
     outbox.abort();
     assert_eq!(count.woken(), 2);
 }
