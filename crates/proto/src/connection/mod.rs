@@ -194,15 +194,7 @@ impl Connection {
     /// Whether messages may still be sent: this side's Close has not been.
     #[inline]
     pub fn can_send(&self) -> bool {
-        matches!(
-            self.state,
-            State::Open
-                | State::CloseReceived(_)
-                | State::Failing {
-                    close_sent: false,
-                    ..
-                }
-        )
+        matches!(self.state, State::Open) || self.owes_close()
     }
 
     /// Whether [`receive`](Self::receive) may still give events.

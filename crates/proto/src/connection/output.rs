@@ -6,7 +6,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use crate::frame::FrameHeader;
+use crate::frame::{FrameHeader, OpCode};
 
 /// Why something is sent. It decides who has to wait while the peer does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,16 @@ impl Output {
         {
             key.apply(payload, 0);
         }
+        self.count_inline(self.inline.len() - start, cause);
+    }
+
+    /// As [`push_frame`](Self::push_frame), of a whole message without extension bits that is not masked.
+    #[inline]
+    pub(crate) fn push_unmasked(&mut self, opcode: OpCode, payload: &[u8], cause: Cause) {
+        let start = self.inline.len();
+        self.inline.reserve(FrameHeader::MAX_LEN + payload.len());
+        FrameHeader::new(opcode, payload.len() as u64).write(&mut self.inline);
+        self.inline.extend_from_slice(payload);
         self.count_inline(self.inline.len() - start, cause);
     }
 
@@ -276,7 +286,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::OpCode;
 
     fn all(output: &Output) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 64];

@@ -167,8 +167,13 @@ impl Connection {
             self.push_compressed(kind, compressed, cause);
             return Ok(());
         }
-        let header = self.header(kind.opcode(), payload.len());
-        self.output.push_frame(&header, payload, cause);
+        if self.masking_keys.is_none() {
+            // A server's frames are not masked (§5.1): the header is two or four bytes.
+            self.output.push_unmasked(kind.opcode(), payload, cause);
+        } else {
+            let header = self.header(kind.opcode(), payload.len());
+            self.output.push_frame(&header, payload, cause);
+        }
         Ok(())
     }
 

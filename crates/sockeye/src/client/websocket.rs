@@ -5,9 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use sockeye_proto::handshake::{OfferError, WebSocketUri};
-use sockeye_proto::{
-    CloseCode, CloseReason, InvalidCloseReason, Message, MessageBuffer, Outgoing,
-};
+use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Message, MessageBuffer, Outgoing};
 use tokio::sync::{Notify, SetOnce};
 
 use super::{Client, ConnectError};

@@ -424,9 +424,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn park_outbox(&mut self, cx: &Context<'_>, wants_items: bool) -> bool {
-        self.parked =
-            self.outbox
-                .park(&mut self.waker, cx.waker(), wants_items, &self.order);
+        self.parked = self
+            .outbox
+            .park(&mut self.waker, cx.waker(), wants_items, &self.order);
         self.parked
     }
 

@@ -188,9 +188,7 @@ impl<T> Link<T> {
     pub(crate) fn pull_whole(&mut self) -> Option<WholeMessage<'_>> {
         let (mut unread, start) = self.input.unread();
         let len = unread.len();
-        let whole = self
-            .machine
-            .receive_whole(&mut unread, self.now.into_std());
+        let whole = self.machine.receive_whole(&mut unread, self.now.into_std());
         *start += len - unread.len();
         whole
     }
@@ -250,9 +248,7 @@ impl<T> Link<T> {
 
     fn end_message(&mut self) -> Result<MessageBuffer, ProtocolError> {
         // The machine has checked it: what it let pass is UTF-8.
-        self.assembler
-            .end()
-            .map_err(|_| ProtocolError::InvalidUtf8)
+        self.assembler.end().map_err(|_| ProtocolError::InvalidUtf8)
     }
 
     /// Nothing of the peer's counts any more: what has come of a message needs no memory until the

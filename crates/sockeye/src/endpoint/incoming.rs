@@ -32,6 +32,7 @@ impl<'m> Incoming<'m> {
 
 impl Incoming<'_> {
     /// Which of the kinds it is.
+    #[inline]
     pub fn kind(&self) -> MessageKind {
         match self {
             Self::Text(_) => MessageKind::Text,
@@ -68,6 +69,7 @@ pub struct TextMessage<'m>(pub(super) &'m mut String);
 
 impl<'m> TextMessage<'m> {
     /// The text, for as long as the handler runs.
+    #[inline]
     pub fn into_str(self) -> &'m str {
         self.0
     }
@@ -101,6 +103,7 @@ pub struct BinaryMessage<'m>(pub(super) &'m mut Vec<u8>);
 
 impl<'m> BinaryMessage<'m> {
     /// The bytes, for as long as the handler runs.
+    #[inline]
     pub fn into_slice(self) -> &'m [u8] {
         self.0
     }
@@ -170,6 +173,7 @@ macro_rules! argument {
         impl<'m> Argument<'m> for $type {
             const KIND: MessageKind = MessageKind::$kind;
 
+            #[inline]
             fn from_message(message: Incoming<'m>) -> Result<Self> {
                 match message {
                     Incoming::$kind($message) => Ok($made),
@@ -188,6 +192,7 @@ argument!(Vec<u8>, Binary, bytes => bytes.into_vec());
 argument!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
 argument!(Pong, Pong, pong => pong);
 
+#[cold]
 fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
     format!("a handler of {wanted} messages was given a {came} message").into()
 }

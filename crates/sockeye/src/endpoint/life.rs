@@ -90,44 +90,19 @@ where
     }
 }
 
-/// Why a callback gave no result.
-enum Failure {
-    Error(Error),
-    Panicked,
-    Aborted,
-}
-
 async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
     session: Tenure,
     mut driver: Box<Driver<T>>,
     place: Place,
 ) {
-    let opened = call(&mut driver, endpoint.on_open(&session)).await;
-    if let Err(failure) = opened.and_then(|result| result.map_err(Failure::handler)) {
-        report(&mut endpoint, &session, &mut driver, failure).await;
+    // One for all that the endpoint does while it serves: around each callback it would cost a message a
+    // tenth of what handling it does.
+    let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
+    if let Err(panic) = served {
+        log_panic(&*panic);
         close_failed(&session);
-    }
-    let mut message = MessageBuffer::default();
-    loop {
-        let result = match driver.next(&mut message).await {
-            Next::Message => {
-                let incoming = Incoming::of(&mut message);
-                handle(&mut endpoint, &session, &mut driver, incoming).await
-            }
-            Next::Pong(payload) => {
-                let pong = Incoming::Pong(Pong(payload.into()));
-                handle(&mut endpoint, &session, &mut driver, pong).await
-            }
-            Next::End => break,
-        };
-        if let Err(failure) = result {
-            let panicked = matches!(failure, Failure::Panicked);
-            report(&mut endpoint, &session, &mut driver, failure).await;
-            if panicked {
-                close_failed(&session);
-            }
-        }
+        until_end(&mut driver).await;
     }
 
     let ending = driver.take_ending();
@@ -142,27 +117,93 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     if let Ending::Failed(error) = ending {
         tracing::debug!(session = %session.id(), %error, "the connection failed");
         if let Error::Protocol(ProtocolError::MessageTooBig { .. }) = error {
-            report(&mut endpoint, &session, &mut driver, Failure::Error(error)).await;
+            guarded(&mut driver, endpoint.on_error(&session, &error)).await;
         }
     }
-    let closed = call(&mut driver, endpoint.on_close(&session, reason.clone())).await;
-    if let Err(failure) = closed.and_then(|result| result.map_err(Failure::handler)) {
-        report(&mut endpoint, &session, &mut driver, failure).await;
+    let closed = guarded(&mut driver, endpoint.on_close(&session, reason.clone())).await;
+    if let Some(Err(error)) = closed {
+        let error = Error::Handler(error);
+        guarded(&mut driver, endpoint.on_error(&session, &error)).await;
     }
     drop(endpoint);
     linger(&session, driver, reason).await;
     drop(place);
 }
 
+/// Calls one callback after another until nothing comes any more.
+async fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<T>,
+) {
+    let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
+    if let Some(Err(error)) = opened {
+        let error = Error::Handler(error);
+        driver
+            .alongside(pin!(endpoint.on_error(session, &error)))
+            .await;
+        close_failed(session);
+    }
+    let mut message = MessageBuffer::default();
+    loop {
+        let incoming = match driver.next(&mut message).await {
+            Next::Message => Incoming::of(&mut message),
+            Next::Pong(payload) => Incoming::Pong(Pong(payload.into())),
+            Next::End => return,
+        };
+        let handled = match session.handler(incoming.kind()) {
+            // A message keeps the handler that it started with.
+            Some(handler) => {
+                let running = lock(&handler).call(incoming);
+                driver.alongside(pin!(running)).await
+            }
+            None => {
+                let running = pin!(endpoint.on_message(session, incoming));
+                driver.alongside(running).await
+            }
+        };
+        let sent = match handled {
+            Some(Ok(reply)) => send(driver, reply),
+            Some(Err(error)) => Err(Error::Handler(error)),
+            // Aborted: that is what comes next.
+            None => continue,
+        };
+        if let Err(error) = sent {
+            driver
+                .alongside(pin!(endpoint.on_error(session, &error)))
+                .await;
+        }
+    }
+}
+
+#[inline]
+fn send<T: AsyncRead + AsyncWrite + Unpin>(
+    driver: &mut Driver<T>,
+    reply: Reply<'_>,
+) -> Result<(), Error> {
+    match reply {
+        Reply::None => Ok(()),
+        Reply::Text(text) => driver.reply_text(text),
+        Reply::Binary(bytes) => driver.reply_binary(bytes),
+        Reply::Message(outgoing) => driver.reply(outgoing),
+    }
+}
+
+/// Lets a connection come to its end without its endpoint.
+async fn until_end<T: AsyncRead + AsyncWrite + Unpin>(driver: &mut Driver<T>) {
+    let mut message = MessageBuffer::default();
+    while !matches!(driver.next(&mut message).await, Next::End) {}
+}
+
 /// What is left of an endpoint whose transport is gone.
 async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseReason) {
-    let closed = CatchPanic(pin!(endpoint.on_close(session, reason))).await;
-    let closed = closed.map_err(|panic| Failure::panicked(&*panic));
-    let outcome = closed.and_then(|result| result.map_err(Failure::handler));
-    if let Err(Failure::Error(error)) = outcome
-        && let Err(panic) = CatchPanic(pin!(endpoint.on_error(session, &error))).await
-    {
-        Failure::panicked(&*panic);
+    let last = async {
+        if let Err(error) = endpoint.on_close(session, reason).await {
+            endpoint.on_error(session, &Error::Handler(error)).await;
+        }
+    };
+    if let Err(panic) = CatchPanic(pin!(last)).await {
+        log_panic(&*panic);
     }
 }
 
@@ -172,8 +213,7 @@ async fn end<T: AsyncRead + AsyncWrite + Unpin>(
     mut driver: Box<Driver<T>>,
     place: Place,
 ) {
-    let mut message = MessageBuffer::default();
-    while !matches!(driver.next(&mut message).await, Next::End) {}
+    until_end(&mut driver).await;
     let reason = driver.take_ending().reason();
     session.retire();
     linger(&session, driver, reason).await;
@@ -190,72 +230,25 @@ async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
     session.outbox().end(reason);
 }
 
-/// Gives a message to its handler, and sends what that returns.
-async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
-    endpoint: &mut E,
-    session: &Session,
-    driver: &mut Driver<T>,
-    message: Incoming<'_>,
-) -> Result<(), Failure> {
-    let result = match session.handler(message.kind()) {
-        // A message keeps the handler that it started with.
-        Some(handler) => {
-            let started = catch_unwind(AssertUnwindSafe(|| lock(&handler).call(message)));
-            let running = started.map_err(|panic| Failure::panicked(&*panic))?;
-            call(driver, running).await?
-        }
-        None => call(driver, endpoint.on_message(session, message)).await?,
-    };
-    let sent = match result.map_err(Failure::handler)? {
-        Reply::None => Ok(()),
-        Reply::Text(text) => driver.reply_text(text),
-        Reply::Binary(bytes) => driver.reply_binary(bytes),
-        Reply::Message(outgoing) => driver.reply(outgoing),
-    };
-    sent.map_err(Failure::Error)
-}
-
-/// Runs a callback beside everything else that the connection does.
-async fn call<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
+/// Runs a callback beside everything else that the connection does. `None` when it panicked, or the
+/// connection was aborted.
+async fn guarded<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<T>,
     callback: F,
-) -> Result<F::Output, Failure> {
+) -> Option<F::Output> {
     let callback = pin!(callback);
-    match driver.alongside(pin!(CatchPanic(callback))).await {
-        Some(Ok(output)) => Ok(output),
-        Some(Err(panic)) => Err(Failure::panicked(&*panic)),
-        None => Err(Failure::Aborted),
-    }
-}
-
-/// Tells the endpoint of an error. That a callback panicked, its own `on_error` is not told.
-async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
-    endpoint: &mut E,
-    session: &Session,
-    driver: &mut Driver<T>,
-    failure: Failure,
-) {
-    if let Failure::Error(error) = failure
-        && let Err(Failure::Panicked) = call(driver, endpoint.on_error(session, &error)).await
-    {
-        close_failed(session);
+    match driver.alongside(pin!(CatchPanic(callback))).await? {
+        Ok(output) => Some(output),
+        Err(panic) => {
+            log_panic(&*panic);
+            None
+        }
     }
 }
 
 fn close_failed(session: &Session) {
     let closed = session.close(CloseCode::INTERNAL_ERROR, "");
     debug_assert!(closed.is_ok(), "1011 may be sent");
-}
-
-impl Failure {
-    fn handler(error: crate::BoxError) -> Self {
-        Self::Error(Error::Handler(error))
-    }
-
-    fn panicked(panic: &(dyn Any + Send)) -> Self {
-        tracing::error!(panic = panic_text(panic), "a callback panicked");
-        Self::Panicked
-    }
 }
 
 /// A future whose panic is a value, so that it touches no other connection.
@@ -271,6 +264,10 @@ impl<F: Future + Unpin> Future for CatchPanic<F> {
             Err(panic) => Poll::Ready(Err(panic)),
         }
     }
+}
+
+fn log_panic(panic: &(dyn Any + Send)) {
+    tracing::error!(panic = panic_text(panic), "a callback panicked");
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -50,6 +50,7 @@ pub trait IntoReply<'m> {
 macro_rules! reply {
     ($($type:ty, $value:ident => $reply:expr;)*) => {$(
         impl<'m> IntoReply<'m> for $type {
+            #[inline]
             fn into_reply(self) -> Result<Reply<'m>> {
                 let $value = self;
                 Ok($reply)
@@ -74,6 +75,7 @@ reply! {
 
 /// Nothing for `None`.
 impl<'m, T: IntoReply<'m>> IntoReply<'m> for Option<T> {
+    #[inline]
     fn into_reply(self) -> Result<Reply<'m>> {
         self.map_or(Ok(Reply::None), IntoReply::into_reply)
     }
@@ -81,6 +83,7 @@ impl<'m, T: IntoReply<'m>> IntoReply<'m> for Option<T> {
 
 /// An error goes to `on_error`.
 impl<'m, T: IntoReply<'m>, E: Into<BoxError>> IntoReply<'m> for Result<T, E> {
+    #[inline]
     fn into_reply(self) -> Result<Reply<'m>> {
         self.map_err(Into::into)?.into_reply()
     }

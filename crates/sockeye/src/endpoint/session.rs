@@ -112,6 +112,7 @@ impl Session {
         self.0.outbox.ended().await
     }
 
+    #[inline]
     pub(crate) fn handler(&self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
         if !self.0.has_handlers.load(Ordering::Acquire) {
             return None;

@@ -260,7 +260,10 @@ fn a_parked_driver_is_woken_once_and_a_running_one_never() {
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
-    assert!(!outbox.park(&mut None, &waker, true, &Order::Go), "something is in");
+    assert!(
+        !outbox.park(&mut None, &waker, true, &Order::Go),
+        "something is in"
+    );
     drain(&outbox);
     assert!(outbox.park(&mut None, &waker, true, &Order::Go));
     for _ in 0..10 {
@@ -283,7 +286,10 @@ fn a_driver_without_room_is_woken_by_orders_only() {
     assert_eq!(count.woken(), 0);
     outbox.close(reason());
     assert_eq!(count.woken(), 1);
-    assert!(!outbox.park(&mut None, &waker, false, &Order::Go), "an order is new");
+    assert!(
+        !outbox.park(&mut None, &waker, false, &Order::Go),
+        "an order is new"
+    );
     assert!(outbox.park(&mut None, &waker, false, &Order::Close(reason())));
     outbox.abort();
     assert_eq!(count.woken(), 2);

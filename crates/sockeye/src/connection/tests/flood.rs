@@ -103,7 +103,10 @@ async fn a_subscriber_that_never_reads_costs_its_outbox_and_full_output() {
     assert_eq!(taken + refused, 10_000);
     // It is given up after 30 s, and all of it is let go.
     let start = Instant::now();
-    assert!(matches!(driver.next(&mut MessageBuffer::default()).await, Next::End));
+    assert!(matches!(
+        driver.next(&mut MessageBuffer::default()).await,
+        Next::End
+    ));
     assert_eq!(start.elapsed().as_secs(), 30);
     assert!(matches!(
         driver.take_ending(),
