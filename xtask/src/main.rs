@@ -72,9 +72,16 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     guard(root, steps)?;
     features(root, steps)?;
     steps.run("check clippy of bench", || {
-        let clippy = ["clippy", "--manifest-path", BENCH, "--", "-D", "warnings"];
-        cargo::run(root, &clippy)
+        for apart in [BENCH, INSTRUCTIONS] {
+            let clippy = ["clippy", "--manifest-path", apart, "--all-targets"];
+            cargo::run(root, &[&clippy[..], &["--", "-D", "warnings"]].concat())?;
+        }
+        Ok(())
     })?;
+    steps.run("test instructions", || {
+        cargo::run(root, &["test", "--manifest-path", INSTRUCTIONS])
+    })?;
+    instructions(root, steps, &[])?;
     judge(root, steps, &["peers"])?;
     judge(root, steps, &["autobahn"])?;
     fuzz::fuzz(root, steps, 10)?;
@@ -135,7 +142,7 @@ fn fuzz_seconds(arguments: &[String]) -> Result<u32> {
 fn check(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("check fmt", || {
         cargo::run(root, &["fmt", "--all", "--check"])?;
-        for apart in [BENCH, FUZZ, TUNGSTENITE] {
+        for apart in [BENCH, FUZZ, INSTRUCTIONS, TUNGSTENITE] {
             cargo::run(root, &["fmt", "--manifest-path", apart, "--check"])?;
         }
         Ok(())
@@ -305,12 +312,33 @@ fn coverage(root: &Path, steps: &mut Steps) -> Result<()> {
     })
 }
 
-/// What a message costs, here and with others. Its options are `bench`'s own.
+/// What a message costs, here and with others; or in instructions, here alone. The options are those of the
+/// program that does it.
 fn bench(root: &Path, steps: &mut Steps, options: &[String]) -> Result<()> {
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let (counts, rest): (Vec<&str>, Vec<&str>) = options
+        .iter()
+        .partition(|option| **option == "--instructions");
+    if !counts.is_empty() {
+        return instructions(root, steps, &rest);
+    }
     let run = ["run", "--release", "--manifest-path", BENCH, "--", "run"];
-    let options = options.iter().map(String::as_str);
-    let command: Vec<&str> = run.into_iter().chain(options).collect();
-    steps.run("bench", || cargo::run(root, &command))
+    steps.run("bench", || cargo::run(root, &[&run[..], &rest].concat()))
+}
+
+/// Fails when a count has grown, or has no baseline.
+fn instructions(root: &Path, steps: &mut Steps, options: &[&str]) -> Result<()> {
+    let count = [
+        "run",
+        "--release",
+        "--manifest-path",
+        INSTRUCTIONS,
+        "--",
+        "count",
+    ];
+    steps.run("bench instructions", || {
+        cargo::run(root, &[&count[..], options].concat())
+    })
 }
 
 /// Licences, duplicate versions and sources of what we depend on. (Advisories need a database that
@@ -344,6 +372,7 @@ pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 const FUZZ: &str = "fuzz/Cargo.toml";
 const TUNGSTENITE: &str = "conformance/tungstenite/Cargo.toml";
 const BENCH: &str = "bench/Cargo.toml";
+const INSTRUCTIONS: &str = "bench/instructions/Cargo.toml";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 const CARGO_TARPAULIN_VERSION: &str = "0.37.5";
 /// Per cent of the core's lines.
@@ -362,12 +391,14 @@ usage: cargo xtask COMMAND
     peers [--only NAME]   other libraries' clients and servers; all of them write docs/interop.md
     browser               a headless Chromium on the pages of `sockeye serve`
   bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N
+    --instructions        instructions for a message, by callgrind: more than 3 % above the baseline fails;
+                          with --bless they are the next one; JOB ... chooses
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
   coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, peers, each feature alone, fuzz 10,
-                          coverage, deny
+  full                    what closes an issue: ci with all of autobahn, peers, each feature alone,
+                          bench --instructions, fuzz 10, coverage, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";

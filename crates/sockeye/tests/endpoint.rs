@@ -573,7 +573,7 @@ async fn basic_remote_completes_when_the_message_is_written_and_not_before() {
     // The system takes megabytes in advance, but not this much.
     let mut start = vec![0; 1 << 20];
     soon(tokio::io::AsyncReadExt::read_exact(
-        &mut peer.tcp,
+        &mut peer.stream,
         &mut start,
     ))
     .await
@@ -581,7 +581,7 @@ async fn basic_remote_completes_when_the_message_is_written_and_not_before() {
     assert!(!sending.is_finished());
     let mut left = 10 + LEN - start.len();
     while left > 0 {
-        let read = soon(tokio::io::AsyncReadExt::read(&mut peer.tcp, &mut start))
+        let read = soon(tokio::io::AsyncReadExt::read(&mut peer.stream, &mut start))
             .await
             .unwrap();
         assert!(read > 0);

@@ -397,9 +397,9 @@ async fn a_handshake_that_does_not_come_in_time_ends_however_it_comes() {
         loop {
             let mut byte = [0];
             tokio::select! {
-                read = tokio::io::AsyncReadExt::read(&mut slow.tcp, &mut byte) => break read,
+                read = tokio::io::AsyncReadExt::read(&mut slow.stream, &mut byte) => break read,
                 _ = pace.tick() => {
-                    if tokio::io::AsyncWriteExt::write_all(&mut slow.tcp, b"x").await.is_err() {
+                    if tokio::io::AsyncWriteExt::write_all(&mut slow.stream, b"x").await.is_err() {
                         break Ok(0);
                     }
                 }
@@ -522,7 +522,7 @@ async fn a_head_that_is_too_large_is_refused_before_it_is_read() {
     let mut written = 0;
     soon(async {
         while written < 20 << 20 {
-            if tokio::io::AsyncWriteExt::write_all(&mut peer.tcp, &chunk)
+            if tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &chunk)
                 .await
                 .is_err()
             {

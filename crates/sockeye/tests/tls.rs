@@ -469,7 +469,7 @@ async fn one_deadline_holds_for_tls_and_the_request_together() {
     let connector = TlsConnector::from(Arc::new(authority.trusted()));
     let mut secured = soon(connector.connect(name, tcp)).await.unwrap();
     silent.recv_end().await;
-    let _ = soon(plain.tcp.read_to_end(&mut Vec::new())).await;
+    let _ = soon(plain.stream.read_to_end(&mut Vec::new())).await;
     let _ = soon(secured.read_to_end(&mut Vec::new())).await;
 }
 

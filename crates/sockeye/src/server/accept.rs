@@ -1,9 +1,9 @@
 //! Accepting connections, and serving HTTP on them until they are upgraded.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -46,7 +46,7 @@ impl Acceptor {
                     pause = FIRST_PAUSE;
                     // While as many owe a request as may, no more are accepted.
                     let guest = self.admission.admit().await;
-                    tokio::spawn(self.clone().serve(tcp, peer_addr, guest));
+                    tokio::spawn(self.clone().serve_tcp(tcp, peer_addr, guest));
                 }
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
@@ -60,7 +60,23 @@ impl Acceptor {
         }
     }
 
-    async fn serve(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
+    /// Serves a connection that was not accepted here.
+    pub(super) async fn serve_brought(mut self, stream: Stream) {
+        let guest = tokio::select! {
+            biased;
+            () = reached(&mut self.stage, Stage::Stopping) => return,
+            guest = self.admission.admit() => guest,
+        };
+        let patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
+        let ends = Ends {
+            peer_addr: stream.peer_addr().ok(),
+            local_addr: stream.local_addr().ok(),
+            secure: stream.is_secure(),
+        };
+        self.serve_http(stream, ends, guest, patience).await;
+    }
+
+    async fn serve_tcp(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
         // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
         let mut patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
         let local_addr = tcp.local_addr().unwrap_or(self.shared.local_addr);
@@ -76,17 +92,30 @@ impl Acceptor {
                 return;
             }
         };
+        let ends = Ends {
+            peer_addr: Some(peer_addr),
+            local_addr: Some(local_addr),
+            secure: stream.is_secure(),
+        };
+        self.serve_http(stream, ends, guest, patience).await;
+    }
+
+    /// Serves HTTP until the connection is upgraded or ends, or until there is no patience left for its
+    /// first request.
+    async fn serve_http(
+        mut self,
+        stream: Stream,
+        ends: Ends,
+        guest: Guest,
+        mut patience: Pin<&mut impl Future<Output = ()>>,
+    ) {
         let pending = guest.pending.clone();
         let peer = upgrade::Peer {
             shared: Arc::clone(&self.shared),
             stage: self.stage.clone(),
             place: guest.place,
             pending: guest.pending,
-            ends: Ends {
-                peer_addr: Some(peer_addr),
-                local_addr: Some(local_addr),
-                secure: stream.is_secure(),
-            },
+            ends,
         };
         let service = service_fn(move |request| {
             let peer = peer.clone();
@@ -107,7 +136,7 @@ impl Acceptor {
                 result = connection.as_mut() => break result,
                 () = patience.as_mut(), if !pending.has_ended() => {
                     if !pending.has_ended() {
-                        tracing::debug!(%peer_addr, "no request in time");
+                        tracing::debug!(peer = ?ends.peer_addr, "no request in time");
                         return;
                     }
                 }
@@ -121,7 +150,7 @@ impl Acceptor {
             }
         };
         if let Err(error) = result {
-            tracing::debug!(%peer_addr, %error, "an HTTP connection failed");
+            tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
         }
     }
 }

@@ -15,8 +15,8 @@ pub(super) struct Admission {
     max_connections: u32,
     pending: Arc<Semaphore>,
     max_pending: u32,
-    /// Whether somebody waits for one that owes a request to make it, or to go.
-    crowded: watch::Sender<bool>,
+    /// How many wait for one that owes a request to make it, or to go.
+    waiting: watch::Sender<usize>,
 }
 
 /// A connection that is let in.
@@ -26,7 +26,7 @@ pub(super) struct Guest {
     /// so, and goes.
     pub(super) place: Option<Place>,
     pub(super) pending: Pending,
-    crowded: watch::Receiver<bool>,
+    waiting: watch::Receiver<usize>,
 }
 
 /// That a connection owes its first request.
@@ -42,7 +42,7 @@ impl Admission {
             max_connections,
             pending: Arc::new(Semaphore::new(max_pending as usize)),
             max_pending,
-            crowded: watch::Sender::new(false),
+            waiting: watch::Sender::new(0),
         }
     }
 
@@ -51,18 +51,16 @@ impl Admission {
         let permit = match Arc::clone(&self.pending).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                self.crowded.send_replace(true);
-                let waiting = Arc::clone(&self.pending).acquire_owned();
-                let permit = waiting.await.expect("never closed");
-                self.crowded.send_replace(false);
-                permit
+                let _waiting = Waiting::begin(&self.waiting);
+                let permit = Arc::clone(&self.pending).acquire_owned();
+                permit.await.expect("never closed")
             }
         };
         let place = Arc::clone(&self.connections).try_acquire_owned().ok();
         Guest {
             place: place.map(Arc::new),
             pending: Pending(Arc::new(Mutex::new(Some(permit)))),
-            crowded: self.crowded.subscribe(),
+            waiting: self.waiting.subscribe(),
         }
     }
 
@@ -83,15 +81,31 @@ impl Guest {
         &self,
         timeout: Duration,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let mut crowded = self.crowded.clone();
+        let mut waiting = self.waiting.clone();
         async move {
             let soon = timeout / 10;
             sleep(soon).await;
             tokio::select! {
                 () = sleep(timeout - soon) => {}
-                Ok(_) = crowded.wait_for(|crowded| *crowded) => {}
+                Ok(_) = waiting.wait_for(|waiting| *waiting > 0) => {}
             }
         }
+    }
+}
+
+/// That somebody waits, for as long as this lives.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|waiting| *waiting += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 
@@ -148,6 +162,27 @@ mod tests {
         assert!(third.place.is_some());
         third.out_of_patience(TIMEOUT).await;
         assert_eq!(begun.elapsed(), left + TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_has_its_time_again_when_the_last_who_waited_gave_up() {
+        let admission = Admission::new(10, 1);
+        let guest = admission.admit().await;
+        for _ in 0..2 {
+            let mut one = Box::pin(admission.admit());
+            let mut other = Box::pin(admission.admit());
+            let brief = Duration::from_millis(1);
+            assert!(tokio::time::timeout(brief, one.as_mut()).await.is_err());
+            assert!(tokio::time::timeout(brief, other.as_mut()).await.is_err());
+            drop(one);
+            let begun = Instant::now();
+            guest.out_of_patience(TIMEOUT).await;
+            assert_eq!(begun.elapsed(), TIMEOUT / 10);
+            drop(other);
+            let begun = Instant::now();
+            guest.out_of_patience(TIMEOUT).await;
+            assert_eq!(begun.elapsed(), TIMEOUT);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::{RouteError, Router};
 use crate::sync::Arc;
+use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Acceptor, rustls::ServerConfig};
 
@@ -53,6 +54,7 @@ pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
     admission: Arc<Admission>,
+    stage: watch::Sender<Stage>,
 }
 
 /// What the tasks of a server share.
@@ -121,17 +123,11 @@ impl Server {
     ///
     /// As [`serve`](Self::serve).
     pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let (stage, watched) = watch::channel(Stage::Serving);
-        let acceptor = accept::Acceptor {
-            shared: Arc::clone(&self.shared),
-            stage: watched,
-            admission: Arc::clone(&self.admission),
-        };
         tokio::select! {
-            () = acceptor.accept(self.listener) => {}
+            () = self.acceptor().accept(self.listener) => {}
             () = stop => {}
         }
-        stage.send_replace(Stage::Stopping);
+        self.stage.send_replace(Stage::Stopping);
         for session in self.shared.sessions() {
             let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
             debug_assert!(closed.is_ok(), "1001 may be sent");
@@ -140,7 +136,7 @@ impl Server {
             .await
             .is_err()
         {
-            stage.send_replace(Stage::Dropping);
+            self.stage.send_replace(Stage::Dropping);
             let sessions: Vec<_> = self.shared.sessions().collect();
             tracing::warn!(sessions = sessions.len(), "dropped at the stop timeout");
             for session in sessions {
@@ -148,6 +144,45 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Serves a connection that the caller brings: a Unix socket, a tunnel, memory in a test. All that is
+    /// set here holds for it, but for TLS, which is the caller's there. It waits like others while as many
+    /// as may owe their request, and when the server stops it ends with the others.
+    ///
+    /// Completes when the connection speaks HTTP no more: it has ended, or an endpoint's session goes on
+    /// with it in a task of its own.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sockeye::Server;
+    /// use sockeye::transport::Stream;
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:0").await?;
+    /// let (near, far) = tokio::io::duplex(64 * 1024);
+    /// tokio::spawn(server.serve_stream(Stream::new(near)));
+    /// // A client that speaks to `far` gets what one over TCP gets.
+    /// # drop(far);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it drops the connection, unless a session has it.
+    pub fn serve_stream<S: Into<Stream>>(
+        &self,
+        stream: S,
+    ) -> impl Future<Output = ()> + Send + 'static + use<S> {
+        self.acceptor().serve_brought(stream.into())
+    }
+
+    fn acceptor(&self) -> accept::Acceptor {
+        accept::Acceptor {
+            shared: Arc::clone(&self.shared),
+            stage: self.stage.subscribe(),
+            admission: Arc::clone(&self.admission),
+        }
     }
 }
 
@@ -348,6 +383,7 @@ impl ServerBuilder {
             local_addr,
             shared: Arc::new(shared),
             admission: Arc::new(Admission::new(max_connections, self.max_pending_handshakes)),
+            stage: watch::Sender::new(Stage::Serving),
         })
     }
 }

@@ -1,17 +1,28 @@
 //! What a connection runs on: one type, whatever carries the bytes. Knows nothing of WebSocket.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::sync::Mutex;
+
 #[cfg(feature = "tls")]
 pub mod tls;
 
-/// A stream of bytes to a peer.
+/// A stream of bytes to a peer: TCP, TLS over it, or whatever else carries bytes.
+///
+/// ```
+/// use sockeye::transport::Stream;
+///
+/// let (near, _far) = tokio::io::duplex(1024);
+/// assert!(Stream::new(near).peer_addr().is_err());
+/// ```
 #[derive(Debug)]
 pub struct Stream(Kind);
 
@@ -21,42 +32,80 @@ enum Kind {
     // Boxed: its state is some twenty times a socket's.
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
+    Brought(Box<Brought<dyn Io>>),
 }
 
+/// What a caller brought.
+struct Brought<T: ?Sized> {
+    is_write_vectored: bool,
+    // Never locked: it makes `Sync` of what is `Send` alone, and the other kinds are `Sync`.
+    io: Mutex<T>,
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
 impl Stream {
+    /// A stream over any transport: a Unix socket, a tunnel, memory in a test. A `TcpStream` is better
+    /// converted: so it keeps its addresses, and is not boxed.
+    pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(Kind::Brought(Box::new(Brought {
+            is_write_vectored: io.is_write_vectored(),
+            io: Mutex::new(io),
+        })))
+    }
+
     /// The address of the peer, where the transport has one.
     ///
     /// # Errors
     ///
-    /// The system's error.
+    /// The system's error; [`io::ErrorKind::Unsupported`] where this is neither TCP nor TLS.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp().peer_addr()
+        self.tcp()?.peer_addr()
     }
 
     /// The address of this end, where the transport has one.
     ///
     /// # Errors
     ///
-    /// The system's error.
+    /// As [`peer_addr`](Self::peer_addr).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp().local_addr()
+        self.tcp()?.local_addr()
     }
 
-    /// Whether the bytes are encrypted on their way.
+    /// Whether the bytes are encrypted on their way, as far as is known: not of a transport that the
+    /// caller brought.
     pub fn is_secure(&self) -> bool {
         match &self.0 {
-            Kind::Tcp(_) => false,
+            Kind::Tcp(_) | Kind::Brought(_) => false,
             #[cfg(feature = "tls")]
             Kind::Tls(_) => true,
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
+    fn tcp(&self) -> io::Result<&TcpStream> {
         match &self.0 {
-            Kind::Tcp(tcp) => tcp,
+            Kind::Tcp(tcp) => Ok(tcp),
             #[cfg(feature = "tls")]
-            Kind::Tls(tls) => tls.get_ref().0,
+            Kind::Tls(tls) => Ok(tls.get_ref().0),
+            Kind::Brought(_) => {
+                let text = "the transport is not TCP: it has no address";
+                Err(io::Error::new(io::ErrorKind::Unsupported, text))
+            }
         }
+    }
+}
+
+impl Brought<dyn Io> {
+    fn io(&mut self) -> Pin<&mut dyn Io> {
+        Pin::new(self.io.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Brought<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Brought").finish_non_exhaustive()
     }
 }
 
@@ -86,6 +135,7 @@ impl AsyncRead for Stream {
             Kind::Tls(tls) => Pin::new(tls)
                 .poll_read(cx, buffer)
                 .map_err(tls::explain_truncation),
+            Kind::Brought(brought) => brought.io().poll_read(cx, buffer),
         }
     }
 }
@@ -100,6 +150,7 @@ impl AsyncWrite for Stream {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Kind::Brought(brought) => brought.io().poll_write(cx, bytes),
         }
     }
 
@@ -112,6 +163,7 @@ impl AsyncWrite for Stream {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+            Kind::Brought(brought) => brought.io().poll_write_vectored(cx, slices),
         }
     }
 
@@ -120,6 +172,7 @@ impl AsyncWrite for Stream {
             Kind::Tcp(tcp) => tcp.is_write_vectored(),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.is_write_vectored(),
+            Kind::Brought(brought) => brought.is_write_vectored,
         }
     }
 
@@ -128,6 +181,7 @@ impl AsyncWrite for Stream {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Kind::Brought(brought) => brought.io().poll_flush(cx),
         }
     }
 
@@ -136,6 +190,7 @@ impl AsyncWrite for Stream {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Kind::Brought(brought) => brought.io().poll_shutdown(cx),
         }
     }
 }
@@ -153,7 +208,29 @@ mod tests {
         let (connected, accepted) = tokio::join!(connecting, listener.accept());
         for tcp in [connected.unwrap(), accepted.unwrap().0] {
             assert!(!tcp.nodelay().unwrap());
-            assert!(Stream::from(tcp).tcp().nodelay().unwrap());
+            assert!(Stream::from(tcp).tcp().unwrap().nodelay().unwrap());
         }
+    }
+
+    /// Each idle connection holds one.
+    #[test]
+    fn what_a_caller_brings_makes_the_others_no_larger() {
+        assert_eq!(size_of::<Stream>(), size_of::<TcpStream>());
+    }
+
+    #[test]
+    fn a_stream_may_be_shared_as_a_socket_may() {
+        fn is_shared<T: Send + Sync + Unpin>() {}
+        is_shared::<Stream>();
+    }
+
+    #[tokio::test]
+    async fn what_a_caller_brings_has_no_address_and_says_so() {
+        let stream = Stream::new(tokio::io::duplex(1).0);
+        for error in [stream.peer_addr(), stream.local_addr()].map(Result::unwrap_err) {
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            assert!(error.to_string().contains("not TCP"));
+        }
+        assert!(!stream.is_secure());
     }
 }

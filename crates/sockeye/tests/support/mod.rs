@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sockeye::ServerBuilder;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -109,8 +109,8 @@ pub(crate) const FIELDS: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
 /// A peer that speaks bytes.
-pub(crate) struct Raw {
-    pub(crate) tcp: TcpStream,
+pub(crate) struct Raw<T = TcpStream> {
+    pub(crate) stream: T,
     buffer: Vec<u8>,
 }
 
@@ -139,19 +139,26 @@ impl Raw {
         Self::new(tcp)
     }
 
-    pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self {
-            tcp,
-            buffer: Vec::new(),
-        }
-    }
-
     /// A connection whose opening handshake is done.
     pub(crate) async fn open(addr: SocketAddr, target: &str) -> Self {
         let mut peer = Self::connect(addr).await;
         let answer = peer.request(&request(addr, target, "")).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         peer
+    }
+
+    /// An RST.
+    pub(crate) fn rst(self) {
+        self.stream.set_zero_linger().expect("a socket");
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
+    pub(crate) fn new(stream: T) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     /// Sends a request and takes the answer.
@@ -161,7 +168,7 @@ impl Raw {
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        soon(self.tcp.write_all(bytes))
+        soon(self.stream.write_all(bytes))
             .await
             .expect("it takes what comes");
     }
@@ -196,7 +203,7 @@ impl Raw {
                 let head = self.buffer.drain(..at + 4).collect();
                 return Some(String::from_utf8(head).expect("ASCII"));
             }
-            match soon(self.tcp.read_buf(&mut self.buffer)).await {
+            match soon(self.stream.read_buf(&mut self.buffer)).await {
                 Ok(0) | Err(_) => {
                     assert!(self.buffer.is_empty(), "half a head: {:?}", self.buffer);
                     return None;
@@ -235,7 +242,7 @@ impl Raw {
                 self.buffer.drain(..end);
                 return Some((first, payload));
             }
-            match soon(self.tcp.read_buf(&mut self.buffer)).await {
+            match soon(self.stream.read_buf(&mut self.buffer)).await {
                 Ok(0) | Err(_) => {
                     assert!(self.buffer.is_empty(), "half a frame: {:?}", self.buffer);
                     return None;
@@ -279,16 +286,11 @@ impl Raw {
 
     /// A FIN: nothing more is sent.
     pub(crate) async fn fin(&mut self) {
-        self.tcp.shutdown().await.expect("a socket");
-    }
-
-    /// An RST.
-    pub(crate) fn rst(self) {
-        self.tcp.set_zero_linger().expect("a socket");
+        self.stream.shutdown().await.expect("it holds");
     }
 
     async fn fill(&mut self) -> usize {
-        let read = soon(self.tcp.read_buf(&mut self.buffer)).await;
+        let read = soon(self.stream.read_buf(&mut self.buffer)).await;
         read.expect("the transport holds")
     }
 }
