@@ -267,7 +267,7 @@ impl FrameHeader {
     }
 
     /// Appends the header's bytes to `out`.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, out: &mut Vec<u8>) {
         let fin = if self.fin { 0x80 } else { 0 };
         let mask = if self.masking_key.is_some() { 0x80 } else { 0 };

@@ -108,7 +108,7 @@ impl Output {
     }
 
     /// As [`push_frame`](Self::push_frame), of a whole message without extension bits that is not masked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_unmasked(&mut self, opcode: OpCode, payload: &[u8], cause: Cause) {
         let start = self.inline.len();
         self.inline.reserve(FrameHeader::MAX_LEN + payload.len());

@@ -139,7 +139,6 @@ impl Connection {
     /// # Errors
     ///
     /// As [`receive`](Self::receive).
-    #[inline]
     pub fn receive_inflating<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -155,7 +154,7 @@ impl Connection {
     /// The fast path of [`receive`](Self::receive): a whole message in one frame that lies complete in the
     /// input, with nothing odd about it. `None` says that `receive` has to judge. What `now` is used for bears
     /// to be told of the time at which the input was read: so a clock need not be asked for each message.
-    #[inline]
+    #[inline(always)]
     pub fn receive_whole<'a>(
         &mut self,
         input: &mut &'a mut [u8],

@@ -153,7 +153,7 @@ impl Connection {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_payload(
         &mut self,
         kind: MessageKind,

@@ -230,15 +230,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.link.machine().close_received().cloned()
     }
 
+    /// The fast path of [`next`](Self::next): takes a message that lies complete in the input, as `next`
+    /// does. False says that there is more to look at.
     #[inline]
-    fn poll_next(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<Next> {
+    pub(crate) fn take_plain(&mut self, message: &mut MessageBuffer) -> bool {
         if self.is_plain()
             && let Some(whole) = self.link.pull_whole()
         {
-            put(message, Whole::Lent(whole));
-            return Poll::Ready(Next::Message);
+            put_lent(message, whole);
+            return true;
         }
-        self.poll_next_of_any(cx, message)
+        false
     }
 
     /// Whether the next message of the input may be handed on with nothing to be looked at before.
@@ -254,11 +256,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             && !self.link.has_had_its_turn()
     }
 
-    fn poll_next_of_any(
-        &mut self,
-        cx: &mut Context<'_>,
-        message: &mut MessageBuffer,
-    ) -> Poll<Next> {
+    #[inline(always)]
+    fn poll_next(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<Next> {
         self.drive();
         // It came before whatever ended the connection since. Only an application that has asked for a
         // Close wants no more.
@@ -284,7 +283,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     fn poll_beside(&mut self, cx: &mut Context<'_>) {
         if self.ahead.is_none() && self.ending.is_none() {
             let mut message = MessageBuffer::default();
-            match self.poll_event(cx, &mut message) {
+            match self.poll_event_beside(cx, &mut message) {
                 Poll::Pending => return,
                 Poll::Ready(Next::End) => {}
                 Poll::Ready(next) => self.ahead = Some(Box::new((next, message))),
@@ -324,6 +323,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    #[inline(never)]
+    fn poll_event_beside(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut MessageBuffer,
+    ) -> Poll<Next> {
+        self.poll_event(cx, message)
+    }
+
     /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer
     /// than for a Close: the machine's deadline wakes this task.
     fn is_effect_due(&self) -> bool {
@@ -332,6 +340,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         machine.owes_close() && machine.poll_timeout().is_some_and(|due| due <= now)
     }
 
+    // Each function that returns across a system call is mispredicted: the kernel leaves the processor's
+    // memory of return addresses cleared. So those between the task and the socket are one.
+    #[inline(always)]
     fn poll_event(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<Next> {
         // Whether the transport takes no more output in this turn.
         let mut blocked = false;
@@ -374,7 +385,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             // What is left of the input waits for the output that this input caused.
             let gated = self.is_gated();
             // 2. What is to be sent leaves in one write.
-            match self.poll_output(cx) {
+            match self.poll_output_here(cx) {
                 Poll::Ready(Err(error)) => return self.end(Ending::Failed(error)),
                 polled => blocked = polled.is_pending(),
             }
@@ -443,9 +454,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         Poll::Pending
     }
 
+    #[inline(never)]
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_output_here(cx)
+    }
+
     /// Moves what waits in the outbox to the output and writes, until nothing waits or the transport
     /// takes no more.
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    #[inline(always)]
+    fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             let drained = self.fill();
             let polled = self.link.poll_write(cx);
@@ -459,7 +476,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Takes items from the outbox while there is room in the output: what stays is bounded there.
     /// Says whether all of it was taken.
+    #[inline]
     fn fill(&mut self) -> bool {
+        if self.outbox.is_quiet() && self.order == Order::Go {
+            return true;
+        }
+        self.fill_from_outbox()
+    }
+
+    fn fill_from_outbox(&mut self) -> bool {
         let mut reached = None;
         let mut drained = true;
         while self.link.machine().can_send() {
@@ -525,7 +550,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Tells those who wait for what has been written.
+    #[inline]
     fn tell_written(&mut self) {
+        if !self.taken.is_empty() {
+            self.tell_those_who_wait();
+        }
+    }
+
+    fn tell_those_who_wait(&mut self) {
         let mut reached = None;
         while let Some((end, taken)) = self.taken.front()
             && *end <= self.link.written()
@@ -545,7 +577,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             return true;
         }
         self.drive();
-        self.fill()
+        self.fill_from_outbox()
     }
 
     fn reply_later(&mut self, outgoing: Outgoing) -> Result<(), Error> {
@@ -596,15 +628,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 }
 
 /// Puts a message into a buffer that was used before.
-#[inline]
 fn put(message: &mut MessageBuffer, whole: Whole<'_>) {
     match whole {
-        Whole::Lent(WholeMessage::Text(text)) => pool::set_text(message, text),
-        Whole::Lent(WholeMessage::Binary(bytes)) => pool::set_binary(message, bytes),
+        Whole::Lent(lent) => put_lent(message, lent),
         Whole::Assembled(assembled) => {
             pool::recycle_message(message);
             *message = assembled;
         }
+    }
+}
+
+#[inline]
+fn put_lent(message: &mut MessageBuffer, lent: WholeMessage<'_>) {
+    match lent {
+        WholeMessage::Text(text) => pool::set_text(message, text),
+        WholeMessage::Binary(bytes) => pool::set_binary(message, bytes),
     }
 }
 

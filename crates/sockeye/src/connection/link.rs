@@ -292,6 +292,7 @@ impl<T> Link<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Reads once, as much as the transport has and the buffer takes. `Ok(0)` is the transport's end.
+    #[inline]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.transport == Transport::Lost {
             return Poll::Ready(Ok(0));
@@ -338,6 +339,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     }
 
     /// Writes what waits, until nothing does.
+    #[inline]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         const MAX_SLICES: usize = 16;
         if self.transport == Transport::Lost {

@@ -16,7 +16,7 @@ pub struct MessageHandler {
 }
 
 type Call = Box<dyn FnMut(Incoming<'_>) -> Running + Send>;
-type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + Send>>;
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + Send>>;
 
 /// A handler of whole messages. The argument's type decides of which kind: `String` and
 /// [`Text`](crate::Text) take text, `Vec<u8>` and `Bytes` binary, [`Pong`](super::Pong) pongs. What it

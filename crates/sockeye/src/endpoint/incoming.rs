@@ -134,9 +134,14 @@ impl fmt::Debug for BinaryMessage<'_> {
 
 /// A Pong's payload, at most 125 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pong(pub(super) Bytes);
+// Boxed: so what comes to a handler is a kind and a pointer, which travel in registers.
+pub struct Pong(Box<Bytes>);
 
 impl Pong {
+    pub(super) fn new(payload: Vec<u8>) -> Self {
+        Self(Box::new(payload.into()))
+    }
+
     /// The payload: that of the Ping which it answers.
     pub fn payload(&self) -> &[u8] {
         &self.0
@@ -144,7 +149,7 @@ impl Pong {
 
     /// The payload, to keep.
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        *self.0
     }
 }
 

@@ -22,7 +22,7 @@ use crate::connection::link::Link;
 use crate::connection::outbox::Outbox;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, Result};
-use crate::sync::{Arc, lock};
+use crate::sync::Arc;
 use crate::transport::Stream;
 
 /// A connection whose opening handshake is done.
@@ -146,18 +146,18 @@ async fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     let mut message = MessageBuffer::default();
     loop {
-        let incoming = match driver.next(&mut message).await {
-            Next::Message => Incoming::of(&mut message),
-            Next::Pong(payload) => Incoming::Pong(Pong(payload.into())),
-            Next::End => return,
-        };
-        let handled = match session.handler(incoming.kind()) {
-            // A message keeps the handler that it started with.
-            Some(handler) => {
-                let running = lock(&handler).call(incoming);
-                driver.alongside(pin!(running)).await
+        let incoming = if driver.take_plain(&mut message) {
+            Incoming::of(&mut message)
+        } else {
+            match driver.next(&mut message).await {
+                Next::Message => Incoming::of(&mut message),
+                Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
+                Next::End => return,
             }
-            None => {
+        };
+        let handled = match session.start_handler(incoming) {
+            Ok(running) => driver.alongside(pin!(running)).await,
+            Err(incoming) => {
                 let running = pin!(endpoint.on_message(session, incoming));
                 driver.alongside(running).await
             }
@@ -176,7 +176,7 @@ async fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn send<T: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<T>,
     reply: Reply<'_>,

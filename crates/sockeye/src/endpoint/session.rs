@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Outgoing, PreparedMessage};
 
-use super::handler::{HandlerExists, Handlers, MessageHandler};
+use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
-use super::incoming::MessageKind;
+use super::incoming::Incoming;
 use super::remote::{AsyncRemote, BasicRemote};
 use crate::connection::outbox::{Item, Outbox};
 use crate::router::PathParameters;
@@ -112,12 +112,27 @@ impl Session {
         self.0.outbox.ended().await
     }
 
+    /// Starts the handler that was added for what came; gives it back where there is none.
+    // By value, both ways: what borrows it would keep it in the task's memory.
     #[inline]
-    pub(crate) fn handler(&self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
-        if !self.0.has_handlers.load(Ordering::Acquire) {
-            return None;
+    pub(super) fn start_handler<'m>(
+        &self,
+        incoming: Incoming<'m>,
+    ) -> Result<Running, Incoming<'m>> {
+        if self.0.has_handlers.load(Ordering::Acquire) {
+            self.start_added(incoming)
+        } else {
+            Err(incoming)
         }
-        lock(&self.0.handlers).of(kind)
+    }
+
+    fn start_added<'m>(&self, incoming: Incoming<'m>) -> Result<Running, Incoming<'m>> {
+        // A message keeps the handler that it started with.
+        let handler = lock(&self.0.handlers).of(incoming.kind());
+        match handler {
+            Some(handler) => Ok(lock(&handler).call(incoming)),
+            None => Err(incoming),
+        }
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
