@@ -20,6 +20,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::close::CloseReason;
@@ -77,7 +78,8 @@ pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send>;
 /// ```
 pub struct Connection {
     role: Role,
-    config: Config,
+    // Shared by all connections of a server.
+    config: Arc<Config>,
     state: State,
     receiver: Receiver,
     frames_received: u64,
@@ -88,7 +90,8 @@ pub struct Connection {
     deadlines: Deadlines,
     output: Output,
     // Pongs that wait behind a full output: the newest `MAX_PONGS` (§5.5.3 lets older ones go).
-    pongs: VecDeque<Box<[u8]>>,
+    // Boxed: as a rule there are none.
+    pongs: Option<Box<VecDeque<Box<[u8]>>>>,
 }
 
 struct Compression {
@@ -122,16 +125,21 @@ impl Connection {
     pub const MAX_PONGS: usize = 64;
 
     /// The server's end, open since `now`.
-    pub fn server(config: Config, now: Instant) -> Self {
-        Self::new(Role::Server, config, None, now)
+    pub fn server(config: impl Into<Arc<Config>>, now: Instant) -> Self {
+        Self::new(Role::Server, config.into(), None, now)
     }
 
     /// The client's end, open since `now`.
-    pub fn client(config: Config, masking_keys: MaskingKeys, now: Instant) -> Self {
-        Self::new(Role::Client, config, Some(masking_keys), now)
+    pub fn client(config: impl Into<Arc<Config>>, masking_keys: MaskingKeys, now: Instant) -> Self {
+        Self::new(Role::Client, config.into(), Some(masking_keys), now)
     }
 
-    fn new(role: Role, config: Config, masking_keys: Option<MaskingKeys>, now: Instant) -> Self {
+    fn new(
+        role: Role,
+        config: Arc<Config>,
+        masking_keys: Option<MaskingKeys>,
+        now: Instant,
+    ) -> Self {
         Self {
             role,
             deadlines: Deadlines::new(now),
@@ -143,7 +151,7 @@ impl Connection {
             masking_keys,
             compression: None,
             output: Output::default(),
-            pongs: VecDeque::new(),
+            pongs: None,
         }
     }
 
@@ -264,28 +272,28 @@ impl Connection {
     /// Takes the output's buffers away from a connection that has nothing to write, for another to use:
     /// an idle connection holds none. `None` while something waits.
     pub fn take_output(&mut self) -> Option<Output> {
-        (self.output.is_empty() && self.pongs.is_empty()).then(|| std::mem::take(&mut self.output))
+        (self.output.is_empty() && self.pongs.is_none()).then(|| std::mem::take(&mut self.output))
     }
 
     /// Gives the output buffers to write to, if it has none of its own yet.
     pub fn give_output(&mut self, output: Output) {
-        if self.output.retained_bytes() == 0 && output.is_empty() {
+        if !self.output.is_lent() && output.is_empty() {
             self.output = output;
         }
     }
 
     /// The bytes of memory that buffers take.
     pub fn retained_bytes(&self) -> usize {
-        let pongs: usize = self.pongs.iter().map(|pong| pong.len()).sum();
+        let pongs = self.pongs.as_ref().map_or(0, |pongs| {
+            let payload: usize = pongs.iter().map(|pong| pong.len()).sum();
+            payload + pongs.capacity() * size_of::<Box<[u8]>>() + size_of_val(&**pongs)
+        });
         let compression = self.compression.as_ref().map_or(0, |compression| {
             size_of::<Compression>()
                 + compression.deflater.retained_bytes()
                 + compression.inflater.retained_bytes()
         });
-        compression
-            + self.output.retained_bytes()
-            + self.pongs.capacity() * size_of::<Box<[u8]>>()
-            + pongs
+        compression + self.output.retained_bytes() + pongs
     }
 
     /// The transport ended: nothing more can be read or written.
@@ -295,7 +303,7 @@ impl Connection {
     pub fn handle_end(&mut self) {
         self.deadlines.transport_ended();
         self.output.discard();
-        self.pongs = VecDeque::new();
+        self.pongs = None;
         self.compression = None;
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::CloseReceived(reason) | State::Closed(reason) => State::Closed(reason),
@@ -366,19 +374,23 @@ impl Connection {
     /// Whether pongs wait only for room in the output.
     #[inline]
     fn queue_pongs(&mut self) {
-        while !self.pongs.is_empty() && self.output.len() < Output::SHARED_FROM {
+        while self.pongs.is_some() && self.output.len() < Output::SHARED_FROM {
             self.queue_pong();
         }
     }
 
     fn queue_all_pongs(&mut self) {
-        while !self.pongs.is_empty() {
+        while self.pongs.is_some() {
             self.queue_pong();
         }
     }
 
     fn queue_pong(&mut self) {
-        if let Some(pong) = self.pongs.pop_front() {
+        let pong = self.pongs.as_mut().and_then(|pongs| pongs.pop_front());
+        if self.pongs.as_ref().is_some_and(|pongs| pongs.is_empty()) {
+            self.pongs = None;
+        }
+        if let Some(pong) = pong {
             self.push_control(OpCode::Pong, &pong);
         }
     }
@@ -389,14 +401,15 @@ impl Connection {
         if !self.can_send() {
             return;
         }
-        if self.pongs.is_empty() && self.output.len() < Output::SHARED_FROM {
+        if self.pongs.is_none() && self.output.len() < Output::SHARED_FROM {
             self.push_control(OpCode::Pong, payload);
             return;
         }
-        if self.pongs.len() == Self::MAX_PONGS {
-            self.pongs.pop_front();
+        let pongs = self.pongs.get_or_insert_default();
+        if pongs.len() == Self::MAX_PONGS {
+            pongs.pop_front();
         }
-        self.pongs.push_back(payload.into());
+        pongs.push_back(payload.into());
     }
 
     fn push_control(&mut self, opcode: OpCode, payload: &[u8]) {

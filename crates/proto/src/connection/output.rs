@@ -22,7 +22,11 @@ pub enum Cause {
 /// The bytes to write, in order. It is a [`Buf`]: show its chunks to the transport, then
 /// [`advance`](Buf::advance) by what was written.
 #[derive(Debug, Default)]
-pub struct Output {
+// A pointer: an idle connection holds no buffers, and they change hands often.
+pub struct Output(Option<Box<Buffers>>);
+
+#[derive(Debug, Default)]
+struct Buffers {
     inline: Vec<u8>,
     // How much of `inline` is written already.
     written: usize,
@@ -63,23 +67,93 @@ impl Output {
     /// How many bytes wait.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        self.0.as_ref().map_or(0, |buffers| buffers.len)
     }
 
     /// Whether nothing waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// How many of the waiting bytes the peer's input caused.
     #[inline]
     pub fn caused_by_input(&self) -> usize {
-        self.caused_by_input
+        self.0.as_ref().map_or(0, |buffers| buffers.caused_by_input)
     }
 
     /// The bytes of memory that the buffers take, shared payloads included.
     pub fn retained_bytes(&self) -> usize {
+        self.0
+            .as_ref()
+            .map_or(0, |buffers| buffers.retained_bytes())
+    }
+
+    /// Whether it has buffers.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Copies a frame, and masks the copy where the header has a key.
+    #[inline]
+    pub(crate) fn push_frame(&mut self, header: &FrameHeader, payload: &[u8], cause: Cause) {
+        self.buffers().push_frame(header, payload, cause);
+    }
+
+    /// As [`push_frame`](Self::push_frame), of a whole message without extension bits that is not masked.
+    #[inline(always)]
+    pub(crate) fn push_unmasked(&mut self, opcode: OpCode, payload: &[u8], cause: Cause) {
+        self.buffers().push_unmasked(opcode, payload, cause);
+    }
+
+    /// Puts bytes that are encoded already in their place, copied where they are few.
+    pub(crate) fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
+        self.buffers().push_shared(bytes, cause);
+    }
+
+    /// The header of a frame whose payload follows by [`push_shared`](Self::push_shared).
+    pub(crate) fn push_header(&mut self, header: &FrameHeader, cause: Cause) {
+        self.push_frame(header, &[], cause);
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn discard(&mut self) {
+        self.0 = None;
+    }
+
+    #[inline]
+    fn buffers(&mut self) -> &mut Buffers {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Buf for Output {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |buffers| buffers.chunk())
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.0
+            .as_ref()
+            .map_or(0, |buffers| buffers.chunks_vectored(slices))
+    }
+
+    #[inline]
+    fn advance(&mut self, written: usize) {
+        if let Some(buffers) = &mut self.0 {
+            buffers.advance(written);
+        }
+    }
+}
+
+impl Buffers {
+    fn retained_bytes(&self) -> usize {
         let shared: usize = self
             .segments
             .iter()
@@ -88,12 +162,12 @@ impl Output {
                 Segment::Shared { bytes, .. } => bytes.len(),
             })
             .sum();
-        self.inline.capacity() + self.segments.capacity() * size_of::<Segment>() + shared
+        let own = size_of::<Self>() + self.inline.capacity();
+        own + self.segments.capacity() * size_of::<Segment>() + shared
     }
 
-    /// Copies a frame, and masks the copy where the header has a key.
     #[inline]
-    pub(crate) fn push_frame(&mut self, header: &FrameHeader, payload: &[u8], cause: Cause) {
+    fn push_frame(&mut self, header: &FrameHeader, payload: &[u8], cause: Cause) {
         let start = self.inline.len();
         self.inline.reserve(FrameHeader::MAX_LEN + payload.len());
         header.write(&mut self.inline);
@@ -107,9 +181,8 @@ impl Output {
         self.count_inline(self.inline.len() - start, cause);
     }
 
-    /// As [`push_frame`](Self::push_frame), of a whole message without extension bits that is not masked.
     #[inline(always)]
-    pub(crate) fn push_unmasked(&mut self, opcode: OpCode, payload: &[u8], cause: Cause) {
+    fn push_unmasked(&mut self, opcode: OpCode, payload: &[u8], cause: Cause) {
         let start = self.inline.len();
         self.inline.reserve(FrameHeader::MAX_LEN + payload.len());
         FrameHeader::new(opcode, payload.len() as u64).write(&mut self.inline);
@@ -117,9 +190,8 @@ impl Output {
         self.count_inline(self.inline.len() - start, cause);
     }
 
-    /// Puts bytes that are encoded already in their place, copied where they are few.
-    pub(crate) fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
-        if bytes.len() < Self::SHARED_FROM {
+    fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
+        if bytes.len() < Output::SHARED_FROM {
             self.inline.extend_from_slice(&bytes);
             self.count_inline(bytes.len(), cause);
         } else {
@@ -127,16 +199,6 @@ impl Output {
             self.set_last_apart();
             self.segments.push_back(Segment::Shared { bytes, cause });
         }
-    }
-
-    /// The header of a frame whose payload follows by [`push_shared`](Self::push_shared).
-    pub(crate) fn push_header(&mut self, header: &FrameHeader, cause: Cause) {
-        self.push_frame(header, &[], cause);
-    }
-
-    /// Forgets what waits.
-    pub(crate) fn discard(&mut self) {
-        *self = Self::default();
     }
 
     #[inline]
@@ -198,22 +260,6 @@ impl Output {
         }
         taken
     }
-}
-
-impl Run {
-    /// Takes `written` bytes off it, all of it at most, and says how many.
-    fn advance(&mut self, written: usize) -> usize {
-        let taken = written.min(self.len);
-        self.len -= taken;
-        taken
-    }
-}
-
-impl Buf for Output {
-    #[inline]
-    fn remaining(&self) -> usize {
-        self.len
-    }
 
     fn chunk(&self) -> &[u8] {
         if let Some(Segment::Shared { bytes, .. }) = self.segments.front() {
@@ -267,12 +313,21 @@ impl Buf for Output {
         if self.written == self.inline.len() {
             self.inline.clear();
             self.written = 0;
-        } else if self.written >= Self::SHARED_FROM && self.written >= self.inline.len() / 2 {
+        } else if self.written >= Output::SHARED_FROM && self.written >= self.inline.len() / 2 {
             // A peer that reads slowly must not let the written part grow. Not before half is written:
             // so each byte moves once or so, however much waits.
             self.inline.drain(..self.written);
             self.written = 0;
         }
+    }
+}
+
+impl Run {
+    /// Takes `written` bytes off it, all of it at most, and says how many.
+    fn advance(&mut self, written: usize) -> usize {
+        let taken = written.min(self.len);
+        self.len -= taken;
+        taken
     }
 }
 

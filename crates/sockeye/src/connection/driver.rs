@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::link::{Link, Received, Whole};
-use super::outbox::{Item, Order, Outbox, Taken};
+use super::outbox::{Item, Order, Outbox, Reached};
 use super::pool;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -65,7 +65,7 @@ pub(crate) struct Driver<T> {
     parked: bool,
     waker: Option<Waker>,
     // Up to which bytes of the stream the outbox has been emptied how far.
-    taken: VecDeque<(u64, Taken)>,
+    taken: VecDeque<(u64, Reached)>,
     // What the replies count for that wait in the outbox, behind what was put there before them.
     replies: usize,
 }
@@ -105,7 +105,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             Some((_, message)) => message.capacity(),
             None => 0,
         };
-        ahead + self.taken.capacity() * size_of::<(u64, Taken)>() + self.link.retained_bytes()
+        ahead + self.taken.capacity() * size_of::<(u64, Reached)>() + self.link.retained_bytes()
     }
 
     /// The next thing to act on. A message is put into `message`, in the place of the one before; while
@@ -510,7 +510,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Takes items that make up for so many bytes, and sends them. Says how far the outbox is taken;
     /// `None` where nothing was in.
-    fn take_items(&mut self, room: usize) -> Option<Taken> {
+    fn take_items(&mut self, room: usize) -> Option<Reached> {
         // Few at a time: they are sent outside of the lock, and memory is not to follow their number.
         const MANY: usize = 64;
         if self.outbox.is_quiet() {

@@ -69,13 +69,13 @@ const FEED_MARK: usize = 64 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The server's end of a connection whose opening handshake is done, on `stream`.
-    pub fn server(stream: T, config: Config) -> Self {
+    pub fn server(stream: T, config: impl Into<Arc<Config>>) -> Self {
         Self::new(stream, server_machine(config, None), &[], None)
     }
 
     /// The client's end of a connection whose opening handshake is done, on `stream`. Its masking keys
     /// come from the thread's cryptographically secure generator (RFC 6455 §10.3).
-    pub fn client(stream: T, config: Config) -> Self {
+    pub fn client(stream: T, config: impl Into<Arc<Config>>) -> Self {
         Self::new(stream, client_machine(config, None), &[], None)
     }
 
@@ -399,13 +399,19 @@ pub(crate) struct Compression {
 }
 
 /// A client's machine, open now.
-pub(crate) fn client_machine(config: Config, compression: Option<Compression>) -> Machine {
+pub(crate) fn client_machine(
+    config: impl Into<Arc<Config>>,
+    compression: Option<Compression>,
+) -> Machine {
     let machine = Machine::client(config, masking_keys(), Instant::now().into_std());
     with_compression(machine, compression)
 }
 
 /// A server's machine, open now.
-pub(crate) fn server_machine(config: Config, compression: Option<Compression>) -> Machine {
+pub(crate) fn server_machine(
+    config: impl Into<Arc<Config>>,
+    compression: Option<Compression>,
+) -> Machine {
     let machine = Machine::server(config, Instant::now().into_std());
     with_compression(machine, compression)
 }

@@ -79,28 +79,30 @@ struct State {
     weight: usize,
     // Bytes that were in when the outbox was shut.
     dropped: usize,
-    controls: Lane,
-    items: Lane,
+    items: VecDeque<Item>,
+    // How many items were put into each lane, and how many are written.
+    pushed: Reached,
+    written: Reached,
     order: Order,
     // Of the driver's task, when it has parked once.
     driver: Option<Waker>,
-    // Those who wait for room, first come first served.
-    room: VecDeque<(u64, Waker)>,
-    // Those who wait for an item to be written.
-    written: Vec<(u64, Ticket, Waker)>,
-    // Those who wait for the connection's end.
-    ended: Vec<(u64, Waker)>,
-    next_waiter: u64,
+    // Boxed: as a rule an idle connection needs none of it.
+    seldom: Option<Box<Seldom>>,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
     end: Option<CloseReason>,
 }
 
 #[derive(Debug, Default)]
-struct Lane {
-    queue: VecDeque<Item>,
-    pushed: u64,
-    written: u64,
+struct Seldom {
+    controls: VecDeque<Item>,
+    // Those who wait for room, first come first served.
+    room: VecDeque<(u64, Waker)>,
+    // Those who wait for an item to be written.
+    writers: Vec<(u64, Ticket, Waker)>,
+    // Those who wait for the connection's end.
+    ended: Vec<(u64, Waker)>,
+    next_waiter: u64,
 }
 
 /// A place in a lane.
@@ -110,9 +112,9 @@ pub(crate) struct Ticket {
     number: u64,
 }
 
-/// How far the lanes have been taken, to be told when that much is written.
+/// How far the lanes have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct Reached {
     controls: u64,
     items: u64,
 }
@@ -130,14 +132,12 @@ impl Outbox {
                 bytes: 0,
                 weight: 0,
                 dropped: 0,
-                controls: Lane::default(),
-                items: Lane::default(),
+                items: VecDeque::new(),
+                pushed: Reached::default(),
+                written: Reached::default(),
                 order: Order::Go,
                 driver: None,
-                room: VecDeque::new(),
-                written: Vec::new(),
-                ended: Vec::new(),
-                next_waiter: 0,
+                seldom: None,
                 closed: false,
                 end: None,
             }),
@@ -152,7 +152,7 @@ impl Outbox {
     pub(crate) fn try_push(&self, item: Item) -> Result<Ticket, SendError> {
         let mut state = lock(&self.state);
         state.check_open()?;
-        if !item.is_control() && (!state.room.is_empty() || !state.has_room(&item)) {
+        if !item.is_control() && (state.is_awaited_for_room() || !state.has_room(&item)) {
             return Err(SendError::Full);
         }
         let ticket = state.push(item);
@@ -185,7 +185,7 @@ impl Outbox {
 
     /// Waits until everything that is in now is written.
     pub(crate) fn flush(self: &Arc<Self>) -> Send {
-        let number = lock(&self.state).items.pushed;
+        let number = lock(&self.state).pushed.items;
         self.written(Ticket {
             control: false,
             number,
@@ -211,7 +211,10 @@ impl Outbox {
             return;
         }
         state.order = Order::Close(reason);
-        let mut wakes: Vec<Waker> = state.room.drain(..).map(|(_, waker)| waker).collect();
+        let mut wakes = Vec::new();
+        if let Some(seldom) = &mut state.seldom {
+            wakes.extend(seldom.room.drain(..).map(|(_, waker)| waker));
+        }
         wakes.extend(self.raise(&state, NEWS));
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
@@ -248,7 +251,7 @@ impl Outbox {
     #[cfg(test)]
     pub(crate) fn pushed(&self) -> u64 {
         let state = lock(&self.state);
-        state.controls.pushed + state.items.pushed
+        state.pushed.controls + state.pushed.items
     }
 
     /// Completes at the connection's end, with what it was closed for.
@@ -314,31 +317,22 @@ impl Outbox {
         items: &mut Vec<Item>,
         room: usize,
         many: usize,
-    ) -> Option<Taken> {
+    ) -> Option<Reached> {
         if self.signal.load(Acquire) & ITEMS == 0 {
             return None;
         }
         let mut state = lock(&self.state);
         let mut taken = 0;
         while taken < room && items.len() < many {
-            let item = match state.controls.queue.pop_front() {
-                Some(control) => control,
-                None => match state.items.queue.pop_front() {
-                    Some(item) => {
-                        state.bytes -= item.len();
-                        state.weight -= item.weight();
-                        item
-                    }
-                    None => break,
-                },
+            let Some(item) = state.pop() else {
+                break;
             };
             taken += item.len();
             items.push(item);
         }
         if state.is_empty() {
             self.lower(ITEMS);
-            state.items.forget_capacity();
-            state.controls.forget_capacity();
+            state.forget_capacity();
         }
         let reached = state.taken();
         let wake = state.front_waiter();
@@ -374,28 +368,27 @@ impl Outbox {
 
     /// How far the lanes have been taken.
     #[cfg(test)]
-    pub(crate) fn taken(&self) -> Taken {
+    pub(crate) fn taken(&self) -> Reached {
         lock(&self.state).taken()
     }
 
     /// All that was taken up to `taken` is written.
-    pub(crate) fn wrote(&self, taken: Taken) {
+    pub(crate) fn wrote(&self, taken: Reached) {
         let mut state = lock(&self.state);
-        state.controls.written = state.controls.written.max(taken.controls);
-        state.items.written = state.items.written.max(taken.items);
-        if state.written.is_empty() {
+        state.written = taken.max(state.written);
+        let written = state.written;
+        let Some(seldom) = &mut state.seldom else {
             return;
-        }
-        let mut wakes = Vec::new();
-        let waiting = std::mem::take(&mut state.written);
-        for (id, ticket, waker) in waiting {
-            if state.is_written(ticket) {
-                wakes.push(waker);
-            } else {
-                state.written.push((id, ticket, waker));
-            }
-        }
-        if state.written.is_empty() {
+        };
+        let waiting = seldom.writers.iter_mut();
+        let told = |(_, ticket, waker): &mut (u64, Ticket, Waker)| {
+            written.includes(*ticket).then(|| waker.clone())
+        };
+        let wakes: Vec<Waker> = waiting.filter_map(told).collect();
+        seldom
+            .writers
+            .retain(|(_, ticket, _)| !written.includes(*ticket));
+        if seldom.writers.is_empty() {
             self.lower(AWAITED);
         }
         drop(state);
@@ -440,12 +433,11 @@ impl Outbox {
     pub(crate) fn shut(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        state.controls.queue = VecDeque::new();
-        state.items.queue = VecDeque::new();
+        state.items = VecDeque::new();
         state.dropped += std::mem::take(&mut state.bytes);
         state.weight = 0;
         self.lower(ITEMS | AWAITED);
-        let wakes = state.wake_senders();
+        let wakes = state.release_senders();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
     }
@@ -455,8 +447,9 @@ impl Outbox {
         self.shut();
         let mut state = lock(&self.state);
         state.end.get_or_insert(reason);
-        let ended = std::mem::take(&mut state.ended);
+        let seldom = state.seldom.take();
         drop(state);
+        let ended = seldom.map(|seldom| seldom.ended).unwrap_or_default();
         ended.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
@@ -471,63 +464,111 @@ impl State {
     }
 
     fn is_empty(&self) -> bool {
-        self.controls.queue.is_empty() && self.items.queue.is_empty()
+        let controls = self.seldom.as_ref().map(|seldom| &seldom.controls);
+        self.items.is_empty() && controls.is_none_or(VecDeque::is_empty)
+    }
+
+    fn is_awaited_for_room(&self) -> bool {
+        self.front_waiter_id().is_some()
     }
 
     /// One item is taken whatever its size, or a message larger than the limit could never be sent.
     fn has_room(&self, item: &Item) -> bool {
-        self.items.queue.is_empty() || self.weight + item.weight() <= self.limit
+        self.items.is_empty() || self.weight + item.weight() <= self.limit
     }
 
     fn push(&mut self, item: Item) -> Ticket {
-        let control = item.is_control();
-        if !control {
-            self.bytes += item.len();
-            self.weight += item.weight();
+        if item.is_control() {
+            let controls = &mut self.seldom().controls;
+            controls.push_back(item);
+            if controls.len() > MAX_CONTROLS {
+                // §5.5.3: the newest is enough.
+                controls.pop_front();
+            }
+            self.pushed.controls += 1;
+            return Ticket {
+                control: true,
+                number: self.pushed.controls,
+            };
         }
-        let lane = if control {
-            &mut self.controls
-        } else {
-            &mut self.items
-        };
-        lane.queue.push_back(item);
-        if control && lane.queue.len() > MAX_CONTROLS {
-            // §5.5.3: the newest is enough.
-            lane.queue.pop_front();
-        }
-        lane.pushed += 1;
+        self.bytes += item.len();
+        self.weight += item.weight();
+        self.items.push_back(item);
+        self.pushed.items += 1;
         Ticket {
-            control,
-            number: lane.pushed,
+            control: false,
+            number: self.pushed.items,
         }
     }
 
-    /// How far the lanes have been taken.
-    fn taken(&self) -> Taken {
-        Taken {
-            controls: self.controls.taken(),
-            items: self.items.taken(),
+    /// Control frames first.
+    fn pop(&mut self) -> Option<Item> {
+        if let Some(seldom) = &mut self.seldom
+            && let Some(control) = seldom.controls.pop_front()
+        {
+            return Some(control);
         }
+        let item = self.items.pop_front()?;
+        self.bytes -= item.len();
+        self.weight -= item.weight();
+        Some(item)
+    }
+
+    /// How far the lanes have been taken.
+    fn taken(&self) -> Reached {
+        let controls = self
+            .seldom
+            .as_ref()
+            .map_or(0, |seldom| seldom.controls.len());
+        Reached {
+            controls: self.pushed.controls - controls as u64,
+            items: self.pushed.items - self.items.len() as u64,
+        }
+    }
+
+    /// Gives memory back that an idle connection should not hold. What it holds of it spares a connection
+    /// that is often sent to from asking for it each time.
+    fn forget_capacity(&mut self) {
+        const KEPT: usize = 8;
+        if self.items.capacity() > KEPT {
+            self.items = VecDeque::new();
+        }
+        self.seldom.take_if(|seldom| seldom.is_of_no_use());
+    }
+
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
     }
 
     /// Whoever waits longest for room. It stays in the queue until it has looked.
     fn front_waiter(&self) -> Option<Waker> {
-        self.room.front().map(|(_, waker)| waker.clone())
+        let (_, waker) = self.seldom.as_ref()?.room.front()?;
+        Some(waker.clone())
     }
 
-    fn is_written(&self, ticket: Ticket) -> bool {
-        let lane = if ticket.control {
-            &self.controls
-        } else {
-            &self.items
+    fn front_waiter_id(&self) -> Option<u64> {
+        let (id, _) = self.seldom.as_ref()?.room.front()?;
+        Some(*id)
+    }
+
+    /// Takes all away who wait for what does not come any more, and what is in.
+    fn release_senders(&mut self) -> Vec<Waker> {
+        let Some(seldom) = &mut self.seldom else {
+            return Vec::new();
         };
-        ticket.number <= lane.written
+        seldom.controls = VecDeque::new();
+        let room = seldom.room.drain(..).map(|(_, waker)| waker);
+        let writers = seldom.writers.drain(..).map(|(_, _, waker)| waker);
+        room.chain(writers).collect()
     }
+}
 
-    fn wake_senders(&mut self) -> Vec<Waker> {
-        let room = self.room.drain(..).map(|(_, waker)| waker);
-        let written = self.written.drain(..).map(|(_, _, waker)| waker);
-        room.chain(written).collect()
+impl Seldom {
+    fn is_of_no_use(&self) -> bool {
+        self.controls.is_empty()
+            && self.room.is_empty()
+            && self.writers.is_empty()
+            && self.ended.is_empty()
     }
 
     fn waiter(&mut self, known: Option<u64>) -> u64 {
@@ -538,18 +579,21 @@ impl State {
     }
 }
 
-impl Lane {
-    fn taken(&self) -> u64 {
-        self.pushed - self.queue.len() as u64
+impl Reached {
+    fn max(self, other: Self) -> Self {
+        Self {
+            controls: self.controls.max(other.controls),
+            items: self.items.max(other.items),
+        }
     }
 
-    /// Gives memory back that an idle connection should not hold. What it holds of it spares a connection
-    /// that is often sent to from asking for it each time.
-    fn forget_capacity(&mut self) {
-        const KEPT: usize = 8;
-        if self.queue.capacity() > KEPT {
-            self.queue = VecDeque::new();
-        }
+    fn includes(self, ticket: Ticket) -> bool {
+        let reached = if ticket.control {
+            self.controls
+        } else {
+            self.items
+        };
+        ticket.number <= reached
     }
 }
 
@@ -676,23 +720,24 @@ impl Outbox {
             *waiter = None;
             return Poll::Ready(Err(error));
         }
-        let first = match (state.room.front(), &waiter) {
+        let first = match (state.front_waiter_id(), *waiter) {
             (None, _) => true,
-            (Some((front, _)), Some(waiter)) => front == waiter,
+            (Some(front), Some(waiter)) => front == waiter,
             (Some(_), None) => false,
         };
         let ready = item.take_if(|item| item.is_control() || (first && state.has_room(item)));
         let Some(ready) = ready else {
-            let id = state.waiter(*waiter);
+            let seldom = state.seldom();
+            let id = seldom.waiter(*waiter);
             *waiter = Some(id);
-            match state.room.iter_mut().find(|(known, _)| *known == id) {
+            match seldom.room.iter_mut().find(|(known, _)| *known == id) {
                 Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => state.room.push_back((id, cx.waker().clone())),
+                None => seldom.room.push_back((id, cx.waker().clone())),
             }
             return Poll::Pending;
         };
         if let Some(id) = waiter.take() {
-            state.room.retain(|(known, _)| *known != id);
+            state.seldom().room.retain(|(known, _)| *known != id);
         }
         let ticket = state.push(ready);
         let driver = self.raise(&state, ITEMS);
@@ -711,7 +756,7 @@ impl Outbox {
         waiter: &mut Option<u64>,
     ) -> Poll<Result<(), SendError>> {
         let mut state = lock(&self.state);
-        if state.is_written(ticket) {
+        if state.written.includes(ticket) {
             *waiter = None;
             return Poll::Ready(Ok(()));
         }
@@ -719,11 +764,12 @@ impl Outbox {
             *waiter = None;
             return Poll::Ready(Err(SendError::Closed));
         }
-        let id = state.waiter(*waiter);
+        let seldom = state.seldom();
+        let id = seldom.waiter(*waiter);
         *waiter = Some(id);
-        match state.written.iter_mut().find(|(known, ..)| *known == id) {
+        match seldom.writers.iter_mut().find(|(known, ..)| *known == id) {
             Some((_, _, waker)) => waker.clone_from(cx.waker()),
-            None => state.written.push((id, ticket, cx.waker().clone())),
+            None => seldom.writers.push((id, ticket, cx.waker().clone())),
         }
         self.signal.fetch_or(AWAITED, AcqRel);
         Poll::Pending
@@ -731,15 +777,20 @@ impl Outbox {
 
     fn forget_writer(&self, waiter: u64) {
         let mut state = lock(&self.state);
-        state.written.retain(|(id, ..)| *id != waiter);
-        if state.written.is_empty() {
+        let Some(seldom) = &mut state.seldom else {
+            return;
+        };
+        seldom.writers.retain(|(id, ..)| *id != waiter);
+        if seldom.writers.is_empty() {
             self.lower(AWAITED);
         }
     }
 
     fn leave_room_queue(&self, waiter: u64) {
         let mut state = lock(&self.state);
-        state.room.retain(|(id, _)| *id != waiter);
+        if let Some(seldom) = &mut state.seldom {
+            seldom.room.retain(|(id, _)| *id != waiter);
+        }
         // Whoever stands first now was perhaps not told of room that the one who left was told of.
         let next = state.front_waiter();
         drop(state);
@@ -764,11 +815,12 @@ impl Future for Ended {
             this.waiter = None;
             return Poll::Ready(reason.clone());
         }
-        let id = state.waiter(this.waiter);
+        let seldom = state.seldom();
+        let id = seldom.waiter(this.waiter);
         this.waiter = Some(id);
-        match state.ended.iter_mut().find(|(known, _)| *known == id) {
+        match seldom.ended.iter_mut().find(|(known, _)| *known == id) {
             Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => state.ended.push((id, cx.waker().clone())),
+            None => seldom.ended.push((id, cx.waker().clone())),
         }
         Poll::Pending
     }
@@ -777,9 +829,9 @@ impl Future for Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter {
-            lock(&self.outbox.state)
-                .ended
-                .retain(|(id, _)| *id != waiter);
+            if let Some(seldom) = &mut lock(&self.outbox.state).seldom {
+                seldom.ended.retain(|(id, _)| *id != waiter);
+            }
         }
     }
 }

@@ -1,20 +1,36 @@
 //! The request that opened a connection, as a session keeps it.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::router::PathParameters;
 
 /// The opening handshake's request: what an endpoint's factory sees, and a session keeps.
-#[derive(Clone, Debug)]
+///
+/// It is kept in as few bytes as it came in, and decoded when [`uri`](Self::uri), [`query`](Self::query) or
+/// [`headers`](Self::headers) is first asked for; from then on it takes some 100 bytes more for each field.
+#[derive(Clone)]
 pub struct Handshake {
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
+    decoded: OnceLock<Box<Decoded>>,
     path_parameters: PathParameters,
     ends: Ends,
-    subprotocol: Option<String>,
+    subprotocol: Option<Box<str>>,
 }
+
+#[derive(Clone, Debug)]
+struct Decoded {
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+/// The target, then a field in each line. Neither may hold a line's end, and no name a colon or a space: a
+/// space in front says that the value is sensitive.
+#[derive(Clone)]
+struct Head(Box<[u8]>);
 
 /// What is known of the transport.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,37 +47,34 @@ impl Handshake {
         request: &http::request::Parts,
         path_parameters: PathParameters,
         ends: Ends,
-        subprotocol: Option<String>,
+        subprotocol: Option<&str>,
     ) -> Self {
-        let mut headers = HeaderMap::with_capacity(request.headers.len());
-        for (name, value) in &request.headers {
-            if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
-                copy.set_sensitive(value.is_sensitive());
-                headers.append(name.as_str().parse().unwrap_or_else(|_| name.clone()), copy);
-            }
-        }
         Self {
-            uri: request.uri.to_string().parse().unwrap_or_default(),
-            headers,
+            head: Head::of(request),
+            decoded: OnceLock::new(),
             path_parameters,
             ends,
-            subprotocol,
+            subprotocol: subprotocol.map(Into::into),
         }
     }
 
     /// The request's target, as it was sent.
     pub fn uri(&self) -> &Uri {
-        &self.uri
+        &self.decoded().uri
     }
 
     /// The target's query, undecoded.
     pub fn query(&self) -> Option<&str> {
-        self.uri.query()
+        self.uri().query()
     }
 
     /// The request's header fields.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.decoded().headers
+    }
+
+    fn decoded(&self) -> &Decoded {
+        self.decoded.get_or_init(|| Box::new(self.head.decode()))
     }
 
     /// The decoded value of a variable of the endpoint's path template.
@@ -99,6 +112,66 @@ impl Handshake {
     }
 }
 
+impl Head {
+    fn of(request: &http::request::Parts) -> Self {
+        let uri = request.uri.to_string();
+        let fields = || request.headers.iter();
+        let len =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 3;
+        let mut head = Vec::with_capacity(uri.len() + 1 + fields().map(len).sum::<usize>());
+        head.extend_from_slice(uri.as_bytes());
+        for (name, value) in fields() {
+            head.push(b'\n');
+            if value.is_sensitive() {
+                head.push(b' ');
+            }
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.push(b':');
+            head.extend_from_slice(value.as_bytes());
+        }
+        Self(head.into())
+    }
+
+    fn decode(&self) -> Decoded {
+        let mut lines = self.0.split(|byte| *byte == b'\n');
+        let uri = lines.next().and_then(|uri| Uri::try_from(uri).ok());
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.filter_map(decode_field) {
+            headers.append(name, value);
+        }
+        Decoded {
+            uri: uri.unwrap_or_default(),
+            headers,
+        }
+    }
+}
+
+/// `None` for what never was a field.
+fn decode_field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let (sensitive, line) = match line.strip_prefix(b" ") {
+        Some(line) => (true, line),
+        None => (false, line),
+    };
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = line.split_at_checked(colon)?;
+    let mut value = HeaderValue::from_bytes(value.strip_prefix(b":")?).ok()?;
+    value.set_sensitive(sensitive);
+    Some((HeaderName::from_bytes(name).ok()?, value))
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Decoded { uri, headers } = self.head.decode();
+        f.debug_struct("Handshake")
+            .field("uri", &uri)
+            .field("headers", &headers)
+            .field("path_parameters", &self.path_parameters)
+            .field("ends", &self.ends)
+            .field("subprotocol", &self.subprotocol)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -128,6 +201,25 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_kept_as_they_came_in_their_order() {
+        let fields = [
+            ("host", &b"a:1"[..]),
+            ("x", b""),
+            ("sec-websocket-protocol", b"a, b"),
+            ("x", b":: \t\xff!"),
+            ("a!b", b" spaced "),
+        ];
+        let mut request = Request::get("ws://host/%41?x:y=%0a&z");
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        let kept = Handshake::new(&request, PathParameters::default(), Ends::default(), None);
+        assert_eq!(kept.uri(), &request.uri);
+        assert_eq!(kept.headers(), &request.headers);
+    }
+
+    #[test]
     fn a_value_that_is_not_to_be_logged_stays_so() {
         let mut value = HeaderValue::from_static("Bearer secret");
         value.set_sensitive(true);
@@ -135,5 +227,7 @@ mod tests {
         let (request, ()) = request.body(()).unwrap().into_parts();
         let kept = Handshake::new(&request, PathParameters::default(), Ends::default(), None);
         assert!(!format!("{kept:?}").contains("secret"));
+        assert_eq!(kept.headers()["authorization"], "Bearer secret");
+        assert!(kept.headers()["authorization"].is_sensitive());
     }
 }

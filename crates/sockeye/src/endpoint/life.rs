@@ -30,7 +30,7 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) stream: T,
     pub(crate) read_ahead: Bytes,
     pub(crate) handshake: Handshake,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) compression: Option<Compression>,
     pub(crate) outbox_limit: usize,
     pub(crate) place: Place,
@@ -90,21 +90,36 @@ where
     }
 }
 
-async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+// Not an `async fn`: that would keep each of its arguments twice. An idle connection is little more than
+// this, so what comes after serving is apart.
+#[expect(clippy::manual_async_fn, reason = "see above")]
+fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     mut endpoint: E,
     session: Tenure,
     mut driver: Box<Driver<T>>,
     place: Place,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        // One for all that the endpoint does while it serves: around each callback it would cost a message
+        // a tenth of what handling it does.
+        let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
+        let panicked = served.map_err(|panic| log_panic(&*panic)).is_err();
+        Box::pin(conclude(endpoint, session, driver, place, panicked)).await;
+    }
+}
+
+/// The end of a connection that was served.
+async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+    mut endpoint: E,
+    session: Tenure,
+    mut driver: Box<Driver<T>>,
+    place: Place,
+    panicked: bool,
 ) {
-    // One for all that the endpoint does while it serves: around each callback it would cost a message a
-    // tenth of what handling it does.
-    let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
-    if let Err(panic) = served {
-        log_panic(&*panic);
+    if panicked {
         close_failed(&session);
         until_end(&mut driver).await;
     }
-
     let ending = driver.take_ending();
     let reason = ending.reason();
     driver.settle();
@@ -131,49 +146,68 @@ async fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Calls one callback after another until nothing comes any more.
-async fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+#[expect(clippy::manual_async_fn, reason = "as `live`")]
+fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<T>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        // What is seldom has its memory only while it lasts.
+        Box::pin(open(endpoint, session, driver)).await;
+        let mut message = MessageBuffer::default();
+        loop {
+            let incoming = if driver.take_plain(&mut message) {
+                Incoming::of(&mut message)
+            } else {
+                match driver.next(&mut message).await {
+                    Next::Message => Incoming::of(&mut message),
+                    Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
+                    Next::End => return,
+                }
+            };
+            let sent = {
+                let handled = match session.start_handler(incoming) {
+                    Ok(running) => driver.alongside(pin!(running)).await,
+                    Err(incoming) => {
+                        let running = pin!(endpoint.on_message(session, incoming));
+                        driver.alongside(running).await
+                    }
+                };
+                match handled {
+                    Some(Ok(reply)) => send(driver, reply),
+                    Some(Err(error)) => Err(Error::Handler(error)),
+                    // Aborted: that is what comes next.
+                    None => Ok(()),
+                }
+            };
+            if let Err(error) = sent {
+                Box::pin(report(endpoint, session, driver, error)).await;
+            }
+        }
+    }
+}
+
+async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
     driver: &mut Driver<T>,
 ) {
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
-        let error = Error::Handler(error);
-        driver
-            .alongside(pin!(endpoint.on_error(session, &error)))
-            .await;
+        report(endpoint, session, driver, Error::Handler(error)).await;
         close_failed(session);
     }
-    let mut message = MessageBuffer::default();
-    loop {
-        let incoming = if driver.take_plain(&mut message) {
-            Incoming::of(&mut message)
-        } else {
-            match driver.next(&mut message).await {
-                Next::Message => Incoming::of(&mut message),
-                Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
-                Next::End => return,
-            }
-        };
-        let handled = match session.start_handler(incoming) {
-            Ok(running) => driver.alongside(pin!(running)).await,
-            Err(incoming) => {
-                let running = pin!(endpoint.on_message(session, incoming));
-                driver.alongside(running).await
-            }
-        };
-        let sent = match handled {
-            Some(Ok(reply)) => send(driver, reply),
-            Some(Err(error)) => Err(Error::Handler(error)),
-            // Aborted: that is what comes next.
-            None => continue,
-        };
-        if let Err(error) = sent {
-            driver
-                .alongside(pin!(endpoint.on_error(session, &error)))
-                .await;
-        }
-    }
+}
+
+async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<T>,
+    error: Error,
+) {
+    let running = pin!(endpoint.on_error(session, &error));
+    driver.alongside(running).await;
 }
 
 #[inline(always)]
@@ -287,9 +321,7 @@ mod tests {
     /// The task of an idle connection is the larger part of what the connection costs.
     #[test]
     fn the_task_of_an_idle_connection_is_small() {
-        type Live<F> = fn(Silent, Tenure, Box<Driver<Stream>>, Place) -> F;
-
-        fn task_size<F: Future>(_: Live<F>) -> usize {
+        fn task_size<F: Future>(_: fn(Silent, Tenure, Box<Driver<Stream>>, Place) -> F) -> usize {
             size_of::<F>()
         }
 

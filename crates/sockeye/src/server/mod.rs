@@ -61,7 +61,7 @@ pub struct Server {
 struct Shared {
     router: Router<Mounted>,
     http: Option<HttpService>,
-    config: Config,
+    config: Arc<Config>,
     compression: Option<(DeflateConfig, DeflatePool)>,
     outbox_limit: usize,
     origins: OriginPolicy,
@@ -366,7 +366,7 @@ impl ServerBuilder {
         let shared = Shared {
             router,
             http: self.http,
-            config: self.config,
+            config: self.config.into(),
             compression: self.compression,
             outbox_limit: self.outbox_limit,
             origins: self.origins,

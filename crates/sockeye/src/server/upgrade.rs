@@ -126,12 +126,7 @@ impl Peer {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 response
             })?;
-        let handshake = Handshake::new(
-            request,
-            parameters,
-            self.ends,
-            subprotocol.map(str::to_owned),
-        );
+        let handshake = Handshake::new(request, parameters, self.ends, subprotocol);
         let agreed = Agreed {
             handshake,
             compression,

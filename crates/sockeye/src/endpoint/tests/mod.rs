@@ -67,7 +67,7 @@ where
         stream,
         read_ahead: bytes::Bytes::new(),
         handshake: handshake(),
-        config,
+        config: config.into(),
         compression: None,
         outbox_limit: 1 << 20,
         place: Arc::new(place),
