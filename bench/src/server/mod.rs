@@ -65,6 +65,21 @@ impl Server {
         (self.supports)(setting)
     }
 
+    /// Gets what it needs.
+    pub(crate) fn install(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The version of its library.
+    pub(crate) fn version(&self) -> String {
+        String::new()
+    }
+
+    /// What has to be known of it to read its figures.
+    pub(crate) fn note(&self) -> &'static str {
+        ""
+    }
+
     /// What runs it, in a process of its own whose first line on stdout is its address.
     pub(crate) fn command(&self, setting: &Setting) -> Result<Command> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
