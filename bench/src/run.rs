@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Where to write all samples as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write docs/performance.md, its figures and its plots, as a run of everything does by itself
+    #[arg(long)]
+    write: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -69,15 +72,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    conclude(&report, options)
+    let everything = options.workloads.is_empty() && options.peers.is_empty();
+    conclude(&report, options, options.write || everything)
 }
 
-fn conclude(report: &Report, options: &Options) -> Result<()> {
+fn conclude(report: &Report, options: &Options, write: bool) -> Result<()> {
     let summary = report.summary();
     print!("{}", report::text::text(&summary));
     if let Some(file) = &options.json {
         std::fs::write(file, report.json()?)
             .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    if write {
+        report::page::write(&summary)?;
     }
     match summary.faults.len() {
         0 => Ok(()),

@@ -1,5 +1,7 @@
 //! What a run came to: medians over its rounds, and ratios to the floor of the same round.
 
+pub(crate) mod page;
+mod plot;
 pub(crate) mod text;
 
 use serde::Serialize;
