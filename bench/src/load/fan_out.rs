@@ -100,7 +100,7 @@ impl FanOut {
         std::thread::sleep(Duration::from_millis(200));
         let mut publisher = without_waiting(publisher)?;
         poller.register(&mut publisher, count)?;
-        let (mut frames, replies) = exchange(Payload::Ascii, size, ring::len(size), false);
+        let (mut frames, replies) = exchange(Payload::Binary, size, ring::len(size), false);
         if options.raw {
             // It sends bytes as they came: those of a server from the start.
             frames.clone_from(&replies);
