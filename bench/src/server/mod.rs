@@ -4,6 +4,7 @@
 mod actix;
 mod axum;
 mod fastwebsockets;
+mod foreign;
 mod lock;
 mod raw;
 mod sockeye;
@@ -16,10 +17,12 @@ mod yawc;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rlimit::Resource;
 
+use self::foreign::Foreign;
 use crate::Result;
 
 /// What a server is to do, and how: the same for all that can.
@@ -69,6 +72,8 @@ enum Program {
         library: &'static str,
         serve: fn(&Setting) -> Result<()>,
     },
+    /// As somebody else's, which has to be there first.
+    Foreign(&'static Foreign),
 }
 
 impl Server {
@@ -86,6 +91,7 @@ impl Server {
     pub(crate) fn install(&self) -> Result<()> {
         match &self.program {
             Program::Own { .. } => Ok(()),
+            Program::Foreign(foreign) => foreign.install(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Server {
     pub(crate) fn version(&self) -> String {
         match &self.program {
             Program::Own { library, .. } => lock::version(library),
+            Program::Foreign(foreign) => foreign.version(),
         }
     }
 
@@ -113,6 +120,7 @@ impl Server {
                 command.args(["serve", self.name]).args(setting.arguments());
                 Ok(command)
             }
+            Program::Foreign(foreign) => foreign.command(setting),
         }
     }
 }
@@ -133,6 +141,11 @@ impl Setting {
             arguments.push("--tls".to_owned());
         }
         arguments
+    }
+
+    /// Whether it asks for what who has but zlib's default level can do.
+    fn is_level_six(&self) -> bool {
+        !self.tls && self.deflate.is_none_or(|level| level == 6)
     }
 
     /// Whether it asks for nothing but an echo.
@@ -308,6 +321,24 @@ pub(crate) const ALL: &[Server] = &[
         },
         note: "",
     },
+    Server {
+        name: "node-ws",
+        supports: |setting| !setting.tls,
+        program: Program::Foreign(&foreign::WS),
+        note: "zlib runs on threads of Node's",
+    },
+    Server {
+        name: "uwebsockets-bun",
+        supports: Setting::is_level_six,
+        program: Program::Foreign(&foreign::BUN),
+        note: "informative only: the library without Bun's JavaScript costs less",
+    },
+    Server {
+        name: "tomcat",
+        supports: Setting::is_level_six,
+        program: Program::Foreign(&foreign::TOMCAT),
+        note: "",
+    },
 ];
 
 pub(crate) fn serve(options: &Options) -> Result<()> {
@@ -325,6 +356,10 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
     }
     match &server.program {
         Program::Own { serve, .. } => serve(&options.setting),
+        Program::Foreign(foreign) => {
+            server.install()?;
+            Err(foreign.command(&options.setting)?.exec().to_string())
+        }
     }
 }
 
