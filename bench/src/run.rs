@@ -47,6 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).map_err(|error| error.to_string())?;
     let mut report = Report::new(Machine::here(), options.rounds, options.measure);
     let servers = installed(&names, &workloads, &mut report);
+    name_codecs(&names, &workloads, &mut report);
     for round in 0..options.rounds {
         for workload in &workloads {
             let (round_of, rounds) = (round + 1, options.rounds);
@@ -156,8 +157,29 @@ fn installed(names: &[&str], workloads: &[&Workload], report: &mut Report) -> Ve
     installed
 }
 
+/// Those that are not servers as well.
+fn name_codecs(names: &[&str], workloads: &[&Workload], report: &mut Report) {
+    if !workloads.iter().any(|workload| is_codec(workload)) {
+        return;
+    }
+    for codec in codec::ALL {
+        let is_new = report.servers.iter().all(|named| named.name != codec.name);
+        if is_new && names.contains(&codec.name) {
+            report.servers.push(Named {
+                name: codec.name,
+                version: codec.version(),
+                note: "in memory only",
+            });
+        }
+    }
+}
+
+fn is_codec(workload: &Workload) -> bool {
+    matches!(workload.load, Load::Codec { .. })
+}
+
 fn takes_part(server: &Server, workload: &Workload) -> bool {
-    !matches!(workload.load, Load::Codec { .. }) && server.supports(&workload.setting)
+    !is_codec(workload) && server.supports(&workload.setting)
 }
 
 /// Whoever meets a workload.
@@ -172,7 +194,7 @@ fn contenders_of(
     servers: &[&'static Server],
     names: &[&str],
 ) -> Vec<Contender> {
-    if let Load::Codec { .. } = workload.load {
+    if is_codec(workload) {
         let wanted = codec::ALL
             .iter()
             .filter(|codec| names.contains(&codec.name));

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
 use crate::load::Cost;
+use crate::server::lock;
 use crate::workload::{self, Load};
 
 use self::tape::{Batch, Tape};
@@ -39,6 +40,13 @@ trait Codec {
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     on: fn(Tape) -> Box<dyn Codec>,
+}
+
+impl Contender {
+    /// The library and its version; it has its library's name.
+    pub(crate) fn version(&self) -> String {
+        lock::version(self.name)
+    }
 }
 
 pub(crate) const ALL: &[Contender] = &[

@@ -47,29 +47,29 @@ impl Handshakes {
             stopping: false,
         };
         for token in 0..parallel {
-            let handshake = handshakes.connect(token)?;
+            let handshake = Handshake::begin(options.addr, &handshakes.poller, token)?;
             handshakes.slots.push(Some(handshake));
         }
         Ok(handshakes)
     }
+}
 
-    fn connect(&self, token: usize) -> Result<Handshake> {
+impl Handshake {
+    fn begin(addr: SocketAddr, poller: &Poller, token: usize) -> Result<Self> {
         let connect = || {
-            let tcp = TcpStream::connect(self.addr)?;
+            let tcp = TcpStream::connect(addr)?;
             SockRef::from(&tcp).set_linger(Some(Duration::ZERO))?;
             Ok(tcp)
         };
         let mut tcp = connect().map_err(|error: io::Error| format!("cannot connect: {error}"))?;
-        self.poller.register(&mut tcp, token)?;
-        Ok(Handshake {
+        poller.register(&mut tcp, token)?;
+        Ok(Self {
             tcp,
             requested: false,
             received: Vec::new(),
         })
     }
-}
 
-impl Handshake {
     /// Whether it is done.
     fn drive(&mut self, opening: &Opening, raw: bool) -> Result<bool> {
         if !self.requested {
@@ -109,10 +109,10 @@ fn is_early(error: &io::Error) -> bool {
 impl Loading for Handshakes {
     fn turn(&mut self, until: Instant) -> Result<()> {
         self.poller.wait(until)?;
-        let tokens = self.poller.events.iter().map(|event| event.token().0);
-        let tokens: Vec<usize> = tokens.collect();
-        for token in tokens {
-            let Some(handshake) = &mut self.slots[token] else {
+        for event in &self.poller.events {
+            let token = event.token().0;
+            let slot = &mut self.slots[token];
+            let Some(handshake) = slot else {
                 continue;
             };
             if !handshake.drive(&self.opening, self.raw)? {
@@ -120,9 +120,9 @@ impl Loading for Handshakes {
             }
             self.count += 1;
             // The old one is gone before the new one comes.
-            self.slots[token] = None;
+            *slot = None;
             if !self.stopping {
-                self.slots[token] = Some(self.connect(token)?);
+                *slot = Some(Handshake::begin(self.addr, &self.poller, token)?);
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The versions that this program is built of, as `Cargo.lock` has them.
 
 /// A package's name and version. Of two versions the later is ours: the other is a dependency's.
-pub(super) fn version(package: &str) -> String {
+pub(crate) fn version(package: &str) -> String {
     let name = format!("name = \"{package}\"");
     let mut lines = LOCK.lines();
     let mut found = "?";

@@ -5,7 +5,7 @@ mod actix;
 mod axum;
 mod fastwebsockets;
 mod foreign;
-mod lock;
+pub(crate) mod lock;
 mod raw;
 mod sockeye;
 mod sockudo;
