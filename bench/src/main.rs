@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
+mod child;
 mod codec;
 mod load;
 mod machine;
