@@ -7,7 +7,9 @@ use crate::Result;
 use crate::message::{self, KEY, Payload, RSV1};
 use crate::workload::{Load, Workload};
 
-use super::reply::{Exact, Inflating, Replies};
+use super::exact::Exact;
+use super::inflating::Inflating;
+use super::reply::Replies;
 use super::ring::{self, Position, Ring};
 use super::stream::{self, BUFFER};
 use super::{Loading, Options, PATIENCE, Poller, opening};

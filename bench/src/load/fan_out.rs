@@ -11,7 +11,8 @@ use crate::message::Payload;
 use crate::workload::{Load, Workload};
 
 use super::echo::{connect, exchange, without_waiting};
-use super::reply::{Exact, Replies};
+use super::exact::Exact;
+use super::reply::Replies;
 use super::ring::{self, Position, Ring};
 use super::stream::{self, BUFFER};
 use super::{Loading, Options, Poller, opening};

@@ -10,8 +10,9 @@ use crate::process;
 use crate::workload::{Load, Workload};
 
 use super::echo::{connect, deflated, exchange};
+use super::exact::Exact;
 use super::opening::Opening;
-use super::reply::{Exact, Replies};
+use super::reply::Replies;
 use super::tls::{self, Tls};
 use super::{Cost, Meter, Options, opening};
 
@@ -157,6 +158,7 @@ fn exchange_on(mut lines: Vec<Line>, exchange: Option<&Exchange>) -> Result<Vec<
             let read = match line.read(&mut buffer) {
                 Ok(0) => return Err("the server ended a connection".to_owned()),
                 Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(format!("cannot read: {error}")),
             };
             if replies.take(0, &buffer[..read])? == 1 {

@@ -2,9 +2,11 @@
 //! to be, and none may be missing at the end, so a server that is fast and wrong fails.
 
 mod echo;
+mod exact;
 mod fan_out;
 mod handshake;
 mod idle;
+mod inflating;
 mod opening;
 mod reply;
 mod ring;

@@ -1,6 +1,6 @@
 //! The opening handshake (RFC 6455 §4.1) as the load makes it, and what it demands of the response.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
 use crate::Result;
@@ -65,6 +65,7 @@ impl Opening {
             match transport.read(&mut buffer) {
                 Ok(0) => return Err("the server ended a connection instead of opening it".into()),
                 Ok(read) => head.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(format!("cannot read the response: {error}")),
             }
         }
