@@ -4,7 +4,7 @@ pub(crate) mod page;
 mod plot;
 pub(crate) mod text;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::Result;
 use crate::load::Cost;
@@ -74,7 +74,7 @@ pub(crate) struct Table {
 }
 
 /// A median, and the least and the most of what it is the median of.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) least: f64,
@@ -90,11 +90,16 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ratio: Option<Spread>,
     /// Nanoseconds of processor time, outside of the system and in it.
+    #[serde(serialize_with = "serialize_rounded")]
     pub(crate) user: f64,
+    #[serde(serialize_with = "serialize_rounded")]
     pub(crate) system: f64,
+    #[serde(serialize_with = "serialize_rounded")]
     pub(crate) in_a_second: f64,
+    #[serde(serialize_with = "serialize_rounded")]
     pub(crate) resident_bytes: f64,
     /// How much of its processor the load used; 0 to 1.
+    #[serde(serialize_with = "serialize_rounded")]
     pub(crate) load_busy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) system_calls: Option<f64>,
@@ -246,6 +251,27 @@ fn verdict(workload: &Workload, target: &Target, samples: &[&Sample]) -> Option<
         reached,
         met: reached.median <= target.limit.number(),
     })
+}
+
+/// Three numbers, without the digits that mean nothing.
+impl Serialize for Spread {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [self.median, self.least, self.most]
+            .map(rounded)
+            .serialize(serializer)
+    }
+}
+
+fn serialize_rounded<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    rounded(*number).serialize(serializer)
+}
+
+/// To a thousandth, and to a whole number where it is large.
+fn rounded(number: f64) -> f64 {
+    match number.abs() {
+        0.0..100.0 => (number * 1000.0).round() / 1000.0,
+        _ => number.round(),
+    }
 }
 
 impl Spread {

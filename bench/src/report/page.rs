@@ -27,14 +27,23 @@ pub(crate) fn write(summary: &Summary<'_>) -> Result<()> {
         let file = folder.join(format!("{}.svg", table.workload.name));
         write_file(&file, &plot::plot(table))?;
     }
-    let figures = serde_json::to_string_pretty(summary).map_err(|error| error.to_string())?;
-    write_file(&folder.join("figures.json"), &(figures + "\n"))?;
+    write_file(&folder.join("figures.json"), &figures(summary)?)?;
     let page = docs.join("performance.md");
     let old = fs::read_to_string(&page).map_err(|error| format!("{}: {error}", page.display()))?;
     let new = between_marks(&old, &part(summary))?;
     write_file(&page, &new)?;
     println!("docs/performance.md is written anew: look at its difference");
     Ok(())
+}
+
+/// As JSON: what belongs to a server in a line of its own, so that a difference can be read.
+fn figures(summary: &Summary<'_>) -> Result<String> {
+    let json = serde_json::to_string(summary).map_err(|error| error.to_string())?;
+    // Within a string the quotes would be escaped.
+    Ok(json
+        .replace("{\"server\":", "\n{\"server\":")
+        .replace("{\"name\":", "\n{\"name\":")
+        + "\n")
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {
@@ -253,6 +262,15 @@ mod tests {
         ));
         assert!(page.contains("| fastwebsockets | 13,500 | 3,375 | 10,125 | 9.00 (9.00-9.00) |"));
         assert!(page.contains("![w2](performance/w2.svg)"));
+    }
+
+    #[test]
+    fn figures_are_json_with_a_line_for_each_row() {
+        let report = report();
+        let figures = figures(&report.summary()).unwrap();
+        serde_json::from_str::<serde_json::Value>(&figures).unwrap();
+        let line = "{\"server\":\"sockeye-endpoint\",\"figure\":[1620.0,1080.0,2160.0],\"ratio\":[1.08,1.08,1.08]";
+        assert!(figures.lines().any(|found| found.starts_with(line)));
     }
 
     #[test]

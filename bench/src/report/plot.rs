@@ -3,33 +3,34 @@
 
 use std::fmt::Write;
 
-use super::text::number;
 use super::{Row, Table, thousands};
 use crate::workload::{FLOOR, Unit};
 
 /// As SVG.
 pub(super) fn plot(table: &Table) -> String {
     let scale = Scale::of(table);
-    let height = TOP + table.rows.len() * STEP + BOTTOM;
+    let targets = scale.targets(table);
+    let end = TOP + table.rows.len() * STEP;
+    let height = end + BOTTOM + targets.len() * LINE;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" font-family=\"system-ui, sans-serif\" font-size=\"13\" fill=\"{INK}\">\n"
     );
     let title = format!("{}: {}", table.workload.name, scale.what);
     push_text(&mut svg, LEFT, 18, "start", &title);
-    let targets = scale.targets(table);
     for (at, row) in table.rows.iter().enumerate() {
         push_bar(&mut svg, TOP + at * STEP, row, &scale, &targets);
     }
-    for (x, target) in targets {
-        let end = height - BOTTOM;
+    for (at, (x, target)) in targets.iter().enumerate() {
+        // One below the other: two targets may be close.
+        let end = end + at * LINE;
         let _ = writeln!(
             svg,
             "<line x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{end}\" stroke=\"{TARGET}\" stroke-width=\"2\" stroke-dasharray=\"5 3\"/>",
             TOP - 6
         );
-        let label = format!("target {target}");
-        push_text(&mut svg, x, end + 16, "middle", &label);
+        let label = format!("target: {target}");
+        push_text(&mut svg, *x, end + LINE, "middle", &label);
     }
     svg.push_str("</svg>\n");
     svg
@@ -99,7 +100,7 @@ impl Scale {
             let value = self.value(row) * verdict.number / verdict.reached.median;
             let x = self.x(value);
             if x <= WIDTH - RIGHT && lines.iter().all(|(other, _)| x.abs_diff(*other) > 4) {
-                lines.push((x, number(verdict.number)));
+                lines.push((x, verdict.limit.clone()));
             }
         }
         lines
@@ -167,7 +168,9 @@ const LEFT: usize = 200;
 /// Room for the figure behind the longest bar.
 const RIGHT: usize = 90;
 const TOP: usize = 36;
-const BOTTOM: usize = 26;
+const BOTTOM: usize = 10;
+/// From one line of text to the next.
+const LINE: usize = 16;
 const STEP: usize = 26;
 const BAR: usize = 18;
 const INK: &str = "#7a828c";
@@ -193,7 +196,7 @@ mod tests {
         let svg = plot(&report.summary().tables[0]);
         assert_eq!(svg.matches("<rect").count(), 3);
         assert_eq!(svg.matches("<line").count(), 1);
-        assert!(svg.contains("target 1.10"));
+        assert!(svg.contains("target: at most 1.10 of raw-epoll"));
     }
 
     #[test]
