@@ -21,16 +21,23 @@ pub(super) fn plot(table: &Table) -> String {
     for (at, row) in table.rows.iter().enumerate() {
         push_bar(&mut svg, TOP + at * STEP, row, &scale, &targets);
     }
-    for (at, (x, target)) in targets.iter().enumerate() {
-        // One below the other: two targets may be close.
-        let end = end + at * LINE;
+    for (x, _) in &targets {
         let _ = writeln!(
             svg,
-            "<line x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{end}\" stroke=\"{TARGET}\" stroke-width=\"2\" stroke-dasharray=\"5 3\"/>",
+            "<line x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{height}\" stroke=\"{TARGET}\" stroke-width=\"2\" stroke-dasharray=\"5 3\"/>",
             TOP - 6
         );
+    }
+    // Beside all lines, where there is room: two targets may be close.
+    let last = targets.iter().map(|(x, _)| *x).max().unwrap_or(LEFT);
+    let first = targets.iter().map(|(x, _)| *x).min().unwrap_or(LEFT);
+    let (x, anchor) = match last {
+        left if left < WIDTH / 2 => (left + 6, "start"),
+        _ => (first - 6, "end"),
+    };
+    for (at, (_, target)) in targets.iter().enumerate() {
         let label = format!("target: {target}");
-        push_text(&mut svg, *x, end + LINE, "middle", &label);
+        push_text(&mut svg, x, end + (at + 1) * LINE, anchor, &label);
     }
     svg.push_str("</svg>\n");
     svg
