@@ -1,15 +1,20 @@
 //! What a message costs: one load for all servers, each of them pinned to a processor of its own.
 //!
-//! `cargo xtask bench` starts this program as itself (`run`), as each server (`serve`) and as the load
-//! (`load`): one build, and no process measures itself.
+//! `cargo xtask bench` starts this program as itself (`run`), as each server (`serve`), as the load
+//! (`load`) and as each codec (`codec`): one build, and no process measures another's time as its own.
 
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
+mod child;
+mod codec;
 mod load;
+mod machine;
+mod message;
 mod process;
 mod report;
 mod run;
 mod server;
+mod target;
 mod workload;
 
 use std::process::ExitCode;
@@ -24,6 +29,8 @@ enum Command {
     Serve(server::Options),
     /// Loads a server, and prints what that cost it as a line of JSON
     Load(load::Options),
+    /// Echoes in memory, and prints what that costs a codec as a line of JSON
+    Codec(codec::Options),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Serve(options) => server::serve(&options),
         Command::Load(options) => load::load(&options),
+        Command::Codec(options) => codec::codec(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,21 +1,23 @@
 //! A run: rounds in which each server meets each workload once, all on the same two processors, so that
 //! whatever drifts drifts for all.
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
 use crate::Result;
+use crate::child::{cost, own, pinned};
+use crate::codec;
 use crate::load::Cost;
-use crate::report::{Report, Sample};
-use crate::server::{self, Server, Setting};
-use crate::workload::{self, Workload};
+use crate::machine::Machine;
+use crate::report::{self, Fault, Named, Report, Sample};
+use crate::server::{self, Server};
+use crate::workload::{self, FLOOR, Load, Workload};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// What to run; all of it unless some are named
     workloads: Vec<String>,
-    /// The servers to measure, besides the floor; all unless some are named
+    /// The servers and codecs to measure, besides the floor; all unless some are named
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// How often each server meets each workload
@@ -27,47 +29,86 @@ pub(crate) struct Options {
     /// The processors of the server and of the load
     #[arg(long, value_names = ["SERVER", "LOAD"], num_args = 2, default_values_t = [0, 1])]
     processors: Vec<u32>,
-    /// Where to write the figures as JSON
+    /// Count system calls too; wants `perf`, and the right to use it
+    #[arg(long)]
+    syscalls: bool,
+    /// Where to write all samples as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write docs/performance.md, its figures and its plots, as a run of everything does by itself
+    #[arg(long)]
+    write: bool,
 }
-
-/// What every ratio is to.
-pub(crate) const FLOOR: &str = "raw-epoll";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let workloads = chosen(workload::ALL, &options.workloads, |workload| workload.name)?;
-    let mut servers = chosen(server::ALL, &options.peers, |server| server.name)?;
-    if !servers.iter().any(|server| server.name == FLOOR) {
-        servers.extend(server::ALL.iter().find(|server| server.name == FLOOR));
-    }
-    let mut report = Report::default();
+    let names = contenders(&options.peers)?;
+    // A server of ten thousand connections has as many files; it inherits what is allowed here.
+    rlimit::increase_nofile_limit(u64::MAX).map_err(|error| error.to_string())?;
+    let mut report = Report::new(Machine::here(), options.rounds, options.measure);
+    let servers = installed(&names, &workloads, &mut report);
+    name_codecs(&names, &workloads, &mut report);
     for round in 0..options.rounds {
         for workload in &workloads {
-            eprintln!(
-                "round {} of {}: {}",
-                round + 1,
-                options.rounds,
-                workload.name
-            );
-            for server in &servers {
-                let cost = measure(options, server, workload)
-                    .map_err(|error| format!("{}, {}: {error}", server.name, workload.name))?;
-                report.add(Sample {
-                    workload: workload.name,
-                    server: server.name,
-                    round,
-                    cost,
-                });
+            let (round_of, rounds) = (round + 1, options.rounds);
+            eprintln!("round {round_of} of {rounds}: {}", workload.name);
+            let mut contenders = contenders_of(workload, &servers, &names);
+            // None is always the first, or always behind the same.
+            let first = round as usize % contenders.len().max(1);
+            contenders.rotate_left(first);
+            for contender in contenders {
+                match contender.measure(options, workload) {
+                    Ok(cost) => report.add(Sample {
+                        workload: workload.name,
+                        server: contender.name(),
+                        round,
+                        cost,
+                    }),
+                    Err(what) => report.fault(Fault {
+                        workload: workload.name,
+                        server: contender.name(),
+                        what,
+                    }),
+                }
             }
         }
     }
-    print!("{}", report.table());
+    let everything = options.workloads.is_empty() && options.peers.is_empty();
+    conclude(&report, options, options.write || everything)
+}
+
+fn conclude(report: &Report, options: &Options, write: bool) -> Result<()> {
+    let summary = report.summary();
+    print!("{}", report::text::text(&summary));
     if let Some(file) = &options.json {
         std::fs::write(file, report.json()?)
             .map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    Ok(())
+    if write {
+        report::page::write(&summary)?;
+    }
+    match summary.faults.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} faults, listed above")),
+    }
+}
+
+/// The names of servers and codecs that were asked for, and the floor's.
+fn contenders(wanted: &[String]) -> Result<Vec<&'static str>> {
+    let mut all: Vec<_> = server::ALL.iter().map(|server| server.name).collect();
+    for codec in codec::ALL {
+        if !all.contains(&codec.name) {
+            all.push(codec.name);
+        }
+    }
+    let mut names: Vec<&str> = chosen(&all, wanted, |name| name)?
+        .into_iter()
+        .copied()
+        .collect();
+    if !names.contains(&FLOOR) {
+        names.push(FLOOR);
+    }
+    Ok(names)
 }
 
 fn chosen<'a, T>(
@@ -90,76 +131,133 @@ fn chosen<'a, T>(
         .collect()
 }
 
-/// A server that ends when it is dropped.
-struct Serving(Child);
+/// The servers that some workload wants and that can be had. Why one cannot is in the report.
+fn installed(names: &[&str], workloads: &[&Workload], report: &mut Report) -> Vec<&'static Server> {
+    let is_wanted = |server: &&Server| {
+        let meets = |workload: &&Workload| takes_part(server, workload);
+        names.contains(&server.name) && workloads.iter().any(meets)
+    };
+    let mut installed = Vec::new();
+    for server in server::ALL.iter().filter(is_wanted) {
+        match server.install() {
+            Ok(()) => {
+                report.servers.push(Named {
+                    name: server.name,
+                    version: server.version(),
+                    note: server.note(),
+                });
+                installed.push(server);
+            }
+            Err(why) => {
+                eprintln!("{} is left out: {why}", server.name);
+                report.left_out.push((server.name, why));
+            }
+        }
+    }
+    installed
+}
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// Those that are not servers as well.
+fn name_codecs(names: &[&str], workloads: &[&Workload], report: &mut Report) {
+    if !workloads.iter().any(|workload| is_codec(workload)) {
+        return;
+    }
+    for codec in codec::ALL {
+        let is_new = report.servers.iter().all(|named| named.name != codec.name);
+        if is_new && names.contains(&codec.name) {
+            report.servers.push(Named {
+                name: codec.name,
+                version: codec.version(),
+                note: "in memory only",
+            });
+        }
     }
 }
 
-fn measure(options: &Options, server: &Server, workload: &Workload) -> Result<Cost> {
-    let setting = Setting::default();
-    let mut serving = pinned(options.processors[0], &server.command(&setting)?)?;
-    let stdout = serving.0.stdout.take().ok_or("stdout is piped")?;
-    let mut addr = String::new();
-    BufReader::new(stdout)
-        .read_line(&mut addr)
-        .map_err(|error| format!("the server says nothing: {error}"))?;
-    let pid = serving.0.id().to_string();
+fn is_codec(workload: &Workload) -> bool {
+    matches!(workload.load, Load::Codec { .. })
+}
+
+fn takes_part(server: &Server, workload: &Workload) -> bool {
+    !is_codec(workload) && server.supports(&workload.setting)
+}
+
+/// Whoever meets a workload.
+#[derive(Clone, Copy)]
+enum Contender {
+    Server(&'static Server),
+    Codec(&'static codec::Contender),
+}
+
+fn contenders_of(
+    workload: &Workload,
+    servers: &[&'static Server],
+    names: &[&str],
+) -> Vec<Contender> {
+    if is_codec(workload) {
+        let wanted = codec::ALL
+            .iter()
+            .filter(|codec| names.contains(&codec.name));
+        return wanted.map(Contender::Codec).collect();
+    }
+    let meets = servers.iter().filter(|server| takes_part(server, workload));
+    meets.map(|server| Contender::Server(server)).collect()
+}
+
+impl Contender {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server(server) => server.name,
+            Self::Codec(codec) => codec.name,
+        }
+    }
+
+    fn measure(self, options: &Options, workload: &Workload) -> Result<Cost> {
+        let measure = options.measure.to_string();
+        match self {
+            Self::Server(server) => measure_server(options, server, workload),
+            Self::Codec(codec) => {
+                let program = own(&[
+                    "codec",
+                    codec.name,
+                    "--workload",
+                    workload.name,
+                    "--measure-ms",
+                    &measure,
+                ])?;
+                cost(options.processors[0], &program)
+            }
+        }
+    }
+}
+
+fn measure_server(options: &Options, server: &Server, workload: &Workload) -> Result<Cost> {
+    let command = server.command(&workload.setting)?;
+    let mut serving = pinned(options.processors[0], &command, Stdio::inherit())?;
+    let addr = serving.first_line()?;
+    if addr.is_empty() {
+        return Err("it does not start".to_owned());
+    }
+    let pid = serving.id().to_string();
     let warm_up = (options.measure / 3).to_string();
-    let payload = clap::ValueEnum::to_possible_value(&workload.payload);
-    let payload = payload.ok_or("every payload has a name")?;
-    let connections = workload.connections.to_string();
-    let in_flight = workload.in_flight.to_string();
-    let size = workload.size.to_string();
     let measure = options.measure.to_string();
-    let mut arguments = vec![
+    let mut program = own(&[
         "load",
-        addr.trim(),
+        &addr,
         "--pid",
         &pid,
-        "--connections",
-        &connections,
-        "--in-flight",
-        &in_flight,
-        "--payload",
-        payload.get_name(),
-        "--size",
-        &size,
+        "--workload",
+        workload.name,
         "--warm-up-ms",
         &warm_up,
         "--measure-ms",
         &measure,
-    ];
+    ])?;
     if server.is_raw() {
-        arguments.push("--raw");
+        program.arg("--raw");
     }
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut load = Command::new(own);
-    load.args(arguments);
-    let mut loading = pinned(options.processors[1], &load)?;
-    let stdout = loading.0.stdout.take().ok_or("stdout is piped")?;
-    let mut line = String::new();
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .map_err(|error| format!("the load says nothing: {error}"))?;
-    if line.is_empty() {
-        return Err("the load failed".to_owned());
+    if options.syscalls {
+        program.arg("--system-calls");
     }
-    serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))
-}
-
-/// A program on one processor.
-fn pinned(processor: u32, program: &Command) -> Result<Serving> {
-    let child = Command::new("taskset")
-        .args(["--cpu-list", &processor.to_string()])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot start `taskset` (util-linux): {error}"))?;
-    Ok(Serving(child))
+    cost(options.processors[1], &program)
 }

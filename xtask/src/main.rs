@@ -390,7 +390,8 @@ usage: cargo xtask COMMAND
                           all of it writes docs/conformance.md
     peers [--only NAME]   other libraries' clients and servers; all of them write docs/interop.md
     browser               a headless Chromium on the pages of `sockeye serve`
-  bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N
+  bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N;
+                          all of it writes docs/performance.md
     --instructions        instructions for a message, by callgrind: more than 3 % above the baseline fails;
                           with --bless they are the next one; JOB ... chooses
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler

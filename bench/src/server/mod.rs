@@ -1,18 +1,28 @@
-//! The servers: each an echo as its library's users write it, in the best honest form that its interface has.
+//! The servers: each as its library's users write it, in the best honest form that its interface has; and
+//! as `…-send` in the form that its own example has, where that is another.
 
+mod actix;
+mod axum;
 mod fastwebsockets;
+mod foreign;
+pub(crate) mod lock;
 mod raw;
 mod sockeye;
+mod sockudo;
+mod task;
+mod tls;
 mod tokio_websockets;
 mod tungstenite;
+mod yawc;
 
-use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use tokio::net::{TcpListener, TcpStream};
+use rlimit::Resource;
 
+use self::foreign::Foreign;
 use crate::Result;
 
 /// What a server is to do, and how: the same for all that can.
@@ -51,7 +61,19 @@ pub(crate) struct Options {
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     supports: fn(&Setting) -> bool,
-    serve: fn(&Setting) -> Result<()>,
+    program: Program,
+    note: &'static str,
+}
+
+/// What a server runs as.
+enum Program {
+    /// As this program again, with a library that `Cargo.lock` has.
+    Own {
+        library: &'static str,
+        serve: fn(&Setting) -> Result<()>,
+    },
+    /// As somebody else's, which has to be there first.
+    Foreign(&'static Foreign),
 }
 
 impl Server {
@@ -65,12 +87,41 @@ impl Server {
         (self.supports)(setting)
     }
 
-    /// What runs it, in a process of its own whose first line on stdout is its address.
+    /// Sees that what it runs on is there; that may take a minute the first time, and nothing after.
+    pub(crate) fn install(&self) -> Result<()> {
+        match &self.program {
+            Program::Own { .. } => Ok(()),
+            Program::Foreign(foreign) => foreign.install(),
+        }
+    }
+
+    /// The library that it is made of, and its version.
+    pub(crate) fn version(&self) -> String {
+        match &self.program {
+            Program::Own { library, .. } => lock::version(library),
+            Program::Foreign(foreign) => foreign.version(),
+        }
+    }
+
+    /// What a reader of its figures should know; empty when there is nothing.
+    pub(crate) fn note(&self) -> &'static str {
+        self.note
+    }
+
+    /// What runs it, in a process of its own whose first line on stdout is its address. All is in the
+    /// program and its arguments, nothing in the environment: whoever starts it may put a program before it.
     pub(crate) fn command(&self, setting: &Setting) -> Result<Command> {
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(own);
-        command.args(["serve", self.name]).args(setting.arguments());
-        Ok(command)
+        // A child inherits the limit, whatever it runs on.
+        raise_descriptors();
+        match &self.program {
+            Program::Own { .. } => {
+                let own = std::env::current_exe().map_err(|error| error.to_string())?;
+                let mut command = Command::new(own);
+                command.args(["serve", self.name]).args(setting.arguments());
+                Ok(command)
+            }
+            Program::Foreign(foreign) => foreign.command(setting),
+        }
     }
 }
 
@@ -92,6 +143,11 @@ impl Setting {
         arguments
     }
 
+    /// Whether it asks for what who has but zlib's default level can do.
+    fn is_level_six(&self) -> bool {
+        !self.tls && self.deflate.is_none_or(|level| level == 6)
+    }
+
     /// Whether it asks for nothing but an echo.
     fn is_plain_echo(&self) -> bool {
         self.job == Job::Echo && self.deflate.is_none() && !self.tls
@@ -101,55 +157,219 @@ impl Setting {
 pub(crate) const ALL: &[Server] = &[
     Server {
         name: "raw-epoll",
-        supports: Setting::is_plain_echo,
-        serve: |_| raw::epoll(),
+        supports: |setting| setting.deflate.is_none() && !setting.tls,
+        program: Program::Own {
+            library: "mio",
+            serve: raw::epoll,
+        },
+        note: "",
     },
     Server {
         name: "raw-tokio",
-        supports: Setting::is_plain_echo,
-        serve: |_| raw::tokio(),
+        supports: |setting| setting.job == Job::Echo && setting.deflate.is_none(),
+        program: Program::Own {
+            library: "tokio",
+            serve: raw::tokio,
+        },
+        note: "",
     },
     Server {
         name: "sockeye-endpoint",
-        supports: Setting::is_plain_echo,
-        serve: |_| sockeye::endpoint(),
+        supports: |_| true,
+        program: Program::Own {
+            library: "sockeye",
+            serve: sockeye::endpoint,
+        },
+        note: "",
+    },
+    Server {
+        name: "sockeye-endpoint-bytes",
+        supports: |_| true,
+        program: Program::Own {
+            library: "sockeye",
+            serve: sockeye::owning_endpoint,
+        },
+        note: "its handlers take their messages for themselves, and return them",
     },
     Server {
         name: "sockeye-endpoint-threads",
-        supports: Setting::is_plain_echo,
-        serve: |_| sockeye::endpoint_on_threads(),
+        supports: |_| true,
+        program: Program::Own {
+            library: "sockeye",
+            serve: sockeye::endpoint_on_threads,
+        },
+        note: "on a runtime of several threads, as `#[tokio::main]` makes it",
     },
     Server {
         name: "sockeye-connection",
         supports: Setting::is_plain_echo,
-        serve: |_| sockeye::connection(),
+        program: Program::Own {
+            library: "sockeye",
+            serve: |_| sockeye::connection(),
+        },
+        note: "",
     },
     Server {
         name: "tokio-tungstenite",
-        supports: Setting::is_plain_echo,
-        serve: |_| tungstenite::batched(),
+        supports: |setting| {
+            setting.deflate.is_none() && !(setting.tls && setting.job == Job::FanOut)
+        },
+        program: Program::Own {
+            library: "tokio-tungstenite",
+            serve: |setting| tungstenite::serve(setting, Form::Batched),
+        },
+        note: "",
     },
     Server {
         name: "tokio-tungstenite-send",
-        supports: Setting::is_plain_echo,
-        serve: |_| tungstenite::plain(),
-    },
-    Server {
-        name: "fastwebsockets",
-        supports: Setting::is_plain_echo,
-        serve: |_| fastwebsockets::serve(),
+        supports: |setting| {
+            setting.deflate.is_none() && !(setting.tls && setting.job == Job::FanOut)
+        },
+        program: Program::Own {
+            library: "tokio-tungstenite",
+            serve: |setting| tungstenite::serve(setting, Form::Plain),
+        },
+        note: "",
     },
     Server {
         name: "tokio-websockets",
+        supports: |setting| setting.deflate.is_none() && !setting.tls,
+        program: Program::Own {
+            library: "tokio-websockets",
+            serve: |setting| tokio_websockets::serve(setting, Form::Batched),
+        },
+        note: "",
+    },
+    Server {
+        name: "tokio-websockets-send",
+        supports: |setting| setting.deflate.is_none() && !setting.tls,
+        program: Program::Own {
+            library: "tokio-websockets",
+            serve: |setting| tokio_websockets::serve(setting, Form::Plain),
+        },
+        note: "",
+    },
+    Server {
+        name: "sockudo-ws",
+        supports: |setting| !setting.tls && (setting.job == Job::Echo || setting.deflate.is_none()),
+        program: Program::Own {
+            library: "sockudo-ws",
+            serve: |setting| sockudo::serve(setting, Form::Batched),
+        },
+        note: "",
+    },
+    Server {
+        name: "sockudo-ws-send",
+        supports: |setting| !setting.tls && (setting.job == Job::Echo || setting.deflate.is_none()),
+        program: Program::Own {
+            library: "sockudo-ws",
+            serve: |setting| sockudo::serve(setting, Form::Plain),
+        },
+        note: "",
+    },
+    Server {
+        name: "yawc",
+        supports: |setting| setting.job == Job::Echo && !setting.tls,
+        program: Program::Own {
+            library: "yawc",
+            serve: |setting| yawc::serve(setting, Form::Batched),
+        },
+        note: "",
+    },
+    Server {
+        name: "yawc-send",
+        supports: |setting| setting.job == Job::Echo && !setting.tls,
+        program: Program::Own {
+            library: "yawc",
+            serve: |setting| yawc::serve(setting, Form::Plain),
+        },
+        note: "",
+    },
+    Server {
+        name: "axum",
         supports: Setting::is_plain_echo,
-        serve: |_| tokio_websockets::batched(),
+        program: Program::Own {
+            library: "axum",
+            serve: |_| axum::serve(Form::Batched),
+        },
+        note: "",
+    },
+    Server {
+        name: "axum-send",
+        supports: Setting::is_plain_echo,
+        program: Program::Own {
+            library: "axum",
+            serve: |_| axum::serve(Form::Plain),
+        },
+        note: "",
+    },
+    Server {
+        name: "actix-ws",
+        supports: Setting::is_plain_echo,
+        program: Program::Own {
+            library: "actix-ws",
+            serve: |_| actix::serve(),
+        },
+        note: "",
+    },
+    Server {
+        name: "fastwebsockets",
+        supports: |setting| setting.deflate.is_none() && !setting.tls,
+        program: Program::Own {
+            library: "fastwebsockets",
+            serve: fastwebsockets::serve,
+        },
+        note: "",
+    },
+    Server {
+        name: "node-ws",
+        supports: |setting| !setting.tls,
+        program: Program::Foreign(&foreign::WS),
+        note: "zlib runs on threads of Node's",
+    },
+    Server {
+        name: "uwebsockets-bun",
+        supports: Setting::is_level_six,
+        program: Program::Foreign(&foreign::BUN),
+        note: "informative only: the library without Bun's JavaScript costs less",
+    },
+    Server {
+        name: "tomcat",
+        supports: Setting::is_level_six,
+        program: Program::Foreign(&foreign::TOMCAT),
+        note: "",
     },
 ];
 
 pub(crate) fn serve(options: &Options) -> Result<()> {
+    raise_descriptors();
     let server = ALL.iter().find(|server| server.name == options.name);
-    let server = server.ok_or_else(|| format!("no server is called `{}`", options.name))?;
-    (server.serve)(&options.setting)
+    let server = server.ok_or_else(|| {
+        let known = ALL.iter().map(|server| {
+            let (name, version, note) = (server.name, server.version(), server.note());
+            format!("\n    {name:26}{version:40}{note}")
+        });
+        format!("`{}` is none of{}", options.name, known.collect::<String>())
+    })?;
+    if !server.supports(&options.setting) {
+        return Err(format!("{} cannot do that", server.name));
+    }
+    match &server.program {
+        Program::Own { serve, .. } => serve(&options.setting),
+        Program::Foreign(foreign) => {
+            server.install()?;
+            Err(foreign.command(&options.setting)?.exec().to_string())
+        }
+    }
+}
+
+/// How a server sends what there is to send.
+#[derive(Clone, Copy)]
+enum Form {
+    /// Flushed when there is nothing more to receive: the best that most interfaces offer.
+    Batched,
+    /// Each message by itself, as the library's own example has it.
+    Plain,
 }
 
 /// Whoever started this waits for the line.
@@ -160,27 +380,17 @@ fn announce(addr: SocketAddr) -> Result<()> {
         .map_err(|error| error.to_string())
 }
 
-/// Runs a server on one thread.
-fn block_on(serving: impl Future<Output = Result<()>>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    runtime.block_on(serving)
-}
-
-/// Accepts for ever, each connection in a task of its own. What ends a connection is none of ours.
-async fn accept<F>(serve: impl Fn(TcpStream) -> F) -> Result<()>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(|error| error.to_string())?;
-    announce(listener.local_addr().map_err(|error| error.to_string())?)?;
-    loop {
-        let (tcp, _) = listener.accept().await.map_err(|error| error.to_string())?;
-        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-        tokio::spawn(serve(tcp));
+/// Room for 20,000 connections, or for as many as the system lets us have.
+fn raise_descriptors() {
+    const WANTED: u64 = 32 * 1024;
+    let Ok((soft, hard)) = Resource::NOFILE.get() else {
+        return;
+    };
+    if soft >= WANTED {
+        return;
+    }
+    // Only root may have more than the hard limit.
+    if Resource::NOFILE.set(WANTED, hard.max(WANTED)).is_err() {
+        let _ = rlimit::increase_nofile_limit(WANTED);
     }
 }

@@ -1,29 +1,53 @@
-//! The floor: bytes are sent back as they came, with one read and one write for each readiness.
+//! The floor: bytes are sent as they came, with one read and one write for each readiness.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
+use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{accept, announce, block_on};
+use super::task::{accept, block_on};
+use super::{Job, Setting, announce, tls};
 use crate::Result;
 
 const BUFFER: usize = 128 * 1024;
 
 /// Without a runtime.
-pub(super) fn epoll() -> Result<()> {
-    echo().map_err(|error| error.to_string())
+pub(super) fn epoll(setting: &Setting) -> Result<()> {
+    let served = match setting.job {
+        Job::Echo => serve(Peers::echo),
+        Job::FanOut => serve(Peers::fan_out),
+    };
+    served.map_err(|error| error.to_string())
 }
 
 /// A connection, and what it could not write yet.
 struct Peer {
     tcp: TcpStream,
     waiting: Vec<u8>,
+    role: Role,
 }
 
-fn echo() -> io::Result<()> {
+/// What a connection is of a fan-out: the first byte that it sends says it, for there is no HTTP here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Untold,
+    Publisher,
+    Subscriber,
+}
+
+/// The connections by their tokens, found without a search.
+#[derive(Default)]
+struct Peers {
+    all: Vec<Option<Peer>>,
+    free: Vec<usize>,
+    subscribers: Vec<usize>,
+    buffer: Vec<u8>,
+}
+
+/// Serves each readiness of a connection by `drive`, which says whether the connection goes on.
+fn serve(drive: fn(&mut Peers, usize) -> bool) -> io::Result<()> {
     const LISTENER: Token = Token(usize::MAX);
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     announce(listener.local_addr()?).map_err(io::Error::other)?;
@@ -31,74 +55,187 @@ fn echo() -> io::Result<()> {
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
-    let mut peers: HashMap<Token, Peer> = HashMap::new();
-    let mut next = 0;
-    let mut buffer = vec![0; BUFFER];
+    let mut peers = Peers {
+        buffer: vec![0; BUFFER],
+        ..Peers::default()
+    };
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             polled => polled?,
         }
-        for event in &events {
-            if event.token() != LISTENER {
-                let peer = peers.get_mut(&event.token()).expect("registered");
-                if !peer.drive(&mut buffer) {
-                    peers.remove(&event.token());
+        for token in events.iter().map(Event::token) {
+            if token == LISTENER {
+                while let Ok((tcp, _)) = listener.accept() {
+                    peers.add(tcp, &poll)?;
                 }
-                continue;
-            }
-            while let Ok((mut tcp, _)) = listener.accept() {
-                tcp.set_nodelay(true)?;
-                let token = Token(next);
-                next += 1;
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                poll.registry().register(&mut tcp, token, interest)?;
-                let waiting = Vec::new();
-                peers.insert(token, Peer { tcp, waiting });
+            } else if !drive(&mut peers, token.0) {
+                peers.remove(token.0);
             }
         }
     }
 }
 
-impl Peer {
-    /// Whether the connection goes on.
-    fn drive(&mut self, buffer: &mut [u8]) -> bool {
+impl Peers {
+    fn add(&mut self, mut tcp: TcpStream, poll: &Poll) -> io::Result<()> {
+        if tcp.set_nodelay(true).is_err() {
+            return Ok(());
+        }
+        let token = self.free.pop().unwrap_or(self.all.len());
+        if token == self.all.len() {
+            self.all.push(None);
+        }
+        // Told once for each change (epoll's edges): a socket that takes all is never told of as writable.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut tcp, Token(token), interest)?;
+        self.all[token] = Some(Peer {
+            tcp,
+            waiting: Vec::new(),
+            role: Role::Untold,
+        });
+        Ok(())
+    }
+
+    fn remove(&mut self, token: usize) {
+        if self.all[token].take().is_some() {
+            self.free.push(token);
+            self.subscribers.retain(|subscriber| *subscriber != token);
+        }
+    }
+
+    fn echo(&mut self, token: usize) -> bool {
+        let Some(peer) = &mut self.all[token] else {
+            return true;
+        };
         loop {
-            while !self.waiting.is_empty() {
-                match self.tcp.write(&self.waiting) {
-                    Ok(written) => drop(self.waiting.drain(..written)),
-                    Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-                }
+            if !peer.write_waiting() {
+                return false;
             }
-            let read = match self.tcp.read(buffer) {
+            if !peer.waiting.is_empty() {
+                return true;
+            }
+            let read = match peer.tcp.read(&mut self.buffer) {
                 Ok(0) => return false,
                 Ok(read) => read,
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             };
-            let bytes = &buffer[..read];
-            match self.tcp.write(bytes) {
-                Ok(written) => self.waiting.extend_from_slice(&bytes[written..]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.waiting.extend_from_slice(bytes);
-                }
-                Err(_) => return false,
+            if !peer.write(&self.buffer[..read]) {
+                return false;
             }
             // What did not fill the buffer was all that there was.
-            if read < buffer.len() && self.waiting.is_empty() {
+            if read < self.buffer.len() {
                 return true;
             }
         }
     }
+
+    fn fan_out(&mut self, token: usize) -> bool {
+        loop {
+            let Some(peer) = &mut self.all[token] else {
+                return true;
+            };
+            if !peer.write_waiting() {
+                return false;
+            }
+            let read = match peer.tcp.read(&mut self.buffer) {
+                Ok(0) => return false,
+                Ok(read) => read,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            };
+            let mut from = 0;
+            if peer.role == Role::Untold {
+                from = 1;
+                peer.role = match self.buffer[0] {
+                    b'p' => Role::Publisher,
+                    b's' => Role::Subscriber,
+                    _ => return false,
+                };
+                if peer.role == Role::Subscriber {
+                    self.subscribers.push(token);
+                }
+            }
+            if peer.role == Role::Publisher && from < read {
+                self.publish(from..read);
+            }
+            if read < self.buffer.len() {
+                return true;
+            }
+        }
+    }
+
+    /// Sends what was read to every subscriber.
+    fn publish(&mut self, read: std::ops::Range<usize>) {
+        let bytes = &self.buffer[read];
+        let mut gone = Vec::new();
+        for &token in &self.subscribers {
+            let Some(peer) = &mut self.all[token] else {
+                continue;
+            };
+            if !peer.write(bytes) {
+                gone.push(token);
+            }
+        }
+        for token in gone {
+            self.remove(token);
+        }
+    }
+}
+
+/// Each says whether the connection goes on.
+impl Peer {
+    /// Writes what it can, behind what could not be written before; the rest waits.
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        if !self.waiting.is_empty() {
+            self.waiting.extend_from_slice(bytes);
+            return true;
+        }
+        let written = match self.tcp.write(bytes) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => return false,
+        };
+        if written < bytes.len() {
+            self.waiting.extend_from_slice(&bytes[written..]);
+            // A short write does not tell that the socket is full, and only a full one is told of later.
+            return self.write_waiting();
+        }
+        true
+    }
+
+    fn write_waiting(&mut self) -> bool {
+        while !self.waiting.is_empty() {
+            match self.tcp.write(&self.waiting) {
+                Ok(written) => drop(self.waiting.drain(..written)),
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
 }
 
 /// On tokio, a task and a buffer for each connection.
-pub(super) fn tokio() -> Result<()> {
-    block_on(accept(|mut tcp| async move {
-        let mut buffer = vec![0; BUFFER];
-        while let Ok(read @ 1..) = tcp.read(&mut buffer).await {
-            if tcp.write_all(&buffer[..read]).await.is_err() {
-                break;
+pub(super) fn tokio(setting: &Setting) -> Result<()> {
+    if !setting.tls {
+        return block_on(accept(echo));
+    }
+    let acceptor = tls::acceptor()?;
+    block_on(accept(move |tcp| {
+        let opening = acceptor.accept(tcp);
+        async move {
+            if let Ok(stream) = opening.await {
+                echo(stream).await;
             }
         }
     }))
+}
+
+async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        let bytes = &buffer[..read];
+        // TLS keeps what it has encrypted until it is flushed.
+        if stream.write_all(bytes).await.is_err() || stream.flush().await.is_err() {
+            break;
+        }
+    }
 }

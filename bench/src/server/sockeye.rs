@@ -1,12 +1,19 @@
 //! Sockeye: the annotated endpoint with its defaults, and a loop on a plain connection.
 
+use std::sync::OnceLock;
+
+use bytes::Bytes;
 use futures_util::FutureExt;
-use sockeye::{Config, Connection, Error, Role, Server, server_endpoint};
+use sockeye::{
+    Config, Connection, DeflateConfig, Error, OpenSessions, Role, Server, ServerEndpoint, Session,
+    Text, server_endpoint,
+};
 use sockeye_proto::handshake::Key;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{accept, announce, block_on};
+use super::task::{accept, block_on};
+use super::{Job, Setting, announce, tls};
 use crate::Result;
 
 #[derive(Default)]
@@ -25,9 +32,65 @@ impl Echo {
     }
 }
 
-async fn serve() -> Result<()> {
-    let server = Server::builder()
-        .default_endpoint::<Echo>()
+/// Takes its messages for itself: a large one goes back without a copy.
+#[derive(Default)]
+struct OwningEcho;
+
+#[server_endpoint("/")]
+impl OwningEcho {
+    #[on_message]
+    fn text(&self, text: Text) -> Text {
+        text
+    }
+
+    #[on_message]
+    fn binary(&self, bytes: Bytes) -> Bytes {
+        bytes
+    }
+}
+
+/// Whom publishers send to: the sessions of the other endpoint, known from the first of them on.
+static SUBSCRIBERS: OnceLock<OpenSessions> = OnceLock::new();
+
+#[derive(Default)]
+struct Subscribe;
+
+#[server_endpoint("/subscribe")]
+impl Subscribe {
+    #[on_open]
+    fn open(&self, session: &Session) {
+        SUBSCRIBERS.get_or_init(|| session.open_sessions().clone());
+    }
+}
+
+#[derive(Default)]
+struct Publish;
+
+#[server_endpoint("/publish")]
+impl Publish {
+    #[on_message]
+    fn binary(&self, bytes: Bytes) {
+        if let Some(subscribers) = SUBSCRIBERS.get() {
+            subscribers.broadcast(bytes);
+        }
+    }
+}
+
+async fn serve<E: ServerEndpoint + Default>(setting: &Setting) -> Result<()> {
+    let mut server = match setting.job {
+        Job::Echo => Server::builder().default_endpoint::<E>(),
+        Job::FanOut => Server::builder()
+            .default_endpoint::<Publish>()
+            .default_endpoint::<Subscribe>(),
+    };
+    if let Some(level) = setting.deflate {
+        let config = DeflateConfig::default().context_takeover(setting.takeover);
+        server = server.compression(config.level(level.try_into().unwrap_or(u8::MAX)));
+    }
+    if setting.tls {
+        server = server.tls(tls::config()?);
+    }
+    let server = server
         .bind("127.0.0.1:0")
         .await
         .map_err(|error| error.to_string())?;
@@ -35,14 +98,18 @@ async fn serve() -> Result<()> {
     server.serve().await.map_err(|error| error.to_string())
 }
 
-pub(super) fn endpoint() -> Result<()> {
-    block_on(serve())
+pub(super) fn endpoint(setting: &Setting) -> Result<()> {
+    block_on(serve::<Echo>(setting))
+}
+
+pub(super) fn owning_endpoint(setting: &Setting) -> Result<()> {
+    block_on(serve::<OwningEcho>(setting))
 }
 
 /// As `#[tokio::main]` runs it.
-pub(super) fn endpoint_on_threads() -> Result<()> {
+pub(super) fn endpoint_on_threads(setting: &Setting) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-    runtime.block_on(serve())
+    runtime.block_on(serve::<Echo>(setting))
 }
 
 /// A loop that sends what it received, and flushes when there is nothing more to receive.

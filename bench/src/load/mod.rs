@@ -1,0 +1,235 @@
+//! The load: one thread, one poll, frames that were made before. Each reply is compared with what it has
+//! to be, and none may be missing at the end, so a server that is fast and wrong fails.
+
+mod echo;
+mod exact;
+mod fan_out;
+mod handshake;
+mod idle;
+mod inflating;
+mod opening;
+mod reply;
+mod ring;
+mod stream;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::process;
+use crate::workload::{self, Load, Workload};
+
+use self::echo::Echo;
+use self::fan_out::FanOut;
+use self::handshake::Handshakes;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    addr: SocketAddr,
+    /// The server's process
+    #[arg(long)]
+    pid: u32,
+    #[arg(long)]
+    workload: String,
+    /// The server echoes bytes, and speaks neither HTTP nor WebSocket
+    #[arg(long)]
+    raw: bool,
+    #[arg(long)]
+    warm_up_ms: u64,
+    #[arg(long)]
+    measure_ms: u64,
+    /// Count the server's system calls too, with `perf`, after the rest is measured
+    #[arg(long)]
+    system_calls: bool,
+}
+
+/// What a load cost the server.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Cost {
+    /// How many messages, handshakes or connections it was.
+    pub(crate) count: u64,
+    pub(crate) seconds: f64,
+    /// Processor time of the server.
+    pub(crate) cpu_seconds: f64,
+    /// How much of that it spent outside of the system; 0 to 1.
+    pub(crate) user_share: f64,
+    pub(crate) resident_bytes: u64,
+    /// By how much resident memory grew with the connections, where they are what is counted.
+    pub(crate) grown_bytes: i64,
+    /// Processor time of the load: what it has left says who waits for whom.
+    pub(crate) load_cpu_seconds: f64,
+    /// For each that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) system_calls: Option<f64>,
+}
+
+pub(crate) fn load(options: &Options) -> Result<()> {
+    let name = &options.workload;
+    let workload = workload::find(name).ok_or_else(|| format!("no workload is called `{name}`"))?;
+    let cost = match workload.load {
+        Load::Echo { .. } if workload.setting.deflate.is_some() => {
+            measure(options, &mut Echo::deflated(options, workload)?)?
+        }
+        Load::Echo { .. } => measure(options, &mut Echo::exact(options, workload)?)?,
+        Load::FanOut { .. } => measure(options, &mut FanOut::connect(options, workload)?)?,
+        Load::Handshake { .. } => measure(options, &mut Handshakes::begin(options, workload)?)?,
+        Load::Idle { .. } => idle::measure(options, workload)?,
+        Load::Codec { .. } => return Err(format!("{name} needs no server")),
+    };
+    let cost = serde_json::to_string(&cost).map_err(|error| error.to_string())?;
+    println!("{cost}");
+    Ok(())
+}
+
+/// A load that goes on for as long as is wanted.
+trait Loading {
+    /// Waits for what is ready, until then at most, and deals with it.
+    fn turn(&mut self, until: Instant) -> Result<()>;
+
+    /// How many messages or handshakes are done.
+    fn count(&self) -> u64;
+
+    /// Begins nothing more.
+    fn stop(&mut self);
+
+    /// How many are begun and not done.
+    fn in_flight(&self) -> usize;
+
+    fn run_for(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.turn(end)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is in flight.
+    fn finish(&mut self) -> Result<()> {
+        self.stop();
+        let end = Instant::now() + PATIENCE;
+        while self.in_flight() > 0 {
+            if Instant::now() >= end {
+                let missing = self.in_flight();
+                return Err(format!("{missing} replies are missing after {PATIENCE:?}"));
+            }
+            self.turn(end)?;
+        }
+        Ok(())
+    }
+}
+
+/// How long something may take that ought to take no time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn measure(options: &Options, load: &mut impl Loading) -> Result<Cost> {
+    load.run_for(Duration::from_millis(options.warm_up_ms))?;
+    let meter = Meter::start(options.pid, load.count())?;
+    load.run_for(Duration::from_millis(options.measure_ms))?;
+    let mut cost = meter.stop(load.count())?;
+    if cost.count == 0 {
+        return Err("nothing came back".to_owned());
+    }
+    if options.system_calls {
+        cost.system_calls = Some(system_calls(options, load)?);
+    }
+    load.finish()?;
+    Ok(cost)
+}
+
+/// Reads all clocks at the start and at the end.
+struct Meter {
+    pid: u32,
+    begun: Instant,
+    count: u64,
+    server: process::Times,
+    own: process::Times,
+}
+
+impl Meter {
+    fn start(pid: u32, count: u64) -> Result<Self> {
+        Ok(Self {
+            pid,
+            count,
+            own: process::times(std::process::id())?,
+            server: process::times(pid)?,
+            begun: Instant::now(),
+        })
+    }
+
+    fn stop(&self, count: u64) -> Result<Cost> {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let server = process::times(self.pid)?;
+        let own = process::times(std::process::id())?;
+        let user = server.user_ticks.saturating_sub(self.server.user_ticks) as f64;
+        let system = server.system_ticks.saturating_sub(self.server.system_ticks) as f64;
+        Ok(Cost {
+            count: count - self.count,
+            seconds,
+            cpu_seconds: server.all.saturating_sub(self.server.all).as_secs_f64(),
+            user_share: user / (user + system).max(1.0),
+            resident_bytes: process::resident(self.pid)?,
+            load_cpu_seconds: own.all.saturating_sub(self.own.all).as_secs_f64(),
+            ..Cost::default()
+        })
+    }
+}
+
+/// How many system calls the server makes for each that is counted. Counting makes them slower, so it is
+/// done apart.
+fn system_calls(options: &Options, load: &mut impl Loading) -> Result<f64> {
+    let mut counting = process::SystemCalls::start(options.pid, options.measure_ms)?;
+    let (before, begun) = (load.count(), Instant::now());
+    let calls = loop {
+        load.run_for(Duration::from_millis(20))?;
+        if let Some(calls) = counting.in_a_second()? {
+            break calls;
+        }
+    };
+    let in_a_second = (load.count() - before) as f64 / begun.elapsed().as_secs_f64();
+    Ok(calls / in_a_second)
+}
+
+/// What is waited for with.
+struct Poller {
+    poll: Poll,
+    events: Events,
+}
+
+impl Poller {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            poll: Poll::new().map_err(|error| error.to_string())?,
+            events: Events::with_capacity(1024),
+        })
+    }
+
+    fn register(&self, tcp: &mut TcpStream, token: usize) -> Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        registry
+            .register(tcp, Token(token), interest)
+            .map_err(|error| error.to_string())
+    }
+
+    fn wait(&mut self, until: Instant) -> Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        match self.poll.poll(&mut self.events, Some(left)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            polled => polled.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// What the options and the workload say together of the connections.
+fn opening(options: &Options, workload: &Workload, path: &str) -> opening::Opening {
+    opening::Opening::new(options.addr, path, &workload.setting)
+}
