@@ -146,6 +146,13 @@ impl Connection {
                     self.push_compressed(message.kind(), compressed, cause);
                     return Ok(());
                 }
+                let payload = message.as_bytes();
+                if self.masking_keys.is_none() && payload.len() < Output::SHARED_FROM {
+                    // It is copied: no reference to it is needed.
+                    self.output
+                        .push_unmasked(message.kind().opcode(), payload, cause);
+                    return Ok(());
+                }
                 message.clone()
             }
         };

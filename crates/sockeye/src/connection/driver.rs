@@ -22,7 +22,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use sockeye_proto::{
-    Cause, CloseCode, CloseReason, Expired, MessageBuffer, Outgoing, WholeMessage,
+    Cause, CloseCode, CloseReason, Connection as Machine, Expired, MessageBuffer, Outgoing,
+    WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -511,33 +512,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Takes items that make up for so many bytes, and sends them. Says how far the outbox is taken;
     /// `None` where nothing was in.
     fn take_items(&mut self, room: usize) -> Option<Reached> {
-        // Few at a time: they are sent outside of the lock, and memory is not to follow their number.
+        // Few at a time: others wait for the lock, and memory is not to follow their number.
         const MANY: usize = 64;
         if self.outbox.is_quiet() {
             return None;
         }
+        let (machine, replies) = (self.link.sending(), &mut self.replies);
+        if !machine.compresses() {
+            let send = |item| send_item(machine, replies, item);
+            return self.outbox.take_some(room, MANY, send);
+        }
+        // Compressing takes longer than anyone is to wait for the lock.
         let mut items = pool::take_items();
-        let taken = self.outbox.take_some(&mut items, room, MANY);
+        let taken = self.outbox.take_some(room, MANY, |item| items.push(item));
         for item in items.drain(..) {
-            self.send_item(item);
+            send_item(machine, replies, item);
         }
         pool::recycle_items(items);
         taken
-    }
-
-    fn send_item(&mut self, item: Item) {
-        if let Item::Reply(_) = item {
-            self.replies -= item.weight();
-        }
-        let machine = self.link.sending();
-        let sent = match item {
-            Item::Message(outgoing) => machine.send_message(outgoing, Cause::Push),
-            Item::Ping(payload) => machine.send_ping(&payload),
-            Item::Pong(payload) => machine.send_pong(&payload),
-            Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
-        };
-        // Whoever put the item in has checked it, and this side's Close has not been sent.
-        debug_assert!(sent.is_ok(), "{sent:?}");
     }
 
     /// A Close that the application asked for goes behind what it sent before.
@@ -625,6 +617,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.ending.get_or_insert(Ending::Failed(error));
         self.outbox.shut();
     }
+}
+
+fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
+    if let Item::Reply(_) = item {
+        *replies -= item.weight();
+    }
+    let sent = match item {
+        Item::Message(outgoing) => machine.send_message(outgoing, Cause::Push),
+        Item::Ping(payload) => machine.send_ping(&payload),
+        Item::Pong(payload) => machine.send_pong(&payload),
+        Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
+    };
+    // Whoever put the item in has checked it, and this side's Close has not been sent.
+    debug_assert!(sent.is_ok(), "{sent:?}");
 }
 
 /// Puts a message into a buffer that was used before.

@@ -44,15 +44,25 @@ pub(crate) struct Link<T> {
     // When the transport was last seen to have brought something, or later.
     now: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    // Whom the timer wakes.
-    waiting: Option<Waker>,
+    // What the timer is set to.
+    set: Option<TimerSet>,
+    // Whether `now` was looked up in this turn.
+    fresh: bool,
     // The rule that bytes broke which were read to their place: the next pull tells it.
     broken: Option<ProtocolError>,
     output_lent: bool,
+    // Whether the transport has nothing of what it took to hand on.
+    flushed: bool,
     written: u64,
     // Up to which frame the task's turn goes.
     turn_end: u64,
     transport: Transport,
+}
+
+/// When the timer fires, and whom it wakes then.
+struct TimerSet {
+    until: Instant,
+    waker: Waker,
 }
 
 /// How far the transport's end has come.
@@ -96,9 +106,11 @@ impl<T> Link<T> {
             assembler: MessageAssembler::default(),
             now: Instant::now(),
             timer: None,
-            waiting: None,
+            set: None,
+            fresh: false,
             broken: None,
             output_lent: false,
+            flushed: true,
             written: 0,
             turn_end: MAX_FRAMES,
             transport: Transport::Open,
@@ -122,6 +134,11 @@ impl<T> Link<T> {
             self.lend_output();
         }
         &mut self.machine
+    }
+
+    fn look_at_the_clock(&mut self) {
+        self.now = Instant::now();
+        self.fresh = true;
     }
 
     fn lend_output(&mut self) {
@@ -159,6 +176,7 @@ impl<T> Link<T> {
     }
 
     fn start_turn(&mut self) {
+        self.fresh = false;
         self.turn_end = self.machine.frames_received() + MAX_FRAMES;
     }
 
@@ -292,7 +310,7 @@ impl<T> Link<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Reads once, as much as the transport has and the buffer takes. `Ok(0)` is the transport's end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.transport == Transport::Lost {
             return Poll::Ready(Ok(0));
@@ -310,7 +328,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         self.input.end += read;
-        self.now = Instant::now();
+        self.look_at_the_clock();
         // What is read is answered, as a rule.
         self.sending();
         Poll::Ready(Ok(read))
@@ -327,10 +345,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let room = (buffer.capacity() - start).min(missing);
         let mut limited = buffer.limit(room);
         let read = ready!(pin!(self.stream.read_buf(&mut limited)).poll(cx))?;
+        self.look_at_the_clock();
         // The rest of the message is unmasked and checked in place: the chunk is the bytes just read.
         let buffer = self.assembler.buffer_mut();
         let mut unread = &mut buffer[start..];
-        self.now = Instant::now();
         if read > 0 {
             let now = self.now.into_std();
             self.broken = self.machine.receive(&mut unread, now).err();
@@ -339,7 +357,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     }
 
     /// Writes what waits, until nothing does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         const MAX_SLICES: usize = 16;
         if self.transport == Transport::Lost {
@@ -360,6 +378,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
                     self.written += written as u64;
+                    self.flushed = false;
                     // Of the time only what is still waiting has to know.
                     let now = if written == self.machine.output().len() {
                         self.now
@@ -375,7 +394,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 }
             }
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.flushed {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.flushed = true;
+        Poll::Ready(Ok(()))
     }
 
     /// Waits until the machine's next deadline, and does what it asks for. What the transport holds is
@@ -387,28 +411,36 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 return Poll::Pending;
             };
             let due = Instant::from_std(due);
-            let wakes = |waker: &Waker| waker.will_wake(cx.waker());
-            let timer = match &mut self.timer {
-                // A timer that fires too early is cheap, one that is set or even asked for each read is not.
-                Some(timer)
-                    if timer.deadline() <= due
-                        && !timer.is_elapsed()
-                        && self.waiting.as_ref().is_some_and(wakes) =>
-                {
+            // A timer that fires too early is cheap; one that is set for each read, or even looked at, is not.
+            if let Some(set) = &self.set
+                && set.until <= due
+                && self.now < set.until
+                && set.waker.will_wake(cx.waker())
+            {
+                if self.fresh {
                     return Poll::Pending;
                 }
+                // Nothing was read since: it may have been the timer that woke the task.
+                self.now = Instant::now();
+                self.fresh = true;
+                continue;
+            }
+            let timer = match &mut self.timer {
                 Some(timer) => timer,
                 None => self.timer.insert(Box::pin(tokio::time::sleep_until(due))),
             };
             if timer.deadline() > due {
                 timer.as_mut().reset(due);
             }
-            self.waiting = Some(cx.waker().clone());
+            self.set = Some(TimerSet {
+                until: timer.deadline(),
+                waker: cx.waker().clone(),
+            });
             ready!(timer.as_mut().poll(cx));
+            self.set = None;
             let now = Instant::now();
             if now < due {
                 timer.as_mut().reset(due);
-                self.waiting = None;
                 continue;
             }
             let expired = self.machine.handle_timeout(now.into_std());

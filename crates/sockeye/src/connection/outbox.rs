@@ -271,6 +271,11 @@ impl Outbox {
             ITEMS => PARKED | WANTS_ITEMS,
             _ => PARKED,
         };
+        let signal = self.signal.load(Acquire);
+        if signal & bit != 0 && signal & parked != parked {
+            // Said already; and a driver that is not parked looks before it is.
+            return None;
+        }
         let before = self.signal.fetch_or(bit, AcqRel);
         if before & parked != parked {
             return None;
@@ -305,30 +310,32 @@ impl Outbox {
     /// Takes the next item, control frames first.
     #[cfg(test)]
     pub(crate) fn take(&self) -> Option<Item> {
-        let mut one = Vec::new();
-        self.take_some(&mut one, 1, 1);
-        one.pop()
+        let mut one = None;
+        self.take_some(1, 1, |item| one = Some(item));
+        one
     }
 
-    /// Takes items, control frames first, until what was taken makes up for `room` bytes, or is so `many`.
-    /// Says how far the lanes are taken then; `None` where nothing is in.
+    /// Takes items, control frames first, until what was taken makes up for `room` bytes, or is so `many`;
+    /// each is given to `take` while the outbox is locked. Says how far the lanes are taken then; `None`
+    /// where nothing is in.
     pub(crate) fn take_some(
         &self,
-        items: &mut Vec<Item>,
         room: usize,
         many: usize,
+        mut take: impl FnMut(Item),
     ) -> Option<Reached> {
         if self.signal.load(Acquire) & ITEMS == 0 {
             return None;
         }
         let mut state = lock(&self.state);
-        let mut taken = 0;
-        while taken < room && items.len() < many {
+        let (mut taken, mut count) = (0, 0);
+        while taken < room && count < many {
             let Some(item) = state.pop() else {
                 break;
             };
             taken += item.len();
-            items.push(item);
+            count += 1;
+            take(item);
         }
         if state.is_empty() {
             self.lower(ITEMS);
