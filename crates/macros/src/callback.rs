@@ -36,6 +36,11 @@ pub(crate) enum Access {
 }
 
 impl Callback {
+    /// Whether it can be called where the message lies: it does not suspend, and keeps nothing of it.
+    pub(crate) fn is_at_once(&self) -> bool {
+        !self.is_async && self.subject().is_some_and(is_lent)
+    }
+
     /// Reads a marked method, and takes `#[path]` off its parameters.
     pub(crate) fn parse(
         event: Event,
@@ -159,4 +164,16 @@ fn access(receiver: &Receiver, mark: &str) -> syn::Result<Access> {
 
 fn is_unit(ty: &Type) -> bool {
     matches!(peel(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
+/// Whether a message's type is `&str` or `&[u8]`, by these words.
+fn is_lent(ty: &Type) -> bool {
+    let Type::Reference(reference) = peel(ty) else {
+        return false;
+    };
+    let named = |ty: &Type, name| matches!(peel(ty), Type::Path(path) if path.path.is_ident(name));
+    match peel(&reference.elem) {
+        Type::Slice(slice) => named(&slice.elem, "u8"),
+        ty => named(ty, "str"),
+    }
 }

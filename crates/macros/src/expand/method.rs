@@ -60,6 +60,17 @@ impl Expansion<'_> {
         let arms = self.endpoint.callbacks(Event::Message).map(|callback| {
             let conditions = &callback.conditions;
             let own = kind_of(callback);
+            if callback.is_at_once() {
+                let at_once = self.at_once();
+                return quote! {
+                    #(#conditions)*
+                    if ::sockeye::__private::same_kind(#kind, #own) {
+                        return ::sockeye::__private::at_once(#subject, |lent| {
+                            #at_once::on_message_at_once(self, #session, lent)
+                        });
+                    }
+                };
+            }
             let call = self.call(callback, |fallible| quote!(#fallible?));
             let (value, convert) = conversion(callback, "IntoReply", "into_reply");
             quote! {
@@ -81,6 +92,69 @@ impl Expansion<'_> {
                 #(#arms)*
                 ::std::result::Result::Ok(::sockeye::__private::unsupported(#session, #kind))
             }
+        }
+    }
+
+    /// `on_message_at_once`, where a callback is no `async fn` and borrows what it takes: it needs neither a
+    /// future nor a buffer of its own.
+    pub(super) fn message_at_once_method(&self) -> TokenStream {
+        let receiver = self.receiver();
+        let Self {
+            session,
+            subject,
+            kind,
+            ..
+        } = self;
+        let callbacks = self.endpoint.callbacks(Event::Message);
+        let arms: Vec<TokenStream> = callbacks
+            .filter(|callback| callback.is_at_once())
+            .map(|callback| {
+                let conditions = &callback.conditions;
+                let own = kind_of(callback);
+                let call = self.call(callback, |fallible| {
+                    quote! {
+                        match #fallible {
+                            ::std::result::Result::Ok(value) => value,
+                            ::std::result::Result::Err(error) => {
+                                let error = ::std::result::Result::Err(error.into());
+                                return ::std::option::Option::Some(error);
+                            }
+                        }
+                    }
+                });
+                let (value, convert) = conversion(callback, "IntoReply", "into_reply");
+                quote! {
+                    #(#conditions)*
+                    if ::sockeye::__private::same_kind(#kind, #own) {
+                        let #value = #call;
+                        return ::std::option::Option::Some(#convert);
+                    }
+                }
+            })
+            .collect();
+        if arms.is_empty() {
+            return TokenStream::new();
+        }
+        quote! {
+            #[inline]
+            fn on_message_at_once<'message>(
+                #receiver,
+                #session: &::sockeye::Session,
+                #subject: ::sockeye::__private::WholeMessage<'message>,
+            ) -> ::std::option::Option<::sockeye::Result<::sockeye::Reply<'message>>> {
+                let #kind = ::sockeye::__private::kind_of(#subject);
+                #(#arms)*
+                ::std::option::Option::None
+            }
+        }
+    }
+
+    /// The trait that has the methods.
+    fn at_once(&self) -> TokenStream {
+        if self.endpoint.is_shared() {
+            quote!(::sockeye::SharedEndpoint)
+        } else {
+            quote!(::sockeye::Endpoint)
         }
     }
 
@@ -147,6 +221,12 @@ impl Expansion<'_> {
                     },
                 }),
                 Parameter::Subject { ty } => match (callback.event, peel(ty)) {
+                    (Event::Message, _) if callback.is_at_once() => {
+                        let ty = without_lifetimes(ty, &callback.lifetimes);
+                        unwrap(quote_spanned! {ty.span()=>
+                            <#ty as ::sockeye::__private::Lent<'message>>::from_lent(#subject)
+                        })
+                    }
                     (Event::Message, _) => {
                         let ty = without_lifetimes(ty, &callback.lifetimes);
                         unwrap(quote_spanned! {ty.span()=>

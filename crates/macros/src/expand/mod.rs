@@ -86,6 +86,7 @@ impl<'e> Expansion<'e> {
         let methods = [
             self.outcome_method(Event::Open),
             self.message_method(),
+            self.message_at_once_method(),
             self.outcome_method(Event::Close),
             self.error_method(),
         ];
@@ -222,6 +223,15 @@ impl<'e> Expansion<'e> {
                 Output = ::sockeye::Result<::sockeye::Reply<'message>>,
             > + ::std::marker::Send {
                 <Self as ::sockeye::SharedEndpoint>::on_message(self, #session, #subject)
+            }
+
+            #[inline]
+            fn on_message_at_once<'message>(
+                &mut self,
+                #session: &::sockeye::Session,
+                #subject: ::sockeye::__private::WholeMessage<'message>,
+            ) -> ::std::option::Option<::sockeye::Result<::sockeye::Reply<'message>>> {
+                <Self as ::sockeye::SharedEndpoint>::on_message_at_once(self, #session, #subject)
             }
 
             #close

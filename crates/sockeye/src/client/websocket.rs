@@ -282,7 +282,7 @@ impl WebSocket {
                         on_message(self, &MessageEvent { data });
                     }
                 }
-                Next::Pong(_) => {}
+                Next::Input | Next::Pong(_) => {}
                 Next::End => break,
             }
         }

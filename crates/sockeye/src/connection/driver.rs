@@ -37,11 +37,41 @@ use crate::sync::Arc;
 /// What a connection's owner has to act on.
 #[derive(Debug)]
 pub(crate) enum Next {
+    /// Input was read, and nothing of it looked at yet: [`Driver::answer_plain`] may. Only
+    /// [`Driver::next_or_input`] says so.
+    Input,
     /// It is in the buffer that was given.
     Message,
     Pong(Vec<u8>),
     /// Nothing comes any more: [`Driver::ending`] says why.
     End,
+}
+
+/// What came of a look at the input.
+#[derive(Debug)]
+pub(crate) enum Plain {
+    /// A message was answered.
+    Answered(Result<(), Error>),
+    /// A message is in the buffer that was given.
+    Message,
+    /// There is more to look at: [`Driver::next`] does.
+    Nothing,
+}
+
+/// The way out for whoever answers a message where it lies.
+pub(crate) struct Answer<'d> {
+    machine: &'d mut Machine,
+    outbox: &'d Outbox,
+    order: &'d Order,
+}
+
+impl Answer<'_> {
+    /// The machine to send by, unless that would overtake what the handler itself has put into the outbox.
+    #[inline]
+    pub(crate) fn machine(&mut self) -> Option<&mut Machine> {
+        let free = self.outbox.is_quiet() && *self.order == Order::Go;
+        free.then_some(&mut *self.machine)
+    }
 }
 
 /// Why nothing comes any more.
@@ -113,7 +143,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// there is none, that holds no memory.
     #[inline]
     pub(crate) async fn next(&mut self, message: &mut MessageBuffer) -> Next {
-        poll_fn(|cx| self.poll_next(cx, message)).await
+        poll_fn(|cx| self.poll_next(cx, message, false)).await
+    }
+
+    /// As [`next`](Self::next), but what was read may be looked at before.
+    #[inline]
+    pub(crate) async fn next_or_input(&mut self, message: &mut MessageBuffer) -> Next {
+        poll_fn(|cx| self.poll_next(cx, message, true)).await
     }
 
     /// Runs a handler's future, and everything else beside it while it is suspended. `None` when the
@@ -231,17 +267,34 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.link.machine().close_received().cloned()
     }
 
-    /// The fast path of [`next`](Self::next): takes a message that lies complete in the input, as `next`
-    /// does. False says that there is more to look at.
+    /// The fast path of [`next`](Self::next): shows a message that lies complete in the input to `at_once`,
+    /// which may answer it there. Where it does not, the message is put into `message`, as `next` does.
     #[inline]
-    pub(crate) fn take_plain(&mut self, message: &mut MessageBuffer) -> bool {
-        if self.is_plain()
-            && let Some(whole) = self.link.pull_whole()
-        {
-            put_lent(message, whole);
-            return true;
+    pub(crate) fn answer_plain<F>(&mut self, message: &mut MessageBuffer, at_once: F) -> Plain
+    where
+        F: for<'m> FnOnce(WholeMessage<'m>, Answer<'_>) -> Option<Result<Option<Outgoing>, Error>>,
+    {
+        if !self.is_plain() {
+            return Plain::Nothing;
         }
-        false
+        let Some((whole, machine)) = self.link.pull_whole() else {
+            return Plain::Nothing;
+        };
+        let (outbox, order) = (&*self.outbox, &self.order);
+        let answer = Answer {
+            machine,
+            outbox,
+            order,
+        };
+        match at_once(whole, answer) {
+            Some(Ok(None)) => Plain::Answered(Ok(())),
+            Some(Ok(Some(outgoing))) => Plain::Answered(self.reply(outgoing)),
+            Some(Err(error)) => Plain::Answered(Err(error)),
+            None => {
+                put_lent(message, whole);
+                Plain::Message
+            }
+        }
     }
 
     /// Whether the next message of the input may be handed on with nothing to be looked at before.
@@ -258,7 +311,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     #[inline(always)]
-    fn poll_next(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<Next> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut MessageBuffer,
+        give_input: bool,
+    ) -> Poll<Next> {
         self.drive();
         // It came before whatever ended the connection since. Only an application that has asked for a
         // Close wants no more.
@@ -273,7 +331,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         if self.ending.is_some() {
             return Poll::Ready(Next::End);
         }
-        let polled = self.poll_event(cx, message);
+        let polled = self.poll_event(cx, message, give_input);
         if polled.is_pending() {
             pool::recycle_message(message);
         }
@@ -330,7 +388,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         cx: &mut Context<'_>,
         message: &mut MessageBuffer,
     ) -> Poll<Next> {
-        self.poll_event(cx, message)
+        self.poll_event(cx, message, false)
     }
 
     /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer
@@ -344,7 +402,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     // Each function that returns across a system call is mispredicted: the kernel leaves the processor's
     // memory of return addresses cleared. So those between the task and the socket are one.
     #[inline(always)]
-    fn poll_event(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<Next> {
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut MessageBuffer,
+        give_input: bool,
+    ) -> Poll<Next> {
         // Whether the transport takes no more output in this turn.
         let mut blocked = false;
         loop {
@@ -404,6 +467,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.link.resume_reading();
                 match self.link.poll_read(cx) {
                     Poll::Ready(Ok(0)) => return self.end(Ending::Failed(Error::UnexpectedEnd)),
+                    Poll::Ready(Ok(_)) if give_input && self.is_plain() => {
+                        return Poll::Ready(Next::Input);
+                    }
                     Poll::Ready(Ok(_)) => continue,
                     Poll::Ready(Err(error)) => return self.end(Ending::Failed(error.into())),
                     Poll::Pending => {}

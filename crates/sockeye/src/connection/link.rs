@@ -191,7 +191,7 @@ impl<T> Link<T> {
         &mut self,
         take: impl FnOnce(Whole<'_>) -> M,
     ) -> Result<Option<Received<M>>, ProtocolError> {
-        if let Some(message) = self.pull_whole() {
+        if let Some((message, _)) = self.pull_whole() {
             return Ok(Some(Received::Message(take(Whole::Lent(message)))));
         }
         if self.input.is_empty() && self.broken.is_none() && self.machine.is_between_messages() {
@@ -200,15 +200,16 @@ impl<T> Link<T> {
         self.pull_any(take)
     }
 
-    /// The fast path of [`pull`](Self::pull): the next message, where it lies complete in the input. For
-    /// anything else `None`.
+    /// The fast path of [`pull`](Self::pull): the next message, where it lies complete in the input, and the
+    /// machine to answer it by. For anything else `None`.
     #[inline]
-    pub(crate) fn pull_whole(&mut self) -> Option<WholeMessage<'_>> {
+    pub(crate) fn pull_whole(&mut self) -> Option<(WholeMessage<'_>, &mut Machine)> {
         let (mut unread, start) = self.input.unread();
         let len = unread.len();
-        let whole = self.machine.receive_whole(&mut unread, self.now.into_std());
+        let now = self.now.into_std();
+        let whole = self.machine.receive_whole(&mut unread, now);
         *start += len - unread.len();
-        whole
+        Some((whole?, &mut self.machine))
     }
 
     fn pull_any<M>(

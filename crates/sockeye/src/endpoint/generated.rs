@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use sockeye_proto::CloseCode;
+pub use sockeye_proto::WholeMessage;
 
-use super::incoming::MessageKind;
+use super::incoming::{Incoming, MessageKind};
 use super::reply::Reply;
 use super::session::Session;
 use crate::error::{BoxError, Result};
@@ -29,6 +30,53 @@ pub fn unsupported<'m>(session: &Session, kind: MessageKind) -> Reply<'m> {
     let closed = session.close(CloseCode::UNSUPPORTED_DATA, reason);
     debug_assert!(closed.is_ok(), "1003 may be sent");
     Reply::None
+}
+
+/// Answers a message by a handler that borrows it.
+pub fn at_once<'m>(
+    message: Incoming<'m>,
+    answer: impl FnOnce(WholeMessage<'m>) -> Option<Result<Reply<'m>>>,
+) -> Result<Reply<'m>> {
+    message.lend().and_then(answer).unwrap_or(Ok(Reply::None))
+}
+
+/// Which of the kinds a message is that is lent.
+#[inline]
+pub fn kind_of(message: WholeMessage<'_>) -> MessageKind {
+    match message {
+        WholeMessage::Binary(_) => MessageKind::Binary,
+        WholeMessage::Text(_) => MessageKind::Text,
+    }
+}
+
+/// What a handler borrows of a message, where it lies.
+pub trait Lent<'m>: Sized {
+    /// Borrows it of a message of its kind.
+    ///
+    /// # Errors
+    ///
+    /// When the message is of the other kind.
+    fn from_lent(message: WholeMessage<'m>) -> Result<Self>;
+}
+
+impl<'m> Lent<'m> for &'m str {
+    #[inline]
+    fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
+        match message {
+            WholeMessage::Text(text) => Ok(text),
+            WholeMessage::Binary(_) => Err("a handler of text was given bytes".into()),
+        }
+    }
+}
+
+impl<'m> Lent<'m> for &'m [u8] {
+    #[inline]
+    fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
+        match message {
+            WholeMessage::Binary(bytes) => Ok(bytes),
+            WholeMessage::Text(_) => Err("a handler of bytes was given a text".into()),
+        }
+    }
 }
 
 /// An error that `on_error` itself made: there is nobody to be told but the log.

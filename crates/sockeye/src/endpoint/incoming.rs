@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use sockeye_proto::{MessageBuffer, Text};
+use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 
 use crate::error::Result;
 
@@ -26,6 +26,15 @@ impl<'m> Incoming<'m> {
         match message {
             MessageBuffer::Text(text) => Self::Text(TextMessage(text)),
             MessageBuffer::Binary(bytes) => Self::Binary(BinaryMessage(bytes)),
+        }
+    }
+
+    /// What a handler may borrow of it; `None` of a Pong.
+    pub(super) fn lend(self) -> Option<WholeMessage<'m>> {
+        match self {
+            Self::Text(text) => Some(WholeMessage::Text(text.into_str())),
+            Self::Binary(bytes) => Some(WholeMessage::Binary(bytes.into_slice())),
+            Self::Pong(_) => None,
         }
     }
 }

@@ -8,7 +8,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError};
+use sockeye_proto::{
+    Cause, CloseCode, CloseReason, Config, MessageBuffer, Outgoing, ProtocolError,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,7 +19,7 @@ use super::handshake::Handshake;
 use super::incoming::{Incoming, Pong};
 use super::reply::Reply;
 use super::session::{OpenSessions, Session, Tenure};
-use crate::connection::driver::{Driver, Ending, Next};
+use crate::connection::driver::{Answer, Driver, Ending, Next, Plain};
 use crate::connection::link::Link;
 use crate::connection::outbox::Outbox;
 use crate::connection::{Compression, server_machine};
@@ -157,14 +159,27 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         Box::pin(open(endpoint, session, driver)).await;
         let mut message = MessageBuffer::default();
         loop {
-            let incoming = if driver.take_plain(&mut message) {
-                Incoming::of(&mut message)
-            } else {
-                match driver.next(&mut message).await {
+            let plain = driver.answer_plain(&mut message, |message, answer| {
+                if session.has_handlers() {
+                    return None;
+                }
+                let reply = endpoint.on_message_at_once(session, message)?;
+                let sent = |reply| send_at_once(reply, answer);
+                Some(reply.map_err(Error::Handler).and_then(sent))
+            });
+            let incoming = match plain {
+                Plain::Answered(Ok(())) => continue,
+                Plain::Answered(Err(error)) => {
+                    Box::pin(report(endpoint, session, driver, error)).await;
+                    continue;
+                }
+                Plain::Message => Incoming::of(&mut message),
+                Plain::Nothing => match driver.next_or_input(&mut message).await {
+                    Next::Input => continue,
                     Next::Message => Incoming::of(&mut message),
                     Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
                     Next::End => return,
-                }
+                },
             };
             let sent = {
                 let handled = match session.start_handler(incoming) {
@@ -208,6 +223,23 @@ async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let running = pin!(endpoint.on_error(session, &error));
     driver.alongside(running).await;
+}
+
+/// Sends a reply while the message that it may borrow still lies where it came. Gives it back where it has to
+/// wait for others.
+#[inline]
+fn send_at_once(reply: Reply<'_>, mut answer: Answer<'_>) -> Result<Option<Outgoing>, Error> {
+    let Some(machine) = answer.machine() else {
+        return Ok(reply.into_outgoing());
+    };
+    let sent = match reply {
+        Reply::None => Ok(()),
+        Reply::Text(text) => machine.send_text(text, Cause::Input),
+        Reply::Binary(bytes) => machine.send_binary(bytes, Cause::Input),
+        Reply::Message(outgoing) => machine.send_message(outgoing, Cause::Input),
+    };
+    sent.map(|()| None)
+        .map_err(|error| Error::Send(error.into()))
 }
 
 #[inline(always)]

@@ -13,7 +13,7 @@
 
 use std::future::{Future, ready};
 
-use sockeye_proto::CloseReason;
+use sockeye_proto::{CloseReason, WholeMessage};
 
 use crate::error::{Error, Result};
 use crate::sync::Arc;
@@ -78,6 +78,20 @@ pub trait Endpoint: Send + 'static {
         ready(Ok(Reply::None))
     }
 
+    /// As [`on_message`](Self::on_message), asked before it, for a handler that neither suspends nor keeps
+    /// what comes: it is called where the message lies, and there is no future. `None` leaves the message to
+    /// `on_message`. The attribute writes it for methods that are no `async fn` and take `&str` or `&[u8]`.
+    #[doc(hidden)]
+    #[inline]
+    fn on_message_at_once<'m>(
+        &mut self,
+        session: &Session,
+        message: WholeMessage<'m>,
+    ) -> Option<Result<Reply<'m>>> {
+        let _ = (session, message);
+        None
+    }
+
     /// The connection is about to end: this side or the peer closed it, or it was lost. Sends answer
     /// that it is closed.
     ///
@@ -118,6 +132,18 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         ready(Ok(Reply::None))
     }
 
+    /// As [`Endpoint::on_message_at_once`].
+    #[doc(hidden)]
+    #[inline]
+    fn on_message_at_once<'m>(
+        &self,
+        session: &Session,
+        message: WholeMessage<'m>,
+    ) -> Option<Result<Reply<'m>>> {
+        let _ = (session, message);
+        None
+    }
+
     /// As [`Endpoint::on_close`].
     fn on_close(
         &self,
@@ -146,6 +172,15 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         message: Incoming<'m>,
     ) -> impl Future<Output = Result<Reply<'m>>> + Send {
         E::on_message(self, session, message)
+    }
+
+    #[inline]
+    fn on_message_at_once<'m>(
+        &mut self,
+        session: &Session,
+        message: WholeMessage<'m>,
+    ) -> Option<Result<Reply<'m>>> {
+        E::on_message_at_once(self, session, message)
     }
 
     fn on_close(

@@ -22,6 +22,18 @@ pub enum Reply<'m> {
     Message(Outgoing),
 }
 
+impl Reply<'_> {
+    /// The message to send, copied where it is lent.
+    pub(super) fn into_outgoing(self) -> Option<Outgoing> {
+        match self {
+            Self::None => None,
+            Self::Text(text) => Some(text.into()),
+            Self::Binary(bytes) => Some(bytes.into()),
+            Self::Message(outgoing) => Some(outgoing),
+        }
+    }
+}
+
 /// The message itself, as an echo. A Pong is not answered.
 impl<'m> From<Incoming<'m>> for Reply<'m> {
     fn from(message: Incoming<'m>) -> Self {

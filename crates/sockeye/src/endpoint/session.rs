@@ -112,6 +112,11 @@ impl Session {
         self.0.outbox.ended().await
     }
 
+    #[inline]
+    pub(super) fn has_handlers(&self) -> bool {
+        self.0.has_handlers.load(Ordering::Acquire)
+    }
+
     /// Starts the handler that was added for what came; gives it back where there is none.
     // By value, both ways: what borrows it would keep it in the task's memory.
     #[inline]
@@ -119,7 +124,7 @@ impl Session {
         &self,
         incoming: Incoming<'m>,
     ) -> Result<Running, Incoming<'m>> {
-        if self.0.has_handlers.load(Ordering::Acquire) {
+        if self.has_handlers() {
             self.start_added(incoming)
         } else {
             Err(incoming)
