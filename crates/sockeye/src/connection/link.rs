@@ -202,7 +202,7 @@ impl<T> Link<T> {
 
     /// The fast path of [`pull`](Self::pull): the next message, where it lies complete in the input, and the
     /// machine to answer it by. For anything else `None`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pull_whole(&mut self) -> Option<(WholeMessage<'_>, &mut Machine)> {
         let (mut unread, start) = self.input.unread();
         let len = unread.len();
@@ -286,6 +286,7 @@ impl<T> Link<T> {
 
     /// Gives every buffer back that an idle connection does not need. What was read and not consumed
     /// moves into a buffer of its own size. The task's next turn is a whole one.
+    #[inline]
     pub(crate) fn park(&mut self) {
         self.start_turn();
         self.input.park();
@@ -531,28 +532,40 @@ impl Input {
     /// Where to read to: the scratch, with what is unread at its front.
     // INVARIANT: reading goes on only when the machine has consumed all but part of a header or of a
     // control frame, so what is unread fits, and leaves room.
+    #[inline]
     fn room(&mut self) -> &mut [u8] {
-        if self.scratch.is_none() {
-            let mut scratch = Scratch::take();
-            let unread = &self.kept[self.start..self.end];
-            scratch[..unread.len()].copy_from_slice(unread);
-            self.end -= self.start;
-            self.start = 0;
-            self.kept = Vec::new();
-            self.scratch = Some(scratch);
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+            if self.kept.capacity() > 0 {
+                self.kept = Vec::new();
+            }
+        } else {
+            self.move_to_front();
         }
-        let scratch = self.scratch.as_mut().expect("taken above");
-        if self.start > 0 {
-            scratch.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
+        let scratch = self.scratch.get_or_insert_with(Scratch::take);
         &mut scratch[self.end..]
     }
 
+    fn move_to_front(&mut self) {
+        let unread = self.start..self.end;
+        match &mut self.scratch {
+            Some(scratch) => scratch.copy_within(unread.clone(), 0),
+            None => {
+                let mut scratch = Scratch::take();
+                scratch[..unread.len()].copy_from_slice(&self.kept[unread.clone()]);
+                self.scratch = Some(scratch);
+            }
+        }
+        self.kept = Vec::new();
+        (self.start, self.end) = (0, unread.len());
+    }
+
+    #[inline]
     fn park(&mut self) {
         if let Some(scratch) = self.scratch.take() {
-            self.kept = scratch[self.start..self.end].to_vec();
+            if !self.is_empty() {
+                self.kept = scratch[self.start..self.end].to_vec();
+            }
             self.end -= self.start;
             self.start = 0;
         }

@@ -227,7 +227,7 @@ async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 
 /// Sends a reply while the message that it may borrow still lies where it came. Gives it back where it has to
 /// wait for others.
-#[inline]
+#[inline(always)]
 fn send_at_once(reply: Reply<'_>, mut answer: Answer<'_>) -> Result<Option<Outgoing>, Error> {
     let Some(machine) = answer.machine() else {
         return Ok(reply.into_outgoing());
