@@ -690,6 +690,26 @@ async fn an_idle_connection_holds_no_buffers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_that_fill_a_read_are_received_one_by_one_and_more_after_them() {
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        for _ in 0..3 {
+            peer.segment(
+                (0..50)
+                    .flat_map(|i| frame(role, TEXT, i.to_string()))
+                    .collect::<Vec<u8>>(),
+            );
+            for i in 0..50 {
+                let message = ws.recv().await.unwrap();
+                assert_eq!(message, Some(Message::text(i.to_string())));
+            }
+            assert_eq!(ws.retained_bytes(), 0);
+            assert!(is_pending(ws.recv()));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_of_16_mib_is_read() {
     let (mut ws, peer) = client();
     let payload: Vec<u8> = (0..16 << 20).map(|i: u32| i.to_le_bytes()[1]).collect();

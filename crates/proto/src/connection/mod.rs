@@ -90,7 +90,7 @@ pub struct Connection {
     deadlines: Deadlines,
     output: Output,
     // Pongs that wait behind a full output: the newest `MAX_PONGS` (§5.5.3 lets older ones go).
-    // Boxed: as a rule there are none.
+    #[expect(clippy::box_collection, reason = "a pointer: as a rule there are none")]
     pongs: Option<Box<VecDeque<Box<[u8]>>>>,
 }
 

@@ -134,6 +134,10 @@ impl Connection {
         let message = match outgoing.0 {
             Content::Plain(message) => message,
             Content::Compressible(message) => {
+                if message.as_bytes().len() < Output::SHARED_FROM {
+                    // It is copied: nothing is shared.
+                    return self.send_payload(message.kind(), message.as_bytes(), cause);
+                }
                 if let Some(compressed) = self.compress(message.as_bytes()) {
                     self.push_compressed(message.kind(), compressed, cause);
                     return Ok(());

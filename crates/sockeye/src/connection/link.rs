@@ -289,6 +289,12 @@ impl<T> Link<T> {
     #[inline]
     pub(crate) fn park(&mut self) {
         self.start_turn();
+        self.give_back();
+    }
+
+    /// As [`park`](Self::park), within the task's turn.
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
         self.input.park();
         if let Some(output) = self.machine.take_output() {
             pool::recycle_output(output);
@@ -535,15 +541,21 @@ impl Input {
     #[inline]
     fn room(&mut self) -> &mut [u8] {
         if self.is_empty() {
-            (self.start, self.end) = (0, 0);
-            if self.kept.capacity() > 0 {
-                self.kept = Vec::new();
-            }
+            self.forget();
         } else {
             self.move_to_front();
         }
         let scratch = self.scratch.get_or_insert_with(Scratch::take);
         &mut scratch[self.end..]
+    }
+
+    /// Holds nothing of its own once all is consumed.
+    #[inline]
+    fn forget(&mut self) {
+        if self.kept.capacity() > 0 {
+            self.kept = Vec::new();
+        }
+        (self.start, self.end) = (0, 0);
     }
 
     fn move_to_front(&mut self) {
@@ -562,12 +574,12 @@ impl Input {
 
     #[inline]
     fn park(&mut self) {
-        if let Some(scratch) = self.scratch.take() {
-            if !self.is_empty() {
-                self.kept = scratch[self.start..self.end].to_vec();
-            }
-            self.end -= self.start;
-            self.start = 0;
+        let scratch = self.scratch.take();
+        if self.is_empty() {
+            self.forget();
+        } else if let Some(scratch) = scratch {
+            self.kept = scratch[self.start..self.end].to_vec();
+            (self.start, self.end) = (0, self.kept.len());
         }
     }
 }

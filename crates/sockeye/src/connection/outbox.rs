@@ -835,10 +835,10 @@ impl Future for Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        if let Some(waiter) = self.waiter {
-            if let Some(seldom) = &mut lock(&self.outbox.state).seldom {
-                seldom.ended.retain(|(id, _)| *id != waiter);
-            }
+        if let Some(waiter) = self.waiter
+            && let Some(seldom) = &mut lock(&self.outbox.state).seldom
+        {
+            seldom.ended.retain(|(id, _)| *id != waiter);
         }
     }
 }
