@@ -1,5 +1,6 @@
 //! Accepting connections, and serving HTTP on them until they are upgraded.
 
+use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
@@ -81,6 +82,7 @@ impl Acceptor {
         let mut patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
         let local_addr = tcp.local_addr().unwrap_or(self.shared.local_addr);
         let stream = tokio::select! {
+            biased;
             stream = self.shared.secure(tcp) => stream,
             () = patience.as_mut() => Err("no TLS handshake in time".into()),
             () = reached(&mut self.stage, Stage::Stopping) => return,
@@ -101,7 +103,7 @@ impl Acceptor {
     }
 
     /// Serves HTTP until the connection is upgraded or ends, or until there is no patience left for its
-    /// first request.
+    /// first request. What is upgraded leaves hyper here, and this task ends with everything of HTTP.
     async fn serve_http(
         mut self,
         stream: Stream,
@@ -109,33 +111,29 @@ impl Acceptor {
         guest: Guest,
         mut patience: Pin<&mut impl Future<Output = ()>>,
     ) {
-        let pending = guest.pending.clone();
-        let peer = upgrade::Peer {
-            shared: Arc::clone(&self.shared),
-            stage: self.stage.clone(),
-            place: guest.place,
-            pending: guest.pending,
-            ends,
-        };
-        let service = service_fn(move |request| {
-            let peer = peer.clone();
-            async move { Ok::<_, std::convert::Infallible>(peer.respond(request).await) }
-        });
         let stream = StallGuard::new(stream, self.shared.config.write_timeout);
-        let connection = http1::Builder::new()
+        let peer = Arc::new(upgrade::Peer::new(Arc::clone(&self.shared), guest, ends));
+        let service = {
+            let peer = Arc::clone(&peer);
+            service_fn(move |request| {
+                let peer = Arc::clone(&peer);
+                async move { Ok::<_, Infallible>(peer.respond(request).await) }
+            })
+        };
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.shared.handshake_timeout.min(LONGEST))
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let mut connection = pin!(connection);
+            .serve_connection(TokioIo::new(stream), service);
         let mut awaited = Stage::Stopping;
         let result = loop {
             tokio::select! {
-                result = connection.as_mut() => break result,
-                () = patience.as_mut(), if !pending.has_ended() => {
-                    if !pending.has_ended() {
+                // The request may be there already: then nobody has to wait for anything else.
+                biased;
+                result = &mut connection => break result,
+                () = patience.as_mut(), if !peer.pending.has_ended() => {
+                    if !peer.pending.has_ended() {
                         tracing::debug!(peer = ?ends.peer_addr, "no request in time");
                         return;
                     }
@@ -144,13 +142,23 @@ impl Acceptor {
                     if awaited == Stage::Dropping {
                         return;
                     }
-                    connection.as_mut().graceful_shutdown();
+                    Pin::new(&mut connection).graceful_shutdown();
                     awaited = Stage::Dropping;
                 }
             }
         };
-        if let Err(error) = result {
-            tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
+        match result {
+            Ok(()) => {
+                if let Some(agreed) = peer.take_agreed() {
+                    let parts = connection.into_parts();
+                    let stream = parts.io.into_inner().into_inner();
+                    self.shared
+                        .open(stream, parts.read_buf, agreed, &self.stage);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
+            }
         }
     }
 }

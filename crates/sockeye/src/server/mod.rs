@@ -59,7 +59,7 @@ pub struct Server {
 
 /// What the tasks of a server share.
 struct Shared {
-    router: Router<Mounted>,
+    router: Router<Arc<Mounted>>,
     http: Option<HttpService>,
     config: Arc<Config>,
     compression: Option<(DeflateConfig, DeflatePool)>,
@@ -351,17 +351,21 @@ impl ServerBuilder {
         self.start(router, listener)
     }
 
-    fn router(&self) -> Result<Router<Mounted>, BindError> {
+    fn router(&self) -> Result<Router<Arc<Mounted>>, BindError> {
         let mut router = Router::new();
         for config in &self.endpoints {
             router
-                .insert(config.path(), Mounted::new(config.clone()))
+                .insert(config.path(), Arc::new(Mounted::new(config.clone())))
                 .map_err(DeploymentError)?;
         }
         Ok(router)
     }
 
-    fn start(self, router: Router<Mounted>, listener: TcpListener) -> Result<Server, BindError> {
+    fn start(
+        self,
+        router: Router<Arc<Mounted>>,
+        listener: TcpListener,
+    ) -> Result<Server, BindError> {
         let local_addr = listener.local_addr()?;
         let shared = Shared {
             router,
