@@ -68,18 +68,26 @@ impl Acceptor {
             () = reached(&mut self.stage, Stage::Stopping) => return,
             guest = self.admission.admit() => guest,
         };
-        let patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
         let ends = Ends {
             peer_addr: stream.peer_addr().ok(),
             local_addr: stream.local_addr().ok(),
             secure: stream.is_secure(),
         };
-        self.serve_http(stream, ends, guest, patience).await;
+        let patience = pin!(
+            self.admission
+                .out_of_patience(self.shared.handshake_timeout)
+        );
+        self.shared
+            .serve_http(stream, ends, guest, patience, &mut self.stage)
+            .await;
     }
 
     async fn serve_tcp(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
         // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
-        let mut patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
+        let mut patience = pin!(
+            self.admission
+                .out_of_patience(self.shared.handshake_timeout)
+        );
         let local_addr = tcp.local_addr().unwrap_or(self.shared.local_addr);
         let stream = tokio::select! {
             biased;
@@ -99,20 +107,25 @@ impl Acceptor {
             local_addr: Some(local_addr),
             secure: stream.is_secure(),
         };
-        self.serve_http(stream, ends, guest, patience).await;
+        self.shared
+            .serve_http(stream, ends, guest, patience, &mut self.stage)
+            .await;
     }
+}
 
+impl Shared {
     /// Serves HTTP until the connection is upgraded or ends, or until there is no patience left for its
     /// first request. What is upgraded leaves hyper here, and this task ends with everything of HTTP.
     async fn serve_http(
-        mut self,
+        self: &Arc<Self>,
         stream: Stream,
         ends: Ends,
         guest: Guest,
         mut patience: Pin<&mut impl Future<Output = ()>>,
+        stage: &mut watch::Receiver<Stage>,
     ) {
-        let stream = StallGuard::new(stream, self.shared.config.write_timeout);
-        let peer = Arc::new(upgrade::Peer::new(Arc::clone(&self.shared), guest, ends));
+        let stream = StallGuard::new(stream, self.config.write_timeout);
+        let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, ends));
         let service = {
             let peer = Arc::clone(&peer);
             service_fn(move |request| {
@@ -122,7 +135,7 @@ impl Acceptor {
         };
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.shared.handshake_timeout.min(LONGEST))
+            .header_read_timeout(self.handshake_timeout.min(LONGEST))
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
@@ -138,7 +151,7 @@ impl Acceptor {
                         return;
                     }
                 }
-                () = reached(&mut self.stage, awaited) => {
+                () = reached(stage, awaited) => {
                     if awaited == Stage::Dropping {
                         return;
                     }
@@ -152,8 +165,7 @@ impl Acceptor {
                 if let Some(agreed) = peer.take_agreed() {
                     let parts = connection.into_parts();
                     let stream = parts.io.into_inner().into_inner();
-                    self.shared
-                        .open(stream, parts.read_buf, agreed, &self.stage);
+                    self.open(stream, parts.read_buf, agreed, stage);
                 }
             }
             Err(error) => {
@@ -161,9 +173,7 @@ impl Acceptor {
             }
         }
     }
-}
 
-impl Shared {
     #[cfg(feature = "tls")]
     async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
         match &self.tls {
