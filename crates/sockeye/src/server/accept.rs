@@ -88,7 +88,7 @@ impl Acceptor {
             self.admission
                 .out_of_patience(self.shared.handshake_timeout)
         );
-        let local_addr = tcp.local_addr().unwrap_or(self.shared.local_addr);
+        let local_addr = self.shared.near_end(&tcp);
         let stream = tokio::select! {
             biased;
             stream = self.shared.secure(tcp) => stream,
@@ -172,6 +172,15 @@ impl Shared {
                 tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
             }
         }
+    }
+
+    /// The address that a peer has connected to. Where the server has bound itself to one, it is that: the
+    /// system need not be asked.
+    fn near_end(&self, tcp: &TcpStream) -> SocketAddr {
+        if self.is_bound_to_one {
+            return self.local_addr;
+        }
+        tcp.local_addr().unwrap_or(self.local_addr)
     }
 
     #[cfg(feature = "tls")]
