@@ -143,6 +143,15 @@ fn a_quoted_value_does_not_run_on_in_the_next_line() {
 
 #[test]
 fn an_extension_is_made_of_tokens() {
+    // RFC 9110 §5.6.2 has the list.
+    for char in ('\0'..='\u{ff}').chain(['\u{131}']) {
+        let is_token = char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char);
+        assert_eq!(
+            Extension::new(&char.to_string()).is_ok(),
+            is_token,
+            "{char:?}"
+        );
+    }
     for text in ["", "a b", "a;b", "\u{e9}"] {
         let error = NotAToken(text.to_owned());
         assert_eq!(Extension::new(text), Err(error.clone()));

@@ -221,6 +221,26 @@ async fn bound_to_the_loopback_a_server_takes_only_its_names_unless_it_takes_any
 }
 
 #[tokio::test]
+async fn an_endpoint_is_told_the_addresses_of_both_ends_whatever_its_server_is_bound_to() {
+    for bound in ["127.0.0.1:0", "0.0.0.0:0"] {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let asking = endpoint("/", move |handshake| {
+            let ends = (handshake.peer_addr(), handshake.local_addr());
+            tell.send(ends).unwrap();
+            Label(String::new())
+        });
+        let server = Server::builder().endpoint(asking).bind(bound).await;
+        let server = server.unwrap();
+        let addr = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
+        tokio::spawn(server.serve());
+        let mut peer = Raw::connect(addr).await;
+        peer.write(request(addr, "/", "").as_bytes()).await;
+        let ends = (peer.stream.local_addr().ok(), Some(addr));
+        assert_eq!(soon(told.recv()).await, Some(ends));
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_handshake_is_told_what_to_do_at_an_endpoints_path_and_404_elsewhere() {
     let addr = serve(Server::builder().endpoint(label("/here"))).await;
     let mut peer = Raw::connect(addr).await;

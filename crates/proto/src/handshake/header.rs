@@ -47,19 +47,30 @@ pub(super) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Ve
 
 /// Whether a well-formed list of tokens holds `wanted`, ignoring ASCII case.
 pub(super) fn lists_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    tokens(headers, name).is_some_and(|tokens| {
-        tokens
-            .iter()
-            .any(|token| token.eq_ignore_ascii_case(wanted))
-    })
+    lists(headers, name, wanted, is_token)
 }
 
 /// Whether a well-formed list of protocols (a token, or two with a slash between: RFC 9110 §7.8)
 /// holds `wanted`, ignoring ASCII case.
 pub(super) fn lists_protocol(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    let well_formed = elements(headers, name)
-        .all(|element| element.splitn(2, |&byte| byte == b'/').all(is_token));
-    well_formed && mentions(headers, name, wanted)
+    lists(headers, name, wanted, |element| {
+        element.splitn(2, |&byte| byte == b'/').all(is_token)
+    })
+}
+
+/// Whether a list of which all elements are well formed holds `wanted`, ignoring ASCII case.
+fn lists(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    wanted: &str,
+    is_well_formed: impl Fn(&[u8]) -> bool,
+) -> bool {
+    let mut found = false;
+    let well_formed = elements(headers, name).all(|element| {
+        found |= element.eq_ignore_ascii_case(wanted.as_bytes());
+        is_well_formed(element)
+    });
+    well_formed && found
 }
 
 /// Whether any element of the list is `wanted`, ignoring ASCII case, whatever the others are.
@@ -83,7 +94,9 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 
 /// §4.1: 0x21 to 0x7E without the separators. RFC 9110 §5.6.2 lists the same characters as `tchar`.
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}"#.contains(&byte)
+    let separator = matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b'{' | b'}')
+        || matches!(byte, b':'..=b'@' | b'['..=b']');
+    byte.is_ascii_graphic() && !separator
 }
 
 /// `text` without the optional whitespace around it: spaces and tabs, RFC 9110 §5.6.3.

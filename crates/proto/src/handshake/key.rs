@@ -18,14 +18,14 @@ use sha1::{Digest, Sha1};
 /// assert_eq!(key.as_str(), "dGhlIHNhbXBsZSBub25jZQ==");
 /// assert_eq!(key.accept().as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key(String);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key([u8; 24]);
 
 impl Key {
     /// The key for a nonce, which the caller takes from a random source anew for each connection
     /// (section 4.1).
     pub fn from_nonce(nonce: [u8; 16]) -> Self {
-        Self(STANDARD.encode(nonce))
+        Self(encoded(&nonce))
     }
 
     /// Reads the value of a `Sec-WebSocket-Key` field.
@@ -40,31 +40,35 @@ impl Key {
         // under the padding: of the spellings of one nonce only that which an encoder makes is a
         // key.
         match STANDARD.decode_slice(value, &mut nonce) {
-            Ok(16) => str::from_utf8(value)
-                .map(|text| Self(text.to_owned()))
-                .map_err(|_| InvalidKey),
+            Ok(16) => value.try_into().map(Self).map_err(|_| InvalidKey),
             _ => Err(InvalidKey),
         }
     }
 
     /// The key as it stands in the field.
     pub fn as_str(&self) -> &str {
-        &self.0
+        ascii(&self.0)
     }
 
     /// The value with which a server proves that it understood the request.
     pub fn accept(&self) -> Accept {
         let mut hash = Sha1::new();
         // §4.2.2: the key's text goes in as it was sent, not decoded.
-        hash.update(self.0.as_bytes());
+        hash.update(self.0);
         hash.update(GUID);
-        Accept(STANDARD.encode(hash.finalize()))
+        Accept(encoded(&hash.finalize()))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.as_str()).finish()
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -81,19 +85,25 @@ impl fmt::Display for Key {
 /// assert_eq!(accept.to_string(), "aJvXj0bbnSSeXm32ngvbBilP0lE=");
 /// # Ok::<(), sockeye_proto::handshake::InvalidKey>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accept(String);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Accept([u8; 28]);
 
 impl Accept {
     /// The value as it stands in the field.
     pub fn as_str(&self) -> &str {
-        &self.0
+        ascii(&self.0)
+    }
+}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Accept").field(&self.as_str()).finish()
     }
 }
 
 impl fmt::Display for Accept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -101,6 +111,18 @@ impl fmt::Display for Accept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key is the base64 form of 16 bytes")]
 pub struct InvalidKey;
+
+/// The base64 of so many bytes that it is `N` characters.
+fn encoded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut text = [0; N];
+    let len = STANDARD.encode_slice(bytes, &mut text);
+    debug_assert_eq!(len, Ok(N));
+    text
+}
+
+fn ascii(text: &[u8]) -> &str {
+    str::from_utf8(text).expect("base64 is ASCII")
+}
 
 /// What section 1.3 appends to the key, so that only an endpoint that knows WebSocket makes the
 /// right answer.

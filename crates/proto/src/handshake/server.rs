@@ -15,9 +15,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode, Uri, Version};
 
 use super::extension::{self, Extension};
-use super::header::{
-    Sole, elements, field_value, lists_protocol, lists_token, mentions, sole, tokens, trim,
-};
+use super::header::{Sole, field_value, lists_protocol, lists_token, mentions, sole, tokens, trim};
 use super::host::Host;
 use super::key::Key;
 
@@ -369,12 +367,15 @@ fn is_target(uri: &Uri) -> bool {
 /// RFC 9112 §3.2: a request without Host, with several, or with an invalid one, gets a 400, even
 /// where an absolute target makes it irrelevant.
 fn receive_host(request: &Parts) -> Result<Host, RequestError> {
-    match sole(&request.headers, &HOST) {
+    let host = match sole(&request.headers, &HOST) {
         Sole::One(value) => Host::parse(value).ok_or(RequestError::HostInvalid)?,
         Sole::Missing => return Err(RequestError::HostMissing),
         Sole::Repeated => return Err(RequestError::HostRepeated),
     };
-    Host::of_request(request).ok_or(RequestError::Target)
+    match request.uri.authority() {
+        Some(_) => Host::of_request(request).ok_or(RequestError::Target),
+        None => Ok(host),
+    }
 }
 
 /// RFC 9110 §9.3.1: a body of a GET means nothing. Here its bytes would be taken for frames by us,
@@ -391,11 +392,14 @@ fn announces_body(headers: &HeaderMap) -> bool {
 /// §4.1: each subprotocol is a token, and no two are equal. §11.3.4: several lines are one list.
 fn receive_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, RequestError> {
     let name = &SEC_WEBSOCKET_PROTOCOL;
-    // §4.3: the list has at least one element.
-    if headers.contains_key(name) && elements(headers, name).next().is_none() {
-        return Err(RequestError::SubprotocolsInvalid);
+    if !headers.contains_key(name) {
+        return Ok(Vec::new());
     }
     let offered = tokens(headers, name).ok_or(RequestError::SubprotocolsInvalid)?;
+    // §4.3: the list has at least one element.
+    if offered.is_empty() {
+        return Err(RequestError::SubprotocolsInvalid);
+    }
     let distinct: BTreeSet<&str> = offered.iter().copied().collect();
     if distinct.len() < offered.len() {
         return Err(RequestError::SubprotocolRepeated);

@@ -83,7 +83,7 @@ impl fmt::Debug for EndpointConfig {
 }
 
 /// An endpoint in its place, with the sessions that it has.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Mounted {
     config: EndpointConfig,
     open_sessions: OpenSessions,

@@ -116,9 +116,10 @@ impl Head {
     fn of(request: &http::request::Parts) -> Self {
         let uri = request.uri.to_string();
         let fields = || request.headers.iter();
-        let len =
-            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 3;
-        let mut head = Vec::with_capacity(uri.len() + 1 + fields().map(len).sum::<usize>());
+        let len = |(name, value): (&HeaderName, &HeaderValue)| {
+            name.as_str().len() + value.len() + 2 + usize::from(value.is_sensitive())
+        };
+        let mut head = Vec::with_capacity(uri.len() + fields().map(len).sum::<usize>());
         head.extend_from_slice(uri.as_bytes());
         for (name, value) in fields() {
             head.push(b'\n');

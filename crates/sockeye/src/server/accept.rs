@@ -1,5 +1,6 @@
 //! Accepting connections, and serving HTTP on them until they are upgraded.
 
+use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
@@ -67,20 +68,29 @@ impl Acceptor {
             () = reached(&mut self.stage, Stage::Stopping) => return,
             guest = self.admission.admit() => guest,
         };
-        let patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
         let ends = Ends {
             peer_addr: stream.peer_addr().ok(),
             local_addr: stream.local_addr().ok(),
             secure: stream.is_secure(),
         };
-        self.serve_http(stream, ends, guest, patience).await;
+        let patience = pin!(
+            self.admission
+                .out_of_patience(self.shared.handshake_timeout)
+        );
+        self.shared
+            .serve_http(stream, ends, guest, patience, &mut self.stage)
+            .await;
     }
 
     async fn serve_tcp(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
         // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
-        let mut patience = pin!(guest.out_of_patience(self.shared.handshake_timeout));
-        let local_addr = tcp.local_addr().unwrap_or(self.shared.local_addr);
+        let mut patience = pin!(
+            self.admission
+                .out_of_patience(self.shared.handshake_timeout)
+        );
+        let local_addr = self.shared.near_end(&tcp);
         let stream = tokio::select! {
+            biased;
             stream = self.shared.secure(tcp) => stream,
             () = patience.as_mut() => Err("no TLS handshake in time".into()),
             () = reached(&mut self.stage, Stage::Stopping) => return,
@@ -97,65 +107,82 @@ impl Acceptor {
             local_addr: Some(local_addr),
             secure: stream.is_secure(),
         };
-        self.serve_http(stream, ends, guest, patience).await;
-    }
-
-    /// Serves HTTP until the connection is upgraded or ends, or until there is no patience left for its
-    /// first request.
-    async fn serve_http(
-        mut self,
-        stream: Stream,
-        ends: Ends,
-        guest: Guest,
-        mut patience: Pin<&mut impl Future<Output = ()>>,
-    ) {
-        let pending = guest.pending.clone();
-        let peer = upgrade::Peer {
-            shared: Arc::clone(&self.shared),
-            stage: self.stage.clone(),
-            place: guest.place,
-            pending: guest.pending,
-            ends,
-        };
-        let service = service_fn(move |request| {
-            let peer = peer.clone();
-            async move { Ok::<_, std::convert::Infallible>(peer.respond(request).await) }
-        });
-        let stream = StallGuard::new(stream, self.shared.config.write_timeout);
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.shared.handshake_timeout.min(LONGEST))
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let mut connection = pin!(connection);
-        let mut awaited = Stage::Stopping;
-        let result = loop {
-            tokio::select! {
-                result = connection.as_mut() => break result,
-                () = patience.as_mut(), if !pending.has_ended() => {
-                    if !pending.has_ended() {
-                        tracing::debug!(peer = ?ends.peer_addr, "no request in time");
-                        return;
-                    }
-                }
-                () = reached(&mut self.stage, awaited) => {
-                    if awaited == Stage::Dropping {
-                        return;
-                    }
-                    connection.as_mut().graceful_shutdown();
-                    awaited = Stage::Dropping;
-                }
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
-        }
+        self.shared
+            .serve_http(stream, ends, guest, patience, &mut self.stage)
+            .await;
     }
 }
 
 impl Shared {
+    /// Serves HTTP until the connection is upgraded or ends, or until there is no patience left for its
+    /// first request. What is upgraded leaves hyper here, and this task ends with everything of HTTP.
+    async fn serve_http(
+        self: &Arc<Self>,
+        stream: Stream,
+        ends: Ends,
+        guest: Guest,
+        mut patience: Pin<&mut impl Future<Output = ()>>,
+        stage: &mut watch::Receiver<Stage>,
+    ) {
+        let stream = StallGuard::new(stream, self.config.write_timeout);
+        let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, ends));
+        let service = {
+            let peer = Arc::clone(&peer);
+            service_fn(move |request| {
+                let peer = Arc::clone(&peer);
+                async move { Ok::<_, Infallible>(peer.respond(request).await) }
+            })
+        };
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.handshake_timeout.min(LONGEST))
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut awaited = Stage::Stopping;
+        let result = loop {
+            tokio::select! {
+                // The request may be there already: then nobody has to wait for anything else.
+                biased;
+                result = &mut connection => break result,
+                () = patience.as_mut(), if !peer.pending.has_ended() => {
+                    if !peer.pending.has_ended() {
+                        tracing::debug!(peer = ?ends.peer_addr, "no request in time");
+                        return;
+                    }
+                }
+                () = reached(stage, awaited) => {
+                    if awaited == Stage::Dropping {
+                        return;
+                    }
+                    Pin::new(&mut connection).graceful_shutdown();
+                    awaited = Stage::Dropping;
+                }
+            }
+        };
+        match result {
+            Ok(()) => {
+                if let Some(agreed) = peer.take_agreed() {
+                    let parts = connection.into_parts();
+                    let stream = parts.io.into_inner().into_inner();
+                    self.open(stream, parts.read_buf, agreed, stage);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
+            }
+        }
+    }
+
+    /// The address that a peer has connected to. Where the server has bound itself to one, it is that: the
+    /// system need not be asked.
+    fn near_end(&self, tcp: &TcpStream) -> SocketAddr {
+        if self.is_bound_to_one {
+            return self.local_addr;
+        }
+        tcp.local_addr().unwrap_or(self.local_addr)
+    }
+
     #[cfg(feature = "tls")]
     async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
         match &self.tls {

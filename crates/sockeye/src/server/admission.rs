@@ -26,12 +26,11 @@ pub(super) struct Guest {
     /// so, and goes.
     pub(super) place: Option<Place>,
     pub(super) pending: Pending,
-    waiting: watch::Receiver<usize>,
 }
 
 /// That a connection owes its first request.
-#[derive(Clone, Debug)]
-pub(super) struct Pending(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+#[derive(Debug)]
+pub(super) struct Pending(Mutex<Option<OwnedSemaphorePermit>>);
 
 impl Admission {
     pub(super) fn new(max_connections: usize, max_pending: usize) -> Self {
@@ -59,8 +58,20 @@ impl Admission {
         let place = Arc::clone(&self.connections).try_acquire_owned().ok();
         Guest {
             place: place.map(Arc::new),
-            pending: Pending(Arc::new(Mutex::new(Some(permit)))),
-            waiting: self.waiting.subscribe(),
+            pending: Pending(Mutex::new(Some(permit))),
+        }
+    }
+
+    /// Completes when a connection that still owes its request has had time enough: after `timeout`,
+    /// or, while others wait at the door, after a tenth of it. So a crowd of silent ones holds nobody up
+    /// for long, and an honest crowd is taken one after the other.
+    pub(super) async fn out_of_patience(&self, timeout: Duration) {
+        let soon = timeout / 10;
+        sleep(soon).await;
+        let mut waiting = self.waiting.subscribe();
+        tokio::select! {
+            () = sleep(timeout - soon) => {}
+            Ok(_) = waiting.wait_for(|waiting| *waiting > 0) => {}
         }
     }
 
@@ -70,26 +81,6 @@ impl Admission {
         let _ = connections.await.expect("never closed");
         let pending = self.pending.acquire_many(self.max_pending);
         let _ = pending.await.expect("never closed");
-    }
-}
-
-impl Guest {
-    /// Completes when a connection that still owes its request has had time enough: after `timeout`,
-    /// or, while others wait at the door, after a tenth of it. So a crowd of silent ones holds nobody up
-    /// for long, and an honest crowd is taken one after the other.
-    pub(super) fn out_of_patience(
-        &self,
-        timeout: Duration,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let mut waiting = self.waiting.clone();
-        async move {
-            let soon = timeout / 10;
-            sleep(soon).await;
-            tokio::select! {
-                () = sleep(timeout - soon) => {}
-                Ok(_) = waiting.wait_for(|waiting| *waiting > 0) => {}
-            }
-        }
     }
 }
 
@@ -139,7 +130,7 @@ mod tests {
         let admission = Admission::new(10, 10);
         let guest = admission.admit().await;
         let begun = Instant::now();
-        guest.out_of_patience(TIMEOUT).await;
+        admission.out_of_patience(TIMEOUT).await;
         assert_eq!(begun.elapsed(), TIMEOUT);
     }
 
@@ -150,8 +141,8 @@ mod tests {
         let begun = Instant::now();
         let leaving = async {
             tokio::join!(
-                first.out_of_patience(TIMEOUT),
-                second.out_of_patience(TIMEOUT)
+                admission.out_of_patience(TIMEOUT),
+                admission.out_of_patience(TIMEOUT)
             );
             drop((first, second));
             begun.elapsed()
@@ -160,7 +151,7 @@ mod tests {
         assert_eq!(left, TIMEOUT / 10);
         // Nobody waits when the third is in.
         assert!(third.place.is_some());
-        third.out_of_patience(TIMEOUT).await;
+        admission.out_of_patience(TIMEOUT).await;
         assert_eq!(begun.elapsed(), left + TIMEOUT);
     }
 
@@ -176,11 +167,11 @@ mod tests {
             assert!(tokio::time::timeout(brief, other.as_mut()).await.is_err());
             drop(one);
             let begun = Instant::now();
-            guest.out_of_patience(TIMEOUT).await;
+            admission.out_of_patience(TIMEOUT).await;
             assert_eq!(begun.elapsed(), TIMEOUT / 10);
             drop(other);
             let begun = Instant::now();
-            guest.out_of_patience(TIMEOUT).await;
+            admission.out_of_patience(TIMEOUT).await;
             assert_eq!(begun.elapsed(), TIMEOUT);
         }
     }

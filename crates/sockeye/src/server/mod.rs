@@ -59,7 +59,7 @@ pub struct Server {
 
 /// What the tasks of a server share.
 struct Shared {
-    router: Router<Mounted>,
+    router: Router<Arc<Mounted>>,
     http: Option<HttpService>,
     config: Arc<Config>,
     compression: Option<(DeflateConfig, DeflatePool)>,
@@ -71,6 +71,8 @@ struct Shared {
     handshake_timeout: Duration,
     stop_timeout: Duration,
     local_addr: SocketAddr,
+    /// Whether every connection that is accepted is one to `local_addr`.
+    is_bound_to_one: bool,
 }
 
 impl Server {
@@ -338,7 +340,8 @@ impl ServerBuilder {
     pub async fn bind(self, addr: impl ToSocketAddrs) -> Result<Server, BindError> {
         let router = self.router()?;
         let listener = TcpListener::bind(addr).await?;
-        self.start(router, listener)
+        let is_bound_to_one = !listener.local_addr()?.ip().is_unspecified();
+        self.start(router, listener, is_bound_to_one)
     }
 
     /// Serves on a listener that is bound already.
@@ -348,20 +351,26 @@ impl ServerBuilder {
     /// As [`bind`](Self::bind).
     pub fn listen(self, listener: TcpListener) -> Result<Server, BindError> {
         let router = self.router()?;
-        self.start(router, listener)
+        // It may be a transparent proxy's, which takes what was meant for other addresses.
+        self.start(router, listener, false)
     }
 
-    fn router(&self) -> Result<Router<Mounted>, BindError> {
+    fn router(&self) -> Result<Router<Arc<Mounted>>, BindError> {
         let mut router = Router::new();
         for config in &self.endpoints {
             router
-                .insert(config.path(), Mounted::new(config.clone()))
+                .insert(config.path(), Arc::new(Mounted::new(config.clone())))
                 .map_err(DeploymentError)?;
         }
         Ok(router)
     }
 
-    fn start(self, router: Router<Mounted>, listener: TcpListener) -> Result<Server, BindError> {
+    fn start(
+        self,
+        router: Router<Arc<Mounted>>,
+        listener: TcpListener,
+        is_bound_to_one: bool,
+    ) -> Result<Server, BindError> {
         let local_addr = listener.local_addr()?;
         let shared = Shared {
             router,
@@ -376,6 +385,7 @@ impl ServerBuilder {
             handshake_timeout: self.handshake_timeout,
             stop_timeout: self.stop_timeout,
             local_addr,
+            is_bound_to_one,
         };
         let max_connections = self.max_connections.unwrap_or_else(default_connections);
         Ok(Server {

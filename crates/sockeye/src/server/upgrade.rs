@@ -9,22 +9,20 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use sockeye_proto::CloseCode;
 use sockeye_proto::handshake::{
     Extension, Forbidden, RequestError, ServerHandshake, host_is_loopback, is_websocket_request,
 };
 use tokio::sync::watch;
 
-use super::admission::Pending;
-use super::stall::StallGuard;
+use super::admission::{Guest, Pending};
 use super::{Shared, Stage};
 use crate::connection::Compression;
 use crate::endpoint::handshake::Ends;
 use crate::endpoint::life::{Opened, Place};
 use crate::endpoint::{Handshake, Mounted};
 use crate::router::PathParameters;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
 use crate::transport::Stream;
 
 /// The most bytes of a request's body that the HTTP service is given.
@@ -33,35 +31,53 @@ const MAX_BODY: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One HTTP connection.
-#[derive(Clone)]
 pub(super) struct Peer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) stage: watch::Receiver<Stage>,
+    shared: Arc<Shared>,
     /// `None` when there are as many connections as there may be.
-    pub(super) place: Option<Place>,
+    place: Option<Place>,
     pub(super) pending: Pending,
-    pub(super) ends: Ends,
+    ends: Ends,
+    /// That its last request was a handshake, which is answered with 101.
+    agreed: Mutex<Option<Agreed>>,
 }
 
 /// What the connection of an accepted handshake starts with.
-struct Agreed {
+pub(super) struct Agreed {
+    mounted: Arc<Mounted>,
     handshake: Handshake,
     compression: Option<Compression>,
+    place: Place,
 }
 
 impl Peer {
-    pub(super) async fn respond(self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let Some(place) = self.place.clone() else {
+    pub(super) fn new(shared: Arc<Shared>, guest: Guest, ends: Ends) -> Self {
+        Self {
+            shared,
+            place: guest.place,
+            pending: guest.pending,
+            ends,
+            agreed: Mutex::new(None),
+        }
+    }
+
+    pub(super) async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let Some(place) = &self.place else {
             return full();
         };
         self.pending.end();
-        let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let route = self.shared.router.find(parts.uri.path());
         if !is_websocket_request(&parts) {
             return match (&self.shared.http, route) {
                 (Some(http), _) => match read_body(body).await {
-                    Ok(body) => http(Request::from_parts(parts, body)).await.map(Full::new),
+                    Ok(body) => {
+                        // Nothing else leaves hyper than what is accepted below.
+                        parts.extensions.remove::<OnUpgrade>();
+                        http(Request::from_parts(parts, body)).await.map(Full::new)
+                    }
                     Err((status, reason)) => plain(status, reason),
                 },
                 (None, Some(_)) if parts.method != Method::GET => {
@@ -74,16 +90,10 @@ impl Peer {
         let Some((mounted, parameters)) = route else {
             return plain(StatusCode::NOT_FOUND, "there is no endpoint at this path");
         };
-        match self.accept(&parts, mounted, parameters) {
+        match self.accept(&parts, mounted, parameters, place) {
             Ok((response, agreed)) => {
-                let mounted = mounted.clone();
-                match on_upgrade {
-                    Some(on_upgrade) => {
-                        tokio::spawn(self.open(on_upgrade, mounted, agreed, place));
-                        response.map(|()| Full::default())
-                    }
-                    None => text(RequestError::HttpVersion.to_response()),
-                }
+                *lock(&self.agreed) = Some(agreed);
+                response.map(|()| Full::default())
             }
             Err(refusal) => {
                 tracing::debug!(peer = ?self.ends.peer_addr, status = %refusal.status(), reason = refusal.body(), "refused");
@@ -100,8 +110,9 @@ impl Peer {
     fn accept(
         &self,
         request: &http::request::Parts,
-        mounted: &Mounted,
+        mounted: &Arc<Mounted>,
         parameters: PathParameters,
+        place: &Place,
     ) -> Result<(Response<()>, Agreed), Response<String>> {
         let handshake = ServerHandshake::receive(request).map_err(|error| error.to_response())?;
         // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
@@ -128,8 +139,10 @@ impl Peer {
             })?;
         let handshake = Handshake::new(request, parameters, self.ends, subprotocol);
         let agreed = Agreed {
+            mounted: Arc::clone(mounted),
             handshake,
             compression,
+            place: Arc::clone(place),
         };
         Ok((response, agreed))
     }
@@ -146,30 +159,34 @@ impl Peer {
         Some((compression, answer))
     }
 
-    /// Takes the stream back when the answer is written, and starts the endpoint on it. This task ends
-    /// then, and with it everything of HTTP.
-    async fn open(self, on_upgrade: OnUpgrade, mounted: Mounted, agreed: Agreed, place: Place) {
-        let upgraded = match on_upgrade.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => {
-                tracing::debug!(peer = ?self.ends.peer_addr, %error, "gone before the answer was written");
-                return;
-            }
-        };
-        let Ok(parts) = upgraded.downcast::<TokioIo<StallGuard<Stream>>>() else {
-            tracing::error!("an upgraded connection is not the stream that was accepted");
-            return;
-        };
+    /// What was agreed on, when the last request was a handshake. Its answer is written when hyper is done
+    /// with the connection without an error.
+    pub(super) fn take_agreed(&self) -> Option<Agreed> {
+        lock(&self.agreed).take()
+    }
+}
+
+impl Shared {
+    /// Starts the endpoint on a stream that has left hyper, `read_ahead` being what came behind the
+    /// handshake.
+    pub(super) fn open(
+        &self,
+        stream: Stream,
+        read_ahead: Bytes,
+        agreed: Agreed,
+        stage: &watch::Receiver<Stage>,
+    ) {
+        let mounted = agreed.mounted;
         mounted.launch(Opened {
-            stream: parts.io.into_inner().into_inner(),
-            read_ahead: parts.read_buf,
+            stream,
+            read_ahead,
             handshake: agreed.handshake,
-            config: self.shared.config.clone(),
+            config: Arc::clone(&self.config),
             compression: agreed.compression,
-            outbox_limit: self.shared.outbox_limit,
-            place,
+            outbox_limit: self.outbox_limit,
+            place: agreed.place,
         });
-        let stage = *self.stage.borrow();
+        let stage = *stage.borrow();
         if stage > Stage::Serving {
             // The sessions that were open when the server stopped were told; this one was not yet.
             for session in mounted.open_sessions().to_vec() {
