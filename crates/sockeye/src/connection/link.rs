@@ -270,6 +270,7 @@ impl<T> Link<T> {
     pub(crate) fn park(&mut self) {
         self.start_turn();
         self.input.park();
+        self.machine.rest();
         if let Some(output) = self.machine.take_output() {
             pool::recycle_output(output);
             self.output_lent = false;
