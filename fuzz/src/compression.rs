@@ -10,8 +10,8 @@ use zlib_rs::{Inflate, InflateFlush};
 use crate::end::{End, Seen, Setup};
 use crate::wire::frame;
 
-/// The payload of compressed messages, as a server may send it. The first byte sets the client up, the
-/// second says where frames end, the third where messages do, the fourth where reads do.
+/// The payload of compressed messages, as a server may send it. The first byte sets the client up and says
+/// when it rests, the second says where frames end, the third where messages do, the fourth where reads do.
 pub fn inflate(data: &[u8]) {
     let Some((&[bits, frame_len, frames, step], payload)) = data.split_first_chunk::<4>() else {
         return;
@@ -40,15 +40,16 @@ pub fn inflate(data: &[u8]) {
     };
     setup.max_message = limit;
 
-    // What arrives does not depend on how much is shown at once and how much room there is.
+    // What arrives does not depend on how much is shown at once, how much room there is, and who rests.
     let outcomes = [
-        (0, 70_100),
-        (step, 4096),
-        (0, unit * usize::from(step).max(1)),
+        (0, 70_100, 0),
+        (step, 4096, bits >> 3),
+        (0, unit * usize::from(step).max(1), 0xff),
     ]
-    .map(|(step, room)| {
+    .map(|(step, room, rests)| {
         let mut end = End::new(Setup {
             room,
+            rests,
             ..setup.clone()
         });
         end.reads(&wire, [step]);
@@ -73,7 +74,7 @@ pub fn deflate(data: &[u8]) {
     params.client_max_window_bits = bits(input.client_bits);
     let config = DeflateConfig::default()
         .threshold(usize::from(input.threshold))
-        .level(input.level);
+        .level(input.level % 16);
     let (from, to) = if input.from_client {
         (Role::Client, Role::Server)
     } else {
@@ -82,6 +83,7 @@ pub fn deflate(data: &[u8]) {
     let setup = |role| Setup {
         deflate: Some((params, config.clone())),
         room: usize::from(input.room).max(1),
+        rests: input.level / 16,
         ..Setup::new(role)
     };
     let (mut from, mut to) = (End::new(setup(from)), End::new(setup(to)));
@@ -135,6 +137,7 @@ struct Compressed {
     server_bits: u8,
     client_bits: u8,
     threshold: u8,
+    /// In its upper half when the ends rest.
     level: u8,
     room: u16,
     steps: Vec<u8>,

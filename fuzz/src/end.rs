@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) deflate: Option<(DeflateParams, DeflateConfig)>,
     /// How much room there is for what is inflated at once.
     pub(crate) room: usize,
+    /// After which of each eight events the connection rests.
+    pub(crate) rests: u8,
 }
 
 impl Setup {
@@ -50,6 +52,7 @@ impl Setup {
             output_mark: 256 * 1024,
             deflate: None,
             room: 4096,
+            rests: 0,
         }
     }
 }
@@ -68,6 +71,8 @@ pub(crate) struct End {
     peak: usize,
     // How often something was pushed, each time perhaps a segment of the output.
     pushes: usize,
+    // How many events there were, and commands.
+    steps: u32,
 }
 
 impl End {
@@ -103,6 +108,7 @@ impl End {
             assembler: MessageAssembler::default(),
             peak: 0,
             pushes: 0,
+            steps: 0,
         }
     }
 
@@ -187,6 +193,7 @@ impl End {
                 assert!(message.len() <= self.setup.max_message);
             }
             self.seen.extend(seen);
+            self.rest();
             self.check();
             if !given {
                 break;
@@ -218,7 +225,15 @@ impl End {
     /// To be called after each command.
     pub(crate) fn pushed(&mut self) {
         self.pushes += 1;
+        self.rest();
         self.check();
+    }
+
+    fn rest(&mut self) {
+        if self.setup.rests.rotate_right(self.steps) & 1 != 0 {
+            self.connection.rest();
+        }
+        self.steps += 1;
     }
 
     /// What the end wrote: whole legal frames, masked by clients and by nobody else, fragments in sequence,
@@ -333,9 +348,9 @@ const MAX_LEFT: usize = 131;
 const MAX_CONTROL: usize = 131;
 /// The largest message that targets send in reply to input, with what DEFLATE may add.
 pub(crate) const MAX_REPLY: usize = 1100;
-const DEFLATE_STATE: usize = 300 * 1024;
-/// The state, and the window behind it, which grows to twice its size.
-const INFLATE_STATE: usize = (48 + 128) * 1024;
+/// The states, each with a window beside it.
+const DEFLATE_STATE: usize = (288 + 32) * 1024;
+const INFLATE_STATE: usize = (48 + 32) * 1024;
 
 /// Only differences count.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);

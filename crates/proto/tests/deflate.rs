@@ -386,6 +386,32 @@ fn an_idle_connection_without_takeover_holds_no_state() {
     assert_eq!((server.retained_bytes(), client.retained_bytes()), before);
 }
 
+#[test]
+fn a_connection_that_rests_keeps_only_its_windows() {
+    let deflate = DeflateConfig::default().context_takeover(true);
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+    let small = Message::from("sockeye ".repeat(128));
+    for (message, most) in [(small, 4 * 1024), (large(), 65 * 1024)] {
+        for _ in 0..2 {
+            client.send_message(&message, Cause::Push).unwrap();
+            let bytes = sent(&mut client);
+            let expected = (vec![message.clone()], None);
+            assert_eq!(read(&mut server, &bytes, 5000, 4096), expected);
+            server.send_message(&message, Cause::Push).unwrap();
+            let bytes = sent(&mut server);
+            assert_eq!(read(&mut client, &bytes, 5000, 4096), expected);
+            for end in [&mut client, &mut server] {
+                drop(end.take_output());
+                assert!(end.retained_bytes() > 300 * 1024);
+                end.rest();
+                let retained = end.retained_bytes();
+                assert!(retained <= most + 1024, "{retained} of {most}");
+            }
+        }
+    }
+}
+
 /// With the window kept both states live from message to message; they end with the connection.
 #[test]
 fn a_connection_that_has_ended_holds_no_state() {

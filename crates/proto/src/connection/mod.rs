@@ -170,14 +170,14 @@ impl Connection {
             params.client_no_context_takeover,
             params.client_max_window_bits,
         );
-        let ((no_takeover, bits), (peers_no_takeover, _)) = match self.role {
+        let ((no_takeover, bits), (peers_no_takeover, peers_bits)) = match self.role {
             Role::Server => (server, client),
             Role::Client => (client, server),
         };
         self.compression = Some(Box::new(Compression {
             threshold: config.threshold,
             deflater: Deflater::new(pool.clone(), config.level, bits, !no_takeover),
-            inflater: Inflater::new(pool, !peers_no_takeover),
+            inflater: Inflater::new(pool, peers_bits, !peers_no_takeover),
         }));
         self
     }
@@ -279,6 +279,17 @@ impl Connection {
     pub fn give_output(&mut self, output: Output) {
         if !self.output.is_lent() && output.is_empty() {
             self.output = output;
+        }
+    }
+
+    /// Gives back to the pool what compresses and inflates. With context takeover a connection has it from
+    /// one message to the next, since it is likely to be needed at once; one that waits needs it no more than
+    /// its output's buffers. It may be called at any time.
+    #[inline]
+    pub fn rest(&mut self) {
+        if let Some(compression) = &mut self.compression {
+            compression.deflater.rest();
+            compression.inflater.rest();
         }
     }
 

@@ -1,11 +1,13 @@
 //! Compressing and inflating the payloads of messages (RFC 7692 §7.2). The states that zlib-rs needs are
-//! large, so they are made when the first message needs one, and those that keep no window from message
-//! to message are shared by a pool.
+//! large, so they are shared by a pool: a connection has one while messages pass. Where the window is kept from
+//! message to message (§7.1.1) a copy of it is all that stays of a connection that rests. The next state is
+//! filled with that, which takes less time than to fetch one from memory that has not been used for a while.
 
 use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
 
 use super::negotiation::WindowBits;
 use super::pool::{DeflatePool, Kind};
+use super::window::Window;
 
 /// The payload of a compressed message is not DEFLATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,42 +18,37 @@ pub struct InvalidDeflate;
 pub(crate) struct Deflater {
     pool: DeflatePool,
     level: u8,
-    window: WindowBits,
+    bits: WindowBits,
     takeover: bool,
     state: Option<Deflate>,
-    // Whether the state is to be cleared before it is used again, if it is.
-    stale: bool,
+    // What a state has compressed that the next message may refer to.
+    window: Window,
 }
 
 impl Deflater {
-    pub(crate) fn new(pool: DeflatePool, level: u8, window: WindowBits, takeover: bool) -> Self {
+    pub(crate) fn new(pool: DeflatePool, level: u8, bits: WindowBits, takeover: bool) -> Self {
         Self {
             pool,
             level,
-            window,
+            bits,
             takeover,
             state: None,
-            stale: false,
+            window: Window::new(bits),
         }
     }
 
     /// One of the same kind that compresses single messages, with a window of its own.
-    pub(crate) fn alone(&self, window: WindowBits) -> Self {
-        Self::new(self.pool.clone(), self.level, window, false)
+    pub(crate) fn alone(&self, bits: WindowBits) -> Self {
+        Self::new(self.pool.clone(), self.level, bits, false)
     }
 
     /// Appends `payload` to `out`, compressed, without the four bytes that end it (§7.2.1).
     pub(crate) fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        let stale = std::mem::take(&mut self.stale);
         let mut state = match self.state.take() {
-            Some(mut state) => {
-                if stale {
-                    state.reset();
-                }
-                state
-            }
-            None => self.pool.deflate(self.kind()),
+            Some(state) => state,
+            None => self.filled_state(payload.len()),
         };
+        let all = payload;
         let start = out.len();
         let mut payload = payload;
         let mut room = payload.len() / 2 + 64;
@@ -79,6 +76,7 @@ impl Deflater {
         debug_assert!(out.ends_with(&TAIL));
         out.truncate(out.len().saturating_sub(TAIL.len()).max(start));
         if self.takeover {
+            self.window.push(all);
             self.state = Some(state);
         } else {
             self.pool.recycle_deflate(self.kind(), state);
@@ -87,12 +85,21 @@ impl Deflater {
 
     /// Starts anew: what is compressed next refers to nothing before it.
     pub(crate) fn restart(&mut self) {
-        self.stale = true;
+        self.window.forget();
+        self.give_back();
+    }
+
+    /// Nothing is compressed for now: gives back the state.
+    pub(crate) fn rest(&mut self) {
+        if self.state.is_some() {
+            self.give_back();
+            self.window.shrink();
+        }
     }
 
     /// The window that the peer has for what this compresses.
     pub(crate) fn window(&self) -> WindowBits {
-        self.window
+        self.bits
     }
 
     /// Whether the window is kept from message to message.
@@ -102,7 +109,26 @@ impl Deflater {
 
     /// The bytes of memory that the state takes, about: zlib's windows, hashes and pending output.
     pub(crate) fn retained_bytes(&self) -> usize {
-        self.state.as_ref().map_or(0, |_| DEFLATE_STATE)
+        self.state.as_ref().map_or(0, |_| DEFLATE_STATE) + self.window.retained_bytes()
+    }
+
+    /// A state that has seen as much of the window as a message of `len` bytes is worth: nothing says that it
+    /// has to be all, and to fill it takes about as long as to compress.
+    fn filled_state(&self, len: usize) -> Deflate {
+        let mut state = self.pool.deflate(self.kind());
+        for part in self.window.last(len.saturating_mul(2).max(FILLED)) {
+            if !part.is_empty() {
+                let filled = state.set_dictionary(part);
+                debug_assert!(filled.is_ok(), "{filled:?}");
+            }
+        }
+        state
+    }
+
+    fn give_back(&mut self) {
+        if let Some(state) = self.state.take() {
+            self.pool.recycle_deflate(self.kind(), state);
+        }
     }
 
     fn kind(&self) -> Kind {
@@ -110,7 +136,7 @@ impl Deflater {
             level: self.level,
             // zlib cannot make raw DEFLATE with a window of 2^8. With 2^9 it never looks back further
             // than 250 bytes, since it keeps 262 of the window for what comes: a window of 2^8 does.
-            bits: self.window.get().max(9),
+            bits: self.bits.get().max(9),
         }
     }
 }
@@ -120,20 +146,24 @@ pub(crate) struct Inflater {
     pool: DeflatePool,
     takeover: bool,
     state: Option<Inflate>,
-    // The last bytes that were inflated: what may still be referred to after a final block.
-    window: Vec<u8>,
+    // The last bytes that were inflated: what a state has to know after a final block, or if it is another.
+    window: Window,
     // How much of the tail that the sender cut off has been fed.
     tail: usize,
+    // Whether a message has begun whose end is still to come.
+    within: bool,
 }
 
 impl Inflater {
-    pub(crate) fn new(pool: DeflatePool, takeover: bool) -> Self {
+    /// For a peer that looks no further back than its window goes.
+    pub(crate) fn new(pool: DeflatePool, bits: WindowBits, takeover: bool) -> Self {
         Self {
             pool,
             takeover,
             state: None,
-            window: Vec::new(),
+            window: Window::new(bits),
             tail: 0,
+            within: false,
         }
     }
 
@@ -144,10 +174,17 @@ impl Inflater {
         input: &[u8],
         room: &mut [u8],
     ) -> Result<(usize, usize), InvalidDeflate> {
+        self.within = true;
         let (mut taken, mut made) = (0, 0);
         while made < room.len() {
-            let pool = &self.pool;
-            let state = self.state.get_or_insert_with(|| pool.inflate());
+            let state = match &mut self.state {
+                Some(state) => state,
+                empty => {
+                    let mut state = self.pool.inflate();
+                    fill(&mut state, &self.window)?;
+                    empty.insert(state)
+                }
+            };
             let (total_in, total_out) = (state.total_in(), state.total_out());
             let rest = input.get(taken..).unwrap_or_default();
             let free = room.get_mut(made..).unwrap_or_default();
@@ -157,7 +194,7 @@ impl Inflater {
                 difference(state.total_out(), total_out),
             );
             let produced = room.get(made..made + more_out).unwrap_or_default();
-            remember(&mut self.window, produced);
+            self.window.push(produced);
             taken += more_in;
             made += more_out;
             match status.map_err(|_| InvalidDeflate)? {
@@ -165,9 +202,7 @@ impl Inflater {
                 // boundary, and may refer to what was before.
                 Status::StreamEnd => {
                     state.reset(false);
-                    state
-                        .set_dictionary(&self.window)
-                        .map_err(|_| InvalidDeflate)?;
+                    fill(state, &self.window)?;
                 }
                 _ if more_in == 0 && more_out == 0 => break,
                 _ => {}
@@ -184,22 +219,51 @@ impl Inflater {
         self.tail += taken;
         if made < room.len() {
             self.tail = 0;
+            self.within = false;
             if !self.takeover {
                 self.release();
+            } else if !self.is_between_blocks() {
+                // The next message begins with a block of its own, as it would with another state.
+                self.give_back();
             }
         }
         Ok(made)
     }
 
+    /// Nothing is inflated for now: gives back the state, unless a message is incomplete.
+    pub(crate) fn rest(&mut self) {
+        if self.state.is_some() && !self.within {
+            self.give_back();
+            self.window.shrink();
+        }
+    }
+
     /// The bytes of memory that the state takes, about.
     pub(crate) fn retained_bytes(&self) -> usize {
-        self.state.as_ref().map_or(0, |_| INFLATE_STATE) + self.window.capacity()
+        self.state.as_ref().map_or(0, |_| INFLATE_STATE) + self.window.retained_bytes()
     }
 
     /// Nothing more will be inflated: gives back what that takes.
     pub(crate) fn release(&mut self) {
         self.tail = 0;
-        self.window = Vec::new();
+        self.window.forget();
+        self.give_back();
+    }
+
+    /// Whether all blocks of the message are complete, as they are unless the peer broke the rule that they
+    /// be (§7.2.1). The state is of no use otherwise, and does not tell: but between two blocks it takes an
+    /// empty one and not a byte behind it.
+    fn is_between_blocks(&mut self) -> bool {
+        const EMPTY_BLOCK: usize = 5;
+        let Some(state) = &mut self.state else {
+            return true;
+        };
+        let total_in = state.total_in();
+        let status = state.decompress(&[0, 0, 0, 0xff, 0xff, 0], &mut [0], InflateFlush::Block);
+        status == Ok(Status::Ok) && difference(state.total_in(), total_in) == EMPTY_BLOCK
+    }
+
+    fn give_back(&mut self) {
         if let Some(state) = self.state.take() {
             self.pool.recycle_inflate(state);
         }
@@ -208,8 +272,9 @@ impl Inflater {
 
 /// What ends a flushed block (§7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
-/// DEFLATE refers no further back.
-const MAX_WINDOW: usize = 32 * 1024;
+/// What a state for compressing is filled with at least, measured: a text of 1 KiB behind so much becomes as
+/// small as behind a whole window.
+const FILLED: usize = 4 * 1024;
 /// What zlib-rs allocates for the largest window, measured.
 const DEFLATE_STATE: usize = 288 * 1024;
 const INFLATE_STATE: usize = 48 * 1024;
@@ -218,19 +283,14 @@ fn difference(after: u64, before: u64) -> usize {
     usize::try_from(after - before).unwrap_or(usize::MAX)
 }
 
-/// Keeps the last [`MAX_WINDOW`] bytes. The buffer grows to twice as much, so that each byte is moved
-/// about once.
-fn remember(window: &mut Vec<u8>, produced: &[u8]) {
-    let last = produced
-        .get(produced.len().saturating_sub(MAX_WINDOW)..)
-        .unwrap_or_default();
-    if window.len() + last.len() > 2 * MAX_WINDOW {
-        let surplus = (window.len() + last.len())
-            .saturating_sub(MAX_WINDOW)
-            .min(window.len());
-        window.drain(..surplus);
+/// Lets `state` know what went before.
+fn fill(state: &mut Inflate, window: &Window) -> Result<(), InvalidDeflate> {
+    for part in window.last(usize::MAX) {
+        if !part.is_empty() {
+            state.set_dictionary(part).map_err(|_| InvalidDeflate)?;
+        }
     }
-    window.extend_from_slice(last);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -241,7 +301,7 @@ mod tests {
     use super::*;
 
     fn inflater(takeover: bool) -> Inflater {
-        Inflater::new(DeflatePool::default(), takeover)
+        Inflater::new(DeflatePool::default(), WindowBits::MAX, takeover)
     }
 
     /// Inflates a message whose payload is `input`, with `step` bytes of room at a time.

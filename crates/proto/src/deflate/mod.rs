@@ -7,6 +7,9 @@ mod pool;
 mod shared;
 #[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod tests;
+mod window;
 
 pub use self::codec::InvalidDeflate;
 pub(crate) use self::codec::{Deflater, Inflater};

@@ -84,7 +84,8 @@ pub struct DeflateParams {
 #[non_exhaustive]
 pub struct DeflateConfig {
     /// Asks, or makes, the server start each message with an empty window; on. Off it compresses
-    /// better, and holds some 300 KiB of memory for each connection.
+    /// better, and both ends keep what the window holds of the messages before: 32 KiB at most for each
+    /// connection that waits, some 300 KiB more while messages are sent.
     pub server_no_context_takeover: bool,
     /// The same of the client, whose compressed messages the server then inflates without keeping a
     /// window.

@@ -296,6 +296,7 @@ impl<T> Link<T> {
     #[inline]
     pub(crate) fn give_back(&mut self) {
         self.input.park();
+        self.machine.rest();
         if let Some(output) = self.machine.take_output() {
             pool::recycle_output(output);
             self.output_lent = false;
