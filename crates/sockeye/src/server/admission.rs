@@ -128,7 +128,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_owes_its_request_has_the_time_that_is_set() {
         let admission = Admission::new(10, 10);
-        let guest = admission.admit().await;
         let begun = Instant::now();
         admission.out_of_patience(TIMEOUT).await;
         assert_eq!(begun.elapsed(), TIMEOUT);
@@ -158,7 +157,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_crowd_has_its_time_again_when_the_last_who_waited_gave_up() {
         let admission = Admission::new(10, 1);
-        let guest = admission.admit().await;
+        let _guest = admission.admit().await;
         for _ in 0..2 {
             let mut one = Box::pin(admission.admit());
             let mut other = Box::pin(admission.admit());
