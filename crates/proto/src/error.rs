@@ -143,4 +143,7 @@ pub enum SendError {
     /// A whole message, or a part of another kind, while a message sent in parts is open (§5.4).
     #[error("a message sent in parts is still open")]
     MessageOpen,
+    /// Frames without a mask, from a client (§5.3).
+    #[error("a client's frames are masked")]
+    Unmasked,
 }

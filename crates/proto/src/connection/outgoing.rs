@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::deflate::{Deflater, SharedPayload};
+use crate::frame::FrameHeader;
 use crate::message::Message;
 
 /// A message to send, and whether it may be compressed.
@@ -120,6 +121,16 @@ impl PreparedMessage {
     /// The message.
     pub fn message(&self) -> &Message {
         &self.0.message
+    }
+
+    /// Writes the message as a frame that is neither compressed nor masked: what a server sends on each
+    /// connection that has not agreed on compression. [`Connection::send_frames`](super::Connection::send_frames)
+    /// takes such frames.
+    pub fn write_frame(&self, out: &mut Vec<u8>) {
+        let message = &self.0.message;
+        let payload = message.as_bytes();
+        FrameHeader::new(message.kind().opcode(), payload.len() as u64).write(out);
+        out.extend_from_slice(payload);
     }
 
     /// The payload compressed for the peer of `deflater`, if it may be and becomes smaller.

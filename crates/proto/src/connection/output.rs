@@ -106,6 +106,12 @@ impl Output {
         self.buffers().push_unmasked(opcode, payload, cause);
     }
 
+    /// Puts bytes that are encoded already in their place, copied.
+    #[inline]
+    pub(crate) fn push_copied(&mut self, bytes: &[u8], cause: Cause) {
+        self.buffers().push_copied(bytes, cause);
+    }
+
     /// Puts bytes that are encoded already in their place, copied where they are few.
     pub(crate) fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
         self.buffers().push_shared(bytes, cause);
@@ -190,10 +196,15 @@ impl Buffers {
         self.count_inline(self.inline.len() - start, cause);
     }
 
+    #[inline]
+    fn push_copied(&mut self, bytes: &[u8], cause: Cause) {
+        self.inline.extend_from_slice(bytes);
+        self.count_inline(bytes.len(), cause);
+    }
+
     fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
         if bytes.len() < Output::SHARED_FROM {
-            self.inline.extend_from_slice(&bytes);
-            self.count_inline(bytes.len(), cause);
+            self.push_copied(&bytes, cause);
         } else {
             self.count(bytes.len(), cause);
             self.set_last_apart();

@@ -49,6 +49,22 @@ impl Connection {
         self.send_payload(MessageKind::Binary, bytes, cause)
     }
 
+    /// Sends whole messages that are frames already, by [`PreparedMessage::write_frame`], copied: one copy for
+    /// all that many connections are sent at once. A server's only, for a client masks its frames (§5.3).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_message`](Self::send_message); [`SendError::Unmasked`] on a client.
+    #[inline]
+    pub fn send_frames(&mut self, frames: &[u8], cause: Cause) -> Result<(), SendError> {
+        self.check_whole()?;
+        if self.masking_keys.is_some() {
+            return Err(SendError::Unmasked);
+        }
+        self.output.push_copied(frames, cause);
+        Ok(())
+    }
+
     /// Sends a part of a message: the first part starts it, the one with `last` ends it (§5.4).
     /// Control frames may be sent between the parts.
     ///

@@ -195,7 +195,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Says to the outbox that the driver runs, and looks at what is asked for.
     fn drive(&mut self) {
         self.parked = false;
-        self.outbox.drive(&mut self.order);
+        if self.outbox.drive(&mut self.order) {
+            self.link.forget_alarm();
+        }
     }
 
     /// Sends a handler's reply, behind what the handler itself has put into the outbox.
@@ -240,7 +242,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
         // replies do: a handler sends through the outbox too. It is no more than the outbox holds.
-        while self.link.machine().can_send() && self.take_items(usize::MAX).is_some() {}
+        while self.link.machine().can_send()
+            && (self.take_items(usize::MAX).is_some()
+                || self.read_log(usize::MAX)
+                || !self.outbox.is_empty())
+        {}
         self.link.machine_mut().conclude(Instant::now().into_std());
         self.outbox.shut();
     }
@@ -254,7 +260,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             if self.order == Order::Abort {
                 return Poll::Ready(());
             }
-            let polled = self.link.poll_linger(cx);
+            let outbox = &*self.outbox;
+            let polled = self.link.poll_linger(cx, |due| outbox.wake_by(due));
             if polled.is_pending() {
                 self.link.park();
                 if !self.park_outbox(cx, false) {
@@ -368,7 +375,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.settle();
                 continue;
             }
-            match self.link.poll_timer(cx) {
+            match self.poll_timer(cx) {
                 Poll::Ready(Some(expired)) => {
                     let _ = self.end(Ending::Failed(expired.into()));
                     continue;
@@ -476,7 +483,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 }
             }
             // 4. Deadlines, now that nothing is left to read.
-            match self.link.poll_timer(cx) {
+            match self.poll_timer(cx) {
                 Poll::Ready(Some(expired)) => return self.end(Ending::Failed(expired.into())),
                 Poll::Ready(None) => continue,
                 Poll::Pending => {}
@@ -487,6 +494,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             }
             self.drive();
         }
+    }
+
+    /// Waits for the machine's next deadline; as [`Link::poll_timer`].
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
+        let outbox = &*self.outbox;
+        self.link.poll_timer(cx, |due| outbox.wake_by(due))
     }
 
     /// Holds no buffer, and waits for whoever puts something into the outbox: false when somebody has
@@ -560,12 +573,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 drained = false;
                 break;
             }
-            match self.take_items(WRITE_AT - waits) {
-                Some(taken) => reached = Some(taken),
-                None => {
-                    self.close_if_asked();
-                    break;
-                }
+            let room = WRITE_AT - waits;
+            if let Some(taken) = self.take_items(room) {
+                reached = Some(taken);
+            } else if !self.read_log(room) && self.outbox.is_empty() {
+                self.close_if_asked();
+                break;
             }
         }
         if let Some(taken) = reached {
@@ -596,6 +609,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         pool::recycle_items(items);
         taken
+    }
+
+    /// Sends what was said to many, in frames that they share. Says whether there was something.
+    fn read_log(&mut self, room: usize) -> bool {
+        let machine = self.link.sending();
+        let send = |frames: &[u8]| {
+            let sent = machine.send_frames(frames, Cause::Push);
+            debug_assert!(sent.is_ok(), "{sent:?}");
+        };
+        self.outbox.read_log(room, send)
     }
 
     /// A Close that the application asked for goes behind what it sent before.

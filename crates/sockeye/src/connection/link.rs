@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
@@ -43,9 +44,9 @@ pub(crate) struct Link<T> {
     assembler: MessageAssembler,
     // When the transport was last seen to have brought something, or later.
     now: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-    // What the timer is set to.
-    set: Option<TimerSet>,
+    // When the task is woken for the machine's deadline, and by what, unless somebody else sees to it.
+    alarm: Option<Instant>,
+    timer: Option<Box<Timer>>,
     // Whether `now` was looked up in this turn.
     fresh: bool,
     // The rule that bytes broke which were read to their place: the next pull tells it.
@@ -59,9 +60,9 @@ pub(crate) struct Link<T> {
     transport: Transport,
 }
 
-/// When the timer fires, and whom it wakes then.
-struct TimerSet {
-    until: Instant,
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    // Whom it wakes.
     waker: Waker,
 }
 
@@ -91,6 +92,8 @@ const MAX_FRAMES: u64 = 256;
 /// A message of which so many bytes have come, and as many are missing, is read straight into its buffer.
 /// That grows by what has come: memory follows it, and not what was announced.
 const DIRECT_FROM: usize = 64 * 1024;
+/// A deadline that is so far away is left to whoever wakes many tasks in time, and has no timer of its own.
+const FAR: Duration = Duration::from_secs(2);
 
 impl<T> Link<T> {
     /// Takes over `stream`, of which `read_ahead` has been read already.
@@ -105,8 +108,8 @@ impl<T> Link<T> {
             },
             assembler: MessageAssembler::default(),
             now: Instant::now(),
+            alarm: None,
             timer: None,
-            set: None,
             fresh: false,
             broken: None,
             output_lent: false,
@@ -413,43 +416,50 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
 
     /// Waits until the machine's next deadline, and does what it asks for. What the transport holds is
     /// to be read before: a deadline on the peer's input must not fire over input that is there.
-    /// `None` when something may have to be written.
-    pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
+    /// `None` when something may have to be written. `wake_by` is asked first to wake the task not later than
+    /// then, and [`forget_alarm`](Self::forget_alarm) called when it has.
+    pub(crate) fn poll_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        wake_by: impl Fn(Instant) -> bool,
+    ) -> Poll<Option<Expired>> {
         loop {
             let Some(due) = self.machine.poll_timeout() else {
                 return Poll::Pending;
             };
             let due = Instant::from_std(due);
-            // A timer that fires too early is cheap; one that is set for each read, or even looked at, is not.
-            if let Some(set) = &self.set
-                && set.until <= due
-                && self.now < set.until
-                && set.waker.will_wake(cx.waker())
+            // An alarm that comes too early is cheap; one that is set for each read, or even looked at, is not.
+            if let Some(alarm) = self.alarm
+                && alarm <= due
+                && self.now < alarm
+                && self.timer.as_ref().is_none_or(|timer| timer.wakes(cx))
             {
                 if self.fresh {
                     return Poll::Pending;
                 }
-                // Nothing was read since: it may have been the timer that woke the task.
-                self.now = Instant::now();
-                self.fresh = true;
+                // Nothing was read since: it may have been the alarm that woke the task.
+                self.look_at_the_clock();
                 continue;
+            }
+            if due.saturating_duration_since(Instant::now()) >= FAR && wake_by(due) {
+                self.alarm = Some(due);
+                self.timer = None;
+                return Poll::Pending;
             }
             let timer = match &mut self.timer {
                 Some(timer) => timer,
-                None => self.timer.insert(Box::pin(tokio::time::sleep_until(due))),
+                None => self.timer.insert(Box::new(Timer::new(due, cx))),
             };
-            if timer.deadline() > due {
-                timer.as_mut().reset(due);
+            if timer.sleep.deadline() > due {
+                timer.sleep.as_mut().reset(due);
             }
-            self.set = Some(TimerSet {
-                until: timer.deadline(),
-                waker: cx.waker().clone(),
-            });
-            ready!(timer.as_mut().poll(cx));
-            self.set = None;
+            self.alarm = Some(timer.sleep.deadline());
+            timer.waker.clone_from(cx.waker());
+            ready!(timer.sleep.as_mut().poll(cx));
+            self.alarm = None;
             let now = Instant::now();
             if now < due {
-                timer.as_mut().reset(due);
+                timer.sleep.as_mut().reset(due);
                 continue;
             }
             let expired = self.machine.handle_timeout(now.into_std());
@@ -462,9 +472,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
     }
 
+    /// The task was woken for the deadline, or nobody sees to it any more.
+    pub(crate) fn forget_alarm(&mut self) {
+        if self.timer.is_none() {
+            self.alarm = None;
+        }
+    }
+
     /// Ends the connection in order (§7.1.1): writes what waits, finishes the closing handshake, shuts
     /// the write side, discards input until the peer ends too, or until the close deadline.
-    pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_linger(
+        &mut self,
+        cx: &mut Context<'_>,
+        wake_by: impl Fn(Instant) -> bool,
+    ) -> Poll<()> {
         // The peer's Close may have been read before this side sent its own.
         self.discard_input();
         loop {
@@ -506,7 +527,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                     }
                 }
                 Poll::Pending => {
-                    if ready!(self.poll_timer(cx)).is_some() {
+                    if ready!(self.poll_timer(cx, &wake_by)).is_some() {
                         self.lose();
                     }
                 }
@@ -582,6 +603,19 @@ impl Input {
             self.kept = scratch[self.start..self.end].to_vec();
             (self.start, self.end) = (0, self.kept.len());
         }
+    }
+}
+
+impl Timer {
+    fn new(due: Instant, cx: &Context<'_>) -> Self {
+        Self {
+            sleep: Box::pin(tokio::time::sleep_until(due)),
+            waker: cx.waker().clone(),
+        }
+    }
+
+    fn wakes(&self, cx: &Context<'_>) -> bool {
+        self.waker.will_wake(cx.waker())
     }
 }
 

@@ -2,7 +2,7 @@
 //! split one by a task of its own.
 //!
 //! [`link`] is one protocol machine on one transport, [`driver`] keeps it going for those above,
-//! [`outbox`] is what other tasks send through, [`pool`] lends buffers to those who are active.
+//! [`outbox`] is what other tasks send through, [`log`] what is said to many, [`pool`] lends buffers to those who are active.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -25,6 +25,7 @@ use self::outbox::Outbox;
 
 pub(crate) mod driver;
 pub(crate) mod link;
+pub(crate) mod log;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 mod split;
@@ -361,7 +362,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             // Of the deadlines only the write's can pass: while the caller does not read, silence is
             // not the peer's own.
             self.link.machine_mut().pause_reading();
-            let expired = self.link.poll_timer(cx);
+            let expired = self.link.poll_timer(cx, |_| false);
             self.link
                 .machine_mut()
                 .resume_reading(Instant::now().into_std());
@@ -378,7 +379,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             return Poll::Ready(());
         }
         self.link.machine_mut().conclude(Instant::now().into_std());
-        let polled = self.link.poll_linger(cx);
+        let polled = self.link.poll_linger(cx, |_| false);
         self.link.park();
         polled
     }
@@ -455,7 +456,7 @@ fn ready_or_park<T: AsyncRead + AsyncWrite + Unpin>(
     link: &mut Link<T>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Error>> {
-    let polled = link.poll_timer(cx);
+    let polled = link.poll_timer(cx, |_| false);
     if polled.is_pending() {
         link.park();
     }

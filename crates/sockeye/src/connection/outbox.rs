@@ -5,8 +5,12 @@
 //! ```text
 //!   Session, Sender ──▶ controls ─┐ first
 //!                  ──▶ items ─────┼──▶ driver ──▶ output ──▶ transport
-//!                  ──▶ close ─────┘ last
+//!   broadcasts ───▶ log ──────────┤
+//!   Session, Sender ──▶ close ────┘ last
 //! ```
+//!
+//! A session's outbox has a seat at its endpoint's [`log`](super::log), where broadcasts are. What it has not read
+//! of that comes behind its items: whoever puts an item in moves what came before into the outbox first.
 //!
 //! Items are counted in the order in which they enter their lane: whoever waits for one to be written
 //! waits for a number, and nothing is allocated for it.
@@ -22,25 +26,23 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use sockeye_proto::{CloseReason, Outgoing};
+use sockeye_proto::{CloseReason, Outgoing, PreparedMessage};
+use tokio::time::Instant;
 
+use super::log::Seat;
 use crate::error::SendError;
 use crate::sync::{Arc, AtomicU8, Mutex, lock};
 
-/// One thing to send.
-#[derive(Debug)]
-pub(crate) enum Item {
-    Message(Outgoing),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    /// Of the driver itself: a reply that would overtake what was put in before it.
-    Reply(Outgoing),
-}
+mod item;
+mod send;
+
+pub(crate) use self::item::{Item, Reached, Ticket};
+pub(crate) use self::send::{Ended, Send};
+
+use self::send::Stage;
 
 /// How the driver finds the connection when it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +57,9 @@ pub(crate) enum Order {
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    // Of the bits below. What they say of the state is changed under its lock; PARKED is not.
+    // Of the bits below. What they say of the state is changed under its lock; PARKED and LOGGED are not.
     signal: AtomicU8,
+    seat: Option<Seat>,
     state: Mutex<State>,
 }
 
@@ -70,6 +73,12 @@ const AWAITED: u8 = 4;
 const PARKED: u8 = 8;
 /// The driver is to be woken for items too.
 const WANTS_ITEMS: u8 = 16;
+/// There may be something in the log that this one has not read.
+const LOGGED: u8 = 32;
+/// The seat at the log is given up.
+const LEFT: u8 = 64;
+/// The time has come that the driver asked to be woken at.
+const DUE: u8 = 128;
 
 #[derive(Debug)]
 struct State {
@@ -84,6 +93,9 @@ struct State {
     pushed: Reached,
     written: Reached,
     order: Order,
+    // Whether somebody looks now and then at what is due, and when the driver is to be woken.
+    is_swept: bool,
+    due: Option<Instant>,
     // Of the driver's task, when it has parked once.
     driver: Option<Waker>,
     // Boxed: as a rule an idle connection needs none of it.
@@ -105,28 +117,25 @@ struct Seldom {
     next_waiter: u64,
 }
 
-/// A place in a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    control: bool,
-    number: u64,
-}
-
-/// How far the lanes have come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reached {
-    controls: u64,
-    items: u64,
-}
-
 impl Outbox {
     /// How many bytes wait at most, by default, a message of less than 64 bytes counted as 64. One message
     /// is taken whatever its size.
     pub(crate) const DEFAULT_LIMIT: usize = 1 << 20;
 
     pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Self::make(limit, None, false)
+    }
+
+    /// The outbox of one of an endpoint's sessions, at which somebody looks from time to time by
+    /// [`wake_if_due`](Self::wake_if_due).
+    pub(crate) fn of_session(limit: usize, seat: Option<Seat>) -> Arc<Self> {
+        Self::make(limit, seat, true)
+    }
+
+    fn make(limit: usize, seat: Option<Seat>, is_swept: bool) -> Arc<Self> {
         Arc::new(Self {
             signal: AtomicU8::new(0),
+            seat,
             state: Mutex::new(State {
                 limit,
                 bytes: 0,
@@ -136,6 +145,8 @@ impl Outbox {
                 pushed: Reached::default(),
                 written: Reached::default(),
                 order: Order::Go,
+                is_swept,
+                due: None,
                 driver: None,
                 seldom: None,
                 closed: false,
@@ -155,11 +166,113 @@ impl Outbox {
         if !item.is_control() && (state.is_awaited_for_room() || !state.has_room(&item)) {
             return Err(SendError::Full);
         }
-        let ticket = state.push(item);
-        let wake = self.raise(&state, ITEMS);
+        let (ticket, wake) = self.push_and_raise(&mut state, item);
         drop(state);
         wake_one(wake);
         Ok(ticket)
+    }
+
+    /// Hears of a message in the log, if there is room now and nobody waits for it. Says whether it did.
+    pub(crate) fn hear(&self, number: u64, message: &PreparedMessage) -> bool {
+        if self.seat.is_none() {
+            return self.try_push(Item::Message(message.into())).is_ok();
+        }
+        let signal = self.signal.load(Acquire);
+        if signal & LEFT != 0 {
+            return false;
+        }
+        if signal & ITEMS != 0 {
+            let item = Item::Message(message.into());
+            let mut state = lock(&self.state);
+            let room = !state.is_awaited_for_room() && state.has_room(&item);
+            if !room && self.pass_over(&mut state, number) {
+                return false;
+            }
+        }
+        if self.raise(LOGGED) {
+            let driver = lock(&self.state).driver.clone();
+            wake_one(driver);
+        }
+        true
+    }
+
+    /// Moves what it has not read of the log here.
+    pub(crate) fn catch_up(&self) {
+        self.catch_up_with(&mut lock(&self.state));
+    }
+
+    fn catch_up_with(&self, state: &mut State) {
+        if let Some(seat) = self.seat_under(state) {
+            seat.catch_up(|message| self.take_over(state, message));
+        }
+    }
+
+    /// Moves what comes before this message here, and leaves the message out; unless it is read already.
+    fn pass_over(&self, state: &mut State, number: u64) -> bool {
+        let seat = self.seat_under(state);
+        seat.is_some_and(|seat| seat.pass_over(number, |message| self.take_over(state, message)))
+    }
+
+    /// The seat, which nobody gives up while the state is locked.
+    fn seat_under(&self, _state: &State) -> Option<&Seat> {
+        let has_left = self.signal.load(Acquire) & LEFT != 0;
+        self.seat.as_ref().filter(|_| !has_left)
+    }
+
+    /// There was room for it when it was put into the log.
+    fn take_over(&self, state: &mut State, message: PreparedMessage) {
+        state.push(Item::Message(message.into()));
+        self.signal.fetch_or(ITEMS, AcqRel);
+    }
+
+    /// Hears what is put into the log from now on.
+    pub(crate) fn join_log(&self) {
+        if let Some(seat) = &self.seat {
+            seat.sit();
+        }
+    }
+
+    /// Neither hears more of the log, nor is looked at any more.
+    pub(crate) fn retire(&self) {
+        let mut state = lock(&self.state);
+        self.leave_log_under(&state);
+        state.is_swept = false;
+        // The driver is to see to it itself.
+        let due = state.due.take();
+        let wake = due.and_then(|_| self.raise_under(&state, DUE));
+        drop(state);
+        wake_one(wake);
+    }
+
+    fn leave_log_under(&self, state: &State) {
+        if let Some(seat) = self.seat_under(state) {
+            seat.leave(|| _ = self.signal.fetch_or(LEFT, AcqRel));
+        }
+    }
+
+    /// Puts an item in; gives the driver's waker where it is to be woken.
+    fn push_and_raise(&self, state: &mut State, item: Item) -> (Ticket, Option<Waker>) {
+        let ticket = self.push_behind(state, item);
+        (ticket, self.raise_under(state, ITEMS))
+    }
+
+    /// Puts an item in behind what it hears of in the log.
+    fn push_behind(&self, state: &mut State, item: Item) -> Ticket {
+        if self.signal.load(Acquire) & LOGGED != 0 && !item.is_control() {
+            self.catch_up_with(state);
+        }
+        state.push(item)
+    }
+
+    /// Wakes the driver if the time that it asked for comes before `horizon`.
+    pub(crate) fn wake_if_due(&self, horizon: Instant) {
+        let mut state = lock(&self.state);
+        if state.due.take_if(|due| *due < horizon).is_none() {
+            return;
+        }
+        let wake = self.raise_under(&state, DUE);
+        drop(state);
+        wake_one(wake);
     }
 
     /// Puts an item in when there is room, and waits until it is written.
@@ -185,7 +298,10 @@ impl Outbox {
 
     /// Waits until everything that is in now is written.
     pub(crate) fn flush(self: &Arc<Self>) -> Send {
-        let number = lock(&self.state).pushed.items;
+        let mut state = lock(&self.state);
+        self.catch_up_with(&mut state);
+        let number = state.pushed.items;
+        drop(state);
         self.written(Ticket {
             control: false,
             number,
@@ -211,11 +327,14 @@ impl Outbox {
             return;
         }
         state.order = Order::Close(reason);
+        // What was said to all before goes out before.
+        self.catch_up_with(&mut state);
+        self.leave_log_under(&state);
         let mut wakes = Vec::new();
         if let Some(seldom) = &mut state.seldom {
             wakes.extend(seldom.room.drain(..).map(|(_, waker)| waker));
         }
-        wakes.extend(self.raise(&state, NEWS));
+        wakes.extend(self.raise_under(&state, NEWS));
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
     }
@@ -224,7 +343,8 @@ impl Outbox {
     pub(crate) fn abort(&self) {
         let mut state = lock(&self.state);
         state.order = Order::Abort;
-        let wake = self.raise(&state, NEWS);
+        self.leave_log_under(&state);
+        let wake = self.raise_under(&state, NEWS);
         drop(state);
         wake_one(wake);
     }
@@ -264,47 +384,79 @@ impl Outbox {
 
     // The driver's side.
 
-    /// Says that something is there now; gives the driver's waker where it is to be woken for that.
-    fn raise(&self, state: &State, bit: u8) -> Option<Waker> {
-        // All bits but PARKED change under the lock only.
+    /// Says that something is there now, and whether the driver is to be woken for that.
+    fn raise(&self, bit: u8) -> bool {
         let parked = match bit {
-            ITEMS => PARKED | WANTS_ITEMS,
+            ITEMS | LOGGED => PARKED | WANTS_ITEMS,
             _ => PARKED,
         };
         let signal = self.signal.load(Acquire);
         if signal & bit != 0 && signal & parked != parked {
             // Said already; and a driver that is not parked looks before it is.
-            return None;
+            return false;
         }
         let before = self.signal.fetch_or(bit, AcqRel);
         if before & parked != parked {
-            return None;
+            return false;
         }
         // Whoever takes the mark away wakes; however many come after it, and the driver if it runs by then,
         // find none.
         let before = self.signal.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
-        if before & PARKED == 0 {
-            return None;
-        }
-        state.driver.clone()
+        before & PARKED != 0
+    }
+
+    fn raise_under(&self, state: &State, bit: u8) -> Option<Waker> {
+        self.raise(bit).then(|| state.driver.clone())?
     }
 
     fn lower(&self, bit: u8) {
         self.signal.fetch_and(!bit, AcqRel);
     }
 
-    /// The driver runs: nobody has to wake it until it parks. Brings its `order` up to date.
+    /// The driver runs: nobody has to wake it until it parks. Brings its `order` up to date. Says whether the
+    /// time has come that it asked for.
     #[inline]
-    pub(crate) fn drive(&self, order: &mut Order) {
+    pub(crate) fn drive(&self, order: &mut Order) -> bool {
         let signal = self.signal.load(Acquire);
         if signal & PARKED != 0 {
             self.lower(PARKED | WANTS_ITEMS);
         }
-        if signal & NEWS != 0 {
-            let state = lock(&self.state);
-            self.lower(NEWS);
-            order.clone_from(&state.order);
+        if signal & (NEWS | DUE) == 0 {
+            return false;
         }
+        let state = lock(&self.state);
+        self.lower(NEWS | DUE);
+        order.clone_from(&state.order);
+        signal & DUE != 0
+    }
+
+    /// Asks for the driver to be woken not later than then, and not long before. False where nobody would.
+    pub(crate) fn wake_by(&self, due: Instant) -> bool {
+        let mut state = lock(&self.state);
+        if state.is_swept {
+            state.due = Some(due);
+        }
+        state.is_swept
+    }
+
+    /// Reads frames of the log that make up for `room` bytes or a little more, if nothing else comes before
+    /// them. Says whether there were any.
+    #[inline]
+    pub(crate) fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
+        if self.signal.load(Acquire) & LOGGED == 0 {
+            return false;
+        }
+        let Some(seat) = &self.seat else {
+            return false;
+        };
+        let is_overtaken = || {
+            let signal = self.signal.load(Acquire);
+            if signal & LEFT != 0 {
+                self.lower(LOGGED);
+            }
+            signal & (ITEMS | LEFT) != 0
+        };
+        seat.read(room, is_overtaken, read, || self.lower(LOGGED))
     }
 
     /// Takes the next item, control frames first.
@@ -355,7 +507,7 @@ impl Outbox {
         state.check_open()?;
         let reply = Item::Reply(reply);
         let weight = reply.weight();
-        state.push(reply);
+        self.push_behind(&mut state, reply);
         // The driver itself is at it.
         self.signal.fetch_or(ITEMS, AcqRel);
         Ok(weight)
@@ -364,7 +516,12 @@ impl Outbox {
     /// Whether nothing waits to be taken, and nothing new is asked for.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.signal.load(Acquire) & (ITEMS | NEWS) == 0
+        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED) == 0
+    }
+
+    /// Whether nothing waits to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.signal.load(Acquire) & (ITEMS | LOGGED) == 0
     }
 
     /// Whether somebody waits for an item to be written.
@@ -417,9 +574,9 @@ impl Outbox {
             lock(&self.state).driver = Some(waker.clone());
         }
         let (parked, waits_for) = if wants_items {
-            (PARKED | WANTS_ITEMS, NEWS | ITEMS)
+            (PARKED | WANTS_ITEMS, NEWS | DUE | ITEMS | LOGGED)
         } else {
-            (PARKED, NEWS)
+            (PARKED, NEWS | DUE)
         };
         let before = self.signal.fetch_or(parked, AcqRel);
         if before & waits_for == 0 {
@@ -443,6 +600,7 @@ impl Outbox {
         state.items = VecDeque::new();
         state.dropped += std::mem::take(&mut state.bytes);
         state.weight = 0;
+        self.leave_log_under(&state);
         self.lower(ITEMS | AWAITED);
         let wakes = state.release_senders();
         drop(state);
@@ -586,260 +744,12 @@ impl Seldom {
     }
 }
 
-impl Reached {
-    fn max(self, other: Self) -> Self {
-        Self {
-            controls: self.controls.max(other.controls),
-            items: self.items.max(other.items),
-        }
-    }
-
-    fn includes(self, ticket: Ticket) -> bool {
-        let reached = if ticket.control {
-            self.controls
-        } else {
-            self.items
-        };
-        ticket.number <= reached
-    }
-}
-
-impl Item {
-    fn is_control(&self) -> bool {
-        matches!(self, Self::Ping(_) | Self::Pong(_))
-    }
-
-    /// The bytes of payload, as they are before they are compressed: so many are held while it waits.
-    fn len(&self) -> usize {
-        match self {
-            Self::Message(outgoing) | Self::Reply(outgoing) => outgoing.message().as_bytes().len(),
-            Self::Ping(payload) | Self::Pong(payload) => payload.len(),
-        }
-    }
-
-    /// What it counts for where a limit is: its payload, or what carries that where it is less. Else
-    /// empty messages would wait without a limit.
-    pub(crate) fn weight(&self) -> usize {
-        self.len().max(LEAST_WEIGHT)
-    }
-}
-
-/// A short message takes about as much memory for itself.
-const LEAST_WEIGHT: usize = 64;
-
 /// An application's pings and pongs that wait at most; beyond it the newest win.
 const MAX_CONTROLS: usize = 64;
 
 fn wake_one(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
-    }
-}
-
-/// Puts an item in when there is room, then waits until it is written.
-///
-/// The first poll that finds room takes the item: from then on it is sent once, whether or not the
-/// future is dropped. Dropped before, it is not sent.
-#[derive(Debug)]
-pub(crate) struct Send {
-    outbox: Arc<Outbox>,
-    stage: Stage,
-    until_written: bool,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Room {
-        item: Option<Item>,
-        waiter: Option<u64>,
-    },
-    Written {
-        ticket: Ticket,
-        waiter: Option<u64>,
-    },
-    Done,
-}
-
-impl Future for Send {
-    type Output = Result<(), SendError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let outbox = &*this.outbox;
-        loop {
-            let polled = match &mut this.stage {
-                Stage::Room { item, waiter } => outbox.poll_push(cx, item, waiter),
-                Stage::Written { ticket, waiter } => {
-                    let written = outbox.poll_written(cx, *ticket, waiter);
-                    if written.is_ready() {
-                        this.stage = Stage::Done;
-                    }
-                    return written;
-                }
-                Stage::Done => return Poll::Ready(Ok(())),
-            };
-            match polled {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => {
-                    this.stage = Stage::Done;
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Ready(Ok(_)) if !this.until_written => {
-                    this.stage = Stage::Done;
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Ok(ticket)) => {
-                    this.stage = Stage::Written {
-                        ticket,
-                        waiter: None,
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Send {
-    fn drop(&mut self) {
-        match self.stage {
-            Stage::Room {
-                waiter: Some(waiter),
-                ..
-            } => self.outbox.leave_room_queue(waiter),
-            Stage::Written {
-                waiter: Some(waiter),
-                ..
-            } => self.outbox.forget_writer(waiter),
-            _ => {}
-        }
-    }
-}
-
-impl Outbox {
-    fn poll_push(
-        &self,
-        cx: &mut Context<'_>,
-        item: &mut Option<Item>,
-        waiter: &mut Option<u64>,
-    ) -> Poll<Result<Ticket, SendError>> {
-        let mut state = lock(&self.state);
-        if let Err(error) = state.check_open() {
-            *waiter = None;
-            return Poll::Ready(Err(error));
-        }
-        let first = match (state.front_waiter_id(), *waiter) {
-            (None, _) => true,
-            (Some(front), Some(waiter)) => front == waiter,
-            (Some(_), None) => false,
-        };
-        let ready = item.take_if(|item| item.is_control() || (first && state.has_room(item)));
-        let Some(ready) = ready else {
-            let seldom = state.seldom();
-            let id = seldom.waiter(*waiter);
-            *waiter = Some(id);
-            match seldom.room.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => seldom.room.push_back((id, cx.waker().clone())),
-            }
-            return Poll::Pending;
-        };
-        if let Some(id) = waiter.take() {
-            state.seldom().room.retain(|(known, _)| *known != id);
-        }
-        let ticket = state.push(ready);
-        let driver = self.raise(&state, ITEMS);
-        // The next in the queue may find room too.
-        let next = state.front_waiter();
-        drop(state);
-        wake_one(driver);
-        wake_one(next);
-        Poll::Ready(Ok(ticket))
-    }
-
-    fn poll_written(
-        &self,
-        cx: &mut Context<'_>,
-        ticket: Ticket,
-        waiter: &mut Option<u64>,
-    ) -> Poll<Result<(), SendError>> {
-        let mut state = lock(&self.state);
-        if state.written.includes(ticket) {
-            *waiter = None;
-            return Poll::Ready(Ok(()));
-        }
-        if state.closed {
-            *waiter = None;
-            return Poll::Ready(Err(SendError::Closed));
-        }
-        let seldom = state.seldom();
-        let id = seldom.waiter(*waiter);
-        *waiter = Some(id);
-        match seldom.writers.iter_mut().find(|(known, ..)| *known == id) {
-            Some((_, _, waker)) => waker.clone_from(cx.waker()),
-            None => seldom.writers.push((id, ticket, cx.waker().clone())),
-        }
-        self.signal.fetch_or(AWAITED, AcqRel);
-        Poll::Pending
-    }
-
-    fn forget_writer(&self, waiter: u64) {
-        let mut state = lock(&self.state);
-        let Some(seldom) = &mut state.seldom else {
-            return;
-        };
-        seldom.writers.retain(|(id, ..)| *id != waiter);
-        if seldom.writers.is_empty() {
-            self.lower(AWAITED);
-        }
-    }
-
-    fn leave_room_queue(&self, waiter: u64) {
-        let mut state = lock(&self.state);
-        if let Some(seldom) = &mut state.seldom {
-            seldom.room.retain(|(id, _)| *id != waiter);
-        }
-        // Whoever stands first now was perhaps not told of room that the one who left was told of.
-        let next = state.front_waiter();
-        drop(state);
-        wake_one(next);
-    }
-}
-
-/// Completes at the connection's end.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    outbox: Arc<Outbox>,
-    waiter: Option<u64>,
-}
-
-impl Future for Ended {
-    type Output = CloseReason;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        let this = &mut *self;
-        let mut state = lock(&this.outbox.state);
-        if let Some(reason) = &state.end {
-            this.waiter = None;
-            return Poll::Ready(reason.clone());
-        }
-        let seldom = state.seldom();
-        let id = seldom.waiter(this.waiter);
-        this.waiter = Some(id);
-        match seldom.ended.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => seldom.ended.push((id, cx.waker().clone())),
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.waiter
-            && let Some(seldom) = &mut lock(&self.outbox.state).seldom
-        {
-            seldom.ended.retain(|(id, _)| *id != waiter);
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Endpoint;
 use super::handshake::Handshake;
 use super::life::{self, Launch, Opened};
-use super::session::OpenSessions;
+use super::open_sessions::OpenSessions;
 use crate::sync::Arc;
 
 /// An endpoint at a path, to be given to [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).

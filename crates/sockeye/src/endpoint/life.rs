@@ -17,10 +17,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Endpoint;
 use super::handshake::Handshake;
 use super::incoming::{Incoming, Pong};
+use super::open_sessions::OpenSessions;
 use super::reply::Reply;
-use super::session::{OpenSessions, Session, Tenure};
+use super::session::{Session, Tenure};
 use crate::connection::driver::{Answer, Driver, Ending, Next, Plain};
 use crate::connection::link::Link;
+use crate::connection::log::Log;
 use crate::connection::outbox::Outbox;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, Result};
@@ -69,13 +71,16 @@ where
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let outbox = Outbox::new(opened.outbox_limit);
+        let (place, seat) = open_sessions.take_place();
+        // Frames that many share are not compressed; and what they hold is to be little beside the limit.
+        let hears = opened.compression.is_none() && opened.outbox_limit >= Log::LIMIT;
+        let outbox = Outbox::of_session(opened.outbox_limit, hears.then_some(seat));
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead);
         // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.
         let driver = Box::new(Driver::new(link, outbox.clone()));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
-        let session = Tenure::new(opened.handshake, outbox, open_sessions.clone());
+        let session = Tenure::new(opened.handshake, outbox, open_sessions.clone(), place);
         match made {
             Ok(endpoint) => {
                 tokio::spawn(live(endpoint, session, driver, opened.place));

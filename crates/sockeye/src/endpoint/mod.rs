@@ -24,6 +24,7 @@ mod handler;
 pub(crate) mod handshake;
 mod incoming;
 pub(crate) mod life;
+mod open_sessions;
 mod remote;
 mod reply;
 mod session;
@@ -35,9 +36,10 @@ pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
 pub use self::handler::{HandlerExists, MessageHandler, whole};
 pub use self::handshake::Handshake;
 pub use self::incoming::{Argument, BinaryMessage, Incoming, MessageKind, Pong, TextMessage};
+pub use self::open_sessions::OpenSessions;
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
-pub use self::session::{OpenSessions, Session, SessionId};
+pub use self::session::{Session, SessionId};
 
 /// The application's end of one connection. Every method has a default that does nothing.
 ///

@@ -1,17 +1,17 @@
 //! The session: the application's handle of one connection, and the open sessions of an endpoint.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason, Outgoing, PreparedMessage};
+use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
 use super::incoming::Incoming;
+use super::open_sessions::OpenSessions;
 use super::remote::{AsyncRemote, BasicRemote};
-use crate::connection::outbox::{Item, Outbox};
+use crate::connection::outbox::Outbox;
 use crate::router::PathParameters;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -25,6 +25,8 @@ struct Inner {
     handshake: Handshake,
     outbox: Arc<Outbox>,
     open_sessions: OpenSessions,
+    // Its place among them.
+    place: usize,
     // Most sessions have no handlers of their own: the flag spares each message the lock.
     has_handlers: AtomicBool,
     handlers: Mutex<Handlers>,
@@ -150,7 +152,7 @@ impl Session {
 
     /// No message comes any more: the session is none of the open ones, and its handlers are dropped.
     pub(crate) fn retire(&self) {
-        self.0.open_sessions.remove(self.0.id);
+        self.0.open_sessions.remove(self.0.place, self.0.id);
         let handlers = lock(&self.0.handlers).retire();
         drop(handlers);
     }
@@ -195,16 +197,18 @@ impl Tenure {
         handshake: Handshake,
         outbox: Arc<Outbox>,
         open_sessions: OpenSessions,
+        place: usize,
     ) -> Self {
         let session = Session(Arc::new(Inner {
             id: SessionId(rand::random()),
             handshake,
             outbox,
             open_sessions,
+            place,
             has_handlers: AtomicBool::new(false),
             handlers: Mutex::default(),
         }));
-        session.0.open_sessions.insert(session.clone());
+        session.0.open_sessions.insert(place, session.clone());
         Self(session)
     }
 }
@@ -223,46 +227,5 @@ impl Drop for Tenure {
         // Told already, unless the task did not come to it.
         let cause = "the connection's task was dropped";
         self.0.outbox().end(CloseReason::abnormal(cause));
-    }
-}
-
-/// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
-#[derive(Clone, Debug, Default)]
-pub struct OpenSessions(Arc<Mutex<HashMap<SessionId, Session>>>);
-
-impl OpenSessions {
-    /// How many there are now.
-    pub fn len(&self) -> usize {
-        lock(&self.0).len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The sessions that are open now.
-    pub fn to_vec(&self) -> Vec<Session> {
-        lock(&self.0).values().cloned().collect()
-    }
-
-    /// Sends a message to all of them, as a [`PreparedMessage`]. It does not wait: a session whose outbox
-    /// is full is left out. Says how many took it.
-    pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
-        let prepared = PreparedMessage::new(message);
-        let sent = |session: &&Session| {
-            let item = Item::Message((&prepared).into());
-            session.0.outbox.try_push(item).is_ok()
-        };
-        // Nothing of the application's runs meanwhile: a wake-up makes a task ready, and no more.
-        lock(&self.0).values().filter(sent).count()
-    }
-
-    fn insert(&self, session: Session) {
-        lock(&self.0).insert(session.id(), session);
-    }
-
-    fn remove(&self, id: SessionId) {
-        lock(&self.0).remove(&id);
     }
 }

@@ -75,6 +75,38 @@ fn a_prepared_message_is_the_frame_that_each_role_would_send() {
     }
 }
 
+#[test]
+fn frames_made_before_go_out_as_they_are() {
+    let mut frames = Vec::new();
+    for payload in ["", "a", &"b".repeat(200), &"c".repeat(70_000)] {
+        PreparedMessage::new(payload).write_frame(&mut frames);
+    }
+    let mut server = End::of(Role::Server);
+    server.machine.send_text("first", Cause::Push).unwrap();
+    server.machine.send_frames(&frames, Cause::Push).unwrap();
+    let expected = ["first", "", "a", &"b".repeat(200), &"c".repeat(70_000)];
+    let expected: Vec<_> = expected.map(|text| (TEXT, text.into())).into();
+    assert_eq!(server.writes(), expected);
+
+    let mut client = End::of(Role::Client);
+    let sent = client.machine.send_frames(&frames, Cause::Push);
+    assert_eq!(sent, Err(SendError::Unmasked));
+}
+
+#[test]
+fn frames_made_before_go_neither_into_a_message_nor_behind_a_close() {
+    let mut end = End::of(Role::Server);
+    part(&mut end, MessageKind::Text, b"a", false).unwrap();
+    let sent = end.machine.send_frames(b"\x81\x00", Cause::Push);
+    assert_eq!(sent, Err(SendError::MessageOpen));
+    let now = end.now;
+    end.machine
+        .send_close(&CloseReason::no_status(), now)
+        .unwrap();
+    let sent = end.machine.send_frames(b"\x81\x00", Cause::Push);
+    assert_eq!(sent, Err(SendError::Closed));
+}
+
 // Parts
 
 #[test]

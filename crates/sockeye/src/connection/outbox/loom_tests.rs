@@ -1,13 +1,14 @@
 //! Every interleaving of those who share an outbox. A lost wake-up is a deadlock, which loom reports.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake};
 
 use loom::future::block_on;
 use loom::thread;
 
+use super::item::LEAST_WEIGHT;
 use super::*;
 
 /// Every interleaving of two threads; of three or more those with at most three preemptions, since all

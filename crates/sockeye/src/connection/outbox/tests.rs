@@ -1,10 +1,13 @@
 //! The outbox in one thread: what it takes, in which order it gives it, and what dropped futures leave.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake};
 
 use sockeye_proto::{CloseCode, Message, PreparedMessage};
 
+use super::item::LEAST_WEIGHT;
 use super::*;
 
 #[derive(Default)]

@@ -1,0 +1,315 @@
+//! What is sent to all sessions of an endpoint: made into frames once, kept once, and read by each
+//! connection at its own place. Knows nothing of sessions: a reader is a seat.
+//!
+//! ```text
+//!   frames  ── 17 ── 18 ── 19 ── 20 ──▶ push
+//!              ▲           ▲      ▲
+//!              slow seat   │      a seat that has read all
+//!              a seat that its driver is woken for
+//! ```
+//!
+//! Bounded: whoever puts more in tells the slowest readers before to take what they have not read into
+//! their own outboxes, where their own limits hold.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use sockeye_proto::PreparedMessage;
+
+use crate::sync::{Arc, Mutex, lock};
+
+/// The messages that some of the readers have not read yet. Whoever holds an outbox's lock may take this
+/// one's, and never the other way round.
+#[derive(Default)]
+pub(crate) struct Log(Mutex<State>);
+
+/// Where one connection reads.
+pub(crate) struct Seat {
+    log: Arc<Log>,
+    index: usize,
+}
+
+#[derive(Default)]
+struct State {
+    // The number of the first message that is kept.
+    first: u64,
+    messages: VecDeque<Logged>,
+    weight: usize,
+    // Their frames, one behind the other, behind some that are kept no more.
+    frames: Vec<u8>,
+    // How many bytes of frames came before these.
+    before: u64,
+    // The number of the message that each seat reads next: `VACANT` where nobody sits.
+    seats: Vec<u64>,
+    // How many seats have read all.
+    idle: usize,
+}
+
+struct Logged {
+    message: PreparedMessage,
+    // Where its frame starts.
+    start: u64,
+    // How many seats read it next.
+    readers: usize,
+}
+
+const VACANT: u64 = u64::MAX;
+
+/// What a message counts for at least: what is kept of it beside its frame.
+const LEAST_WEIGHT: usize = 64;
+
+/// How a push ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Readers find it as the message of this number.
+    Kept(u64),
+    /// It is larger than what is kept at all, or nobody sits here.
+    Unfit,
+    /// These seats stand in the way: they have to catch up first.
+    Full(Vec<usize>),
+}
+
+impl Log {
+    /// What the messages weigh that are kept, their frames' bytes as a rule.
+    pub(crate) const LIMIT: usize = 64 * 1024;
+    /// A larger message goes to each reader's outbox, which shares its bytes.
+    const MAX_MESSAGE: usize = 8 * 1024;
+
+    /// A seat that nobody sits on yet.
+    pub(crate) fn seat(self: &Arc<Self>, index: usize) -> Seat {
+        Seat {
+            log: Arc::clone(self),
+            index,
+        }
+    }
+
+    /// Puts a message in, for all who sit here now.
+    pub(crate) fn push(&self, message: &PreparedMessage) -> Pushed {
+        let len = message.message().as_bytes().len();
+        let mut state = lock(&self.0);
+        if len > Self::MAX_MESSAGE || (state.idle == 0 && state.messages.is_empty()) {
+            return Pushed::Unfit;
+        }
+        let weight = len.max(LEAST_WEIGHT);
+        if state.weight + weight > Self::LIMIT {
+            return Pushed::Full(state.behind_half());
+        }
+        let number = state.end();
+        let logged = Logged {
+            message: message.clone(),
+            start: state.frames_end(),
+            readers: std::mem::take(&mut state.idle),
+        };
+        message.write_frame(&mut state.frames);
+        state.weight += weight;
+        state.messages.push_back(logged);
+        Pushed::Kept(number)
+    }
+}
+
+impl Seat {
+    /// Sits down: the first message is the next that is put in.
+    pub(crate) fn sit(&self) {
+        let mut state = lock(&self.log.0);
+        if state.seats.len() <= self.index {
+            state.seats.resize(self.index + 1, VACANT);
+        }
+        let end = state.end();
+        if let Some(seat) = state.seats.get_mut(self.index) {
+            debug_assert_eq!(*seat, VACANT, "a seat is taken by one");
+            *seat = end;
+            state.idle += 1;
+        }
+    }
+
+    /// Reads frames that make up for `room` bytes or a little more, unless `is_overtaken` says, now that
+    /// nothing more can be put in, that others come first. `read_all` is called where nothing is left.
+    /// Says whether something was read.
+    #[inline]
+    pub(crate) fn read(
+        &self,
+        room: usize,
+        is_overtaken: impl FnOnce() -> bool,
+        read: impl FnOnce(&[u8]),
+        read_all: impl FnOnce(),
+    ) -> bool {
+        let mut state = lock(&self.log.0);
+        if is_overtaken() {
+            return false;
+        }
+        let Some(at) = state.position(self.index) else {
+            read_all();
+            return false;
+        };
+        let (frames, next) = state.frames_from(at, room);
+        let any = !frames.is_empty();
+        if any {
+            read(frames);
+            state.move_seat(self.index, at, next);
+        }
+        if next == state.end() {
+            read_all();
+        }
+        any
+    }
+
+    /// Takes what is not read yet out, message by message.
+    pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
+        self.catch_up_to(u64::MAX, take);
+    }
+
+    /// Takes what is not read yet out, and passes the message of this number over. False where it is read
+    /// already.
+    pub(crate) fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
+        self.catch_up_to(number, take);
+        let mut state = lock(&self.log.0);
+        if state.position(self.index) != Some(number) {
+            return false;
+        }
+        state.move_seat(self.index, number, number + 1);
+        true
+    }
+
+    fn catch_up_to(&self, end: u64, mut take: impl FnMut(PreparedMessage)) {
+        let mut state = lock(&self.log.0);
+        let Some(at) = state.position(self.index) else {
+            return;
+        };
+        let end = end.min(state.end());
+        for number in at..end {
+            if let Some(logged) = state.get(number) {
+                take(logged.message.clone());
+            }
+        }
+        if at < end {
+            state.move_seat(self.index, at, end);
+        }
+    }
+
+    /// Frees the seat; `left` is called while nobody reads or puts in.
+    pub(crate) fn leave(&self, left: impl FnOnce()) {
+        let mut state = lock(&self.log.0);
+        left();
+        let Some(at) = state.position(self.index) else {
+            return;
+        };
+        let end = state.end();
+        state.move_seat(self.index, at, end);
+        state.idle -= 1;
+        if let Some(seat) = state.seats.get_mut(self.index) {
+            *seat = VACANT;
+        }
+    }
+}
+
+impl State {
+    /// The number of the next message that is put in.
+    fn end(&self) -> u64 {
+        self.first + self.messages.len() as u64
+    }
+
+    fn position(&self, index: usize) -> Option<u64> {
+        let at = self.seats.get(index).copied();
+        at.filter(|at| *at != VACANT)
+    }
+
+    fn get(&self, number: u64) -> Option<&Logged> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.messages.get(place)
+    }
+
+    fn frames_end(&self) -> u64 {
+        self.before + self.frames.len() as u64
+    }
+
+    /// The frames of the messages from this one on that make up for so many bytes, one at least; and the
+    /// number of the message behind them.
+    fn frames_from(&self, at: u64, room: usize) -> (&[u8], u64) {
+        let Some(start) = self.get(at).map(|logged| logged.start) else {
+            return (&[], at);
+        };
+        let (mut end, mut next) = (self.frames_end(), self.end());
+        let enough = start.saturating_add(room as u64);
+        if end > enough {
+            let mut behind =
+                (at + 1..next).filter_map(|number| Some((self.get(number)?.start, number)));
+            (end, next) = behind
+                .find(|(start, _)| *start >= enough)
+                .unwrap_or((end, next));
+        }
+        let place = |at: u64| usize::try_from(at - self.before).unwrap_or(usize::MAX);
+        let frames = self.frames.get(place(start)..place(end));
+        (frames.unwrap_or_default(), next)
+    }
+
+    /// Moves a seat on, and forgets what nobody reads any more.
+    fn move_seat(&mut self, index: usize, from: u64, to: u64) {
+        if from == to {
+            return;
+        }
+        if let Some(seat) = self.seats.get_mut(index) {
+            *seat = to;
+        }
+        self.count_readers(from, |readers| *readers -= 1);
+        self.count_readers(to, |readers| *readers += 1);
+        if from == self.first {
+            self.forget();
+        }
+    }
+
+    fn count_readers(&mut self, at: u64, count: impl FnOnce(&mut usize)) {
+        let place = usize::try_from(at - self.first).unwrap_or(usize::MAX);
+        match self.messages.get_mut(place) {
+            Some(logged) => count(&mut logged.readers),
+            None => count(&mut self.idle),
+        }
+    }
+
+    /// Forgets the messages at the front that nobody reads any more.
+    fn forget(&mut self) {
+        while self
+            .messages
+            .front()
+            .is_some_and(|logged| logged.readers == 0)
+        {
+            self.weight -= self.messages.pop_front().as_ref().map_or(0, Logged::weight);
+            self.first += 1;
+        }
+        let Some(first) = self.messages.front() else {
+            self.before = self.frames_end();
+            self.frames.clear();
+            return;
+        };
+        let forgotten = usize::try_from(first.start - self.before).unwrap_or(usize::MAX);
+        // Not before it is half: so each byte moves once or so.
+        if forgotten >= self.frames.len() / 2 {
+            self.frames.drain(..forgotten);
+            self.before = first.start;
+        }
+    }
+
+    /// The seats that have read less than half of what is kept.
+    fn behind_half(&self) -> Vec<usize> {
+        let half = self.first + self.messages.len().div_ceil(2) as u64;
+        let seats = self.seats.iter().enumerate();
+        seats
+            .filter(|(_, at)| **at < half)
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
+impl Logged {
+    fn weight(&self) -> usize {
+        self.message.message().as_bytes().len().max(LEAST_WEIGHT)
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seat").field(&self.index).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

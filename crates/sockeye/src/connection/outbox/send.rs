@@ -1,0 +1,219 @@
+//! The futures of those who wait at an outbox: for room, for a write, for the end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering::AcqRel;
+use std::task::{Context, Poll};
+
+use sockeye_proto::CloseReason;
+
+use super::item::{Item, Ticket};
+use super::{AWAITED, Outbox, wake_one};
+use crate::error::SendError;
+use crate::sync::{Arc, lock};
+
+/// Puts an item in when there is room, then waits until it is written.
+///
+/// The first poll that finds room takes the item: from then on it is sent once, whether or not the
+/// future is dropped. Dropped before, it is not sent.
+#[derive(Debug)]
+pub(crate) struct Send {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) stage: Stage,
+    pub(super) until_written: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Stage {
+    Room {
+        item: Option<Item>,
+        waiter: Option<u64>,
+    },
+    Written {
+        ticket: Ticket,
+        waiter: Option<u64>,
+    },
+    Done,
+}
+
+impl Future for Send {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let outbox = &*this.outbox;
+        loop {
+            let polled = match &mut this.stage {
+                Stage::Room { item, waiter } => outbox.poll_push(cx, item, waiter),
+                Stage::Written { ticket, waiter } => {
+                    let written = outbox.poll_written(cx, *ticket, waiter);
+                    if written.is_ready() {
+                        this.stage = Stage::Done;
+                    }
+                    return written;
+                }
+                Stage::Done => return Poll::Ready(Ok(())),
+            };
+            match polled {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => {
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Ready(Ok(_)) if !this.until_written => {
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Ok(ticket)) => {
+                    this.stage = Stage::Written {
+                        ticket,
+                        waiter: None,
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Send {
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::Room {
+                waiter: Some(waiter),
+                ..
+            } => self.outbox.leave_room_queue(waiter),
+            Stage::Written {
+                waiter: Some(waiter),
+                ..
+            } => self.outbox.forget_writer(waiter),
+            _ => {}
+        }
+    }
+}
+
+impl Outbox {
+    fn poll_push(
+        &self,
+        cx: &mut Context<'_>,
+        item: &mut Option<Item>,
+        waiter: &mut Option<u64>,
+    ) -> Poll<Result<Ticket, SendError>> {
+        let mut state = lock(&self.state);
+        if let Err(error) = state.check_open() {
+            *waiter = None;
+            return Poll::Ready(Err(error));
+        }
+        let first = match (state.front_waiter_id(), *waiter) {
+            (None, _) => true,
+            (Some(front), Some(waiter)) => front == waiter,
+            (Some(_), None) => false,
+        };
+        let ready = item.take_if(|item| item.is_control() || (first && state.has_room(item)));
+        let Some(ready) = ready else {
+            let seldom = state.seldom();
+            let id = seldom.waiter(*waiter);
+            *waiter = Some(id);
+            match seldom.room.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, waker)) => waker.clone_from(cx.waker()),
+                None => seldom.room.push_back((id, cx.waker().clone())),
+            }
+            return Poll::Pending;
+        };
+        if let Some(id) = waiter.take() {
+            state.seldom().room.retain(|(known, _)| *known != id);
+        }
+        let (ticket, driver) = self.push_and_raise(&mut state, ready);
+        // The next in the queue may find room too.
+        let next = state.front_waiter();
+        drop(state);
+        wake_one(driver);
+        wake_one(next);
+        Poll::Ready(Ok(ticket))
+    }
+
+    fn poll_written(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: Ticket,
+        waiter: &mut Option<u64>,
+    ) -> Poll<Result<(), SendError>> {
+        let mut state = lock(&self.state);
+        if state.written.includes(ticket) {
+            *waiter = None;
+            return Poll::Ready(Ok(()));
+        }
+        if state.closed {
+            *waiter = None;
+            return Poll::Ready(Err(SendError::Closed));
+        }
+        let seldom = state.seldom();
+        let id = seldom.waiter(*waiter);
+        *waiter = Some(id);
+        match seldom.writers.iter_mut().find(|(known, ..)| *known == id) {
+            Some((_, _, waker)) => waker.clone_from(cx.waker()),
+            None => seldom.writers.push((id, ticket, cx.waker().clone())),
+        }
+        self.signal.fetch_or(AWAITED, AcqRel);
+        Poll::Pending
+    }
+
+    fn forget_writer(&self, waiter: u64) {
+        let mut state = lock(&self.state);
+        let Some(seldom) = &mut state.seldom else {
+            return;
+        };
+        seldom.writers.retain(|(id, ..)| *id != waiter);
+        if seldom.writers.is_empty() {
+            self.lower(AWAITED);
+        }
+    }
+
+    fn leave_room_queue(&self, waiter: u64) {
+        let mut state = lock(&self.state);
+        if let Some(seldom) = &mut state.seldom {
+            seldom.room.retain(|(id, _)| *id != waiter);
+        }
+        // Whoever stands first now was perhaps not told of room that the one who left was told of.
+        let next = state.front_waiter();
+        drop(state);
+        wake_one(next);
+    }
+}
+
+/// Completes at the connection's end.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) waiter: Option<u64>,
+}
+
+impl Future for Ended {
+    type Output = CloseReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let this = &mut *self;
+        let mut state = lock(&this.outbox.state);
+        if let Some(reason) = &state.end {
+            this.waiter = None;
+            return Poll::Ready(reason.clone());
+        }
+        let seldom = state.seldom();
+        let id = seldom.waiter(this.waiter);
+        this.waiter = Some(id);
+        match seldom.ended.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => seldom.ended.push((id, cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter
+            && let Some(seldom) = &mut lock(&self.outbox.state).seldom
+        {
+            seldom.ended.retain(|(id, _)| *id != waiter);
+        }
+    }
+}

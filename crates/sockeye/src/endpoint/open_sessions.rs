@@ -1,0 +1,202 @@
+//! The open sessions of an endpoint: what is said to all of them, and who looks at what is due.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Weak;
+use std::time::Duration;
+
+use sockeye_proto::{Outgoing, PreparedMessage};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::session::{Session, SessionId};
+use crate::connection::log::{Log, Pushed, Seat};
+use crate::connection::outbox::Item;
+use crate::sync::{Arc, Mutex, lock};
+
+/// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
+#[derive(Clone, Default)]
+pub struct OpenSessions(Arc<Room>);
+
+#[derive(Default)]
+struct Room {
+    places: Mutex<Places>,
+    log: Arc<Log>,
+}
+
+/// Each session has a place, which its seat at the log has too.
+#[derive(Default)]
+struct Places {
+    all: Vec<Option<Session>>,
+    free: Vec<usize>,
+    open: usize,
+    is_swept: bool,
+}
+
+impl OpenSessions {
+    /// How many there are now.
+    pub fn len(&self) -> usize {
+        lock(&self.0.places).open
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sessions that are open now.
+    pub fn to_vec(&self) -> Vec<Session> {
+        lock(&self.0.places).sessions().cloned().collect()
+    }
+
+    /// Sends a message to all of them, as a [`PreparedMessage`]. It does not wait: a session whose outbox
+    /// is full is left out. Says how many took it.
+    ///
+    /// All get what is broadcast in the same order, and each gets it in the order in which whoever broadcasts
+    /// sends to it otherwise. What is short is kept once for all who do not compress, beside their own limits:
+    /// 64 KiB of it at most, and what the slowest have not taken by then goes into their outboxes.
+    pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
+        let prepared = PreparedMessage::new(message);
+        // Nothing of the application's runs meanwhile: a wake-up makes a task ready, and no more.
+        let places = lock(&self.0.places);
+        let number = loop {
+            match self.0.log.push(&prepared) {
+                Pushed::Kept(number) => break Some(number),
+                Pushed::Unfit => break None,
+                Pushed::Full(slow) => slow.into_iter().for_each(|place| places.catch_up(place)),
+            }
+        };
+        let hears = |session: &&Session| match number {
+            Some(number) => session.outbox().hear(number, &prepared),
+            None => {
+                let item = Item::Message((&prepared).into());
+                session.outbox().try_push(item).is_ok()
+            }
+        };
+        places.sessions().filter(hears).count()
+    }
+
+    /// A place for a session, and its seat at the log.
+    pub(super) fn take_place(&self) -> (usize, Seat) {
+        let mut places = lock(&self.0.places);
+        let place = places.free.pop().unwrap_or_else(|| {
+            places.all.push(None);
+            places.all.len() - 1
+        });
+        drop(places);
+        (place, self.0.log.seat(place))
+    }
+
+    /// The session is one of the open ones now.
+    pub(super) fn insert(&self, place: usize, session: Session) {
+        let mut places = lock(&self.0.places);
+        session.outbox().join_log();
+        if let Some(free) = places.all.get_mut(place) {
+            *free = Some(session);
+        }
+        places.open += 1;
+        if !places.is_swept {
+            places.is_swept = true;
+            tokio::spawn(Sweep(Arc::downgrade(&self.0)).run());
+        }
+    }
+
+    /// Frees the place, if this session has it still.
+    pub(super) fn remove(&self, place: usize, id: SessionId) {
+        let mut places = lock(&self.0.places);
+        let taken = places.all.get_mut(place);
+        let session = taken.and_then(|taken| taken.take_if(|session| session.id() == id));
+        if let Some(session) = &session {
+            session.outbox().retire();
+            places.free.push(place);
+            places.open -= 1;
+        }
+        drop(places);
+    }
+}
+
+impl Places {
+    fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.all.iter().flatten()
+    }
+
+    fn catch_up(&self, place: usize) {
+        if let Some(Some(session)) = self.all.get(place) {
+            session.outbox().catch_up();
+        }
+    }
+}
+
+/// Wakes the sessions of which something is due soon: one timer for all of them, and not one for each.
+struct Sweep(Weak<Room>);
+
+impl Sweep {
+    /// Each session that asked to be woken at a time is woken at most [`HORIZON`](Self::HORIZON) before.
+    const PERIOD: Duration = Duration::from_secs(1);
+    /// A tick may be late by half its period.
+    const HORIZON: Duration = Duration::from_millis(1_500);
+    /// So many are looked at with the lock held.
+    const MANY: usize = 256;
+
+    /// Goes on while there are sessions.
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(Self::PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let horizon = Instant::now() + Self::HORIZON;
+            let mut start = 0;
+            while let Some(room) = self.0.upgrade()
+                && room.wake_if_due(start..start + Self::MANY, horizon)
+            {
+                start += Self::MANY;
+                tokio::task::yield_now().await;
+            }
+            if self.is_done() {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is nobody left to wake: the next session starts another sweep then.
+    fn is_done(&mut self) -> bool {
+        let Some(room) = self.0.upgrade() else {
+            return true;
+        };
+        let mut places = lock(&room.places);
+        if places.open > 0 {
+            return false;
+        }
+        places.is_swept = false;
+        self.0 = Weak::new();
+        true
+    }
+}
+
+impl Room {
+    /// Wakes those at these places whose time comes before `horizon`. Says whether there are places behind.
+    fn wake_if_due(&self, places: Range<usize>, horizon: Instant) -> bool {
+        let all = &lock(&self.places).all;
+        let end = places.end.min(all.len());
+        for session in all.get(places.start..end).into_iter().flatten().flatten() {
+            session.outbox().wake_if_due(horizon);
+        }
+        end < all.len()
+    }
+}
+
+impl Drop for Sweep {
+    /// The runtime may end before the sessions' endpoint does, which may then have another one.
+    fn drop(&mut self) {
+        if let Some(room) = self.0.upgrade() {
+            lock(&room.places).is_swept = false;
+        }
+    }
+}
+
+impl fmt::Debug for OpenSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenSessions")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
