@@ -7,11 +7,12 @@
 //!
 //! The protocol itself is crate `sockeye-proto`; what users need of it is exported here.
 
-// With `--cfg loom` tokio has no sockets. What loom checks is the outbox, which needs none: it and what
-// it stands on are the whole crate then.
+// With `--cfg loom` tokio has no sockets. What loom checks is the outbox and the log, which need none: they and
+// what they stand on are the whole crate then.
 #[cfg(loom)]
 #[allow(dead_code, reason = "what is not checked is not called")]
 mod connection {
+    pub(crate) mod log;
     pub(crate) mod outbox;
 }
 

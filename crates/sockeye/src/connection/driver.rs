@@ -261,7 +261,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 return Poll::Ready(());
             }
             let outbox = &*self.outbox;
-            let polled = self.link.poll_linger(cx, |due| outbox.wake_by(due));
+            let polled = self
+                .link
+                .poll_linger(cx, |due| outbox.wake_by(due.into_std()));
             if polled.is_pending() {
                 self.link.park();
                 if !self.park_outbox(cx, false) {
@@ -499,7 +501,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Waits for the machine's next deadline; as [`Link::poll_timer`].
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
         let outbox = &*self.outbox;
-        self.link.poll_timer(cx, |due| outbox.wake_by(due))
+        self.link
+            .poll_timer(cx, |due| outbox.wake_by(due.into_std()))
     }
 
     /// Holds no buffer, and waits for whoever puts something into the outbox: false when somebody has

@@ -28,9 +28,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::task::Waker;
+use std::time::Instant;
 
 use sockeye_proto::{CloseReason, Outgoing, PreparedMessage};
-use tokio::time::Instant;
 
 use super::log::Seat;
 use crate::error::SendError;

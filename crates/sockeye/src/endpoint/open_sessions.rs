@@ -178,7 +178,7 @@ impl Room {
         let all = &lock(&self.places).all;
         let end = places.end.min(all.len());
         for session in all.get(places.start..end).into_iter().flatten().flatten() {
-            session.outbox().wake_if_due(horizon);
+            session.outbox().wake_if_due(horizon.into_std());
         }
         end < all.len()
     }

@@ -10,6 +10,7 @@ use loom::thread;
 
 use super::item::LEAST_WEIGHT;
 use super::*;
+use crate::connection::log::{Log, Pushed};
 
 /// Every interleaving of two threads; of three or more those with at most three preemptions, since all
 /// of them would take hours.
@@ -336,5 +337,102 @@ fn all_who_wait_for_the_end_are_told_of_it() {
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), reason());
         }
+    });
+}
+
+/// An endpoint's log, and the outbox of a session that hears it.
+fn hearing() -> (Arc<Log>, Arc<Outbox>) {
+    let log = Arc::new(Log::default());
+    let outbox = Outbox::of_session(1000, Some(log.seat(0)));
+    outbox.join_log();
+    (log, outbox)
+}
+
+fn broadcast(log: &Log, outbox: &Outbox, text: &str) -> bool {
+    let message = PreparedMessage::new(text);
+    match log.push(&message) {
+        Pushed::Kept(number) => outbox.hear(number, &message),
+        _ => false,
+    }
+}
+
+/// The payloads of frames that have two bytes of header and one of payload.
+fn payloads(frames: &[u8]) -> impl Iterator<Item = char> + '_ {
+    frames.chunks(3).map(|frame| char::from(frame[2]))
+}
+
+/// What a driver does with an outbox that hears a log, until it has so many, or there is another order.
+async fn hear_all(outbox: &Outbox, many: usize) -> String {
+    let mut heard = String::new();
+    let (mut order, mut known) = (Order::Go, None);
+    poll_fn(|cx| {
+        loop {
+            outbox.drive(&mut order);
+            loop {
+                if let Some(item) = outbox.take() {
+                    heard.push_str(payload(&item));
+                } else if !outbox.read_log(1000, |frames| heard.extend(payloads(frames)))
+                    && outbox.is_empty()
+                {
+                    break;
+                }
+            }
+            if heard.len() == many || order != Order::Go {
+                return Poll::Ready(());
+            }
+            if outbox.park(&mut known, cx.waker(), true, &order) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    heard
+}
+
+#[test]
+fn broadcasts_and_what_one_sends_itself_keep_their_order() {
+    model(3, || {
+        let (log, outbox) = hearing();
+        let other = Arc::clone(&outbox);
+        let sender = thread::spawn(move || {
+            other.try_push(text("a")).unwrap();
+            assert!(broadcast(&log, &other, "b"));
+            other.try_push(text("c")).unwrap();
+        });
+        assert_eq!(block_on(hear_all(&outbox, 3)), "abc");
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
+    model(3, || {
+        let (log, outbox) = hearing();
+        let other = Arc::clone(&outbox);
+        let broadcaster = thread::spawn(move || {
+            assert!(broadcast(&log, &other, "a"));
+        });
+        let other = Arc::clone(&outbox);
+        let sender = thread::spawn(move || other.try_push(text("x")).map(drop).unwrap());
+        let heard = block_on(hear_all(&outbox, 2));
+        assert!(["xa", "ax"].contains(&heard.as_str()), "{heard}");
+        broadcaster.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn what_was_heard_before_a_close_goes_out_before_it() {
+    model(3, || {
+        let (log, outbox) = hearing();
+        let other = Arc::clone(&outbox);
+        let broadcaster = thread::spawn(move || broadcast(&log, &other, "a"));
+        let other = Arc::clone(&outbox);
+        let closer = thread::spawn(move || other.close(reason()));
+        let heard = block_on(hear_all(&outbox, usize::MAX));
+        let was_heard = broadcaster.join().unwrap();
+        closer.join().unwrap();
+        // What a Close that comes at the same moment takes along is not counted as heard.
+        assert!(heard == "a" || !was_heard, "{heard}");
     });
 }
