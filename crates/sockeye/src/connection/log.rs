@@ -155,14 +155,14 @@ impl Seat {
 
     /// Takes what is not read yet out, message by message.
     pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
-        self.catch_up_to(u64::MAX, take);
+        lock(&self.log.0).catch_up(self.index, u64::MAX, take);
     }
 
     /// Takes what is not read yet out, and passes the message of this number over. False where it is read
     /// already.
     pub(crate) fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
-        self.catch_up_to(number, take);
         let mut state = lock(&self.log.0);
+        state.catch_up(self.index, number, take);
         if state.position(self.index) != Some(number) {
             return false;
         }
@@ -170,31 +170,16 @@ impl Seat {
         true
     }
 
-    fn catch_up_to(&self, end: u64, mut take: impl FnMut(PreparedMessage)) {
+    /// Takes what is not read yet out, and frees the seat: nothing is put in between. `left` is called while
+    /// nobody reads or puts in.
+    pub(crate) fn leave(&self, take: impl FnMut(PreparedMessage), left: impl FnOnce()) {
         let mut state = lock(&self.log.0);
-        let Some(at) = state.position(self.index) else {
-            return;
-        };
-        let end = end.min(state.end());
-        for number in at..end {
-            if let Some(logged) = state.get(number) {
-                take(logged.message.clone());
-            }
-        }
-        if at < end {
-            state.move_seat(self.index, at, end);
-        }
-    }
-
-    /// Frees the seat; `left` is called while nobody reads or puts in.
-    pub(crate) fn leave(&self, left: impl FnOnce()) {
-        let mut state = lock(&self.log.0);
+        state.catch_up(self.index, u64::MAX, take);
         left();
         let Some(at) = state.position(self.index) else {
             return;
         };
-        let end = state.end();
-        state.move_seat(self.index, at, end);
+        debug_assert_eq!(at, state.end(), "it has caught up");
         state.idle -= 1;
         if let Some(seat) = state.seats.get_mut(self.index) {
             *seat = VACANT;
@@ -240,6 +225,22 @@ impl State {
         let place = |at: u64| usize::try_from(at - self.before).unwrap_or(usize::MAX);
         let frames = self.frames.get(place(start)..place(end));
         (frames.unwrap_or_default(), next)
+    }
+
+    /// Takes out what a seat has not read of the messages before this one.
+    fn catch_up(&mut self, index: usize, end: u64, mut take: impl FnMut(PreparedMessage)) {
+        let Some(at) = self.position(index) else {
+            return;
+        };
+        let end = end.min(self.end());
+        for number in at..end {
+            if let Some(logged) = self.get(number) {
+                take(logged.message.clone());
+            }
+        }
+        if at < end {
+            self.move_seat(index, at, end);
+        }
     }
 
     /// Moves a seat on, and forgets what nobody reads any more.

@@ -246,8 +246,12 @@ impl Outbox {
 
     fn leave_log_under(&self, state: &State) {
         if let Some(seat) = self.seat_under(state) {
-            seat.leave(|| _ = self.signal.fetch_or(LEFT, AcqRel));
+            seat.leave(drop, || self.mark_left());
         }
+    }
+
+    fn mark_left(&self) {
+        self.signal.fetch_or(LEFT, AcqRel);
     }
 
     /// Puts an item in; gives the driver's waker where it is to be woken.
@@ -328,8 +332,10 @@ impl Outbox {
         }
         state.order = Order::Close(reason);
         // What was said to all before goes out before.
-        self.catch_up_with(&mut state);
-        self.leave_log_under(&state);
+        if let Some(seat) = self.seat_under(&state) {
+            let take_over = |message| self.take_over(&mut state, message);
+            seat.leave(take_over, || self.mark_left());
+        }
         let mut wakes = Vec::new();
         if let Some(seldom) = &mut state.seldom {
             wakes.extend(seldom.room.drain(..).map(|(_, waker)| waker));
