@@ -29,11 +29,19 @@ pub enum Expired {
 
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    last_heard: Instant,
+    // When the peer was last heard or, once a ping asks it to speak, when that was sent.
+    silent_since: Instant,
+    pinged: bool,
     // How many keep-alive pings were sent: the payload of the last one.
     pings: u32,
-    ping_sent: Option<Instant>,
     reading: bool,
+    // A pointer: an idle connection awaits nothing.
+    awaited: Option<Box<Awaited>>,
+}
+
+/// What should end soon, and as a rule has done so before anybody looks.
+#[derive(Debug, Default)]
+struct Awaited {
     // When the message that was begun last made progress.
     assembly: Option<Instant>,
     close: Option<Instant>,
@@ -44,41 +52,75 @@ pub(super) struct Deadlines {
 impl Deadlines {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            last_heard: now,
+            silent_since: now,
+            pinged: false,
             pings: 0,
-            ping_sent: None,
             reading: true,
-            assembly: None,
-            close: None,
-            write_blocked: None,
+            awaited: None,
         }
     }
 
     /// Any byte of the peer shows that it lives.
     #[inline]
     pub(super) fn heard(&mut self, now: Instant) {
-        self.last_heard = now;
-        self.ping_sent = None;
+        self.silent_since = now;
+        self.pinged = false;
     }
 
     /// Whether a message is begun and not complete, and whether more of its payload has come.
     #[inline]
     pub(super) fn assembling(&mut self, begun: bool, progress: bool, now: Instant) {
-        self.assembly = match self.assembly {
-            _ if !begun => None,
-            Some(since) if !progress => Some(since),
-            _ => Some(now),
-        };
+        if !begun {
+            self.update(|awaited| awaited.assembly = None);
+        } else if progress || self.assembly().is_none() {
+            self.await_also(|awaited| awaited.assembly = Some(now));
+        }
+    }
+
+    /// What the transport took of the output; `waiting` says whether some is left.
+    #[inline]
+    fn writing(&mut self, waiting: bool, progress: bool, now: Instant) {
+        if !waiting {
+            self.update(|awaited| awaited.write_blocked = None);
+        } else if progress || self.write_blocked().is_none() {
+            self.await_also(|awaited| awaited.write_blocked = Some(now));
+        }
     }
 
     /// `None`: the clock does not reach so far.
     pub(super) fn close_by(&mut self, deadline: Option<Instant>) {
-        self.close = deadline;
+        self.await_also(|awaited| awaited.close = deadline);
     }
 
     pub(super) fn transport_ended(&mut self) {
-        self.close = None;
-        self.write_blocked = None;
+        self.awaited = None;
+    }
+
+    fn assembly(&self) -> Option<Instant> {
+        self.awaited.as_ref()?.assembly
+    }
+
+    fn close(&self) -> Option<Instant> {
+        self.awaited.as_ref()?.close
+    }
+
+    fn write_blocked(&self) -> Option<Instant> {
+        self.awaited.as_ref()?.write_blocked
+    }
+
+    fn await_also(&mut self, change: impl FnOnce(&mut Awaited)) {
+        change(self.awaited.get_or_insert_default());
+    }
+
+    /// Changes what is awaited, if anything is.
+    #[inline]
+    fn update(&mut self, change: impl FnOnce(&mut Awaited)) {
+        if let Some(awaited) = &mut self.awaited {
+            change(awaited);
+            if awaited.is_empty() {
+                self.awaited = None;
+            }
+        }
     }
 
     pub(super) fn is_keep_alive(&self, pong: &[u8]) -> bool {
@@ -91,10 +133,16 @@ impl Deadlines {
     }
 }
 
+impl Awaited {
+    fn is_empty(&self) -> bool {
+        self.assembly.is_none() && self.close.is_none() && self.write_blocked.is_none()
+    }
+}
+
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is due next, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let input = match self.deadlines.close {
+        let input = match self.deadlines.close() {
             Some(close) => [Some(close), None],
             None => [self.keep_alive_due(), self.assembly_due()],
         };
@@ -110,11 +158,11 @@ impl Connection {
             self.handle_end();
             return Some(Expired::WriteStalled);
         }
-        if passed(self.deadlines.close) && self.owes_close() {
+        if passed(self.deadlines.close()) && self.owes_close() {
             self.conclude(now);
             return None;
         }
-        if passed(self.deadlines.close) {
+        if passed(self.deadlines.close()) {
             self.handle_end();
             return Some(Expired::CloseTimeout);
         }
@@ -127,12 +175,13 @@ impl Connection {
         if !passed(self.keep_alive_due()) {
             return None;
         }
-        if self.deadlines.ping_sent.is_some() {
+        if self.deadlines.pinged {
             self.handle_end();
             return Some(Expired::PeerDead);
         }
         self.deadlines.pings = self.deadlines.pings.wrapping_add(1).max(1);
-        self.deadlines.ping_sent = Some(now);
+        self.deadlines.pinged = true;
+        self.deadlines.silent_since = now;
         let payload = keep_alive_payload(self.deadlines.pings);
         let header = self.header(OpCode::Ping, payload.len());
         self.output.push_frame(&header, &payload, Cause::Push);
@@ -143,15 +192,12 @@ impl Connection {
     /// of what waits: from then on [`Config::write_timeout`](crate::Config::write_timeout) runs.
     pub fn handle_written(&mut self, written: usize, now: Instant) {
         self.output.advance(written);
-        self.deadlines.write_blocked = match self.deadlines.write_blocked {
-            _ if self.output.is_empty() => None,
-            Some(since) if written == 0 => Some(since),
-            _ => Some(now),
-        };
+        let waiting = !self.output.is_empty();
+        self.deadlines.writing(waiting, written > 0, now);
     }
 
     fn write_due(&self) -> Option<Instant> {
-        let since = self.deadlines.write_blocked?;
+        let since = self.deadlines.write_blocked()?;
         since.checked_add(self.config.write_timeout)
     }
 
@@ -161,22 +207,24 @@ impl Connection {
         if !self.expects_input() {
             return None;
         }
-        match deadlines.ping_sent {
-            Some(sent) => sent.checked_add(keep_alive.timeout),
-            None => deadlines.last_heard.checked_add(keep_alive.interval),
-        }
+        let patience = if deadlines.pinged {
+            keep_alive.timeout
+        } else {
+            keep_alive.interval
+        };
+        deadlines.silent_since.checked_add(patience)
     }
 
     /// §10.4: half a message costs memory for as long as its peer likes, keep-alive or not.
     fn assembly_due(&self) -> Option<Instant> {
-        let since = self.deadlines.assembly.filter(|_| self.expects_input())?;
+        let since = self.deadlines.assembly().filter(|_| self.expects_input())?;
         since.checked_add(self.config.assembly_timeout)
     }
 
     /// Whether the peer's silence is its own, and not yet bounded by the close deadline.
     fn expects_input(&self) -> bool {
         self.deadlines.reading
-            && self.deadlines.close.is_none()
+            && self.deadlines.close().is_none()
             && matches!(self.state, State::Open)
     }
 
@@ -197,7 +245,8 @@ impl Connection {
         if !self.deadlines.reading {
             self.deadlines.reading = true;
             self.deadlines.heard(now);
-            self.deadlines.assembly = self.deadlines.assembly.map(|_| now);
+            self.deadlines
+                .update(|awaited| awaited.assembly = awaited.assembly.map(|_| now));
         }
     }
 }

@@ -106,17 +106,18 @@ impl Compression {
     }
 }
 
+// Pointers: what is remembered of an end takes no room before it.
 #[derive(Debug)]
 enum State {
     Open,
     CloseSent,
-    CloseReceived(CloseReason),
-    Closed(CloseReason),
+    CloseReceived(Box<CloseReason>),
+    Closed(Box<CloseReason>),
     Failing {
-        error: ProtocolError,
+        error: Box<ProtocolError>,
         close_sent: bool,
     },
-    Failed(ProtocolError),
+    Failed(Box<ProtocolError>),
     Ended,
 }
 
@@ -249,8 +250,8 @@ impl Connection {
 
     /// The rule that the peer broke, if that is why the connection ended.
     pub fn failure(&self) -> Option<ProtocolError> {
-        match self.state {
-            State::Failing { error, .. } | State::Failed(error) => Some(error),
+        match &self.state {
+            State::Failing { error, .. } | State::Failed(error) => Some(**error),
             _ => None,
         }
     }
@@ -349,7 +350,7 @@ impl Connection {
     /// _Fail the WebSocket Connection_ (§7.1.7): the one way in which a broken rule ends it.
     fn fail_connection(&mut self, error: ProtocolError, now: Instant) {
         self.state = State::Failing {
-            error,
+            error: Box::new(error),
             close_sent: matches!(self.state, State::CloseSent),
         };
         self.stop_receiving();

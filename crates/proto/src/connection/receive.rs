@@ -70,12 +70,32 @@ impl<'a> From<WholeMessage<'a>> for Event<'a> {
 
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
+    // A pointer: most messages lie complete in the input and are never open, and of an idle connection
+    // none is.
+    message: Option<Box<OpenMessage>>,
+    // The rule that a message broke which is taken from the input already.
+    broken: Option<InvalidUtf8>,
+}
+
+#[derive(Debug)]
+struct OpenMessage {
+    kind: MessageKind,
+    utf8: Utf8Validator,
+    // Of the frames' payloads.
+    len: u64,
+    fragments: u32,
+    compressed: Option<Compressed>,
+    // Of the frame that is being read, if one is.
     payload: Option<Payload>,
-    message: Option<OpenMessage>,
     // Whether payload has come since it was last asked.
     progress: bool,
-    // The rule that a message broke which is taken from the input already.
-    broken: Option<ProtocolError>,
+}
+
+#[derive(Debug, Default)]
+struct Compressed {
+    inflated: u64,
+    // Whether the end of the payload has been inflated too.
+    finished: bool,
 }
 
 /// The payload of a data frame, of which some bytes are still to come or to be accounted for.
@@ -87,23 +107,6 @@ struct Payload {
     unmasked: usize,
     masking_key: Option<MaskingKey>,
     fin: bool,
-}
-
-#[derive(Debug)]
-struct OpenMessage {
-    kind: MessageKind,
-    utf8: Utf8Validator,
-    // Of the frames' payloads.
-    len: u64,
-    fragments: u32,
-    compressed: Option<Compressed>,
-}
-
-#[derive(Debug, Default)]
-struct Compressed {
-    inflated: u64,
-    // Whether the end of the payload has been inflated too.
-    finished: bool,
 }
 
 impl Connection {
@@ -173,8 +176,8 @@ impl Connection {
         self.deadlines.assembling(false, false, now);
         match whole_message(&header, payload) {
             Ok(message) => Some(message),
-            Err(error) => {
-                self.receiver.broken = Some(error);
+            Err(invalid) => {
+                self.receiver.broken = Some(invalid);
                 None
             }
         }
@@ -205,7 +208,7 @@ impl Connection {
             self.deadlines.heard(now);
         }
         let event = match self.receiver.broken.take() {
-            Some(error) => Err(error),
+            Some(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
             None => self.next_event(input, room),
         };
         match &event {
@@ -218,7 +221,7 @@ impl Connection {
                 // What lies behind an event was not looked at: only where nothing more was found is the
                 // rest part of a frame.
                 let begun = self.receiver.message.is_some() || event.is_none() && !input.is_empty();
-                let progress = std::mem::take(&mut self.receiver.progress);
+                let progress = self.receiver.take_progress();
                 self.deadlines.assembling(begun, progress, now);
             }
         }
@@ -228,13 +231,11 @@ impl Connection {
     /// How many bytes are still to come of the data frame that is being read, if one is whose bytes come
     /// as chunks as they are: not of a compressed message.
     pub fn payload_remaining(&self) -> Option<u64> {
-        if self.receiver.is_compressed() {
+        let message = self.receiver.message.as_ref()?;
+        if message.compressed.is_some() {
             return None;
         }
-        self.receiver
-            .payload
-            .as_ref()
-            .map(|payload| payload.remaining)
+        message.payload.as_ref().map(|payload| payload.remaining)
     }
 
     fn next_event<'a>(
@@ -243,18 +244,23 @@ impl Connection {
         mut room: &'a mut [u8],
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
-            if self.receiver.payload.is_some() {
+            if let Some(message) = &mut self.receiver.message
+                && message.payload.is_some()
+            {
                 let step = match &mut self.compression {
-                    Some(compression) if self.receiver.is_compressed() => {
+                    Some(compression) if message.compressed.is_some() => {
                         let inflater = &mut compression.inflater;
                         let limit = self.config.max_message;
-                        self.receiver
-                            .inflate_chunk(inflater, input, &mut room, limit)?
+                        message.inflate_chunk(inflater, input, &mut room, limit)?
                     }
-                    _ => self.receiver.next_chunk(input)?,
+                    _ => message.next_chunk(input)?,
                 };
                 match step {
-                    Step::Event(event) => return Ok(Some(event)),
+                    Step::Chunk(chunk) => return Ok(Some(Event::Chunk(chunk))),
+                    Step::MessageEnd => {
+                        self.receiver.message = None;
+                        return Ok(Some(Event::MessageEnd));
+                    }
                     Step::Again => continue,
                     Step::NeedInput => return Ok(None),
                 }
@@ -285,7 +291,10 @@ impl Connection {
                     && !header.reserved.rsv1()
                     && let Some(payload) = take_payload(input, &header, header_len)
                 {
-                    return whole_message(&header, payload).map(|message| Some(message.into()));
+                    return match whole_message(&header, payload) {
+                        Ok(message) => Ok(Some(message.into())),
+                        Err(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
+                    };
                 }
                 take_front(input, header_len);
                 self.receiver.open(kind, &header);
@@ -362,9 +371,10 @@ impl Connection {
             OpCode::Close => {
                 let reason = CloseReason::parse(payload)?;
                 self.stop_receiving();
+                let received = Box::new(reason.clone());
                 self.state = match self.state {
-                    State::CloseSent => State::Closed(reason.clone()),
-                    _ => State::CloseReceived(reason.clone()),
+                    State::CloseSent => State::Closed(received),
+                    _ => State::CloseReceived(received),
                 };
                 Ok(Some(Event::Close(reason)))
             }
@@ -379,7 +389,8 @@ impl Connection {
 }
 
 enum Step<'a> {
-    Event(Event<'a>),
+    Chunk(&'a [u8]),
+    MessageEnd,
     Again,
     NeedInput,
 }
@@ -397,14 +408,15 @@ impl Receiver {
     }
 
     fn open(&mut self, kind: MessageKind, header: &FrameHeader) {
-        self.message = Some(OpenMessage {
+        self.message = Some(Box::new(OpenMessage {
             kind,
             utf8: Utf8Validator::default(),
             len: header.payload_len,
             fragments: 1,
             compressed: header.reserved.rsv1().then(Compressed::default),
-        });
-        self.payload = Some(Payload::new(header));
+            payload: Some(Payload::new(header)),
+            progress: false,
+        }));
     }
 
     /// §10.4: what a message adds up to is limited, in bytes and in fragments, before any is read.
@@ -426,11 +438,23 @@ impl Receiver {
             if message.len > max_payload {
                 return Err(ProtocolError::MessageTooBig { limit });
             }
+            message.payload = Some(Payload::new(header));
         }
-        self.payload = Some(Payload::new(header));
         Ok(())
     }
 
+    fn is_compressed(&self) -> bool {
+        let message = self.message.as_ref();
+        message.is_some_and(|message| message.compressed.is_some())
+    }
+
+    fn take_progress(&mut self) -> bool {
+        let message = self.message.as_mut();
+        message.is_some_and(|message| std::mem::take(&mut message.progress))
+    }
+}
+
+impl OpenMessage {
     fn next_chunk<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Step<'a>, ProtocolError> {
         let Some(payload) = &mut self.payload else {
             return Ok(Step::Again);
@@ -441,7 +465,7 @@ impl Receiver {
             if !fin {
                 return Ok(Step::Again);
             }
-            return self.end_message().map(Step::Event);
+            return self.end();
         }
         if input.is_empty() {
             return Ok(Step::NeedInput);
@@ -457,12 +481,7 @@ impl Receiver {
         payload.remaining -= available as u64;
         self.progress = true;
         self.check_text(chunk)?;
-        Ok(Step::Event(Event::Chunk(chunk)))
-    }
-
-    fn is_compressed(&self) -> bool {
-        let message = self.message.as_ref();
-        message.is_some_and(|message| message.compressed.is_some())
+        Ok(Step::Chunk(chunk))
     }
 
     /// RFC 7692 §7.2.2: the payloads of all frames are one DEFLATE stream. What it inflates to counts
@@ -474,14 +493,7 @@ impl Receiver {
         room: &mut &'a mut [u8],
         limit: u64,
     ) -> Result<Step<'a>, ProtocolError> {
-        let (
-            Some(payload),
-            Some(OpenMessage {
-                compressed: Some(compressed),
-                ..
-            }),
-        ) = (&mut self.payload, &mut self.message)
-        else {
+        let (Some(payload), Some(compressed)) = (&mut self.payload, &mut self.compressed) else {
             return Ok(Step::Again);
         };
         let made = if payload.remaining > 0 {
@@ -512,7 +524,7 @@ impl Receiver {
             return Ok(Step::Again);
         } else if compressed.finished {
             self.payload = None;
-            return self.end_message().map(Step::Event);
+            return self.end();
         } else if room.is_empty() {
             return Ok(Step::NeedInput);
         } else {
@@ -531,31 +543,24 @@ impl Receiver {
         }
         let chunk = take_front(room, made);
         self.check_text(chunk)?;
-        Ok(Step::Event(Event::Chunk(chunk)))
+        Ok(Step::Chunk(chunk))
     }
 
     /// §8.1: bad UTF-8 fails at its first bad byte, in the middle of a frame too.
     fn check_text(&mut self, chunk: &[u8]) -> Result<(), ProtocolError> {
-        match &mut self.message {
-            Some(message) if message.kind == MessageKind::Text => message
-                .utf8
-                .accept(chunk)
-                .map_err(|_| ProtocolError::InvalidUtf8),
-            _ => Ok(()),
+        if self.kind == MessageKind::Binary {
+            return Ok(());
         }
+        let accepted = self.utf8.accept(chunk);
+        accepted.map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)
     }
 
     /// §5.6: a text message as a whole is valid UTF-8.
-    fn end_message<'a>(&mut self) -> Result<Event<'a>, ProtocolError> {
-        if let Some(message) = self.message.take()
-            && message.kind == MessageKind::Text
-        {
-            message
-                .utf8
-                .finish()
-                .map_err(|_| ProtocolError::InvalidUtf8)?;
+    fn end<'a>(&self) -> Result<Step<'a>, ProtocolError> {
+        if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
+            return Err(ProtocolError::InvalidUtf8);
         }
-        Ok(Event::MessageEnd)
+        Ok(Step::MessageEnd)
     }
 }
 
@@ -576,17 +581,14 @@ impl Payload {
 fn whole_message<'a>(
     header: &FrameHeader,
     payload: &'a mut [u8],
-) -> Result<WholeMessage<'a>, ProtocolError> {
+) -> Result<WholeMessage<'a>, InvalidUtf8> {
     let key = header.masking_key;
     if header.opcode == OpCode::Text {
         let text = match key {
             Some(key) => utf8::unmask_text(payload, key),
             None => simdutf8::basic::from_utf8(payload).map_err(|_| InvalidUtf8),
         };
-        return match text {
-            Ok(text) => Ok(WholeMessage::Text(text)),
-            Err(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
-        };
+        return text.map(WholeMessage::Text);
     }
     if let Some(key) = key {
         key.apply(payload, 0);
