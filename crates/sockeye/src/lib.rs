@@ -72,3 +72,8 @@ pub use sockeye_macros::{on_close, on_error, on_message, on_open, server_endpoin
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The examples of the guide.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../../docs/endpoints.md")]
+struct Guide;
