@@ -6,29 +6,32 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use sockeye_proto::handshake::{
-    Accepted, ClientHandshake, Extension, OfferError, ResponseError, UriError, WebSocketUri,
+    Accepted, ClientHandshake, Extension, OfferError, ResponseError, UriError,
 };
 use sockeye_proto::{Config, DeflateConfig, DeflatePool, InvalidAnswer, Role};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::connection::{Compression, Connection, client_machine};
+use crate::connection::{Compression, Connection, Opening, client_machine};
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, TlsError, rustls};
 
+use self::target::Target;
+
+mod target;
 mod websocket;
 
 pub use self::websocket::{
-    CloseArgs, CloseEvent, ErrorEvent, InvalidAccess, InvalidState, MessageEvent, ReadyState,
-    SyntaxError, WebSocket,
+    CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,
+    MessageEvent, ReadyState, SyntaxError, WebSocket,
 };
 
 /// Connects to a WebSocket server with the defaults of [`Client`].
@@ -151,7 +154,8 @@ impl Client {
     }
 
     /// Connects to a `ws:` or `wss:` URL. Host names may be international, and other characters that a URL does
-    /// not have are percent-encoded.
+    /// not have are percent-encoded. A user name and password in it are sent by basic authentication
+    /// (RFC 7617), unless there is a field `Authorization`.
     ///
     /// # Errors
     ///
@@ -161,18 +165,30 @@ impl Client {
     ///
     /// Dropped, the attempt ends.
     pub async fn connect(&self, url: impl AsRef<str>) -> Result<Connection, ConnectError> {
-        let uri = parse_url(url.as_ref())?;
-        let handshake = self.handshake(uri.clone())?;
-        let tcp = self.open_tcp(&uri).await?;
+        self.connect_to(Target::parse(url.as_ref())?).await
+    }
+
+    /// The browser's object for a URL, which connects as this client does. See [`WebSocket::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::with_protocols`].
+    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
+        WebSocket::with_client(url, self)
+    }
+
+    async fn connect_to(&self, target: Target) -> Result<Connection, ConnectError> {
+        let handshake = self.handshake(&target)?;
+        let tcp = self.open_tcp(&target).await?;
         let mut deadline = pin!(sleep(self.handshake_timeout));
-        let securing = self.secure(tcp, &uri);
+        let securing = self.secure(tcp, &target);
         let stream = self.in_time(deadline.as_mut(), securing).await??;
         self.shake_hands(stream, handshake, deadline).await
     }
 
-    fn handshake(&self, uri: WebSocketUri) -> Result<ClientHandshake, ConnectError> {
+    fn handshake(&self, target: &Target) -> Result<ClientHandshake, ConnectError> {
         // RFC 6455 §4.1: 16 bytes chosen at random for each connection.
-        let mut handshake = ClientHandshake::new(uri, rand::random())
+        let mut handshake = ClientHandshake::new(target.uri.clone(), rand::random())
             .subprotocols(self.subprotocols.iter().cloned())?
             .require_subprotocol(self.require_subprotocol);
         if let Some(compression) = &self.compression {
@@ -180,6 +196,12 @@ impl Client {
         }
         for (name, value) in &self.headers {
             handshake = handshake.header(name.clone(), value.clone())?;
+        }
+        let is_given = self.headers.iter().any(|(name, _)| name == AUTHORIZATION);
+        if let Some(value) = &target.authorization
+            && !is_given
+        {
+            handshake = handshake.header(AUTHORIZATION, value.clone())?;
         }
         Ok(handshake)
     }
@@ -200,11 +222,12 @@ impl Client {
         }))
     }
 
-    async fn open_tcp(&self, uri: &WebSocketUri) -> Result<TcpStream, ConnectError> {
+    async fn open_tcp(&self, target: &Target) -> Result<TcpStream, ConnectError> {
+        let uri = &target.uri;
         if uri.is_secure() && cfg!(not(feature = "tls")) {
             return Err(ConnectError::TlsUnsupported);
         }
-        let connecting = TcpStream::connect((bare_host(uri), uri.port()));
+        let connecting = TcpStream::connect((target.bare_host(), uri.port()));
         timeout(self.connect_timeout, connecting)
             .await
             .map_err(|_| ConnectError::ConnectTimeout(self.connect_timeout))?
@@ -213,13 +236,13 @@ impl Client {
 
     /// RFC 6455 §4.1: the TLS handshake comes first, with the host's name for the server to choose its
     /// certificate by.
-    async fn secure(&self, tcp: TcpStream, uri: &WebSocketUri) -> Result<Stream, ConnectError> {
+    async fn secure(&self, tcp: TcpStream, target: &Target) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
-        if uri.is_secure() {
-            let connecting = tls::connect(self.tls.as_ref(), bare_host(uri), tcp);
+        if target.uri.is_secure() {
+            let connecting = tls::connect(self.tls.as_ref(), target.bare_host(), tcp);
             return Ok(Box::pin(connecting).await?);
         }
-        debug_assert!(!uri.is_secure(), "refused before");
+        debug_assert!(!target.uri.is_secure(), "refused before");
         Ok(Stream::from(tcp))
     }
 
@@ -249,7 +272,8 @@ impl Client {
             .await?;
         // Boxed: it is large, and done with long before the connection is.
         let mut connection = Some(Box::pin(connection.with_upgrades()));
-        let request = handshake.request().map(|()| Empty::<Bytes>::new());
+        let asked = handshake.request();
+        let request = asked.clone().map(|()| Empty::<Bytes>::new());
         let response = beside(&mut connection, sender.send_request(request));
         let response = self.in_time(deadline, response).await?;
         let response = response.map_err(ConnectError::unanswered)?;
@@ -273,6 +297,10 @@ impl Client {
         } = accepted;
         let compression = self.agreed_compression(&extensions)?;
         drop(sender);
+        let opening = Opening {
+            request: asked,
+            response: Response::from_parts(parts.clone(), ()),
+        };
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
         let upgraded = beside(&mut connection, on_upgrade).await?;
         let Ok(stream) = upgraded.downcast::<TokioIo<Stream>>() else {
@@ -280,7 +308,8 @@ impl Client {
         };
         let machine = client_machine(self.config.clone(), compression);
         let raw = stream.io.into_inner();
-        Ok(Connection::new(raw, machine, &stream.read_buf, subprotocol))
+        let connection = Connection::new(raw, machine, &stream.read_buf, subprotocol);
+        Ok(connection.with_opening(opening))
     }
 }
 
@@ -347,17 +376,6 @@ impl ConnectError {
             _ => None,
         }
     }
-}
-
-/// RFC 6455 §11.1: an international host name in its ASCII form, other characters percent-encoded.
-fn parse_url(url: &str) -> Result<WebSocketUri, ConnectError> {
-    let url = url::Url::parse(url)?;
-    Ok(WebSocketUri::parse(url.as_str())?)
-}
-
-/// An IPv6 address without the brackets that a URL puts around it.
-fn bare_host(uri: &WebSocketUri) -> &str {
-    uri.host().trim_start_matches('[').trim_end_matches(']')
 }
 
 async fn read_start(body: &mut Incoming, start: &mut Vec<u8>) {

@@ -26,12 +26,14 @@ use self::outbox::Outbox;
 pub(crate) mod driver;
 pub(crate) mod link;
 pub(crate) mod log;
+mod opening;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use self::opening::Opening;
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
 
@@ -53,6 +55,7 @@ pub use self::split::{Receiver, Sender};
 pub struct Connection<T = Stream> {
     link: Link<T>,
     subprotocol: Option<String>,
+    opening: Option<Box<Opening>>,
     end: End,
 }
 
@@ -89,13 +92,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Self {
             link: Link::new(stream, machine, read_ahead),
             subprotocol,
+            opening: None,
             end: End::Open,
         }
+    }
+
+    pub(crate) fn with_opening(mut self, opening: Opening) -> Self {
+        self.opening = Some(Box::new(opening));
+        self
     }
 
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// What the opening handshake said, where [`Client`](crate::Client) made it.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.opening.as_deref()
     }
 
     /// The peer's Close, once it has come.
