@@ -44,8 +44,9 @@ pub use self::error::{BoxError, Error, Result, SendError};
 #[cfg(not(loom))]
 pub use self::{
     client::{
-        Client, CloseArgs, CloseError, CloseEvent, ConnectError, ErrorEvent, Event, Events,
-        InvalidAccess, InvalidState, MessageEvent, ReadyState, SyntaxError, WebSocket, connect,
+        Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
+        Events, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError, ReadyState,
+        SyntaxError, Target, WebSocket, connect,
     },
     connection::{Connection, Opening, Receiver, Sender},
     endpoint::{

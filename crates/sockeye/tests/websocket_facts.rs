@@ -7,7 +7,7 @@ use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye::{CloseError, CloseEvent, Event, ReadyState, WebSocket};
+use sockeye::{Client, CloseError, CloseEvent, Event, ReadyState, WebSocket};
 use support::record::{events, record};
 use support::{
     BINARY, CLOSE, Raw, TEXT, accept, listen, raw_server, soon, unmasked, unmasked_close,
@@ -291,4 +291,49 @@ async fn events_are_asked_for_once_and_handlers_are_not_called_then() {
     assert_eq!(seen, ["open", "message one", "close 1001 3"]);
     assert_eq!(events(&record), [""; 0]);
     assert_eq!(soon(ws.run()).await.code, 1001);
+}
+#[tokio::test]
+async fn the_origin_of_a_message_is_that_of_the_url_in_ascii() {
+    let (listener, _) = listen().await;
+    let addr = listener.local_addr().unwrap();
+    for (host, ascii) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("LOCALHOST", "localhost"),
+        ("B\u{fc}cher.example", "xn--bcher-kva.example"),
+    ] {
+        let client = Client::builder().resolve("xn--bcher-kva.example", [addr.ip()]);
+        let client = client.ipv4_only();
+        let url = format!("ws://user@{host}:{}/path", addr.port());
+        let ws = client.websocket(&url).unwrap();
+        let mut events = ws.events().unwrap();
+        let tail = unmasked(TEXT, b"hi");
+        let server = raw_server(&listener, "", &tail);
+        let client = async {
+            assert!(matches!(events.next().await, Some(Event::Open)));
+            match events.next().await {
+                Some(Event::Message(event)) => event.origin().to_owned(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (_peer, origin) = soon(async { tokio::join!(server, client) }).await;
+        assert_eq!(origin, format!("ws://{ascii}:{}", addr.port()));
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_errors_though_the_client_follows_them() {
+    let (listener, url) = listen().await;
+    let ws = Client::builder().redirects(5).websocket(&url).unwrap();
+    let record = record(&ws);
+    let server = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut peer = Raw::new(tcp);
+        peer.head().await.expect("a request");
+        let answer = "HTTP/1.1 301 Moved\r\nLocation: /here\r\nContent-Length: 0\r\n\r\n";
+        peer.write(answer.as_bytes()).await;
+        peer.recv_end().await;
+    };
+    soon(async { tokio::join!(ws.run(), server) }).await;
+    let expected = ["error Closed", r#"close 1006 "" false Closed"#];
+    assert_eq!(events(&record), expected);
 }

@@ -1,22 +1,44 @@
 //! Where a connection goes: a URL taken apart. Knows nothing of connections.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::HeaderValue;
+use http::header::{HeaderMap, HeaderValue};
+use http::{Method, Request, Uri};
 use percent_encoding::percent_decode_str;
 use sockeye_proto::handshake::WebSocketUri;
 use url::Url;
 
 use super::ConnectError;
 
-/// A URL of a WebSocket: what the RFC makes of it, and the credentials that it may hold.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
+/// Where to connect to: a URL of a WebSocket, or an [`http::Request`] with header fields of its own.
+///
+/// Host names may be international, and other characters that a URL does not have are percent-encoded. A user
+/// name and password in it are sent by basic authentication (RFC 7617), unless there is a field
+/// `Authorization`. The fields that the handshake writes itself may not stand in a request.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use http::Request;
+/// use sockeye::Client;
+///
+/// let request = Request::get("wss://chat.example/river").header("x-api-key", "1234").body(())?;
+/// let ws = Client::builder().connect(request).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Target {
     /// As it was given, serialised.
     pub(super) url: Url,
     pub(super) uri: WebSocketUri,
     /// What the user name and password in the URL come to.
     pub(super) authorization: Option<HeaderValue>,
+    /// What a request had.
+    pub(super) headers: HeaderMap,
+    /// Whether a redirect of another origin led here.
+    pub(super) is_foreign: bool,
 }
 
 impl Target {
@@ -52,6 +74,8 @@ impl Target {
             url,
             uri,
             authorization,
+            headers: HeaderMap::new(),
+            is_foreign: false,
         })
     }
 
@@ -63,6 +87,68 @@ impl Target {
     /// Scheme, host and port, as WHATWG serialises them.
     pub(super) fn origin(&self) -> String {
         self.url.origin().ascii_serialization()
+    }
+
+    /// The URL as HTTP knows it, without a user.
+    pub(super) fn http_url(&self) -> String {
+        self.uri.to_string().replacen("ws", "http", 1)
+    }
+}
+
+impl TryFrom<&str> for Target {
+    type Error = ConnectError;
+
+    fn try_from(url: &str) -> Result<Self, ConnectError> {
+        Self::parse(url)
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = ConnectError;
+
+    fn try_from(url: String) -> Result<Self, ConnectError> {
+        Self::parse(&url)
+    }
+}
+
+impl TryFrom<&String> for Target {
+    type Error = ConnectError;
+
+    fn try_from(url: &String) -> Result<Self, ConnectError> {
+        Self::parse(url)
+    }
+}
+
+impl TryFrom<Uri> for Target {
+    type Error = ConnectError;
+
+    fn try_from(uri: Uri) -> Result<Self, ConnectError> {
+        Self::parse(&uri.to_string())
+    }
+}
+
+impl TryFrom<Request<()>> for Target {
+    type Error = ConnectError;
+
+    fn try_from(request: Request<()>) -> Result<Self, ConnectError> {
+        let (parts, ()) = request.into_parts();
+        // RFC 6455 §4.1: the method is GET.
+        if parts.method != Method::GET {
+            return Err(ConnectError::Method(parts.method));
+        }
+        let mut target = Self::try_from(parts.uri)?;
+        target.headers = parts.headers;
+        Ok(target)
+    }
+}
+
+/// Without a password.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("uri", &self.uri.to_string())
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
     }
 }
 
