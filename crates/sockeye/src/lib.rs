@@ -45,10 +45,11 @@ pub use self::error::{BoxError, Error, Result, SendError};
 #[cfg(not(loom))]
 pub use self::{
     client::{
-        Client, CloseArgs, CloseEvent, ConnectError, ErrorEvent, InvalidAccess, InvalidState,
-        MessageEvent, ReadyState, SyntaxError, WebSocket, connect,
+        Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
+        Events, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError, ReadyState,
+        SyntaxError, Target, WebSocket, connect,
     },
-    connection::{Connection, Receiver, Sender},
+    connection::{Connection, Opening, Receiver, Sender},
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Endpoint, EndpointConfig, HandlerExists,
         Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind, OpenSessions,

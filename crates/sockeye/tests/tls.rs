@@ -532,3 +532,133 @@ fn files_that_cannot_be_used_are_named_with_what_is_wrong() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn wss_goes_through_proxies_of_both_kinds_and_through_one_that_is_secure_itself() {
+    let authority = Authority::new("ours");
+    let addr = serve(echo().tls(authority.localhost().config())).await;
+    let url = format!("wss://localhost:{}/", addr.port());
+    let client = Client::builder().tls(authority.trusted());
+    let (http, asked_http) = support::proxy::http_proxy(addr).await;
+    let (socks, asked_socks) = support::proxy::socks_proxy(addr).await;
+    // TLS in front of a proxy: what comes out of it goes on as it is.
+    let (inner, asked_secure) = support::proxy::http_proxy(addr).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let secure = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(authority.localhost().config()));
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut tls = acceptor.accept(tcp).await.unwrap();
+        let mut tcp = TcpStream::connect(inner).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut tls, &mut tcp).await;
+    });
+    for (proxy, asked) in [
+        (format!("http://{http}"), asked_http),
+        (format!("socks5h://{socks}"), asked_socks),
+        (format!("https://localhost:{}", secure.port()), asked_secure),
+    ] {
+        let client = client.clone().proxy(proxy.parse().unwrap());
+        let mut ws = soon(client.connect(&url)).await.unwrap();
+        let sent = Message::from(vec![7; 1 << 20]);
+        soon(ws.send(sent.clone())).await.unwrap();
+        assert_eq!(soon(ws.recv()).await.unwrap(), Some(sent));
+        soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
+        let asked = soon(asked).await.unwrap();
+        assert!(
+            asked.contains(&format!("localhost:{}", addr.port())),
+            "{asked}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate_where_it_is_asked_for() {
+    let authority = Authority::new("ours");
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.0.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+    let identity = authority.localhost();
+    let certificate = File::new("cert.pem", &identity.certificate);
+    let key = File::new("key.pem", &identity.key);
+    let chain = rustls::pki_types::pem::PemObject::pem_file_iter(&certificate.0).unwrap();
+    let chain: Vec<CertificateDer<'static>> = chain.map(Result::unwrap).collect();
+    let private: PrivateKeyDer<'static> =
+        rustls::pki_types::pem::PemObject::from_pem_file(&key.0).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain, private)
+        .unwrap();
+    let addr = serve(echo().tls(config)).await;
+    let url = format!("wss://localhost:{}/", addr.port());
+
+    let mine = authority.issue(&["me"], |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let roots = File::new("ca.pem", &authority.0.pem());
+    let certificate = File::new("me.pem", &mine.certificate);
+    let key = File::new("me.key", &mine.key);
+    let trusting = tls::ClientOptions::default().roots(&roots.0);
+    let with = trusting.clone().identity(&certificate.0, &key.0);
+    let known = Client::builder().tls(with.build().unwrap());
+    let mut ws = soon(known.connect(&url)).await.unwrap();
+    soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
+    let unknown = Client::builder().tls(trusting.build().unwrap());
+    assert!(soon(unknown.connect(&url)).await.is_err());
+
+    // To another origin it is not shown, though the server asks for it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(authority.localhost().config()));
+    let from = format!("wss://localhost:{}/", listener.local_addr().unwrap().port());
+    let redirecting = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let tls = acceptor.accept(tcp).await.unwrap();
+        let mut peer = Raw::new(tls);
+        peer.head().await.unwrap();
+        let answer = format!("HTTP/1.1 307 There\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n");
+        peer.write(answer.as_bytes()).await;
+    };
+    let following = known.redirects(1);
+    let (refused, ()) = soon(async { tokio::join!(following.connect(&from), redirecting) }).await;
+    assert!(refused.is_err());
+
+    let error = trusting
+        .clone()
+        .identity(&certificate.0, &certificate.0)
+        .build();
+    assert!(matches!(
+        error,
+        Err(TlsError::File {
+            problem: FileProblem::NoPrivateKey,
+            ..
+        })
+    ));
+    let error = trusting.identity(&certificate.0, "no such file").build();
+    assert!(matches!(
+        error,
+        Err(TlsError::File {
+            problem: FileProblem::Io(_),
+            ..
+        })
+    ));
+}
+
+#[tokio::test]
+async fn a_name_may_be_asked_for_in_place_of_the_hosts_and_any_certificate_taken() {
+    let authority = Authority::new("ours");
+    let identity = authority.issue(&["chat.example"], |_| {});
+    let addr = serve(echo().tls(identity.config())).await;
+    let url = format!("wss://127.0.0.1:{}/", addr.port());
+    let client = Client::builder().tls(authority.trusted());
+    assert!(soon(client.connect(&url)).await.is_err());
+    let named = client.server_name("chat.example");
+    let mut ws = soon(named.connect(&url)).await.unwrap();
+    soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
+
+    let any = tls::ClientOptions::default().dangerously_accept_any_certificate();
+    let client = Client::builder().tls(any.build().unwrap());
+    let mut ws = soon(client.connect(&url)).await.unwrap();
+    soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
+}

@@ -2,57 +2,16 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use sockeye::{
-    CloseEvent, Endpoint, Incoming, InvalidState, Message, ReadyState, Reply, Result, Server,
-    Session, WebSocket, endpoint,
+    Endpoint, Incoming, InvalidState, Message, ReadyState, Reply, Result, Server, Session,
+    WebSocket, endpoint,
 };
-use support::{BINARY, CLOSE, Raw, TEXT, raw_server, serve, soon};
-use tokio::net::TcpListener;
+use support::record::{events, record};
+use support::{BINARY, CLOSE, Raw, TEXT, listen, raw_server, serve, soon};
 use tokio::sync::Notify;
-
-/// Every event of an object, in order, as a text.
-type Record = Arc<Mutex<Vec<String>>>;
-
-fn record(ws: &WebSocket) -> Record {
-    let record = Record::default();
-    let tell = |record: &Record| {
-        let record = Arc::clone(record);
-        move |event: String| record.lock().expect("no panic").push(event)
-    };
-    let opened = tell(&record);
-    ws.on_open(move |ws| opened(format!("open {:?} {:?}", ws.ready_state(), ws.protocol())));
-    let came = tell(&record);
-    ws.on_message(move |ws, event| came(format!("message {} {:?}", event.data, ws.ready_state())));
-    let failed = tell(&record);
-    ws.on_error(move |ws, _| failed(format!("error {:?}", ws.ready_state())));
-    let closed = tell(&record);
-    ws.on_close(move |ws, event| {
-        let CloseEvent {
-            code,
-            reason,
-            was_clean,
-            ..
-        } = event;
-        closed(format!(
-            "close {code} {reason:?} {was_clean} {:?}",
-            ws.ready_state()
-        ));
-    });
-    record
-}
-
-fn events(record: &Record) -> Vec<String> {
-    record.lock().expect("no panic").clone()
-}
-
-async fn listen() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
-    (listener, url)
-}
 
 #[test]
 fn the_constructor_refuses_what_is_no_url_of_a_websocket() {

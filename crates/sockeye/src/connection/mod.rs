@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, DeflateConfig, DeflateParams,
@@ -26,12 +27,14 @@ use self::outbox::Outbox;
 pub(crate) mod driver;
 pub(crate) mod link;
 pub(crate) mod log;
+mod opening;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use self::opening::Opening;
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
 
@@ -53,6 +56,8 @@ pub use self::split::{Receiver, Sender};
 pub struct Connection<T = Stream> {
     link: Link<T>,
     subprotocol: Option<String>,
+    opening: Option<Box<Opening>>,
+    round_trip: RoundTrip,
     end: End,
 }
 
@@ -63,6 +68,14 @@ enum End {
     /// What is left is to end the transport in order; then this is told.
     Lingering(Option<Error>),
     Done,
+}
+
+/// What is known of the time that a Ping and its Pong take.
+#[derive(Debug)]
+enum RoundTrip {
+    Unknown,
+    Pinged { payload: Vec<u8>, at: Instant },
+    Measured(Duration),
 }
 
 /// Output beyond this waits for the transport before more is taken.
@@ -89,13 +102,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Self {
             link: Link::new(stream, machine, read_ahead),
             subprotocol,
+            opening: None,
+            round_trip: RoundTrip::Unknown,
             end: End::Open,
         }
+    }
+
+    pub(crate) fn with_opening(mut self, opening: Opening) -> Self {
+        self.opening = Some(Box::new(opening));
+        self
     }
 
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// What the opening handshake said, where [`Client`](crate::Client) made it.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.opening.as_deref()
     }
 
     /// The peer's Close, once it has come.
@@ -186,7 +211,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// Sends a Ping of at most 125 bytes. Its Pong is not told; it keeps the connection alive.
+    /// Sends a Ping of at most 125 bytes. It keeps the connection alive; its Pong is not given, but
+    /// measured: see [`round_trip`](Self::round_trip).
     ///
     /// # Errors
     ///
@@ -199,7 +225,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(|cx| self.poll_room(cx)).await?;
         let sent = self.link.sending().send_ping(payload);
         sent.map_err(|error| Error::Send(error.into()))?;
+        self.round_trip = RoundTrip::Pinged {
+            payload: payload.to_vec(),
+            at: Instant::now(),
+        };
         self.flush().await
+    }
+
+    /// How long the Pong took that answered the last [`ping`](Self::ping); `None` until it has come.
+    /// [`recv`](Self::recv) takes it: while nobody calls that, time passes that is not the peer's.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match self.round_trip {
+            RoundTrip::Measured(time) => Some(time),
+            _ => None,
+        }
     }
 
     /// Starts the closing handshake: takes a Close behind what was sent before, and nothing after it.
@@ -278,7 +317,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     self.link.park();
                     return Poll::Ready(Ok(Some(message)));
                 }
-                Ok(Some(Received::Ping | Received::Pong(_))) => continue,
+                Ok(Some(Received::Ping)) => continue,
+                Ok(Some(Received::Pong(answer))) => {
+                    if let RoundTrip::Pinged { payload, at } = &self.round_trip
+                        && *payload == *answer
+                    {
+                        self.round_trip = RoundTrip::Measured(at.elapsed());
+                    }
+                    continue;
+                }
                 Ok(Some(Received::Close(_))) => {
                     self.end = End::Lingering(None);
                     continue;

@@ -15,7 +15,7 @@ use crate::sync::Mutex;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-/// A stream of bytes to a peer: TCP, TLS over it, or whatever else carries bytes.
+/// A stream of bytes to a peer: TCP, TLS over another one, or whatever else carries bytes.
 ///
 /// ```
 /// use sockeye::transport::Stream;
@@ -88,7 +88,7 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(tcp) => Ok(tcp),
             #[cfg(feature = "tls")]
-            Kind::Tls(tls) => Ok(tls.get_ref().0),
+            Kind::Tls(tls) => tls.get_ref().0.tcp(),
             Kind::Brought(_) => {
                 let text = "the transport is not TCP: it has no address";
                 Err(io::Error::new(io::ErrorKind::Unsupported, text))

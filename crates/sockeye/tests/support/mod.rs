@@ -14,6 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+pub(crate) mod proxy;
+pub(crate) mod record;
+
 /// What is not done by then hangs: no test asks for how long anything takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -360,6 +363,13 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     }
     let end = start + usize::try_from(len).expect("a test's frame");
     (bytes.len() >= end).then_some((first, start, end))
+}
+
+/// Where a server that speaks bytes is to be, and its URL.
+pub(crate) async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    (listener, url)
 }
 
 /// A server that speaks bytes: accepts one connection, answers its handshake with `fields` more, and

@@ -1,5 +1,5 @@
-//! TLS over TCP, by rustls: configurations made of files or of what the system trusts, and the two
-//! handshakes. Knows nothing of HTTP but its name in ALPN.
+//! TLS over another transport, by rustls: configurations made of files or of what the system trusts, and the
+//! two handshakes. Knows nothing of HTTP but its name in ALPN.
 
 use std::fmt;
 use std::io;
@@ -11,17 +11,21 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
 use rustls::server::ServerConfig;
-use rustls::{ConfigBuilder, ConfigSide, RootCertStore, WantsVerifier};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::{ConfigBuilder, ConfigSide, WantsVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{Kind, Stream, send_at_once};
+use super::{Kind, Stream};
+
+mod client;
+
+pub(crate) use self::client::anonymous;
+pub use self::client::{ClientOptions, client_config, client_config_trusting};
 
 /// The library that encrypts, for who makes a configuration of their own.
 pub use tokio_rustls::rustls;
 
-pub(super) type TlsStream = tokio_rustls::TlsStream<TcpStream>;
+pub(super) type TlsStream = tokio_rustls::TlsStream<Stream>;
 
 /// What a connection that begins with TLS goes on with: RFC 6455 is over HTTP/1.1.
 const ALPN: &[u8] = b"http/1.1";
@@ -49,46 +53,10 @@ pub fn server_config(
     private_key: impl AsRef<Path>,
 ) -> Result<ServerConfig, TlsError> {
     let certificates = read_certificates(certificates.as_ref())?;
-    let private_key = private_key.as_ref();
-    let private_key = PrivateKeyDer::from_pem_file(private_key).map_err(|error| {
-        TlsError::file(
-            private_key,
-            FileProblem::of(error, FileProblem::NoPrivateKey),
-        )
-    })?;
+    let private_key = read_private_key(private_key.as_ref())?;
     let config = with_provider(ServerConfig::builder_with_provider)?
         .with_no_client_auth()
         .with_single_cert(certificates, private_key)?;
-    Ok(config)
-}
-
-/// A client's configuration that trusts what the system trusts. It is what `wss:` URLs use by default.
-///
-/// # Errors
-///
-/// [`TlsError::Config`] when the system's verifier cannot be had.
-pub fn client_config() -> Result<ClientConfig, TlsError> {
-    let config = with_provider(ClientConfig::builder_with_provider)?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    Ok(config)
-}
-
-/// A client's configuration that trusts the certificates of a PEM file, and none else: those of
-/// one's own certificate authority.
-///
-/// # Errors
-///
-/// [`TlsError::File`] when the file cannot be used; [`TlsError::Config`] when a certificate of it
-/// cannot.
-pub fn client_config_trusting(roots: impl AsRef<Path>) -> Result<ClientConfig, TlsError> {
-    let mut store = RootCertStore::empty();
-    for root in read_certificates(roots.as_ref())? {
-        store.add(root)?;
-    }
-    let config = with_provider(ClientConfig::builder_with_provider)?
-        .with_root_certificates(store)
-        .with_no_client_auth();
     Ok(config)
 }
 
@@ -174,8 +142,11 @@ impl Acceptor {
     }
 
     pub(crate) async fn accept(&self, tcp: TcpStream) -> Result<Stream, TlsError> {
-        send_at_once(&tcp);
-        let stream = self.0.accept(tcp).await.map_err(TlsError::handshake)?;
+        let stream = self
+            .0
+            .accept(Stream::from(tcp))
+            .await
+            .map_err(TlsError::handshake)?;
         Ok(Stream(Kind::Tls(Box::new(stream.into()))))
     }
 }
@@ -190,16 +161,15 @@ impl fmt::Debug for Acceptor {
 pub(crate) async fn connect(
     config: Option<&Arc<ClientConfig>>,
     host: &str,
-    tcp: TcpStream,
+    stream: Stream,
 ) -> Result<Stream, TlsError> {
     let name = ServerName::try_from(host)?.to_owned();
     let config = match config {
         Some(config) => Arc::clone(config),
         None => system_config()?,
     };
-    send_at_once(&tcp);
     let connector = TlsConnector::from(config);
-    let stream = connector.connect(name, tcp).await;
+    let stream = connector.connect(name, stream).await;
     let stream = stream.map_err(TlsError::handshake)?;
     Ok(Stream(Kind::Tls(Box::new(stream.into()))))
 }
@@ -241,14 +211,22 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
     Err(TlsError::file(path, problem))
 }
 
+fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| TlsError::file(path, FileProblem::of(error, FileProblem::NoPrivateKey)))
+}
+
 /// With the cryptography that the program has chosen for itself, or else ring: rustls panics where
 /// there is none to choose, or more than one.
 fn with_provider<S: ConfigSide>(
     builder: impl FnOnce(Arc<CryptoProvider>) -> ConfigBuilder<S, rustls::WantsVersions>,
 ) -> Result<ConfigBuilder<S, WantsVerifier>, rustls::Error> {
+    builder(provider()).with_safe_default_protocol_versions()
+}
+
+fn provider() -> Arc<CryptoProvider> {
     let provider = CryptoProvider::get_default().cloned();
-    let provider = provider.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
-    builder(provider).with_safe_default_protocol_versions()
+    provider.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
 }
 
 #[cfg(test)]
@@ -261,7 +239,9 @@ mod tests {
     async fn a_host_that_no_certificate_can_be_for_is_told_as_such() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await;
-        let error = connect(None, "a..b", tcp.unwrap()).await.unwrap_err();
+        let error = connect(None, "a..b", Stream::from(tcp.unwrap()))
+            .await
+            .unwrap_err();
         assert!(matches!(error, TlsError::ServerName(_)), "{error:?}");
     }
 }

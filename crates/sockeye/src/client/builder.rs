@@ -1,0 +1,279 @@
+//! How a client connects: everything that may be set.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue, ORIGIN};
+use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
+
+use super::cookie::CookieJar;
+use super::dial::{Dialer, Family};
+use super::proxy::{Proxies, Proxy};
+use super::target::{Target, basic};
+use super::{ConnectError, SyntaxError, WebSocket, redirect};
+use crate::connection::Connection;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{self, rustls};
+
+/// How to connect. It connects as often as it is asked to.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Client {
+    pub(super) config: Config,
+    pub(super) compression: Option<DeflateConfig>,
+    pub(super) deflate_pool: DeflatePool,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) subprotocols: Vec<String>,
+    pub(super) require_subprotocol: bool,
+    pub(super) dialer: Dialer,
+    pub(super) proxies: Proxies,
+    pub(super) unix: Option<PathBuf>,
+    pub(super) redirects: u32,
+    pub(super) cookies: Option<Arc<dyn CookieJar>>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    #[cfg(feature = "tls")]
+    pub(super) server_name: Option<String>,
+    pub(super) connect_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
+}
+
+impl Client {
+    /// The defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to connect
+    /// and 10 s for the handshake.
+    pub fn builder() -> Self {
+        Self {
+            config: Config::new(Role::Client),
+            compression: Some(DeflateConfig::default()),
+            deflate_pool: DeflatePool::default(),
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            require_subprotocol: false,
+            dialer: Dialer::default(),
+            proxies: Proxies::None,
+            unix: None,
+            redirects: 0,
+            cookies: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            server_name: None,
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Adds a header field to the request.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Sets the field `Origin` (RFC 6455 §10.2), as `https://chat.example`; who is no browser sends none by
+    /// default.
+    pub fn origin(self, origin: HeaderValue) -> Self {
+        self.header(ORIGIN, origin)
+    }
+
+    /// Asks with a user name and a password (RFC 7617). They are sent in every request to the origin that
+    /// is connected to, and to no other one.
+    pub fn basic_auth(self, user: &str, password: &str) -> Self {
+        self.header(AUTHORIZATION, basic(user.as_bytes(), password.as_bytes()))
+    }
+
+    /// Asks with a token (RFC 6750), which goes where [`basic_auth`](Self::basic_auth)'s password would.
+    ///
+    /// # Errors
+    ///
+    /// The token has characters that no header field has.
+    pub fn bearer_auth(self, token: &str) -> Result<Self, InvalidHeaderValue> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
+        value.set_sensitive(true);
+        Ok(self.header(AUTHORIZATION, value))
+    }
+
+    /// Sets the jar that cookies come from, and that an answer's go to. A field `Cookie` of the caller's
+    /// own is sent in place of them.
+    pub fn cookies(mut self, jar: Arc<dyn CookieJar>) -> Self {
+        self.cookies = Some(jar);
+        self
+    }
+
+    /// Follows so many redirects; none by default, as browsers do. Of what the caller has set nothing
+    /// crosses to another origin but the fields `Origin`, `User-Agent` and `Accept-Language`: neither
+    /// credentials, nor the client's certificate, nor the name that [`server_name`](Self::server_name)
+    /// sets. None is followed from `wss:` to `ws:`.
+    pub fn redirects(mut self, most: u32) -> Self {
+        self.redirects = most;
+        self
+    }
+
+    /// Connects through a proxy, whatever the server is.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxies = Proxies::One(proxy);
+        self
+    }
+
+    /// Connects through the proxies that the environment says, as curl understands it: `HTTPS_PROXY` for
+    /// `wss:`, `HTTP_PROXY` for `ws:`, else `ALL_PROXY`; hosts in `NO_PROXY` are connected to directly. The
+    /// variables are read now. By default they are not looked at.
+    pub fn proxy_from_env(mut self) -> Self {
+        self.proxies = Proxies::from_env();
+        self
+    }
+
+    /// Connects to the Unix socket at this path, whatever host a URL names; that goes into the request, and
+    /// TLS is for it.
+    pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.unix = Some(path.into());
+        self
+    }
+
+    /// Uses these addresses for a host, instead of asking the system. The host is named as in a URL's
+    /// ASCII form. The last call for a host counts.
+    pub fn resolve(
+        mut self,
+        host: impl Into<String>,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Self {
+        let addresses = addresses.into_iter().collect();
+        self.dialer.known.push((host.into(), addresses));
+        self
+    }
+
+    /// Uses IPv4 alone. By default both are tried, in turns, a quarter of a second apart (RFC 8305).
+    pub fn ipv4_only(mut self) -> Self {
+        self.dialer.family = Family::V4;
+        self
+    }
+
+    /// Uses IPv6 alone.
+    pub fn ipv6_only(mut self) -> Self {
+        self.dialer.family = Family::V6;
+        self
+    }
+
+    /// Connects from this address, and to addresses of its family alone.
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.dialer.local_address = Some(address);
+        self
+    }
+
+    /// Whether TCP's own keep-alive is on; off by default, as [`KeepAlive`](crate::KeepAlive) does more.
+    pub fn tcp_keepalive(mut self, on: bool) -> Self {
+        self.dialer.keepalive = on;
+        self
+    }
+
+    /// Sets the sizes of the socket's buffers in bytes, to send and to receive. The system has its own
+    /// limits.
+    pub fn tcp_buffers(mut self, send: u32, receive: u32) -> Self {
+        self.dialer.send_buffer = Some(send);
+        self.dialer.receive_buffer = Some(receive);
+        self
+    }
+
+    /// Offers subprotocols, the preferred first.
+    pub fn subprotocols<I, S>(mut self, names: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether a server that chooses none of the subprotocols offered fails the handshake, as it does
+    /// in browsers; RFC 6455 lets it pass, and so does the default.
+    pub fn require_subprotocol(mut self, required: bool) -> Self {
+        self.require_subprotocol = required;
+        self
+    }
+
+    /// Sets the limits and deadlines of the connection.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets what is offered about compression (RFC 7692); `None` offers none. By default it is offered, as
+    /// browsers do, without context takeover.
+    pub fn compression(mut self, config: impl Into<Option<DeflateConfig>>) -> Self {
+        self.compression = config.into();
+        self
+    }
+
+    /// Sets how `wss:` URLs are connected to; by default as [`tls::client_config`] says: the server's
+    /// certificate must be for the URL's host and from an authority that the system trusts. Of ALPN
+    /// this client offers what it speaks, whatever `config` says.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.tls = Some(tls::for_client(config));
+        self
+    }
+
+    /// The name that TLS asks the server for (SNI, RFC 6066 §3), and that its certificate must be for; by
+    /// default the URL's host.
+    #[cfg(feature = "tls")]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Sets how long it may take to find the host, to connect to it, and through a proxy; 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the opening handshake may take, TLS included; 10 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Connects to a `ws:` or `wss:` URL, or as a request says that has one; see [`Target`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], which says how far it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the attempt ends.
+    pub async fn connect(
+        &self,
+        target: impl TryInto<Target, Error = ConnectError>,
+    ) -> Result<Connection, ConnectError> {
+        self.connect_to(target.try_into()?).await
+    }
+
+    /// The browser's object for a URL, which connects as this client does, but follows no redirects. See
+    /// [`WebSocket::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::with_protocols`].
+    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
+        WebSocket::with_client(url, self.redirects(0))
+    }
+
+    pub(super) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
+        let mut left = self.redirects;
+        loop {
+            let response = match self.attempt(&target).await {
+                Err(ConnectError::Refused(response)) if self.redirects > 0 => response,
+                ended => return ended,
+            };
+            let Some(next) = redirect::follow(&target, &response)? else {
+                return Err(ConnectError::Refused(response));
+            };
+            left = left
+                .checked_sub(1)
+                .ok_or(ConnectError::TooManyRedirects(self.redirects))?;
+            target = next;
+        }
+    }
+}

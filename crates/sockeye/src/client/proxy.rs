@@ -1,0 +1,382 @@
+//! Proxies on the way to a server: HTTP's CONNECT (RFC 9110 section 9.3.6) and SOCKS5 (RFC 1928, 1929).
+//! Knows nothing of WebSocket: what comes out is a transport to the server.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::Empty;
+use hyper_util::client::legacy::connect::proxy::SocksV5;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use tower_service::Service;
+use url::Url;
+
+use super::exchange::{self, beside};
+use super::target::{Target, bare_host, basic};
+use crate::error::BoxError;
+use crate::transport::Stream;
+#[cfg(feature = "tls")]
+use crate::transport::tls::TlsError;
+
+/// A proxy that connects to servers for this client.
+///
+/// ```
+/// use sockeye::{Client, Proxy};
+///
+/// let proxy: Proxy = "socks5h://user:password@127.0.0.1:1080".parse()?;
+/// let client = Client::builder().proxy(proxy);
+/// # Ok::<(), sockeye::ProxyError>(())
+/// ```
+#[derive(Clone)]
+pub struct Proxy {
+    kind: Kind,
+    host: String,
+    port: u16,
+    auth: Auth,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Http,
+    Https,
+    /// The proxy is given an address.
+    Socks5,
+    /// The proxy is given the name.
+    Socks5h,
+}
+
+#[derive(Clone)]
+enum Auth {
+    None,
+    Basic(HeaderValue),
+    Password(String, String),
+}
+
+/// Which proxy is used for which server.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Proxies {
+    #[default]
+    None,
+    One(Proxy),
+    Matching(Arc<Matcher>),
+}
+
+impl Proxies {
+    pub(super) fn from_env() -> Self {
+        Self::Matching(Arc::new(Matcher::from_env()))
+    }
+
+    pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, ProxyError> {
+        match self {
+            Self::None => Ok(None),
+            Self::One(proxy) => Ok(Some(proxy.clone())),
+            Self::Matching(matcher) => {
+                // The rules are of the schemes that a WebSocket begins with.
+                let scheme = if target.uri.is_secure() {
+                    "https"
+                } else {
+                    "http"
+                };
+                let (host, port) = (target.uri.host(), target.uri.port());
+                let uri = format!("{scheme}://{host}:{port}/").parse::<Uri>();
+                let intercept = uri.ok().and_then(|uri| matcher.intercept(&uri));
+                intercept.map(|intercept| Proxy::of(&intercept)).transpose()
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// The proxy's host, an IPv6 address without brackets.
+    pub(super) fn host(&self) -> &str {
+        bare_host(&self.host)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether the way to the proxy is TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.kind == Kind::Https
+    }
+
+    /// Whether the proxy is to be given an address rather than a name.
+    pub(super) fn wants_address(&self) -> bool {
+        self.kind == Kind::Socks5
+    }
+
+    fn of(intercept: &Intercept) -> Result<Self, ProxyError> {
+        let uri = intercept.uri();
+        let wrong = || ProxyError::Url(uri.to_string());
+        let kind = Kind::of(uri.scheme_str().unwrap_or("http")).ok_or_else(wrong)?;
+        let auth = match (intercept.basic_auth(), intercept.raw_auth()) {
+            (Some(value), _) => {
+                let mut value = value.clone();
+                value.set_sensitive(true);
+                Auth::Basic(value)
+            }
+            (None, Some((user, password))) => Auth::Password(user.into(), password.into()),
+            (None, None) => Auth::None,
+        };
+        Ok(Self {
+            kind,
+            host: uri.host().ok_or_else(wrong)?.to_owned(),
+            port: uri.port_u16().unwrap_or(kind.default_port()),
+            auth,
+        })
+    }
+
+    /// Has the proxy connect `stream` to a host, which stands in brackets where it is an IPv6 address.
+    pub(super) async fn tunnel(
+        &self,
+        stream: Stream,
+        host: &str,
+        port: u16,
+    ) -> Result<Stream, ProxyError> {
+        let authority = format!("{host}:{port}");
+        match self.kind {
+            Kind::Http | Kind::Https => self.connect(stream, &authority).await,
+            Kind::Socks5 | Kind::Socks5h => self.socks(stream, &authority).await,
+        }
+    }
+
+    async fn connect(&self, stream: Stream, authority: &str) -> Result<Stream, ProxyError> {
+        let mut request = Request::connect(authority).header(HOST, authority);
+        if let Auth::Basic(value) = &self.auth {
+            request = request.header(PROXY_AUTHORIZATION, value);
+        }
+        let request = request.body(Empty::<Bytes>::new());
+        let request = request.map_err(|_| ProxyError::Url(authority.to_owned()))?;
+        let (mut sender, connection) = exchange::begin(stream).await?;
+        let mut connection = Some(connection);
+        let response = beside(&mut connection, sender.send_request(request)).await?;
+        let (parts, body) = response.into_parts();
+        if !parts.status.is_success() {
+            let start = exchange::start_of(&mut connection, body).await;
+            let response = Response::from_parts(parts, start);
+            return Err(ProxyError::Refused(Box::new(response)));
+        }
+        drop(sender);
+        let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
+        let upgraded = beside(&mut connection, on_upgrade).await?;
+        match exchange::into_transport(upgraded) {
+            // Neither TLS nor HTTP begins with a word of the server.
+            Some((stream, read_ahead)) if read_ahead.is_empty() => Ok(stream),
+            _ => Err(ProxyError::TooEarly),
+        }
+    }
+
+    async fn socks(&self, stream: Stream, authority: &str) -> Result<Stream, ProxyError> {
+        let wrong = || ProxyError::Url(authority.to_owned());
+        let target = format!("http://{authority}").parse::<Uri>();
+        let target = target.map_err(|_| wrong())?;
+        let mut socks = SocksV5::new(target.clone(), Connected(Some(TokioIo::new(stream))));
+        if let Auth::Password(user, password) = &self.auth {
+            // RFC 1929 §2: a byte counts each of them.
+            if user.len() > 255 || password.len() > 255 {
+                return Err(ProxyError::Credentials);
+            }
+            socks = socks.with_auth(user.clone(), password.clone());
+        }
+        let tunnelled = socks.call(target).await;
+        let stream = tunnelled.map_err(|error| ProxyError::Socks(error.into()))?;
+        Ok(stream.into_inner())
+    }
+}
+
+/// A proxy's URL: `http://`, `https://`, `socks5://` (this client looks the server's name up) or
+/// `socks5h://` (the proxy does); without a scheme `http://`. It may have a user name and a password. Ports
+/// are 80, 443 and 1080 by default.
+impl FromStr for Proxy {
+    type Err = ProxyError;
+
+    fn from_str(text: &str) -> Result<Self, ProxyError> {
+        // Not what was given: that may hold a password.
+        let wrong = || ProxyError::Url("what was given".to_owned());
+        let text = match text.contains("://") {
+            true => text.to_owned(),
+            false => format!("http://{text}"),
+        };
+        let url = Url::parse(&text).map_err(|_| wrong())?;
+        let kind = Kind::of(url.scheme()).ok_or_else(wrong)?;
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let decoded = |part: &str| percent_decode_str(part).collect::<Vec<u8>>();
+        let user = decoded(url.username());
+        let password = decoded(url.password().unwrap_or_default());
+        let auth = match kind {
+            _ if user.is_empty() && password.is_empty() => Auth::None,
+            Kind::Http | Kind::Https => Auth::Basic(basic(&user, &password)),
+            Kind::Socks5 | Kind::Socks5h => {
+                let text = |bytes| String::from_utf8(bytes).map_err(|_| ProxyError::Credentials);
+                Auth::Password(text(user)?, text(password)?)
+            }
+        };
+        Ok(Self {
+            kind,
+            host: host.ok_or_else(wrong)?.to_owned(),
+            port: url.port().unwrap_or(kind.default_port()),
+            auth,
+        })
+    }
+}
+
+/// Without its password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("kind", &self.kind)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kind {
+    fn of(scheme: &str) -> Option<Self> {
+        match scheme {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            "socks5" => Some(Self::Socks5),
+            "socks5h" => Some(Self::Socks5h),
+            _ => None,
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+            Self::Socks5 | Self::Socks5h => 1080,
+        }
+    }
+}
+
+/// Why a proxy did not connect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The proxy itself cannot be reached.
+    #[error("cannot connect to the proxy: {0}")]
+    Connect(#[source] io::Error),
+    /// SOCKS5 takes a user name and a password of 255 bytes at most, in UTF-8 here.
+    #[error("the proxy's user name or password is too long, or no text")]
+    Credentials,
+    /// The proxy's answer is not HTTP, or the way to it failed.
+    #[error("the proxy did not answer: {0}")]
+    Http(#[from] hyper::Error),
+    /// The proxy answered CONNECT with this, and the start of its body.
+    #[error("the proxy refused to connect: {}", .0.status())]
+    Refused(Box<Response<Bytes>>),
+    /// The proxy refused, or broke the protocol.
+    #[error("the SOCKS proxy failed: {0}")]
+    Socks(#[source] BoxError),
+    /// The way to the proxy could not be secured.
+    #[cfg(feature = "tls")]
+    #[error("to the proxy: {0}")]
+    Tls(#[source] TlsError),
+    /// Bytes came through the tunnel before any went.
+    #[error("the proxy sent bytes before it was asked for any")]
+    TooEarly,
+    /// The URL is none of a proxy.
+    #[error("no URL of a proxy (http, https, socks5, socks5h): {0}")]
+    Url(String),
+}
+
+/// A connector, as hyper-util wants one, of a connection that is there.
+struct Connected(Option<TokioIo<Stream>>);
+
+impl Service<Uri> for Connected {
+    type Response = TokioIo<Stream>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<TokioIo<Stream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        ready(
+            self.0
+                .take()
+                .ok_or_else(|| io::ErrorKind::NotConnected.into()),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_url_has_a_scheme_a_host_a_port_and_who_asks() {
+        for (url, kind, host, port) in [
+            ("http://proxy:3128", Kind::Http, "proxy", 3128),
+            ("proxy:3128", Kind::Http, "proxy", 3128),
+            ("http://proxy", Kind::Http, "proxy", 80),
+            ("https://[::1]", Kind::Https, "::1", 443),
+            ("socks5://127.0.0.1", Kind::Socks5, "127.0.0.1", 1080),
+            ("socks5h://u:p@proxy:9", Kind::Socks5h, "proxy", 9),
+        ] {
+            let proxy: Proxy = url.parse().unwrap();
+            assert_eq!((proxy.kind, proxy.host(), proxy.port()), (kind, host, port));
+        }
+        for url in ["", "ftp://proxy", "http://", "socks5://", "socks4://proxy"] {
+            assert!(
+                matches!(url.parse::<Proxy>(), Err(ProxyError::Url(_))),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn neither_a_proxy_nor_its_errors_show_the_password() {
+        let proxy: Proxy = "http://user:secret@proxy".parse().unwrap();
+        assert!(!format!("{proxy:?}").contains("secret"));
+        let error = "ftp://user:secret@proxy".parse::<Proxy>().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_environments_rules_choose_by_scheme_and_leave_out_hosts() {
+        let matcher = Matcher::builder()
+            .all("socks5h://u:p%40@socks:1081")
+            .https("http://user:pw@proxy:3128")
+            .no("direct.example, 10.0.0.0/8, [::1]");
+        let proxies = Proxies::Matching(Arc::new(matcher.build()));
+        let chosen = |url: &str| {
+            let target = Target::parse(url).unwrap();
+            let proxy = proxies.choose(&target).unwrap()?;
+            let auth = match proxy.auth {
+                Auth::None => String::new(),
+                Auth::Basic(value) => value.to_str().unwrap().to_owned(),
+                Auth::Password(user, password) => format!("{user} {password}"),
+            };
+            Some((proxy.kind, proxy.host, proxy.port, auth))
+        };
+        let http = (
+            Kind::Http,
+            "proxy".into(),
+            3128,
+            "Basic dXNlcjpwdw==".into(),
+        );
+        assert_eq!(chosen("wss://host/"), Some(http));
+        let socks = (Kind::Socks5h, "socks".into(), 1081, "u p@".into());
+        assert_eq!(chosen("ws://host/"), Some(socks));
+        for url in [
+            "ws://a.direct.example/",
+            "wss://direct.example/",
+            "ws://10.1.2.3/",
+        ] {
+            assert_eq!(chosen(url), None, "{url}");
+        }
+    }
+}

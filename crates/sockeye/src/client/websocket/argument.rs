@@ -1,0 +1,128 @@
+//! What a caller may ask of a [`WebSocket`](super::WebSocket), and the errors of what it may not.
+
+use sockeye_proto::handshake::OfferError;
+use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
+
+use crate::client::ConnectError;
+
+/// The arguments of [`WebSocket::close`](super::WebSocket::close): none (`()`), a code, a reason, or a code
+/// and a reason.
+#[derive(Clone, Debug, Default)]
+pub struct CloseArgs {
+    code: Option<u16>,
+    reason: String,
+}
+
+impl CloseArgs {
+    /// WHATWG looks at the code first, and at the reason whether or not there is a code.
+    pub(super) fn into_reason(self) -> Result<CloseReason, CloseError> {
+        if let Some(code) = self.code
+            && code != CloseCode::NORMAL.get()
+            && !(3000..=4999).contains(&code)
+        {
+            return Err(CloseError::InvalidAccess(InvalidAccess(code)));
+        }
+        let code = match self.code {
+            None if self.reason.is_empty() => return Ok(CloseReason::no_status()),
+            None => CloseCode::NORMAL,
+            Some(code) => CloseCode::try_from(code)
+                .map_err(|_| CloseError::InvalidAccess(InvalidAccess(code)))?,
+        };
+        CloseReason::new(code, &self.reason).map_err(|error| CloseError::Syntax(error.into()))
+    }
+}
+
+impl From<()> for CloseArgs {
+    fn from((): ()) -> Self {
+        Self::default()
+    }
+}
+
+impl From<u16> for CloseArgs {
+    fn from(code: u16) -> Self {
+        Self::from((code, ""))
+    }
+}
+
+/// Stands for 1000 with this reason.
+impl From<&str> for CloseArgs {
+    fn from(reason: &str) -> Self {
+        Self {
+            code: None,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl From<(u16, &str)> for CloseArgs {
+    fn from((code, reason): (u16, &str)) -> Self {
+        Self {
+            code: Some(code),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// The URL, a subprotocol or a close reason is none: WHATWG's `SyntaxError`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SyntaxError(#[source] Culprit);
+
+#[derive(Debug, thiserror::Error)]
+enum Culprit {
+    #[error(transparent)]
+    Offer(Box<ConnectError>),
+    #[error(transparent)]
+    Reason(InvalidCloseReason),
+}
+
+impl From<ConnectError> for SyntaxError {
+    fn from(error: ConnectError) -> Self {
+        Self(Culprit::Offer(Box::new(error)))
+    }
+}
+
+impl From<OfferError> for SyntaxError {
+    fn from(error: OfferError) -> Self {
+        ConnectError::from(error).into()
+    }
+}
+
+impl From<InvalidCloseReason> for SyntaxError {
+    fn from(error: InvalidCloseReason) -> Self {
+        Self(Culprit::Reason(error))
+    }
+}
+
+/// The connection is not open yet: WHATWG's `InvalidStateError`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection is not open yet")]
+pub struct InvalidState;
+
+/// A code that is neither 1000 nor in 3000-4999: WHATWG's `InvalidAccessError`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a program may close with 1000 or 3000 to 4999, not with {0}")]
+pub struct InvalidAccess(u16);
+
+/// Why [`WebSocket::close`](super::WebSocket::close) does nothing.
+#[derive(Debug, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "WHATWG's two")]
+pub enum CloseError {
+    /// The code may not be used.
+    #[error(transparent)]
+    InvalidAccess(#[from] InvalidAccess),
+    /// The reason has more than 123 bytes.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+}
+
+/// RFC 6455 compares subprotocols as they are written; browsers take no two that differ in case only.
+pub(super) fn refuse_repeated(subprotocols: &[String]) -> Result<(), SyntaxError> {
+    for (index, name) in subprotocols.iter().enumerate() {
+        let earlier = &subprotocols[..index];
+        if earlier.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return Err(OfferError::SubprotocolRepeated(name.clone()).into());
+        }
+    }
+    Ok(())
+}

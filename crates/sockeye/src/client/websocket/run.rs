@@ -1,0 +1,194 @@
+//! The one run of a [`WebSocket`]: connecting, then one event after another until the last.
+//!
+//! ```text
+//! Connecting ──▶ Open ──▶ Lingering ──▶ Closed ──▶ Done
+//!      │                      ▲            ▲
+//!      └──────── failed ──────┼────────────┤
+//!                             └─ failed ───┘   (the event `error` on the way)
+//! ```
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use sockeye_proto::{CloseReason, MessageBuffer};
+
+use super::event::{CloseEvent, ErrorEvent, Event, MessageEvent, ReadyState};
+use super::{WebSocket, port};
+use crate::connection::Connection;
+use crate::connection::driver::{Driver, Ending, Next};
+use crate::connection::pool;
+use crate::error::BoxError;
+use crate::transport::Stream;
+
+/// The events of a [`WebSocket`], for who would rather ask for them than be called: see
+/// [`WebSocket::events`].
+///
+/// Dropped before the last event, it drops the transport: the object is closed then, with 1006.
+pub struct Events {
+    ws: WebSocket,
+    step: Step,
+    last: CloseEvent,
+}
+
+enum Step {
+    Connecting(Working<Result<Connection, BoxError>>),
+    Open {
+        driver: Box<Driver<Stream>>,
+        message: MessageBuffer,
+    },
+    Lingering(Working<End>),
+    /// The event `close` is due.
+    Closed,
+    Done,
+}
+
+type Working<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What the connection came to.
+struct End {
+    ending: Ending,
+    /// The peer's Close.
+    received: Option<CloseReason>,
+}
+
+impl Events {
+    pub(super) fn new(ws: WebSocket) -> Self {
+        let connecting = connect(ws.clone());
+        Self {
+            ws,
+            step: Step::Connecting(Box::pin(connecting)),
+            last: CloseEvent::abnormal(),
+        }
+    }
+
+    /// The next event; `None` after [`Event::Close`]. The object's state changes here, when the event that
+    /// tells of it is given, and in no other moment but when [`WebSocket::close`] is called.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it is ready, no event is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match &mut self.step {
+                Step::Connecting(connecting) => {
+                    let connected = tokio::select! {
+                        biased;
+                        () = self.ws.0.closed_early.notified() => Err(CLOSED_EARLY.into()),
+                        connected = connecting => connected,
+                    };
+                    let opened = connected.and_then(|connection| self.open(connection));
+                    return Some(match opened {
+                        Ok(()) => Event::Open,
+                        Err(error) => self.fail(error),
+                    });
+                }
+                Step::Open { driver, message } => match driver.next(message).await {
+                    // Messages come while the state is open, and no more after `close`.
+                    Next::Message if self.ws.ready_state() == ReadyState::Open => {
+                        let data = pool::into_message(std::mem::take(message));
+                        let origin = Arc::clone(&self.ws.0.origin);
+                        return Some(Event::Message(MessageEvent::new(data, origin)));
+                    }
+                    Next::Message | Next::Input | Next::Pong(_) => {}
+                    Next::End => self.linger(),
+                },
+                Step::Lingering(lingering) => {
+                    let end = lingering.await;
+                    match self.judge(end) {
+                        Ok(event) => {
+                            self.ws.finish();
+                            self.last = event;
+                            self.step = Step::Closed;
+                        }
+                        Err(cause) => return Some(self.fail(cause)),
+                    }
+                }
+                Step::Closed => {
+                    self.step = Step::Done;
+                    return Some(Event::Close(self.last.clone()));
+                }
+                Step::Done => return None,
+            }
+        }
+    }
+
+    /// Fails when `close` was called meanwhile: then it never opens.
+    fn open(&mut self, connection: Connection) -> Result<(), BoxError> {
+        let ws = &self.ws;
+        if let Some(protocol) = connection.subprotocol() {
+            let _ = ws.0.protocol.set(protocol.to_owned());
+        }
+        if let Some(opening) = connection.opening() {
+            let _ = ws.0.extensions.set(opening.extensions());
+        }
+        if !ws.advance(ReadyState::Connecting, ReadyState::Open) {
+            return Err(CLOSED_EARLY.into());
+        }
+        let driver = Box::new(connection.into_driver(Arc::clone(&ws.0.outbox)));
+        self.step = Step::Open {
+            driver,
+            message: MessageBuffer::default(),
+        };
+        Ok(())
+    }
+
+    /// Nothing comes any more: what is left is the transport's end.
+    fn linger(&mut self) {
+        let Step::Open { mut driver, .. } = std::mem::replace(&mut self.step, Step::Done) else {
+            return;
+        };
+        self.ws.set_state(ReadyState::Closing);
+        let ending = driver.take_ending();
+        if matches!(ending, Ending::Aborted) {
+            // None of what waits is sent any more.
+            self.ws.0.outbox.shut();
+        }
+        self.step = Step::Lingering(Box::pin(async move {
+            // The code is the peer's first Close's, whoever closed first.
+            let received = driver.linger().await;
+            End { ending, received }
+        }));
+    }
+
+    fn judge(&self, end: End) -> Result<CloseEvent, BoxError> {
+        match (end.received, end.ending) {
+            (_, Ending::Failed(error)) => Err(error.into()),
+            (_, Ending::Aborted) => Err(match self.ws.0.overflowed.get() {
+                Some(()) => "more was sent than the buffer takes".into(),
+                None => "aborted".into(),
+            }),
+            (Some(reason), _) => Ok(CloseEvent::new(&reason, true)),
+            (None, _) => Err("the peer did not answer the Close".into()),
+        }
+    }
+
+    /// Closed, then `error`, then `close`.
+    fn fail(&mut self, cause: BoxError) -> Event {
+        self.ws.finish();
+        self.step = Step::Closed;
+        Event::Error(ErrorEvent::new(cause))
+    }
+}
+
+/// However the run ends, whoever waits for that is told.
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.ws.finish();
+        // Only this run sets it.
+        let _ = self.ws.0.closed.set(self.last.clone());
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Events").field(&self.ws).finish()
+    }
+}
+
+async fn connect(ws: WebSocket) -> Result<Connection, BoxError> {
+    port::check(ws.0.target.uri.port())?;
+    Ok(ws.0.client.connect_to(ws.0.target.clone()).await?)
+}
+
+const CLOSED_EARLY: &str = "closed before the connection was open";

@@ -1,0 +1,172 @@
+//! A client's configuration: what it trusts, and by what it is known itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientConfig, ResolvesClientCert};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+use super::{TlsError, provider, read_certificates, read_private_key, rustls, with_provider};
+
+/// A client's configuration that trusts what the system trusts. It is what `wss:` URLs use by default.
+///
+/// # Errors
+///
+/// [`TlsError::Config`] when the system's verifier cannot be had.
+pub fn client_config() -> Result<ClientConfig, TlsError> {
+    ClientOptions::default().build()
+}
+
+/// A client's configuration that trusts the certificates of a PEM file, and none else: those of
+/// one's own certificate authority.
+///
+/// # Errors
+///
+/// [`TlsError::File`] when the file cannot be used; [`TlsError::Config`] when a certificate of it
+/// cannot.
+pub fn client_config_trusting(roots: impl AsRef<Path>) -> Result<ClientConfig, TlsError> {
+    ClientOptions::default().roots(roots.as_ref()).build()
+}
+
+/// What a client's configuration is made of. TLS 1.2 and 1.3.
+///
+/// ```no_run
+/// use sockeye::{Client, tls};
+///
+/// let config = tls::ClientOptions::default()
+///     .roots("our-authority.pem")
+///     .identity("client.pem", "client.key")
+///     .build()?;
+/// let client = Client::builder().tls(config);
+/// # Ok::<(), tls::TlsError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ClientOptions {
+    roots: Option<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+    accepts_any: bool,
+}
+
+impl ClientOptions {
+    /// Trusts the certificates of this PEM file, and none else. By default what the system trusts.
+    pub fn roots(mut self, certificates: impl Into<PathBuf>) -> Self {
+        self.roots = Some(certificates.into());
+        self
+    }
+
+    /// Shows a server that asks for it the certificate in a PEM file, its own first and behind it those up to
+    /// its root, and signs with the private key in another (PKCS #8, PKCS #1 or SEC 1).
+    pub fn identity(
+        mut self,
+        certificates: impl Into<PathBuf>,
+        private_key: impl Into<PathBuf>,
+    ) -> Self {
+        self.identity = Some((certificates.into(), private_key.into()));
+        self
+    }
+
+    /// Takes any certificate, whoever it is of and whoever made it. What is sent is encrypted, but nobody
+    /// knows for whom: this is for trying things out.
+    pub fn dangerously_accept_any_certificate(mut self) -> Self {
+        self.accepts_any = true;
+        self
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::File`] names the file that cannot be used; [`TlsError::Config`] when key and certificate
+    /// do not belong together, or the system's verifier cannot be had.
+    pub fn build(&self) -> Result<ClientConfig, TlsError> {
+        let builder = with_provider(ClientConfig::builder_with_provider)?;
+        let builder = if self.accepts_any {
+            let any = Arc::new(AnyCertificate(provider()));
+            builder.dangerous().with_custom_certificate_verifier(any)
+        } else if let Some(roots) = &self.roots {
+            let mut store = RootCertStore::empty();
+            for root in read_certificates(roots)? {
+                store.add(root)?;
+            }
+            builder.with_root_certificates(store)
+        } else {
+            builder.with_platform_verifier()?
+        };
+        let Some((certificates, private_key)) = &self.identity else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let certificates = read_certificates(certificates)?;
+        let private_key = read_private_key(private_key)?;
+        Ok(builder.with_client_auth_cert(certificates, private_key)?)
+    }
+}
+
+/// The same configuration, without a certificate of the client's own.
+pub(crate) fn anonymous(config: &Arc<ClientConfig>) -> Arc<ClientConfig> {
+    if !config.client_auth_cert_resolver.has_certs() {
+        return Arc::clone(config);
+    }
+    let mut config = ClientConfig::clone(config);
+    config.client_auth_cert_resolver = Arc::new(NoCertificate);
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+/// Takes any certificate; that the server has its key is still asked for.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
