@@ -71,7 +71,9 @@ impl Deadlines {
     #[inline]
     pub(super) fn assembling(&mut self, begun: bool, progress: bool, now: Instant) {
         if !begun {
-            self.update(|awaited| awaited.assembly = None);
+            if self.awaited.is_some() {
+                self.update(|awaited| awaited.assembly = None);
+            }
         } else if progress || self.assembly().is_none() {
             self.await_also(|awaited| awaited.assembly = Some(now));
         }
@@ -81,7 +83,9 @@ impl Deadlines {
     #[inline]
     fn writing(&mut self, waiting: bool, progress: bool, now: Instant) {
         if !waiting {
-            self.update(|awaited| awaited.write_blocked = None);
+            if self.awaited.is_some() {
+                self.update(|awaited| awaited.write_blocked = None);
+            }
         } else if progress || self.write_blocked().is_none() {
             self.await_also(|awaited| awaited.write_blocked = Some(now));
         }
@@ -113,7 +117,8 @@ impl Deadlines {
     }
 
     /// Changes what is awaited, if anything is.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn update(&mut self, change: impl FnOnce(&mut Awaited)) {
         if let Some(awaited) = &mut self.awaited {
             change(awaited);

@@ -610,7 +610,7 @@ fn take_frame<'a>(
 }
 
 /// Takes a frame that lies complete in `input`, and gives its payload as it is.
-#[inline]
+#[inline(always)]
 fn take_payload<'a>(
     input: &mut &'a mut [u8],
     header: &FrameHeader,
