@@ -90,7 +90,8 @@ pub(crate) struct Driver<T> {
     link: Link<T>,
     outbox: Arc<Outbox>,
     ahead: Option<Box<(Next, MessageBuffer)>>,
-    ending: Option<Ending>,
+    // A pointer: it comes once, and last.
+    ending: Option<Box<Ending>>,
     order: Order,
     // Whether the outbox has to be told that the driver runs again; and whom it wakes.
     parked: bool,
@@ -124,7 +125,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// The driver of a connection of which nothing comes any more.
     pub(crate) fn ended(mut self, ending: Ending) -> Self {
-        self.ending = Some(ending);
+        self.ending = Some(Box::new(ending));
         self
     }
 
@@ -186,7 +187,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         *suspended = true;
         self.poll_beside(cx);
-        match self.ending {
+        match self.ending.as_deref() {
             Some(Ending::Aborted) => Poll::Ready(None),
             _ => Poll::Pending,
         }
@@ -231,7 +232,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Why nothing comes any more; once, after [`Next::End`].
     pub(crate) fn take_ending(&mut self) -> Ending {
-        self.ending.take().unwrap_or(Ending::Aborted)
+        let ending = self.ending.take();
+        ending.map_or(Ending::Aborted, |ending| *ending)
     }
 
     /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
@@ -362,7 +364,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         loop {
             self.drive();
             if self.order == Order::Abort {
-                self.ending = Some(Ending::Aborted);
+                self.ending = Some(Box::new(Ending::Aborted));
                 return;
             }
             let output = self.poll_output(cx);
@@ -371,7 +373,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 continue;
             }
             if let Some(ending) = self.closed_here() {
-                self.ending.get_or_insert(ending);
+                self.ending.get_or_insert_with(|| Box::new(ending));
             }
             if self.is_effect_due() {
                 self.settle();
@@ -696,7 +698,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 | Error::WriteStalled),
             ) => self.lose(error),
             ending => {
-                self.ending.get_or_insert(ending);
+                self.ending.get_or_insert_with(|| Box::new(ending));
             }
         }
         Poll::Ready(Next::End)
@@ -706,7 +708,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     fn lose(&mut self, error: Error) {
         self.link.lose();
         self.taken = VecDeque::new();
-        self.ending.get_or_insert(Ending::Failed(error));
+        let failed = || Box::new(Ending::Failed(error));
+        self.ending.get_or_insert_with(failed);
         self.outbox.shut();
     }
 }

@@ -102,7 +102,8 @@ struct State {
     seldom: Option<Box<Seldom>>,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
-    end: Option<CloseReason>,
+    // A pointer: it comes once, and last.
+    end: Option<Box<CloseReason>>,
 }
 
 #[derive(Debug, Default)]
@@ -617,7 +618,7 @@ impl Outbox {
     pub(crate) fn end(&self, reason: CloseReason) {
         self.shut();
         let mut state = lock(&self.state);
-        state.end.get_or_insert(reason);
+        state.end.get_or_insert_with(|| Box::new(reason));
         let seldom = state.seldom.take();
         drop(state);
         let ended = seldom.map(|seldom| seldom.ended).unwrap_or_default();

@@ -195,7 +195,7 @@ impl Future for Ended {
         let mut state = lock(&this.outbox.state);
         if let Some(reason) = &state.end {
             this.waiter = None;
-            return Poll::Ready(reason.clone());
+            return Poll::Ready((**reason).clone());
         }
         let seldom = state.seldom();
         let id = seldom.waiter(this.waiter);
