@@ -42,7 +42,7 @@ pub(crate) struct Opened<T = Stream> {
 
 /// Kept until the connection is gone: by these a server counts how many it has, and waits for them to
 /// go when it stops.
-pub(crate) type Place = Arc<OwnedSemaphorePermit>;
+pub(crate) type Place = OwnedSemaphorePermit;
 
 /// Starts endpoints of one type.
 pub(crate) trait Launch: Send + Sync {

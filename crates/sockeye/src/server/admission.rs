@@ -57,7 +57,7 @@ impl Admission {
         };
         let place = Arc::clone(&self.connections).try_acquire_owned().ok();
         Guest {
-            place: place.map(Arc::new),
+            place,
             pending: Pending(Mutex::new(Some(permit))),
         }
     }

@@ -34,7 +34,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Peer {
     shared: Arc<Shared>,
     /// `None` when there are as many connections as there may be.
-    place: Option<Place>,
+    place: Mutex<Option<Place>>,
     pub(super) pending: Pending,
     ends: Ends,
     /// That its last request was a handshake, which is answered with 101.
@@ -46,14 +46,13 @@ pub(super) struct Agreed {
     mounted: Arc<Mounted>,
     handshake: Handshake,
     compression: Option<Compression>,
-    place: Place,
 }
 
 impl Peer {
     pub(super) fn new(shared: Arc<Shared>, guest: Guest, ends: Ends) -> Self {
         Self {
             shared,
-            place: guest.place,
+            place: Mutex::new(guest.place),
             pending: guest.pending,
             ends,
             agreed: Mutex::new(None),
@@ -64,9 +63,9 @@ impl Peer {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
-        let Some(place) = &self.place else {
+        if lock(&self.place).is_none() {
             return full();
-        };
+        }
         self.pending.end();
         let (mut parts, body) = request.into_parts();
         let route = self.shared.router.find(parts.uri.path());
@@ -90,7 +89,7 @@ impl Peer {
         let Some((mounted, parameters)) = route else {
             return plain(StatusCode::NOT_FOUND, "there is no endpoint at this path");
         };
-        match self.accept(&parts, mounted, parameters, place) {
+        match self.accept(&parts, mounted, parameters) {
             Ok((response, agreed)) => {
                 *lock(&self.agreed) = Some(agreed);
                 response.map(|()| Full::default())
@@ -112,7 +111,6 @@ impl Peer {
         request: &http::request::Parts,
         mounted: &Arc<Mounted>,
         parameters: PathParameters,
-        place: &Place,
     ) -> Result<(Response<()>, Agreed), Response<String>> {
         let handshake = ServerHandshake::receive(request).map_err(|error| error.to_response())?;
         // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
@@ -142,7 +140,6 @@ impl Peer {
             mounted: Arc::clone(mounted),
             handshake,
             compression,
-            place: Arc::clone(place),
         };
         Ok((response, agreed))
     }
@@ -159,10 +156,10 @@ impl Peer {
         Some((compression, answer))
     }
 
-    /// What was agreed on, when the last request was a handshake. Its answer is written when hyper is done
-    /// with the connection without an error.
-    pub(super) fn take_agreed(&self) -> Option<Agreed> {
-        lock(&self.agreed).take()
+    /// What was agreed on, when the last request was a handshake, and the place of the connection. Its answer
+    /// is written when hyper is done with the connection without an error.
+    pub(super) fn take_agreed(&self) -> Option<(Agreed, Place)> {
+        lock(&self.agreed).take().zip(lock(&self.place).take())
     }
 }
 
@@ -173,7 +170,7 @@ impl Shared {
         &self,
         stream: Stream,
         read_ahead: Bytes,
-        agreed: Agreed,
+        (agreed, place): (Agreed, Place),
         stage: &watch::Receiver<Stage>,
     ) {
         let mounted = agreed.mounted;
@@ -184,7 +181,7 @@ impl Shared {
             config: Arc::clone(&self.config),
             compression: agreed.compression,
             outbox_limit: self.outbox_limit,
-            place: agreed.place,
+            place,
         });
         let stage = *stage.borrow();
         if stage > Stage::Serving {

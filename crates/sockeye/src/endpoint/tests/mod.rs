@@ -70,7 +70,7 @@ where
         config: config.into(),
         compression: None,
         outbox_limit: 1 << 20,
-        place: Arc::new(place),
+        place,
     };
     Factory(endpoint).start(opened, &sessions);
     (sessions.to_vec().remove(0), places)
