@@ -94,8 +94,10 @@ impl OpenSessions {
             *free = Some(session);
         }
         places.open += 1;
-        if !places.is_swept {
-            places.is_swept = true;
+        let is_swept = std::mem::replace(&mut places.is_swept, true);
+        drop(places);
+        if !is_swept {
+            // Nothing is locked: a runtime that is ending drops what it is given at once.
             tokio::spawn(Sweep(Arc::downgrade(&self.0)).run());
         }
     }

@@ -772,3 +772,33 @@ async fn why_a_connection_failed_is_logged() {
     assert!(lines.contains("unmasked frame from a client"), "{lines}");
     assert!(lines.contains(&session.id().to_string()), "{lines}");
 }
+
+/// Starts an endpoint when it is dropped.
+struct StartsAtTheEnd(OpenSessions);
+
+impl Drop for StartsAtTheEnd {
+    fn drop(&mut self) {
+        let (stream, _peer) = wire();
+        let places = Arc::new(Semaphore::new(1));
+        let opened = opened(stream, Config::new(Role::Server), &places);
+        Factory(|_: &Handshake| Echo(Answer::Returned)).start(opened, &self.0);
+    }
+}
+
+/// A runtime that is ending drops at once what is spawned on it.
+#[test]
+fn an_endpoint_started_while_the_runtime_ends_is_dropped_with_it() {
+    let sessions = OpenSessions::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let starts = StartsAtTheEnd(sessions.clone());
+    runtime.spawn(async move {
+        let _starts = starts;
+        std::future::pending::<()>().await;
+    });
+    runtime.block_on(tokio::task::yield_now());
+    drop(runtime);
+    assert!(sessions.is_empty());
+}

@@ -61,17 +61,21 @@ where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(1));
-    let place = Arc::clone(&places).try_acquire_owned().unwrap();
     let sessions = OpenSessions::default();
-    let opened = Opened {
+    let opened = opened(stream, config, &places);
+    Factory(endpoint).start(opened, &sessions);
+    (sessions.to_vec().remove(0), places)
+}
+
+/// A connection whose opening handshake is done, and which took one of the places.
+fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
+    Opened {
         stream,
         read_ahead: bytes::Bytes::new(),
         handshake: handshake(),
         config: config.into(),
         compression: None,
         outbox_limit: 1 << 20,
-        place,
-    };
-    Factory(endpoint).start(opened, &sessions);
-    (sessions.to_vec().remove(0), places)
+        place: Arc::clone(places).try_acquire_owned().unwrap(),
+    }
 }
