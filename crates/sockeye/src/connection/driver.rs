@@ -86,6 +86,9 @@ pub(crate) enum Ending {
     Failed(Error),
 }
 
+// In this order, as `Link` too: what a task that is woken to send looks at lies side by side. Of many
+// connections each line of the processor's cache has to be fetched.
+#[repr(C)]
 pub(crate) struct Driver<T> {
     link: Link<T>,
     outbox: Arc<Outbox>,
@@ -93,13 +96,13 @@ pub(crate) struct Driver<T> {
     // A pointer: it comes once, and last.
     ending: Option<Box<Ending>>,
     order: Order,
+    // What the replies count for that wait in the outbox, behind what was put there before them.
+    replies: usize,
     // Whether the outbox has to be told that the driver runs again; and whom it wakes.
     parked: bool,
     waker: Option<Waker>,
     // Up to which bytes of the stream the outbox has been emptied how far.
     taken: VecDeque<(u64, Reached)>,
-    // What the replies count for that wait in the outbox, behind what was put there before them.
-    replies: usize,
 }
 
 /// So much output is written before more is made.
@@ -585,6 +588,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.close_if_asked();
                 break;
             }
+            if self.outbox.is_quiet() && self.order == Order::Go {
+                break;
+            }
         }
         if let Some(taken) = reached {
             let waits = self.link.machine_mut().output().len() as u64;
@@ -598,7 +604,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     fn take_items(&mut self, room: usize) -> Option<Reached> {
         // Few at a time: others wait for the lock, and memory is not to follow their number.
         const MANY: usize = 64;
-        if self.outbox.is_quiet() {
+        if !self.outbox.has_items() {
             return None;
         }
         let (machine, replies) = (self.link.sending(), &mut self.replies);
@@ -682,7 +688,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let machine = self.link.machine();
         match &self.order {
             Order::Close(reason) if !machine.can_send() && machine.can_receive() => {
-                Some(Ending::ClosedHere(reason.clone()))
+                Some(Ending::ClosedHere(reason.as_ref().clone()))
             }
             _ => None,
         }

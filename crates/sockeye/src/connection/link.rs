@@ -37,16 +37,19 @@ pub(crate) enum Whole<'a> {
     Assembled(MessageBuffer),
 }
 
+#[repr(C)]
 pub(crate) struct Link<T> {
+    assembler: MessageAssembler,
     stream: T,
     machine: Machine,
     input: Input,
-    assembler: MessageAssembler,
     // When the transport was last seen to have brought something, or later.
     now: Instant,
     // When the task is woken for the machine's deadline, and by what, unless somebody else sees to it.
     alarm: Option<Instant>,
     timer: Option<Box<Timer>>,
+    // Whether something was read since the machine's deadlines were looked at.
+    read_since_alarm: bool,
     // Whether `now` was looked up in this turn.
     fresh: bool,
     // The rule that bytes broke which were read to their place: the next pull tells it.
@@ -81,7 +84,7 @@ enum Transport {
 #[derive(Default)]
 struct Input {
     scratch: Option<Scratch>,
-    kept: Vec<u8>,
+    kept: Box<[u8]>,
     start: usize,
     end: usize,
 }
@@ -103,13 +106,14 @@ impl<T> Link<T> {
             machine,
             input: Input {
                 end: read_ahead.len(),
-                kept: read_ahead.to_vec(),
+                kept: read_ahead.into(),
                 ..Input::default()
             },
             assembler: MessageAssembler::default(),
             now: Instant::now(),
             alarm: None,
             timer: None,
+            read_since_alarm: true,
             fresh: false,
             broken: None,
             output_lent: false,
@@ -142,6 +146,7 @@ impl<T> Link<T> {
     fn look_at_the_clock(&mut self) {
         self.now = Instant::now();
         self.fresh = true;
+        self.read_since_alarm = true;
     }
 
     fn lend_output(&mut self) {
@@ -194,11 +199,12 @@ impl<T> Link<T> {
         &mut self,
         take: impl FnOnce(Whole<'_>) -> M,
     ) -> Result<Option<Received<M>>, ProtocolError> {
-        if let Some((message, _)) = self.pull_whole() {
+        if self.input.is_empty() {
+            if self.broken.is_none() && self.machine.is_between_messages() {
+                return Ok(None);
+            }
+        } else if let Some((message, _)) = self.pull_whole() {
             return Ok(Some(Received::Message(take(Whole::Lent(message)))));
-        }
-        if self.input.is_empty() && self.broken.is_none() && self.machine.is_between_messages() {
-            return Ok(None);
         }
         self.pull_any(take)
     }
@@ -314,7 +320,7 @@ impl<T> Link<T> {
             .as_ref()
             .map_or(0, |scratch| scratch.len());
         scratch
-            + self.input.kept.capacity()
+            + self.input.kept.len()
             + self.assembler.retained_bytes()
             + self.machine.retained_bytes()
     }
@@ -423,6 +429,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         cx: &mut Context<'_>,
         wake_by: impl Fn(Instant) -> bool,
     ) -> Poll<Option<Expired>> {
+        if self.alarm_stands() {
+            return Poll::Pending;
+        }
         loop {
             let Some(due) = self.machine.poll_timeout() else {
                 return Poll::Pending;
@@ -434,16 +443,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 && self.now < alarm
                 && self.timer.as_ref().is_none_or(|timer| timer.wakes(cx))
             {
-                if self.fresh {
+                // Whoever sees to the alarm says when its time has come.
+                if self.fresh || self.timer.is_none() {
+                    self.read_since_alarm = false;
                     return Poll::Pending;
                 }
-                // Nothing was read since: it may have been the alarm that woke the task.
+                // Nothing was read since: it may have been the timer that woke the task.
                 self.look_at_the_clock();
                 continue;
             }
             if due.saturating_duration_since(Instant::now()) >= FAR && wake_by(due) {
                 self.alarm = Some(due);
                 self.timer = None;
+                self.read_since_alarm = false;
                 return Poll::Pending;
             }
             let timer = match &mut self.timer {
@@ -470,6 +482,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 return Poll::Ready(expired);
             }
         }
+    }
+
+    /// Whether the deadlines need no look: somebody wakes the task for the first of those that there were, and
+    /// without input, or output that waits, or a Close, no earlier one comes to be.
+    #[inline]
+    fn alarm_stands(&mut self) -> bool {
+        self.alarm.is_some()
+            && self.timer.is_none()
+            && !self.read_since_alarm
+            && self.machine.output().is_empty()
+            && self.machine.can_send()
     }
 
     /// The task was woken for the deadline, or nobody sees to it any more.
@@ -574,8 +597,8 @@ impl Input {
     /// Holds nothing of its own once all is consumed.
     #[inline]
     fn forget(&mut self) {
-        if self.kept.capacity() > 0 {
-            self.kept = Vec::new();
+        if !self.kept.is_empty() {
+            self.kept = Box::default();
         }
         (self.start, self.end) = (0, 0);
     }
@@ -590,7 +613,7 @@ impl Input {
                 self.scratch = Some(scratch);
             }
         }
-        self.kept = Vec::new();
+        self.kept = Box::default();
         (self.start, self.end) = (0, unread.len());
     }
 
@@ -600,7 +623,7 @@ impl Input {
         if self.is_empty() {
             self.forget();
         } else if let Some(scratch) = scratch {
-            self.kept = scratch[self.start..self.end].to_vec();
+            self.kept = scratch[self.start..self.end].into();
             (self.start, self.end) = (0, self.kept.len());
         }
     }

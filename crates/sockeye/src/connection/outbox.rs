@@ -50,16 +50,19 @@ pub(crate) enum Order {
     /// Send items as they come.
     Go,
     /// Send a Close with this reason once the items are sent.
-    Close(CloseReason),
+    // A pointer: it comes once, and each connection has room for an order twice.
+    Close(Box<CloseReason>),
     /// Drop the transport now.
     Abort,
 }
 
+// In this order: whoever broadcasts, and the driver that this wakes, touch what stands first and no more of it.
+#[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    seat: Option<Seat>,
     // Of the bits below. What they say of the state is changed under its lock; PARKED and LOGGED are not.
     signal: AtomicU8,
-    seat: Option<Seat>,
     state: Mutex<State>,
 }
 
@@ -80,8 +83,11 @@ const LEFT: u8 = 64;
 /// The time has come that the driver asked to be woken at.
 const DUE: u8 = 128;
 
+#[repr(C)]
 #[derive(Debug)]
 struct State {
+    // Of the driver's task, when it has parked once.
+    driver: Option<Waker>,
     limit: usize,
     // Of payload, and what the items that carry it count for.
     bytes: usize,
@@ -94,14 +100,12 @@ struct State {
     written: Reached,
     order: Order,
     // Whether somebody looks now and then at what is due, and when the driver is to be woken.
-    is_swept: bool,
     due: Option<Instant>,
-    // Of the driver's task, when it has parked once.
-    driver: Option<Waker>,
-    // Boxed: as a rule an idle connection needs none of it.
-    seldom: Option<Box<Seldom>>,
+    is_swept: bool,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
+    // Boxed: as a rule an idle connection needs none of it.
+    seldom: Option<Box<Seldom>>,
     // A pointer: it comes once, and last.
     end: Option<Box<CloseReason>>,
 }
@@ -135,9 +139,10 @@ impl Outbox {
 
     fn make(limit: usize, seat: Option<Seat>, is_swept: bool) -> Arc<Self> {
         Arc::new(Self {
-            signal: AtomicU8::new(0),
             seat,
+            signal: AtomicU8::new(0),
             state: Mutex::new(State {
+                driver: None,
                 limit,
                 bytes: 0,
                 weight: 0,
@@ -148,7 +153,6 @@ impl Outbox {
                 order: Order::Go,
                 is_swept,
                 due: None,
-                driver: None,
                 seldom: None,
                 closed: false,
                 end: None,
@@ -190,9 +194,11 @@ impl Outbox {
                 return false;
             }
         }
-        if self.raise(LOGGED) {
-            let driver = lock(&self.state).driver.clone();
-            wake_one(driver);
+        if self.raise(LOGGED)
+            && let Some(driver) = &lock(&self.state).driver
+        {
+            // A session's task: nothing of the application's runs here.
+            driver.wake_by_ref();
         }
         true
     }
@@ -331,7 +337,7 @@ impl Outbox {
         if state.closed || state.order != Order::Go {
             return;
         }
-        state.order = Order::Close(reason);
+        state.order = Order::Close(Box::new(reason));
         // What was said to all before goes out before.
         if let Some(seat) = self.seat_under(&state) {
             let take_over = |message| self.take_over(&mut state, message);
@@ -483,7 +489,7 @@ impl Outbox {
         many: usize,
         mut take: impl FnMut(Item),
     ) -> Option<Reached> {
-        if self.signal.load(Acquire) & ITEMS == 0 {
+        if !self.has_items() {
             return None;
         }
         let mut state = lock(&self.state);
@@ -524,6 +530,12 @@ impl Outbox {
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED) == 0
+    }
+
+    /// Whether an item waits to be taken.
+    #[inline]
+    pub(crate) fn has_items(&self) -> bool {
+        self.signal.load(Acquire) & ITEMS != 0
     }
 
     /// Whether nothing waits to be taken.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::session::{Session, SessionId};
 use crate::connection::log::{Log, Pushed, Seat};
-use crate::connection::outbox::Item;
+use crate::connection::outbox::{Item, Outbox};
 use crate::sync::{Arc, Mutex, lock};
 
 /// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
@@ -26,10 +26,16 @@ struct Room {
 /// Each session has a place, which its seat at the log has too.
 #[derive(Default)]
 struct Places {
-    all: Vec<Option<Session>>,
+    all: Vec<Option<Member>>,
     free: Vec<usize>,
     open: usize,
     is_swept: bool,
+}
+
+/// One of the sessions, and its outbox beside it: who says something to all of them looks at no more of each.
+struct Member {
+    session: Session,
+    outbox: Arc<Outbox>,
 }
 
 impl OpenSessions {
@@ -45,7 +51,11 @@ impl OpenSessions {
 
     /// The sessions that are open now.
     pub fn to_vec(&self) -> Vec<Session> {
-        lock(&self.0.places).sessions().cloned().collect()
+        let places = lock(&self.0.places);
+        places
+            .members()
+            .map(|member| member.session.clone())
+            .collect()
     }
 
     /// Sends a message to all of them, as a [`PreparedMessage`]. It does not wait: a session whose outbox
@@ -65,14 +75,14 @@ impl OpenSessions {
                 Pushed::Full(slow) => slow.into_iter().for_each(|place| places.catch_up(place)),
             }
         };
-        let hears = |session: &&Session| match number {
-            Some(number) => session.outbox().hear(number, &prepared),
+        let hears = |member: &&Member| match number {
+            Some(number) => member.outbox.hear(number, &prepared),
             None => {
                 let item = Item::Message((&prepared).into());
-                session.outbox().try_push(item).is_ok()
+                member.outbox.try_push(item).is_ok()
             }
         };
-        places.sessions().filter(hears).count()
+        places.members().filter(hears).count()
     }
 
     /// A place for a session, and its seat at the log.
@@ -89,9 +99,10 @@ impl OpenSessions {
     /// The session is one of the open ones now.
     pub(super) fn insert(&self, place: usize, session: Session) {
         let mut places = lock(&self.0.places);
-        session.outbox().join_log();
+        let outbox = Arc::clone(session.outbox());
+        outbox.join_log();
         if let Some(free) = places.all.get_mut(place) {
-            *free = Some(session);
+            *free = Some(Member { session, outbox });
         }
         places.open += 1;
         let is_swept = std::mem::replace(&mut places.is_swept, true);
@@ -106,9 +117,9 @@ impl OpenSessions {
     pub(super) fn remove(&self, place: usize, id: SessionId) {
         let mut places = lock(&self.0.places);
         let taken = places.all.get_mut(place);
-        let session = taken.and_then(|taken| taken.take_if(|session| session.id() == id));
-        if let Some(session) = &session {
-            session.outbox().retire();
+        let member = taken.and_then(|taken| taken.take_if(|member| member.session.id() == id));
+        if let Some(member) = &member {
+            member.outbox.retire();
             places.free.push(place);
             places.open -= 1;
         }
@@ -117,13 +128,13 @@ impl OpenSessions {
 }
 
 impl Places {
-    fn sessions(&self) -> impl Iterator<Item = &Session> {
+    fn members(&self) -> impl Iterator<Item = &Member> {
         self.all.iter().flatten()
     }
 
     fn catch_up(&self, place: usize) {
-        if let Some(Some(session)) = self.all.get(place) {
-            session.outbox().catch_up();
+        if let Some(Some(member)) = self.all.get(place) {
+            member.outbox.catch_up();
         }
     }
 }
@@ -179,8 +190,8 @@ impl Room {
     fn wake_if_due(&self, places: Range<usize>, horizon: Instant) -> bool {
         let all = &lock(&self.places).all;
         let end = places.end.min(all.len());
-        for session in all.get(places.start..end).into_iter().flatten().flatten() {
-            session.outbox().wake_if_due(horizon.into_std());
+        for member in all.get(places.start..end).into_iter().flatten().flatten() {
+            member.outbox.wake_if_due(horizon.into_std());
         }
         end < all.len()
     }

@@ -152,7 +152,10 @@ fn a_driver_that_parks_misses_no_close() {
             other.try_push(text("last")).unwrap();
             other.close(reason());
         });
-        assert_eq!(block_on(await_order(&outbox)), Order::Close(reason()));
+        assert_eq!(
+            block_on(await_order(&outbox)),
+            Order::Close(reason().into())
+        );
         // What was put in before goes out before.
         assert_eq!(payload(&outbox.take().unwrap()), "last");
         assert!(outbox.take().is_none());

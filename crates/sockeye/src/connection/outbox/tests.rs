@@ -221,7 +221,11 @@ fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
     assert!(!poll(&mut waiting));
     outbox.close(reason());
     outbox.close(CloseReason::new(CloseCode::GOING_AWAY, "").unwrap());
-    assert_eq!(order(&outbox), Order::Close(reason()), "the first counts");
+    assert_eq!(
+        order(&outbox),
+        Order::Close(reason().into()),
+        "the first counts"
+    );
     assert_eq!(poll_send(&mut waiting), Poll::Ready(Err(SendError::Closed)));
     assert_eq!(outbox.try_push(text("c")), Err(SendError::Closed));
     assert_eq!(outbox.push_reply("d".into()), Err(SendError::Closed));
@@ -293,7 +297,7 @@ fn a_driver_without_room_is_woken_by_orders_only() {
         !outbox.park(&mut None, &waker, false, &Order::Go),
         "an order is new"
     );
-    assert!(outbox.park(&mut None, &waker, false, &Order::Close(reason())));
+    assert!(outbox.park(&mut None, &waker, false, &Order::Close(reason().into())));
     outbox.abort();
     assert_eq!(count.woken(), 2);
 }

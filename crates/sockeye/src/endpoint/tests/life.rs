@@ -491,6 +491,18 @@ async fn a_message_that_does_not_go_on_for_120_s_is_told_to_both_sides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_begins_in_a_later_turn_of_the_task_has_its_deadline() {
+    let config = Config::new(Role::Server).assembly_timeout(seconds(10));
+    let Started { peer, session, .. } = start_with(config, |_| Echo(Answer::Returned));
+    idle().await;
+    peer.segment([messages(300), masked(0x01, "begun")].concat());
+    tokio::time::sleep(seconds(9)).await;
+    assert!(session.is_open());
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(peer.frames().last().unwrap().code(), 1008);
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_reading_is_paused_no_message_is_late() {
     let (Started { peer, session, .. }, log, go) = slow();
     peer.segment(messages(1));
