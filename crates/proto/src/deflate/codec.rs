@@ -20,7 +20,7 @@ pub(crate) struct Deflater {
     level: u8,
     bits: WindowBits,
     takeover: bool,
-    state: Option<Deflate>,
+    state: Option<Box<Deflate>>,
     // What a state has compressed that the next message may refer to.
     window: Window,
 }
@@ -114,7 +114,7 @@ impl Deflater {
 
     /// A state that has seen as much of the window as a message of `len` bytes is worth: nothing says that it
     /// has to be all, and to fill it takes about as long as to compress.
-    fn filled_state(&self, len: usize) -> Deflate {
+    fn filled_state(&self, len: usize) -> Box<Deflate> {
         let mut state = self.pool.deflate(self.kind());
         for part in self.window.last(len.saturating_mul(2).max(FILLED)) {
             if !part.is_empty() {
@@ -145,7 +145,7 @@ impl Deflater {
 pub(crate) struct Inflater {
     pool: DeflatePool,
     takeover: bool,
-    state: Option<Inflate>,
+    state: Option<Box<Inflate>>,
     // The last bytes that were inflated: what a state has to know after a final block, or if it is another.
     window: Window,
     // How much of the tail that the sender cut off has been fed.

@@ -15,8 +15,9 @@ pub struct DeflatePool(Arc<Mutex<States>>);
 
 #[derive(Default)]
 struct States {
-    inflates: Vec<Inflate>,
-    deflates: Vec<(Kind, Deflate)>,
+    // Boxed: they are large themselves, and a connection that has none has room for a pointer only.
+    inflates: Vec<Box<Inflate>>,
+    deflates: Vec<(Kind, Box<Deflate>)>,
 }
 
 /// What a state for compressing was made for.
@@ -29,7 +30,7 @@ pub(super) struct Kind {
 // Making a state, clearing one that was used and dropping one take microseconds: none is done while the
 // lock is held, which all connections share.
 impl DeflatePool {
-    pub(super) fn inflate(&self) -> Inflate {
+    pub(super) fn inflate(&self) -> Box<Inflate> {
         let pooled = self.states().inflates.pop();
         match pooled {
             Some(mut inflate) => {
@@ -37,33 +38,33 @@ impl DeflatePool {
                 inflate
             }
             // Any window that a peer may use can be inflated with the largest.
-            None => Inflate::new(false, WindowBits::MAX.get()),
+            None => Box::new(Inflate::new(false, WindowBits::MAX.get())),
         }
     }
 
-    pub(super) fn recycle_inflate(&self, inflate: Inflate) {
+    pub(super) fn recycle_inflate(&self, inflate: Box<Inflate>) {
         let surplus = keep(&mut self.states().inflates, inflate);
         drop(surplus);
     }
 
-    pub(super) fn deflate(&self, kind: Kind) -> Deflate {
+    pub(super) fn deflate(&self, kind: Kind) -> Box<Deflate> {
         let pooled = self.states().take_deflate(kind);
         match pooled {
             Some(mut deflate) => {
                 deflate.reset();
                 deflate
             }
-            None => Deflate::new_with_config(zlib_rs::DeflateConfig {
+            None => Box::new(Deflate::new_with_config(zlib_rs::DeflateConfig {
                 level: i32::from(kind.level),
                 // Negative: without zlib's header.
                 window_bits: -i32::from(kind.bits),
                 mem_level: MEM_LEVEL,
                 ..zlib_rs::DeflateConfig::default()
-            }),
+            })),
         }
     }
 
-    pub(super) fn recycle_deflate(&self, kind: Kind, deflate: Deflate) {
+    pub(super) fn recycle_deflate(&self, kind: Kind, deflate: Box<Deflate>) {
         let surplus = keep(&mut self.states().deflates, (kind, deflate));
         drop(surplus);
     }
@@ -80,7 +81,7 @@ impl fmt::Debug for DeflatePool {
 }
 
 impl States {
-    fn take_deflate(&mut self, wanted: Kind) -> Option<Deflate> {
+    fn take_deflate(&mut self, wanted: Kind) -> Option<Box<Deflate>> {
         let at = self.deflates.iter().position(|(kind, _)| *kind == wanted)?;
         Some(self.deflates.swap_remove(at).1)
     }
