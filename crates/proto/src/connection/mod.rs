@@ -85,6 +85,8 @@ pub struct Connection {
     frames_received: u64,
     // The kind of the message that is being sent in parts (§5.4).
     sending: Option<MessageKind>,
+    // A frame of a plain message that is no longer needs no look at the limits.
+    plain_limit: u16,
     masking_keys: Option<MaskingKeys>,
     compression: Option<Box<Compression>>,
     deadlines: Deadlines,
@@ -144,6 +146,7 @@ impl Connection {
         Self {
             role,
             deadlines: Deadlines::new(now),
+            plain_limit: config.plain_limit(),
             config,
             state: State::Open,
             receiver: Receiver::default(),
