@@ -112,10 +112,12 @@ impl<'e> Expansion<'e> {
         let assertions = self
             .rivals(false)
             .map(|(conditions, assertion)| quote!(#conditions const _: () = #assertion;));
+        let limited_kinds = self.limited_kinds();
         quote! {
             #implementations
             #description
             #(#assertions)*
+            #(#limited_kinds)*
         }
     }
 
@@ -141,6 +143,18 @@ impl<'e> Expansion<'e> {
             };
             (Some(constant), Some(setter))
         };
+        let limits = self.limits();
+        let (limits, limit_setter) = if limits.is_empty() {
+            (None, None)
+        } else {
+            let constant = quote! {
+                const MAX_MESSAGES: &'static [(::sockeye::MessageKind, u64)] = &[#(#limits),*];
+            };
+            let setter = quote! {
+                .max_messages(<Self as ::sockeye::ServerEndpoint>::MAX_MESSAGES)
+            };
+            (Some(constant), Some(setter))
+        };
         let doc = format!(
             "The configuration that serves this endpoint at `{}`.\n\n\
              `factory` is called for each connection once its handshake is accepted, and returns \
@@ -158,6 +172,7 @@ impl<'e> Expansion<'e> {
             impl #generics ::sockeye::ServerEndpoint for #ty #bounds {
                 const PATH: &'static str = #path;
                 #constant
+                #limits
             }
 
             #(#conditions)*
@@ -177,6 +192,7 @@ impl<'e> Expansion<'e> {
                         factory,
                     )
                     #setter
+                    #limit_setter
                 }
             }
         }

@@ -165,10 +165,12 @@ impl Pong {
 /// A type that a message handler takes. Its [`KIND`](Self::KIND) says which messages come to it.
 ///
 /// Text comes to `&str`, `String` and [`Text`]; binary to `&[u8]`, `Vec<u8>` and [`Bytes`]; a Pong to
-/// [`Pong`].
+/// [`Pong`]. [`Parsed`](super::Parsed) and `Json` (feature `json`) are made of text, and types of your own of
+/// either, by [`Decoder`](super::Decoder).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a type that a message handler takes",
-    note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs"
+    note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs",
+    note = "a type of your own implements `Decoder`; `Parsed<T>` takes what implements `FromStr`, `Json<T>` JSON, with the feature `json`"
 )]
 pub trait Argument<'m>: Sized {
     /// The kind of message that it is made of.
@@ -207,7 +209,7 @@ argument!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
 argument!(Pong, Pong, pong => pong);
 
 #[cold]
-fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
+pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
     format!("a handler of {wanted} messages was given a {came} message").into()
 }
 

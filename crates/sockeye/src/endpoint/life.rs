@@ -144,7 +144,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     let closed = guarded(&mut driver, endpoint.on_close(&session, reason.clone())).await;
     if let Some(Err(error)) = closed {
-        let error = Error::Handler(error);
+        let error = Error::of_callback(error);
         guarded(&mut driver, endpoint.on_error(&session, &error)).await;
     }
     drop(endpoint);
@@ -170,7 +170,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 }
                 let reply = endpoint.on_message_at_once(session, message)?;
                 let sent = |reply| send_at_once(reply, answer);
-                Some(reply.map_err(Error::Handler).and_then(sent))
+                Some(reply.map_err(Error::of_callback).and_then(sent))
             });
             let incoming = match plain {
                 Plain::Answered(Ok(())) => continue,
@@ -196,7 +196,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 };
                 match handled {
                     Some(Ok(reply)) => send(driver, reply),
-                    Some(Err(error)) => Err(Error::Handler(error)),
+                    Some(Err(error)) => Err(Error::of_callback(error)),
                     // Aborted: that is what comes next.
                     None => Ok(()),
                 }
@@ -215,7 +215,7 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
-        report(endpoint, session, driver, Error::Handler(error)).await;
+        report(endpoint, session, driver, Error::of_callback(error)).await;
         close_failed(session);
     }
 }
@@ -270,7 +270,7 @@ async fn until_end<T: AsyncRead + AsyncWrite + Unpin>(driver: &mut Driver<T>) {
 async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseReason) {
     let last = async {
         if let Err(error) = endpoint.on_close(session, reason).await {
-            endpoint.on_error(session, &Error::Handler(error)).await;
+            endpoint.on_error(session, &Error::of_callback(error)).await;
         }
     };
     if let Err(panic) = CatchPanic(pin!(last)).await {

@@ -18,11 +18,14 @@ use sockeye_proto::{CloseReason, WholeMessage};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 
+mod codec;
 mod config;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
 mod incoming;
+#[cfg(feature = "json")]
+mod json;
 pub(crate) mod life;
 mod open_sessions;
 mod remote;
@@ -31,11 +34,14 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use self::codec::{Decoder, Encoder, Parsed, Payload};
 pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
 pub use self::handler::{HandlerExists, MessageHandler, whole};
 pub use self::handshake::Handshake;
 pub use self::incoming::{Argument, BinaryMessage, Incoming, MessageKind, Pong, TextMessage};
+#[cfg(feature = "json")]
+pub use self::json::Json;
 pub use self::open_sessions::OpenSessions;
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};

@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use sockeye_proto::{Message, Outgoing, Text};
 
+use super::codec::{Encoder, encoded};
 use crate::connection::check_control;
 use crate::connection::outbox::{self, Item, Outbox};
-use crate::error::SendError;
+use crate::error::{Error, SendError};
 use crate::sync::Arc;
 
 /// Sends to the peer; each send completes when it is written.
@@ -49,6 +50,16 @@ impl<'s> BasicRemote<'s> {
     /// Sends a message.
     pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.send(Item::Message(message.into())).await
+    }
+
+    /// Sends an object, encoded: `send_object(&Json(&order))`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] when no message can be made of it, else [`Error::Send`].
+    pub async fn send_object(&self, object: &impl Encoder) -> Result<(), Error> {
+        let message = encoded(object)?;
+        Ok(self.send(message).await?)
     }
 
     /// Sends a Ping of at most 125 bytes, ahead of messages that wait.
@@ -102,6 +113,15 @@ impl<'s> AsyncRemote<'s> {
     /// Sends a message.
     pub fn send(&self, message: impl Into<Outgoing>) -> Result<SendHandle, SendError> {
         self.push(Item::Message(message.into()))
+    }
+
+    /// Sends an object, encoded: `send_object(&Json(&order))`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] when no message can be made of it, else [`Error::Send`].
+    pub fn send_object(&self, object: &impl Encoder) -> Result<SendHandle, Error> {
+        Ok(self.send(encoded(object)?)?)
     }
 
     /// Sends a Ping of at most 125 bytes, ahead of messages that wait.

@@ -48,7 +48,8 @@ impl<'m> From<Incoming<'m>> for Reply<'m> {
 /// A type that a message handler may return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent back as a reply",
-    note = "return nothing, a text, bytes, a `Message`, an `Outgoing`, or an `Option` or `Result` of these"
+    note = "return nothing, a text, bytes, a `Message`, an `Outgoing`, or an `Option` or `Result` of these",
+    note = "a type of your own implements `Encoder`"
 )]
 pub trait IntoReply<'m> {
     /// What to send, if anything.

@@ -71,7 +71,10 @@ fn each_kind_of_message_may_have_a_limit_of_its_own() {
         let too_long = |limit| Seen::Failed(ProtocolError::MessageTooBig { limit });
         // Less than that of the other kind.
         let mut end = End::with(text(5), role);
-        assert_eq!(end.reads_frame(TEXT, b"12345"), [Seen::Text("12345".into())]);
+        assert_eq!(
+            end.reads_frame(TEXT, b"12345"),
+            [Seen::Text("12345".into())]
+        );
         end.reads_frame(BINARY, &[7; LONG]);
         end.reads_frame(BINARY, &[7; 6]);
         end.reads_frame(TEXT_STARTS, b"123");
@@ -82,7 +85,10 @@ fn each_kind_of_message_may_have_a_limit_of_its_own() {
         let long = 2 * LONG as u64;
         let mut end = End::with(text(long), role);
         end.reads_frame(TEXT_STARTS, &[b'x'; LONG]);
-        assert_eq!(end.reads_frame(ENDS, &[b'x'; LONG]).last(), Some(&Seen::End));
+        assert_eq!(
+            end.reads_frame(ENDS, &[b'x'; LONG]).last(),
+            Some(&Seen::End)
+        );
         let header = header(BINARY, LONG as u64 + 1, end.peer_key());
         assert_eq!(end.reads(header), [too_long(LONG as u64)]);
     }
