@@ -98,6 +98,18 @@ impl Handlers {
         found.map(|(_, handler)| Arc::clone(handler))
     }
 
+    /// Takes the handler of a kind away, to be dropped where no lock is held: what it holds is the
+    /// application's.
+    pub(super) fn remove(&mut self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
+        let at = self.added.iter().position(|(known, _)| *known == kind)?;
+        Some(self.added.remove(at).1)
+    }
+
+    /// The kinds that have a handler, in the order in which those were added.
+    pub(super) fn kinds(&self) -> Vec<MessageKind> {
+        self.added.iter().map(|(kind, _)| *kind).collect()
+    }
+
     /// Gives up the handlers, to be dropped where no lock is held: what they hold is the application's.
     pub(super) fn retire(&mut self) -> Self {
         let retired = Self {

@@ -8,7 +8,7 @@ use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
-use super::incoming::Incoming;
+use super::incoming::{Incoming, MessageKind};
 use super::open_sessions::OpenSessions;
 use super::remote::{AsyncRemote, BasicRemote};
 use crate::connection::outbox::Outbox;
@@ -84,9 +84,28 @@ impl Session {
     ///
     /// [`HandlerExists`] when there is one of its kind already, which stays.
     pub fn add_message_handler(&self, handler: MessageHandler) -> Result<(), HandlerExists> {
-        lock(&self.0.handlers).add(handler)?;
+        let mut handlers = lock(&self.0.handlers);
+        handlers.add(handler)?;
         self.0.has_handlers.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Removes the handler that was added for a kind of message, and says whether there was one. A handler
+    /// that runs goes on; later messages of its kind go to
+    /// [`Endpoint::on_message`](super::Endpoint::on_message) again.
+    pub fn remove_message_handler(&self, kind: MessageKind) -> bool {
+        let mut handlers = lock(&self.0.handlers);
+        let removed = handlers.remove(kind);
+        let has_others = !handlers.kinds().is_empty();
+        self.0.has_handlers.store(has_others, Ordering::Release);
+        drop(handlers);
+        removed.is_some()
+    }
+
+    /// The kinds of messages for which handlers were added, in the order in which they were. None once the
+    /// connection has ended.
+    pub fn message_handlers(&self) -> Vec<MessageKind> {
+        lock(&self.0.handlers).kinds()
     }
 
     /// Closes the connection behind what was sent before. Messages that come after it are dropped, the
