@@ -141,12 +141,18 @@ pub enum SendError {
         /// Its length in bytes.
         len: usize,
     },
+    /// The message that was sent in parts is complete: it takes no more.
+    #[error("the message is finished")]
+    Finished,
     /// As many bytes wait to be sent as the limit allows.
     #[error("as many bytes wait to be sent as the limit allows")]
     Full,
     /// A code or reason that no Close may carry.
     #[error(transparent)]
     InvalidClose(#[from] InvalidCloseReason),
+    /// The parts of a text message are no UTF-8 (RFC 6455 §5.6).
+    #[error("a text message has to be UTF-8")]
+    InvalidUtf8,
 }
 
 impl From<sockeye_proto::SendError> for SendError {
@@ -155,7 +161,7 @@ impl From<sockeye_proto::SendError> for SendError {
         match error {
             Proto::ControlPayloadTooLong { len } => Self::ControlPayloadTooLong { len },
             Proto::CloseCode { code } => Self::InvalidClose(InvalidCloseReason::Code(code)),
-            // Nothing here sends in parts, so what is left is that the connection is closing.
+            // Messages are sent one after another here, so what is left is that the connection is closing.
             _ => Self::Closed,
         }
     }

@@ -51,7 +51,7 @@ pub use self::{
         Events, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError, ReadyState,
         SyntaxError, Target, WebSocket, connect,
     },
-    connection::{Connection, Opening, Receiver, Sender},
+    connection::{Connection, MessageWriter, Opening, Receiver, Sender},
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Decoder, Encoder, Endpoint,
         EndpointConfig, HandlerExists, Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler,

@@ -23,13 +23,13 @@ use std::task::{Context, Poll, Waker, ready};
 
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Connection as Machine, Expired, MessageBuffer, Outgoing,
-    WholeMessage,
+    SendError, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::link::{Link, Received, Whole};
-use super::outbox::{Item, Order, Outbox, Reached};
+use super::outbox::{Item, Order, Outbox, Part, Reached};
 use super::pool;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -663,7 +663,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             return true;
         }
         self.drive();
-        self.fill_from_outbox()
+        self.fill_from_outbox() && !self.outbox.is_held()
     }
 
     fn reply_later(&mut self, outgoing: Outgoing) -> Result<(), Error> {
@@ -723,9 +723,22 @@ fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
         Item::Ping(payload) => machine.send_ping(&payload),
         Item::Pong(payload) => machine.send_pong(&payload),
         Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
+        Item::Part(part) => send_part(machine, &part),
+        // It gives its parts.
+        Item::Streamed(_) => Ok(()),
     };
     // Whoever put the item in has checked it, and this side's Close has not been sent.
     debug_assert!(sent.is_ok(), "{sent:?}");
+}
+
+#[cold]
+fn send_part(machine: &mut Machine, part: &Part) -> Result<(), SendError> {
+    let (kind, payload) = (part.kind, &part.payload);
+    if part.compressible {
+        machine.send_part(kind, payload, part.is_last, Cause::Push)
+    } else {
+        machine.send_uncompressed_part(kind, payload, part.is_last, Cause::Push)
+    }
 }
 
 /// Puts a message into a buffer that was used before.

@@ -9,9 +9,10 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, DeflateConfig, DeflateParams,
-    DeflatePool, MaskingKey, MaskingKeys, Message, Outgoing, WholeMessage,
+    DeflatePool, MaskingKey, MaskingKeys, Message, MessageKind, Outgoing, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -22,7 +23,8 @@ use crate::transport::Stream;
 
 use self::driver::{Driver, Ending};
 use self::link::{Link, Received, Whole};
-use self::outbox::Outbox;
+use self::outbox::{Outbox, UNFINISHED};
+use self::writer::Slot;
 
 pub(crate) mod driver;
 pub(crate) mod link;
@@ -33,10 +35,13 @@ pub(crate) mod pool;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
+mod writer;
 
 pub use self::opening::Opening;
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
+pub use self::writer::MessageWriter;
+pub(crate) use self::writer::writer;
 
 /// An open WebSocket connection over any transport.
 ///
@@ -209,6 +214,35 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Safe: what is not written waits for the next call.
     pub async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// A text message to be sent in parts, as they are made. Nothing is sent before the first one.
+    pub fn text_writer(&mut self) -> MessageWriter<'_>
+    where
+        T: Send,
+    {
+        self.writer(MessageKind::Text)
+    }
+
+    /// As [`text_writer`](Self::text_writer), of a binary message.
+    pub fn binary_writer(&mut self) -> MessageWriter<'_>
+    where
+        T: Send,
+    {
+        self.writer(MessageKind::Binary)
+    }
+
+    fn writer(&mut self, kind: MessageKind) -> MessageWriter<'_>
+    where
+        T: Send,
+    {
+        let slot = ConnectionSlot {
+            connection: self,
+            kind,
+            compressible: true,
+            is_open: false,
+        };
+        MessageWriter::new(slot, kind)
     }
 
     /// Sends a Ping of at most 125 bytes. It keeps the connection alive; its Pong is not given, but
@@ -444,6 +478,59 @@ impl<T> fmt::Debug for Connection<T> {
             .field("subprotocol", &self.subprotocol)
             .field("end", &self.end)
             .finish()
+    }
+}
+
+/// A connection that is being sent a message in parts.
+struct ConnectionSlot<'c, T: AsyncRead + AsyncWrite + Unpin> {
+    connection: &'c mut Connection<T>,
+    kind: MessageKind,
+    compressible: bool,
+    // Whether a part is taken, and not the last.
+    is_open: bool,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Slot for ConnectionSlot<'_, T> {
+    fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        part: &mut Option<Bytes>,
+        is_last: bool,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.connection.poll_room(cx))?;
+        let Some(part) = part.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        let machine = self.connection.link.sending();
+        let sent = if self.compressible {
+            machine.send_part(self.kind, &part, is_last, Cause::Push)
+        } else {
+            machine.send_uncompressed_part(self.kind, &part, is_last, Cause::Push)
+        };
+        self.is_open = sent.is_ok() && !is_last;
+        Poll::Ready(sent.map_err(|error| Error::Send(error.into())))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.connection.poll_flush(cx)
+    }
+
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.connection.poll_flush(cx)
+    }
+
+    fn set_uncompressed(&mut self) {
+        self.compressible = false;
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Drop for ConnectionSlot<'_, T> {
+    fn drop(&mut self) {
+        if self.is_open {
+            let code = CloseCode::INTERNAL_ERROR;
+            let closing = self.connection.start_closing_handshake(code, UNFINISHED);
+            debug_assert!(closing.is_ok(), "1011 may be sent");
+        }
     }
 }
 

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sockeye_proto::{Message, Outgoing, Text};
+use sockeye_proto::{Message, MessageKind, Outgoing, Text};
 
 use super::codec::{Encoder, encoded};
-use crate::connection::check_control;
 use crate::connection::outbox::{self, Item, Outbox};
+use crate::connection::{MessageWriter, check_control, writer};
 use crate::error::{Error, SendError};
 use crate::sync::Arc;
 
@@ -50,6 +50,17 @@ impl<'s> BasicRemote<'s> {
     /// Sends a message.
     pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.send(Item::Message(message.into())).await
+    }
+
+    /// A text message to be sent in parts, as they are made. It takes its turn with its first part, and others
+    /// theirs when it is finished.
+    pub fn text_writer(&self) -> MessageWriter<'static> {
+        writer(self.outbox, MessageKind::Text)
+    }
+
+    /// As [`text_writer`](Self::text_writer), of a binary message.
+    pub fn binary_writer(&self) -> MessageWriter<'static> {
+        writer(self.outbox, MessageKind::Binary)
     }
 
     /// Sends an object, encoded: `send_object(&Json(&order))`.

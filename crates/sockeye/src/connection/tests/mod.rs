@@ -12,6 +12,7 @@ mod flood;
 mod key;
 mod split;
 pub(crate) mod wire;
+mod writer;
 
 /// Lets every task run until it waits for time or for the test.
 pub(crate) async fn idle() {
