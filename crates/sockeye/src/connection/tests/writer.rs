@@ -186,7 +186,7 @@ async fn a_message_of_any_length_is_held_in_little_memory() {
     let mut message = sender.binary_writer();
     let chunk = vec![7; 100_000];
     let (mut taken, mut given) = (0, 0);
-    for _ in 0..64 {
+    for _ in 0..16 {
         // The driver and the writer take turns until neither gets any further.
         loop {
             let more = fill(&mut message, &chunk);
@@ -205,7 +205,7 @@ async fn a_message_of_any_length_is_held_in_little_memory() {
         idle().await;
         given += peer.written().len();
     }
-    assert!(given >= 32 * STEP, "{given} bytes");
+    assert!(given >= 8 * STEP, "{given} bytes");
 }
 
 #[tokio::test(start_paused = true)]
