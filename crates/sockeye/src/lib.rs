@@ -51,12 +51,12 @@ pub use self::{
         Events, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError, ReadyState,
         SyntaxError, Target, WebSocket, connect,
     },
-    connection::{Connection, MessageWriter, Opening, Receiver, Sender},
+    connection::{Connection, MessageReader, MessageWriter, Opening, Receiver, Sender},
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Decoder, Encoder, Endpoint,
         EndpointConfig, HandlerExists, Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler,
-        MessageKind, OpenSessions, Parsed, Payload, Pong, Reply, SendHandle, ServerEndpoint,
-        Session, SessionId, SharedEndpoint, TextMessage, endpoint, whole,
+        MessageKind, MessagePart, OpenSessions, Parsed, Payload, Pong, Reply, SendHandle,
+        ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage, endpoint, partial, whole,
     },
     server::{BindError, DeploymentError, Server, ServerBuilder},
 };

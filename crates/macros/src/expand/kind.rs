@@ -50,6 +50,30 @@ impl Expansion<'_> {
         callbacks.filter_map(limit).collect()
     }
 
+    /// Of which kinds messages are taken in parts: a constant of the endpoint's trait. Methods that borrow a whole
+    /// message, by their words, take none.
+    pub(super) fn in_parts(&self) -> Option<TokenStream> {
+        let callbacks = self.endpoint.callbacks(Event::Message);
+        let handlers: Vec<TokenStream> = callbacks
+            .filter(|callback| !callback.is_at_once())
+            .filter_map(|callback| {
+                let ty = without_lifetimes(callback.subject()?, &callback.lifetimes);
+                let conditions = &callback.conditions;
+                let kind = kind_of(callback);
+                let in_parts =
+                    quote_spanned!(ty.span()=> <#ty as ::sockeye::Argument<'_>>::IN_PARTS);
+                Some(quote!(#(#conditions)* (#kind, #in_parts)))
+            })
+            .collect();
+        if handlers.is_empty() {
+            return None;
+        }
+        Some(quote! {
+            const IN_PARTS: &'static [::sockeye::MessageKind] =
+                ::sockeye::__private::in_parts(&[#(#handlers),*]);
+        })
+    }
+
     /// For each limit, the assertion that it is one of messages and not of pongs.
     pub(super) fn limited_kinds(&self) -> impl Iterator<Item = TokenStream> {
         let callbacks = self.endpoint.callbacks(Event::Message);

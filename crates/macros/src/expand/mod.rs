@@ -90,22 +90,33 @@ impl<'e> Expansion<'e> {
             self.outcome_method(Event::Close),
             self.error_method(),
         ];
+        let in_parts = self.in_parts();
         let implementations = if endpoint.is_shared() {
             let delegations = self.delegations();
             quote! {
                 #(#conditions)*
                 #[automatically_derived]
-                impl #generics ::sockeye::SharedEndpoint for #ty #bounds { #(#methods)* }
+                impl #generics ::sockeye::SharedEndpoint for #ty #bounds {
+                    #in_parts
+                    #(#methods)*
+                }
 
                 #(#conditions)*
                 #[automatically_derived]
-                impl #generics ::sockeye::Endpoint for #ty #bounds { #delegations }
+                impl #generics ::sockeye::Endpoint for #ty #bounds {
+                    const IN_PARTS: &'static [::sockeye::MessageKind] =
+                        <Self as ::sockeye::SharedEndpoint>::IN_PARTS;
+                    #delegations
+                }
             }
         } else {
             quote! {
                 #(#conditions)*
                 #[automatically_derived]
-                impl #generics ::sockeye::Endpoint for #ty #bounds { #(#methods)* }
+                impl #generics ::sockeye::Endpoint for #ty #bounds {
+                    #in_parts
+                    #(#methods)*
+                }
             }
         };
         let description = self.description();

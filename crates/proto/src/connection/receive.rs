@@ -239,6 +239,17 @@ impl Connection {
         message.payload.as_ref().map(|payload| payload.remaining)
     }
 
+    /// Whether all of the open message has come, and nothing but [`Event::MessageEnd`] is left of it. Of a
+    /// compressed message it does not tell.
+    pub fn message_ends_here(&self) -> bool {
+        let message = self.receiver.message.as_ref();
+        message.is_some_and(|message| {
+            let payload = message.payload.as_ref();
+            message.compressed.is_none()
+                && payload.is_some_and(|payload| payload.fin && payload.remaining == 0)
+        })
+    }
+
     fn next_event<'a>(
         &mut self,
         input: &mut &'a mut [u8],

@@ -28,7 +28,7 @@ use sockeye_proto::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::link::{Link, Received, Whole};
+use super::link::{InParts, Link, Received, Whole};
 use super::outbox::{Item, Order, Outbox, Part, Reached};
 use super::pool;
 use crate::error::Error;
@@ -42,6 +42,8 @@ pub(crate) enum Next {
     Input,
     /// It is in the buffer that was given.
     Message,
+    /// A part of a message is in the buffer that was given; the last one, or not.
+    Part(bool),
     Pong(Vec<u8>),
     /// Nothing comes any more: [`Driver::ending`] says why.
     End,
@@ -228,6 +230,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             return sent.map_err(|error| Error::Send(error.into()));
         }
         self.reply_later(bytes.into())
+    }
+
+    /// Gives messages of these kinds in parts from now on, those that are not begun.
+    #[inline]
+    pub(crate) fn give_in_parts(&mut self, kinds: InParts) {
+        self.link.give_in_parts(kinds);
     }
 
     /// Why nothing comes any more; once, after [`Next::End`].
@@ -439,12 +447,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 match self.link.pull(|whole| put(message, whole)) {
                     Ok(Some(Received::Ping)) => continue,
                     // Once the application has asked for a Close it wants no more.
-                    Ok(Some(Received::Message(()) | Received::Pong(_)))
+                    Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
                         if self.order != Order::Go =>
                     {
                         continue;
                     }
                     Ok(Some(Received::Message(()))) => return Poll::Ready(Next::Message),
+                    Ok(Some(Received::Part((), is_last))) => {
+                        return Poll::Ready(Next::Part(is_last));
+                    }
                     Ok(Some(Received::Pong(payload))) => {
                         return Poll::Ready(Next::Pong(payload));
                     }

@@ -22,7 +22,7 @@ use crate::sync::Arc;
 use crate::transport::Stream;
 
 use self::driver::{Driver, Ending};
-use self::link::{Link, Received, Whole};
+use self::link::{InParts, Link, Received, Whole};
 use self::outbox::{Outbox, UNFINISHED};
 use self::writer::Slot;
 
@@ -32,12 +32,14 @@ pub(crate) mod log;
 mod opening;
 pub(crate) mod outbox;
 pub(crate) mod pool;
+mod reader;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;
 
 pub use self::opening::Opening;
+pub use self::reader::MessageReader;
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
 pub use self::writer::MessageWriter;
@@ -154,6 +156,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             return Ok(Some(message));
         }
         poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Receives the next message as it comes: when its first bytes are here, not when all are. `None` once the
+    /// connection is closed in order.
+    ///
+    /// The limit on a message's length is on this one too: [`Config::max_message`] is to be raised for those that
+    /// are to be longer than what memory holds. A message of which a [`recv`](Self::recv) that was dropped has
+    /// read the beginning is given when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it is ready, it has taken nothing.
+    pub async fn recv_reader(&mut self) -> Result<Option<MessageReader<'_, T>>, Error> {
+        // Of one that was dropped in the middle nothing more.
+        self.link.give_whole();
+        self.link.give_in_parts(InParts {
+            text: true,
+            binary: true,
+        });
+        let first = poll_fn(|cx| self.poll_piece(cx)).await?;
+        Ok(first.map(|(message, is_last)| MessageReader::new(self, message, is_last)))
     }
 
     /// The fast path of [`recv`](Self::recv): a message that lies complete in what was read.
@@ -321,7 +348,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     /// The same connection, driven by a task for those who send through `outbox`.
-    pub(crate) fn into_driver(self, outbox: Arc<Outbox>) -> Driver<T> {
+    pub(crate) fn into_driver(mut self, outbox: Arc<Outbox>) -> Driver<T> {
+        self.link.give_whole();
         let reason = self.close_received().cloned();
         let driver = Driver::new(self.link, outbox);
         match (self.end, reason) {
@@ -333,6 +361,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        self.link.give_whole();
+        let message = ready!(self.poll_piece(cx))?;
+        Poll::Ready(Ok(message.map(|(message, _)| message)))
+    }
+
+    /// The next message or part of one, and whether it is the last part.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<(Message, bool)>, Error>> {
         loop {
             if !matches!(self.end, End::Open) {
                 ready!(self.poll_end(cx));
@@ -349,7 +384,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Ok(Some(Received::Message(message))) => {
                     // Nobody knows for how long the caller will be busy with it.
                     self.link.park();
-                    return Poll::Ready(Ok(Some(message)));
+                    return Poll::Ready(Ok(Some((message, true))));
+                }
+                Ok(Some(Received::Part(part, is_last))) => {
+                    self.link.park();
+                    return Poll::Ready(Ok(Some((part, is_last))));
                 }
                 Ok(Some(Received::Ping)) => continue,
                 Ok(Some(Received::Pong(answer))) => {

@@ -198,7 +198,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
                 // Fails when the receiver is gone: what comes is discarded then.
                 let _ = driver.alongside(pin!(messages.send(Ok(message)))).await;
             }
-            Next::Input | Next::Pong(_) => {}
+            Next::Input | Next::Part(_) | Next::Pong(_) => {}
             Next::End => break,
         }
     }
