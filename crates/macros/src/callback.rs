@@ -2,13 +2,13 @@
 
 use proc_macro2::Span;
 use syn::{
-    Attribute, Error, FnArg, GenericParam, Ident, ImplItemFn, Lifetime, Receiver, ReceiverKind,
-    ReturnType, Safety, Type, spanned::Spanned,
+    Attribute, Error, Expr, FnArg, GenericParam, Ident, ImplItemFn, Lifetime, Receiver,
+    ReceiverKind, ReturnType, Safety, Type, spanned::Spanned,
 };
 
 use crate::{
     argument::Arguments,
-    marker::Event,
+    marker::{Event, Mark},
     mistake::Mistakes,
     parameter::{Parameter, last_name, peel},
 };
@@ -16,6 +16,8 @@ use crate::{
 /// A method that is called for an event.
 pub(crate) struct Callback {
     pub(crate) event: Event,
+    /// The longest message that it takes, in bytes, where that was said.
+    pub(crate) max: Option<Expr>,
     pub(crate) name: Ident,
     pub(crate) is_async: bool,
     pub(crate) receiver: Access,
@@ -43,7 +45,7 @@ impl Callback {
 
     /// Reads a marked method, and takes `#[path]` off its parameters.
     pub(crate) fn parse(
-        event: Event,
+        Mark { event, max }: Mark,
         method: &mut ImplItemFn,
         arguments: &Arguments,
     ) -> syn::Result<Self> {
@@ -113,6 +115,7 @@ impl Callback {
         let conditions = method.attrs.iter();
         let callback = receiver.map(|receiver| Self {
             event,
+            max,
             name: signature.ident.clone(),
             is_async: signature.asyncness.is_some(),
             receiver,

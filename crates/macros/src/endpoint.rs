@@ -44,14 +44,14 @@ impl AnnotatedEndpoint {
                     "`#[server_endpoint]` adds a function of this name; rename this one",
                 ));
             }
-            let event = mistakes.keep(marker::take(&mut method.attrs)).flatten();
-            let Some(event) = event else {
+            let mark = mistakes.keep(marker::take(&mut method.attrs)).flatten();
+            let Some(mark) = mark else {
                 refuse_path_marks(method, &mut mistakes);
                 continue;
             };
             marked = true;
             if let Some(arguments) = &arguments {
-                callbacks.extend(mistakes.keep(Callback::parse(event, method, arguments)));
+                callbacks.extend(mistakes.keep(Callback::parse(mark, method, arguments)));
             }
         }
         if !marked && mistakes.is_empty() {

@@ -81,6 +81,9 @@ use proc_macro::TokenStream;
 /// | `#[on_close]` | the session is closed | `CloseReason`, or a reference to it, if it likes | nothing or a `Result` |
 /// | `#[on_error]` | a callback failed, or the peer broke a rule | `&Error`, if it likes | nothing |
 ///
+/// `#[on_message(max = 65536)]` says how many bytes the method's messages have at most: a longer one closes
+/// the session with 1009. It goes before the server's limit, be it less or more.
+///
 /// There is at most one method for each mark, and one `#[on_message]` for each kind of message:
 /// text, binary and pong. A text or binary message that no method takes closes the session with
 /// 1003.

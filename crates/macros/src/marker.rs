@@ -3,7 +3,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Attribute, Error, Meta, Path};
+use syn::{Attribute, Error, Expr, Ident, Meta, Path, Token, parse::ParseStream};
 
 /// What a callback is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +40,40 @@ impl Event {
     }
 }
 
+/// A method's mark.
+pub(crate) struct Mark {
+    pub(crate) event: Event,
+    /// The longest message that the method takes, in bytes: `#[on_message(max = 65536)]`.
+    pub(crate) max: Option<Expr>,
+}
+
 /// Takes the marks from a method's attributes; a method that has none is no callback.
-pub(crate) fn take(attributes: &mut Vec<Attribute>) -> syn::Result<Option<Event>> {
+pub(crate) fn take(attributes: &mut Vec<Attribute>) -> syn::Result<Option<Mark>> {
     let mut found: Option<Event> = None;
+    let mut max = None;
     let mut mistake = Ok(());
     attributes.retain(|attribute| {
         let Some(event) = Event::from_path(attribute.path()) else {
             return true;
         };
-        let name = event.name();
-        if !matches!(attribute.meta, Meta::Path(_)) {
-            mistake = Err(Error::new_spanned(
-                attribute,
-                format!("`#[{name}]` takes no arguments; write `#[{name}]` alone"),
-            ));
-        } else if let Some(first) = found {
+        match (event, &attribute.meta) {
+            (_, Meta::Path(_)) => {}
+            (Event::Message, Meta::List(list)) => match list.parse_args_with(parse_max) {
+                Ok(bytes) => max = Some(bytes),
+                Err(error) => mistake = Err(error),
+            },
+            (Event::Message, Meta::NameValue(_)) => {
+                mistake = Err(Error::new_spanned(attribute, MAX_FORM));
+            }
+            (event, _) => {
+                let name = event.name();
+                mistake = Err(Error::new_spanned(
+                    attribute,
+                    format!("`#[{name}]` takes no arguments; write `#[{name}]` alone"),
+                ));
+            }
+        }
+        if let Some(first) = found {
             mistake = Err(Error::new_spanned(
                 attribute,
                 format!(
@@ -66,8 +85,33 @@ pub(crate) fn take(attributes: &mut Vec<Attribute>) -> syn::Result<Option<Event>
         found = found.or(Some(event));
         false
     });
-    mistake.map(|()| found)
+    mistake.map(|()| found.map(|event| Mark { event, max }))
 }
+
+/// What stands in the parentheses of `#[on_message(max = 65536)]`.
+fn parse_max(input: ParseStream<'_>) -> syn::Result<Expr> {
+    let refuse = |error: Error| Error::new(error.span(), MAX_FORM);
+    let name: Ident = input.parse().map_err(refuse)?;
+    if name != "max" {
+        return Err(Error::new(
+            name.span(),
+            format!("`{name}` is no argument of `#[on_message]`; it takes `max = 65536`, in bytes"),
+        ));
+    }
+    input.parse::<Token![=]>().map_err(refuse)?;
+    let bytes: Expr = input.parse().map_err(refuse)?;
+    input.parse::<Option<Token![,]>>()?;
+    if !input.is_empty() {
+        return Err(Error::new(
+            input.span(),
+            "`#[on_message]` takes one argument; write `#[on_message(max = 65536)]`",
+        ));
+    }
+    Ok(bytes)
+}
+
+const MAX_FORM: &str = "the longest message that a method takes is given in bytes; write \
+                        `#[on_message(max = 65536)]`, or `#[on_message]` alone";
 
 /// A mark that the compiler expands itself, so that no `#[server_endpoint]` stands around it.
 pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {

@@ -244,6 +244,64 @@ fn small_messages_go_as_they_are() {
 }
 
 #[test]
+fn a_message_in_parts_is_one_compressed_message_and_its_first_part_decides() {
+    let text = "compressible ".repeat(100);
+    for takeover in [true, false] {
+        let deflate = DeflateConfig::default()
+            .context_takeover(takeover)
+            .threshold(10);
+        let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+        let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+        let mut part = |payload: &str, last, ping: bool| {
+            let payload = payload.as_bytes();
+            server
+                .send_part(MessageKind::Text, payload, last, Cause::Push)
+                .unwrap();
+            let bytes = sent(&mut server);
+            let first = bytes[0];
+            if ping {
+                server.send_ping(b"").unwrap();
+            }
+            (first, [bytes, sent(&mut server)].concat())
+        };
+        for _ in 0..2 {
+            // RFC 7692 §6.1: RSV1 on the first frame. §5.5: a Ping between the others.
+            let (first, mut bytes) = part(&text, false, true);
+            assert_eq!(first, 0x41);
+            for (payload, last, opens) in [("", false, 0), (&*text, false, 0), ("x", true, 0x80)] {
+                let (first, more) = part(payload, last, true);
+                assert_eq!(first, opens);
+                bytes.extend(more);
+            }
+            assert!(bytes.len() < text.len());
+            let whole = Message::text([&*text, &*text, "x"].concat());
+            assert_eq!(read(&mut client, &bytes, 7, 100), (vec![whole], None));
+            // Ended by an empty part.
+            let (_, mut bytes) = part(&text, false, false);
+            bytes.extend(part("", true, false).1);
+            assert_eq!(
+                read(&mut client, &bytes, 100, 100),
+                (vec![Message::text(&*text)], None)
+            );
+            // A first part that is not worth it.
+            let (first, mut bytes) = part("short", false, false);
+            assert_eq!(first, 0x01);
+            bytes.extend(part(&text, true, false).1);
+            let whole = Message::text(["short", &text].concat());
+            assert_eq!(read(&mut client, &bytes, 100, 100), (vec![whole], None));
+        }
+        let bytes = text.as_bytes();
+        for last in [false, true] {
+            server
+                .send_uncompressed_part(MessageKind::Text, bytes, last, Cause::Push)
+                .unwrap();
+        }
+        let sent = sent(&mut server);
+        assert_eq!((sent[0], sent.len()), (0x01, 2 * (4 + text.len())));
+    }
+}
+
+#[test]
 fn what_is_to_be_uncompressed_goes_as_it_is() {
     let text = "compressible ".repeat(100);
     for role in [Role::Client, Role::Server] {

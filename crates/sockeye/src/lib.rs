@@ -38,10 +38,12 @@ pub mod transport;
 #[cfg(all(feature = "tls", not(loom)))]
 pub use self::transport::tls;
 
+#[cfg(all(feature = "json", not(loom)))]
+pub use self::endpoint::Json;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
-pub use self::error::{BoxError, Error, Result, SendError};
+pub use self::error::{BoxError, DecodeError, EncodeError, Error, Result, SendError};
 #[cfg(not(loom))]
 pub use self::{
     client::{
@@ -49,12 +51,12 @@ pub use self::{
         Events, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError, ReadyState,
         SyntaxError, Target, WebSocket, connect,
     },
-    connection::{Connection, Opening, Receiver, Sender},
+    connection::{Connection, MessageReader, MessageWriter, Opening, Receiver, Sender},
     endpoint::{
-        Argument, AsyncRemote, BasicRemote, BinaryMessage, Endpoint, EndpointConfig, HandlerExists,
-        Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind, OpenSessions,
-        Pong, Reply, SendHandle, ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage,
-        endpoint, whole,
+        Argument, AsyncRemote, BasicRemote, BinaryMessage, Decoder, Encoder, Endpoint,
+        EndpointConfig, HandlerExists, Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler,
+        MessageKind, MessagePart, OpenSessions, Parsed, Payload, Pong, Reply, SendHandle,
+        ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage, endpoint, partial, whole,
     },
     server::{BindError, DeploymentError, Server, ServerBuilder},
 };

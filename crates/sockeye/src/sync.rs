@@ -4,9 +4,9 @@
 pub(crate) use std::sync::Arc;
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicU8};
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicU16};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU8};
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU16};
 
 /// Locks, whether or not a thread panicked while it held the lock: what these mutexes guard is changed
 /// in steps that leave it whole.

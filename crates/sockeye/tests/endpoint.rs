@@ -143,6 +143,90 @@ async fn messages_without_a_handler_are_dropped_until_one_is_added() {
 }
 
 #[tokio::test]
+async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_another() {
+    struct Answering(mpsc::Sender<Session>);
+
+    impl Endpoint for Answering {
+        async fn on_open(&mut self, session: &Session) -> Result {
+            Ok(self.0.try_send(session.clone())?)
+        }
+
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+            Ok(Reply::Text("the endpoint"))
+        }
+    }
+
+    let (opened, mut sessions) = mpsc::channel(1);
+    let answering = endpoint("/", move |_| Answering(opened.clone()));
+    let addr = serve(Server::builder().endpoint(answering)).await;
+    let mut peer = Raw::open(addr, "/").await;
+    let session = soon(sessions.recv()).await.unwrap();
+    let held = Arc::new(());
+    assert_eq!(session.message_handlers(), []);
+    assert!(!session.remove_message_handler(MessageKind::Text));
+
+    let kept = Arc::clone(&held);
+    let first = move |_: String| {
+        let _ = &kept;
+        async { "the first" }
+    };
+    session.add_message_handler(whole(first)).unwrap();
+    let pong = |pong: Pong| async { pong.into_bytes() };
+    session.add_message_handler(whole(pong)).unwrap();
+    let kinds = [MessageKind::Text, MessageKind::Pong];
+    assert_eq!(session.message_handlers(), kinds);
+    assert!(!session.remove_message_handler(MessageKind::Binary));
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the first");
+
+    assert!(session.remove_message_handler(MessageKind::Text));
+    assert_eq!(Arc::strong_count(&held), 1, "it is dropped");
+    assert_eq!(session.message_handlers(), [MessageKind::Pong]);
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the endpoint");
+    peer.send(PONG, b"pong").await;
+    assert_eq!(peer.recv_binary().await, b"pong");
+
+    let second = whole(|_: String| async { "the second" });
+    session.add_message_handler(second).unwrap();
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the second");
+    for kind in [MessageKind::Pong, MessageKind::Text] {
+        assert!(session.remove_message_handler(kind));
+    }
+    assert_eq!(session.message_handlers(), []);
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the endpoint");
+}
+
+#[tokio::test]
+async fn a_handler_removes_itself_while_it_runs() {
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    let here = session.clone();
+    let once = move |text: String| {
+        // Before it suspends, and after.
+        let early = here.remove_message_handler(MessageKind::Text);
+        let here = here.clone();
+        async move {
+            tokio::task::yield_now().await;
+            let late = here.remove_message_handler(MessageKind::Text);
+            format!("{text} {early} {late}")
+        }
+    };
+    session.add_message_handler(whole(once)).unwrap();
+    peer.send(TEXT, b"one").await;
+    peer.send(TEXT, b"two").await;
+    assert_eq!(peer.recv_text().await, "one true false");
+    peer.send(PING, b"").await;
+    assert_eq!(
+        peer.recv().await,
+        Some((PONG, Vec::new())),
+        "two is dropped"
+    );
+}
+
+#[tokio::test]
 async fn a_panic_in_an_added_handler_closes_1011() {
     let mut probed = Probed::serve().await;
     for later in [false, true] {

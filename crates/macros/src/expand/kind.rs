@@ -38,6 +38,66 @@ impl Expansion<'_> {
         assertions.into_iter()
     }
 
+    /// The limits that methods have, by the kinds of what they take; each under its conditions.
+    pub(super) fn limits(&self) -> Vec<TokenStream> {
+        let callbacks = self.endpoint.callbacks(Event::Message);
+        let limit = |callback: &Callback| {
+            let max = callback.max.as_ref()?;
+            let conditions = &callback.conditions;
+            let kind = kind_of(callback);
+            Some(quote!(#(#conditions)* (#kind, #max)))
+        };
+        callbacks.filter_map(limit).collect()
+    }
+
+    /// Of which kinds messages are taken in parts: a constant of the endpoint's trait. Methods that borrow a whole
+    /// message, by their words, take none.
+    pub(super) fn in_parts(&self) -> Option<TokenStream> {
+        let callbacks = self.endpoint.callbacks(Event::Message);
+        let handlers: Vec<TokenStream> = callbacks
+            .filter(|callback| !callback.is_at_once())
+            .filter_map(|callback| {
+                let ty = without_lifetimes(callback.subject()?, &callback.lifetimes);
+                let conditions = &callback.conditions;
+                let kind = kind_of(callback);
+                let in_parts =
+                    quote_spanned!(ty.span()=> <#ty as ::sockeye::Argument<'_>>::IN_PARTS);
+                Some(quote!(#(#conditions)* (#kind, #in_parts)))
+            })
+            .collect();
+        if handlers.is_empty() {
+            return None;
+        }
+        Some(quote! {
+            const IN_PARTS: &'static [::sockeye::MessageKind] =
+                ::sockeye::__private::in_parts(&[#(#handlers),*]);
+        })
+    }
+
+    /// For each limit, the assertion that it is one of messages and not of pongs.
+    pub(super) fn limited_kinds(&self) -> impl Iterator<Item = TokenStream> {
+        let callbacks = self.endpoint.callbacks(Event::Message);
+        callbacks
+            .filter(|callback| callback.max.is_some() && !self.is_generic(callback))
+            .map(|callback| {
+                let own = self.conditions.iter();
+                let conditions = &callback.conditions;
+                let kind = kind_of(callback);
+                let max = callback.max.span();
+                let message = format!(
+                    "`{}` takes pongs, which have 125 bytes at most; remove `max`",
+                    callback.name
+                );
+                let assertion = quote_spanned! {max=>
+                    ::std::assert!(
+                        !::sockeye::__private::same_kind(#kind, ::sockeye::MessageKind::Pong),
+                        #message
+                    )
+                };
+                quote!(#(#own)* #(#conditions)* const _: () = #assertion;)
+            })
+    }
+
     /// Whether a callback's message depends on the parameters of the `impl` block.
     fn is_generic(&self, callback: &Callback) -> bool {
         let parameters = self.generics.params.iter();

@@ -90,32 +90,45 @@ impl<'e> Expansion<'e> {
             self.outcome_method(Event::Close),
             self.error_method(),
         ];
+        let in_parts = self.in_parts();
         let implementations = if endpoint.is_shared() {
             let delegations = self.delegations();
             quote! {
                 #(#conditions)*
                 #[automatically_derived]
-                impl #generics ::sockeye::SharedEndpoint for #ty #bounds { #(#methods)* }
+                impl #generics ::sockeye::SharedEndpoint for #ty #bounds {
+                    #in_parts
+                    #(#methods)*
+                }
 
                 #(#conditions)*
                 #[automatically_derived]
-                impl #generics ::sockeye::Endpoint for #ty #bounds { #delegations }
+                impl #generics ::sockeye::Endpoint for #ty #bounds {
+                    const IN_PARTS: &'static [::sockeye::MessageKind] =
+                        <Self as ::sockeye::SharedEndpoint>::IN_PARTS;
+                    #delegations
+                }
             }
         } else {
             quote! {
                 #(#conditions)*
                 #[automatically_derived]
-                impl #generics ::sockeye::Endpoint for #ty #bounds { #(#methods)* }
+                impl #generics ::sockeye::Endpoint for #ty #bounds {
+                    #in_parts
+                    #(#methods)*
+                }
             }
         };
         let description = self.description();
         let assertions = self
             .rivals(false)
             .map(|(conditions, assertion)| quote!(#conditions const _: () = #assertion;));
+        let limited_kinds = self.limited_kinds();
         quote! {
             #implementations
             #description
             #(#assertions)*
+            #(#limited_kinds)*
         }
     }
 
@@ -141,6 +154,18 @@ impl<'e> Expansion<'e> {
             };
             (Some(constant), Some(setter))
         };
+        let limits = self.limits();
+        let (limits, limit_setter) = if limits.is_empty() {
+            (None, None)
+        } else {
+            let constant = quote! {
+                const MAX_MESSAGES: &'static [(::sockeye::MessageKind, u64)] = &[#(#limits),*];
+            };
+            let setter = quote! {
+                .max_messages(<Self as ::sockeye::ServerEndpoint>::MAX_MESSAGES)
+            };
+            (Some(constant), Some(setter))
+        };
         let doc = format!(
             "The configuration that serves this endpoint at `{}`.\n\n\
              `factory` is called for each connection once its handshake is accepted, and returns \
@@ -158,6 +183,7 @@ impl<'e> Expansion<'e> {
             impl #generics ::sockeye::ServerEndpoint for #ty #bounds {
                 const PATH: &'static str = #path;
                 #constant
+                #limits
             }
 
             #(#conditions)*
@@ -177,6 +203,7 @@ impl<'e> Expansion<'e> {
                         factory,
                     )
                     #setter
+                    #limit_setter
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::frame::Role;
+use crate::message::MessageKind;
 
 /// Limits and deadlines of one connection; each has a default. Limits are inclusive: what is exactly as
 /// much passes. A deadline is due when its time has passed in full; one beyond what the clock reaches,
@@ -20,6 +21,10 @@ pub struct Config {
     /// The longest message that is taken, in bytes, inclusive; 1 MiB for a server, 16 MiB for a
     /// client. A longer one fails the connection with 1009 (RFC 6455 §10.4).
     pub max_message: u64,
+    /// The same of text messages, where it is another; `None`: as [`max_message`](Self::max_message).
+    pub max_text: Option<u64>,
+    /// The same of binary messages, where it is another; `None`: as [`max_message`](Self::max_message).
+    pub max_binary: Option<u64>,
     /// The most fragments of one message, inclusive; 131,072. More fail the connection with 1008.
     pub max_fragments: u32,
     /// When to ping a silent peer, and when to give it up; every 20 s, 20 s later. `None`: never.
@@ -45,6 +50,8 @@ impl Config {
                 Role::Client => 16 << 20,
                 Role::Server => 1 << 20,
             },
+            max_text: None,
+            max_binary: None,
             max_fragments: 131_072,
             keep_alive: Some(KeepAlive::default()),
             close_timeout: Duration::from_secs(5),
@@ -58,6 +65,35 @@ impl Config {
     pub fn max_message(mut self, bytes: u64) -> Self {
         self.max_message = bytes;
         self
+    }
+
+    /// Sets [`max_text`](Self::max_text).
+    pub fn max_text(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.max_text = bytes.into();
+        self
+    }
+
+    /// Sets [`max_binary`](Self::max_binary).
+    pub fn max_binary(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.max_binary = bytes.into();
+        self
+    }
+
+    /// The longest message of a kind that is taken.
+    pub fn limit(&self, kind: MessageKind) -> u64 {
+        let own = match kind {
+            MessageKind::Text => self.max_text,
+            MessageKind::Binary => self.max_binary,
+        };
+        own.unwrap_or(self.max_message)
+    }
+
+    /// What no kind of message may be longer than, as far as a header of four bytes can say so.
+    pub(super) fn plain_limit(&self) -> u16 {
+        let least = self
+            .limit(MessageKind::Text)
+            .min(self.limit(MessageKind::Binary));
+        u16::try_from(least).unwrap_or(u16::MAX)
     }
 
     /// Sets [`max_fragments`](Self::max_fragments).

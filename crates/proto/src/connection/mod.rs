@@ -83,8 +83,9 @@ pub struct Connection {
     state: State,
     receiver: Receiver,
     frames_received: u64,
-    // The kind of the message that is being sent in parts (§5.4).
-    sending: Option<MessageKind>,
+    sending: Option<Sending>,
+    // A frame of a plain message that is no longer needs no look at the limits.
+    plain_limit: u16,
     masking_keys: Option<MaskingKeys>,
     compression: Option<Box<Compression>>,
     deadlines: Deadlines,
@@ -92,6 +93,13 @@ pub struct Connection {
     // Pongs that wait behind a full output: the newest `MAX_PONGS` (§5.5.3 lets older ones go).
     #[expect(clippy::box_collection, reason = "a pointer: as a rule there are none")]
     pongs: Option<Box<VecDeque<Box<[u8]>>>>,
+}
+
+/// The message that is being sent in parts (§5.4).
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    kind: MessageKind,
+    compressed: bool,
 }
 
 struct Compression {
@@ -144,6 +152,7 @@ impl Connection {
         Self {
             role,
             deadlines: Deadlines::new(now),
+            plain_limit: config.plain_limit(),
             config,
             state: State::Open,
             receiver: Receiver::default(),

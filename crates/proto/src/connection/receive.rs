@@ -22,6 +22,7 @@ use crate::mask::MaskingKey;
 use crate::message::MessageKind;
 use crate::utf8::{self, InvalidUtf8, Utf8Validator};
 
+use super::config::Config;
 use super::{Connection, State};
 
 /// What [`Connection::receive`] found. Payloads are lent from the input, unmasked in place.
@@ -167,7 +168,7 @@ impl Connection {
             return None;
         }
         let (header, header_len) = FrameHeader::parse_plain(input, self.role)?;
-        if header.payload_len > self.config.max_message {
+        if header.payload_len > u64::from(self.plain_limit) {
             return None;
         }
         let payload = take_payload(input, &header, header_len)?;
@@ -238,6 +239,17 @@ impl Connection {
         message.payload.as_ref().map(|payload| payload.remaining)
     }
 
+    /// Whether all of the open message has come, and nothing but [`Event::MessageEnd`] is left of it. Of a
+    /// compressed message it does not tell.
+    pub fn message_ends_here(&self) -> bool {
+        let message = self.receiver.message.as_ref();
+        message.is_some_and(|message| {
+            let payload = message.payload.as_ref();
+            message.compressed.is_none()
+                && payload.is_some_and(|payload| payload.fin && payload.remaining == 0)
+        })
+    }
+
     fn next_event<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -250,7 +262,7 @@ impl Connection {
                 let step = match &mut self.compression {
                     Some(compression) if message.compressed.is_some() => {
                         let inflater = &mut compression.inflater;
-                        let limit = self.config.max_message;
+                        let limit = self.config.limit(message.kind);
                         message.inflate_chunk(inflater, input, &mut room, limit)?
                     }
                     _ => message.next_chunk(input)?,
@@ -300,13 +312,7 @@ impl Connection {
                 self.receiver.open(kind, &header);
                 return Ok(Some(Event::MessageStart(kind)));
             }
-            let limit = self.payload_limit(self.receiver.is_compressed());
-            self.receiver.continues_message(
-                &header,
-                self.config.max_fragments,
-                limit,
-                self.config.max_message,
-            )?;
+            self.receiver.continues_message(&header, &self.config)?;
             take_front(input, header_len);
         }
     }
@@ -333,23 +339,11 @@ impl Connection {
             OpCode::Binary => MessageKind::Binary,
             _ => return Ok(None),
         };
-        if header.payload_len > self.payload_limit(header.reserved.rsv1()) {
-            let limit = self.config.max_message;
+        let limit = self.config.limit(kind);
+        if header.payload_len > payload_limit(limit, header.reserved.rsv1()) {
             return Err(ProtocolError::MessageTooBig { limit });
         }
         Ok(Some(kind))
-    }
-
-    /// The most bytes of payload that the frames of one message have together.
-    fn payload_limit(&self, compressed: bool) -> u64 {
-        let limit = self.config.max_message;
-        if compressed {
-            // The limit is on what is inflated, which may be a little less than it was: DEFLATE's stored
-            // blocks have headers.
-            limit.saturating_add(limit / 8).saturating_add(1024)
-        } else {
-            limit
-        }
     }
 
     /// RFC 7692 §6: RSV1 says that a message is compressed, where that was agreed on.
@@ -423,29 +417,23 @@ impl Receiver {
     fn continues_message(
         &mut self,
         header: &FrameHeader,
-        max_fragments: u32,
-        max_payload: u64,
-        limit: u64,
+        config: &Config,
     ) -> Result<(), ProtocolError> {
         if let Some(message) = &mut self.message {
             message.fragments = message.fragments.saturating_add(1);
-            if message.fragments > max_fragments {
+            if message.fragments > config.max_fragments {
                 return Err(ProtocolError::TooManyFragments {
-                    limit: max_fragments,
+                    limit: config.max_fragments,
                 });
             }
             message.len = message.len.saturating_add(header.payload_len);
-            if message.len > max_payload {
+            let limit = config.limit(message.kind);
+            if message.len > payload_limit(limit, message.compressed.is_some()) {
                 return Err(ProtocolError::MessageTooBig { limit });
             }
             message.payload = Some(Payload::new(header));
         }
         Ok(())
-    }
-
-    fn is_compressed(&self) -> bool {
-        let message = self.message.as_ref();
-        message.is_some_and(|message| message.compressed.is_some())
     }
 
     fn take_progress(&mut self) -> bool {
@@ -573,6 +561,17 @@ impl Payload {
             masking_key: header.masking_key,
             fin: header.fin,
         }
+    }
+}
+
+/// The most bytes of payload that the frames of one message have together.
+fn payload_limit(limit: u64, compressed: bool) -> u64 {
+    if compressed {
+        // The limit is on what is inflated, which may be a little less than it was: DEFLATE's stored
+        // blocks have headers.
+        limit.saturating_add(limit / 8).saturating_add(1024)
+    } else {
+        limit
     }
 }
 

@@ -11,7 +11,7 @@ use crate::message::MessageKind;
 
 use super::outgoing::{Content, Outgoing, PreparedMessage};
 use super::output::{Cause, Output};
-use super::{Connection, State};
+use super::{Connection, Sending, State};
 
 impl Connection {
     /// Sends a whole message as one frame. A large payload is shared with `message`, not copied,
@@ -66,7 +66,8 @@ impl Connection {
     }
 
     /// Sends a part of a message: the first part starts it, the one with `last` ends it (§5.4).
-    /// Control frames may be sent between the parts.
+    /// Control frames may be sent between the parts. Where compression was agreed on and the first part is
+    /// worth it, all of them are compressed (RFC 7692 §6.1).
     ///
     /// # Errors
     ///
@@ -79,20 +80,66 @@ impl Connection {
         last: bool,
         cause: Cause,
     ) -> Result<(), SendError> {
+        self.send_fragment(kind, payload, last, true, cause)
+    }
+
+    /// As [`send_part`](Self::send_part), of a message that is not compressed. Its first part decides.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_part`](Self::send_part).
+    pub fn send_uncompressed_part(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+        cause: Cause,
+    ) -> Result<(), SendError> {
+        self.send_fragment(kind, payload, last, false, cause)
+    }
+
+    fn send_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+        compressible: bool,
+        cause: Cause,
+    ) -> Result<(), SendError> {
         if !self.can_send() {
             return Err(SendError::Closed);
         }
-        let opcode = match self.sending {
-            None => kind.opcode(),
-            Some(open) if open == kind => OpCode::Continuation,
+        let (opcode, message) = match self.sending {
+            None => {
+                let compression = self.compression.as_ref();
+                let worth = compression.is_some_and(|compression| compression.is_worth(payload));
+                let compressed = compressible && worth;
+                (kind.opcode(), Sending { kind, compressed })
+            }
+            Some(open) if open.kind == kind => (OpCode::Continuation, open),
             Some(_) => return Err(SendError::MessageOpen),
+        };
+        // RFC 7692 §6.1: RSV1 stands on the first frame only.
+        let reserved = if message.compressed && self.sending.is_none() {
+            ReservedBits::RSV1
+        } else {
+            ReservedBits::NONE
+        };
+        let mut made = Vec::new();
+        let payload = match &mut self.compression {
+            Some(compression) if message.compressed => {
+                compression.deflater.compress_part(payload, last, &mut made);
+                &made
+            }
+            _ => payload,
         };
         let header = FrameHeader {
             fin: last,
+            reserved,
             ..self.header(opcode, payload.len())
         };
         self.output.push_frame(&header, payload, cause);
-        self.sending = (!last).then_some(kind);
+        self.sending = (!last).then_some(message);
         Ok(())
     }
 

@@ -83,6 +83,22 @@ impl Deflater {
         }
     }
 
+    /// As [`compress`](Self::compress), of a part of a message: the four bytes are left out behind the last one
+    /// only. Parts may come to different states: what one refers to, the window or the part itself holds.
+    pub(crate) fn compress_part(&mut self, payload: &[u8], last: bool, out: &mut Vec<u8>) {
+        if payload.is_empty() {
+            // Nothing is flushed twice. §7.2.3.6: an empty block, for its receiver knows how it ends.
+            if last {
+                out.push(0);
+            }
+            return;
+        }
+        self.compress(payload, out);
+        if !last {
+            out.extend_from_slice(&TAIL);
+        }
+    }
+
     /// Starts anew: what is compressed next refers to nothing before it.
     pub(crate) fn restart(&mut self) {
         self.window.forget();
@@ -395,6 +411,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn parts_are_one_message_to_whoever_inflates_it(
+            messages in prop::collection::vec(
+                prop::collection::vec(prop_oneof![compressible(), Just(Vec::new())], 1..5),
+                1..4,
+            ),
+            bits in 8..=15_u8,
+            takeover: bool,
+            rests: bool,
+        ) {
+            let bits = WindowBits::new(bits).unwrap();
+            let mut deflater = Deflater::new(DeflatePool::default(), 4, bits, takeover);
+            let mut inflater = inflater(takeover);
+            let mut strict = StrictInflater::new(bits.get(), takeover);
+            for parts in messages {
+                let mut compressed = Vec::new();
+                for (i, part) in parts.iter().enumerate() {
+                    deflater.compress_part(part, i + 1 == parts.len(), &mut compressed);
+                    if rests {
+                        deflater.rest();
+                    }
+                }
+                prop_assert_eq!(&inflate(&mut inflater, &compressed, 1000).unwrap(), &parts.concat());
+                prop_assert_eq!(strict.inflate(&compressed), parts.concat());
+            }
+        }
+
         #[test]
         fn inflate_of_compress_is_identity(
             messages in prop::collection::vec(compressible(), 1..5),

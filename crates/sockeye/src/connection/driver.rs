@@ -23,13 +23,13 @@ use std::task::{Context, Poll, Waker, ready};
 
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Connection as Machine, Expired, MessageBuffer, Outgoing,
-    WholeMessage,
+    SendError, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::link::{Link, Received, Whole};
-use super::outbox::{Item, Order, Outbox, Reached};
+use super::link::{InParts, Link, Received, Whole};
+use super::outbox::{Item, Order, Outbox, Part, Reached};
 use super::pool;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -42,6 +42,8 @@ pub(crate) enum Next {
     Input,
     /// It is in the buffer that was given.
     Message,
+    /// A part of a message is in the buffer that was given; the last one, or not.
+    Part(bool),
     Pong(Vec<u8>),
     /// Nothing comes any more: [`Driver::ending`] says why.
     End,
@@ -231,6 +233,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             return sent.map_err(|error| Error::Send(error.into()));
         }
         self.reply_later(bytes.into())
+    }
+
+    /// Gives messages of these kinds in parts from now on, those that are not begun.
+    #[inline]
+    pub(crate) fn give_in_parts(&mut self, kinds: InParts) {
+        self.link.give_in_parts(kinds);
     }
 
     /// Why nothing comes any more; once, after [`Next::End`].
@@ -442,12 +450,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 match self.link.pull(|whole| put(message, whole)) {
                     Ok(Some(Received::Ping)) => continue,
                     // Once the application has asked for a Close it wants no more.
-                    Ok(Some(Received::Message(()) | Received::Pong(_)))
+                    Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
                         if self.order != Order::Go =>
                     {
                         continue;
                     }
                     Ok(Some(Received::Message(()))) => return Poll::Ready(Next::Message),
+                    Ok(Some(Received::Part((), is_last))) => {
+                        return Poll::Ready(Next::Part(is_last));
+                    }
                     Ok(Some(Received::Pong(payload))) => {
                         return Poll::Ready(Next::Pong(payload));
                     }
@@ -669,7 +680,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             return true;
         }
         self.drive();
-        self.fill_from_outbox()
+        self.fill_from_outbox() && !self.outbox.is_held()
     }
 
     fn reply_later(&mut self, outgoing: Outgoing) -> Result<(), Error> {
@@ -729,9 +740,22 @@ fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
         Item::Ping(payload) => machine.send_ping(&payload),
         Item::Pong(payload) => machine.send_pong(&payload),
         Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
+        Item::Part(part) => send_part(machine, &part),
+        // It gives its parts.
+        Item::Streamed(_) => Ok(()),
     };
     // Whoever put the item in has checked it, and this side's Close has not been sent.
     debug_assert!(sent.is_ok(), "{sent:?}");
+}
+
+#[cold]
+fn send_part(machine: &mut Machine, part: &Part) -> Result<(), SendError> {
+    let (kind, payload) = (part.kind, &part.payload);
+    if part.compressible {
+        machine.send_part(kind, payload, part.is_last, Cause::Push)
+    } else {
+        machine.send_uncompressed_part(kind, payload, part.is_last, Cause::Push)
+    }
 }
 
 /// Puts a message into a buffer that was used before.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
     CloseReason, Connection as Machine, Event, Expired, MessageAssembler, MessageBuffer,
-    ProtocolError, Role, WholeMessage,
+    MessageKind, ProtocolError, Role, WholeMessage, into_string,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -22,6 +22,9 @@ use super::pool::{self, Scratch};
 #[derive(Debug)]
 pub(crate) enum Received<M> {
     Message(M),
+    /// Of a message of a kind that is taken [in parts](InParts): the next one, and whether it is the last. A text
+    /// is cut between characters.
+    Part(M, bool),
     /// It is answered already.
     Ping,
     Pong(Vec<u8>),
@@ -37,6 +40,35 @@ pub(crate) enum Whole<'a> {
     Assembled(MessageBuffer),
 }
 
+/// Of which kinds messages are given in parts, as they come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InParts {
+    pub(crate) text: bool,
+    pub(crate) binary: bool,
+}
+
+impl InParts {
+    fn includes(self, kind: MessageKind) -> bool {
+        match kind {
+            MessageKind::Text => self.text,
+            MessageKind::Binary => self.binary,
+        }
+    }
+}
+
+/// How the message is given that came in several reads, or frames, or compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Giving {
+    /// When it is complete.
+    Whole,
+    /// As it comes. The assembler holds what has come and is not given: part of a character as a rule; all of it
+    /// before the first part is `given`.
+    Parts { kind: MessageKind, given: bool },
+    /// Not any more: its last part was given, or nobody wants the rest.
+    Nothing,
+}
+
+// In this order: see `Driver`.
 #[repr(C)]
 pub(crate) struct Link<T> {
     assembler: MessageAssembler,
@@ -48,19 +80,21 @@ pub(crate) struct Link<T> {
     // When the task is woken for the machine's deadline, and by what, unless somebody else sees to it.
     alarm: Option<Instant>,
     timer: Option<Box<Timer>>,
+    written: u64,
+    // Up to which frame the task's turn goes.
+    turn_end: u64,
+    // The rule that bytes broke which were read to their place: the next pull tells it.
+    broken: Option<ProtocolError>,
     // Whether something was read since the machine's deadlines were looked at.
     read_since_alarm: bool,
     // Whether `now` was looked up in this turn.
     fresh: bool,
-    // The rule that bytes broke which were read to their place: the next pull tells it.
-    broken: Option<ProtocolError>,
     output_lent: bool,
     // Whether the transport has nothing of what it took to hand on.
     flushed: bool,
-    written: u64,
-    // Up to which frame the task's turn goes.
-    turn_end: u64,
     transport: Transport,
+    in_parts: InParts,
+    giving: Giving,
 }
 
 struct Timer {
@@ -110,6 +144,8 @@ impl<T> Link<T> {
                 ..Input::default()
             },
             assembler: MessageAssembler::default(),
+            in_parts: InParts::default(),
+            giving: Giving::Whole,
             now: Instant::now(),
             alarm: None,
             timer: None,
@@ -256,11 +292,35 @@ impl<T> Link<T> {
                     let message = Whole::Lent(WholeMessage::Binary(bytes));
                     return Ok(Some(Received::Message(take(message))));
                 }
-                Some(Event::MessageStart(kind)) => self.assembler.start(kind, pool::take_buffer()),
-                Some(Event::Chunk(chunk)) => self.assembler.chunk(chunk),
+                Some(Event::MessageStart(kind)) => {
+                    self.assembler.start(kind, pool::take_buffer());
+                    self.giving = if self.in_parts.includes(kind) {
+                        Giving::Parts { kind, given: false }
+                    } else {
+                        Giving::Whole
+                    };
+                }
+                Some(Event::Chunk(chunk)) => match self.giving {
+                    Giving::Whole => self.assembler.chunk(chunk),
+                    Giving::Parts { kind, .. } => {
+                        self.assembler.chunk(chunk);
+                        if let Some((part, is_last)) = self.next_part(kind)? {
+                            let part = Whole::Assembled(part);
+                            return Ok(Some(Received::Part(take(part), is_last)));
+                        }
+                    }
+                    Giving::Nothing => {}
+                },
                 Some(Event::MessageEnd) => {
+                    let giving = std::mem::replace(&mut self.giving, Giving::Whole);
+                    if giving == Giving::Nothing {
+                        continue;
+                    }
                     let message = Whole::Assembled(self.end_message()?);
-                    return Ok(Some(Received::Message(take(message))));
+                    return Ok(Some(match giving {
+                        Giving::Parts { .. } => Received::Part(take(message), true),
+                        _ => Received::Message(take(message)),
+                    }));
                 }
                 Some(Event::Ping(_)) => return Ok(Some(Received::Ping)),
                 Some(Event::Pong(payload)) => return Ok(Some(Received::Pong(payload.to_vec()))),
@@ -269,7 +329,81 @@ impl<T> Link<T> {
                     return Ok(Some(Received::Close(reason)));
                 }
                 Some(_) => {}
-                None => return Ok(None),
+                None => {
+                    let part = match self.giving {
+                        Giving::Parts { kind, .. } => self.part_so_far(kind)?,
+                        _ => None,
+                    };
+                    let part = part.map(Whole::Assembled);
+                    return Ok(part.map(|part| Received::Part(take(part), false)));
+                }
+            }
+        }
+    }
+
+    /// The part that is given next, if one is to be, and whether it is the last. As a rule it is what came of one
+    /// fragment; what is inflated is given when there is more of it, or nothing more to inflate.
+    fn next_part(
+        &mut self,
+        kind: MessageKind,
+    ) -> Result<Option<(MessageBuffer, bool)>, ProtocolError> {
+        const INFLATED: usize = 64 * 1024;
+        if self.machine.message_ends_here() {
+            let cut = kind == MessageKind::Text && cut_character(self.assembler.buffer_mut()) > 0;
+            if cut {
+                // Not UTF-8: that is what comes next.
+                return Ok(None);
+            }
+            self.giving = Giving::Nothing;
+            return Ok(Some((self.end_message()?, true)));
+        }
+        let is_compressed = self.machine.payload_remaining().is_none();
+        if is_compressed && self.assembler.buffer_mut().len() < INFLATED {
+            return Ok(None);
+        }
+        Ok(self.part_so_far(kind)?.map(|part| (part, false)))
+    }
+
+    /// What has come of the message and may be given: all but a part of a character.
+    fn part_so_far(&mut self, kind: MessageKind) -> Result<Option<MessageBuffer>, ProtocolError> {
+        let buffer = self.assembler.buffer_mut();
+        let cut = match kind {
+            MessageKind::Text => cut_character(buffer),
+            MessageKind::Binary => 0,
+        };
+        let whole = buffer.len() - cut;
+        if whole == 0 {
+            return Ok(None);
+        }
+        self.giving = Giving::Parts { kind, given: true };
+        let rest = buffer.split_off(whole);
+        let part = std::mem::replace(buffer, rest);
+        Ok(Some(match kind {
+            MessageKind::Text => {
+                // The machine has checked it: what it let pass is UTF-8.
+                let text = into_string(part).map_err(|_| ProtocolError::InvalidUtf8)?;
+                MessageBuffer::Text(text)
+            }
+            MessageKind::Binary => MessageBuffer::Binary(part),
+        }))
+    }
+
+    /// Gives messages of these kinds in parts from now on, those that are not begun.
+    #[inline]
+    pub(crate) fn give_in_parts(&mut self, kinds: InParts) {
+        self.in_parts = kinds;
+    }
+
+    /// Gives no message in parts from now on: nothing more of one of which a part was given, another when it is
+    /// complete.
+    pub(crate) fn give_whole(&mut self) {
+        self.in_parts = InParts::default();
+        if let Giving::Parts { given, .. } = self.giving {
+            if given {
+                self.giving = Giving::Nothing;
+                self.forget_message();
+            } else {
+                self.giving = Giving::Whole;
             }
         }
     }
@@ -629,6 +763,22 @@ impl Input {
     }
 }
 
+/// How many bytes at the end of a text, UTF-8 so far, are part of a character.
+fn cut_character(text: &[u8]) -> usize {
+    let continues = |byte: &&u8| **byte & 0xC0 == 0x80;
+    let tail = text.iter().rev().take(3).take_while(continues).count();
+    let Some(first) = text.len().checked_sub(tail + 1).and_then(|at| text.get(at)) else {
+        return 0;
+    };
+    let len = match first {
+        0xC0..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0..=0xFF => 4,
+        _ => 1,
+    };
+    if tail + 1 < len { tail + 1 } else { 0 }
+}
+
 impl Timer {
     fn new(due: Instant, cx: &Context<'_>) -> Self {
         Self {
@@ -648,5 +798,22 @@ impl<T> fmt::Debug for Link<T> {
             .field("machine", &self.machine)
             .field("unread", &(self.input.end - self.input.start))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::cut_character;
+
+    #[test]
+    fn what_is_cut_of_a_character_is_told_for_each_length() {
+        for text in ["", "a", "aé", "a€", "a😀", "é", "€", "😀"] {
+            let last = text.chars().last().map_or(0, char::len_utf8);
+            for missing in 0..last.max(1) {
+                let cut = &text.as_bytes()[..text.len() - missing];
+                let expected = if missing == 0 { 0 } else { last - missing };
+                assert_eq!(cut_character(cut), expected, "{text} without {missing}");
+            }
+        }
     }
 }

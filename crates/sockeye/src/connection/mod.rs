@@ -9,9 +9,10 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, DeflateConfig, DeflateParams,
-    DeflatePool, MaskingKey, MaskingKeys, Message, Outgoing, WholeMessage,
+    DeflatePool, MaskingKey, MaskingKeys, Message, MessageKind, Outgoing, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -21,8 +22,9 @@ use crate::sync::Arc;
 use crate::transport::Stream;
 
 use self::driver::{Driver, Ending};
-use self::link::{Link, Received, Whole};
-use self::outbox::Outbox;
+use self::link::{InParts, Link, Received, Whole};
+use self::outbox::{Outbox, UNFINISHED};
+use self::writer::Slot;
 
 pub(crate) mod driver;
 pub(crate) mod link;
@@ -30,13 +32,18 @@ pub(crate) mod log;
 mod opening;
 pub(crate) mod outbox;
 pub(crate) mod pool;
+mod reader;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
+mod writer;
 
 pub use self::opening::Opening;
+pub use self::reader::MessageReader;
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
+pub use self::writer::MessageWriter;
+pub(crate) use self::writer::writer;
 
 /// An open WebSocket connection over any transport.
 ///
@@ -151,6 +158,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// Receives the next message as it comes: when its first bytes are here, not when all are. `None` once the
+    /// connection is closed in order.
+    ///
+    /// The limit on a message's length is on this one too: [`Config::max_message`] is to be raised for those that
+    /// are to be longer than what memory holds. A message of which a [`recv`](Self::recv) that was dropped has
+    /// read the beginning is given when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it is ready, it has taken nothing.
+    pub async fn recv_reader(&mut self) -> Result<Option<MessageReader<'_, T>>, Error> {
+        // Of one that was dropped in the middle nothing more.
+        self.link.give_whole();
+        self.link.give_in_parts(InParts {
+            text: true,
+            binary: true,
+        });
+        let first = poll_fn(|cx| self.poll_piece(cx)).await?;
+        Ok(first.map(|(message, is_last)| MessageReader::new(self, message, is_last)))
+    }
+
     /// The fast path of [`recv`](Self::recv): a message that lies complete in what was read.
     #[inline]
     fn take_plain(&mut self) -> Option<Message> {
@@ -209,6 +241,35 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Safe: what is not written waits for the next call.
     pub async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// A text message to be sent in parts, as they are made. Nothing is sent before the first one.
+    pub fn text_writer(&mut self) -> MessageWriter<'_>
+    where
+        T: Send,
+    {
+        self.writer(MessageKind::Text)
+    }
+
+    /// As [`text_writer`](Self::text_writer), of a binary message.
+    pub fn binary_writer(&mut self) -> MessageWriter<'_>
+    where
+        T: Send,
+    {
+        self.writer(MessageKind::Binary)
+    }
+
+    fn writer(&mut self, kind: MessageKind) -> MessageWriter<'_>
+    where
+        T: Send,
+    {
+        let slot = ConnectionSlot {
+            connection: self,
+            kind,
+            compressible: true,
+            is_open: false,
+        };
+        MessageWriter::new(slot, kind)
     }
 
     /// Sends a Ping of at most 125 bytes. It keeps the connection alive; its Pong is not given, but
@@ -287,7 +348,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     /// The same connection, driven by a task for those who send through `outbox`.
-    pub(crate) fn into_driver(self, outbox: Arc<Outbox>) -> Driver<T> {
+    pub(crate) fn into_driver(mut self, outbox: Arc<Outbox>) -> Driver<T> {
+        self.link.give_whole();
         let reason = self.close_received().cloned();
         let driver = Driver::new(self.link, outbox);
         match (self.end, reason) {
@@ -299,6 +361,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        self.link.give_whole();
+        let message = ready!(self.poll_piece(cx))?;
+        Poll::Ready(Ok(message.map(|(message, _)| message)))
+    }
+
+    /// The next message or part of one, and whether it is the last part.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<(Message, bool)>, Error>> {
         loop {
             if !matches!(self.end, End::Open) {
                 ready!(self.poll_end(cx));
@@ -315,7 +384,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Ok(Some(Received::Message(message))) => {
                     // Nobody knows for how long the caller will be busy with it.
                     self.link.park();
-                    return Poll::Ready(Ok(Some(message)));
+                    return Poll::Ready(Ok(Some((message, true))));
+                }
+                Ok(Some(Received::Part(part, is_last))) => {
+                    self.link.park();
+                    return Poll::Ready(Ok(Some((part, is_last))));
                 }
                 Ok(Some(Received::Ping)) => continue,
                 Ok(Some(Received::Pong(answer))) => {
@@ -444,6 +517,59 @@ impl<T> fmt::Debug for Connection<T> {
             .field("subprotocol", &self.subprotocol)
             .field("end", &self.end)
             .finish()
+    }
+}
+
+/// A connection that is being sent a message in parts.
+struct ConnectionSlot<'c, T: AsyncRead + AsyncWrite + Unpin> {
+    connection: &'c mut Connection<T>,
+    kind: MessageKind,
+    compressible: bool,
+    // Whether a part is taken, and not the last.
+    is_open: bool,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Slot for ConnectionSlot<'_, T> {
+    fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        part: &mut Option<Bytes>,
+        is_last: bool,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.connection.poll_room(cx))?;
+        let Some(part) = part.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        let machine = self.connection.link.sending();
+        let sent = if self.compressible {
+            machine.send_part(self.kind, &part, is_last, Cause::Push)
+        } else {
+            machine.send_uncompressed_part(self.kind, &part, is_last, Cause::Push)
+        };
+        self.is_open = sent.is_ok() && !is_last;
+        Poll::Ready(sent.map_err(|error| Error::Send(error.into())))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.connection.poll_flush(cx)
+    }
+
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.connection.poll_flush(cx)
+    }
+
+    fn set_uncompressed(&mut self) {
+        self.compressible = false;
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Drop for ConnectionSlot<'_, T> {
+    fn drop(&mut self) {
+        if self.is_open {
+            let code = CloseCode::INTERNAL_ERROR;
+            let closing = self.connection.start_closing_handshake(code, UNFINISHED);
+            debug_assert!(closing.is_ok(), "1011 may be sent");
+        }
     }
 }
 

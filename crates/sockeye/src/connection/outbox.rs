@@ -15,6 +15,10 @@
 //! Items are counted in the order in which they enter their lane: whoever waits for one to be written
 //! waits for a number, and nothing is allocated for it.
 //!
+//! A message that is sent in parts has its place among the items, and keeps it until its last part is taken: what
+//! was put in behind it waits, but for control frames (RFC 6455 §5.4). Its parts come in as the driver takes them,
+//! so that they need little room, and none of what others wait for.
+//!
 //! Beside the lock stands one word, the signal. It says whether there is anything for the driver to look
 //! at, and whether the driver is parked: so a driver that has nothing to do with others takes no lock.
 //!
@@ -34,12 +38,14 @@ use sockeye_proto::{CloseReason, Outgoing, PreparedMessage};
 
 use super::log::Seat;
 use crate::error::SendError;
-use crate::sync::{Arc, AtomicU8, Mutex, lock};
+use crate::sync::{Arc, AtomicU16, Mutex, lock};
 
 mod item;
+mod part;
 mod send;
 
 pub(crate) use self::item::{Item, Reached, Ticket};
+pub(crate) use self::part::{Part, Parts, UNFINISHED};
 pub(crate) use self::send::{Ended, Send};
 
 use self::send::Stage;
@@ -62,26 +68,28 @@ pub(crate) enum Order {
 pub(crate) struct Outbox {
     seat: Option<Seat>,
     // Of the bits below. What they say of the state is changed under its lock; PARKED and LOGGED are not.
-    signal: AtomicU8,
+    signal: AtomicU16,
     state: Mutex<State>,
 }
 
 /// Something waits to be taken.
-const ITEMS: u8 = 1;
+const ITEMS: u16 = 1;
 /// The order is another one than the driver has seen.
-const NEWS: u8 = 2;
+const NEWS: u16 = 2;
 /// Somebody waits for an item to be written.
-const AWAITED: u8 = 4;
+const AWAITED: u16 = 4;
 /// The driver is to be woken for orders.
-const PARKED: u8 = 8;
+const PARKED: u16 = 8;
 /// The driver is to be woken for items too.
-const WANTS_ITEMS: u8 = 16;
+const WANTS_ITEMS: u16 = 16;
 /// There may be something in the log that this one has not read.
-const LOGGED: u8 = 32;
+const LOGGED: u16 = 32;
 /// The seat at the log is given up.
-const LEFT: u8 = 64;
+const LEFT: u16 = 64;
 /// The time has come that the driver asked to be woken at.
-const DUE: u8 = 128;
+const DUE: u16 = 128;
+/// The message in front is being sent in parts, and has begun: no other is taken until it ends.
+const HELD: u16 = 256;
 
 #[repr(C)]
 #[derive(Debug)]
@@ -117,6 +125,8 @@ struct Seldom {
     room: VecDeque<(u64, Waker)>,
     // Those who wait for an item to be written.
     writers: Vec<(u64, Ticket, Waker)>,
+    // Those who have a message in here that is sent in parts, by its number: for room for the next part.
+    parts: Vec<(u64, Waker)>,
     // Those who wait for the connection's end.
     ended: Vec<(u64, Waker)>,
     next_waiter: u64,
@@ -140,7 +150,7 @@ impl Outbox {
     fn make(limit: usize, seat: Option<Seat>, is_swept: bool) -> Arc<Self> {
         Arc::new(Self {
             seat,
-            signal: AtomicU8::new(0),
+            signal: AtomicU16::new(0),
             state: Mutex::new(State {
                 driver: None,
                 limit,
@@ -186,7 +196,7 @@ impl Outbox {
         if signal & LEFT != 0 {
             return false;
         }
-        if signal & ITEMS != 0 {
+        if signal & (ITEMS | HELD) != 0 {
             let item = Item::Message(message.into());
             let mut state = lock(&self.state);
             let room = !state.is_awaited_for_room() && state.has_room(&item);
@@ -346,6 +356,7 @@ impl Outbox {
         let mut wakes = Vec::new();
         if let Some(seldom) = &mut state.seldom {
             wakes.extend(seldom.room.drain(..).map(|(_, waker)| waker));
+            wakes.extend(seldom.parts.drain(..).map(|(_, waker)| waker));
         }
         wakes.extend(self.raise_under(&state, NEWS));
         drop(state);
@@ -398,7 +409,7 @@ impl Outbox {
     // The driver's side.
 
     /// Says that something is there now, and whether the driver is to be woken for that.
-    fn raise(&self, bit: u8) -> bool {
+    fn raise(&self, bit: u16) -> bool {
         let parked = match bit {
             ITEMS | LOGGED => PARKED | WANTS_ITEMS,
             _ => PARKED,
@@ -418,11 +429,11 @@ impl Outbox {
         before & PARKED != 0
     }
 
-    fn raise_under(&self, state: &State, bit: u8) -> Option<Waker> {
+    fn raise_under(&self, state: &State, bit: u16) -> Option<Waker> {
         self.raise(bit).then(|| state.driver.clone())?
     }
 
-    fn lower(&self, bit: u8) {
+    fn lower(&self, bit: u16) {
         self.signal.fetch_and(!bit, AcqRel);
     }
 
@@ -456,7 +467,7 @@ impl Outbox {
     /// them. Says whether there were any.
     #[inline]
     pub(crate) fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
-        if self.signal.load(Acquire) & LOGGED == 0 {
+        if self.signal.load(Acquire) & (LOGGED | HELD) != LOGGED {
             return false;
         }
         let Some(seat) = &self.seat else {
@@ -482,14 +493,15 @@ impl Outbox {
 
     /// Takes items, control frames first, until what was taken makes up for `room` bytes, or is so `many`;
     /// each is given to `take` while the outbox is locked. Says how far the lanes are taken then; `None`
-    /// where nothing is in.
+    /// where nothing can be taken.
     pub(crate) fn take_some(
         &self,
         room: usize,
         many: usize,
         mut take: impl FnMut(Item),
     ) -> Option<Reached> {
-        if !self.has_items() {
+        let signal = self.signal.load(Acquire);
+        if signal & ITEMS == 0 {
             return None;
         }
         let mut state = lock(&self.state);
@@ -502,15 +514,25 @@ impl Outbox {
             count += 1;
             take(item);
         }
-        if state.is_empty() {
+        if state.has_nothing_to_take() {
             self.lower(ITEMS);
             state.forget_capacity();
         }
+        if state.is_held() != (signal & HELD != 0) {
+            self.signal.fetch_xor(HELD, AcqRel);
+        }
         let reached = state.taken();
         let wake = state.front_waiter();
+        let next_part = state.take_part_waiter();
         drop(state);
         wake_one(wake);
-        Some(reached)
+        wake_one(next_part);
+        (count > 0).then_some(reached)
+    }
+
+    /// Whether a message has begun that is sent in parts: no other may be sent.
+    pub(crate) fn is_held(&self) -> bool {
+        self.signal.load(Acquire) & HELD != 0
     }
 
     /// Puts a reply in behind what is in, whether or not there is room: the driver bounds its replies by
@@ -526,10 +548,10 @@ impl Outbox {
         Ok(weight)
     }
 
-    /// Whether nothing waits to be taken, and nothing new is asked for.
+    /// Whether nothing waits to be taken, nothing new is asked for, and any message may be sent.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED) == 0
+        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD) == 0
     }
 
     /// Whether an item waits to be taken.
@@ -538,9 +560,10 @@ impl Outbox {
         self.signal.load(Acquire) & ITEMS != 0
     }
 
-    /// Whether nothing waits to be taken.
+    /// Whether nothing waits that can be taken now.
     pub(crate) fn is_empty(&self) -> bool {
-        self.signal.load(Acquire) & (ITEMS | LOGGED) == 0
+        let signal = self.signal.load(Acquire);
+        signal & ITEMS == 0 && signal & (LOGGED | HELD) != LOGGED
     }
 
     /// Whether somebody waits for an item to be written.
@@ -598,6 +621,11 @@ impl Outbox {
             (PARKED, NEWS | DUE)
         };
         let before = self.signal.fetch_or(parked, AcqRel);
+        let waits_for = if before & HELD != 0 {
+            waits_for & !LOGGED
+        } else {
+            waits_for
+        };
         if before & waits_for == 0 {
             return true;
         }
@@ -620,7 +648,7 @@ impl Outbox {
         state.dropped += std::mem::take(&mut state.bytes);
         state.weight = 0;
         self.leave_log_under(&state);
-        self.lower(ITEMS | AWAITED);
+        self.lower(ITEMS | AWAITED | HELD);
         let wakes = state.release_senders();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
@@ -647,9 +675,11 @@ impl State {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing is in, or nothing but what waits for the next part of the message in front.
+    fn has_nothing_to_take(&self) -> bool {
         let controls = self.seldom.as_ref().map(|seldom| &seldom.controls);
-        self.items.is_empty() && controls.is_none_or(VecDeque::is_empty)
+        let front = self.items.front();
+        front.is_none_or(Item::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
     }
 
     fn is_awaited_for_room(&self) -> bool {
@@ -692,6 +722,9 @@ impl State {
         {
             return Some(control);
         }
+        if let Some(Item::Streamed(_)) = self.items.front() {
+            return self.pop_part();
+        }
         let item = self.items.pop_front()?;
         self.bytes -= item.len();
         self.weight -= item.weight();
@@ -714,7 +747,7 @@ impl State {
     /// that is often sent to from asking for it each time.
     fn forget_capacity(&mut self) {
         const KEPT: usize = 8;
-        if self.items.capacity() > KEPT {
+        if self.items.capacity() > KEPT && self.items.is_empty() {
             self.items = VecDeque::new();
         }
         self.seldom.take_if(|seldom| seldom.is_of_no_use());
@@ -742,8 +775,9 @@ impl State {
         };
         seldom.controls = VecDeque::new();
         let room = seldom.room.drain(..).map(|(_, waker)| waker);
+        let parts = seldom.parts.drain(..).map(|(_, waker)| waker);
         let writers = seldom.writers.drain(..).map(|(_, _, waker)| waker);
-        room.chain(writers).collect()
+        room.chain(parts).chain(writers).collect()
     }
 }
 
@@ -751,6 +785,7 @@ impl Seldom {
     fn is_of_no_use(&self) -> bool {
         self.controls.is_empty()
             && self.room.is_empty()
+            && self.parts.is_empty()
             && self.writers.is_empty()
             && self.ended.is_empty()
     }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::pin::pin;
 
-use sockeye_proto::{CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, Outgoing};
+use sockeye_proto::{
+    CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, MessageKind, Outgoing,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -11,6 +13,7 @@ use super::Connection;
 use super::driver::{Driver, Ending, Next};
 use super::outbox::{Item, Outbox};
 use super::pool;
+use super::writer::{MessageWriter, writer};
 use crate::error::{Error, SendError};
 use crate::sync::Arc;
 
@@ -102,6 +105,16 @@ impl Sender {
         self.outbox.flush().await
     }
 
+    /// A text message to be sent in parts, as they are made. It takes its turn with its first part.
+    pub fn text_writer(&self) -> MessageWriter<'_> {
+        writer(&self.outbox, MessageKind::Text)
+    }
+
+    /// As [`text_writer`](Self::text_writer), of a binary message.
+    pub fn binary_writer(&self) -> MessageWriter<'_> {
+        writer(&self.outbox, MessageKind::Binary)
+    }
+
     /// Sends a Ping of at most 125 bytes, ahead of messages that wait.
     ///
     /// # Errors
@@ -185,7 +198,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
                 // Fails when the receiver is gone: what comes is discarded then.
                 let _ = driver.alongside(pin!(messages.send(Ok(message)))).await;
             }
-            Next::Input | Next::Pong(_) => {}
+            Next::Input | Next::Part(_) | Next::Pong(_) => {}
             Next::End => break,
         }
     }

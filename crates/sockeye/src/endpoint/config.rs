@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use sockeye_proto::Config;
+
 use super::Endpoint;
 use super::handshake::Handshake;
+use super::incoming::MessageKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
 use crate::sync::Arc;
@@ -13,6 +16,8 @@ use crate::sync::Arc;
 pub struct EndpointConfig {
     path: String,
     subprotocols: Vec<String>,
+    max_text: Option<u64>,
+    max_binary: Option<u64>,
     launch: Arc<dyn Launch>,
 }
 
@@ -22,6 +27,8 @@ pub trait ServerEndpoint: Endpoint {
     const PATH: &'static str;
     /// The subprotocols that it speaks.
     const SUBPROTOCOLS: &'static [&'static str] = &[];
+    /// The longest messages that it takes, in bytes, by their kinds: those with a limit of their own.
+    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
 }
 
 /// A programmatic endpoint at a path, made anew for each connection by `factory`, which sees the
@@ -53,6 +60,8 @@ impl EndpointConfig {
         Self {
             path: path.to_owned(),
             subprotocols: Vec::new(),
+            max_text: None,
+            max_binary: None,
             launch: Arc::new(life::Factory(factory)),
         }
     }
@@ -65,6 +74,35 @@ impl EndpointConfig {
         S: Into<String>,
     {
         self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// As [`EndpointConfig::new`], with all that an annotated endpoint says of itself.
+    pub(crate) fn of<E: ServerEndpoint>(
+        factory: impl Fn(&Handshake) -> E + Send + Sync + 'static,
+    ) -> Self {
+        let subprotocols = E::SUBPROTOCOLS.iter().copied();
+        let config = Self::new(E::PATH, factory).subprotocols(subprotocols);
+        config.max_messages(E::MAX_MESSAGES)
+    }
+
+    /// As [`max_message`](Self::max_message), for several kinds.
+    #[doc(hidden)]
+    pub fn max_messages(self, limits: &[(MessageKind, u64)]) -> Self {
+        limits.iter().fold(self, |config, &(kind, bytes)| {
+            config.max_message(kind, bytes)
+        })
+    }
+
+    /// The longest message of a kind that this endpoint takes, in bytes, inclusive, in the place of the
+    /// server's [`Config::max_message`]: it may be less or more. A longer one closes the connection with
+    /// 1009. A Pong has no limit of its own: 125 bytes are the protocol's.
+    pub fn max_message(mut self, kind: MessageKind, bytes: u64) -> Self {
+        match kind {
+            MessageKind::Text => self.max_text = Some(bytes),
+            MessageKind::Binary => self.max_binary = Some(bytes),
+            MessageKind::Pong => {}
+        }
         self
     }
 
@@ -86,19 +124,35 @@ impl fmt::Debug for EndpointConfig {
 #[derive(Debug)]
 pub(crate) struct Mounted {
     config: EndpointConfig,
+    // Of its connections: the server's own, unless the endpoint has limits of its own.
+    limits: Arc<Config>,
     open_sessions: OpenSessions,
 }
 
 impl Mounted {
-    pub(crate) fn new(config: EndpointConfig) -> Self {
+    pub(crate) fn new(config: EndpointConfig, servers: &Arc<Config>) -> Self {
+        let (max_text, max_binary) = (config.max_text, config.max_binary);
+        let limits = if max_text.is_none() && max_binary.is_none() {
+            Arc::clone(servers)
+        } else {
+            let limits = Config::clone(servers);
+            let (text, binary) = (limits.max_text, limits.max_binary);
+            let limits = limits.max_text(max_text.or(text));
+            Arc::new(limits.max_binary(max_binary.or(binary)))
+        };
         Self {
             config,
+            limits,
             open_sessions: OpenSessions::default(),
         }
     }
 
     pub(crate) fn subprotocols(&self) -> &[String] {
         &self.config.subprotocols
+    }
+
+    pub(crate) fn limits(&self) -> &Arc<Config> {
+        &self.limits
     }
 
     pub(crate) fn open_sessions(&self) -> &OpenSessions {

@@ -84,6 +84,26 @@ pub fn unreported(session: &Session, error: &BoxError) {
     tracing::warn!(session = %session.id(), %error, "on_error failed");
 }
 
+/// The kinds of which messages are taken in parts.
+pub const fn in_parts(handlers: &[(MessageKind, bool)]) -> &'static [MessageKind] {
+    let (mut text, mut binary) = (false, false);
+    let mut rest = handlers;
+    while let [(kind, in_parts), others @ ..] = rest {
+        match kind {
+            MessageKind::Text => text |= *in_parts,
+            MessageKind::Binary => binary |= *in_parts,
+            MessageKind::Pong => {}
+        }
+        rest = others;
+    }
+    match (text, binary) {
+        (true, true) => &[MessageKind::Text, MessageKind::Binary],
+        (true, false) => &[MessageKind::Text],
+        (false, true) => &[MessageKind::Binary],
+        (false, false) => &[],
+    }
+}
+
 /// Whether two handlers take the same kind of message, where a constant has to know.
 pub const fn same_kind(a: MessageKind, b: MessageKind) -> bool {
     a as u8 == b as u8

@@ -16,6 +16,11 @@ pub enum Incoming<'m> {
     Text(TextMessage<'m>),
     /// A whole binary message.
     Binary(BinaryMessage<'m>),
+    /// A part of a message, and not the last; only where parts are asked for, as by
+    /// [`partial`](super::partial). A text is cut between characters.
+    Part(MessagePart<'m>),
+    /// The last part of a message.
+    LastPart(MessagePart<'m>),
     /// A Pong: the answer to a Ping that the application sent, or to none.
     Pong(Pong),
 }
@@ -29,12 +34,21 @@ impl<'m> Incoming<'m> {
         }
     }
 
+    #[inline]
+    pub(super) fn part(message: &'m mut MessageBuffer, is_last: bool) -> Self {
+        if is_last {
+            Self::LastPart(MessagePart(message))
+        } else {
+            Self::Part(MessagePart(message))
+        }
+    }
+
     /// What a handler may borrow of it; `None` of a Pong.
     pub(super) fn lend(self) -> Option<WholeMessage<'m>> {
         match self {
             Self::Text(text) => Some(WholeMessage::Text(text.into_str())),
             Self::Binary(bytes) => Some(WholeMessage::Binary(bytes.into_slice())),
-            Self::Pong(_) => None,
+            Self::Part(_) | Self::LastPart(_) | Self::Pong(_) => None,
         }
     }
 }
@@ -46,8 +60,15 @@ impl Incoming<'_> {
         match self {
             Self::Text(_) => MessageKind::Text,
             Self::Binary(_) => MessageKind::Binary,
+            Self::Part(part) | Self::LastPart(part) => part.kind(),
             Self::Pong(_) => MessageKind::Pong,
         }
+    }
+
+    /// Whether it is a part of a message, and not the whole.
+    #[inline]
+    pub fn is_part(&self) -> bool {
+        matches!(self, Self::Part(_) | Self::LastPart(_))
     }
 }
 
@@ -141,6 +162,33 @@ impl fmt::Debug for BinaryMessage<'_> {
     }
 }
 
+/// A part of a message, in the connection's buffer.
+pub struct MessagePart<'m>(&'m mut MessageBuffer);
+
+impl MessagePart<'_> {
+    /// Of which kind the message is.
+    pub fn kind(&self) -> MessageKind {
+        match self.0 {
+            MessageBuffer::Text(_) => MessageKind::Text,
+            MessageBuffer::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// The bytes, of either kind, for as long as the handler runs.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &*self.0 {
+            MessageBuffer::Text(text) => text.as_bytes(),
+            MessageBuffer::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for MessagePart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
 /// A Pong's payload, at most 125 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 // Boxed: so what comes to a handler is a kind and a pointer, which travel in registers.
@@ -165,14 +213,20 @@ impl Pong {
 /// A type that a message handler takes. Its [`KIND`](Self::KIND) says which messages come to it.
 ///
 /// Text comes to `&str`, `String` and [`Text`]; binary to `&[u8]`, `Vec<u8>` and [`Bytes`]; a Pong to
-/// [`Pong`].
+/// [`Pong`]. [`Parsed`](super::Parsed) and `Json` (feature `json`) are made of text, and types of your own of
+/// either, by [`Decoder`](super::Decoder). A pair of a text or bytes and a `bool` takes a message part by part, as
+/// it comes, and is told which part is the last.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a type that a message handler takes",
-    note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs"
+    note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs",
+    note = "a pair such as `(Bytes, bool)` takes a message part by part, and is told which is the last",
+    note = "a type of your own implements `Decoder`; `Parsed<T>` takes what implements `FromStr`, `Json<T>` JSON, with the feature `json`"
 )]
 pub trait Argument<'m>: Sized {
     /// The kind of message that it is made of.
     const KIND: MessageKind;
+    /// Whether it is made of parts of messages, as they come, and not of whole ones.
+    const IN_PARTS: bool = false;
 
     /// Makes it of a message of that kind.
     ///
@@ -206,8 +260,49 @@ argument!(Vec<u8>, Binary, bytes => bytes.into_vec());
 argument!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
 argument!(Pong, Pong, pong => pong);
 
+macro_rules! part {
+    ($type:ty, $kind:ident, $message:ident => $made:expr) => {
+        /// A part of a message as it came, and whether it is the last.
+        impl<'m> Argument<'m> for ($type, bool) {
+            const KIND: MessageKind = MessageKind::$kind;
+            const IN_PARTS: bool = true;
+
+            fn from_message(message: Incoming<'m>) -> Result<Self> {
+                match message {
+                    Incoming::$kind($message) => Ok(($made, true)),
+                    Incoming::Part(MessagePart(MessageBuffer::$kind(part))) => {
+                        let $message = part_argument!($kind, part);
+                        Ok(($made, false))
+                    }
+                    Incoming::LastPart(MessagePart(MessageBuffer::$kind(part))) => {
+                        let $message = part_argument!($kind, part);
+                        Ok(($made, true))
+                    }
+                    other => Err(wrong_kind(MessageKind::$kind, other.kind())),
+                }
+            }
+        }
+    };
+}
+
+macro_rules! part_argument {
+    (Text, $part:ident) => {
+        TextMessage($part)
+    };
+    (Binary, $part:ident) => {
+        BinaryMessage($part)
+    };
+}
+
+part!(&'m str, Text, text => text.into_str());
+part!(String, Text, text => text.into_string());
+part!(Text, Text, text => Text::from(text.into_string()));
+part!(&'m [u8], Binary, bytes => bytes.into_slice());
+part!(Vec<u8>, Binary, bytes => bytes.into_vec());
+part!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
+
 #[cold]
-fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
+pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
     format!("a handler of {wanted} messages was given a {came} message").into()
 }
 

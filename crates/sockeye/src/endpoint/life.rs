@@ -16,12 +16,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Endpoint;
 use super::handshake::Handshake;
-use super::incoming::{Incoming, Pong};
+use super::incoming::{Incoming, MessageKind, Pong};
 use super::open_sessions::OpenSessions;
 use super::reply::Reply;
 use super::session::{Session, Tenure};
 use crate::connection::driver::{Answer, Driver, Ending, Next, Plain};
-use crate::connection::link::Link;
+use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
 use crate::connection::outbox::Outbox;
 use crate::connection::{Compression, server_machine};
@@ -144,7 +144,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     let closed = guarded(&mut driver, endpoint.on_close(&session, reason.clone())).await;
     if let Some(Err(error)) = closed {
-        let error = Error::Handler(error);
+        let error = Error::of_callback(error);
         guarded(&mut driver, endpoint.on_error(&session, &error)).await;
     }
     drop(endpoint);
@@ -160,6 +160,8 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     driver: &mut Driver<T>,
 ) -> impl Future<Output = ()> + Send {
     async move {
+        let in_parts = const { in_parts(E::IN_PARTS) };
+        driver.give_in_parts(in_parts);
         // What is seldom has its memory only while it lasts.
         Box::pin(open(endpoint, session, driver)).await;
         let mut message = MessageBuffer::default();
@@ -170,7 +172,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 }
                 let reply = endpoint.on_message_at_once(session, message)?;
                 let sent = |reply| send_at_once(reply, answer);
-                Some(reply.map_err(Error::Handler).and_then(sent))
+                Some(reply.map_err(Error::of_callback).and_then(sent))
             });
             let incoming = match plain {
                 Plain::Answered(Ok(())) => continue,
@@ -179,12 +181,23 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     continue;
                 }
                 Plain::Message => Incoming::of(&mut message),
-                Plain::Nothing => match driver.next_or_input(&mut message).await {
-                    Next::Input => continue,
-                    Next::Message => Incoming::of(&mut message),
-                    Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
-                    Next::End => return,
-                },
+                Plain::Nothing => {
+                    driver.give_in_parts(session.in_parts(in_parts));
+                    match driver.next_or_input(&mut message).await {
+                        Next::Input => continue,
+                        Next::Message => Incoming::of(&mut message),
+                        Next::Part(is_last) => {
+                            let part = Incoming::part(&mut message, is_last);
+                            // The rest of a message whose handler was taken away is nobody's.
+                            if !session.in_parts(in_parts).takes(part.kind()) {
+                                continue;
+                            }
+                            part
+                        }
+                        Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
+                        Next::End => return,
+                    }
+                }
             };
             let sent = {
                 let handled = match session.start_handler(incoming) {
@@ -196,7 +209,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 };
                 match handled {
                     Some(Ok(reply)) => send(driver, reply),
-                    Some(Err(error)) => Err(Error::Handler(error)),
+                    Some(Err(error)) => Err(Error::of_callback(error)),
                     // Aborted: that is what comes next.
                     None => Ok(()),
                 }
@@ -208,6 +221,34 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
+/// What an endpoint says that it takes in parts.
+const fn in_parts(kinds: &[MessageKind]) -> InParts {
+    let mut in_parts = InParts {
+        text: false,
+        binary: false,
+    };
+    let mut rest = kinds;
+    while let [kind, others @ ..] = rest {
+        match kind {
+            MessageKind::Text => in_parts.text = true,
+            MessageKind::Binary => in_parts.binary = true,
+            MessageKind::Pong => {}
+        }
+        rest = others;
+    }
+    in_parts
+}
+
+impl InParts {
+    fn takes(self, kind: MessageKind) -> bool {
+        match kind {
+            MessageKind::Text => self.text,
+            MessageKind::Binary => self.binary,
+            MessageKind::Pong => false,
+        }
+    }
+}
+
 async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
@@ -215,7 +256,7 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
-        report(endpoint, session, driver, Error::Handler(error)).await;
+        report(endpoint, session, driver, Error::of_callback(error)).await;
         close_failed(session);
     }
 }
@@ -270,7 +311,7 @@ async fn until_end<T: AsyncRead + AsyncWrite + Unpin>(driver: &mut Driver<T>) {
 async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseReason) {
     let last = async {
         if let Err(error) = endpoint.on_close(session, reason).await {
-            endpoint.on_error(session, &Error::Handler(error)).await;
+            endpoint.on_error(session, &Error::of_callback(error)).await;
         }
     };
     if let Err(panic) = CatchPanic(pin!(last)).await {

@@ -18,11 +18,14 @@ use sockeye_proto::{CloseReason, WholeMessage};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 
+mod codec;
 mod config;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
 mod incoming;
+#[cfg(feature = "json")]
+mod json;
 pub(crate) mod life;
 mod open_sessions;
 mod remote;
@@ -31,11 +34,16 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use self::codec::{Decoder, Encoder, Parsed, Payload};
 pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
-pub use self::handler::{HandlerExists, MessageHandler, whole};
+pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
 pub use self::handshake::Handshake;
-pub use self::incoming::{Argument, BinaryMessage, Incoming, MessageKind, Pong, TextMessage};
+pub use self::incoming::{
+    Argument, BinaryMessage, Incoming, MessageKind, MessagePart, Pong, TextMessage,
+};
+#[cfg(feature = "json")]
+pub use self::json::Json;
 pub use self::open_sessions::OpenSessions;
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
@@ -57,6 +65,10 @@ pub use self::session::{Session, SessionId};
 /// }
 /// ```
 pub trait Endpoint: Send + 'static {
+    /// The kinds of messages that [`on_message`](Self::on_message) is given part by part, as they come, and not
+    /// whole.
+    const IN_PARTS: &'static [MessageKind] = &[];
+
     /// The connection is open. No message comes before this is done; sending is allowed.
     ///
     /// An error goes to [`on_error`](Self::on_error), and the connection is closed with 1011.
@@ -118,6 +130,9 @@ pub trait Endpoint: Send + 'static {
 /// An endpoint that one object serves for all its connections: its methods take `&self`, and run at once
 /// for different connections. `Arc` of it is an [`Endpoint`].
 pub trait SharedEndpoint: Send + Sync + 'static {
+    /// As [`Endpoint::IN_PARTS`].
+    const IN_PARTS: &'static [MessageKind] = &[];
+
     /// As [`Endpoint::on_open`].
     fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
         let _ = session;
@@ -164,6 +179,8 @@ pub trait SharedEndpoint: Send + Sync + 'static {
 }
 
 impl<E: SharedEndpoint> Endpoint for Arc<E> {
+    const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
+
     fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
         E::on_open(self, session)
     }

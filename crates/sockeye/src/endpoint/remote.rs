@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sockeye_proto::{Message, Outgoing, Text};
+use sockeye_proto::{Message, MessageKind, Outgoing, Text};
 
-use crate::connection::check_control;
+use super::codec::{Encoder, encoded};
 use crate::connection::outbox::{self, Item, Outbox};
-use crate::error::SendError;
+use crate::connection::{MessageWriter, check_control, writer};
+use crate::error::{Error, SendError};
 use crate::sync::Arc;
 
 /// Sends to the peer; each send completes when it is written.
@@ -49,6 +50,27 @@ impl<'s> BasicRemote<'s> {
     /// Sends a message.
     pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.send(Item::Message(message.into())).await
+    }
+
+    /// A text message to be sent in parts, as they are made. It takes its turn with its first part, and others
+    /// theirs when it is finished.
+    pub fn text_writer(&self) -> MessageWriter<'static> {
+        writer(self.outbox, MessageKind::Text)
+    }
+
+    /// As [`text_writer`](Self::text_writer), of a binary message.
+    pub fn binary_writer(&self) -> MessageWriter<'static> {
+        writer(self.outbox, MessageKind::Binary)
+    }
+
+    /// Sends an object, encoded: `send_object(&Json(&order))`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] when no message can be made of it, else [`Error::Send`].
+    pub async fn send_object(&self, object: &impl Encoder) -> Result<(), Error> {
+        let message = encoded(object)?;
+        Ok(self.send(message).await?)
     }
 
     /// Sends a Ping of at most 125 bytes, ahead of messages that wait.
@@ -102,6 +124,15 @@ impl<'s> AsyncRemote<'s> {
     /// Sends a message.
     pub fn send(&self, message: impl Into<Outgoing>) -> Result<SendHandle, SendError> {
         self.push(Item::Message(message.into()))
+    }
+
+    /// Sends an object, encoded: `send_object(&Json(&order))`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] when no message can be made of it, else [`Error::Send`].
+    pub fn send_object(&self, object: &impl Encoder) -> Result<SendHandle, Error> {
+        Ok(self.send(encoded(object)?)?)
     }
 
     /// Sends a Ping of at most 125 bytes, ahead of messages that wait.

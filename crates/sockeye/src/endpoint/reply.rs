@@ -34,13 +34,13 @@ impl Reply<'_> {
     }
 }
 
-/// The message itself, as an echo. A Pong is not answered.
+/// The message itself, as an echo. A Pong is not answered, nor is a part of a message: it is no message.
 impl<'m> From<Incoming<'m>> for Reply<'m> {
     fn from(message: Incoming<'m>) -> Self {
         match message {
             Incoming::Text(text) => Reply::Text(text.into_str()),
             Incoming::Binary(bytes) => Reply::Binary(bytes.into_slice()),
-            Incoming::Pong(_) => Reply::None,
+            Incoming::Part(_) | Incoming::LastPart(_) | Incoming::Pong(_) => Reply::None,
         }
     }
 }
@@ -48,7 +48,8 @@ impl<'m> From<Incoming<'m>> for Reply<'m> {
 /// A type that a message handler may return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent back as a reply",
-    note = "return nothing, a text, bytes, a `Message`, an `Outgoing`, or an `Option` or `Result` of these"
+    note = "return nothing, a text, bytes, a `Message`, an `Outgoing`, or an `Option` or `Result` of these",
+    note = "a type of your own implements `Encoder`"
 )]
 pub trait IntoReply<'m> {
     /// What to send, if anything.

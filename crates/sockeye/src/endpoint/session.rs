@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
-use super::incoming::Incoming;
+use super::incoming::{Incoming, MessageKind};
 use super::open_sessions::OpenSessions;
 use super::remote::{AsyncRemote, BasicRemote};
+use crate::connection::link::InParts;
 use crate::connection::outbox::Outbox;
 use crate::router::PathParameters;
 use crate::sync::{Arc, Mutex, lock};
@@ -27,9 +28,30 @@ struct Inner {
     open_sessions: OpenSessions,
     // Its place among them.
     place: usize,
-    // Most sessions have no handlers of their own: the flag spares each message the lock.
-    has_handlers: AtomicBool,
+    // Which kinds have handlers of the session's own, by the bits below. Most sessions have none: this spares each
+    // message the lock.
+    handled: AtomicU8,
     handlers: Mutex<Handlers>,
+}
+
+/// There is a handler.
+const ANY: u8 = 1;
+/// There is one for text, or binary messages; of parts.
+const TEXT: u8 = 2;
+const TEXT_PARTS: u8 = 4;
+const BINARY: u8 = 8;
+const BINARY_PARTS: u8 = 16;
+
+/// What the word says of these handlers.
+fn handled(handlers: &Handlers) -> u8 {
+    let of = |kind, exists, takes_parts| match handlers.takes_parts(kind) {
+        Some(true) => exists | takes_parts,
+        Some(false) => exists,
+        None => 0,
+    };
+    let any = if handlers.kinds().is_empty() { 0 } else { ANY };
+    let text = of(MessageKind::Text, TEXT, TEXT_PARTS);
+    any | text | of(MessageKind::Binary, BINARY, BINARY_PARTS)
 }
 
 /// A session's random, hence unguessable, name.
@@ -77,16 +99,35 @@ impl Session {
         AsyncRemote::new(&self.0.outbox)
     }
 
-    /// Adds a handler for one kind of message, made by [`whole`](super::whole). Messages of its kind go
+    /// Adds a handler for one kind of message, made by [`whole`](super::whole) or
+    /// [`partial`](super::partial). Messages of its kind go
     /// to it, and no more to [`Endpoint::on_message`](super::Endpoint::on_message).
     ///
     /// # Errors
     ///
     /// [`HandlerExists`] when there is one of its kind already, which stays.
     pub fn add_message_handler(&self, handler: MessageHandler) -> Result<(), HandlerExists> {
-        lock(&self.0.handlers).add(handler)?;
-        self.0.has_handlers.store(true, Ordering::Release);
+        let mut handlers = lock(&self.0.handlers);
+        handlers.add(handler)?;
+        self.0.handled.store(handled(&handlers), Ordering::Release);
         Ok(())
+    }
+
+    /// Removes the handler that was added for a kind of message, and says whether there was one. A handler
+    /// that runs goes on; later messages of its kind go to
+    /// [`Endpoint::on_message`](super::Endpoint::on_message) again.
+    pub fn remove_message_handler(&self, kind: MessageKind) -> bool {
+        let mut handlers = lock(&self.0.handlers);
+        let removed = handlers.remove(kind);
+        self.0.handled.store(handled(&handlers), Ordering::Release);
+        drop(handlers);
+        removed.is_some()
+    }
+
+    /// The kinds of messages for which handlers were added, in the order in which they were. None once the
+    /// connection has ended.
+    pub fn message_handlers(&self) -> Vec<MessageKind> {
+        lock(&self.0.handlers).kinds()
     }
 
     /// Closes the connection behind what was sent before. Messages that come after it are dropped, the
@@ -116,7 +157,24 @@ impl Session {
 
     #[inline]
     pub(super) fn has_handlers(&self) -> bool {
-        self.0.has_handlers.load(Ordering::Acquire)
+        self.0.handled.load(Ordering::Acquire) != 0
+    }
+
+    /// Of which kinds messages are to come in parts, where the endpoint itself takes those of `endpoint` so.
+    #[inline]
+    pub(super) fn in_parts(&self, endpoint: InParts) -> InParts {
+        let handled = self.0.handled.load(Ordering::Acquire);
+        if handled == 0 {
+            return endpoint;
+        }
+        let of = |exists, takes_parts, by_endpoint| match handled & exists {
+            0 => by_endpoint,
+            _ => handled & takes_parts != 0,
+        };
+        InParts {
+            text: of(TEXT, TEXT_PARTS, endpoint.text),
+            binary: of(BINARY, BINARY_PARTS, endpoint.binary),
+        }
     }
 
     /// Starts the handler that was added for what came; gives it back where there is none.
@@ -135,7 +193,7 @@ impl Session {
 
     fn start_added<'m>(&self, incoming: Incoming<'m>) -> Result<Running, Incoming<'m>> {
         // A message keeps the handler that it started with.
-        let handler = lock(&self.0.handlers).of(incoming.kind());
+        let handler = lock(&self.0.handlers).of(incoming.kind(), incoming.is_part());
         match handler {
             Some(handler) => Ok(lock(&handler).call(incoming)),
             None => Err(incoming),
@@ -205,7 +263,7 @@ impl Tenure {
             outbox,
             open_sessions,
             place,
-            has_handlers: AtomicBool::new(false),
+            handled: AtomicU8::new(0),
             handlers: Mutex::default(),
         }));
         session.0.open_sessions.insert(place, session.clone());

@@ -81,7 +81,7 @@ impl Server {
         ServerBuilder {
             endpoints: Vec::new(),
             http: None,
-            config: Config::new(Role::Server),
+            config: Arc::new(Config::new(Role::Server)),
             compression: None,
             outbox_limit: Outbox::DEFAULT_LIMIT,
             origins: OriginPolicy::default(),
@@ -220,7 +220,7 @@ impl fmt::Debug for Shared {
 pub struct ServerBuilder {
     endpoints: Vec<EndpointConfig>,
     http: Option<HttpService>,
-    config: Config,
+    config: Arc<Config>,
     compression: Option<(DeflateConfig, DeflatePool)>,
     outbox_limit: usize,
     origins: OriginPolicy,
@@ -242,8 +242,7 @@ impl ServerBuilder {
 
     /// Adds an annotated endpoint that makes its objects by [`Default`].
     pub fn default_endpoint<E: ServerEndpoint + Default>(self) -> Self {
-        let config = EndpointConfig::new(E::PATH, |_| E::default());
-        self.endpoint(config.subprotocols(E::SUBPROTOCOLS.iter().copied()))
+        self.endpoint(EndpointConfig::of(|_| E::default()))
     }
 
     /// Answers every request that asks for no WebSocket; by default they get 404, and 426 at an
@@ -259,7 +258,7 @@ impl ServerBuilder {
 
     /// Sets the limits and deadlines of each connection.
     pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.config = Arc::new(config);
         self
     }
 
@@ -357,9 +356,10 @@ impl ServerBuilder {
 
     fn router(&self) -> Result<Router<Arc<Mounted>>, BindError> {
         let mut router = Router::new();
-        for config in &self.endpoints {
+        for endpoint in &self.endpoints {
+            let mounted = Mounted::new(endpoint.clone(), &self.config);
             router
-                .insert(config.path(), Arc::new(Mounted::new(config.clone())))
+                .insert(endpoint.path(), Arc::new(mounted))
                 .map_err(DeploymentError)?;
         }
         Ok(router)
@@ -375,7 +375,7 @@ impl ServerBuilder {
         let shared = Shared {
             router,
             http: self.http,
-            config: self.config.into(),
+            config: self.config,
             compression: self.compression,
             outbox_limit: self.outbox_limit,
             origins: self.origins,

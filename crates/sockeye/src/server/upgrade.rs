@@ -178,7 +178,7 @@ impl Shared {
             stream,
             read_ahead,
             handshake: agreed.handshake,
-            config: Arc::clone(&self.config),
+            config: Arc::clone(mounted.limits()),
             compression: agreed.compression,
             outbox_limit: self.outbox_limit,
             place,

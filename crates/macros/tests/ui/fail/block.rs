@@ -28,8 +28,8 @@ impl Chat {
     #[on_close]
     fn both(&mut self) {}
 
-    #[on_message(max = 5)]
-    fn limited(&mut self, text: &str) {}
+    #[on_error(max = 5)]
+    fn limited(&mut self) {}
 
     fn unmarked(&mut self, #[path] room: &str) {}
 }

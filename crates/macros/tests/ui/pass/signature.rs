@@ -16,7 +16,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use sockeye::{CloseReason, Error, Pong, Result, Session, Text, server_endpoint};
+use sockeye::{
+    CloseReason, Decoder, Encoder, Error, Outgoing, Parsed, Pong, Result, ServerEndpoint, Session,
+    Text, server_endpoint,
+};
 
 /// Nothing but the mark, without a message method.
 struct Silent;
@@ -216,6 +219,70 @@ where
     }
 }
 
+/// Types of the application's own, and limits.
+struct Codec;
+
+struct Line(String);
+
+impl Decoder for Line {
+    type Message = str;
+    type Error = fmt::Error;
+
+    fn decode(text: &str) -> Result<Self, fmt::Error> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Encoder for Line {
+    type Error = fmt::Error;
+
+    fn encode(&self) -> Result<Outgoing, fmt::Error> {
+        Ok(self.0.as_str().into())
+    }
+}
+
+struct Bits(usize);
+
+impl Decoder for Bits {
+    type Message = [u8];
+    type Error = fmt::Error;
+
+    fn decode(bytes: &[u8]) -> Result<Self, fmt::Error> {
+        Ok(Self(8 * bytes.len()))
+    }
+}
+
+const LONGEST: u64 = 10;
+
+#[server_endpoint("/codec")]
+impl Codec {
+    #[on_message(max = 64 * 1024)]
+    async fn text(&self, line: Line) -> Option<Line> {
+        Some(line)
+    }
+
+    #[sockeye::on_message(max = LONGEST,)]
+    fn binary(&self, bits: Bits) -> Result<Parsed<usize>> {
+        Ok(Parsed(bits.0))
+    }
+
+    #[cfg(any())]
+    #[on_message(max = 5)]
+    fn absent(&self, text: &str) {}
+}
+
+const _: () = assert!(<Codec as ServerEndpoint>::MAX_MESSAGES.len() == 2);
+
+struct Json;
+
+#[server_endpoint("/json")]
+impl Json {
+    #[on_message(max = 5)]
+    fn text<'text>(&self, sockeye::Json(words): sockeye::Json<Vec<&'text str>>) -> sockeye::Json<usize> {
+        sockeye::Json(words.len())
+    }
+}
+
 /// Types that pass through `macro_rules!`.
 struct Made;
 
@@ -240,6 +307,8 @@ fn main() {
     let _ = Borrowed::endpoint(|_| Borrowed);
     let _ = Others::endpoint(|_| Others);
     let _ = Made::endpoint(|_| Made);
+    let _ = Codec::endpoint(|_| Codec);
+    let _ = Json::endpoint(|_| Json);
     let _ = Generic::<Memory, 80>::endpoint(|_| Generic(Memory::default()));
     let shared = Arc::new(Generic::<Memory, 80>(Memory::default()));
     let _ = Generic::endpoint(move |_| shared.clone());

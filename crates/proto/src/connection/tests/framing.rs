@@ -231,3 +231,31 @@ impl Seen {
         }
     }
 }
+
+#[test]
+fn a_message_says_when_nothing_but_its_end_is_left() {
+    for role in ROLES {
+        let mut end = End::of(role);
+        assert!(!end.machine.message_ends_here());
+        let frames = [
+            end.frame(TEXT_STARTS, b"a"),
+            end.frame(GOES_ON, b""),
+            end.frame(ENDS, b"bc"),
+        ]
+        .concat();
+        let mut input = &mut frames.clone()[..];
+        let mut told = Vec::new();
+        while let Some(event) = end.machine.receive(&mut input, end.now).unwrap() {
+            let event = match event {
+                Event::MessageStart(_) => "start".to_owned(),
+                Event::Chunk(chunk) => String::from_utf8(chunk.to_vec()).unwrap(),
+                Event::MessageEnd => "end".to_owned(),
+                other => format!("{other:?}"),
+            };
+            told.push((event, end.machine.message_ends_here()));
+        }
+        let told: Vec<_> = told.iter().map(|(event, ends)| (&**event, *ends)).collect();
+        let expected = [("start", false), ("a", false), ("bc", true), ("end", false)];
+        assert_eq!(told, expected);
+    }
+}

@@ -64,6 +64,37 @@ fn a_message_that_grows_beyond_the_limit_fails_at_the_fragments_header() {
 }
 
 #[test]
+fn each_kind_of_message_may_have_a_limit_of_its_own() {
+    const LONG: usize = 70_000;
+    for role in ROLES {
+        let text = |limit| Config::new(role).max_message(LONG as u64).max_text(limit);
+        let too_long = |limit| Seen::Failed(ProtocolError::MessageTooBig { limit });
+        // Less than that of the other kind.
+        let mut end = End::with(text(5), role);
+        assert_eq!(
+            end.reads_frame(TEXT, b"12345"),
+            [Seen::Text("12345".into())]
+        );
+        end.reads_frame(BINARY, &[7; LONG]);
+        end.reads_frame(BINARY, &[7; 6]);
+        end.reads_frame(TEXT_STARTS, b"123");
+        assert_eq!(end.reads_frame(GOES_ON, b"456"), [too_long(5)]);
+        let mut end = End::with(text(5), role);
+        assert_eq!(end.reads_frame(TEXT, b"123456"), [too_long(5)]);
+        // More.
+        let long = 2 * LONG as u64;
+        let mut end = End::with(text(long), role);
+        end.reads_frame(TEXT_STARTS, &[b'x'; LONG]);
+        assert_eq!(
+            end.reads_frame(ENDS, &[b'x'; LONG]).last(),
+            Some(&Seen::End)
+        );
+        let header = header(BINARY, LONG as u64 + 1, end.peer_key());
+        assert_eq!(end.reads(header), [too_long(LONG as u64)]);
+    }
+}
+
+#[test]
 fn the_limit_counts_each_message_anew() {
     for role in ROLES {
         let mut end = limited(role);

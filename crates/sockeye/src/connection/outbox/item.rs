@@ -2,14 +2,20 @@
 
 use sockeye_proto::Outgoing;
 
+use super::part::{Part, Streamed};
+
 /// One thing to send.
 #[derive(Debug)]
 pub(crate) enum Item {
     Message(Outgoing),
+    /// Of the message in front: what is taken of it.
+    Part(Part),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     /// Of the driver itself: a reply that would overtake what was put in before it.
     Reply(Outgoing),
+    /// A message that is sent in parts, as it lies here.
+    Streamed(Box<Streamed>),
 }
 
 /// A place in a lane.
@@ -49,11 +55,18 @@ impl Item {
         matches!(self, Self::Ping(_) | Self::Pong(_))
     }
 
+    /// Whether it is a message that is sent in parts, and the next one is not there.
+    pub(super) fn has_no_part_ready(&self) -> bool {
+        matches!(self, Self::Streamed(streamed) if streamed.len_of_next().is_none())
+    }
+
     /// The bytes of payload, as they are before they are compressed: so many are held while it waits.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Message(outgoing) | Self::Reply(outgoing) => outgoing.message().as_bytes().len(),
+            Self::Part(part) => part.payload.len(),
             Self::Ping(payload) | Self::Pong(payload) => payload.len(),
+            Self::Streamed(streamed) => streamed.len(),
         }
     }
 

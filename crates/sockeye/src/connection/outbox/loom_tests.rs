@@ -5,8 +5,10 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake};
 
+use bytes::Bytes;
 use loom::future::block_on;
 use loom::thread;
+use sockeye_proto::MessageKind;
 
 use super::item::LEAST_WEIGHT;
 use super::*;
@@ -29,6 +31,7 @@ fn text(text: &str) -> Item {
 fn payload(item: &Item) -> &str {
     match item {
         Item::Message(outgoing) => outgoing.message().as_text().unwrap(),
+        Item::Part(part) => std::str::from_utf8(&part.payload).unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -437,5 +440,51 @@ fn what_was_heard_before_a_close_goes_out_before_it() {
         closer.join().unwrap();
         // What a Close that comes at the same moment takes along is not counted as heard.
         assert!(heard == "a" || !was_heard, "{heard}");
+    });
+}
+
+#[test]
+fn the_parts_of_a_message_are_taken_one_after_another_whoever_else_sends() {
+    model(3, || {
+        let outbox = Outbox::new(100 * LEAST_WEIGHT);
+        let other = Arc::clone(&outbox);
+        let other = thread::spawn(move || other.try_push(text("other")).unwrap());
+        let mut parts = Parts::new(&outbox, MessageKind::Text);
+        let writer = spawn(async move {
+            for part in ["a", "b", "c"] {
+                let mut payload = Some(Bytes::from_static(part.as_bytes()));
+                let taken = poll_fn(|cx| parts.poll_part(cx, &mut payload, part == "c")).await;
+                taken.unwrap();
+            }
+        });
+        let taken = block_on(take(&outbox, 4));
+        let message: Vec<_> = taken.iter().filter(|part| *part != "other").collect();
+        assert_eq!(message, ["a", "b", "c"]);
+        assert!(matches!(
+            taken.iter().position(|item| item == "other"),
+            Some(0 | 3)
+        ));
+        assert!(!outbox.is_held());
+        writer.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
+    model(3, || {
+        let outbox = Outbox::new(100 * LEAST_WEIGHT);
+        let writers = [(); 2].map(|()| {
+            let mut parts = Parts::new(&outbox, MessageKind::Text);
+            spawn(async move {
+                for is_last in [false, true] {
+                    let mut payload = Some(Bytes::from_static(b"x"));
+                    let taken = poll_fn(|cx| parts.poll_part(cx, &mut payload, is_last)).await;
+                    taken.unwrap();
+                }
+            })
+        });
+        assert_eq!(block_on(take(&outbox, 4)).len(), 4);
+        writers.map(|writer| writer.join().unwrap());
     });
 }

@@ -92,7 +92,7 @@ impl Drop for Send {
 }
 
 impl Outbox {
-    fn poll_push(
+    pub(super) fn poll_push(
         &self,
         cx: &mut Context<'_>,
         item: &mut Option<Item>,
@@ -131,7 +131,7 @@ impl Outbox {
         Poll::Ready(Ok(ticket))
     }
 
-    fn poll_written(
+    pub(super) fn poll_written(
         &self,
         cx: &mut Context<'_>,
         ticket: Ticket,
@@ -157,7 +157,7 @@ impl Outbox {
         Poll::Pending
     }
 
-    fn forget_writer(&self, waiter: u64) {
+    pub(super) fn forget_writer(&self, waiter: u64) {
         let mut state = lock(&self.state);
         let Some(seldom) = &mut state.seldom else {
             return;
@@ -168,7 +168,7 @@ impl Outbox {
         }
     }
 
-    fn leave_room_queue(&self, waiter: u64) {
+    pub(super) fn leave_room_queue(&self, waiter: u64) {
         let mut state = lock(&self.state);
         if let Some(seldom) = &mut state.seldom {
             seldom.room.retain(|(id, _)| *id != waiter);

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake};
 
-use sockeye_proto::{CloseCode, Message, PreparedMessage};
+use bytes::Bytes;
+use sockeye_proto::{CloseCode, Message, MessageKind, PreparedMessage};
 
 use super::item::LEAST_WEIGHT;
 use super::*;
@@ -62,6 +63,11 @@ fn drain(outbox: &Outbox) -> Vec<String> {
             Item::Message(outgoing) | Item::Reply(outgoing) => outgoing.message().to_string(),
             Item::Ping(payload) => format!("ping {}", String::from_utf8(payload).unwrap()),
             Item::Pong(payload) => format!("pong {}", String::from_utf8(payload).unwrap()),
+            Item::Part(part) => {
+                let text = std::str::from_utf8(&part.payload).unwrap();
+                format!("part {text}{}", if part.is_last { "." } else { "" })
+            }
+            Item::Streamed(_) => panic!("it gives its parts"),
         })
         .collect()
 }
@@ -313,4 +319,170 @@ fn the_end_is_told_before_and_after_it_comes() {
     for mut ended in [before, outbox.ended()] {
         assert_eq!(Pin::new(&mut ended).poll(&mut cx), Poll::Ready(reason()));
     }
+}
+
+fn parts(outbox: &Arc<Outbox>) -> Parts {
+    Parts::new(outbox, MessageKind::Text)
+}
+
+fn poll_part(parts: &mut Parts, part: &str, is_last: bool) -> Poll<Result<(), SendError>> {
+    poll_part_by(Waker::noop(), parts, part, is_last)
+}
+
+/// Says what became of it; a part that is not taken stays.
+fn poll_part_by(
+    waker: &Waker,
+    parts: &mut Parts,
+    part: &str,
+    is_last: bool,
+) -> Poll<Result<(), SendError>> {
+    let mut part = Some(Bytes::copy_from_slice(part.as_bytes()));
+    let polled = parts.poll_part(&mut Context::from_waker(waker), &mut part, is_last);
+    assert_eq!(part.is_none(), polled == TAKEN);
+    polled
+}
+
+const TAKEN: Poll<Result<(), SendError>> = Poll::Ready(Ok(()));
+const REFUSED: Poll<Result<(), SendError>> = Poll::Ready(Err(SendError::Closed));
+
+#[test]
+fn between_the_parts_of_a_message_nothing_is_taken_but_control_frames() {
+    let outbox = Outbox::new(1000);
+    outbox.try_push(text("before")).unwrap();
+    let mut message = parts(&outbox);
+    assert_eq!(poll_part(&mut message, "a", false), TAKEN);
+    outbox.try_push(text("behind")).unwrap();
+    assert!(!outbox.is_held());
+    assert_eq!(drain(&outbox), ["before", "part a"]);
+    assert!(outbox.is_held());
+    assert!(outbox.is_empty() && !outbox.is_quiet());
+    outbox.try_push(Item::Ping(b"1".to_vec())).unwrap();
+    outbox.push_reply("reply".into()).unwrap();
+    assert_eq!(drain(&outbox), ["ping 1"]);
+    assert_eq!(poll_part(&mut message, "b", false), TAKEN);
+    assert_eq!(poll_part(&mut message, "c", true), TAKEN);
+    assert_eq!(drain(&outbox), ["part b", "part c.", "behind", "reply"]);
+    assert!(!outbox.is_held() && outbox.is_quiet());
+    assert_eq!(outbox.bytes(), 0);
+    let more = poll_part(&mut message, "d", false);
+    assert_eq!(more, Poll::Ready(Err(SendError::Finished)));
+}
+
+#[test]
+fn a_message_of_one_part_is_taken_as_any_other() {
+    let outbox = Outbox::new(1000);
+    let mut message = parts(&outbox);
+    assert_eq!(poll_part(&mut message, "all", true), TAKEN);
+    outbox.try_push(text("behind")).unwrap();
+    drop(message);
+    assert_eq!(drain(&outbox), ["part all.", "behind"]);
+    assert!(!outbox.is_held());
+    assert!(outbox.is_open());
+}
+
+#[test]
+fn a_message_in_parts_takes_its_turn_with_its_first_and_waits_with_the_second_until_it_is_in_front()
+{
+    let outbox = Outbox::new(1000);
+    let (mut one, mut other) = (parts(&outbox), parts(&outbox));
+    assert_eq!(poll_part(&mut one, "a", false), TAKEN);
+    assert_eq!(poll_part(&mut other, "x", false), TAKEN);
+    let count = Arc::new(Count::default());
+    let waker = Arc::clone(&count).into();
+    assert!(poll_part_by(&waker, &mut other, "y", true).is_pending());
+    assert_eq!(drain(&outbox), ["part a"]);
+    assert!(poll_part_by(&waker, &mut other, "y", true).is_pending());
+    assert_eq!(poll_part(&mut one, "b", true), TAKEN);
+    assert_eq!(count.woken(), 0);
+    assert_eq!(drain(&outbox), ["part b.", "part x"]);
+    assert_eq!(count.woken(), 1);
+    assert_eq!(poll_part(&mut other, "y", true), TAKEN);
+    assert_eq!(drain(&outbox), ["part y."]);
+}
+
+#[test]
+fn the_parts_of_the_message_in_front_need_none_of_the_room_that_others_wait_for() {
+    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let mut message = parts(&outbox);
+    assert_eq!(poll_part(&mut message, "a", false), TAKEN);
+    outbox.try_push(bytes(9)).unwrap();
+    let mut waiting = outbox.feed(text("waits"));
+    assert!(!poll(&mut waiting));
+    assert!(outbox.take().is_some());
+    for part in ["b", "c", "d"] {
+        assert_eq!(poll_part(&mut message, part, part == "d"), TAKEN);
+    }
+    assert_eq!(drain(&outbox)[..3], ["part b", "part c", "part d."]);
+    assert!(poll(&mut waiting));
+}
+
+#[test]
+fn a_first_part_waits_for_room_among_the_others_and_leaves_its_place_when_it_is_dropped() {
+    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    outbox.try_push(bytes(10)).unwrap();
+    let mut message = parts(&outbox);
+    assert!(poll_part(&mut message, "a", false).is_pending());
+    let mut behind = outbox.feed(text("behind"));
+    assert!(!poll(&mut behind));
+    outbox.take();
+    assert!(!poll(&mut behind), "it is not first");
+    drop(message);
+    assert!(poll(&mut behind));
+    assert!(outbox.is_open(), "nothing had begun");
+}
+
+#[test]
+fn of_a_message_in_parts_256_kib_wait_or_one_part() {
+    const HALF: usize = 128 * 1024;
+    let outbox = Outbox::new(1000);
+    let mut message = parts(&outbox);
+    let half = "x".repeat(HALF);
+    for _ in 0..2 {
+        assert_eq!(poll_part(&mut message, &half, false), TAKEN);
+    }
+    assert!(poll_part(&mut message, "x", false).is_pending());
+    assert!(outbox.take().is_some());
+    assert_eq!(poll_part(&mut message, &half, false), TAKEN);
+    while outbox.take().is_some() {}
+    assert_eq!(poll_part(&mut message, &"x".repeat(4 * HALF), false), TAKEN);
+    assert!(poll_part(&mut message, "x", false).is_pending());
+    assert_eq!(outbox.bytes(), 4 * HALF);
+}
+
+#[test]
+fn whoever_leaves_a_message_unfinished_closes_the_connection_behind_what_it_sent() {
+    let outbox = Outbox::new(1000);
+    let mut message = parts(&outbox);
+    assert_eq!(poll_part(&mut message, "a", false), TAKEN);
+    drop(message);
+    let unfinished = CloseReason::new(CloseCode::INTERNAL_ERROR, UNFINISHED).unwrap();
+    assert_eq!(order(&outbox), Order::Close(unfinished.into()));
+    assert_eq!(outbox.try_push(text("late")), Err(SendError::Closed));
+    assert_eq!(drain(&outbox), ["part a"]);
+    assert!(outbox.is_empty(), "the Close is next");
+}
+
+#[test]
+fn a_close_cuts_a_message_off_and_tells_whoever_waits_to_go_on_with_it() {
+    let outbox = Outbox::new(1000);
+    let (mut one, mut other) = (parts(&outbox), parts(&outbox));
+    assert_eq!(poll_part(&mut one, "a", false), TAKEN);
+    assert_eq!(poll_part(&mut other, "x", false), TAKEN);
+    let count = Arc::new(Count::default());
+    let waker = Arc::clone(&count).into();
+    assert!(poll_part_by(&waker, &mut other, "y", true).is_pending());
+    outbox.close(reason());
+    assert_eq!(count.woken(), 1);
+    assert_eq!(poll_part(&mut one, "b", true), REFUSED);
+    assert_eq!(poll_part(&mut other, "y", true), REFUSED);
+    drop((one, other));
+    assert_eq!(
+        order(&outbox),
+        Order::Close(reason().into()),
+        "the first counts"
+    );
+    assert_eq!(drain(&outbox), ["part a"]);
+    assert!(outbox.is_empty());
+    outbox.shut();
+    assert!(!outbox.is_held());
 }

@@ -10,8 +10,10 @@ mod cancel;
 mod driver;
 mod flood;
 mod key;
+mod reader;
 mod split;
 pub(crate) mod wire;
+mod writer;
 
 /// Lets every task run until it waits for time or for the test.
 pub(crate) async fn idle() {

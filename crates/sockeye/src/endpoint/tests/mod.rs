@@ -14,6 +14,7 @@ use crate::sync::Arc;
 #[cfg(feature = "macros")]
 mod annotated;
 mod life;
+mod writer;
 
 fn handshake() -> Handshake {
     let (request, ()) = http::Request::new(()).into_parts();

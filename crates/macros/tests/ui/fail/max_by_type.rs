@@ -1,0 +1,22 @@
+//! Limits that only the compiler finds to be none.
+#![allow(unused_variables)]
+
+use sockeye::{Pong, server_endpoint};
+
+struct Pongs;
+
+#[server_endpoint("/pongs")]
+impl Pongs {
+    #[on_message(max = 5)]
+    fn pong(&mut self, pong: Pong) {}
+}
+
+struct Words;
+
+#[server_endpoint("/words")]
+impl Words {
+    #[on_message(max = "5")]
+    fn said(&mut self, text: &str) {}
+}
+
+fn main() {}

@@ -1,0 +1,286 @@
+//! Messages that are sent in parts (RFC 6455 §5.4): how they lie in an outbox, and who puts them there.
+//!
+//! ```text
+//!          first part, where there is room                 last part
+//!   Idle ─────────────────────────────────▶ Open{number} ─────────────▶ Ended{ticket}
+//!                                               │ dropped
+//!                                               ▼
+//!                               a Close with 1011, behind what is in
+//! ```
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use sockeye_proto::{CloseCode, CloseReason, MessageKind};
+
+use super::item::{Item, LEAST_WEIGHT, Ticket};
+use super::{ITEMS, Outbox, State, wake_one};
+use crate::error::SendError;
+use crate::sync::{Arc, lock};
+
+/// One part of a message.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) kind: MessageKind,
+    pub(crate) compressible: bool,
+    pub(crate) payload: Bytes,
+    pub(crate) is_last: bool,
+}
+
+/// A message that is sent in parts, and those that wait.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    kind: MessageKind,
+    compressible: bool,
+    parts: VecDeque<(Bytes, bool)>,
+    bytes: usize,
+    // Whether a part of it is taken.
+    has_begun: bool,
+}
+
+impl Streamed {
+    /// So many bytes of the message in front wait to be taken, or one part whatever its size.
+    const WINDOW: usize = 256 * 1024;
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn len_of_next(&self) -> Option<usize> {
+        self.parts.front().map(|(payload, _)| payload.len())
+    }
+
+    fn has_room(&self, len: usize) -> bool {
+        self.parts.is_empty() || self.bytes + len <= Self::WINDOW
+    }
+
+    fn push(&mut self, payload: Bytes, is_last: bool) {
+        self.bytes += payload.len();
+        self.parts.push_back((payload, is_last));
+    }
+}
+
+impl State {
+    /// The number of the item in front, as its ticket says.
+    fn front_number(&self) -> u64 {
+        self.pushed.items - self.items.len() as u64 + 1
+    }
+
+    fn streamed_in_front(&mut self, number: u64) -> Option<&mut Streamed> {
+        if self.front_number() != number {
+            return None;
+        }
+        match self.items.front_mut() {
+            Some(Item::Streamed(streamed)) => Some(streamed),
+            _ => None,
+        }
+    }
+
+    /// Whether the message in front has begun and not ended.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.items.front(), Some(Item::Streamed(streamed)) if streamed.has_begun)
+    }
+
+    /// The next part of the message in front, which goes with its last part.
+    #[cold]
+    pub(super) fn pop_part(&mut self) -> Option<Item> {
+        let Some(Item::Streamed(streamed)) = self.items.front_mut() else {
+            return None;
+        };
+        let (payload, is_last) = streamed.parts.pop_front()?;
+        streamed.bytes -= payload.len();
+        streamed.has_begun = true;
+        let part = Item::Part(Part {
+            kind: streamed.kind,
+            compressible: streamed.compressible,
+            payload,
+            is_last,
+        });
+        self.bytes -= part.len();
+        self.weight -= part.weight();
+        if is_last {
+            self.items.pop_front();
+        }
+        Some(part)
+    }
+
+    /// Whoever waits to put the next part of the message in front, if there is room for some. It is in no
+    /// queue then.
+    pub(super) fn take_part_waiter(&mut self) -> Option<Waker> {
+        let number = self.front_number();
+        let waiting = &self.seldom.as_ref()?.parts;
+        let at = waiting.iter().position(|(known, _)| *known == number)?;
+        let streamed = self.streamed_in_front(number)?;
+        if !streamed.has_room(0) {
+            return None;
+        }
+        Some(self.seldom.as_mut()?.parts.swap_remove(at).1)
+    }
+}
+
+/// Puts a message in, part after part.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    outbox: Arc<Outbox>,
+    kind: MessageKind,
+    compressible: bool,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing is in; perhaps it waits for room.
+    Idle {
+        waiter: Option<u64>,
+    },
+    Open {
+        number: u64,
+    },
+    Ended {
+        ticket: Ticket,
+        waiter: Option<u64>,
+    },
+}
+
+impl Parts {
+    pub(crate) fn new(outbox: &Arc<Outbox>, kind: MessageKind) -> Self {
+        Self {
+            outbox: Arc::clone(outbox),
+            kind,
+            compressible: true,
+            stage: Stage::Idle { waiter: None },
+        }
+    }
+
+    pub(crate) fn set_uncompressed(&mut self) {
+        self.compressible = false;
+    }
+
+    /// Takes the part when there is room for it: the first in the order of all who send, the others when the
+    /// message is in front. It stays where it is until then.
+    pub(crate) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        part: &mut Option<Bytes>,
+        is_last: bool,
+    ) -> Poll<Result<(), SendError>> {
+        let number = match &mut self.stage {
+            Stage::Idle { waiter } => {
+                let Some(payload) = part.take() else {
+                    return Poll::Ready(Ok(()));
+                };
+                let mut item = Some(Item::Streamed(Box::new(Streamed {
+                    kind: self.kind,
+                    compressible: self.compressible,
+                    bytes: payload.len(),
+                    parts: VecDeque::from([(payload, is_last)]),
+                    has_begun: false,
+                })));
+                let pushed = self.outbox.poll_push(cx, &mut item, waiter);
+                if let Some(Item::Streamed(mut refused)) = item {
+                    *part = refused.parts.pop_front().map(|(payload, _)| payload);
+                }
+                let ticket = ready!(pushed)?;
+                if !is_last {
+                    self.stage = Stage::Open {
+                        number: ticket.number,
+                    };
+                    return Poll::Ready(Ok(()));
+                }
+                ticket.number
+            }
+            Stage::Open { number } => {
+                let number = *number;
+                ready!(self.outbox.poll_part(cx, number, part, is_last))?;
+                if !is_last {
+                    return Poll::Ready(Ok(()));
+                }
+                number
+            }
+            Stage::Ended { .. } => return Poll::Ready(Err(SendError::Finished)),
+        };
+        self.stage = Stage::Ended {
+            ticket: Ticket {
+                control: false,
+                number,
+            },
+            waiter: None,
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the whole message is written.
+    pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        match &mut self.stage {
+            Stage::Ended { ticket, waiter } => self.outbox.poll_written(cx, *ticket, waiter),
+            Stage::Idle { .. } | Stage::Open { .. } => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::Idle {
+                waiter: Some(waiter),
+            } => self.outbox.leave_room_queue(waiter),
+            // Its peer must not take for a whole message what is none; and no other can go before it ends.
+            Stage::Open { number } => {
+                self.outbox.forget_part_waiter(number);
+                let reason = CloseReason::new(CloseCode::INTERNAL_ERROR, UNFINISHED);
+                debug_assert!(reason.is_ok(), "1011 may be sent");
+                if let Ok(reason) = reason {
+                    self.outbox.close(reason);
+                }
+            }
+            Stage::Ended {
+                waiter: Some(waiter),
+                ..
+            } => self.outbox.forget_writer(waiter),
+            Stage::Idle { waiter: None } | Stage::Ended { waiter: None, .. } => {}
+        }
+    }
+}
+
+/// Why a connection is closed whose message was left in the middle.
+pub(crate) const UNFINISHED: &str = "a message was not finished";
+
+impl Outbox {
+    fn poll_part(
+        &self,
+        cx: &mut Context<'_>,
+        number: u64,
+        part: &mut Option<Bytes>,
+        is_last: bool,
+    ) -> Poll<Result<(), SendError>> {
+        let Some(len) = part.as_ref().map(Bytes::len) else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        let front = state.streamed_in_front(number);
+        let room = front.filter(|streamed| streamed.has_room(len));
+        let Some((streamed, payload)) = room.and_then(|room| Some((room, part.take()?))) else {
+            let waiting = &mut state.seldom().parts;
+            match waiting.iter_mut().find(|(known, _)| *known == number) {
+                Some((_, waker)) => waker.clone_from(cx.waker()),
+                None => waiting.push((number, cx.waker().clone())),
+            }
+            return Poll::Pending;
+        };
+        streamed.push(payload, is_last);
+        state.bytes += len;
+        state.weight += len.max(LEAST_WEIGHT);
+        let driver = self.raise_under(&state, ITEMS);
+        drop(state);
+        wake_one(driver);
+        Poll::Ready(Ok(()))
+    }
+
+    fn forget_part_waiter(&self, number: u64) {
+        if let Some(seldom) = &mut lock(&self.state).seldom {
+            seldom.parts.retain(|(known, _)| *known != number);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A message that is read as it comes. Knows neither machines nor frames.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use sockeye_proto::Message;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Connection;
+use crate::error::Error;
+use crate::transport::Stream;
+
+/// A message that is read as it comes, of [`Connection::recv_reader`]: it may be longer than what memory holds.
+///
+/// It is an [`AsyncRead`] of the message's bytes, whose end is that of the message. A peer that breaks a rule in
+/// the middle (a text is checked as it comes) makes it an error of the connection's, and no end. Dropped before the
+/// end, it leaves the rest to be read and thrown away by whatever is received next.
+///
+/// ```no_run
+/// use tokio::io::AsyncReadExt;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut ws = sockeye::connect("ws://127.0.0.1:8080/files").await?;
+/// while let Some(mut message) = ws.recv_reader().await? {
+///     let mut head = [0; 16];
+///     message.read_exact(&mut head).await?;
+///     tokio::io::copy(&mut message, &mut tokio::io::sink()).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct MessageReader<'c, T: AsyncRead + AsyncWrite + Unpin = Stream> {
+    connection: &'c mut Connection<T>,
+    is_text: bool,
+    // What has come and is not read.
+    unread: Bytes,
+    is_complete: bool,
+}
+
+impl<'c, T: AsyncRead + AsyncWrite + Unpin> MessageReader<'c, T> {
+    pub(super) fn new(connection: &'c mut Connection<T>, first: Message, is_last: bool) -> Self {
+        Self {
+            connection,
+            is_text: first.as_text().is_some(),
+            unread: first.into_bytes(),
+            is_complete: is_last,
+        }
+    }
+
+    /// Whether it is a text message; else it is a binary one.
+    pub fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// The next bytes, as they came: never none, but at the message's end, which is `None`. Those of a text are
+    /// whole characters, unless some of them were read by [`AsyncRead`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it is ready, it has taken nothing.
+    pub async fn next_part(&mut self) -> Result<Option<Bytes>, Error> {
+        poll_fn(|cx| self.poll_unread(cx)).await?;
+        let part = std::mem::take(&mut self.unread);
+        Ok((!part.is_empty()).then_some(part))
+    }
+
+    /// The bytes of memory that this and the connection's buffers take.
+    #[cfg(test)]
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.unread.len() + self.connection.retained_bytes()
+    }
+
+    /// Ready when there is something unread, or nothing more comes.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.unread.is_empty() && !self.is_complete {
+            match ready!(self.connection.poll_piece(cx))? {
+                Some((part, is_last)) => {
+                    self.unread = part.into_bytes();
+                    self.is_complete = is_last;
+                }
+                // The peer closed in the middle of it.
+                None => return Poll::Ready(Err(Error::UnexpectedEnd)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for MessageReader<'_, T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_unread(cx)).map_err(into_io)?;
+        let len = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(self.unread.get(..len).unwrap_or_default());
+        self.unread.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn into_io(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        Error::Protocol(_) => io::Error::new(io::ErrorKind::InvalidData, error),
+        error => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> fmt::Debug for MessageReader<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageReader")
+            .field("unread", &self.unread.len())
+            .field("is_complete", &self.is_complete)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! Messages that are JSON, by serde.
+
+use serde::{Deserialize, Serialize};
+use sockeye_proto::Outgoing;
+
+use super::codec::Encoder;
+use super::incoming::{Argument, Incoming, MessageKind};
+use crate::error::{DecodeError, Result};
+
+/// A value that is a text message of JSON: a handler takes it and returns it, a remote sends it by
+/// `send_object`.
+///
+/// It may borrow from the message while the handler runs. What is no such value goes to
+/// [`Endpoint::on_error`](super::Endpoint::on_error) as [`Error::Decode`](crate::Error::Decode), which says at
+/// which line and column, and the connection stays.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use sockeye::{Json, server_endpoint};
+///
+/// #[derive(Deserialize)]
+/// struct Order {
+///     item: String,
+///     pieces: u32,
+/// }
+///
+/// #[derive(Serialize)]
+/// struct Receipt {
+///     item: String,
+///     cents: u32,
+/// }
+///
+/// #[derive(Default)]
+/// struct Shop;
+///
+/// #[server_endpoint("/shop")]
+/// impl Shop {
+///     #[on_message]
+///     async fn ordered(&mut self, Json(order): Json<Order>) -> Json<Receipt> {
+///         Json(Receipt { item: order.item, cents: order.pieces * 250 })
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "it is written as a pattern")]
+pub struct Json<T>(pub T);
+
+impl<'m, T: Deserialize<'m>> Argument<'m> for Json<T> {
+    const KIND: MessageKind = MessageKind::Text;
+
+    fn from_message(message: Incoming<'m>) -> Result<Self> {
+        let text = <&str>::from_message(message)?;
+        let value = serde_json::from_str(text).map(Self);
+        value.map_err(|error| DecodeError::of::<T>(error).into())
+    }
+}
+
+impl<T: Serialize> Encoder for Json<T> {
+    type Error = serde_json::Error;
+
+    fn encode(&self) -> Result<Outgoing, serde_json::Error> {
+        Ok(serde_json::to_string(&self.0)?.into())
+    }
+}
