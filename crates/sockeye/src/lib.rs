@@ -51,15 +51,15 @@ pub use self::{
     },
     connection::{Connection, Opening, Receiver, Sender},
     endpoint::{
-        Argument, AsyncRemote, BasicRemote, BinaryMessage, Endpoint, EndpointConfig, HandlerExists,
-        Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind, OpenSessions,
-        Pong, Reply, SendHandle, ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage,
-        endpoint, whole,
+        Argument, AsyncRemote, BasicRemote, BinaryMessage, Configurator, Endpoint, EndpointConfig,
+        HandlerExists, Handshake, HandshakeResponse, Incoming, IntoOutcome, IntoReply,
+        MessageHandler, MessageKind, OpenSessions, Pong, Properties, Refusal, Reply, SendHandle,
+        ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage, endpoint, whole,
     },
     server::{BindError, DeploymentError, Server, ServerBuilder},
 };
 pub use sockeye_proto::handshake::{
-    Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,
+    Extension, Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,
 };
 pub use sockeye_proto::{
     CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, KeepAlive,

@@ -1,8 +1,11 @@
-//! How an endpoint is deployed: its path, its factory, its subprotocols.
+//! How an endpoint is deployed: its path, its factory, what it takes of whom.
 
 use std::fmt;
 
+use sockeye_proto::handshake::OriginPolicy;
+
 use super::Endpoint;
+use super::configurator::{Configurator, Configure};
 use super::handshake::Handshake;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
@@ -13,6 +16,8 @@ use crate::sync::Arc;
 pub struct EndpointConfig {
     path: String,
     subprotocols: Vec<String>,
+    origins: Option<OriginPolicy>,
+    configurator: Option<Arc<dyn Configure>>,
     launch: Arc<dyn Launch>,
 }
 
@@ -53,6 +58,8 @@ impl EndpointConfig {
         Self {
             path: path.to_owned(),
             subprotocols: Vec::new(),
+            origins: None,
+            configurator: None,
             launch: Arc::new(life::Factory(factory)),
         }
     }
@@ -65,6 +72,19 @@ impl EndpointConfig {
         S: Into<String>,
     {
         self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets which pages may connect to this endpoint (RFC 6455 §10.2), whatever
+    /// [`ServerBuilder::origins`](crate::ServerBuilder::origins) says of others.
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.origins = Some(policy);
+        self
+    }
+
+    /// Sets who decides of this endpoint's opening handshakes.
+    pub fn configurator(mut self, configurator: impl Configurator) -> Self {
+        self.configurator = Some(Arc::new(configurator));
         self
     }
 
@@ -99,6 +119,14 @@ impl Mounted {
 
     pub(crate) fn subprotocols(&self) -> &[String] {
         &self.config.subprotocols
+    }
+
+    pub(crate) fn origins(&self) -> Option<&OriginPolicy> {
+        self.config.origins.as_ref()
+    }
+
+    pub(crate) fn configurator(&self) -> Option<&dyn Configure> {
+        self.config.configurator.as_deref()
     }
 
     pub(crate) fn open_sessions(&self) -> &OpenSessions {

@@ -323,7 +323,7 @@ fn close_failed(session: &Session) {
 }
 
 /// A future whose panic is a value, so that it touches no other connection.
-struct CatchPanic<F>(F);
+pub(crate) struct CatchPanic<F>(pub(crate) F);
 
 impl<F: Future + Unpin> Future for CatchPanic<F> {
     type Output = Result<F::Output, Box<dyn Any + Send>>;
@@ -341,7 +341,7 @@ fn log_panic(panic: &(dyn Any + Send)) {
     tracing::error!(panic = panic_text(panic), "a callback panicked");
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("not a text")

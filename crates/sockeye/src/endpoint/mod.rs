@@ -19,12 +19,14 @@ use crate::error::{Error, Result};
 use crate::sync::Arc;
 
 mod config;
+pub(crate) mod configurator;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
 mod incoming;
 pub(crate) mod life;
 mod open_sessions;
+mod properties;
 mod remote;
 mod reply;
 mod session;
@@ -33,10 +35,12 @@ mod tests;
 
 pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
+pub use self::configurator::{Configurator, HandshakeResponse, Refusal};
 pub use self::handler::{HandlerExists, MessageHandler, whole};
 pub use self::handshake::Handshake;
 pub use self::incoming::{Argument, BinaryMessage, Incoming, MessageKind, Pong, TextMessage};
 pub use self::open_sessions::OpenSessions;
+pub use self::properties::Properties;
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};

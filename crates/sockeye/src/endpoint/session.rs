@@ -4,12 +4,14 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sockeye_proto::handshake::Extension;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
 use super::incoming::Incoming;
 use super::open_sessions::OpenSessions;
+use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
 use crate::connection::outbox::Outbox;
 use crate::router::PathParameters;
@@ -55,6 +57,22 @@ impl Session {
     /// The subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.0.handshake.subprotocol()
+    }
+
+    /// The extensions that were agreed on: permessage-deflate, or none. Parameters that have their default
+    /// are left out.
+    pub fn extensions(&self) -> Vec<Extension> {
+        self.0.handshake.extensions()
+    }
+
+    /// Who the peer is, if the endpoint's [`Configurator`](super::Configurator) has said so.
+    pub fn principal(&self) -> Option<&str> {
+        self.0.handshake.principal()
+    }
+
+    /// The application's own values of this session.
+    pub fn properties(&self) -> &Properties {
+        self.0.handshake.properties()
     }
 
     /// Whether messages are still taken to be sent.

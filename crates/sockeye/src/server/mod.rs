@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_proto::handshake::OriginPolicy;
-use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool, Role};
+use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 
 use self::admission::Admission;
+use self::deployment::Deployment;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::{RouteError, Router};
@@ -24,6 +25,7 @@ use crate::transport::tls::{Acceptor, rustls::ServerConfig};
 
 mod accept;
 mod admission;
+mod deployment;
 mod stall;
 mod upgrade;
 
@@ -59,17 +61,11 @@ pub struct Server {
 
 /// What the tasks of a server share.
 struct Shared {
-    router: Router<Arc<Mounted>>,
+    deployment: Deployment,
     http: Option<HttpService>,
-    config: Arc<Config>,
-    compression: Option<(DeflateConfig, DeflatePool)>,
-    outbox_limit: usize,
-    origins: OriginPolicy,
     any_host: bool,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
-    handshake_timeout: Duration,
-    stop_timeout: Duration,
     local_addr: SocketAddr,
     /// Whether every connection that is accepted is one to `local_addr`.
     is_bound_to_one: bool,
@@ -130,21 +126,11 @@ impl Server {
             () = stop => {}
         }
         self.stage.send_replace(Stage::Stopping);
-        for session in self.shared.sessions() {
-            let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
-            debug_assert!(closed.is_ok(), "1001 may be sent");
-        }
-        if tokio::time::timeout(self.shared.stop_timeout, self.admission.all_gone())
-            .await
-            .is_err()
-        {
+        let dropping = || {
             self.stage.send_replace(Stage::Dropping);
-            let sessions: Vec<_> = self.shared.sessions().collect();
-            tracing::warn!(sessions = sessions.len(), "dropped at the stop timeout");
-            for session in sessions {
-                session.abort();
-            }
-        }
+        };
+        let all_gone = self.admission.all_gone();
+        self.shared.deployment.stop(all_gone, dropping).await;
         Ok(())
     }
 
@@ -198,19 +184,11 @@ enum Stage {
     Dropping,
 }
 
-impl Shared {
-    fn sessions(&self) -> impl Iterator<Item = crate::endpoint::Session> {
-        self.router
-            .values()
-            .flat_map(|mounted| mounted.open_sessions().to_vec())
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("router", &self.router)
-            .field("config", &self.config)
+            .field("deployment", &self.deployment)
+            .field("local_addr", &self.local_addr)
             .finish_non_exhaustive()
     }
 }
@@ -373,17 +351,19 @@ impl ServerBuilder {
     ) -> Result<Server, BindError> {
         let local_addr = listener.local_addr()?;
         let shared = Shared {
-            router,
+            deployment: Deployment {
+                router,
+                config: self.config.into(),
+                compression: self.compression,
+                outbox_limit: self.outbox_limit,
+                origins: self.origins,
+                handshake_timeout: self.handshake_timeout,
+                stop_timeout: self.stop_timeout,
+            },
             http: self.http,
-            config: self.config.into(),
-            compression: self.compression,
-            outbox_limit: self.outbox_limit,
-            origins: self.origins,
             any_host: self.any_host,
             #[cfg(feature = "tls")]
             tls: self.tls,
-            handshake_timeout: self.handshake_timeout,
-            stop_timeout: self.stop_timeout,
             local_addr,
             is_bound_to_one,
         };

@@ -17,7 +17,7 @@ mod life;
 
 fn handshake() -> Handshake {
     let (request, ()) = http::Request::new(()).into_parts();
-    Handshake::new(&request, PathParameters::default(), Ends::default(), None)
+    Handshake::new(&request, PathParameters::default(), Ends::default())
 }
 
 /// What is left of an endpoint when it is started.
