@@ -52,11 +52,13 @@ pub use self::{
     connection::{Connection, Opening, Receiver, Sender},
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Configurator, Endpoint, EndpointConfig,
-        HandlerExists, Handshake, HandshakeResponse, Incoming, IntoOutcome, IntoReply,
+        Ends, HandlerExists, Handshake, HandshakeResponse, Incoming, IntoOutcome, IntoReply,
         MessageHandler, MessageKind, OpenSessions, Pong, Properties, Refusal, Reply, SendHandle,
         ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage, endpoint, whole,
     },
-    server::{BindError, DeploymentError, Server, ServerBuilder},
+    server::{
+        BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,
+    },
 };
 pub use sockeye_proto::handshake::{
     Extension, Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,

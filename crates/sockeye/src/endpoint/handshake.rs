@@ -44,12 +44,43 @@ struct Decoded {
 #[derive(Clone)]
 struct Head(Box<[u8]>);
 
-/// What is known of the transport.
+/// What is known of the transport. An HTTP server that is another's puts it among a request's extensions before
+/// [`Container::upgrade`](crate::Container::upgrade); by default nothing is known, and nothing is encrypted.
+///
+/// ```
+/// use sockeye::Ends;
+///
+/// let ends = Ends::default().peer_addr(([192, 0, 2, 1], 50_000).into()).secure(true);
+/// let request = http::Request::get("/chat").extension(ends).body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ends {
+#[must_use]
+pub struct Ends {
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) secure: bool,
+}
+
+impl Ends {
+    /// The address of the peer.
+    pub fn peer_addr(mut self, addr: SocketAddr) -> Self {
+        self.peer_addr = Some(addr);
+        self
+    }
+
+    /// The address that the peer connected to. On a loopback address only the loopback's names are taken in
+    /// `Host`, unless [`ServerBuilder::any_host`](crate::ServerBuilder::any_host) says otherwise.
+    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
+        self.local_addr = Some(addr);
+        self
+    }
+
+    /// Whether the connection is encrypted: then pages of the same host came by `https:` too.
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
+    }
 }
 
 impl Handshake {

@@ -37,7 +37,7 @@ pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
 pub use self::configurator::{Configurator, HandshakeResponse, Refusal};
 pub use self::handler::{HandlerExists, MessageHandler, whole};
-pub use self::handshake::Handshake;
+pub use self::handshake::{Ends, Handshake};
 pub use self::incoming::{Argument, BinaryMessage, Incoming, MessageKind, Pong, TextMessage};
 pub use self::open_sessions::OpenSessions;
 pub use self::properties::Properties;

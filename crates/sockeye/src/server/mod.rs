@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 
 use self::admission::Admission;
+pub use self::container::{Container, Responding, ResponseBody};
 use self::deployment::Deployment;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
@@ -25,13 +26,14 @@ use crate::transport::tls::{Acceptor, rustls::ServerConfig};
 
 mod accept;
 mod admission;
+mod container;
 mod deployment;
 mod stall;
 mod upgrade;
 
 /// What a server's HTTP service answers with.
-type Responding = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
-type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Responding + Send + Sync>;
+type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
+type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Served + Send + Sync>;
 
 /// A server that is bound and will serve.
 ///
@@ -333,7 +335,25 @@ impl ServerBuilder {
         self.start(router, listener, false)
     }
 
-    fn router(&self) -> Result<Router<Arc<Mounted>>, BindError> {
+    /// The endpoints without a listener, for another HTTP server to give requests to. What is set here for
+    /// connections that speak HTTP is of no account then: TLS, the HTTP service, pending handshakes; the
+    /// handshake timeout is a configurator's.
+    ///
+    /// # Errors
+    ///
+    /// [`DeploymentError`] when two endpoints claim the same paths or a path is no template.
+    pub fn container(self) -> Result<Container, DeploymentError> {
+        let router = self.router()?;
+        let any_host = self.any_host;
+        let max_connections = self.max_connections.unwrap_or_else(default_connections);
+        Ok(Container::new(
+            self.deployment(router),
+            any_host,
+            max_connections,
+        ))
+    }
+
+    fn router(&self) -> Result<Router<Arc<Mounted>>, DeploymentError> {
         let mut router = Router::new();
         for config in &self.endpoints {
             router
@@ -343,36 +363,41 @@ impl ServerBuilder {
         Ok(router)
     }
 
+    fn deployment(self, router: Router<Arc<Mounted>>) -> Deployment {
+        Deployment {
+            router,
+            config: self.config.into(),
+            compression: self.compression,
+            outbox_limit: self.outbox_limit,
+            origins: self.origins,
+            handshake_timeout: self.handshake_timeout,
+            stop_timeout: self.stop_timeout,
+        }
+    }
+
     fn start(
-        self,
+        mut self,
         router: Router<Arc<Mounted>>,
         listener: TcpListener,
         is_bound_to_one: bool,
     ) -> Result<Server, BindError> {
         let local_addr = listener.local_addr()?;
+        let max_connections = self.max_connections.unwrap_or_else(default_connections);
+        let admission = Admission::new(max_connections, self.max_pending_handshakes);
         let shared = Shared {
-            deployment: Deployment {
-                router,
-                config: self.config.into(),
-                compression: self.compression,
-                outbox_limit: self.outbox_limit,
-                origins: self.origins,
-                handshake_timeout: self.handshake_timeout,
-                stop_timeout: self.stop_timeout,
-            },
-            http: self.http,
+            http: self.http.take(),
             any_host: self.any_host,
             #[cfg(feature = "tls")]
-            tls: self.tls,
+            tls: self.tls.take(),
+            deployment: self.deployment(router),
             local_addr,
             is_bound_to_one,
         };
-        let max_connections = self.max_connections.unwrap_or_else(default_connections);
         Ok(Server {
             listener,
             local_addr,
             shared: Arc::new(shared),
-            admission: Arc::new(Admission::new(max_connections, self.max_pending_handshakes)),
+            admission: Arc::new(admission),
             stage: watch::Sender::new(Stage::Serving),
         })
     }
