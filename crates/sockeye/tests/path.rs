@@ -1,6 +1,10 @@
 //! Paths and deployment, from the request's line to the endpoint: the cases of the Jakarta TCK and of Tomcat, by
 //! their names there. Single templates and the specification's examples are tested with the router.
 #![cfg(feature = "macros")]
+#![allow(
+    clippy::too_many_arguments,
+    reason = "a case of the TCK has eleven parameters"
+)]
 
 mod support;
 

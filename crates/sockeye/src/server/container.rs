@@ -116,11 +116,9 @@ impl Container {
 impl Inner {
     // By value: what takes the connection over has it too.
     async fn answer(self: Arc<Self>, mut parts: Parts) -> Result<Response<()>, Response<Bytes>> {
-        let refused =
-            |status, reason: &'static str| Err(Refusal::new(status).body(reason).into_response());
         let Some((mounted, parameters)) = self.deployment.router.find(parts.uri.path()) else {
             let reason = "there is no endpoint at this path\n";
-            return refused(StatusCode::NOT_FOUND, reason);
+            return Err(refused(StatusCode::NOT_FOUND, reason));
         };
         if !is_websocket_request(&parts) {
             let error = match parts.method {
@@ -131,11 +129,11 @@ impl Inner {
         }
         let reason = "this server stops\n";
         if *self.stage.borrow() > Stage::Serving {
-            return refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, reason));
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let reason = "this server has as many connections as it may have\n";
-            return refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, reason));
         };
         let on_upgrade = parts.extensions.remove::<OnUpgrade>();
         let ends = parts.extensions.remove::<Ends>().unwrap_or_default();
@@ -156,7 +154,7 @@ impl Inner {
         let Some(on_upgrade) = on_upgrade else {
             tracing::error!("the HTTP server gave a request that cannot be upgraded");
             let reason = "this connection cannot be upgraded\n";
-            return refused(StatusCode::INTERNAL_SERVER_ERROR, reason);
+            return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, reason));
         };
         let inner = Arc::clone(&self);
         tokio::spawn(async move {
@@ -175,6 +173,10 @@ impl Inner {
         });
         Ok(response)
     }
+}
+
+fn refused(status: StatusCode, reason: &'static str) -> Response<Bytes> {
+    Refusal::new(status).body(reason).into_response()
 }
 
 /// What is below HTTP, where it is known, so that nothing of HTTP is kept and each read and write goes to it
