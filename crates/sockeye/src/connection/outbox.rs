@@ -100,6 +100,8 @@ struct State {
     driver: Option<Waker>,
     // Boxed: as a rule an idle connection needs none of it.
     seldom: Option<Box<Seldom>>,
+    // How many pings came, from some number on.
+    pings: u16,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
     // A pointer: it comes once, and last.
@@ -150,6 +152,7 @@ impl Outbox {
                 due: None,
                 driver: None,
                 seldom: None,
+                pings: 0,
                 closed: false,
                 end: None,
             }),
@@ -267,6 +270,19 @@ impl Outbox {
             self.catch_up_with(state);
         }
         state.push(item)
+    }
+
+    /// A Ping came, which nobody else is told of.
+    pub(crate) fn pinged(&self) {
+        let mut state = lock(&self.state);
+        state.pings = state.pings.wrapping_add(1);
+    }
+
+    /// Another number when something was put in, or a Ping came.
+    pub(crate) fn activity(&self) -> u64 {
+        let state = lock(&self.state);
+        let sent = state.pushed.items.wrapping_add(state.pushed.controls);
+        sent.wrapping_add(state.pings.into())
     }
 
     /// Wakes the driver if the time that it asked for comes before `horizon`.

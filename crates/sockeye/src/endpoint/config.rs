@@ -1,6 +1,7 @@
 //! How an endpoint is deployed: its path, its factory, what it takes of whom.
 
 use std::fmt;
+use std::time::Duration;
 
 use sockeye_proto::handshake::OriginPolicy;
 
@@ -18,6 +19,7 @@ pub struct EndpointConfig {
     subprotocols: Vec<String>,
     origins: Option<OriginPolicy>,
     configurator: Option<Arc<dyn Configure>>,
+    max_idle_timeout: Option<Duration>,
     launch: Arc<dyn Launch>,
 }
 
@@ -60,6 +62,7 @@ impl EndpointConfig {
             subprotocols: Vec::new(),
             origins: None,
             configurator: None,
+            max_idle_timeout: None,
             launch: Arc::new(life::Factory(factory)),
         }
     }
@@ -85,6 +88,13 @@ impl EndpointConfig {
     /// Sets who decides of this endpoint's opening handshakes.
     pub fn configurator(mut self, configurator: impl Configurator) -> Self {
         self.configurator = Some(Arc::new(configurator));
+        self
+    }
+
+    /// Sets for how long a session of this endpoint may be idle; by default there is no such limit. See
+    /// [`Session::set_max_idle_timeout`](super::Session::set_max_idle_timeout).
+    pub fn max_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.max_idle_timeout = Some(timeout);
         self
     }
 
@@ -135,6 +145,9 @@ impl Mounted {
 
     /// Starts the endpoint's task.
     pub(crate) fn launch(&self, opened: Opened) {
+        if let Some(timeout) = self.config.max_idle_timeout {
+            opened.handshake.idle().set_limit(Some(timeout));
+        }
         self.config.launch.launch(opened, &self.open_sessions);
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sockeye_proto::DeflateParams;
 use sockeye_proto::handshake::Extension;
 
+use super::idle::Idle;
 use super::properties::Properties;
 use crate::router::PathParameters;
 
@@ -31,6 +32,7 @@ struct Extra {
     subprotocol: Option<Box<str>>,
     principal: Option<Box<str>>,
     properties: Properties,
+    idle: Idle,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +119,16 @@ impl Handshake {
             extra.principal = principal;
             extra.properties = properties;
         }
+    }
+
+    /// What is known of how idle the connection is; nothing where that was never asked for.
+    #[inline]
+    pub(super) fn known_idle(&self) -> Option<&Idle> {
+        self.extra.get().map(|extra| &extra.idle)
+    }
+
+    pub(super) fn idle(&self) -> &Idle {
+        &self.extra.get_or_init(Box::default).idle
     }
 
     fn extra_mut(&mut self) -> &mut Extra {

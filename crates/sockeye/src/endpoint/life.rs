@@ -128,7 +128,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         until_end(&mut driver).await;
     }
     let ending = driver.take_ending();
-    let reason = ending.reason();
+    let reason = session.told(ending.reason());
     driver.settle();
     session.retire();
     if let Ending::Aborted = ending {
@@ -161,11 +161,13 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 ) -> impl Future<Output = ()> + Send {
     async move {
         // What is seldom has its memory only while it lasts.
+        session.work();
         Box::pin(open(endpoint, session, driver)).await;
+        session.rest();
         let mut message = MessageBuffer::default();
         loop {
             let plain = driver.answer_plain(&mut message, |message, answer| {
-                if session.has_handlers() {
+                if session.heard() {
                     return None;
                 }
                 let reply = endpoint.on_message_at_once(session, message)?;
@@ -175,7 +177,9 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let incoming = match plain {
                 Plain::Answered(Ok(())) => continue,
                 Plain::Answered(Err(error)) => {
+                    session.work();
                     Box::pin(report(endpoint, session, driver, error)).await;
+                    session.rest();
                     continue;
                 }
                 Plain::Message => Incoming::of(&mut message),
@@ -186,6 +190,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     Next::End => return,
                 },
             };
+            session.work();
             let sent = {
                 let handled = match session.start_handler(incoming) {
                     Ok(running) => driver.alongside(pin!(running)).await,
@@ -204,6 +209,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             if let Err(error) = sent {
                 Box::pin(report(endpoint, session, driver, error)).await;
             }
+            session.rest();
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod configurator;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
+mod idle;
 mod incoming;
 pub(crate) mod life;
 mod open_sessions;

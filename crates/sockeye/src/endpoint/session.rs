@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
+use super::idle::Idle;
 use super::incoming::Incoming;
 use super::open_sessions::OpenSessions;
 use super::properties::Properties;
@@ -29,10 +31,15 @@ struct Inner {
     open_sessions: OpenSessions,
     // Its place among them.
     place: usize,
-    // Most sessions have no handlers of their own: the flag spares each message the lock.
-    has_handlers: AtomicBool,
+    // Of the bits below. Most sessions have none of them: so each message looks at one word.
+    special: AtomicU8,
     handlers: Mutex<Handlers>,
 }
+
+/// The session has handlers of its own.
+const HANDLERS: u8 = 1;
+/// The session has a limit for being idle, or had one.
+const IDLE: u8 = 2;
 
 /// A session's random, hence unguessable, name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,7 +110,7 @@ impl Session {
     /// [`HandlerExists`] when there is one of its kind already, which stays.
     pub fn add_message_handler(&self, handler: MessageHandler) -> Result<(), HandlerExists> {
         lock(&self.0.handlers).add(handler)?;
-        self.0.has_handlers.store(true, Ordering::Release);
+        self.0.special.fetch_or(HANDLERS, Ordering::Release);
         Ok(())
     }
 
@@ -132,9 +139,80 @@ impl Session {
         self.0.outbox.ended().await
     }
 
+    /// Sets for how long the session may be idle, from now on; `None` for ever. It is idle while nothing comes and
+    /// nothing is sent: no message, and no ping or pong but those of the keep-alive. A message counts when it is
+    /// whole; while a handler runs the session is not idle.
+    ///
+    /// Then the peer is told 1001, and `on_close` 1006 with its cause, as with Tomcat. It is looked at each second:
+    /// that is never too early, and up to two seconds late.
+    pub fn set_max_idle_timeout(&self, timeout: Option<Duration>) {
+        self.0.handshake.idle().set_limit(timeout);
+        self.0.special.fetch_or(IDLE, Ordering::Release);
+    }
+
+    /// For how long the session may be idle.
+    pub fn max_idle_timeout(&self) -> Option<Duration> {
+        self.0.handshake.known_idle()?.limit()
+    }
+
+    #[inline]
+    fn has(&self, special: u8) -> bool {
+        self.0.special.load(Ordering::Acquire) & special != 0
+    }
+
     #[inline]
     pub(super) fn has_handlers(&self) -> bool {
-        self.0.has_handlers.load(Ordering::Acquire)
+        self.has(HANDLERS)
+    }
+
+    /// A message came that may be answered where it lies. Says whether the session has a handler of its own for it.
+    #[inline]
+    pub(super) fn heard(&self) -> bool {
+        let special = self.0.special.load(Ordering::Acquire);
+        if special & IDLE != 0 {
+            self.0.handshake.idle().touch();
+        }
+        special & HANDLERS != 0
+    }
+
+    /// A handler starts: the session is not idle until [`rest`](Self::rest).
+    #[inline]
+    pub(super) fn work(&self) {
+        if self.has(IDLE) {
+            self.0.handshake.idle().hold();
+        }
+    }
+
+    /// No handler runs any more.
+    #[inline]
+    pub(super) fn rest(&self) {
+        if self.has(IDLE) {
+            self.0.handshake.idle().touch();
+        }
+    }
+
+    /// Closes the session if it was idle for longer than it may be, `elapsed` after somebody has looked.
+    /// `broadcasts` is how many there were.
+    pub(super) fn close_if_idle(&self, elapsed: Duration, broadcasts: u64) {
+        if !self.has(IDLE) || !self.is_open() {
+            return;
+        }
+        let counted = self.0.outbox.activity().wrapping_add(broadcasts);
+        if self.0.handshake.idle().is_over(elapsed, counted) {
+            let closed = self.close(CloseCode::GOING_AWAY, IDLE_FOR_TOO_LONG);
+            debug_assert!(closed.is_ok(), "1001 may be sent");
+        }
+    }
+
+    /// What `on_close` is told of a Close.
+    pub(super) fn told(&self, reason: CloseReason) -> CloseReason {
+        let idle = self.0.handshake.known_idle();
+        let is_ours =
+            reason.code() == CloseCode::GOING_AWAY && reason.reason() == IDLE_FOR_TOO_LONG;
+        if is_ours && idle.is_some_and(Idle::is_expired) {
+            return CloseReason::abnormal(IDLE_FOR_TOO_LONG);
+        }
+        reason
     }
 
     /// Starts the handler that was added for what came; gives it back where there is none.
@@ -175,6 +253,8 @@ impl Session {
         drop(handlers);
     }
 }
+
+const IDLE_FOR_TOO_LONG: &str = "the session was idle for too long";
 
 impl PartialEq for Session {
     fn eq(&self, other: &Self) -> bool {
@@ -217,13 +297,14 @@ impl Tenure {
         open_sessions: OpenSessions,
         place: usize,
     ) -> Self {
+        let limited = handshake.known_idle().and_then(Idle::limit).is_some();
         let session = Session(Arc::new(Inner {
             id: SessionId(rand::random()),
             handshake,
             outbox,
             open_sessions,
             place,
-            has_handlers: AtomicBool::new(false),
+            special: AtomicU8::new(if limited { IDLE } else { 0 }),
             handlers: Mutex::default(),
         }));
         session.0.open_sessions.insert(place, session.clone());

@@ -13,6 +13,7 @@ use crate::sync::Arc;
 
 #[cfg(feature = "macros")]
 mod annotated;
+mod idle;
 mod life;
 
 fn handshake() -> Handshake {
