@@ -13,6 +13,9 @@ const PERIOD = 40;
 let size = { width: 1600, height: 1000 };
 let strokes = []; // the picture
 let waiting = []; // drawn here, and not told by the server yet
+let stroke = null; // what is being drawn
+let pointer = null;
+let timer = 0;
 let self = null;
 let tag = 0;
 
@@ -92,10 +95,6 @@ const send = keepConnected("/drawboard", (text) => {
 }, () => { waiting = []; at("people").textContent = 0; showMine(); });
 
 // ---- What somebody draws ----------------------------------------------------------------------------
-
-let stroke = null; // what is being drawn
-let pointer = null;
-let timer = 0;
 
 function pointOf(event) {
   const box = at("sheet").getBoundingClientRect();
