@@ -35,6 +35,18 @@ function keepConnected(path, receive, lost = () => {}) {
     };
   }
 
+  // A page that is left may be kept for whoever comes back, and its connection with it.
+  window.addEventListener("pagehide", () => {
+    clearTimeout(timer);
+    const old = socket;
+    socket = null;
+    old?.close(1000);
+  });
+  window.addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return;
+    lost();
+    connect();
+  });
   window.addEventListener("online", () => { if (!socket) connect(); });
   connect();
   return (text) => {
