@@ -48,6 +48,17 @@ impl Chromium {
 
     /// A window of a browser of its own, with an empty profile.
     pub(super) async fn open_window(&mut self) -> Result<Client> {
+        self.open(json!({})).await
+    }
+
+    /// As [`open_window`](Self::open_window), on a phone that is held upright, by night.
+    pub(super) async fn open_phone(&mut self) -> Result<Client> {
+        let metrics = json!({ "width": 390, "height": 844, "pixelRatio": 2, "touch": true });
+        self.open(json!({ "mobileEmulation": { "deviceMetrics": metrics } }))
+            .await
+    }
+
+    async fn open(&mut self, mut options: Value) -> Result<Client> {
         let profile = self.folder.join(format!("profile-{}", self.windows.len()));
         if profile.exists() {
             fs::remove_dir_all(&profile)
@@ -56,7 +67,11 @@ impl Chromium {
         judges::make_folder(&profile)?;
         let mut arguments: Vec<String> = ARGUMENTS.iter().map(ToString::to_string).collect();
         arguments.push(format!("--user-data-dir={}", profile.display()));
-        let options = json!({ "binary": self.browser, "args": arguments });
+        if options.get("mobileEmulation").is_some() {
+            arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+        }
+        options["binary"] = json!(self.browser);
+        options["args"] = json!(arguments);
         let capabilities: Map<String, Value> = [("goog:chromeOptions".to_owned(), options)]
             .into_iter()
             .collect();

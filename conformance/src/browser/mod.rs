@@ -1,9 +1,10 @@
 //! A real browser, the judge of what `sockeye serve` gives out: two people chat in two windows of a
-//! headless Chromium, and a script in the page tries the echo and the push.
+//! headless Chromium, draw and play in two others, and a script in the page tries the echo and the push.
 
 mod chat;
 mod chromium;
 mod endpoints;
+mod play;
 mod program;
 
 use std::future::Future;
@@ -46,6 +47,7 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
 
 async fn try_all(chromium: &mut Chromium, url: &str, tally: &mut Tally) -> Result<()> {
     endpoints::try_in_page(chromium, url, tally).await?;
+    play::try_pages(chromium, url, tally).await?;
     chat::try_two_people(chromium, url, tally).await
 }
 

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod chat;
 mod clock;
 mod connect;
+mod drawboard;
 mod echo;
 mod escape;
 mod exit;
@@ -19,6 +20,7 @@ mod push;
 mod serve;
 mod signal;
 mod size;
+mod snake;
 
 /// WebSockets from the terminal: serve a chat, an echo and a push, or talk to any server
 #[derive(Debug, Parser)]

@@ -1,4 +1,4 @@
-//! `sockeye serve`: a server of the chat with its page, the echo and the push.
+//! `sockeye serve`: a server of the chat, the drawboard and the snakes with their pages, the echo and the push.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use sockeye::tls::{self, TlsError};
 use sockeye::{Config, DeflateConfig, Role, Server};
 
 use crate::chat::{Chat, Rooms};
+use crate::drawboard::{Board, Drawboard};
 use crate::echo::Echo;
 use crate::exit::{Exit, complain};
 use crate::log;
@@ -19,8 +20,9 @@ use crate::page;
 use crate::push::Push;
 use crate::signal::Signals;
 use crate::size::Size;
+use crate::snake::{Field, Snake};
 
-/// Serve a chat with its web page, an echo and a push
+/// Serve a chat, a drawboard and a game with their web pages, an echo and a push
 ///
 /// Prints the address it serves at, as a URL, on the first line of stdout; open it in a browser, or connect
 /// to one of its endpoints with any WebSocket client.
@@ -54,9 +56,12 @@ Endpoints:
   /             the chat's page; /?room=ROOM&name=NAME joins at once
   /chat/{room}  the chat, in JSON; to speak, send
                 {\"type\":\"message\",\"text\":\"hello\"}
+  /drawboard    a sheet on which all draw at once, and its page
+  /snake        a game for many, and its page
   /echo         sends every message back; the text `close 4001 why` makes it
                 close with the code 4001 and the reason `why`
   /push         sends the time, at once and then each second
+  /push-or-poll a page that asks /time each second beside it, and compares
 
 Signals:
   Ctrl-C or SIGTERM stops in order: no more connections are accepted, each one
@@ -91,11 +96,15 @@ pub(crate) fn run(options: &Options) -> Exit {
 
 async fn serve(options: &Options) -> Result<(), Failure> {
     let rooms = Rooms::default();
+    let board = Board::default();
+    let field = Field::default();
     let config = Config::new(Role::Server).max_message(options.max_message.bytes());
     let mut server = Server::builder()
         .endpoint(Chat::endpoint(move |request| {
             Chat::new(rooms.clone(), request)
         }))
+        .endpoint(Drawboard::endpoint(move |_| Drawboard::new(board.clone())))
+        .endpoint(Snake::endpoint(move |_| Snake::new(field.clone())))
         .default_endpoint::<Echo>()
         .default_endpoint::<Push>()
         .http(page::service())

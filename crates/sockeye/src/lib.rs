@@ -53,15 +53,18 @@ pub use self::{
     },
     connection::{Connection, MessageReader, MessageWriter, Opening, Receiver, Sender},
     endpoint::{
-        Argument, AsyncRemote, BasicRemote, BinaryMessage, Decoder, Encoder, Endpoint,
-        EndpointConfig, HandlerExists, Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler,
-        MessageKind, MessagePart, OpenSessions, Parsed, Payload, Pong, Reply, SendHandle,
-        ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage, endpoint, partial, whole,
+        Argument, AsyncRemote, BasicRemote, BinaryMessage, Configurator, Decoder, Encoder,
+        Endpoint, EndpointConfig, Ends, HandlerExists, Handshake, HandshakeResponse, Incoming,
+        IntoOutcome, IntoReply, MessageHandler, MessageKind, MessagePart, OpenSessions, Parsed,
+        Payload, Pong, Properties, Refusal, Reply, SendHandle, ServerEndpoint, Session, SessionId,
+        SharedEndpoint, TextMessage, endpoint, partial, whole,
     },
-    server::{BindError, DeploymentError, Server, ServerBuilder},
+    server::{
+        BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,
+    },
 };
 pub use sockeye_proto::handshake::{
-    Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,
+    Extension, Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,
 };
 pub use sockeye_proto::{
     CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, KeepAlive,

@@ -192,3 +192,27 @@ async fn dropping_the_future_drops_a_connection_that_has_no_session() {
     silent.recv_end().await;
     assert!(soon(serving).await.unwrap_err().is_cancelled());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_says_how_long_its_sessions_may_be_idle_and_others_have_no_such_limit() {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let config = sockeye::Config::new(sockeye::Role::Server).keep_alive(None);
+    let limited = endpoint("/limited", |_| Echo).max_idle_timeout(LIMIT);
+    let server = bind(Server::builder().config(config).endpoint(limited)).await;
+    let (mut peer, _serving) = connect(&server);
+    let request = format!("GET /limited HTTP/1.1\r\nHost: localhost\r\n{FIELDS}\r\n");
+    assert_eq!(peer.request(&request).await.status, 101);
+    let begun = Instant::now();
+    let (code, reason) = peer.recv_close().await;
+    assert_eq!(
+        (code, &*reason),
+        (1001, "the session was idle for too long")
+    );
+    assert!((LIMIT..=LIMIT + Duration::from_secs(2)).contains(&begun.elapsed()));
+
+    let (mut other, _serving) = connect(&server);
+    assert_eq!(ask(&mut other).await.status, 101);
+    tokio::time::sleep(100 * LIMIT).await;
+    other.send(TEXT, b"still here").await;
+    assert_eq!(other.recv_text().await, "still here");
+}

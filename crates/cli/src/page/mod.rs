@@ -1,7 +1,9 @@
-//! The chat's page, out of the program itself: nothing else has to be installed. Knows no rooms.
+//! The pages, out of the program itself: nothing else has to be installed; and what time it is, for who polls.
+//! Knows no rooms.
 
 use std::future::{Ready, ready};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{
@@ -9,6 +11,8 @@ use http::header::{
     REFERRER_POLICY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+
+use crate::clock::rfc3339;
 
 /// What answers the requests that ask for no WebSocket.
 pub(crate) fn service() -> impl Fn(Request<Bytes>) -> Ready<Response<Bytes>> + Send + Sync + 'static
@@ -18,6 +22,9 @@ pub(crate) fn service() -> impl Fn(Request<Bytes>) -> Ready<Response<Bytes>> + S
 
 fn respond(request: &Request<Bytes>) -> Response<Bytes> {
     let path = request.uri().path();
+    if path == "/time" && request.method() == Method::GET {
+        return time(SystemTime::now());
+    }
     let Some(file) = FILES.iter().find(|file| file.path == path) else {
         return if is_endpoint(path) {
             upgrade_required()
@@ -34,7 +41,7 @@ fn respond(request: &Request<Bytes>) -> Response<Bytes> {
     file.response(request)
 }
 
-/// A file of the page.
+/// A file of a page.
 struct File {
     path: &'static str,
     kind: &'static str,
@@ -77,7 +84,7 @@ impl File {
     }
 }
 
-const FILES: [File; 4] = [
+const FILES: [File; 12] = [
     File {
         path: "/",
         kind: "text/html; charset=utf-8",
@@ -98,6 +105,46 @@ const FILES: [File; 4] = [
         kind: "image/svg+xml",
         content: include_str!("icon.svg"),
     },
+    File {
+        path: "/drawboard",
+        kind: "text/html; charset=utf-8",
+        content: include_str!("drawboard.html"),
+    },
+    File {
+        path: "/drawboard.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("drawboard.js"),
+    },
+    File {
+        path: "/play.css",
+        kind: "text/css; charset=utf-8",
+        content: include_str!("play.css"),
+    },
+    File {
+        path: "/play.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("play.js"),
+    },
+    File {
+        path: "/push-or-poll",
+        kind: "text/html; charset=utf-8",
+        content: include_str!("compare.html"),
+    },
+    File {
+        path: "/compare.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("compare.js"),
+    },
+    File {
+        path: "/snake",
+        kind: "text/html; charset=utf-8",
+        content: include_str!("snake.html"),
+    },
+    File {
+        path: "/snake.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("snake.js"),
+    },
 ];
 
 /// Nothing but what this server gives out, and nobody may frame it.
@@ -107,6 +154,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 fn is_endpoint(path: &str) -> bool {
     let is_room = |room: &str| !room.is_empty() && !room.contains('/');
     matches!(path, "/echo" | "/push") || path.strip_prefix("/chat/").is_some_and(is_room)
+}
+
+/// What `/push` pushes, for whoever asks.
+fn time(now: SystemTime) -> Response<Bytes> {
+    let mut response = text(StatusCode::OK, "");
+    *response.body_mut() = rfc3339(now).into();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// RFC 9110 §15.5.22: the answer names what to upgrade to.

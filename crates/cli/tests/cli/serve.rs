@@ -26,6 +26,14 @@ fn the_page_and_its_parts_are_served_with_their_types_and_a_policy() {
         ("/chat.css", "text/css; charset=utf-8", "color-scheme"),
         ("/chat.js", "text/javascript; charset=utf-8", "WebSocket"),
         ("/icon.svg", "image/svg+xml", "<svg"),
+        ("/drawboard", "text/html; charset=utf-8", "Drawboard"),
+        ("/drawboard.js", "text/javascript; charset=utf-8", "stroke"),
+        ("/snake", "text/html; charset=utf-8", "Snake"),
+        ("/snake.js", "text/javascript; charset=utf-8", "turn"),
+        ("/push-or-poll", "text/html; charset=utf-8", "Push or poll"),
+        ("/compare.js", "text/javascript; charset=utf-8", "/time"),
+        ("/play.css", "text/css; charset=utf-8", "color-scheme"),
+        ("/play.js", "text/javascript; charset=utf-8", "WebSocket"),
     ] {
         let answer = server.http("GET", path, "");
         assert!(
@@ -82,6 +90,62 @@ fn what_is_not_there_is_404_and_an_endpoint_without_upgrade_426() {
         assert_eq!(field(&answer, "upgrade"), Some("websocket"));
         assert_eq!(field(&answer, "sec-websocket-version"), Some("13"));
     }
+}
+
+#[test]
+fn the_index_leads_to_every_page() {
+    let server = Server::start(&[]);
+    let index = server.http("GET", "/", "");
+    for page in ["/drawboard", "/snake", "/push-or-poll"] {
+        assert!(index.contains(&format!("href=\"{page}\"")), "{page}");
+    }
+}
+
+#[test]
+fn who_polls_is_told_the_time_which_nobody_keeps() {
+    let server = Server::start(&[]);
+    let answer = server.http("GET", "/time", "");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(field(&answer, "cache-control"), Some("no-store"));
+    let time = body(&answer);
+    assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+}
+
+#[test]
+fn a_stroke_is_told_to_who_drew_it_and_what_is_none_is_refused() {
+    let server = Server::start(&[]);
+    let mut client = Program::start(&["connect", &server.url("/drawboard")]);
+    assert!(client.line().contains(r#""type":"welcome""#));
+    client.say("{\"type\":\"draw\",\"color\":2,\"width\":6,\"points\":[10,20],\"tag\":7}\n");
+    assert_eq!(
+        client.line().trim_end(),
+        r#"{"type":"drawn","by":0,"tag":7,"color":2,"width":6,"points":[10,20],"dropped":0}"#
+    );
+    client.say("{\"type\":\"draw\",\"color\":9,\"width\":6,\"points\":[10,20]}\n");
+    assert_eq!(
+        client.line().trim_end(),
+        r#"{"type":"error","message":"a colour is 0 to 8"}"#
+    );
+    // Who comes later is told what was drawn before.
+    let mut late = Program::start(&["connect", &server.url("/drawboard")]);
+    assert!(
+        late.line()
+            .contains(r#""strokes":[{"color":2,"width":6,"points":[10,20]}]"#)
+    );
+    assert_eq!(client.line().trim_end(), r#"{"type":"people","people":2}"#);
+    client.say("{\"type\":\"clear\"}\n");
+    assert_eq!(late.line().trim_end(), r#"{"type":"cleared","by":0}"#);
+}
+
+#[test]
+fn a_snake_is_told_of_itself_and_of_the_field() {
+    let server = Server::start(&[]);
+    let mut client = Program::start(&["connect", &server.url("/snake")]);
+    assert_eq!(
+        client.line().trim_end(),
+        r#"{"type":"welcome","width":48,"height":30,"you":1}"#
+    );
+    assert!(client.line().contains(r#""snakes":[{"id":1,"#));
 }
 
 #[test]

@@ -243,6 +243,11 @@ impl DeflateConfig {
 }
 
 impl DeflateParams {
+    /// These parameters as an element of an extension list, without those that have their default.
+    pub fn to_extension(&self) -> Extension {
+        self.element(false)
+    }
+
     /// These parameters as an element of the extension list; what is the default is left out, but for
     /// the server's window where it is `limited`.
     fn element(&self, limited: bool) -> Extension {

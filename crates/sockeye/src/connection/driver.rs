@@ -448,7 +448,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             }
             if !self.is_gated() {
                 match self.link.pull(|whole| put(message, whole)) {
-                    Ok(Some(Received::Ping)) => continue,
+                    Ok(Some(Received::Ping)) => {
+                        self.outbox.pinged();
+                        continue;
+                    }
                     // Once the application has asked for a Close it wants no more.
                     Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
                         if self.order != Order::Go =>

@@ -75,6 +75,11 @@ impl Log {
     /// A larger message goes to each reader's outbox, which shares its bytes.
     const MAX_MESSAGE: usize = 8 * 1024;
 
+    /// How many messages were put in.
+    pub(crate) fn pushed(&self) -> u64 {
+        lock(&self.0).end()
+    }
+
     /// A seat that nobody sits on yet.
     pub(crate) fn seat(self: &Arc<Self>, index: usize) -> Seat {
         Seat {

@@ -110,6 +110,8 @@ struct State {
     // Whether somebody looks now and then at what is due, and when the driver is to be woken.
     due: Option<Instant>,
     is_swept: bool,
+    // How many pings came, from some number on.
+    pings: u16,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
     // Boxed: as a rule an idle connection needs none of it.
@@ -164,6 +166,7 @@ impl Outbox {
                 is_swept,
                 due: None,
                 seldom: None,
+                pings: 0,
                 closed: false,
                 end: None,
             }),
@@ -283,6 +286,19 @@ impl Outbox {
             self.catch_up_with(state);
         }
         state.push(item)
+    }
+
+    /// A Ping came, which nobody else is told of.
+    pub(crate) fn pinged(&self) {
+        let mut state = lock(&self.state);
+        state.pings = state.pings.wrapping_add(1);
+    }
+
+    /// Another number when something was put in, or a Ping came.
+    pub(crate) fn activity(&self) -> u64 {
+        let state = lock(&self.state);
+        let sent = state.pushed.items.wrapping_add(state.pushed.controls);
+        sent.wrapping_add(state.pings.into())
     }
 
     /// Wakes the driver if the time that it asked for comes before `horizon`.

@@ -1,10 +1,14 @@
-//! How an endpoint is deployed: its path, its factory, its subprotocols.
+//! How an endpoint is deployed: its path, its factory, what it takes of whom.
 
 use std::fmt;
+use std::time::Duration;
+
+use sockeye_proto::handshake::OriginPolicy;
 
 use sockeye_proto::Config;
 
 use super::Endpoint;
+use super::configurator::{Configurator, Configure};
 use super::handshake::Handshake;
 use super::incoming::MessageKind;
 use super::life::{self, Launch, Opened};
@@ -18,6 +22,9 @@ pub struct EndpointConfig {
     subprotocols: Vec<String>,
     max_text: Option<u64>,
     max_binary: Option<u64>,
+    origins: Option<OriginPolicy>,
+    configurator: Option<Arc<dyn Configure>>,
+    max_idle_timeout: Option<Duration>,
     launch: Arc<dyn Launch>,
 }
 
@@ -62,6 +69,9 @@ impl EndpointConfig {
             subprotocols: Vec::new(),
             max_text: None,
             max_binary: None,
+            origins: None,
+            configurator: None,
+            max_idle_timeout: None,
             launch: Arc::new(life::Factory(factory)),
         }
     }
@@ -103,6 +113,26 @@ impl EndpointConfig {
             MessageKind::Binary => self.max_binary = Some(bytes),
             MessageKind::Pong => {}
         }
+        self
+    }
+
+    /// Sets which pages may connect to this endpoint (RFC 6455 §10.2), whatever
+    /// [`ServerBuilder::origins`](crate::ServerBuilder::origins) says of others.
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.origins = Some(policy);
+        self
+    }
+
+    /// Sets who decides of this endpoint's opening handshakes.
+    pub fn configurator(mut self, configurator: impl Configurator) -> Self {
+        self.configurator = Some(Arc::new(configurator));
+        self
+    }
+
+    /// Sets for how long a session of this endpoint may be idle; by default there is no such limit. See
+    /// [`Session::set_max_idle_timeout`](super::Session::set_max_idle_timeout).
+    pub fn max_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.max_idle_timeout = Some(timeout);
         self
     }
 
@@ -155,12 +185,23 @@ impl Mounted {
         &self.limits
     }
 
+    pub(crate) fn origins(&self) -> Option<&OriginPolicy> {
+        self.config.origins.as_ref()
+    }
+
+    pub(crate) fn configurator(&self) -> Option<&dyn Configure> {
+        self.config.configurator.as_deref()
+    }
+
     pub(crate) fn open_sessions(&self) -> &OpenSessions {
         &self.open_sessions
     }
 
     /// Starts the endpoint's task.
     pub(crate) fn launch(&self, opened: Opened) {
+        if let Some(timeout) = self.config.max_idle_timeout {
+            opened.handshake.idle().set_limit(Some(timeout));
+        }
         self.config.launch.launch(opened, &self.open_sessions);
     }
 }

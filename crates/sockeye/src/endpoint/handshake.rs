@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use sockeye_proto::DeflateParams;
+use sockeye_proto::handshake::Extension;
 
+use super::idle::Idle;
+use super::properties::Properties;
 use crate::router::PathParameters;
 
 /// The opening handshake's request: what an endpoint's factory sees, and a session keeps.
@@ -18,7 +22,17 @@ pub struct Handshake {
     decoded: OnceLock<Box<Decoded>>,
     path_parameters: PathParameters,
     ends: Ends,
+    compression: Option<DeflateParams>,
+    extra: OnceLock<Box<Extra>>,
+}
+
+/// What few connections have.
+#[derive(Clone, Debug, Default)]
+struct Extra {
     subprotocol: Option<Box<str>>,
+    principal: Option<Box<str>>,
+    properties: Properties,
+    idle: Idle,
 }
 
 #[derive(Clone, Debug)]
@@ -32,12 +46,43 @@ struct Decoded {
 #[derive(Clone)]
 struct Head(Box<[u8]>);
 
-/// What is known of the transport.
+/// What is known of the transport. An HTTP server that is another's puts it among a request's extensions before
+/// [`Container::upgrade`](crate::Container::upgrade); by default nothing is known, and nothing is encrypted.
+///
+/// ```
+/// use sockeye::Ends;
+///
+/// let ends = Ends::default().peer_addr(([192, 0, 2, 1], 50_000).into()).secure(true);
+/// let request = http::Request::get("/chat").extension(ends).body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ends {
+#[must_use]
+pub struct Ends {
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) secure: bool,
+}
+
+impl Ends {
+    /// The address of the peer.
+    pub fn peer_addr(mut self, addr: SocketAddr) -> Self {
+        self.peer_addr = Some(addr);
+        self
+    }
+
+    /// The address that the peer connected to. On a loopback address only the loopback's names are taken in
+    /// `Host`, unless [`ServerBuilder::any_host`](crate::ServerBuilder::any_host) says otherwise.
+    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
+        self.local_addr = Some(addr);
+        self
+    }
+
+    /// Whether the connection is encrypted: then pages of the same host came by `https:` too.
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
+    }
 }
 
 impl Handshake {
@@ -47,15 +92,48 @@ impl Handshake {
         request: &http::request::Parts,
         path_parameters: PathParameters,
         ends: Ends,
-        subprotocol: Option<&str>,
     ) -> Self {
         Self {
             head: Head::of(request),
             decoded: OnceLock::new(),
             path_parameters,
             ends,
-            subprotocol: subprotocol.map(Into::into),
+            compression: None,
+            extra: OnceLock::new(),
         }
+    }
+
+    /// Keeps what was agreed on.
+    pub(crate) fn agree(&mut self, subprotocol: Option<&str>, compression: Option<DeflateParams>) {
+        self.compression = compression;
+        if let Some(subprotocol) = subprotocol {
+            self.extra_mut().subprotocol = Some(subprotocol.into());
+        }
+    }
+
+    /// Keeps what a configurator has said. What it has looked at need not stay decoded.
+    pub(crate) fn configure(&mut self, principal: Option<Box<str>>, properties: Properties) {
+        self.decoded.take();
+        if principal.is_some() || !properties.is_empty() {
+            let extra = self.extra_mut();
+            extra.principal = principal;
+            extra.properties = properties;
+        }
+    }
+
+    /// What is known of how idle the connection is; nothing where that was never asked for.
+    #[inline]
+    pub(super) fn known_idle(&self) -> Option<&Idle> {
+        self.extra.get().map(|extra| &extra.idle)
+    }
+
+    pub(super) fn idle(&self) -> &Idle {
+        &self.extra.get_or_init(Box::default).idle
+    }
+
+    fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_init(Box::default);
+        self.extra.get_mut().expect("it was just made")
     }
 
     /// The request's target, as it was sent.
@@ -104,7 +182,23 @@ impl Handshake {
 
     /// The subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.extra.get()?.subprotocol.as_deref()
+    }
+
+    /// The extensions that were agreed on, with their parameters but for those that have their default.
+    pub fn extensions(&self) -> Vec<Extension> {
+        let deflate = self.compression.as_ref().map(DeflateParams::to_extension);
+        deflate.into_iter().collect()
+    }
+
+    /// Who the peer is, if a [`Configurator`](super::Configurator) has said so.
+    pub fn principal(&self) -> Option<&str> {
+        self.extra.get()?.principal.as_deref()
+    }
+
+    /// The application's own values of this connection.
+    pub fn properties(&self) -> &Properties {
+        &self.extra.get_or_init(Box::default).properties
     }
 
     pub(crate) fn parameters(&self) -> &PathParameters {
@@ -168,7 +262,8 @@ impl fmt::Debug for Handshake {
             .field("headers", &headers)
             .field("path_parameters", &self.path_parameters)
             .field("ends", &self.ends)
-            .field("subprotocol", &self.subprotocol)
+            .field("extensions", &self.extensions())
+            .field("extra", &self.extra.get())
             .finish()
     }
 }
@@ -192,7 +287,7 @@ mod tests {
             .unwrap()
             .into_parts();
         assert!(!read.is_unique());
-        let kept = Handshake::new(&request, PathParameters::default(), Ends::default(), None);
+        let kept = Handshake::new(&request, PathParameters::default(), Ends::default());
         drop(request);
         assert!(read.is_unique());
         assert_eq!(kept.uri(), "/chat/room?q");
@@ -215,7 +310,7 @@ mod tests {
             request = request.header(name, value);
         }
         let (request, ()) = request.body(()).unwrap().into_parts();
-        let kept = Handshake::new(&request, PathParameters::default(), Ends::default(), None);
+        let kept = Handshake::new(&request, PathParameters::default(), Ends::default());
         assert_eq!(kept.uri(), &request.uri);
         assert_eq!(kept.headers(), &request.headers);
     }
@@ -226,7 +321,7 @@ mod tests {
         value.set_sensitive(true);
         let request = Request::get("/").header("authorization", value);
         let (request, ()) = request.body(()).unwrap().into_parts();
-        let kept = Handshake::new(&request, PathParameters::default(), Ends::default(), None);
+        let kept = Handshake::new(&request, PathParameters::default(), Ends::default());
         assert!(!format!("{kept:?}").contains("secret"));
         assert_eq!(kept.headers()["authorization"], "Bearer secret");
         assert!(kept.headers()["authorization"].is_sensitive());

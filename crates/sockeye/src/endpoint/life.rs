@@ -128,7 +128,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         until_end(&mut driver).await;
     }
     let ending = driver.take_ending();
-    let reason = ending.reason();
+    let reason = session.told(ending.reason());
     driver.settle();
     session.retire();
     if let Ending::Aborted = ending {
@@ -163,11 +163,13 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         let in_parts = const { in_parts(E::IN_PARTS) };
         driver.give_in_parts(in_parts);
         // What is seldom has its memory only while it lasts.
+        session.work();
         Box::pin(open(endpoint, session, driver)).await;
+        session.rest();
         let mut message = MessageBuffer::default();
         loop {
             let plain = driver.answer_plain(&mut message, |message, answer| {
-                if session.has_handlers() {
+                if session.heard() {
                     return None;
                 }
                 let reply = endpoint.on_message_at_once(session, message)?;
@@ -177,7 +179,9 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let incoming = match plain {
                 Plain::Answered(Ok(())) => continue,
                 Plain::Answered(Err(error)) => {
+                    session.work();
                     Box::pin(report(endpoint, session, driver, error)).await;
+                    session.rest();
                     continue;
                 }
                 Plain::Message => Incoming::of(&mut message),
@@ -199,6 +203,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     }
                 }
             };
+            session.work();
             let sent = {
                 let handled = match session.start_handler(incoming) {
                     Ok(running) => driver.alongside(pin!(running)).await,
@@ -217,6 +222,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             if let Err(error) = sent {
                 Box::pin(report(endpoint, session, driver, error)).await;
             }
+            session.rest();
         }
     }
 }
@@ -364,7 +370,7 @@ fn close_failed(session: &Session) {
 }
 
 /// A future whose panic is a value, so that it touches no other connection.
-struct CatchPanic<F>(F);
+pub(crate) struct CatchPanic<F>(pub(crate) F);
 
 impl<F: Future + Unpin> Future for CatchPanic<F> {
     type Output = Result<F::Output, Box<dyn Any + Send>>;
@@ -382,7 +388,7 @@ fn log_panic(panic: &(dyn Any + Send)) {
     tracing::error!(panic = panic_text(panic), "a callback panicked");
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("not a text")

@@ -20,14 +20,17 @@ use crate::sync::Arc;
 
 mod codec;
 mod config;
+pub(crate) mod configurator;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
+mod idle;
 mod incoming;
 #[cfg(feature = "json")]
 mod json;
 pub(crate) mod life;
 mod open_sessions;
+mod properties;
 mod remote;
 mod reply;
 mod session;
@@ -37,14 +40,16 @@ mod tests;
 pub use self::codec::{Decoder, Encoder, Parsed, Payload};
 pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
+pub use self::configurator::{Configurator, HandshakeResponse, Refusal};
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
-pub use self::handshake::Handshake;
+pub use self::handshake::{Ends, Handshake};
 pub use self::incoming::{
     Argument, BinaryMessage, Incoming, MessageKind, MessagePart, Pong, TextMessage,
 };
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub use self::open_sessions::OpenSessions;
+pub use self::properties::Properties;
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};

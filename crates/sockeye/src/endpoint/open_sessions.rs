@@ -154,12 +154,17 @@ impl Sweep {
     async fn run(mut self) {
         let mut ticks = tokio::time::interval(Self::PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = Instant::now();
         loop {
             ticks.tick().await;
-            let horizon = Instant::now() + Self::HORIZON;
+            // Time in which nobody looked is not counted: what came then may not have been read yet.
+            let now = Instant::now();
+            let elapsed = (now - looked).min(2 * Self::PERIOD);
+            looked = now;
+            let horizon = now + Self::HORIZON;
             let mut start = 0;
             while let Some(room) = self.0.upgrade()
-                && room.wake_if_due(start..start + Self::MANY, horizon)
+                && room.look_at(start..start + Self::MANY, horizon, elapsed)
             {
                 start += Self::MANY;
                 tokio::task::yield_now().await;
@@ -186,12 +191,15 @@ impl Sweep {
 }
 
 impl Room {
-    /// Wakes those at these places whose time comes before `horizon`. Says whether there are places behind.
-    fn wake_if_due(&self, places: Range<usize>, horizon: Instant) -> bool {
+    /// Wakes those at these places whose time comes before `horizon`, and closes those that were idle for too
+    /// long, `elapsed` after the look before. Says whether there are places behind.
+    fn look_at(&self, places: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
+        let broadcasts = self.log.pushed();
         let all = &lock(&self.places).all;
         let end = places.end.min(all.len());
         for member in all.get(places.start..end).into_iter().flatten().flatten() {
             member.outbox.wake_if_due(horizon.into_std());
+            member.session.close_if_idle(elapsed, broadcasts);
         }
         end < all.len()
     }

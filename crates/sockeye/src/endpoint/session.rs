@@ -3,13 +3,17 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
+use sockeye_proto::handshake::Extension;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
+use super::idle::Idle;
 use super::incoming::{Incoming, MessageKind};
 use super::open_sessions::OpenSessions;
+use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
 use crate::connection::link::InParts;
 use crate::connection::outbox::Outbox;
@@ -28,19 +32,22 @@ struct Inner {
     open_sessions: OpenSessions,
     // Its place among them.
     place: usize,
-    // Which kinds have handlers of the session's own, by the bits below. Most sessions have none: this spares each
-    // message the lock.
-    handled: AtomicU8,
+    // Of the bits below. Most sessions have none of them: so each message looks at one word, and takes no lock.
+    special: AtomicU8,
     handlers: Mutex<Handlers>,
 }
 
-/// There is a handler.
+/// The session has a handler of its own.
 const ANY: u8 = 1;
-/// There is one for text, or binary messages; of parts.
+/// It has one for text, or binary messages; of parts.
 const TEXT: u8 = 2;
 const TEXT_PARTS: u8 = 4;
 const BINARY: u8 = 8;
 const BINARY_PARTS: u8 = 16;
+/// All that tell of handlers.
+const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
+/// The session has a limit for being idle, or had one.
+const IDLE: u8 = 32;
 
 /// What the word says of these handlers.
 fn handled(handlers: &Handlers) -> u8 {
@@ -79,6 +86,22 @@ impl Session {
         self.0.handshake.subprotocol()
     }
 
+    /// The extensions that were agreed on: permessage-deflate, or none. Parameters that have their default
+    /// are left out.
+    pub fn extensions(&self) -> Vec<Extension> {
+        self.0.handshake.extensions()
+    }
+
+    /// Who the peer is, if the endpoint's [`Configurator`](super::Configurator) has said so.
+    pub fn principal(&self) -> Option<&str> {
+        self.0.handshake.principal()
+    }
+
+    /// The application's own values of this session.
+    pub fn properties(&self) -> &Properties {
+        self.0.handshake.properties()
+    }
+
     /// Whether messages are still taken to be sent.
     pub fn is_open(&self) -> bool {
         self.0.outbox.is_open()
@@ -109,7 +132,7 @@ impl Session {
     pub fn add_message_handler(&self, handler: MessageHandler) -> Result<(), HandlerExists> {
         let mut handlers = lock(&self.0.handlers);
         handlers.add(handler)?;
-        self.0.handled.store(handled(&handlers), Ordering::Release);
+        self.know(&handlers);
         Ok(())
     }
 
@@ -119,7 +142,7 @@ impl Session {
     pub fn remove_message_handler(&self, kind: MessageKind) -> bool {
         let mut handlers = lock(&self.0.handlers);
         let removed = handlers.remove(kind);
-        self.0.handled.store(handled(&handlers), Ordering::Release);
+        self.know(&handlers);
         drop(handlers);
         removed.is_some()
     }
@@ -155,15 +178,43 @@ impl Session {
         self.0.outbox.ended().await
     }
 
+    /// Sets for how long the session may be idle, from now on; `None` for ever. It is idle while nothing comes and
+    /// nothing is sent: no message, and no ping or pong but those of the keep-alive. A message counts when it is
+    /// whole; while a handler runs the session is not idle.
+    ///
+    /// Then the peer is told 1001, and `on_close` 1006 with its cause, as with Tomcat. It is looked at each second:
+    /// that is never too early, and up to two seconds late.
+    pub fn set_max_idle_timeout(&self, timeout: Option<Duration>) {
+        self.0.handshake.idle().set_limit(timeout);
+        self.0.special.fetch_or(IDLE, Ordering::Release);
+    }
+
+    /// For how long the session may be idle.
+    pub fn max_idle_timeout(&self) -> Option<Duration> {
+        self.0.handshake.known_idle()?.limit()
+    }
+
+    /// Notes which handlers there are now; they are locked.
+    fn know(&self, handlers: &Handlers) {
+        let now = |special: u8| Some(special & !HANDLERS | handled(handlers));
+        let special = &self.0.special;
+        let _ = special.fetch_update(Ordering::Release, Ordering::Acquire, now);
+    }
+
+    #[inline]
+    fn has(&self, special: u8) -> bool {
+        self.0.special.load(Ordering::Acquire) & special != 0
+    }
+
     #[inline]
     pub(super) fn has_handlers(&self) -> bool {
-        self.0.handled.load(Ordering::Acquire) != 0
+        self.has(HANDLERS)
     }
 
     /// Of which kinds messages are to come in parts, where the endpoint itself takes those of `endpoint` so.
     #[inline]
     pub(super) fn in_parts(&self, endpoint: InParts) -> InParts {
-        let handled = self.0.handled.load(Ordering::Acquire);
+        let handled = self.0.special.load(Ordering::Acquire) & HANDLERS;
         if handled == 0 {
             return endpoint;
         }
@@ -175,6 +226,56 @@ impl Session {
             text: of(TEXT, TEXT_PARTS, endpoint.text),
             binary: of(BINARY, BINARY_PARTS, endpoint.binary),
         }
+    }
+
+    /// A message came that may be answered where it lies. Says whether the session has a handler of its own for it.
+    #[inline]
+    pub(super) fn heard(&self) -> bool {
+        let special = self.0.special.load(Ordering::Acquire);
+        if special & IDLE != 0 {
+            self.0.handshake.idle().touch();
+        }
+        special & HANDLERS != 0
+    }
+
+    /// A handler starts: the session is not idle until [`rest`](Self::rest).
+    #[inline]
+    pub(super) fn work(&self) {
+        if self.has(IDLE) {
+            self.0.handshake.idle().hold();
+        }
+    }
+
+    /// No handler runs any more.
+    #[inline]
+    pub(super) fn rest(&self) {
+        if self.has(IDLE) {
+            self.0.handshake.idle().touch();
+        }
+    }
+
+    /// Closes the session if it was idle for longer than it may be, `elapsed` after somebody has looked.
+    /// `broadcasts` is how many there were.
+    pub(super) fn close_if_idle(&self, elapsed: Duration, broadcasts: u64) {
+        if !self.has(IDLE) || !self.is_open() {
+            return;
+        }
+        let counted = self.0.outbox.activity().wrapping_add(broadcasts);
+        if self.0.handshake.idle().is_over(elapsed, counted) {
+            let closed = self.close(CloseCode::GOING_AWAY, IDLE_FOR_TOO_LONG);
+            debug_assert!(closed.is_ok(), "1001 may be sent");
+        }
+    }
+
+    /// What `on_close` is told of a Close.
+    pub(super) fn told(&self, reason: CloseReason) -> CloseReason {
+        let idle = self.0.handshake.known_idle();
+        let is_ours =
+            reason.code() == CloseCode::GOING_AWAY && reason.reason() == IDLE_FOR_TOO_LONG;
+        if is_ours && idle.is_some_and(Idle::is_expired) {
+            return CloseReason::abnormal(IDLE_FOR_TOO_LONG);
+        }
+        reason
     }
 
     /// Starts the handler that was added for what came; gives it back where there is none.
@@ -215,6 +316,8 @@ impl Session {
         drop(handlers);
     }
 }
+
+const IDLE_FOR_TOO_LONG: &str = "the session was idle for too long";
 
 impl PartialEq for Session {
     fn eq(&self, other: &Self) -> bool {
@@ -257,13 +360,14 @@ impl Tenure {
         open_sessions: OpenSessions,
         place: usize,
     ) -> Self {
+        let limited = handshake.known_idle().and_then(Idle::limit).is_some();
         let session = Session(Arc::new(Inner {
             id: SessionId(rand::random()),
             handshake,
             outbox,
             open_sessions,
             place,
-            handled: AtomicU8::new(0),
+            special: AtomicU8::new(if limited { IDLE } else { 0 }),
             handlers: Mutex::default(),
         }));
         session.0.open_sessions.insert(place, session.clone());

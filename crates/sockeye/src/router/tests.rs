@@ -34,6 +34,7 @@ fn refusal(template: &str) -> String {
     Router::new().insert(template, ()).unwrap_err().to_string()
 }
 
+/// TCK urimatching.
 #[test]
 fn paths_match_as_in_the_tck() {
     let router = router(&[
@@ -73,6 +74,7 @@ fn paths_match_as_in_the_tck() {
     }
 }
 
+/// Tomcat TestWsServerContainer.
 #[test]
 fn paths_match_as_in_the_examples_of_the_specification() {
     let first = router(&["/a/{var}/c", "/a/b/c", "/a/{var1}/{var2}"]);
@@ -92,6 +94,7 @@ fn paths_match_as_in_the_examples_of_the_specification() {
     assert_eq!(found(&fourth, "/a/b/y"), "/a/b/{var2} var2=y");
 }
 
+/// Tomcat TestUriTemplate; its invalid templates are among those that are refused below.
 #[test]
 fn single_templates_match_as_in_tomcat() {
     for (template, path, expected) in [

@@ -75,7 +75,7 @@ impl Acceptor {
         };
         let patience = pin!(
             self.admission
-                .out_of_patience(self.shared.handshake_timeout)
+                .out_of_patience(self.shared.deployment.handshake_timeout)
         );
         self.shared
             .serve_http(stream, ends, guest, patience, &mut self.stage)
@@ -86,7 +86,7 @@ impl Acceptor {
         // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
         let mut patience = pin!(
             self.admission
-                .out_of_patience(self.shared.handshake_timeout)
+                .out_of_patience(self.shared.deployment.handshake_timeout)
         );
         let local_addr = self.shared.near_end(&tcp);
         let stream = tokio::select! {
@@ -124,7 +124,7 @@ impl Shared {
         mut patience: Pin<&mut impl Future<Output = ()>>,
         stage: &mut watch::Receiver<Stage>,
     ) {
-        let stream = StallGuard::new(stream, self.config.write_timeout);
+        let stream = StallGuard::new(stream, self.deployment.config.write_timeout);
         let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, ends));
         let service = {
             let peer = Arc::clone(&peer);
@@ -135,7 +135,7 @@ impl Shared {
         };
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.handshake_timeout.min(LONGEST))
+            .header_read_timeout(self.deployment.handshake_timeout.min(LONGEST))
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
@@ -165,7 +165,7 @@ impl Shared {
                 if let Some(agreed) = peer.take_agreed() {
                     let parts = connection.into_parts();
                     let stream = parts.io.into_inner().into_inner();
-                    self.open(stream, parts.read_buf, agreed, stage);
+                    self.deployment.open(stream, parts.read_buf, agreed, stage);
                 }
             }
             Err(error) => {

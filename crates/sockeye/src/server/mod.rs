@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_proto::handshake::OriginPolicy;
-use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool, Role};
+use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 
 use self::admission::Admission;
+pub use self::container::{Container, Responding, ResponseBody};
+use self::deployment::Deployment;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::{RouteError, Router};
@@ -24,12 +26,14 @@ use crate::transport::tls::{Acceptor, rustls::ServerConfig};
 
 mod accept;
 mod admission;
+mod container;
+mod deployment;
 mod stall;
 mod upgrade;
 
 /// What a server's HTTP service answers with.
-type Responding = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
-type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Responding + Send + Sync>;
+type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
+type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Served + Send + Sync>;
 
 /// A server that is bound and will serve.
 ///
@@ -59,17 +63,11 @@ pub struct Server {
 
 /// What the tasks of a server share.
 struct Shared {
-    router: Router<Arc<Mounted>>,
+    deployment: Deployment,
     http: Option<HttpService>,
-    config: Arc<Config>,
-    compression: Option<(DeflateConfig, DeflatePool)>,
-    outbox_limit: usize,
-    origins: OriginPolicy,
     any_host: bool,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
-    handshake_timeout: Duration,
-    stop_timeout: Duration,
     local_addr: SocketAddr,
     /// Whether every connection that is accepted is one to `local_addr`.
     is_bound_to_one: bool,
@@ -130,21 +128,11 @@ impl Server {
             () = stop => {}
         }
         self.stage.send_replace(Stage::Stopping);
-        for session in self.shared.sessions() {
-            let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
-            debug_assert!(closed.is_ok(), "1001 may be sent");
-        }
-        if tokio::time::timeout(self.shared.stop_timeout, self.admission.all_gone())
-            .await
-            .is_err()
-        {
+        let dropping = || {
             self.stage.send_replace(Stage::Dropping);
-            let sessions: Vec<_> = self.shared.sessions().collect();
-            tracing::warn!(sessions = sessions.len(), "dropped at the stop timeout");
-            for session in sessions {
-                session.abort();
-            }
-        }
+        };
+        let all_gone = self.admission.all_gone();
+        self.shared.deployment.stop(all_gone, dropping).await;
         Ok(())
     }
 
@@ -198,19 +186,11 @@ enum Stage {
     Dropping,
 }
 
-impl Shared {
-    fn sessions(&self) -> impl Iterator<Item = crate::endpoint::Session> {
-        self.router
-            .values()
-            .flat_map(|mounted| mounted.open_sessions().to_vec())
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("router", &self.router)
-            .field("config", &self.config)
+            .field("deployment", &self.deployment)
+            .field("local_addr", &self.local_addr)
             .finish_non_exhaustive()
     }
 }
@@ -354,7 +334,25 @@ impl ServerBuilder {
         self.start(router, listener, false)
     }
 
-    fn router(&self) -> Result<Router<Arc<Mounted>>, BindError> {
+    /// The endpoints without a listener, for another HTTP server to give requests to. What is set here for
+    /// connections that speak HTTP is of no account then: TLS, the HTTP service, pending handshakes; the
+    /// handshake timeout is a configurator's.
+    ///
+    /// # Errors
+    ///
+    /// [`DeploymentError`] when two endpoints claim the same paths or a path is no template.
+    pub fn container(self) -> Result<Container, DeploymentError> {
+        let router = self.router()?;
+        let any_host = self.any_host;
+        let max_connections = self.max_connections.unwrap_or_else(default_connections);
+        Ok(Container::new(
+            self.deployment(router),
+            any_host,
+            max_connections,
+        ))
+    }
+
+    fn router(&self) -> Result<Router<Arc<Mounted>>, DeploymentError> {
         let mut router = Router::new();
         for endpoint in &self.endpoints {
             let mounted = Mounted::new(endpoint.clone(), &self.config);
@@ -365,34 +363,41 @@ impl ServerBuilder {
         Ok(router)
     }
 
+    fn deployment(self, router: Router<Arc<Mounted>>) -> Deployment {
+        Deployment {
+            router,
+            config: self.config,
+            compression: self.compression,
+            outbox_limit: self.outbox_limit,
+            origins: self.origins,
+            handshake_timeout: self.handshake_timeout,
+            stop_timeout: self.stop_timeout,
+        }
+    }
+
     fn start(
-        self,
+        mut self,
         router: Router<Arc<Mounted>>,
         listener: TcpListener,
         is_bound_to_one: bool,
     ) -> Result<Server, BindError> {
         let local_addr = listener.local_addr()?;
+        let max_connections = self.max_connections.unwrap_or_else(default_connections);
+        let admission = Admission::new(max_connections, self.max_pending_handshakes);
         let shared = Shared {
-            router,
-            http: self.http,
-            config: self.config,
-            compression: self.compression,
-            outbox_limit: self.outbox_limit,
-            origins: self.origins,
+            http: self.http.take(),
             any_host: self.any_host,
             #[cfg(feature = "tls")]
-            tls: self.tls,
-            handshake_timeout: self.handshake_timeout,
-            stop_timeout: self.stop_timeout,
+            tls: self.tls.take(),
+            deployment: self.deployment(router),
             local_addr,
             is_bound_to_one,
         };
-        let max_connections = self.max_connections.unwrap_or_else(default_connections);
         Ok(Server {
             listener,
             local_addr,
             shared: Arc::new(shared),
-            admission: Arc::new(Admission::new(max_connections, self.max_pending_handshakes)),
+            admission: Arc::new(admission),
             stage: watch::Sender::new(Stage::Serving),
         })
     }

@@ -1,5 +1,5 @@
-//! From a request to an endpoint's connection: which requests are handshakes, which are refused, and
-//! how the raw stream leaves hyper.
+//! What a server answers to a request of one of its connections: an endpoint's handshake, the HTTP
+//! service's, or why there is nothing.
 
 use std::time::Duration;
 
@@ -9,21 +9,15 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
-use sockeye_proto::CloseCode;
-use sockeye_proto::handshake::{
-    Extension, Forbidden, RequestError, ServerHandshake, host_is_loopback, is_websocket_request,
-};
-use tokio::sync::watch;
+use sockeye_proto::handshake::{RequestError, is_websocket_request};
 
+use super::Shared;
 use super::admission::{Guest, Pending};
-use super::{Shared, Stage};
-use crate::connection::Compression;
+use super::deployment::{self, Agreed};
+use crate::endpoint::Properties;
 use crate::endpoint::handshake::Ends;
-use crate::endpoint::life::{Opened, Place};
-use crate::endpoint::{Handshake, Mounted};
-use crate::router::PathParameters;
+use crate::endpoint::life::Place;
 use crate::sync::{Arc, Mutex, lock};
-use crate::transport::Stream;
 
 /// The most bytes of a request's body that the HTTP service is given.
 const MAX_BODY: usize = 1 << 20;
@@ -39,13 +33,6 @@ pub(super) struct Peer {
     ends: Ends,
     /// That its last request was a handshake, which is answered with 101.
     agreed: Mutex<Option<Agreed>>,
-}
-
-/// What the connection of an accepted handshake starts with.
-pub(super) struct Agreed {
-    mounted: Arc<Mounted>,
-    handshake: Handshake,
-    compression: Option<Compression>,
 }
 
 impl Peer {
@@ -68,7 +55,7 @@ impl Peer {
         }
         self.pending.end();
         let (mut parts, body) = request.into_parts();
-        let route = self.shared.router.find(parts.uri.path());
+        let route = self.shared.deployment.router.find(parts.uri.path());
         if !is_websocket_request(&parts) {
             return match (&self.shared.http, route) {
                 (Some(http), _) => match read_body(body).await {
@@ -89,111 +76,32 @@ impl Peer {
         let Some((mounted, parameters)) = route else {
             return plain(StatusCode::NOT_FOUND, "there is no endpoint at this path");
         };
-        match self.accept(&parts, mounted, parameters) {
+        // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
+        // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
+        let on_loopback =
+            self.shared.local_addr.ip().to_canonical().is_loopback() && !self.shared.any_host;
+        let deployment = &self.shared.deployment;
+        let asked = deployment::Asked {
+            request: &parts,
+            mounted,
+            parameters,
+            ends: self.ends,
+            on_loopback,
+            properties: Properties::default(),
+        };
+        match deployment.answer(asked).await {
             Ok((response, agreed)) => {
                 *lock(&self.agreed) = Some(agreed);
                 response.map(|()| Full::default())
             }
-            Err(refusal) => {
-                tracing::debug!(peer = ?self.ends.peer_addr, status = %refusal.status(), reason = refusal.body(), "refused");
-                text(refusal)
-            }
+            Err(refusal) => refusal.map(Full::new),
         }
-    }
-
-    /// RFC 6455 §4.2.2: the answer to a handshake, or the refusal with its reason.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a refusal is moved once, to where it is sent"
-    )]
-    fn accept(
-        &self,
-        request: &http::request::Parts,
-        mounted: &Arc<Mounted>,
-        parameters: PathParameters,
-    ) -> Result<(Response<()>, Agreed), Response<String>> {
-        let handshake = ServerHandshake::receive(request).map_err(|error| error.to_response())?;
-        // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
-        // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
-        if self.shared.local_addr.ip().to_canonical().is_loopback()
-            && !self.shared.any_host
-            && !host_is_loopback(handshake.host())
-        {
-            return Err(Forbidden::Host.to_response());
-        }
-        // §10.2
-        let origins = &self.shared.origins;
-        origins
-            .check(request, self.ends.secure)
-            .map_err(|forbidden| forbidden.to_response())?;
-        let subprotocol = handshake.choose_subprotocol(mounted.subprotocols());
-        let (compression, extension) = self.compression(&handshake).unzip();
-        let response = handshake
-            .accept(subprotocol, extension.as_slice())
-            .map_err(|error| {
-                let mut response = Response::new(error.to_string());
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                response
-            })?;
-        let handshake = Handshake::new(request, parameters, self.ends, subprotocol);
-        let agreed = Agreed {
-            mounted: Arc::clone(mounted),
-            handshake,
-            compression,
-        };
-        Ok((response, agreed))
-    }
-
-    /// What is agreed on about compression, and how that is answered.
-    fn compression(&self, handshake: &ServerHandshake) -> Option<(Compression, Extension)> {
-        let (config, pool) = self.shared.compression.as_ref()?;
-        let (params, answer) = config.answer(handshake.extensions())?;
-        let compression = Compression {
-            params,
-            config: config.clone(),
-            pool: pool.clone(),
-        };
-        Some((compression, answer))
     }
 
     /// What was agreed on, when the last request was a handshake, and the place of the connection. Its answer
     /// is written when hyper is done with the connection without an error.
     pub(super) fn take_agreed(&self) -> Option<(Agreed, Place)> {
         lock(&self.agreed).take().zip(lock(&self.place).take())
-    }
-}
-
-impl Shared {
-    /// Starts the endpoint on a stream that has left hyper, `read_ahead` being what came behind the
-    /// handshake.
-    pub(super) fn open(
-        &self,
-        stream: Stream,
-        read_ahead: Bytes,
-        (agreed, place): (Agreed, Place),
-        stage: &watch::Receiver<Stage>,
-    ) {
-        let mounted = agreed.mounted;
-        mounted.launch(Opened {
-            stream,
-            read_ahead,
-            handshake: agreed.handshake,
-            config: Arc::clone(mounted.limits()),
-            compression: agreed.compression,
-            outbox_limit: self.outbox_limit,
-            place,
-        });
-        let stage = *stage.borrow();
-        if stage > Stage::Serving {
-            // The sessions that were open when the server stopped were told; this one was not yet.
-            for session in mounted.open_sessions().to_vec() {
-                let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
-                debug_assert!(closed.is_ok(), "1001 may be sent");
-                if stage == Stage::Dropping {
-                    session.abort();
-                }
-            }
-        }
     }
 }
 

@@ -13,12 +13,13 @@ use crate::sync::Arc;
 
 #[cfg(feature = "macros")]
 mod annotated;
+mod idle;
 mod life;
 mod writer;
 
 fn handshake() -> Handshake {
     let (request, ()) = http::Request::new(()).into_parts();
-    Handshake::new(&request, PathParameters::default(), Ends::default(), None)
+    Handshake::new(&request, PathParameters::default(), Ends::default())
 }
 
 /// What is left of an endpoint when it is started.

@@ -1,0 +1,539 @@
+//! `/snake`: everybody has a snake in one field. Ten times a second all snakes move, and everybody is told how the
+//! field looks then.
+//!
+//! A client sends where to turn: `n`, `e`, `s` or `w`. It is sent JSON objects in text messages:
+//!
+//! ```json
+//! {"type":"welcome","width":48,"height":30,"you":4}
+//! {"type":"field","food":[3,4],"snakes":[{"id":4,"color":4,"score":2,"best":9,"alive":true,"body":[7,8,6,8,5,8]}]}
+//! ```
+//!
+//! - A body is x and y by turns, the head first. The field has no borders: who leaves it comes in on the other side.
+//! - A snake that eats grows, up to 80. One that runs into a body, its own too, is dead for two seconds and begins
+//!   anew; whose body it was grows.
+//! - Two turns may wait, one for each move; a turn straight back is none. Whatever else a client sends is passed over.
+//! - Each message has all of the field, so who reads slowly may miss some. 32 may play; who comes then is closed
+//!   with 1013.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use sockeye::{CloseCode, PreparedMessage, Session, server_endpoint};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The field that all play in. A handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Field(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    game: Game,
+    players: Vec<(u64, Session)>,
+    moves: bool,
+}
+
+/// One for each connection.
+#[derive(Debug)]
+pub(crate) struct Snake {
+    field: Field,
+    id: Option<u64>,
+}
+
+impl Snake {
+    pub(crate) fn new(field: Field) -> Self {
+        Self { field, id: None }
+    }
+}
+
+#[server_endpoint("/snake")]
+impl Snake {
+    #[on_open]
+    fn enter(&mut self, session: &Session) {
+        self.id = self.field.enter(session);
+    }
+
+    #[on_message]
+    fn heard(&mut self, text: &str) {
+        if let (Some(id), Some(turn)) = (self.id, Direction::parse(text)) {
+            self.field.lock().game.turn(id, turn);
+        }
+    }
+}
+
+/// However the session ends, its snake is gone then.
+impl Drop for Snake {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let mut state = self.field.lock();
+            state.players.retain(|(known, _)| *known != id);
+            state.game.remove(id);
+        }
+    }
+}
+
+impl Default for Field {
+    fn default() -> Self {
+        let seed = RandomState::new().hash_one("field");
+        Self(Arc::new(Mutex::new(State {
+            game: Game::new(seed),
+            players: Vec::new(),
+            moves: false,
+        })))
+    }
+}
+
+impl Field {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` when there is no room.
+    fn enter(&self, session: &Session) -> Option<u64> {
+        let mut state = self.lock();
+        if state.players.len() >= MAX_PLAYERS {
+            let closed = session.close(CloseCode::TRY_AGAIN_LATER, "as many play as may");
+            debug_assert!(closed.is_ok(), "1013 may be sent");
+            return None;
+        }
+        let id = state.game.add();
+        let welcome = Event::Welcome {
+            width: WIDTH,
+            height: HEIGHT,
+            you: id,
+        };
+        // It is the first that is sent, so there is room; or the connection is closing already.
+        let _ = session.async_remote().send_text(welcome.to_json());
+        state.players.push((id, session.clone()));
+        if !std::mem::replace(&mut state.moves, true) {
+            tokio::spawn(self.clone().run());
+        }
+        Some(id)
+    }
+
+    /// Moves all while there is somebody.
+    async fn run(self) {
+        let mut moves = interval(PERIOD);
+        moves.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            moves.tick().await;
+            let mut state = self.lock();
+            if state.players.is_empty() {
+                state.moves = false;
+                return;
+            }
+            state.game.advance();
+            let message = PreparedMessage::new(state.game.to_json());
+            for (_, session) in &state.players {
+                // Who has no room for this one misses it: the next has all of the field again.
+                let _ = session.async_remote().send(&message);
+            }
+        }
+    }
+}
+
+/// All that happens in the field. Knows no sockets and no time.
+#[derive(Debug)]
+struct Game {
+    snakes: Vec<Body>,
+    food: Vec<Cell>,
+    random: u64,
+    next_id: u64,
+}
+
+/// A snake.
+#[derive(Debug)]
+struct Body {
+    id: u64,
+    // The head first. Empty while it is dead.
+    cells: VecDeque<Cell>,
+    length: usize,
+    direction: Direction,
+    turns: VecDeque<Direction>,
+    // How many moves it is dead for.
+    dead: u32,
+    score: u32,
+    best: u32,
+}
+
+type Cell = (u16, u16);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    North,
+    East,
+    South,
+    West,
+}
+
+impl Direction {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "n" => Self::North,
+            "e" => Self::East,
+            "s" => Self::South,
+            "w" => Self::West,
+            _ => return None,
+        })
+    }
+
+    fn is_opposite(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::North, Self::South)
+                | (Self::South, Self::North)
+                | (Self::East, Self::West)
+                | (Self::West, Self::East)
+        )
+    }
+
+    fn from(self, (x, y): Cell) -> Cell {
+        match self {
+            Self::North => (x, (y + HEIGHT - 1) % HEIGHT),
+            Self::East => ((x + 1) % WIDTH, y),
+            Self::South => (x, (y + 1) % HEIGHT),
+            Self::West => ((x + WIDTH - 1) % WIDTH, y),
+        }
+    }
+}
+
+impl Game {
+    fn new(seed: u64) -> Self {
+        let mut game = Self {
+            snakes: Vec::new(),
+            food: Vec::new(),
+            random: seed,
+            next_id: 1,
+        };
+        for _ in 0..FOOD {
+            let cell = game.free_cell();
+            game.food.push(cell);
+        }
+        game
+    }
+
+    fn add(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut snake = Body {
+            id,
+            cells: VecDeque::new(),
+            length: FIRST_LENGTH,
+            direction: Direction::East,
+            turns: VecDeque::new(),
+            dead: 0,
+            score: 0,
+            best: 0,
+        };
+        snake.cells.push_back(self.free_cell());
+        self.snakes.push(snake);
+        id
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.snakes.retain(|snake| snake.id != id);
+    }
+
+    fn turn(&mut self, id: u64, turn: Direction) {
+        let snake = self.snakes.iter_mut().find(|snake| snake.id == id);
+        if let Some(snake) = snake
+            && snake.turns.len() < MAX_TURNS
+        {
+            snake.turns.push_back(turn);
+        }
+    }
+
+    /// All move at once: what counts is where everybody is when all have moved.
+    fn advance(&mut self) {
+        for at in 0..self.snakes.len() {
+            self.move_one(at);
+        }
+        let mut dead = Vec::new();
+        let mut hit = Vec::new();
+        for snake in &self.snakes {
+            let Some(head) = snake.cells.front() else {
+                continue;
+            };
+            for other in &self.snakes {
+                // Its own head is where it is.
+                let own = usize::from(other.id == snake.id);
+                if other.cells.iter().skip(own).any(|cell| cell == head) {
+                    dead.push(snake.id);
+                    if own == 0 {
+                        hit.push(other.id);
+                    }
+                    break;
+                }
+            }
+        }
+        for snake in &mut self.snakes {
+            if dead.contains(&snake.id) {
+                snake.die();
+            } else {
+                let kills = hit.iter().filter(|id| **id == snake.id).count();
+                (0..kills).for_each(|_| snake.grow());
+            }
+        }
+    }
+
+    fn move_one(&mut self, at: usize) {
+        let start = self.free_cell();
+        let Some(snake) = self.snakes.get_mut(at) else {
+            return;
+        };
+        let Some(head) = snake.cells.front() else {
+            snake.dead = snake.dead.saturating_sub(1);
+            if snake.dead == 0 {
+                snake.cells.push_back(start);
+            }
+            return;
+        };
+        while let Some(turn) = snake.turns.pop_front() {
+            if turn != snake.direction && !turn.is_opposite(snake.direction) {
+                snake.direction = turn;
+                break;
+            }
+        }
+        let next = snake.direction.from(*head);
+        snake.cells.push_front(next);
+        let eaten = self.food.iter().position(|food| *food == next);
+        if eaten.is_some() {
+            snake.grow();
+        }
+        snake.cells.truncate(snake.length);
+        if let Some(food) = eaten.and_then(|eaten| self.food.get_mut(eaten)) {
+            // It was found before anything moved: another snake may be there now, which then eats at once.
+            *food = start;
+        }
+    }
+
+    /// One where no snake and no food is. With so few of them there is one soon; after so many tries any will do.
+    fn free_cell(&mut self) -> Cell {
+        let mut cell = (0, 0);
+        for _ in 0..100 {
+            cell = (self.below(WIDTH), self.below(HEIGHT));
+            let taken = self.snakes.iter().any(|snake| snake.cells.contains(&cell));
+            if !taken && !self.food.contains(&cell) {
+                break;
+            }
+        }
+        cell
+    }
+
+    /// SplitMix64: nobody has an advantage of guessing where food will be but in this game.
+    fn below(&mut self, limit: u16) -> u16 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let below = (mixed ^ (mixed >> 31)) % u64::from(limit);
+        u16::try_from(below).unwrap_or(0)
+    }
+
+    fn to_json(&self) -> String {
+        let flat = |cells: &mut dyn Iterator<Item = &Cell>| -> Vec<u16> {
+            cells.flat_map(|(x, y)| [*x, *y]).collect()
+        };
+        let snakes = self.snakes.iter().map(|snake| Seen {
+            id: snake.id,
+            color: snake.id % COLORS,
+            score: snake.score,
+            best: snake.best,
+            alive: !snake.cells.is_empty(),
+            body: flat(&mut snake.cells.iter()),
+        });
+        let event = Event::Field {
+            food: flat(&mut self.food.iter()),
+            snakes: snakes.collect(),
+        };
+        event.to_json()
+    }
+}
+
+impl Body {
+    fn grow(&mut self) {
+        self.length = MAX_LENGTH.min(self.length + 1);
+        self.score += 1;
+        self.best = self.best.max(self.score);
+    }
+
+    fn die(&mut self) {
+        self.cells.clear();
+        self.turns.clear();
+        self.length = FIRST_LENGTH;
+        self.score = 0;
+        self.dead = DEAD;
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Event {
+    Welcome { width: u16, height: u16, you: u64 },
+    Field { food: Vec<u16>, snakes: Vec<Seen> },
+}
+
+/// A snake as it is told of.
+#[derive(Debug, Serialize)]
+struct Seen {
+    id: u64,
+    color: u64,
+    score: u32,
+    best: u32,
+    alive: bool,
+    body: Vec<u16>,
+}
+
+impl Event {
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an event is JSON")
+    }
+}
+
+const PERIOD: Duration = Duration::from_millis(100);
+const WIDTH: u16 = 48;
+const HEIGHT: u16 = 30;
+const MAX_PLAYERS: usize = 32;
+const MAX_TURNS: usize = 2;
+const MAX_LENGTH: usize = 80;
+const FIRST_LENGTH: usize = 5;
+const FOOD: usize = 4;
+const COLORS: u64 = 8;
+/// In moves.
+const DEAD: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A game of snakes that lie as they are told, and no food in their way.
+    fn game(snakes: &[(&[Cell], Direction)]) -> Game {
+        let mut game = Game::new(1);
+        game.food.clear();
+        for (cells, direction) in snakes {
+            game.add();
+            let snake = game.snakes.last_mut().unwrap();
+            snake.cells = cells.iter().copied().collect();
+            snake.length = cells.len();
+            snake.direction = *direction;
+        }
+        game
+    }
+
+    fn cells(game: &Game, at: usize) -> Vec<Cell> {
+        game.snakes[at].cells.iter().copied().collect()
+    }
+
+    use Direction::{East, North, South, West};
+
+    #[test]
+    fn a_snake_moves_and_comes_in_on_the_other_side() {
+        for (direction, from, to) in [
+            (North, (3, 0), (3, HEIGHT - 1)),
+            (South, (3, HEIGHT - 1), (3, 0)),
+            (West, (0, 3), (WIDTH - 1, 3)),
+            (East, (WIDTH - 1, 3), (0, 3)),
+        ] {
+            let mut game = game(&[(&[from], direction)]);
+            game.advance();
+            assert_eq!(cells(&game, 0), [to]);
+        }
+    }
+
+    #[test]
+    fn turns_wait_for_a_move_each_and_none_goes_straight_back() {
+        let mut game = game(&[(&[(10, 10), (9, 10), (8, 10)], East)]);
+        // Back is passed over, and a third is one too many.
+        for turn in ["w", "s", "e"] {
+            game.turn(1, Direction::parse(turn).unwrap());
+        }
+        game.advance();
+        assert_eq!(cells(&game, 0)[0], (10, 11));
+        game.advance();
+        assert_eq!(cells(&game, 0)[0], (10, 12));
+        // Of somebody who is not there.
+        game.turn(99, North);
+        for text in ["", "N", "north", "n ", "🐍"] {
+            assert_eq!(Direction::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn a_snake_that_eats_grows_up_to_a_limit_and_there_is_food_elsewhere() {
+        let mut game = game(&[(&[(10, 10), (9, 10)], East)]);
+        game.food = vec![(11, 10)];
+        game.advance();
+        assert_eq!(cells(&game, 0), [(11, 10), (10, 10), (9, 10)]);
+        assert_eq!(game.snakes[0].score, 1);
+        assert_ne!(game.food, [(11, 10)]);
+        for _ in 0..1000 {
+            game.snakes[0].grow();
+        }
+        assert_eq!(game.snakes[0].length, MAX_LENGTH);
+    }
+
+    #[test]
+    fn who_runs_into_a_body_is_dead_for_a_while_and_the_other_grows() {
+        let mut game = game(&[
+            (&[(10, 10), (9, 10)], East),
+            (&[(11, 9), (11, 10), (11, 11)], North),
+        ]);
+        game.advance();
+        assert_eq!(cells(&game, 0), []);
+        assert_eq!((game.snakes[1].length, game.snakes[1].score), (4, 1));
+        (1..DEAD).for_each(|_| game.advance());
+        assert_eq!(cells(&game, 0), []);
+        game.advance();
+        assert_eq!(cells(&game, 0).len(), 1);
+        assert_eq!(game.snakes[0].length, FIRST_LENGTH);
+    }
+
+    #[test]
+    fn two_heads_that_meet_are_both_dead_and_so_is_who_bites_itself() {
+        let mut met = game(&[(&[(10, 10)], East), (&[(12, 10)], West)]);
+        met.advance();
+        assert!(cells(&met, 0).is_empty() && cells(&met, 1).is_empty());
+        let coil = [(10, 10), (10, 11), (11, 11), (11, 10), (11, 9)];
+        let mut bitten = game(&[(&coil, East)]);
+        bitten.advance();
+        assert_eq!(cells(&bitten, 0), []);
+    }
+
+    #[test]
+    fn a_field_with_the_most_and_longest_snakes_is_a_message_of_modest_size() {
+        let mut game = Game::new(7);
+        for _ in 0..MAX_PLAYERS {
+            game.add();
+        }
+        for snake in &mut game.snakes {
+            snake.length = MAX_LENGTH;
+            snake.cells = (0..MAX_LENGTH).map(|_| (47, 29)).collect();
+        }
+        assert!(game.to_json().len() < 32 * 1024);
+    }
+
+    #[test]
+    fn whatever_is_turned_the_game_goes_on_within_its_bounds() {
+        let mut game = Game::new(3);
+        let ids: Vec<u64> = (0..MAX_PLAYERS).map(|_| game.add()).collect();
+        for step in 0..2000 {
+            let turns = [North, East, South, West];
+            let chosen = ids[usize::from(game.below(32))];
+            let turn = turns[usize::from(game.below(4))];
+            game.turn(chosen, turn);
+            game.advance();
+            if step == 1000 {
+                game.remove(ids[0]);
+            }
+            let inside = |(x, y): &Cell| *x < WIDTH && *y < HEIGHT;
+            assert!(
+                game.snakes
+                    .iter()
+                    .all(|snake| snake.cells.iter().all(inside) && snake.cells.len() <= MAX_LENGTH)
+            );
+            assert_eq!(game.food.len(), FOOD);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The endpoints in their places, and from a request for one of them to its connection: which are refused,
+//! and what is agreed on with the others (RFC 6455 §4.2.2). Knows no listener and no HTTP connection.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, request};
+use sockeye_proto::handshake::{
+    Extension, Forbidden, OriginPolicy, ServerHandshake, host_is_loopback,
+};
+use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool};
+use tokio::sync::watch;
+
+use super::Stage;
+use crate::connection::Compression;
+use crate::endpoint::configurator::Configure;
+use crate::endpoint::handshake::Ends;
+use crate::endpoint::life::{CatchPanic, Opened, Place, panic_text};
+use crate::endpoint::{Handshake, HandshakeResponse, Mounted, Properties, Refusal, Session};
+use crate::router::{PathParameters, Router};
+use crate::sync::Arc;
+use crate::transport::Stream;
+
+/// Endpoints, and how their connections begin.
+pub(super) struct Deployment {
+    pub(super) router: Router<Arc<Mounted>>,
+    pub(super) config: Arc<Config>,
+    pub(super) compression: Option<(DeflateConfig, DeflatePool)>,
+    pub(super) outbox_limit: usize,
+    pub(super) origins: OriginPolicy,
+    pub(super) handshake_timeout: Duration,
+    pub(super) stop_timeout: Duration,
+}
+
+/// A request that asks for an endpoint.
+pub(super) struct Asked<'r> {
+    pub(super) request: &'r request::Parts,
+    pub(super) mounted: &'r Arc<Mounted>,
+    pub(super) parameters: PathParameters,
+    pub(super) ends: Ends,
+    /// Whether only the loopback's names are taken in `Host`.
+    pub(super) on_loopback: bool,
+    /// What the session starts with.
+    pub(super) properties: Properties,
+}
+
+/// What the connection of an accepted handshake starts with.
+pub(super) struct Agreed {
+    mounted: Arc<Mounted>,
+    handshake: Handshake,
+    compression: Option<Compression>,
+}
+
+type Answer = Result<(Response<()>, Agreed), Response<Bytes>>;
+
+impl Deployment {
+    /// The 101 to a handshake, or the refusal with its reason.
+    pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
+        let peer = asked.ends.peer_addr;
+        // What a configurator does is the application's: it may panic.
+        let answer = match CatchPanic(pin!(self.accept(asked))).await {
+            Ok(answer) => answer,
+            Err(panic) => {
+                tracing::error!(panic = panic_text(&*panic), "a configurator panicked");
+                Err(internal("the server could not decide\n").into_response())
+            }
+        };
+        if let Err(refusal) = &answer {
+            let reason = String::from_utf8_lossy(refusal.body());
+            tracing::debug!(?peer, status = %refusal.status(), %reason, "refused");
+        }
+        answer
+    }
+
+    async fn accept(&self, asked: Asked<'_>) -> Answer {
+        let Asked {
+            request,
+            mounted,
+            parameters,
+            ends,
+            on_loopback,
+            properties,
+        } = asked;
+        let offer = ServerHandshake::receive(request)
+            .map_err(|error| error.to_response().map(Into::into))?;
+        if on_loopback && !host_is_loopback(offer.host()) {
+            return Err(Forbidden::Host.to_response().map(Into::into));
+        }
+        let mut handshake = Handshake::new(request, parameters, ends);
+        let configurator = mounted.configurator();
+        // §10.2
+        let origins = mounted.origins().unwrap_or(&self.origins);
+        let allowed = origins.check(request, ends.secure).is_ok();
+        let allowed = match configurator {
+            Some(configurator) => configurator.check_origin(&handshake, allowed),
+            None => allowed,
+        };
+        if !allowed {
+            return Err(Forbidden::Origin.to_response().map(Into::into));
+        }
+        let spoken = mounted.subprotocols();
+        let subprotocol = match configurator {
+            Some(configurator) => {
+                let offered: Vec<&str> = offer.subprotocols().collect();
+                configurator.negotiate_subprotocol(&handshake, &offered, spoken)
+            }
+            None => offer.choose_subprotocol(spoken),
+        };
+        let (compression, extension) = self.compression(&offer).unzip();
+        let mut response = offer
+            .accept(subprotocol, extension.as_slice())
+            .map_err(|error| internal(format!("{error}\n")).into_response())?;
+        let params = compression.as_ref().map(|agreed| agreed.params);
+        handshake.agree(subprotocol, params);
+        match configurator {
+            Some(configurator) => {
+                let hook = self.configure(configurator, &mut handshake, &mut response, properties);
+                Box::pin(hook).await.map_err(Refusal::into_response)?;
+            }
+            None => handshake.configure(None, properties),
+        }
+        let agreed = Agreed {
+            mounted: Arc::clone(mounted),
+            handshake,
+            compression,
+        };
+        Ok((response, agreed))
+    }
+
+    /// Lets a configurator look at the request and change the answer.
+    async fn configure(
+        &self,
+        configurator: &dyn Configure,
+        handshake: &mut Handshake,
+        response: &mut Response<()>,
+        properties: Properties,
+    ) -> Result<(), Refusal> {
+        let headers = response.headers().clone();
+        let mut changed = HandshakeResponse::new(headers, properties);
+        let hook = configurator.modify_handshake(handshake, &mut changed);
+        // The client has done its part: this deadline is the application's.
+        match tokio::time::timeout(self.handshake_timeout, hook).await {
+            Ok(decided) => decided?,
+            Err(_) => {
+                tracing::warn!("a configurator took longer than the handshake timeout");
+                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)
+                    .body("the server could not decide in time\n"));
+            }
+        }
+        let (headers, principal, properties) = changed.finish(response.headers());
+        *response.headers_mut() = headers;
+        handshake.configure(principal, properties);
+        Ok(())
+    }
+
+    /// What is agreed on about compression, and how that is answered.
+    fn compression(&self, offer: &ServerHandshake) -> Option<(Compression, Extension)> {
+        let (config, pool) = self.compression.as_ref()?;
+        let (params, answer) = config.answer(offer.extensions())?;
+        let compression = Compression {
+            params,
+            config: config.clone(),
+            pool: pool.clone(),
+        };
+        Some((compression, answer))
+    }
+
+    /// Starts the endpoint on a stream that has left HTTP, `read_ahead` being what came behind the
+    /// handshake.
+    pub(super) fn open(
+        &self,
+        stream: Stream,
+        read_ahead: Bytes,
+        (agreed, place): (Agreed, Place),
+        stage: &watch::Receiver<Stage>,
+    ) {
+        let mounted = agreed.mounted;
+        mounted.launch(Opened {
+            stream,
+            read_ahead,
+            handshake: agreed.handshake,
+            config: Arc::clone(mounted.limits()),
+            compression: agreed.compression,
+            outbox_limit: self.outbox_limit,
+            place,
+        });
+        // Looked at only now: what stopped before saw this session among the open ones, or is seen here.
+        let stage = *stage.borrow();
+        if stage > Stage::Serving {
+            // The sessions that were open when the server stopped were told; this one was not yet.
+            for session in mounted.open_sessions().to_vec() {
+                going_away(&session);
+                if stage == Stage::Dropping {
+                    session.abort();
+                }
+            }
+        }
+    }
+
+    /// The open sessions of all endpoints.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = Session> {
+        self.router
+            .values()
+            .flat_map(|mounted| mounted.open_sessions().to_vec())
+    }
+
+    /// Tells every session that it is over, and waits until `all_gone`; at the stop timeout drops those that
+    /// are left, after `dropping`.
+    pub(super) async fn stop(&self, all_gone: impl Future<Output = ()>, dropping: impl FnOnce()) {
+        for session in self.sessions() {
+            going_away(&session);
+        }
+        if tokio::time::timeout(self.stop_timeout, all_gone)
+            .await
+            .is_err()
+        {
+            dropping();
+            let sessions: Vec<_> = self.sessions().collect();
+            tracing::warn!(sessions = sessions.len(), "dropped at the stop timeout");
+            for session in sessions {
+                session.abort();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deployment")
+            .field("router", &self.router)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn going_away(session: &Session) {
+    let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
+    debug_assert!(closed.is_ok(), "1001 may be sent");
+}
+
+fn internal(reason: impl Into<Bytes>) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR).body(reason)
+}
