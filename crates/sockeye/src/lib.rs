@@ -46,10 +46,11 @@ pub use self::error::{BoxError, Error, Result, SendError};
 pub use self::{
     client::{
         Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
-        Events, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError, ReadyState,
-        SyntaxError, Target, WebSocket, connect,
+        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError,
+        QueueError, ReadyState, ReconnectEvent, ReconnectSender, Reconnecting, Retry, SyntaxError,
+        Target, WebSocket, connect,
     },
-    connection::{Connection, Opening, Receiver, Sender},
+    connection::{Connection, Opening, Receiver, Sender, Timings},
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Endpoint, EndpointConfig, HandlerExists,
         Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind, OpenSessions,

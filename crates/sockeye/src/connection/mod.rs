@@ -34,7 +34,7 @@ mod split;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use self::opening::Opening;
+pub use self::opening::{Opening, Timings};
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
 
@@ -126,6 +126,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The peer's Close, once it has come.
     pub fn close_received(&self) -> Option<&CloseReason> {
         self.link.machine().close_received()
+    }
+
+    /// Whether the transport has taken all that was sent.
+    pub(crate) fn has_written(&mut self) -> bool {
+        self.link.machine_mut().output().is_empty()
     }
 
     /// The bytes of memory that this connection's buffers take.
