@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::program::{Ended, Program, Server};
 
-fn connect(server: &Server, path: &str, input: &str) -> Ended {
+pub(crate) fn connect(server: &Server, path: &str, input: &str) -> Ended {
     Program::run(&["connect", &server.url(path)], input)
 }
 
@@ -329,7 +329,7 @@ fn a_signal_closes_in_order() {
 }
 
 /// A server that gives one connection this answer. The thread gives the request's head.
-fn serve_once(answer: &[u8]) -> (String, thread::JoinHandle<String>) {
+pub(crate) fn serve_once(answer: &[u8]) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("bound"));
     let answer = answer.to_vec();
