@@ -16,8 +16,9 @@ use crate::size::Size;
 /// Talk to a WebSocket server
 ///
 /// Each line that is typed or piped in is sent as a text message; each message that comes is printed on a
-/// line of its own. The end of the input (Ctrl-D) closes the connection with 1000 behind what was sent, and
-/// what the server still sends before its own Close is printed.
+/// line of its own. At the end of the input (Ctrl-D) the server is sent a Ping, and when it has answered that a
+/// Close with 1000; what it still sends before its own Close is printed. Give one that needs longer to answer
+/// the last message its time with --wait.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
@@ -95,7 +96,7 @@ pub(crate) struct Options {
     )]
     pub(super) max_size: Size,
 
-    /// How long the server may take to answer the Close
+    /// How long the server may take to answer the Close, and the Ping before it
     #[arg(long, value_name = "SECS", default_value_t = 5)]
     pub(super) close_timeout: u32,
 
@@ -179,8 +180,9 @@ Messages on stdout, one on a line and nothing else:
                    binary message as {\"binary\":\"...\"}, in base64 or hex
 
 The end:
-  The connection is closed when the input ends; with --wait when the server
-  closes it, or when the time has passed. With --count or --expect it stays
+  The connection is closed when the input has ended and the server has answered
+  a Ping behind it; with --wait when the server closes it, or when the time has
+  passed. With --count or --expect it stays
   until that has come; --wait=TIME says how long after the input's end. A
   signal (Ctrl-C, SIGTERM) closes it as well; a second one ends the program
   at once.

@@ -35,12 +35,22 @@ pub(super) struct Talk<'a> {
     waiting: Option<Message>,
     // When to close although nothing has ended.
     deadline: Option<Instant>,
+    farewell: Farewell,
     is_closing: bool,
     // Why the input ended before its end.
     failed: Option<Failure>,
     goal: Goal,
     printer: Printer,
     recorder: Option<Recorder>,
+}
+
+/// What goes before a Close that the input's end asks for: a Ping and its Pong. Many servers drop what they
+/// have not answered when a Close comes; who has answered a Ping has seen at least what was sent before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    None,
+    Wanted,
+    Pinged,
 }
 
 /// How a connection ended.
@@ -72,6 +82,7 @@ impl<'a> Talk<'a> {
             lines: None,
             waiting: None,
             deadline: None,
+            farewell: Farewell::None,
             is_closing: false,
             failed: None,
             goal: Goal::new(options),
@@ -168,18 +179,19 @@ impl<'a> Talk<'a> {
         let opened_at = Instant::now();
         let mut has_timings = self.options.timings;
         let mut pings = Pings::new(self.options.ping);
+        (self.farewell, self.deadline) = (Farewell::None, None);
         loop {
             if self.waiting.is_none() {
                 self.waiting = self.given.pop_front();
             }
-            self.end_input(connection);
+            self.end_input();
             let wants_line = self.waiting.is_none() && !self.is_closing;
             let lines = self.lines.as_mut().filter(|_| wants_line);
             tokio::select! {
-                turn = turn(connection, self.waiting.as_ref(), &mut pings),
+                turn = turn(connection, self.waiting.as_ref(), &mut pings, &mut self.farewell),
                     if self.printer.has_room() => match turn
                 {
-                    Turn::Answered(time) => complain(&format!("ping: {}", shown(time))),
+                    Turn::Answered(time) => self.answered(connection, time),
                     Turn::Fed(Ok(())) => if let Err(failure) = self.sent() {
                         return End::Over(Err(failure));
                     },
@@ -235,7 +247,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Sees to what the input's end asks for.
-    fn end_input(&mut self, connection: &mut Connection) {
+    fn end_input(&mut self) {
         if self.lines.is_some() || self.waiting.is_some() || self.is_closing {
             return;
         }
@@ -245,7 +257,21 @@ impl<'a> Talk<'a> {
             }
             Some(Wait::Forever) => {}
             None if self.goal.state() == State::Open => {}
-            None => self.close(connection),
+            None if self.farewell == Farewell::None => {
+                self.farewell = Farewell::Wanted;
+                let patience = Duration::from_secs(self.options.close_timeout.into());
+                self.deadline = Some(Instant::now() + patience);
+            }
+            None => {}
+        }
+    }
+
+    fn answered(&mut self, connection: &mut Connection, time: Duration) {
+        if self.options.ping.is_some() {
+            complain(&format!("ping: {}", shown(time)));
+        }
+        if self.farewell == Farewell::Pinged && !self.is_closing {
+            self.close(connection);
         }
     }
 
@@ -343,14 +369,21 @@ impl Pings {
 
     /// Sends one if it is time. Where there is no room for it, the next one may have more luck.
     fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) {
-        let Some(interval) = &mut self.interval else {
-            return;
-        };
-        while interval.poll_tick(cx).is_ready() {
-            // Polled once it is taken, and then written by whatever is polled next.
-            let _ = pin!(connection.ping(PING)).poll(cx);
-            self.is_unanswered = true;
+        let is_due =
+            |interval: &mut Interval, cx: &mut Context<'_>| interval.poll_tick(cx).is_ready();
+        while self
+            .interval
+            .as_mut()
+            .is_some_and(|interval| is_due(interval, cx))
+        {
+            self.send(connection, cx);
         }
+    }
+
+    /// Polled once it is taken if there is room, and then written by whatever is polled next.
+    fn send(&mut self, connection: &mut Connection, cx: &mut Context<'_>) {
+        let _ = pin!(connection.ping(PING)).poll(cx);
+        self.is_unanswered = true;
     }
 
     /// The time of the last one, once.
@@ -367,7 +400,12 @@ const PING: &[u8] = b"sockeye";
 /// Receives, and sends what waits as soon as there is room: whichever comes first. Neither waits for
 /// the other: a peer that sends without reading, and one that does not read before it has sent, are both
 /// served. The connection keeps what is under way, so the futures may be made anew for each poll.
-async fn turn(connection: &mut Connection, waiting: Option<&Message>, pings: &mut Pings) -> Turn {
+async fn turn(
+    connection: &mut Connection,
+    waiting: Option<&Message>,
+    pings: &mut Pings,
+    farewell: &mut Farewell,
+) -> Turn {
     poll_fn(|cx| {
         pings.poll(connection, cx);
         if let Some(message) = waiting {
@@ -377,6 +415,11 @@ async fn turn(connection: &mut Connection, waiting: Option<&Message>, pings: &mu
                 Poll::Ready(Err(Error::Send(SendError::Closed))) | Poll::Pending => {}
                 Poll::Ready(fed) => return Poll::Ready(Turn::Fed(fed)),
             }
+        }
+        // With all written there is room for the Ping.
+        if *farewell == Farewell::Wanted && pin!(connection.flush()).poll(cx).is_ready() {
+            pings.send(connection, cx);
+            *farewell = Farewell::Pinged;
         }
         let received = pin!(connection.recv()).poll(cx);
         match received {
