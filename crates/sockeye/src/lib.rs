@@ -50,7 +50,7 @@ pub use self::{
         QueueError, ReadyState, ReconnectEvent, ReconnectSender, Reconnecting, Retry, SyntaxError,
         Target, WebSocket, connect,
     },
-    connection::{Connection, Opening, Receiver, Sender, Timings},
+    connection::{Connection, Opening, Receiver, Sender, SenderSink, Timings},
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Endpoint, EndpointConfig, HandlerExists,
         Handshake, Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind, OpenSessions,

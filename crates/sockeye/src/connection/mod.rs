@@ -24,6 +24,7 @@ use self::driver::{Driver, Ending};
 use self::link::{Link, Received, Whole};
 use self::outbox::Outbox;
 
+mod adapter;
 pub(crate) mod driver;
 pub(crate) mod link;
 pub(crate) mod log;
@@ -34,6 +35,7 @@ mod split;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use self::adapter::SenderSink;
 pub use self::opening::{Opening, Timings};
 pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
@@ -281,10 +283,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let reason = CloseReason::new(code, reason).map_err(SendError::from)?;
         if matches!(self.end, End::Open) {
-            let now = Instant::now().into_std();
-            // Refused when this side's Close is sent already: then there is only to wait.
-            let _ = self.link.machine_mut().send_close(&reason, now);
-            self.end = End::Lingering(None);
+            self.begin_close(&reason, Instant::now());
         }
         poll_fn(|cx| self.poll_end(cx)).await;
         self.end = End::Done;
@@ -424,6 +423,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 return Poll::Ready(Err(expired.into()));
             }
         }
+    }
+
+    fn begin_close(&mut self, reason: &CloseReason, now: Instant) {
+        // Refused when this side's Close is sent already: then there is only to wait.
+        let _ = self.link.machine_mut().send_close(reason, now.into_std());
+        self.end = End::Lingering(None);
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {

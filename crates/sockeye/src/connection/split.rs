@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::task::{Context, Poll};
 
 use sockeye_proto::{CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, Outgoing};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,6 +52,10 @@ pub struct Sender {
 }
 
 impl Sender {
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
     /// Sends a message, and completes when it is written.
     ///
     /// # Errors
@@ -151,6 +156,13 @@ impl Receiver {
     /// Safe: dropped before it is ready, it has taken nothing.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.messages.recv().await.transpose()
+    }
+
+    pub(super) fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, Error>>> {
+        self.messages.poll_recv(cx)
     }
 }
 

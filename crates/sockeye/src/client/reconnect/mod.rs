@@ -16,6 +16,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_core::Stream;
 use sockeye_proto::{Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -220,7 +221,7 @@ impl Reconnecting {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconnectEvent>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconnectEvent>> {
         let has_connection = matches!(self.state, State::Open(_));
         if !has_connection && self.queue.closing(cx).is_some() {
             return Poll::Ready(self.end(None, Vec::new()));
@@ -309,6 +310,15 @@ impl Reconnecting {
             unconfirmed,
             unsent: self.queue.end(),
         })
+    }
+}
+
+/// As [`next`](Self::next).
+impl Stream for Reconnecting {
+    type Item = ReconnectEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ReconnectEvent>> {
+        self.poll_event(cx)
     }
 }
 
