@@ -46,9 +46,10 @@ pub use self::error::{BoxError, Error, Result, SendError};
 pub use self::{
     client::{
         Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
-        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError,
-        QueueError, ReadyState, ReconnectEvent, ReconnectSender, Reconnecting, Retry, SyntaxError,
-        Target, WebSocket, connect,
+        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, OpenedStream, Proxy,
+        ProxyError, QueueError, Readable, ReadyState, ReconnectEvent, ReconnectSender,
+        Reconnecting, Retry, SyntaxError, Target, WebSocket, WebSocketError, WebSocketStream,
+        Writable, connect,
     },
     connection::{Connection, Opening, Receiver, Sender, SenderSink, Timings},
     endpoint::{

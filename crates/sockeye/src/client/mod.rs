@@ -29,7 +29,8 @@ pub use self::reconnect::{
 pub use self::target::Target;
 pub use self::websocket::{
     CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,
-    MessageEvent, ReadyState, SyntaxError, WebSocket,
+    MessageEvent, OpenedStream, Readable, ReadyState, SyntaxError, WebSocket, WebSocketError,
+    WebSocketStream, Writable,
 };
 
 /// Connects to a WebSocket server with the defaults of [`Client`].

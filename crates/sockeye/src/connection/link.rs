@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
-    CloseReason, Connection as Machine, Event, Expired, MessageAssembler, MessageBuffer,
-    ProtocolError, Role, WholeMessage,
+    CloseReason, Connection as Machine, Event, Expired, FrameHeader, MessageAssembler,
+    MessageBuffer, ProtocolError, Role, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -58,6 +58,7 @@ pub(crate) struct Link<T> {
     // Up to which frame the task's turn goes.
     turn_end: u64,
     transport: Transport,
+    left_unwritten: bool,
 }
 
 struct Timer {
@@ -117,7 +118,13 @@ impl<T> Link<T> {
             written: 0,
             turn_end: MAX_FRAMES,
             transport: Transport::Open,
+            left_unwritten: false,
         }
+    }
+
+    /// Whether lingering ended with more to write than the answer to a Close.
+    pub(crate) fn left_unwritten(&self) -> bool {
+        self.left_unwritten
     }
 
     #[inline]
@@ -493,6 +500,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 return Poll::Ready(());
             }
             let written = self.poll_write(cx);
+            // The deadline drops it, and so does a loss.
+            self.left_unwritten = self.machine.output().len() > LONGEST_CLOSE;
             if let Poll::Ready(Err(_)) = written {
                 self.lose();
                 continue;
@@ -541,6 +550,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         self.machine.conclude(Instant::now().into_std());
     }
 }
+
+/// §5.5: a client's header of a control frame, and its payload.
+const LONGEST_CLOSE: usize = 6 + FrameHeader::MAX_CONTROL_PAYLOAD;
 
 impl Input {
     /// What was read and is not consumed, and where that begins.

@@ -37,8 +37,8 @@ pub(crate) mod tests;
 
 pub use self::adapter::SenderSink;
 pub use self::opening::{Opening, Timings};
-pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
+pub(crate) use self::split::{SplitEnd, check_control};
 
 /// An open WebSocket connection over any transport.
 ///
