@@ -34,7 +34,8 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Options),
-    Connect(connect::Options),
+    // Many options.
+    Connect(Box<connect::Options>),
     Completions(manual::Options),
     /// Print the manual page, in roff: `sockeye man | man -l -`
     Man,
