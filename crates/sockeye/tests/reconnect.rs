@@ -47,7 +47,8 @@ async fn told(client: &mut Reconnecting) -> ReconnectEvent {
 }
 
 async fn heard(server: &mut Served) -> String {
-    server.recv().await.unwrap().unwrap().to_string()
+    let heard = server.recv().await.expect("no failure");
+    heard.expect("a message").to_string()
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,11 +16,10 @@ use support::{CLOSE, Raw, TEXT, listen, raw_server, soon, unmasked, unmasked_clo
 /// A stream and its server, which has opened it.
 async fn opened(fields: &str) -> (WebSocketStream, OpenedStream, Raw) {
     let (listener, url) = listen().await;
-    let mut ws = WebSocketStream::new(&url).unwrap();
+    let mut ws = WebSocketStream::new(&url).expect("a URL");
     let (opened, peer) =
         soon(async { tokio::join!(ws.opened(), raw_server(&listener, fields, b"")) }).await;
-    let opened = opened.unwrap();
-    (ws, opened, peer)
+    (ws, opened.expect("an answer"), peer)
 }
 
 fn is_pending(future: impl Future) -> bool {
