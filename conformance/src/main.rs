@@ -16,6 +16,7 @@ mod judges;
 mod peers;
 mod port;
 mod process;
+mod proxies;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ async fn judge(arguments: &[String]) -> Result<()> {
         Some((judge, rest)) if judge == "autobahn" => autobahn::judge(rest).await,
         Some((judge, rest)) if judge == "browser" => browser::judge(rest).await,
         Some((judge, rest)) if judge == "peers" => peers::judge(rest).await,
+        Some((judge, rest)) if judge == "proxies" => proxies::judge(rest).await,
         Some((other, _)) => Err(format!("no judge is called `{other}`\n\n{USAGE}").into()),
         None => Err(USAGE.into()),
     }
@@ -54,5 +56,6 @@ judges:
     --role server|client only this role
   peers      other libraries' clients and servers; all of them write docs/interop.md
     --only NAME          only peers whose name has this in it
+  proxies    the client through tinyproxy and microsocks, to ws: and wss:
   browser    a headless Chromium on the pages that the program gives out
     --program PATH       the sockeye to judge";

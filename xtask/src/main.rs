@@ -83,6 +83,7 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     })?;
     instructions(root, steps, &[])?;
     judge(root, steps, &["peers"])?;
+    judge(root, steps, &["proxies"])?;
     judge(root, steps, &["autobahn"])?;
     fuzz::fuzz(root, steps, 10)?;
     coverage(root, steps)?;
@@ -249,6 +250,7 @@ fn conformance(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<(
     if arguments.is_empty() {
         judge(root, steps, &["browser"])?;
         judge(root, steps, &["peers"])?;
+        judge(root, steps, &["proxies"])?;
         return judge(root, steps, &["autobahn"]);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -389,6 +391,7 @@ usage: cargo xtask COMMAND
     autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server|client;
                           all of it writes docs/conformance.md
     peers [--only NAME]   other libraries' clients and servers; all of them write docs/interop.md
+    proxies               the client through tinyproxy and microsocks
     browser               a headless Chromium on the pages of `sockeye serve`
   bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N;
                           all of it writes docs/performance.md

@@ -16,6 +16,10 @@ pub(crate) enum Exit {
     Refused = 3,
     /// The connection ended otherwise than in order.
     Abnormal = 4,
+    /// The connection ended in order, without what was asked for.
+    Unmet = 5,
+    /// A signal ended what had not begun; as [`INTERRUPTED`].
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -30,4 +34,9 @@ pub(crate) const INTERRUPTED: i32 = 130;
 /// Says on stderr what happened, under the program's name. That nobody can read it is no failure more.
 pub(crate) fn complain(what: &str) {
     let _ = writeln!(io::stderr(), "sockeye: {what}");
+}
+
+/// Says lines of its own on stderr.
+pub(crate) fn say(lines: &str) {
+    let _ = io::stderr().write_all(lines.as_bytes());
 }

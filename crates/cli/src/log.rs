@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
+use crate::color;
+
 /// Starts logging. [`VARIABLE`] says what is logged; `default` holds where it is not set, or says nothing
 /// that can be understood.
 pub(crate) fn init(default: &str) {
@@ -11,7 +13,7 @@ pub(crate) fn init(default: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal() && color::is_wanted())
         .with_target(false)
         .init();
 }

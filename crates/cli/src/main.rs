@@ -5,16 +5,19 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod chat;
 mod clock;
+mod color;
 mod connect;
 mod drawboard;
+mod duration;
 mod echo;
 mod escape;
 mod exit;
 mod log;
+mod manual;
 mod page;
 mod push;
 mod serve;
@@ -33,7 +36,11 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Options),
-    Connect(connect::Options),
+    // Many options.
+    Connect(Box<connect::Options>),
+    Completions(manual::Options),
+    /// Print the manual page, in roff: `sockeye man | man -l -`
+    Man,
 }
 
 const AFTER_HELP: &str = "\
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
     let exit = match Program::parse().command {
         Command::Serve(options) => serve::run(&options),
         Command::Connect(options) => connect::run(&options),
+        Command::Completions(options) => manual::complete(&mut Program::command(), &options),
+        Command::Man => manual::page(&Program::command()),
     };
     exit.into()
 }

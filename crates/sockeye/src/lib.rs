@@ -48,10 +48,14 @@ pub use self::error::{BoxError, DecodeError, EncodeError, Error, Result, SendErr
 pub use self::{
     client::{
         Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
-        Events, InvalidAccess, InvalidState, MessageEvent, Proxy, ProxyError, ReadyState,
-        SyntaxError, Target, WebSocket, connect,
+        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, OpenedStream, Proxy,
+        ProxyError, QueueError, Readable, ReadyState, ReconnectEvent, ReconnectSender,
+        Reconnecting, Retry, SyntaxError, Target, WebSocket, WebSocketError, WebSocketStream,
+        Writable, connect,
     },
-    connection::{Connection, MessageReader, MessageWriter, Opening, Receiver, Sender},
+    connection::{
+        Connection, MessageReader, MessageWriter, Opening, Receiver, Sender, SenderSink, Timings,
+    },
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Configurator, Decoder, Encoder,
         Endpoint, EndpointConfig, Ends, HandlerExists, Handshake, HandshakeResponse, Incoming,

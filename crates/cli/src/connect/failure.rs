@@ -7,9 +7,12 @@ use std::io;
 use bytes::Bytes;
 use http::Response;
 use sockeye::tls::TlsError;
-use sockeye::{ConnectError, Error};
+use sockeye::{ConnectError, Error, ProxyError};
 
-use super::InputError;
+use super::credential::CredentialError;
+use super::input::InputError;
+use super::options::Input;
+use super::record::RecordError;
 use crate::escape::Escaped;
 use crate::exit::Exit;
 
@@ -17,13 +20,19 @@ use crate::exit::Exit;
 pub(super) enum Failure {
     /// There is no connection.
     Connect(ConnectError),
+    Credential(CredentialError),
+    /// A message of the command line is not of this form.
+    Encoding(Input),
     Input(InputError),
     /// The connection ended out of order.
     Lost(Error),
     Output(io::Error),
-    /// What is to be trusted cannot be read.
-    Roots(TlsError),
+    /// The URL is none of a proxy.
+    Proxy(ProxyError),
+    Record(RecordError),
     Signals(io::Error),
+    /// Whom to trust, or what to show, cannot be read.
+    Tls(TlsError),
     /// The peer ended without an answer to the Close, or did not answer in time.
     Unanswered,
 }
@@ -34,12 +43,17 @@ impl Failure {
             Self::Connect(ConnectError::Refused(_)) => Exit::Refused,
             Self::Connect(
                 ConnectError::Offer(_) | ConnectError::Url(_) | ConnectError::WebSocketUri(_),
-            ) => Exit::Usage,
+            )
+            | Self::Credential(CredentialError::NoColon | CredentialError::Token)
+            | Self::Encoding(_)
+            | Self::Proxy(_) => Exit::Usage,
             Self::Connect(_)
+            | Self::Credential(_)
             | Self::Input(_)
             | Self::Output(_)
-            | Self::Roots(_)
-            | Self::Signals(_) => Exit::Failed,
+            | Self::Record(_)
+            | Self::Signals(_)
+            | Self::Tls(_) => Exit::Failed,
             Self::Lost(_) | Self::Unanswered => Exit::Abnormal,
         }
     }
@@ -62,11 +76,15 @@ impl fmt::Display for Failure {
                 write!(f, "{error}")?;
                 write_sources(f, error)
             }
+            Self::Credential(error) => error.fmt(f),
+            Self::Encoding(form) => write!(f, "a message that is given is not {}", form.name()),
             Self::Input(error) => error.fmt(f),
             Self::Lost(error) => write!(f, "the connection is lost: {error}"),
             Self::Output(error) => write!(f, "cannot write to stdout: {error}"),
-            Self::Roots(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot start: {error}"),
+            Self::Tls(error) => error.fmt(f),
             Self::Unanswered => f.write_str("the server did not answer the Close"),
         }
     }

@@ -4,17 +4,43 @@
 use std::io::{self, BufRead, Read};
 use std::thread;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sockeye::Message;
 use tokio::sync::mpsc;
 
+use super::options::Input;
+
 /// Starts reading.
-pub(super) fn lines() -> mpsc::Receiver<Result<String, InputError>> {
+pub(super) fn lines(form: Input) -> mpsc::Receiver<Result<Message, InputError>> {
     let (sender, lines) = mpsc::channel(MAX_WAITING);
     thread::spawn(move || {
-        read(io::stdin().lock(), |line| {
+        read(io::stdin().lock(), form, |line| {
             sender.blocking_send(line).is_ok()
         })
     });
     lines
+}
+
+/// The message that a line is; `None` where it is not of this form.
+pub(super) fn message(line: String, form: Input) -> Option<Message> {
+    match form {
+        Input::Text => Some(line.into()),
+        Input::Base64 => BASE64_STANDARD.decode(line.trim()).ok().map(Message::from),
+        Input::Hex => from_hex(line.trim()).map(Message::from),
+    }
+}
+
+fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+    let digits: Vec<u8> = digits.collect::<Option<_>>()?;
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [high, low] => Some(high << 4 | low),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// So many lines are read ahead.
@@ -23,7 +49,11 @@ const MAX_WAITING: usize = 4;
 const MAX_LINE: usize = 16 << 20;
 
 /// Gives one line after another, without its end, while they are wanted; after an error no more.
-fn read(mut input: impl BufRead, mut give: impl FnMut(Result<String, InputError>) -> bool) {
+fn read(
+    mut input: impl BufRead,
+    form: Input,
+    mut give: impl FnMut(Result<Message, InputError>) -> bool,
+) {
     for number in 1.. {
         let mut line = Vec::new();
         let limit = MAX_LINE as u64 + 2;
@@ -39,7 +69,10 @@ fn read(mut input: impl BufRead, mut give: impl FnMut(Result<String, InputError>
         let line = if text.len() > MAX_LINE {
             Err(InputError::TooLong(number))
         } else {
-            String::from_utf8(text.to_vec()).map_err(|_| InputError::NoText(number))
+            match String::from_utf8(text.to_vec()) {
+                Ok(line) => message(line, form).ok_or(InputError::Encoding(number, form)),
+                Err(_) => Err(InputError::NoText(number)),
+            }
         };
         let failed = line.is_err();
         if !give(line) || failed {
@@ -58,6 +91,8 @@ fn without_end(line: &[u8]) -> &[u8] {
 /// Why no more lines can be had.
 #[derive(Debug)]
 pub(super) enum InputError {
+    /// With the line's number.
+    Encoding(u64, Input),
     Io(io::Error),
     /// With the line's number.
     NoText(u64),
@@ -67,6 +102,7 @@ pub(super) enum InputError {
 impl std::fmt::Display for InputError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Encoding(line, form) => write!(f, "line {line} of stdin is not {}", form.name()),
             Self::Io(error) => write!(f, "cannot read stdin: {error}"),
             Self::NoText(line) => write!(f, "line {line} of stdin is not UTF-8"),
             Self::TooLong(line) => {
@@ -86,7 +122,8 @@ mod tests {
 
     fn read_all(input: &[u8]) -> Vec<Result<String, String>> {
         let mut lines = Vec::new();
-        read(input, |line| {
+        read(input, Input::Text, |line| {
+            let line = line.map(|line| line.to_string());
             lines.push(line.map_err(|error| error.to_string()));
             true
         });
@@ -120,7 +157,7 @@ mod tests {
         assert!(matches!(read_all(&longest).as_slice(), [Ok(_)]));
         let endless = io::repeat(b'x');
         let mut lines = 0;
-        read(io::BufReader::new(endless), |line| {
+        read(io::BufReader::new(endless), Input::Text, |line| {
             assert!(matches!(line, Err(InputError::TooLong(1))));
             lines += 1;
             true
@@ -131,10 +168,38 @@ mod tests {
     #[test]
     fn reading_stops_when_nobody_wants_lines() {
         let mut lines = 0;
-        read(&b"one\ntwo\nthree\n"[..], |_| {
+        read(&b"one\ntwo\nthree\n"[..], Input::Text, |_| {
             lines += 1;
             lines < 2
         });
         assert_eq!(lines, 2);
+    }
+
+    #[test]
+    fn bytes_are_written_in_base64_or_hexadecimal_digits() {
+        let bytes = |line: &str, form| message(line.to_owned(), form);
+        assert_eq!(
+            bytes("AJ8=", Input::Base64),
+            Some(Message::from(vec![0, 159]))
+        );
+        assert_eq!(
+            bytes(" 009F ", Input::Hex),
+            Some(Message::from(vec![0, 159]))
+        );
+        assert_eq!(bytes("", Input::Hex), Some(Message::from(vec![])));
+        for (line, form) in [
+            ("AJ8", Input::Base64),
+            ("0", Input::Hex),
+            ("0g", Input::Hex),
+        ] {
+            assert_eq!(bytes(line, form), None, "{line}");
+        }
+        let mut said = Vec::new();
+        read(&b"00\n0\n00\n"[..], Input::Hex, |line| {
+            said.push(line.map(|_| ()).map_err(|error| error.to_string()));
+            true
+        });
+        let refused = "line 2 of stdin is not hexadecimal".to_owned();
+        assert_eq!(said, [Ok(()), Err(refused)]);
     }
 }

@@ -1,27 +1,40 @@
 //! Messages on stdout, for people or for programs.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use sockeye::Message;
 use tokio::io::{AsyncWriteExt, Stdout};
 
+use super::json;
+use super::options::{Binary, Options};
+use crate::color;
 use crate::escape::Escaped;
 
 /// Prints messages. Writing to stdout may block, so what is to be printed waits here meanwhile, and then
 /// leaves at once.
 pub(super) struct Printer {
     stdout: Stdout,
-    to_terminal: bool,
+    format: Format,
     waiting: Vec<u8>,
     // What stdout was given may not be written yet.
     writing: bool,
 }
 
 impl Printer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(options: &Options) -> Self {
+        let for_terminal = io::stdout().is_terminal();
         Self {
             stdout: tokio::io::stdout(),
-            to_terminal: io::stdout().is_terminal(),
+            format: Format {
+                for_terminal,
+                // What is typed stands beside it.
+                is_colored: for_terminal && io::stdin().is_terminal() && color::is_wanted(),
+                binary: options.binary,
+                json: options.json,
+            },
             waiting: Vec::new(),
             writing: false,
         }
@@ -29,7 +42,7 @@ impl Printer {
 
     /// Takes a message to be printed.
     pub(super) fn feed(&mut self, message: &Message) {
-        render(message, self.to_terminal, &mut self.waiting);
+        self.format.render(message, &mut self.waiting);
     }
 
     /// Whether a message more may wait: who does not read stdout slows the peer.
@@ -61,38 +74,162 @@ impl Printer {
 /// With so many bytes waiting no more are taken.
 const MAX_WAITING: usize = 64 * 1024;
 
-fn render(message: &Message, for_terminal: bool, out: &mut Vec<u8>) {
-    let bytes = message.as_bytes();
-    match (message.as_text(), for_terminal) {
-        (Some(text), true) => out.extend(format!("{}\n", Escaped(text)).into_bytes()),
-        (Some(_), false) => {
-            out.extend_from_slice(bytes);
-            out.push(b'\n');
+/// How messages are printed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Format {
+    for_terminal: bool,
+    is_colored: bool,
+    binary: Option<Binary>,
+    json: bool,
+}
+
+impl Format {
+    fn render(&self, message: &Message, out: &mut Vec<u8>) {
+        let line = match message.as_text() {
+            Some(text) => self.text(text),
+            None => match self.binary(message.as_bytes()) {
+                Some(line) => line,
+                None => return out.extend_from_slice(message.as_bytes()),
+            },
+        };
+        if self.is_colored {
+            out.extend_from_slice(color::RECEIVED);
         }
-        (None, true) => out.extend(format!("<{} bytes>\n", bytes.len()).into_bytes()),
-        (None, false) => out.extend_from_slice(bytes),
+        out.extend_from_slice(line.as_bytes());
+        if self.is_colored {
+            out.extend_from_slice(color::PLAIN);
+        }
+        out.push(b'\n');
     }
+
+    fn text(&self, text: &str) -> String {
+        if self.json {
+            return json::reformat(text, self.for_terminal).unwrap_or_else(|| json::string(text));
+        }
+        if self.for_terminal {
+            return Escaped(text).to_string();
+        }
+        escape_controls(text)
+    }
+
+    /// `None` for the bytes as they are.
+    fn binary(&self, bytes: &[u8]) -> Option<String> {
+        let encoded = match self.binary {
+            None if self.for_terminal && !self.json => {
+                return Some(format!("<{} bytes>", bytes.len()));
+            }
+            Some(Binary::Raw) if !self.json => return None,
+            Some(Binary::Hex) => hex(bytes),
+            _ => BASE64_STANDARD.encode(bytes),
+        };
+        Some(if self.json {
+            format!("{{\"binary\":\"{encoded}\"}}")
+        } else {
+            encoded
+        })
+    }
+}
+
+/// One line for a program to read: a tab and what has no effect on lines stay as they came.
+fn escape_controls(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\t' {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rendered(message: impl Into<Message>, for_terminal: bool) -> Vec<u8> {
+    const PIPE: Format = Format {
+        for_terminal: false,
+        is_colored: false,
+        binary: None,
+        json: false,
+    };
+    const TERMINAL: Format = Format {
+        for_terminal: true,
+        ..PIPE
+    };
+
+    fn rendered(message: impl Into<Message>, format: Format) -> Vec<u8> {
         let mut out = Vec::new();
-        render(&message.into(), for_terminal, &mut out);
+        format.render(&message.into(), &mut out);
         out
+    }
+
+    fn with(binary: Binary, format: Format) -> Format {
+        let binary = Some(binary);
+        Format { binary, ..format }
     }
 
     #[test]
     fn a_terminal_is_shown_one_harmless_line_for_each_message() {
-        assert_eq!(rendered("a\nb\u{1b}[2J", true), b"a\\nb\\u{1b}[2J\n");
-        assert_eq!(rendered(vec![0, 159, 146], true), b"<3 bytes>\n");
+        let text = "a\nb\u{1b}[2J\t\u{202e}";
+        assert_eq!(rendered(text, TERMINAL), b"a\\nb\\u{1b}[2J\\t\\u{202e}\n");
+        assert_eq!(rendered(vec![0, 159, 146], TERMINAL), b"<3 bytes>\n");
+        let colored = Format {
+            is_colored: true,
+            ..TERMINAL
+        };
+        assert_eq!(rendered("a\u{1b}", colored), b"\x1b[36ma\\u{1b}\x1b[0m\n");
     }
 
     #[test]
-    fn a_program_is_given_what_came() {
-        assert_eq!(rendered("a\nb\u{1b}", false), b"a\nb\x1b\n");
-        assert_eq!(rendered(vec![0, 159], false), [0, 159]);
+    fn a_program_is_given_one_line_for_each_message() {
+        assert_eq!(rendered("a\r\nb\u{1b}\t\\", PIPE), b"a\\r\\nb\\u{1b}\t\\\n");
+        assert_eq!(
+            rendered("\u{9b}é\u{202e}", PIPE),
+            "\\u{9b}é\u{202e}\n".as_bytes()
+        );
+        assert_eq!(rendered(vec![0, 159], PIPE), b"AJ8=\n");
+    }
+
+    #[test]
+    fn bytes_are_printed_as_they_were_asked_for() {
+        for format in [PIPE, TERMINAL] {
+            assert_eq!(
+                rendered(vec![0, 159], with(Binary::Base64, format)),
+                b"AJ8=\n"
+            );
+            assert_eq!(rendered(vec![0, 159], with(Binary::Hex, format)), b"009f\n");
+            assert_eq!(rendered(vec![0, 159], with(Binary::Raw, format)), [0, 159]);
+        }
+    }
+
+    #[test]
+    fn json_is_printed_for_whatever_comes() {
+        let json = |format| Format {
+            json: true,
+            ..format
+        };
+        assert_eq!(rendered("{\"a\": 1}", json(PIPE)), b"{\"a\":1}\n");
+        assert_eq!(
+            rendered("{\"a\": 1}", json(TERMINAL)),
+            b"{\n  \"a\": 1\n}\n"
+        );
+        assert_eq!(rendered("hi\n", json(PIPE)), b"\"hi\\n\"\n");
+        for (format, line) in [
+            (PIPE, r#"{"binary":"AJ8="}"#),
+            (with(Binary::Raw, PIPE), r#"{"binary":"AJ8="}"#),
+            (with(Binary::Hex, TERMINAL), r#"{"binary":"009f"}"#),
+        ] {
+            let expected = format!("{line}\n");
+            assert_eq!(rendered(vec![0, 159], json(format)), expected.as_bytes());
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! The program as it is started from a shell, command by command.
 
 mod connect;
+mod manual;
+mod option;
 mod program;
+mod retry;
 mod serve;
 mod tls;

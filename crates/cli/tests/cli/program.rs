@@ -24,10 +24,22 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sockeye"))
+        Self::start_with(arguments, &[])
+    }
+
+    /// With variables; of those that it looks at it has no others.
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
+        for name in ["all_proxy", "http_proxy", "https_proxy", "no_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
+        for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(arguments)
-            .env_remove("SOCKEYE_LOG")
             .env("COLUMNS", "80")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

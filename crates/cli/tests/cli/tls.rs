@@ -132,3 +132,44 @@ fn a_certificate_and_its_key_go_together() {
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     }
 }
+
+#[test]
+fn whom_to_trust_and_which_name_to_ask_for_may_be_said() {
+    let identity = Identity::new("trust");
+    let (cert, key) = (identity.cert(), identity.key());
+    let listen = ["serve", "--listen", "127.0.0.1:0"];
+    let mut server = Program::start(&[&listen[..], &["--cert", cert, "--key", key]].concat());
+    let url = server.line();
+    let url = url.replace("https://", "wss://") + "echo";
+    let run =
+        |options: &[&str]| Program::run(&[&["connect", &url, "-m", "hi"], options].concat(), "");
+    for options in [
+        &["--insecure"][..],
+        &["--insecure", "--sni", "elsewhere.example"],
+        &["--cacert", cert, "--sni", "localhost"],
+        // Nobody asks for it.
+        &["--cacert", cert, "--cert", cert, "--key", key],
+    ] {
+        let ended = run(options);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(0), "hi\n"),
+            "{}",
+            ended.stderr
+        );
+    }
+    let ended = run(&["--cacert", cert, "--sni", "elsewhere.example"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("invalid peer certificate"),
+        "{}",
+        ended.stderr
+    );
+    for options in [
+        &["--cert", cert][..],
+        &["--key", key],
+        &["--insecure", "--cacert", cert],
+    ] {
+        assert_eq!(run(options).code, Some(2), "{options:?}");
+    }
+}

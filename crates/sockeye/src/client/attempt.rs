@@ -9,13 +9,13 @@ use http::Response;
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http_body_util::Empty;
 use sockeye_proto::handshake::{Accepted, ClientHandshake, Extension, ResponseError};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::exchange::{self, beside};
 use super::proxy::{Proxy, ProxyError};
 use super::target::Target;
 use super::{Client, ConnectError, redirect};
-use crate::connection::{Compression, Connection, Opening, client_machine};
+use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls;
@@ -26,14 +26,18 @@ impl Client {
             return Err(ConnectError::TlsUnsupported);
         }
         let handshake = self.handshake(target)?;
-        let reaching = timeout(self.connect_timeout, self.reach(target));
+        let mut timings = Timings::default();
+        let reaching = timeout(self.connect_timeout, self.reach(target, &mut timings));
         let stream = Box::pin(reaching)
             .await
             .map_err(|_| ConnectError::ConnectTimeout(self.connect_timeout))??;
         let mut deadline = pin!(sleep(self.handshake_timeout));
+        let started = Instant::now();
         let securing = self.secure(stream, target);
         let stream = self.in_time(deadline.as_mut(), securing).await??;
-        self.shake_hands(stream, target, &handshake, deadline).await
+        timings.tls = target.uri.is_secure().then(|| started.elapsed());
+        self.shake_hands(stream, target, &handshake, deadline, timings)
+            .await
     }
 
     pub(super) fn handshake(&self, target: &Target) -> Result<ClientHandshake, ConnectError> {
@@ -68,22 +72,33 @@ impl Client {
     }
 
     /// A transport to the server, by a proxy where there is one.
-    async fn reach(&self, target: &Target) -> Result<Stream, ConnectError> {
+    async fn reach(&self, target: &Target, timings: &mut Timings) -> Result<Stream, ConnectError> {
         if let Some(path) = &self.unix {
+            let started = Instant::now();
             let stream = super::unix::connect(path).await;
+            timings.connect = started.elapsed();
             return stream.map_err(ConnectError::Connect);
         }
         if let Some(proxy) = self.proxies.choose(target)? {
-            return self.reach_by(&proxy, target).await;
+            let (host, port) = (proxy.host(), proxy.port());
+            let tcp = self.dialer.connect(host, port, timings).await;
+            let tcp = tcp.map_err(ProxyError::Connect)?;
+            let started = Instant::now();
+            let stream = self.reach_by(&proxy, Stream::from(tcp), target).await?;
+            timings.proxy = Some(started.elapsed());
+            return Ok(stream);
         }
-        let connecting = self.dialer.connect(target.bare_host(), target.uri.port());
-        let tcp = connecting.await.map_err(ConnectError::Connect)?;
-        Ok(Stream::from(tcp))
+        let (host, port) = (target.bare_host(), target.uri.port());
+        let tcp = self.dialer.connect(host, port, timings).await;
+        Ok(Stream::from(tcp.map_err(ConnectError::Connect)?))
     }
 
-    async fn reach_by(&self, proxy: &Proxy, target: &Target) -> Result<Stream, ConnectError> {
-        let tcp = self.dialer.connect(proxy.host(), proxy.port()).await;
-        let mut stream = Stream::from(tcp.map_err(ProxyError::Connect)?);
+    async fn reach_by(
+        &self,
+        proxy: &Proxy,
+        mut stream: Stream,
+        target: &Target,
+    ) -> Result<Stream, ConnectError> {
         if proxy.is_secure() {
             stream = self.secure_proxy(stream, proxy).await?;
         }
@@ -157,7 +172,9 @@ impl Client {
         target: &Target,
         handshake: &ClientHandshake,
         deadline: Pin<&mut Sleep>,
+        mut timings: Timings,
     ) -> Result<Connection, ConnectError> {
+        let started = Instant::now();
         let (mut sender, connection) = exchange::begin(stream).await?;
         let mut connection = Some(connection);
         let asked = handshake.request();
@@ -165,6 +182,7 @@ impl Client {
         let response = beside(&mut connection, sender.send_request(request));
         let response = self.in_time(deadline, response).await?;
         let response = response.map_err(ConnectError::unanswered)?;
+        timings.upgrade = started.elapsed();
         let (parts, body) = response.into_parts();
         if let Some(jar) = &self.cookies {
             let url = target.http_url();
@@ -190,6 +208,7 @@ impl Client {
         let opening = Opening {
             request: asked,
             response: Response::from_parts(parts.clone(), ()),
+            timings,
         };
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
         let upgraded = beside(&mut connection, on_upgrade).await?;

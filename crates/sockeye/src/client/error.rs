@@ -9,6 +9,7 @@ use sockeye_proto::InvalidAnswer;
 use sockeye_proto::handshake::{OfferError, ResponseError, UriError};
 
 use super::proxy::ProxyError;
+use crate::error::BoxError;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
@@ -22,6 +23,9 @@ pub enum ConnectError {
     /// The transport could not be established, or the host has no address.
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
+    /// The caller's own connector of a [`Reconnecting`](super::Reconnecting) failed before it connected.
+    #[error("cannot connect: {0}")]
+    Connector(#[source] BoxError),
     /// The transport was not established in time.
     #[error("cannot connect: no connection within {0:?}")]
     ConnectTimeout(Duration),

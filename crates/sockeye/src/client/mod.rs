@@ -2,7 +2,7 @@
 //! stream leaves it.
 //!
 //! [`builder`] is how a client connects, [`attempt`] what it does then; below lie [`dial`] (TCP), [`proxy`] and
-//! [`exchange`] (HTTP). [`websocket`] is the browser's object.
+//! [`exchange`] (HTTP). [`reconnect`] does it again, [`websocket`] is the browser's object.
 
 use crate::connection::Connection;
 
@@ -13,6 +13,7 @@ mod dial;
 mod error;
 mod exchange;
 mod proxy;
+mod reconnect;
 mod redirect;
 mod target;
 mod unix;
@@ -22,10 +23,14 @@ pub use self::builder::Client;
 pub use self::cookie::CookieJar;
 pub use self::error::ConnectError;
 pub use self::proxy::{Proxy, ProxyError};
+pub use self::reconnect::{
+    Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
+};
 pub use self::target::Target;
 pub use self::websocket::{
     CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,
-    MessageEvent, ReadyState, SyntaxError, WebSocket,
+    MessageEvent, OpenedStream, Readable, ReadyState, SyntaxError, WebSocket, WebSocketError,
+    WebSocketStream, Writable,
 };
 
 /// Connects to a WebSocket server with the defaults of [`Client`].

@@ -264,6 +264,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.outbox.shut();
     }
 
+    /// Whether [`linger`](Self::linger) ended with something to write.
+    pub(crate) fn left_unwritten(&self) -> bool {
+        self.link.left_unwritten()
+    }
+
     /// Ends the transport in order, within the close deadline. Dropped by [`Outbox::abort`]. Gives the
     /// peer's Close, if it came.
     pub(crate) async fn linger(&mut self) -> Option<CloseReason> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
-    CloseReason, Connection as Machine, Event, Expired, MessageAssembler, MessageBuffer,
-    MessageKind, ProtocolError, Role, WholeMessage, into_string,
+    CloseReason, Connection as Machine, Event, Expired, FrameHeader, MessageAssembler,
+    MessageBuffer, MessageKind, ProtocolError, Role, WholeMessage, into_string,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -93,6 +93,7 @@ pub(crate) struct Link<T> {
     // Whether the transport has nothing of what it took to hand on.
     flushed: bool,
     transport: Transport,
+    left_unwritten: bool,
     in_parts: InParts,
     giving: Giving,
 }
@@ -157,7 +158,13 @@ impl<T> Link<T> {
             written: 0,
             turn_end: MAX_FRAMES,
             transport: Transport::Open,
+            left_unwritten: false,
         }
+    }
+
+    /// Whether lingering ended with more to write than the answer to a Close.
+    pub(crate) fn left_unwritten(&self) -> bool {
+        self.left_unwritten
     }
 
     #[inline]
@@ -650,6 +657,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 return Poll::Ready(());
             }
             let written = self.poll_write(cx);
+            // The deadline drops it, and so does a loss.
+            self.left_unwritten = self.machine.output().len() > LONGEST_CLOSE;
             if let Poll::Ready(Err(_)) = written {
                 self.lose();
                 continue;
@@ -698,6 +707,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         self.machine.conclude(Instant::now().into_std());
     }
 }
+
+/// §5.5: a client's header of a control frame, and its payload.
+const LONGEST_CLOSE: usize = 6 + FrameHeader::MAX_CONTROL_PAYLOAD;
 
 impl Input {
     /// What was read and is not consumed, and where that begins.

@@ -26,6 +26,7 @@ use self::link::{InParts, Link, Received, Whole};
 use self::outbox::{Outbox, UNFINISHED};
 use self::writer::Slot;
 
+mod adapter;
 pub(crate) mod driver;
 pub(crate) mod link;
 pub(crate) mod log;
@@ -38,10 +39,11 @@ mod split;
 pub(crate) mod tests;
 mod writer;
 
-pub use self::opening::Opening;
+pub use self::adapter::SenderSink;
+pub use self::opening::{Opening, Timings};
 pub use self::reader::MessageReader;
-pub(crate) use self::split::check_control;
 pub use self::split::{Receiver, Sender};
+pub(crate) use self::split::{SplitEnd, check_control};
 pub use self::writer::MessageWriter;
 pub(crate) use self::writer::writer;
 
@@ -133,6 +135,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The peer's Close, once it has come.
     pub fn close_received(&self) -> Option<&CloseReason> {
         self.link.machine().close_received()
+    }
+
+    /// Whether the transport has taken all that was sent.
+    pub(crate) fn has_written(&mut self) -> bool {
+        self.link.machine_mut().output().is_empty()
     }
 
     /// The bytes of memory that this connection's buffers take.
@@ -337,10 +344,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let reason = CloseReason::new(code, reason).map_err(SendError::from)?;
         if matches!(self.end, End::Open) {
-            let now = Instant::now().into_std();
-            // Refused when this side's Close is sent already: then there is only to wait.
-            let _ = self.link.machine_mut().send_close(&reason, now);
-            self.end = End::Lingering(None);
+            self.begin_close(&reason, Instant::now());
         }
         poll_fn(|cx| self.poll_end(cx)).await;
         self.end = End::Done;
@@ -492,6 +496,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 return Poll::Ready(Err(expired.into()));
             }
         }
+    }
+
+    fn begin_close(&mut self, reason: &CloseReason, now: Instant) {
+        // Refused when this side's Close is sent already: then there is only to wait.
+        let _ = self.link.machine_mut().send_close(reason, now.into_std());
+        self.end = End::Lingering(None);
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,5 +1,7 @@
 //! What a client's opening handshake said, kept for who asks.
 
+use std::time::Duration;
+
 use http::{Request, Response};
 
 /// The two sides of an opening handshake (RFC 6455 section 4): what the client asked for, and the answer
@@ -20,6 +22,8 @@ pub struct Opening {
     pub request: Request<()>,
     /// The answer, a 101.
     pub response: Response<()>,
+    /// How long it took to come to it.
+    pub timings: Timings,
 }
 
 impl Opening {
@@ -32,4 +36,30 @@ impl Opening {
             .collect();
         chosen.join(", ")
     }
+}
+
+/// How long each part of connecting took. They follow one another; of several attempts, as redirects ask for,
+/// the last one counts.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let ws = sockeye::connect("wss://chat.example/").await?;
+/// let timings = ws.opening().expect("a client's").timings;
+/// println!("TLS took {:?}, the upgrade {:?}", timings.tls, timings.upgrade);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Finding the addresses of the host, or of the proxy; `None` where there was no host to find.
+    pub resolve: Option<Duration>,
+    /// TCP's handshake, or that of a Unix socket.
+    pub connect: Duration,
+    /// The proxy's way to the server, its own TLS included; `None` without a proxy.
+    pub proxy: Option<Duration>,
+    /// The TLS handshake with the server; `None` for `ws:`.
+    pub tls: Option<Duration>,
+    /// From the request to its answer.
+    pub upgrade: Duration,
 }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::task::{Context, Poll};
 
 use sockeye_proto::{
     CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, MessageKind, Outgoing,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{SetOnce, mpsc};
 
 use super::Connection;
 use super::driver::{Driver, Ending, Next};
@@ -29,10 +30,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     ///
     /// Outside of a tokio runtime.
     pub fn split(self) -> (Sender, Receiver) {
+        let (sender, receiver, _) = self.split_with_end();
+        (sender, receiver)
+    }
+
+    /// Tells how it ended as well.
+    pub(crate) fn split_with_end(self) -> (Sender, Receiver, Arc<SetOnce<SplitEnd>>) {
         let outbox = Outbox::new(Outbox::DEFAULT_LIMIT);
         let (messages, receiver) = mpsc::channel(1);
         let driver = self.into_driver(Arc::clone(&outbox));
-        tokio::spawn(drive(driver, messages, Arc::clone(&outbox)));
+        let end = Arc::new(SetOnce::new());
+        tokio::spawn(drive(
+            driver,
+            messages,
+            Arc::clone(&outbox),
+            Arc::clone(&end),
+        ));
         let guard = Arc::new(CloseOnDrop(outbox));
         let sender = Sender {
             outbox: Arc::clone(&guard.0),
@@ -42,8 +55,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             messages: receiver,
             _guard: guard,
         };
-        (sender, receiver)
+        (sender, receiver, end)
     }
+}
+
+/// How a split connection ended.
+#[derive(Debug)]
+pub(crate) struct SplitEnd {
+    /// What broke it.
+    pub(crate) failure: Option<String>,
+    /// The peer's Close.
+    pub(crate) received: Option<CloseReason>,
+    /// Whether all that was taken was written.
+    pub(crate) all_written: bool,
 }
 
 /// The sending half of a split connection. Clones send through the same connection, in fair order.
@@ -54,6 +78,10 @@ pub struct Sender {
 }
 
 impl Sender {
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
     /// Sends a message, and completes when it is written.
     ///
     /// # Errors
@@ -165,6 +193,13 @@ impl Receiver {
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.messages.recv().await.transpose()
     }
+
+    pub(super) fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, Error>>> {
+        self.messages.poll_recv(cx)
+    }
 }
 
 impl fmt::Debug for Receiver {
@@ -189,6 +224,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     mut driver: Driver<T>,
     messages: mpsc::Sender<Result<Message, Error>>,
     outbox: Arc<Outbox>,
+    end: Arc<SetOnce<SplitEnd>>,
 ) {
     let mut message = MessageBuffer::default();
     loop {
@@ -205,13 +241,22 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     let ending = driver.take_ending();
     let reason = ending.reason();
     driver.settle();
+    let mut failure = None;
     if let Ending::Failed(error) = ending {
+        failure = Some(error.to_string());
         let _ = driver.alongside(pin!(messages.send(Err(error)))).await;
     }
-    driver.linger().await;
+    let received = driver.linger().await;
+    let all_written = !driver.left_unwritten() && outbox.unsent() == 0;
     drop(driver);
     drop(messages);
     outbox.end(reason);
+    // Only this task sets it.
+    let _ = end.set(SplitEnd {
+        failure,
+        received,
+        all_written,
+    });
 }
 
 /// §5.5: a control frame carries 125 bytes at most.

@@ -3,7 +3,8 @@
 use sockeye_proto::handshake::OfferError;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
-use crate::client::ConnectError;
+use crate::client::target::Target;
+use crate::client::{Client, ConnectError};
 
 /// The arguments of [`WebSocket::close`](super::WebSocket::close): none (`()`), a code, a reason, or a code
 /// and a reason.
@@ -116,8 +117,17 @@ pub enum CloseError {
     Syntax(#[from] SyntaxError),
 }
 
+/// The client as a browser would have it for this target: what it offers is legal, and a subprotocol that was
+/// asked for has to be chosen, where WHATWG is stricter than RFC 6455.
+pub(super) fn for_browser(client: Client, target: &Target) -> Result<Client, SyntaxError> {
+    client.handshake(target)?;
+    refuse_repeated(&client.subprotocols)?;
+    let is_required = !client.subprotocols.is_empty();
+    Ok(client.require_subprotocol(is_required))
+}
+
 /// RFC 6455 compares subprotocols as they are written; browsers take no two that differ in case only.
-pub(super) fn refuse_repeated(subprotocols: &[String]) -> Result<(), SyntaxError> {
+fn refuse_repeated(subprotocols: &[String]) -> Result<(), SyntaxError> {
     for (index, name) in subprotocols.iter().enumerate() {
         let earlier = &subprotocols[..index];
         if earlier.iter().any(|other| other.eq_ignore_ascii_case(name)) {

@@ -1,6 +1,6 @@
 //! The browser's `WebSocket` object (WHATWG WebSockets): events, `send`, `close`, `ready_state`.
 //!
-//! Here is what a program may call; [`run`] is what happens meanwhile.
+//! Here is what a program may call; [`run`] is what happens meanwhile. [`stream`] is its sibling `WebSocketStream`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -20,10 +20,12 @@ mod argument;
 mod event;
 mod port;
 mod run;
+mod stream;
 
 pub use self::argument::{CloseArgs, CloseError, InvalidAccess, InvalidState, SyntaxError};
 pub use self::event::{CloseEvent, ErrorEvent, Event, MessageEvent, ReadyState};
 pub use self::run::Events;
+pub use self::stream::{OpenedStream, Readable, WebSocketError, WebSocketStream, Writable};
 
 /// A client shaped as the browser's object: events come to handlers, `send` and `close` never wait.
 ///
@@ -113,14 +115,11 @@ impl WebSocket {
 
     pub(super) fn with_client(url: &str, client: Client) -> Result<Self, SyntaxError> {
         let target = Target::parse_any_scheme(url)?;
-        client.handshake(&target)?;
-        argument::refuse_repeated(&client.subprotocols)?;
-        // WHATWG is stricter than RFC 6455: a subprotocol that was asked for has to be chosen.
-        let is_required = !client.subprotocols.is_empty();
+        let client = argument::for_browser(client, &target)?;
         Ok(Self(Arc::new(Inner {
             origin: target.origin().into(),
             target,
-            client: client.require_subprotocol(is_required),
+            client,
             state: AtomicU8::new(ReadyState::Connecting as u8),
             protocol: OnceLock::new(),
             extensions: OnceLock::new(),

@@ -1,0 +1,150 @@
+//! JSON as it came, with other white space: numbers, escapes and the order of fields stay.
+
+use std::fmt::Write;
+
+use serde::de::IgnoredAny;
+
+use crate::escape::is_deceptive;
+
+/// On one line, or indented; `None` where the text is no JSON. What a terminal would obey is escaped, which
+/// changes no value.
+pub(super) fn reformat(text: &str, is_indented: bool) -> Option<String> {
+    let _: IgnoredAny = serde_json::from_str(text).ok()?;
+    // What is long is not made much longer, whoever sends it.
+    let is_indented = is_indented && text.len() <= LONGEST_INDENTED;
+    let mut out = String::with_capacity(text.len());
+    let mut depth = 0_usize;
+    let mut chars = text.chars().filter_map(spaceless()).peekable();
+    while let Some(part) = chars.next() {
+        let (c, is_inside) = part;
+        if is_inside {
+            push(&mut out, c);
+            continue;
+        }
+        match c {
+            '{' | '[' => {
+                out.push(c);
+                let is_empty = matches!(chars.peek(), Some(('}' | ']', false)));
+                if is_empty {
+                    out.extend(chars.next().map(|(c, _)| c));
+                } else {
+                    depth += 1;
+                    start_line(&mut out, depth, is_indented);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                start_line(&mut out, depth, is_indented);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                start_line(&mut out, depth, is_indented);
+            }
+            ':' if is_indented => out.push_str(": "),
+            _ => out.push(c),
+        }
+    }
+    Some(out)
+}
+
+/// A text as a JSON string, escaped like the rest.
+pub(super) fn string(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    let mut out = String::with_capacity(quoted.len());
+    quoted.chars().for_each(|c| push(&mut out, c));
+    out
+}
+
+/// Leaves out the white space between values. Gives each character, and whether it is inside of a string.
+fn spaceless() -> impl FnMut(char) -> Option<(char, bool)> {
+    let (mut is_inside, mut is_escaped) = (false, false);
+    move |c| {
+        if !is_inside {
+            is_inside = c == '"';
+            return (!c.is_ascii_whitespace()).then_some((c, is_inside));
+        }
+        if is_escaped {
+            is_escaped = false;
+        } else if c == '\\' {
+            is_escaped = true;
+        } else if c == '"' {
+            is_inside = false;
+        }
+        Some((c, true))
+    }
+}
+
+fn push(out: &mut String, c: char) {
+    if !is_deceptive(c) {
+        out.push(c);
+        return;
+    }
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a string does not fail.
+        let _ = write!(out, "\\u{unit:04x}");
+    }
+}
+
+fn start_line(out: &mut String, depth: usize, is_indented: bool) {
+    if is_indented {
+        out.push('\n');
+        (0..depth.min(DEEPEST)).for_each(|_| out.push_str("  "));
+    }
+}
+
+/// Bytes of a text that is still indented, and the depth at which lines start at most.
+const LONGEST_INDENTED: usize = 1 << 20;
+const DEEPEST: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_alone_is_changed() {
+        let text = "\t{ \"a\" : [ 1.50e+400 , \"x \\\" , [y\" ],\r\n\"b\":{ }, \"a\": [] }\n";
+        let line = r#"{"a":[1.50e+400,"x \" , [y"],"b":{},"a":[]}"#;
+        assert_eq!(reformat(text, false).as_deref(), Some(line));
+        let indented = "{\n  \"a\": [\n    1.50e+400,\n    \"x \\\" , [y\"\n  ],\n  \"b\": {},\n  \"a\": []\n}";
+        assert_eq!(reformat(text, true).as_deref(), Some(indented));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_apart() {
+        for text in [
+            "",
+            "hello",
+            "{",
+            "[1,]",
+            "\"a\nb\"",
+            "1 2",
+            &"[".repeat(1000),
+        ] {
+            assert_eq!(reformat(text, true), None, "{text:?}");
+        }
+        for text in ["1", "null", "\"\"", "[]"] {
+            assert_eq!(reformat(text, true).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_without_a_change_of_value() {
+        let text = "\"\u{9b}2J\u{202e}\u{e0001}é\"";
+        let shown = r#""\u009b2J\u202e\udb40\udc01é""#;
+        assert_eq!(reformat(text, false).as_deref(), Some(shown));
+        let value: String = serde_json::from_str(shown).expect("JSON");
+        assert_eq!(serde_json::to_string(&value).expect("a string"), text);
+        assert_eq!(string("a\"\u{1b}\u{7f}"), r#""a\"\u001b\u007f""#);
+    }
+
+    #[test]
+    fn a_long_or_deep_text_is_not_multiplied() {
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        let longest = reformat(&deep, true).expect("JSON");
+        let longest = longest.lines().map(str::len).max();
+        assert_eq!(longest, Some(2 * DEEPEST + 2));
+        let long = format!("[{}]", vec!["0"; LONGEST_INDENTED].join(","));
+        assert_eq!(reformat(&long, true), Some(long));
+    }
+}

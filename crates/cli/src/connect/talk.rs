@@ -1,0 +1,456 @@
+//! One talk: the lines that go out, the messages that come in, and its end. It may go on over another
+//! connection.
+
+use std::collections::VecDeque;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use sockeye::{CloseCode, Connection, Error, Interruption, Message, SendError};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+
+use super::failure::Failure;
+use super::goal::{Goal, State};
+use super::input::{self, InputError};
+use super::options::{Options, Wait};
+use super::output::Printer;
+use super::record::Recorder;
+use super::report;
+use crate::duration::shown;
+use crate::escape::Escaped;
+use crate::exit::{Exit, complain, say};
+
+/// What outlives a connection.
+pub(super) struct Talk<'a> {
+    options: &'a Options,
+    /// What the command line gives to be sent.
+    given: VecDeque<Message>,
+    has_begun: bool,
+    /// `None` when they have ended.
+    lines: Option<mpsc::Receiver<Result<Message, InputError>>>,
+    // A message that there is no room for yet.
+    waiting: Option<Message>,
+    // When to close although nothing has ended.
+    deadline: Option<Instant>,
+    farewell: Farewell,
+    is_closing: bool,
+    // Why the input ended before its end.
+    failed: Option<Failure>,
+    goal: Goal,
+    printer: Printer,
+    recorder: Option<Recorder>,
+}
+
+/// What goes before a Close that the input's end asks for: a Ping and its Pong. Many servers drop what they
+/// have not answered when a Close comes; who has answered a Ping has seen at least what was sent before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    None,
+    Wanted,
+    Pinged,
+}
+
+/// How a connection ended.
+pub(super) enum End {
+    /// The talk is over.
+    Over(Result<(), Failure>),
+    /// The talk is not: the connection is.
+    Interrupted(Interruption),
+}
+
+/// What the connection did.
+enum Turn {
+    Fed(Result<(), Error>),
+    Received(Result<Option<Message>, Error>),
+    Answered(Duration),
+}
+
+impl<'a> Talk<'a> {
+    pub(super) fn new(options: &'a Options) -> Result<Self, Failure> {
+        let given = options.messages.iter();
+        let given = given.map(|text| input::message(text.clone(), options.input));
+        let given = given.collect::<Option<VecDeque<_>>>();
+        let given = given.ok_or(Failure::Encoding(options.input))?;
+        let recorder = options.record.as_deref().map(Recorder::create).transpose();
+        Ok(Self {
+            options,
+            given,
+            has_begun: false,
+            lines: None,
+            waiting: None,
+            deadline: None,
+            farewell: Farewell::None,
+            is_closing: false,
+            failed: None,
+            goal: Goal::new(options),
+            printer: Printer::new(options),
+            recorder: recorder.map_err(Failure::Record)?,
+        })
+    }
+
+    /// Talks over this connection.
+    pub(super) async fn over(
+        &mut self,
+        connection: &mut Connection,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> End {
+        let end = match self.opened(connection) {
+            Ok(()) => self.talk(connection, stop).await,
+            Err(failure) => End::Over(Err(failure)),
+        };
+        match self.closed(connection, &end) {
+            Err(failure) if !matches!(end, End::Over(Err(_))) => End::Over(Err(failure)),
+            _ => end,
+        }
+    }
+
+    fn opened(&mut self, connection: &Connection) -> Result<(), Failure> {
+        // With messages on the command line there is no other input.
+        if !self.has_begun && self.options.messages.is_empty() {
+            self.lines = Some(input::lines(self.options.input));
+        }
+        self.has_begun = true;
+        if self.options.verbose {
+            say(&report::opening(connection));
+        }
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        let extensions = connection
+            .opening()
+            .map_or(String::new(), |opening| opening.extensions());
+        let opened = recorder.opened(&self.options.url, connection.subprotocol(), &extensions);
+        opened.map_err(Failure::Record)
+    }
+
+    /// Prints and writes down what is left of a connection.
+    fn closed(&mut self, connection: &Connection, end: &End) -> Result<(), Failure> {
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        let written = match (connection.close_received(), end) {
+            (Some(reason), _) => recorder.closed(reason),
+            (None, End::Over(Err(failure))) => recorder.lost(&failure.to_string()),
+            (None, End::Interrupted(why)) => recorder.lost(&why.to_string()),
+            (None, End::Over(Ok(()))) => Ok(()),
+        };
+        written.map_err(Failure::Record)
+    }
+
+    /// Prints what came.
+    pub(super) async fn print(&mut self) -> Result<(), Failure> {
+        while !self.printer.is_idle() {
+            self.printer.print().await.map_err(Failure::Output)?;
+        }
+        Ok(())
+    }
+
+    /// What came is printed, however the talk ended; then its exit.
+    pub(super) async fn end(
+        mut self,
+        ended: Result<(), Failure>,
+        last: Option<&Connection>,
+        is_typed: bool,
+    ) -> Result<Exit, Failure> {
+        // What fails then has failed before.
+        let _ = self.print().await;
+        match ended {
+            // As of `| head`: there is nobody left to talk for.
+            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(Exit::Done)
+            }
+            // Whatever the server does then.
+            Err(Failure::Lost(_) | Failure::Unanswered) if self.goal.state() == State::Met => {
+                Ok(Exit::Done)
+            }
+            Err(failure) => Err(failure),
+            Ok(()) => Ok(self.conclude(last, is_typed)),
+        }
+    }
+
+    async fn talk(
+        &mut self,
+        connection: &mut Connection,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> End {
+        let opened_at = Instant::now();
+        let mut has_timings = self.options.timings;
+        let mut pings = Pings::new(self.options.ping);
+        (self.farewell, self.deadline) = (Farewell::None, None);
+        loop {
+            if self.waiting.is_none() {
+                self.waiting = self.given.pop_front();
+            }
+            self.end_input();
+            let wants_line = self.waiting.is_none() && !self.is_closing;
+            let lines = self.lines.as_mut().filter(|_| wants_line);
+            tokio::select! {
+                turn = turn(connection, self.waiting.as_ref(), &mut pings, &mut self.farewell),
+                    if self.printer.has_room() => match turn
+                {
+                    Turn::Answered(time) => self.answered(connection, time),
+                    Turn::Fed(Ok(())) => if let Err(failure) = self.sent() {
+                        return End::Over(Err(failure));
+                    },
+                    Turn::Received(Ok(Some(message))) => {
+                        if std::mem::take(&mut has_timings) {
+                            show_timings(connection, Some(opened_at.elapsed()));
+                        }
+                        if let Err(failure) = self.received(connection, &message) {
+                            return End::Over(Err(failure));
+                        }
+                    }
+                    Turn::Received(Ok(None)) => {
+                        if has_timings {
+                            show_timings(connection, None);
+                        }
+                        return self.ended(connection);
+                    }
+                    Turn::Received(Err(Error::UnexpectedEnd)) if self.is_closing => {
+                        return End::Over(Err(self.failed.take().unwrap_or(Failure::Unanswered)));
+                    }
+                    Turn::Fed(Err(error)) | Turn::Received(Err(error)) if self.is_closing => {
+                        return End::Over(Err(Failure::Lost(error)));
+                    }
+                    Turn::Fed(Err(error)) | Turn::Received(Err(error)) => {
+                        return End::Interrupted(Interruption::Lost(error));
+                    }
+                },
+                printed = self.printer.print(), if !self.printer.is_idle() => {
+                    if let Err(error) = printed {
+                        return End::Over(Err(Failure::Output(error)));
+                    }
+                }
+                line = next_line(lines) => self.take_line(connection, line),
+                () = until(self.deadline), if !self.is_closing => self.close(connection),
+                () = &mut stop, if !self.is_closing => self.close(connection),
+            }
+        }
+    }
+
+    fn take_line(
+        &mut self,
+        connection: &mut Connection,
+        line: Option<Result<Message, InputError>>,
+    ) {
+        match line {
+            None => self.lines = None,
+            Some(Ok(message)) => self.waiting = Some(message),
+            Some(Err(error)) => {
+                self.failed = Some(Failure::Input(error));
+                self.close(connection);
+            }
+        }
+    }
+
+    /// Sees to what the input's end asks for.
+    fn end_input(&mut self) {
+        if self.lines.is_some() || self.waiting.is_some() || self.is_closing {
+            return;
+        }
+        match self.options.wait {
+            Some(Wait::For(time)) => {
+                self.deadline.get_or_insert_with(|| Instant::now() + time);
+            }
+            Some(Wait::Forever) => {}
+            None if self.goal.state() == State::Open => {}
+            None if self.farewell == Farewell::None => {
+                self.farewell = Farewell::Wanted;
+                let patience = Duration::from_secs(self.options.close_timeout.into());
+                self.deadline = Some(Instant::now() + patience);
+            }
+            None => {}
+        }
+    }
+
+    fn answered(&mut self, connection: &mut Connection, time: Duration) {
+        if self.options.ping.is_some() {
+            complain(&format!("ping: {}", shown(time)));
+        }
+        if self.farewell == Farewell::Pinged && !self.is_closing {
+            self.close(connection);
+        }
+    }
+
+    fn sent(&mut self) -> Result<(), Failure> {
+        match (self.waiting.take(), &mut self.recorder) {
+            (Some(message), Some(recorder)) => recorder.sent(&message).map_err(Failure::Record),
+            _ => Ok(()),
+        }
+    }
+
+    fn received(&mut self, connection: &mut Connection, message: &Message) -> Result<(), Failure> {
+        if self.goal.is_over() {
+            return Ok(());
+        }
+        self.printer.feed(message);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.received(message).map_err(Failure::Record)?;
+        }
+        self.goal.see(message);
+        if self.goal.is_over() && !self.is_closing {
+            self.close(connection);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, connection: &Connection) -> End {
+        if let Some(failure) = self.failed.take() {
+            return End::Over(Err(failure));
+        }
+        match connection.close_received() {
+            Some(reason) if !self.is_closing => {
+                End::Interrupted(Interruption::Closed(reason.clone()))
+            }
+            _ => End::Over(Ok(())),
+        }
+    }
+
+    /// Starts the closing handshake, behind what was sent. What the peer sends before its Close still
+    /// comes.
+    fn close(&mut self, connection: &mut Connection) {
+        self.is_closing = true;
+        self.waiting = None;
+        let started = connection.start_closing_handshake(CloseCode::NORMAL, "");
+        debug_assert!(started.is_ok(), "1000 may be sent");
+    }
+
+    /// Tells what the server closed the connection with, where that is of interest.
+    fn conclude(&self, last: Option<&Connection>, is_typed: bool) -> Exit {
+        if self.goal.state() == State::Met {
+            return Exit::Done;
+        }
+        let reason = last.and_then(Connection::close_received);
+        let is_normal = reason.is_none_or(|reason| {
+            let code = reason.code();
+            [
+                CloseCode::NORMAL,
+                CloseCode::GOING_AWAY,
+                CloseCode::NO_STATUS,
+            ]
+            .contains(&code)
+        });
+        if let Some(reason) = reason.filter(|_| is_typed || !is_normal) {
+            let reason = reason.to_string();
+            complain(&format!("closed: {}", Escaped(&reason)));
+        }
+        match self.goal.state() {
+            _ if !is_normal => Exit::Abnormal,
+            State::Open | State::Missed => {
+                complain("closed without what was asked for");
+                Exit::Unmet
+            }
+            State::None | State::Met => Exit::Done,
+        }
+    }
+}
+
+/// When to send a Ping, and whether one is under way.
+struct Pings {
+    interval: Option<Interval>,
+    is_unanswered: bool,
+}
+
+impl Pings {
+    fn new(every: Option<Duration>) -> Self {
+        let interval = every.map(|every| {
+            let mut interval = interval_at(Instant::now() + every, every);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        });
+        Self {
+            interval,
+            is_unanswered: false,
+        }
+    }
+
+    /// Sends one if it is time. Where there is no room for it, the next one may have more luck.
+    fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) {
+        let is_due =
+            |interval: &mut Interval, cx: &mut Context<'_>| interval.poll_tick(cx).is_ready();
+        while self
+            .interval
+            .as_mut()
+            .is_some_and(|interval| is_due(interval, cx))
+        {
+            self.send(connection, cx);
+        }
+    }
+
+    /// Polled once it is taken if there is room, and then written by whatever is polled next.
+    fn send(&mut self, connection: &mut Connection, cx: &mut Context<'_>) {
+        let _ = pin!(connection.ping(PING)).poll(cx);
+        self.is_unanswered = true;
+    }
+
+    /// The time of the last one, once.
+    fn answered(&mut self, connection: &Connection) -> Option<Duration> {
+        let time = connection.round_trip().filter(|_| self.is_unanswered)?;
+        self.is_unanswered = false;
+        Some(time)
+    }
+}
+
+/// What a Ping carries.
+const PING: &[u8] = b"sockeye";
+
+/// Receives, and sends what waits as soon as there is room: whichever comes first. Neither waits for
+/// the other: a peer that sends without reading, and one that does not read before it has sent, are both
+/// served. The connection keeps what is under way, so the futures may be made anew for each poll.
+async fn turn(
+    connection: &mut Connection,
+    waiting: Option<&Message>,
+    pings: &mut Pings,
+    farewell: &mut Farewell,
+) -> Turn {
+    poll_fn(|cx| {
+        pings.poll(connection, cx);
+        if let Some(message) = waiting {
+            let fed = pin!(connection.feed(message.clone())).poll(cx);
+            match fed {
+                // What the connection is closing for is received next; another one may take the message.
+                Poll::Ready(Err(Error::Send(SendError::Closed))) | Poll::Pending => {}
+                Poll::Ready(fed) => return Poll::Ready(Turn::Fed(fed)),
+            }
+        }
+        // With all written there is room for the Ping.
+        if *farewell == Farewell::Wanted && pin!(connection.flush()).poll(cx).is_ready() {
+            pings.send(connection, cx);
+            *farewell = Farewell::Pinged;
+        }
+        let received = pin!(connection.recv()).poll(cx);
+        match received {
+            Poll::Ready(received) => Poll::Ready(Turn::Received(received)),
+            Poll::Pending => match pings.answered(connection) {
+                Some(time) => Poll::Ready(Turn::Answered(time)),
+                None => Poll::Pending,
+            },
+        }
+    })
+    .await
+}
+
+async fn next_line(
+    lines: Option<&mut mpsc::Receiver<Result<Message, InputError>>>,
+) -> Option<Result<Message, InputError>> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+fn show_timings(connection: &Connection, first_message: Option<Duration>) {
+    if let Some(opening) = connection.opening() {
+        say(&report::timings(&opening.timings, first_message));
+    }
+}

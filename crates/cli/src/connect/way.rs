@@ -1,0 +1,76 @@
+//! The client that the options describe: what it asks for, whom it trusts, and the way there.
+
+use std::time::Duration;
+
+use sockeye::{Client, Config, DeflateConfig, Proxy, Role, tls};
+
+use super::credential;
+use super::failure::Failure;
+use super::options::{Deflate, Options};
+
+pub(super) fn client(options: &Options) -> Result<Client, Failure> {
+    let config = Config::new(Role::Client)
+        .max_message(options.max_size.bytes())
+        .close_timeout(Duration::from_secs(options.close_timeout.into()));
+    let mut client = Client::builder()
+        .config(config)
+        .subprotocols(&options.subprotocol)
+        .compression(match options.deflate {
+            Deflate::Off => None,
+            Deflate::On => Some(DeflateConfig::default()),
+            Deflate::Takeover => Some(DeflateConfig::default().context_takeover(true)),
+        });
+    for (name, value) in &options.header {
+        client = client.header(name.clone(), value.clone());
+    }
+    if let Some(origin) = &options.origin {
+        client = client.origin(origin.clone());
+    }
+    client = credential::add(client, options).map_err(Failure::Credential)?;
+    client = trusting(client, options)?;
+    by_way(client, options)
+}
+
+fn trusting(mut client: Client, options: &Options) -> Result<Client, Failure> {
+    let mut tls = tls::ClientOptions::default();
+    if let Some(roots) = &options.cacert {
+        tls = tls.roots(roots);
+    }
+    if let (Some(cert), Some(key)) = (&options.cert, &options.key) {
+        tls = tls.identity(cert, key);
+    }
+    if options.insecure {
+        tls = tls.dangerously_accept_any_certificate();
+    }
+    // Without any of them the system's roots are read only where they are needed.
+    if options.cacert.is_some() || options.cert.is_some() || options.insecure {
+        client = client.tls(tls.build().map_err(Failure::Tls)?);
+    }
+    if let Some(name) = &options.sni {
+        client = client.server_name(name);
+    }
+    Ok(client)
+}
+
+fn by_way(mut client: Client, options: &Options) -> Result<Client, Failure> {
+    client = match options.proxy.as_deref() {
+        None => client.proxy_from_env(),
+        Some("none") => client,
+        Some(url) => client.proxy(url.parse::<Proxy>().map_err(Failure::Proxy)?),
+    };
+    if let Some(path) = &options.unix {
+        client = client.unix(path);
+    }
+    // The last call for a host counts, so each has all of its addresses.
+    for (host, _) in &options.resolve {
+        let addresses = options.resolve.iter();
+        let addresses = addresses.filter(|(other, _)| other.eq_ignore_ascii_case(host));
+        client = client.resolve(host, addresses.map(|(_, address)| *address));
+    }
+    if options.ipv4 {
+        client = client.ipv4_only();
+    } else if options.ipv6 {
+        client = client.ipv6_only();
+    }
+    Ok(client)
+}

@@ -1,0 +1,57 @@
+//! `sockeye completions` and `sockeye man`: what shells and manuals want to know of the command line.
+
+use std::io::{self, Write};
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::exit::{Exit, complain};
+
+/// Print what a shell needs to complete this program's command line
+///
+/// For bash, in ~/.bashrc: source <(sockeye completions bash)
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The shell
+    shell: Shell,
+}
+
+pub(crate) fn complete(program: &mut Command, options: &Options) -> Exit {
+    let mut script = Vec::new();
+    let name = program.get_name().to_owned();
+    clap_complete::generate(options.shell, program, name, &mut script);
+    print(Ok(script))
+}
+
+/// One page for the program and its commands.
+pub(crate) fn page(program: &Command) -> Exit {
+    print(render(program))
+}
+
+fn render(program: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    Man::new(program.clone()).render(&mut page)?;
+    for command in program.get_subcommands() {
+        let name = format!("{} {}", program.get_name(), command.get_name());
+        writeln!(page, ".SH {}", name.to_uppercase())?;
+        let man = Man::new(command.clone().bin_name(name));
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+        man.render_extra_section(&mut page)?;
+    }
+    Ok(page)
+}
+
+fn print(text: io::Result<Vec<u8>>) -> Exit {
+    match text.and_then(|text| io::stdout().write_all(&text)) {
+        Ok(()) => Exit::Done,
+        // Nobody reads on.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => {
+            complain(&format!("cannot write to stdout: {error}"));
+            Exit::Failed
+        }
+    }
+}

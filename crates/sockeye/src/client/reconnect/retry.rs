@@ -1,0 +1,335 @@
+//! Whether to connect again, and when: the judgement alone. Time and chance are arguments.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use sockeye_proto::{CloseCode, CloseReason};
+
+use crate::client::{ConnectError, ProxyError};
+use crate::error::Error;
+#[cfg(feature = "tls")]
+use crate::transport::tls::TlsError;
+
+/// Whether to connect again, and when: exponential backoff with full jitter and a cap.
+///
+/// The pause after the n-th failure in a row is chosen at random between nothing and `first_pause` times 2ⁿ⁻¹,
+/// at most `longest_pause`: many clients that lost one server do not come back all at once. A connection
+/// that stays for `stable_after` ends the row.
+///
+/// Not everything is worth trying again: see [`Interruption::is_transient`].
+/// [`Reconnecting`](super::Reconnecting) asks this; who has a loop of one's own may as well.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use sockeye::{Error, Interruption, Retry};
+///
+/// let mut retry = Retry::default().longest_pause(Duration::from_secs(10));
+/// let now = Instant::now();
+/// retry.connected(now);
+/// let lost = Interruption::Lost(Error::UnexpectedEnd);
+/// assert_eq!(retry.after(&lost, now, 0.5), Some(Duration::from_millis(250)));
+/// assert_eq!(retry.after(&lost, now, 0.5), Some(Duration::from_millis(500)));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Retry {
+    first_pause: Duration,
+    longest_pause: Duration,
+    stable_after: Duration,
+    limit: u32,
+    failures: u32,
+    connected_at: Option<Instant>,
+}
+
+/// Why there is no connection any more, or none yet.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Interruption {
+    /// The peer closed it with this.
+    Closed(CloseReason),
+    /// It could not be had.
+    Connect(ConnectError),
+    /// It ended out of order.
+    Lost(Error),
+}
+
+impl Default for Retry {
+    /// Pauses of at most 0.5 s, 1 s, 2 s and so on up to 30 s, without limit of their number; a connection
+    /// is stable after 10 s.
+    fn default() -> Self {
+        Self {
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+            stable_after: Duration::from_secs(10),
+            limit: u32::MAX,
+            failures: 0,
+            connected_at: None,
+        }
+    }
+}
+
+impl Retry {
+    /// Sets the longest pause after a first failure; 500 ms.
+    pub fn first_pause(mut self, pause: Duration) -> Self {
+        self.first_pause = pause;
+        self
+    }
+
+    /// Sets what pauses do not grow beyond; 30 s.
+    pub fn longest_pause(mut self, pause: Duration) -> Self {
+        self.longest_pause = pause;
+        self
+    }
+
+    /// Sets how long a connection has to last until failures before it are forgotten; 10 s.
+    pub fn stable_after(mut self, time: Duration) -> Self {
+        self.stable_after = time;
+        self
+    }
+
+    /// Sets how many failures in a row are followed by another attempt; all by default, none with 0.
+    pub fn limit(mut self, failures: u32) -> Self {
+        self.limit = failures;
+        self
+    }
+
+    /// How many failures there were in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// A connection is open.
+    pub fn connected(&mut self, now: Instant) {
+        self.connected_at = Some(now);
+    }
+
+    /// How long to wait before the next attempt; `None` when there is to be none. `random` is at least 0 and
+    /// below 1. A `Retry-After` of the server's (RFC 9110 §10.2.3), in seconds and at most five minutes, is the
+    /// shortest pause.
+    pub fn after(&mut self, why: &Interruption, now: Instant, random: f64) -> Option<Duration> {
+        let lasted = self.connected_at.take();
+        let lasted = lasted.map(|at| now.saturating_duration_since(at));
+        if lasted.is_some_and(|lasted| lasted >= self.stable_after) {
+            self.failures = 0;
+        }
+        if !why.is_transient() || self.failures >= self.limit {
+            return None;
+        }
+        // Beyond 2^31 any pause is at its cap.
+        let factor = 1_u32 << self.failures.min(31);
+        self.failures = self.failures.saturating_add(1);
+        let longest = self.first_pause.saturating_mul(factor);
+        let longest = longest.min(self.longest_pause);
+        let pause = longest.mul_f64(random.clamp(0.0, 1.0));
+        Some(pause.max(asked_pause(why)))
+    }
+}
+
+impl Interruption {
+    /// Whether another attempt may lead further. It may as [`ConnectError::is_transient`] says; after a loss,
+    /// but not where the peer broke the protocol; and after a Close with 1001 (going away), 1011 (internal error), 1012 (service restart), 1013 (try
+    /// again later) or 1014 (bad gateway). All other codes are final: 1000 and no code end in order, and what
+    /// the application's own codes mean only the application knows.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Closed(reason) => [
+                CloseCode::GOING_AWAY,
+                CloseCode::INTERNAL_ERROR,
+                CloseCode::SERVICE_RESTART,
+                CloseCode::TRY_AGAIN_LATER,
+                CloseCode::BAD_GATEWAY,
+            ]
+            .contains(&reason.code()),
+            Self::Connect(error) => error.is_transient(),
+            Self::Lost(error) => !matches!(error, Error::Protocol(_) | Error::Handler(_)),
+        }
+    }
+}
+
+impl ConnectError {
+    /// Whether the same attempt may succeed later: the network failed, the server did not answer, or it
+    /// answered with 408, 425, 429, 500, 502, 503 or 504. What the caller asked for, a certificate that is
+    /// not trusted, an answer against the rules, or any other status stays as it is.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::Connector(_)
+            | Self::ConnectTimeout(_)
+            | Self::HandshakeTimeout(_)
+            | Self::NoResponse
+            | Self::Proxy(ProxyError::Connect(_)) => true,
+            Self::Http(error) => !error.is_parse(),
+            Self::Refused(response) => is_transient(response.status()),
+            #[cfg(feature = "tls")]
+            Self::Tls(TlsError::Io(_)) | Self::Proxy(ProxyError::Tls(TlsError::Io(_))) => true,
+            _ => false,
+        }
+    }
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ]
+    .contains(&status)
+}
+
+/// What the server asked for, where it can be understood.
+fn asked_pause(why: &Interruption) -> Duration {
+    let Interruption::Connect(ConnectError::Refused(response)) = why else {
+        return Duration::ZERO;
+    };
+    let value = response.headers().get(RETRY_AFTER);
+    let seconds = value.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    seconds
+        .map_or(Duration::ZERO, Duration::from_secs)
+        .min(LONGEST_ASKED)
+}
+
+/// No server makes a client wait for longer.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use http::Response;
+
+    use super::*;
+
+    fn lost() -> Interruption {
+        Interruption::Lost(Error::UnexpectedEnd)
+    }
+
+    fn closed(code: u16) -> Interruption {
+        let code = CloseCode::try_from(code).unwrap();
+        Interruption::Closed(CloseReason::new(code, "").unwrap())
+    }
+
+    fn refused(status: u16, retry_after: &str) -> Interruption {
+        let response = Response::builder()
+            .status(status)
+            .header(RETRY_AFTER, retry_after);
+        let response = response.body(bytes::Bytes::new()).unwrap();
+        Interruption::Connect(ConnectError::Refused(Box::new(response)))
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_chance_takes_its_part_of_each() {
+        let now = Instant::now();
+        let mut retry = Retry::default();
+        let longest: Vec<_> = (0..8)
+            .map(|_| retry.after(&lost(), now, 1.0).unwrap().as_millis())
+            .collect();
+        assert_eq!(
+            longest,
+            [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
+        );
+        let mut retry = Retry::default();
+        assert_eq!(retry.after(&lost(), now, 0.0), Some(Duration::ZERO));
+        assert_eq!(
+            retry.after(&lost(), now, 0.25),
+            Some(Duration::from_millis(250))
+        );
+    }
+
+    #[test]
+    fn a_row_of_any_length_overflows_nothing() {
+        let mut retry = Retry::default()
+            .first_pause(Duration::from_secs(u64::MAX))
+            .longest_pause(Duration::from_secs(7));
+        for _ in 0..100 {
+            let pause = retry.after(&lost(), Instant::now(), 1.0);
+            assert_eq!(pause, Some(Duration::from_secs(7)));
+        }
+        assert_eq!(retry.failures(), 100);
+    }
+
+    #[test]
+    fn only_a_connection_that_stays_ends_the_row() {
+        let start = Instant::now();
+        let mut retry = Retry::default().stable_after(Duration::from_secs(10));
+        for (lasted, failures) in [(0, 1), (9, 2), (10, 1), (9, 2)] {
+            retry.connected(start);
+            retry.after(&lost(), start + Duration::from_secs(lasted), 1.0);
+            assert_eq!(retry.failures(), failures, "after {lasted} s");
+        }
+    }
+
+    #[test]
+    fn so_many_failures_as_the_limit_says_are_followed_by_an_attempt() {
+        let now = Instant::now();
+        let mut retry = Retry::default().limit(2);
+        assert!(retry.after(&lost(), now, 0.5).is_some());
+        assert!(retry.after(&lost(), now, 0.5).is_some());
+        assert_eq!(retry.after(&lost(), now, 0.5), None);
+        assert_eq!(Retry::default().limit(0).after(&lost(), now, 0.5), None);
+    }
+
+    #[test]
+    fn codes_that_promise_a_way_back_are_transient_and_all_others_final() {
+        for code in [1001, 1011, 1012, 1013, 1014] {
+            assert!(closed(code).is_transient(), "{code}");
+        }
+        for code in [1000, 1002, 1003, 1007, 1008, 1009, 1010, 3000, 4001] {
+            assert!(!closed(code).is_transient(), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_or_the_network_may_get_over_is_transient() {
+        for status in [408, 425, 429, 500, 502, 503, 504] {
+            assert!(refused(status, "").is_transient(), "{status}");
+        }
+        for status in [200, 301, 400, 401, 403, 404, 426, 501] {
+            assert!(!refused(status, "").is_transient(), "{status}");
+        }
+        let io = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        for error in [
+            ConnectError::Connect(io()),
+            ConnectError::Connector("no token".into()),
+            ConnectError::ConnectTimeout(Duration::ZERO),
+            ConnectError::HandshakeTimeout(Duration::ZERO),
+            ConnectError::NoResponse,
+            ConnectError::Proxy(ProxyError::Connect(io())),
+        ] {
+            assert!(error.is_transient(), "{error}");
+        }
+        for error in [
+            ConnectError::Proxy(ProxyError::Credentials),
+            ConnectError::TlsUnsupported,
+            ConnectError::TooManyRedirects(3),
+            ConnectError::Method(http::Method::POST),
+        ] {
+            assert!(!error.is_transient(), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_server_may_ask_for_a_longer_pause_but_not_for_any() {
+        let now = Instant::now();
+        let pause = |asked| Retry::default().after(&refused(503, asked), now, 0.5);
+        assert_eq!(pause("7"), Some(Duration::from_secs(7)));
+        assert_eq!(pause("0"), Some(Duration::from_millis(250)));
+        assert_eq!(pause("86400"), Some(LONGEST_ASKED));
+        for unknown in [
+            "",
+            "-1",
+            "Thu, 26 Nov 2026 02:00:00 GMT",
+            "99999999999999999999999",
+        ] {
+            assert_eq!(
+                pause(unknown),
+                Some(Duration::from_millis(250)),
+                "{unknown}"
+            );
+        }
+    }
+}
