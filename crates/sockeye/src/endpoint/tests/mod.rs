@@ -14,6 +14,7 @@ use crate::sync::Arc;
 #[cfg(feature = "macros")]
 mod annotated;
 mod life;
+mod partial;
 mod writer;
 
 fn handshake() -> Handshake {
