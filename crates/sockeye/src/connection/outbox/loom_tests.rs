@@ -24,6 +24,13 @@ fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) 
     builder.check(check);
 }
 
+/// The interleavings with at most three preemptions, of threads that do so much that all would take hours.
+fn model_long(check: impl Fn() + Sync + std::marker::Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(check);
+}
+
 fn text(text: &str) -> Item {
     Item::Message(text.into())
 }
@@ -449,7 +456,7 @@ async fn push_part(parts: &mut Parts, part: &'static str, is_last: bool) {
 
 #[test]
 fn the_parts_of_a_message_are_taken_one_after_another_whatever_else_is_sent() {
-    model(2, || {
+    model_long(|| {
         let outbox = Outbox::new(100 * LEAST_WEIGHT);
         let sending = Arc::clone(&outbox);
         let writer = spawn(async move {
@@ -466,7 +473,7 @@ fn the_parts_of_a_message_are_taken_one_after_another_whatever_else_is_sent() {
 
 #[test]
 fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
-    model(2, || {
+    model_long(|| {
         let outbox = Outbox::new(100 * LEAST_WEIGHT);
         let mut first = Parts::new(&outbox, MessageKind::Text);
         block_on(push_part(&mut first, "a", false));
