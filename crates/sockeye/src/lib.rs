@@ -6,6 +6,8 @@
 //! - [`connect`] opens a [`Connection`]; [`WebSocket`] is the browser's object.
 //!
 //! The protocol itself is crate `sockeye-proto`; what users need of it is exported here.
+//!
+//! Features: `macros` and `tls`, which are on by default, and `json`, for messages that are JSON (`Json`).
 
 // With `--cfg loom` tokio has no sockets. What loom checks is the outbox and the log, which need none: they and
 // what they stand on are the whole crate then.

@@ -138,7 +138,8 @@ impl Session {
 
     /// Removes the handler that was added for a kind of message, and says whether there was one. A handler
     /// that runs goes on; later messages of its kind go to
-    /// [`Endpoint::on_message`](super::Endpoint::on_message) again.
+    /// [`Endpoint::on_message`](super::Endpoint::on_message) again. Of a message that it was given in parts the
+    /// rest is dropped, unless another handler of parts is added before.
     pub fn remove_message_handler(&self, kind: MessageKind) -> bool {
         let mut handlers = lock(&self.0.handlers);
         let removed = handlers.remove(kind);

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use sockeye::{
-    CloseReason, Decoder, Encoder, Error, Outgoing, Parsed, Pong, Result, ServerEndpoint, Session,
+    CloseReason, Decoder, Encoder, Endpoint, Error, Outgoing, Parsed, Pong, Result, ServerEndpoint, Session,
     Text, server_endpoint,
 };
 
@@ -273,6 +273,25 @@ impl Codec {
 
 const _: () = assert!(<Codec as ServerEndpoint>::MAX_MESSAGES.len() == 2);
 
+struct Parts;
+
+#[server_endpoint("/parts")]
+impl Parts {
+    #[on_message(max = u64::MAX)]
+    async fn text<'text>(&self, (part, is_last): (&'text str, bool)) -> Option<&'text str> {
+        is_last.then_some(part)
+    }
+
+    #[on_message]
+    fn binary(&self, part: (Bytes, bool)) {
+        let _ = part;
+    }
+}
+
+const _: () = assert!(<Parts as Endpoint>::IN_PARTS.len() == 2);
+const _: () = assert!(<Arc<Parts> as Endpoint>::IN_PARTS.len() == 2);
+const _: () = assert!(<Codec as Endpoint>::IN_PARTS.is_empty());
+
 struct Json;
 
 #[server_endpoint("/json")]
@@ -308,6 +327,7 @@ fn main() {
     let _ = Others::endpoint(|_| Others);
     let _ = Made::endpoint(|_| Made);
     let _ = Codec::endpoint(|_| Codec);
+    let _ = Parts::endpoint(|_| Parts);
     let _ = Json::endpoint(|_| Json);
     let _ = Generic::<Memory, 80>::endpoint(|_| Generic(Memory::default()));
     let shared = Arc::new(Generic::<Memory, 80>(Memory::default()));

@@ -71,6 +71,17 @@ async fn each_part_is_a_fragment_and_what_is_written_goes_before_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_masks_each_fragment() {
+    let (stream, peer) = wire();
+    let mut client = Connection::client(stream, Config::new(Role::Client));
+    say_hello(client.text_writer()).await;
+    let frames = peer.frames();
+    assert!(frames.iter().all(|frame| frame.masked));
+    let sent: String = frames.iter().map(Frame::text).collect();
+    assert_eq!((sent.as_str(), frames.len()), ("Hello wörld!", 5));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_written_leaves_in_fragments_of_256_kib() {
     let bytes: Vec<u8> = (0..FRAGMENT * 2 + 1000).map(|i| i as u8).collect();
     let (sender, peer) = sender();

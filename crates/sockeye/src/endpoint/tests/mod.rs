@@ -15,6 +15,7 @@ use crate::sync::Arc;
 mod annotated;
 mod idle;
 mod life;
+mod partial;
 mod writer;
 
 fn handshake() -> Handshake {
