@@ -10,7 +10,7 @@
 //! and is sent
 //!
 //! ```json
-//! {"type":"welcome","width":1600,"height":1000,"you":4,"people":2,"strokes":[{"color":2,"width":6,"points":[10,20,14,26]}]}
+//! {"type":"welcome","width":1600,"height":1200,"you":4,"people":2,"strokes":[{"color":2,"width":6,"points":[10,20,14,26]}]}
 //! {"type":"drawn","by":4,"tag":7,"color":2,"width":6,"points":[10,20,14,26],"dropped":0}
 //! {"type":"cleared","by":4}
 //! {"type":"people","people":3}
@@ -273,7 +273,7 @@ impl Event<'_> {
 }
 
 const WIDTH: u16 = 1600;
-const HEIGHT: u16 = 1000;
+const HEIGHT: u16 = 1200;
 const MAX_COLOR: u8 = 8;
 const MAX_WIDTH: u8 = 60;
 const MAX_PEOPLE: usize = 64;
@@ -296,11 +296,11 @@ mod tests {
 
     #[test]
     fn a_stroke_within_the_sheet_is_taken_with_its_tag_or_without() {
-        let text = r#"{"type":"draw","color":8,"width":60,"points":[0,0,1600,1000],"tag":7}"#;
+        let text = r#"{"type":"draw","color":8,"width":60,"points":[0,0,1600,1200],"tag":7}"#;
         let Ok(Command::Draw { stroke, tag }) = Command::parse(text) else {
             panic!("{:?}", Command::parse(text));
         };
-        assert_eq!((stroke.points, tag), (vec![0, 0, 1600, 1000], 7));
+        assert_eq!((stroke.points, tag), (vec![0, 0, 1600, 1200], 7));
         let text = r#"{"type":"draw","color":0,"width":1,"points":[5,5]}"#;
         assert!(matches!(
             Command::parse(text),
@@ -323,7 +323,7 @@ mod tests {
             (draw("0", "1", "[1,1,1]"), "points"),
             (draw("0", "1", &many), "points"),
             (draw("0", "1", "[1601,1]"), "not on the sheet"),
-            (draw("0", "1", "[1,1001]"), "not on the sheet"),
+            (draw("0", "1", "[1,1201]"), "not on the sheet"),
             (draw("0", "1", "[-1,1]"), "not spoken"),
             (draw("0", "1", "[0.5,1]"), "not spoken"),
             (draw("0", "1", "[70000,1]"), "not spoken"),
@@ -356,7 +356,7 @@ mod tests {
             sheet.draw(Stroke {
                 color: 8,
                 width: 60,
-                points: vec![1600, 1000],
+                points: vec![1600, 1200],
             });
         }
         let welcome = Event::Welcome {

@@ -4,7 +4,7 @@
 //! A client sends where to turn: `n`, `e`, `s` or `w`. It is sent JSON objects in text messages:
 //!
 //! ```json
-//! {"type":"welcome","width":48,"height":30,"you":4}
+//! {"type":"welcome","width":40,"height":30,"you":4}
 //! {"type":"field","food":[3,4],"snakes":[{"id":4,"color":4,"score":2,"best":9,"alive":true,"body":[7,8,6,8,5,8]}]}
 //! ```
 //!
@@ -393,7 +393,7 @@ impl Event {
 }
 
 const PERIOD: Duration = Duration::from_millis(100);
-const WIDTH: u16 = 48;
+const WIDTH: u16 = 40;
 const HEIGHT: u16 = 30;
 const MAX_PLAYERS: usize = 32;
 const MAX_TURNS: usize = 2;
@@ -509,7 +509,7 @@ mod tests {
         }
         for snake in &mut game.snakes {
             snake.length = MAX_LENGTH;
-            snake.cells = (0..MAX_LENGTH).map(|_| (47, 29)).collect();
+            snake.cells = (0..MAX_LENGTH).map(|_| (39, 29)).collect();
         }
         assert!(game.to_json().len() < 32 * 1024);
     }

@@ -90,9 +90,10 @@ async function ask() {
     poll.tell("asked, and not answered");
   }
   poll.show();
+  // At no fixed time of a second: else one page would always learn at once, and another never.
+  setTimeout(ask, 850 + 300 * Math.random());
 }
 
-setInterval(ask, 1000);
 ask();
 window.addEventListener("resize", () => { push.show(); poll.show(); });
 push.show();
