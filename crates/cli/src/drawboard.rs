@@ -67,7 +67,7 @@ impl Drawboard {
         let id = self.id?;
         let refused = match Command::parse(text) {
             Ok(Command::Draw { stroke, tag }) => {
-                self.board.draw(id, tag, stroke);
+                self.board.draw(id, tag, &stroke);
                 return None;
             }
             Ok(Command::Clear) => {
@@ -125,13 +125,13 @@ impl Board {
         state.tell(&Event::People { people });
     }
 
-    fn draw(&self, by: u64, tag: u32, stroke: Stroke) {
+    fn draw(&self, by: u64, tag: u32, stroke: &Stroke) {
         let mut state = self.lock();
         let dropped = state.sheet.draw(stroke.clone());
         state.tell(&Event::Drawn {
             by,
             tag,
-            stroke: &stroke,
+            stroke,
             dropped,
         });
     }

@@ -90,10 +90,18 @@ async function ask() {
     poll.tell("asked, and not answered");
   }
   poll.show();
-  // At no fixed time of a second: else one page would always learn at once, and another never.
-  setTimeout(ask, 850 + 300 * Math.random());
+}
+
+// Once in each second, at any time of it: at the same time one page would always learn at once, and another last.
+let second = performance.now();
+
+function plan() {
+  second += 1000;
+  const wait = second + 1000 * Math.random() - performance.now();
+  setTimeout(() => { ask(); plan(); }, Math.max(wait, 0));
 }
 
 ask();
+plan();
 window.addEventListener("resize", () => { push.show(); poll.show(); });
 push.show();
