@@ -337,6 +337,52 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn as_many_draw_as_may_and_all_are_told_the_same_in_one_order() {
+        let board = Board::default();
+        let shared = board.clone();
+        let endpoint = Drawboard::endpoint(move |_| Drawboard::new(shared.clone()));
+        let builder = sockeye::Server::builder().endpoint(endpoint);
+        let server = builder.bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/drawboard", server.local_addr());
+        tokio::spawn(server.serve());
+        let mut people = Vec::new();
+        for _ in 0..MAX_PEOPLE {
+            people.push(sockeye::connect(&*url).await.unwrap());
+            while board.lock().people.len() < people.len() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut late = sockeye::connect(&*url).await.unwrap();
+        assert!(late.recv().await.unwrap().is_none());
+        let told = late.close_received().expect("a Close");
+        assert_eq!(told.code(), CloseCode::TRY_AGAIN_LATER);
+
+        let stroke = r#"{"type":"draw","color":1,"width":2,"points":[3,4]}"#;
+        for person in &mut people {
+            person.send(stroke).await.unwrap();
+        }
+        let mut orders = Vec::new();
+        for person in &mut people {
+            let mut order = Vec::new();
+            while order.len() < MAX_PEOPLE {
+                let event = person.recv().await.unwrap().expect("an event").to_string();
+                let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+                if event["type"] == "drawn" {
+                    order.push(event["by"].as_u64().unwrap());
+                }
+            }
+            orders.push(order);
+        }
+        assert!(orders.iter().all(|order| *order == orders[0]));
+        drop(people);
+        while !board.lock().people.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // The picture stays.
+        assert_eq!(board.lock().sheet.strokes.len(), MAX_PEOPLE);
+    }
+
     #[test]
     fn the_sheet_is_bounded_and_says_how_many_of_the_oldest_are_gone() {
         let mut sheet = Sheet::default();

@@ -514,6 +514,42 @@ mod tests {
         assert!(game.to_json().len() < 32 * 1024);
     }
 
+    #[tokio::test]
+    async fn as_many_play_as_may_and_a_place_is_free_when_one_leaves() {
+        let field = Field::default();
+        let shared = field.clone();
+        let endpoint = Snake::endpoint(move |_| Snake::new(shared.clone()));
+        let builder = sockeye::Server::builder().endpoint(endpoint);
+        let server = builder.bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/snake", server.local_addr());
+        tokio::spawn(server.serve());
+        let mut players = Vec::new();
+        for _ in 0..MAX_PLAYERS {
+            let mut player = sockeye::connect(&*url).await.unwrap();
+            let welcome = player.recv().await.unwrap().expect("a welcome");
+            assert!(welcome.to_string().contains("welcome"), "{welcome}");
+            players.push(player);
+        }
+        let mut late = sockeye::connect(&*url).await.unwrap();
+        assert!(late.recv().await.unwrap().is_none());
+        let told = late.close_received().expect("a Close");
+        assert_eq!(told.code(), CloseCode::TRY_AGAIN_LATER);
+        let leaves = players.pop().expect("one of many");
+        drop(leaves);
+        // It is gone when the server sees it.
+        while field.lock().players.len() == MAX_PLAYERS {
+            tokio::task::yield_now().await;
+        }
+        let mut next = sockeye::connect(&*url).await.unwrap();
+        assert!(next.recv().await.unwrap().is_some());
+        // When all are gone nothing moves any more.
+        drop((players, next));
+        while field.lock().moves {
+            tokio::task::yield_now().await;
+        }
+        assert!(field.lock().game.snakes.is_empty());
+    }
+
     #[test]
     fn whatever_is_turned_the_game_goes_on_within_its_bounds() {
         let mut game = Game::new(3);
