@@ -59,6 +59,15 @@ pub(super) async fn try_two_people(
     judges::write(&picture, ada.window.screenshot().await?)?;
     println!("browser: a picture of it is in {}", picture.display());
 
+    grace.click_link("/drawboard").await?;
+    until("Ada sees that Grace is at another page", || async {
+        Ok(!ada.text("people").await?.contains(grace.name))
+    })
+    .await?;
+    grace.window.back().await?;
+    ada.sees("people", grace.name).await?;
+    tally.passed("who goes to another page is not here until they come back");
+
     chromium.close_last_window().await?;
     until("Ada sees that Grace has left", || async {
         Ok(!ada.text("people").await?.contains(grace.name))
@@ -84,6 +93,11 @@ impl Person {
 
     async fn click(&self, id: &str) -> Result<()> {
         Ok(self.window.find(Locator::Id(id)).await?.click().await?)
+    }
+
+    async fn click_link(&self, target: &str) -> Result<()> {
+        let link = format!("a[href='{target}']");
+        Ok(self.window.find(Locator::Css(&link)).await?.click().await?)
     }
 
     /// What an element shows; nothing while the page lacks it.

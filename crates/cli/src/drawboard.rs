@@ -10,7 +10,7 @@
 //! and is sent
 //!
 //! ```json
-//! {"type":"welcome","width":1600,"height":1000,"you":4,"people":2,"strokes":[{"color":2,"width":6,"points":[10,20,14,26]}]}
+//! {"type":"welcome","width":1600,"height":1200,"you":4,"people":2,"strokes":[{"color":2,"width":6,"points":[10,20,14,26]}]}
 //! {"type":"drawn","by":4,"tag":7,"color":2,"width":6,"points":[10,20,14,26],"dropped":0}
 //! {"type":"cleared","by":4}
 //! {"type":"people","people":3}
@@ -67,7 +67,7 @@ impl Drawboard {
         let id = self.id?;
         let refused = match Command::parse(text) {
             Ok(Command::Draw { stroke, tag }) => {
-                self.board.draw(id, tag, stroke);
+                self.board.draw(id, tag, &stroke);
                 return None;
             }
             Ok(Command::Clear) => {
@@ -125,13 +125,13 @@ impl Board {
         state.tell(&Event::People { people });
     }
 
-    fn draw(&self, by: u64, tag: u32, stroke: Stroke) {
+    fn draw(&self, by: u64, tag: u32, stroke: &Stroke) {
         let mut state = self.lock();
         let dropped = state.sheet.draw(stroke.clone());
         state.tell(&Event::Drawn {
             by,
             tag,
-            stroke: &stroke,
+            stroke,
             dropped,
         });
     }
@@ -273,7 +273,7 @@ impl Event<'_> {
 }
 
 const WIDTH: u16 = 1600;
-const HEIGHT: u16 = 1000;
+const HEIGHT: u16 = 1200;
 const MAX_COLOR: u8 = 8;
 const MAX_WIDTH: u8 = 60;
 const MAX_PEOPLE: usize = 64;
@@ -296,11 +296,11 @@ mod tests {
 
     #[test]
     fn a_stroke_within_the_sheet_is_taken_with_its_tag_or_without() {
-        let text = r#"{"type":"draw","color":8,"width":60,"points":[0,0,1600,1000],"tag":7}"#;
+        let text = r#"{"type":"draw","color":8,"width":60,"points":[0,0,1600,1200],"tag":7}"#;
         let Ok(Command::Draw { stroke, tag }) = Command::parse(text) else {
             panic!("{:?}", Command::parse(text));
         };
-        assert_eq!((stroke.points, tag), (vec![0, 0, 1600, 1000], 7));
+        assert_eq!((stroke.points, tag), (vec![0, 0, 1600, 1200], 7));
         let text = r#"{"type":"draw","color":0,"width":1,"points":[5,5]}"#;
         assert!(matches!(
             Command::parse(text),
@@ -323,7 +323,7 @@ mod tests {
             (draw("0", "1", "[1,1,1]"), "points"),
             (draw("0", "1", &many), "points"),
             (draw("0", "1", "[1601,1]"), "not on the sheet"),
-            (draw("0", "1", "[1,1001]"), "not on the sheet"),
+            (draw("0", "1", "[1,1201]"), "not on the sheet"),
             (draw("0", "1", "[-1,1]"), "not spoken"),
             (draw("0", "1", "[0.5,1]"), "not spoken"),
             (draw("0", "1", "[70000,1]"), "not spoken"),
@@ -335,6 +335,52 @@ mod tests {
             let refusal = Command::parse(&text).unwrap_err();
             assert!(refusal.contains(reason), "{text}: {refusal}");
         }
+    }
+
+    #[tokio::test]
+    async fn as_many_draw_as_may_and_all_are_told_the_same_in_one_order() {
+        let board = Board::default();
+        let shared = board.clone();
+        let endpoint = Drawboard::endpoint(move |_| Drawboard::new(shared.clone()));
+        let builder = sockeye::Server::builder().endpoint(endpoint);
+        let server = builder.bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/drawboard", server.local_addr());
+        tokio::spawn(server.serve());
+        let mut people = Vec::new();
+        for _ in 0..MAX_PEOPLE {
+            people.push(sockeye::connect(&*url).await.unwrap());
+            while board.lock().people.len() < people.len() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut late = sockeye::connect(&*url).await.unwrap();
+        assert!(late.recv().await.unwrap().is_none());
+        let told = late.close_received().expect("a Close");
+        assert_eq!(told.code(), CloseCode::TRY_AGAIN_LATER);
+
+        let stroke = r#"{"type":"draw","color":1,"width":2,"points":[3,4]}"#;
+        for person in &mut people {
+            person.send(stroke).await.unwrap();
+        }
+        let mut orders = Vec::new();
+        for person in &mut people {
+            let mut order = Vec::new();
+            while order.len() < MAX_PEOPLE {
+                let event = person.recv().await.unwrap().expect("an event").to_string();
+                let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+                if event["type"] == "drawn" {
+                    order.push(event["by"].as_u64().unwrap());
+                }
+            }
+            orders.push(order);
+        }
+        assert!(orders.iter().all(|order| *order == orders[0]));
+        drop(people);
+        while !board.lock().people.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // The picture stays.
+        assert_eq!(board.lock().sheet.strokes.len(), MAX_PEOPLE);
     }
 
     #[test]
@@ -356,7 +402,7 @@ mod tests {
             sheet.draw(Stroke {
                 color: 8,
                 width: 60,
-                points: vec![1600, 1000],
+                points: vec![1600, 1200],
             });
         }
         let welcome = Event::Welcome {

@@ -4,7 +4,7 @@
 //! A client sends where to turn: `n`, `e`, `s` or `w`. It is sent JSON objects in text messages:
 //!
 //! ```json
-//! {"type":"welcome","width":48,"height":30,"you":4}
+//! {"type":"welcome","width":40,"height":30,"you":4}
 //! {"type":"field","food":[3,4],"snakes":[{"id":4,"color":4,"score":2,"best":9,"alive":true,"body":[7,8,6,8,5,8]}]}
 //! ```
 //!
@@ -12,16 +12,19 @@
 //! - A snake that eats grows, up to 80. One that runs into a body, its own too, is dead for two seconds and begins
 //!   anew; whose body it was grows.
 //! - Two turns may wait, one for each move; a turn straight back is none. Whatever else a client sends is passed over.
-//! - Each message has all of the field, so who reads slowly may miss some. 32 may play; who comes then is closed
+//! - Each message has all of the field: who has not taken one yet misses those that come meanwhile. 32 may play; who comes then is closed
 //!   with 1013.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use serde::Serialize;
-use sockeye::{CloseCode, PreparedMessage, Session, server_endpoint};
+use sockeye::{CloseCode, PreparedMessage, SendHandle, Session, server_endpoint};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The field that all play in. A handle.
@@ -31,8 +34,17 @@ pub(crate) struct Field(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     game: Game,
-    players: Vec<(u64, Session)>,
+    players: Vec<Player>,
     moves: bool,
+}
+
+/// One who is told of the field.
+#[derive(Debug)]
+struct Player {
+    id: u64,
+    session: Session,
+    // The field that was told last, until it is written.
+    last: Option<SendHandle>,
 }
 
 /// One for each connection.
@@ -68,7 +80,7 @@ impl Drop for Snake {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             let mut state = self.field.lock();
-            state.players.retain(|(known, _)| *known != id);
+            state.players.retain(|player| player.id != id);
             state.game.remove(id);
         }
     }
@@ -106,7 +118,11 @@ impl Field {
         };
         // It is the first that is sent, so there is room; or the connection is closing already.
         let _ = session.async_remote().send_text(welcome.to_json());
-        state.players.push((id, session.clone()));
+        state.players.push(Player {
+            id,
+            session: session.clone(),
+            last: None,
+        });
         if !std::mem::replace(&mut state.moves, true) {
             tokio::spawn(self.clone().run());
         }
@@ -126,11 +142,24 @@ impl Field {
             }
             state.game.advance();
             let message = PreparedMessage::new(state.game.to_json());
-            for (_, session) in &state.players {
-                // Who has no room for this one misses it: the next has all of the field again.
-                let _ = session.async_remote().send(&message);
+            for player in &mut state.players {
+                player.tell(&message);
             }
         }
+    }
+}
+
+impl Player {
+    /// Who has not taken the last one yet misses this one: the next has all of the field again, and nothing old
+    /// piles up.
+    fn tell(&mut self, message: &PreparedMessage) {
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Some(last) = &mut self.last
+            && Pin::new(last).poll(&mut nobody).is_pending()
+        {
+            return;
+        }
+        self.last = self.session.async_remote().send(message).ok();
     }
 }
 
@@ -393,7 +422,7 @@ impl Event {
 }
 
 const PERIOD: Duration = Duration::from_millis(100);
-const WIDTH: u16 = 48;
+const WIDTH: u16 = 40;
 const HEIGHT: u16 = 30;
 const MAX_PLAYERS: usize = 32;
 const MAX_TURNS: usize = 2;
@@ -509,9 +538,45 @@ mod tests {
         }
         for snake in &mut game.snakes {
             snake.length = MAX_LENGTH;
-            snake.cells = (0..MAX_LENGTH).map(|_| (47, 29)).collect();
+            snake.cells = (0..MAX_LENGTH).map(|_| (39, 29)).collect();
         }
         assert!(game.to_json().len() < 32 * 1024);
+    }
+
+    #[tokio::test]
+    async fn as_many_play_as_may_and_a_place_is_free_when_one_leaves() {
+        let field = Field::default();
+        let shared = field.clone();
+        let endpoint = Snake::endpoint(move |_| Snake::new(shared.clone()));
+        let builder = sockeye::Server::builder().endpoint(endpoint);
+        let server = builder.bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/snake", server.local_addr());
+        tokio::spawn(server.serve());
+        let mut players = Vec::new();
+        for _ in 0..MAX_PLAYERS {
+            let mut player = sockeye::connect(&*url).await.unwrap();
+            let welcome = player.recv().await.unwrap().expect("a welcome");
+            assert!(welcome.to_string().contains("welcome"), "{welcome}");
+            players.push(player);
+        }
+        let mut late = sockeye::connect(&*url).await.unwrap();
+        assert!(late.recv().await.unwrap().is_none());
+        let told = late.close_received().expect("a Close");
+        assert_eq!(told.code(), CloseCode::TRY_AGAIN_LATER);
+        let leaves = players.pop().expect("one of many");
+        drop(leaves);
+        // It is gone when the server sees it.
+        while field.lock().players.len() == MAX_PLAYERS {
+            tokio::task::yield_now().await;
+        }
+        let mut next = sockeye::connect(&*url).await.unwrap();
+        assert!(next.recv().await.unwrap().is_some());
+        // When all are gone nothing moves any more.
+        drop((players, next));
+        while field.lock().moves {
+            tokio::task::yield_now().await;
+        }
+        assert!(field.lock().game.snakes.is_empty());
     }
 
     #[test]

@@ -82,6 +82,15 @@ function setState(state, text = state) {
 
 window.addEventListener("online", () => { if (wanted && !socket) connect(); });
 
+// A page that is left may be kept for whoever comes back, and its connection with it: who is not here is not in the room.
+window.addEventListener("pagehide", () => {
+  clearTimeout(timer);
+  const old = socket;
+  socket = null;
+  old?.close(1000);
+});
+window.addEventListener("pageshow", ({ persisted }) => { if (persisted && wanted) connect(); });
+
 function say(message) {
   if (socket?.readyState !== WebSocket.OPEN) return false;
   socket.send(JSON.stringify(message));

@@ -92,7 +92,16 @@ async function ask() {
   poll.show();
 }
 
-setInterval(ask, 1000);
+// Once in each second, at any time of it: at the same time one page would always learn at once, and another last.
+let second = performance.now();
+
+function plan() {
+  second += 1000;
+  const wait = second + 1000 * Math.random() - performance.now();
+  setTimeout(() => { ask(); plan(); }, Math.max(wait, 0));
+}
+
 ask();
+plan();
 window.addEventListener("resize", () => { push.show(); poll.show(); });
 push.show();

@@ -10,7 +10,7 @@ const PAPER = INKS.length - 1;
 const MAX_POINTS = 200;
 const PERIOD = 40;
 
-let size = { width: 1600, height: 1000 };
+let size = { width: 1600, height: 1200 };
 let strokes = []; // the picture
 let waiting = []; // drawn here, and not told by the server yet
 let stroke = null; // what is being drawn

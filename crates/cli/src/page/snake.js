@@ -3,7 +3,7 @@
 
 const COLORS = ["#d9503f", "#e08a2e", "#c9a227", "#4aa564", "#2f9aa0", "#4484d4", "#8b6be0", "#c75a9c"];
 
-let size = { width: 48, height: 30 };
+let size = { width: 40, height: 30 };
 let field = { food: [], snakes: [] };
 let self = null;
 

@@ -143,7 +143,7 @@ fn a_snake_is_told_of_itself_and_of_the_field() {
     let mut client = Program::start(&["connect", &server.url("/snake")]);
     assert_eq!(
         client.line().trim_end(),
-        r#"{"type":"welcome","width":48,"height":30,"you":1}"#
+        r#"{"type":"welcome","width":40,"height":30,"you":1}"#
     );
     assert!(client.line().contains(r#""snakes":[{"id":1,"#));
 }

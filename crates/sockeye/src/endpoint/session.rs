@@ -233,17 +233,36 @@ impl Session {
     #[inline]
     pub(super) fn heard(&self) -> bool {
         let special = self.0.special.load(Ordering::Acquire);
+        special != 0 && self.heard_what_is_special(special)
+    }
+
+    // Apart, so that what each message runs through stays small.
+    #[cold]
+    #[inline(never)]
+    fn heard_what_is_special(&self, special: u8) -> bool {
         if special & IDLE != 0 {
             self.0.handshake.idle().touch();
         }
         special & HANDLERS != 0
     }
 
+    #[cold]
+    #[inline(never)]
+    fn hold(&self) {
+        self.0.handshake.idle().hold();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn touch(&self) {
+        self.0.handshake.idle().touch();
+    }
+
     /// A handler starts: the session is not idle until [`rest`](Self::rest).
     #[inline]
     pub(super) fn work(&self) {
         if self.has(IDLE) {
-            self.0.handshake.idle().hold();
+            self.hold();
         }
     }
 
@@ -251,7 +270,7 @@ impl Session {
     #[inline]
     pub(super) fn rest(&self) {
         if self.has(IDLE) {
-            self.0.handshake.idle().touch();
+            self.touch();
         }
     }
 
