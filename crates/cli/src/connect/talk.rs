@@ -126,7 +126,7 @@ impl<'a> Talk<'a> {
         opened.map_err(Failure::Record)
     }
 
-    /// Prints and writes down what is left of a connection.
+    /// Writes down how a connection ended.
     fn closed(&mut self, connection: &Connection, end: &End) -> Result<(), Failure> {
         let Some(recorder) = &mut self.recorder else {
             return Ok(());
