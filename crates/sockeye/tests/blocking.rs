@@ -1,5 +1,6 @@
 //! The client without a runtime, against Sockeye's server, which has one in a thread of its own, and against a
 //! peer that speaks bytes.
+#![cfg(all(feature = "macros", feature = "tls"))]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
