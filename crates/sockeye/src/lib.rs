@@ -23,6 +23,8 @@ mod connection {
 extern crate self as sockeye;
 
 #[cfg(not(loom))]
+pub mod blocking;
+#[cfg(not(loom))]
 mod client;
 #[cfg(not(loom))]
 mod connection;

@@ -54,6 +54,9 @@ async fn the_request_has_the_fields_that_the_caller_and_the_request_have_set() {
     let opening = opened.opening().unwrap();
     assert_eq!(opening.request.headers()["x-key"], "1");
     assert_eq!(opening.response.status(), 101);
+    let timings = opening.timings;
+    assert!(timings.resolve.is_some());
+    assert_eq!((timings.proxy, timings.tls), (None, None));
     assert!(!format!("{opening:?} {client:?}").contains("token"));
 
     // A field of the caller's own comes before the URL's user.
@@ -260,7 +263,9 @@ async fn http_and_socks_proxies_are_asked_for_the_name_and_told_who_asks() {
     let by_http = client(format!("http://Aladdin:open%20sesame@{proxy}"));
     let (opened, peer) =
         soon(async { tokio::join!(by_http.connect(url), raw_server(&listener, "", b"")) }).await;
-    drop((opened.unwrap(), peer));
+    let timings = opened.unwrap().opening().unwrap().timings;
+    assert!(timings.resolve.is_some() && timings.proxy.is_some());
+    drop(peer);
     let asked = soon(asked).await.unwrap();
     assert!(
         asked.starts_with("CONNECT chat.invalid:81 HTTP/1.1\r\n"),

@@ -229,6 +229,17 @@ async fn the_queue_takes_what_its_limit_says_and_gives_back_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_who_goes_on_nothing_is_taken() {
+    let (client, _servers) = pair();
+    let sender = client.sender();
+    sender.send("first").unwrap();
+    drop(client);
+    let refused = sender.clone().send("second").unwrap_err();
+    assert!(matches!(refused, QueueError::Closed(_)), "{refused}");
+    assert_eq!(sender.queued_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_lost_connection_had_not_written_is_told_and_nothing_else_is() {
     let (mut client, mut servers) = pair();
     let sender = client.sender();

@@ -126,6 +126,7 @@ async fn messages_of_all_sizes_go_both_ways_to_a_name_and_to_an_address() {
     for host in ["localhost", "127.0.0.1"] {
         let url = format!("wss://{host}:{}/", addr.port());
         let mut ws = client.connect(url).await.unwrap();
+        assert!(ws.opening().unwrap().timings.tls.is_some());
         for size in [0, 1, 125, 126, 65_535, 65_536, 1 << 20] {
             let sent = Message::from(vec![size as u8; size]);
             soon(ws.send(sent.clone())).await.unwrap();

@@ -45,9 +45,9 @@ async fn messages_are_written_and_read_and_the_peers_close_is_told() {
     // What came before the Close is read before the end.
     let read = soon(opened.readable.next()).await.unwrap().unwrap();
     assert_eq!(read, Message::from("two"));
-    assert_eq!(soon(opened.readable.read()).await.unwrap(), None);
     assert_eq!(peer.recv_close().await.0, 4001);
     drop(peer);
+    assert_eq!(soon(opened.readable.read()).await.unwrap(), None);
     let reason = soon(ws.closed()).await.unwrap();
     assert_eq!((reason.code().get(), reason.reason()), (4001, "enough"));
     assert!(opened.writable.write("too late").await.is_err());

@@ -70,8 +70,7 @@ pub(crate) struct Options {
         value_name = "TIMES",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "4294967295",
-        hide_default_value = true
+        default_missing_value = "4294967295"
     )]
     pub(super) retry: Option<u32>,
 

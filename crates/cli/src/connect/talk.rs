@@ -126,7 +126,7 @@ impl<'a> Talk<'a> {
         opened.map_err(Failure::Record)
     }
 
-    /// Prints and writes down what is left of a connection.
+    /// Writes down how a connection ended.
     fn closed(&mut self, connection: &Connection, end: &End) -> Result<(), Failure> {
         let Some(recorder) = &mut self.recorder else {
             return Ok(());
@@ -376,13 +376,13 @@ impl Pings {
             .as_mut()
             .is_some_and(|interval| is_due(interval, cx))
         {
-            self.send(connection, cx);
+            self.send(PING, connection, cx);
         }
     }
 
     /// Polled once it is taken if there is room, and then written by whatever is polled next.
-    fn send(&mut self, connection: &mut Connection, cx: &mut Context<'_>) {
-        let _ = pin!(connection.ping(PING)).poll(cx);
+    fn send(&mut self, payload: &[u8], connection: &mut Connection, cx: &mut Context<'_>) {
+        let _ = pin!(connection.ping(payload)).poll(cx);
         self.is_unanswered = true;
     }
 
@@ -394,8 +394,10 @@ impl Pings {
     }
 }
 
-/// What a Ping carries.
+/// What a Ping carries, and what the one before a Close: the answer to an earlier one is not to be taken for
+/// its answer.
 const PING: &[u8] = b"sockeye";
+const LAST_PING: &[u8] = b"sockeye: the last";
 
 /// Receives, and sends what waits as soon as there is room: whichever comes first. Neither waits for
 /// the other: a peer that sends without reading, and one that does not read before it has sent, are both
@@ -418,7 +420,7 @@ async fn turn(
         }
         // With all written there is room for the Ping.
         if *farewell == Farewell::Wanted && pin!(connection.flush()).poll(cx).is_ready() {
-            pings.send(connection, cx);
+            pings.send(LAST_PING, connection, cx);
             *farewell = Farewell::Pinged;
         }
         let received = pin!(connection.recv()).poll(cx);

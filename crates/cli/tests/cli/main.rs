@@ -6,4 +6,6 @@ mod option;
 mod program;
 mod retry;
 mod serve;
+#[cfg(unix)]
+mod terminal;
 mod tls;

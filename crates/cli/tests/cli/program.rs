@@ -29,16 +29,8 @@ impl Program {
 
     /// With variables; of those that it looks at it has no others.
     pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
-        for name in ["all_proxy", "http_proxy", "https_proxy", "no_proxy"] {
-            command.env_remove(name).env_remove(name.to_uppercase());
-        }
-        for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {
-            command.env_remove(name);
-        }
+        let mut command = command(arguments);
         let mut child = command
-            .args(arguments)
-            .env("COLUMNS", "80")
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -138,6 +130,19 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program with these arguments; of the variables that it looks at it has none.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
+    for name in ["all_proxy", "http_proxy", "https_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {
+        command.env_remove(name);
+    }
+    command.args(arguments).env("COLUMNS", "80");
+    command
 }
 
 fn read_line(stream: &mut impl BufRead) -> String {

@@ -40,7 +40,7 @@ impl Client {
             .await
     }
 
-    pub(super) fn handshake(&self, target: &Target) -> Result<ClientHandshake, ConnectError> {
+    pub(crate) fn handshake(&self, target: &Target) -> Result<ClientHandshake, ConnectError> {
         // RFC 6455 §4.1: 16 bytes chosen at random for each connection.
         let mut handshake = ClientHandshake::new(target.uri.clone(), rand::random())
             .subprotocols(self.subprotocols.iter().cloned())?

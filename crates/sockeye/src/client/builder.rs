@@ -21,7 +21,7 @@ use crate::transport::tls::{self, rustls};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Client {
-    pub(super) config: Config,
+    pub(crate) config: Config,
     pub(super) compression: Option<DeflateConfig>,
     pub(super) deflate_pool: DeflatePool,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -33,11 +33,11 @@ pub struct Client {
     pub(super) redirects: u32,
     pub(super) cookies: Option<Arc<dyn CookieJar>>,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
     #[cfg(feature = "tls")]
     pub(super) server_name: Option<String>,
-    pub(super) connect_timeout: Duration,
-    pub(super) handshake_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
 }
 
 impl Client {

@@ -32,6 +32,9 @@ pub enum ConnectError {
     /// The handshake was not answered in time.
     #[error("the server did not answer the handshake within {0:?}")]
     HandshakeTimeout(Duration),
+    /// The server's answer to a [blocking](crate::blocking) client is not HTTP, or its head is too large.
+    #[error("the server's answer is not HTTP, or its head is too large")]
+    Head,
     /// The server's answer is not HTTP, or the transport failed.
     #[error("the handshake failed: {0}")]
     Http(#[from] hyper::Error),

@@ -80,8 +80,16 @@ impl Target {
     }
 
     /// An IPv6 address without the brackets that a URL puts around it.
-    pub(super) fn bare_host(&self) -> &str {
+    pub(crate) fn bare_host(&self) -> &str {
         bare_host(self.uri.host())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.uri.port()
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.uri.is_secure()
     }
 
     /// Scheme, host and port, as WHATWG serialises them.

@@ -149,7 +149,8 @@ impl Interruption {
 
 impl ConnectError {
     /// Whether the same attempt may succeed later: the network failed, the server did not answer, or it
-    /// answered with 408, 425, 429, 500, 502, 503 or 504. What the caller asked for, a certificate that is
+    /// answered with 408, 425, 429, 500, 502, 503 or 504; so too of a proxy, and whatever one of SOCKS
+    /// refuses. What the caller asked for, a certificate that is
     /// not trusted, an answer against the rules, or any other status stays as it is.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -157,14 +158,27 @@ impl ConnectError {
             | Self::Connector(_)
             | Self::ConnectTimeout(_)
             | Self::HandshakeTimeout(_)
-            | Self::NoResponse
-            | Self::Proxy(ProxyError::Connect(_)) => true,
+            | Self::NoResponse => true,
             Self::Http(error) => !error.is_parse(),
+            Self::Proxy(error) => is_transient_by_proxy(error),
             Self::Refused(response) => is_transient(response.status()),
             #[cfg(feature = "tls")]
-            Self::Tls(TlsError::Io(_)) | Self::Proxy(ProxyError::Tls(TlsError::Io(_))) => true,
+            Self::Tls(TlsError::Io(_)) => true,
             _ => false,
         }
+    }
+}
+
+/// A server that is away for a while is so behind a proxy too, and the proxy tells it in its own way. Why a SOCKS
+/// proxy refused is not told apart.
+fn is_transient_by_proxy(error: &ProxyError) -> bool {
+    match error {
+        ProxyError::Connect(_) | ProxyError::Socks(_) => true,
+        ProxyError::Http(error) => !error.is_parse(),
+        ProxyError::Refused(response) => is_transient(response.status()),
+        #[cfg(feature = "tls")]
+        ProxyError::Tls(TlsError::Io(_)) => true,
+        _ => false,
     }
 }
 
@@ -291,6 +305,10 @@ mod tests {
         for status in [200, 301, 400, 401, 403, 404, 426, 501] {
             assert!(!refused(status, "").is_transient(), "{status}");
         }
+        let answer = |status: u16| {
+            let answer = Response::builder().status(status);
+            answer.body(bytes::Bytes::new()).unwrap()
+        };
         let io = || io::Error::from(io::ErrorKind::ConnectionRefused);
         for error in [
             ConnectError::Connect(io()),
@@ -299,11 +317,14 @@ mod tests {
             ConnectError::HandshakeTimeout(Duration::ZERO),
             ConnectError::NoResponse,
             ConnectError::Proxy(ProxyError::Connect(io())),
+            ConnectError::Proxy(ProxyError::Refused(Box::new(answer(502)))),
+            ConnectError::Proxy(ProxyError::Socks("host unreachable".into())),
         ] {
             assert!(error.is_transient(), "{error}");
         }
         for error in [
             ConnectError::Proxy(ProxyError::Credentials),
+            ConnectError::Proxy(ProxyError::Refused(Box::new(answer(407)))),
             ConnectError::TlsUnsupported,
             ConnectError::TooManyRedirects(3),
             ConnectError::Method(http::Method::POST),

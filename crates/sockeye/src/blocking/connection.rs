@@ -1,0 +1,285 @@
+//! An open connection that blocks: one protocol machine, driven by the calls made on it.
+
+use std::fmt;
+use std::io;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use sockeye_proto::{
+    Cause, CloseCode, CloseReason, Config, Connection as Machine, Event, Message, MessageAssembler,
+    Outgoing,
+};
+
+use super::stream::Stream;
+use crate::connection::client_machine;
+use crate::error::{Error, SendError};
+
+/// An open WebSocket connection of a client, in the caller's thread.
+///
+/// Pings are answered, and keep-alive and deadlines go on, while [`recv`](Self::recv) waits; between the calls
+/// nothing does. A peer that sends without reading and a caller that sends without receiving wait for one
+/// another until the write timeout.
+///
+/// Dropped, it ends the transport without a Close.
+///
+/// ```no_run
+/// use std::task::Poll;
+/// use std::time::Duration;
+///
+/// # let mut ws = sockeye::blocking::connect("ws://127.0.0.1:8080/push")?;
+/// match ws.recv_timeout(Duration::from_secs(1))? {
+///     Poll::Ready(Some(message)) => println!("{message}"),
+///     Poll::Ready(None) => println!("closed"),
+///     Poll::Pending => println!("nothing has come"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Connection {
+    stream: Stream,
+    machine: Machine,
+    /// What was read and is not consumed.
+    input: Vec<u8>,
+    assembler: MessageAssembler,
+    subprotocol: Option<String>,
+    is_over: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: Stream,
+        config: Config,
+        read_ahead: Vec<u8>,
+        subprotocol: Option<String>,
+    ) -> Self {
+        Self {
+            stream,
+            machine: client_machine(config, None),
+            input: read_ahead,
+            assembler: MessageAssembler::default(),
+            subprotocol,
+            is_over: false,
+        }
+    }
+
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The peer's Close, once it has come.
+    pub fn close_received(&self) -> Option<&CloseReason> {
+        self.machine.close_received()
+    }
+
+    /// Waits for the next message; `None` once the connection is closed in order.
+    ///
+    /// # Errors
+    ///
+    /// Once, what ended the connection out of order. Then `None`.
+    pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        match self.receive(None)? {
+            Poll::Ready(received) => Ok(received),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    /// Waits for the next message for so long: [`Poll::Pending`] when none has come, and nothing is lost then.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Poll<Option<Message>>, Error> {
+        self.receive(Instant::now().checked_add(timeout))
+    }
+
+    /// Sends a message: the system has taken it when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] once the connection is closing; else what ended it.
+    pub fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
+        let sent = self.machine.send_message(message.into(), Cause::Push);
+        sent.map_err(|error| Error::Send(error.into()))?;
+        self.flush().inspect_err(|_| self.lose())
+    }
+
+    /// Closes the connection: sends a Close behind what was sent before, waits for the peer's, and ends
+    /// the transport; messages that still come are dropped. It takes the close timeout at most, and
+    /// does nothing more when it is called again.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidClose`] for a code or reason that no Close may carry.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let reason = CloseReason::new(code, reason).map_err(SendError::from)?;
+        if !self.is_over {
+            // Refused when this side's Close is sent already: then there is only to wait.
+            let _ = self.machine.send_close(&reason, Instant::now());
+            self.linger();
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, until: Option<Instant>) -> Result<Poll<Option<Message>>, Error> {
+        self.machine.resume_reading(Instant::now());
+        let received = self.receive_reading(until);
+        self.machine.pause_reading();
+        received
+    }
+
+    fn receive_reading(&mut self, until: Option<Instant>) -> Result<Poll<Option<Message>>, Error> {
+        while !self.is_over {
+            match self.pull() {
+                Ok(Pulled::Message(message)) => return Ok(Poll::Ready(Some(message))),
+                Ok(Pulled::Close) => {
+                    self.linger();
+                    break;
+                }
+                Ok(Pulled::Nothing) => {}
+                Err(error) => {
+                    self.linger();
+                    return Err(error);
+                }
+            }
+            self.flush().inspect_err(|_| self.lose())?;
+            let due = self.machine.poll_timeout();
+            let deadline = [due, until].into_iter().flatten().min();
+            match self.read(deadline) {
+                Ok(0) => {
+                    self.lose();
+                    return Err(Error::UnexpectedEnd);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let now = Instant::now();
+                    if let Some(expired) = self.machine.handle_timeout(now) {
+                        let error = Error::from(expired);
+                        // A broken rule is owed a Close; whoever is dead is not.
+                        match error {
+                            Error::Protocol(_) => self.linger(),
+                            _ => self.lose(),
+                        }
+                        return Err(error);
+                    }
+                    if until.is_some_and(|until| until <= now) {
+                        return Ok(Poll::Pending);
+                    }
+                }
+                Err(error) => {
+                    self.lose();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(Poll::Ready(None))
+    }
+
+    /// The next message or Close of what was read.
+    fn pull(&mut self) -> Result<Pulled, Error> {
+        let now = Instant::now();
+        let len = self.input.len();
+        let mut unread = &mut self.input[..];
+        let pulled = loop {
+            match self.machine.receive(&mut unread, now) {
+                Ok(Some(Event::Text(text))) => break Ok(Pulled::Message(text.into())),
+                Ok(Some(Event::Binary(bytes))) => {
+                    break Ok(Pulled::Message(Message::binary(bytes.to_vec())));
+                }
+                Ok(Some(Event::MessageStart(kind))) => self.assembler.start(kind, Vec::new()),
+                Ok(Some(Event::Chunk(chunk))) => self.assembler.chunk(chunk),
+                Ok(Some(Event::MessageEnd)) => {
+                    // Its text was checked as it came.
+                    let message = self.assembler.end();
+                    let message = message.map_err(io::Error::other)?;
+                    break Ok(Pulled::Message(message.into()));
+                }
+                Ok(Some(Event::Close(_))) => break Ok(Pulled::Close),
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(Pulled::Nothing),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        let consumed = len - unread.len();
+        self.input.drain(..consumed);
+        pulled
+    }
+
+    fn read(&mut self, deadline: Option<Instant>) -> io::Result<usize> {
+        let start = self.input.len();
+        self.input.resize(start + READ, 0);
+        let room = self.input.get_mut(start..).unwrap_or_default();
+        let read = self.stream.read_until(room, deadline);
+        self.input.truncate(start + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let patience = self.machine.config().write_timeout;
+        let stalled = |error: io::Error| match error.kind() {
+            io::ErrorKind::TimedOut => Error::WriteStalled,
+            _ => error.into(),
+        };
+        while !self.machine.output().is_empty() {
+            let deadline = Instant::now() + patience;
+            let output = self.machine.output();
+            let written = self
+                .stream
+                .write_until(output.chunk(), deadline)
+                .map_err(stalled)?;
+            if written == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+            self.machine.handle_written(written, Instant::now());
+        }
+        let deadline = Instant::now() + patience;
+        self.stream.flush_until(deadline).map_err(stalled)
+    }
+
+    /// §7.1.1: what is owed goes out; then the peer's end is waited for, within the close timeout.
+    fn linger(&mut self) {
+        let patience = self.machine.config().close_timeout;
+        let end = Instant::now() + patience;
+        while !self.is_over {
+            // Takes the peer's Close, if it is there, and forgets everything else.
+            while let Ok(Pulled::Message(_)) = self.pull() {}
+            self.machine.conclude(Instant::now());
+            if self.flush().is_err() {
+                break;
+            }
+            if self.machine.failure().is_some() {
+                self.stream.shut();
+            }
+            match self.read(Some(end)) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        self.lose();
+    }
+
+    fn lose(&mut self) {
+        self.machine.handle_end();
+        self.stream.shut();
+        self.input = Vec::new();
+        self.is_over = true;
+    }
+}
+
+enum Pulled {
+    Close,
+    Message(Message),
+    Nothing,
+}
+
+/// So many bytes are read at once.
+const READ: usize = 16 * 1024;
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("subprotocol", &self.subprotocol)
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! The opening handshake over a blocking stream (RFC 6455 section 4.1): one request, one answer.
+
+use std::io;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
+use sockeye_proto::handshake::{Accepted, ClientHandshake, ResponseError};
+
+use super::stream::Stream;
+use crate::client::ConnectError;
+
+/// What opened a connection, and what was read beyond it.
+pub(super) struct Opened {
+    pub(super) accepted: Accepted,
+    pub(super) read_ahead: Vec<u8>,
+}
+
+pub(super) fn shake_hands(
+    stream: &mut Stream,
+    handshake: &ClientHandshake,
+    deadline: Instant,
+) -> Result<Opened, ConnectError> {
+    let request = head(&handshake.request());
+    let mut left = &request[..];
+    while !left.is_empty() {
+        let written = stream
+            .write_until(left, deadline)
+            .map_err(ConnectError::Connect)?;
+        left = left.get(written..).unwrap_or_default();
+        if written == 0 {
+            return Err(ConnectError::NoResponse);
+        }
+    }
+    stream
+        .flush_until(deadline)
+        .map_err(ConnectError::Connect)?;
+    let mut read = Vec::new();
+    loop {
+        if let Some((answer, len)) = parse(&read)? {
+            let rest = read.split_off(len);
+            // RFC 9110 §15.2: any other 1xx comes before the answer.
+            if answer.status().is_informational() && answer.status() != 101 {
+                read = rest;
+                continue;
+            }
+            let (parts, ()) = answer.into_parts();
+            return match handshake.receive(&parts) {
+                Ok(accepted) => Ok(Opened {
+                    accepted,
+                    read_ahead: rest,
+                }),
+                Err(ResponseError::Refused { .. }) => {
+                    let response = Response::from_parts(parts, Bytes::from(rest));
+                    Err(ConnectError::Refused(Box::new(response)))
+                }
+                Err(error) => Err(ConnectError::Response(error)),
+            };
+        }
+        if read.len() >= MAX_HEAD {
+            return Err(ConnectError::Head);
+        }
+        let mut chunk = [0; 4096];
+        match stream.read_until(&mut chunk, Some(deadline)) {
+            Ok(0) => return Err(ConnectError::NoResponse),
+            Ok(len) => read.extend_from_slice(chunk.get(..len).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(ConnectError::NoResponse);
+            }
+            Err(error) => return Err(ConnectError::Connect(error)),
+        }
+    }
+}
+
+/// A request's head as it is written.
+fn head(request: &Request<()>) -> Vec<u8> {
+    let mut head = format!("GET {} HTTP/1.1\r\n", request.uri()).into_bytes();
+    for (name, value) in request.headers() {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// An answer's head and its length; `None` while it is not whole.
+fn parse(read: &[u8]) -> Result<Option<(Response<()>, usize)>, ConnectError> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let len = match parsed.parse(read) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(ConnectError::Head),
+    };
+    let mut answer = Response::builder().status(parsed.code.unwrap_or_default());
+    answer = answer.version(match parsed.version {
+        Some(0) => http::Version::HTTP_10,
+        _ => http::Version::HTTP_11,
+    });
+    for field in parsed.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let value = HeaderValue::from_bytes(field.value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(ConnectError::Head);
+        };
+        answer = answer.header(name, value);
+    }
+    let answer = answer.body(()).map_err(|_| ConnectError::Head)?;
+    Ok(Some((answer, len)))
+}
+
+/// The most bytes of a response's head, and the most header fields.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 100;

@@ -1,0 +1,24 @@
+//! A client for programs without a runtime: the same protocol on a blocking socket, in the caller's thread.
+//!
+//! It has what a simple client needs: `ws:` and `wss:`, header fields, subprotocols, limits and deadlines. It
+//! offers no compression, follows no redirects and knows no proxies: those are [`Client`](crate::Client)'s.
+//!
+//! ```no_run
+//! use sockeye::{CloseCode, blocking};
+//!
+//! let mut ws = blocking::connect("ws://127.0.0.1:8080/echo")?;
+//! ws.send("hello")?;
+//! while let Some(message) = ws.recv()? {
+//!     println!("{message}");
+//! }
+//! ws.close(CloseCode::NORMAL, "bye")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod client;
+mod connection;
+mod handshake;
+mod stream;
+
+pub use self::client::{Client, connect};
+pub use self::connection::Connection;

@@ -1,0 +1,108 @@
+//! The bytes of a blocking connection: TCP, with TLS on it or without. Waiting ends at a deadline.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+#[cfg(feature = "tls")]
+use crate::transport::tls::rustls::{ClientConnection, StreamOwned};
+
+pub(super) enum Stream {
+    Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// Reads what there is, and waits for it until the deadline: then it is [`io::ErrorKind::TimedOut`].
+    pub(super) fn read_until(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
+        loop {
+            self.tcp().set_read_timeout(remaining(deadline)?)?;
+            let read = match self {
+                Self::Plain(tcp) => tcp.read(buffer),
+                #[cfg(feature = "tls")]
+                Self::Secure(tls) => tls.read(buffer),
+            };
+            match read {
+                Err(error) if is_passing(&error) => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Writes some of it, and waits for that until the deadline.
+    pub(super) fn write_until(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<usize> {
+        loop {
+            self.tcp().set_write_timeout(remaining(Some(deadline))?)?;
+            let written = match self {
+                Self::Plain(tcp) => tcp.write(bytes),
+                #[cfg(feature = "tls")]
+                Self::Secure(tls) => tls.write(bytes),
+            };
+            match written {
+                Err(error) if is_passing(&error) => {}
+                written => return written,
+            }
+        }
+    }
+
+    /// Hands on what TLS has not yet.
+    pub(super) fn flush_until(&mut self, deadline: Instant) -> io::Result<()> {
+        loop {
+            self.tcp().set_write_timeout(remaining(Some(deadline))?)?;
+            let flushed = match self {
+                Self::Plain(_) => Ok(()),
+                #[cfg(feature = "tls")]
+                Self::Secure(tls) => tls.flush(),
+            };
+            match flushed {
+                Err(error) if is_passing(&error) => {}
+                flushed => return flushed,
+            }
+        }
+    }
+
+    /// Writes no more. TLS says so too, if that goes out at once.
+    pub(super) fn shut(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Self::Secure(tls) = self {
+            tls.conn.send_close_notify();
+            let _ = tls.sock.set_write_timeout(Some(LEAST));
+            let _ = tls.conn.write_tls(&mut tls.sock);
+        }
+        let _ = self.tcp().shutdown(Shutdown::Write);
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            #[cfg(feature = "tls")]
+            Self::Secure(tls) => &tls.sock,
+        }
+    }
+}
+
+/// What a socket may wait; nothing at all stands for no limit there.
+fn remaining(deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+    let Some(deadline) = deadline else {
+        return Ok(None);
+    };
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        remaining => Ok(Some(remaining.max(LEAST))),
+    }
+}
+
+/// What the socket's own clock, or a signal, ended: the deadline is looked at again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
+}
+
+const LEAST: Duration = Duration::from_millis(1);
