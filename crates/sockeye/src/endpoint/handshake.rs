@@ -296,6 +296,21 @@ mod tests {
         assert_eq!(kept.headers()["host"], "q value");
     }
 
+    /// Each session has one of these. A subprotocol, a principal, properties and an idle limit are behind one pointer.
+    #[test]
+    fn what_few_sessions_have_takes_no_room_in_the_others() {
+        let size = size_of::<Handshake>();
+        assert!(size <= 136, "{size} bytes");
+        let (request, ()) = Request::get("/").body(()).unwrap().into_parts();
+        let mut kept = Handshake::new(&request, PathParameters::default(), Ends::default());
+        kept.agree(None, None);
+        kept.headers();
+        kept.configure(None, Properties::default());
+        assert!(kept.extra.get().is_none() && kept.decoded.get().is_none());
+        assert_eq!((kept.subprotocol(), kept.principal()), (None, None));
+        assert!(kept.extra.get().is_none());
+    }
+
     #[test]
     fn fields_are_kept_as_they_came_in_their_order() {
         let fields = [
