@@ -50,6 +50,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         "conformance" => conformance(root, steps, rest),
         "coverage" => coverage(root, steps),
         "deny" => deny(root, steps),
+        "memory" => memory(root, steps),
         "fuzz" => fuzz::fuzz(root, steps, fuzz_seconds(rest)?),
         "ci" => ci(root, steps),
         "full" => full(root, steps),
@@ -85,6 +86,7 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     judge(root, steps, &["peers"])?;
     judge(root, steps, &["proxies"])?;
     judge(root, steps, &["autobahn"])?;
+    memory(root, steps)?;
     fuzz::fuzz(root, steps, 10)?;
     coverage(root, steps)?;
     deny(root, steps)
@@ -345,6 +347,16 @@ fn instructions(root: &Path, steps: &mut Steps, options: &[&str]) -> Result<()> 
 
 /// Licences, duplicate versions and sources of what we depend on. (Advisories need a database that
 /// not every machine can fetch: public CI looks at them.)
+/// What crowds of connections and messages larger than memory take.
+fn memory(root: &Path, steps: &mut Steps) -> Result<()> {
+    for bench in ["memory", "large"] {
+        steps.run(&format!("memory {bench}"), || {
+            cargo::run(root, &["bench", "-p", "sockeye-cli", "--bench", bench])
+        })?;
+    }
+    Ok(())
+}
+
 fn deny(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("deny", || {
         cargo::install(root, "deny", CARGO_DENY_VERSION)?;
@@ -397,12 +409,13 @@ usage: cargo xtask COMMAND
                           all of it writes docs/performance.md
     --instructions        instructions for a message, by callgrind: more than 3 % above the baseline fails;
                           with --bless they are the next one; JOB ... chooses
+  memory                  what crowds of connections, and messages larger than memory, take at their peak
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
   coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, peers, each feature alone,
-                          bench --instructions, fuzz 10, coverage, deny
+  full                    what closes an issue: ci with all of autobahn, peers, proxies, each feature alone,
+                          bench --instructions, memory, fuzz 10, coverage, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";
