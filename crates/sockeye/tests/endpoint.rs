@@ -314,6 +314,42 @@ async fn a_broadcast_leaves_out_whose_outbox_is_full() {
     assert_eq!(full.recv_text().await, "more");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_tasks_send_at_once_and_each_message_is_whole_and_in_its_tasks_order() {
+    const TASKS: usize = 100;
+    const EACH: usize = 50;
+    /// Of some bytes to some KiB, told by its task and number.
+    fn message(task: usize, number: usize) -> String {
+        format!("{task} {number} ").repeat(1 + (task * 7 + number * 13) % 200)
+    }
+
+    // Few of them have room at once: the others wait for their turn.
+    let mut probed = Probed::serve_with(Server::builder().outbox_limit(4096)).await;
+    let (mut peer, session) = probed.open().await;
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let session = session.clone();
+            tokio::spawn(async move {
+                for number in 0..EACH {
+                    let text = message(task, number);
+                    session.basic_remote().send_text(text).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut next = [0; TASKS];
+    for _ in 0..TASKS * EACH {
+        let text = peer.recv_text().await;
+        let task: usize = text.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(text, message(task, next[task]));
+        next[task] += 1;
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(next, [EACH; TASKS]);
+}
+
 #[test]
 fn a_session_ends_with_the_runtime_that_it_lived_in() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -721,6 +721,58 @@ async fn a_panic_closes_its_own_connection_with_1011() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_among_a_thousand_sessions_disturbs_no_other() {
+    const SESSIONS: usize = 1000;
+    const UNLUCKY: usize = 500;
+    struct Picky;
+    impl Endpoint for Picky {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            incoming: Incoming<'m>,
+        ) -> Result<Reply<'m>> {
+            match incoming {
+                Incoming::Text(text) if &*text == "panic" => panic!("of the handler"),
+                Incoming::Text(text) => Ok(Reply::Text(text.into_str())),
+                _ => Ok(Reply::None),
+            }
+        }
+    }
+
+    let (factory, sessions) = (Factory(|_: &Handshake| Picky), OpenSessions::default());
+    let places = Arc::new(Semaphore::new(SESSIONS));
+    let peers: Vec<_> = (0..SESSIONS)
+        .map(|_| {
+            let (stream, peer) = wire();
+            let opened = opened(stream, Config::new(Role::Server), &places);
+            factory.start(opened, &sessions);
+            peer
+        })
+        .collect();
+    idle().await;
+    assert_eq!(sessions.len(), SESSIONS);
+    for peer in &peers {
+        peer.segment(masked(TEXT, "before"));
+    }
+    peers[UNLUCKY].segment(masked(TEXT, "panic"));
+    for peer in &peers {
+        peer.segment(masked(TEXT, "after"));
+    }
+    idle().await;
+    assert_eq!(sessions.len(), SESSIONS - 1);
+    for (number, peer) in peers.iter().enumerate() {
+        let frames = peer.frames();
+        if number == UNLUCKY {
+            assert_eq!(texts(&frames), ["before"]);
+            assert_eq!(frames.last().unwrap().code(), 1011);
+        } else {
+            assert_eq!(texts(&frames), ["before", "after"]);
+        }
+    }
+    assert_eq!(sessions.broadcast("still here"), SESSIONS - 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn on_close_follows_though_the_peer_just_vanishes() {
     let (started, log, _go) = slow();
     started.peer.end();
