@@ -314,6 +314,34 @@ async fn a_broadcast_leaves_out_whose_outbox_is_full() {
     assert_eq!(full.recv_text().await, "more");
 }
 
+#[tokio::test]
+async fn a_flush_completes_when_the_batch_before_it_is_written_and_not_before() {
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    for number in 0..10 {
+        drop(
+            session
+                .async_remote()
+                .send_text(number.to_string())
+                .unwrap(),
+        );
+    }
+    let remote = session.basic_remote();
+    let mut flushed = std::pin::pin!(remote.flush());
+    let waker = std::task::Waker::noop();
+    let first = flushed
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(waker));
+    assert!(first.is_pending());
+    soon(flushed).await.unwrap();
+    for number in 0..10 {
+        assert_eq!(peer.recv_text().await, number.to_string());
+    }
+    session.close(CloseCode::NORMAL, "").unwrap();
+    // Nothing waits that could not be written.
+    soon(session.basic_remote().flush()).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_tasks_send_at_once_and_each_message_is_whole_and_in_its_tasks_order() {
     const TASKS: usize = 100;

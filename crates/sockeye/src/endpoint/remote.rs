@@ -52,6 +52,16 @@ impl<'s> BasicRemote<'s> {
         self.outbox.send(Item::Message(message.into())).await
     }
 
+    /// Completes when everything that was sent before, by either remote and whoever did it, is written: the end
+    /// of a batch that the asynchronous remote was given.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        self.outbox.flush().await
+    }
+
     /// A text message to be sent in parts, as they are made. It takes its turn with its first part, and others
     /// theirs when it is finished.
     pub fn text_writer(&self) -> MessageWriter<'static> {
