@@ -209,6 +209,7 @@ impl Client {
             request: asked,
             response: Response::from_parts(parts.clone(), ()),
             timings,
+            deflate: compression.as_ref().map(|agreed| agreed.params),
         };
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
         let upgraded = beside(&mut connection, on_upgrade).await?;

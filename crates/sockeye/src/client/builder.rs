@@ -14,6 +14,7 @@ use super::proxy::{Proxies, Proxy};
 use super::target::{Target, basic};
 use super::{ConnectError, SyntaxError, WebSocket, redirect};
 use crate::connection::Connection;
+use crate::endpoint::{Endpoint, Session};
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, rustls};
 
@@ -248,6 +249,48 @@ impl Client {
         target: impl TryInto<Target, Error = ConnectError>,
     ) -> Result<Connection, ConnectError> {
         self.connect_to(target.try_into()?).await
+    }
+
+    /// As [`connect`](Self::connect), for an endpoint: see [`Connection::serve`].
+    ///
+    /// ```no_run
+    /// use sockeye::{Client, CloseReason, Endpoint, Incoming, Reply, Result, Session};
+    ///
+    /// struct Watch;
+    ///
+    /// impl Endpoint for Watch {
+    ///     async fn on_open(&mut self, session: &Session) -> Result {
+    ///         session.basic_remote().send_text("subscribe").await?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    ///         println!("{message:?}");
+    ///         Ok(Reply::None)
+    ///     }
+    /// }
+    ///
+    /// # async fn example() -> Result {
+    /// let client = Client::builder();
+    /// let session = client.connect_endpoint("ws://127.0.0.1:8080/news", Watch).await?;
+    /// let reason: CloseReason = session.closed().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], which says how far it came. The endpoint is dropped then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_endpoint(
+        &self,
+        target: impl TryInto<Target, Error = ConnectError>,
+        endpoint: impl Endpoint,
+    ) -> Result<Session, ConnectError> {
+        Ok(self.connect(target).await?.serve(endpoint))
     }
 
     /// The browser's object for a URL, which connects as this client does, but follows no redirects. See

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{Request, Response};
+use sockeye_proto::DeflateParams;
 
 /// The two sides of an opening handshake (RFC 6455 section 4): what the client asked for, and the answer
 /// that opened the connection.
@@ -24,6 +25,7 @@ pub struct Opening {
     pub response: Response<()>,
     /// How long it took to come to it.
     pub timings: Timings,
+    pub(crate) deflate: Option<DeflateParams>,
 }
 
 impl Opening {

@@ -83,7 +83,7 @@ where
         let session = Tenure::new(opened.handshake, outbox, open_sessions.clone(), place);
         match made {
             Ok(endpoint) => {
-                tokio::spawn(live(endpoint, session, driver, opened.place));
+                spawn(endpoint, session, driver, opened.place);
             }
             Err(panic) => {
                 tracing::error!(
@@ -95,6 +95,15 @@ where
             }
         }
     }
+}
+
+/// Spawns the task of an endpoint whose connection is open.
+pub(super) fn spawn<E, T>(endpoint: E, session: Tenure, driver: Box<Driver<T>>, place: Place)
+where
+    E: Endpoint,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(live(endpoint, session, driver, place));
 }
 
 // Not an `async fn`: that would keep each of its arguments twice. An idle connection is little more than

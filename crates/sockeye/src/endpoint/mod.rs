@@ -18,6 +18,7 @@ use sockeye_proto::{CloseReason, WholeMessage};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 
+mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;

@@ -1,0 +1,55 @@
+//! Endpoints on connections that are open already: the client's end as a rule.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+
+use super::handshake::Ends;
+use super::life::spawn;
+use super::open_sessions::OpenSessions;
+use super::session::{Session, Tenure};
+use super::{Endpoint, Handshake};
+use crate::connection::Connection;
+use crate::connection::driver::Driver;
+use crate::connection::outbox::Outbox;
+use crate::router::PathParameters;
+use crate::sync::Arc;
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
+    /// Gives the connection to an endpoint, and spawns the task that calls it: with all that an endpoint of a
+    /// server has, from `on_open` to `on_close`. It goes on until one of the sides closes, whether or not anybody
+    /// keeps the session.
+    ///
+    /// [`Session::request`] is what [`Client`](crate::Client) asked; of a connection that another has opened it is
+    /// empty. There are no path parameters, and the session is the only one of its
+    /// [`open_sessions`](Session::open_sessions). An annotated endpoint serves here too: its path is of no account.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn serve(self, endpoint: impl Endpoint) -> Session {
+        let handshake = self.handshake();
+        let open_sessions = OpenSessions::default();
+        // What is masked anew for each message is nothing that many share: no seat at a log.
+        let (place, _) = open_sessions.take_place();
+        let outbox = Outbox::of_session(Outbox::DEFAULT_LIMIT, None);
+        let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
+        let tenure = Tenure::new(handshake, outbox, open_sessions, place);
+        let session = Session::clone(&tenure);
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.try_acquire_owned().expect("there is one place");
+        spawn(endpoint, tenure, driver, place);
+        session
+    }
+
+    fn handshake(&self) -> Handshake {
+        let opening = self.opening();
+        let request = opening.map(|opening| opening.request.clone());
+        let (request, ()) = request.unwrap_or_default().into_parts();
+        let secure = opening.is_some_and(|opening| opening.timings.tls.is_some());
+        let ends = Ends::default().secure(secure);
+        let mut handshake = Handshake::new(&request, PathParameters::default(), ends);
+        let deflate = opening.and_then(|opening| opening.deflate);
+        handshake.agree(self.subprotocol(), deflate);
+        handshake
+    }
+}
