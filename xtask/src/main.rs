@@ -400,7 +400,7 @@ usage: cargo xtask COMMAND
   check                   rustfmt, clippy with warnings denied, and clippy without default features
   doc                     the documentation, with warnings denied
   conformance             all external judges, or one:
-    autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server|client;
+    autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server, client or object;
                           all of it writes docs/conformance.md
     peers [--only NAME]   other libraries' clients and servers; all of them write docs/interop.md
     proxies               the client through tinyproxy and microsocks

@@ -1,9 +1,9 @@
 //! The Autobahn Testsuite, the judge of RFC 6455 and RFC 7692 in both roles: its fuzzing client tries a
-//! Sockeye echo server, and its fuzzing server tries a Sockeye client that echoes. Every case has to be
-//! OK or INFORMATIONAL, NON-STRICT counts as a fault.
+//! Sockeye echo server, and its fuzzing server tries a Sockeye client that echoes, as a connection and as the
+//! browser's object. Every case has to be OK or INFORMATIONAL, NON-STRICT counts as a fault.
 //!
 //! One process of the suite uses one core, and compression keeps it busy for minutes. So the cases are
-//! run in batches, as many at a time as there are cores. A run of all of them in both roles writes what
+//! run in batches, as many at a time as there are cores. A run of all of them in all roles writes what
 //! it found to `docs/conformance.md`.
 
 mod page;
@@ -75,7 +75,7 @@ async fn run_batches(
                 let _core = free.acquire_owned().await?;
                 let findings = match role {
                     Role::Server => trial.of_server().await?,
-                    Role::Client => trial.of_client().await?,
+                    Role::Client | Role::Object => trial.of_client(role).await?,
                 };
                 println!("autobahn: {role}: {}: {}", trial.name, findings.verdicts);
                 Ok((role, findings))
@@ -109,7 +109,7 @@ impl Plan {
     fn parse(arguments: &[String]) -> Result<Self> {
         let mut batches = ALL;
         let mut chosen = None;
-        let mut roles = vec![Role::Server, Role::Client];
+        let mut roles = vec![Role::Server, Role::Client, Role::Object];
         let mut arguments_left = arguments.iter();
         while let Some(argument) = arguments_left.next() {
             let mut value = || {
@@ -140,6 +140,8 @@ impl Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Client,
+    /// The client's by the browser's object.
+    Object,
     Server,
 }
 
@@ -147,8 +149,9 @@ impl Role {
     fn parse(name: &str) -> Result<Self> {
         match name {
             "client" => Ok(Self::Client),
+            "object" => Ok(Self::Object),
             "server" => Ok(Self::Server),
-            other => Err(format!("`{other}` is no role: client or server").into()),
+            other => Err(format!("`{other}` is no role: client, object or server").into()),
         }
     }
 }
@@ -157,6 +160,7 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Client => "client",
+            Self::Object => "object",
             Self::Server => "server",
         })
     }
@@ -221,7 +225,7 @@ impl Trial {
         self.findings(announced_cases(&wstest.stdout()))
     }
 
-    async fn of_client(&self) -> Result<Findings> {
+    async fn of_client(&self, role: Role) -> Result<Findings> {
         let address = port::pick_free().await?;
         let spec = json!({
             "outdir": self.folder,
@@ -238,7 +242,13 @@ impl Trial {
             .parse()?;
         for case in 1..=count {
             let url = format!("ws://{address}/runCase?case={case}&agent={AGENT}");
-            match timeout(SILENCE_LIMIT, peer::echo(&url)).await {
+            let echoing = async {
+                match role {
+                    Role::Object => peer::echo_by_object(&url).await,
+                    Role::Client | Role::Server => peer::echo(&url).await,
+                }
+            };
+            match timeout(SILENCE_LIMIT, echoing).await {
                 Ok(outcome) => {
                     outcome.map_err(|error| format!("cannot run case number {case}: {error}"))?
                 }
@@ -328,7 +338,7 @@ mod tests {
     #[test]
     fn both_roles_and_all_cases_are_judged_unless_told_otherwise() {
         let plan = plan(&[]).unwrap();
-        assert_eq!(plan.roles, [Role::Server, Role::Client]);
+        assert_eq!(plan.roles, [Role::Server, Role::Client, Role::Object]);
         assert_eq!(plan.batches, ALL);
         assert!(plan.is_complete);
     }

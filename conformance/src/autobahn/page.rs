@@ -17,7 +17,7 @@ pub(super) fn write(results: &BTreeMap<Role, Findings>) -> Result<()> {
 fn text(results: &BTreeMap<Role, Findings>) -> Result<String> {
     let mut page = String::from(HEAD);
     for (role, Findings { verdicts, suite }) in results {
-        writeln!(page, "\n## Sockeye as {role}\n")?;
+        writeln!(page, "\n## Sockeye as {}\n", heading(*role))?;
         writeln!(
             page,
             "{} cases of Autobahn Testsuite {suite}.",
@@ -48,7 +48,7 @@ fn text(results: &BTreeMap<Role, Findings>) -> Result<String> {
 /// What the part that Sockeye plays is set to.
 fn settings(role: Role) -> String {
     let role = match role {
-        Role::Client => sockeye::Role::Client,
+        Role::Client | Role::Object => sockeye::Role::Client,
         Role::Server => sockeye::Role::Server,
     };
     let config = peer::config(role);
@@ -58,6 +58,14 @@ fn settings(role: Role) -> String {
         config.max_fragments,
         peer::compression(role)
     )
+}
+
+fn heading(role: Role) -> &'static str {
+    match role {
+        Role::Client => "client",
+        Role::Object => "client, by the browser's object",
+        Role::Server => "server",
+    }
 }
 
 /// What the suite's sections are about.
@@ -87,6 +95,6 @@ What the [Autobahn Testsuite](https://github.com/crossbario/autobahn-testsuite) 
 cargo xtask conformance autobahn
 ```
 
-which runs all of the suite in both roles, and fails on a case that is not OK or INFORMATIONAL. INFORMATIONAL
+which runs all of the suite in both roles, as a client in two ways, and fails on a case that is not OK or INFORMATIONAL. INFORMATIONAL
 can be nothing else: 7.1.6, 7.13.1 and 7.13.2 only tell what they saw.
 ";

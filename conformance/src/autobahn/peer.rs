@@ -1,8 +1,10 @@
 //! Sockeye's two parts in the Autobahn Testsuite, written with the public interface of crate
-//! `sockeye`: a server that echoes, and a client that echoes until the suite closes.
+//! `sockeye`: a server that echoes, and clients that echo until the suite closes.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sockeye::{Client, Config, Connection, DeflateConfig, Message, Role, Server, server_endpoint};
 use tokio::task::JoinHandle;
@@ -77,11 +79,32 @@ pub(super) async fn echo(url: &str) -> Result<()> {
     Ok(())
 }
 
-async fn connect(url: &str) -> Result<Connection> {
-    let client = Client::builder()
+/// As [`echo`], by the browser's object.
+pub(super) async fn echo_by_object(url: &str) -> Result<()> {
+    let socket = client().websocket(url)?;
+    let opened = Arc::new(AtomicBool::new(false));
+    let open = Arc::clone(&opened);
+    socket.on_open(move |_| open.store(true, Ordering::Relaxed));
+    socket.on_message(|socket, event| {
+        // Fails when it is closing: what it is sent then is lost in a browser too.
+        let _ = socket.send(event.data.clone());
+    });
+    let closed = socket.run().await;
+    if opened.load(Ordering::Relaxed) {
+        Ok(())
+    } else {
+        Err(format!("{url}: never open, closed with {}", closed.code).into())
+    }
+}
+
+fn client() -> Client {
+    Client::builder()
         .config(config(Role::Client))
-        .compression(compression(Role::Client));
-    Ok(client
+        .compression(compression(Role::Client))
+}
+
+async fn connect(url: &str) -> Result<Connection> {
+    Ok(client()
         .connect(url)
         .await
         .map_err(|error| format!("{url}: {error}"))?)
