@@ -83,8 +83,8 @@ pub(crate) struct Link<T> {
     written: u64,
     // Up to which frame the task's turn goes.
     turn_end: u64,
-    // The rule that bytes broke which were read to their place: the next pull tells it.
-    broken: Option<ProtocolError>,
+    // The rule that bytes broke which were read to their place: the next pull tells it. A pointer: it comes once.
+    broken: Option<Box<ProtocolError>>,
     // Whether something was read since the machine's deadlines were looked at.
     read_since_alarm: bool,
     // Whether `now` was looked up in this turn.
@@ -270,7 +270,7 @@ impl<T> Link<T> {
     ) -> Result<Option<Received<M>>, ProtocolError> {
         if let Some(broken) = self.broken.take() {
             self.forget_message();
-            return Err(broken);
+            return Err(*broken);
         }
         self.now = Instant::now();
         // Where a compressed message's chunks are made.
@@ -510,7 +510,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let mut unread = &mut buffer[start..];
         if read > 0 {
             let now = self.now.into_std();
-            self.broken = self.machine.receive(&mut unread, now).err();
+            let received = self.machine.receive(&mut unread, now);
+            self.broken = received.err().map(Box::new);
         }
         Poll::Ready(Ok(read))
     }

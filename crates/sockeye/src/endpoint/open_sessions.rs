@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::session::{Session, SessionId};
 use crate::connection::log::{Log, Pushed, Seat};
-use crate::connection::outbox::{Item, Outbox};
+use crate::connection::outbox::Item;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
@@ -26,16 +26,10 @@ struct Room {
 /// Each session has a place, which its seat at the log has too.
 #[derive(Default)]
 struct Places {
-    all: Vec<Option<Member>>,
+    all: Vec<Option<Session>>,
     free: Vec<usize>,
     open: usize,
     is_swept: bool,
-}
-
-/// One of the sessions, and its outbox beside it: who says something to all of them looks at no more of each.
-struct Member {
-    session: Session,
-    outbox: Arc<Outbox>,
 }
 
 impl OpenSessions {
@@ -51,11 +45,7 @@ impl OpenSessions {
 
     /// The sessions that are open now.
     pub fn to_vec(&self) -> Vec<Session> {
-        let places = lock(&self.0.places);
-        places
-            .members()
-            .map(|member| member.session.clone())
-            .collect()
+        lock(&self.0.places).sessions().cloned().collect()
     }
 
     /// Sends a message to all of them, as a [`PreparedMessage`]. It does not wait: a session whose outbox
@@ -75,14 +65,14 @@ impl OpenSessions {
                 Pushed::Full(slow) => slow.into_iter().for_each(|place| places.catch_up(place)),
             }
         };
-        let hears = |member: &&Member| match number {
-            Some(number) => member.outbox.hear(number, &prepared),
+        let hears = |session: &&Session| match number {
+            Some(number) => session.outbox().hear(number, &prepared),
             None => {
                 let item = Item::Message((&prepared).into());
-                member.outbox.try_push(item).is_ok()
+                session.outbox().try_push(item).is_ok()
             }
         };
-        places.members().filter(hears).count()
+        places.sessions().filter(hears).count()
     }
 
     /// A place for a session, and its seat at the log.
@@ -99,10 +89,9 @@ impl OpenSessions {
     /// The session is one of the open ones now.
     pub(super) fn insert(&self, place: usize, session: Session) {
         let mut places = lock(&self.0.places);
-        let outbox = Arc::clone(session.outbox());
-        outbox.join_log();
+        session.outbox().join_log();
         if let Some(free) = places.all.get_mut(place) {
-            *free = Some(Member { session, outbox });
+            *free = Some(session);
         }
         places.open += 1;
         let is_swept = std::mem::replace(&mut places.is_swept, true);
@@ -117,9 +106,9 @@ impl OpenSessions {
     pub(super) fn remove(&self, place: usize, id: SessionId) {
         let mut places = lock(&self.0.places);
         let taken = places.all.get_mut(place);
-        let member = taken.and_then(|taken| taken.take_if(|member| member.session.id() == id));
-        if let Some(member) = &member {
-            member.outbox.retire();
+        let session = taken.and_then(|taken| taken.take_if(|session| session.id() == id));
+        if let Some(session) = &session {
+            session.outbox().retire();
             places.free.push(place);
             places.open -= 1;
         }
@@ -128,13 +117,13 @@ impl OpenSessions {
 }
 
 impl Places {
-    fn members(&self) -> impl Iterator<Item = &Member> {
+    fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.all.iter().flatten()
     }
 
     fn catch_up(&self, place: usize) {
-        if let Some(Some(member)) = self.all.get(place) {
-            member.outbox.catch_up();
+        if let Some(Some(session)) = self.all.get(place) {
+            session.outbox().catch_up();
         }
     }
 }
@@ -197,9 +186,9 @@ impl Room {
         let broadcasts = self.log.pushed();
         let all = &lock(&self.places).all;
         let end = places.end.min(all.len());
-        for member in all.get(places.start..end).into_iter().flatten().flatten() {
-            member.outbox.wake_if_due(horizon.into_std());
-            member.session.close_if_idle(elapsed, broadcasts);
+        for session in all.get(places.start..end).into_iter().flatten().flatten() {
+            session.outbox().wake_if_due(horizon.into_std());
+            session.close_if_idle(elapsed, broadcasts);
         }
         end < all.len()
     }
