@@ -58,7 +58,8 @@ pub use self::{
         Writable, connect,
     },
     connection::{
-        Connection, MessageReader, MessageWriter, Opening, Receiver, Sender, SenderSink, Timings,
+        Connection, MessageReader, MessageWriter, Opening, Overflow, Receiver, Sender, SenderSink,
+        Timings,
     },
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, Configurator, Decoder, Encoder,

@@ -198,6 +198,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    /// Holds the peer back, as a handler that waits does, until `is_over` says so, or nothing comes any more, or
+    /// the application asks for the end. Whoever changes what `is_over` says wakes the driver by
+    /// [`Outbox::nudge`]. Says whether the application goes on.
+    pub(crate) async fn hold(&mut self, is_over: impl Fn() -> bool) -> bool {
+        poll_fn(|cx| {
+            self.drive();
+            let is_done =
+                |driver: &Self| is_over() || driver.ending.is_some() || driver.order != Order::Go;
+            if !is_done(self) {
+                self.poll_beside(cx);
+            }
+            if is_done(self) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        self.order == Order::Go
+    }
+
     /// Says to the outbox that the driver runs, and looks at what is asked for.
     fn drive(&mut self) {
         self.parked = false;
@@ -744,13 +765,15 @@ fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
         *replies -= item.weight();
     }
     let sent = match item {
-        Item::Message(outgoing) => machine.send_message(outgoing, Cause::Push),
+        Item::Message(outgoing) | Item::Loose(outgoing, _) => {
+            machine.send_message(outgoing, Cause::Push)
+        }
         Item::Ping(payload) => machine.send_ping(&payload),
         Item::Pong(payload) => machine.send_pong(&payload),
         Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
         Item::Part(part) => send_part(machine, &part),
-        // It gives its parts.
-        Item::Streamed(_) => Ok(()),
+        // It gives its parts; and a gap is never in front.
+        Item::Streamed(_) | Item::Gap(_) => Ok(()),
     };
     // Whoever put the item in has checked it, and this side's Close has not been sent.
     debug_assert!(sent.is_ok(), "{sent:?}");

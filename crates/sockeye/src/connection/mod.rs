@@ -41,6 +41,7 @@ mod writer;
 
 pub use self::adapter::SenderSink;
 pub use self::opening::{Opening, Timings};
+pub use self::outbox::Overflow;
 pub use self::reader::MessageReader;
 pub use self::split::{Receiver, Sender};
 pub(crate) use self::split::{SplitEnd, check_control};

@@ -41,10 +41,12 @@ use crate::error::SendError;
 use crate::sync::{Arc, AtomicU16, Mutex, lock};
 
 mod item;
+mod overflow;
 mod part;
 mod send;
 
 pub(crate) use self::item::{Item, Reached, Ticket};
+pub use self::overflow::Overflow;
 pub(crate) use self::part::{Part, Parts, UNFINISHED};
 pub(crate) use self::send::{Ended, Send};
 
@@ -86,7 +88,7 @@ const WANTS_ITEMS: u16 = 16;
 const LOGGED: u16 = 32;
 /// The seat at the log is given up.
 const LEFT: u16 = 64;
-/// The time has come that the driver asked to be woken at.
+/// The time has come that the driver asked to be woken at, or it is to look again at something else.
 const DUE: u16 = 128;
 /// The message in front is being sent in parts, and has begun: no other is taken until it ends.
 const HELD: u16 = 256;
@@ -112,6 +114,7 @@ struct State {
     is_swept: bool,
     // How many pings came, from some number on.
     pings: u16,
+    overflow: Overflow,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
     // Boxed: as a rule an idle connection needs none of it.
@@ -132,6 +135,8 @@ struct Seldom {
     // Those who wait for the connection's end.
     ended: Vec<(u64, Waker)>,
     next_waiter: u64,
+    // How many items gave way beyond one for each gap.
+    in_gaps: u64,
 }
 
 impl Outbox {
@@ -140,16 +145,16 @@ impl Outbox {
     pub(crate) const DEFAULT_LIMIT: usize = 1 << 20;
 
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Self::make(limit, None, false)
+        Self::make(limit, Overflow::Refuse, None, false)
     }
 
     /// The outbox of one of an endpoint's sessions, at which somebody looks from time to time by
     /// [`wake_if_due`](Self::wake_if_due).
-    pub(crate) fn of_session(limit: usize, seat: Option<Seat>) -> Arc<Self> {
-        Self::make(limit, seat, true)
+    pub(crate) fn of_session(limit: usize, overflow: Overflow, seat: Option<Seat>) -> Arc<Self> {
+        Self::make(limit, overflow, seat, true)
     }
 
-    fn make(limit: usize, seat: Option<Seat>, is_swept: bool) -> Arc<Self> {
+    fn make(limit: usize, overflow: Overflow, seat: Option<Seat>, is_swept: bool) -> Arc<Self> {
         Arc::new(Self {
             seat,
             signal: AtomicU16::new(0),
@@ -167,6 +172,7 @@ impl Outbox {
                 due: None,
                 seldom: None,
                 pings: 0,
+                overflow,
                 closed: false,
                 end: None,
             }),
@@ -193,7 +199,7 @@ impl Outbox {
     /// Hears of a message in the log, if there is room now and nobody waits for it. Says whether it did.
     pub(crate) fn hear(&self, number: u64, message: &PreparedMessage) -> bool {
         if self.seat.is_none() {
-            return self.try_push(Item::Message(message.into())).is_ok();
+            return self.hear_alone(message);
         }
         let signal = self.signal.load(Acquire);
         if signal & LEFT != 0 {
@@ -204,7 +210,9 @@ impl Outbox {
             let mut state = lock(&self.state);
             let room = !state.is_awaited_for_room() && state.has_room(&item);
             if !room && self.pass_over(&mut state, number) {
-                return false;
+                return self
+                    .overflow(state, item, None)
+                    .is_ok_and(|in_it| in_it.is_some());
             }
         }
         if self.raise(LOGGED)
@@ -214,6 +222,12 @@ impl Outbox {
             driver.wake_by_ref();
         }
         true
+    }
+
+    /// As [`hear`](Self::hear), of a message that is not in the log.
+    pub(crate) fn hear_alone(&self, message: &PreparedMessage) -> bool {
+        let offered = self.offer(Item::Message(message.into()), None);
+        offered.is_ok_and(|ticket| ticket.is_some())
     }
 
     /// Moves what it has not read of the log here.
@@ -241,7 +255,8 @@ impl Outbox {
 
     /// There was room for it when it was put into the log.
     fn take_over(&self, state: &mut State, message: PreparedMessage) {
-        state.push(Item::Message(message.into()));
+        let item = state.as_it_gives_way(Item::Message(message.into()), None);
+        state.push(item);
         self.signal.fetch_or(ITEMS, AcqRel);
     }
 
@@ -301,6 +316,12 @@ impl Outbox {
         sent.wrapping_add(state.pings.into())
     }
 
+    /// Lets the driver look again at what it does not find here.
+    pub(crate) fn nudge(&self) {
+        let wake = self.raise_under(&lock(&self.state), DUE);
+        wake_one(wake);
+    }
+
     /// Wakes the driver if the time that it asked for comes before `horizon`.
     pub(crate) fn wake_if_due(&self, horizon: Instant) {
         let mut state = lock(&self.state);
@@ -352,6 +373,7 @@ impl Outbox {
             stage: Stage::Written {
                 ticket,
                 waiter: None,
+                fate: None,
             },
             until_written: true,
         }
@@ -741,21 +763,30 @@ impl State {
         if let Some(Item::Streamed(_)) = self.items.front() {
             return self.pop_part();
         }
-        let item = self.items.pop_front()?;
+        let item = self.pop_front()?;
         self.bytes -= item.len();
         self.weight -= item.weight();
         Some(item)
     }
 
+    /// Takes the item in front away, and the gap behind it: a gap is never in front.
+    fn pop_front(&mut self) -> Option<Item> {
+        let item = self.items.pop_front();
+        if let Some(Item::Gap(_)) = self.items.front() {
+            self.close_gap();
+        }
+        item
+    }
+
     /// How far the lanes have been taken.
     fn taken(&self) -> Reached {
-        let controls = self
-            .seldom
-            .as_ref()
-            .map_or(0, |seldom| seldom.controls.len());
+        let seldom = self.seldom.as_deref();
+        let (controls, in_gaps) = seldom.map_or((0, 0), |seldom| {
+            (seldom.controls.len() as u64, seldom.in_gaps)
+        });
         Reached {
-            controls: self.pushed.controls - controls as u64,
-            items: self.pushed.items - self.items.len() as u64,
+            controls: self.pushed.controls - controls,
+            items: self.pushed.items - self.items.len() as u64 - in_gaps,
         }
     }
 
@@ -790,6 +821,7 @@ impl State {
             return Vec::new();
         };
         seldom.controls = VecDeque::new();
+        seldom.in_gaps = 0;
         let room = seldom.room.drain(..).map(|(_, waker)| waker);
         let parts = seldom.parts.drain(..).map(|(_, waker)| waker);
         let writers = seldom.writers.drain(..).map(|(_, _, waker)| waker);
@@ -804,6 +836,7 @@ impl Seldom {
             && self.parts.is_empty()
             && self.writers.is_empty()
             && self.ended.is_empty()
+            && self.in_gaps == 0
     }
 
     fn waiter(&mut self, known: Option<u64>) -> u64 {

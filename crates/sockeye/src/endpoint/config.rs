@@ -13,6 +13,7 @@ use super::handshake::Handshake;
 use super::incoming::MessageKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
+use crate::connection::outbox::Overflow;
 use crate::sync::Arc;
 
 /// An endpoint at a path, to be given to [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
@@ -25,6 +26,7 @@ pub struct EndpointConfig {
     origins: Option<OriginPolicy>,
     configurator: Option<Arc<dyn Configure>>,
     max_idle_timeout: Option<Duration>,
+    overflow: Overflow,
     launch: Arc<dyn Launch>,
 }
 
@@ -72,6 +74,7 @@ impl EndpointConfig {
             origins: None,
             configurator: None,
             max_idle_timeout: None,
+            overflow: Overflow::default(),
             launch: Arc::new(life::Factory(factory)),
         }
     }
@@ -136,6 +139,14 @@ impl EndpointConfig {
         self
     }
 
+    /// Sets what becomes of messages that find no room in the outbox of one of this endpoint's sessions; by default
+    /// they are refused. See [`ServerBuilder::outbox_limit`](crate::ServerBuilder::outbox_limit), and for one
+    /// session [`Session::set_overflow`](super::Session::set_overflow).
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -191,6 +202,10 @@ impl Mounted {
 
     pub(crate) fn configurator(&self) -> Option<&dyn Configure> {
         self.config.configurator.as_deref()
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.config.overflow
     }
 
     pub(crate) fn open_sessions(&self) -> &OpenSessions {

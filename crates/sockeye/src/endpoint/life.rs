@@ -23,7 +23,7 @@ use super::session::{Session, Tenure};
 use crate::connection::driver::{Answer, Driver, Ending, Next, Plain};
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
-use crate::connection::outbox::Outbox;
+use crate::connection::outbox::{Outbox, Overflow};
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
@@ -37,6 +37,7 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) config: Arc<Config>,
     pub(crate) compression: Option<Compression>,
     pub(crate) outbox_limit: usize,
+    pub(crate) overflow: Overflow,
     pub(crate) place: Place,
 }
 
@@ -74,7 +75,8 @@ where
         let (place, seat) = open_sessions.take_place();
         // Frames that many share are not compressed; and what they hold is to be little beside the limit.
         let hears = opened.compression.is_none() && opened.outbox_limit >= Log::LIMIT;
-        let outbox = Outbox::of_session(opened.outbox_limit, hears.then_some(seat));
+        let seat = hears.then_some(seat);
+        let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead);
         // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.
@@ -193,10 +195,21 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     session.rest();
                     continue;
                 }
-                Plain::Message => Incoming::of(&mut message),
+                Plain::Message => {
+                    if session.is_paused() && !Box::pin(resumed(session, driver)).await {
+                        continue;
+                    }
+                    Incoming::of(&mut message)
+                }
                 Plain::Nothing => {
                     driver.give_in_parts(session.in_parts(in_parts));
-                    match driver.next_or_input(&mut message).await {
+                    let next = driver.next_or_input(&mut message).await;
+                    let next = if session.is_paused() {
+                        Box::pin(kept(next, session, driver)).await
+                    } else {
+                        next
+                    };
+                    match next {
                         Next::Input => continue,
                         Next::Message => Incoming::of(&mut message),
                         Next::Part(is_last) => {
@@ -233,6 +246,28 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             }
             session.rest();
         }
+    }
+}
+
+/// Waits until the session is resumed, or ends. Says whether what came is to be handed on.
+async fn resumed<T: AsyncRead + AsyncWrite + Unpin>(
+    session: &Session,
+    driver: &mut Driver<T>,
+) -> bool {
+    driver.hold(|| !session.is_paused()).await
+}
+
+/// Keeps what came while the session is paused.
+async fn kept<T: AsyncRead + AsyncWrite + Unpin>(
+    next: Next,
+    session: &Session,
+    driver: &mut Driver<T>,
+) -> Next {
+    match next {
+        Next::Input | Next::End => next,
+        _ if resumed(session, driver).await => next,
+        // Dropped. There is an end to come to.
+        _ => Next::Input,
     }
 }
 

@@ -10,7 +10,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::session::{Session, SessionId};
 use crate::connection::log::{Log, Pushed, Seat};
-use crate::connection::outbox::Item;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
@@ -49,7 +48,7 @@ impl OpenSessions {
     }
 
     /// Sends a message to all of them, as a [`PreparedMessage`]. It does not wait: a session whose outbox
-    /// is full is left out. Says how many took it.
+    /// is full is left out, or does what its [`Overflow`](crate::Overflow) says. Says how many took it.
     ///
     /// All get what is broadcast in the same order, and each gets it in the order in which whoever broadcasts
     /// sends to it otherwise. What is short is kept once for all who do not compress, beside their own limits:
@@ -67,10 +66,7 @@ impl OpenSessions {
         };
         let hears = |session: &&Session| match number {
             Some(number) => session.outbox().hear(number, &prepared),
-            None => {
-                let item = Item::Message((&prepared).into());
-                session.outbox().try_push(item).is_ok()
-            }
+            None => session.outbox().hear_alone(&prepared),
         };
         places.sessions().filter(hears).count()
     }

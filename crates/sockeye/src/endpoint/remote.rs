@@ -109,8 +109,9 @@ impl<'s> BasicRemote<'s> {
 ///
 /// # Errors
 ///
-/// [`SendError::Full`] when as many bytes wait as the limit allows, [`SendError::Closed`] once the
-/// connection is closing. The message is not sent then.
+/// [`SendError::Full`] when as many bytes wait as the limit allows, unless the session's
+/// [`Overflow`](crate::Overflow) says otherwise; [`SendError::Closed`] once the connection is closing. The
+/// message is not sent then.
 #[derive(Debug)]
 pub struct AsyncRemote<'s> {
     outbox: &'s Arc<Outbox>,
@@ -166,13 +167,17 @@ impl<'s> AsyncRemote<'s> {
     }
 
     fn push(&self, item: Item) -> Result<SendHandle, SendError> {
-        let ticket = self.outbox.try_push(item)?;
-        Ok(SendHandle(self.outbox.written(ticket)))
+        Ok(SendHandle(self.outbox.offer_awaited(item)?))
     }
 }
 
 /// A message on its way: a future that completes when it is written, or cannot be any more. Dropping it
 /// changes nothing.
+///
+/// # Errors
+///
+/// [`SendError::Closed`] when the connection closes before, [`SendError::Full`] when the message was dropped for
+/// want of room, as the session's [`Overflow`](crate::Overflow) says.
 pub struct SendHandle(outbox::Send);
 
 impl Future for SendHandle {

@@ -16,7 +16,7 @@ use super::open_sessions::OpenSessions;
 use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
 use crate::connection::link::InParts;
-use crate::connection::outbox::Outbox;
+use crate::connection::outbox::{Outbox, Overflow};
 use crate::router::PathParameters;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -48,6 +48,8 @@ const BINARY_PARTS: u8 = 16;
 const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
 /// The session has a limit for being idle, or had one.
 const IDLE: u8 = 32;
+/// No message is to be handed on.
+const PAUSED: u8 = 64;
 
 /// What the word says of these handlers.
 fn handled(handlers: &Handlers) -> u8 {
@@ -195,6 +197,35 @@ impl Session {
         self.0.handshake.known_idle()?.limit()
     }
 
+    /// Sets what becomes of messages that find no room in the outbox, from now on: those of the asynchronous
+    /// remote, and of broadcasts.
+    pub fn set_overflow(&self, overflow: Overflow) {
+        self.0.outbox.set_overflow(overflow);
+    }
+
+    /// Hands no message on, and no Pong, from now on until [`resume`](Self::resume). The handler that runs goes on.
+    ///
+    /// It holds the peer back as a handler does that waits: two messages are read ahead at most, then nothing is
+    /// read, and TCP tells the peer. Pings before them are answered. Sends go on, and
+    /// [`close`](Self::close), [`abort`](Self::abort), the idle timeout and the peer's end, as far as it is read,
+    /// end the session.
+    pub fn pause(&self) {
+        self.0.special.fetch_or(PAUSED, Ordering::AcqRel);
+    }
+
+    /// Hands messages on again, those that came meanwhile first.
+    pub fn resume(&self) {
+        let before = self.0.special.fetch_and(!PAUSED, Ordering::AcqRel);
+        if before & PAUSED != 0 {
+            self.0.outbox.nudge();
+        }
+    }
+
+    /// Whether messages are held back.
+    pub fn is_paused(&self) -> bool {
+        self.has(PAUSED)
+    }
+
     /// Notes which handlers there are now; they are locked.
     fn know(&self, handlers: &Handlers) {
         let now = |special: u8| Some(special & !HANDLERS | handled(handlers));
@@ -229,7 +260,8 @@ impl Session {
         }
     }
 
-    /// A message came that may be answered where it lies. Says whether the session has a handler of its own for it.
+    /// A message came that may be answered where it lies. Says whether it may not: the session has a handler of its
+    /// own for it, or is paused.
     #[inline]
     pub(super) fn heard(&self) -> bool {
         let special = self.0.special.load(Ordering::Acquire);
@@ -243,7 +275,7 @@ impl Session {
         if special & IDLE != 0 {
             self.0.handshake.idle().touch();
         }
-        special & HANDLERS != 0
+        special & (HANDLERS | PAUSED) != 0
     }
 
     #[cold]

@@ -185,6 +185,7 @@ impl Deployment {
             config: Arc::clone(mounted.limits()),
             compression: agreed.compression,
             outbox_limit: self.outbox_limit,
+            overflow: mounted.overflow(),
             place,
         });
         // Looked at only now: what stopped before saw this session among the open ones, or is seen here.

@@ -2,12 +2,17 @@
 
 use sockeye_proto::Outgoing;
 
+use super::overflow::Fate;
 use super::part::{Part, Streamed};
 
 /// One thing to send.
 #[derive(Debug)]
 pub(crate) enum Item {
     Message(Outgoing),
+    /// One that gives way to a newer one where there is no room. Whoever waits for it learns of its fate.
+    Loose(Outgoing, Option<Fate>),
+    /// So many loose ones that gave way lay here, behind others that are in still.
+    Gap(u64),
     /// Of the message in front: what is taken of it.
     Part(Part),
     Ping(Vec<u8>),
@@ -50,9 +55,19 @@ impl Reached {
     }
 }
 
+impl Ticket {
+    pub(super) fn is_of_item(self, number: u64) -> bool {
+        !self.control && self.number == number
+    }
+}
+
 impl Item {
     pub(super) fn is_control(&self) -> bool {
         matches!(self, Self::Ping(_) | Self::Pong(_))
+    }
+
+    pub(super) fn is_loose(&self) -> bool {
+        matches!(self, Self::Loose(..))
     }
 
     /// Whether it is a message that is sent in parts, and the next one is not there.
@@ -63,7 +78,10 @@ impl Item {
     /// The bytes of payload, as they are before they are compressed: so many are held while it waits.
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Message(outgoing) | Self::Reply(outgoing) => outgoing.message().as_bytes().len(),
+            Self::Message(outgoing) | Self::Reply(outgoing) | Self::Loose(outgoing, _) => {
+                outgoing.message().as_bytes().len()
+            }
+            Self::Gap(_) => 0,
             Self::Part(part) => part.payload.len(),
             Self::Ping(payload) | Self::Pong(payload) => payload.len(),
             Self::Streamed(streamed) => streamed.len(),

@@ -356,7 +356,7 @@ fn all_who_wait_for_the_end_are_told_of_it() {
 /// An endpoint's log, and the outbox of a session that hears it.
 fn hearing() -> (Arc<Log>, Arc<Outbox>) {
     let log = Arc::new(Log::default());
-    let outbox = Outbox::of_session(1000, Some(log.seat(0)));
+    let outbox = Outbox::of_session(1000, Overflow::Refuse, Some(log.seat(0)));
     outbox.join_log();
     (log, outbox)
 }

@@ -64,7 +64,7 @@ impl Streamed {
 impl State {
     /// The number of the item in front, as its ticket says.
     fn front_number(&self) -> u64 {
-        self.pushed.items - self.items.len() as u64 + 1
+        self.taken().items + 1
     }
 
     fn streamed_in_front(&mut self, number: u64) -> Option<&mut Streamed> {
@@ -100,7 +100,7 @@ impl State {
         self.bytes -= part.len();
         self.weight -= part.weight();
         if is_last {
-            self.items.pop_front();
+            self.pop_front();
         }
         Some(part)
     }

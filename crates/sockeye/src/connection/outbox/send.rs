@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use sockeye_proto::CloseReason;
 
 use super::item::{Item, Ticket};
+use super::overflow::{Fate, gave_way};
 use super::{AWAITED, Outbox, wake_one};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
@@ -32,7 +33,11 @@ pub(super) enum Stage {
     Written {
         ticket: Ticket,
         waiter: Option<u64>,
+        // Of a message that may give way to another.
+        fate: Option<Fate>,
     },
+    /// There was no room, and it was dropped.
+    Dropped,
     Done,
 }
 
@@ -45,13 +50,18 @@ impl Future for Send {
         loop {
             let polled = match &mut this.stage {
                 Stage::Room { item, waiter } => outbox.poll_push(cx, item, waiter),
-                Stage::Written { ticket, waiter } => {
-                    let written = outbox.poll_written(cx, *ticket, waiter);
+                Stage::Written {
+                    ticket,
+                    waiter,
+                    fate,
+                } => {
+                    let written = outbox.poll_fate(cx, *ticket, waiter, fate.as_ref());
                     if written.is_ready() {
                         this.stage = Stage::Done;
                     }
                     return written;
                 }
+                Stage::Dropped => Poll::Ready(Err(SendError::Full)),
                 Stage::Done => return Poll::Ready(Ok(())),
             };
             match polled {
@@ -68,6 +78,7 @@ impl Future for Send {
                     this.stage = Stage::Written {
                         ticket,
                         waiter: None,
+                        fate: None,
                     }
                 }
             }
@@ -137,7 +148,21 @@ impl Outbox {
         ticket: Ticket,
         waiter: &mut Option<u64>,
     ) -> Poll<Result<(), SendError>> {
+        self.poll_fate(cx, ticket, waiter, None)
+    }
+
+    fn poll_fate(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: Ticket,
+        waiter: &mut Option<u64>,
+        fate: Option<&Fate>,
+    ) -> Poll<Result<(), SendError>> {
         let mut state = lock(&self.state);
+        if fate.is_some_and(gave_way) {
+            *waiter = None;
+            return Poll::Ready(Err(SendError::Full));
+        }
         if state.written.includes(ticket) {
             *waiter = None;
             return Poll::Ready(Ok(()));

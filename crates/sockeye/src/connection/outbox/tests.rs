@@ -11,6 +11,8 @@ use sockeye_proto::{CloseCode, Message, MessageKind, PreparedMessage};
 use super::item::LEAST_WEIGHT;
 use super::*;
 
+mod overflow;
+
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -60,14 +62,16 @@ fn order(outbox: &Outbox) -> Order {
 fn drain(outbox: &Outbox) -> Vec<String> {
     std::iter::from_fn(|| outbox.take())
         .map(|item| match item {
-            Item::Message(outgoing) | Item::Reply(outgoing) => outgoing.message().to_string(),
+            Item::Message(outgoing) | Item::Reply(outgoing) | Item::Loose(outgoing, _) => {
+                outgoing.message().to_string()
+            }
             Item::Ping(payload) => format!("ping {}", String::from_utf8(payload).unwrap()),
             Item::Pong(payload) => format!("pong {}", String::from_utf8(payload).unwrap()),
             Item::Part(part) => {
                 let text = std::str::from_utf8(&part.payload).unwrap();
                 format!("part {text}{}", if part.is_last { "." } else { "" })
             }
-            Item::Streamed(_) => panic!("it gives its parts"),
+            Item::Streamed(_) | Item::Gap(_) => panic!("never taken"),
         })
         .collect()
 }

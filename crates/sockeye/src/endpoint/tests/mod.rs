@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use super::handshake::Ends;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
+use crate::connection::outbox::Overflow;
 use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
 use crate::router::PathParameters;
@@ -15,7 +16,9 @@ use crate::sync::Arc;
 mod annotated;
 mod idle;
 mod life;
+mod overflow;
 mod partial;
+mod pause;
 mod writer;
 
 fn handshake() -> Handshake {
@@ -79,6 +82,7 @@ fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
         config: config.into(),
         compression: None,
         outbox_limit: 1 << 20,
+        overflow: Overflow::default(),
         place: Arc::clone(places).try_acquire_owned().unwrap(),
     }
 }

@@ -1,0 +1,244 @@
+//! What gives way where there is no room, and what those learn who wait for it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMIT: usize = 4;
+
+/// An outbox with room for four of the shortest.
+fn outbox(overflow: Overflow) -> Arc<Outbox> {
+    Outbox::of_session(LIMIT * LEAST_WEIGHT, overflow, None)
+}
+
+fn offer(outbox: &Arc<Outbox>, name: &str) -> Send {
+    outbox.offer_awaited(text(name)).unwrap()
+}
+
+/// What the driver does: takes an item, and writes it.
+fn write_one(outbox: &Outbox) -> Option<String> {
+    let item = outbox.take()?;
+    outbox.wrote(outbox.taken());
+    match item {
+        Item::Message(outgoing) | Item::Loose(outgoing, _) => Some(outgoing.message().to_string()),
+        other => panic!("{other:?} was put in by nobody"),
+    }
+}
+
+fn is_written(send: &mut Send) -> bool {
+    poll_send(send) == Poll::Ready(Ok(()))
+}
+
+fn is_dropped(send: &mut Send) -> bool {
+    poll_send(send) == Poll::Ready(Err(SendError::Full))
+}
+
+#[test]
+fn by_default_what_finds_no_room_is_refused() {
+    let outbox = outbox(Overflow::default());
+    for name in ["a", "b", "c", "d"] {
+        offer(&outbox, name);
+    }
+    let refused = outbox.offer_awaited(text("e")).map(drop);
+    assert_eq!(refused, Err(SendError::Full));
+    assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn of_drop_newest_the_newest_is_dropped_and_its_handle_says_so() {
+    let outbox = outbox(Overflow::DropNewest);
+    let mut kept: Vec<Send> = ["a", "b", "c", "d"].map(|name| offer(&outbox, name)).into();
+    let mut dropped = offer(&outbox, "e");
+    assert!(is_dropped(&mut dropped));
+    while write_one(&outbox).is_some() {}
+    assert!(kept.iter_mut().all(is_written));
+}
+
+#[test]
+fn of_drop_oldest_as_many_give_way_as_the_newest_needs_and_their_handles_say_so() {
+    let outbox = outbox(Overflow::DropOldest);
+    let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| offer(&outbox, name));
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(woken.clone());
+    let waiting = Pin::new(&mut a).poll(&mut Context::from_waker(&waker));
+    assert!(waiting.is_pending());
+    let mut large = outbox.offer_awaited(bytes(3)).unwrap();
+    assert_eq!(woken.woken(), 1, "whoever waited for what gave way");
+    assert!(is_dropped(&mut a) && is_dropped(&mut b));
+    assert_eq!(outbox.bytes(), 1 + 3 * LEAST_WEIGHT);
+    assert_eq!(write_one(&outbox).as_deref(), Some("c"));
+    assert!(is_written(&mut c) && !poll(&mut large));
+}
+
+#[test]
+fn what_is_awaited_by_the_basic_remote_never_gives_way() {
+    let outbox = outbox(Overflow::DropOldest);
+    let mut first = outbox.send(text("first"));
+    assert!(!poll(&mut first));
+    let [mut a, mut b] = ["a", "b"].map(|name| offer(&outbox, name));
+    let mut second = outbox.send(text("second"));
+    assert!(!poll(&mut second));
+    let [mut c, mut d, mut e] = ["c", "d", "e"].map(|name| offer(&outbox, name));
+    assert!([&mut a, &mut b, &mut c].into_iter().all(is_dropped));
+
+    assert_eq!(write_one(&outbox).as_deref(), Some("first"));
+    assert!(is_written(&mut first) && !poll(&mut second));
+    assert_eq!(write_one(&outbox).as_deref(), Some("second"));
+    assert!(is_written(&mut second) && !poll(&mut d));
+    assert_eq!(drain(&outbox), ["d", "e"]);
+    outbox.wrote(outbox.taken());
+    assert!(is_written(&mut d) && is_written(&mut e));
+}
+
+#[test]
+fn where_nothing_can_give_way_the_newest_is_dropped_and_nothing_else() {
+    let outbox = outbox(Overflow::DropOldest);
+    let mut sends = ["1", "2", "3"].map(|name| outbox.send(text(name)));
+    assert!(!sends.iter_mut().any(poll));
+    let mut kept = offer(&outbox, "a");
+    let mut too_large = outbox.offer_awaited(bytes(2)).unwrap();
+    assert!(is_dropped(&mut too_large) && !poll(&mut kept));
+    assert_eq!(drain(&outbox), ["1", "2", "3", "a"]);
+}
+
+#[test]
+fn one_that_is_larger_than_the_limit_is_taken_alone_in_the_place_of_all() {
+    let outbox = outbox(Overflow::DropOldest);
+    let mut small = offer(&outbox, "a");
+    let mut large = outbox.offer_awaited(bytes(LIMIT + 1)).unwrap();
+    assert!(is_dropped(&mut small) && !poll(&mut large));
+    let mut newest = offer(&outbox, "b");
+    assert!(is_dropped(&mut large) && !poll(&mut newest));
+}
+
+#[test]
+fn what_gives_way_does_not_pass_those_who_wait_for_room() {
+    let outbox = outbox(Overflow::DropOldest);
+    for name in ["a", "b", "c", "d"] {
+        offer(&outbox, name);
+    }
+    let mut waits = outbox.send(bytes(LIMIT));
+    assert!(!poll(&mut waits));
+    // In the place of one, and not of the one that waits.
+    let mut e = offer(&outbox, "e");
+    assert_eq!(drain(&outbox), ["b", "c", "d", "e"]);
+    assert!(is_dropped(&mut offer(&outbox, "f")));
+    assert!(!poll(&mut waits), "it is in");
+    assert!(write_one(&outbox).is_some() && is_written(&mut waits));
+    assert!(is_written(&mut e));
+}
+
+#[test]
+fn of_close_the_connection_closes_1013_behind_what_is_in() {
+    let outbox = outbox(Overflow::Close);
+    for name in ["a", "b", "c", "d"] {
+        offer(&outbox, name);
+    }
+    assert_eq!(order(&outbox), Order::Go);
+    let refused = outbox.offer_awaited(text("e")).map(drop);
+    assert_eq!(refused, Err(SendError::Full));
+    let Order::Close(reason) = order(&outbox) else {
+        panic!("no Close was asked for");
+    };
+    assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
+    assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
+    let closed = outbox.offer_awaited(text("f")).map(drop);
+    assert_eq!(closed, Err(SendError::Closed));
+}
+
+#[test]
+fn a_control_frame_never_overflows() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Close] {
+        let outbox = outbox(overflow);
+        for name in ["a", "b", "c", "d"] {
+            offer(&outbox, name);
+        }
+        outbox.offer_awaited(Item::Ping(b"1".to_vec())).unwrap();
+        assert_eq!(drain(&outbox), ["ping 1", "a", "b", "c", "d"]);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Offer(usize),
+    Send(usize),
+    Write,
+    Policy(Overflow),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let policy = prop_oneof![
+        4 => Just(Overflow::DropOldest),
+        1 => Just(Overflow::DropNewest),
+        1 => Just(Overflow::Refuse),
+    ];
+    let step = prop_oneof![
+        6 => (1..3_usize).prop_map(Step::Offer),
+        3 => (1..3_usize).prop_map(Step::Send),
+        3 => Just(Step::Write),
+        1 => policy.prop_map(Step::Policy),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+proptest! {
+    /// Whatever gives way: what is written is in order, and each handle tells what became of its own message,
+    /// never before it did.
+    #[test]
+    fn every_handle_tells_the_truth(steps in steps()) {
+        let outbox = outbox(Overflow::DropOldest);
+        let mut handles: Vec<Option<(Send, bool)>> = Vec::new();
+        let (mut written, mut offered) = (Vec::new(), Vec::new());
+        let message = |number: usize, weight: usize| {
+            let mut payload = vec![0; weight * LEAST_WEIGHT];
+            payload[..8].copy_from_slice(&number.to_le_bytes());
+            Item::Message(Message::binary(payload).into())
+        };
+        let drained = steps.into_iter().chain(std::iter::repeat_n(Step::Write, 100));
+        for step in drained {
+            let number = handles.len();
+            match step {
+                Step::Policy(overflow) => outbox.set_overflow(overflow),
+                Step::Offer(weight) => {
+                    let taken = outbox.offer_awaited(message(number, weight));
+                    handles.push(taken.ok().map(|send| (send, false)));
+                    offered.push(number);
+                }
+                Step::Send(weight) => {
+                    let mut send = outbox.send(message(number, weight));
+                    prop_assert!(!poll(&mut send));
+                    handles.push(Some((send, true)));
+                }
+                Step::Write => {
+                    if let Some(item) = outbox.take() {
+                        let (Item::Message(outgoing) | Item::Loose(outgoing, _)) = item else {
+                            panic!("{item:?} was put in by nobody");
+                        };
+                        let mut number = [0; 8];
+                        number.copy_from_slice(&outgoing.message().as_bytes()[..8]);
+                        written.push(usize::from_le_bytes(number));
+                        outbox.wrote(outbox.taken());
+                    }
+                }
+            }
+            prop_assert!(lock(&outbox.state).weight <= LIMIT * LEAST_WEIGHT);
+            for (number, handle) in handles.iter_mut().enumerate() {
+                let Some((send, is_basic)) = handle else { continue };
+                match poll_send(send) {
+                    Poll::Pending => continue,
+                    Poll::Ready(Ok(())) => prop_assert!(written.contains(&number)),
+                    Poll::Ready(Err(error)) => {
+                        prop_assert_eq!(error, SendError::Full);
+                        prop_assert!(!*is_basic && !written.contains(&number));
+                    }
+                }
+                *handle = None;
+            }
+        }
+        prop_assert!(handles.iter().all(Option::is_none), "each is told in the end");
+        written.retain(|number| offered.contains(number));
+        prop_assert!(written.is_sorted(), "{written:?}");
+        prop_assert_eq!(lock(&outbox.state).weight, 0);
+        prop_assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! A peer that takes nothing, and what is said to it meanwhile.
+
+use sockeye_proto::CloseCode;
+
+use super::life::texts;
+use super::*;
+use crate::connection::tests::wire::{CLOSE, close_body, masked};
+use crate::error::SendError;
+
+struct Silent;
+
+impl Endpoint for Silent {}
+
+/// More than the log, the outbox and the output hold together, in messages of 1 KiB.
+const MANY: usize = 2_000;
+/// What waits at most where the limit is 1 MiB and whatever is in the log has been moved: it, and the output.
+const HELD: usize = 1024 + 64;
+
+fn message(number: usize) -> String {
+    format!("{number:01024}")
+}
+
+/// Broadcasts to a session whose peer takes nothing; says which it took. Then the peer takes all there is: says
+/// which came.
+async fn broadcast_to_a_slow_one(overflow: Overflow) -> (Started, Vec<usize>, Vec<usize>) {
+    let started = start(|_| Silent);
+    let (peer, session) = (&started.peer, &started.session);
+    session.set_overflow(overflow);
+    peer.close_window(0);
+    let mut taken = Vec::new();
+    for number in 0..MANY {
+        if session.open_sessions().broadcast(message(number)) == 1 {
+            taken.push(number);
+        }
+        idle().await;
+    }
+    peer.remove_window();
+    idle().await;
+    let frames = peer.frames();
+    let came = texts(&frames).into_iter().map(|text| text.parse().unwrap());
+    let came = came.collect();
+    (started, taken, came)
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_broadcast_leaves_out_who_has_no_room() {
+    let (_, taken, came) = broadcast_to_a_slow_one(Overflow::default()).await;
+    assert_eq!(taken, came);
+    assert!((HELD - 64..MANY).contains(&came.len()), "{}", came.len());
+    assert_eq!(came, (0..came.len()).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_broadcast_the_newest_come_where_the_oldest_are_dropped() {
+    let (_, taken, came) = broadcast_to_a_slow_one(Overflow::DropOldest).await;
+    assert_eq!(taken, (0..MANY).collect::<Vec<_>>());
+    // Of those that had left the outbox already, and of the newest, none is missing.
+    let gaps = came.windows(2).filter(|pair| pair[0] + 1 != pair[1]);
+    assert_eq!(gaps.count(), 1, "{came:?}");
+    assert!(came.is_sorted());
+    assert_eq!((came[0], came.last()), (0, Some(&(MANY - 1))));
+    assert!(came.len() <= HELD + 64, "{}", came.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_room_for_a_broadcast_is_closed_1013_behind_what_waits() {
+    let started = start(|_| Silent);
+    let (peer, session) = (&started.peer, &started.session);
+    session.set_overflow(Overflow::Close);
+    peer.close_window(0);
+    let mut taken = 0;
+    while session.open_sessions().broadcast(message(taken)) == 1 {
+        taken += 1;
+        idle().await;
+    }
+    assert!(!session.is_open());
+    let refused = session.async_remote().send_text("later").map(drop);
+    assert_eq!(refused, Err(SendError::Closed));
+    peer.remove_window();
+    idle().await;
+    let frames = peer.frames();
+    let (close, messages) = frames.split_last().unwrap();
+    assert_eq!(close.code(), 1013);
+    assert_eq!(messages.len(), taken);
+    peer.segment(masked(CLOSE, close_body(1013, "")));
+    peer.end();
+    idle().await;
+    assert_eq!(session.closed().await.code(), CloseCode::TRY_AGAIN_LATER);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_of_the_asynchronous_remote_is_told_by_its_handle() {
+    let started = start(|_| Silent);
+    let (peer, session) = (&started.peer, &started.session);
+    session.set_overflow(Overflow::DropOldest);
+    peer.close_window(0);
+    let mut handles = Vec::new();
+    for number in 0..MANY {
+        handles.push(session.async_remote().send_text(message(number)).unwrap());
+        idle().await;
+    }
+    peer.remove_window();
+    idle().await;
+    let frames = peer.frames();
+    let came = texts(&frames);
+    for (number, handle) in handles.into_iter().enumerate() {
+        let expected = if came.contains(&message(number).as_str()) {
+            Ok(())
+        } else {
+            Err(SendError::Full)
+        };
+        assert_eq!(handle.await, expected, "{number}");
+    }
+    assert!((HELD - 64..MANY).contains(&came.len()), "{}", came.len());
+}
