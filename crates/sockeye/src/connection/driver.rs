@@ -198,27 +198,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
-    /// Holds the peer back, as a handler that waits does, until `is_over` says so, or nothing comes any more, or
-    /// the application asks for the end. Whoever changes what `is_over` says wakes the driver by
-    /// [`Outbox::nudge`]. Says whether the application goes on.
-    pub(crate) async fn hold(&mut self, is_over: impl Fn() -> bool) -> bool {
-        poll_fn(|cx| {
-            self.drive();
-            let is_done =
-                |driver: &Self| is_over() || driver.ending.is_some() || driver.order != Order::Go;
-            if !is_done(self) {
-                self.poll_beside(cx);
-            }
-            if is_done(self) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        self.order == Order::Go
-    }
-
     /// Says to the outbox that the driver runs, and looks at what is asked for.
     fn drive(&mut self) {
         self.parked = false;
@@ -353,7 +332,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             && self.ending.is_none()
             && self.order == Order::Go
             && self.replies == 0
-            && self.outbox.is_quiet()
+            && self.outbox.is_plain()
             && self.link.machine_mut().output().len() < WRITE_AT
             && !self.link.has_had_its_turn()
     }
@@ -368,22 +347,57 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.drive();
         // It came before whatever ended the connection since. Only an application that has asked for a
         // Close wants no more.
-        if let Some(ahead) = self.ahead.take()
-            && self.order == Order::Go
-        {
-            let (next, buffer) = *ahead;
-            pool::recycle_message(message);
-            *message = buffer;
-            return Poll::Ready(next);
+        if self.ahead.is_some() {
+            if self.is_held_back() {
+                return self.poll_paused(cx, message, give_input);
+            }
+            if let Some(ahead) = self.ahead.take()
+                && self.order == Order::Go
+            {
+                let (next, buffer) = *ahead;
+                pool::recycle_message(message);
+                *message = buffer;
+                return Poll::Ready(next);
+            }
         }
         if self.ending.is_some() {
             return Poll::Ready(Next::End);
         }
         let polled = self.poll_event(cx, message, give_input);
-        if polled.is_pending() {
-            pool::recycle_message(message);
+        match polled {
+            Poll::Pending => pool::recycle_message(message),
+            Poll::Ready(Next::Input | Next::End) => {}
+            Poll::Ready(next) if self.is_held_back() => {
+                self.ahead = Some(Box::new((next, std::mem::take(message))));
+                return self.poll_paused(cx, message, give_input);
+            }
+            Poll::Ready(_) => {}
         }
         polled
+    }
+
+    /// Whether the application wants nothing yet of what came.
+    #[inline]
+    fn is_held_back(&self) -> bool {
+        self.outbox.is_paused() && self.order == Order::Go && self.ending.is_none()
+    }
+
+    /// Keeps what came, as while a handler is suspended, until the application goes on or wants the end, or there
+    /// is an end.
+    #[cold]
+    #[inline(never)]
+    fn poll_paused(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut MessageBuffer,
+        give_input: bool,
+    ) -> Poll<Next> {
+        self.poll_beside(cx);
+        if self.is_held_back() {
+            pool::recycle_message(message);
+            return Poll::Pending;
+        }
+        self.poll_next(cx, message, give_input)
     }
 
     /// What goes on while a handler is suspended.

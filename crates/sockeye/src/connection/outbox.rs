@@ -69,7 +69,7 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     seat: Option<Seat>,
-    // Of the bits below. What they say of the state is changed under its lock; PARKED and LOGGED are not.
+    // Of the bits below. What they say of the state is changed under its lock; PARKED, LOGGED and PAUSED are not.
     signal: AtomicU16,
     state: Mutex<State>,
 }
@@ -88,10 +88,12 @@ const WANTS_ITEMS: u16 = 16;
 const LOGGED: u16 = 32;
 /// The seat at the log is given up.
 const LEFT: u16 = 64;
-/// The time has come that the driver asked to be woken at, or it is to look again at something else.
+/// The time has come that the driver asked to be woken at, or it is no longer paused.
 const DUE: u16 = 128;
 /// The message in front is being sent in parts, and has begun: no other is taken until it ends.
 const HELD: u16 = 256;
+/// Nothing that comes is to be handed on.
+const PAUSED: u16 = 512;
 
 #[repr(C)]
 #[derive(Debug)]
@@ -316,10 +318,22 @@ impl Outbox {
         sent.wrapping_add(state.pings.into())
     }
 
-    /// Lets the driver look again at what it does not find here.
-    pub(crate) fn nudge(&self) {
-        let wake = self.raise_under(&lock(&self.state), DUE);
-        wake_one(wake);
+    /// Lets the driver hand nothing on that comes, from now on.
+    pub(crate) fn pause(&self) {
+        self.signal.fetch_or(PAUSED, AcqRel);
+    }
+
+    /// Lets the driver go on.
+    pub(crate) fn resume(&self) {
+        if self.signal.fetch_and(!PAUSED, AcqRel) & PAUSED != 0 {
+            let wake = self.raise_under(&lock(&self.state), DUE);
+            wake_one(wake);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.signal.load(Acquire) & PAUSED != 0
     }
 
     /// Wakes the driver if the time that it asked for comes before `horizon`.
@@ -590,6 +604,12 @@ impl Outbox {
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD) == 0
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), and what comes may be handed on.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD | PAUSED) == 0
     }
 
     /// Whether an item waits to be taken.

@@ -195,21 +195,10 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     session.rest();
                     continue;
                 }
-                Plain::Message => {
-                    if session.is_paused() && !Box::pin(resumed(session, driver)).await {
-                        continue;
-                    }
-                    Incoming::of(&mut message)
-                }
+                Plain::Message => Incoming::of(&mut message),
                 Plain::Nothing => {
                     driver.give_in_parts(session.in_parts(in_parts));
-                    let next = driver.next_or_input(&mut message).await;
-                    let next = if session.is_paused() {
-                        Box::pin(kept(next, session, driver)).await
-                    } else {
-                        next
-                    };
-                    match next {
+                    match driver.next_or_input(&mut message).await {
                         Next::Input => continue,
                         Next::Message => Incoming::of(&mut message),
                         Next::Part(is_last) => {
@@ -246,28 +235,6 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             }
             session.rest();
         }
-    }
-}
-
-/// Waits until the session is resumed, or ends. Says whether what came is to be handed on.
-async fn resumed<T: AsyncRead + AsyncWrite + Unpin>(
-    session: &Session,
-    driver: &mut Driver<T>,
-) -> bool {
-    driver.hold(|| !session.is_paused()).await
-}
-
-/// Keeps what came while the session is paused.
-async fn kept<T: AsyncRead + AsyncWrite + Unpin>(
-    next: Next,
-    session: &Session,
-    driver: &mut Driver<T>,
-) -> Next {
-    match next {
-        Next::Input | Next::End => next,
-        _ if resumed(session, driver).await => next,
-        // Dropped. There is an end to come to.
-        _ => Next::Input,
     }
 }
 

@@ -48,8 +48,6 @@ const BINARY_PARTS: u8 = 16;
 const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
 /// The session has a limit for being idle, or had one.
 const IDLE: u8 = 32;
-/// No message is to be handed on.
-const PAUSED: u8 = 64;
 
 /// What the word says of these handlers.
 fn handled(handlers: &Handlers) -> u8 {
@@ -205,25 +203,22 @@ impl Session {
 
     /// Hands no message on, and no Pong, from now on until [`resume`](Self::resume). The handler that runs goes on.
     ///
-    /// It holds the peer back as a handler does that waits: two messages are read ahead at most, then nothing is
-    /// read, and TCP tells the peer. Pings before them are answered. Sends go on, and
-    /// [`close`](Self::close), [`abort`](Self::abort), the idle timeout and the peer's end, as far as it is read,
-    /// end the session.
+    /// It holds the peer back as a handler does that waits: one message is read ahead, then nothing is
+    /// read, and TCP tells the peer. Pings before it are answered, and sends go on. [`close`](Self::close),
+    /// [`abort`](Self::abort) and the idle timeout end a paused session, and so does a transport that fails to
+    /// take what is sent. The peer's end does unless it lies behind a message that is kept.
     pub fn pause(&self) {
-        self.0.special.fetch_or(PAUSED, Ordering::AcqRel);
+        self.0.outbox.pause();
     }
 
     /// Hands messages on again, those that came meanwhile first.
     pub fn resume(&self) {
-        let before = self.0.special.fetch_and(!PAUSED, Ordering::AcqRel);
-        if before & PAUSED != 0 {
-            self.0.outbox.nudge();
-        }
+        self.0.outbox.resume();
     }
 
     /// Whether messages are held back.
     pub fn is_paused(&self) -> bool {
-        self.has(PAUSED)
+        self.0.outbox.is_paused()
     }
 
     /// Notes which handlers there are now; they are locked.
@@ -260,8 +255,7 @@ impl Session {
         }
     }
 
-    /// A message came that may be answered where it lies. Says whether it may not: the session has a handler of its
-    /// own for it, or is paused.
+    /// A message came that may be answered where it lies. Says whether the session has a handler of its own for it.
     #[inline]
     pub(super) fn heard(&self) -> bool {
         let special = self.0.special.load(Ordering::Acquire);
@@ -275,7 +269,7 @@ impl Session {
         if special & IDLE != 0 {
             self.0.handshake.idle().touch();
         }
-        special & (HANDLERS | PAUSED) != 0
+        special & HANDLERS != 0
     }
 
     #[cold]
