@@ -33,7 +33,7 @@ impl Deflater {
             bits,
             takeover,
             state: None,
-            window: Window::new(bits),
+            window: Window::default(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Deflater {
         debug_assert!(out.ends_with(&TAIL));
         out.truncate(out.len().saturating_sub(TAIL.len()).max(start));
         if self.takeover {
-            self.window.push(all);
+            self.window.push(all, self.bits);
             self.state = Some(state);
         } else {
             self.pool.recycle_deflate(self.kind(), state);
@@ -160,12 +160,13 @@ impl Deflater {
 /// Inflates the peer's messages.
 pub(crate) struct Inflater {
     pool: DeflatePool,
+    bits: WindowBits,
     takeover: bool,
     state: Option<Box<Inflate>>,
     // The last bytes that were inflated: what a state has to know after a final block, or if it is another.
     window: Window,
     // How much of the tail that the sender cut off has been fed.
-    tail: usize,
+    tail: u8,
     // Whether a message has begun whose end is still to come.
     within: bool,
 }
@@ -175,9 +176,10 @@ impl Inflater {
     pub(crate) fn new(pool: DeflatePool, bits: WindowBits, takeover: bool) -> Self {
         Self {
             pool,
+            bits,
             takeover,
             state: None,
-            window: Window::new(bits),
+            window: Window::default(),
             tail: 0,
             within: false,
         }
@@ -210,7 +212,7 @@ impl Inflater {
                 difference(state.total_out(), total_out),
             );
             let produced = room.get(made..made + more_out).unwrap_or_default();
-            self.window.push(produced);
+            self.window.push(produced, self.bits);
             taken += more_in;
             made += more_out;
             match status.map_err(|_| InvalidDeflate)? {
@@ -230,9 +232,11 @@ impl Inflater {
     /// Inflates what the message's end, and the tail that its sender cut off (§7.2.2), still hold. Says
     /// how many bytes it made; fewer than there is room for when the message is done.
     pub(crate) fn finish(&mut self, room: &mut [u8]) -> Result<usize, InvalidDeflate> {
-        let rest = TAIL.get(self.tail..).unwrap_or_default();
+        let rest = TAIL.get(usize::from(self.tail)..).unwrap_or_default();
         let (taken, made) = self.inflate(rest, room)?;
-        self.tail += taken;
+        self.tail = self
+            .tail
+            .saturating_add(u8::try_from(taken).unwrap_or(u8::MAX));
         if made < room.len() {
             self.tail = 0;
             self.within = false;

@@ -6,38 +6,36 @@ use std::collections::VecDeque;
 use super::negotiation::WindowBits;
 
 /// A ring of at most as many bytes as were agreed on, so that none is moved when others are forgotten.
-pub(super) struct Window {
-    bytes: VecDeque<u8>,
-    size: usize,
-}
+// A pointer: most connections keep none.
+#[derive(Default)]
+#[expect(clippy::box_collection, reason = "see above")]
+pub(super) struct Window(Option<Box<VecDeque<u8>>>);
 
 impl Window {
-    pub(super) fn new(bits: WindowBits) -> Self {
-        Self {
-            bytes: VecDeque::new(),
-            size: 1 << bits.get(),
-        }
-    }
-
     /// Forgets what is too far back once `more` has come.
-    pub(super) fn push(&mut self, more: &[u8]) {
-        let surplus = more.len().saturating_sub(self.size);
+    pub(super) fn push(&mut self, more: &[u8], bits: WindowBits) {
+        let size = 1 << bits.get();
+        let bytes = self.0.get_or_insert_default();
+        let surplus = more.len().saturating_sub(size);
         let more = more.get(surplus..).unwrap_or_default();
-        let surplus = (self.bytes.len() + more.len()).saturating_sub(self.size);
-        self.bytes.drain(..surplus);
-        let (len, capacity) = (self.bytes.len() + more.len(), self.bytes.capacity());
+        let surplus = (bytes.len() + more.len()).saturating_sub(size);
+        bytes.drain(..surplus);
+        let (len, capacity) = (bytes.len() + more.len(), bytes.capacity());
         if len > capacity {
             // By itself it would grow beyond the window.
-            let grown = len.max(2 * capacity).min(self.size);
-            self.bytes.reserve_exact(grown - self.bytes.len());
+            let grown = len.max(2 * capacity).min(size);
+            bytes.reserve_exact(grown - bytes.len());
         }
-        self.bytes.extend(more);
+        bytes.extend(more);
     }
 
     /// The last `len` bytes, or all, in the order in which they came.
     pub(super) fn last(&self, len: usize) -> [&[u8]; 2] {
-        let (first, second) = self.bytes.as_slices();
-        let surplus = self.bytes.len().saturating_sub(len);
+        let Some(bytes) = &self.0 else {
+            return [&[], &[]];
+        };
+        let (first, second) = bytes.as_slices();
+        let surplus = bytes.len().saturating_sub(len);
         let from_second = surplus.saturating_sub(first.len());
         [
             first.get(surplus..).unwrap_or_default(),
@@ -47,15 +45,17 @@ impl Window {
 
     /// Takes no more memory than it has bytes.
     pub(super) fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
+        if let Some(bytes) = &mut self.0 {
+            bytes.shrink_to_fit();
+        }
     }
 
     pub(super) fn forget(&mut self) {
-        self.bytes = VecDeque::new();
+        self.0 = None;
     }
 
     pub(super) fn retained_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.0.as_ref().map_or(0, |bytes| bytes.capacity())
     }
 }
 
@@ -65,10 +65,6 @@ mod tests {
 
     use super::*;
 
-    fn window(bits: u8) -> Window {
-        Window::new(WindowBits::new(bits).unwrap())
-    }
-
     proptest! {
         #[test]
         fn a_window_is_the_end_of_what_came_and_takes_no_more_than_its_size(
@@ -76,10 +72,11 @@ mod tests {
             bits in 8..=10_u8,
             last in 0..1100_usize,
         ) {
-            let mut window = window(bits);
+            let mut window = Window::default();
+            let agreed = WindowBits::new(bits).unwrap();
             let mut all = Vec::new();
             for (i, piece) in pieces.iter().enumerate() {
-                window.push(piece);
+                window.push(piece, agreed);
                 all.extend_from_slice(piece);
                 let end = &all[all.len().saturating_sub(1 << bits)..];
                 prop_assert_eq!(window.last(usize::MAX).concat(), end);
@@ -96,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_window_that_forgets_takes_no_memory() {
-        let mut window = window(15);
-        window.push(&[1; 1000]);
+        let mut window = Window::default();
+        window.push(&[1; 1000], WindowBits::MAX);
         window.forget();
         assert_eq!(window.last(usize::MAX).concat(), b"");
         assert_eq!(window.retained_bytes(), 0);

@@ -4,17 +4,18 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 use sockeye_proto::DeflateParams;
 use sockeye_proto::handshake::Extension;
 
+use super::head::Head;
 use super::idle::Idle;
 use super::properties::Properties;
 use crate::router::PathParameters;
 
 /// The opening handshake's request: what an endpoint's factory sees, and a session keeps.
 ///
-/// It is kept in as few bytes as it came in, and decoded when [`uri`](Self::uri), [`query`](Self::query) or
+/// It is kept in fewer bytes than it came in, and decoded when [`uri`](Self::uri), [`query`](Self::query) or
 /// [`headers`](Self::headers) is first asked for; from then on it takes some 100 bytes more for each field.
 #[derive(Clone)]
 pub struct Handshake {
@@ -40,11 +41,6 @@ struct Decoded {
     uri: Uri,
     headers: HeaderMap,
 }
-
-/// The target, then a field in each line. Neither may hold a line's end, and no name a colon or a space: a
-/// space in front says that the value is sensitive.
-#[derive(Clone)]
-struct Head(Box<[u8]>);
 
 /// What is known of the transport. An HTTP server that is another's puts it among a request's extensions before
 /// [`Container::upgrade`](crate::Container::upgrade); by default nothing is known, and nothing is encrypted.
@@ -152,7 +148,10 @@ impl Handshake {
     }
 
     fn decoded(&self) -> &Decoded {
-        self.decoded.get_or_init(|| Box::new(self.head.decode()))
+        self.decoded.get_or_init(|| {
+            let (uri, headers) = self.head.decode();
+            Box::new(Decoded { uri, headers })
+        })
     }
 
     /// The decoded value of a variable of the endpoint's path template.
@@ -206,57 +205,9 @@ impl Handshake {
     }
 }
 
-impl Head {
-    fn of(request: &http::request::Parts) -> Self {
-        let uri = request.uri.to_string();
-        let fields = || request.headers.iter();
-        let len = |(name, value): (&HeaderName, &HeaderValue)| {
-            name.as_str().len() + value.len() + 2 + usize::from(value.is_sensitive())
-        };
-        let mut head = Vec::with_capacity(uri.len() + fields().map(len).sum::<usize>());
-        head.extend_from_slice(uri.as_bytes());
-        for (name, value) in fields() {
-            head.push(b'\n');
-            if value.is_sensitive() {
-                head.push(b' ');
-            }
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.push(b':');
-            head.extend_from_slice(value.as_bytes());
-        }
-        Self(head.into())
-    }
-
-    fn decode(&self) -> Decoded {
-        let mut lines = self.0.split(|byte| *byte == b'\n');
-        let uri = lines.next().and_then(|uri| Uri::try_from(uri).ok());
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines.filter_map(decode_field) {
-            headers.append(name, value);
-        }
-        Decoded {
-            uri: uri.unwrap_or_default(),
-            headers,
-        }
-    }
-}
-
-/// `None` for what never was a field.
-fn decode_field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
-    let (sensitive, line) = match line.strip_prefix(b" ") {
-        Some(line) => (true, line),
-        None => (false, line),
-    };
-    let colon = line.iter().position(|byte| *byte == b':')?;
-    let (name, value) = line.split_at_checked(colon)?;
-    let mut value = HeaderValue::from_bytes(value.strip_prefix(b":")?).ok()?;
-    value.set_sensitive(sensitive);
-    Some((HeaderName::from_bytes(name).ok()?, value))
-}
-
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Decoded { uri, headers } = self.head.decode();
+        let (uri, headers) = self.head.decode();
         f.debug_struct("Handshake")
             .field("uri", &uri)
             .field("headers", &headers)
@@ -271,7 +222,7 @@ impl fmt::Debug for Handshake {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::Request;
+    use http::{HeaderValue, Request};
 
     use super::*;
 

@@ -25,6 +25,7 @@ pub(crate) mod configurator;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
+mod head;
 mod idle;
 mod incoming;
 #[cfg(feature = "json")]

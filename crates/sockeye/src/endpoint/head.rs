@@ -1,0 +1,265 @@
+//! A request's target and fields, as a session keeps them: in fewer bytes than they came in.
+//!
+//! ```text
+//!   /chat?x \n upgrade:websocket \n cookie:a=b        what came
+//!   /chat?x \n [upgrade:websocket] \n [cookie:] a=b   what is kept: in brackets one byte
+//! ```
+//!
+//! It is of memory alone: nobody outside sees it, and the list below may change.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+/// The target, then a field in each line. Neither may hold a line's end, and no name a colon or a space: a
+/// space in front says that the value is sensitive. What a line begins with is a byte beyond ASCII where it is one of
+/// [`KNOWN`].
+#[derive(Clone)]
+pub(super) struct Head(Box<[u8]>);
+
+/// How lines begin that clients and proxies send. Of two that begin alike the longer stands first.
+const KNOWN: &[&str] = &[
+    "host:",
+    "upgrade:websocket",
+    "connection:Upgrade",
+    "connection:keep-alive, Upgrade",
+    "sec-websocket-key:",
+    "sec-websocket-version:13",
+    // Browsers; two libraries for Go; others.
+    "sec-websocket-extensions:permessage-deflate; client_max_window_bits",
+    "sec-websocket-extensions:permessage-deflate; client_no_context_takeover; server_no_context_takeover",
+    "sec-websocket-extensions:permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+    "sec-websocket-extensions:permessage-deflate",
+    "sec-websocket-protocol:",
+    "origin:https://",
+    "origin:http://",
+    "cookie:",
+    "authorization:Bearer ",
+    "authorization:Basic ",
+    "user-agent:Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/",
+    "user-agent:Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/",
+    "user-agent:Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/",
+    "user-agent:Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/",
+    "user-agent:Mozilla/5.0 (",
+    "user-agent:",
+    "accept-encoding:gzip, deflate, br, zstd",
+    "accept-encoding:gzip, deflate, br",
+    "accept-language:",
+    "cache-control:no-cache",
+    "pragma:no-cache",
+    "sec-fetch-dest:websocket",
+    "sec-fetch-dest:empty",
+    "sec-fetch-mode:websocket",
+    "sec-fetch-site:same-origin",
+    "sec-fetch-site:",
+    "x-forwarded-for:",
+    "x-forwarded-host:",
+    "x-forwarded-proto:https",
+    "x-real-ip:",
+    "forwarded:",
+    "via:1.1 ",
+];
+
+/// The byte that stands for the first of them: no name of a field begins with it.
+const FIRST_CODE: u8 = 0x80;
+
+const _: () = assert!(KNOWN.len() <= (u8::MAX - FIRST_CODE) as usize + 1);
+
+impl Head {
+    pub(super) fn of(request: &http::request::Parts) -> Self {
+        let uri = request.uri.to_string();
+        // Allocated once and for good: a hole of another size would stay beside each session.
+        let lines = || {
+            request
+                .headers
+                .iter()
+                .map(|(name, value)| Line::of(name, value))
+        };
+        let mut head =
+            Vec::with_capacity(uri.len() + lines().map(|line| line.len()).sum::<usize>());
+        head.extend_from_slice(uri.as_bytes());
+        lines().for_each(|line| line.write(&mut head));
+        Self(head.into())
+    }
+
+    pub(super) fn decode(&self) -> (Uri, HeaderMap) {
+        let mut lines = self.0.split(|byte| *byte == b'\n');
+        let uri = lines.next().and_then(|uri| Uri::try_from(uri).ok());
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.filter_map(decode_field) {
+            headers.append(name, value);
+        }
+        (uri.unwrap_or_default(), headers)
+    }
+}
+
+/// A field, and what stands for its beginning.
+struct Line<'r> {
+    sensitive: bool,
+    known: Option<u8>,
+    // Without what is known.
+    name: &'r str,
+    value: &'r [u8],
+}
+
+impl<'r> Line<'r> {
+    fn of(name: &'r HeaderName, value: &'r HeaderValue) -> Self {
+        let (name, sensitive) = (name.as_str(), value.is_sensitive());
+        let value = value.as_bytes();
+        let known = (FIRST_CODE..).zip(KNOWN).find_map(|(code, known)| {
+            // Most are of another length: that needs no call.
+            if known.as_bytes().get(name.len()) != Some(&b':') {
+                return None;
+            }
+            let begins = known.strip_prefix(name)?.strip_prefix(':')?;
+            let rest = value.strip_prefix(begins.as_bytes())?;
+            Some((code, rest))
+        });
+        match known {
+            Some((code, value)) => Self {
+                sensitive,
+                known: Some(code),
+                name: "",
+                value,
+            },
+            None => Self {
+                sensitive,
+                known: None,
+                name,
+                value,
+            },
+        }
+    }
+
+    fn len(&self) -> usize {
+        1 + usize::from(self.sensitive) + self.name.len() + 1 + self.value.len()
+    }
+
+    fn write(&self, head: &mut Vec<u8>) {
+        head.push(b'\n');
+        if self.sensitive {
+            head.push(b' ');
+        }
+        head.extend_from_slice(self.name.as_bytes());
+        head.push(self.known.unwrap_or(b':'));
+        head.extend_from_slice(self.value);
+    }
+}
+
+/// `None` for what never was a field.
+fn decode_field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let (sensitive, line) = match line.strip_prefix(b" ") {
+        Some(line) => (true, line),
+        None => (false, line),
+    };
+    let (first, rest) = line.split_first()?;
+    let known = first.checked_sub(FIRST_CODE);
+    let line = match known.and_then(|code| KNOWN.get(usize::from(code))) {
+        Some(known) => &[known.as_bytes(), rest].concat(),
+        None => line,
+    };
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = line.split_at_checked(colon)?;
+    let mut value = HeaderValue::from_bytes(value.strip_prefix(b":")?).ok()?;
+    value.set_sensitive(sensitive);
+    Some((HeaderName::from_bytes(name).ok()?, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(uri: &str, fields: &[(&[u8], &[u8])]) -> http::request::Parts {
+        let mut request = Request::get(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_line_that_is_known_is_a_byte_and_comes_back() {
+        for (number, known) in KNOWN.iter().enumerate() {
+            let earlier = &KNOWN[..number];
+            let hides = |earlier: &&&str| known.starts_with(**earlier);
+            assert_eq!(earlier.iter().find(hides), None, "is found before {known}");
+            let (name, value) = known.split_once(':').unwrap();
+            assert_eq!(name, name.to_lowercase());
+            for more in ["", "x", ": y"] {
+                let value = format!("{value}{more}");
+                let request = parts("/", &[(name.as_bytes(), value.as_bytes())]);
+                let head = Head::of(&request);
+                assert!(head.0.len() <= "/\n*".len() + more.len(), "{known}");
+                assert_eq!(head.decode(), (request.uri, request.headers));
+            }
+        }
+    }
+
+    #[test]
+    fn a_browsers_request_takes_less_than_half() {
+        let request = parts(
+            "/chat/room",
+            &[
+                (b"host", b"chat.example"),
+                (b"connection", b"Upgrade"),
+                (b"pragma", b"no-cache"),
+                (b"cache-control", b"no-cache"),
+                (
+                    b"user-agent",
+                    b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                      Chrome/140.0.0.0 Safari/537.36",
+                ),
+                (b"upgrade", b"websocket"),
+                (b"origin", b"https://chat.example"),
+                (b"sec-websocket-version", b"13"),
+                (b"accept-encoding", b"gzip, deflate, br, zstd"),
+                (b"accept-language", b"en-GB,en;q=0.9"),
+                (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+                (
+                    b"sec-websocket-extensions",
+                    b"permessage-deflate; client_max_window_bits",
+                ),
+            ],
+        );
+        let fields = request.headers.iter();
+        let len =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 2;
+        let came: usize = fields.map(len).sum();
+        let head = Head::of(&request);
+        assert!(head.0.len() < came / 3, "{} of {came}", head.0.len());
+        assert_eq!(head.decode(), (request.uri, request.headers));
+    }
+
+    fn field() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        let value = prop::collection::vec(prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8], 0..20);
+        let known = prop::sample::select(KNOWN).prop_map(|known| {
+            let (name, value) = known.split_once(':').unwrap();
+            (name.as_bytes().to_vec(), value.as_bytes().to_vec())
+        });
+        let any_name = "[a-z!-]{1,9}".prop_map(|name| (name.into_bytes(), Vec::new()));
+        // Cut short, or longer, or as it is.
+        (prop_oneof![known, any_name], value, any::<bool>()).prop_map(
+            |((name, mut begins), more, cut)| {
+                if cut {
+                    begins.pop();
+                }
+                (name, [begins, more].concat())
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_comes_back(
+            uri in "/[a-z0-9/]{0,9}(\\?[a-z=:&]{0,9})?",
+            fields in prop::collection::vec(field(), 0..12),
+        ) {
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+            let request = parts(&uri, &fields);
+            let (decoded_uri, headers) = Head::of(&request).decode();
+            prop_assert_eq!(decoded_uri, request.uri);
+            prop_assert_eq!(headers, request.headers);
+        }
+    }
+}
