@@ -84,11 +84,16 @@ impl File {
     }
 }
 
-const FILES: [File; 12] = [
+const FILES: [File; 13] = [
     File {
         path: "/",
         kind: "text/html; charset=utf-8",
         content: include_str!("chat.html"),
+    },
+    File {
+        path: "/base.css",
+        kind: "text/css; charset=utf-8",
+        content: include_str!("base.css"),
     },
     File {
         path: "/chat.css",

@@ -23,7 +23,8 @@ fn the_page_and_its_parts_are_served_with_their_types_and_a_policy() {
             "text/html; charset=utf-8",
             "<!doctype html>",
         ),
-        ("/chat.css", "text/css; charset=utf-8", "color-scheme"),
+        ("/base.css", "text/css; charset=utf-8", "color-scheme"),
+        ("/chat.css", "text/css; charset=utf-8", "--mine"),
         ("/chat.js", "text/javascript; charset=utf-8", "WebSocket"),
         ("/icon.svg", "image/svg+xml", "<svg"),
         ("/drawboard", "text/html; charset=utf-8", "Drawboard"),
@@ -32,7 +33,7 @@ fn the_page_and_its_parts_are_served_with_their_types_and_a_policy() {
         ("/snake.js", "text/javascript; charset=utf-8", "turn"),
         ("/push-or-poll", "text/html; charset=utf-8", "Push or poll"),
         ("/compare.js", "text/javascript; charset=utf-8", "/time"),
-        ("/play.css", "text/css; charset=utf-8", "color-scheme"),
+        ("/play.css", "text/css; charset=utf-8", "--cell"),
         ("/play.js", "text/javascript; charset=utf-8", "WebSocket"),
     ] {
         let answer = server.http("GET", path, "");
