@@ -3,7 +3,7 @@
 //!
 //! - [`Server`] serves [`Endpoint`]s: types that implement it, or whose methods carry the attributes of
 //!   [`server_endpoint`]. Each connection has a [`Session`].
-//! - [`connect`] opens a [`Connection`]; [`WebSocket`] is the browser's object.
+//! - [`connect`] opens a [`Connection`]; [`Client`] serves endpoints too; [`WebSocket`] is the browser's object.
 //!
 //! The protocol itself is crate `sockeye-proto`; what users need of it is exported here.
 //!
@@ -81,7 +81,9 @@ pub use sockeye_proto::{
 };
 
 #[cfg(feature = "macros")]
-pub use sockeye_macros::{on_close, on_error, on_message, on_open, server_endpoint};
+pub use sockeye_macros::{
+    client_endpoint, on_close, on_error, on_message, on_open, server_endpoint,
+};
 
 /// The examples of the README, which are tested like these.
 #[cfg(doctest)]

@@ -84,6 +84,14 @@ pub enum MessageKind {
     Pong,
 }
 
+impl MessageKind {
+    /// The limit of this kind, if there is one among these.
+    pub(super) fn limit_among(self, limits: &[(Self, u64)]) -> Option<u64> {
+        let of_kind = |(kind, bytes): &(Self, u64)| (*kind == self).then_some(*bytes);
+        limits.iter().find_map(of_kind)
+    }
+}
+
 impl fmt::Display for MessageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -57,7 +57,8 @@ pub use self::session::{Session, SessionId};
 
 /// The application's end of one connection. Every method has a default that does nothing.
 ///
-/// The attribute [`server_endpoint`](crate::server_endpoint) writes this implementation.
+/// The attributes [`server_endpoint`](crate::server_endpoint) and [`client_endpoint`](crate::client_endpoint) write
+/// this implementation.
 ///
 /// ```
 /// use sockeye::{Endpoint, Incoming, Reply, Result, Session};
@@ -74,6 +75,10 @@ pub trait Endpoint: Send + 'static {
     /// The kinds of messages that [`on_message`](Self::on_message) is given part by part, as they come, and not
     /// whole.
     const IN_PARTS: &'static [MessageKind] = &[];
+    /// The longest messages that it takes, in bytes, inclusive, by their kinds: those with a limit of their own,
+    /// which goes before the server's or the client's, be it less or more. A longer one closes the connection with
+    /// 1009.
+    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
 
     /// The connection is open. No message comes before this is done; sending is allowed.
     ///
@@ -138,6 +143,8 @@ pub trait Endpoint: Send + 'static {
 pub trait SharedEndpoint: Send + Sync + 'static {
     /// As [`Endpoint::IN_PARTS`].
     const IN_PARTS: &'static [MessageKind] = &[];
+    /// As [`Endpoint::MAX_MESSAGES`].
+    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
 
     /// As [`Endpoint::on_open`].
     fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
@@ -186,6 +193,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
 
 impl<E: SharedEndpoint> Endpoint for Arc<E> {
     const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
+    const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
 
     fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
         E::on_open(self, session)

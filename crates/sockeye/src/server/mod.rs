@@ -222,7 +222,7 @@ impl ServerBuilder {
 
     /// Adds an annotated endpoint that makes its objects by [`Default`].
     pub fn default_endpoint<E: ServerEndpoint + Default>(self) -> Self {
-        self.endpoint(EndpointConfig::of(|_| E::default()))
+        self.endpoint(EndpointConfig::of::<E, E>(|_| E::default()))
     }
 
     /// Answers every request that asks for no WebSocket; by default they get 404, and 426 at an

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use sockeye::{
-    CloseReason, Decoder, Encoder, Endpoint, Error, Outgoing, Parsed, Pong, Result, ServerEndpoint, Session,
+    CloseReason, Decoder, Encoder, Endpoint, Error, Outgoing, Parsed, Pong, Result, Session,
     Text, server_endpoint,
 };
 
@@ -271,7 +271,7 @@ impl Codec {
     fn absent(&self, text: &str) {}
 }
 
-const _: () = assert!(<Codec as ServerEndpoint>::MAX_MESSAGES.len() == 2);
+const _: () = assert!(<Codec as Endpoint>::MAX_MESSAGES.len() == 2);
 
 struct Parts;
 
