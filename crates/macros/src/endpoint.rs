@@ -167,8 +167,8 @@ impl MessageKind {
                 target if is(target, "str") => Some(Self::Text),
                 _ => None,
             },
-            ty if is(ty, "String") || is(ty, "Text") => Some(Self::Text),
-            ty if is(ty, "Bytes") => Some(Self::Binary),
+            ty if is(ty, "String") || is(ty, "Text") || is(ty, "TextReader") => Some(Self::Text),
+            ty if is(ty, "Bytes") || is(ty, "BinaryReader") => Some(Self::Binary),
             ty if is(ty, "Vec") && ty.to_token_stream().to_string().ends_with("< u8 >") => {
                 Some(Self::Binary)
             }

@@ -89,6 +89,9 @@ use self::argument::Side;
 /// `#[on_message(max = 65536)]` says how many bytes the method's messages have at most: a longer one closes
 /// the session with 1009. It goes before the server's limit, be it less or more.
 ///
+/// The message comes whole; or part by part, as it comes, to a method that takes a pair such as `(Bytes, bool)`; or
+/// to an `async` method that reads it as it comes, of a `TextReader` or `BinaryReader`.
+///
 /// There is at most one method for each mark, and one `#[on_message]` for each kind of message:
 /// text, binary and pong. A text or binary message that no method takes closes the session with
 /// 1003.

@@ -213,7 +213,7 @@ impl Annotated {
     }
 
     #[on_close]
-    fn close(&self, reason: CloseReason) {
+    fn close(&self, reason: &CloseReason) {
         self.0.push(format!("close {}", reason.code()));
     }
 }

@@ -31,7 +31,9 @@ mod incoming;
 mod json;
 pub(crate) mod life;
 mod open_sessions;
+mod part;
 mod properties;
+mod reader;
 mod remote;
 mod reply;
 mod session;
@@ -51,6 +53,7 @@ pub use self::incoming::{
 pub use self::json::Json;
 pub use self::open_sessions::OpenSessions;
 pub use self::properties::Properties;
+pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};
