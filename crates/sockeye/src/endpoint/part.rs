@@ -29,6 +29,7 @@ pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         driver.skip_message();
     }
     for payload in rest.take_pongs() {
+        driver.released().await;
         if session.is_open() {
             let pong = Incoming::Pong(Pong::new(payload));
             handle(endpoint, session, driver, pong, &Rest::default()).await;

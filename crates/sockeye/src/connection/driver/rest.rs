@@ -246,6 +246,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    /// Waits while the application holds back what came.
+    pub(crate) async fn released(&mut self) {
+        poll_fn(|cx| {
+            self.drive();
+            if self.is_held_back() {
+                self.poll_beside(cx);
+            }
+            if self.is_held_back() {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Throws away what comes of the message of which a part was given.
     pub(crate) fn skip_message(&mut self) {
         if let Some((Next::Part(is_last), _)) = self.ahead.as_deref() {

@@ -276,6 +276,33 @@ async fn pongs_come_when_the_handler_is_done_the_newest_16_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_is_being_read_comes_to_its_end_while_the_session_is_paused_and_pongs_wait()
+{
+    let (Started { peer, session, .. }, log) = start_reading();
+    idle().await;
+    peer.segment(masked(TEXT_STARTS, "a"));
+    idle().await;
+    session.pause();
+    peer.segment([masked(PONG, "!"), masked(ENDS, "b"), masked(TEXT, "c")].concat());
+    idle().await;
+    assert_eq!(texts(&peer.frames()), ["ab."]);
+    assert_eq!(log.take(), ["begins", "a", "ab"]);
+    session.resume();
+    idle().await;
+    assert_eq!(log.take(), ["pong !", "begins", "c"]);
+    assert_eq!(texts(&peer.frames()), ["c."]);
+    // One that is closed meanwhile gives no pongs.
+    peer.segment([masked(TEXT_STARTS, "d"), masked(PONG, "?")].concat());
+    idle().await;
+    session.pause();
+    peer.segment(masked(ENDS, ""));
+    idle().await;
+    session.close(CloseCode::NORMAL, "").unwrap();
+    idle().await;
+    assert_eq!(log.take(), ["begins", "d", "close 1000"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_panics_while_it_reads_closes_1011() {
     let (Started { peer, session, .. }, log) = start_reading();
     session.remove_message_handler(MessageKind::Binary);
