@@ -70,6 +70,7 @@ pub use self::{
     },
     server::{
         BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,
+        ServerHandle,
     },
 };
 pub use sockeye_proto::handshake::{
