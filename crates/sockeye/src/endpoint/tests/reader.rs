@@ -197,6 +197,46 @@ async fn what_a_handler_leaves_unread_is_thrown_away_and_the_next_message_is_han
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_a_message_is_cut_what_is_read_is_what_was_sent_and_the_next_one_is_whole() {
+    const LEN: usize = 150_000;
+    let bytes: Vec<u8> = (0..LEN).map(|number| (number % 251) as u8).collect();
+    for fragment in [999, 65_536, 100_000, LEN] {
+        for segment in [777, 4096, 70_000, usize::MAX] {
+            for read in [0, 1, 998, 999, 1000, 65_536, 130_000, LEN - 1, LEN] {
+                let expected = bytes[..read].to_vec();
+                let Started { peer, session, .. } = start(|_| Probe(Log::default()));
+                let reads = whole(move |mut body: BinaryReader| {
+                    let expected = expected.clone();
+                    async move {
+                        let mut came = vec![0; expected.len()];
+                        body.read_exact(&mut came).await?;
+                        io::Result::Ok((came == expected).to_string())
+                    }
+                });
+                session.add_message_handler(reads).unwrap();
+                idle().await;
+                let mut stream = Vec::new();
+                let count = LEN.div_ceil(fragment);
+                for (index, part) in bytes.chunks(fragment).enumerate() {
+                    let opcode = if index == 0 { BINARY_STARTS } else { GOES_ON };
+                    let fin = if index == count - 1 { ENDS } else { 0 };
+                    stream.extend(masked(opcode | fin, part));
+                }
+                stream.extend(masked(TEXT, "next"));
+                stream.extend(masked(BINARY, &bytes));
+                for segment in stream.chunks(segment.min(stream.len())) {
+                    peer.segment(segment);
+                }
+                idle().await;
+                let cut = format!("{fragment} {segment} {read}");
+                assert_eq!(texts(&peer.frames()), ["true", "true"], "{cut}");
+                assert_eq!(peer.unread(), 0, "{cut}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_ends_in_the_middle_is_an_error_of_the_readers_and_on_close_follows() {
     let closed = [masked(GOES_ON, "b"), masked(CLOSE, close_body(1001, ""))].concat();
     for (rest, error, code) in [
