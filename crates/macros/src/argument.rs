@@ -1,22 +1,65 @@
-//! What stands in the parentheses of `#[server_endpoint("/path", subprotocols = ["…"])]`.
+//! What stands in the parentheses of `#[server_endpoint("/path", …)]` and of `#[client_endpoint]`.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use syn::{
-    Error, Ident, LitStr, Token, bracketed,
-    parse::{Parse, ParseStream},
+    Error, Expr, Ident, LitStr, Token, bracketed,
+    ext::IdentExt,
+    parse::{Parse, ParseStream, Parser},
     punctuated::Punctuated,
 };
 
 use crate::template::{Segment, Template};
 
+/// At which end of a connection an endpoint is, as its attribute says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+impl Side {
+    /// The attribute's name.
+    pub(crate) fn attribute(self) -> &'static str {
+        match self {
+            Self::Client => "client_endpoint",
+            Self::Server => "server_endpoint",
+        }
+    }
+}
+
 /// The attribute's arguments, all of them legal.
-pub(crate) struct Arguments {
+pub(crate) enum Arguments {
+    /// What a client asks, and with what, its `Client` is told.
+    Client,
+    Server(Box<Place>),
+}
+
+/// Where a server has an endpoint, and whom it lets in.
+pub(crate) struct Place {
     pub(crate) path: LitStr,
     pub(crate) subprotocols: Vec<LitStr>,
+    pub(crate) configurator: Option<Expr>,
     template: Template,
 }
 
 impl Arguments {
+    pub(crate) fn parse(side: Side, arguments: TokenStream) -> syn::Result<Self> {
+        match side {
+            Side::Client => refuse_arguments.parse2(arguments).map(|()| Self::Client),
+            Side::Server => syn::parse2(arguments).map(|place| Self::Server(Box::new(place))),
+        }
+    }
+
+    /// The place at a server; a client has none.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Client => None,
+            Self::Server(place) => Some(place),
+        }
+    }
+}
+
+impl Place {
     /// Whether the path has a variable of this name.
     pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.variables().any(|variable| variable == name)
@@ -37,7 +80,7 @@ impl Arguments {
     }
 }
 
-impl Parse for Arguments {
+impl Parse for Place {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         if input.is_empty() {
             return Err(Error::new(Span::call_site(), PATH_MISSING));
@@ -49,36 +92,76 @@ impl Parse for Arguments {
             .map_err(|error| Error::new(path.span(), error.to_string()))?;
 
         let mut subprotocols = None;
+        let mut configurator = None;
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             if input.is_empty() {
                 break;
             }
             let name: Ident = input.parse()?;
-            if name != "subprotocols" {
+            if name == "subprotocols" {
+                let twice = "`subprotocols` is given twice; write one list of all of them";
+                refuse_second(&name, subprotocols.is_some(), twice)?;
+                input.parse::<Token![=]>()?;
+                subprotocols = Some(parse_subprotocols(input)?);
+            } else if name == "configurator" {
+                let twice =
+                    "`configurator` is given twice; one decides of an endpoint's handshakes";
+                let refuse = |_| Error::new(name.span(), CONFIGURATOR_FORM);
+                refuse_second(&name, configurator.is_some(), twice)?;
+                input.parse::<Token![=]>().map_err(refuse)?;
+                configurator = Some(input.parse().map_err(refuse)?);
+            } else {
                 return Err(Error::new(
                     name.span(),
                     format!(
                         "`{name}` is no argument of `#[server_endpoint]`; after the path it takes \
-                         `subprotocols = [\"…\"]`"
+                         `subprotocols = [\"…\"]` and `configurator = …`"
                     ),
                 ));
             }
-            if subprotocols.is_some() {
-                return Err(Error::new(
-                    name.span(),
-                    "`subprotocols` is given twice; write one list of all of them",
-                ));
-            }
-            input.parse::<Token![=]>()?;
-            subprotocols = Some(parse_subprotocols(input)?);
         }
         Ok(Self {
             path,
             subprotocols: subprotocols.unwrap_or_default(),
+            configurator,
             template,
         })
     }
+}
+
+fn refuse_second(name: &Ident, is_given: bool, twice: &str) -> syn::Result<()> {
+    if is_given {
+        return Err(Error::new(name.span(), twice));
+    }
+    Ok(())
+}
+
+/// What a server's attribute would take: at a client's end somebody else is told.
+fn refuse_arguments(input: ParseStream<'_>) -> syn::Result<()> {
+    if input.is_empty() {
+        return Ok(());
+    }
+    let place = input.span();
+    let name = input.call(Ident::parse_any).map(|name| name.to_string());
+    Err(Error::new(
+        place,
+        match name.as_deref() {
+            Ok("subprotocols") => {
+                "a client's subprotocols are what its `Client` offers; write `#[client_endpoint]`, \
+                 and give them to `Client::subprotocols`"
+            }
+            Ok("configurator") => {
+                "a configurator decides whom a server lets in; write `#[client_endpoint]`, and tell \
+                 the `Client` what to ask with"
+            }
+            Ok(_) => "`#[client_endpoint]` takes no arguments; write it alone",
+            Err(_) => {
+                "a client's endpoint has no path; write `#[client_endpoint]`, and give the URL to \
+                 `Client::connect_endpoint`"
+            }
+        },
+    ))
 }
 
 fn parse_subprotocols(input: ParseStream<'_>) -> syn::Result<Vec<LitStr>> {
@@ -117,3 +200,6 @@ fn is_token_byte(byte: u8) -> bool {
 
 const PATH_MISSING: &str = "an endpoint needs the path that it is served at; write \
                             `#[server_endpoint(\"/chat/{room}\")]`";
+
+const CONFIGURATOR_FORM: &str = "a configurator is an expression whose value implements \
+                                 `Configurator`; write `configurator = Gate`";

@@ -8,11 +8,11 @@ use quote::ToTokens;
 use syn::{Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Type};
 
 use crate::{
-    argument::Arguments,
+    argument::{Arguments, Side},
     callback::{Access, Callback},
     marker::{self, Event},
     mistake::Mistakes,
-    parameter::{is_path_mark, last_name, peel},
+    parameter::{NO_PATH, is_path_mark, last_name, peel},
 };
 
 /// An annotated endpoint whose callbacks are legal, as far as a macro can see.
@@ -23,22 +23,29 @@ pub(crate) struct AnnotatedEndpoint {
 
 impl AnnotatedEndpoint {
     /// Reads the block, and takes the marks off it.
-    pub(crate) fn parse(arguments: TokenStream, block: &mut ItemImpl) -> syn::Result<Self> {
+    pub(crate) fn parse(
+        side: Side,
+        arguments: TokenStream,
+        block: &mut ItemImpl,
+    ) -> syn::Result<Self> {
         let mut mistakes = Mistakes::default();
-        let arguments = mistakes.keep(syn::parse2::<Arguments>(arguments));
+        let attribute = side.attribute();
+        let arguments = mistakes.keep(Arguments::parse(side, arguments));
 
         if let Some((path, _)) = &block.trait_ {
             mistakes.add(Error::new_spanned(
                 path,
-                "`#[server_endpoint]` implements the endpoint's traits itself; \
-                 put it on an `impl` block without a trait",
+                format!(
+                    "`#[{attribute}]` implements the endpoint's traits itself; \
+                     put it on an `impl` block without a trait"
+                ),
             ));
         }
         let mut callbacks = Vec::new();
         let mut marked = false;
         for item in &mut block.items {
             let ImplItem::Fn(method) = item else { continue };
-            if method.sig.ident == "endpoint" {
+            if side == Side::Server && method.sig.ident == "endpoint" {
                 mistakes.add(Error::new_spanned(
                     &method.sig.ident,
                     "`#[server_endpoint]` adds a function of this name; rename this one",
@@ -46,7 +53,7 @@ impl AnnotatedEndpoint {
             }
             let mark = mistakes.keep(marker::take(&mut method.attrs)).flatten();
             let Some(mark) = mark else {
-                refuse_path_marks(method, &mut mistakes);
+                refuse_path_marks(side, method, &mut mistakes);
                 continue;
             };
             marked = true;
@@ -95,15 +102,18 @@ pub(crate) fn strip(block: &mut ItemImpl) {
 }
 
 /// A method without a mark that has a parameter with one.
-fn refuse_path_marks(method: &ImplItemFn, mistakes: &mut Mistakes) {
+fn refuse_path_marks(side: Side, method: &ImplItemFn, mistakes: &mut Mistakes) {
+    let why = match side {
+        Side::Client => NO_PATH,
+        Side::Server => {
+            "only a callback's parameters come from the path; mark the method with \
+             `#[on_open]` or another event, or remove `#[path]`"
+        }
+    };
     for input in &method.sig.inputs {
         let FnArg::Typed(input) = input else { continue };
         if let Some(mark) = input.attrs.iter().find(|attribute| is_path_mark(attribute)) {
-            mistakes.add(Error::new_spanned(
-                mark,
-                "only a callback's parameters come from the path; mark the method with \
-                 `#[on_open]` or another event, or remove `#[path]`",
-            ));
+            mistakes.add(Error::new_spanned(mark, why));
         }
     }
 }
@@ -157,8 +167,8 @@ impl MessageKind {
                 target if is(target, "str") => Some(Self::Text),
                 _ => None,
             },
-            ty if is(ty, "String") || is(ty, "Text") => Some(Self::Text),
-            ty if is(ty, "Bytes") => Some(Self::Binary),
+            ty if is(ty, "String") || is(ty, "Text") || is(ty, "TextReader") => Some(Self::Text),
+            ty if is(ty, "Bytes") || is(ty, "BinaryReader") => Some(Self::Binary),
             ty if is(ty, "Vec") && ty.to_token_stream().to_string().ends_with("< u8 >") => {
                 Some(Self::Binary)
             }

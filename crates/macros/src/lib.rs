@@ -17,6 +17,8 @@ mod template;
 
 use proc_macro::TokenStream;
 
+use self::argument::Side;
+
 /// Makes a type an endpoint that a server serves at a path: the methods of an `impl` block that
 /// carry a mark are called when something happens to a connection.
 ///
@@ -62,6 +64,9 @@ use proc_macro::TokenStream;
 /// - The path's template: whole segments, each a literal or a variable in braces. A literal beats
 ///   a variable, and a variable is never empty.
 /// - `subprotocols = ["…"]`, which are those that the endpoint speaks.
+/// - `configurator = Gate`, who decides of the endpoint's handshakes: any expression whose value implements
+///   `Configurator`, such as a unit struct, a constant or a call. It is evaluated once for each configuration that
+///   is made.
 ///
 /// # Methods
 ///
@@ -84,6 +89,9 @@ use proc_macro::TokenStream;
 /// `#[on_message(max = 65536)]` says how many bytes the method's messages have at most: a longer one closes
 /// the session with 1009. It goes before the server's limit, be it less or more.
 ///
+/// The message comes whole; or part by part, as it comes, to a method that takes a pair such as `(Bytes, bool)`; or
+/// to an `async` method that reads it as it comes, of a `TextReader` or `BinaryReader`.
+///
 /// There is at most one method for each mark, and one `#[on_message]` for each kind of message:
 /// text, binary and pong. A text or binary message that no method takes closes the session with
 /// 1003.
@@ -96,28 +104,72 @@ use proc_macro::TokenStream;
 /// `Arc` of a shared one. The methods stay as they are, and can be called.
 #[proc_macro_attribute]
 pub fn server_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand::server_endpoint(arguments.into(), &item.into()).into()
+    expand::endpoint(Side::Server, arguments.into(), &item.into()).into()
 }
 
-/// Marks the method of a [`server_endpoint`] that is called when a connection is open.
+/// Makes a type an endpoint of a client, which `Client::connect_endpoint` and `Connection::serve` take: the
+/// methods of an `impl` block that carry a mark are called when something happens to a connection.
+///
+/// ```
+/// use sockeye::{Client, CloseReason, Result, Session, client_endpoint};
+///
+/// struct News;
+///
+/// #[client_endpoint]
+/// impl News {
+///     #[on_open]
+///     async fn subscribe(&mut self, session: &Session) -> Result {
+///         session.basic_remote().send_text("subscribe").await?;
+///         Ok(())
+///     }
+///
+///     #[on_message(max = 65536)]
+///     fn told(&mut self, text: &str) {
+///         println!("{text}");
+///     }
+///
+///     #[on_close]
+///     fn over(&mut self, reason: CloseReason) {
+///         println!("over: {reason:?}");
+///     }
+/// }
+///
+/// # async fn example() -> Result {
+/// let session = Client::builder().connect_endpoint("ws://127.0.0.1:8080/news", News).await?;
+/// session.closed().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It takes no arguments: what is asked, and with what, is told to the `Client`. All that is said of the methods of
+/// a [`server_endpoint`] holds, but that there is no path, and so no `#[path]`; the limits of
+/// `#[on_message(max = …)]` go before the client's.
+///
+/// What is generated is `Endpoint`, and `SharedEndpoint` if all marked methods take `&self`.
+#[proc_macro_attribute]
+pub fn client_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::endpoint(Side::Client, arguments.into(), &item.into()).into()
+}
+
+/// Marks the method of a [`server_endpoint`] or [`client_endpoint`] that is called when a connection is open.
 #[proc_macro_attribute]
 pub fn on_open(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_open", &item.into()).into()
 }
 
-/// Marks a method of a [`server_endpoint`] that takes messages: one for each kind.
+/// Marks a method of a [`server_endpoint`] or [`client_endpoint`] that takes messages: one for each kind.
 #[proc_macro_attribute]
 pub fn on_message(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_message", &item.into()).into()
 }
 
-/// Marks the method of a [`server_endpoint`] that is called when a session has been closed.
+/// Marks the method of a [`server_endpoint`] or [`client_endpoint`] that is called when a session has been closed.
 #[proc_macro_attribute]
 pub fn on_close(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_close", &item.into()).into()
 }
 
-/// Marks the method of a [`server_endpoint`] that is told of errors.
+/// Marks the method of a [`server_endpoint`] or [`client_endpoint`] that is told of errors.
 #[proc_macro_attribute]
 pub fn on_error(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_error", &item.into()).into()

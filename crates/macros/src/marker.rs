@@ -113,11 +113,11 @@ fn parse_max(input: ParseStream<'_>) -> syn::Result<Expr> {
 const MAX_FORM: &str = "the longest message that a method takes is given in bytes; write \
                         `#[on_message(max = 65536)]`, or `#[on_message]` alone";
 
-/// A mark that the compiler expands itself, so that no `#[server_endpoint]` stands around it.
+/// A mark that the compiler expands itself, so that no endpoint's attribute stands around it.
 pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
     let message = format!(
-        "`#[{name}]` marks a method of an endpoint; put `#[server_endpoint(\"/path\")]` on the \
-         `impl` block around it"
+        "`#[{name}]` marks a method of an endpoint; put `#[server_endpoint(\"/path\")]` or \
+         `#[client_endpoint]` on the `impl` block around it"
     );
     let error = Error::new(Span::call_site(), message).into_compile_error();
     quote!(#error #item)

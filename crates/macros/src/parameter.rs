@@ -69,6 +69,9 @@ pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
 
 /// A parameter that was marked `#[path]`.
 fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Result<Parameter> {
+    let Some(place) = arguments.place() else {
+        return Err(Error::new_spanned(mark, NO_PATH));
+    };
     let variable = match &mark.meta {
         Meta::Path(_) => {
             let name = parameter_name(input).ok_or_else(|| {
@@ -93,8 +96,8 @@ fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Resu
         }
     };
     let name = variable.value();
-    if !arguments.has_variable(&name) {
-        let known: Vec<String> = arguments
+    if !place.has_variable(&name) {
+        let known: Vec<String> = place
             .variables()
             .map(|variable| format!("`{variable}`"))
             .collect();
@@ -114,7 +117,7 @@ fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Resu
             format!(
                 "`{name}` is no variable of the path `{}`, {known}; \
                  {remedy}, or add `{{{name}}}` to the path",
-                arguments.template()
+                place.template()
             ),
         ));
     }
@@ -190,7 +193,9 @@ fn unmarked(
     }
 
     let name = parameter_name(input).map(|name| name.unraw().to_string());
-    if let Some(name) = name.filter(|name| arguments.has_variable(name)) {
+    let place = arguments.place();
+    let is_variable = |name: &str| place.is_some_and(|place| place.has_variable(name));
+    if let Some(name) = name.filter(|name| is_variable(name)) {
         return Err(Error::new_spanned(
             input,
             format!("a variable of the path is marked; write `#[path] {name}: …`"),
@@ -202,12 +207,13 @@ fn unmarked(
         Event::Close => "one `CloseReason`, `&Session`",
         Event::Error => "one `&Error`, `&Session`",
     };
+    let more = match place {
+        Some(_) => "and parameters of the path, which are marked `#[path]`",
+        None => "and nothing else at a client's end",
+    };
     Err(Error::new_spanned(
         input,
-        format!(
-            "an `#[{mark}]` method takes {takes} and parameters of the path, which are marked \
-             `#[path]`; remove this one"
-        ),
+        format!("an `#[{mark}]` method takes {takes} {more}; remove this one"),
     ))
 }
 
@@ -217,3 +223,7 @@ fn parameter_name(input: &PatType) -> Option<&Ident> {
         _ => None,
     }
 }
+
+/// What is said of `#[path]` in a client's endpoint.
+pub(crate) const NO_PATH: &str = "a client's endpoint has no path; take `&Session`, whose `request()` is what the \
+                                  client asked, or keep the value in the endpoint";

@@ -3,7 +3,7 @@
 //!
 //! - [`Server`] serves [`Endpoint`]s: types that implement it, or whose methods carry the attributes of
 //!   [`server_endpoint`]. Each connection has a [`Session`].
-//! - [`connect`] opens a [`Connection`]; [`WebSocket`] is the browser's object.
+//! - [`connect`] opens a [`Connection`]; [`Client`] serves endpoints too; [`WebSocket`] is the browser's object.
 //!
 //! The protocol itself is crate `sockeye-proto`; what users need of it is exported here.
 //!
@@ -62,14 +62,15 @@ pub use self::{
         Timings,
     },
     endpoint::{
-        Argument, AsyncRemote, BasicRemote, BinaryMessage, Configurator, Decoder, Encoder,
-        Endpoint, EndpointConfig, Ends, HandlerExists, Handshake, HandshakeResponse, Incoming,
-        IntoOutcome, IntoReply, MessageHandler, MessageKind, MessagePart, OpenSessions, Parsed,
-        Payload, Pong, Properties, Refusal, Reply, SendHandle, ServerEndpoint, Session, SessionId,
-        SharedEndpoint, TextMessage, endpoint, partial, whole,
+        Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator, Decoder,
+        Encoder, Endpoint, EndpointConfig, Ends, HandlerExists, Handshake, HandshakeResponse,
+        Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind, MessagePart, OpenSessions,
+        Parsed, Payload, Pong, Properties, Refusal, Reply, SendHandle, ServerEndpoint, Session,
+        SessionId, SharedEndpoint, TextMessage, TextReader, endpoint, partial, whole,
     },
     server::{
         BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,
+        ServerHandle,
     },
 };
 pub use sockeye_proto::handshake::{
@@ -81,7 +82,9 @@ pub use sockeye_proto::{
 };
 
 #[cfg(feature = "macros")]
-pub use sockeye_macros::{on_close, on_error, on_message, on_open, server_endpoint};
+pub use sockeye_macros::{
+    client_endpoint, on_close, on_error, on_message, on_open, server_endpoint,
+};
 
 /// The examples of the README, which are tested like these.
 #[cfg(doctest)]

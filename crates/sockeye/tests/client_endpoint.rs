@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use http::{HeaderName, HeaderValue};
 use sockeye::{
-    Client, CloseCode, CloseReason, ConnectError, DeflateConfig, Endpoint, Error, Incoming, Pong,
-    Reply, Result, Server, Session, endpoint, server_endpoint,
+    Client, CloseCode, CloseReason, Config, ConnectError, DeflateConfig, Endpoint, Error, Incoming,
+    MessageKind, Pong, Reply, Result, Role, Server, Session, client_endpoint, endpoint,
+    server_endpoint,
 };
 use support::{Log, log, serve, soon};
 
@@ -177,6 +178,118 @@ async fn an_annotated_endpoint_serves_at_the_clients_end() {
     session.basic_remote().send_text("ball").await.unwrap();
     session.basic_remote().send_text("close me").await.unwrap();
     assert_eq!(events.next().await, "server: 4000");
+}
+
+/// At the client, annotated as such.
+struct Annotated(Log);
+
+#[client_endpoint]
+impl Annotated {
+    #[on_open]
+    async fn open(&self, session: &Session) -> Result {
+        self.0.push("open");
+        session.basic_remote().send_text("hello").await?;
+        session.basic_remote().send_ping(b"!").await?;
+        Ok(())
+    }
+
+    #[on_message(max = 10)]
+    fn text(&self, text: &str) -> Result {
+        self.0.push(format!("text {text}"));
+        if text == "fail" {
+            return Err("as it was told".into());
+        }
+        Ok(())
+    }
+
+    #[on_message]
+    async fn pong(&self, pong: Pong) {
+        self.0.push(format!("pong {}", pong_text(&pong)));
+    }
+
+    #[on_error]
+    fn error(&self, error: &Error) {
+        self.0.push(format!("error {error}"));
+    }
+
+    #[on_close]
+    fn close(&self, reason: &CloseReason) {
+        self.0.push(format!("close {}", reason.code()));
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_annotated_for_a_client_is_called_for_what_happens_to_it() {
+    let (addr, mut server) = echo().await;
+    let (log, mut events) = log();
+    let url = format!("ws://{addr}/echo/me");
+    let client = Client::builder();
+    let session = client.connect_endpoint(url, Annotated(log)).await.unwrap();
+    for event in ["open", "text hello", "pong !"] {
+        assert_eq!(events.next().await, event);
+    }
+    session.basic_remote().send_text("fail").await.unwrap();
+    assert_eq!(events.next().await, "text fail");
+    assert_eq!(
+        events.next().await,
+        "error a handler failed: as it was told"
+    );
+    // It has no method for these.
+    let binary = session.async_remote().send_binary("?").unwrap();
+    binary.await.unwrap();
+    assert_eq!(server.next().await, "server: 1003");
+    assert_eq!(events.next().await, "close 1003");
+}
+
+#[tokio::test]
+async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_less() {
+    /// Takes longer messages than the client of its own.
+    struct Long(Log);
+
+    impl Endpoint for Long {
+        const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[(MessageKind::Text, 300)];
+
+        async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> Result<Reply<'m>> {
+            if let Incoming::Text(text) = text {
+                self.0.push(format!("{} bytes", text.len()));
+            }
+            Ok(Reply::None)
+        }
+
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+            self.0.push(format!("close {}", reason.code()));
+            Ok(())
+        }
+    }
+
+    let (addr, mut server) = echo().await;
+    let url = format!("ws://{addr}/echo/me");
+    for max_message in [100, 1 << 20] {
+        let client = Client::builder().config(Config::new(Role::Client).max_message(max_message));
+        let (log, mut events) = log();
+        let endpoint = Annotated(log);
+        let session = client.connect_endpoint(&*url, endpoint).await.unwrap();
+        for event in ["open", "text hello", "pong !"] {
+            assert_eq!(events.next().await, event);
+        }
+        let remote = session.basic_remote();
+        remote.send_text("0123456789").await.unwrap();
+        assert_eq!(events.next().await, "text 0123456789");
+        remote.send_text("0123456789a").await.unwrap();
+        assert!(events.next().await.starts_with("error "));
+        assert_eq!(events.next().await, "close 1009");
+        assert_eq!(server.next().await, "server: 1009");
+
+        let (log, mut events) = support::log();
+        let connection = client.connect(&*url).await.unwrap();
+        let session = connection.serve(Long(log));
+        let remote = session.basic_remote();
+        remote.send_text("x".repeat(300)).await.unwrap();
+        assert_eq!(events.next().await, "300 bytes");
+        remote.send_text("x".repeat(301)).await.unwrap();
+        assert_eq!(events.next().await, "close 1009");
+        assert_eq!(server.next().await, "server: 1009");
+    }
 }
 
 #[tokio::test]

@@ -541,3 +541,64 @@ async fn an_annotated_endpoint_has_a_configurator_too() {
     peer.send(TEXT, b"?").await;
     assert_eq!(peer.recv_text().await, "bea");
 }
+
+/// Lets in who brings the header field `X-Badge`.
+struct Badge;
+
+impl Configurator for Badge {
+    async fn modify_handshake(
+        &self,
+        request: &Handshake,
+        response: &mut HandshakeResponse,
+    ) -> Result<(), Refusal> {
+        let badge = request.headers().get("x-badge");
+        let badge = badge.ok_or_else(|| Refusal::new(StatusCode::FORBIDDEN))?;
+        response.set_principal(badge.to_str()?);
+        Ok(())
+    }
+}
+
+/// Greets by the badge.
+#[derive(Default)]
+struct Guarded;
+
+#[server_endpoint("/guarded", subprotocols = ["greet"], configurator = Badge)]
+impl Guarded {
+    #[on_message]
+    fn who(&self, session: &Session, _: &str) -> String {
+        session.principal().unwrap_or("nobody").to_owned()
+    }
+}
+
+#[tokio::test]
+async fn an_annotated_endpoint_names_its_configurator() {
+    let shared = Arc::new(Guarded);
+    for builder in [
+        Server::builder().default_endpoint::<Guarded>(),
+        Server::builder().endpoint(Guarded::endpoint(|_| Guarded)),
+        Server::builder().endpoint(Guarded::endpoint(move |_| Arc::clone(&shared))),
+    ] {
+        let addr = serve(builder).await;
+        let refused = request(addr, "/guarded", "");
+        let answer = Raw::connect(addr).await.request(&refused).await;
+        assert_eq!(answer.status, 403);
+        let fields = "X-Badge: ann\r\nSec-WebSocket-Protocol: greet\r\n";
+        let mut peer = Raw::connect(addr).await;
+        let answer = peer.request(&request(addr, "/guarded", fields)).await;
+        assert_eq!(answer.status, 101);
+        assert_eq!(answer.field("sec-websocket-protocol"), Some("greet"));
+        peer.send(TEXT, b"who am I?").await;
+        assert_eq!(peer.recv_text().await, "ann");
+    }
+    // What is said of a configuration goes before what the attribute says.
+    let open = Guarded::endpoint(|_| Guarded).configurator(Everybody);
+    let addr = serve(Server::builder().endpoint(open)).await;
+    let mut peer = Raw::open(addr, "/guarded").await;
+    peer.send(TEXT, b"who am I?").await;
+    assert_eq!(peer.recv_text().await, "nobody");
+}
+
+/// Lets everybody in.
+struct Everybody;
+
+impl Configurator for Everybody {}

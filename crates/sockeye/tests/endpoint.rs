@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sockeye::{
-    BinaryMessage, CloseCode, CloseReason, Endpoint, Error, HandlerExists, Incoming,
-    InvalidCloseReason, Message, MessageKind, Pong, Reply, Result, SendError, Server, Session,
-    SharedEndpoint, TextMessage, endpoint, whole,
+    BinaryMessage, BinaryReader, Client, CloseCode, CloseReason, DeflateConfig, Endpoint, Error,
+    HandlerExists, Incoming, InvalidCloseReason, Message, MessageKind, Pong, Reply, Result,
+    SendError, Server, Session, SharedEndpoint, TextMessage, endpoint, whole,
 };
 use support::{BINARY, CLOSE, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
+use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
 
 /// Hands its session out, and tells what happens to it.
@@ -1065,4 +1066,63 @@ async fn a_message_may_be_taken_out_of_what_is_lent() {
         }
     }
     peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_other_threads_read_for_their_handlers_are_whole_compressed_or_not() {
+    const LEN: usize = 300_000;
+
+    struct Summing;
+
+    impl Endpoint for Summing {
+        async fn on_open(&mut self, session: &Session) -> Result {
+            session.add_message_handler(whole(|mut body: BinaryReader| async move {
+                let reading = tokio::spawn(async move {
+                    let (mut len, mut sum) = (0, 0);
+                    loop {
+                        let part = body.fill_buf().await?;
+                        if part.is_empty() {
+                            return std::io::Result::Ok(format!("{len} {sum}"));
+                        }
+                        sum += part.iter().copied().map(u64::from).sum::<u64>();
+                        let read = part.len();
+                        len += read;
+                        body.consume(read);
+                    }
+                });
+                Result::<_>::Ok(reading.await??)
+            }))?;
+            Ok(())
+        }
+    }
+
+    let builder = Server::builder().compression(DeflateConfig::default());
+    let addr = serve(builder.endpoint(endpoint("/sum", |_| Summing))).await;
+    let mut clients = Vec::new();
+    for number in 0..4_usize {
+        clients.push(tokio::spawn(async move {
+            let mut client = Client::builder();
+            if number % 2 == 0 {
+                client = client.compression(DeflateConfig::default());
+            }
+            let mut ws = client.connect(format!("ws://{addr}/sum")).await?;
+            for round in 1..=20_usize {
+                let bytes: Vec<u8> = (0..LEN).map(|n| (n * round / 7 % 256) as u8).collect();
+                let mut message = ws.binary_writer();
+                for part in bytes.chunks(LEN / round + number) {
+                    message.send_part(part).await?;
+                }
+                message.finish().await?;
+                drop(message);
+                let sum: u64 = bytes.iter().copied().map(u64::from).sum();
+                let answer = ws.recv().await?;
+                assert_eq!(answer, Some(Message::from(format!("{LEN} {sum}"))));
+            }
+            ws.close(CloseCode::NORMAL, "").await?;
+            Result::<_>::Ok(())
+        }));
+    }
+    for client in clients {
+        soon(client).await.unwrap().unwrap();
+    }
 }

@@ -38,8 +38,9 @@ impl Expansion<'_> {
         assertions.into_iter()
     }
 
-    /// The limits that methods have, by the kinds of what they take; each under its conditions.
-    pub(super) fn limits(&self) -> Vec<TokenStream> {
+    /// The limits that methods have, by the kinds of what they take, each under its conditions: a constant of the
+    /// endpoint's trait.
+    pub(super) fn max_messages(&self) -> Option<TokenStream> {
         let callbacks = self.endpoint.callbacks(Event::Message);
         let limit = |callback: &Callback| {
             let max = callback.max.as_ref()?;
@@ -47,7 +48,13 @@ impl Expansion<'_> {
             let kind = kind_of(callback);
             Some(quote!(#(#conditions)* (#kind, #max)))
         };
-        callbacks.filter_map(limit).collect()
+        let limits: Vec<TokenStream> = callbacks.filter_map(limit).collect();
+        if limits.is_empty() {
+            return None;
+        }
+        Some(quote! {
+            const MAX_MESSAGES: &'static [(::sockeye::MessageKind, u64)] = &[#(#limits),*];
+        })
     }
 
     /// Of which kinds messages are taken in parts: a constant of the endpoint's trait. Methods that borrow a whole

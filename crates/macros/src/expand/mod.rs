@@ -1,4 +1,4 @@
-//! Writes what `#[server_endpoint]` adds to an `impl` block.
+//! Writes what `#[server_endpoint]` and `#[client_endpoint]` add to an `impl` block.
 //!
 //! The generated code names everything through `::sockeye::…`, and costs nothing over a trait
 //! written by hand: the kinds of messages are constants, so that the compiler folds the
@@ -8,25 +8,26 @@ mod kind;
 mod method;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
-use syn::{Attribute, Error, Generics, Item, ItemImpl, Type};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Attribute, Error, Generics, Item, ItemImpl, Type, spanned::Spanned};
 
 use crate::{
+    argument::{Place, Side},
     endpoint::{self, AnnotatedEndpoint},
     marker::Event,
 };
 
-/// The attribute: the block without its marks, and the endpoint's traits or the mistakes.
-pub(crate) fn server_endpoint(arguments: TokenStream, item: &TokenStream) -> TokenStream {
+/// An endpoint's attribute: the block without its marks, and the endpoint's traits or the mistakes.
+pub(crate) fn endpoint(side: Side, arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let mut block = match syn::parse2(item.clone()) {
         Ok(Item::Impl(block)) => block,
-        Ok(other) => return refuse_item(&other),
+        Ok(other) => return refuse_item(side, &other),
         Err(error) => {
             let error = error.into_compile_error();
             return quote!(#error #item);
         }
     };
-    let added = match AnnotatedEndpoint::parse(arguments, &mut block) {
+    let added = match AnnotatedEndpoint::parse(side, arguments, &mut block) {
         Ok(endpoint) => Expansion::new(&endpoint, &block).expand(),
         Err(mistakes) => {
             endpoint::strip(&mut block);
@@ -36,11 +37,17 @@ pub(crate) fn server_endpoint(arguments: TokenStream, item: &TokenStream) -> Tok
     quote!(#block #added)
 }
 
-fn refuse_item(item: &Item) -> TokenStream {
+fn refuse_item(side: Side, item: &Item) -> TokenStream {
+    let attribute = match side {
+        Side::Client => "#[client_endpoint]",
+        Side::Server => "#[server_endpoint(…)]",
+    };
     let error = Error::new(
         Span::call_site(),
-        "an endpoint is the `impl` block that holds its callbacks; put `#[server_endpoint(…)]` \
-         on that block, and not on another item",
+        format!(
+            "an endpoint is the `impl` block that holds its callbacks; put `{attribute}` \
+             on that block, and not on another item"
+        ),
     )
     .into_compile_error();
     quote!(#error #item)
@@ -91,6 +98,7 @@ impl<'e> Expansion<'e> {
             self.error_method(),
         ];
         let in_parts = self.in_parts();
+        let max_messages = self.max_messages();
         let implementations = if endpoint.is_shared() {
             let delegations = self.delegations();
             quote! {
@@ -98,6 +106,7 @@ impl<'e> Expansion<'e> {
                 #[automatically_derived]
                 impl #generics ::sockeye::SharedEndpoint for #ty #bounds {
                     #in_parts
+                    #max_messages
                     #(#methods)*
                 }
 
@@ -106,6 +115,8 @@ impl<'e> Expansion<'e> {
                 impl #generics ::sockeye::Endpoint for #ty #bounds {
                     const IN_PARTS: &'static [::sockeye::MessageKind] =
                         <Self as ::sockeye::SharedEndpoint>::IN_PARTS;
+                    const MAX_MESSAGES: &'static [(::sockeye::MessageKind, u64)] =
+                        <Self as ::sockeye::SharedEndpoint>::MAX_MESSAGES;
                     #delegations
                 }
             }
@@ -115,25 +126,27 @@ impl<'e> Expansion<'e> {
                 #[automatically_derived]
                 impl #generics ::sockeye::Endpoint for #ty #bounds {
                     #in_parts
+                    #max_messages
                     #(#methods)*
                 }
             }
         };
-        let description = self.description();
+        let place = endpoint.arguments.place();
+        let deployment = place.map(|place| self.deployment(place));
         let assertions = self
             .rivals(false)
             .map(|(conditions, assertion)| quote!(#conditions const _: () = #assertion;));
         let limited_kinds = self.limited_kinds();
         quote! {
             #implementations
-            #description
+            #deployment
             #(#assertions)*
             #(#limited_kinds)*
         }
     }
 
-    /// Where the endpoint is served, and the constructor of its configuration.
-    fn description(&self) -> TokenStream {
+    /// Where a server has the endpoint, and the constructor of its configuration.
+    fn deployment(&self, place: &Place) -> TokenStream {
         let (generics, _, bounds) = self.generics.split_for_impl();
         let Self {
             endpoint,
@@ -141,36 +154,29 @@ impl<'e> Expansion<'e> {
             conditions,
             ..
         } = self;
-        let path = &endpoint.arguments.path;
-        let subprotocols = &endpoint.arguments.subprotocols;
-        let (constant, setter) = if subprotocols.is_empty() {
-            (None, None)
-        } else {
-            let constant = quote! {
+        let path = &place.path;
+        let subprotocols = &place.subprotocols;
+        let subprotocols = (!subprotocols.is_empty()).then(|| {
+            quote! {
                 const SUBPROTOCOLS: &'static [&'static str] = &[#(#subprotocols),*];
+            }
+        });
+        let configurator = place.configurator.as_ref().map(|configurator| {
+            let config = Ident::new("config", Span::mixed_site());
+            let configured = quote_spanned! {configurator.span()=>
+                ::sockeye::EndpointConfig::configurator(#config, #configurator)
             };
-            let setter = quote! {
-                .subprotocols(<Self as ::sockeye::ServerEndpoint>::SUBPROTOCOLS.iter().copied())
-            };
-            (Some(constant), Some(setter))
-        };
-        let limits = self.limits();
-        let (limits, limit_setter) = if limits.is_empty() {
-            (None, None)
-        } else {
-            let constant = quote! {
-                const MAX_MESSAGES: &'static [(::sockeye::MessageKind, u64)] = &[#(#limits),*];
-            };
-            let setter = quote! {
-                .max_messages(<Self as ::sockeye::ServerEndpoint>::MAX_MESSAGES)
-            };
-            (Some(constant), Some(setter))
-        };
+            quote! {
+                fn configure(#config: ::sockeye::EndpointConfig) -> ::sockeye::EndpointConfig {
+                    #configured
+                }
+            }
+        });
         let doc = format!(
             "The configuration that serves this endpoint at `{}`.\n\n\
              `factory` is called for each connection once its handshake is accepted, and returns \
              the object that the connection's callbacks are called on.{}",
-            endpoint.arguments.template(),
+            place.template(),
             if endpoint.is_shared() {
                 " The object may be an `Arc` that many connections share."
             } else {
@@ -182,8 +188,8 @@ impl<'e> Expansion<'e> {
             #[automatically_derived]
             impl #generics ::sockeye::ServerEndpoint for #ty #bounds {
                 const PATH: &'static str = #path;
-                #constant
-                #limits
+                #subprotocols
+                #configurator
             }
 
             #(#conditions)*
@@ -198,12 +204,7 @@ impl<'e> Expansion<'e> {
                 where
                     Object: ::sockeye::Endpoint + ::std::borrow::Borrow<Self>,
                 {
-                    ::sockeye::EndpointConfig::new(
-                        <Self as ::sockeye::ServerEndpoint>::PATH,
-                        factory,
-                    )
-                    #setter
-                    #limit_setter
+                    ::sockeye::EndpointConfig::of::<Self, Object>(factory)
                 }
             }
         }

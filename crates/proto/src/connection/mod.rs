@@ -192,6 +192,18 @@ impl Connection {
         self
     }
 
+    /// Takes messages of a kind of so many bytes at most from now on, inclusive, whatever the [`Config`] says. It
+    /// holds for what comes of a message that has begun too.
+    pub fn limit_messages(&mut self, kind: MessageKind, bytes: u64) {
+        let config = Config::clone(&self.config);
+        let config = match kind {
+            MessageKind::Text => config.max_text(bytes),
+            MessageKind::Binary => config.max_binary(bytes),
+        };
+        self.plain_limit = config.plain_limit();
+        self.config = Arc::new(config);
+    }
+
     /// Whether messages may come and go compressed.
     #[inline]
     pub fn compresses(&self) -> bool {

@@ -34,6 +34,8 @@ use super::pool;
 use crate::error::Error;
 use crate::sync::Arc;
 
+pub(crate) mod rest;
+
 /// What a connection's owner has to act on.
 #[derive(Debug)]
 pub(crate) enum Next {

@@ -405,13 +405,17 @@ impl<T> Link<T> {
     /// complete.
     pub(crate) fn give_whole(&mut self) {
         self.in_parts = InParts::default();
-        if let Giving::Parts { given, .. } = self.giving {
-            if given {
-                self.giving = Giving::Nothing;
-                self.forget_message();
-            } else {
-                self.giving = Giving::Whole;
-            }
+        self.skip_message();
+        if let Giving::Parts { .. } = self.giving {
+            self.giving = Giving::Whole;
+        }
+    }
+
+    /// Gives nothing more of a message of which a part was given.
+    pub(crate) fn skip_message(&mut self) {
+        if let Giving::Parts { given: true, .. } = self.giving {
+            self.giving = Giving::Nothing;
+            self.forget_message();
         }
     }
 

@@ -352,6 +352,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Ok(())
     }
 
+    /// Takes messages of these lengths at most from now on, where it is said.
+    pub(crate) fn limit_messages(&mut self, text: Option<u64>, binary: Option<u64>) {
+        let machine = self.link.machine_mut();
+        for (kind, limit) in [(MessageKind::Text, text), (MessageKind::Binary, binary)] {
+            if let Some(bytes) = limit {
+                machine.limit_messages(kind, bytes);
+            }
+        }
+    }
+
     /// The same connection, driven by a task for those who send through `outbox`.
     pub(crate) fn into_driver(mut self, outbox: Arc<Outbox>) -> Driver<T> {
         self.link.give_whole();

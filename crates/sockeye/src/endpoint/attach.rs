@@ -7,7 +7,7 @@ use super::handshake::Ends;
 use super::life::spawn;
 use super::open_sessions::OpenSessions;
 use super::session::{Session, Tenure};
-use super::{Endpoint, Handshake};
+use super::{Endpoint, Handshake, MessageKind};
 use crate::connection::Connection;
 use crate::connection::driver::Driver;
 use crate::connection::outbox::{Outbox, Overflow};
@@ -21,12 +21,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     ///
     /// [`Session::request`] is what [`Client`](crate::Client) asked; of a connection that another has opened it is
     /// empty. There are no path parameters, and the session is the only one of its
-    /// [`open_sessions`](Session::open_sessions). An annotated endpoint serves here too: its path is of no account.
+    /// [`open_sessions`](Session::open_sessions). The endpoint's [limits](Endpoint::MAX_MESSAGES) go before the
+    /// connection's. One that is annotated for a server serves here too: its path is of no account.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn serve(self, endpoint: impl Endpoint) -> Session {
+    pub fn serve<E: Endpoint>(mut self, endpoint: E) -> Session {
+        self.limit_messages(
+            MessageKind::Text.limit_among(E::MAX_MESSAGES),
+            MessageKind::Binary.limit_among(E::MAX_MESSAGES),
+        );
         let handshake = self.handshake();
         let open_sessions = OpenSessions::default();
         // What is masked anew for each message is nothing that many share: no seat at a log.

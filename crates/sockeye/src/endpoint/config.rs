@@ -31,13 +31,21 @@ pub struct EndpointConfig {
 }
 
 /// An endpoint that knows its path: what `#[server_endpoint("…")]` makes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say at which path a server has it",
+    note = "`#[server_endpoint(\"/path\")]` on the `impl` block of its callbacks says so",
+    note = "`#[client_endpoint]` makes a client's endpoint, for `Client::connect_endpoint`"
+)]
 pub trait ServerEndpoint: Endpoint {
     /// The path template.
     const PATH: &'static str;
     /// The subprotocols that it speaks.
     const SUBPROTOCOLS: &'static [&'static str] = &[];
-    /// The longest messages that it takes, in bytes, by their kinds: those with a limit of their own.
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
+
+    /// Adds what else it says of its place, such as its [`Configurator`].
+    fn configure(config: EndpointConfig) -> EndpointConfig {
+        config
+    }
 }
 
 /// A programmatic endpoint at a path, made anew for each connection by `factory`, which sees the
@@ -69,14 +77,24 @@ impl EndpointConfig {
         Self {
             path: path.to_owned(),
             subprotocols: Vec::new(),
-            max_text: None,
-            max_binary: None,
+            max_text: MessageKind::Text.limit_among(E::MAX_MESSAGES),
+            max_binary: MessageKind::Binary.limit_among(E::MAX_MESSAGES),
             origins: None,
             configurator: None,
             max_idle_timeout: None,
             overflow: Overflow::default(),
             launch: Arc::new(life::Factory(factory)),
         }
+    }
+
+    /// As [`EndpointConfig::new`], with all that an annotated endpoint says of its place. The objects are of that
+    /// type, or share one of it.
+    #[doc(hidden)]
+    pub fn of<S: ServerEndpoint, E: Endpoint>(
+        factory: impl Fn(&Handshake) -> E + Send + Sync + 'static,
+    ) -> Self {
+        let subprotocols = S::SUBPROTOCOLS.iter().copied();
+        S::configure(Self::new(S::PATH, factory).subprotocols(subprotocols))
     }
 
     /// The subprotocols that the endpoint speaks. The first of the client's list that is one of them is
@@ -90,26 +108,9 @@ impl EndpointConfig {
         self
     }
 
-    /// As [`EndpointConfig::new`], with all that an annotated endpoint says of itself.
-    pub(crate) fn of<E: ServerEndpoint>(
-        factory: impl Fn(&Handshake) -> E + Send + Sync + 'static,
-    ) -> Self {
-        let subprotocols = E::SUBPROTOCOLS.iter().copied();
-        let config = Self::new(E::PATH, factory).subprotocols(subprotocols);
-        config.max_messages(E::MAX_MESSAGES)
-    }
-
-    /// As [`max_message`](Self::max_message), for several kinds.
-    #[doc(hidden)]
-    pub fn max_messages(self, limits: &[(MessageKind, u64)]) -> Self {
-        limits.iter().fold(self, |config, &(kind, bytes)| {
-            config.max_message(kind, bytes)
-        })
-    }
-
-    /// The longest message of a kind that this endpoint takes, in bytes, inclusive, in the place of the
-    /// server's [`Config::max_message`]: it may be less or more. A longer one closes the connection with
-    /// 1009. A Pong has no limit of its own: 125 bytes are the protocol's.
+    /// The longest message of a kind that this endpoint takes, in bytes, inclusive, in the place of
+    /// [`Endpoint::MAX_MESSAGES`] and of the server's [`Config::max_message`]: it may be less or more. A longer
+    /// one closes the connection with 1009. A Pong has no limit of its own: 125 bytes are the protocol's.
     pub fn max_message(mut self, kind: MessageKind, bytes: u64) -> Self {
         match kind {
             MessageKind::Text => self.max_text = Some(bytes),

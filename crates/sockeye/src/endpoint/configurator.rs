@@ -53,6 +53,12 @@ use super::properties::Properties;
 ///
 /// let config = endpoint("/private", |_handshake| Private).configurator(Gate);
 /// ```
+///
+/// An annotated endpoint names it: `#[server_endpoint("/private", configurator = Gate)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Configurator`",
+    note = "implement `Configurator` for it: each of its methods has a default"
+)]
 pub trait Configurator: Send + Sync + 'static {
     /// Whether a page of the request's `Origin` may connect (RFC 6455 §10.2); else it gets 403. `allowed`
     /// says what the policy of the endpoint, or the server, makes of it, which is the default.

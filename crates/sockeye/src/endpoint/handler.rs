@@ -21,7 +21,8 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + 
 
 /// A handler of whole messages. The argument's type decides of which kind: `String` and
 /// [`Text`](crate::Text) take text, `Vec<u8>` and `Bytes` binary, [`Pong`](super::Pong) pongs. What it
-/// returns is sent back.
+/// returns is sent back. With [`TextReader`](super::TextReader) and [`BinaryReader`](super::BinaryReader) it is
+/// called when a message begins, and reads it as it comes.
 ///
 /// ```
 /// use sockeye::{Endpoint, Result, Session, whole};

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 
+use crate::connection::driver::rest::Rest;
 use crate::error::Result;
 
 /// What came, lent from a buffer that is used again: copy or take what is to be kept.
@@ -34,12 +35,12 @@ impl<'m> Incoming<'m> {
         }
     }
 
-    #[inline]
-    pub(super) fn part(message: &'m mut MessageBuffer, is_last: bool) -> Self {
+    pub(super) fn part(buffer: &'m mut MessageBuffer, rest: &'m Rest, is_last: bool) -> Self {
+        let part = MessagePart(Box::new(InHand { buffer, rest }));
         if is_last {
-            Self::LastPart(MessagePart(message))
+            Self::LastPart(part)
         } else {
-            Self::Part(MessagePart(message))
+            Self::Part(part)
         }
     }
 
@@ -82,6 +83,14 @@ pub enum MessageKind {
     Binary,
     /// A Pong.
     Pong,
+}
+
+impl MessageKind {
+    /// The limit of this kind, if there is one among these.
+    pub(super) fn limit_among(self, limits: &[(Self, u64)]) -> Option<u64> {
+        let of_kind = |(kind, bytes): &(Self, u64)| (*kind == self).then_some(*bytes);
+        limits.iter().find_map(of_kind)
+    }
 }
 
 impl fmt::Display for MessageKind {
@@ -163,29 +172,45 @@ impl fmt::Debug for BinaryMessage<'_> {
 }
 
 /// A part of a message, in the connection's buffer.
-pub struct MessagePart<'m>(&'m mut MessageBuffer);
+// Boxed: see `Pong`.
+pub struct MessagePart<'m>(Box<InHand<'m>>);
+
+struct InHand<'m> {
+    buffer: &'m mut MessageBuffer,
+    rest: &'m Rest,
+}
 
 impl MessagePart<'_> {
     /// Of which kind the message is.
     pub fn kind(&self) -> MessageKind {
-        match self.0 {
-            MessageBuffer::Text(_) => MessageKind::Text,
-            MessageBuffer::Binary(_) => MessageKind::Binary,
-        }
+        kind_of(self.0.buffer)
     }
 
     /// The bytes, of either kind, for as long as the handler runs.
     pub fn as_bytes(&self) -> &[u8] {
-        match &*self.0 {
+        match &*self.0.buffer {
             MessageBuffer::Text(text) => text.as_bytes(),
             MessageBuffer::Binary(bytes) => bytes,
         }
+    }
+
+    /// The bytes, of either kind, to keep.
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self.0.buffer {
+            MessageBuffer::Text(text) => TextMessage(text).into_string().into(),
+            MessageBuffer::Binary(bytes) => BinaryMessage(bytes).into_vec().into(),
+        }
+    }
+
+    /// What comes behind it.
+    pub(super) fn rest(&self) -> &Rest {
+        self.0.rest
     }
 }
 
 impl fmt::Debug for MessagePart<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(&*self.0.buffer, f)
     }
 }
 
@@ -215,11 +240,13 @@ impl Pong {
 /// Text comes to `&str`, `String` and [`Text`]; binary to `&[u8]`, `Vec<u8>` and [`Bytes`]; a Pong to
 /// [`Pong`]. [`Parsed`](super::Parsed) and `Json` (feature `json`) are made of text, and types of your own of
 /// either, by [`Decoder`](super::Decoder). A pair of a text or bytes and a `bool` takes a message part by part, as
-/// it comes, and is told which part is the last.
+/// it comes, and is told which part is the last; [`TextReader`](super::TextReader) and
+/// [`BinaryReader`](super::BinaryReader) are called once, and read the message as it comes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a type that a message handler takes",
     note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs",
-    note = "a pair such as `(Bytes, bool)` takes a message part by part, and is told which is the last",
+    note = "a pair such as `(Bytes, bool)` takes a message part by part, and is told which is the last; \
+            `TextReader` and `BinaryReader` read one as it comes",
     note = "a type of your own implements `Decoder`; `Parsed<T>` takes what implements `FromStr`, `Json<T>` JSON, with the feature `json`"
 )]
 pub trait Argument<'m>: Sized {
@@ -268,17 +295,18 @@ macro_rules! part {
             const IN_PARTS: bool = true;
 
             fn from_message(message: Incoming<'m>) -> Result<Self> {
-                match message {
-                    Incoming::$kind($message) => Ok(($made, true)),
-                    Incoming::Part(MessagePart(MessageBuffer::$kind(part))) => {
+                let (part, is_last) = match message {
+                    Incoming::$kind($message) => return Ok(($made, true)),
+                    Incoming::Part(part) => (part, false),
+                    Incoming::LastPart(part) => (part, true),
+                    other => return Err(wrong_kind(MessageKind::$kind, other.kind())),
+                };
+                match part.0.buffer {
+                    MessageBuffer::$kind(part) => {
                         let $message = part_argument!($kind, part);
-                        Ok(($made, false))
+                        Ok(($made, is_last))
                     }
-                    Incoming::LastPart(MessagePart(MessageBuffer::$kind(part))) => {
-                        let $message = part_argument!($kind, part);
-                        Ok(($made, true))
-                    }
-                    other => Err(wrong_kind(MessageKind::$kind, other.kind())),
+                    other => Err(wrong_kind(MessageKind::$kind, kind_of(other))),
                 }
             }
         }
@@ -300,6 +328,13 @@ part!(Text, Text, text => Text::from(text.into_string()));
 part!(&'m [u8], Binary, bytes => bytes.into_slice());
 part!(Vec<u8>, Binary, bytes => bytes.into_vec());
 part!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
+
+fn kind_of(buffer: &MessageBuffer) -> MessageKind {
+    match buffer {
+        MessageBuffer::Text(_) => MessageKind::Text,
+        MessageBuffer::Binary(_) => MessageKind::Binary,
+    }
+}
 
 #[cold]
 pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {

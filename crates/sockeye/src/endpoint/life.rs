@@ -18,6 +18,7 @@ use super::Endpoint;
 use super::handshake::Handshake;
 use super::incoming::{Incoming, MessageKind, Pong};
 use super::open_sessions::OpenSessions;
+use super::part::handle_part;
 use super::reply::Reply;
 use super::session::{Session, Tenure};
 use crate::connection::driver::{Answer, Driver, Ending, Next, Plain};
@@ -202,12 +203,13 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                         Next::Input => continue,
                         Next::Message => Incoming::of(&mut message),
                         Next::Part(is_last) => {
-                            let part = Incoming::part(&mut message, is_last);
                             // The rest of a message whose handler was taken away is nobody's.
-                            if !session.in_parts(in_parts).takes(part.kind()) {
-                                continue;
+                            if session.in_parts(in_parts).takes(&message) {
+                                let message = &mut message;
+                                Box::pin(handle_part(endpoint, session, driver, message, is_last))
+                                    .await;
                             }
-                            part
+                            continue;
                         }
                         Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
                         Next::End => return,
@@ -257,11 +259,10 @@ const fn in_parts(kinds: &[MessageKind]) -> InParts {
 }
 
 impl InParts {
-    fn takes(self, kind: MessageKind) -> bool {
-        match kind {
-            MessageKind::Text => self.text,
-            MessageKind::Binary => self.binary,
-            MessageKind::Pong => false,
+    fn takes(self, part: &MessageBuffer) -> bool {
+        match part {
+            MessageBuffer::Text(_) => self.text,
+            MessageBuffer::Binary(_) => self.binary,
         }
     }
 }
@@ -278,7 +279,7 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
     driver: &mut Driver<T>,
@@ -306,7 +307,7 @@ fn send_at_once(reply: Reply<'_>, mut answer: Answer<'_>) -> Result<Option<Outgo
 }
 
 #[inline(always)]
-fn send<T: AsyncRead + AsyncWrite + Unpin>(
+pub(super) fn send<T: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<T>,
     reply: Reply<'_>,
 ) -> Result<(), Error> {

@@ -32,7 +32,9 @@ mod incoming;
 mod json;
 pub(crate) mod life;
 mod open_sessions;
+mod part;
 mod properties;
+mod reader;
 mod remote;
 mod reply;
 mod session;
@@ -52,13 +54,15 @@ pub use self::incoming::{
 pub use self::json::Json;
 pub use self::open_sessions::OpenSessions;
 pub use self::properties::Properties;
+pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};
 
 /// The application's end of one connection. Every method has a default that does nothing.
 ///
-/// The attribute [`server_endpoint`](crate::server_endpoint) writes this implementation.
+/// The attributes [`server_endpoint`](crate::server_endpoint) and [`client_endpoint`](crate::client_endpoint) write
+/// this implementation.
 ///
 /// ```
 /// use sockeye::{Endpoint, Incoming, Reply, Result, Session};
@@ -75,6 +79,10 @@ pub trait Endpoint: Send + 'static {
     /// The kinds of messages that [`on_message`](Self::on_message) is given part by part, as they come, and not
     /// whole.
     const IN_PARTS: &'static [MessageKind] = &[];
+    /// The longest messages that it takes, in bytes, inclusive, by their kinds: those with a limit of their own,
+    /// which goes before the server's or the client's, be it less or more. A longer one closes the connection with
+    /// 1009.
+    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
 
     /// The connection is open. No message comes before this is done; sending is allowed.
     ///
@@ -139,6 +147,8 @@ pub trait Endpoint: Send + 'static {
 pub trait SharedEndpoint: Send + Sync + 'static {
     /// As [`Endpoint::IN_PARTS`].
     const IN_PARTS: &'static [MessageKind] = &[];
+    /// As [`Endpoint::MAX_MESSAGES`].
+    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
 
     /// As [`Endpoint::on_open`].
     fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
@@ -187,6 +197,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
 
 impl<E: SharedEndpoint> Endpoint for Arc<E> {
     const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
+    const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
 
     fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
         E::on_open(self, session)

@@ -201,7 +201,8 @@ impl Session {
         self.0.outbox.set_overflow(overflow);
     }
 
-    /// Hands no message on, and no Pong, from now on until [`resume`](Self::resume). The handler that runs goes on.
+    /// Hands no message on, and no Pong, from now on until [`resume`](Self::resume). The handler that runs goes on,
+    /// and what it [reads](super::BinaryReader) of its message still comes to it.
     ///
     /// It holds the peer back as a handler does that waits: one message is read ahead, then nothing is
     /// read, and TCP tells the peer. Pings before it are answered, and sends go on. [`close`](Self::close),

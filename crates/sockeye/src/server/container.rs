@@ -19,9 +19,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
-use super::Stage;
 use super::deployment::{Asked, Deployment};
-use crate::endpoint::{Ends, Properties, Refusal};
+use super::{DeploymentError, Stage};
+use crate::endpoint::{EndpointConfig, Ends, Properties, Refusal};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -92,6 +92,17 @@ impl Container {
         }
     }
 
+    /// Adds an endpoint, for the requests that come from now on. The connections that there are stay where they are,
+    /// also where its path would be theirs now.
+    ///
+    /// # Errors
+    ///
+    /// [`DeploymentError`] when another endpoint claims the same paths or the path is no template. Nothing has
+    /// changed then.
+    pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
+        self.0.deployment.add(endpoint)
+    }
+
     /// Ends what there is in order: from now on requests get 503, every session what is queued for it and a Close
     /// with 1001. Completes when all are gone, or at the stop timeout, when they are dropped. An HTTP server
     /// that stops does not wait for connections that were upgraded: call this beside it.
@@ -116,7 +127,7 @@ impl Container {
 impl Inner {
     // By value: what takes the connection over has it too.
     async fn answer(self: Arc<Self>, mut parts: Parts) -> Result<Response<()>, Response<Bytes>> {
-        let Some((mounted, parameters)) = self.deployment.router.find(parts.uri.path()) else {
+        let Some((mounted, parameters)) = self.deployment.find(parts.uri.path()) else {
             let reason = "there is no endpoint at this path\n";
             return Err(refused(StatusCode::NOT_FOUND, reason));
         };

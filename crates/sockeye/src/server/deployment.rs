@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,19 +15,23 @@ use sockeye_proto::handshake::{
 use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool};
 use tokio::sync::watch;
 
-use super::Stage;
+use super::{DeploymentError, Stage};
 use crate::connection::Compression;
 use crate::endpoint::configurator::Configure;
 use crate::endpoint::handshake::Ends;
 use crate::endpoint::life::{CatchPanic, Opened, Place, panic_text};
-use crate::endpoint::{Handshake, HandshakeResponse, Mounted, Properties, Refusal, Session};
+use crate::endpoint::{
+    EndpointConfig, Handshake, HandshakeResponse, Mounted, OpenSessions, Properties, Refusal,
+    Session,
+};
 use crate::router::{PathParameters, Router};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
 /// Endpoints, and how their connections begin.
 pub(super) struct Deployment {
-    pub(super) router: Router<Arc<Mounted>>,
+    /// Read for each request, and written when an endpoint is added. Nothing of the application's runs meanwhile.
+    pub(super) router: RwLock<Router<Arc<Mounted>>>,
     pub(super) config: Arc<Config>,
     pub(super) compression: Option<(DeflateConfig, DeflatePool)>,
     pub(super) outbox_limit: usize,
@@ -38,7 +43,7 @@ pub(super) struct Deployment {
 /// A request that asks for an endpoint.
 pub(super) struct Asked<'r> {
     pub(super) request: &'r request::Parts,
-    pub(super) mounted: &'r Arc<Mounted>,
+    pub(super) mounted: Arc<Mounted>,
     pub(super) parameters: PathParameters,
     pub(super) ends: Ends,
     /// Whether only the loopback's names are taken in `Host`.
@@ -57,6 +62,23 @@ pub(super) struct Agreed {
 type Answer = Result<(Response<()>, Agreed), Response<Bytes>>;
 
 impl Deployment {
+    /// The endpoint that answers a path, and the path's parameters.
+    pub(super) fn find(&self, path: &str) -> Option<(Arc<Mounted>, PathParameters)> {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        let (mounted, parameters) = router.find(path)?;
+        Some((Arc::clone(mounted), parameters))
+    }
+
+    /// Adds an endpoint for the requests that come from now on.
+    pub(super) fn add(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
+        let path = endpoint.path().to_owned();
+        let mounted = Arc::new(Mounted::new(endpoint, &self.config));
+        // One that is refused is dropped behind the lock: what it holds is the application's.
+        let added = Arc::clone(&mounted);
+        let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
+        router.insert(&path, added).map_err(DeploymentError)
+    }
+
     /// The 101 to a handshake, or the refusal with its reason.
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
         let peer = asked.ends.peer_addr;
@@ -123,7 +145,7 @@ impl Deployment {
             None => handshake.configure(None, properties),
         }
         let agreed = Agreed {
-            mounted: Arc::clone(mounted),
+            mounted,
             handshake,
             compression,
         };
@@ -202,10 +224,10 @@ impl Deployment {
     }
 
     /// The open sessions of all endpoints.
-    pub(super) fn sessions(&self) -> impl Iterator<Item = Session> {
-        self.router
-            .values()
-            .flat_map(|mounted| mounted.open_sessions().to_vec())
+    fn sessions(&self) -> Vec<Session> {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        let all = router.values().map(|mounted| mounted.open_sessions());
+        all.flat_map(OpenSessions::to_vec).collect()
     }
 
     /// Tells every session that it is over, and waits until `all_gone`; at the stop timeout drops those that
@@ -219,7 +241,7 @@ impl Deployment {
             .is_err()
         {
             dropping();
-            let sessions: Vec<_> = self.sessions().collect();
+            let sessions = self.sessions();
             tracing::warn!(sessions = sessions.len(), "dropped at the stop timeout");
             for session in sessions {
                 session.abort();

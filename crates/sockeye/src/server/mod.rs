@@ -167,12 +167,49 @@ impl Server {
         self.acceptor().serve_brought(stream.into())
     }
 
+    /// A handle, which adds endpoints while the server serves.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # struct Chat;
+    /// # impl sockeye::Endpoint for Chat {}
+    /// use sockeye::{Server, endpoint};
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:8080").await?;
+    /// let handle = server.handle();
+    /// tokio::spawn(server.serve());
+    /// handle.add_endpoint(endpoint("/chat", |_handshake| Chat))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.shared))
+    }
+
     fn acceptor(&self) -> accept::Acceptor {
         accept::Acceptor {
             shared: Arc::clone(&self.shared),
             stage: self.stage.subscribe(),
             admission: Arc::clone(&self.admission),
         }
+    }
+}
+
+/// A server that serves, for who adds endpoints to it; from [`Server::handle`]. Cheap to clone, usable from any task;
+/// to keep one keeps no server running, but its endpoints in memory: those that keep one themselves for good.
+#[derive(Clone, Debug)]
+pub struct ServerHandle(Arc<Shared>);
+
+impl ServerHandle {
+    /// Adds an endpoint, for the requests that come from now on. All that the server's builder has set holds for it.
+    /// The connections that there are stay where they are, also where its path would be theirs now.
+    ///
+    /// # Errors
+    ///
+    /// [`DeploymentError`] when another endpoint claims the same paths or the path is no template. Nothing has
+    /// changed then.
+    pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
+        self.0.deployment.add(endpoint)
     }
 }
 
@@ -222,7 +259,7 @@ impl ServerBuilder {
 
     /// Adds an annotated endpoint that makes its objects by [`Default`].
     pub fn default_endpoint<E: ServerEndpoint + Default>(self) -> Self {
-        self.endpoint(EndpointConfig::of(|_| E::default()))
+        self.endpoint(EndpointConfig::of::<E, E>(|_| E::default()))
     }
 
     /// Answers every request that asks for no WebSocket; by default they get 404, and 426 at an
@@ -365,7 +402,7 @@ impl ServerBuilder {
 
     fn deployment(self, router: Router<Arc<Mounted>>) -> Deployment {
         Deployment {
-            router,
+            router: router.into(),
             config: self.config,
             compression: self.compression,
             outbox_limit: self.outbox_limit,

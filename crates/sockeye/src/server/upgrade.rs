@@ -55,7 +55,7 @@ impl Peer {
         }
         self.pending.end();
         let (mut parts, body) = request.into_parts();
-        let route = self.shared.deployment.router.find(parts.uri.path());
+        let route = self.shared.deployment.find(parts.uri.path());
         if !is_websocket_request(&parts) {
             return match (&self.shared.http, route) {
                 (Some(http), _) => match read_body(body).await {

@@ -2,7 +2,7 @@
 #![allow(unused_variables)]
 
 use bytes::Bytes;
-use sockeye::{CloseReason, Error, Pong, Session, Text, server_endpoint};
+use sockeye::{BinaryReader, CloseReason, Error, Pong, Session, Text, server_endpoint};
 
 struct Open;
 
@@ -96,6 +96,23 @@ impl TwoPongs {
 
     #[on_message]
     fn other(&mut self, pong: Pong, session: &Session) {}
+}
+
+struct Readers;
+
+#[server_endpoint("/reader")]
+impl Readers {
+    #[on_message]
+    fn whole(&mut self, text: &str) {}
+
+    #[on_message]
+    async fn read(&mut self, body: sockeye::TextReader) {}
+
+    #[on_message]
+    async fn read_bytes(&mut self, body: BinaryReader) {}
+
+    #[on_message]
+    fn bytes(&mut self, bytes: &[u8]) {}
 }
 
 fn main() {}

@@ -17,8 +17,8 @@ use std::{
 
 use bytes::Bytes;
 use sockeye::{
-    CloseReason, Decoder, Encoder, Endpoint, Error, Outgoing, Parsed, Pong, Result, ServerEndpoint, Session,
-    Text, server_endpoint,
+    CloseReason, Decoder, Encoder, Endpoint, Error, Outgoing, Parsed, Pong, Result, Session,
+    Text, TextReader, server_endpoint,
 };
 
 /// Nothing but the mark, without a message method.
@@ -271,7 +271,7 @@ impl Codec {
     fn absent(&self, text: &str) {}
 }
 
-const _: () = assert!(<Codec as ServerEndpoint>::MAX_MESSAGES.len() == 2);
+const _: () = assert!(<Codec as Endpoint>::MAX_MESSAGES.len() == 2);
 
 struct Parts;
 
@@ -289,6 +289,25 @@ impl Parts {
 }
 
 const _: () = assert!(<Parts as Endpoint>::IN_PARTS.len() == 2);
+
+/// Messages that are read as they come.
+struct Readers;
+
+#[server_endpoint("/readers")]
+impl Readers {
+    #[on_message(max = u64::MAX)]
+    async fn text(&mut self, body: TextReader, session: &Session) -> Result<Option<String>> {
+        let _ = session;
+        Ok(Some(format!("{body:?}")))
+    }
+
+    #[on_message]
+    fn binary(&mut self, body: sockeye::BinaryReader) {
+        drop(body);
+    }
+}
+
+const _: () = assert!(<Readers as Endpoint>::IN_PARTS.len() == 2);
 const _: () = assert!(<Arc<Parts> as Endpoint>::IN_PARTS.len() == 2);
 const _: () = assert!(<Codec as Endpoint>::IN_PARTS.is_empty());
 
@@ -328,6 +347,7 @@ fn main() {
     let _ = Made::endpoint(|_| Made);
     let _ = Codec::endpoint(|_| Codec);
     let _ = Parts::endpoint(|_| Parts);
+    let _ = Readers::endpoint(|_| Readers);
     let _ = Json::endpoint(|_| Json);
     let _ = Generic::<Memory, 80>::endpoint(|_| Generic(Memory::default()));
     let shared = Arc::new(Generic::<Memory, 80>(Memory::default()));

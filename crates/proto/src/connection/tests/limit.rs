@@ -95,6 +95,27 @@ fn each_kind_of_message_may_have_a_limit_of_its_own() {
 }
 
 #[test]
+fn a_limit_that_is_set_later_holds_from_then_on_for_its_kind_alone() {
+    const LONG: usize = 70_000;
+    for role in ROLES {
+        for set in [LIMIT / 2, LONG] {
+            let mut end = limited(role);
+            end.reads_frame(TEXT, &[b'x'; LIMIT]);
+            end.machine.limit_messages(MessageKind::Text, set as u64);
+            let seen = end.reads_frame(TEXT, &vec![b'x'; set]);
+            assert!(!seen.contains(&too_big()), "{seen:?}");
+            end.reads_frame(BINARY, &[7; LIMIT]);
+            let too_big = ProtocolError::MessageTooBig { limit: set as u64 };
+            let seen = end.reads_frame(TEXT, &vec![b'x'; set + 1]);
+            assert_eq!(seen, [Seen::Failed(too_big)]);
+        }
+        let mut end = limited(role);
+        end.machine.limit_messages(MessageKind::Text, LONG as u64);
+        assert_eq!(end.reads_frame(BINARY, &[7; LIMIT + 1]), [too_big()]);
+    }
+}
+
+#[test]
 fn the_limit_counts_each_message_anew() {
     for role in ROLES {
         let mut end = limited(role);

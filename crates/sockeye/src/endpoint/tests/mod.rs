@@ -19,6 +19,7 @@ mod life;
 mod overflow;
 mod partial;
 mod pause;
+mod reader;
 mod writer;
 
 fn handshake() -> Handshake {

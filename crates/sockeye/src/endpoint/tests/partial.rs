@@ -187,7 +187,7 @@ async fn a_method_takes_parts_by_its_arguments_type_and_has_its_own_limit() {
         }
     }
 
-    let limits = <Parts as crate::ServerEndpoint>::MAX_MESSAGES;
+    let limits = <Parts as Endpoint>::MAX_MESSAGES;
     assert_eq!(limits, [(MessageKind::Binary, 2 << 20)]);
     let config = Config::new(Role::Server).max_binary(2 << 20);
     let Started { peer, .. } = start_with(config, |_| Parts::default());

@@ -1,0 +1,26 @@
+//! Configurators that are none, as far as the macro sees.
+
+use sockeye::{Configurator, server_endpoint};
+
+struct Gate;
+
+impl Configurator for Gate {}
+
+struct Chat;
+
+#[server_endpoint("/twice", configurator = Gate, configurator = Gate)]
+impl Chat {}
+
+#[server_endpoint("/valueless", configurator)]
+impl Chat {}
+
+#[server_endpoint("/empty", configurator = )]
+impl Chat {}
+
+#[server_endpoint("/called", configurator(Gate))]
+impl Chat {}
+
+#[server_endpoint("/more", configurator = Gate Gate)]
+impl Chat {}
+
+fn main() {}

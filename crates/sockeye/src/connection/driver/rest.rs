@@ -1,0 +1,296 @@
+//! The rest of a message whose handler reads it as it comes: between the driver, which reads no more than is
+//! asked for and one part ahead, and the reader. Both are in one task as a rule, and the handler may as well give
+//! the reader to another.
+//!
+//! ```text
+//!              reader waits           a part came
+//!   Unasked ───────────────▶ Asked ───────────────▶ Given ─┐
+//!      ▲  │                    │                       │   │ reader takes it
+//!      └──┼────────────────────┼───────────────────────┼───┘
+//!         └────────────────────┴────────▶ Over ◀───────┘
+//!               the connection ends, or the handler is done
+//! ```
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Driver, Ending, Next, Order};
+use crate::connection::pool;
+use crate::error::Error;
+use crate::sync::{Arc, Mutex, lock};
+
+/// Pongs that come while a handler reads wait until it is done: the newest of them.
+pub(crate) const MAX_PONGS: usize = 16;
+
+/// What a handler may ask for of its message, beyond the part that it was given. When this is dropped the handler
+/// is done, and a reader that it gave away ends with an error.
+#[derive(Debug, Default)]
+pub(crate) struct Rest(OnceLock<Arc<Feed>>);
+
+/// What the driver and a reader share.
+#[derive(Debug, Default)]
+pub(crate) struct Feed(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    stage: Stage,
+    // The task that runs the handler, while that is suspended.
+    driver: Option<Waker>,
+    // Whether the last part was given.
+    is_complete: bool,
+    pongs: VecDeque<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Unasked,
+    Asked(Waker),
+    Given(Bytes, bool),
+    Over(io::ErrorKind, String),
+}
+
+impl Rest {
+    /// What a reader takes parts from.
+    pub(crate) fn feed(&self) -> Arc<Feed> {
+        Arc::clone(self.0.get_or_init(Arc::default))
+    }
+
+    /// Whether the message is left before its end by a handler that has read it.
+    pub(crate) fn is_left(&self) -> bool {
+        let feed = self.0.get();
+        feed.is_some_and(|feed| !lock(&feed.0).is_complete)
+    }
+
+    /// The pongs that came meanwhile.
+    pub(crate) fn take_pongs(&self) -> VecDeque<Vec<u8>> {
+        let feed = self.0.get();
+        feed.map_or_else(VecDeque::new, |feed| {
+            std::mem::take(&mut lock(&feed.0).pongs)
+        })
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if let Some(feed) = self.0.get() {
+            feed.end(
+                io::ErrorKind::UnexpectedEof,
+                "the message's handler is done",
+            );
+        }
+    }
+}
+
+impl Feed {
+    /// The next part, and whether it is the last. An error stays.
+    pub(crate) fn poll_part(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, bool)>> {
+        let mut state = lock(&self.0);
+        match std::mem::take(&mut state.stage) {
+            Stage::Given(part, is_last) => Poll::Ready(Ok((part, is_last))),
+            Stage::Over(kind, why) => {
+                let error = io::Error::new(kind, why.clone());
+                state.stage = Stage::Over(kind, why);
+                Poll::Ready(Err(error))
+            }
+            Stage::Unasked | Stage::Asked(_) => {
+                state.stage = Stage::Asked(cx.waker().clone());
+                // The driver is told where it does not run already, which is so in its own task.
+                let driver = state.driver.take();
+                drop(state);
+                if let Some(driver) = driver.filter(|driver| !driver.will_wake(cx.waker())) {
+                    driver.wake();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether somebody waits for a part. If not, `driver` is woken when they do.
+    fn is_asked(&self, driver: &Waker) -> bool {
+        let mut state = lock(&self.0);
+        let is_asked = matches!(state.stage, Stage::Asked(_));
+        if !is_asked {
+            state.driver = Some(driver.clone());
+        }
+        is_asked
+    }
+
+    fn give(&self, part: Bytes, is_last: bool, driver: &Waker) {
+        let mut state = lock(&self.0);
+        state.is_complete = is_last;
+        let stage = std::mem::replace(&mut state.stage, Stage::Given(part, is_last));
+        drop(state);
+        wake_other(stage, driver);
+    }
+
+    fn fail(&self, (kind, why): (io::ErrorKind, String), driver: &Waker) {
+        let stage = std::mem::replace(&mut lock(&self.0).stage, Stage::Over(kind, why));
+        wake_other(stage, driver);
+    }
+
+    /// Nothing more comes, nor what was given and not taken.
+    fn end(&self, kind: io::ErrorKind, why: &str) {
+        let mut state = lock(&self.0);
+        if let Stage::Over(..) = state.stage {
+            return;
+        }
+        let over = Stage::Over(kind, why.to_owned());
+        let stage = std::mem::replace(&mut state.stage, over);
+        drop(state);
+        if let Stage::Asked(reader) = stage {
+            reader.wake();
+        }
+    }
+
+    fn keep_pong(&self, payload: Vec<u8>) {
+        let pongs = &mut lock(&self.0).pongs;
+        if pongs.len() == MAX_PONGS {
+            pongs.pop_front();
+        }
+        pongs.push_back(payload);
+    }
+}
+
+/// Wakes the reader that waited, unless the driver polls it anyway.
+fn wake_other(stage: Stage, driver: &Waker) {
+    if let Stage::Asked(reader) = stage
+        && !reader.will_wake(driver)
+    {
+        reader.wake();
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// As [`alongside`](Self::alongside), of a handler that was given a part of a message and may read the rest of
+    /// it: that comes to it as it asks.
+    pub(crate) fn alongside_reader<F: Future>(
+        &mut self,
+        handler: Pin<&mut F>,
+        rest: &Rest,
+    ) -> impl Future<Output = Option<F::Output>> {
+        let mut handler = handler;
+        let mut suspended = false;
+        poll_fn(move |cx| {
+            loop {
+                if suspended {
+                    self.drive();
+                }
+                if let Poll::Ready(output) = handler.as_mut().poll(cx) {
+                    return Poll::Ready(Some(output));
+                }
+                if let Some(feed) = rest.0.get()
+                    && feed.is_asked(cx.waker())
+                {
+                    if self.give_ahead(feed, cx.waker()) {
+                        continue;
+                    }
+                    // It will not be ready again before something is read.
+                    suspended = true;
+                }
+                if self.poll_suspended::<()>(cx, &mut suspended).is_ready() {
+                    return Poll::Ready(None);
+                }
+                match rest.0.get() {
+                    Some(feed)
+                        if feed.is_asked(cx.waker()) && self.give_ahead(feed, cx.waker()) => {}
+                    _ => return Poll::Pending,
+                }
+            }
+        })
+    }
+
+    /// Gives what was read ahead to who waits for it, or why nothing comes any more. Says whether there was
+    /// something.
+    fn give_ahead(&mut self, feed: &Feed, waker: &Waker) -> bool {
+        match self.order {
+            Order::Go => {}
+            // The handler is about to be dropped.
+            Order::Abort => return false,
+            Order::Close(_) => {
+                feed.fail(closed_here(), waker);
+                return true;
+            }
+        }
+        match self.ahead.take() {
+            Some(ahead) => match *ahead {
+                (Next::Part(is_last), part) => {
+                    let part = pool::into_message(part).into_bytes();
+                    feed.give(part, is_last, waker);
+                    true
+                }
+                (Next::Pong(payload), _) => {
+                    feed.keep_pong(payload);
+                    true
+                }
+                other => {
+                    debug_assert!(false, "{:?} in the middle of a message", other.0);
+                    self.ahead = Some(Box::new(other));
+                    false
+                }
+            },
+            None => match self.ending.as_deref() {
+                Some(ending) => {
+                    feed.fail(broken(ending), waker);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// Waits while the application holds back what came.
+    pub(crate) async fn released(&mut self) {
+        poll_fn(|cx| {
+            self.drive();
+            if self.is_held_back() {
+                self.poll_beside(cx);
+            }
+            if self.is_held_back() {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Throws away what comes of the message of which a part was given.
+    pub(crate) fn skip_message(&mut self) {
+        if let Some((Next::Part(is_last), _)) = self.ahead.as_deref() {
+            let is_last = *is_last;
+            self.ahead = None;
+            if is_last {
+                return;
+            }
+        }
+        self.link.skip_message();
+    }
+}
+
+/// What a reader is told of a connection that has ended in the middle of its message.
+fn broken(ending: &Ending) -> (io::ErrorKind, String) {
+    match ending {
+        Ending::ClosedByPeer(_) => {
+            let why = "the peer closed the connection in the middle of the message";
+            (io::ErrorKind::UnexpectedEof, why.to_owned())
+        }
+        Ending::ClosedHere(_) | Ending::Aborted => closed_here(),
+        Ending::Failed(Error::Io(error)) => (error.kind(), error.to_string()),
+        Ending::Failed(error @ Error::Protocol(_)) => {
+            (io::ErrorKind::InvalidData, error.to_string())
+        }
+        Ending::Failed(error) => (io::ErrorKind::UnexpectedEof, error.to_string()),
+    }
+}
+
+fn closed_here() -> (io::ErrorKind, String) {
+    let why = "this side closed the connection in the middle of the message";
+    (io::ErrorKind::UnexpectedEof, why.to_owned())
+}

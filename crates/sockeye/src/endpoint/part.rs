@@ -1,0 +1,65 @@
+//! A part of a message on its way to a handler, which may read the rest of the message by itself. Apart from the
+//! loop that handles whole ones: what is seldom has its memory only while it lasts.
+
+use std::pin::pin;
+
+use sockeye_proto::MessageBuffer;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Endpoint;
+use super::incoming::{Incoming, Pong};
+use super::life::{report, send};
+use super::session::Session;
+use crate::connection::driver::Driver;
+use crate::connection::driver::rest::Rest;
+use crate::error::{Error, Result};
+
+/// Gives a part to its handler, and what else comes of the message as far as that reads it.
+pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<T>,
+    buffer: &mut MessageBuffer,
+    is_last: bool,
+) {
+    let rest = Rest::default();
+    let part = Incoming::part(buffer, &rest, is_last);
+    handle(endpoint, session, driver, part, &rest).await;
+    if rest.is_left() {
+        driver.skip_message();
+    }
+    for payload in rest.take_pongs() {
+        driver.released().await;
+        if session.is_open() {
+            let pong = Incoming::Pong(Pong::new(payload));
+            handle(endpoint, session, driver, pong, &Rest::default()).await;
+        }
+    }
+}
+
+async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<T>,
+    incoming: Incoming<'_>,
+    rest: &Rest,
+) {
+    session.work();
+    let handled: Option<Result<_>> = match session.start_handler(incoming) {
+        Ok(running) => driver.alongside_reader(pin!(running), rest).await,
+        Err(incoming) => {
+            let running = pin!(endpoint.on_message(session, incoming));
+            driver.alongside_reader(running, rest).await
+        }
+    };
+    let sent = match handled {
+        Some(Ok(reply)) => send(driver, reply),
+        Some(Err(error)) => Err(Error::of_callback(error)),
+        // Aborted: that is what comes next.
+        None => Ok(()),
+    };
+    if let Err(error) = sent {
+        report(endpoint, session, driver, error).await;
+    }
+    session.rest();
+}

@@ -1,0 +1,184 @@
+//! Messages that a handler reads as they come. Knows no frames and no transport.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+use super::incoming::{Argument, Incoming, MessageKind, wrong_kind};
+use crate::connection::driver::rest::Feed;
+use crate::error::Result;
+use crate::sync::Arc;
+
+/// A binary message that its handler reads as it comes: it may be longer than what memory holds, up to the limit of
+/// the handler's kind of message.
+///
+/// It is an [`AsyncRead`] and an [`AsyncBufRead`] of the message's bytes, whose end is that of the message. The peer
+/// is read as the handler reads, and one part ahead (what came of one fragment, or less); pings are answered
+/// meanwhile, and a Pong comes to its handler afterwards: of many the newest 16.
+///
+/// - What the handler has not read when it is done is thrown away as it comes. A reader that it gave to another task
+///   ends with an error then.
+/// - A connection that ends in the middle of the message, by whichever side, is an error of the reader's and no end;
+///   [`on_close`](super::Endpoint::on_close) follows when the handler is done. A rule that the peer broke is
+///   [`InvalidData`](io::ErrorKind::InvalidData).
+///
+/// ```
+/// use sockeye::{BinaryReader, Endpoint, Result, Session, whole};
+/// use tokio::io::AsyncReadExt;
+///
+/// struct Sum;
+///
+/// impl Endpoint for Sum {
+///     async fn on_open(&mut self, session: &Session) -> Result {
+///         session.add_message_handler(whole(|mut body: BinaryReader| async move {
+///             let mut sum = 0;
+///             while let Ok(number) = body.read_u32().await {
+///                 sum += u64::from(number);
+///             }
+///             sum.to_string()
+///         }))?;
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// A method of an annotated endpoint takes one as its message, too. An [`Endpoint`](super::Endpoint) written by
+/// hand lists the kind in [`IN_PARTS`](super::Endpoint::IN_PARTS), and makes it of the part that is given to it by
+/// [`Argument::from_message`].
+pub struct BinaryReader(Body);
+
+/// A text message that its handler reads as it comes, as [`BinaryReader`] of a binary one. Its bytes are UTF-8, which
+/// is checked as they come: one that is not ends in an error.
+///
+/// ```
+/// # #[cfg(feature = "macros")] {
+/// use sockeye::{Result, TextReader, server_endpoint};
+/// use tokio::io::AsyncBufReadExt;
+///
+/// #[derive(Default)]
+/// struct Grep;
+///
+/// #[server_endpoint("/grep/{word}")]
+/// impl Grep {
+///     #[on_message(max = 1 << 30)]
+///     async fn text(&mut self, body: TextReader, #[path] word: &str) -> Result<String> {
+///         let (mut lines, mut found) = (body.lines(), 0);
+///         while let Some(line) = lines.next_line().await? {
+///             found += usize::from(line.contains(word));
+///         }
+///         Ok(format!("{found} lines"))
+///     }
+/// }
+/// # }
+/// ```
+pub struct TextReader(Body);
+
+/// What has come and is not read, and who gives more.
+struct Body {
+    unread: Bytes,
+    // `None`: what is unread is all.
+    feed: Option<Arc<Feed>>,
+}
+
+impl Body {
+    fn of(message: Incoming<'_>, kind: MessageKind) -> Result<Self> {
+        let came = message.kind();
+        if came != kind {
+            return Err(wrong_kind(kind, came));
+        }
+        let (unread, feed) = match message {
+            Incoming::Text(text) => (text.into_string().into(), None),
+            Incoming::Binary(bytes) => (bytes.into_vec().into(), None),
+            Incoming::LastPart(part) => (part.into_bytes(), None),
+            Incoming::Part(part) => {
+                let feed = part.rest().feed();
+                (part.into_bytes(), Some(feed))
+            }
+            Incoming::Pong(_) => return Err(wrong_kind(kind, came)),
+        };
+        Ok(Self { unread, feed })
+    }
+
+    /// Ready when there is something unread, or nothing more comes.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unread.is_empty()
+            && let Some(feed) = &self.feed
+        {
+            let (part, is_last) = ready!(feed.poll_part(cx))?;
+            self.unread = part;
+            if is_last {
+                self.feed = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_unread(cx))?;
+        let len = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread.split_to(len));
+        Poll::Ready(Ok(()))
+    }
+}
+
+macro_rules! reader {
+    ($name:ident, $kind:ident) => {
+        impl<'m> Argument<'m> for $name {
+            const KIND: MessageKind = MessageKind::$kind;
+            const IN_PARTS: bool = true;
+
+            fn from_message(message: Incoming<'m>) -> Result<Self> {
+                Body::of(message, MessageKind::$kind).map(Self)
+            }
+        }
+
+        impl AsyncRead for $name {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                self.0.poll_read(cx, buffer)
+            }
+        }
+
+        impl AsyncBufRead for $name {
+            fn poll_fill_buf(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<io::Result<&[u8]>> {
+                let body = &mut self.get_mut().0;
+                ready!(body.poll_unread(cx))?;
+                Poll::Ready(Ok(&body.unread))
+            }
+
+            fn consume(mut self: Pin<&mut Self>, amount: usize) {
+                let unread = &mut self.0.unread;
+                unread.advance(amount.min(unread.len()));
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("unread", &self.0.unread.len())
+                    .field("is_complete", &self.0.feed.is_none())
+                    .finish()
+            }
+        }
+    };
+}
+
+reader!(BinaryReader, Binary);
+reader!(TextReader, Text);
