@@ -179,7 +179,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         Box::pin(open(endpoint, session, driver)).await;
         session.rest();
         let mut message = MessageBuffer::default();
-        loop {
+        'turns: loop {
             let plain = driver.answer_plain(&mut message, |message, answer| {
                 if session.heard() {
                     return None;
@@ -188,36 +188,35 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 let sent = |reply| send_at_once(reply, answer);
                 Some(reply.map_err(Error::of_callback).and_then(sent))
             });
-            let incoming = match plain {
-                Plain::Answered(Ok(())) => continue,
-                Plain::Answered(Err(error)) => {
-                    session.work();
-                    Box::pin(report(endpoint, session, driver, error)).await;
-                    session.rest();
-                    continue;
-                }
-                Plain::Message => Incoming::of(&mut message),
-                Plain::Nothing => {
-                    driver.give_in_parts(session.in_parts(in_parts));
-                    match driver.next_or_input(&mut message).await {
-                        Next::Input => continue,
-                        Next::Message => Incoming::of(&mut message),
-                        Next::Part(is_last) => {
-                            // The rest of a message whose handler was taken away is nobody's.
-                            if session.in_parts(in_parts).takes(&message) {
-                                let message = &mut message;
-                                Box::pin(handle_part(endpoint, session, driver, message, is_last))
-                                    .await;
-                            }
-                            continue;
-                        }
-                        Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
-                        Next::End => return,
+            // What is not a message that is handled. One place to wait at for all of it: each more would cost a message.
+            let seldom: Seldom<'_> = 'seldom: {
+                let incoming = match plain {
+                    Plain::Answered(Ok(())) => continue 'turns,
+                    Plain::Answered(Err(error)) => {
+                        break 'seldom Box::pin(report(endpoint, session, driver, error));
                     }
-                }
-            };
-            session.work();
-            let sent = {
+                    Plain::Message => Incoming::of(&mut message),
+                    Plain::Nothing => {
+                        driver.give_in_parts(session.in_parts(in_parts));
+                        match driver.next_or_input(&mut message).await {
+                            Next::Input => continue 'turns,
+                            Next::Message => Incoming::of(&mut message),
+                            Next::Part(is_last) => {
+                                // The rest of a message whose handler was taken away is nobody's.
+                                if !session.in_parts(in_parts).takes(&message) {
+                                    continue 'turns;
+                                }
+                                let message = &mut message;
+                                let handled =
+                                    handle_part(endpoint, session, driver, message, is_last);
+                                break 'seldom Box::pin(handled);
+                            }
+                            Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
+                            Next::End => return,
+                        }
+                    }
+                };
+                session.work();
                 let handled = match session.start_handler(incoming) {
                     Ok(running) => driver.alongside(pin!(running)).await,
                     Err(incoming) => {
@@ -225,20 +224,29 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                         driver.alongside(running).await
                     }
                 };
-                match handled {
+                let sent = match handled {
                     Some(Ok(reply)) => send(driver, reply),
                     Some(Err(error)) => Err(Error::of_callback(error)),
                     // Aborted: that is what comes next.
                     None => Ok(()),
+                };
+                match sent {
+                    Ok(()) => {
+                        session.rest();
+                        continue 'turns;
+                    }
+                    Err(error) => Box::pin(report(endpoint, session, driver, error)),
                 }
             };
-            if let Err(error) = sent {
-                Box::pin(report(endpoint, session, driver, error)).await;
-            }
+            session.work();
+            seldom.await;
             session.rest();
         }
     }
 }
+
+/// What is seldom has its memory only while it lasts.
+type Seldom<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
 /// What an endpoint says that it takes in parts.
 const fn in_parts(kinds: &[MessageKind]) -> InParts {
