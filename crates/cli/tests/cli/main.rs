@@ -3,6 +3,7 @@
 mod connect;
 mod manual;
 mod option;
+mod peer;
 mod program;
 mod retry;
 mod serve;

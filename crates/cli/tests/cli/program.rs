@@ -141,6 +141,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {
         command.env_remove(name);
     }
+    // No test reads or writes the history of who runs it.
+    command.env("XDG_STATE_HOME", "/dev/null");
     command.args(arguments).env("COLUMNS", "80");
     command
 }
