@@ -2,26 +2,22 @@
 //! Knows nothing of WebSocket: what comes out is a transport to the server.
 
 use std::fmt;
-use std::future::{Ready, ready};
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Empty;
-use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use tower_service::Service;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 use super::exchange::{self, beside};
+use super::socks::{Socks, SocksError, Step};
 use super::target::{Target, bare_host, basic};
-use crate::error::BoxError;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
@@ -145,7 +141,7 @@ impl Proxy {
         let authority = format!("{host}:{port}");
         match self.kind {
             Kind::Http | Kind::Https => self.connect(stream, &authority).await,
-            Kind::Socks5 | Kind::Socks5h => self.socks(stream, &authority).await,
+            Kind::Socks5 | Kind::Socks5h => Ok(self.socks(stream, host, port).await?),
         }
     }
 
@@ -175,21 +171,26 @@ impl Proxy {
         }
     }
 
-    async fn socks(&self, stream: Stream, authority: &str) -> Result<Stream, ProxyError> {
-        let wrong = || ProxyError::Url(authority.to_owned());
-        let target = format!("http://{authority}").parse::<Uri>();
-        let target = target.map_err(|_| wrong())?;
-        let mut socks = SocksV5::new(target.clone(), Connected(Some(TokioIo::new(stream))));
-        if let Auth::Password(user, password) = &self.auth {
-            // RFC 1929 §2: a byte counts each of them.
-            if user.len() > 255 || password.len() > 255 {
-                return Err(ProxyError::Credentials);
+    async fn socks(&self, mut stream: Stream, host: &str, port: u16) -> Result<Stream, SocksError> {
+        let mut socks = Socks::new(host, port, self.password())?;
+        loop {
+            match socks.step() {
+                Step::Write(bytes) => stream.write_all(&bytes).await?,
+                Step::Read(len) => {
+                    let mut bytes = vec![0; len];
+                    stream.read_exact(&mut bytes).await?;
+                    socks.receive(&bytes)?;
+                }
+                Step::Done => return Ok(stream),
             }
-            socks = socks.with_auth(user.clone(), password.clone());
         }
-        let tunnelled = socks.call(target).await;
-        let stream = tunnelled.map_err(|error| ProxyError::Socks(error.into()))?;
-        Ok(stream.into_inner())
+    }
+
+    fn password(&self) -> Option<(&str, &str)> {
+        match &self.auth {
+            Auth::Password(user, password) => Some((user, password)),
+            _ => None,
+        }
     }
 }
 
@@ -267,8 +268,8 @@ pub enum ProxyError {
     /// The proxy itself cannot be reached.
     #[error("cannot connect to the proxy: {0}")]
     Connect(#[source] io::Error),
-    /// SOCKS5 takes a user name and a password of 255 bytes at most, in UTF-8 here.
-    #[error("the proxy's user name or password is too long, or no text")]
+    /// SOCKS5 takes a user name and a password that are UTF-8 here.
+    #[error("the proxy's user name or password is no text")]
     Credentials,
     /// The proxy's answer is not HTTP, or the way to it failed.
     #[error("the proxy did not answer: {0}")]
@@ -276,9 +277,9 @@ pub enum ProxyError {
     /// The proxy answered CONNECT with this, and the start of its body.
     #[error("the proxy refused to connect: {}", .0.status())]
     Refused(Box<Response<Bytes>>),
-    /// The proxy refused, or broke the protocol.
+    /// A SOCKS proxy did not connect.
     #[error("the SOCKS proxy failed: {0}")]
-    Socks(#[source] BoxError),
+    Socks(#[from] SocksError),
     /// The way to the proxy could not be secured.
     #[cfg(feature = "tls")]
     #[error("to the proxy: {0}")]
@@ -289,27 +290,6 @@ pub enum ProxyError {
     /// The URL is none of a proxy.
     #[error("no URL of a proxy (http, https, socks5, socks5h): {0}")]
     Url(String),
-}
-
-/// A connector, as hyper-util wants one, of a connection that is there.
-struct Connected(Option<TokioIo<Stream>>);
-
-impl Service<Uri> for Connected {
-    type Response = TokioIo<Stream>;
-    type Error = io::Error;
-    type Future = Ready<io::Result<TokioIo<Stream>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        ready(
-            self.0
-                .take()
-                .ok_or_else(|| io::ErrorKind::NotConnected.into()),
-        )
-    }
 }
 
 #[cfg(test)]

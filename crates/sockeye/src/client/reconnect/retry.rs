@@ -149,8 +149,8 @@ impl Interruption {
 
 impl ConnectError {
     /// Whether the same attempt may succeed later: the network failed, the server did not answer, or it
-    /// answered with 408, 425, 429, 500, 502, 503 or 504; so too of a proxy, and whatever one of SOCKS
-    /// refuses. What the caller asked for, a certificate that is
+    /// answered with 408, 425, 429, 500, 502, 503 or 504; so too of a proxy, and where one of SOCKS says
+    /// that it failed, or that the server or the way to it is away. What the caller asked for, a certificate that is
     /// not trusted, an answer against the rules, or any other status stays as it is.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -169,11 +169,11 @@ impl ConnectError {
     }
 }
 
-/// A server that is away for a while is so behind a proxy too, and the proxy tells it in its own way. Why a SOCKS
-/// proxy refused is not told apart.
+/// A server that is away for a while is so behind a proxy too, and the proxy tells it in its own way.
 fn is_transient_by_proxy(error: &ProxyError) -> bool {
     match error {
-        ProxyError::Connect(_) | ProxyError::Socks(_) => true,
+        ProxyError::Connect(_) => true,
+        ProxyError::Socks(error) => error.is_transient(),
         ProxyError::Http(error) => !error.is_parse(),
         ProxyError::Refused(response) => is_transient(response.status()),
         #[cfg(feature = "tls")]
@@ -217,6 +217,7 @@ mod tests {
     use http::Response;
 
     use super::*;
+    use crate::client::SocksError;
 
     fn lost() -> Interruption {
         Interruption::Lost(Error::UnexpectedEnd)
@@ -318,13 +319,15 @@ mod tests {
             ConnectError::NoResponse,
             ConnectError::Proxy(ProxyError::Connect(io())),
             ConnectError::Proxy(ProxyError::Refused(Box::new(answer(502)))),
-            ConnectError::Proxy(ProxyError::Socks("host unreachable".into())),
+            ConnectError::Proxy(ProxyError::Socks(SocksError::Refused(4))),
         ] {
             assert!(error.is_transient(), "{error}");
         }
         for error in [
             ConnectError::Proxy(ProxyError::Credentials),
             ConnectError::Proxy(ProxyError::Refused(Box::new(answer(407)))),
+            ConnectError::Proxy(ProxyError::Socks(SocksError::Unauthorized)),
+            ConnectError::Proxy(ProxyError::Socks(SocksError::Refused(2))),
             ConnectError::TlsUnsupported,
             ConnectError::TooManyRedirects(3),
             ConnectError::Method(http::Method::POST),
