@@ -1,7 +1,7 @@
 //! Connecting: the opening handshake of a client, over TCP, TLS, a Unix socket or a proxy. hyper speaks HTTP; the
 //! stream leaves it.
 //!
-//! [`builder`] is how a client connects, [`attempt`] what it does then; below lie [`dial`] (TCP),
+//! [`builder`] is how a client connects, [`attempt`] what it does then; [`turn`] says when; below lie [`dial`] (TCP),
 //! [`proxy`], [`socks`] and [`exchange`] (HTTP). [`reconnect`] does it again, [`websocket`] is the browser's object.
 
 use crate::connection::Connection;
@@ -17,6 +17,7 @@ mod reconnect;
 mod redirect;
 mod socks;
 mod target;
+mod turn;
 mod unix;
 mod websocket;
 
