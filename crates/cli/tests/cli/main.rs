@@ -5,6 +5,8 @@ mod manual;
 mod option;
 mod peer;
 mod program;
+#[cfg(target_os = "linux")]
+mod reconnect;
 mod retry;
 mod serve;
 #[cfg(unix)]
