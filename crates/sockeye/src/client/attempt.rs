@@ -117,7 +117,7 @@ impl Client {
         }
         let started = Instant::now();
         let (host, port) = (target.bare_host(), target.uri.port());
-        let way = match self.proxies.choose(target)? {
+        let way = match self.proxy_for(target)? {
             None => {
                 let addresses = self.dialer.resolve(host, port).await;
                 Way::Direct(addresses.map_err(ConnectError::Connect)?)
@@ -280,7 +280,7 @@ impl Client {
     }
 
     /// What the server answers about compression.
-    fn agreed_compression(
+    pub(crate) fn agreed_compression(
         &self,
         chosen: &[Extension],
     ) -> Result<Option<Compression>, ConnectError> {

@@ -323,6 +323,11 @@ impl Client {
         self
     }
 
+    /// The proxy on the way to this server.
+    pub(crate) fn proxy_for(&self, target: &Target) -> Result<Option<Proxy>, ConnectError> {
+        Ok(self.proxies.choose(target)?)
+    }
+
     pub(super) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
         let mut left = self.redirects;
         loop {

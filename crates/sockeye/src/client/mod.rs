@@ -29,6 +29,7 @@ pub use self::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };
 pub use self::socks::SocksError;
+pub(crate) use self::socks::Step;
 pub use self::target::Target;
 pub use self::websocket::{
     CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,

@@ -92,22 +92,45 @@ impl Proxies {
 
 impl Proxy {
     /// The proxy's host, an IPv6 address without brackets.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         bare_host(&self.host)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Whether the way to the proxy is TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.kind == Kind::Https
     }
 
     /// Whether the proxy is to be given an address rather than a name.
-    pub(super) fn wants_address(&self) -> bool {
+    pub(crate) fn wants_address(&self) -> bool {
         self.kind == Kind::Socks5
+    }
+
+    pub(crate) fn is_socks(&self) -> bool {
+        matches!(self.kind, Kind::Socks5 | Kind::Socks5h)
+    }
+
+    /// What an HTTP proxy is asked.
+    pub(crate) fn connect_request(&self, authority: &str) -> Result<Request<()>, ProxyError> {
+        let mut request = Request::connect(authority).header(HOST, authority);
+        if let Auth::Basic(value) = &self.auth {
+            request = request.header(PROXY_AUTHORIZATION, value);
+        }
+        let request = request.body(());
+        request.map_err(|_| ProxyError::Url(authority.to_owned()))
+    }
+
+    /// What a SOCKS proxy is asked.
+    pub(crate) fn ask_socks(&self, host: &str, port: u16) -> Result<Socks, SocksError> {
+        let auth = match &self.auth {
+            Auth::Password(user, password) => Some((user.as_str(), password.as_str())),
+            _ => None,
+        };
+        Socks::new(host, port, auth)
     }
 
     fn of(intercept: &Intercept) -> Result<Self, ProxyError> {
@@ -138,20 +161,15 @@ impl Proxy {
         host: &str,
         port: u16,
     ) -> Result<Stream, ProxyError> {
-        let authority = format!("{host}:{port}");
-        match self.kind {
-            Kind::Http | Kind::Https => self.connect(stream, &authority).await,
-            Kind::Socks5 | Kind::Socks5h => Ok(self.socks(stream, host, port).await?),
+        match self.is_socks() {
+            true => Ok(self.socks(stream, host, port).await?),
+            false => self.connect(stream, &format!("{host}:{port}")).await,
         }
     }
 
     async fn connect(&self, stream: Stream, authority: &str) -> Result<Stream, ProxyError> {
-        let mut request = Request::connect(authority).header(HOST, authority);
-        if let Auth::Basic(value) = &self.auth {
-            request = request.header(PROXY_AUTHORIZATION, value);
-        }
-        let request = request.body(Empty::<Bytes>::new());
-        let request = request.map_err(|_| ProxyError::Url(authority.to_owned()))?;
+        let request = self.connect_request(authority)?;
+        let request = request.map(|()| Empty::<Bytes>::new());
         let (mut sender, connection) = exchange::begin(stream).await?;
         let mut connection = Some(connection);
         let response = beside(&mut connection, sender.send_request(request)).await?;
@@ -172,7 +190,7 @@ impl Proxy {
     }
 
     async fn socks(&self, mut stream: Stream, host: &str, port: u16) -> Result<Stream, SocksError> {
-        let mut socks = Socks::new(host, port, self.password())?;
+        let mut socks = self.ask_socks(host, port)?;
         loop {
             match socks.step() {
                 Step::Write(bytes) => stream.write_all(&bytes).await?,
@@ -183,13 +201,6 @@ impl Proxy {
                 }
                 Step::Done => return Ok(stream),
             }
-        }
-    }
-
-    fn password(&self) -> Option<(&str, &str)> {
-        match &self.auth {
-            Auth::Password(user, password) => Some((user, password)),
-            _ => None,
         }
     }
 }
@@ -271,9 +282,15 @@ pub enum ProxyError {
     /// SOCKS5 takes a user name and a password that are UTF-8 here.
     #[error("the proxy's user name or password is no text")]
     Credentials,
+    /// The proxy's answer to a [blocking](crate::blocking) client is not HTTP, or its head is too large.
+    #[error("the proxy's answer is not HTTP, or its head is too large")]
+    Head,
     /// The proxy's answer is not HTTP, or the way to it failed.
     #[error("the proxy did not answer: {0}")]
     Http(#[from] hyper::Error),
+    /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
+    #[error("the proxy closed the connection without an answer")]
+    NoResponse,
     /// The proxy answered CONNECT with this, and the start of its body.
     #[error("the proxy refused to connect: {}", .0.status())]
     Refused(Box<Response<Bytes>>),

@@ -172,7 +172,7 @@ impl ConnectError {
 /// A server that is away for a while is so behind a proxy too, and the proxy tells it in its own way.
 fn is_transient_by_proxy(error: &ProxyError) -> bool {
     match error {
-        ProxyError::Connect(_) => true,
+        ProxyError::Connect(_) | ProxyError::NoResponse => true,
         ProxyError::Socks(error) => error.is_transient(),
         ProxyError::Http(error) => !error.is_parse(),
         ProxyError::Refused(response) => is_transient(response.status()),
@@ -318,6 +318,7 @@ mod tests {
             ConnectError::HandshakeTimeout(Duration::ZERO),
             ConnectError::NoResponse,
             ConnectError::Proxy(ProxyError::Connect(io())),
+            ConnectError::Proxy(ProxyError::NoResponse),
             ConnectError::Proxy(ProxyError::Refused(Box::new(answer(502)))),
             ConnectError::Proxy(ProxyError::Socks(SocksError::Refused(4))),
         ] {
@@ -325,6 +326,7 @@ mod tests {
         }
         for error in [
             ConnectError::Proxy(ProxyError::Credentials),
+            ConnectError::Proxy(ProxyError::Head),
             ConnectError::Proxy(ProxyError::Refused(Box::new(answer(407)))),
             ConnectError::Proxy(ProxyError::Socks(SocksError::Unauthorized)),
             ConnectError::Proxy(ProxyError::Socks(SocksError::Refused(2))),
