@@ -114,6 +114,18 @@ async fn who_waits_has_all_of_its_own_time_when_its_turn_comes() {
     assert_eq!(started.elapsed().as_secs(), 20);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_not_polled_holds_nobody_up_beyond_its_deadlines() {
+    let server = Server::bind();
+    let url = server.url();
+    let client = Client::builder();
+    let started = Instant::now();
+    let _stuck = begin!(client.connect(&url));
+    let second = client.connect(&url).await;
+    assert!(matches!(second, Err(ConnectError::HandshakeTimeout(_))));
+    assert_eq!(started.elapsed().as_secs(), 20 + 10);
+}
+
 #[tokio::test]
 async fn behind_a_proxy_one_name_has_one_connection_and_another_name_does_not_wait() {
     let proxy = Server::bind();

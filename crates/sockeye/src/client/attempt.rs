@@ -62,7 +62,10 @@ impl Client {
         let left = self.connect_timeout.saturating_sub(started.elapsed());
         // Until the handshake is over, or this is dropped.
         let mut turn = match &self.turns {
-            Some(turns) => Some(turns.wait(way.peers(target)).await),
+            Some(turns) => {
+                let allowance = self.connect_timeout.saturating_add(self.handshake_timeout);
+                Some(turns.wait(way.peers(target), allowance).await)
+            }
             None => None,
         };
         let reaching = timeout(left, self.reach(target, way, &mut timings));

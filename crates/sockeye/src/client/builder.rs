@@ -181,8 +181,9 @@ impl Client {
     }
 
     /// Whether connections to one address and port are opened one after the other, as RFC 6455 §4.1 has it; so they
-    /// are by default, by this client and its clones together. Whoever waits for another one does so before its own
-    /// deadlines begin, and in the order in which they came; connections to other addresses do not wait.
+    /// are by default, by this client and its clones together. They wait for one another in the order in which they
+    /// came, before their own deadlines begin, and for no longer than the other one's allow; connections to
+    /// other addresses do not wait.
     /// Where a proxy finds the address, each host's name counts as one, and eight connections at most are
     /// being opened at a time. Off, all are opened at once: to try a server of one's own under load.
     pub fn in_turn(mut self, on: bool) -> Self {
