@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io;
 use std::process;
 
+use crate::connect::restore_terminal;
 use crate::exit::INTERRUPTED;
 
 /// The signals from now on: they end nothing by themselves any more.
@@ -37,6 +38,7 @@ impl Signals {
         self.next().await;
         tokio::spawn(async move {
             self.next().await;
+            restore_terminal();
             process::exit(INTERRUPTED);
         });
     }

@@ -54,8 +54,8 @@ pub use self::{
         Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
         Events, Interruption, InvalidAccess, InvalidState, MessageEvent, OpenedStream, Proxy,
         ProxyError, QueueError, Readable, ReadyState, ReconnectEvent, ReconnectSender,
-        Reconnecting, Retry, SyntaxError, Target, WebSocket, WebSocketError, WebSocketStream,
-        Writable, connect,
+        Reconnecting, Retry, SocksError, SyntaxError, Target, WebSocket, WebSocketError,
+        WebSocketStream, Writable, connect,
     },
     connection::{
         Connection, MessageReader, MessageWriter, Opening, Overflow, Receiver, Sender, SenderSink,

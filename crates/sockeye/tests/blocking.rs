@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request};
 use sockeye::{
-    CloseCode, Config, ConnectError, Error, KeepAlive, Message, Role, SendError, Server,
-    ServerBuilder, blocking, server_endpoint, tls,
+    CloseCode, Config, ConnectError, DeflateConfig, Error, KeepAlive, Message, ProxyError, Role,
+    SendError, Server, ServerBuilder, SocksError, blocking, server_endpoint, tls,
 };
 use sockeye_proto::handshake::Key;
+use support::proxy::{http_proxy, socks_proxy};
+
+mod support;
 
 #[derive(Default)]
 struct Echo;
@@ -51,6 +54,15 @@ fn peer(
     behind: &'static [u8],
     rest: impl FnOnce(TcpStream) + Send + 'static,
 ) -> (String, thread::JoinHandle<()>) {
+    peer_with("", behind, rest)
+}
+
+/// With these fields in its answer.
+fn peer_with(
+    fields: &'static str,
+    behind: &'static [u8],
+    rest: impl FnOnce(TcpStream) + Send + 'static,
+) -> (String, thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("bound"));
     let serving = thread::spawn(move || {
@@ -62,7 +74,7 @@ fn peer(
         let key = Key::parse(key.expect("a key").as_bytes()).expect("a key");
         let answer = format!(
             "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+             Connection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n",
             key.accept()
         );
         let bytes = [answer.as_bytes(), behind].concat();
@@ -157,6 +169,142 @@ fn it_goes_over_tls_to_who_is_trusted() {
     ws.close(CloseCode::NORMAL, "").unwrap();
     assert_eq!(ws.close_received().unwrap().code(), CloseCode::NORMAL);
     assert!(blocking::connect(&url).is_err());
+}
+
+#[test]
+fn messages_are_compressed_both_ways_where_that_is_agreed_on() {
+    // RFC 7692 §7.2.3.1.
+    let hello = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00";
+    let fields = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+                  client_no_context_takeover\r\n";
+    let (url, serving) = peer_with(fields, hello, |mut stream| {
+        let mut start = [0; 1];
+        stream.read_exact(&mut start).expect("a message");
+        // With the bit that says so.
+        assert_eq!(start, [0xc1]);
+    });
+    let mut ws = blocking::connect(&url).unwrap();
+    assert_eq!(ws.recv().unwrap(), Some(Message::from("Hello")));
+    ws.send("Hello".repeat(1000)).unwrap();
+    serving.join().unwrap();
+
+    let takeover = DeflateConfig::default().context_takeover(true);
+    let url = serve(Server::builder().compression(takeover.clone()));
+    let url = format!("ws://{url}/echo");
+    for config in [Some(takeover), Some(DeflateConfig::default()), None] {
+        let client = blocking::Client::builder().compression(config);
+        let mut ws = client.connect(&url).unwrap();
+        for count in [0, 1, 2000, 100_000] {
+            let message = Message::from("salmon ".repeat(count));
+            ws.send(&message).unwrap();
+            assert!(ws.recv().unwrap() == Some(message), "{count}");
+        }
+        ws.close(CloseCode::NORMAL, "").unwrap();
+    }
+}
+
+#[test]
+fn an_answer_on_compression_that_was_not_asked_for_opens_nothing() {
+    let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let (url, serving) = peer_with(fields, b"", drop);
+    let client = blocking::Client::builder().compression(None);
+    let refused = client.connect(&url).unwrap_err();
+    assert!(matches!(refused, ConnectError::Response(_)), "{refused:?}");
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_proxy_is_asked_for_the_host_and_told_who_asks() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = serve(Server::builder());
+    // Nobody but the proxy can find this host.
+    let url = "ws://chat.invalid:81/echo";
+    let talk = |proxy: String, url: &str| {
+        let client = blocking::Client::builder().proxy(proxy.parse().unwrap());
+        client.connect(url)
+    };
+    let (proxy, asked) = runtime.block_on(http_proxy(server));
+    let ended = talk(format!("http://Aladdin:open%20sesame@{proxy}"), url);
+    // The server is on a loopback address, and refuses a host of another name: so it was reached.
+    assert!(matches!(ended, Err(ConnectError::Refused(_))), "{ended:?}");
+    let asked = runtime.block_on(asked).unwrap();
+    assert!(asked.starts_with("CONNECT chat.invalid:81 HTTP/1.1\r\n"));
+    let basic = "proxy-authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
+    assert!(asked.contains(basic), "{asked}");
+
+    for (scheme, url, expected) in [
+        ("socks5h://u:p%40@", url, "u:p@@name chat.invalid:81"),
+        ("socks5://", "ws://127.0.0.1:81/echo", "127.0.0.1:81"),
+    ] {
+        let (proxy, asked) = runtime.block_on(socks_proxy(server));
+        drop(talk(format!("{scheme}{proxy}"), url));
+        assert_eq!(runtime.block_on(asked).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_proxy_that_does_not_connect_is_told_from_a_server_that_does_not() {
+    for (scheme, bytes, is_as_expected) in [
+        (
+            "http",
+            &b"HTTP/1.1 407 Who?\r\n\r\n"[..],
+            (|error| matches!(error, ProxyError::Refused(_))) as fn(&ProxyError) -> bool,
+        ),
+        ("http", b"SSH-2.0-x\r\n", |error| {
+            matches!(error, ProxyError::Head)
+        }),
+        ("http", b"", |error| matches!(error, ProxyError::NoResponse)),
+        ("http", b"HTTP/1.1 200 Go\r\n\r\nx", |error| {
+            matches!(error, ProxyError::TooEarly)
+        }),
+        ("socks5h", b"\x05\xff", |error| {
+            matches!(error, ProxyError::Socks(SocksError::Unauthorized))
+        }),
+        ("socks5h", b"\x05", |error| {
+            matches!(error, ProxyError::Socks(SocksError::Io(_)))
+        }),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let serving = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let asked = stream.read(&mut [0; 1024]).expect("it is asked");
+            assert_ne!(asked, 0);
+            stream.write_all(bytes).expect("it reads");
+        });
+        let client = blocking::Client::builder().proxy(proxy.parse().unwrap());
+        let error = client.connect("ws://host.invalid/").unwrap_err();
+        serving.join().unwrap();
+        let ConnectError::Proxy(error) = error else {
+            panic!("{error:?}");
+        };
+        assert!(is_as_expected(&error), "{error:?}");
+    }
+}
+
+#[test]
+fn each_deadline_is_of_what_was_waited_for() {
+    // Nobody accepts, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = silent.local_addr().unwrap();
+    let instant = Duration::from_millis(1);
+    let hasty = blocking::Client::builder().handshake_timeout(instant);
+    for url in [format!("ws://{addr}/"), format!("wss://{addr}/")] {
+        let late = hasty.connect(&url);
+        assert!(
+            matches!(late, Err(ConnectError::HandshakeTimeout(_))),
+            "{late:?}"
+        );
+    }
+    for scheme in ["http", "https", "socks5h"] {
+        let proxy = format!("{scheme}://{addr}").parse().unwrap();
+        let hasty = blocking::Client::builder().proxy(proxy);
+        let late = hasty.connect_timeout(instant).connect("ws://host.invalid/");
+        assert!(
+            matches!(late, Err(ConnectError::ConnectTimeout(_))),
+            "{late:?}"
+        );
+    }
 }
 
 #[test]
@@ -270,13 +418,6 @@ fn answers_that_open_nothing_are_errors() {
     ));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
-    // Nobody accepts, and nobody answers.
-    let hasty = blocking::Client::builder().handshake_timeout(Duration::from_millis(1));
-    let late = hasty.connect(&url);
-    assert!(
-        matches!(late, Err(ConnectError::HandshakeTimeout(_))),
-        "{late:?}"
-    );
     drop(listener);
     assert!(matches!(
         blocking::connect(url),

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Uri, header};
-use sockeye::{Client, CloseCode, ConnectError, CookieJar, Proxy, ProxyError};
+use sockeye::{Client, CloseCode, ConnectError, CookieJar, Proxy, ProxyError, SocksError};
 use support::proxy::{http_proxy, socks_proxy};
 use support::{PING, PONG, Raw, accept, listen, raw_server, soon, unmasked, unmasked_close};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// Accepts one connection, answers its request with `answer`, and gives the request. No answer is a 101.
@@ -321,6 +322,7 @@ async fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
     assert_eq!(response.headers()["proxy-authenticate"], "Basic");
     assert_eq!(response.body(), "who");
     assert_eq!(error.status(), None);
+    assert!(!error.is_transient());
 
     let early = "HTTP/1.1 200 Go\r\n\r\nHTTP/1.1 101";
     let (refused, _) = soon(async {
@@ -358,7 +360,10 @@ async fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error, ConnectError::Proxy(ProxyError::Credentials)),
+        matches!(
+            error,
+            ConnectError::Proxy(ProxyError::Socks(SocksError::Credentials))
+        ),
         "{error:?}"
     );
 
@@ -369,6 +374,34 @@ async fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
         matches!(error, ConnectError::Proxy(ProxyError::Connect(_))),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_socks_proxy_that_does_not_take_the_password_is_not_worth_another_attempt() {
+    // Said to the greeting, and behind the password or the request.
+    for (first, second, passes) in [
+        (&b"\x05\xff"[..], &b""[..], false),
+        (b"\x05\x02", b"\x01\x01", false),
+        (b"\x05\x00", b"\x05\x02\x00\x01", false),
+        (b"\x05\x00", b"\x05\x05\x00\x01", true),
+        (b"\x05\x00", b"", true),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("socks5h://u:p@{}", listener.local_addr().unwrap());
+        let client = Client::builder().proxy(proxy.parse::<Proxy>().unwrap());
+        let serving = async {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            tcp.read_exact(&mut [0; 4]).await.unwrap();
+            tcp.write_all(first).await.unwrap();
+            // Its next words are answered, if it has any.
+            let _ = tcp.read(&mut [0; 64]).await.unwrap();
+            tcp.write_all(second).await.unwrap();
+        };
+        let (failed, ()) =
+            soon(async { tokio::join!(client.connect("ws://host.invalid/"), serving) }).await;
+        let error = failed.unwrap_err();
+        assert_eq!(error.is_transient(), passes, "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 mod support;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use sockeye::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
 use support::{Raw, Stoppable, serve, soon};
@@ -534,12 +536,8 @@ fn files_that_cannot_be_used_are_named_with_what_is_wrong() {
     );
 }
 
-#[tokio::test]
-async fn wss_goes_through_proxies_of_both_kinds_and_through_one_that_is_secure_itself() {
-    let authority = Authority::new("ours");
-    let addr = serve(echo().tls(authority.localhost().config())).await;
-    let url = format!("wss://localhost:{}/", addr.port());
-    let client = Client::builder().tls(authority.trusted());
+/// Proxies of both kinds to this server, and one that is secure itself; with what they were asked for.
+async fn proxies(authority: &Authority, addr: SocketAddr) -> [(String, JoinHandle<String>); 3] {
     let (http, asked_http) = support::proxy::http_proxy(addr).await;
     let (socks, asked_socks) = support::proxy::socks_proxy(addr).await;
     // TLS in front of a proxy: what comes out of it goes on as it is.
@@ -553,17 +551,51 @@ async fn wss_goes_through_proxies_of_both_kinds_and_through_one_that_is_secure_i
         let mut tcp = TcpStream::connect(inner).await.unwrap();
         let _ = tokio::io::copy_bidirectional(&mut tls, &mut tcp).await;
     });
-    for (proxy, asked) in [
+    [
         (format!("http://{http}"), asked_http),
         (format!("socks5h://{socks}"), asked_socks),
         (format!("https://localhost:{}", secure.port()), asked_secure),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn wss_goes_through_proxies_of_both_kinds_and_through_one_that_is_secure_itself() {
+    let authority = Authority::new("ours");
+    let addr = serve(echo().tls(authority.localhost().config())).await;
+    let url = format!("wss://localhost:{}/", addr.port());
+    let client = Client::builder().tls(authority.trusted());
+    for (proxy, asked) in proxies(&authority, addr).await {
         let client = client.clone().proxy(proxy.parse().unwrap());
         let mut ws = soon(client.connect(&url)).await.unwrap();
         let sent = Message::from(vec![7; 1 << 20]);
         soon(ws.send(sent.clone())).await.unwrap();
         assert_eq!(soon(ws.recv()).await.unwrap(), Some(sent));
         soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
+        let asked = soon(asked).await.unwrap();
+        assert!(
+            asked.contains(&format!("localhost:{}", addr.port())),
+            "{asked}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wss_goes_through_them_without_a_runtime_too() {
+    let authority = Authority::new("ours");
+    let addr = serve(echo().tls(authority.localhost().config())).await;
+    let url = format!("wss://localhost:{}/", addr.port());
+    let client = sockeye::blocking::Client::builder().tls(authority.trusted());
+    for (proxy, asked) in proxies(&authority, addr).await {
+        let client = client.clone().proxy(proxy.parse().unwrap());
+        let url = url.clone();
+        let talk = tokio::task::spawn_blocking(move || {
+            let mut ws = client.connect(&url).unwrap();
+            let sent = Message::from(vec![7; 1 << 20]);
+            ws.send(sent.clone()).unwrap();
+            assert_eq!(ws.recv().unwrap(), Some(sent));
+            ws.close(CloseCode::NORMAL, "").unwrap();
+        });
+        soon(talk).await.unwrap();
         let asked = soon(asked).await.unwrap();
         assert!(
             asked.contains(&format!("localhost:{}", addr.port())),

@@ -1,4 +1,4 @@
-//! The lines of stdin. Reading it blocks, so a thread does it: it goes on when nobody waits for it any
+//! What stdin has, lines or keys. Reading it blocks, so a thread does it: it goes on when nobody waits for it any
 //! more, and ends with the program.
 
 use std::io::{self, BufRead, Read};
@@ -11,15 +11,46 @@ use tokio::sync::mpsc;
 
 use super::options::Input;
 
-/// Starts reading.
-pub(super) fn lines(form: Input) -> mpsc::Receiver<Result<Message, InputError>> {
+/// A part of the input.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Bytes of a terminal, as they were typed.
+    Keys(Vec<u8>),
+    /// What a line says.
+    Message(Message),
+}
+
+/// Starts reading lines.
+pub(super) fn lines(form: Input) -> mpsc::Receiver<Result<Given, InputError>> {
     let (sender, lines) = mpsc::channel(MAX_WAITING);
     thread::spawn(move || {
         read(io::stdin().lock(), form, |line| {
-            sender.blocking_send(line).is_ok()
+            sender.blocking_send(line.map(Given::Message)).is_ok()
         })
     });
     lines
+}
+
+/// Starts reading keys.
+pub(super) fn keys() -> mpsc::Receiver<Result<Given, InputError>> {
+    let (sender, keys) = mpsc::channel(MAX_WAITING);
+    thread::spawn(move || {
+        let mut stdin = io::stdin().lock();
+        let mut bytes = [0; MAX_KEYS];
+        loop {
+            let read = match stdin.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(len) => Ok(Given::Keys(bytes[..len].to_vec())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(InputError::Io(error)),
+            };
+            let failed = read.is_err();
+            if sender.blocking_send(read).is_err() || failed {
+                return;
+            }
+        }
+    });
+    keys
 }
 
 /// The message that a line is; `None` where it is not of this form.
@@ -43,8 +74,9 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// So many lines are read ahead.
+/// So many lines, or times keys, are read ahead, and so many bytes of keys at once.
 const MAX_WAITING: usize = 4;
+const MAX_KEYS: usize = 1024;
 /// The longest line, in bytes.
 const MAX_LINE: usize = 16 << 20;
 

@@ -23,6 +23,7 @@ mod input;
 mod json;
 mod options;
 mod output;
+mod prompt;
 mod record;
 mod report;
 mod talk;
@@ -30,6 +31,7 @@ mod way;
 
 use self::failure::Failure;
 pub(crate) use self::options::Options;
+pub(crate) use self::prompt::restore as restore_terminal;
 use self::talk::{End, Talk};
 
 /// Talks until either side has had enough.
@@ -94,7 +96,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
         };
         last = None;
         let why = why.to_string();
-        complain(&format!("{}; again in {}", Escaped(&why), shown(pause)));
+        talk.tell(&format!("{}; again in {}", Escaped(&why), shown(pause)));
         let pausing = async {
             talk.print().await?;
             sleep(pause).await;

@@ -19,6 +19,9 @@ use crate::size::Size;
 /// line of its own. At the end of the input (Ctrl-D) the server is sent a Ping, and when it has answered that a
 /// Close with 1000; what it still sends before its own Close is printed. Give one that needs longer to answer
 /// the last message its time with --wait.
+///
+/// On a terminal lines are edited at a prompt, as in a shell; they are kept from one run to the next in
+/// $XDG_STATE_HOME/sockeye/history, but not those that begin with a space.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {

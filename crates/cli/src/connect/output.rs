@@ -1,5 +1,6 @@
 //! Messages on stdout, for people or for programs.
 
+use std::env;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 
@@ -10,15 +11,18 @@ use tokio::io::{AsyncWriteExt, Stdout};
 
 use super::json;
 use super::options::{Binary, Options};
+use super::prompt::{Prompt, Typed};
 use crate::color;
 use crate::escape::Escaped;
+use crate::exit::say;
 
 /// Prints messages. Writing to stdout may block, so what is to be printed waits here meanwhile, and then
-/// leaves at once.
+/// leaves at once. So does the prompt, which is always behind it.
 pub(super) struct Printer {
     stdout: Stdout,
     format: Format,
     waiting: Vec<u8>,
+    prompt: Option<Prompt>,
     // What stdout was given may not be written yet.
     writing: bool,
 }
@@ -36,13 +40,73 @@ impl Printer {
                 json: options.json,
             },
             waiting: Vec::new(),
+            prompt: None,
             writing: false,
         }
     }
 
     /// Takes a message to be printed.
     pub(super) fn feed(&mut self, message: &Message) {
-        self.format.render(message, &mut self.waiting);
+        let format = self.format;
+        self.above_prompt(|waiting| format.render(message, waiting));
+    }
+
+    /// Says lines of the program's own, on stderr; behind what was printed before, where that is the same terminal.
+    pub(super) fn tell(&mut self, lines: &str) {
+        if self.prompt.is_some() && io::stderr().is_terminal() {
+            self.above_prompt(|waiting| waiting.extend_from_slice(lines.as_bytes()));
+        } else {
+            say(lines);
+        }
+    }
+
+    /// Asks for what is to be typed, where a person is at both ends; whether it does.
+    pub(super) fn start_prompt(&mut self) -> bool {
+        let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
+        // Bytes as they are leave the cursor anywhere.
+        let is_raw = self.format.binary == Some(Binary::Raw) && !self.format.json;
+        if io::stdin().is_terminal() && self.format.for_terminal && !is_dumb && !is_raw {
+            self.prompt = Prompt::start();
+        }
+        self.show_prompt();
+        self.prompt.is_some()
+    }
+
+    pub(super) fn has_prompt(&self) -> bool {
+        self.prompt.is_some()
+    }
+
+    pub(super) fn show_prompt(&mut self) {
+        if let Some(prompt) = &mut self.prompt {
+            prompt.show(&mut self.waiting);
+        }
+    }
+
+    pub(super) fn hide_prompt(&mut self) {
+        if let Some(prompt) = &mut self.prompt {
+            prompt.hide(&mut self.waiting);
+        }
+    }
+
+    /// Nothing more is to be typed.
+    pub(super) fn end_prompt(&mut self) {
+        self.hide_prompt();
+        self.prompt = None;
+    }
+
+    /// Keys were typed at the prompt.
+    pub(super) fn press(&mut self, keys: &[u8]) -> Vec<Typed> {
+        let prompt = self.prompt.as_mut();
+        prompt.map_or_else(Vec::new, |prompt| prompt.press(keys, &mut self.waiting))
+    }
+
+    fn above_prompt(&mut self, print: impl FnOnce(&mut Vec<u8>)) {
+        let was_shown = self.prompt.as_ref().is_some_and(Prompt::is_shown);
+        self.hide_prompt();
+        print(&mut self.waiting);
+        if was_shown {
+            self.show_prompt();
+        }
     }
 
     /// Whether a message more may wait: who does not read stdout slows the peer.

@@ -14,23 +14,24 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 
 use super::failure::Failure;
 use super::goal::{Goal, State};
-use super::input::{self, InputError};
+use super::input::{self, Given, InputError};
 use super::options::{Options, Wait};
 use super::output::Printer;
+use super::prompt::Typed;
 use super::record::Recorder;
 use super::report;
 use crate::duration::shown;
 use crate::escape::Escaped;
-use crate::exit::{Exit, complain, say};
+use crate::exit::{Exit, complain};
 
 /// What outlives a connection.
 pub(super) struct Talk<'a> {
     options: &'a Options,
-    /// What the command line gives to be sent.
+    /// What the command line, or the prompt, gives to be sent.
     given: VecDeque<Message>,
     has_begun: bool,
     /// `None` when they have ended.
-    lines: Option<mpsc::Receiver<Result<Message, InputError>>>,
+    input: Option<mpsc::Receiver<Result<Given, InputError>>>,
     // A message that there is no room for yet.
     waiting: Option<Message>,
     // When to close although nothing has ended.
@@ -79,7 +80,7 @@ impl<'a> Talk<'a> {
             options,
             given,
             has_begun: false,
-            lines: None,
+            input: None,
             waiting: None,
             deadline: None,
             farewell: Farewell::None,
@@ -101,6 +102,7 @@ impl<'a> Talk<'a> {
             Ok(()) => self.talk(connection, stop).await,
             Err(failure) => End::Over(Err(failure)),
         };
+        self.printer.hide_prompt();
         match self.closed(connection, &end) {
             Err(failure) if !matches!(end, End::Over(Err(_))) => End::Over(Err(failure)),
             _ => end,
@@ -110,11 +112,16 @@ impl<'a> Talk<'a> {
     fn opened(&mut self, connection: &Connection) -> Result<(), Failure> {
         // With messages on the command line there is no other input.
         if !self.has_begun && self.options.messages.is_empty() {
-            self.lines = Some(input::lines(self.options.input));
+            self.input = Some(match self.printer.start_prompt() {
+                true => input::keys(),
+                false => input::lines(self.options.input),
+            });
+        } else {
+            self.printer.show_prompt();
         }
         self.has_begun = true;
         if self.options.verbose {
-            say(&report::opening(connection));
+            self.printer.tell(&report::opening(connection));
         }
         let Some(recorder) = &mut self.recorder else {
             return Ok(());
@@ -140,6 +147,11 @@ impl<'a> Talk<'a> {
         written.map_err(Failure::Record)
     }
 
+    /// Says something on stderr, under the program's name.
+    pub(super) fn tell(&mut self, what: &str) {
+        self.printer.tell(&format!("sockeye: {what}\n"));
+    }
+
     /// Prints what came.
     pub(super) async fn print(&mut self) -> Result<(), Failure> {
         while !self.printer.is_idle() {
@@ -155,6 +167,7 @@ impl<'a> Talk<'a> {
         last: Option<&Connection>,
         is_typed: bool,
     ) -> Result<Exit, Failure> {
+        self.printer.end_prompt();
         // What fails then has failed before.
         let _ = self.print().await;
         match ended {
@@ -185,8 +198,8 @@ impl<'a> Talk<'a> {
                 self.waiting = self.given.pop_front();
             }
             self.end_input();
-            let wants_line = self.waiting.is_none() && !self.is_closing;
-            let lines = self.lines.as_mut().filter(|_| wants_line);
+            let wants_input = self.wants_input();
+            let input = self.input.as_mut().filter(|_| wants_input);
             tokio::select! {
                 turn = turn(connection, self.waiting.as_ref(), &mut pings, &mut self.farewell),
                     if self.printer.has_room() => match turn
@@ -197,7 +210,7 @@ impl<'a> Talk<'a> {
                     },
                     Turn::Received(Ok(Some(message))) => {
                         if std::mem::take(&mut has_timings) {
-                            show_timings(connection, Some(opened_at.elapsed()));
+                            self.show_timings(connection, Some(opened_at.elapsed()));
                         }
                         if let Err(failure) = self.received(connection, &message) {
                             return End::Over(Err(failure));
@@ -205,7 +218,7 @@ impl<'a> Talk<'a> {
                     }
                     Turn::Received(Ok(None)) => {
                         if has_timings {
-                            show_timings(connection, None);
+                            self.show_timings(connection, None);
                         }
                         return self.ended(connection);
                     }
@@ -224,21 +237,27 @@ impl<'a> Talk<'a> {
                         return End::Over(Err(Failure::Output(error)));
                     }
                 }
-                line = next_line(lines) => self.take_line(connection, line),
+                given = next_given(input) => self.take(connection, given),
                 () = until(self.deadline), if !self.is_closing => self.close(connection),
                 () = &mut stop, if !self.is_closing => self.close(connection),
             }
         }
     }
 
-    fn take_line(
-        &mut self,
-        connection: &mut Connection,
-        line: Option<Result<Message, InputError>>,
-    ) {
-        match line {
-            None => self.lines = None,
-            Some(Ok(message)) => self.waiting = Some(message),
+    /// Who types goes on while a message waits; other input is read when it can be sent.
+    fn wants_input(&self) -> bool {
+        let has_room = match self.printer.has_prompt() {
+            true => self.given.len() < MAX_TYPED_AHEAD && self.printer.has_room(),
+            false => self.waiting.is_none(),
+        };
+        has_room && !self.is_closing
+    }
+
+    fn take(&mut self, connection: &mut Connection, given: Option<Result<Given, InputError>>) {
+        match given {
+            None => self.end_typing(),
+            Some(Ok(Given::Keys(keys))) => self.press(&keys),
+            Some(Ok(Given::Message(message))) => self.waiting = Some(message),
             Some(Err(error)) => {
                 self.failed = Some(Failure::Input(error));
                 self.close(connection);
@@ -246,9 +265,28 @@ impl<'a> Talk<'a> {
         }
     }
 
+    fn press(&mut self, keys: &[u8]) {
+        let form = self.options.input;
+        for typed in self.printer.press(keys) {
+            match typed {
+                Typed::End => self.end_typing(),
+                // Who mistypes may type again.
+                Typed::Line(line) => match input::message(line, form) {
+                    Some(message) => self.given.push_back(message),
+                    None => self.tell(&format!("that is not {}", form.name())),
+                },
+            }
+        }
+    }
+
+    fn end_typing(&mut self) {
+        self.input = None;
+        self.printer.end_prompt();
+    }
+
     /// Sees to what the input's end asks for.
     fn end_input(&mut self) {
-        if self.lines.is_some() || self.waiting.is_some() || self.is_closing {
+        if self.input.is_some() || self.waiting.is_some() || self.is_closing {
             return;
         }
         match self.options.wait {
@@ -268,10 +306,17 @@ impl<'a> Talk<'a> {
 
     fn answered(&mut self, connection: &mut Connection, time: Duration) {
         if self.options.ping.is_some() {
-            complain(&format!("ping: {}", shown(time)));
+            self.tell(&format!("ping: {}", shown(time)));
         }
         if self.farewell == Farewell::Pinged && !self.is_closing {
             self.close(connection);
+        }
+    }
+
+    fn show_timings(&mut self, connection: &Connection, first_message: Option<Duration>) {
+        if let Some(opening) = connection.opening() {
+            let timings = report::timings(&opening.timings, first_message);
+            self.printer.tell(&timings);
         }
     }
 
@@ -314,6 +359,8 @@ impl<'a> Talk<'a> {
     fn close(&mut self, connection: &mut Connection) {
         self.is_closing = true;
         self.waiting = None;
+        self.given.clear();
+        self.printer.end_prompt();
         let started = connection.start_closing_handshake(CloseCode::NORMAL, "");
         debug_assert!(started.is_ok(), "1000 may be sent");
     }
@@ -435,11 +482,14 @@ async fn turn(
     .await
 }
 
-async fn next_line(
-    lines: Option<&mut mpsc::Receiver<Result<Message, InputError>>>,
-) -> Option<Result<Message, InputError>> {
-    match lines {
-        Some(lines) => lines.recv().await,
+/// With so many typed messages unsent no more are taken, beside those that come with the same keys.
+const MAX_TYPED_AHEAD: usize = 16;
+
+async fn next_given(
+    input: Option<&mut mpsc::Receiver<Result<Given, InputError>>>,
+) -> Option<Result<Given, InputError>> {
+    match input {
+        Some(input) => input.recv().await,
         None => pending().await,
     }
 }
@@ -448,11 +498,5 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
-    }
-}
-
-fn show_timings(connection: &Connection, first_message: Option<Duration>) {
-    if let Some(opening) = connection.opening() {
-        say(&report::timings(&opening.timings, first_message));
     }
 }

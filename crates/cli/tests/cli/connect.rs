@@ -1,11 +1,10 @@
 //! `sockeye connect` as it is started from a shell.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::thread;
 
-use sockeye_proto::handshake::Key;
-
+use crate::peer::{self, serve_once};
 use crate::program::{Ended, Program, Server};
 
 pub(crate) fn connect(server: &Server, path: &str, input: &str) -> Ended {
@@ -25,33 +24,16 @@ fn what_is_piped_in_is_echoed_and_the_program_ends() {
 
 #[test]
 fn a_close_waits_until_a_ping_behind_the_last_line_is_answered() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
-    let serving = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a client");
-        let head = read_head(&mut stream);
-        let key = head
-            .lines()
-            .find_map(|line| line.strip_prefix("sec-websocket-key: "));
-        let key = Key::parse(key.expect("a key").as_bytes()).expect("a key");
-        let accept = key.accept();
-        write!(
-            stream,
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
-        )
-        .expect("it reads");
-        assert_eq!(read_frame(&mut stream), (0x81, b"hi".to_vec()));
+    let (url, serving) = peer::serve(|mut peer| {
+        peer.open();
+        assert_eq!(peer.read_frame(), (0x81, b"hi".to_vec()));
         // Until it is answered nothing else comes: the Close does not overtake the answer.
-        let (kind, payload) = read_frame(&mut stream);
+        let (kind, payload) = peer.read_frame();
         assert_eq!(kind, 0x89);
-        stream.write_all(b"\x81\x02yo\x8a").expect("it reads");
         let len = u8::try_from(payload.len()).expect("125 at most");
-        stream
-            .write_all(&[&[len][..], &payload].concat())
-            .expect("it reads");
-        assert_eq!(read_frame(&mut stream), (0x88, vec![3, 232]));
-        stream.write_all(b"\x88\x02\x03\xe8").expect("it reads");
+        peer.write(&[b"\x81\x02yo\x8a", &[len][..], &payload].concat());
+        assert_eq!(peer.read_frame(), (0x88, vec![3, 232]));
+        peer.write(b"\x88\x02\x03\xe8");
     });
     let ended = Program::run(&["connect", &url], "hi\n");
     serving.join().expect("no panic");
@@ -363,43 +345,4 @@ fn a_signal_closes_in_order() {
     let ended = client.wait();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     server.program.log_line("left");
-}
-
-/// A server that gives one connection this answer. The thread gives the request's head.
-pub(crate) fn serve_once(answer: &[u8]) -> (String, thread::JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
-    let answer = answer.to_vec();
-    let served = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a client");
-        let head = read_head(&mut stream);
-        stream.write_all(&answer).expect("it reads");
-        head
-    });
-    (url, served)
-}
-
-fn read_head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).expect("a request");
-        head.extend(byte);
-    }
-    String::from_utf8(head).expect("UTF-8")
-}
-
-/// The first byte of a client's short frame, and its payload.
-fn read_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
-    let mut start = [0; 6];
-    stream.read_exact(&mut start).expect("a frame");
-    let [kind, len, key @ ..] = start;
-    let mut payload = vec![0; usize::from(len & 0x7f)];
-    stream.read_exact(&mut payload).expect("a payload");
-    let key = key.iter().cycle();
-    payload
-        .iter_mut()
-        .zip(key)
-        .for_each(|(byte, key)| *byte ^= key);
-    (kind, payload)
 }

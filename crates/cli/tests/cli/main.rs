@@ -3,7 +3,10 @@
 mod connect;
 mod manual;
 mod option;
+mod peer;
 mod program;
+#[cfg(target_os = "linux")]
+mod reconnect;
 mod retry;
 mod serve;
 #[cfg(unix)]

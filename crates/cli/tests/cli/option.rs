@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::connect::{connect, serve_once};
+use crate::connect::connect;
+use crate::peer::serve_once;
 use crate::program::{Ended, Program, Server};
 
 /// A file of the test's own, gone when the test is.

@@ -141,6 +141,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {
         command.env_remove(name);
     }
+    // No test reads or writes the history of who runs it.
+    command.env("XDG_STATE_HOME", "/dev/null");
     command.args(arguments).env("COLUMNS", "80");
     command
 }
@@ -161,7 +163,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let all = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        Self::start_at("127.0.0.1:0", arguments)
+    }
+
+    pub(crate) fn start_at(addr: &str, arguments: &[&str]) -> Self {
+        let all = [&["serve", "--listen", addr], arguments].concat();
         let mut program = Program::start(&all);
         let url = program.line();
         let addr = url

@@ -4,21 +4,35 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
+use crate::peer;
 use crate::program::{Server, command};
 
-/// A program whose three streams are a terminal. Killed when it is dropped.
+/// A program whose three streams are a terminal, 40 columns wide. Killed when it is dropped.
 struct Terminal {
     near: File,
+    far: File,
     child: Child,
+    bytes: mpsc::Receiver<Vec<u8>>,
     shown: String,
 }
 
+/// What is not shown by then never is: no test asks for how long anything takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Terminal {
     fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::run(command(arguments).envs(variables.iter().copied()))
+    }
+
+    fn run(command: &mut Command) -> Self {
         let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&near).expect("a terminal");
         unlockpt(&near).expect("a terminal");
@@ -26,18 +40,45 @@ impl Terminal {
         let name = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
         let far = OpenOptions::new().read(true).write(true).open(name);
         let far = far.expect("it is unlocked");
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: 40,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&far, size).expect("a terminal");
         let stream = || far.try_clone().expect("a descriptor");
-        let child = command(arguments)
-            .envs(variables.iter().copied())
+        let child = command
+            .env("TERM", "xterm")
             .stdin(stream())
             .stdout(stream())
             .stderr(stream())
             .spawn();
+        let near = File::from(near);
+        let mut reader = near.try_clone().expect("a descriptor");
+        let (sender, bytes) = mpsc::sync_channel(16);
+        thread::spawn(move || {
+            let mut read = [0; 1024];
+            while let Ok(len) = reader.read(&mut read) {
+                if len == 0 || sender.send(read[..len].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
         Self {
-            near: near.into(),
+            near,
             child: child.expect("the program starts"),
+            far,
+            bytes,
             shown: String::new(),
         }
+    }
+
+    /// Whether the terminal edits and shows lines by itself.
+    fn has_lines(&self) -> bool {
+        let lines = LocalModes::ICANON | LocalModes::ECHO;
+        let mode = tcgetattr(&self.far).expect("a terminal");
+        mode.local_modes.contains(lines)
     }
 
     fn type_in(&mut self, text: &str) {
@@ -50,11 +91,9 @@ impl Terminal {
             if let Some(at) = self.shown.find(text) {
                 return self.shown.drain(..at + text.len()).collect();
             }
-            let mut bytes = [0; 1024];
-            let read = self.near.read(&mut bytes).expect("it shows more");
-            assert_ne!(read, 0, "the terminal ended: {:?}", self.shown);
-            self.shown
-                .push_str(&String::from_utf8_lossy(&bytes[..read]));
+            let more = self.bytes.recv_timeout(PATIENCE);
+            let more = more.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.shown));
+            self.shown.push_str(&String::from_utf8_lossy(&more));
         }
     }
 
@@ -71,17 +110,23 @@ impl Drop for Terminal {
     }
 }
 
+/// In the row that was the prompt's.
+const ROW: &str = "\r\u{1b}[K";
+
 #[test]
 fn what_is_typed_is_answered_in_colour_and_ctrl_d_closes() {
     let server = Server::start(&[]);
     let mut terminal = Terminal::start(&["connect", &server.url("/echo")], &[]);
-    terminal.shows("sockeye: connected; Ctrl-D closes\r\n");
-    // The terminal shows what is typed by itself; an escape comes back as text.
+    terminal.shows("sockeye: connected; Ctrl-D closes\r\n> \r\u{1b}[2C");
+    assert!(!terminal.has_lines());
+    // An escape, which Ctrl-V lets be typed, comes back as text.
     terminal.type_in("hi\u{16}\u{1b}[2J\n");
-    terminal.shows("\u{1b}[36mhi\\u{1b}[2J\u{1b}[0m\r\n");
+    terminal.shows(&format!("{ROW}> hi\\u{{1b}}[2J\r\n"));
+    terminal.shows("\u{1b}[36mhi\\u{1b}[2J\u{1b}[0m\r\n> ");
     terminal.type_in("\u{4}");
-    terminal.shows("sockeye: closed: 1000\r\n");
+    terminal.shows(&format!("{ROW}sockeye: closed: 1000\r\n"));
     assert_eq!(terminal.exit_code(), Some(0));
+    assert!(terminal.has_lines());
 }
 
 #[test]
@@ -92,8 +137,149 @@ fn no_color_is_obeyed() {
     terminal.shows("Ctrl-D closes\r\n");
     terminal.type_in("hi\n");
     // Once as it was typed, and once as it came.
-    let shown = terminal.shows("hi\r\n") + &terminal.shows("hi\r\n");
-    assert_eq!(shown, "hi\r\nhi\r\n");
+    terminal.shows("> hi\r\n");
+    let shown = terminal.shows("hi\r\n");
+    assert!(shown.ends_with(&format!("{ROW}hi\r\n")), "{shown:?}");
+    assert!(!shown.contains('m'), "{shown:?}");
+}
+
+#[test]
+fn what_comes_while_a_line_is_typed_stands_above_it() {
+    let (go, wait) = mpsc::sync_channel(1);
+    let (url, serving) = peer::serve(move |mut peer| {
+        peer.open();
+        wait.recv().expect("the test goes on");
+        peer.write(b"\x81\x05\x1b[2Jx");
+        assert_eq!(peer.read_frame(), (0x81, b"half done".to_vec()));
+        peer.write(b"\x88\x02\x03\xe8");
+    });
+    let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &[]);
+    terminal.type_in("half");
+    terminal.shows("> half\r\u{1b}[6C");
+    go.send(()).expect("the peer waits");
+    let message = "\u{1b}[36m\\u{1b}[2Jx\u{1b}[0m\r\n";
+    terminal.shows(&format!("{ROW}{message}> half\r\x1b[6C"));
+    terminal.type_in(" done\n");
+    terminal.shows(&format!("{ROW}> half done\r\n"));
+    serving.join().expect("no panic");
+}
+
+#[test]
+fn a_line_is_edited_and_its_part_around_the_cursor_is_shown() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start(&["connect", &server.url("/echo")], &[]);
+    terminal.shows("> ");
+    // Left twice, and a letter; to the start, and another one.
+    terminal.type_in("sokeye\u{1b}[D\u{1b}[D\u{1b}[D\u{1b}[Dc\u{1}>");
+    terminal.shows("> >sockeye\r\u{1b}[3C");
+    terminal.type_in("\u{7f}\u{4}S\u{5}!\u{7f}?\n");
+    terminal.shows("> Sockeye?\r\n");
+    terminal.shows("\u{1b}[36mSockeye?\u{1b}[0m\r\n");
+    let long = format!("{}{}", "a".repeat(50), "b".repeat(20));
+    terminal.type_in(&long);
+    let seen = &long[long.len() - 37..];
+    terminal.shows(&format!("> {seen}\r\x1b[39C"));
+    terminal.type_in("\n");
+    terminal.shows(&format!("{ROW}> {long}\r\n"));
+}
+
+#[test]
+fn what_was_said_comes_back_by_the_arrow_and_in_the_next_run() {
+    let folder = format!(
+        "{}/history-{}",
+        env!("CARGO_TARGET_TMPDIR"),
+        std::process::id()
+    );
+    let server = Server::start(&[]);
+    let url = server.url("/echo");
+    let variables = [("XDG_STATE_HOME", folder.as_str())];
+    let mut terminal = Terminal::start(&["connect", &url], &variables);
+    terminal.type_in("one\ntwo\n");
+    terminal.shows("\u{1b}[36mtwo\u{1b}[0m\r\n");
+    terminal.type_in("draft\u{1b}[A\u{1b}[A");
+    terminal.shows("> one\r");
+    terminal.type_in("\u{1b}[B\u{1b}[B");
+    terminal.shows("> draft\r");
+    drop(terminal);
+    let mut terminal = Terminal::start(&["connect", &url], &variables);
+    terminal.type_in("\u{10}\n");
+    terminal.shows("> two\r\n");
+    terminal.shows("\u{1b}[36mtwo\u{1b}[0m\r\n");
+    std::fs::remove_dir_all(folder).expect("it was made");
+}
+
+#[test]
+fn the_end_of_the_connection_ends_the_program_while_a_line_is_typed() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start(&["connect", &server.url("/echo")], &[]);
+    terminal.type_in("close 1000 over\nhalf a li");
+    terminal.shows(&format!("{ROW}sockeye: closed: 1000 over\r\n"));
+    assert_eq!(terminal.exit_code(), Some(0));
+    assert!(terminal.has_lines());
+}
+
+#[test]
+fn a_connection_that_is_made_anew_has_the_line_still() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start(&["connect", "--retry", &server.url("/echo")], &[]);
+    terminal.type_in("close 1012 back\nhalf");
+    terminal.shows(&format!(
+        "{ROW}sockeye: the peer closed with 1012 back; again in "
+    ));
+    terminal.shows("connected; Ctrl-D closes\r\n> half\r\u{1b}[6C");
+    terminal.type_in(" done\n");
+    terminal.shows("\u{1b}[36mhalf done\u{1b}[0m\r\n");
+}
+
+#[test]
+fn what_is_not_of_the_form_asked_for_may_be_typed_again() {
+    let server = Server::start(&[]);
+    let arguments = [
+        "connect",
+        "--input",
+        "hex",
+        "--binary",
+        "hex",
+        &server.url("/echo"),
+    ];
+    let mut terminal = Terminal::start(&arguments, &[]);
+    terminal.type_in("0\n");
+    terminal.shows(&format!("{ROW}sockeye: that is not hexadecimal\r\n> "));
+    terminal.type_in("00ff\n");
+    terminal.shows("\u{1b}[36m00ff\u{1b}[0m\r\n");
+}
+
+/// Only a terminal that controls its processes makes a signal of Ctrl-C; `setsid`, of util-linux, makes it one.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_closes_and_a_second_one_ends_at_once_with_the_terminal_as_it_was() {
+    let (url, serving) = peer::serve(|mut peer| {
+        peer.open();
+        assert_eq!(peer.read_frame(), (0x88, vec![3, 232]));
+        // The Close is never answered.
+        peer.read_to_end();
+    });
+    let program = command(&["connect", "--close-timeout", "4000000000", &url]);
+    let mut controlled = Command::new("setsid");
+    controlled
+        .arg("--ctty")
+        .arg(program.get_program())
+        .args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => controlled.env(name, value),
+            None => controlled.env_remove(name),
+        };
+    }
+    let mut terminal = Terminal::run(&mut controlled);
+    terminal.type_in("half");
+    terminal.shows("> half\r\u{1b}[6C");
+    terminal.type_in("\u{3}");
+    terminal.shows(ROW);
+    terminal.type_in("\u{3}");
+    assert_eq!(terminal.exit_code(), Some(130));
+    assert!(terminal.has_lines());
+    serving.join().expect("no panic");
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Connecting: TCP, TLS, the handshake, each within its deadline.
 
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
-use sockeye_proto::Config;
+use sockeye_proto::{Config, DeflateConfig};
 
 use super::connection::Connection;
 use super::handshake::{self, Opened};
+use super::proxy;
 use super::stream::Stream;
-use crate::client::{self, ConnectError, Target};
+use crate::client::{self, ConnectError, Proxy, ProxyError, Target};
+use crate::connection::client_machine;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, TlsError, rustls};
 
@@ -38,10 +40,10 @@ pub fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
 }
 
 impl Client {
-    /// The defaults: no header fields of its own, no subprotocols, 10 s to connect to each address and 10 s
-    /// for the handshake.
+    /// The defaults: no header fields of its own, no subprotocols, no proxy, 10 s to connect to each address and
+    /// 10 s for the handshake.
     pub fn builder() -> Self {
-        Self(client::Client::builder().compression(None))
+        Self(client::Client::builder())
     }
 
     /// Adds a header field to the request.
@@ -63,13 +65,31 @@ impl Client {
         Self(self.0.config(config))
     }
 
+    /// Sets what is offered about compression; see
+    /// [`Client::compression`](crate::Client::compression).
+    pub fn compression(self, config: impl Into<Option<DeflateConfig>>) -> Self {
+        Self(self.0.compression(config))
+    }
+
+    /// Connects through a proxy, whatever the server is.
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        Self(self.0.proxy(proxy))
+    }
+
+    /// Connects through the proxies that the environment says; see
+    /// [`Client::proxy_from_env`](crate::Client::proxy_from_env).
+    pub fn proxy_from_env(self) -> Self {
+        Self(self.0.proxy_from_env())
+    }
+
     /// Sets how `wss:` URLs are connected to; by default as [`tls::client_config`] says.
     #[cfg(feature = "tls")]
     pub fn tls(self, config: rustls::ClientConfig) -> Self {
         Self(self.0.tls(config))
     }
 
-    /// Sets how long it may take to connect to one address of the host; 10 s. Finding the addresses takes as
+    /// Sets how long it may take to connect to one address of the host or the proxy, and then again through the
+    /// proxy; 10 s. Finding the addresses takes as
     /// long as the system takes.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         Self(self.0.connect_timeout(timeout))
@@ -94,10 +114,14 @@ impl Client {
             return Err(ConnectError::TlsUnsupported);
         }
         let handshake = self.0.handshake(&target)?;
-        let tcp = self.reach(&target)?;
+        let stream = self.reach(&target).map_err(|error| {
+            let is_late = proxy::is_late(&error);
+            let late = ConnectError::ConnectTimeout(self.0.connect_timeout);
+            if is_late { late } else { error }
+        })?;
         let timeout = self.0.handshake_timeout;
         let deadline = Instant::now() + timeout;
-        let opened = self.secure(tcp, &target).and_then(|mut stream| {
+        let opened = self.secure(stream, &target).and_then(|mut stream| {
             let opened = handshake::shake_hands(&mut stream, &handshake, deadline)?;
             Ok((stream, opened))
         });
@@ -111,20 +135,37 @@ impl Client {
             accepted,
             read_ahead,
         } = opened;
-        let config = self.0.config.clone();
-        Ok(Connection::new(
-            stream,
-            config,
-            read_ahead,
-            accepted.subprotocol,
-        ))
+        let compression = self.0.agreed_compression(&accepted.extensions)?;
+        let machine = client_machine(self.0.config.clone(), compression);
+        let subprotocol = accepted.subprotocol;
+        Ok(Connection::new(stream, machine, read_ahead, subprotocol))
+    }
+
+    /// A transport to the server, by a proxy where there is one.
+    fn reach(&self, target: &Target) -> Result<Stream, ConnectError> {
+        let (host, port) = (target.bare_host(), target.port());
+        let Some(proxy) = self.0.proxy_for(target)? else {
+            let tcp = self.dial(host, port).map_err(ConnectError::Connect)?;
+            return Ok(Stream::Plain(tcp));
+        };
+        let tcp = self.dial(proxy.host(), proxy.port());
+        let mut stream = Stream::Plain(tcp.map_err(ProxyError::Connect)?);
+        if proxy.is_secure() {
+            stream = self.secure_proxy(stream, &proxy)?;
+        }
+        let deadline = Instant::now() + self.0.connect_timeout;
+        let host = match proxy.wants_address() {
+            true => first_address(host, port).map_err(ConnectError::Connect)?,
+            false => target.host().to_owned(),
+        };
+        proxy::tunnel(&proxy, &mut stream, &host, port, deadline)?;
+        Ok(stream)
     }
 
     /// One address after another; the last error is told.
-    fn reach(&self, target: &Target) -> Result<TcpStream, ConnectError> {
-        let addresses = (target.bare_host(), target.port()).to_socket_addrs();
+    fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in addresses.map_err(ConnectError::Connect)? {
+        for address in (host, port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, self.0.connect_timeout) {
                 Ok(tcp) => {
                     // Small messages leave at once.
@@ -134,24 +175,51 @@ impl Client {
                 Err(error) => failed = error,
             }
         }
-        Err(ConnectError::Connect(failed))
+        Err(failed)
+    }
+
+    fn secure(&self, stream: Stream, target: &Target) -> Result<Stream, ConnectError> {
+        #[cfg(feature = "tls")]
+        if target.is_secure() {
+            return Ok(self.shake_tls(stream, target.bare_host())?);
+        }
+        debug_assert!(!target.is_secure(), "refused before");
+        Ok(stream)
+    }
+
+    fn secure_proxy(&self, stream: Stream, proxy: &Proxy) -> Result<Stream, ConnectError> {
+        #[cfg(feature = "tls")]
+        {
+            let secured = self.shake_tls(stream, proxy.host());
+            Ok(secured.map_err(ProxyError::Tls)?)
+        }
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = (stream, proxy);
+            Err(ConnectError::TlsUnsupported)
+        }
     }
 
     /// TLS shakes hands when the first bytes are written.
-    fn secure(&self, tcp: TcpStream, target: &Target) -> Result<Stream, ConnectError> {
-        #[cfg(feature = "tls")]
-        if target.is_secure() {
-            let config = match &self.0.tls {
-                Some(config) => std::sync::Arc::clone(config),
-                None => tls::for_client(tls::client_config()?),
-            };
-            let name = target.bare_host().to_owned();
-            let name = rustls::pki_types::ServerName::try_from(name).map_err(TlsError::from)?;
-            let session = rustls::ClientConnection::new(config, name).map_err(TlsError::from)?;
-            let stream = rustls::StreamOwned::new(session, tcp);
-            return Ok(Stream::Secure(Box::new(stream)));
-        }
-        debug_assert!(!target.is_secure(), "refused before");
-        Ok(Stream::Plain(tcp))
+    #[cfg(feature = "tls")]
+    fn shake_tls(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
+        let config = match &self.0.tls {
+            Some(config) => std::sync::Arc::clone(config),
+            None => tls::for_client(tls::client_config()?),
+        };
+        let name = rustls::pki_types::ServerName::try_from(host.to_owned())?;
+        let session = rustls::ClientConnection::new(config, name)?;
+        let stream = rustls::StreamOwned::new(session, stream);
+        Ok(Stream::Secure(Box::new(stream)))
     }
+}
+
+/// An address as a proxy is told it.
+fn first_address(host: &str, port: u16) -> io::Result<String> {
+    let mut addresses = (host, port).to_socket_addrs()?;
+    let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+    Ok(match addresses.next().ok_or_else(none)?.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    })
 }

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use sockeye_proto::{
-    Cause, CloseCode, CloseReason, Config, Connection as Machine, Event, Message, MessageAssembler,
+    Cause, CloseCode, CloseReason, Connection as Machine, Event, Message, MessageAssembler,
     Outgoing,
 };
 
 use super::stream::Stream;
-use crate::connection::client_machine;
 use crate::error::{Error, SendError};
 
 /// An open WebSocket connection of a client, in the caller's thread.
@@ -40,6 +39,8 @@ pub struct Connection {
     machine: Machine,
     /// What was read and is not consumed.
     input: Vec<u8>,
+    /// Where compressed messages are inflated; empty where none comes.
+    room: Vec<u8>,
     assembler: MessageAssembler,
     subprotocol: Option<String>,
     is_over: bool,
@@ -48,13 +49,14 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(
         stream: Stream,
-        config: Config,
+        machine: Machine,
         read_ahead: Vec<u8>,
         subprotocol: Option<String>,
     ) -> Self {
         Self {
             stream,
-            machine: client_machine(config, None),
+            room: vec![0; if machine.compresses() { READ } else { 0 }],
+            machine,
             input: read_ahead,
             assembler: MessageAssembler::default(),
             subprotocol,
@@ -143,6 +145,7 @@ impl Connection {
                 }
             }
             self.flush().inspect_err(|_| self.lose())?;
+            self.machine.rest();
             let due = self.machine.poll_timeout();
             let deadline = [due, until].into_iter().flatten().min();
             match self.read(deadline) {
@@ -178,10 +181,14 @@ impl Connection {
     /// The next message or Close of what was read.
     fn pull(&mut self) -> Result<Pulled, Error> {
         let now = Instant::now();
-        let len = self.input.len();
-        let mut unread = &mut self.input[..];
+        let mut consumed = 0;
         let pulled = loop {
-            match self.machine.receive(&mut unread, now) {
+            let mut unread = self.input.get_mut(consumed..).unwrap_or_default();
+            let len = unread.len();
+            let room = &mut self.room;
+            let event = self.machine.receive_inflating(&mut unread, room, now);
+            consumed += len - unread.len();
+            match event {
                 Ok(Some(Event::Text(text))) => break Ok(Pulled::Message(text.into())),
                 Ok(Some(Event::Binary(bytes))) => {
                     break Ok(Pulled::Message(Message::binary(bytes.to_vec())));
@@ -200,7 +207,6 @@ impl Connection {
                 Err(error) => break Err(error.into()),
             }
         };
-        let consumed = len - unread.len();
         self.input.drain(..consumed);
         pulled
     }
@@ -272,7 +278,7 @@ enum Pulled {
     Nothing,
 }
 
-/// So many bytes are read at once.
+/// So many bytes are read, or inflated, at once.
 const READ: usize = 16 * 1024;
 
 impl fmt::Debug for Connection {

@@ -21,20 +21,29 @@ pub(super) fn shake_hands(
     handshake: &ClientHandshake,
     deadline: Instant,
 ) -> Result<Opened, ConnectError> {
-    let request = head(&handshake.request());
-    let mut left = &request[..];
-    while !left.is_empty() {
-        let written = stream
-            .write_until(left, deadline)
-            .map_err(ConnectError::Connect)?;
-        left = left.get(written..).unwrap_or_default();
-        if written == 0 {
-            return Err(ConnectError::NoResponse);
+    let (answer, read_ahead) = exchange(stream, &handshake.request(), deadline)?;
+    let (parts, ()) = answer.into_parts();
+    match handshake.receive(&parts) {
+        Ok(accepted) => Ok(Opened {
+            accepted,
+            read_ahead,
+        }),
+        Err(ResponseError::Refused { .. }) => {
+            let response = Response::from_parts(parts, Bytes::from(read_ahead));
+            Err(ConnectError::Refused(Box::new(response)))
         }
+        Err(error) => Err(ConnectError::Response(error)),
     }
-    stream
-        .flush_until(deadline)
-        .map_err(ConnectError::Connect)?;
+}
+
+/// Sends a request, and takes its answer, and what was read beyond its head.
+pub(super) fn exchange(
+    stream: &mut Stream,
+    request: &Request<()>,
+    deadline: Instant,
+) -> Result<(Response<()>, Vec<u8>), ConnectError> {
+    let sent = stream.write_all_until(&head(request), deadline);
+    sent.map_err(ConnectError::Connect)?;
     let mut read = Vec::new();
     loop {
         if let Some((answer, len)) = parse(&read)? {
@@ -44,18 +53,7 @@ pub(super) fn shake_hands(
                 read = rest;
                 continue;
             }
-            let (parts, ()) = answer.into_parts();
-            return match handshake.receive(&parts) {
-                Ok(accepted) => Ok(Opened {
-                    accepted,
-                    read_ahead: rest,
-                }),
-                Err(ResponseError::Refused { .. }) => {
-                    let response = Response::from_parts(parts, Bytes::from(rest));
-                    Err(ConnectError::Refused(Box::new(response)))
-                }
-                Err(error) => Err(ConnectError::Response(error)),
-            };
+            return Ok((answer, rest));
         }
         if read.len() >= MAX_HEAD {
             return Err(ConnectError::Head);
@@ -74,7 +72,8 @@ pub(super) fn shake_hands(
 
 /// A request's head as it is written.
 fn head(request: &Request<()>) -> Vec<u8> {
-    let mut head = format!("GET {} HTTP/1.1\r\n", request.uri()).into_bytes();
+    let (method, uri) = (request.method(), request.uri());
+    let mut head = format!("{method} {uri} HTTP/1.1\r\n").into_bytes();
     for (name, value) in request.headers() {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");

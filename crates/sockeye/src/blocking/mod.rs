@@ -1,7 +1,8 @@
 //! A client for programs without a runtime: the same protocol on a blocking socket, in the caller's thread.
 //!
-//! It has what a simple client needs: `ws:` and `wss:`, header fields, subprotocols, limits and deadlines. It
-//! offers no compression, follows no redirects and knows no proxies: those are [`Client`](crate::Client)'s.
+//! It has what a simple client needs: `ws:` and `wss:`, header fields, subprotocols, compression, proxies, limits and
+//! deadlines. What it leaves to [`Client`](crate::Client) would double it: it follows no redirects, tries
+//! addresses one after the other, and its threads do not take turns at connecting.
 //!
 //! ```no_run
 //! use sockeye::{CloseCode, blocking};
@@ -18,6 +19,7 @@
 mod client;
 mod connection;
 mod handshake;
+mod proxy;
 mod stream;
 
 pub use self::client::{Client, connect};

@@ -1,4 +1,5 @@
-//! The bytes of a blocking connection: TCP, with TLS on it or without. Waiting ends at a deadline.
+//! The bytes of a blocking connection: TCP, with TLS on it or without, or twice: to a proxy, and through it. Waiting ends
+//! at a deadline.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,7 +11,7 @@ use crate::transport::tls::rustls::{ClientConnection, StreamOwned};
 pub(super) enum Stream {
     Plain(TcpStream),
     #[cfg(feature = "tls")]
-    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Secure(Box<StreamOwned<ClientConnection, Self>>),
 }
 
 impl Stream {
@@ -21,13 +22,8 @@ impl Stream {
         deadline: Option<Instant>,
     ) -> io::Result<usize> {
         loop {
-            self.tcp().set_read_timeout(remaining(deadline)?)?;
-            let read = match self {
-                Self::Plain(tcp) => tcp.read(buffer),
-                #[cfg(feature = "tls")]
-                Self::Secure(tls) => tls.read(buffer),
-            };
-            match read {
+            self.wait_until(deadline)?;
+            match self.read(buffer) {
                 Err(error) if is_passing(&error) => {}
                 read => return read,
             }
@@ -37,13 +33,8 @@ impl Stream {
     /// Writes some of it, and waits for that until the deadline.
     pub(super) fn write_until(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<usize> {
         loop {
-            self.tcp().set_write_timeout(remaining(Some(deadline))?)?;
-            let written = match self {
-                Self::Plain(tcp) => tcp.write(bytes),
-                #[cfg(feature = "tls")]
-                Self::Secure(tls) => tls.write(bytes),
-            };
-            match written {
+            self.wait_until(Some(deadline))?;
+            match self.write(bytes) {
                 Err(error) if is_passing(&error) => {}
                 written => return written,
             }
@@ -53,17 +44,44 @@ impl Stream {
     /// Hands on what TLS has not yet.
     pub(super) fn flush_until(&mut self, deadline: Instant) -> io::Result<()> {
         loop {
-            self.tcp().set_write_timeout(remaining(Some(deadline))?)?;
-            let flushed = match self {
-                Self::Plain(_) => Ok(()),
-                #[cfg(feature = "tls")]
-                Self::Secure(tls) => tls.flush(),
-            };
-            match flushed {
+            self.wait_until(Some(deadline))?;
+            match self.flush() {
                 Err(error) if is_passing(&error) => {}
                 flushed => return flushed,
             }
         }
+    }
+
+    /// Reads to the end of the buffer, and no more.
+    pub(super) fn read_exact_until(
+        &mut self,
+        mut buffer: &mut [u8],
+        deadline: Instant,
+    ) -> io::Result<()> {
+        while !buffer.is_empty() {
+            let read = self.read_until(buffer, Some(deadline))?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            buffer = buffer.get_mut(read..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Writes and hands on all of it.
+    pub(super) fn write_all_until(
+        &mut self,
+        mut bytes: &[u8],
+        deadline: Instant,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = self.write_until(bytes, deadline)?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        self.flush_until(deadline)
     }
 
     /// Writes no more. TLS says so too, if that goes out at once.
@@ -71,17 +89,53 @@ impl Stream {
         #[cfg(feature = "tls")]
         if let Self::Secure(tls) = self {
             tls.conn.send_close_notify();
-            let _ = tls.sock.set_write_timeout(Some(LEAST));
+            let _ = tls.sock.tcp().set_write_timeout(Some(LEAST));
             let _ = tls.conn.write_tls(&mut tls.sock);
         }
         let _ = self.tcp().shutdown(Shutdown::Write);
+    }
+
+    /// TLS may read in order to write, and write in order to read.
+    fn wait_until(&self, deadline: Option<Instant>) -> io::Result<()> {
+        let remaining = remaining(deadline)?;
+        self.tcp().set_read_timeout(remaining)?;
+        self.tcp().set_write_timeout(remaining)
     }
 
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             #[cfg(feature = "tls")]
-            Self::Secure(tls) => &tls.sock,
+            Self::Secure(tls) => tls.sock.tcp(),
+        }
+    }
+}
+
+/// For as long as the socket's own clock says; for TLS, which asks it so.
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(buffer),
+            #[cfg(feature = "tls")]
+            Self::Secure(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Secure(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Secure(tls) => tls.flush(),
         }
     }
 }

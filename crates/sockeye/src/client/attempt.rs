@@ -1,7 +1,8 @@
 //! One attempt to open a connection: a transport to the server, TLS on it, the handshake over it.
 
 use std::future::Future;
-use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 
 use bytes::Bytes;
@@ -14,11 +15,38 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::exchange::{self, beside};
 use super::proxy::{Proxy, ProxyError};
 use super::target::Target;
+use super::turn::Peer;
 use super::{Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls;
+
+/// How a server is reached, with what had to be looked up for it.
+enum Way {
+    Direct(Vec<SocketAddr>),
+    /// The proxy, its addresses, and that of the server where the proxy wants it.
+    Proxy(Proxy, Vec<SocketAddr>, Option<SocketAddr>),
+    Unix(PathBuf),
+}
+
+impl Way {
+    /// §4.1: whom no other connection is being opened to meanwhile. A Unix socket is no host.
+    fn peers(&self, target: &Target) -> Vec<Peer> {
+        match self {
+            Self::Direct(addresses) => {
+                let addresses = addresses.iter().copied();
+                addresses.map(Peer::Address).collect()
+            }
+            Self::Proxy(_, _, Some(server)) => vec![Peer::Address(*server)],
+            Self::Proxy(_, _, None) => {
+                let host = target.uri.host().to_owned();
+                vec![Peer::Name(host, target.uri.port())]
+            }
+            Self::Unix(_) => Vec::new(),
+        }
+    }
+}
 
 impl Client {
     pub(super) async fn attempt(&self, target: &Target) -> Result<Connection, ConnectError> {
@@ -27,10 +55,24 @@ impl Client {
         }
         let handshake = self.handshake(target)?;
         let mut timings = Timings::default();
-        let reaching = timeout(self.connect_timeout, self.reach(target, &mut timings));
-        let stream = Box::pin(reaching)
-            .await
-            .map_err(|_| ConnectError::ConnectTimeout(self.connect_timeout))??;
+        let late = |_| ConnectError::ConnectTimeout(self.connect_timeout);
+        let finding = timeout(self.connect_timeout, self.find(target, &mut timings));
+        let started = Instant::now();
+        let way = Box::pin(finding).await.map_err(late)??;
+        let left = self.connect_timeout.saturating_sub(started.elapsed());
+        // Until the handshake is over, or this is dropped.
+        let mut turn = match &self.turns {
+            Some(turns) => {
+                let allowance = self.connect_timeout.saturating_add(self.handshake_timeout);
+                Some(turns.wait(way.peers(target), allowance).await)
+            }
+            None => None,
+        };
+        let reaching = timeout(left, self.reach(target, way, &mut timings));
+        let stream = Box::pin(reaching).await.map_err(late)??;
+        if let (Some(turn), Ok(address)) = (&mut turn, stream.peer_addr()) {
+            turn.keep(address);
+        }
         let mut deadline = pin!(sleep(self.handshake_timeout));
         let started = Instant::now();
         let securing = self.secure(stream, target);
@@ -71,52 +113,71 @@ impl Client {
         Ok(handshake)
     }
 
-    /// A transport to the server, by a proxy where there is one.
-    async fn reach(&self, target: &Target, timings: &mut Timings) -> Result<Stream, ConnectError> {
+    /// The way to the server, by a proxy where there is one.
+    async fn find(&self, target: &Target, timings: &mut Timings) -> Result<Way, ConnectError> {
         if let Some(path) = &self.unix {
-            let started = Instant::now();
-            let stream = super::unix::connect(path).await;
-            timings.connect = started.elapsed();
-            return stream.map_err(ConnectError::Connect);
+            return Ok(Way::Unix(path.clone()));
         }
-        if let Some(proxy) = self.proxies.choose(target)? {
-            let (host, port) = (proxy.host(), proxy.port());
-            let tcp = self.dialer.connect(host, port, timings).await;
-            let tcp = tcp.map_err(ProxyError::Connect)?;
-            let started = Instant::now();
-            let stream = self.reach_by(&proxy, Stream::from(tcp), target).await?;
-            timings.proxy = Some(started.elapsed());
-            return Ok(stream);
-        }
+        let started = Instant::now();
         let (host, port) = (target.bare_host(), target.uri.port());
-        let tcp = self.dialer.connect(host, port, timings).await;
-        Ok(Stream::from(tcp.map_err(ConnectError::Connect)?))
+        let way = match self.proxy_for(target)? {
+            None => {
+                let addresses = self.dialer.resolve(host, port).await;
+                Way::Direct(addresses.map_err(ConnectError::Connect)?)
+            }
+            Some(proxy) => {
+                let addresses = self.dialer.resolve(proxy.host(), proxy.port()).await;
+                let addresses = addresses.map_err(ProxyError::Connect)?;
+                let server = match proxy.wants_address() {
+                    true => self.dialer.resolve(host, port).await,
+                    false => Ok(Vec::new()),
+                };
+                let server = server.map_err(ConnectError::Connect)?;
+                Way::Proxy(proxy, addresses, server.first().copied())
+            }
+        };
+        timings.resolve = Some(started.elapsed());
+        Ok(way)
     }
 
-    async fn reach_by(
+    /// A transport to the server.
+    async fn reach(
         &self,
-        proxy: &Proxy,
-        mut stream: Stream,
         target: &Target,
+        way: Way,
+        timings: &mut Timings,
     ) -> Result<Stream, ConnectError> {
-        if proxy.is_secure() {
-            stream = self.secure_proxy(stream, proxy).await?;
+        let started = Instant::now();
+        match way {
+            Way::Unix(path) => {
+                let stream = super::unix::connect(&path).await;
+                timings.connect = started.elapsed();
+                stream.map_err(ConnectError::Connect)
+            }
+            Way::Direct(addresses) => {
+                let tcp = self.dialer.connect(addresses).await;
+                timings.connect = started.elapsed();
+                Ok(Stream::from(tcp.map_err(ConnectError::Connect)?))
+            }
+            Way::Proxy(proxy, addresses, server) => {
+                let tcp = self.dialer.connect(addresses).await;
+                let tcp = tcp.map_err(ProxyError::Connect)?;
+                timings.connect = started.elapsed();
+                let started = Instant::now();
+                let mut stream = Stream::from(tcp);
+                if proxy.is_secure() {
+                    stream = self.secure_proxy(stream, &proxy).await?;
+                }
+                let host = match server.map(|address| address.ip()) {
+                    None => target.uri.host().to_owned(),
+                    Some(IpAddr::V4(ip)) => ip.to_string(),
+                    Some(IpAddr::V6(ip)) => format!("[{ip}]"),
+                };
+                let stream = proxy.tunnel(stream, &host, target.uri.port()).await?;
+                timings.proxy = Some(started.elapsed());
+                Ok(stream)
+            }
         }
-        let port = target.uri.port();
-        if !proxy.wants_address() {
-            return Ok(proxy.tunnel(stream, target.uri.host(), port).await?);
-        }
-        let addresses = self.dialer.resolve(target.bare_host(), port).await;
-        let addresses = addresses.map_err(ConnectError::Connect)?;
-        let Some(address) = addresses.first() else {
-            let none = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            return Err(ConnectError::Connect(none));
-        };
-        let host = match address.ip() {
-            std::net::IpAddr::V4(ip) => ip.to_string(),
-            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        Ok(proxy.tunnel(stream, &host, port).await?)
     }
 
     async fn secure_proxy(&self, stream: Stream, proxy: &Proxy) -> Result<Stream, ConnectError> {
@@ -222,7 +283,7 @@ impl Client {
     }
 
     /// What the server answers about compression.
-    fn agreed_compression(
+    pub(crate) fn agreed_compression(
         &self,
         chosen: &[Extension],
     ) -> Result<Option<Compression>, ConnectError> {

@@ -12,6 +12,7 @@ use super::cookie::CookieJar;
 use super::dial::{Dialer, Family};
 use super::proxy::{Proxies, Proxy};
 use super::target::{Target, basic};
+use super::turn::Turns;
 use super::{ConnectError, SyntaxError, WebSocket, redirect};
 use crate::connection::Connection;
 use crate::endpoint::{Endpoint, Session};
@@ -29,6 +30,8 @@ pub struct Client {
     pub(super) subprotocols: Vec<String>,
     pub(super) require_subprotocol: bool,
     pub(super) dialer: Dialer,
+    /// `None` where nobody waits for another one.
+    pub(super) turns: Option<Turns>,
     pub(super) proxies: Proxies,
     pub(super) unix: Option<PathBuf>,
     pub(super) redirects: u32,
@@ -53,6 +56,7 @@ impl Client {
             subprotocols: Vec::new(),
             require_subprotocol: false,
             dialer: Dialer::default(),
+            turns: Some(Turns::default()),
             proxies: Proxies::None,
             unix: None,
             redirects: 0,
@@ -173,6 +177,17 @@ impl Client {
     pub fn tcp_buffers(mut self, send: u32, receive: u32) -> Self {
         self.dialer.send_buffer = Some(send);
         self.dialer.receive_buffer = Some(receive);
+        self
+    }
+
+    /// Whether connections to one address and port are opened one after the other, as RFC 6455 §4.1 has it; so they
+    /// are by default, by this client and its clones together. They wait for one another in the order in which they
+    /// came, before their own deadlines begin, and for no longer than the other one's allow; connections to
+    /// other addresses do not wait.
+    /// Where a proxy finds the address, each host's name counts as one, and eight connections at most are
+    /// being opened at a time. Off, all are opened at once: to try a server of one's own under load.
+    pub fn in_turn(mut self, on: bool) -> Self {
+        self.turns = on.then(Turns::default);
         self
     }
 
@@ -301,6 +316,17 @@ impl Client {
     /// As [`WebSocket::with_protocols`].
     pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
         WebSocket::with_client(url, self.redirects(0))
+    }
+
+    /// Takes turns with all in the process that have no client of their own.
+    pub(super) fn in_turn_of_process(mut self) -> Self {
+        self.turns = Some(Turns::of_process());
+        self
+    }
+
+    /// The proxy on the way to this server.
+    pub(crate) fn proxy_for(&self, target: &Target) -> Result<Option<Proxy>, ConnectError> {
+        Ok(self.proxies.choose(target)?)
     }
 
     pub(super) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {

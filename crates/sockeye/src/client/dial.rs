@@ -11,8 +11,6 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, sleep};
 
-use crate::connection::Timings;
-
 /// How TCP connections are made.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dialer {
@@ -38,20 +36,8 @@ pub(super) enum Family {
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 impl Dialer {
-    /// Tells how long the name and the connection took.
-    pub(super) async fn connect(
-        &self,
-        host: &str,
-        port: u16,
-        timings: &mut Timings,
-    ) -> io::Result<TcpStream> {
-        let started = Instant::now();
-        let addresses = self.resolve(host, port).await?;
-        let resolved = Instant::now();
-        timings.resolve = Some(resolved - started);
-        let connected = race(addresses, |address| self.connect_to(address)).await?;
-        timings.connect = resolved.elapsed();
-        Ok(connected)
+    pub(super) async fn connect(&self, addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+        race(addresses, |address| self.connect_to(address)).await
     }
 
     /// The addresses of a host, in the order in which they are tried.

@@ -1,8 +1,8 @@
 //! Connecting: the opening handshake of a client, over TCP, TLS, a Unix socket or a proxy. hyper speaks HTTP; the
 //! stream leaves it.
 //!
-//! [`builder`] is how a client connects, [`attempt`] what it does then; below lie [`dial`] (TCP), [`proxy`] and
-//! [`exchange`] (HTTP). [`reconnect`] does it again, [`websocket`] is the browser's object.
+//! [`builder`] is how a client connects, [`attempt`] what it does then; [`turn`] says when; below lie [`dial`] (TCP),
+//! [`proxy`], [`socks`] and [`exchange`] (HTTP). [`reconnect`] does it again, [`websocket`] is the browser's object.
 
 use crate::connection::Connection;
 
@@ -15,7 +15,9 @@ mod exchange;
 mod proxy;
 mod reconnect;
 mod redirect;
+mod socks;
 mod target;
+mod turn;
 mod unix;
 mod websocket;
 
@@ -26,6 +28,8 @@ pub use self::proxy::{Proxy, ProxyError};
 pub use self::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };
+pub use self::socks::SocksError;
+pub(crate) use self::socks::Step;
 pub use self::target::Target;
 pub use self::websocket::{
     CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,

@@ -2,26 +2,22 @@
 //! Knows nothing of WebSocket: what comes out is a transport to the server.
 
 use std::fmt;
-use std::future::{Ready, ready};
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Empty;
-use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use tower_service::Service;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 use super::exchange::{self, beside};
+use super::socks::{Socks, SocksError, Step};
 use super::target::{Target, bare_host, basic};
-use crate::error::BoxError;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
@@ -96,22 +92,45 @@ impl Proxies {
 
 impl Proxy {
     /// The proxy's host, an IPv6 address without brackets.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         bare_host(&self.host)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Whether the way to the proxy is TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.kind == Kind::Https
     }
 
     /// Whether the proxy is to be given an address rather than a name.
-    pub(super) fn wants_address(&self) -> bool {
+    pub(crate) fn wants_address(&self) -> bool {
         self.kind == Kind::Socks5
+    }
+
+    pub(crate) fn is_socks(&self) -> bool {
+        matches!(self.kind, Kind::Socks5 | Kind::Socks5h)
+    }
+
+    /// What an HTTP proxy is asked.
+    pub(crate) fn connect_request(&self, authority: &str) -> Result<Request<()>, ProxyError> {
+        let mut request = Request::connect(authority).header(HOST, authority);
+        if let Auth::Basic(value) = &self.auth {
+            request = request.header(PROXY_AUTHORIZATION, value);
+        }
+        let request = request.body(());
+        request.map_err(|_| ProxyError::Url(authority.to_owned()))
+    }
+
+    /// What a SOCKS proxy is asked.
+    pub(crate) fn ask_socks(&self, host: &str, port: u16) -> Result<Socks, SocksError> {
+        let auth = match &self.auth {
+            Auth::Password(user, password) => Some((user.as_str(), password.as_str())),
+            _ => None,
+        };
+        Socks::new(host, port, auth)
     }
 
     fn of(intercept: &Intercept) -> Result<Self, ProxyError> {
@@ -142,20 +161,15 @@ impl Proxy {
         host: &str,
         port: u16,
     ) -> Result<Stream, ProxyError> {
-        let authority = format!("{host}:{port}");
-        match self.kind {
-            Kind::Http | Kind::Https => self.connect(stream, &authority).await,
-            Kind::Socks5 | Kind::Socks5h => self.socks(stream, &authority).await,
+        match self.is_socks() {
+            true => Ok(self.socks(stream, host, port).await?),
+            false => self.connect(stream, &format!("{host}:{port}")).await,
         }
     }
 
     async fn connect(&self, stream: Stream, authority: &str) -> Result<Stream, ProxyError> {
-        let mut request = Request::connect(authority).header(HOST, authority);
-        if let Auth::Basic(value) = &self.auth {
-            request = request.header(PROXY_AUTHORIZATION, value);
-        }
-        let request = request.body(Empty::<Bytes>::new());
-        let request = request.map_err(|_| ProxyError::Url(authority.to_owned()))?;
+        let request = self.connect_request(authority)?;
+        let request = request.map(|()| Empty::<Bytes>::new());
         let (mut sender, connection) = exchange::begin(stream).await?;
         let mut connection = Some(connection);
         let response = beside(&mut connection, sender.send_request(request)).await?;
@@ -175,21 +189,19 @@ impl Proxy {
         }
     }
 
-    async fn socks(&self, stream: Stream, authority: &str) -> Result<Stream, ProxyError> {
-        let wrong = || ProxyError::Url(authority.to_owned());
-        let target = format!("http://{authority}").parse::<Uri>();
-        let target = target.map_err(|_| wrong())?;
-        let mut socks = SocksV5::new(target.clone(), Connected(Some(TokioIo::new(stream))));
-        if let Auth::Password(user, password) = &self.auth {
-            // RFC 1929 §2: a byte counts each of them.
-            if user.len() > 255 || password.len() > 255 {
-                return Err(ProxyError::Credentials);
+    async fn socks(&self, mut stream: Stream, host: &str, port: u16) -> Result<Stream, SocksError> {
+        let mut socks = self.ask_socks(host, port)?;
+        loop {
+            match socks.step() {
+                Step::Write(bytes) => stream.write_all(&bytes).await?,
+                Step::Read(len) => {
+                    let mut bytes = vec![0; len];
+                    stream.read_exact(&mut bytes).await?;
+                    socks.receive(&bytes)?;
+                }
+                Step::Done => return Ok(stream),
             }
-            socks = socks.with_auth(user.clone(), password.clone());
         }
-        let tunnelled = socks.call(target).await;
-        let stream = tunnelled.map_err(|error| ProxyError::Socks(error.into()))?;
-        Ok(stream.into_inner())
     }
 }
 
@@ -267,18 +279,24 @@ pub enum ProxyError {
     /// The proxy itself cannot be reached.
     #[error("cannot connect to the proxy: {0}")]
     Connect(#[source] io::Error),
-    /// SOCKS5 takes a user name and a password of 255 bytes at most, in UTF-8 here.
-    #[error("the proxy's user name or password is too long, or no text")]
+    /// SOCKS5 takes a user name and a password that are UTF-8 here.
+    #[error("the proxy's user name or password is no text")]
     Credentials,
+    /// The proxy's answer to a [blocking](crate::blocking) client is not HTTP, or its head is too large.
+    #[error("the proxy's answer is not HTTP, or its head is too large")]
+    Head,
     /// The proxy's answer is not HTTP, or the way to it failed.
     #[error("the proxy did not answer: {0}")]
     Http(#[from] hyper::Error),
+    /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
+    #[error("the proxy closed the connection without an answer")]
+    NoResponse,
     /// The proxy answered CONNECT with this, and the start of its body.
     #[error("the proxy refused to connect: {}", .0.status())]
     Refused(Box<Response<Bytes>>),
-    /// The proxy refused, or broke the protocol.
+    /// A SOCKS proxy did not connect.
     #[error("the SOCKS proxy failed: {0}")]
-    Socks(#[source] BoxError),
+    Socks(#[from] SocksError),
     /// The way to the proxy could not be secured.
     #[cfg(feature = "tls")]
     #[error("to the proxy: {0}")]
@@ -289,27 +307,6 @@ pub enum ProxyError {
     /// The URL is none of a proxy.
     #[error("no URL of a proxy (http, https, socks5, socks5h): {0}")]
     Url(String),
-}
-
-/// A connector, as hyper-util wants one, of a connection that is there.
-struct Connected(Option<TokioIo<Stream>>);
-
-impl Service<Uri> for Connected {
-    type Response = TokioIo<Stream>;
-    type Error = io::Error;
-    type Future = Ready<io::Result<TokioIo<Stream>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        ready(
-            self.0
-                .take()
-                .ok_or_else(|| io::ErrorKind::NotConnected.into()),
-        )
-    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,11 @@ impl Target {
         })
     }
 
+    /// An IPv6 address in brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.uri.host()
+    }
+
     /// An IPv6 address without the brackets that a URL puts around it.
     pub(crate) fn bare_host(&self) -> &str {
         bare_host(self.uri.host())

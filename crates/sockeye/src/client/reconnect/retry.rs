@@ -105,7 +105,7 @@ impl Retry {
     }
 
     /// How long to wait before the next attempt; `None` when there is to be none. `random` is at least 0 and
-    /// below 1. A `Retry-After` of the server's (RFC 9110 §10.2.3), in seconds and at most five minutes, is the
+    /// below 1. A `Retry-After` of the server's, or a proxy's (RFC 9110 §10.2.3), in seconds and at most five minutes, is the
     /// shortest pause.
     pub fn after(&mut self, why: &Interruption, now: Instant, random: f64) -> Option<Duration> {
         let lasted = self.connected_at.take();
@@ -149,8 +149,8 @@ impl Interruption {
 
 impl ConnectError {
     /// Whether the same attempt may succeed later: the network failed, the server did not answer, or it
-    /// answered with 408, 425, 429, 500, 502, 503 or 504; so too of a proxy, and whatever one of SOCKS
-    /// refuses. What the caller asked for, a certificate that is
+    /// answered with 408, 425, 429, 500, 502, 503 or 504; so too of a proxy, and where one of SOCKS says
+    /// that it failed, or that the server or the way to it is away. What the caller asked for, a certificate that is
     /// not trusted, an answer against the rules, or any other status stays as it is.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -169,11 +169,11 @@ impl ConnectError {
     }
 }
 
-/// A server that is away for a while is so behind a proxy too, and the proxy tells it in its own way. Why a SOCKS
-/// proxy refused is not told apart.
+/// A server that is away for a while is so behind a proxy too, and the proxy tells it in its own way.
 fn is_transient_by_proxy(error: &ProxyError) -> bool {
     match error {
-        ProxyError::Connect(_) | ProxyError::Socks(_) => true,
+        ProxyError::Connect(_) | ProxyError::NoResponse => true,
+        ProxyError::Socks(error) => error.is_transient(),
         ProxyError::Http(error) => !error.is_parse(),
         ProxyError::Refused(response) => is_transient(response.status()),
         #[cfg(feature = "tls")]
@@ -195,10 +195,12 @@ fn is_transient(status: StatusCode) -> bool {
     .contains(&status)
 }
 
-/// What the server asked for, where it can be understood.
+/// What the server, or the proxy before it, asked for, where it can be understood.
 fn asked_pause(why: &Interruption) -> Duration {
-    let Interruption::Connect(ConnectError::Refused(response)) = why else {
-        return Duration::ZERO;
+    let response = match why {
+        Interruption::Connect(ConnectError::Refused(response)) => response,
+        Interruption::Connect(ConnectError::Proxy(ProxyError::Refused(response))) => response,
+        _ => return Duration::ZERO,
     };
     let value = response.headers().get(RETRY_AFTER);
     let seconds = value.and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -217,6 +219,7 @@ mod tests {
     use http::Response;
 
     use super::*;
+    use crate::client::SocksError;
 
     fn lost() -> Interruption {
         Interruption::Lost(Error::UnexpectedEnd)
@@ -227,12 +230,15 @@ mod tests {
         Interruption::Closed(CloseReason::new(code, "").unwrap())
     }
 
-    fn refused(status: u16, retry_after: &str) -> Interruption {
+    fn answer(status: u16, retry_after: &str) -> Box<Response<bytes::Bytes>> {
         let response = Response::builder()
             .status(status)
             .header(RETRY_AFTER, retry_after);
-        let response = response.body(bytes::Bytes::new()).unwrap();
-        Interruption::Connect(ConnectError::Refused(Box::new(response)))
+        Box::new(response.body(bytes::Bytes::new()).unwrap())
+    }
+
+    fn refused(status: u16, retry_after: &str) -> Interruption {
+        Interruption::Connect(ConnectError::Refused(answer(status, retry_after)))
     }
 
     #[test]
@@ -305,10 +311,6 @@ mod tests {
         for status in [200, 301, 400, 401, 403, 404, 426, 501] {
             assert!(!refused(status, "").is_transient(), "{status}");
         }
-        let answer = |status: u16| {
-            let answer = Response::builder().status(status);
-            answer.body(bytes::Bytes::new()).unwrap()
-        };
         let io = || io::Error::from(io::ErrorKind::ConnectionRefused);
         for error in [
             ConnectError::Connect(io()),
@@ -317,14 +319,18 @@ mod tests {
             ConnectError::HandshakeTimeout(Duration::ZERO),
             ConnectError::NoResponse,
             ConnectError::Proxy(ProxyError::Connect(io())),
-            ConnectError::Proxy(ProxyError::Refused(Box::new(answer(502)))),
-            ConnectError::Proxy(ProxyError::Socks("host unreachable".into())),
+            ConnectError::Proxy(ProxyError::NoResponse),
+            ConnectError::Proxy(ProxyError::Refused(answer(502, ""))),
+            ConnectError::Proxy(ProxyError::Socks(SocksError::Refused(4))),
         ] {
             assert!(error.is_transient(), "{error}");
         }
         for error in [
             ConnectError::Proxy(ProxyError::Credentials),
-            ConnectError::Proxy(ProxyError::Refused(Box::new(answer(407)))),
+            ConnectError::Proxy(ProxyError::Head),
+            ConnectError::Proxy(ProxyError::Refused(answer(407, ""))),
+            ConnectError::Proxy(ProxyError::Socks(SocksError::Unauthorized)),
+            ConnectError::Proxy(ProxyError::Socks(SocksError::Refused(2))),
             ConnectError::TlsUnsupported,
             ConnectError::TooManyRedirects(3),
             ConnectError::Method(http::Method::POST),
@@ -340,6 +346,10 @@ mod tests {
         assert_eq!(pause("7"), Some(Duration::from_secs(7)));
         assert_eq!(pause("0"), Some(Duration::from_millis(250)));
         assert_eq!(pause("86400"), Some(LONGEST_ASKED));
+        let by_proxy = ConnectError::Proxy(ProxyError::Refused(answer(503, "7")));
+        let by_proxy = Interruption::Connect(by_proxy);
+        let pause_by_proxy = Retry::default().after(&by_proxy, now, 0.5);
+        assert_eq!(pause_by_proxy, Some(Duration::from_secs(7)));
         for unknown in [
             "",
             "-1",

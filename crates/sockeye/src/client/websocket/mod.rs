@@ -110,7 +110,8 @@ impl WebSocket {
         I: IntoIterator<Item = S>,
         S: Into<String>,
     {
-        Client::builder().subprotocols(protocols).websocket(url)
+        let client = Client::builder().in_turn_of_process();
+        client.subprotocols(protocols).websocket(url)
     }
 
     pub(super) fn with_client(url: &str, client: Client) -> Result<Self, SyntaxError> {

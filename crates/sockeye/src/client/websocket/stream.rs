@@ -119,9 +119,8 @@ impl WebSocketStream {
         I: IntoIterator<Item = S>,
         S: Into<String>,
     {
-        Client::builder()
-            .subprotocols(protocols)
-            .websocket_stream(url)
+        let client = Client::builder().in_turn_of_process();
+        client.subprotocols(protocols).websocket_stream(url)
     }
 
     /// The URL, serialised, with the scheme `ws` or `wss`.

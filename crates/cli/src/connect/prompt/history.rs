@@ -1,0 +1,232 @@
+//! What was typed before, kept in a file from one run to the next.
+
+use std::collections::VecDeque;
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// The lines, and which of them is looked at.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    entries: VecDeque<String>,
+    /// How many entries back; 0 is the line that is being typed.
+    back: usize,
+    /// That line, while another one is looked at.
+    draft: String,
+    /// `None` where there is none, or it failed.
+    file: Option<File>,
+}
+
+impl History {
+    /// That of the file, which is made where it is not there.
+    pub(super) fn load(path: &Path) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            private_directory().create(directory)?;
+        }
+        let mut file = private_file().create(true).open(path)?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(MAX_FILE)))?;
+        let mut bytes = Vec::new();
+        (&file).take(MAX_FILE).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut history = Self::default();
+        for line in text.lines() {
+            history.remember(line);
+        }
+        if text.lines().count() > MAX_ENTRIES || len > MAX_FILE {
+            file = rewrite(path, &history.entries)?;
+        }
+        history.file = Some(file);
+        Ok(history)
+    }
+
+    /// Adds a line that was said, in the file too. One that begins with a space stays out, as in shells.
+    pub(super) fn add(&mut self, line: &str) {
+        self.back = 0;
+        self.draft.clear();
+        if line.starts_with(' ') || !self.remember(line) {
+            return;
+        }
+        if let Some(file) = &mut self.file
+            && file.write_all(format!("{line}\n").as_bytes()).is_err()
+        {
+            // A full disk is no reason to disturb who types.
+            self.file = None;
+        }
+    }
+
+    /// The entry before the one that is looked at.
+    pub(super) fn older(&mut self, typed: &str) -> Option<&str> {
+        if self.back >= self.entries.len() {
+            return None;
+        }
+        if self.back == 0 {
+            typed.clone_into(&mut self.draft);
+        }
+        self.back += 1;
+        self.entry()
+    }
+
+    /// The entry behind it; at last the line that was being typed.
+    pub(super) fn newer(&mut self) -> Option<&str> {
+        self.back = self.back.checked_sub(1)?;
+        self.entry()
+    }
+
+    fn entry(&self) -> Option<&str> {
+        match self.entries.len().checked_sub(self.back) {
+            Some(at) if self.back > 0 => self.entries.get(at).map(String::as_str),
+            _ => Some(&self.draft),
+        }
+    }
+
+    /// Whether it is worth it.
+    fn remember(&mut self, line: &str) -> bool {
+        let is_same = self.entries.back().is_some_and(|last| last == line);
+        if line.is_empty() || is_same || line.len() > MAX_ENTRY || line.contains(['\n', '\r']) {
+            return false;
+        }
+        if self.entries.len() == MAX_ENTRIES {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(line.to_owned());
+        true
+    }
+}
+
+/// Where the state of programs is (the XDG base directories): `$XDG_STATE_HOME`, or `~/.local/state`.
+pub(super) fn path() -> Option<PathBuf> {
+    path_by(env::var_os("XDG_STATE_HOME"), env::var_os("HOME"))
+}
+
+fn path_by(state: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    // A relative path there is to be ignored.
+    let state = state.map(PathBuf::from).filter(|path| path.is_absolute());
+    let in_home = || Some(PathBuf::from(home?).join(".local/state"));
+    let state = state.or_else(in_home)?;
+    Some(state.join("sockeye/history"))
+}
+
+/// Beside it first, so that nobody reads a half.
+fn rewrite(path: &Path, entries: &VecDeque<String>) -> io::Result<File> {
+    let beside = path.with_extension("new");
+    let mut file = private_file().create(true).open(&beside)?;
+    file.set_len(0)?;
+    for entry in entries {
+        writeln!(file, "{entry}")?;
+    }
+    fs::rename(beside, path)?;
+    Ok(file)
+}
+
+/// What is typed may be secret: nobody else reads it.
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn private_directory() -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// So many lines are kept, of so many bytes each.
+const MAX_ENTRIES: usize = 1000;
+const MAX_ENTRY: usize = 4096;
+/// So much of a file is read: one that was written by this program alone is not longer.
+const MAX_FILE: u64 = 2 * (MAX_ENTRIES * (MAX_ENTRY + 1)) as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a directory of the test's own.
+    fn fresh(test: &str) -> PathBuf {
+        let directory = format!("sockeye-{test}-{}", std::process::id());
+        let directory = env::temp_dir().join(directory);
+        // That of an earlier process of the same number.
+        let _ = fs::remove_dir_all(&directory);
+        directory.join("state/history")
+    }
+
+    fn removed(path: &Path) {
+        let directory = path.parent().and_then(Path::parent);
+        fs::remove_dir_all(directory.expect("it has one")).expect("it is there");
+    }
+
+    #[test]
+    fn entries_are_looked_at_back_and_forth_and_the_draft_comes_last() {
+        let mut history = History::default();
+        assert_eq!(history.older("x"), None);
+        assert_eq!(history.newer(), None);
+        history.add("one");
+        history.add("two");
+        assert_eq!(history.older("dra"), Some("two"));
+        assert_eq!(history.older("two"), Some("one"));
+        assert_eq!(history.older("one"), None);
+        assert_eq!(history.newer(), Some("two"));
+        assert_eq!(history.newer(), Some("dra"));
+        assert_eq!(history.newer(), None);
+    }
+
+    #[test]
+    fn what_is_said_is_there_in_the_next_run_once_and_for_nobody_else() {
+        let path = fresh("kept");
+        let mut history = History::load(&path).expect("it is made");
+        for line in ["one", "two", "two", "", " secret", "a\nb"] {
+            history.add(line);
+        }
+        assert_eq!(fs::read_to_string(&path).expect("written"), "one\ntwo\n");
+        let history = History::load(&path).expect("it is there");
+        assert_eq!(history.entries, ["one", "two"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&path).expect("it is there").permissions();
+            assert_eq!(mode.mode() & 0o777, 0o600);
+        }
+        removed(&path);
+    }
+
+    #[test]
+    fn the_newest_thousand_lines_are_kept_and_none_that_is_too_long() {
+        let path = fresh("bounded");
+        let mut history = History::load(&path).expect("it is made");
+        for number in 0..=MAX_ENTRIES {
+            history.add(&number.to_string());
+        }
+        history.add(&"x".repeat(MAX_ENTRY + 1));
+        assert_eq!(history.entries.len(), MAX_ENTRIES);
+        assert_eq!(history.entries.front().map(String::as_str), Some("1"));
+        // The next run shortens the file.
+        let mut history = History::load(&path).expect("it is there");
+        history.add(&"x".repeat(MAX_ENTRY));
+        let text = fs::read_to_string(&path).expect("written");
+        assert_eq!(text.lines().count(), MAX_ENTRIES + 1);
+        assert!(text.starts_with("1\n2\n"), "{text:.20}");
+        removed(&path);
+    }
+
+    #[test]
+    fn the_file_is_where_the_xdg_base_directories_have_it() {
+        let path = |state: &str, home: &str| {
+            let set = |value: &str| (!value.is_empty()).then(|| OsString::from(value));
+            let path = path_by(set(state), set(home))?;
+            Some(path.to_str().expect("UTF-8").to_owned())
+        };
+        let own = Some("/state/sockeye/history".to_owned());
+        assert_eq!(path("/state", "/me"), own);
+        let in_home = Some("/me/.local/state/sockeye/history".to_owned());
+        assert_eq!(path("", "/me"), in_home);
+        assert_eq!(path("state", "/me"), in_home);
+        assert_eq!(path("", ""), None);
+    }
+}

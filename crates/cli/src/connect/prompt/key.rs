@@ -1,0 +1,233 @@
+//! Keys, as a terminal's bytes tell them: ECMA-48's sequences, xterm's modifiers, and the control characters that
+//! readline has made a habit.
+
+/// What a key asks for, whichever of its keys it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Backspace,
+    Char(char),
+    Clear,
+    Delete,
+    /// Ctrl-D, which also deletes.
+    EndOfInput,
+    End,
+    Enter,
+    Home,
+    KillToEnd,
+    KillToStart,
+    KillWord,
+    Left,
+    Newer,
+    Older,
+    Right,
+    WordLeft,
+    WordRight,
+}
+
+/// Takes one byte after another. Whatever it does not know is passed over.
+///
+/// ```text
+///   Ground ── ESC ──▶ Escape ── [ ──▶ Csi ── final byte ──▶ Ground
+///     │ ▲               └────── O ──▶ Ss3 ── any byte ────▶ Ground
+///     │ └── whole character ── Utf8 ◀── lead byte
+///     └──── Ctrl-V ──▶ Quoted ── any byte ──▶ Ground, or Utf8
+/// ```
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    state: State,
+    /// The parameters of a sequence, or the start of a character.
+    held: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Ground,
+    Csi,
+    Escape,
+    Quoted,
+    Ss3,
+    Utf8,
+}
+
+impl Decoder {
+    pub(super) fn push(&mut self, byte: u8) -> Option<Key> {
+        match std::mem::take(&mut self.state) {
+            State::Ground => self.ground(byte),
+            State::Quoted if byte.is_ascii() => Some(Key::Char(byte.into())),
+            State::Quoted => self.character(byte),
+            State::Utf8 if byte & 0xc0 == 0x80 => self.character(byte),
+            State::Utf8 => {
+                // The character before was cut off.
+                self.held.clear();
+                self.ground(byte)
+            }
+            State::Escape => self.escape(byte),
+            State::Csi => self.sequence(byte),
+            State::Ss3 => arrow(byte),
+        }
+    }
+
+    fn ground(&mut self, byte: u8) -> Option<Key> {
+        match byte {
+            ESC => {
+                self.state = State::Escape;
+                None
+            }
+            CTRL_V => {
+                self.state = State::Quoted;
+                None
+            }
+            b'\t' => Some(Key::Char('\t')),
+            b'\n' | b'\r' => Some(Key::Enter),
+            0..0x20 | DEL => control(byte),
+            _ => self.character(byte),
+        }
+    }
+
+    fn character(&mut self, byte: u8) -> Option<Key> {
+        self.held.push(byte);
+        let c = match std::str::from_utf8(&self.held) {
+            Ok(text) => text.chars().next(),
+            Err(error) if error.error_len().is_none() => {
+                self.state = State::Utf8;
+                return None;
+            }
+            Err(_) => None,
+        };
+        self.held.clear();
+        c.map(Key::Char)
+    }
+
+    fn escape(&mut self, byte: u8) -> Option<Key> {
+        match byte {
+            b'[' => self.state = State::Csi,
+            b'O' => self.state = State::Ss3,
+            // Escape was pressed for itself before.
+            ESC => self.state = State::Escape,
+            b'b' => return Some(Key::WordLeft),
+            b'f' => return Some(Key::WordRight),
+            DEL => return Some(Key::KillWord),
+            _ => {}
+        }
+        None
+    }
+
+    fn sequence(&mut self, byte: u8) -> Option<Key> {
+        if (0x20..0x40).contains(&byte) {
+            self.state = State::Csi;
+            if self.held.len() < MAX_PARAMETERS {
+                self.held.push(byte);
+            }
+            return None;
+        }
+        let parameters = std::mem::take(&mut self.held);
+        let is_by_word = parameters.ends_with(b";5") || parameters.ends_with(b";3");
+        match (byte, parameters.as_slice()) {
+            (b'C', _) if is_by_word => Some(Key::WordRight),
+            (b'D', _) if is_by_word => Some(Key::WordLeft),
+            (b'~', b"1" | b"7") => Some(Key::Home),
+            (b'~', b"3") => Some(Key::Delete),
+            (b'~', b"4" | b"8") => Some(Key::End),
+            _ => arrow(byte),
+        }
+    }
+}
+
+fn control(byte: u8) -> Option<Key> {
+    Some(match byte {
+        0x01 => Key::Home,
+        0x02 => Key::Left,
+        0x04 => Key::EndOfInput,
+        0x05 => Key::End,
+        0x06 => Key::Right,
+        0x08 | DEL => Key::Backspace,
+        0x0b => Key::KillToEnd,
+        0x0c => Key::Clear,
+        0x0e => Key::Newer,
+        0x10 => Key::Older,
+        0x15 => Key::KillToStart,
+        0x17 => Key::KillWord,
+        _ => return None,
+    })
+}
+
+fn arrow(byte: u8) -> Option<Key> {
+    Some(match byte {
+        b'A' => Key::Older,
+        b'B' => Key::Newer,
+        b'C' => Key::Right,
+        b'D' => Key::Left,
+        b'F' => Key::End,
+        b'H' => Key::Home,
+        _ => return None,
+    })
+}
+
+const ESC: u8 = 0x1b;
+const DEL: u8 = 0x7f;
+const CTRL_V: u8 = 0x16;
+/// The most bytes of a sequence's parameters that are looked at: those of no key are longer.
+const MAX_PARAMETERS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(bytes: &[u8]) -> Vec<Key> {
+        let mut decoder = Decoder::default();
+        bytes
+            .iter()
+            .filter_map(|byte| decoder.push(*byte))
+            .collect()
+    }
+
+    #[test]
+    fn each_key_is_known_by_all_of_its_sequences() {
+        for (sequences, key) in [
+            (["\x1b[A", "\x1bOA", "\x10"], Key::Older),
+            (["\x1b[B", "\x1bOB", "\x0e"], Key::Newer),
+            (["\x1b[C", "\x1bOC", "\x06"], Key::Right),
+            (["\x1b[D", "\x1bOD", "\x02"], Key::Left),
+            (["\x1b[H", "\x1b[1~", "\x01"], Key::Home),
+            (["\x1b[F", "\x1b[4~", "\x05"], Key::End),
+            (["\x1b[1;5C", "\x1b[1;3C", "\x1bf"], Key::WordRight),
+            (["\x1b[1;5D", "\x1b[1;3D", "\x1bb"], Key::WordLeft),
+            (["\x7f", "\x08", "\x1b\x1b[Z\x7f"], Key::Backspace),
+            (["\x17", "\x1b\x7f", "\x1b\x1b\x7f"], Key::KillWord),
+            (["\n", "\r", "\x00\n"], Key::Enter),
+        ] {
+            for sequence in sequences {
+                assert_eq!(keys(sequence.as_bytes()), [key], "{sequence:?}");
+            }
+        }
+        assert_eq!(keys(b"\x1b[3~\x04"), [Key::Delete, Key::EndOfInput]);
+        let rest = [Key::KillToEnd, Key::KillToStart, Key::Clear];
+        assert_eq!(keys(b"\x0b\x15\x0c"), rest);
+    }
+
+    #[test]
+    fn characters_come_whole_and_what_is_no_text_is_passed_over() {
+        let text: Vec<_> = "aé鮭👧\t".chars().map(Key::Char).collect();
+        assert_eq!(keys("aé鮭👧\t".as_bytes()), text);
+        assert_eq!(keys(b"\xc3a\x80b\xff"), [Key::Char('a'), Key::Char('b')]);
+        assert_eq!(keys(b"\xe9\xae\n"), [Key::Enter]);
+    }
+
+    #[test]
+    fn ctrl_v_takes_the_next_key_for_a_character() {
+        let quoted = ['\u{1b}', '\u{4}', 'é'].map(Key::Char);
+        assert_eq!(keys("\x16\x1b\x16\x04\x16é".as_bytes()), quoted);
+    }
+
+    #[test]
+    fn a_sequence_of_any_length_takes_no_room_and_types_nothing() {
+        let mut decoder = Decoder::default();
+        for byte in [b"\x1b[".as_slice(), &[b'1'; 1000]].concat() {
+            assert_eq!(decoder.push(byte), None);
+        }
+        assert_eq!(decoder.held.len(), MAX_PARAMETERS);
+        assert_eq!(decoder.push(b'x'), None);
+        assert_eq!(decoder.push(b'x'), Some(Key::Char('x')));
+    }
+}

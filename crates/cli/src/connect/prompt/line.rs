@@ -1,0 +1,250 @@
+//! The line that is being typed: its text, the cursor in it, and the part of it that fits beside the prompt.
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use crate::escape::Escaped;
+
+/// The cursor moves by what looks like one character.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    text: String,
+    /// In bytes, between two characters.
+    cursor: usize,
+}
+
+/// What is seen of a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) text: String,
+    /// Columns of the text before the cursor.
+    pub(super) cursor: usize,
+}
+
+impl Line {
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The text, after which the line is empty.
+    pub(super) fn take(&mut self) -> String {
+        self.cursor = 0;
+        std::mem::take(&mut self.text)
+    }
+
+    /// Has another text in its place, with the cursor at its end.
+    pub(super) fn replace(&mut self, text: &str) {
+        self.text.clear();
+        self.text.push_str(text);
+        self.cursor = text.len();
+    }
+
+    /// Whether there was room for it.
+    pub(super) fn insert(&mut self, c: char) -> bool {
+        let has_room = self.text.len() + c.len_utf8() <= MAX_TYPED;
+        if has_room {
+            self.text.insert(self.cursor, c);
+            self.cursor += c.len_utf8();
+        }
+        has_room
+    }
+
+    pub(super) fn left(&mut self) {
+        self.cursor = self.before();
+    }
+
+    pub(super) fn right(&mut self) {
+        self.cursor = self.after();
+    }
+
+    pub(super) fn word_left(&mut self) {
+        self.cursor = self.word_start();
+    }
+
+    pub(super) fn word_right(&mut self) {
+        let (_, rest) = self.halves();
+        let is_word = |c: char| !c.is_whitespace();
+        let start = rest.find(is_word).unwrap_or(rest.len());
+        let (_, word) = rest.split_at(start);
+        let len = word.find(char::is_whitespace).unwrap_or(word.len());
+        self.cursor += start + len;
+    }
+
+    pub(super) fn home(&mut self) {
+        self.cursor = 0;
+    }
+
+    pub(super) fn end(&mut self) {
+        self.cursor = self.text.len();
+    }
+
+    pub(super) fn backspace(&mut self) {
+        self.remove_from(self.before());
+    }
+
+    pub(super) fn delete(&mut self) {
+        self.text.drain(self.cursor..self.after());
+    }
+
+    pub(super) fn kill_to_end(&mut self) {
+        self.text.truncate(self.cursor);
+    }
+
+    pub(super) fn kill_to_start(&mut self) {
+        self.remove_from(0);
+    }
+
+    pub(super) fn kill_word(&mut self) {
+        self.remove_from(self.word_start());
+    }
+
+    /// What fits in so many columns: all of it, or what is around the cursor.
+    pub(super) fn window(&self, columns: usize) -> Window {
+        let (before, after) = self.halves();
+        let mut width = 0;
+        let mut fits = |grapheme: &&str| {
+            let more = shown(grapheme).width();
+            let fits = width + more <= columns;
+            width += if fits { more } else { 0 };
+            fits
+        };
+        let seen = before.graphemes(true).rev().take_while(&mut fits);
+        let start = before.len() - seen.map(str::len).sum::<usize>();
+        let seen = after.graphemes(true).take_while(&mut fits);
+        let end = before.len() + seen.map(str::len).sum::<usize>();
+        let part = |range| shown(self.text.get(range).unwrap_or_default());
+        let before = part(start..self.cursor);
+        let cursor = before.width();
+        Window {
+            text: before + &part(self.cursor..end),
+            cursor,
+        }
+    }
+
+    fn halves(&self) -> (&str, &str) {
+        self.text.split_at(self.cursor)
+    }
+
+    fn before(&self) -> usize {
+        let (before, _) = self.halves();
+        let last = before.grapheme_indices(true).next_back();
+        last.map_or(0, |(at, _)| at)
+    }
+
+    fn after(&self) -> usize {
+        let (_, after) = self.halves();
+        let len = after.graphemes(true).next().map_or(0, str::len);
+        self.cursor + len
+    }
+
+    /// Of the word that the cursor is in or behind.
+    fn word_start(&self) -> usize {
+        let (before, _) = self.halves();
+        let words = before.trim_end();
+        let space = words.char_indices().rfind(|(_, c)| c.is_whitespace());
+        space.map_or(0, |(at, c)| at + c.len_utf8())
+    }
+
+    fn remove_from(&mut self, start: usize) {
+        self.text.drain(start..self.cursor);
+        self.cursor = start;
+    }
+}
+
+/// As a terminal is to show it.
+pub(super) fn shown(text: &str) -> String {
+    Escaped(text).to_string()
+}
+
+/// The longest line that can be typed, in bytes.
+const MAX_TYPED: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line with the cursor where `|` is.
+    fn line(text: &str) -> Line {
+        let (before, after) = text.split_once('|').expect("a cursor");
+        Line {
+            text: [before, after].concat(),
+            cursor: before.len(),
+        }
+    }
+
+    fn after(text: &str, edit: impl FnOnce(&mut Line)) -> String {
+        let mut line = line(text);
+        edit(&mut line);
+        line.text.insert(line.cursor, '|');
+        line.text
+    }
+
+    #[test]
+    fn the_cursor_moves_by_what_looks_like_a_character_and_stops_at_both_ends() {
+        assert_eq!(after("a👩‍👧|b", Line::left), "a|👩‍👧b");
+        assert_eq!(after("a|👩‍👧b", Line::right), "a👩‍👧|b");
+        assert_eq!(after("|a", Line::left), "|a");
+        assert_eq!(after("a|", Line::right), "a|");
+        assert_eq!(after("a b|", Line::home), "|a b");
+        assert_eq!(after("|a b", Line::end), "a b|");
+    }
+
+    #[test]
+    fn words_end_at_white_space() {
+        assert_eq!(after("one two  |", Line::word_left), "one |two  ");
+        assert_eq!(after("one t|wo", Line::word_left), "one |two");
+        assert_eq!(after("|", Line::word_left), "|");
+        assert_eq!(
+            after("one|  two three", Line::word_right),
+            "one  two| three"
+        );
+        assert_eq!(after("one| ", Line::word_right), "one |");
+        assert_eq!(after("one {\"a\"} |b", Line::kill_word), "one |b");
+    }
+
+    #[test]
+    fn what_is_killed_lies_on_its_side_of_the_cursor() {
+        assert_eq!(after("ab|cd", Line::kill_to_start), "|cd");
+        assert_eq!(after("ab|cd", Line::kill_to_end), "ab|");
+        assert_eq!(after("ae\u{301}|c", Line::backspace), "a|c");
+        assert_eq!(after("|a", Line::backspace), "|a");
+        assert_eq!(after("a|é", Line::delete), "a|");
+        assert_eq!(after("a|", Line::delete), "a|");
+    }
+
+    #[test]
+    fn the_longest_line_takes_no_more() {
+        let mut line = Line::default();
+        line.replace(&"x".repeat(MAX_TYPED - 1));
+        assert!(!line.insert('é'));
+        assert!(line.insert('x'));
+        assert!(!line.insert('x'));
+        assert_eq!(line.take().len(), MAX_TYPED);
+        assert!(line.is_empty());
+    }
+
+    #[test]
+    fn the_window_has_the_cursor_in_it_and_is_never_wider_than_asked() {
+        let seen = |text, columns| {
+            let mut window = line(text).window(columns);
+            let at = window.text.char_indices().map(|(at, _)| at);
+            let at = { at }.chain([window.text.len()]);
+            let at = { at }.find(|at| window.text[..*at].width() == window.cursor);
+            window.text.insert(at.expect("it is in the text"), '|');
+            window.text
+        };
+        assert_eq!(seen("abc|def", 10), "abc|def");
+        assert_eq!(seen("abcdef|", 3), "def|");
+        assert_eq!(seen("abc|def", 4), "abc|d");
+        assert_eq!(seen("|abcdef", 3), "|abc");
+        // Wide characters, and what is escaped, are never shown in part.
+        assert_eq!(seen("紅鮭|", 3), "鮭|");
+        assert_eq!(seen("a\u{1b}|b", 6), "\\u{1b}|");
+        assert_eq!(seen("a\u{1b}|b", 5), "|b");
+        assert_eq!(seen("abc|", 0), "|");
+    }
+}

@@ -1,0 +1,81 @@
+//! A server that speaks bytes, for what no real one does.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+
+use sockeye_proto::handshake::Key;
+
+/// The connection of one client.
+pub(crate) struct Peer(TcpStream);
+
+/// A server of one connection, and what it does with it.
+pub(crate) fn serve<T: Send + 'static>(
+    talk: impl FnOnce(Peer) -> T + Send + 'static,
+) -> (String, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    let serving = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        talk(Peer(stream))
+    });
+    (url, serving)
+}
+
+/// A server that gives one connection this answer. The thread gives the request's head.
+pub(crate) fn serve_once(answer: &[u8]) -> (String, JoinHandle<String>) {
+    let answer = answer.to_vec();
+    serve(move |mut peer| {
+        let head = peer.read_head();
+        peer.write(&answer);
+        head
+    })
+}
+
+impl Peer {
+    /// Answers the handshake.
+    pub(crate) fn open(&mut self) {
+        let head = self.read_head();
+        let mut lines = head.lines();
+        let key = lines.find_map(|line| line.strip_prefix("sec-websocket-key: "));
+        let key = Key::parse(key.expect("a key").as_bytes()).expect("a key");
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            key.accept()
+        );
+        self.write(answer.as_bytes());
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).expect("it reads");
+    }
+
+    /// The first byte of the client's next frame, which is short, and its payload.
+    pub(crate) fn read_frame(&mut self) -> (u8, Vec<u8>) {
+        let mut start = [0; 6];
+        self.0.read_exact(&mut start).expect("a frame");
+        let [kind, len, key @ ..] = start;
+        let mut payload = vec![0; usize::from(len & 0x7f)];
+        self.0.read_exact(&mut payload).expect("a payload");
+        let key = key.iter().cycle();
+        { payload.iter_mut().zip(key) }.for_each(|(byte, key)| *byte ^= key);
+        (kind, payload)
+    }
+
+    /// Reads until the client is gone.
+    pub(crate) fn read_to_end(&mut self) {
+        // A client that is killed resets the connection.
+        let _ = self.0.read_to_end(&mut Vec::new());
+    }
+
+    fn read_head(&mut self) -> String {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            self.0.read_exact(&mut byte).expect("a request");
+            head.extend(byte);
+        }
+        String::from_utf8(head).expect("UTF-8")
+    }
+}

@@ -1,0 +1,212 @@
+//! `sockeye::Reconnecting` against a server that is killed, and started again where it was.
+
+use std::time::Duration;
+
+use sockeye::{
+    Client, CloseCode, Interruption, Outgoing, PreparedMessage, QueueError, ReconnectEvent,
+    ReconnectSender, Reconnecting, Retry,
+};
+use tokio::time::timeout;
+
+use crate::program::Server;
+
+/// A client that numbers what it says, and hears its numbers again.
+struct Counter {
+    client: Reconnecting,
+    sender: ReconnectSender,
+    next: u32,
+    heard: Vec<u32>,
+    /// Given back, as a connection ended before it had written them.
+    unconfirmed: Vec<u32>,
+}
+
+impl Counter {
+    fn of(server: &Server, retry: Retry) -> Self {
+        // Each connection ends the row of failures.
+        let retry = retry
+            .stable_after(Duration::ZERO)
+            .first_pause(Duration::from_millis(1))
+            .longest_pause(Duration::from_millis(20));
+        let client = Client::builder().reconnecting(server.url("/echo"));
+        let client = client.expect("a URL").retry(retry).queue_limit(QUEUE);
+        Self {
+            sender: client.sender(),
+            client,
+            next: 0,
+            heard: Vec::new(),
+            unconfirmed: Vec::new(),
+        }
+    }
+
+    /// Says the next number.
+    fn say(&mut self) -> Result<u32, QueueError> {
+        let number = self.next;
+        self.sender.send(number.to_string())?;
+        self.next += 1;
+        Ok(number)
+    }
+
+    /// The next event. What it gives back and what is heard is noted.
+    async fn event(&mut self) -> ReconnectEvent {
+        let event = timeout(PATIENCE, self.client.next()).await;
+        let event = event.expect("it does not hang").expect("it goes on");
+        match &event {
+            ReconnectEvent::Message(message) => {
+                let number = message.as_text().and_then(|text| text.parse().ok());
+                self.heard.push(number.expect("a number"));
+            }
+            ReconnectEvent::Interrupted { unconfirmed, .. }
+            | ReconnectEvent::Ended { unconfirmed, .. } => {
+                let numbers = unconfirmed.iter().cloned().map(number);
+                self.unconfirmed.extend(numbers);
+            }
+            _ => {}
+        }
+        event
+    }
+
+    async fn hear(&mut self, number: u32) {
+        while !self.heard.contains(&number) {
+            let event = self.event().await;
+            assert!(matches!(event, ReconnectEvent::Message(_)), "{event:?}");
+        }
+    }
+
+    /// Passes over what is heard until the connection is lost.
+    async fn lose(&mut self) {
+        let event = loop {
+            match self.event().await {
+                ReconnectEvent::Message(_) => {}
+                event => break event,
+            }
+        };
+        assert!(
+            matches!(
+                event,
+                ReconnectEvent::Interrupted {
+                    why: Interruption::Lost(_),
+                    ..
+                }
+            ),
+            "{event:?}"
+        );
+    }
+
+    /// An attempt that finds nobody.
+    async fn miss(&mut self, attempt: u32) {
+        let event = self.event().await;
+        assert!(
+            matches!(event, ReconnectEvent::Connecting { attempt: told } if told == attempt),
+            "{event:?}"
+        );
+        let event = self.event().await;
+        assert!(
+            matches!(
+                event,
+                ReconnectEvent::Interrupted {
+                    why: Interruption::Connect(_),
+                    ..
+                }
+            ),
+            "{event:?}"
+        );
+    }
+
+    async fn open(&mut self) {
+        let event = self.event().await;
+        assert!(
+            matches!(event, ReconnectEvent::Connecting { .. }),
+            "{event:?}"
+        );
+        let event = self.event().await;
+        assert!(matches!(event, ReconnectEvent::Opened), "{event:?}");
+        assert!(self.client.connection().is_some());
+    }
+}
+
+fn number(message: Outgoing) -> u32 {
+    let prepared = PreparedMessage::new(message);
+    let text = prepared.message().as_text();
+    text.and_then(|text| text.parse().ok()).expect("a number")
+}
+
+/// What is not done by then hangs: no test asks for how long anything takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Room for four numbers of one or two digits, each with its 64 bytes.
+const QUEUE: usize = 4 * 66;
+
+#[tokio::test]
+async fn a_client_comes_back_to_a_server_that_is_killed_again_and_again() {
+    let mut server = Server::start_at(PLACE, &[]);
+    let addr = server.addr.clone();
+    let mut counter = Counter::of(&server, Retry::default());
+    counter.open().await;
+    for _ in 0..4 {
+        let said = counter.say().expect("there is room");
+        counter.hear(said).await;
+        // These may have been written or not when the server dies.
+        for _ in 0..2 {
+            counter.say().expect("there is room");
+        }
+        // By SIGKILL: nobody is told anything.
+        drop(server);
+        counter.lose().await;
+        counter.miss(2).await;
+        // What is said now waits, as far as there is room; the rest is given back.
+        let refused = loop {
+            if let Err(error) = counter.say() {
+                break error;
+            }
+        };
+        assert!(matches!(refused, QueueError::Full(_)), "{refused:?}");
+        assert_eq!(number(refused.into_message()), counter.next);
+        assert!((1..=QUEUE).contains(&counter.sender.queued_bytes()));
+        counter.miss(3).await;
+        server = Server::start_at(&addr, &[]);
+        counter.open().await;
+        counter.hear(counter.next - 1).await;
+        assert_eq!(counter.sender.queued_bytes(), 0);
+    }
+    let close = counter.sender.close(CloseCode::NORMAL, "enough");
+    close.expect("a reason");
+    let event = counter.event().await;
+    let ReconnectEvent::Ended {
+        why: None, unsent, ..
+    } = event
+    else {
+        panic!("{event:?}");
+    };
+    assert!(unsent.is_empty(), "{unsent:?}");
+    // In order and once, and nothing that was given back.
+    assert!(counter.heard.is_sorted_by(|one, next| one < next));
+    let is_heard = |number: &u32| counter.heard.contains(number);
+    assert!(!counter.unconfirmed.iter().any(is_heard));
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_ends_it_and_what_waits_is_given_back() {
+    let server = Server::start_at(PLACE, &[]);
+    let mut counter = Counter::of(&server, Retry::default().limit(3));
+    counter.open().await;
+    drop(server);
+    counter.lose().await;
+    let waiting = [counter.say(), counter.say()].map(|said| said.expect("there is room"));
+    counter.miss(2).await;
+    counter.miss(3).await;
+    let event = counter.event().await;
+    assert!(
+        matches!(event, ReconnectEvent::Connecting { attempt: 4 }),
+        "{event:?}"
+    );
+    let event = counter.event().await;
+    let ReconnectEvent::Ended { why, unsent, .. } = event else {
+        panic!("{event:?}");
+    };
+    assert!(matches!(why, Some(Interruption::Connect(_))), "{why:?}");
+    let unsent: Vec<_> = unsent.into_iter().map(number).collect();
+    assert_eq!(unsent, waiting);
+    assert!(matches!(counter.say(), Err(QueueError::Closed(_))));
+}
+
+/// No other test binds a port of this address, so none takes it while the server is away.
+const PLACE: &str = "127.0.0.2:0";

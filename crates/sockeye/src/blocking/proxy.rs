@@ -1,0 +1,80 @@
+//! Through a proxy, over a blocking stream: what is said is what the other client says.
+
+use std::io;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Response;
+
+use super::handshake::exchange;
+use super::stream::Stream;
+use crate::client::{ConnectError, Proxy, ProxyError, SocksError, Step};
+
+/// Has the proxy connect `stream` to a host, which stands in brackets where it is an IPv6 address.
+pub(super) fn tunnel(
+    proxy: &Proxy,
+    stream: &mut Stream,
+    host: &str,
+    port: u16,
+    deadline: Instant,
+) -> Result<(), ProxyError> {
+    match proxy.is_socks() {
+        true => Ok(socks(proxy, stream, host, port, deadline)?),
+        false => connect(proxy, stream, &format!("{host}:{port}"), deadline),
+    }
+}
+
+fn connect(
+    proxy: &Proxy,
+    stream: &mut Stream,
+    authority: &str,
+    deadline: Instant,
+) -> Result<(), ProxyError> {
+    let request = proxy.connect_request(authority)?;
+    let answer = exchange(stream, &request, deadline);
+    let (answer, rest) = answer.map_err(|error| match error {
+        ConnectError::Connect(error) => ProxyError::Connect(error),
+        ConnectError::NoResponse => ProxyError::NoResponse,
+        _ => ProxyError::Head,
+    })?;
+    if !answer.status().is_success() {
+        let response = answer.map(|()| Bytes::from(rest));
+        return Err(ProxyError::Refused(Box::<Response<Bytes>>::new(response)));
+    }
+    match rest.is_empty() {
+        true => Ok(()),
+        // Neither TLS nor HTTP begins with a word of the server.
+        false => Err(ProxyError::TooEarly),
+    }
+}
+
+fn socks(
+    proxy: &Proxy,
+    stream: &mut Stream,
+    host: &str,
+    port: u16,
+    deadline: Instant,
+) -> Result<(), SocksError> {
+    let mut socks = proxy.ask_socks(host, port)?;
+    loop {
+        match socks.step() {
+            Step::Write(bytes) => stream.write_all_until(&bytes, deadline)?,
+            Step::Read(len) => {
+                let mut bytes = vec![0; len];
+                stream.read_exact_until(&mut bytes, deadline)?;
+                socks.receive(&bytes)?;
+            }
+            Step::Done => return Ok(()),
+        }
+    }
+}
+
+/// Whether an error is of a deadline.
+pub(super) fn is_late(error: &ConnectError) -> bool {
+    let error = match error {
+        ConnectError::Connect(error) | ConnectError::Proxy(ProxyError::Connect(error)) => error,
+        ConnectError::Proxy(ProxyError::Socks(SocksError::Io(error))) => error,
+        _ => return false,
+    };
+    error.kind() == io::ErrorKind::TimedOut
+}

@@ -1,0 +1,300 @@
+//! What is said to a SOCKS5 proxy until it has connected (RFC 1928, and 1929 for who asks), sans-IO: whoever has a
+//! stream writes and reads as [`Socks::step`] says.
+//!
+//! ```text
+//!   Greet ──▶ Method ──────────────────────────▶ Ask ──▶ Reply ──▶ Name ──▶ Rest ──▶ Done
+//!                └─▶ Identify ──▶ Verdict ─────▶─┘         └──────────────▶──┘
+//! ```
+
+use std::io;
+use std::net::IpAddr;
+
+/// One conversation with a proxy, up to its tunnel.
+#[derive(Debug)]
+pub(crate) struct Socks {
+    state: State,
+    auth: Option<Vec<u8>>,
+    request: Vec<u8>,
+}
+
+/// What is next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Done,
+    /// So many bytes, for [`Socks::receive`]: no more, as what follows is not the proxy's.
+    Read(usize),
+    Write(Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Greet,
+    Method,
+    Identify,
+    Verdict,
+    Ask,
+    Reply,
+    /// The length of the name that the proxy has bound.
+    Name,
+    Rest(usize),
+    Done,
+}
+
+impl Socks {
+    /// Asks for a host, which stands in brackets where it is an IPv6 address.
+    ///
+    /// # Errors
+    ///
+    /// [`SocksError::Host`]; [`SocksError::Credentials`] for a name or password of more than 255 bytes.
+    pub(crate) fn new(
+        host: &str,
+        port: u16,
+        auth: Option<(&str, &str)>,
+    ) -> Result<Self, SocksError> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let mut request = vec![VERSION, CONNECT, 0];
+        match bare.parse() {
+            Ok(IpAddr::V4(ip)) => {
+                request.push(IPV4);
+                request.extend(ip.octets());
+            }
+            Ok(IpAddr::V6(ip)) => {
+                request.push(IPV6);
+                request.extend(ip.octets());
+            }
+            Err(_) => {
+                request.push(NAME);
+                request.extend(counted(host).ok_or(SocksError::Host)?);
+            }
+        }
+        request.extend(port.to_be_bytes());
+        let auth = auth.map(|(user, password)| {
+            let parts = [vec![AUTH_VERSION], counted(user)?, counted(password)?];
+            Some(parts.concat())
+        });
+        let auth = auth.map(|auth| auth.ok_or(SocksError::Credentials));
+        Ok(Self {
+            state: State::Greet,
+            auth: auth.transpose()?,
+            request,
+        })
+    }
+
+    /// What is to be done next. What is to be written is given once.
+    pub(crate) fn step(&mut self) -> Step {
+        match self.state {
+            State::Greet => {
+                self.state = State::Method;
+                Step::Write(match self.auth {
+                    None => vec![VERSION, 1, NO_AUTH],
+                    Some(_) => vec![VERSION, 2, NO_AUTH, PASSWORD],
+                })
+            }
+            State::Identify => {
+                self.state = State::Verdict;
+                Step::Write(self.auth.take().unwrap_or_default())
+            }
+            State::Ask => {
+                self.state = State::Reply;
+                Step::Write(std::mem::take(&mut self.request))
+            }
+            State::Method | State::Verdict => Step::Read(2),
+            State::Reply => Step::Read(4),
+            State::Name => Step::Read(1),
+            State::Rest(len) => Step::Read(len),
+            State::Done => Step::Done,
+        }
+    }
+
+    /// Takes as many bytes as were asked for.
+    ///
+    /// # Errors
+    ///
+    /// The proxy refused, or broke the protocol.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), SocksError> {
+        self.state = match (self.state, bytes) {
+            (State::Method, [VERSION, NO_AUTH]) => State::Ask,
+            (State::Method, [VERSION, PASSWORD]) if self.auth.is_some() => State::Identify,
+            (State::Method, [VERSION, NO_METHOD]) => return Err(SocksError::Unauthorized),
+            (State::Verdict, [AUTH_VERSION, 0]) => State::Ask,
+            (State::Verdict, [AUTH_VERSION, _]) => return Err(SocksError::Unauthorized),
+            (State::Reply, [VERSION, 0, _, IPV4]) => State::Rest(4 + 2),
+            (State::Reply, [VERSION, 0, _, IPV6]) => State::Rest(16 + 2),
+            (State::Reply, [VERSION, 0, _, NAME]) => State::Name,
+            (State::Reply, [VERSION, 0, ..]) => return Err(SocksError::Protocol),
+            (State::Reply, [VERSION, code, ..]) => return Err(SocksError::Refused(*code)),
+            (State::Name, [len]) => State::Rest(usize::from(*len) + 2),
+            (State::Rest(_), _) => State::Done,
+            _ => return Err(SocksError::Protocol),
+        };
+        Ok(())
+    }
+}
+
+/// Why a SOCKS5 proxy did not connect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SocksError {
+    /// SOCKS5 takes a user name and a password of 255 bytes at most.
+    #[error("the user name or the password has more than 255 bytes")]
+    Credentials,
+    /// SOCKS5 takes a host's name of 255 bytes at most.
+    #[error("the host's name has more than 255 bytes")]
+    Host,
+    /// The way to the proxy failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What the proxy said is no SOCKS5.
+    #[error("its answer is no SOCKS5")]
+    Protocol,
+    /// The proxy refused to connect, with this code (RFC 1928 §6).
+    #[error("it refused: {}", reply(*.0))]
+    Refused(u8),
+    /// The proxy does not take the user name and the password, or wants some.
+    #[error("it does not accept who asks")]
+    Unauthorized,
+}
+
+impl SocksError {
+    /// Whether the proxy may say something else later: the server, or the way to it, is away.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Io(_) => true,
+            Self::Refused(code) => matches!(code, 1 | 3..=6),
+            _ => false,
+        }
+    }
+}
+
+fn reply(code: u8) -> String {
+    let text = match code {
+        1 => "it failed",
+        2 => "its rules do not allow it",
+        3 => "the network is unreachable",
+        4 => "the host is unreachable",
+        5 => "the server refused",
+        6 => "the time to live has expired",
+        7 => "it does not connect",
+        8 => "it does not know such addresses",
+        _ => return format!("code {code}"),
+    };
+    text.to_owned()
+}
+
+/// A text behind its length.
+fn counted(text: &str) -> Option<Vec<u8>> {
+    let len = u8::try_from(text.len()).ok()?;
+    Some([&[len], text.as_bytes()].concat())
+}
+
+const VERSION: u8 = 5;
+const AUTH_VERSION: u8 = 1;
+const NO_AUTH: u8 = 0;
+const PASSWORD: u8 = 2;
+const NO_METHOD: u8 = 0xff;
+const CONNECT: u8 = 1;
+const IPV4: u8 = 1;
+const NAME: u8 = 3;
+const IPV6: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written to a proxy that says this; it is cut into what is asked for.
+    fn said(mut socks: Socks, mut proxy: &[u8]) -> Result<Vec<u8>, SocksError> {
+        let mut written = Vec::new();
+        loop {
+            match socks.step() {
+                Step::Write(bytes) => written.extend(bytes),
+                Step::Read(len) => {
+                    let (now, rest) = proxy.split_at(len);
+                    socks.receive(now)?;
+                    proxy = rest;
+                }
+                Step::Done => {
+                    assert_eq!(proxy, b"", "not all of it is the proxy's");
+                    return Ok(written);
+                }
+            }
+        }
+    }
+
+    fn to(host: &str, auth: Option<(&str, &str)>) -> Socks {
+        Socks::new(host, 258, auth).unwrap()
+    }
+
+    #[test]
+    fn a_host_is_asked_for_by_name_or_by_address() {
+        let granted = b"\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00";
+        for (host, asked) in [
+            ("a.b", &b"\x03\x03a.b"[..]),
+            ("1.2.3.4", b"\x01\x01\x02\x03\x04"),
+            ("[::1]", b"\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01"),
+        ] {
+            let expected = [b"\x05\x01\x00\x05\x01\x00", asked, b"\x01\x02"].concat();
+            assert_eq!(said(to(host, None), granted).unwrap(), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn who_asks_is_told_to_a_proxy_that_wants_it_alone() {
+        let auth = Some(("u", "pw"));
+        let wants = b"\x05\x02\x01\x00\x05\x00\x00\x03\x02ab\x00\x00";
+        let written = said(to("h", auth), wants).unwrap();
+        let expected = b"\x05\x02\x00\x02\x01\x01u\x02pw\x05\x01\x00\x03\x01h\x01\x02";
+        assert_eq!(written, expected);
+        let open = [b"\x05\x00\x05\x00\x00\x04", &[0; 18][..]].concat();
+        let written = said(to("h", auth), &open).unwrap();
+        assert_eq!(written, b"\x05\x02\x00\x02\x05\x01\x00\x03\x01h\x01\x02");
+    }
+
+    #[test]
+    fn what_stays_refused_is_told_from_what_may_pass() {
+        let auth = Some(("u", "p"));
+        let fails = |proxy: &[u8]| said(to("h", auth), proxy).unwrap_err();
+        for proxy in [&b"\x05\xff"[..], b"\x05\x02\x01\x01"] {
+            let error = fails(proxy);
+            assert!(matches!(error, SocksError::Unauthorized) && !error.is_transient());
+        }
+        for code in 1..=9 {
+            let error = fails(&[5, 0, 5, code, 0, 1]);
+            assert!(matches!(error, SocksError::Refused(told) if told == code));
+            let passes = [1, 3, 4, 5, 6].contains(&code);
+            assert_eq!(error.is_transient(), passes, "{error}");
+        }
+        assert!(SocksError::from(io::Error::from(io::ErrorKind::UnexpectedEof)).is_transient());
+    }
+
+    #[test]
+    fn what_is_no_socks_is_refused_wherever_it_comes() {
+        let auth = Some(("u", "p"));
+        for proxy in [
+            &b"HT"[..],
+            b"\x05\x03",
+            b"\x05\x02\x05\x00",
+            b"\x05\x00HTTP",
+        ] {
+            let error = said(to("h", auth), proxy).unwrap_err();
+            assert!(matches!(error, SocksError::Protocol), "{proxy:?}");
+            assert!(!error.is_transient());
+        }
+        // A password that was not offered.
+        let error = said(to("h", None), b"\x05\x02").unwrap_err();
+        assert!(matches!(error, SocksError::Protocol));
+        let error = said(to("h", None), b"\x05\x00\x05\x00\x00\x02").unwrap_err();
+        assert!(matches!(error, SocksError::Protocol));
+    }
+
+    #[test]
+    fn names_and_passwords_have_255_bytes_at_most() {
+        let (most, more) = ("x".repeat(255), "x".repeat(256));
+        assert!(Socks::new(&most, 1, Some((&most, &most))).is_ok());
+        let error = Socks::new(&more, 1, None).unwrap_err();
+        assert!(matches!(error, SocksError::Host));
+        for auth in [(&more, &most), (&most, &more)] {
+            let error = Socks::new("h", 1, Some((auth.0, auth.1))).unwrap_err();
+            assert!(matches!(error, SocksError::Credentials));
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Taking turns (RFC 6455 section 4.1): no two connections to one address are being opened at a time. Knows nothing
+//! of how they are.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::sync::{Arc, Mutex, lock};
+
+/// Those who take turns with one another: a client and its clones.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Shared>);
+
+struct Shared {
+    places: Mutex<HashMap<Peer, Arc<Room>>>,
+    by_proxy: Arc<Semaphore>,
+}
+
+/// Where one may be that opens a connection. Those who wait are served in the order in which they came.
+struct Room {
+    door: Arc<tokio::sync::Mutex<()>>,
+    /// When whoever is in there should have come out; `None` for never.
+    until: Mutex<Option<Instant>>,
+}
+
+/// Whom only one connects to at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Peer {
+    Address(SocketAddr),
+    /// §4.1: where a proxy finds the address, each name is a host of its own.
+    Name(String, u16),
+}
+
+/// The turn of one connection. Dropped, it is over.
+#[derive(Debug)]
+pub(super) struct Turn {
+    places: Vec<Place>,
+    _by_proxy: Option<OwnedSemaphorePermit>,
+}
+
+/// One peer's room, wanted or held.
+struct Place {
+    turns: Turns,
+    peer: Peer,
+    room: Option<Arc<Room>>,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+/// §4.1: a reasonably low number of connections is being opened at a time to hosts whose addresses are not known.
+const MAX_BY_PROXY: usize = 8;
+
+impl Turns {
+    /// Those of all of the process that has no client of its own.
+    pub(super) fn of_process() -> Self {
+        static TURNS: LazyLock<Turns> = LazyLock::new(Turns::default);
+        TURNS.clone()
+    }
+
+    /// Waits until nobody else is connecting to any of these. The turn may take `allowance`; whoever takes
+    /// longer, because nobody polls it any more, is not waited for.
+    ///
+    /// Dropped, it wants and holds nothing any more.
+    pub(super) async fn wait(&self, mut peers: Vec<Peer>, allowance: Duration) -> Turn {
+        // In one order for all: nobody holds what another one waits for, who holds what that one waits for.
+        peers.sort_unstable();
+        peers.dedup();
+        let mut places = Vec::with_capacity(peers.len());
+        let is_by_proxy = peers.iter().any(|peer| matches!(peer, Peer::Name(..)));
+        for peer in peers {
+            let mut place = Place::new(self, peer, allowance);
+            place.hold(allowance).await;
+            places.push(place);
+        }
+        let by_proxy = match is_by_proxy {
+            true => {
+                let permit = Arc::clone(&self.0.by_proxy).acquire_owned();
+                timeout(allowance, permit).await.ok().and_then(Result::ok)
+            }
+            false => None,
+        };
+        Turn {
+            places,
+            _by_proxy: by_proxy,
+        }
+    }
+}
+
+impl Turn {
+    /// TCP has chosen this address: nobody has to wait for the others any more.
+    pub(super) fn keep(&mut self, address: SocketAddr) {
+        let chosen = Peer::Address(address);
+        if self.places.iter().any(|place| place.peer == chosen) {
+            self.places.retain(|place| place.peer == chosen);
+        }
+    }
+}
+
+impl Place {
+    fn new(turns: &Turns, peer: Peer, allowance: Duration) -> Self {
+        let mut places = lock(&turns.0.places);
+        let room = places.entry(peer.clone());
+        let room = room.or_insert_with(|| Room::new(allowance));
+        Self {
+            turns: turns.clone(),
+            room: Some(Arc::clone(room)),
+            peer,
+            held: None,
+        }
+    }
+
+    async fn hold(&mut self, allowance: Duration) {
+        while let Some(room) = self.room.clone() {
+            tokio::select! {
+                biased;
+                held = Arc::clone(&room.door).lock_owned() => {
+                    *lock(&room.until) = Instant::now().checked_add(allowance);
+                    self.held = Some(held);
+                    return;
+                }
+                () = room.is_overdue() => self.move_on(&room, allowance),
+            }
+        }
+    }
+
+    /// The first to find a room overdue opens another one, and the others queue up there.
+    fn move_on(&mut self, overdue: &Arc<Room>, allowance: Duration) {
+        let mut places = lock(&self.turns.0.places);
+        let room = places.entry(self.peer.clone());
+        let room = room.or_insert_with(|| Room::new(allowance));
+        if Arc::ptr_eq(room, overdue) {
+            *room = Room::new(allowance);
+        }
+        self.room = Some(Arc::clone(room));
+    }
+}
+
+impl Room {
+    fn new(allowance: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            door: Arc::default(),
+            until: Mutex::new(Instant::now().checked_add(allowance)),
+        })
+    }
+
+    /// Completes when whoever is in there has had all of its time.
+    async fn is_overdue(&self) {
+        loop {
+            let until = *lock(&self.until);
+            match until {
+                Some(until) if until <= Instant::now() => return,
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        }
+    }
+}
+
+/// Whoever is the last to want a room takes it away.
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = lock(&self.turns.0.places);
+        self.held = None;
+        self.room = None;
+        let is_unwanted = |room: &Arc<Room>| Arc::strong_count(room) == 1;
+        if places.get(&self.peer).is_some_and(is_unwanted) {
+            places.remove(&self.peer);
+        }
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            places: Mutex::default(),
+            by_proxy: Arc::new(Semaphore::new(MAX_BY_PROXY)),
+        }))
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.peer.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    const ALLOWANCE: Duration = Duration::from_secs(20);
+
+    fn address(last: u8, port: u16) -> Peer {
+        Peer::Address(SocketAddr::from(([10, 0, 0, last], port)))
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_has_one_at_a_time_and_others_do_not_wait() {
+        let turns = Turns::default();
+        let first = now(turns.wait(vec![address(1, 80)], ALLOWANCE)).unwrap();
+        assert!(now(turns.clone().wait(vec![address(1, 80)], ALLOWANCE)).is_none());
+        for other in [address(2, 80), address(1, 81)] {
+            assert!(now(turns.wait(vec![other], ALLOWANCE)).is_some());
+        }
+        assert!(now(Turns::default().wait(vec![address(1, 80)], ALLOWANCE)).is_some());
+        drop(first);
+        assert!(now(turns.wait(vec![address(1, 80)], ALLOWANCE)).is_some());
+        assert!(lock(&turns.0.places).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_came_first_is_next_and_who_gives_up_holds_nobody_up() {
+        let turns = Turns::default();
+        let held = now(turns.wait(vec![address(1, 80)], ALLOWANCE)).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut gives_up = Box::pin(turns.wait(vec![address(1, 80)], ALLOWANCE));
+        let mut second = Box::pin(turns.wait(vec![address(1, 80)], ALLOWANCE));
+        let mut third = Box::pin(turns.wait(vec![address(1, 80)], ALLOWANCE));
+        for waiting in [&mut gives_up, &mut second, &mut third] {
+            assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        }
+        drop(held);
+        // It was given the turn, and never takes it.
+        drop(gives_up);
+        assert!(third.as_mut().poll(&mut cx).is_pending());
+        let Poll::Ready(turn) = second.as_mut().poll(&mut cx) else {
+            panic!("it is second's turn");
+        };
+        assert!(third.as_mut().poll(&mut cx).is_pending());
+        drop(turn);
+        assert!(third.as_mut().poll(&mut cx).is_ready());
+        drop((second, third));
+        assert!(lock(&turns.0.places).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_of_many_addresses_holds_them_all_until_one_is_chosen() {
+        let turns = Turns::default();
+        let both = || vec![address(2, 80), address(1, 80), address(2, 80)];
+        let mut turn = now(turns.wait(both(), ALLOWANCE)).unwrap();
+        assert!(now(turns.wait(vec![address(2, 80)], ALLOWANCE)).is_none());
+        turn.keep("10.0.0.1:80".parse().unwrap());
+        assert!(now(turns.wait(vec![address(2, 80)], ALLOWANCE)).is_some());
+        assert!(now(turns.wait(vec![address(1, 80)], ALLOWANCE)).is_none());
+        drop(turn);
+        assert!(now(turns.wait(both(), ALLOWANCE)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_a_proxy_names_are_hosts_of_their_own_and_few_at_a_time() {
+        let turns = Turns::default();
+        let name = |number: usize| vec![Peer::Name(format!("host{number}"), 80)];
+        let mut held: Vec<_> = (0..MAX_BY_PROXY)
+            .map(|number| now(turns.wait(name(number), ALLOWANCE)).unwrap())
+            .collect();
+        assert!(now(turns.wait(name(MAX_BY_PROXY), ALLOWANCE)).is_none());
+        assert!(now(turns.wait(vec![address(1, 80)], ALLOWANCE)).is_some());
+        held.pop();
+        assert!(now(turns.wait(name(0), ALLOWANCE)).is_none());
+        assert!(now(turns.wait(name(MAX_BY_PROXY), ALLOWANCE)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_polled_any_more_is_waited_for_no_longer_than_its_time() {
+        let turns = Turns::default();
+        let started = Instant::now();
+        let stuck = now(turns.wait(vec![address(1, 80)], ALLOWANCE)).unwrap();
+        let takes_half = async || {
+            let turn = turns.wait(vec![address(1, 80)], ALLOWANCE).await;
+            tokio::time::sleep(ALLOWANCE / 2).await;
+            drop(turn);
+            started.elapsed().as_secs()
+        };
+        let (one, other) = tokio::join!(takes_half(), takes_half());
+        // Both knew that it was overdue, and still went in one after the other.
+        assert_eq!((one.min(other), one.max(other)), (30, 40));
+        drop(stuck);
+        assert!(lock(&turns.0.places).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_long_in_a_moving_queue_still_waits_for_its_turn() {
+        let turns = Turns::default();
+        let first = now(turns.wait(vec![address(1, 80)], ALLOWANCE)).unwrap();
+        let started = Instant::now();
+        let takes_its_time = async |held: Option<Turn>| {
+            let turn = match held {
+                Some(turn) => turn,
+                None => turns.wait(vec![address(1, 80)], ALLOWANCE).await,
+            };
+            tokio::time::sleep(ALLOWANCE - Duration::from_secs(1)).await;
+            drop(turn);
+            started.elapsed().as_secs()
+        };
+        let ended = tokio::join!(
+            takes_its_time(Some(first)),
+            takes_its_time(None),
+            takes_its_time(None)
+        );
+        assert_eq!(ended, (19, 38, 57));
+    }
+}
