@@ -247,7 +247,11 @@ mod tests {
 
     #[test]
     fn a_window_is_chosen_only_for_a_client_that_says_so() {
-        let set = |bits| Set::parse(&format!("permessage-deflate; client_max_window_bits={bits}"));
+        let set = |bits| {
+            Set::parse(&format!(
+                "permessage-deflate; client_max_window_bits={bits}"
+            ))
+        };
         let (largest, less) = (set(15).unwrap(), set(14).unwrap());
         assert!(largest.is_open_to("permessage-deflate"));
         assert!(!less.is_open_to("permessage-deflate"));

@@ -122,7 +122,7 @@ pub(super) const PEERS: &[Peer] = &[
         puppet: Program::Java("JavaPuppet.java"),
     },
     Peer {
-        name: "Tomcat, programmatic",
+        name: "Tomcat's programmatic endpoint",
         roles: BOTH,
         through: None,
         compresses: true,
@@ -130,7 +130,7 @@ pub(super) const PEERS: &[Peer] = &[
         puppet: Program::Tomcat("programmatic"),
     },
     Peer {
-        name: "Tomcat, annotated",
+        name: "Tomcat's annotated endpoint",
         roles: &[Role::Server],
         through: None,
         compresses: false,
