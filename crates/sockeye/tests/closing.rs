@@ -7,20 +7,12 @@ mod support;
 use std::sync::Arc;
 
 use sockeye::{
-    Client, CloseCode, CloseReason, Config, Endpoint, Error, Incoming, Reply, Result, Role,
-    SendError, Server, Session, endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, Incoming, Reply, Result, SendError, Server,
+    Session, endpoint,
 };
-use support::{BINARY, CLOSE, Events, Log, Raw, TEXT, listen, log, raw_server, serve, soon};
+use support::end::{At, BOTH, Far};
+use support::{BINARY, CLOSE, Events, Log, TEXT, log, serve, soon};
 use tokio::sync::{Notify, mpsc};
-
-/// Where the endpoint is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum At {
-    Server,
-    Client,
-}
-
-const BOTH: [At; 2] = [At::Server, At::Client];
 
 /// Tells what happens to it, and does what it is told.
 #[derive(Clone)]
@@ -91,7 +83,7 @@ impl Endpoint for Probe {
 /// A session and whom it talks to.
 struct Opened {
     at: At,
-    peer: Raw,
+    peer: Far,
     session: Session,
     events: Events,
     gate: Arc<Notify>,
@@ -113,26 +105,7 @@ impl Opened {
             sessions: opened,
             fails,
         };
-        let peer = match at {
-            At::Server => {
-                let config = Config::new(Role::Server).max_message(5);
-                let made = endpoint("/", move |_| probe.clone());
-                Raw::open(
-                    serve(Server::builder().config(config).endpoint(made)).await,
-                    "/",
-                )
-                .await
-            }
-            At::Client => {
-                let (listener, url) = listen().await;
-                let config = Config::new(Role::Client).max_message(5);
-                let client = Client::builder().config(config);
-                let connecting = client.connect_endpoint(url, probe);
-                let (session, peer) = tokio::join!(connecting, raw_server(&listener, "", b""));
-                session.expect("a connection");
-                peer
-            }
-        };
+        let peer = Far::of(at, |config| config.max_message(5), probe).await;
         let session = soon(sessions.recv()).await.expect("it is open");
         Self {
             at,
@@ -141,21 +114,6 @@ impl Opened {
             events,
             gate,
         }
-    }
-
-    /// Sends a frame as such a peer does.
-    async fn send(&mut self, opcode: u8, payload: &[u8]) {
-        let frame = match self.at {
-            At::Server => support::masked(opcode, payload),
-            At::Client => support::unmasked(opcode, payload),
-        };
-        self.peer.write(&frame).await;
-    }
-
-    async fn send_close(&mut self, code: u16, reason: &str) {
-        let code = code.to_be_bytes();
-        self.send(CLOSE, &[&code[..], reason.as_bytes()].concat())
-            .await;
     }
 
     async fn expect(&mut self, event: &str) {
@@ -193,11 +151,11 @@ async fn testclose(handler: Option<&str>, code: Option<u16>, end: End, expected:
     for at in BOTH {
         let mut opened = Opened::new(at).await;
         if let Some(handler) = handler {
-            opened.send(TEXT, handler.as_bytes()).await;
+            opened.peer.send(TEXT, handler.as_bytes()).await;
             opened.expect("in the handler").await;
         }
         if let Some(code) = code {
-            opened.send_close(code, "").await;
+            opened.peer.send_close(code, "").await;
         }
         let Opened {
             mut peer,
@@ -296,7 +254,7 @@ async fn testclose_close_1000_then_rst_while_the_handler_sends() {
 async fn testclose_normal_close_bug_58624() {
     for at in BOTH {
         let mut opened = Opened::new(at).await;
-        opened.send_close(1000, "").await;
+        opened.peer.send_close(1000, "").await;
         assert_eq!(opened.peer.recv_close().await, (1000, String::new()));
         opened.expect("close 1000").await;
         opened.expect_end(1000).await;
@@ -451,9 +409,9 @@ async fn tck_close_12_the_clients_on_close_fails() {
 async fn an_error_of_on_message_goes_to_on_error_and_the_session_goes_on() {
     for at in BOTH {
         let mut opened = Opened::new(at).await;
-        opened.send(TEXT, b"fail").await;
+        opened.peer.send(TEXT, b"fail").await;
         opened.expect("error a handler failed: on_message").await;
-        opened.send(TEXT, b"again").await;
+        opened.peer.send(TEXT, b"again").await;
         assert_eq!(opened.peer.recv_text().await, "again");
         assert!(opened.session.is_open());
     }
@@ -466,7 +424,7 @@ async fn an_error_of_on_open_goes_to_on_error_then_the_session_closes_1011() {
         assert_eq!(opened.peer.recv_close().await.0, 1011);
         opened.expect("error a handler failed: on_open").await;
         opened.expect("close 1011").await;
-        opened.send_close(1011, "").await;
+        opened.peer.send_close(1011, "").await;
         opened.expect_end(1011).await;
     }
 }
@@ -475,7 +433,7 @@ async fn an_error_of_on_open_goes_to_on_error_then_the_session_closes_1011() {
 async fn an_error_of_on_close_goes_to_on_error() {
     for at in BOTH {
         let mut opened = Opened::failing(at, Fails::OnClose).await;
-        opened.send_close(3001, "gone").await;
+        opened.peer.send_close(3001, "gone").await;
         assert_eq!(opened.peer.recv_close().await, (3001, "gone".to_owned()));
         opened.expect("close 3001 gone").await;
         opened.expect("error a handler failed: on_close").await;
@@ -487,13 +445,13 @@ async fn an_error_of_on_close_goes_to_on_error() {
 async fn a_returned_message_that_is_not_sent_goes_to_on_error_then_on_close_follows() {
     for at in BOTH {
         let mut opened = Opened::new(at).await;
-        opened.send(TEXT, b"close").await;
+        opened.peer.send(TEXT, b"close").await;
         assert_eq!(opened.peer.recv_close().await, (4000, "as told".to_owned()));
         opened
             .expect("error the connection is closing or closed")
             .await;
         opened.expect("close 4000 as told").await;
-        opened.send_close(4000, "").await;
+        opened.peer.send_close(4000, "").await;
         opened.expect_end(4000).await;
     }
 }
@@ -512,20 +470,20 @@ async fn a_broken_rule_closes_with_its_code_which_on_close_is_told() {
         let told = opened.peer.recv_close().await;
         assert_eq!(told.0, 1002);
         assert!(opened.events.next().await.starts_with("close 1002"));
-        opened.send_close(1002, "").await;
+        opened.peer.send_close(1002, "").await;
         opened.expect_end(1002).await;
 
         let mut opened = Opened::new(at).await;
-        opened.send(TEXT, b"\xff").await;
+        opened.peer.send(TEXT, b"\xff").await;
         assert_eq!(opened.peer.recv_close().await.0, 1007);
         assert!(opened.events.next().await.starts_with("close 1007"));
-        opened.send_close(1007, "").await;
+        opened.peer.send_close(1007, "").await;
         opened.expect_end(1007).await;
 
         let mut opened = Opened::new(at).await;
-        opened.send(BINARY, b"12345").await;
+        opened.peer.send(BINARY, b"12345").await;
         assert_eq!(opened.peer.recv_binary().await, b"12345");
-        opened.send(BINARY, b"123456").await;
+        opened.peer.send(BINARY, b"123456").await;
         assert_eq!(opened.peer.recv_close().await.0, 1009);
         let error = opened.events.next().await;
         assert!(
@@ -533,7 +491,7 @@ async fn a_broken_rule_closes_with_its_code_which_on_close_is_told() {
             "{error}"
         );
         assert!(opened.events.next().await.starts_with("close 1009"));
-        opened.send_close(1009, "").await;
+        opened.peer.send_close(1009, "").await;
         opened.expect_end(1009).await;
     }
 }
@@ -552,14 +510,14 @@ async fn a_peers_close_is_answered_with_its_code_and_on_close_is_told_it() {
             (4999, "x"),
         ] {
             let mut opened = Opened::new(at).await;
-            opened.send_close(code, reason).await;
+            opened.peer.send_close(code, reason).await;
             assert_eq!(opened.peer.recv_close().await.0, code);
             let told = format!("close {code} {reason}");
             opened.expect(told.trim_end()).await;
             opened.expect_end(code).await;
         }
         let mut opened = Opened::new(at).await;
-        opened.send(CLOSE, b"").await;
+        opened.peer.send(CLOSE, b"").await;
         assert_eq!(opened.peer.recv().await, Some((CLOSE, Vec::new())));
         opened.expect("close 1005").await;
         opened.expect_end(1005).await;
@@ -578,8 +536,8 @@ async fn a_close_of_its_own_leaves_behind_the_batch_and_on_close_comes_before_th
         assert_eq!(opened.peer.recv_close().await, (4001, "enough".to_owned()));
         opened.expect("close 4001 enough").await;
         // The peer has said nothing yet: what it says now changes nothing.
-        opened.send(TEXT, b"late").await;
-        opened.send_close(1000, "other").await;
+        opened.peer.send(TEXT, b"late").await;
+        opened.peer.send_close(1000, "other").await;
         opened.expect_end(4001).await;
     }
 }
@@ -589,7 +547,7 @@ async fn a_close_of_its_own_leaves_behind_the_batch_and_on_close_comes_before_th
 async fn after_the_close_whatever_is_sent_fails_alike_and_closing_is_no_error() {
     for at in BOTH {
         let mut opened = Opened::new(at).await;
-        opened.send_close(1000, "").await;
+        opened.peer.send_close(1000, "").await;
         opened.expect("close 1000").await;
         let session = &opened.session;
         let basic = session.basic_remote();
