@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) mod end;
+pub(crate) mod label;
 pub(crate) mod proxy;
 pub(crate) mod record;
 
