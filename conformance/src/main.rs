@@ -11,6 +11,7 @@
 mod autobahn;
 mod browser;
 mod debian;
+mod echo;
 mod error;
 mod judges;
 mod peers;
