@@ -270,52 +270,6 @@ async fn absolute_targets_route_by_their_path() {
 }
 
 #[tokio::test]
-async fn exact_segments_beat_variables_from_left_to_right() {
-    let templates = [
-        "/a",
-        "/{a}",
-        "/c/d",
-        "/c/{d}",
-        "/{c}/d",
-        "/{c}/{d}",
-        "/a/c/d",
-        "/a/c/{d}",
-        "/a/{c}/d",
-        "/a/{c}/{d}",
-        "/{a}/c/d",
-        "/{a}/c/{d}",
-        "/{a}/{c}/d",
-        "/{a}/{c}/{d}",
-    ];
-    let builder = templates
-        .into_iter()
-        .fold(Server::builder(), |builder, template| {
-            builder.endpoint(label(template))
-        });
-    let addr = serve(builder).await;
-    for (path, expected) in [
-        ("/a", "/a"),
-        ("/c", "/{a} a=c"),
-        ("/c/d", "/c/d"),
-        ("/c/one", "/c/{d} d=one"),
-        ("/one/d", "/{c}/d c=one"),
-        ("/one/two", "/{c}/{d} c=one d=two"),
-        ("/a/c/d", "/a/c/d"),
-        ("/a/c/three", "/a/c/{d} d=three"),
-        ("/a/two/d", "/a/{c}/d c=two"),
-        ("/a/one/two", "/a/{c}/{d} c=one d=two"),
-        ("/two/c/d", "/{a}/c/d a=two"),
-        ("/one/c/two", "/{a}/c/{d} a=one d=two"),
-        ("/one/two/d", "/{a}/{c}/d a=one c=two"),
-        ("/one/two/three", "/{a}/{c}/{d} a=one c=two d=three"),
-    ] {
-        let mut peer = Raw::open(addr, path).await;
-        assert_eq!(peer.recv_text().await, expected, "{path}");
-    }
-    assert_eq!(status(addr, &request(addr, "/a/c/d/e", "")).await, 404);
-}
-
-#[tokio::test]
 async fn the_http_service_gets_whatever_asks_for_no_websocket_with_its_body() {
     const LIMIT: usize = 1 << 20;
     async fn page(request: Request<Bytes>) -> Response<Bytes> {
