@@ -1,5 +1,5 @@
-//! Sockeye's endpoint, at the client's end, with the endpoints of Tomcat's examples: as they come with Tomcat, and
-//! as they are, told nothing. The tap between them reads the wire.
+//! Sockeye's endpoint, at the client's end, with the endpoints of Tomcat's examples, as Tomcat serves them. The tap between
+//! them reads the wire.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub(super) async fn try_all(tools: &Tools) -> Result<Vec<Row>> {
 /// An endpoint of the examples.
 struct Example {
     name: &'static str,
-    /// That of a version which deploys it is tried like the others; of one which does not, it is told so.
+    /// One that is not is asked for all the same, so that it is noticed when it comes.
     is_deployed: bool,
     kind: Kind,
 }
@@ -86,7 +86,6 @@ enum Kind {
     Echo,
     /// By a writer or a stream.
     EchoByStream,
-    /// These take texts of so many characters.
     Chat,
     Snake,
     Drawboard,
@@ -97,7 +96,8 @@ impl Kind {
         matches!(self, Self::Echo | Self::EchoByStream)
     }
 
-    /// How many characters a text has at most. The first two leave Tomcat's default as it is.
+    /// How many characters a text has at most, where it is taken whole. The chat and the snakes leave Tomcat's default as
+    /// it is.
     fn limit(self) -> Option<usize> {
         match self {
             Self::Echo | Self::EchoByStream => None,
