@@ -11,6 +11,7 @@
 mod autobahn;
 mod browser;
 mod debian;
+mod echo;
 mod error;
 mod judges;
 mod peers;
@@ -55,7 +56,7 @@ judges:
     --cases 1.*,9.1.1    only these cases
     --role server|client only this role
   peers      other libraries' clients and servers; all of them write docs/interop.md
-    --only NAME          only peers whose name has this in it
+    --only NAME          only peers whose name has this in it; `examples`: only Tomcat's examples
   proxies    the client through tinyproxy and microsocks, to ws: and wss:
   browser    a headless Chromium on the pages that the program gives out
     --program PATH       the sockeye to judge";

@@ -84,6 +84,11 @@ impl Child {
         &self.name
     }
 
+    /// The id of its process; none when it has ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// What it has written to stdout so far.
     pub(crate) fn stdout(&self) -> String {
         read(&self.stdout)

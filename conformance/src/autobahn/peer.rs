@@ -6,9 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sockeye::{Client, Config, Connection, DeflateConfig, Message, Role, Server, server_endpoint};
+use sockeye::{Client, Config, Connection, DeflateConfig, Message, Role, Server};
 use tokio::task::JoinHandle;
 
+use crate::echo::Echo;
 use crate::error::Result;
 
 /// A Sockeye server that echoes every message, on a free port, until dropped.
@@ -40,22 +41,6 @@ impl EchoServer {
 impl Drop for EchoServer {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-#[derive(Default)]
-struct Echo;
-
-#[server_endpoint("/")]
-impl Echo {
-    #[on_message]
-    fn text<'m>(&self, text: &'m str) -> &'m str {
-        text
-    }
-
-    #[on_message]
-    fn binary<'m>(&self, bytes: &'m [u8]) -> &'m [u8] {
-        bytes
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Check {
 }
 
 /// All of them, in the order of the table.
-pub(super) const CHECKS: &[Check] = &[
+pub(super) const CHECKS: [Check; 9] = [
     Check {
         name: "messages to Sockeye",
         run: |pair| Box::pin(async { messages_to_sockeye(pair).await.into() }),
@@ -396,7 +396,7 @@ async fn until_pong(wire: &Wire, from: From, payload: &[u8]) -> Result<()> {
 }
 
 /// The code of a side's Close.
-async fn until_close(wire: &Wire, from: From) -> Result<Option<u16>> {
+pub(super) async fn until_close(wire: &Wire, from: From) -> Result<Option<u16>> {
     let is_it = |frame: &Frame| frame.from == from && frame.opcode == CLOSE;
     let close = wire.until("the Close", is_it).await?;
     let code = close.payload.first_chunk::<2>();
@@ -418,7 +418,7 @@ pub(super) fn expect(came: &Event, sent: &Event) -> Result<()> {
     Err(format!("{} came, not {}", short(came), short(sent)).into())
 }
 
-fn at(length: usize, error: &Error) -> Error {
+pub(super) fn at(length: usize, error: &Error) -> Error {
     format!("with {length} bytes: {error}").into()
 }
 
@@ -439,21 +439,30 @@ pub(super) fn text(length: usize) -> String {
     text
 }
 
-fn binary(length: usize) -> Vec<u8> {
+pub(super) fn binary(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 + (at >> 8)) as u8).collect()
 }
 
-/// Around every boundary of a frame's length, up to what a server takes by default.
-const LENGTHS: [usize; 9] = [0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1 << 20];
-const PINGS: [&[u8]; 3] = [b"", b"?", &[b'p'; 125]];
+/// Around every boundary of a frame's length, up to what a server takes by default and beyond.
+pub(super) const LENGTHS: [usize; 10] = [
+    0,
+    1,
+    125,
+    126,
+    127,
+    65_535,
+    65_536,
+    65_537,
+    1 << 20,
+    4 << 20,
+];
+pub(super) const PINGS: [&[u8]; 3] = [b"", b"?", &[b'p'; 125]];
 const CLOSES: &[(u16, &str)] = &[
     (1000, ""),
     (1001, "fort"),
     (3000, "Grüße, 世界"),
-    // The longest reason there is.
-    (
-        4999,
-        "123456789 123456789 123456789 123456789 123456789 123456789 \
-         123456789 123456789 123456789 123456789 123456789 123456789 123",
-    ),
+    (4999, LONGEST_REASON),
 ];
+/// The longest reason there is.
+pub(super) const LONGEST_REASON: &str = "123456789 123456789 123456789 123456789 123456789 123456789 \
+     123456789 123456789 123456789 123456789 123456789 123456789 123";

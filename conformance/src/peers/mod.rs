@@ -13,18 +13,21 @@
 //! - The [`tap`] between them reads the wire, so that neither end is asked what it sent: what was agreed
 //!   on, which frames went, with which bits.
 //! - A [`check`] is written once, over the two ends and the tap, whatever the library and the role.
+//! - The [`examples`] of Tomcat are no puppets: they are as they are, and have checks of their own.
 //!
 //! What passed goes to `docs/interop.md`, with the versions. A puppet says itself what its library has no way
 //! to do; that becomes a footnote.
 
 mod check;
 mod deflate;
+mod examples;
 mod install;
 mod page;
 mod peer;
 mod puppet;
 mod sockeye;
 mod tap;
+mod tomcat;
 
 use tokio::process::Command;
 
@@ -39,7 +42,8 @@ use self::peer::PEERS;
 use self::puppet::Puppet;
 use self::tap::Tap;
 
-/// Runs the judge as the command line asks: with `--only NAME` one peer, and then nothing is written.
+/// Runs the judge as the command line asks: with `--only NAME` one peer, `examples` for those of Tomcat, and then
+/// nothing is written.
 pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     let only = match arguments {
         [] => None,
@@ -58,20 +62,24 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
         let version = run(Command::new("curl").arg("--version")).await;
         rows.push(page::curl_row(&version.unwrap_or_default()));
     }
+    let examples = match only {
+        None | Some("examples") => examples::try_all(&tools).await?,
+        Some(_) => Vec::new(),
+    };
+    if rows.is_empty() && examples.is_empty() {
+        return Err("no peer is called so".into());
+    }
     let count = |is_so: fn(&Cell) -> bool| {
-        let cells = rows.iter().flat_map(|row| &row.cells);
+        let cells = rows.iter().chain(&examples).flat_map(|row| &row.cells);
         cells.filter(|cell| is_so(cell)).count()
     };
     let failed = count(|cell| cell.fault.is_some());
     let passed = count(|cell| cell.fault.is_none() && cell.tried.passed > 0);
     let untried = count(|cell| cell.fault.is_none() && cell.tried.passed == 0);
-    println!("{}", page::table(&rows)?);
+    println!("{}", page::tables(&rows, &examples)?);
     println!("peers: {passed} passed, {failed} failed, {untried} could not be tried");
-    if rows.is_empty() {
-        return Err("no peer is called so".into());
-    }
     if only.is_none() {
-        page::write(&rows)?;
+        page::write(&rows, &examples)?;
     }
     match failed {
         0 => Ok(()),

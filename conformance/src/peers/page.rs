@@ -1,4 +1,5 @@
-//! The table of pairs and checks, as it is printed and as it stands in `docs/interop.md`.
+//! The table of pairs and checks, as it is printed and as it stands in `docs/interop.md`; below it that of
+//! Tomcat's examples.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,6 +8,7 @@ use crate::error::Result;
 use crate::judges;
 
 use super::check::{CHECKS, Cell, Tried};
+use super::examples;
 use super::install::Nginx;
 use super::peer::{Peer, Role};
 
@@ -58,19 +60,33 @@ pub(super) fn curl_row(version: &str) -> Row {
 }
 
 /// Writes the page.
-pub(super) fn write(rows: &[Row]) -> Result<()> {
-    judges::write_document("interop.md", &format!("{HEAD}\n{}", table(rows)?))
+pub(super) fn write(pairs: &[Row], examples: &[Row]) -> Result<()> {
+    let tables = tables(pairs, examples)?;
+    judges::write_document("interop.md", &format!("{HEAD}\n{tables}"))
 }
 
-/// The table, and its footnotes.
-pub(super) fn table(rows: &[Row]) -> Result<String> {
+/// That of the pairs, and that of Tomcat's examples; one without rows is left out.
+pub(super) fn tables(pairs: &[Row], examples: &[Row]) -> Result<String> {
+    let mut tables = Vec::new();
+    if !pairs.is_empty() {
+        tables.push(table("peer", &CHECKS.map(|check| check.name), pairs)?);
+    }
+    if !examples.is_empty() {
+        let table = table("endpoint", &examples::COLUMNS, examples)?;
+        tables.push(format!("{EXAMPLES}\n{table}"));
+    }
+    Ok(tables.join("\n"))
+}
+
+/// A table, and its footnotes.
+fn table(title: &str, columns: &[&str], rows: &[Row]) -> Result<String> {
     let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
     let mut order = Vec::new();
-    let mut table = String::from("| peer |");
-    for check in CHECKS {
-        write!(table, " {} |", check.name)?;
+    let mut table = format!("| {title} |");
+    for column in columns {
+        write!(table, " {column} |")?;
     }
-    writeln!(table, "\n|---|{}", "---|".repeat(CHECKS.len()))?;
+    writeln!(table, "\n|---|{}", "---|".repeat(columns.len()))?;
     for row in rows {
         write!(table, "| {} |", row.name)?;
         for cell in &row.cells {
@@ -100,11 +116,11 @@ pub(super) fn table(rows: &[Row]) -> Result<String> {
         writeln!(table, "{}. {why}", at + 1)?;
     }
     let faults = rows.iter().flat_map(|row| {
-        let cells = row.cells.iter().zip(CHECKS);
-        cells.filter_map(|(cell, check)| Some((&row.name, check.name, cell.fault.as_ref()?)))
+        let cells = row.cells.iter().zip(columns);
+        cells.filter_map(|(cell, column)| Some((&row.name, column, cell.fault.as_ref()?)))
     });
-    for (row, check, fault) in faults {
-        writeln!(table, "\nFAILED: {row}: {check}: {fault}")?;
+    for (row, column, fault) in faults {
+        writeln!(table, "\nFAILED: {row}: {column}: {fault}")?;
     }
     Ok(table)
 }
@@ -119,11 +135,13 @@ cargo xtask conformance peers
 ```
 
 which installs the peers, tries all pairs, and fails on a cell that fails. Sockeye has its default settings, with
-compression switched on; the peers are as they come. A relay between the two reads what is on the wire.
+compression switched on and a server that takes 16 MiB; the peers are as they come. A relay between the two reads what is
+on the wire. Sockeye's server is an endpoint, its client a connection.
 
-- *Messages*: texts, of characters of one to four bytes, and binaries, of 0, 1, 125, 126, 127, 65,535, 65,536, 65,537 and
-  1,048,576 bytes, uncompressed and compressed.
+- *Messages*: texts, of characters of one to four bytes, and binaries, of 0, 1, 125, 126, 127, 65,535, 65,536, 65,537, 1,048,576
+  and 4,194,304 bytes, uncompressed and compressed.
 - *Fragments*: a text and a binary in five, one of them empty, with Pings between them where the peer can.
+  Tomcat's programmatic endpoint does it by partial messages, its annotated one by a writer and a stream.
   Sockeye itself sends messages whole.
 - *Pings*: of 0, 1 and 125 bytes, answered with the same.
 - *Closing*: with 1000, 1001, 3000 and 4999, without and with reasons of up to 123 bytes; the peer also with no code. Who
@@ -133,4 +151,21 @@ compression switched on; the peers are as they come. A relay between the two rea
   agree on, of which each carried messages in both directions. That number has to be the one that is expected.
 
 Tomcat, Java and nginx are Debian's, Tomcat embedded; tokio-tungstenite runs in a crate apart, `conformance/tungstenite`.
+";
+
+const EXAMPLES: &str = "\
+## Tomcat's examples
+
+Sockeye's endpoint at the client's end (`Client::connect_endpoint`, annotated) with the endpoints that come with Tomcat as
+examples, of Debian's `tomcat10-examples`, served by Debian's Tomcat as it is.
+
+- *Messages*: of the lengths above, without compression and with it, come back as they went.
+- *Messages in parts*: a text and a binary in five, one of them empty, by a writer; what comes back is taken by handlers of parts.
+- *Pings*: of 0, 1 and 125 bytes; the endpoint gets the Pongs.
+- *Closing*: with 1000, 1001, 3500 and 4999, and reasons of up to 123 bytes; Tomcat answers with the code.
+- *Limit*: a text of 8,192 characters, to the drawboard of 10,000, is taken; for one more Tomcat closes with 1009, which the
+  endpoint is told and Sockeye answers.
+- *What it says*: who comes, speaks and goes in the chat; the snakes' first two messages; the drawboard's picture, and a
+  stroke that comes back.
+- *Tomcat stops*: the endpoint is told 1001.
 ";

@@ -34,7 +34,8 @@ pub(super) enum Proxy {
 /// What runs a puppet.
 enum Program {
     Java(&'static str),
-    JavaWithTomcat(&'static str),
+    /// Which endpoints its clients are.
+    Tomcat(&'static str),
     Node(&'static str),
     Python(&'static str),
     Tungstenite,
@@ -45,7 +46,7 @@ impl Peer {
     pub(super) fn command(&self, tools: &Tools) -> Command {
         match self.puppet {
             Program::Java(source) => tools.java(source),
-            Program::JavaWithTomcat(source) => tools.java_with_tomcat(source),
+            Program::Tomcat(clients) => tools.tomcat_puppet(clients),
             Program::Node(script) => tools.node(script),
             Program::Python(script) => tools.python(script),
             Program::Tungstenite => tools.tungstenite(),
@@ -121,11 +122,19 @@ pub(super) const PEERS: &[Peer] = &[
         puppet: Program::Java("JavaPuppet.java"),
     },
     Peer {
-        name: "Tomcat",
-        roles: &[Role::Client],
+        name: "Tomcat's programmatic endpoint",
+        roles: BOTH,
         through: None,
         compresses: true,
-        agreements: &[[0, 32]],
-        puppet: Program::JavaWithTomcat("TomcatPuppet.java"),
+        agreements: &[[32, 32], [0, 32]],
+        puppet: Program::Tomcat("programmatic"),
+    },
+    Peer {
+        name: "Tomcat's annotated endpoint",
+        roles: &[Role::Server],
+        through: None,
+        compresses: false,
+        agreements: &[[0, 0]],
+        puppet: Program::Tomcat("annotated"),
     },
 ];

@@ -23,6 +23,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use sockeye::CloseReason;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
@@ -36,7 +37,21 @@ pub(super) enum Event {
     Open,
     Text(String),
     Binary(Vec<u8>),
-    Closed { code: u16, reason: String },
+    /// No puppet tells of them: the wire does.
+    Pong(Vec<u8>),
+    Closed {
+        code: u16,
+        reason: String,
+    },
+}
+
+impl Event {
+    pub(super) fn closed(reason: &CloseReason) -> Self {
+        Self::Closed {
+            code: reason.code().get(),
+            reason: reason.reason().to_owned(),
+        }
+    }
 }
 
 /// What comes of a command.

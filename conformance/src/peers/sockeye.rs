@@ -1,12 +1,12 @@
 //! Sockeye's end of a connection, in either role: the public interface under the puppets' verbs. Its
-//! settings are the defaults, but for compression.
+//! settings are the defaults, but for compression, and for how long a message to a server may be.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use sockeye::{
     BoxError, Client, CloseCode, CloseReason, Connection, DeflateConfig, Endpoint, Incoming,
-    Message, Reply, Server, Session, endpoint,
+    Message, MessageKind, Reply, Server, Session, endpoint,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,7 +31,9 @@ impl Listening {
         let told = endpoint("/", move |_| Told {
             opened: to_opened.clone(),
             events: to_events.clone(),
-        });
+        })
+        .max_message(MessageKind::Text, LARGEST_MESSAGE)
+        .max_message(MessageKind::Binary, LARGEST_MESSAGE);
         let server = Server::builder()
             .endpoint(told)
             .compression(compression)
@@ -171,7 +173,7 @@ async fn drive(
                     let _ = events.send(Event::Binary(bytes.to_vec())).await;
                 }
                 Ok(None) => break match connection.close_received() {
-                    Some(reason) => closed(reason),
+                    Some(reason) => Event::closed(reason),
                     None => lost(&"no Close came".into()),
                 },
                 Err(error) => break lost(&error.into()),
@@ -212,17 +214,10 @@ impl Endpoint for Told {
 
     async fn on_close(&mut self, _: &Session, reason: CloseReason) -> sockeye::Result {
         self.events
-            .send(closed(&reason))
+            .send(Event::closed(&reason))
             .await
             .map_err(BoxError::from)?;
         Ok(())
-    }
-}
-
-fn closed(reason: &CloseReason) -> Event {
-    Event::Closed {
-        code: reason.code().get(),
-        reason: reason.reason().to_owned(),
     }
 }
 
@@ -232,3 +227,6 @@ fn lost(error: &BoxError) -> Event {
         reason: error.to_string(),
     }
 }
+
+/// What a client takes by default; a server takes 1 MiB.
+const LARGEST_MESSAGE: u64 = 16 << 20;

@@ -103,11 +103,17 @@ pub(super) struct Wire {
 
 #[derive(Default)]
 struct Log {
+    offer: Option<String>,
     answer: Option<String>,
     frames: Vec<Frame>,
 }
 
 impl Wire {
+    /// The extensions that the client offered.
+    pub(super) fn offer(&self) -> Option<String> {
+        lock(&self.log).offer.clone()
+    }
+
     /// The extensions that the server answered with.
     pub(super) fn answer(&self) -> Option<String> {
         lock(&self.log).answer.clone()
@@ -201,8 +207,10 @@ impl Scanner {
                 let Some(end) = left.windows(4).position(|four| four == b"\r\n\r\n") else {
                     break;
                 };
-                if self.from == From::Server {
-                    log.answer = extensions(&String::from_utf8_lossy(&left[..end]));
+                let named = extensions(&String::from_utf8_lossy(&left[..end]));
+                match self.from {
+                    From::Client => log.offer = named,
+                    From::Server => log.answer = named,
                 }
                 self.is_head = false;
                 at += end + 4;

@@ -10,11 +10,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use sockeye::{
-    Client, CloseCode, ConnectError, Message, Proxy, Server, ServerBuilder, server_endpoint, tls,
-};
+use sockeye::{Client, CloseCode, ConnectError, Message, Proxy, Server, ServerBuilder, tls};
 use tokio::time::timeout;
 
+use crate::echo::Echo;
 use crate::error::Result;
 use crate::judges;
 
@@ -78,22 +77,6 @@ async fn serve(builder: ServerBuilder) -> Result<SocketAddr> {
     let address = server.local_addr();
     tokio::spawn(server.serve());
     Ok(address)
-}
-
-#[derive(Default)]
-struct Echo;
-
-#[server_endpoint("/")]
-impl Echo {
-    #[on_message]
-    fn text<'m>(&self, text: &'m str) -> &'m str {
-        text
-    }
-
-    #[on_message]
-    fn binary<'m>(&self, bytes: &'m [u8]) -> &'m [u8] {
-        bytes
-    }
 }
 
 async fn try_proxy(client: &Client, scheme: &str, proxy: &mut Running, url: &str) -> Result<()> {

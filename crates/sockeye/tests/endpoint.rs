@@ -10,7 +10,7 @@ use sockeye::{
     HandlerExists, Incoming, InvalidCloseReason, Message, MessageKind, Pong, Reply, Result,
     SendError, Server, Session, SharedEndpoint, TextMessage, endpoint, whole,
 };
-use support::{BINARY, CLOSE, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
+use support::{BINARY, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
 
@@ -438,104 +438,6 @@ async fn ids_of_sessions_differ() {
     assert_eq!(ids.len(), 5);
 }
 
-/// The closing tests of the Jakarta TCK: what closes, what is sent just before, and whether `on_close`
-/// tries to send.
-struct Closing {
-    log: Log,
-    greets: bool,
-    sends_in_on_close: bool,
-}
-
-impl Endpoint for Closing {
-    async fn on_open(&mut self, session: &Session) -> Result {
-        session.basic_remote().send_text("one").await?;
-        session.basic_remote().send_text("two").await?;
-        Ok(())
-    }
-
-    async fn on_message<'m>(
-        &mut self,
-        session: &Session,
-        message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
-        if self.greets {
-            session.basic_remote().send_text("bye").await?;
-        }
-        match message {
-            Incoming::Text(text) if &*text == "close" => {
-                session.close(CloseCode::NORMAL, "")?;
-            }
-            _ => session.close(CloseCode::MESSAGE_TOO_BIG, "TCKCloseNowWithReason")?,
-        }
-        self.log.push(format!("open {}", session.is_open()));
-        Ok(Reply::None)
-    }
-
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
-        self.log
-            .push(format!("close {reason} {}", session.is_open()));
-        if self.sends_in_on_close {
-            let sent = session.basic_remote().send_text("too late").await;
-            assert_eq!(sent, Err(SendError::Closed));
-            let queued = session.async_remote().send_text("too late").map(drop);
-            assert_eq!(queued, Err(SendError::Closed));
-        }
-        Ok(())
-    }
-
-    async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.push(format!("error {error}"));
-    }
-}
-
-#[tokio::test]
-async fn either_side_may_close_and_both_observe_exactly_the_code_and_reason() {
-    for (greets, sends_in_on_close) in [(false, false), (false, true), (true, false), (true, true)]
-    {
-        let (log, mut events) = log();
-        let closing = endpoint("/", move |_| Closing {
-            log: log.clone(),
-            greets,
-            sends_in_on_close,
-        });
-        let addr = serve(Server::builder().endpoint(closing)).await;
-        for (says, reason) in [
-            (None, CloseReason::new(CloseCode::NORMAL, "").unwrap()),
-            (
-                Some("close"),
-                CloseReason::new(CloseCode::NORMAL, "").unwrap(),
-            ),
-            (
-                Some("too big"),
-                CloseReason::new(CloseCode::MESSAGE_TOO_BIG, "TCKCloseNowWithReason").unwrap(),
-            ),
-        ] {
-            let mut ws = soon(sockeye::connect(format!("ws://{addr}")))
-                .await
-                .unwrap();
-            assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("one")));
-            assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("two")));
-            match says {
-                None => soon(ws.close(CloseCode::NORMAL, "")).await.unwrap(),
-                Some(says) => {
-                    soon(ws.send(says)).await.unwrap();
-                    if greets {
-                        assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("bye")));
-                    }
-                    assert_eq!(soon(ws.recv()).await.unwrap(), None);
-                    assert_eq!(events.next().await, "open false");
-                }
-            }
-            assert_eq!(ws.close_received(), Some(&reason), "{says:?}");
-            assert!(matches!(
-                soon(ws.send("late")).await,
-                Err(Error::Send(SendError::Closed))
-            ));
-            assert_eq!(events.next().await, format!("close {reason} false"));
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_error() {
     struct ClosesAndReplies(Log);
@@ -818,95 +720,6 @@ async fn pings_and_pongs_carry_125_bytes_and_the_answers_come_to_the_pong_handle
     peer.close().await;
 }
 
-/// The endpoint of Tomcat's TestClose: its handler waits for the test, then sends ten texts if it is
-/// asked to.
-struct Held {
-    log: Log,
-    gate: Arc<Notify>,
-}
-
-impl Endpoint for Held {
-    async fn on_message<'m>(
-        &mut self,
-        session: &Session,
-        message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
-        self.log.push("in the handler");
-        self.gate.notified().await;
-        if matches!(message, Incoming::Text(text) if &*text == "sends") {
-            for _ in 0..10 {
-                if session.basic_remote().send_text("x").await.is_err() {
-                    break;
-                }
-            }
-        }
-        self.log.push("done");
-        Ok(Reply::None)
-    }
-
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
-        self.log.push(format!("close {}", reason.code()));
-        Ok(())
-    }
-
-    async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.push(format!("error {error}"));
-    }
-}
-
-#[tokio::test]
-async fn however_a_peer_goes_on_close_tells_once_and_on_error_nothing() {
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum End {
-        Fin,
-        Rst,
-    }
-    let held = [None, Some("waits"), Some("sends")];
-    let mut rows = vec![
-        (Some(1001), End::Fin, None, &["1001"][..]),
-        (Some(1001), End::Rst, None, &["1001", "1006"]),
-        (Some(3500), End::Fin, None, &["3500"]),
-        (Some(1000), End::Fin, Some("sends"), &["1000", "1006"]),
-        (Some(1000), End::Rst, Some("sends"), &["1000", "1006"]),
-    ];
-    rows.extend(held.map(|held| (None, End::Fin, held, &["1006"][..])));
-    rows.extend(held.map(|held| (None, End::Rst, held, &["1006"][..])));
-
-    let (log, mut events) = log();
-    let gate = Arc::new(Notify::new());
-    let shared = Arc::clone(&gate);
-    let made = endpoint("/", move |_| Held {
-        log: log.clone(),
-        gate: Arc::clone(&shared),
-    });
-    let addr = serve(Server::builder().endpoint(made)).await;
-    for row @ (code, end, held, expected) in rows {
-        let mut peer = Raw::open(addr, "/").await;
-        if let Some(held) = held {
-            peer.send(TEXT, held.as_bytes()).await;
-            assert_eq!(events.next().await, "in the handler");
-        }
-        if let Some(code) = code {
-            peer.send_close(code, "").await;
-        }
-        match end {
-            End::Fin => peer.fin().await,
-            End::Rst => peer.rst(),
-        }
-        if held.is_some() {
-            gate.notify_one();
-            assert_eq!(events.next().await, "done", "{row:?}");
-        }
-        let close = events.next().await;
-        let code = close.strip_prefix("close ");
-        assert!(
-            code.is_some_and(|code| expected.contains(&code)),
-            "{row:?}: {close}"
-        );
-    }
-    assert!(events.is_empty());
-}
-
 #[tokio::test]
 async fn messages_and_a_close_in_one_segment_get_their_replies_and_then_the_close() {
     struct Echo;
@@ -935,48 +748,6 @@ async fn messages_and_a_close_in_one_segment_get_their_replies_and_then_the_clos
     assert_eq!(peer.recv_close().await, (4000, "all of it".to_owned()));
     // The server ends the transport first.
     peer.recv_end().await;
-}
-
-#[tokio::test]
-async fn a_peer_that_breaks_the_protocol_is_told_which_way_and_on_close_too() {
-    let mut probed = Probed::serve_with(Server::builder().config({
-        let mut config = sockeye::Config::new(sockeye::Role::Server);
-        config.max_message = 5;
-        config
-    }))
-    .await;
-    for (bytes, code, errors) in [
-        (support::unmasked(TEXT, b"x"), 1002, 0),
-        (support::masked(TEXT, &[0xff]), 1007, 0),
-        // Too big is told to on_error too.
-        (support::masked(TEXT, b"123456"), 1009, 1),
-    ] {
-        let (mut peer, session) = probed.open().await;
-        peer.write(&bytes).await;
-        assert_eq!(peer.recv_close().await.0, code);
-        for _ in 0..errors {
-            let error = probed.events.next().await;
-            assert!(
-                error.starts_with("error the peer broke the protocol"),
-                "{error}"
-            );
-        }
-        assert_eq!(probed.events.next().await, format!("close {code} 0"));
-        // The server ends the transport in order, and waits for the peer to do so too.
-        peer.send_close(code, "").await;
-        peer.recv_end().await;
-        drop(peer);
-        assert_eq!(soon(session.closed()).await.code().get(), code);
-    }
-    let (mut peer, session) = probed.open().await;
-    session
-        .add_message_handler(whole(|text: String| async { text }))
-        .unwrap();
-    peer.send(TEXT, b"12345").await;
-    assert_eq!(peer.recv_text().await, "12345");
-    peer.send(CLOSE, b"").await;
-    assert_eq!(peer.recv().await, Some((CLOSE, Vec::new())));
-    assert_eq!(probed.events.next().await, "close 1005 0");
 }
 
 #[tokio::test]

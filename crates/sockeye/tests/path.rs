@@ -8,34 +8,9 @@
 
 mod support;
 
-use sockeye::{
-    BindError, CloseReason, Endpoint, EndpointConfig, Error, Result, Server, ServerBuilder,
-    Session, endpoint, server_endpoint,
-};
+use sockeye::{BindError, CloseReason, Error, Result, Server, ServerBuilder, server_endpoint};
+use support::label::label;
 use support::{Log, Raw, TEXT, log, request, serve};
-
-/// Says its template, what the template's variables took, and the query.
-struct Label(String);
-
-impl Endpoint for Label {
-    async fn on_open(&mut self, session: &Session) -> Result {
-        session.basic_remote().send_text(self.0.clone()).await?;
-        Ok(())
-    }
-}
-
-fn label(template: &'static str) -> EndpointConfig {
-    endpoint(template, move |handshake| {
-        let mut label = template.to_owned();
-        for (name, value) in handshake.path_parameters() {
-            label.push_str(&format!(" {name}={value}"));
-        }
-        if let Some(query) = handshake.query() {
-            label.push_str(&format!(" ?{query}"));
-        }
-        Label(label)
-    })
-}
 
 /// What the endpoint says that answers; or the status that refuses.
 async fn answers(addr: std::net::SocketAddr, target: &str) -> String {

@@ -39,7 +39,12 @@ class Commands:
         extensions = deflate(ClientPerMessageDeflateFactory, word)
         try:
             self.socket = await connect(
-                url, extensions=extensions, compression=None, proxy=None, ping_interval=None
+                url,
+                extensions=extensions,
+                compression=None,
+                proxy=None,
+                ping_interval=None,
+                max_size=None,
             )
         except NegotiationError:
             raise Cannot("it refuses the answer, as where its window would have 8 bits")
@@ -50,7 +55,13 @@ class Commands:
         if self.listener:
             self.listener.close(close_connections=False)
         self.listener = await serve(
-            self.serve, "127.0.0.1", 0, extensions=extensions, compression=None, ping_interval=None
+            self.serve,
+            "127.0.0.1",
+            0,
+            extensions=extensions,
+            compression=None,
+            ping_interval=None,
+            max_size=None,
         )
         return self.listener.sockets[0].getsockname()[1]
 

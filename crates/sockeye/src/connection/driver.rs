@@ -154,10 +154,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         poll_fn(|cx| self.poll_next(cx, message, false)).await
     }
 
-    /// As [`next`](Self::next), but what was read may be looked at before.
+    /// As [`next`](Self::next), but what was read may be looked at before. Which kinds are given in parts is asked
+    /// for whenever there is something to do: it may have changed while there was nothing.
     #[inline]
-    pub(crate) async fn next_or_input(&mut self, message: &mut MessageBuffer) -> Next {
-        poll_fn(|cx| self.poll_next(cx, message, true)).await
+    pub(crate) async fn next_or_input(
+        &mut self,
+        message: &mut MessageBuffer,
+        in_parts: impl Fn() -> InParts,
+    ) -> Next {
+        poll_fn(|cx| {
+            self.give_in_parts(in_parts());
+            self.poll_next(cx, message, true)
+        })
+        .await
     }
 
     /// Runs a handler's future, and everything else beside it while it is suspended. `None` when the

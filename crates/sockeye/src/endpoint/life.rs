@@ -197,13 +197,13 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     }
                     Plain::Message => Incoming::of(&mut message),
                     Plain::Nothing => {
-                        driver.give_in_parts(session.in_parts(in_parts));
-                        match driver.next_or_input(&mut message).await {
+                        let in_parts = || session.in_parts(in_parts);
+                        match driver.next_or_input(&mut message, in_parts).await {
                             Next::Input => continue 'turns,
                             Next::Message => Incoming::of(&mut message),
                             Next::Part(is_last) => {
                                 // The rest of a message whose handler was taken away is nobody's.
-                                if !session.in_parts(in_parts).takes(&message) {
+                                if !in_parts().takes(&message) {
                                     continue 'turns;
                                 }
                                 let message = &mut message;

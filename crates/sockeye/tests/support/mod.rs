@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+pub(crate) mod end;
+pub(crate) mod label;
 pub(crate) mod proxy;
 pub(crate) mod record;
 

@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::*;
-use crate::connection::tests::wire::{CLOSE, PING, PONG, TEXT, close_body, masked};
+use crate::connection::Connection;
+use crate::connection::tests::wire::{CLOSE, PING, PONG, TEXT, close_body, masked, unmasked};
 use crate::endpoint::{Incoming, Reply};
 use crate::error::Result;
 
@@ -89,6 +90,30 @@ async fn a_session_that_is_idle_is_closed_with_1001_and_told_1006_never_too_earl
         assert_eq!(started.peer.frames(), []);
         started.is_closed_for_it_soon(&told).await;
     }
+}
+
+/// TCK: C's limit, and an S that pings for a while and is silent then; what it says too late is not told.
+#[tokio::test(start_paused = true)]
+async fn a_clients_session_that_is_idle_is_closed_like_a_servers() {
+    let told = Told::default();
+    let (stream, peer) = wire();
+    let config = Config::new(Role::Client).keep_alive(None);
+    let session = Connection::client(stream, config).serve(told.clone());
+    session.set_max_idle_timeout(Some(seconds(4)));
+    for _ in 0..20 {
+        peer.segment(unmasked(PING, ""));
+        sleep(seconds(1)).await;
+    }
+    assert!(session.is_open());
+    sleep(seconds(6)).await;
+    assert_eq!(told.codes(), [1006]);
+    let close = peer.frames().pop().expect("a Close");
+    assert_eq!((close.code(), close.masked), (1001, true));
+    peer.segment(unmasked(TEXT, "late"));
+    peer.segment(unmasked(CLOSE, close_body(1001, "")));
+    peer.end();
+    assert_eq!(u16::from(session.closed().await.code()), 1006);
+    assert_eq!(peer.frames(), []);
 }
 
 /// S sets 1 ms in its handler, and still returns its reply.

@@ -64,6 +64,30 @@ async fn each_fragment_is_a_part_and_the_last_says_so_and_what_is_returned_is_se
     assert_eq!(texts(&peer.frames()), ["whole.", ".", "0 true", "a", "."]);
 }
 
+/// While it sends, what comes is not looked at in the quick way.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_added_while_a_session_waits_takes_the_next_message_in_parts() {
+    for sends in [false, true] {
+        let Started { peer, session, .. } = start(|_| Probe);
+        let mut message = session.basic_remote().binary_writer();
+        if sends {
+            message.send_part(vec![7]).await.unwrap();
+        }
+        idle().await;
+        peer.frames();
+        let counted = Arc::new(Mutex::new(Vec::new()));
+        let count = Arc::clone(&counted);
+        let handler = partial(move |part: (String, bool)| {
+            count.lock().unwrap().push(show(part));
+            async {}
+        });
+        session.add_message_handler(handler).unwrap();
+        peer.segment([masked(TEXT_STARTS, "a"), masked(ENDS, "b")].concat());
+        idle().await;
+        assert_eq!(*counted.lock().unwrap(), ["a", "b."], "sends: {sends}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_part_is_handled_before_the_message_is_complete_and_is_cut_between_characters() {
     let Started { peer, session, .. } = start(|_| Probe);
