@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use http::{HeaderName, HeaderValue};
 use sockeye::{
     Client, CloseCode, CloseReason, Config, ConnectError, DeflateConfig, Endpoint, Error, Incoming,
-    MessageKind, Pong, Reply, Result, Role, Server, Session, client_endpoint, endpoint,
+    MessageKind, Pong, Reply, Result, Role, Server, Session, TextReader, client_endpoint, endpoint,
     server_endpoint,
 };
 use support::{Log, log, serve, soon};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
 /// At the server: echoes text, closes when it is told to, and says what it was closed for.
 struct Echo(Log);
@@ -289,6 +290,62 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
         remote.send_text("x".repeat(301)).await.unwrap();
         assert_eq!(events.next().await, "close 1009");
         assert_eq!(server.next().await, "server: 1009");
+    }
+}
+
+#[tokio::test]
+async fn a_clients_endpoint_reads_a_message_as_it_comes() {
+    struct Story;
+
+    #[server_endpoint("/story")]
+    impl Story {
+        #[on_open]
+        async fn open(&self, session: &Session) -> Result {
+            let mut message = session.basic_remote().text_writer();
+            for number in 0..10_000 {
+                message
+                    .write_all(format!("line {number}\n").as_bytes())
+                    .await?;
+            }
+            message.shutdown().await?;
+            session.close(CloseCode::NORMAL, "")?;
+            Ok(())
+        }
+    }
+
+    struct Reads(Log);
+
+    #[client_endpoint]
+    impl Reads {
+        #[on_message]
+        async fn story(&self, body: TextReader) -> Result {
+            let (mut lines, mut count) = (body.lines(), 0);
+            while let Some(line) = lines.next_line().await? {
+                assert_eq!(line, format!("line {count}"));
+                count += 1;
+            }
+            self.0.push(format!("{count} lines"));
+            Ok(())
+        }
+
+        #[on_close]
+        fn close(&self, reason: &CloseReason) {
+            self.0.push(format!("close {}", reason.code()));
+        }
+    }
+
+    let builder = Server::builder().compression(DeflateConfig::default());
+    let addr = serve(builder.endpoint(Story::endpoint(|_| Story))).await;
+    for deflate in [false, true] {
+        let (log, mut events) = log();
+        let mut client = Client::builder();
+        if deflate {
+            client = client.compression(DeflateConfig::default());
+        }
+        let url = format!("ws://{addr}/story");
+        client.connect_endpoint(url, Reads(log)).await.unwrap();
+        assert_eq!(events.next().await, "10000 lines");
+        assert_eq!(events.next().await, "close 1000");
     }
 }
 

@@ -16,9 +16,10 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Driver, Ending, Next, Order};
@@ -186,63 +187,68 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 if let Poll::Ready(output) = handler.as_mut().poll(cx) {
                     return Poll::Ready(Some(output));
                 }
-                if let Some(feed) = rest.0.get()
-                    && feed.is_asked(cx.waker())
-                {
-                    if self.give_ahead(feed, cx.waker()) {
-                        continue;
+                let Some(feed) = self.asking(cx, rest) else {
+                    if self.poll_suspended::<()>(cx, &mut suspended).is_ready() {
+                        return Poll::Ready(None);
                     }
-                    // It will not be ready again before something is read.
-                    suspended = true;
+                    // Another task may have asked meanwhile.
+                    if self.asking(cx, rest).is_none() {
+                        return Poll::Pending;
+                    }
+                    continue;
+                };
+                suspended = true;
+                if self.poll_rest(cx, feed).is_pending() {
+                    return Poll::Pending;
                 }
-                if self.poll_suspended::<()>(cx, &mut suspended).is_ready() {
+                if let Some(Ending::Aborted) = self.ending.as_deref() {
                     return Poll::Ready(None);
-                }
-                match rest.0.get() {
-                    Some(feed)
-                        if feed.is_asked(cx.waker()) && self.give_ahead(feed, cx.waker()) => {}
-                    _ => return Poll::Pending,
                 }
             }
         })
     }
 
-    /// Gives what was read ahead to who waits for it, or why nothing comes any more. Says whether there was
-    /// something.
-    fn give_ahead(&mut self, feed: &Feed, waker: &Waker) -> bool {
-        match self.order {
-            Order::Go => {}
-            // The handler is about to be dropped.
-            Order::Abort => return false,
-            Order::Close(_) => {
-                feed.fail(closed_here(), waker);
-                return true;
+    /// Whoever waits for the rest. If nobody does, this task is woken when they do.
+    fn asking<'r>(&self, cx: &Context<'_>, rest: &'r Rest) -> Option<&'r Feed> {
+        let feed = rest.0.get()?;
+        feed.is_asked(cx.waker()).then_some(feed)
+    }
+
+    /// Gives what comes next to who waits for it, or why nothing does.
+    // Unlike beside a handler that waits for something else, reading does not stop: the peer's deadlines run.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, feed: &Feed) -> Poll<()> {
+        loop {
+            if let Order::Close(_) = self.order {
+                feed.fail(closed_here(), cx.waker());
+                return Poll::Ready(());
             }
-        }
-        match self.ahead.take() {
-            Some(ahead) => match *ahead {
-                (Next::Part(is_last), part) => {
+            let mut part = MessageBuffer::default();
+            let next = if let Some(ahead) = self.ahead.take() {
+                part = ahead.1;
+                ahead.0
+            } else if self.ending.is_some() {
+                Next::End
+            } else {
+                ready!(self.poll_event_beside(cx, &mut part))
+            };
+            match next {
+                Next::Part(is_last) => {
                     let part = pool::into_message(part).into_bytes();
-                    feed.give(part, is_last, waker);
-                    true
+                    feed.give(part, is_last, cx.waker());
+                    return Poll::Ready(());
                 }
-                (Next::Pong(payload), _) => {
-                    feed.keep_pong(payload);
-                    true
+                Next::Pong(payload) => feed.keep_pong(payload),
+                Next::End => {
+                    // The handler of an aborted one is dropped.
+                    if let Some(ending) = self.ending.as_deref() {
+                        feed.fail(broken(ending), cx.waker());
+                    }
+                    return Poll::Ready(());
                 }
-                other => {
-                    debug_assert!(false, "{:?} in the middle of a message", other.0);
-                    self.ahead = Some(Box::new(other));
-                    false
+                Next::Input | Next::Message => {
+                    debug_assert!(false, "{next:?} in the middle of a message");
                 }
-            },
-            None => match self.ending.as_deref() {
-                Some(ending) => {
-                    feed.fail(broken(ending), waker);
-                    true
-                }
-                None => false,
-            },
+            }
         }
     }
 

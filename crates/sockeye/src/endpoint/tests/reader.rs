@@ -269,6 +269,25 @@ async fn a_connection_that_ends_in_the_middle_is_an_error_of_the_readers_and_on_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_stops_in_the_middle_of_what_is_read_is_given_up() {
+    let (Started { peer, .. }, log) = start_reading();
+    idle().await;
+    peer.segment(masked(TEXT_STARTS, "a"));
+    for _ in 0..7 {
+        // It is there, but for the message.
+        peer.segment(masked(PONG, ""));
+        tokio::time::sleep(seconds(17)).await;
+        assert!(peer.frames().iter().all(|frame| frame.first == PING));
+    }
+    tokio::time::sleep(seconds(2)).await;
+    let frames = peer.frames();
+    let close = frames.iter().find(|frame| frame.first == CLOSE);
+    assert_eq!(close.unwrap().code(), 1008);
+    let said = log.take();
+    assert!(said[2].contains("error: a handler failed: "), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_here_in_the_middle_is_an_error_of_the_readers() {
     let (Started { peer, session, .. }, log) = start_reading();
     idle().await;
