@@ -87,7 +87,8 @@ const BUFFER_LIMIT: usize = 64 << 20;
 impl WebSocket {
     /// An object for a `ws:` or `wss:` URL; `http:` and `https:` stand for them. A user name and password
     /// in it are sent by basic authentication (RFC 7617). It connects as [`Client`] does by default;
-    /// [`Client::websocket`] makes one that connects otherwise.
+    /// [`Client::websocket`] makes one that connects otherwise. Objects made here take turns at connecting to one
+    /// address all over the process (RFC 6455 §4.1): see [`Client::in_turn`].
     ///
     /// It may be made anywhere, also outside of a runtime. Whether there is a server, and whether its
     /// port is one that browsers connect to, is told by the event `error`.

@@ -164,8 +164,8 @@ impl WebSocketStream {
         })
     }
 
-    /// Completes when the connection has ended, with the code and reason of the server's Close. That a server
-    /// which sends is heard to its end, [`Readable`] has to be read, or dropped.
+    /// Completes when the connection has ended, with the code and reason of the server's Close. A server
+    /// that sends is heard to its end only where [`Readable`] is read, or dropped.
     ///
     /// # Errors
     ///
