@@ -299,7 +299,7 @@ impl Step {
                 assert!(!end.connection.owes_close());
             }
             Self::Write(count) => end.writes(count),
-            Self::Pause => end.connection.pause_reading(),
+            Self::Pause => end.connection.pause_reading(end.now),
             Self::Resume => end.connection.resume_reading(end.now),
             Self::LendOutput => {
                 if let Some(output) = end.connection.take_output() {

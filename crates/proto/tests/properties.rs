@@ -523,7 +523,7 @@ proptest! {
                         break;
                     }
                 }
-                Step::Pause => end.connection.pause_reading(),
+                Step::Pause => end.connection.pause_reading(end.now),
                 Step::Resume => end.connection.resume_reading(end.now),
                 Step::End => {
                     end.connection.handle_end();

@@ -1,7 +1,7 @@
 //! Deadlines: when to ping a silent peer, when to give it up, when to stop waiting for the rest of a
 //! message or for a Close. Knows times as they are passed in, never a clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 
@@ -44,6 +44,8 @@ pub(super) struct Deadlines {
 struct Awaited {
     // When the message that was begun last made progress.
     assembly: Option<Instant>,
+    // How long ago that was when reading paused.
+    stood_still: Duration,
     close: Option<Instant>,
     // When the transport last took some of the output that waits, or none was waiting.
     write_blocked: Option<Instant>,
@@ -75,7 +77,10 @@ impl Deadlines {
                 self.update(|awaited| awaited.assembly = None);
             }
         } else if progress || self.assembly().is_none() {
-            self.await_also(|awaited| awaited.assembly = Some(now));
+            self.await_also(|awaited| {
+                awaited.assembly = Some(now);
+                awaited.stood_still = Duration::ZERO;
+            });
         }
     }
 
@@ -239,19 +244,28 @@ impl Connection {
         self.deadlines.reading
     }
 
-    /// The caller stops reading the transport: the peer's silence is not its own until
+    /// The caller stops reading the transport, as of `now`: the peer's silence is not its own until
     /// [`resume_reading`](Self::resume_reading).
-    pub fn pause_reading(&mut self) {
-        self.deadlines.reading = false;
+    pub fn pause_reading(&mut self, now: Instant) {
+        if self.deadlines.reading {
+            self.deadlines.reading = false;
+            self.deadlines.update(|awaited| {
+                let since = awaited.assembly.unwrap_or(now);
+                awaited.stood_still = now.saturating_duration_since(since);
+            });
+        }
     }
 
-    /// The caller reads again, as of `now`.
+    /// The caller reads again, as of `now`. For how long a message has stood still is counted on: a peer that is
+    /// read by fits and starts has no longer for it.
     pub fn resume_reading(&mut self, now: Instant) {
         if !self.deadlines.reading {
             self.deadlines.reading = true;
             self.deadlines.heard(now);
-            self.deadlines
-                .update(|awaited| awaited.assembly = awaited.assembly.map(|_| now));
+            self.deadlines.update(|awaited| {
+                let since = now.checked_sub(awaited.stood_still).unwrap_or(now);
+                awaited.assembly = awaited.assembly.map(|_| since);
+            });
         }
     }
 }

@@ -126,7 +126,7 @@ impl Connection {
     fn receive(&mut self, until: Option<Instant>) -> Result<Poll<Option<Message>>, Error> {
         self.machine.resume_reading(Instant::now());
         let received = self.receive_reading(until);
-        self.machine.pause_reading();
+        self.machine.pause_reading(Instant::now());
         received
     }
 

@@ -422,7 +422,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             }
         }
         // Reading stops here: the peer's silence is none of its own now.
-        self.link.machine_mut().pause_reading();
+        self.link.pause_reading();
         loop {
             self.drive();
             if self.order == Order::Abort {
@@ -540,7 +540,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     continue;
                 }
                 // The peer has to read before it is read: its silence is not its own.
-                self.link.machine_mut().pause_reading();
+                self.link.pause_reading();
             } else {
                 // 3. More input.
                 self.link.resume_reading();

@@ -197,6 +197,11 @@ impl<T> Link<T> {
         self.output_lent = true;
     }
 
+    /// This side reads no more for now: the peer's silence is not its own.
+    pub(crate) fn pause_reading(&mut self) {
+        self.machine.pause_reading(self.now.into_std());
+    }
+
     /// The peer may be silent again for as long as it likes, from now on, if this side did not read before.
     pub(crate) fn resume_reading(&mut self) {
         if !self.machine.is_reading() {

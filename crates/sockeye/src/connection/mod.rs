@@ -432,14 +432,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 self.lose(error.into());
                 continue;
             }
-            let machine = self.link.machine_mut();
             if gated {
-                if !machine.is_gated() {
+                if !self.link.machine().is_gated() {
                     continue;
                 }
                 // The peer has to read first: its silence is not its own, and its deadline is the
                 // write timeout.
-                machine.pause_reading();
+                self.link.pause_reading();
             } else {
                 self.link.resume_reading();
                 if let Poll::Ready(read) = self.link.poll_read(cx) {
@@ -496,7 +495,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             // Of the deadlines only the write's can pass: while the caller does not read, silence is
             // not the peer's own.
-            self.link.machine_mut().pause_reading();
+            self.link.pause_reading();
             let expired = self.link.poll_timer(cx, |_| false);
             self.link
                 .machine_mut()

@@ -136,7 +136,7 @@ fn a_pong_that_looks_like_the_keep_alives_is_an_event_before_any_ping() {
 fn while_reading_is_paused_the_peers_silence_is_ours() {
     for role in ROLES {
         let mut end = End::of(role);
-        end.machine.pause_reading();
+        end.machine.pause_reading(end.now);
         assert_eq!(end.machine.poll_timeout(), None);
         end.waits(seconds(3600));
         assert_eq!(end.machine.handle_timeout(end.now), None);
@@ -153,7 +153,7 @@ fn pausing_forgets_the_ping_that_waits_for_its_pong() {
         expires(&mut end);
         ping(&mut end);
         end.waits(TIMEOUT - seconds(1));
-        end.machine.pause_reading();
+        end.machine.pause_reading(end.now);
         end.waits(seconds(3600));
         assert_eq!(end.machine.handle_timeout(end.now), None);
         end.machine.resume_reading(end.now);
@@ -488,13 +488,38 @@ fn while_reading_is_paused_a_message_that_does_not_go_on_is_ours() {
         let mut end = unhurried(role);
         end.reads_frame(TEXT_STARTS, b"begun");
         end.waits(seconds(100));
-        end.machine.pause_reading();
+        end.machine.pause_reading(end.now);
         end.waits(10 * ASSEMBLY);
         assert_eq!(end.machine.poll_timeout(), None);
         assert_eq!(end.machine.handle_timeout(end.now), None);
         end.machine.resume_reading(end.now);
-        assert_eq!(end.machine.poll_timeout(), Some(end.now + ASSEMBLY));
+        let left = ASSEMBLY - seconds(100);
+        assert_eq!(end.machine.poll_timeout(), Some(end.now + left));
         assert_eq!(expires(&mut end), Some(Expired::Failed(stalled())));
+    }
+}
+
+#[test]
+fn who_is_read_by_fits_and_starts_has_no_longer_for_its_message() {
+    for role in ROLES {
+        let mut end = unhurried(role);
+        end.reads_frame(TEXT_STARTS, b"begun");
+        let mut read = seconds(0);
+        while read + seconds(7) < ASSEMBLY {
+            // A Pong is no progress.
+            end.reads_frame(PONG, b"");
+            end.machine.pause_reading(end.now);
+            end.waits(seconds(50));
+            end.machine.resume_reading(end.now);
+            end.waits(seconds(7));
+            read += seconds(7);
+            assert_eq!(end.machine.handle_timeout(end.now), None);
+        }
+        assert_eq!(end.machine.poll_timeout(), Some(end.now + ASSEMBLY - read));
+        end.reads_frame(GOES_ON, b"!");
+        end.machine.pause_reading(end.now);
+        end.machine.resume_reading(end.now);
+        assert_eq!(end.machine.poll_timeout(), Some(end.now + ASSEMBLY));
     }
 }
 

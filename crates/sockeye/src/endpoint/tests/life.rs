@@ -491,6 +491,32 @@ async fn a_message_that_does_not_go_on_for_120_s_is_told_to_both_sides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pongs_that_are_handled_slowly_give_their_peer_no_longer_for_its_message() {
+    struct SlowAtPongs;
+
+    impl Endpoint for SlowAtPongs {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+            tokio::time::sleep(seconds(9)).await;
+            Ok(Reply::None)
+        }
+    }
+
+    let config = Config::new(Role::Server).keep_alive(None);
+    let started = start_with(config, |_| SlowAtPongs);
+    started.peer.segment(masked(0x01, "begun"));
+    // Of 20 s each some 9 s are not read: one Pong is handled and the other one waits.
+    for _ in 0..10 {
+        assert!(started.session.is_open());
+        started
+            .peer
+            .segment([masked(PONG, "1"), masked(PONG, "2")].concat());
+        tokio::time::sleep(seconds(20)).await;
+    }
+    tokio::time::sleep(seconds(20)).await;
+    assert_eq!(started.peer.frames()[0].code(), 1008);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_begins_in_a_later_turn_of_the_task_has_its_deadline() {
     let config = Config::new(Role::Server).assembly_timeout(seconds(10));
     let Started { peer, session, .. } = start_with(config, |_| Echo(Answer::Returned));
