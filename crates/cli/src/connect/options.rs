@@ -106,7 +106,7 @@ pub(crate) struct Options {
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = parse_header, help_heading = REQUEST)]
     pub(super) header: Vec<(HeaderName, HeaderValue)>,
 
-    /// The origin of the page that this stands for, as https://chat.example
+    /// The origin of the page that this stands for: scheme, host, and port where it is not the usual one
     #[arg(long, value_name = "ORIGIN", help_heading = REQUEST)]
     pub(super) origin: Option<HeaderValue>,
 
