@@ -91,6 +91,24 @@ fn what_is_awaited_by_the_basic_remote_never_gives_way() {
 }
 
 #[test]
+fn a_message_in_parts_keeps_its_place_while_others_give_way_behind_it() {
+    let outbox = outbox(Overflow::DropOldest);
+    let mut streamed = parts(&outbox);
+    assert!(poll_part(&mut streamed, "1", false).is_ready());
+    assert!(outbox.take().is_some());
+    let mut dropped = ["a", "b", "c"].map(|name| offer(&outbox, name));
+    let mut kept = ["d", "e", "f", "g"].map(|name| offer(&outbox, name));
+    assert!(dropped.iter_mut().all(is_dropped));
+    assert!(poll_part(&mut streamed, "2", false).is_ready());
+    assert_eq!(drain(&outbox), ["part 2"]);
+    assert!(poll_part(&mut streamed, "3", true).is_ready());
+    assert_eq!(drain(&outbox), ["part 3.", "d", "e", "f", "g"]);
+    outbox.wrote(outbox.taken());
+    assert!(kept.iter_mut().all(is_written));
+    assert_eq!(lock(&outbox.state).weight, 0);
+}
+
+#[test]
 fn where_nothing_can_give_way_the_newest_is_dropped_and_nothing_else() {
     let outbox = outbox(Overflow::DropOldest);
     let mut sends = ["1", "2", "3"].map(|name| outbox.send(text(name)));
