@@ -492,3 +492,43 @@ fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
         writer.join().unwrap();
     });
 }
+
+/// As a driver that keeps what came while it is paused, and sends meanwhile.
+async fn await_release(outbox: &Outbox) -> usize {
+    let (mut order, mut known) = (Order::Go, None);
+    let mut sent = 0;
+    poll_fn(|cx| {
+        loop {
+            outbox.drive(&mut order);
+            while outbox.take().is_some() {
+                sent += 1;
+            }
+            if !outbox.is_paused() {
+                return Poll::Ready(());
+            }
+            if outbox.park(&mut known, cx.waker(), true, &order) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    sent
+}
+
+#[test]
+fn a_driver_that_is_paused_is_woken_by_whoever_resumes_it() {
+    model(3, || {
+        let outbox = Outbox::new(1000);
+        outbox.pause();
+        let resuming = Arc::clone(&outbox);
+        let resumer = thread::spawn(move || resuming.resume());
+        let sending = Arc::clone(&outbox);
+        let sender = thread::spawn(move || sending.try_push(text("a")).unwrap());
+        let sent = block_on(await_release(&outbox));
+        if sent == 0 {
+            assert_eq!(block_on(take(&outbox, 1)), ["a"]);
+        }
+        resumer.join().unwrap();
+        sender.join().unwrap();
+    });
+}
