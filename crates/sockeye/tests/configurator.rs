@@ -10,12 +10,12 @@ use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, WWW_AUTHENTICA
 use http::{Response, StatusCode};
 use sockeye::transport::Stream;
 use sockeye::{
-    CloseReason, Configurator, DeflateConfig, Endpoint, EndpointConfig, Handshake,
+    CloseCode, CloseReason, Configurator, DeflateConfig, Endpoint, EndpointConfig, Handshake,
     HandshakeResponse, OriginPolicy, Properties, Refusal, Result, Server, Session, endpoint,
     server_endpoint,
 };
 use support::{Events, Log, Raw, TEXT, log, masked, request, serve, soon};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// A user as an application knows it.
@@ -602,3 +602,49 @@ async fn an_annotated_endpoint_names_its_configurator() {
 struct Everybody;
 
 impl Configurator for Everybody {}
+
+/// The login by which a session came in: dropped when it ends.
+struct Login(watch::Receiver<()>);
+
+struct LoggedIn;
+
+impl Endpoint for LoggedIn {
+    async fn on_open(&mut self, session: &Session) -> Result {
+        let login = session.properties().get::<Login>().ok_or("no login")?;
+        let (mut login, session) = (login.0.clone(), session.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = login.changed() => {
+                    let _ = session.close(CloseCode::POLICY_VIOLATION, "the login ended");
+                }
+                _ = session.closed() => {}
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Seeds each session with the login.
+struct By(watch::Receiver<()>);
+
+impl Configurator for By {
+    async fn modify_handshake(
+        &self,
+        _: &Handshake,
+        response: &mut HandshakeResponse,
+    ) -> Result<(), Refusal> {
+        response.properties().insert(Login(self.0.clone()));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_came_in_by_a_login_that_ends_is_closed_with_1008() {
+    let (login, logged_in) = watch::channel(());
+    let members = endpoint("/members", |_| LoggedIn).configurator(By(logged_in));
+    let addr = serve(Server::builder().endpoint(members)).await;
+    let mut peer = Raw::open(addr, "/members").await;
+    drop(login);
+    let close = peer.recv_close().await;
+    assert_eq!(close, (1008, "the login ended".to_owned()));
+}
