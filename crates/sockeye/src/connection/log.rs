@@ -16,7 +16,7 @@ use std::fmt;
 
 use sockeye_proto::PreparedMessage;
 
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
 /// The messages that some of the readers have not read yet. Whoever holds an outbox's lock may take this
 /// one's, and never the other way round.
@@ -43,6 +43,18 @@ struct State {
     seats: Vec<u64>,
     // How many seats have read all.
     idle: usize,
+    told: Told,
+}
+
+/// Whether all who sit here know that there is something to read, as long as nobody has read.
+#[derive(Clone, Copy, Default)]
+enum Told {
+    #[default]
+    NotAll,
+    /// Whoever put the last message in tells them.
+    Telling,
+    /// So many know.
+    All(usize),
 }
 
 struct Logged {
@@ -61,8 +73,11 @@ const LEAST_WEIGHT: usize = 64;
 /// How a push ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// Readers find it as the message of this number.
+    /// Readers find it as the message of this number, when they are told. If each would take another one too,
+    /// [`told`](Log::told) says how many they were.
     Kept(u64),
+    /// Readers find it, and know already that there is something: so many.
+    Known(usize),
     /// It is larger than what is kept at all, or nobody sits here.
     Unfit,
     /// These seats stand in the way: they have to catch up first.
@@ -108,14 +123,35 @@ impl Log {
         message.write_frame(&mut state.frames);
         state.weight += weight;
         state.messages.push_back(logged);
+        if let Told::All(many) = state.told {
+            return Pushed::Known(many);
+        }
+        state.told = Told::Telling;
         Pushed::Kept(number)
+    }
+
+    /// So many were told of the message that was put in last. Until one of them does something here, the next
+    /// messages need no telling.
+    pub(crate) fn told(&self, many: usize) {
+        let mut state = lock(&self.0);
+        if let Told::Telling = state.told {
+            state.told = Told::All(many);
+        }
     }
 }
 
 impl Seat {
+    /// Whatever a reader does here, it has to be told of the next message.
+    #[inline]
+    fn enter(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.log.0);
+        state.told = Told::NotAll;
+        state
+    }
+
     /// Sits down: the first message is the next that is put in.
     pub(crate) fn sit(&self) {
-        let mut state = lock(&self.log.0);
+        let mut state = self.enter();
         if state.seats.len() <= self.index {
             state.seats.resize(self.index + 1, VACANT);
         }
@@ -138,7 +174,7 @@ impl Seat {
         read: impl FnOnce(&[u8]),
         read_all: impl FnOnce(),
     ) -> bool {
-        let mut state = lock(&self.log.0);
+        let mut state = self.enter();
         if is_overtaken() {
             return false;
         }
@@ -160,13 +196,13 @@ impl Seat {
 
     /// Takes what is not read yet out, message by message.
     pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
-        lock(&self.log.0).catch_up(self.index, u64::MAX, take);
+        self.enter().catch_up(self.index, u64::MAX, take);
     }
 
     /// Takes what is not read yet out, and passes the message of this number over. False where it is read
     /// already.
     pub(crate) fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
-        let mut state = lock(&self.log.0);
+        let mut state = self.enter();
         state.catch_up(self.index, number, take);
         if state.position(self.index) != Some(number) {
             return false;
@@ -178,7 +214,7 @@ impl Seat {
     /// Takes what is not read yet out, and frees the seat: nothing is put in between. `left` is called while
     /// nobody reads or puts in.
     pub(crate) fn leave(&self, take: impl FnMut(PreparedMessage), left: impl FnOnce()) {
-        let mut state = lock(&self.log.0);
+        let mut state = self.enter();
         state.catch_up(self.index, u64::MAX, take);
         left();
         let Some(at) = state.position(self.index) else {

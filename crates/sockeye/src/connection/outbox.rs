@@ -198,9 +198,11 @@ impl Outbox {
         Ok(ticket)
     }
 
-    /// Hears of a message in the log, if there is room now and nobody waits for it. Says whether it did.
-    pub(crate) fn hear(&self, number: u64, message: &PreparedMessage) -> bool {
+    /// Hears of a message in the log, if there is room now and nobody waits for it. Says whether it did. Where the
+    /// next message may end otherwise though nobody has been at the log meanwhile, `settles` is made false.
+    pub(crate) fn hear(&self, number: u64, message: &PreparedMessage, settles: &mut bool) -> bool {
         if self.seat.is_none() {
+            *settles = false;
             return self.hear_alone(message);
         }
         let signal = self.signal.load(Acquire);
@@ -208,6 +210,7 @@ impl Outbox {
             return false;
         }
         if signal & (ITEMS | HELD) != 0 {
+            *settles = false;
             let item = Item::Message(message.into());
             let mut state = lock(&self.state);
             let room = !state.is_awaited_for_room() && state.has_room(&item);

@@ -60,15 +60,21 @@ impl OpenSessions {
         let number = loop {
             match self.0.log.push(&prepared) {
                 Pushed::Kept(number) => break Some(number),
+                Pushed::Known(many) => return many,
                 Pushed::Unfit => break None,
                 Pushed::Full(slow) => slow.into_iter().for_each(|place| places.catch_up(place)),
             }
         };
+        let mut settled = number.is_some();
         let hears = |session: &&Session| match number {
-            Some(number) => session.outbox().hear(number, &prepared),
+            Some(number) => session.outbox().hear(number, &prepared, &mut settled),
             None => session.outbox().hear_alone(&prepared),
         };
-        places.sessions().filter(hears).count()
+        let many = places.sessions().filter(hears).count();
+        if settled {
+            self.0.log.told(many);
+        }
+        many
     }
 
     /// A place for a session, and its seat at the log.

@@ -54,6 +54,35 @@ fn each_seat_reads_all_from_when_it_sat_down_on() {
 }
 
 #[test]
+fn readers_are_told_once_until_one_of_them_does_something() {
+    let something: [fn(&Seat); 5] = [
+        |seat| drop(read(seat, 1000)),
+        |seat| seat.catch_up(drop),
+        |seat| assert!(seat.pass_over(0, drop)),
+        |seat| seat.leave(drop, || {}),
+        |seat| seat.log.seat(2).sit(),
+    ];
+    for something in something {
+        let (log, all) = seats(2);
+        all.iter().for_each(Seat::sit);
+        assert_eq!(log.push(&text("a")), Pushed::Kept(0));
+        assert_eq!(log.push(&text("b")), Pushed::Kept(1), "nobody was told");
+        log.told(2);
+        assert_eq!(log.push(&text("c")), Pushed::Known(2));
+        assert_eq!(log.push(&text("d")), Pushed::Known(2));
+        something(&all[0]);
+        assert_eq!(log.push(&text("e")), Pushed::Kept(4));
+
+        let (log, all) = seats(2);
+        all.iter().for_each(Seat::sit);
+        assert_eq!(log.push(&text("a")), Pushed::Kept(0));
+        something(&all[0]);
+        log.told(2);
+        assert_eq!(log.push(&text("b")), Pushed::Kept(1), "as they were told");
+    }
+}
+
+#[test]
 fn a_read_ends_with_the_message_that_fills_the_room() {
     let (log, seats) = seats(1);
     seats[0].sit();

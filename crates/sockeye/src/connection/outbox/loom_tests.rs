@@ -364,7 +364,15 @@ fn hearing() -> (Arc<Log>, Arc<Outbox>) {
 fn broadcast(log: &Log, outbox: &Outbox, text: &str) -> bool {
     let message = PreparedMessage::new(text);
     match log.push(&message) {
-        Pushed::Kept(number) => outbox.hear(number, &message),
+        Pushed::Kept(number) => {
+            let mut settled = true;
+            let hears = outbox.hear(number, &message, &mut settled);
+            if settled {
+                log.told(usize::from(hears));
+            }
+            hears
+        }
+        Pushed::Known(many) => many == 1,
         _ => false,
     }
 }
@@ -431,6 +439,21 @@ fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
         assert!(["xa", "ax"].contains(&heard.as_str()), "{heard}");
         broadcaster.join().unwrap();
         sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
+    model(3, || {
+        let (log, outbox) = hearing();
+        let other = Arc::clone(&outbox);
+        let broadcaster = thread::spawn(move || {
+            for message in ["a", "b", "c"] {
+                assert!(broadcast(&log, &other, message));
+            }
+        });
+        assert_eq!(block_on(hear_all(&outbox, 3)), "abc");
+        broadcaster.join().unwrap();
     });
 }
 
