@@ -21,7 +21,7 @@ fn number(error: ProtocolError) -> usize {
         ProtocolError::TooManyFragments { .. } => 13,
         ProtocolError::UnexpectedContinuation => 14,
         ProtocolError::UnmaskedFrame => 15,
-        // Where compression was agreed on: see tests/deflate.rs.
+        // Where compression was agreed on: see tests/all/deflate.rs.
         ProtocolError::InvalidDeflate => 16,
         // By time, not by bytes: see deadline.rs.
         ProtocolError::MessageStalled { .. } => 17,

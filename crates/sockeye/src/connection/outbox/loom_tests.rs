@@ -24,10 +24,10 @@ fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) 
     builder.check(check);
 }
 
-/// The interleavings with at most three preemptions, of threads that do so much that all would take hours.
+/// The interleavings with at most two preemptions, of threads that do so much that more would take minutes.
 fn model_long(check: impl Fn() + Sync + std::marker::Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.check(check);
 }
 
@@ -427,7 +427,7 @@ fn broadcasts_and_what_one_sends_itself_keep_their_order() {
 
 #[test]
 fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
-    model(3, || {
+    model_long(|| {
         let (log, outbox) = hearing();
         let other = Arc::clone(&outbox);
         let broadcaster = thread::spawn(move || {
@@ -459,7 +459,7 @@ fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
 
 #[test]
 fn what_was_heard_before_a_close_goes_out_before_it() {
-    model(3, || {
+    model_long(|| {
         let (log, outbox) = hearing();
         let other = Arc::clone(&outbox);
         let broadcaster = thread::spawn(move || broadcast(&log, &other, "a"));

@@ -1,0 +1,897 @@
+//! Endpoints written by hand, and their sessions, over TCP.
+
+use std::sync::Arc;
+
+use crate::support::{BINARY, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
+use bytes::Bytes;
+use sockeye::{
+    BinaryMessage, BinaryReader, Client, CloseCode, CloseReason, DeflateConfig, Endpoint, Error,
+    HandlerExists, Incoming, InvalidCloseReason, Message, MessageKind, Pong, Reply, Result,
+    SendError, Server, Session, SharedEndpoint, TextMessage, endpoint, whole,
+};
+use tokio::io::AsyncBufReadExt;
+use tokio::sync::{Notify, mpsc};
+
+/// Hands its session out, and tells what happens to it.
+struct Probe {
+    log: Log,
+    sessions: mpsc::Sender<Session>,
+}
+
+impl Endpoint for Probe {
+    async fn on_open(&mut self, session: &Session) -> Result {
+        self.log
+            .push(format!("open {}", session.open_sessions().len()));
+        self.sessions.send(session.clone()).await?;
+        Ok(())
+    }
+
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+        let left = session.open_sessions().len();
+        self.log.push(format!("close {} {left}", reason.code()));
+        Ok(())
+    }
+
+    async fn on_error(&mut self, _: &Session, error: &Error) {
+        self.log.push(format!("error {error}"));
+    }
+}
+
+/// A server of probes, and what they hand out.
+struct Probed {
+    addr: std::net::SocketAddr,
+    sessions: mpsc::Receiver<Session>,
+    events: Events,
+}
+
+impl Probed {
+    async fn serve() -> Self {
+        Self::serve_with(Server::builder()).await
+    }
+
+    async fn serve_with(builder: sockeye::ServerBuilder) -> Self {
+        let (log, events) = log();
+        let (sender, sessions) = mpsc::channel(8);
+        let probe = endpoint("/probe/{name}", move |_| Probe {
+            log: log.clone(),
+            sessions: sender.clone(),
+        });
+        Self {
+            addr: serve(builder.endpoint(probe)).await,
+            sessions,
+            events,
+        }
+    }
+
+    async fn open(&mut self) -> (Raw, Session) {
+        let peer = Raw::open(self.addr, "/probe/a%20b?q").await;
+        let session = soon(self.sessions.recv()).await.expect("a session");
+        assert!(self.events.next().await.starts_with("open"));
+        (peer, session)
+    }
+}
+
+#[tokio::test]
+async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused() {
+    struct Adding(Log);
+
+    impl Endpoint for Adding {
+        async fn on_open(&mut self, session: &Session) -> Result {
+            let mut count = 0;
+            let here = session.clone();
+            session.add_message_handler(whole(move |text: String| {
+                count += 1;
+                let here = here.clone();
+                async move {
+                    if text == "add" {
+                        here.add_message_handler(whole(|_: sockeye::Text| async {}))?;
+                    }
+                    Ok::<_, HandlerExists>(format!("{count} {text}"))
+                }
+            }))?;
+            let second = session.add_message_handler(whole(|_: String| async { "second" }));
+            assert_eq!(second, Err(HandlerExists(MessageKind::Text)));
+            Ok(())
+        }
+
+        async fn on_error(&mut self, _: &Session, error: &Error) {
+            self.0.push(error.to_string());
+        }
+    }
+
+    let (log, mut events) = log();
+    let addr = serve(Server::builder().endpoint(endpoint("/", move |_| Adding(log.clone())))).await;
+    let mut peer = Raw::open(addr, "/").await;
+    peer.send(TEXT, b"hello").await;
+    assert_eq!(peer.recv_text().await, "1 hello");
+    peer.send(TEXT, b"add").await;
+    assert_eq!(
+        events.next().await,
+        "a handler failed: the session has a handler for text messages already"
+    );
+    peer.send(TEXT, b"again").await;
+    assert_eq!(peer.recv_text().await, "3 again");
+}
+
+#[tokio::test]
+async fn messages_without_a_handler_are_dropped_until_one_is_added() {
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    peer.send(TEXT, b"dropped").await;
+    peer.send(BINARY, b"dropped").await;
+    peer.send(PONG, b"dropped").await;
+    // A Ping is answered behind them: they have been handled when its Pong is here.
+    peer.send(PING, b"").await;
+    assert_eq!(peer.recv().await, Some((PONG, Vec::new())));
+    session
+        .add_message_handler(whole(|text: String| async { text }))
+        .unwrap();
+    peer.send(BINARY, b"dropped").await;
+    peer.send(TEXT, b"served").await;
+    assert_eq!(peer.recv_text().await, "served");
+    session
+        .add_message_handler(whole(|bytes: Bytes| async { bytes }))
+        .unwrap();
+    session
+        .add_message_handler(whole(|pong: Pong| async { pong.into_bytes() }))
+        .unwrap();
+    peer.send(BINARY, b"bytes").await;
+    assert_eq!(peer.recv_binary().await, b"bytes");
+    peer.send(PONG, b"pong").await;
+    assert_eq!(peer.recv_binary().await, b"pong");
+}
+
+#[tokio::test]
+async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_another() {
+    struct Answering(mpsc::Sender<Session>);
+
+    impl Endpoint for Answering {
+        async fn on_open(&mut self, session: &Session) -> Result {
+            Ok(self.0.try_send(session.clone())?)
+        }
+
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+            Ok(Reply::Text("the endpoint"))
+        }
+    }
+
+    let (opened, mut sessions) = mpsc::channel(1);
+    let answering = endpoint("/", move |_| Answering(opened.clone()));
+    let addr = serve(Server::builder().endpoint(answering)).await;
+    let mut peer = Raw::open(addr, "/").await;
+    let session = soon(sessions.recv()).await.unwrap();
+    let held = Arc::new(());
+    assert_eq!(session.message_handlers(), []);
+    assert!(!session.remove_message_handler(MessageKind::Text));
+
+    let kept = Arc::clone(&held);
+    let first = move |_: String| {
+        let _ = &kept;
+        async { "the first" }
+    };
+    session.add_message_handler(whole(first)).unwrap();
+    let pong = |pong: Pong| async { pong.into_bytes() };
+    session.add_message_handler(whole(pong)).unwrap();
+    let kinds = [MessageKind::Text, MessageKind::Pong];
+    assert_eq!(session.message_handlers(), kinds);
+    assert!(!session.remove_message_handler(MessageKind::Binary));
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the first");
+
+    assert!(session.remove_message_handler(MessageKind::Text));
+    assert_eq!(Arc::strong_count(&held), 1, "it is dropped");
+    assert_eq!(session.message_handlers(), [MessageKind::Pong]);
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the endpoint");
+    peer.send(PONG, b"pong").await;
+    assert_eq!(peer.recv_binary().await, b"pong");
+
+    let second = whole(|_: String| async { "the second" });
+    session.add_message_handler(second).unwrap();
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the second");
+    for kind in [MessageKind::Pong, MessageKind::Text] {
+        assert!(session.remove_message_handler(kind));
+    }
+    assert_eq!(session.message_handlers(), []);
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "the endpoint");
+}
+
+#[tokio::test]
+async fn a_handler_removes_itself_while_it_runs() {
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    let here = session.clone();
+    let once = move |text: String| {
+        // Before it suspends, and after.
+        let early = here.remove_message_handler(MessageKind::Text);
+        let here = here.clone();
+        async move {
+            tokio::task::yield_now().await;
+            let late = here.remove_message_handler(MessageKind::Text);
+            format!("{text} {early} {late}")
+        }
+    };
+    session.add_message_handler(whole(once)).unwrap();
+    peer.send(TEXT, b"one").await;
+    peer.send(TEXT, b"two").await;
+    assert_eq!(peer.recv_text().await, "one true false");
+    peer.send(PING, b"").await;
+    assert_eq!(
+        peer.recv().await,
+        Some((PONG, Vec::new())),
+        "two is dropped"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_in_an_added_handler_closes_1011() {
+    let mut probed = Probed::serve().await;
+    for later in [false, true] {
+        let (mut peer, session) = probed.open().await;
+        let panicking = whole(move |_: String| {
+            assert!(later, "a test panics");
+            async move { assert!(!later, "a test panics") }
+        });
+        session.add_message_handler(panicking).unwrap();
+        peer.send(TEXT, b"").await;
+        assert_eq!(peer.recv_close().await, (1011, String::new()));
+        assert_eq!(probed.events.next().await, "close 1011 0");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_holds_its_session_is_dropped_at_the_close_or_when_it_comes_later() {
+    let mut probed = Probed::serve().await;
+    let (peer, session) = probed.open().await;
+    let held = Arc::new(());
+    let (here, kept) = (session.clone(), Arc::clone(&held));
+    let holding = move |_: String| {
+        let _ = (&here, &kept);
+        async {}
+    };
+    session.add_message_handler(whole(holding.clone())).unwrap();
+    peer.close().await;
+    soon(session.closed()).await;
+    session.add_message_handler(whole(holding)).unwrap();
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[tokio::test]
+async fn open_sessions_hold_a_session_from_before_on_open_until_before_on_close() {
+    let (log, mut events) = log();
+    let (sender, mut sessions) = mpsc::channel(8);
+    let probe = endpoint("/probe", move |_| Probe {
+        log: log.clone(),
+        sessions: sender.clone(),
+    });
+    struct Other;
+    impl Endpoint for Other {}
+    let addr = serve(
+        Server::builder()
+            .endpoint(probe)
+            .endpoint(endpoint("/other", |_| Other)),
+    )
+    .await;
+    // Another endpoint's session is none of these.
+    let _other = Raw::open(addr, "/other").await;
+    let mut peers = Vec::new();
+    for count in 1..=3 {
+        peers.push(Raw::open(addr, "/probe").await);
+        assert_eq!(events.next().await, format!("open {count}"));
+    }
+    let session = soon(sessions.recv()).await.unwrap();
+    assert_eq!(session.open_sessions().len(), 3);
+    assert!(session.open_sessions().to_vec().contains(&session));
+    assert_eq!(session.open_sessions().broadcast("to all"), 3);
+    for peer in &mut peers {
+        assert_eq!(peer.recv_text().await, "to all");
+    }
+    for left in (0..3).rev() {
+        peers.pop().unwrap().close().await;
+        assert_eq!(events.next().await, format!("close 1000 {left}"));
+        assert_eq!(
+            session.open_sessions().broadcast("to whoever is left"),
+            left
+        );
+    }
+    assert!(session.open_sessions().is_empty());
+}
+
+#[tokio::test]
+async fn a_broadcast_leaves_out_whose_outbox_is_full() {
+    let mut probed = Probed::serve_with(Server::builder().outbox_limit(1000)).await;
+    let (mut full, session) = probed.open().await;
+    let (mut other, _) = probed.open().await;
+    // Nothing runs in between: what was sent still waits.
+    session.async_remote().send_binary(vec![0; 1000]).unwrap();
+    assert_eq!(session.open_sessions().broadcast("news"), 1);
+    assert_eq!(other.recv_text().await, "news");
+    assert_eq!(full.recv_binary().await.len(), 1000);
+    assert_eq!(session.open_sessions().broadcast("more"), 2);
+    assert_eq!(full.recv_text().await, "more");
+}
+
+#[tokio::test]
+async fn a_flush_completes_when_the_batch_before_it_is_written_and_not_before() {
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    for number in 0..10 {
+        drop(
+            session
+                .async_remote()
+                .send_text(number.to_string())
+                .unwrap(),
+        );
+    }
+    let remote = session.basic_remote();
+    let mut flushed = std::pin::pin!(remote.flush());
+    let waker = std::task::Waker::noop();
+    let first = flushed
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(waker));
+    assert!(first.is_pending());
+    soon(flushed).await.unwrap();
+    for number in 0..10 {
+        assert_eq!(peer.recv_text().await, number.to_string());
+    }
+    session.close(CloseCode::NORMAL, "").unwrap();
+    // Nothing waits that could not be written.
+    soon(session.basic_remote().flush()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_tasks_send_at_once_and_each_message_is_whole_and_in_its_tasks_order() {
+    const TASKS: usize = 100;
+    const EACH: usize = 50;
+    /// Of some bytes to some KiB, told by its task and number.
+    fn message(task: usize, number: usize) -> String {
+        format!("{task} {number} ").repeat(1 + (task * 7 + number * 13) % 200)
+    }
+
+    // Few of them have room at once: the others wait for their turn.
+    let mut probed = Probed::serve_with(Server::builder().outbox_limit(4096)).await;
+    let (mut peer, session) = probed.open().await;
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let session = session.clone();
+            tokio::spawn(async move {
+                for number in 0..EACH {
+                    let text = message(task, number);
+                    session.basic_remote().send_text(text).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut next = [0; TASKS];
+    for _ in 0..TASKS * EACH {
+        let text = peer.recv_text().await;
+        let task: usize = text.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(text, message(task, next[task]));
+        next[task] += 1;
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(next, [EACH; TASKS]);
+}
+
+#[test]
+fn a_session_ends_with_the_runtime_that_it_lived_in() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (session, _peer) = runtime.block_on(async {
+        let mut probed = Probed::serve().await;
+        let (peer, session) = probed.open().await;
+        (session, peer)
+    });
+    assert_eq!(session.open_sessions().len(), 1);
+    drop(runtime);
+    assert!(session.open_sessions().is_empty());
+    let waiting = tokio::runtime::Runtime::new().unwrap();
+    let reason = waiting.block_on(async { soon(session.closed()).await });
+    assert_eq!(reason.code(), CloseCode::ABNORMAL);
+}
+
+#[tokio::test]
+async fn a_session_ends_though_its_endpoint_cannot_be_dropped() {
+    struct Bomb(mpsc::Sender<Session>);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a test panics");
+        }
+    }
+
+    impl Endpoint for Bomb {
+        async fn on_open(&mut self, session: &Session) -> Result {
+            self.0.send(session.clone()).await?;
+            Ok(())
+        }
+    }
+
+    let (sender, mut sessions) = mpsc::channel(1);
+    let bomb = endpoint("/", move |_| Bomb(sender.clone()));
+    let addr = serve(Server::builder().endpoint(bomb)).await;
+    let peer = Raw::open(addr, "/").await;
+    let session = soon(sessions.recv()).await.unwrap();
+    peer.close().await;
+    soon(session.closed()).await;
+    assert!(session.open_sessions().is_empty());
+}
+
+#[tokio::test]
+async fn ids_of_sessions_differ() {
+    let mut probed = Probed::serve().await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let (peer, session) = probed.open().await;
+        ids.push(session.id());
+        assert_eq!(session.id().to_string().len(), 32);
+        peer.close().await;
+        assert_eq!(probed.events.next().await, "close 1000 0");
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+}
+
+#[tokio::test]
+async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_error() {
+    struct ClosesAndReplies(Log);
+
+    impl Endpoint for ClosesAndReplies {
+        async fn on_message<'m>(
+            &mut self,
+            session: &Session,
+            message: Incoming<'m>,
+        ) -> Result<Reply<'m>> {
+            self.0.push("message");
+            session.close(CloseCode::try_from(4000)?, "enough")?;
+            session.close(CloseCode::try_from(4001)?, "the first counts")?;
+            Ok(Reply::from(message))
+        }
+
+        async fn on_error(&mut self, _: &Session, error: &Error) {
+            self.0.push(format!("error {error}"));
+        }
+
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+            self.0.push(format!("close {reason}"));
+            Ok(())
+        }
+    }
+
+    let (log, mut events) = log();
+    let made = endpoint("/", move |_| ClosesAndReplies(log.clone()));
+    let addr = serve(Server::builder().endpoint(made)).await;
+    let mut peer = Raw::open(addr, "/").await;
+    // What comes behind the message that closes is never delivered, in the same segment or later.
+    let segment = [
+        crate::support::masked(TEXT, b"first"),
+        crate::support::masked(BINARY, b"second"),
+    ]
+    .concat();
+    peer.write(&segment).await;
+    assert_eq!(peer.recv_close().await, (4000, "enough".to_owned()));
+    peer.send(TEXT, b"third").await;
+    peer.send_close(4000, "").await;
+    peer.recv_end().await;
+    assert_eq!(events.next().await, "message");
+    assert_eq!(
+        events.next().await,
+        "error the connection is closing or closed"
+    );
+    assert_eq!(events.next().await, "close 4000 enough");
+    assert!(events.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_session_tells_stays_readable_after_the_close() {
+    let mut probed = Probed::serve().await;
+    let (peer, session) = probed.open().await;
+    assert!(session.is_open());
+    peer.close().await;
+    let reason = soon(session.closed()).await;
+    assert_eq!(reason.code(), CloseCode::NORMAL);
+    assert!(!session.is_open());
+    assert_eq!(session.path_parameter("name"), Some("a b"));
+    assert_eq!(session.path_parameter("other"), None);
+    assert_eq!(session.request().uri(), "/probe/a%20b?q");
+    assert_eq!(session.request().headers()["sec-websocket-version"], "13");
+    assert_eq!(session.subprotocol(), None);
+    // Closing it again is no error, and asks for nothing.
+    session.close(CloseCode::NORMAL, "").unwrap();
+    session.abort();
+    assert_eq!(soon(session.closed()).await, reason);
+    assert_eq!(
+        session.async_remote().send_text("late").map(drop),
+        Err(SendError::Closed)
+    );
+}
+
+#[tokio::test]
+async fn a_code_or_reason_that_no_close_may_carry_is_refused_and_nothing_happens() {
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    for code in [CloseCode::NO_STATUS, CloseCode::ABNORMAL] {
+        let refused = session.close(code, "");
+        assert_eq!(refused, Err(InvalidCloseReason::Code(code.get())));
+    }
+    let refused = session.close(CloseCode::NORMAL, &"x".repeat(124));
+    assert_eq!(refused, Err(InvalidCloseReason::ReasonTooLong(124)));
+    assert!(session.is_open());
+    let longest = "x".repeat(123);
+    session.close(CloseCode::NORMAL, &longest).unwrap();
+    assert_eq!(peer.recv_close().await, (1000, longest));
+
+    // Nor by the halves of a connection.
+    let (near, _far) = tokio::io::duplex(64);
+    let config = sockeye::Config::new(sockeye::Role::Client);
+    let (sender, _receiver) = sockeye::Connection::client(near, config).split();
+    let refused = sender.close(CloseCode::NO_STATUS, "").await;
+    let expected = InvalidCloseReason::Code(CloseCode::NO_STATUS.get());
+    assert_eq!(refused, Err(SendError::InvalidClose(expected)));
+}
+
+#[tokio::test]
+async fn abort_drops_the_transport_and_the_handler_without_a_close() {
+    struct Stuck {
+        log: Log,
+        sessions: mpsc::Sender<Session>,
+    }
+
+    struct Dropped(Log);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.push("dropped");
+        }
+    }
+
+    impl Endpoint for Stuck {
+        async fn on_message<'m>(
+            &mut self,
+            session: &Session,
+            _: Incoming<'m>,
+        ) -> Result<Reply<'m>> {
+            let _dropped = Dropped(self.log.clone());
+            self.sessions.send(session.clone()).await?;
+            std::future::pending().await
+        }
+
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+            self.log.push(format!("close {}", reason.code()));
+            Ok(())
+        }
+    }
+
+    let (log, mut events) = log();
+    let (sender, mut sessions) = mpsc::channel(1);
+    let stuck = endpoint("/", move |_| Stuck {
+        log: log.clone(),
+        sessions: sender.clone(),
+    });
+    let addr = serve(Server::builder().endpoint(stuck)).await;
+    let mut peer = Raw::open(addr, "/").await;
+    peer.send(TEXT, b"").await;
+    let session = soon(sessions.recv()).await.unwrap();
+    let handle = session
+        .async_remote()
+        .send_text("x".repeat(1 << 20))
+        .unwrap();
+    session.abort();
+    assert_eq!(soon(session.closed()).await.code(), CloseCode::ABNORMAL);
+    assert_eq!(soon(handle).await, Err(SendError::Closed));
+    assert_eq!(events.next().await, "dropped");
+    assert_eq!(events.next().await, "close 1006");
+    peer.recv_end().await;
+}
+
+#[tokio::test]
+async fn async_remote_is_full_at_the_limit_and_its_handle_tells_when_it_is_written() {
+    // A message of less than 64 bytes counts as 64.
+    let mut probed = Probed::serve_with(Server::builder().outbox_limit(128)).await;
+    let (mut peer, session) = probed.open().await;
+    let remote = session.async_remote();
+    // Nothing runs between these.
+    let first = remote.send_text("12345").unwrap();
+    let second = remote.send_binary(vec![0; 5]).unwrap();
+    assert_eq!(remote.send_text("6").map(drop), Err(SendError::Full));
+    // Control frames have a limit of their own.
+    let ping = remote.send_ping(b"ping").unwrap();
+    assert_eq!(soon(first).await, Ok(()));
+    assert_eq!(soon(second).await, Ok(()));
+    assert_eq!(soon(ping).await, Ok(()));
+    remote.send_text("6").unwrap();
+    assert_eq!(peer.recv().await, Some((PING, b"ping".to_vec())));
+    assert_eq!(peer.recv_text().await, "12345");
+    assert_eq!(peer.recv_binary().await, [0; 5]);
+    assert_eq!(peer.recv_text().await, "6");
+}
+
+#[tokio::test]
+async fn basic_remote_completes_when_the_message_is_written_and_not_before() {
+    const LEN: usize = 64 << 20;
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    let sending = tokio::spawn(async move {
+        let message = vec![7; LEN];
+        session.basic_remote().send_binary(message).await
+    });
+    // The system takes megabytes in advance, but not this much.
+    let mut start = vec![0; 1 << 20];
+    soon(tokio::io::AsyncReadExt::read_exact(
+        &mut peer.stream,
+        &mut start,
+    ))
+    .await
+    .unwrap();
+    assert!(!sending.is_finished());
+    let mut left = 10 + LEN - start.len();
+    while left > 0 {
+        let read = soon(tokio::io::AsyncReadExt::read(&mut peer.stream, &mut start))
+            .await
+            .unwrap();
+        assert!(read > 0);
+        left -= read;
+    }
+    assert_eq!(soon(sending).await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn basic_remote_completes_inside_a_handler_that_is_not_done() {
+    struct Waiting(Arc<Notify>);
+
+    impl Endpoint for Waiting {
+        async fn on_message<'m>(
+            &mut self,
+            session: &Session,
+            _: Incoming<'m>,
+        ) -> Result<Reply<'m>> {
+            session.basic_remote().send_text("written").await?;
+            self.0.notified().await;
+            Ok(Reply::Text("done"))
+        }
+    }
+
+    let gate = Arc::new(Notify::new());
+    let shared = Arc::clone(&gate);
+    let waiting = endpoint("/", move |_| Waiting(Arc::clone(&shared)));
+    let addr = serve(Server::builder().endpoint(waiting)).await;
+    let mut peer = Raw::open(addr, "/").await;
+    peer.send(TEXT, b"").await;
+    assert_eq!(peer.recv_text().await, "written");
+    // The handler is suspended, and pings are answered.
+    peer.send(PING, b"there?").await;
+    assert_eq!(peer.recv().await, Some((PONG, b"there?".to_vec())));
+    gate.notify_one();
+    assert_eq!(peer.recv_text().await, "done");
+}
+
+#[tokio::test]
+async fn pings_and_pongs_carry_125_bytes_and_the_answers_come_to_the_pong_handler() {
+    struct Pings(Log);
+
+    impl Endpoint for Pings {
+        async fn on_message<'m>(
+            &mut self,
+            session: &Session,
+            message: Incoming<'m>,
+        ) -> Result<Reply<'m>> {
+            match message {
+                Incoming::Pong(pong) => self.0.push(format!("pong {}", pong.payload().len())),
+                Incoming::Text(_) => {
+                    for len in [0, 1, 2, 125] {
+                        session.basic_remote().send_ping(&vec![0; len]).await?;
+                    }
+                    session.basic_remote().send_pong(&[1; 125]).await?;
+                    let too_long = Err(SendError::ControlPayloadTooLong { len: 126 });
+                    let bytes = [0; 126];
+                    assert_eq!(session.basic_remote().send_ping(&bytes).await, too_long);
+                    assert_eq!(session.basic_remote().send_pong(&bytes).await, too_long);
+                    let remote = session.async_remote();
+                    assert_eq!(remote.send_ping(&bytes).map(drop), too_long);
+                    assert_eq!(remote.send_pong(&bytes).map(drop), too_long);
+                }
+                _ => {}
+            }
+            Ok(Reply::None)
+        }
+    }
+
+    let (log, mut events) = log();
+    let addr = serve(Server::builder().endpoint(endpoint("/", move |_| Pings(log.clone())))).await;
+    let mut peer = Raw::open(addr, "/").await;
+    peer.send(TEXT, b"").await;
+    for len in [0, 1, 2, 125] {
+        let (opcode, payload) = peer.recv().await.unwrap();
+        assert_eq!((opcode, payload.len()), (PING, len));
+        peer.send(PONG, &payload).await;
+    }
+    assert_eq!(peer.recv().await, Some((PONG, vec![1; 125])));
+    // One that answers no Ping.
+    peer.send(PONG, b"unasked").await;
+    for len in [0, 1, 2, 125, 7] {
+        assert_eq!(events.next().await, format!("pong {len}"));
+    }
+    peer.close().await;
+}
+
+#[tokio::test]
+async fn messages_and_a_close_in_one_segment_get_their_replies_and_then_the_close() {
+    struct Echo;
+
+    impl Endpoint for Echo {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            message: Incoming<'m>,
+        ) -> Result<Reply<'m>> {
+            Ok(Reply::from(message))
+        }
+    }
+
+    let addr = serve(Server::builder().endpoint(endpoint("/", |_| Echo))).await;
+    let mut peer = Raw::open(addr, "/").await;
+    let mut segment = Vec::new();
+    for number in 0..20_u8 {
+        segment.extend(crate::support::masked(BINARY, &[number]));
+    }
+    segment.extend(crate::support::masked_close(4000, "all of it"));
+    peer.write(&segment).await;
+    for number in 0..20 {
+        assert_eq!(peer.recv_binary().await, [number]);
+    }
+    assert_eq!(peer.recv_close().await, (4000, "all of it".to_owned()));
+    // The server ends the transport first.
+    peer.recv_end().await;
+}
+
+#[tokio::test]
+async fn one_shared_object_serves_all_connections_at_once() {
+    struct Meeting(tokio::sync::Barrier);
+
+    impl SharedEndpoint for Meeting {
+        async fn on_open(&self, session: &Session) -> Result {
+            session.basic_remote().send_text("open").await?;
+            Ok(())
+        }
+
+        async fn on_message<'m>(&self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+            // Neither is done before the other is here.
+            self.0.wait().await;
+            Ok(Reply::from(message))
+        }
+    }
+
+    let meeting = Arc::new(Meeting(tokio::sync::Barrier::new(2)));
+    let addr =
+        serve(Server::builder().endpoint(endpoint("/", move |_| Arc::clone(&meeting)))).await;
+    let mut one = Raw::open(addr, "/").await;
+    let mut other = Raw::open(addr, "/").await;
+    for (peer, text) in [(&mut one, b"one"), (&mut other, b"two")] {
+        assert_eq!(peer.recv_text().await, "open");
+        peer.send(TEXT, text).await;
+    }
+    assert_eq!(one.recv_text().await, "one");
+    assert_eq!(other.recv_text().await, "two");
+}
+
+#[tokio::test]
+async fn an_endpoint_without_methods_takes_everything_and_says_nothing() {
+    struct Silent;
+
+    impl Endpoint for Silent {}
+
+    struct SilentShared;
+
+    impl SharedEndpoint for SilentShared {}
+
+    let shared = Arc::new(SilentShared);
+    let builder = Server::builder()
+        .endpoint(endpoint("/one", |_| Silent))
+        .endpoint(endpoint("/all", move |_| Arc::clone(&shared)));
+    let addr = serve(builder).await;
+    for path in ["/one", "/all"] {
+        let mut peer = Raw::open(addr, path).await;
+        peer.send(TEXT, b"text").await;
+        peer.send(BINARY, b"bytes").await;
+        peer.send(PONG, b"pong").await;
+        peer.send_close(1000, "").await;
+        assert_eq!(peer.recv_close().await, (1000, String::new()));
+        peer.recv_end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_may_be_taken_out_of_what_is_lent() {
+    struct Keeps(Log);
+
+    impl Endpoint for Keeps {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            message: Incoming<'m>,
+        ) -> Result<Reply<'m>> {
+            let kept = match message {
+                Incoming::Text(text) => TextMessage::into_string(text).into_bytes(),
+                Incoming::Binary(bytes) => BinaryMessage::into_vec(bytes),
+                _ => return Ok(Reply::None),
+            };
+            self.0.push(format!("{} {:?}", kept.len(), kept.first()));
+            Ok(Reply::None)
+        }
+    }
+
+    let (log, mut events) = log();
+    let addr = serve(Server::builder().endpoint(endpoint("/", move |_| Keeps(log.clone())))).await;
+    let mut peer = Raw::open(addr, "/").await;
+    for len in [0_usize, 1, 20_000, 500_000, 3] {
+        let payload = vec![b'a' + (len % 26) as u8; len];
+        for opcode in [TEXT, BINARY] {
+            peer.send(opcode, &payload).await;
+            assert_eq!(events.next().await, format!("{len} {:?}", payload.first()));
+        }
+    }
+    peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_other_threads_read_for_their_handlers_are_whole_compressed_or_not() {
+    const LEN: usize = 300_000;
+
+    struct Summing;
+
+    impl Endpoint for Summing {
+        async fn on_open(&mut self, session: &Session) -> Result {
+            session.add_message_handler(whole(|mut body: BinaryReader| async move {
+                let reading = tokio::spawn(async move {
+                    let (mut len, mut sum) = (0, 0);
+                    loop {
+                        let part = body.fill_buf().await?;
+                        if part.is_empty() {
+                            return std::io::Result::Ok(format!("{len} {sum}"));
+                        }
+                        sum += part.iter().copied().map(u64::from).sum::<u64>();
+                        let read = part.len();
+                        len += read;
+                        body.consume(read);
+                    }
+                });
+                Result::<_>::Ok(reading.await??)
+            }))?;
+            Ok(())
+        }
+    }
+
+    let builder = Server::builder().compression(DeflateConfig::default());
+    let addr = serve(builder.endpoint(endpoint("/sum", |_| Summing))).await;
+    let mut clients = Vec::new();
+    for number in 0..4_usize {
+        clients.push(tokio::spawn(async move {
+            let mut client = Client::builder();
+            if number % 2 == 0 {
+                client = client.compression(DeflateConfig::default());
+            }
+            let mut ws = client.connect(format!("ws://{addr}/sum")).await?;
+            for round in 1..=20_usize {
+                let bytes: Vec<u8> = (0..LEN).map(|n| (n * round / 7 % 256) as u8).collect();
+                let mut message = ws.binary_writer();
+                for part in bytes.chunks(LEN / round + number) {
+                    message.send_part(part).await?;
+                }
+                message.finish().await?;
+                drop(message);
+                let sum: u64 = bytes.iter().copied().map(u64::from).sum();
+                let answer = ws.recv().await?;
+                assert_eq!(answer, Some(Message::from(format!("{LEN} {sum}"))));
+            }
+            ws.close(CloseCode::NORMAL, "").await?;
+            Result::<_>::Ok(())
+        }));
+    }
+    for client in clients {
+        soon(client).await.unwrap().unwrap();
+    }
+}

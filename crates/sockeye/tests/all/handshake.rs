@@ -1,0 +1,816 @@
+//! The opening handshake over TCP: the real server against raw requests, the real client against raw
+//! answers. What the protocol's own rules are is tested where they are; here is what stands around them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::support::label::{Label, label};
+use crate::support::{FIELDS, Raw, Stoppable, TEXT, accept, raw_server, request, serve, soon};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use serde_json::Value;
+use sockeye::{
+    BindError, Client, Config, ConnectError, Message, OfferError, Origin, OriginPolicy,
+    ResponseError, Role, Server, ServerBuilder, UriError, endpoint,
+};
+use tokio::net::{TcpListener, TcpStream};
+
+fn records(side: &str) -> Vec<Value> {
+    let fixtures = include_str!("../../../proto/tests/fixtures/handshakes.jsonl");
+    let records = fixtures
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let records: Vec<Value> = records
+        .filter(|record: &Value| record["side"] == side)
+        .collect();
+    assert!(records.len() > 10);
+    records
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks_exact(2);
+    let bytes = digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
+    bytes.collect::<Option<_>>().expect("hexadecimal")
+}
+
+#[tokio::test]
+async fn every_bad_handshake_of_the_fixtures_is_refused_with_a_reason_and_the_connection_ends() {
+    let addr = serve(Server::builder().endpoint(label("/")).any_host()).await;
+    for record in records("S") {
+        let id = &record["id"];
+        let mut peer = Raw::connect(addr).await;
+        let mut bytes = unhex(record["wire"].as_str().expect("bytes"));
+        // What follows a refused request may have been meant as frames: it is never a request.
+        bytes.extend(crate::support::masked(TEXT, b"GET / HTTP/1.1\r\n\r\n"));
+        peer.write(&bytes).await;
+        let answer = peer.answer().await;
+        let expected = record["expect"]["status"].as_array().expect("statuses");
+        assert!(expected.contains(&answer.status.into()), "{id}: {answer:?}");
+        assert!(
+            answer.body.ends_with('\n') && answer.body.len() > 10,
+            "{id}: {answer:?}"
+        );
+        match answer.status {
+            405 => assert_eq!(answer.field("allow"), Some("GET"), "{id}"),
+            426 => {
+                assert_eq!(answer.field("sec-websocket-version"), Some("13"), "{id}");
+                assert_eq!(answer.field("upgrade"), Some("websocket"), "{id}");
+            }
+            _ => {}
+        }
+        peer.recv_end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_client_opens_on_no_bad_answer_of_the_fixtures_and_sends_no_frame() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    for record in records("C") {
+        let id = &record["id"];
+        let mut client = Client::builder();
+        if let Some(offer) = record["offer"].as_str() {
+            client = client.subprotocols([offer.strip_prefix("proto:").expect("a subprotocol")]);
+        }
+        let server = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut peer = Raw::new(tcp);
+            let request = peer.head().await.expect("a request");
+            let answer = record["response"].as_str().expect("an answer");
+            let mut bytes = answer
+                .replace("{ACCEPT}", &crate::support::accept_value(&request))
+                .into_bytes();
+            bytes.extend(unhex(record["tail"].as_str().unwrap_or_default()));
+            peer.write(&bytes).await;
+            peer
+        };
+        let (connected, mut peer) =
+            soon(async { tokio::join!(client.connect(&url), server) }).await;
+        if record["expect"]["open"] == true {
+            let mut ws = connected.unwrap_or_else(|error| panic!("{id}: {error}"));
+            soon(ws.send("open")).await.unwrap();
+            assert_eq!(peer.recv_text().await, "open", "{id}");
+        } else {
+            let error = connected.expect_err("it must not open");
+            let told = matches!(error, ConnectError::Refused(_) | ConnectError::Response(_));
+            assert!(told, "{id}: {error:?}");
+            peer.recv_end().await;
+        }
+    }
+}
+
+/// A request of a browser's page.
+fn from_origin(addr: SocketAddr, origin: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {addr}\r\n{FIELDS}Origin: {origin}\r\n\r\n")
+}
+
+async fn status(addr: SocketAddr, request: &str) -> u16 {
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer.request(request).await;
+    if answer.status != 101 {
+        assert!(answer.body.len() > 10, "no reason: {answer:?}");
+    }
+    answer.status
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused_with_403_unless_the_policy_says_otherwise() {
+    let same = serve(Server::builder().endpoint(label("/"))).await;
+    let here = same.to_string();
+    assert_eq!(
+        status(same, &from_origin(same, &format!("http://{here}"))).await,
+        101
+    );
+    for origin in [
+        "http://evil.example",
+        "http://127.0.0.1:1",
+        "null",
+        "https://",
+    ] {
+        assert_eq!(
+            status(same, &from_origin(same, origin)).await,
+            403,
+            "{origin}"
+        );
+    }
+
+    let page: Origin = "https://chat.example".parse().unwrap();
+    let listed = Server::builder().origins(OriginPolicy::List(vec![page]));
+    let listed = serve(listed.endpoint(label("/"))).await;
+    for (origin, expected) in [
+        ("https://chat.example", 101),
+        ("http://chat.example", 403),
+        ("null", 403),
+    ] {
+        let request = from_origin(listed, origin);
+        assert_eq!(status(listed, &request).await, expected, "{origin}");
+    }
+    // No page at all.
+    assert_eq!(status(listed, &request(listed, "/", "")).await, 101);
+
+    let any = Server::builder()
+        .origins(OriginPolicy::Any)
+        .endpoint(label("/"));
+    let any = serve(any).await;
+    let request = from_origin(any, "null");
+    assert_eq!(status(any, &request).await, 101);
+}
+
+#[tokio::test]
+async fn bound_to_the_loopback_a_server_takes_only_its_names_unless_it_takes_any() {
+    async fn of_host(addr: SocketAddr, host: &str) -> u16 {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{FIELDS}\r\n");
+        status(addr, &request).await
+    }
+    let loopback = serve(Server::builder().endpoint(label("/"))).await;
+    for host in [
+        "127.0.0.1",
+        "localhost:80",
+        "LOCALHOST",
+        "[::1]:8080",
+        "127.0.0.9",
+    ] {
+        assert_eq!(of_host(loopback, host).await, 101, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example", "10.0.0.1"] {
+        assert_eq!(of_host(loopback, host).await, 403, "{host}");
+    }
+    // The absolute target's host counts, if there is one.
+    let request = format!("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n{FIELDS}\r\n");
+    assert_eq!(status(loopback, &request).await, 403);
+
+    let any = serve(Server::builder().endpoint(label("/")).any_host()).await;
+    assert_eq!(of_host(any, "evil.example").await, 101);
+
+    // Bound to all addresses, it is reached over the loopback by a proxy, too.
+    let server = Server::builder()
+        .endpoint(label("/"))
+        .bind("0.0.0.0:0")
+        .await
+        .unwrap();
+    let addr = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
+    tokio::spawn(server.serve());
+    assert_eq!(of_host(addr, "chat.example").await, 101);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_told_the_addresses_of_both_ends_whatever_its_server_is_bound_to() {
+    for bound in ["127.0.0.1:0", "0.0.0.0:0"] {
+        let (tell, mut told) = tokio::sync::mpsc::channel(1);
+        let asking = endpoint("/", move |handshake| {
+            let ends = (handshake.peer_addr(), handshake.local_addr());
+            tell.try_send(ends).unwrap();
+            Label(String::new())
+        });
+        let server = Server::builder().endpoint(asking).bind(bound).await;
+        let server = server.unwrap();
+        let addr = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
+        tokio::spawn(server.serve());
+        let mut peer = Raw::connect(addr).await;
+        peer.write(request(addr, "/", "").as_bytes()).await;
+        let ends = (peer.stream.local_addr().ok(), Some(addr));
+        assert_eq!(soon(told.recv()).await, Some(ends));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_told_what_to_do_at_an_endpoints_path_and_404_elsewhere() {
+    let addr = serve(Server::builder().endpoint(label("/here"))).await;
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer
+        .request("GET /there HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.body, "there is nothing at this path\n");
+    // The connection goes on after a 404 of HTTP.
+    let answer = peer
+        .request("GET /here HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(answer.status, 426);
+    assert_eq!(answer.field("upgrade"), Some("websocket"));
+    assert_eq!(answer.field("sec-websocket-version"), Some("13"));
+
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer
+        .request("POST /here HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!((answer.status, answer.field("allow")), (405, Some("GET")));
+
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer.request(&request(addr, "/there", "")).await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.body, "there is no endpoint at this path\n");
+    for target in ["*", "/here/", "/here/%2e%2e/here", "//here", "/%68ere/x"] {
+        let request = request(addr, target, "").replace("GET *", "OPTIONS *");
+        assert_eq!(status(addr, &request).await, 404, "{target}");
+    }
+    // Nor does a CONNECT open anything.
+    let mut peer = Raw::connect(addr).await;
+    peer.write(b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n")
+        .await;
+    let answer = peer.try_answer().await;
+    assert!(answer.is_none_or(|answer| answer.status >= 400));
+}
+
+#[tokio::test]
+async fn absolute_targets_route_by_their_path() {
+    let addr = serve(Server::builder().endpoint(label("/room/{name}"))).await;
+    for (target, label) in [
+        (format!("ws://{addr}/room/a?q"), "/room/{name} name=a ?q"),
+        (format!("http://{addr}/room/a"), "/room/{name} name=a"),
+        ("http://localhost/room/a".to_owned(), "/room/{name} name=a"),
+    ] {
+        let mut peer = Raw::open(addr, &target).await;
+        assert_eq!(peer.recv_text().await, label, "{target}");
+    }
+    let elsewhere = request(addr, "http://localhost/elsewhere/room/a", "");
+    assert_eq!(status(addr, &elsewhere).await, 404);
+}
+
+#[tokio::test]
+async fn the_http_service_gets_whatever_asks_for_no_websocket_with_its_body() {
+    const LIMIT: usize = 1 << 20;
+    async fn page(request: Request<Bytes>) -> Response<Bytes> {
+        let text = format!(
+            "{} {} {}",
+            request.method(),
+            request.uri(),
+            request.body().len()
+        );
+        let mut response = Response::new(text.into());
+        *response.status_mut() = StatusCode::ACCEPTED;
+        response
+    }
+    let addr = serve(Server::builder().endpoint(label("/room")).http(page)).await;
+    let mut peer = Raw::connect(addr).await;
+    for path in ["/", "/page?q", "/room"] {
+        let answer = peer
+            .request(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            .await;
+        assert_eq!(answer.status, 202);
+        assert_eq!(answer.body, format!("GET {path} 0"));
+    }
+    // A body of the limit, told by its length and in chunks.
+    let body = "x".repeat(LIMIT);
+    let post = "POST /form HTTP/1.1\r\nHost: localhost\r\n";
+    let answer = peer
+        .request(&format!("{post}Content-Length: {LIMIT}\r\n\r\n{body}"))
+        .await;
+    assert_eq!(answer.body, format!("POST /form {LIMIT}"));
+    let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\n");
+    let answer = peer
+        .request(&format!("{chunked}{LIMIT:x}\r\n{body}\r\n0\r\n\r\n"))
+        .await;
+    assert_eq!(answer.body, format!("POST /form {LIMIT}"));
+    // The handshake goes on where it went before, and to no other path.
+    let mut session = Raw::open(addr, "/room").await;
+    assert_eq!(session.recv_text().await, "/room");
+    assert_eq!(status(addr, &request(addr, "/page", "")).await, 404);
+    // One byte more: refused by its length before it is read, and as it comes.
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer
+        .request(&format!("{post}Content-Length: {}\r\n\r\n", LIMIT + 1))
+        .await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (413, "the request's body is too large\n")
+    );
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer
+        .request(&format!("{chunked}{:x}\r\n{body}x\r\n", LIMIT + 1))
+        .await;
+    assert_eq!(answer.status, 413);
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_in_time_ends_however_it_comes() {
+    let timeout = Duration::from_millis(200);
+    let builder = Server::builder()
+        .endpoint(label("/"))
+        .handshake_timeout(timeout);
+    let addr = serve(builder).await;
+    // Nothing at all, and nothing after an answer.
+    let mut silent = Raw::connect(addr).await;
+    let mut kept = Raw::connect(addr).await;
+    let answer = kept
+        .request("GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(answer.status, 404);
+    // Byte after byte, for ever, each much sooner than the timeout.
+    let mut slow = Raw::connect(addr).await;
+    slow.write(b"GET / HTTP/1.1\r\nX-Slow: ").await;
+    let mut pace = tokio::time::interval(timeout / 10);
+    let ended = soon(async {
+        loop {
+            let mut byte = [0];
+            tokio::select! {
+                read = tokio::io::AsyncReadExt::read(&mut slow.stream, &mut byte) => break read,
+                _ = pace.tick() => {
+                    if tokio::io::AsyncWriteExt::write_all(&mut slow.stream, b"x").await.is_err() {
+                        break Ok(0);
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    assert!(matches!(ended, Ok(0) | Err(_)));
+    silent.recv_end().await;
+    kept.recv_end().await;
+    // Who came in time stays.
+    let mut peer = Raw::open(addr, "/").await;
+    assert_eq!(peer.recv_text().await, "/");
+}
+
+#[tokio::test]
+async fn silent_peers_do_not_keep_others_waiting() {
+    let builder = Server::builder()
+        .endpoint(label("/"))
+        .max_pending_handshakes(2)
+        .handshake_timeout(Duration::from_secs(2));
+    let addr = serve(builder).await;
+    let mut silent = [Raw::connect(addr).await, Raw::connect(addr).await];
+    let mut peer = Raw::open(addr, "/").await;
+    assert_eq!(peer.recv_text().await, "/");
+    for silent in &mut silent {
+        silent.recv_end().await;
+    }
+}
+
+#[tokio::test]
+async fn who_comes_beyond_the_most_connections_is_told_so_and_may_come_back() {
+    let builder = Server::builder().endpoint(label("/")).max_connections(2);
+    let addr = serve(builder).await;
+    let first = Raw::open(addr, "/").await;
+    let mut second = Raw::open(addr, "/").await;
+    let mut third = Raw::connect(addr).await;
+    let answer = third.request(&request(addr, "/", "")).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.field("connection"), Some("close"));
+    third.recv_end().await;
+    // Those who are there are served.
+    assert_eq!(second.recv_text().await, "/");
+    first.close().await;
+    // The server knows of the end a little later than the peer.
+    soon(async {
+        loop {
+            let mut again = Raw::connect(addr).await;
+            let answer = again.request(&request(addr, "/", "")).await;
+            if answer.status == 101 {
+                break;
+            }
+            assert_eq!(answer.status, 503);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_is_given_up_at_the_write_timeout() {
+    const LARGE: usize = 64 << 20;
+    let config = Config::new(Role::Server).write_timeout(Duration::from_millis(100));
+    let builder = Server::builder()
+        .http(async |_| Response::new(Bytes::from(vec![0; LARGE])))
+        .config(config)
+        .max_connections(1);
+    let addr = serve(builder).await;
+    let mut greedy = Raw::connect(addr).await;
+    greedy
+        .write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    // There is room for the next when it is gone.
+    soon(async {
+        loop {
+            let mut next = Raw::connect(addr).await;
+            next.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .await;
+            let head = next.head().await.expect("an answer");
+            if head.starts_with("HTTP/1.1 200 ") {
+                break;
+            }
+            assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_timeout_beyond_the_clock_is_never_over() {
+    let never = Duration::MAX;
+    let config = Config::new(Role::Server).write_timeout(never);
+    let builder = Server::builder()
+        .endpoint(label("/"))
+        .config(config)
+        .handshake_timeout(never)
+        .stop_timeout(never);
+    let mut server = Stoppable::serve(builder).await;
+    let client = Client::builder()
+        .connect_timeout(never)
+        .handshake_timeout(never);
+    let mut ws = soon(client.connect(&format!("ws://{}/", server.addr)))
+        .await
+        .unwrap();
+    assert_eq!(soon(ws.recv()).await.unwrap(), Some("/".into()));
+    let answer = status(server.addr, "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(answer, 404);
+    server.stop();
+    assert_eq!(soon(ws.recv()).await.unwrap(), None);
+    server.done().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_before_it_is_read() {
+    let addr = serve(Server::builder().endpoint(label("/"))).await;
+    let mut peer = Raw::connect(addr).await;
+    peer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        .await;
+    // 20 MB: the transport breaks when what it holds in advance is used up.
+    let chunk = vec![b'x'; 64 << 10];
+    let mut written = 0;
+    soon(async {
+        while written < 20 << 20 {
+            if tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &chunk)
+                .await
+                .is_err()
+            {
+                return;
+            }
+            written += chunk.len();
+        }
+    })
+    .await;
+    assert!(written < 20 << 20, "all of it was read");
+
+    // 100 fields, of which five are there; 16 KiB.
+    let fields = |count: usize| request(addr, "/", &"X: y\r\n".repeat(count));
+    let bytes = |len: usize| {
+        let field = |len: usize| request(addr, "/", &format!("X: {}\r\n", "y".repeat(len)));
+        field(len - field(0).len())
+    };
+    for (allowed, more) in [(fields(95), fields(96)), (bytes(16_384), bytes(16_385))] {
+        assert_eq!(status(addr, &allowed).await, 101, "{} bytes", allowed.len());
+        let answer = Raw::connect(addr).await.request(&more).await;
+        assert_eq!(answer.status, 431, "{} bytes", more.len());
+    }
+}
+
+#[tokio::test]
+async fn frames_right_behind_the_request_are_delivered() {
+    let addr = serve(Server::builder().endpoint(label("/"))).await;
+    let mut bytes = request(addr, "/", "").into_bytes();
+    for number in 0..100 {
+        bytes.extend(crate::support::masked(TEXT, format!("{number}").as_bytes()));
+    }
+    let last = crate::support::masked(TEXT, b"the last");
+    let (half, rest) = last.split_at(5);
+    bytes.extend(half);
+    let mut peer = Raw::connect(addr).await;
+    peer.write(&bytes).await;
+    assert_eq!(peer.answer().await.status, 101);
+    assert_eq!(peer.recv_text().await, "/");
+    for number in 0..100 {
+        assert_eq!(peer.recv_text().await, number.to_string());
+    }
+    peer.write(rest).await;
+    assert_eq!(peer.recv_text().await, "the last");
+}
+
+#[tokio::test]
+async fn frames_right_behind_the_101_reach_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let mut tail = crate::support::unmasked(TEXT, b"first");
+    tail.extend(crate::support::unmasked(TEXT, &b"x".repeat(10_000)));
+    let last = crate::support::unmasked(TEXT, b"last");
+    let (half, rest) = last.split_at(3);
+    tail.extend(half);
+    let server = raw_server(&listener, "", &tail);
+    let (ws, mut peer) = tokio::join!(sockeye::connect(&url), server);
+    let mut ws = ws.unwrap();
+    assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("first")));
+    assert_eq!(
+        soon(ws.recv()).await.unwrap(),
+        Some(Message::text("x".repeat(10_000)))
+    );
+    peer.write(rest).await;
+    assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("last")));
+}
+
+#[tokio::test]
+async fn the_client_asks_as_it_was_told_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let client = Client::builder().subprotocols(["one", "two"]).header(
+        http::header::ORIGIN,
+        "https://page.example".parse().unwrap(),
+    );
+    let url = format!("WS://127.0.0.1:{}/ä b?c={{d}}", addr.port());
+    let server = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut peer = Raw::new(tcp);
+        let request = peer.head().await.expect("a request");
+        let answer = accept(&request, "Sec-WebSocket-Protocol: two\r\n");
+        peer.write(answer.as_bytes()).await;
+        (request, peer)
+    };
+    let (ws, (request, _peer)) = soon(async { tokio::join!(client.connect(&url), server) }).await;
+    assert_eq!(ws.unwrap().subprotocol(), Some("two"));
+    let request = request.to_ascii_lowercase();
+    assert!(
+        request.starts_with("get /%c3%a4%20b?c={d} http/1.1\r\n"),
+        "{request}"
+    );
+    for line in [
+        format!("host: {addr}"),
+        "upgrade: websocket".to_owned(),
+        "connection: upgrade".to_owned(),
+        "sec-websocket-version: 13".to_owned(),
+        "origin: https://page.example".to_owned(),
+    ] {
+        assert_eq!(
+            request.matches(&format!("\r\n{line}\r\n")).count(),
+            1,
+            "{line} in {request}"
+        );
+    }
+    assert!(
+        request.contains("sec-websocket-protocol: one, two"),
+        "{request}"
+    );
+}
+
+/// What connecting fails with when a server answers so, and closes or not.
+async fn answered(client: &Client, answer: &str, closes: bool) -> ConnectError {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    let server = async {
+        let (tcp, _) = listener.accept().await.expect("a client");
+        let mut peer = Raw::new(tcp);
+        peer.head().await.expect("a request");
+        peer.write(answer.as_bytes()).await;
+        if closes {
+            peer.fin().await;
+        }
+        peer
+    };
+    let (connected, _peer) = soon(async { tokio::join!(client.connect(&url), server) }).await;
+    connected.expect_err("it must not open")
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_whole_however_the_server_ends_it() {
+    let client = Client::builder();
+    for (answer, closes, status, body) in [
+        ("403 Forbidden\r\nContent-Length: 0\r\n\r\n", false, 403, ""),
+        (
+            "403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            false,
+            403,
+            "",
+        ),
+        (
+            "403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            true,
+            403,
+            "",
+        ),
+        (
+            "401 Unauthorized\r\nContent-Length: 5\r\n\r\nwhoa!",
+            false,
+            401,
+            "whoa!",
+        ),
+        (
+            "401 Unauthorized\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwhoa!",
+            true,
+            401,
+            "whoa!",
+        ),
+        ("500 Oh\r\n\r\nuntil the end", true, 500, "until the end"),
+        ("500 Oh\r\nContent-Length: 99\r\n\r\ncut", true, 500, "cut"),
+        (
+            "502 Bad\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n",
+            false,
+            502,
+            "onetwo",
+        ),
+        (
+            "301 Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n",
+            false,
+            301,
+            "",
+        ),
+        ("200 OK\r\nContent-Length: 2\r\n\r\nhi", true, 200, "hi"),
+    ] {
+        // Which of two ends is seen first must not decide.
+        for _ in 0..10 {
+            let error = answered(&client, &format!("HTTP/1.1 {answer}"), closes).await;
+            assert_eq!(
+                error.status().map(|status| status.as_u16()),
+                Some(status),
+                "{answer}: {error}"
+            );
+            let ConnectError::Refused(response) = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(response.body(), body, "{answer}");
+        }
+    }
+    let long = format!(
+        "HTTP/1.1 404 No\r\nContent-Length: 9000\r\n\r\n{}",
+        "x".repeat(9000)
+    );
+    let ConnectError::Refused(response) = answered(&client, &long, false).await else {
+        panic!("refused");
+    };
+    assert_eq!(response.body().len(), 4096);
+    // A body that does not come does not hide the status.
+    let stuck = "HTTP/1.1 404 No\r\nContent-Length: 9\r\nX-Why: this\r\n\r\npart";
+    let ConnectError::Refused(response) = answered(&client, stuck, false).await else {
+        panic!("refused");
+    };
+    assert_eq!(response.headers()["x-why"], "this");
+    assert_eq!(response.body(), "part");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
+    let client = Client::builder();
+    let error = answered(&client, "SSH-2.0-sshd\r\n\r\n", false).await;
+    assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
+    let error = answered(&client, "", true).await;
+    assert!(matches!(error, ConnectError::NoResponse), "{error:?}");
+    let error = answered(&client, "HTTP/1.1 101 Swit", true).await;
+    assert!(matches!(error, ConnectError::NoResponse), "{error:?}");
+    let too_large = format!("HTTP/1.1 101 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let error = answered(&client, &too_large, false).await;
+    assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
+    let client = client.handshake_timeout(Duration::from_millis(10));
+    let error = answered(&client, "HTTP/1.1 101", false).await;
+    assert!(
+        matches!(error, ConnectError::HandshakeTimeout(_)),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
+    let url = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("ws://{}/", listener.local_addr().unwrap())
+    };
+    let error = sockeye::connect(&url).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Connect(_)), "{error:?}");
+    assert!(error.to_string().starts_with("cannot connect: "), "{error}");
+    assert_eq!(error.status(), None);
+
+    #[cfg(not(feature = "tls"))]
+    {
+        let error = sockeye::connect("wss://127.0.0.1/").await.unwrap_err();
+        assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
+    }
+    let error = sockeye::connect("chat").await.unwrap_err();
+    assert!(matches!(error, ConnectError::Url(_)), "{error:?}");
+    for (url, expected) in [
+        ("http://127.0.0.1/", UriError::Scheme),
+        ("ws://127.0.0.1/#", UriError::Fragment),
+    ] {
+        let error = sockeye::connect(url).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::WebSocketUri(found) if found == expected),
+            "{error:?}"
+        );
+    }
+    let client = Client::builder().subprotocols(["one", "one"]);
+    let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
+    let repeated = OfferError::SubprotocolRepeated("one".to_owned());
+    assert!(
+        matches!(&error, ConnectError::Offer(found) if *found == repeated),
+        "{error:?}"
+    );
+    let client = Client::builder().header(http::header::HOST, "elsewhere".parse().unwrap());
+    let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::Offer(OfferError::FieldReserved(_))),
+        "{error:?}"
+    );
+}
+
+/// A listener whose queue is full answers no more: elsewhere than on Linux it may refuse.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_host_that_does_not_answer_is_given_up_at_the_connect_timeout() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    let patience = Duration::from_millis(50);
+    while let Ok(tcp) = tokio::time::timeout(patience, TcpStream::connect(addr)).await {
+        queued.push(tcp.unwrap());
+    }
+    let client = Client::builder().connect_timeout(patience);
+    let error = client.connect(format!("ws://{addr}")).await.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::ConnectTimeout(_)),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_requires_a_subprotocol_fails_without_one() {
+    let addr = serve(Server::builder().endpoint(label("/"))).await;
+    let client = Client::builder().subprotocols(["chat"]);
+    let url = format!("ws://{addr}");
+    assert_eq!(
+        soon(client.connect(&url)).await.unwrap().subprotocol(),
+        None
+    );
+    let error = soon(client.require_subprotocol(true).connect(&url))
+        .await
+        .unwrap_err();
+    let missing = ResponseError::SubprotocolMissing;
+    assert!(
+        matches!(&error, ConnectError::Response(found) if *found == missing),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn endpoints_that_contradict_each_other_are_not_deployed() {
+    async fn refused(builder: ServerBuilder) -> String {
+        match builder.bind("127.0.0.1:0").await {
+            Err(BindError::Deployment(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+    for (one, other) in [
+        ("/a/b/c", "/a/b/c"),
+        ("/a/{b}", "/a/{b}"),
+        ("/a/{b}", "/a/{c}"),
+    ] {
+        let builder = Server::builder()
+            .endpoint(label(one))
+            .endpoint(label(other));
+        let error = refused(builder).await;
+        assert!(error.contains(one) && error.contains(other), "{error}");
+    }
+    for template in ["", "a", "/a//b", "/x{a}", "/{a}/{a}", "/a/../b"] {
+        let error = refused(Server::builder().endpoint(label(template))).await;
+        assert!(error.contains(template), "{error}");
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = taken.local_addr().unwrap();
+    let error = Server::builder().bind(addr).await.unwrap_err();
+    assert!(matches!(error, BindError::Io(_)), "{error:?}");
+    assert!(error.to_string().starts_with("cannot bind: "), "{error}");
+    // A listener that is bound already is served on.
+    let server = Server::builder()
+        .endpoint(label("/"))
+        .listen(taken)
+        .unwrap();
+    assert_eq!(server.local_addr(), addr);
+    tokio::spawn(server.serve());
+    let mut peer = Raw::open(addr, "/").await;
+    assert_eq!(peer.recv_text().await, "/");
+}

@@ -1,0 +1,31 @@
+//! What the library shows to the outside. One program: each would be linked with all that it needs once more.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adapter;
+mod add_endpoint;
+mod annotated;
+mod blocking;
+mod client;
+mod client_endpoint;
+mod closing;
+mod codec;
+mod compression;
+mod configurator;
+mod connection;
+mod endpoint;
+mod examples;
+mod facts;
+mod handshake;
+mod path;
+mod reconnect;
+mod serve_stream;
+mod start_closing;
+mod stop;
+mod tls;
+mod turn;
+mod upgrade;
+mod websocket;
+mod websocket_facts;
+mod websocket_stream;
