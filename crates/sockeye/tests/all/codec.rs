@@ -133,27 +133,27 @@ async fn what_cannot_be_decoded_or_encoded_goes_to_on_error_and_the_connection_s
         (
             TEXT,
             "a b",
-            "decode: the message is no `codec::Word`: there is a space at 1",
+            "decode: the message is no `all::codec::Word`: there is a space at 1",
         ),
         (
             BINARY,
             "",
-            "decode: the message is no `codec::Sum`: there is nothing to add",
+            "decode: the message is no `all::codec::Sum`: there is nothing to add",
         ),
         (
             TEXT,
             "small",
-            "encode: no message can be made of `codec::Word`: it begins with a small letter",
+            "encode: no message can be made of `all::codec::Word`: it begins with a small letter",
         ),
         (
             TEXT,
             "bad-basic",
-            "encode: no message can be made of `codec::Word`: it begins with a small letter",
+            "encode: no message can be made of `all::codec::Word`: it begins with a small letter",
         ),
         (
             TEXT,
             "bad-async",
-            "encode: no message can be made of `codec::Word`: it begins with a small letter",
+            "encode: no message can be made of `all::codec::Word`: it begins with a small letter",
         ),
     ] {
         peer.send(opcode, message.as_bytes()).await;
@@ -395,7 +395,7 @@ mod json {
         let addr = serve(Server::builder().default_endpoint::<Shop>()).await;
         let mut peer = Raw::open(addr, "/shop").await;
         peer.recv_text().await;
-        let order = "the message is no `codec::json::Order";
+        let order = "the message is no `all::codec::json::Order";
         for (wrong, place) in [
             (
                 "{ \"item\": \"hook\",\n  \"pieces\": -3 }",
