@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -616,6 +617,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// takes no more.
     #[inline(always)]
     fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.write_log(cx)?;
         loop {
             let drained = self.fill();
             let polled = self.link.poll_write(cx);
@@ -625,6 +627,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// Writes what was said to many, where it is all that there is to write: it needs no output then.
+    #[inline(always)]
+    fn write_log(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.outbox.is_only_logged()
+            || self.order != Order::Go
+            || !self.link.is_empty()
+            || !self.link.machine().can_send()
+        {
+            return Ok(());
+        }
+        let outbox = &*self.outbox;
+        self.link.write_apart(cx, |room| {
+            let mut len = 0;
+            outbox.read_log(WRITE_AT, |frames| {
+                // INVARIANT: an empty input's room is larger than all that a log holds (`link.rs` asserts it).
+                room[..frames.len()].copy_from_slice(frames);
+                len = frames.len();
+            });
+            len
+        })
     }
 
     /// Takes items from the outbox while there is room in the output: what stays is bounded there.

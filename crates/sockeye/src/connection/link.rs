@@ -4,18 +4,20 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
-    CloseReason, Connection as Machine, Event, Expired, FrameHeader, MessageAssembler,
+    Cause, CloseReason, Connection as Machine, Event, Expired, FrameHeader, MessageAssembler,
     MessageBuffer, MessageKind, ProtocolError, Role, WholeMessage, into_string,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::log::Log;
 use super::pool::{self, Scratch};
 
 /// What the peer sent, as far as the layers above have to know.
@@ -571,6 +573,52 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether nothing that is read or to be written lies in a buffer.
+    #[inline]
+    pub(crate) fn is_empty(&mut self) -> bool {
+        self.input.is_empty() && self.machine.output().is_empty()
+    }
+
+    /// Writes frames while the link [is empty](Self::is_empty), without the machine's output: `fill` puts them where
+    /// the next read goes to, and says how many bytes they are. What the transport does not take is left to the
+    /// output.
+    #[inline(always)]
+    pub(crate) fn write_apart(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> io::Result<()> {
+        if self.transport == Transport::Lost {
+            return Ok(());
+        }
+        let scratch = self.input.room();
+        let len = fill(scratch);
+        if len == 0 {
+            return Ok(());
+        }
+        let written = match Pin::new(&mut self.stream).poll_write(cx, &scratch[..len]) {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => 0,
+        };
+        self.written += written as u64;
+        self.flushed = false;
+        if written < len {
+            self.leave_to_output(written..len);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_to_output(&mut self, rest: Range<usize>) {
+        self.sending();
+        let rest = self.input.room().get(rest).unwrap_or_default();
+        let sent = self.machine.send_frames(rest, Cause::Push);
+        debug_assert!(sent.is_ok(), "{sent:?}");
+    }
+
     /// Waits until the machine's next deadline, and does what it asks for. What the transport holds is
     /// to be read before: a deadline on the peer's input must not fire over input that is there.
     /// `None` when something may have to be written. `wake_by` is asked first to wake the task not later than
@@ -717,6 +765,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         self.machine.conclude(Instant::now().into_std());
     }
 }
+
+// What `write_apart` writes of a log: weights, and four bytes of header for 64 of weight.
+const _: () = assert!(Log::LIMIT + Log::LIMIT / 16 <= pool::SCRATCH_LEN);
 
 /// §5.5: a client's header of a control frame, and its payload.
 const LONGEST_CLOSE: usize = 6 + FrameHeader::MAX_CONTROL_PAYLOAD;

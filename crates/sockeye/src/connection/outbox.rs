@@ -615,6 +615,12 @@ impl Outbox {
         self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD | PAUSED) == 0
     }
 
+    /// Whether there may be something in the log, and nothing else.
+    #[inline]
+    pub(crate) fn is_only_logged(&self) -> bool {
+        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD) == LOGGED
+    }
+
     /// Whether an item waits to be taken.
     #[inline]
     pub(crate) fn has_items(&self) -> bool {

@@ -9,7 +9,7 @@ use sockeye_proto::{Message, MessageBuffer, Output};
 use super::outbox::Item;
 
 /// What one read takes at most. 16 KiB messages cost a tenth less with 128 KiB than with 64.
-const SCRATCH_LEN: usize = 128 * 1024;
+pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
 /// Buffers beyond these are not kept: few connections of a thread are in the middle of a turn at once.
 const MAX_SCRATCHES: usize = 2;
 const MAX_BUFFERS: usize = 16;

@@ -5,14 +5,16 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use sockeye_proto::{Message, MessageBuffer};
+use sockeye_proto::{Message, MessageBuffer, PreparedMessage};
 
 use super::wire::{PING, TEXT, masked, wire};
 use super::*;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
-use crate::connection::outbox::{Item, Outbox};
+use crate::connection::log::{Log, Pushed};
+use crate::connection::outbox::{Item, Outbox, Overflow};
 use crate::connection::server_machine;
+use crate::error::Error;
 use crate::sync::Arc;
 
 #[derive(Default)]
@@ -140,6 +142,123 @@ async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
     assert_eq!(count.woken(), 1);
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
     assert_eq!(peer.frames().len(), 101);
+}
+
+/// A driver with a seat at a log, parked, and whatever says something to all who sit there.
+async fn hearing() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Waker, impl Fn(&str)) {
+    let (stream, peer) = wire();
+    let log = Arc::new(Log::default());
+    let outbox = Outbox::of_session(1 << 20, Overflow::Refuse, Some(log.seat(0)));
+    outbox.join_log();
+    let link = Link::new(stream, server_machine(Config::new(Role::Server), None), &[]);
+    let mut driver = Driver::new(link, Arc::clone(&outbox));
+    let waker = Arc::new(Count::default()).into();
+    assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
+    let hears = Arc::clone(&outbox);
+    let say = move |text: &str| {
+        let message = PreparedMessage::new(text);
+        let Pushed::Kept(number) = log.push(&message) else {
+            panic!("there is room for {text}");
+        };
+        assert!(hears.hear(number, &message, &mut true));
+    };
+    (driver, outbox, peer, waker, say)
+}
+
+fn texts(peer: &Peer) -> Vec<String> {
+    let frames = peer.frames().into_iter();
+    frames
+        .map(|frame| String::from_utf8(frame.payload).unwrap())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_to_many_goes_out_in_order_wherever_the_transport_stops() {
+    const LEN: usize = 2 + 5 + 2 + 6;
+    for taken in 0..=LEN {
+        let (mut driver, outbox, peer, waker, say) = hearing().await;
+        peer.close_window(taken);
+        say("first");
+        say("second");
+        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
+        assert_eq!(peer.written().len(), taken);
+        assert_eq!(peer.writes(), usize::from(taken > 0));
+        say("third");
+        outbox.try_push(Item::Message("fourth".into())).unwrap();
+        peer.remove_window();
+        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
+        assert_eq!(texts(&peer), ["first", "second", "third", "fourth"]);
+        assert!(driver.retained_bytes() < 100, "neither scratch nor output");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_to_many_comes_behind_what_was_sent_before_and_waits_for_what_came() {
+    let (mut driver, outbox, peer, waker, say) = hearing().await;
+    outbox.try_push(Item::Message("first".into())).unwrap();
+    say("second");
+    peer.segment([masked(PING, "ping"), masked(TEXT, "for later")].concat());
+    let mut message = MessageBuffer::default();
+    let Poll::Ready(Next::Message) = poll(driver.next(&mut message), &waker) else {
+        panic!("a message");
+    };
+    say("third");
+    driver.reply(Message::from("reply").into()).unwrap();
+    assert!(poll(driver.next(&mut message), &waker).is_pending());
+    assert_eq!(texts(&peer), ["first", "second", "ping", "third", "reply"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_a_log_holds_goes_out_at_once() {
+    const SMALL: usize = 64;
+    const LARGE: usize = 8 * 1024;
+    for len in [SMALL, LARGE] {
+        let (mut driver, _outbox, peer, waker, say) = hearing().await;
+        let many = Log::LIMIT / len;
+        for _ in 0..many {
+            say(&"x".repeat(len));
+        }
+        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
+        assert_eq!(texts(&peer), vec!["x".repeat(len); many]);
+        // A turn's output is bounded, a message more or less.
+        assert_eq!(peer.writes(), 1 + usize::from(len == SMALL));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_take_what_is_said_to_many_is_given_up_in_time() {
+    for taken in [0, 3] {
+        let (mut driver, outbox, peer, waker, say) = hearing().await;
+        peer.close_window(taken);
+        say("never taken");
+        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
+        let timeout = Config::new(Role::Server).write_timeout;
+        let mut look = |after: Duration| {
+            outbox.wake_if_due(tokio::time::Instant::now().into_std() + Duration::from_millis(1));
+            let polled = poll(driver.next(&mut MessageBuffer::default()), &waker);
+            assert_eq!(polled.is_ready(), after == timeout, "{after:?}");
+        };
+        let almost = timeout - Duration::from_secs(1);
+        tokio::time::advance(almost).await;
+        look(almost);
+        tokio::time::advance(timeout - almost).await;
+        look(timeout);
+        let ending = driver.take_ending();
+        assert!(
+            matches!(ending, Ending::Failed(Error::WriteStalled)),
+            "{ending:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_fails_under_what_is_said_to_many_ends_the_connection() {
+    let (mut driver, _outbox, peer, waker, say) = hearing().await;
+    peer.fail_writes(std::io::ErrorKind::BrokenPipe);
+    say("lost");
+    let polled = poll(driver.next(&mut MessageBuffer::default()), &waker);
+    assert!(matches!(polled, Poll::Ready(Next::End)));
+    assert!(matches!(driver.take_ending(), Ending::Failed(Error::Io(_))));
 }
 
 #[tokio::test(start_paused = true)]
