@@ -76,6 +76,16 @@ impl Client {
         (client, done)
     }
 
+    /// As [`talking`](Self::talking), of a client whose opening handshake is done.
+    pub(crate) fn open(
+        script: &Arc<Script>,
+        messages: u64,
+    ) -> (Self, oneshot::Receiver<Result<()>>) {
+        let (mut client, done) = Self::talking(script, messages);
+        client.stage = Stage::Talking;
+        (client, done)
+    }
+
     /// A client that says nothing.
     pub(crate) fn listening(script: &Arc<Script>, audience: &Arc<Audience>) -> Self {
         Self::new(script, Some(Arc::clone(audience)))

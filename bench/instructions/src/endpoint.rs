@@ -118,7 +118,7 @@ async fn bind(builder: ServerBuilder) -> Result<Server> {
     bound.map_err(|error| error.to_string())
 }
 
-fn block_on(job: impl Future<Output = Result<()>>) -> Result<()> {
+pub(crate) fn block_on(job: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

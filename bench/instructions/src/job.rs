@@ -1,7 +1,7 @@
 //! The jobs, by the names under which they are counted. Those that `bench` measures by the clock too have
 //! its names.
 
-use crate::{Result, codec, endpoint};
+use crate::{Result, codec, connection, endpoint};
 
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -67,6 +67,18 @@ pub(crate) const ALL: &[Job] = &[
         unit: "a text of 1 KiB echoed, one of 16 in a read",
         count: 8_000,
         run: |count| endpoint::echo(1024, 16, count),
+    },
+    Job {
+        name: "connection-w2",
+        unit: "a text of 64 B echoed by a loop on a connection, one of 16 in a read",
+        count: 16_000,
+        run: |count| connection::echo(64, 16, count),
+    },
+    Job {
+        name: "connection-w64",
+        unit: "the same, one of 64 in a read",
+        count: 16_000,
+        run: |count| connection::echo(64, 64, count),
     },
     Job {
         name: "deflate-1k",

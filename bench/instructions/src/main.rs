@@ -11,6 +11,7 @@ mod baseline;
 mod callgrind;
 mod client;
 mod codec;
+mod connection;
 mod endpoint;
 mod job;
 mod script;

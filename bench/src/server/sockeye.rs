@@ -3,10 +3,9 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use sockeye::{
-    Config, Connection, DeflateConfig, Error, OpenSessions, Role, Server, ServerEndpoint, Session,
-    Text, server_endpoint,
+    Config, Connection, DeflateConfig, Error, MessageBuffer, OpenSessions, Role, Server,
+    ServerEndpoint, Session, Text, server_endpoint,
 };
 use sockeye_proto::handshake::Key;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,7 +111,7 @@ pub(super) fn endpoint_on_threads(setting: &Setting) -> Result<()> {
     runtime.block_on(serve::<Echo>(setting))
 }
 
-/// A loop that sends what it received, and flushes when there is nothing more to receive.
+/// A loop that sends what it received: it is written when there is nothing more to receive.
 pub(super) fn connection() -> Result<()> {
     block_on(accept(|tcp| async {
         // What ends a connection is none of ours.
@@ -124,19 +123,14 @@ async fn echo(mut tcp: TcpStream) -> Result<(), Error> {
     let answer = answer(&head(&mut tcp).await?);
     tcp.write_all(answer.as_bytes()).await?;
     let mut ws = Connection::server(tcp, Config::new(Role::Server));
-    loop {
-        let received = match ws.recv().now_or_never() {
-            Some(received) => received?,
-            None => {
-                ws.flush().await?;
-                ws.recv().await?
-            }
-        };
-        let Some(message) = received else {
-            return Ok(());
-        };
-        ws.feed(message).await?;
+    let mut message = MessageBuffer::default();
+    while ws.recv_into(&mut message).await? {
+        match &message {
+            MessageBuffer::Text(text) => ws.feed_text(text).await?,
+            MessageBuffer::Binary(bytes) => ws.feed_binary(bytes).await?,
+        }
     }
+    Ok(())
 }
 
 async fn head(tcp: &mut TcpStream) -> std::io::Result<String> {

@@ -78,7 +78,7 @@ pub use sockeye_proto::handshake::{
 };
 pub use sockeye_proto::{
     CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, KeepAlive,
-    Message, Outgoing, PreparedMessage, ProtocolError, Role, Text, WindowBits,
+    Message, MessageBuffer, Outgoing, PreparedMessage, ProtocolError, Role, Text, WindowBits,
 };
 
 #[cfg(feature = "macros")]

@@ -19,7 +19,7 @@ use crate::deflate::Inflater;
 use crate::error::ProtocolError;
 use crate::frame::{FrameHeader, OpCode, ReservedBits};
 use crate::mask::MaskingKey;
-use crate::message::MessageKind;
+use crate::message::{Message, MessageKind};
 use crate::utf8::{self, InvalidUtf8, Utf8Validator};
 
 use super::config::Config;
@@ -57,6 +57,16 @@ pub enum WholeMessage<'a> {
     Binary(&'a [u8]),
     /// Of a text message.
     Text(&'a str),
+}
+
+/// Copied, to be kept.
+impl From<WholeMessage<'_>> for Message {
+    fn from(message: WholeMessage<'_>) -> Self {
+        match message {
+            WholeMessage::Binary(bytes) => bytes.into(),
+            WholeMessage::Text(text) => text.into(),
+        }
+    }
 }
 
 impl<'a> From<WholeMessage<'a>> for Event<'a> {

@@ -20,7 +20,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Connection<T> {
     type Item = Result<Message, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(message) = self.take_plain() {
+        if let Some(message) = self.take_plain(|lent| lent.into()) {
             return Poll::Ready(Some(Ok(message)));
         }
         self.poll_recv(cx).map(Result::transpose)

@@ -839,7 +839,7 @@ fn send_part(machine: &mut Machine, part: &Part) -> Result<(), SendError> {
 }
 
 /// Puts a message into a buffer that was used before.
-fn put(message: &mut MessageBuffer, whole: Whole<'_>) {
+pub(crate) fn put(message: &mut MessageBuffer, whole: Whole<'_>) {
     match whole {
         Whole::Lent(lent) => put_lent(message, lent),
         Whole::Assembled(assembled) => {
@@ -850,7 +850,7 @@ fn put(message: &mut MessageBuffer, whole: Whole<'_>) {
 }
 
 #[inline]
-fn put_lent(message: &mut MessageBuffer, lent: WholeMessage<'_>) {
+pub(crate) fn put_lent(message: &mut MessageBuffer, lent: WholeMessage<'_>) {
     match lent {
         WholeMessage::Text(text) => pool::set_text(message, text),
         WholeMessage::Binary(bytes) => pool::set_binary(message, bytes),

@@ -826,6 +826,12 @@ impl Input {
 
     #[inline]
     fn park(&mut self) {
+        if self.scratch.is_some() || self.is_empty() {
+            self.leave_scratch();
+        }
+    }
+
+    fn leave_scratch(&mut self) {
         let scratch = self.scratch.take();
         if self.is_empty() {
             self.forget();

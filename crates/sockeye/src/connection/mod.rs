@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, DeflateConfig, DeflateParams,
-    DeflatePool, MaskingKey, MaskingKeys, Message, MessageKind, Outgoing, WholeMessage,
+    DeflatePool, MaskingKey, MaskingKeys, Message, MessageBuffer, MessageKind, Outgoing,
+    WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use crate::error::{Error, SendError};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
-use self::driver::{Driver, Ending};
+use self::driver::{Driver, Ending, put, put_lent};
 use self::link::{InParts, Link, Received, Whole};
 use self::outbox::{Outbox, UNFINISHED};
 use self::writer::Slot;
@@ -160,10 +161,48 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// Safe: dropped before it is ready, it has taken nothing.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        if let Some(message) = self.take_plain() {
+        if let Some(message) = self.take_plain(|lent| lent.into()) {
             return Ok(Some(message));
         }
         poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Receives the next message into a buffer that is used again, in the place of the one before; false once the
+    /// connection is closed in order. Where [`recv`](Self::recv) makes each message anew, this asks for memory only
+    /// for one that is longer than those before it.
+    ///
+    /// ```no_run
+    /// # async fn example(mut ws: sockeye::Connection) -> Result<(), sockeye::Error> {
+    /// use sockeye::MessageBuffer;
+    ///
+    /// let mut message = MessageBuffer::default();
+    /// while ws.recv_into(&mut message).await? {
+    ///     // What is fed here goes out in one write, when all is answered that was read at once.
+    ///     match &message {
+    ///         MessageBuffer::Text(text) => ws.feed_text(text).await?,
+    ///         MessageBuffer::Binary(bytes) => ws.feed_binary(bytes).await?,
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The buffer may be another one afterwards: a large message comes in the one that it was read to. What it holds
+    /// is not to be relied on when there is no message, or before this is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`recv`](Self::recv).
+    #[inline]
+    pub async fn recv_into(&mut self, message: &mut MessageBuffer) -> Result<bool, Error> {
+        if self.take_plain(|lent| put_lent(message, lent)).is_some() {
+            return Ok(true);
+        }
+        poll_fn(|cx| self.poll_recv_into(cx, message)).await
     }
 
     /// Receives the next message as it comes: when its first bytes are here, not when all are. `None` once the
@@ -187,18 +226,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             text: true,
             binary: true,
         });
-        let first = poll_fn(|cx| self.poll_piece(cx)).await?;
+        let first = poll_fn(|cx| self.poll_piece(cx, to_keep)).await?;
         Ok(first.map(|(message, is_last)| MessageReader::new(self, message, is_last)))
     }
 
     /// The fast path of [`recv`](Self::recv): a message that lies complete in what was read.
     #[inline]
-    fn take_plain(&mut self) -> Option<Message> {
+    fn take_plain<M>(&mut self, take: impl FnOnce(WholeMessage<'_>) -> M) -> Option<M> {
         if !matches!(self.end, End::Open) || self.link.has_had_its_turn() {
             return None;
         }
         let (whole, _) = self.link.pull_whole()?;
-        let message = to_keep(Whole::Lent(whole));
+        let message = take(whole);
         // Nobody knows for how long the caller will be busy with it.
         self.link.give_back();
         Some(message)
@@ -231,10 +270,56 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
         let message = message.into();
-        if self.link.machine_mut().output().len() >= FEED_MARK {
-            poll_fn(|cx| self.poll_room(cx)).await?;
+        if self.is_full() {
+            self.room().await?;
         }
         let sent = self.link.sending().send_message(message, Cause::Push);
+        sent.map_err(|error| Error::Send(error.into()))
+    }
+
+    /// Whether so much waits that the transport has to take some of it before more is taken.
+    #[inline]
+    fn is_full(&mut self) -> bool {
+        self.link.machine_mut().output().len() >= FEED_MARK
+    }
+
+    async fn room(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_room(cx)).await
+    }
+
+    /// As [`feed`](Self::feed), of a text that is lent: it is copied to where it is written from.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    #[inline]
+    pub async fn feed_text(&mut self, text: &str) -> Result<(), Error> {
+        if self.is_full() {
+            self.room().await?;
+        }
+        let sent = self.link.sending().send_text(text, Cause::Push);
+        sent.map_err(|error| Error::Send(error.into()))
+    }
+
+    /// As [`feed_text`](Self::feed_text), of a binary message.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    #[inline]
+    pub async fn feed_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.is_full() {
+            self.room().await?;
+        }
+        let sent = self.link.sending().send_binary(bytes, Cause::Push);
         sent.map_err(|error| Error::Send(error.into()))
     }
 
@@ -291,7 +376,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// As [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_room(cx)).await?;
+        self.room().await?;
         let sent = self.link.sending().send_ping(payload);
         sent.map_err(|error| Error::Send(error.into()))?;
         self.round_trip = RoundTrip::Pinged {
@@ -377,12 +462,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         self.link.give_whole();
-        let message = ready!(self.poll_piece(cx))?;
+        let message = ready!(self.poll_piece(cx, to_keep))?;
         Poll::Ready(Ok(message.map(|(message, _)| message)))
     }
 
-    /// The next message or part of one, and whether it is the last part.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<(Message, bool)>, Error>> {
+    fn poll_recv_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut MessageBuffer,
+    ) -> Poll<Result<bool, Error>> {
+        self.link.give_whole();
+        let came = ready!(self.poll_piece(cx, |whole| put(message, whole)))?;
+        Poll::Ready(Ok(came.is_some()))
+    }
+
+    /// The next message or part of one, by `take`, and whether it is the last part.
+    fn poll_piece<M>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(Whole<'_>) -> M,
+    ) -> Poll<Result<Option<(M, bool)>, Error>> {
         loop {
             if !matches!(self.end, End::Open) {
                 ready!(self.poll_end(cx));
@@ -395,7 +494,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             if self.link.ends_turn() {
                 return self.poll_yield(cx);
             }
-            match self.link.pull(to_keep) {
+            match self.link.pull(&mut take) {
                 Ok(Some(Received::Message(message))) => {
                     // Nobody knows for how long the caller will be busy with it.
                     self.link.park();
@@ -473,10 +572,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.link.machine_mut().output().len() < FEED_MARK {
-            return Poll::Ready(Ok(()));
+        if self.is_full() {
+            return self.poll_flush(cx);
         }
-        self.poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -596,8 +695,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Drop for ConnectionSlot<'_, T> {
 /// A message to keep: one that lies among others is copied, so that it does not pin their buffer.
 fn to_keep(whole: Whole<'_>) -> Message {
     match whole {
-        Whole::Lent(WholeMessage::Text(text)) => Message::from(text),
-        Whole::Lent(WholeMessage::Binary(bytes)) => Message::from(bytes),
+        Whole::Lent(lent) => lent.into(),
         Whole::Assembled(buffer) => pool::into_message(buffer),
     }
 }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use sockeye_proto::Message;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Connection;
+use super::{Connection, to_keep};
 use crate::error::Error;
 use crate::transport::Stream;
 
@@ -81,7 +81,7 @@ impl<'c, T: AsyncRead + AsyncWrite + Unpin> MessageReader<'c, T> {
     /// Ready when there is something unread, or nothing more comes.
     fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.unread.is_empty() && !self.is_complete {
-            match ready!(self.connection.poll_piece(cx))? {
+            match ready!(self.connection.poll_piece(cx, to_keep))? {
                 Some((part, is_last)) => {
                     self.unread = part.into_bytes();
                     self.is_complete = is_last;

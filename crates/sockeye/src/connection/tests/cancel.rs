@@ -6,7 +6,9 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use sockeye_proto::{CloseCode, Connection as Machine, MaskingKey, MaskingKeys, Message};
+use sockeye_proto::{
+    CloseCode, Connection as Machine, MaskingKey, MaskingKeys, Message, MessageBuffer,
+};
 use tokio::time::Instant;
 
 use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, Wire, close_body, masked, unmasked};
@@ -144,9 +146,17 @@ fn queued(ws: &mut Connection<Wire>) -> u64 {
     ws.link.written() + ws.link.machine_mut().output().len() as u64
 }
 
+/// By which methods the application receives and feeds.
+#[derive(Clone, Copy, Debug)]
+enum Payloads {
+    Owned,
+    Lent,
+}
+
 /// Runs the script; says how many polls it took.
-async fn run(role: Role, trickle: usize, cut_after: usize) -> (Trace, usize) {
+async fn run(role: Role, payloads: Payloads, trickle: usize, cut_after: usize) -> (Trace, usize) {
     let (mut ws, peer) = connect(role, trickle);
+    let mut buffer = MessageBuffer::default();
     peer.segment(close(role));
     peer.end();
     let mut scissors = Scissors {
@@ -157,16 +167,27 @@ async fn run(role: Role, trickle: usize, cut_after: usize) -> (Trace, usize) {
     for (number, step) in SCRIPT.into_iter().enumerate() {
         loop {
             let before = queued(&mut ws);
-            let done: Option<Result<(), Error>> = match step {
-                Step::Feed(len) => scissors.run(ws.feed(message(len, number))).await,
-                Step::Flush => scissors.run(ws.flush()).await,
-                Step::Send(len) => scissors.run(ws.send(message(len, number))).await,
-                Step::Ping => scissors.run(ws.ping(b"ours")).await,
-                Step::Recv => {
+            let done: Option<Result<(), Error>> = match (step, payloads) {
+                (Step::Feed(len), Payloads::Owned) => {
+                    scissors.run(ws.feed(message(len, number))).await
+                }
+                (Step::Feed(len), Payloads::Lent) => {
+                    let message = message(len, number);
+                    scissors.run(ws.feed_binary(message.as_bytes())).await
+                }
+                (Step::Recv, Payloads::Owned) => {
                     let came = scissors.run(ws.recv()).await;
                     came.map(|came| came.map(|message| received.extend(message)))
                 }
-                Step::Close => scissors.run(ws.close(CloseCode::NORMAL, "bye")).await,
+                (Step::Recv, Payloads::Lent) => {
+                    let came = scissors.run(ws.recv_into(&mut buffer)).await;
+                    let message = || Message::from(buffer.clone());
+                    came.map(|came| came.map(|came| received.extend(came.then(message))))
+                }
+                (Step::Flush, _) => scissors.run(ws.flush()).await,
+                (Step::Send(len), _) => scissors.run(ws.send(message(len, number))).await,
+                (Step::Ping, _) => scissors.run(ws.ping(b"ours")).await,
+                (Step::Close, _) => scissors.run(ws.close(CloseCode::NORMAL, "bye")).await,
             };
             if let Some(result) = done {
                 result.unwrap();
@@ -192,15 +213,17 @@ async fn run(role: Role, trickle: usize, cut_after: usize) -> (Trace, usize) {
 async fn a_future_dropped_at_any_poll_changes_no_byte() {
     for role in [Role::Server, Role::Client] {
         for trickle in [9_000, 30_000] {
-            let (expected, polls) = run(role, trickle, usize::MAX).await;
+            let (expected, polls) = run(role, Payloads::Owned, trickle, usize::MAX).await;
             assert_eq!(expected.received.len(), 7);
             assert!(polls > 2 * SCRIPT.len(), "{polls}");
-            for cut_after in 1..=polls {
-                let (trace, _) = run(role, trickle, cut_after).await;
-                assert!(
-                    trace == expected,
-                    "{role:?} {trickle}, cut after {cut_after}"
-                );
+            for payloads in [Payloads::Owned, Payloads::Lent] {
+                for cut_after in 1..=polls {
+                    let (trace, _) = run(role, payloads, trickle, cut_after).await;
+                    assert!(
+                        trace == expected,
+                        "{role:?}, {payloads:?}, {trickle}, cut after {cut_after}"
+                    );
+                }
             }
         }
     }
