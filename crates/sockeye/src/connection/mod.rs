@@ -5,7 +5,7 @@
 //! [`outbox`] is what other tasks send through, [`log`] what is said to many, [`pool`] lends buffers to those who are active.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -187,8 +187,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// # }
     /// ```
     ///
-    /// The buffer may be another one afterwards: a large message comes in the one that it was read to. What it holds
-    /// is not to be relied on when there is no message, or before this is ready.
+    /// A message that lies complete in what was read is copied into the buffer. Any other (of several reads or
+    /// fragments, or compressed) comes in the buffer that it was put together in, and this one is used for another:
+    /// its capacity may become that of the longest message that may come ([`Config::max_message`]). While there is
+    /// no message, what it holds stays as it is.
     ///
     /// # Errors
     ///
@@ -196,13 +198,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Cancel safety
     ///
-    /// As [`recv`](Self::recv).
+    /// Safe: dropped before it is ready, it has taken nothing, and the buffer is as it was.
+    // Here and in `feed_text`: an `async fn` around it would be one more state to look at for each message.
     #[inline]
-    pub async fn recv_into(&mut self, message: &mut MessageBuffer) -> Result<bool, Error> {
-        if self.take_plain(|lent| put_lent(message, lent)).is_some() {
-            return Ok(true);
-        }
-        poll_fn(|cx| self.poll_recv_into(cx, message)).await
+    pub fn recv_into(
+        &mut self,
+        message: &mut MessageBuffer,
+    ) -> impl Future<Output = Result<bool, Error>> {
+        poll_fn(move |cx| {
+            if self.take_plain(|lent| put_lent(message, lent)).is_some() {
+                return Poll::Ready(Ok(true));
+            }
+            self.poll_recv_into(cx, message)
+        })
     }
 
     /// Receives the next message as it comes: when its first bytes are here, not when all are. `None` once the
@@ -295,14 +303,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// Safe: dropped before it is ready, it has taken nothing.
     #[inline]
-    pub async fn feed_text(&mut self, text: &str) -> Result<(), Error> {
-        if self.is_full() {
-            self.room().await?;
-        }
-        let sent = self.link.sending().send_text(text, Cause::Push);
-        sent.map_err(|error| Error::Send(error.into()))
+    pub fn feed_text(&mut self, text: &str) -> impl Future<Output = Result<(), Error>> {
+        poll_fn(move |cx| self.poll_feed(cx, |machine| machine.send_text(text, Cause::Push)))
     }
 
     /// As [`feed_text`](Self::feed_text), of a binary message.
@@ -313,14 +317,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// As [`feed_text`](Self::feed_text).
     #[inline]
-    pub async fn feed_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn feed_binary(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), Error>> {
+        poll_fn(move |cx| self.poll_feed(cx, |machine| machine.send_binary(bytes, Cause::Push)))
+    }
+
+    /// Lets the machine send as soon as there is room.
+    #[inline]
+    fn poll_feed(
+        &mut self,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(&mut Machine) -> Result<(), sockeye_proto::SendError>,
+    ) -> Poll<Result<(), Error>> {
         if self.is_full() {
-            self.room().await?;
+            ready!(self.poll_flush(cx))?;
         }
-        let sent = self.link.sending().send_binary(bytes, Cause::Push);
-        sent.map_err(|error| Error::Send(error.into()))
+        let sent = send(self.link.sending());
+        Poll::Ready(sent.map_err(|error| Error::Send(error.into())))
     }
 
     /// Writes what waits.

@@ -8,8 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use sockeye::{
-    CloseCode, Config, Connection, Error, KeepAlive, Message, MessageBuffer, ProtocolError, Role,
-    SendError,
+    CloseCode, Config, Connection, Error, KeepAlive, Message, ProtocolError, Role, SendError,
 };
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep, timeout};
@@ -124,77 +123,6 @@ async fn what_is_fed_waits_for_the_flush() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_lent_is_sent_as_what_is_given() {
-    for role in ROLES {
-        let (mut ws, peer) = open(role);
-        ws.feed("text ä").await.unwrap();
-        ws.feed_text("text ä").await.unwrap();
-        ws.feed(vec![0xff]).await.unwrap();
-        ws.feed_binary(&[0xff]).await.unwrap();
-        ws.feed_text("").await.unwrap();
-        assert_eq!(peer.writes(), 0);
-        ws.flush().await.unwrap();
-        let frames = peer.frames();
-        let sent: Vec<(u8, &[u8])> = frames.iter().map(|f| (f.first, &f.payload[..])).collect();
-        let text = (TEXT, "text ä".as_bytes());
-        let binary = (BINARY, &[0xff][..]);
-        assert_eq!(sent, [text, text, binary, binary, (TEXT, &[])]);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn messages_are_received_into_the_same_buffer() {
-    for role in ROLES {
-        let (mut ws, peer) = open(role);
-        let mut message = MessageBuffer::default();
-        peer.segment([frame(role, TEXT, "first"), frame(role, BINARY, [0xff])].concat());
-        peer.segment(
-            [
-                frame(role, 0x01, "th"),
-                frame(role, PING, ""),
-                frame(role, 0x80, "ird"),
-            ]
-            .concat(),
-        );
-        peer.segment(frame(role, TEXT, ""));
-        peer.segment(frame(role, CLOSE, ""));
-        peer.end();
-        assert!(ws.recv_into(&mut message).await.unwrap());
-        assert_eq!(message, MessageBuffer::Text("first".to_owned()));
-        let capacity = message.capacity();
-        assert!(ws.recv_into(&mut message).await.unwrap());
-        assert_eq!(message, MessageBuffer::Binary(vec![0xff]));
-        assert_eq!(message.capacity(), capacity);
-        assert!(ws.recv_into(&mut message).await.unwrap());
-        assert_eq!(message, MessageBuffer::Text("third".to_owned()));
-        assert!(ws.recv_into(&mut message).await.unwrap());
-        assert_eq!(message, MessageBuffer::Text(String::new()));
-        for _ in 0..2 {
-            assert!(!ws.recv_into(&mut message).await.unwrap());
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_ends_the_connection_is_told_by_recv_into_too_and_once() {
-    let (mut ws, peer) = server();
-    let mut message = MessageBuffer::default();
-    peer.segment([masked(TEXT, "good"), masked(TEXT, [0xff])].concat());
-    peer.end();
-    assert!(ws.recv_into(&mut message).await.unwrap());
-    let error = ws.recv_into(&mut message).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Protocol(ProtocolError::InvalidUtf8)),
-        "{error:?}"
-    );
-    assert!(!ws.recv_into(&mut message).await.unwrap());
-    let error = ws.feed_text("late").await.unwrap_err();
-    assert!(matches!(error, Error::Send(SendError::Closed)), "{error:?}");
-    let error = ws.feed_binary(b"late").await.unwrap_err();
-    assert!(matches!(error, Error::Send(SendError::Closed)), "{error:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_is_fed_is_written_by_recv_too() {
     let (mut ws, peer) = server();
     ws.feed("a").await.unwrap();
@@ -209,10 +137,8 @@ async fn feed_waits_while_64_kib_wait() {
     ws.feed(vec![0; 65_000]).await.unwrap();
     ws.feed(vec![0; 65_000]).await.unwrap();
     assert!(is_pending(ws.feed("third")));
-    assert!(is_pending(ws.feed_text("third")));
-    assert!(is_pending(ws.feed_binary(b"third")));
     peer.remove_window();
-    ws.feed_text("third").await.unwrap();
+    ws.feed("third").await.unwrap();
     ws.flush().await.unwrap();
     assert_eq!(peer.frames().len(), 3);
 }
@@ -753,8 +679,7 @@ async fn an_idle_connection_holds_no_buffers() {
         assert_eq!(ws.retained_bytes(), 0);
         let messages = [frame(role, TEXT, "a"), frame(role, PING, "p")].concat();
         peer.segment([&messages[..], &frame(role, TEXT, "part")[..3]].concat());
-        let mut message = MessageBuffer::default();
-        assert!(ws.recv_into(&mut message).await.unwrap());
+        assert!(ws.recv().await.unwrap().is_some());
         // While the caller is busy with the message, the rest of the read alone is held.
         assert!(ws.retained_bytes() < 100, "{}", ws.retained_bytes());
         ws.send(vec![0; 60_000]).await.unwrap();

@@ -10,6 +10,7 @@ mod cancel;
 mod driver;
 mod flood;
 mod key;
+mod lend;
 mod reader;
 mod split;
 pub(crate) mod wire;
