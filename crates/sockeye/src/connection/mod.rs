@@ -330,9 +330,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         cx: &mut Context<'_>,
         send: impl FnOnce(&mut Machine) -> Result<(), sockeye_proto::SendError>,
     ) -> Poll<Result<(), Error>> {
-        if self.is_full() {
-            ready!(self.poll_flush(cx))?;
-        }
+        ready!(self.poll_room(cx))?;
         let sent = send(self.link.sending());
         Poll::Ready(sent.map_err(|error| Error::Send(error.into())))
     }
@@ -585,6 +583,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Pending
     }
 
+    #[inline]
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.is_full() {
             return self.poll_flush(cx);
