@@ -226,46 +226,6 @@ impl FrameHeader {
         Ok(Some((header, input.len() - rest.len())))
     }
 
-    /// What nearly every header is, at the least cost: that of a data message in one frame, without
-    /// extension bits, of less than 64 KiB. `None` for any other, for one that breaks a rule and for one of
-    /// which bytes are missing: [`parse`](Self::parse) knows which.
-    #[inline]
-    pub(crate) fn parse_plain(input: &[u8], receiver: Role) -> Option<(Self, usize)> {
-        let (&[first, second], rest) = input.split_first_chunk::<2>()?;
-        let opcode = match first {
-            0x81 => OpCode::Text,
-            0x82 => OpCode::Binary,
-            _ => return None,
-        };
-        let masked = second & 0x80 != 0;
-        if masked != (receiver == Role::Server) {
-            return None;
-        }
-        let (payload_len, rest, header_len) = match second & 0x7F {
-            127 => return None,
-            126 => {
-                let (len, rest) = rest.split_first_chunk::<2>()?;
-                let len = u16::from_be_bytes(*len);
-                if len < 126 {
-                    return None;
-                }
-                (u64::from(len), rest, 4)
-            }
-            len => (u64::from(len), rest, 2),
-        };
-        let (masking_key, header_len) = if masked {
-            let (key, _) = rest.split_first_chunk::<4>()?;
-            (Some(MaskingKey::new(*key)), header_len + 4)
-        } else {
-            (None, header_len)
-        };
-        let header = Self {
-            masking_key,
-            ..Self::new(opcode, payload_len)
-        };
-        Some((header, header_len))
-    }
-
     /// Appends the header's bytes to `out`.
     #[inline(always)]
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -290,8 +250,69 @@ impl FrameHeader {
     }
 }
 
+/// What nearly every frame is: a whole message without extension bits, of less than 64 KiB. Its payload is
+/// still masked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PlainFrame<'a> {
+    /// [`OpCode::Text`] or [`OpCode::Binary`].
+    pub(crate) opcode: OpCode,
+    pub(crate) masking_key: Option<MaskingKey>,
+    pub(crate) payload: &'a mut [u8],
+}
+
+impl<'a> PlainFrame<'a> {
+    /// Takes such a frame, if its payload has `limit` bytes at most and lies complete in `input`, at the least
+    /// cost. `None` for any other, for one that breaks a rule and for one of which bytes are missing:
+    /// [`FrameHeader::parse`] knows which.
+    #[inline(always)]
+    pub(crate) fn take(input: &mut &'a mut [u8], receiver: Role, limit: u16) -> Option<Self> {
+        let &mut [first, second, ref rest @ ..] = *input else {
+            return None;
+        };
+        let opcode = match first {
+            0x81 => OpCode::Text,
+            0x82 => OpCode::Binary,
+            _ => return None,
+        };
+        // §5.1: a client masks each frame, a server none. The wrong bit makes a length beyond all below.
+        let (mask_bit, key_len) = match receiver {
+            Role::Server => (0x80, 4),
+            Role::Client => (0, 0),
+        };
+        let (payload_len, header_len) = match second ^ mask_bit {
+            len @ 0..=125 => (usize::from(len), 2),
+            126 => {
+                let len = u16::from_be_bytes(*rest.first_chunk()?);
+                if len < 126 {
+                    return None;
+                }
+                (usize::from(len), 4)
+            }
+            _ => return None,
+        };
+        let payload_start = header_len + key_len;
+        if payload_len > usize::from(limit) || input.len() < payload_start + payload_len {
+            return None;
+        }
+        let (frame, rest) = std::mem::take(input).split_at_mut(payload_start + payload_len);
+        *input = rest;
+        let (header, payload) = frame.split_at_mut(payload_start);
+        let masking_key = match receiver {
+            Role::Server => header.last_chunk().copied().map(MaskingKey::new),
+            Role::Client => None,
+        };
+        Some(Self {
+            opcode,
+            masking_key,
+            payload,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -428,6 +449,44 @@ mod tests {
             })
     }
 
+    /// What [`PlainFrame::take`] is to find, by way of [`FrameHeader::parse`]: a header, and where its payload is.
+    fn plain(input: &[u8], receiver: Role, limit: u16) -> Option<(FrameHeader, Range<usize>)> {
+        let (header, start) = parse(input, receiver).ok()??;
+        let len = usize::try_from(header.payload_len).ok()?;
+        let end = start.checked_add(len)?;
+        let whole = header.fin && matches!(header.opcode, OpCode::Text | OpCode::Binary);
+        let fits = len <= usize::from(limit) && end <= input.len();
+        (whole && fits).then_some((header, start..end))
+    }
+
+    /// Headers of data messages for the most part, right and wrong, with about as many bytes behind as they announce.
+    fn nearly_plain() -> impl Strategy<Value = Vec<u8>> {
+        let first = prop_oneof![4 => Just(0x81), 4 => Just(0x82), 1 => any::<u8>()];
+        let len = prop_oneof![0..300_usize, 65_500..65_600_usize];
+        let form = prop_oneof![3 => Just(0), 1 => 0..3_u8];
+        (first, len, form, any::<bool>(), 0..12_usize).prop_map(
+            |(first, len, form, masked, more)| {
+                let least = match len {
+                    0..=125 => 0,
+                    126..=65_535 => 1,
+                    _ => 2,
+                };
+                // A length in more bytes than it needs breaks a rule (§5.2).
+                let bytes = (len as u64).to_be_bytes();
+                let announced = match least.max(form) {
+                    0 => bytes[7..].to_vec(),
+                    1 => [&[126], &bytes[6..]].concat(),
+                    _ => [&[127], &bytes[..]].concat(),
+                };
+                let mut bytes = [&[first][..], &announced].concat();
+                bytes[1] |= u8::from(masked) << 7;
+                let payload = (len + more).saturating_sub(4);
+                bytes.extend((0..=u8::MAX).cycle().take(payload));
+                bytes
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn parse_of_write_is_identity(header in header(), tail: Vec<u8>) {
@@ -441,6 +500,29 @@ mod tests {
             prop_assert_eq!(FrameHeader::parse(&bytes, receiver, all), Ok(Some((header, len))));
             for short in 0..len {
                 prop_assert_eq!(FrameHeader::parse(&bytes[..short], receiver, all), Ok(None));
+            }
+        }
+
+        #[test]
+        fn a_plain_frame_is_one_that_parse_finds_plain_and_complete(
+            input in nearly_plain(),
+            receiver in prop::sample::select(vec![Role::Client, Role::Server]),
+            limit in prop_oneof![0..300_u16, 65_500..=u16::MAX],
+        ) {
+            let expected = plain(&input, receiver, limit);
+            let mut bytes = input.clone();
+            let mut rest = &mut bytes[..];
+            let taken = PlainFrame::take(&mut rest, receiver, limit);
+            let len = input.len() - rest.len();
+            match (&taken, expected) {
+                (Some(frame), Some((header, payload))) => {
+                    prop_assert_eq!(frame.opcode, header.opcode);
+                    prop_assert_eq!(frame.masking_key, header.masking_key);
+                    prop_assert_eq!(&*frame.payload, &input[payload.clone()]);
+                    prop_assert_eq!(len, payload.end);
+                }
+                (None, None) => prop_assert_eq!(len, 0, "nothing is taken"),
+                (taken, expected) => prop_assert!(false, "{taken:?} is not {expected:?}"),
             }
         }
     }

@@ -19,7 +19,7 @@ pub use self::close::{CloseCode, CloseReason, InvalidCloseReason};
 pub use self::connection::config::{Config, KeepAlive};
 pub use self::connection::output::{Cause, Output};
 pub use self::connection::{
-    Connection, Event, Expired, MaskingKeys, Outgoing, PreparedMessage, WholeMessage,
+    Connection, Event, Exchange, Expired, MaskingKeys, Outgoing, PreparedMessage, WholeMessage,
 };
 pub use self::deflate::{
     DeflateConfig, DeflateParams, DeflatePool, InvalidAnswer, InvalidDeflate, WindowBits,

@@ -32,6 +32,8 @@ pub(super) struct Deadlines {
     // When the peer was last heard or, once a ping asks it to speak, when that was sent.
     silent_since: Instant,
     pinged: bool,
+    // How much of the input was left when more was asked for: shown again, it tells nothing.
+    left: u16,
     // How many keep-alive pings were sent: the payload of the last one.
     pings: u32,
     reading: bool,
@@ -56,15 +58,30 @@ impl Deadlines {
         Self {
             silent_since: now,
             pinged: false,
+            left: 0,
             pings: 0,
             reading: true,
             awaited: None,
         }
     }
 
-    /// Any byte of the peer shows that it lives.
+    /// Input of so many bytes is shown: any byte that is new shows that the peer lives.
     #[inline]
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(super) fn shown(&mut self, input: usize, now: Instant) {
+        if input > usize::from(self.left) {
+            self.left = 0;
+            self.heard(now);
+        }
+    }
+
+    /// So many bytes of the input are left, and more is asked for.
+    #[inline]
+    pub(super) fn left(&mut self, input: usize) {
+        self.left = u16::try_from(input).unwrap_or_default();
+    }
+
+    #[inline]
+    fn heard(&mut self, now: Instant) {
         self.silent_since = now;
         self.pinged = false;
     }
@@ -73,14 +90,20 @@ impl Deadlines {
     #[inline]
     pub(super) fn assembling(&mut self, begun: bool, progress: bool, now: Instant) {
         if !begun {
-            if self.awaited.is_some() {
-                self.update(|awaited| awaited.assembly = None);
-            }
+            self.assembled();
         } else if progress || self.assembly().is_none() {
             self.await_also(|awaited| {
                 awaited.assembly = Some(now);
                 awaited.stood_still = Duration::ZERO;
             });
+        }
+    }
+
+    /// No message is begun that is not complete.
+    #[inline]
+    pub(super) fn assembled(&mut self) {
+        if self.awaited.is_some() {
+            self.update(|awaited| awaited.assembly = None);
         }
     }
 

@@ -37,6 +37,7 @@ use self::receive::Receiver;
 
 pub(crate) mod config;
 mod deadline;
+mod exchange;
 mod outgoing;
 pub(crate) mod output;
 mod receive;
@@ -45,6 +46,7 @@ mod send;
 mod tests;
 
 pub use self::deadline::Expired;
+pub use self::exchange::Exchange;
 pub use self::outgoing::{Outgoing, PreparedMessage};
 pub use self::receive::{Event, WholeMessage};
 

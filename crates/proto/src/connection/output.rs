@@ -129,7 +129,11 @@ impl Output {
 
     #[inline]
     fn buffers(&mut self) -> &mut Buffers {
-        self.0.get_or_insert_default()
+        // Not `get_or_insert_default`, which the compiler makes a call of.
+        match &mut self.0 {
+            Some(buffers) => buffers,
+            none => none.insert(Box::default()),
+        }
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) struct Receiver {
     // none is.
     message: Option<Box<OpenMessage>>,
     // The rule that a message broke which is taken from the input already.
-    broken: Option<InvalidUtf8>,
+    pub(super) broken: Option<InvalidUtf8>,
 }
 
 #[derive(Debug)]
@@ -165,35 +165,6 @@ impl Connection {
         }
     }
 
-    /// The fast path of [`receive`](Self::receive): a whole message in one frame that lies complete in the
-    /// input, with nothing odd about it. `None` says that `receive` has to judge. What `now` is used for bears
-    /// to be told of the time at which the input was read: so a clock need not be asked for each message.
-    #[inline(always)]
-    pub fn receive_whole<'a>(
-        &mut self,
-        input: &mut &'a mut [u8],
-        now: Instant,
-    ) -> Option<WholeMessage<'a>> {
-        if !self.is_between_messages() || self.is_gated() {
-            return None;
-        }
-        let (header, header_len) = FrameHeader::parse_plain(input, self.role)?;
-        if header.payload_len > u64::from(self.plain_limit) {
-            return None;
-        }
-        let payload = take_payload(input, &header, header_len)?;
-        self.frames_received += 1;
-        self.deadlines.heard(now);
-        self.deadlines.assembling(false, false, now);
-        match whole_message(&header, payload) {
-            Ok(message) => Some(message),
-            Err(invalid) => {
-                self.receiver.broken = Some(invalid);
-                None
-            }
-        }
-    }
-
     /// Whether nothing but more input can bring an event: the last message is complete, and input is taken.
     #[inline]
     pub fn is_between_messages(&self) -> bool {
@@ -215,9 +186,7 @@ impl Connection {
         if self.is_gated() {
             return Ok(None);
         }
-        if !input.is_empty() {
-            self.deadlines.heard(now);
-        }
+        self.deadlines.shown(input.len(), now);
         let event = match self.receiver.broken.take() {
             Some(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
             None => self.next_event(input, room),
@@ -234,6 +203,9 @@ impl Connection {
                 let begun = self.receiver.message.is_some() || event.is_none() && !input.is_empty();
                 let progress = self.receiver.take_progress();
                 self.deadlines.assembling(begun, progress, now);
+                if event.is_none() {
+                    self.deadlines.left(input.len());
+                }
             }
         }
         event
@@ -313,7 +285,7 @@ impl Connection {
                     && !header.reserved.rsv1()
                     && let Some(payload) = take_payload(input, &header, header_len)
                 {
-                    return match whole_message(&header, payload) {
+                    return match whole_message(header.opcode, header.masking_key, payload) {
                         Ok(message) => Ok(Some(message.into())),
                         Err(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
                     };
@@ -586,20 +558,20 @@ fn payload_limit(limit: u64, compressed: bool) -> u64 {
 }
 
 /// The message that is this one frame; its payload is still masked.
-#[inline]
-fn whole_message<'a>(
-    header: &FrameHeader,
+#[inline(always)]
+pub(super) fn whole_message<'a>(
+    opcode: OpCode,
+    masking_key: Option<MaskingKey>,
     payload: &'a mut [u8],
 ) -> Result<WholeMessage<'a>, InvalidUtf8> {
-    let key = header.masking_key;
-    if header.opcode == OpCode::Text {
-        let text = match key {
+    if opcode == OpCode::Text {
+        let text = match masking_key {
             Some(key) => utf8::unmask_text(payload, key),
             None => simdutf8::basic::from_utf8(payload).map_err(|_| InvalidUtf8),
         };
         return text.map(WholeMessage::Text);
     }
-    if let Some(key) = key {
+    if let Some(key) = masking_key {
         key.apply(payload, 0);
     }
     Ok(WholeMessage::Binary(payload))
@@ -619,7 +591,6 @@ fn take_frame<'a>(
 }
 
 /// Takes a frame that lies complete in `input`, and gives its payload as it is.
-#[inline(always)]
 fn take_payload<'a>(
     input: &mut &'a mut [u8],
     header: &FrameHeader,

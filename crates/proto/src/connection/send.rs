@@ -228,7 +228,7 @@ impl Connection {
     }
 
     #[inline(always)]
-    fn send_payload(
+    pub(super) fn send_payload(
         &mut self,
         kind: MessageKind,
         payload: &[u8],

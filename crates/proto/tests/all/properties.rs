@@ -9,6 +9,7 @@ use proptest::sample::Index;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection, Event, MaskingKey, Message,
     MessageAssembler, MessageKind, Output, PreparedMessage, ProtocolError, Role, SendError,
+    WholeMessage,
 };
 
 use crate::wire::{Frame, KEY, frame, frames};
@@ -31,6 +32,16 @@ struct End {
     assembler: MessageAssembler,
     seen: Vec<Seen>,
     output: Vec<u8>,
+    answers: Answers,
+}
+
+/// Whether each message is sent back, and how.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Answers {
+    None,
+    Echo,
+    /// The same, by exchanges that end with so much output.
+    Exchange(usize),
 }
 
 const MAX_MESSAGE: usize = 200_000;
@@ -55,6 +66,14 @@ impl End {
             assembler: MessageAssembler::default(),
             seen: Vec::new(),
             output: Vec::new(),
+            answers: Answers::None,
+        }
+    }
+
+    fn answering(role: Role, answers: Answers) -> Self {
+        Self {
+            answers,
+            ..Self::new(role)
         }
     }
 
@@ -77,7 +96,14 @@ impl End {
     fn take_events(&mut self) {
         let mut bytes = std::mem::take(&mut self.unread);
         let mut input = &mut bytes[..];
-        while let Some(event) = self.connection.receive(&mut input, self.now).transpose() {
+        loop {
+            if let Answers::Exchange(until) = self.answers {
+                self.exchange(&mut input, until);
+            }
+            let event = self.connection.receive(&mut input, self.now);
+            let Some(event) = event.transpose() else {
+                break;
+            };
             let seen = match event {
                 Err(error) => Seen::Failed(error),
                 Ok(Event::Text(text)) => Seen::Message(Message::text(text)),
@@ -98,6 +124,12 @@ impl End {
                 }
                 Ok(event) => unreachable!("{event:?}"),
             };
+            if let Seen::Message(message) = &seen
+                && self.answers != Answers::None
+            {
+                // After a Close nothing is sent.
+                let _ = self.connection.send_message(message, Cause::Input);
+            }
             self.seen.push(seen);
         }
         let left = input.len();
@@ -106,6 +138,22 @@ impl End {
             "{left} bytes left"
         );
         self.unread = input.to_vec();
+    }
+
+    /// Takes the messages that an exchange gives, and sends each back.
+    fn exchange(&mut self, input: &mut &mut [u8], until: usize) {
+        let exchange = self.connection.exchange(input, until, self.now);
+        let Some(mut exchange) = exchange else {
+            return;
+        };
+        while let Some(message) = exchange.receive(input) {
+            let (message, sent) = match message {
+                WholeMessage::Text(text) => (Message::text(text), exchange.send_text(text)),
+                WholeMessage::Binary(bytes) => (Message::from(bytes), exchange.send_binary(bytes)),
+            };
+            sent.unwrap();
+            self.seen.push(Seen::Message(message));
+        }
     }
 
     /// Writes `count` bytes at most.
@@ -392,6 +440,24 @@ proptest! {
         prop_assert_eq!(&end.seen, &whole.seen);
         prop_assert_eq!(&end.output, &whole.output);
         prop_assert_eq!(&end.unread, &whole.unread);
+    }
+
+    #[test]
+    fn an_exchange_is_what_one_message_after_the_other_is(
+        (role, bytes) in role_and_input(),
+        cuts in vec(any::<Index>(), 0..8),
+        until in prop_oneof![0..300_usize, Just(usize::MAX)],
+    ) {
+        let mut single = End::answering(role, Answers::Echo);
+        single.reads(&bytes, &cuts);
+        let mut exchanging = End::answering(role, Answers::Exchange(until));
+        exchanging.reads(&bytes, &cuts);
+        prop_assert_eq!(&exchanging.seen, &single.seen);
+        prop_assert_eq!(&exchanging.output, &single.output);
+        prop_assert_eq!(&exchanging.unread, &single.unread);
+        prop_assert_eq!(exchanging.connection.failure(), single.connection.failure());
+        let received = exchanging.connection.frames_received();
+        prop_assert_eq!(received, single.connection.frames_received());
     }
 
     #[test]

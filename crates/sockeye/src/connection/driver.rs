@@ -23,8 +23,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use sockeye_proto::{
-    Cause, CloseCode, CloseReason, Connection as Machine, Expired, MessageBuffer, Outgoing,
-    SendError, WholeMessage,
+    Cause, CloseCode, CloseReason, Connection as Machine, Exchange, Expired, MessageBuffer,
+    Outgoing, SendError, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -64,18 +64,47 @@ pub(crate) enum Plain {
 }
 
 /// The way out for whoever answers a message where it lies.
-pub(crate) struct Answer<'d> {
-    machine: &'d mut Machine,
-    outbox: &'d Outbox,
-    order: &'d Order,
+pub(crate) struct Answer<'a, 'l> {
+    exchange: &'a mut Exchange<'l>,
+    outbox: &'a Outbox,
 }
 
-impl Answer<'_> {
-    /// The machine to send by, unless that would overtake what the handler itself has put into the outbox.
-    #[inline]
-    pub(crate) fn machine(&mut self) -> Option<&mut Machine> {
-        let free = self.outbox.is_quiet() && *self.order == Order::Go;
-        free.then_some(&mut *self.machine)
+/// What came of an answer: it may have to wait, for what the handler itself has put into the outbox.
+pub(crate) type Answered = Result<Option<Outgoing>, Error>;
+
+impl Answer<'_, '_> {
+    #[inline(always)]
+    pub(crate) fn text(self, text: &str) -> Answered {
+        if self.outbox.is_quiet() {
+            answered(self.exchange.send_text(text))
+        } else {
+            Ok(Some(text.into()))
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn binary(self, bytes: &[u8]) -> Answered {
+        if self.outbox.is_quiet() {
+            answered(self.exchange.send_binary(bytes))
+        } else {
+            Ok(Some(bytes.into()))
+        }
+    }
+
+    pub(crate) fn message(self, outgoing: Outgoing) -> Answered {
+        if self.outbox.is_quiet() {
+            answered(self.exchange.send_message(outgoing))
+        } else {
+            Ok(Some(outgoing))
+        }
+    }
+}
+
+#[inline(always)]
+fn answered(sent: Result<(), SendError>) -> Answered {
+    match sent {
+        Ok(()) => Ok(None),
+        Err(error) => Err(Error::Send(error.into())),
     }
 }
 
@@ -306,32 +335,35 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.link.machine().close_received().cloned()
     }
 
-    /// The fast path of [`next`](Self::next): shows a message that lies complete in the input to `at_once`,
-    /// which may answer it there. Where it does not, the message is put into `message`, as `next` does.
+    /// The fast path of [`next`](Self::next): shows the messages that lie complete in the input to `at_once`, one
+    /// after the other, which may answer them there. One that it does not take is put into `message`, as `next` does.
     #[inline]
-    pub(crate) fn answer_plain<F>(&mut self, message: &mut MessageBuffer, at_once: F) -> Plain
+    pub(crate) fn answer_plain<F>(&mut self, message: &mut MessageBuffer, mut at_once: F) -> Plain
     where
-        F: for<'m> FnOnce(WholeMessage<'m>, Answer<'_>) -> Option<Result<Option<Outgoing>, Error>>,
+        F: for<'m> FnMut(WholeMessage<'m>, Answer<'_, '_>) -> Option<Answered>,
     {
         if !self.is_plain() {
             return Plain::Nothing;
         }
-        let Some((whole, machine)) = self.link.pull_whole() else {
+        let Some(mut exchanged) = self.link.exchange(WRITE_AT) else {
             return Plain::Nothing;
         };
-        let (outbox, order) = (&*self.outbox, &self.order);
-        let answer = Answer {
-            machine,
-            outbox,
-            order,
-        };
-        match at_once(whole, answer) {
-            Some(Ok(None)) => Plain::Answered(Ok(())),
-            Some(Ok(Some(outgoing))) => Plain::Answered(self.reply(outgoing)),
-            Some(Err(error)) => Plain::Answered(Err(error)),
-            None => {
-                put_lent(message, whole);
-                Plain::Message
+        let outbox = &*self.outbox;
+        loop {
+            let Some(whole) = exchanged.pull() else {
+                return Plain::Nothing;
+            };
+            let exchange = &mut exchanged.exchange;
+            match at_once(whole, Answer { exchange, outbox }) {
+                // All else that is plain only the driver changes.
+                Some(Ok(None)) if outbox.is_plain() => {}
+                Some(Ok(None)) => return Plain::Answered(Ok(())),
+                Some(Ok(Some(outgoing))) => return Plain::Answered(self.reply(outgoing)),
+                Some(Err(error)) => return Plain::Answered(Err(error)),
+                None => {
+                    put_lent(message, whole);
+                    return Plain::Message;
+                }
             }
         }
     }

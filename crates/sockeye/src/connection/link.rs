@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
-    Cause, CloseReason, Connection as Machine, Event, Expired, FrameHeader, MessageAssembler,
-    MessageBuffer, MessageKind, ProtocolError, Role, WholeMessage, into_string,
+    Cause, CloseReason, Connection as Machine, Event, Exchange, Expired, FrameHeader,
+    MessageAssembler, MessageBuffer, MessageKind, ProtocolError, Role, WholeMessage, into_string,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -98,6 +98,30 @@ pub(crate) struct Link<T> {
     left_unwritten: bool,
     in_parts: InParts,
     giving: Giving,
+}
+
+/// Whole messages of the input, one behind the other: [`Link::exchange`].
+pub(crate) struct Exchanged<'l> {
+    /// By which they are answered.
+    pub(crate) exchange: Exchange<'l>,
+    unread: &'l mut [u8],
+    // Where it begins, for whoever comes next: a handler may panic.
+    start: &'l mut usize,
+    turn_end: u64,
+}
+
+impl<'l> Exchanged<'l> {
+    /// The next one. After `None` there may be anything else.
+    #[inline(always)]
+    pub(crate) fn pull(&mut self) -> Option<WholeMessage<'l>> {
+        if self.exchange.frames_received() >= self.turn_end {
+            return None;
+        }
+        let len = self.unread.len();
+        let whole = self.exchange.receive(&mut self.unread);
+        *self.start += len - self.unread.len();
+        whole
+    }
 }
 
 struct Timer {
@@ -253,22 +277,39 @@ impl<T> Link<T> {
             if self.broken.is_none() && self.machine.is_between_messages() {
                 return Ok(None);
             }
-        } else if let Some((message, _)) = self.pull_whole() {
+        } else if let Some(message) = self.pull_whole() {
             return Ok(Some(Received::Message(take(Whole::Lent(message)))));
         }
         self.pull_any(take)
     }
 
-    /// The fast path of [`pull`](Self::pull): the next message, where it lies complete in the input, and the
-    /// machine to answer it by. For anything else `None`.
+    /// The fast path of [`pull`](Self::pull): the next message, where it lies complete in the input. For anything
+    /// else `None`.
     #[inline(always)]
-    pub(crate) fn pull_whole(&mut self) -> Option<(WholeMessage<'_>, &mut Machine)> {
+    pub(crate) fn pull_whole(&mut self) -> Option<WholeMessage<'_>> {
+        let now = self.now.into_std();
         let (mut unread, start) = self.input.unread();
         let len = unread.len();
-        let now = self.now.into_std();
         let whole = self.machine.receive_whole(&mut unread, now);
         *start += len - unread.len();
-        Some((whole?, &mut self.machine))
+        whole
+    }
+
+    /// Begins to take whole messages from the input, and to answer them, as long as less than `until` bytes of
+    /// output wait and the task's turn lasts.
+    #[inline(always)]
+    pub(crate) fn exchange(&mut self, until: usize) -> Option<Exchanged<'_>> {
+        let now = self.now.into_std();
+        let (unread, start) = self.input.unread();
+        if unread.is_empty() {
+            return None;
+        }
+        Some(Exchanged {
+            exchange: self.machine.exchange(unread, until, now)?,
+            unread,
+            start,
+            turn_end: self.turn_end,
+        })
     }
 
     fn pull_any<M>(

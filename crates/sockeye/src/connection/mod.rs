@@ -244,8 +244,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         if !matches!(self.end, End::Open) || self.link.has_had_its_turn() {
             return None;
         }
-        let (whole, _) = self.link.pull_whole()?;
-        let message = take(whole);
+        let message = take(self.link.pull_whole()?);
         // Nobody knows for how long the caller will be busy with it.
         self.link.give_back();
         Some(message)

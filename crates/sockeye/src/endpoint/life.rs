@@ -8,9 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sockeye_proto::{
-    Cause, CloseCode, CloseReason, Config, MessageBuffer, Outgoing, ProtocolError,
-};
+use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -21,7 +19,7 @@ use super::open_sessions::OpenSessions;
 use super::part::handle_part;
 use super::reply::Reply;
 use super::session::{Session, Tenure};
-use crate::connection::driver::{Answer, Driver, Ending, Next, Plain};
+use crate::connection::driver::{Answer, Answered, Driver, Ending, Next, Plain};
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
 use crate::connection::outbox::{Outbox, Overflow};
@@ -300,18 +298,13 @@ pub(super) async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 /// Sends a reply while the message that it may borrow still lies where it came. Gives it back where it has to
 /// wait for others.
 #[inline(always)]
-fn send_at_once(reply: Reply<'_>, mut answer: Answer<'_>) -> Result<Option<Outgoing>, Error> {
-    let Some(machine) = answer.machine() else {
-        return Ok(reply.into_outgoing());
-    };
-    let sent = match reply {
-        Reply::None => Ok(()),
-        Reply::Text(text) => machine.send_text(text, Cause::Input),
-        Reply::Binary(bytes) => machine.send_binary(bytes, Cause::Input),
-        Reply::Message(outgoing) => machine.send_message(outgoing, Cause::Input),
-    };
-    sent.map(|()| None)
-        .map_err(|error| Error::Send(error.into()))
+fn send_at_once(reply: Reply<'_>, answer: Answer<'_, '_>) -> Answered {
+    match reply {
+        Reply::None => Ok(None),
+        Reply::Text(text) => answer.text(text),
+        Reply::Binary(bytes) => answer.binary(bytes),
+        Reply::Message(outgoing) => answer.message(outgoing),
+    }
 }
 
 #[inline(always)]

@@ -107,9 +107,10 @@ pub trait Endpoint: Send + 'static {
         ready(Ok(Reply::None))
     }
 
-    /// As [`on_message`](Self::on_message), asked before it, for a handler that neither suspends nor keeps
-    /// what comes: it is called where the message lies, and there is no future. `None` leaves the message to
-    /// `on_message`. The attribute writes it for methods that are no `async fn` and take `&str` or `&[u8]`.
+    /// As [`on_message`](Self::on_message), asked before it where the message lies whole, for a handler that
+    /// neither suspends nor keeps what comes: it is called in that place, and there is no future. `None` leaves
+    /// the message to `on_message`, which has to do the same for those that lie nowhere. The attribute writes it
+    /// for methods that are no `async fn` and take `&str` or `&[u8]`.
     #[doc(hidden)]
     #[inline]
     fn on_message_at_once<'m>(

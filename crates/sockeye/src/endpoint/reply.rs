@@ -22,18 +22,6 @@ pub enum Reply<'m> {
     Message(Outgoing),
 }
 
-impl Reply<'_> {
-    /// The message to send, copied where it is lent.
-    pub(super) fn into_outgoing(self) -> Option<Outgoing> {
-        match self {
-            Self::None => None,
-            Self::Text(text) => Some(text.into()),
-            Self::Binary(bytes) => Some(bytes.into()),
-            Self::Message(outgoing) => Some(outgoing),
-        }
-    }
-}
-
 /// The message itself, as an echo. A Pong is not answered, nor is a part of a message: it is no message.
 impl<'m> From<Incoming<'m>> for Reply<'m> {
     fn from(message: Incoming<'m>) -> Self {

@@ -71,6 +71,47 @@ fn any_byte_shows_that_the_peer_lives() {
 }
 
 #[test]
+fn part_of_a_frame_that_is_shown_again_shows_nothing() {
+    for role in ROLES {
+        for (first, len) in [(TEXT, 1), (TEXT, 5), (BINARY, 7), (PING, 9)] {
+            let mut end = End::of(role);
+            let part = end.frame(first, &[b'x'; 20])[..len].to_vec();
+            end.waits(INTERVAL / 2);
+            end.reads(&part);
+            let heard = end.now;
+            for _ in 0..2 {
+                end.waits(INTERVAL / 4);
+                assert_eq!(end.reads([]), []);
+                assert_eq!(end.machine.poll_timeout(), Some(heard + INTERVAL));
+            }
+            assert_eq!(expires(&mut end), None);
+            ping(&mut end);
+            assert_eq!(end.reads([]), []);
+            assert_eq!(expires(&mut end), Some(Expired::PeerDead));
+        }
+    }
+}
+
+#[test]
+fn less_than_was_left_before_is_new_once_that_is_taken() {
+    let kinds = [
+        (Role::Client, PING),
+        (Role::Server, PING),
+        (Role::Server, BINARY),
+    ];
+    for (role, first) in kinds {
+        let mut end = End::of(role);
+        let whole = end.frame(first, &[7; 20]);
+        assert_eq!(end.reads(&whole[..5]), []);
+        end.waits(INTERVAL / 2);
+        assert_eq!(end.reads(&whole[5..]).len(), 1);
+        end.waits(INTERVAL / 2);
+        end.reads(&whole[..1]);
+        assert_eq!(end.machine.poll_timeout(), Some(end.now + INTERVAL));
+    }
+}
+
+#[test]
 fn what_we_send_does_not_show_that_the_peer_lives() {
     let mut end = End::server();
     let due = end.machine.poll_timeout();

@@ -14,6 +14,7 @@ use self::wire::{Frame, KEY, frame, frames, header, hex};
 mod closing;
 mod control;
 mod deadline;
+mod exchange;
 mod failure;
 mod framing;
 mod gating;

@@ -461,6 +461,20 @@ async fn a_silent_peer_is_pinged_and_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_vanishes_amid_a_header_is_pinged_and_given_up() {
+    let (started, log, _go) = slow();
+    tokio::time::sleep(seconds(5)).await;
+    started.peer.segment(&masked(TEXT, "begun")[..3]);
+    tokio::time::sleep(seconds(21)).await;
+    assert_eq!(started.peer.frames()[0].first, PING);
+    tokio::time::sleep(seconds(18)).await;
+    assert!(started.session.is_open());
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(log.take(), ["closed 1006"]);
+    assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_is_given_up() {
     let (started, log, _go) = slow();
     started.peer.close_window(0);

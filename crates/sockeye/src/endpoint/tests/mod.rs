@@ -14,6 +14,7 @@ use crate::sync::Arc;
 
 #[cfg(feature = "macros")]
 mod annotated;
+mod at_once;
 mod idle;
 mod life;
 mod overflow;
