@@ -71,7 +71,7 @@ impl Exchange<'_> {
         let frame = PlainFrame::take(input, connection.role, connection.plain_limit)?;
         connection.frames_received += 1;
         connection.deadlines.assembled();
-        match receive::whole_message(frame.opcode, frame.masking_key, frame.payload) {
+        match receive::whole_message(frame.is_text, frame.masking_key, frame.payload) {
             Ok(message) => Some(message),
             Err(invalid) => {
                 connection.receiver.broken = Some(invalid);

@@ -285,7 +285,11 @@ impl Connection {
                     && !header.reserved.rsv1()
                     && let Some(payload) = take_payload(input, &header, header_len)
                 {
-                    return match whole_message(header.opcode, header.masking_key, payload) {
+                    return match whole_message(
+                        kind == MessageKind::Text,
+                        header.masking_key,
+                        payload,
+                    ) {
                         Ok(message) => Ok(Some(message.into())),
                         Err(InvalidUtf8) => Err(ProtocolError::InvalidUtf8),
                     };
@@ -560,11 +564,11 @@ fn payload_limit(limit: u64, compressed: bool) -> u64 {
 /// The message that is this one frame; its payload is still masked.
 #[inline(always)]
 pub(super) fn whole_message<'a>(
-    opcode: OpCode,
+    is_text: bool,
     masking_key: Option<MaskingKey>,
     payload: &'a mut [u8],
 ) -> Result<WholeMessage<'a>, InvalidUtf8> {
-    if opcode == OpCode::Text {
+    if is_text {
         let text = match masking_key {
             Some(key) => utf8::unmask_text(payload, key),
             None => simdutf8::basic::from_utf8(payload).map_err(|_| InvalidUtf8),
