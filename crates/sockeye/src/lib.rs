@@ -14,6 +14,7 @@
 #[cfg(loom)]
 #[allow(dead_code, reason = "what is not checked is not called")]
 mod connection {
+    pub(crate) mod direct;
     pub(crate) mod log;
     pub(crate) mod outbox;
 }

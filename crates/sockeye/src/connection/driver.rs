@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::link::{InParts, Link, Received, Whole};
-use super::outbox::{Item, Order, Outbox, Part, Reached};
+use super::outbox::{Item, News, Order, Outbox, Part, Reached};
 use super::pool;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -242,8 +242,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Says to the outbox that the driver runs, and looks at what is asked for.
     fn drive(&mut self) {
         self.parked = false;
-        if self.outbox.drive(&mut self.order) {
+        if let Some(news) = self.outbox.drive(&mut self.order) {
+            self.heed(&news);
+        }
+    }
+
+    #[cold]
+    fn heed(&mut self, news: &News) {
+        if news.is_due {
             self.link.forget_alarm();
+        }
+        if !news.rest.is_empty() {
+            self.link.send_rest(&news.rest);
         }
     }
 

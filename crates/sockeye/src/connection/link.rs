@@ -660,6 +660,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         debug_assert!(sent.is_ok(), "{sent:?}");
     }
 
+    /// Puts frames into the output whose beginning the transport has, which others wrote.
+    pub(crate) fn send_rest(&mut self, rest: &[u8]) {
+        let sent = self.sending().send_frames(rest, Cause::Push);
+        debug_assert!(sent.is_ok(), "{sent:?}");
+    }
+
     /// Waits until the machine's next deadline, and does what it asks for. What the transport holds is
     /// to be read before: a deadline on the peer's input must not fire over input that is there.
     /// `None` when something may have to be written. `wake_by` is asked first to wake the task not later than

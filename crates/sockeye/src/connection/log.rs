@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 
 use sockeye_proto::PreparedMessage;
 
@@ -55,6 +56,13 @@ enum Told {
     Telling,
     /// So many know.
     All(usize),
+}
+
+/// Frames that were copied out of a log, for many to send: which messages they are of, and their bytes.
+#[derive(Default)]
+pub(crate) struct Copied {
+    messages: Range<u64>,
+    frames: Vec<u8>,
 }
 
 struct Logged {
@@ -194,6 +202,34 @@ impl Seat {
         any
     }
 
+    /// As [`read`](Self::read), of frames that are sent when the log is free for others: those that the seat before
+    /// this one had are copied already, as a rule. `None` where nothing was read.
+    pub(crate) fn copy<'c>(
+        &self,
+        room: usize,
+        copied: &'c mut Copied,
+        read_all: impl FnOnce(),
+    ) -> Option<&'c [u8]> {
+        let mut state = self.enter();
+        let Some(at) = state.position(self.index) else {
+            read_all();
+            return None;
+        };
+        let end = state.end();
+        if copied.messages != (at..end) {
+            let (frames, next) = state.frames_from(at, room);
+            copied.frames.clear();
+            copied.frames.extend_from_slice(frames);
+            copied.messages = at..next;
+        }
+        let next = copied.messages.end;
+        state.move_seat(self.index, at, next);
+        if next == end {
+            read_all();
+        }
+        (at < next).then_some(copied.frames())
+    }
+
     /// Takes what is not read yet out, message by message.
     pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
         self.enter().catch_up(self.index, u64::MAX, take);
@@ -225,6 +261,13 @@ impl Seat {
         if let Some(seat) = state.seats.get_mut(self.index) {
             *seat = VACANT;
         }
+    }
+}
+
+impl Copied {
+    /// Their bytes.
+    pub(crate) fn frames(&self) -> &[u8] {
+        &self.frames
     }
 }
 

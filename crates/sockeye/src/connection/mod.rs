@@ -28,6 +28,7 @@ use self::outbox::{Outbox, UNFINISHED};
 use self::writer::Slot;
 
 mod adapter;
+pub(crate) mod direct;
 pub(crate) mod driver;
 pub(crate) mod link;
 pub(crate) mod log;

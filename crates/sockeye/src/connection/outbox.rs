@@ -36,7 +36,8 @@ use std::time::Instant;
 
 use sockeye_proto::{CloseReason, Outgoing, PreparedMessage};
 
-use super::log::Seat;
+use super::direct::Direct;
+use super::log::{Copied, Seat};
 use crate::error::SendError;
 use crate::sync::{Arc, AtomicU16, Mutex, lock};
 
@@ -94,12 +95,20 @@ const DUE: u16 = 128;
 const HELD: u16 = 256;
 /// Nothing that comes is to be handed on.
 const PAUSED: u16 = 512;
+/// What is in the log somebody delivers while the driver is parked: it is not to be woken for that.
+const DELIVERED: u16 = 1024;
+/// Somebody delivers, with the state locked.
+const WRITING: u16 = 2048;
+/// What the transport did not take of that waits for the driver.
+const REST: u16 = 4096;
 
 #[repr(C)]
 #[derive(Debug)]
 struct State {
     // Of the driver's task, when it has parked once.
     driver: Option<Waker>,
+    // By which what is in the log may be written while the driver is parked.
+    direct: Option<Direct>,
     limit: usize,
     // Of payload, and what the items that carry it count for.
     bytes: usize,
@@ -139,6 +148,26 @@ struct Seldom {
     next_waiter: u64,
     // How many items gave way beyond one for each gap.
     in_gaps: u64,
+    // What a delivery has begun to write.
+    rest: Vec<u8>,
+}
+
+/// How whoever broadcasts finds those who hear it.
+#[derive(Debug)]
+pub(crate) struct Hearing {
+    /// Whether the next message ends for all as this one did, as long as nobody has been at the log.
+    pub(crate) is_settled: bool,
+    /// Whether there is one to whom it has to be [delivered](Outbox::deliver).
+    pub(crate) wants_delivery: bool,
+}
+
+/// What the driver finds when it runs again.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// The time has come that it asked for.
+    pub(crate) is_due: bool,
+    /// Frames, of which a part may be written already: they come before anything else.
+    pub(crate) rest: Vec<u8>,
 }
 
 impl Outbox {
@@ -147,21 +176,33 @@ impl Outbox {
     pub(crate) const DEFAULT_LIMIT: usize = 1 << 20;
 
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Self::make(limit, Overflow::Refuse, None, false)
+        Self::make(limit, Overflow::Refuse, None, None, false)
     }
 
     /// The outbox of one of an endpoint's sessions, at which somebody looks from time to time by
-    /// [`wake_if_due`](Self::wake_if_due).
-    pub(crate) fn of_session(limit: usize, overflow: Overflow, seat: Option<Seat>) -> Arc<Self> {
-        Self::make(limit, overflow, seat, true)
+    /// [`wake_if_due`](Self::wake_if_due). By `direct` it may be written what comes to the seat.
+    pub(crate) fn of_session(
+        limit: usize,
+        overflow: Overflow,
+        seat: Option<Seat>,
+        direct: Option<Direct>,
+    ) -> Arc<Self> {
+        Self::make(limit, overflow, seat, direct, true)
     }
 
-    fn make(limit: usize, overflow: Overflow, seat: Option<Seat>, is_swept: bool) -> Arc<Self> {
+    fn make(
+        limit: usize,
+        overflow: Overflow,
+        seat: Option<Seat>,
+        direct: Option<Direct>,
+        is_swept: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             seat,
             signal: AtomicU16::new(0),
             state: Mutex::new(State {
                 driver: None,
+                direct,
                 limit,
                 bytes: 0,
                 weight: 0,
@@ -198,11 +239,15 @@ impl Outbox {
         Ok(ticket)
     }
 
-    /// Hears of a message in the log, if there is room now and nobody waits for it. Says whether it did. Where the
-    /// next message may end otherwise though nobody has been at the log meanwhile, `settles` is made false.
-    pub(crate) fn hear(&self, number: u64, message: &PreparedMessage, settles: &mut bool) -> bool {
+    /// Hears of a message in the log, if there is room now and nobody waits for it. Says whether it did.
+    pub(crate) fn hear(
+        &self,
+        number: u64,
+        message: &PreparedMessage,
+        hearing: &mut Hearing,
+    ) -> bool {
         if self.seat.is_none() {
-            *settles = false;
+            hearing.is_settled = false;
             return self.hear_alone(message);
         }
         let signal = self.signal.load(Acquire);
@@ -210,7 +255,7 @@ impl Outbox {
             return false;
         }
         if signal & (ITEMS | HELD) != 0 {
-            *settles = false;
+            hearing.is_settled = false;
             let item = Item::Message(message.into());
             let mut state = lock(&self.state);
             let room = !state.is_awaited_for_room() && state.has_room(&item);
@@ -218,6 +263,14 @@ impl Outbox {
                 return self
                     .overflow(state, item, None)
                     .is_ok_and(|in_it| in_it.is_some());
+            }
+        }
+        if signal & DELIVERED != 0 {
+            let before = self.signal.fetch_or(LOGGED, AcqRel);
+            // It may have changed since.
+            if before & DELIVERED != 0 {
+                hearing.wants_delivery |= before & PARKED != 0;
+                return true;
             }
         }
         if self.raise(LOGGED)
@@ -235,15 +288,69 @@ impl Outbox {
         offered.is_ok_and(|ticket| ticket.is_some())
     }
 
-    /// Moves what it has not read of the log here.
-    pub(crate) fn catch_up(&self) {
-        self.catch_up_with(&mut lock(&self.state));
+    /// Writes what is in the log, as far as the transport takes it, if the driver is parked and nothing else is to be
+    /// sent. Whoever is told so by [`hear`](Self::hear) has to call it, or to [end](Self::end_delivery) it.
+    pub(crate) fn deliver(&self, copied: &mut Copied) {
+        if !is_deliverable(self.signal.load(Acquire)) {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let begin = |signal| is_deliverable(signal).then_some(signal | WRITING);
+        if self.signal.fetch_update(AcqRel, Acquire, begin).is_err() {
+            return;
+        }
+        // Until `WRITING` is lowered the driver waits for the lock before it does anything.
+        let rest = self.write_log(&state, copied);
+        let wake = rest.and_then(|rest| self.leave_to_driver(&mut state, rest));
+        self.lower(WRITING);
+        drop(state);
+        wake_one(wake);
     }
 
-    fn catch_up_with(&self, state: &mut State) {
-        if let Some(seat) = self.seat_under(state) {
-            seat.catch_up(|message| self.take_over(state, message));
+    /// Writes what is in the log. Gives what the transport did not take.
+    fn write_log<'c>(&self, state: &State, copied: &'c mut Copied) -> Option<&'c [u8]> {
+        const ROOM: usize = 64 * 1024;
+        let (Some(seat), Some(direct)) = (&self.seat, &state.direct) else {
+            return None;
+        };
+        loop {
+            let frames = seat.copy(ROOM, copied, || self.lower(LOGGED))?;
+            let written = direct.write(frames);
+            if written < frames.len() {
+                return copied.frames().get(written..);
+            }
         }
+    }
+
+    #[cold]
+    fn leave_to_driver(&self, state: &mut State, rest: &[u8]) -> Option<Waker> {
+        state.seldom().rest = rest.to_vec();
+        self.raise_under(state, REST)
+    }
+
+    /// Nobody delivers any more.
+    pub(crate) fn end_delivery(&self) {
+        let state = lock(&self.state);
+        self.lower(DELIVERED);
+        let is_logged = self.signal.load(Acquire) & LOGGED != 0;
+        let wake = is_logged.then(|| self.raise_under(&state, LOGGED));
+        drop(state);
+        wake_one(wake.flatten());
+    }
+
+    /// Moves what it has not read of the log here.
+    pub(crate) fn catch_up(&self) {
+        let mut state = lock(&self.state);
+        let wake = self.catch_up_with(&mut state);
+        drop(state);
+        wake_one(wake);
+    }
+
+    /// Gives the driver's waker where it is to be woken: nobody delivers what is here.
+    fn catch_up_with(&self, state: &mut State) -> Option<Waker> {
+        let seat = self.seat_under(state)?;
+        seat.catch_up(|message| self.take_over(state, message));
+        self.has_items().then(|| self.raise_under(state, ITEMS))?
     }
 
     /// Moves what comes before this message here, and leaves the message out; unless it is read already.
@@ -265,11 +372,15 @@ impl Outbox {
         self.signal.fetch_or(ITEMS, AcqRel);
     }
 
-    /// Hears what is put into the log from now on.
-    pub(crate) fn join_log(&self) {
-        if let Some(seat) = &self.seat {
-            seat.sit();
+    /// Hears what is put into the log from now on, which somebody `delivers` to those who may be written to, or nobody.
+    pub(crate) fn join_log(&self, delivers: bool) {
+        let Some(seat) = &self.seat else {
+            return;
+        };
+        if delivers && lock(&self.state).direct.is_some() {
+            self.signal.fetch_or(DELIVERED, AcqRel);
         }
+        seat.sit();
     }
 
     /// Neither hears more of the log, nor is looked at any more.
@@ -302,8 +413,11 @@ impl Outbox {
 
     /// Puts an item in behind what it hears of in the log.
     fn push_behind(&self, state: &mut State, item: Item) -> Ticket {
-        if self.signal.load(Acquire) & LOGGED != 0 && !item.is_control() {
-            self.catch_up_with(state);
+        if self.signal.load(Acquire) & LOGGED != 0
+            && !item.is_control()
+            && let Some(seat) = self.seat_under(state)
+        {
+            seat.catch_up(|message| self.take_over(state, message));
         }
         state.push(item)
     }
@@ -374,9 +488,10 @@ impl Outbox {
     /// Waits until everything that is in now is written.
     pub(crate) fn flush(self: &Arc<Self>) -> Send {
         let mut state = lock(&self.state);
-        self.catch_up_with(&mut state);
+        let wake = self.catch_up_with(&mut state);
         let number = state.pushed.items;
         drop(state);
+        wake_one(wake);
         self.written(Ticket {
             control: false,
             number,
@@ -492,21 +607,35 @@ impl Outbox {
         self.signal.fetch_and(!bit, AcqRel);
     }
 
-    /// The driver runs: nobody has to wake it until it parks. Brings its `order` up to date. Says whether the
-    /// time has come that it asked for.
+    /// The driver runs: nobody has to wake it until it parks, and nobody writes in its place. Brings its `order` up to
+    /// date.
     #[inline]
-    pub(crate) fn drive(&self, order: &mut Order) -> bool {
-        let signal = self.signal.load(Acquire);
-        if signal & PARKED != 0 {
-            self.lower(PARKED | WANTS_ITEMS);
+    pub(crate) fn drive(&self, order: &mut Order) -> Option<News> {
+        let mut signal = self.signal.load(Acquire);
+        if signal & (PARKED | WRITING) != 0 {
+            signal = self.signal.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
         }
-        if signal & (NEWS | DUE) == 0 {
-            return false;
+        if signal & (NEWS | DUE | WRITING | REST) == 0 {
+            return None;
         }
-        let state = lock(&self.state);
-        self.lower(NEWS | DUE);
+        Some(self.news(order))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn news(&self, order: &mut Order) -> News {
+        // Whoever writes has it locked.
+        let mut state = lock(&self.state);
+        let signal = self.signal.fetch_and(!(NEWS | DUE | REST), AcqRel);
         order.clone_from(&state.order);
-        signal & DUE != 0
+        let rest = match &mut state.seldom {
+            Some(seldom) if signal & REST != 0 => std::mem::take(&mut seldom.rest),
+            _ => Vec::new(),
+        };
+        News {
+            is_due: signal & DUE != 0,
+            rest,
+        }
     }
 
     /// Asks for the driver to be woken not later than then, and not long before. False where nobody would.
@@ -715,7 +844,8 @@ impl Outbox {
         state.dropped += std::mem::take(&mut state.bytes);
         state.weight = 0;
         self.leave_log_under(&state);
-        self.lower(ITEMS | AWAITED | HELD);
+        state.direct = None;
+        self.lower(ITEMS | AWAITED | HELD | DELIVERED);
         let wakes = state.release_senders();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
@@ -866,6 +996,7 @@ impl Seldom {
             && self.writers.is_empty()
             && self.ended.is_empty()
             && self.in_gaps == 0
+            && self.rest.is_empty()
     }
 
     fn waiter(&mut self, known: Option<u64>) -> u64 {
@@ -878,6 +1009,13 @@ impl Seldom {
 
 /// An application's pings and pongs that wait at most; beyond it the newest win.
 const MAX_CONTROLS: usize = 64;
+
+/// Whether there is something in the log for a driver that is parked with room for it, and nothing before it.
+fn is_deliverable(signal: u16) -> bool {
+    const WANTED: u16 = DELIVERED | LOGGED | PARKED | WANTS_ITEMS;
+    const UNWANTED: u16 = ITEMS | HELD | LEFT | WRITING | REST;
+    signal & (WANTED | UNWANTED) == WANTED
+}
 
 fn wake_one(waker: Option<Waker>) {
     if let Some(waker) = waker {

@@ -36,7 +36,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let open_sessions = OpenSessions::default();
         // What is masked anew for each message is nothing that many share: no seat at a log.
         let (place, _) = open_sessions.take_place();
-        let outbox = Outbox::of_session(Outbox::DEFAULT_LIMIT, Overflow::Refuse, None);
+        let outbox = Outbox::of_session(Outbox::DEFAULT_LIMIT, Overflow::Refuse, None, None);
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
         let tenure = Tenure::new(handshake, outbox, open_sessions, place);
         let session = Session::clone(&tenure);

@@ -19,6 +19,7 @@ use super::open_sessions::OpenSessions;
 use super::part::handle_part;
 use super::reply::Reply;
 use super::session::{Session, Tenure};
+use crate::connection::direct::Direct;
 use crate::connection::driver::{Answer, Answered, Driver, Ending, Next, Plain};
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
@@ -44,6 +45,14 @@ pub(crate) struct Opened<T = Stream> {
 /// go when it stops.
 pub(crate) type Place = OwnedSemaphorePermit;
 
+impl<T> Opened<T> {
+    /// Whether what is said to all comes to it by the log: frames that many share are not compressed; and what they
+    /// hold is to be little beside the limit.
+    fn hears(&self) -> bool {
+        self.compression.is_none() && self.outbox_limit >= Log::LIMIT
+    }
+}
+
 /// Starts endpoints of one type.
 pub(crate) trait Launch: Send + Sync {
     fn launch(&self, opened: Opened, open_sessions: &OpenSessions);
@@ -57,7 +66,13 @@ where
     F: Fn(&Handshake) -> E + Send + Sync + 'static,
 {
     fn launch(&self, opened: Opened, open_sessions: &OpenSessions) {
-        self.start(opened, open_sessions);
+        let (stream, writer) = if opened.hears() {
+            opened.stream.shared()
+        } else {
+            (opened.stream, None)
+        };
+        let opened = Opened { stream, ..opened };
+        self.start(opened, writer.map(Direct::tcp), open_sessions);
     }
 }
 
@@ -67,15 +82,18 @@ where
     F: Fn(&Handshake) -> E,
 {
     /// Starts an endpoint on any transport: sessions of HTTP/2 have none of their own, tests have theirs.
-    pub(crate) fn start<T>(&self, opened: Opened<T>, open_sessions: &OpenSessions)
-    where
+    /// `direct` is the way past them.
+    pub(crate) fn start<T>(
+        &self,
+        opened: Opened<T>,
+        direct: Option<Direct>,
+        open_sessions: &OpenSessions,
+    ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (place, seat) = open_sessions.take_place();
-        // Frames that many share are not compressed; and what they hold is to be little beside the limit.
-        let hears = opened.compression.is_none() && opened.outbox_limit >= Log::LIMIT;
-        let seat = hears.then_some(seat);
-        let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat);
+        let seat = opened.hears().then_some(seat);
+        let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead);
         // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.

@@ -22,6 +22,7 @@ mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;
+mod delivery;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;

@@ -1,4 +1,9 @@
 //! The open sessions of an endpoint: what is said to all of them, and who looks at what is due.
+//!
+//! ```text
+//!   broadcast ──▶ log ──▶ a session that is woken, by its own task: what it has before comes first
+//!                  └────▶ sessions that have nothing to do, by the endpoint's `Delivery`: no task is woken
+//! ```
 
 use std::fmt;
 use std::ops::Range;
@@ -6,10 +11,14 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use sockeye_proto::{Outgoing, PreparedMessage};
+use tokio::runtime;
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::delivery::Delivery;
 use super::session::{Session, SessionId};
 use crate::connection::log::{Log, Pushed, Seat};
+use crate::connection::outbox::{Hearing, Outbox};
 use crate::sync::{Arc, Mutex, lock};
 
 /// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
@@ -17,18 +26,28 @@ use crate::sync::{Arc, Mutex, lock};
 pub struct OpenSessions(Arc<Room>);
 
 #[derive(Default)]
-struct Room {
+pub(super) struct Room {
     places: Mutex<Places>,
     log: Arc<Log>,
+    // Something was said that is to be delivered.
+    said: Arc<Notify>,
 }
 
 /// Each session has a place, which its seat at the log has too.
 #[derive(Default)]
 struct Places {
-    all: Vec<Option<Session>>,
+    all: Vec<Option<Placed>>,
     free: Vec<usize>,
     open: usize,
     is_swept: bool,
+    // Where the task runs that delivers.
+    delivers_on: Option<runtime::Id>,
+}
+
+/// A session; and its outbox, beside it: whoever broadcasts looks at nothing else.
+struct Placed {
+    session: Session,
+    outbox: Arc<Outbox>,
 }
 
 impl OpenSessions {
@@ -65,14 +84,20 @@ impl OpenSessions {
                 Pushed::Full(slow) => slow.into_iter().for_each(|place| places.catch_up(place)),
             }
         };
-        let mut settled = number.is_some();
-        let hears = |session: &&Session| match number {
-            Some(number) => session.outbox().hear(number, &prepared, &mut settled),
-            None => session.outbox().hear_alone(&prepared),
+        let mut hearing = Hearing {
+            is_settled: number.is_some(),
+            wants_delivery: false,
         };
-        let many = places.sessions().filter(hears).count();
-        if settled {
+        let hears = |placed: &&Placed| match number {
+            Some(number) => placed.outbox.hear(number, &prepared, &mut hearing),
+            None => placed.outbox.hear_alone(&prepared),
+        };
+        let many = places.placed().filter(hears).count();
+        if hearing.is_settled {
             self.0.log.told(many);
+        }
+        if hearing.wants_delivery {
+            self.0.said.notify_one();
         }
         many
     }
@@ -90,17 +115,29 @@ impl OpenSessions {
 
     /// The session is one of the open ones now.
     pub(super) fn insert(&self, place: usize, session: Session) {
+        let here = runtime::Handle::current().id();
         let mut places = lock(&self.0.places);
-        session.outbox().join_log();
+        let delivers_on = places.delivers_on.replace(here);
+        // On another runtime, and perhaps another processor, a session writes for itself.
+        let delivers = delivers_on.is_none_or(|there| there == here);
+        if !delivers {
+            places.delivers_on = delivers_on;
+        }
+        let outbox = Arc::clone(session.outbox());
+        outbox.join_log(delivers);
         if let Some(free) = places.all.get_mut(place) {
-            *free = Some(session);
+            *free = Some(Placed { session, outbox });
         }
         places.open += 1;
         let is_swept = std::mem::replace(&mut places.is_swept, true);
         drop(places);
+        // Nothing is locked: a runtime that is ending drops what it is given at once.
         if !is_swept {
-            // Nothing is locked: a runtime that is ending drops what it is given at once.
             tokio::spawn(Sweep(Arc::downgrade(&self.0)).run());
+        }
+        if delivers_on.is_none() {
+            let said = Arc::clone(&self.0.said);
+            tokio::spawn(Delivery::new(Arc::downgrade(&self.0), said).run());
         }
     }
 
@@ -108,9 +145,9 @@ impl OpenSessions {
     pub(super) fn remove(&self, place: usize, id: SessionId) {
         let mut places = lock(&self.0.places);
         let taken = places.all.get_mut(place);
-        let session = taken.and_then(|taken| taken.take_if(|session| session.id() == id));
-        if let Some(session) = &session {
-            session.outbox().retire();
+        let placed = taken.and_then(|taken| taken.take_if(|placed| placed.session.id() == id));
+        if let Some(placed) = &placed {
+            placed.outbox.retire();
             places.free.push(place);
             places.open -= 1;
         }
@@ -119,13 +156,17 @@ impl OpenSessions {
 }
 
 impl Places {
-    fn sessions(&self) -> impl Iterator<Item = &Session> {
+    fn placed(&self) -> impl Iterator<Item = &Placed> {
         self.all.iter().flatten()
     }
 
+    fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.placed().map(|placed| &placed.session)
+    }
+
     fn catch_up(&self, place: usize) {
-        if let Some(Some(session)) = self.all.get(place) {
-            session.outbox().catch_up();
+        if let Some(Some(placed)) = self.all.get(place) {
+            placed.outbox.catch_up();
         }
     }
 }
@@ -188,11 +229,40 @@ impl Room {
         let broadcasts = self.log.pushed();
         let all = &lock(&self.places).all;
         let end = places.end.min(all.len());
-        for session in all.get(places.start..end).into_iter().flatten().flatten() {
-            session.outbox().wake_if_due(horizon.into_std());
-            session.close_if_idle(elapsed, broadcasts);
+        for placed in all.get(places.start..end).into_iter().flatten().flatten() {
+            placed.outbox.wake_if_due(horizon.into_std());
+            placed.session.close_if_idle(elapsed, broadcasts);
         }
         end < all.len()
+    }
+
+    /// How many places there are, some of them free.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.places).all.len()
+    }
+
+    /// The outboxes at these places.
+    pub(super) fn outboxes(&self, places: Range<usize>) -> Vec<Arc<Outbox>> {
+        let all = &lock(&self.places).all;
+        let places = places.start.min(all.len())..places.end.min(all.len());
+        let placed = all.get(places).into_iter().flatten().flatten();
+        placed.map(|placed| Arc::clone(&placed.outbox)).collect()
+    }
+
+    /// Nobody delivers any more: each session writes for itself, until another task is there for those that come.
+    pub(super) fn end_delivery(&self) {
+        let mut places = lock(&self.places);
+        places.delivers_on = None;
+        places
+            .placed()
+            .for_each(|placed| placed.outbox.end_delivery());
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // Who delivers has nobody left to deliver to.
+        self.said.notify_one();
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::PoisonError;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::sync::Mutex;
 
@@ -29,6 +31,8 @@ pub struct Stream(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpStream),
+    // Another one may write too.
+    SharedTcp(OwnedReadHalf),
     // Boxed: its state is some twenty times a socket's.
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
@@ -78,15 +82,28 @@ impl Stream {
     /// caller brought.
     pub fn is_secure(&self) -> bool {
         match &self.0 {
-            Kind::Tcp(_) | Kind::Brought(_) => false,
+            Kind::Tcp(_) | Kind::SharedTcp(_) | Kind::Brought(_) => false,
             #[cfg(feature = "tls")]
             Kind::Tls(_) => true,
+        }
+    }
+
+    /// The stream, and where it is TCP its writing half for somebody beside it: it writes with both then. Dropped as it
+    /// is, the half ends the stream.
+    pub(crate) fn shared(self) -> (Self, Option<OwnedWriteHalf>) {
+        match self.0 {
+            Kind::Tcp(tcp) => {
+                let (read, write) = tcp.into_split();
+                (Self(Kind::SharedTcp(read)), Some(write))
+            }
+            kind => (Self(kind), None),
         }
     }
 
     fn tcp(&self) -> io::Result<&TcpStream> {
         match &self.0 {
             Kind::Tcp(tcp) => Ok(tcp),
+            Kind::SharedTcp(tcp) => Ok(tcp.as_ref()),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.get_ref().0.tcp(),
             Kind::Brought(_) => {
@@ -132,6 +149,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Kind::SharedTcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls)
                 .poll_read(cx, buffer)
@@ -150,6 +168,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Kind::SharedTcp(tcp) => poll_shared(cx, tcp, |tcp| tcp.try_write(bytes)),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
             Kind::Brought(brought) => brought.io().poll_write(cx, bytes),
@@ -163,6 +182,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Kind::SharedTcp(tcp) => poll_shared(cx, tcp, |tcp| tcp.try_write_vectored(slices)),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
             Kind::Brought(brought) => brought.io().poll_write_vectored(cx, slices),
@@ -172,6 +192,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match &self.0 {
             Kind::Tcp(tcp) => tcp.is_write_vectored(),
+            Kind::SharedTcp(_) => true,
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.is_write_vectored(),
             Kind::Brought(brought) => brought.is_write_vectored,
@@ -182,6 +203,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Kind::SharedTcp(_) => Poll::Ready(Ok(())),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_flush(cx),
             Kind::Brought(brought) => brought.io().poll_flush(cx),
@@ -191,6 +213,9 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Kind::SharedTcp(tcp) => {
+                Poll::Ready(SockRef::from(tcp.as_ref()).shutdown(Shutdown::Write))
+            }
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
             Kind::Brought(brought) => brought.io().poll_shutdown(cx),
@@ -198,8 +223,27 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Writes, or waits until that may succeed.
+#[inline]
+fn poll_shared(
+    cx: &mut Context<'_>,
+    tcp: &OwnedReadHalf,
+    write: impl Fn(&TcpStream) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    let tcp = tcp.as_ref();
+    loop {
+        match write(tcp) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(tcp.poll_write_ready(cx))?;
+            }
+            written => return Poll::Ready(written),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -213,6 +257,50 @@ mod tests {
             assert!(!tcp.nodelay().unwrap());
             assert!(Stream::from(tcp).tcp().unwrap().nodelay().unwrap());
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_shared_goes_on_when_the_other_lets_go_and_ends_when_it_is_told_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (connected, accepted) = tokio::join!(connecting, listener.accept());
+        let (mut near, half) = Stream::from(connected.unwrap()).shared();
+        let mut far = accepted.unwrap().0;
+        let half = half.unwrap();
+        near.write_all(b"a").await.unwrap();
+        assert_eq!(half.try_write(b"b").unwrap(), 1);
+        half.forget();
+        let both = [io::IoSlice::new(b"c"), io::IoSlice::new(b"d")];
+        assert_eq!(near.write_vectored(&both).await.unwrap(), 2);
+        near.flush().await.unwrap();
+        near.shutdown().await.unwrap();
+        let mut came = Vec::new();
+        far.read_to_end(&mut came).await.unwrap();
+        assert_eq!(came, b"abcd");
+        far.write_all(b"still heard").await.unwrap();
+        drop(far);
+        came.clear();
+        near.read_to_end(&mut came).await.unwrap();
+        assert_eq!(came, b"still heard");
+    }
+
+    /// More than the system keeps: what the peer has not read yet waits, and nothing is lost.
+    #[tokio::test]
+    async fn a_stream_that_is_shared_waits_for_its_peer() {
+        const LEN: usize = 32 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (connected, accepted) = tokio::join!(connecting, listener.accept());
+        let (mut near, _half) = Stream::from(connected.unwrap()).shared();
+        let mut far = accepted.unwrap().0;
+        let bytes: Vec<u8> = (0..LEN).map(|at| (at / 251) as u8).collect();
+        let mut came = Vec::new();
+        let writing = async {
+            near.write_all(&bytes).await.unwrap();
+            near.shutdown().await.unwrap();
+        };
+        tokio::join!(writing, async { far.read_to_end(&mut came).await.unwrap() });
+        assert!(came == bytes);
     }
 
     /// Each idle connection holds one.

@@ -33,6 +33,13 @@ fn read(seat: &Seat, room: usize) -> (Vec<u8>, bool) {
     (frames, all)
 }
 
+/// As [`read`], of frames that are copied out.
+fn copy(seat: &Seat, room: usize, copied: &mut Copied) -> (Vec<u8>, bool) {
+    let mut all = false;
+    let frames = seat.copy(room, copied, || all = true);
+    (frames.unwrap_or_default().to_vec(), all)
+}
+
 fn texts(messages: &[PreparedMessage]) -> Vec<&str> {
     let texts = messages.iter().map(|message| message.message().as_text());
     texts.map(Option::unwrap).collect()
@@ -55,8 +62,9 @@ fn each_seat_reads_all_from_when_it_sat_down_on() {
 
 #[test]
 fn readers_are_told_once_until_one_of_them_does_something() {
-    let something: [fn(&Seat); 5] = [
+    let something: [fn(&Seat); 6] = [
         |seat| drop(read(seat, 1000)),
+        |seat| drop(copy(seat, 1000, &mut Copied::default())),
         |seat| seat.catch_up(drop),
         |seat| assert!(seat.pass_over(0, drop)),
         |seat| seat.leave(drop, || {}),
@@ -93,6 +101,25 @@ fn a_read_ends_with_the_message_that_fills_the_room() {
     let two = [frame("a"), frame("b")].concat();
     assert_eq!(read(&seats[0], 4), (two, false));
     assert_eq!(read(&seats[0], 3), (frame("c"), true));
+}
+
+#[test]
+fn those_who_read_the_same_share_a_copy() {
+    let (log, seats) = seats(4);
+    seats.iter().for_each(Seat::sit);
+    let mut copied = Copied::default();
+    log.push(&text("a"));
+    assert_eq!(copy(&seats[0], 9, &mut copied), (frame("a"), true));
+    let first = copied.frames().as_ptr();
+    assert_eq!(copy(&seats[1], 9, &mut copied), (frame("a"), true));
+    assert_eq!(copied.frames().as_ptr(), first);
+    log.push(&text("b"));
+    let both = [frame("a"), frame("b")].concat();
+    assert_eq!(copy(&seats[2], 9, &mut copied), (both.clone(), true));
+    assert_eq!(copy(&seats[0], 9, &mut copied), (frame("b"), true));
+    assert_eq!(copy(&seats[3], 1, &mut copied), (frame("a"), false));
+    assert_eq!(copy(&seats[3], 1, &mut copied), (frame("b"), true));
+    assert_eq!(copy(&seats[3], 1, &mut copied), (vec![], true));
 }
 
 #[test]
@@ -167,6 +194,7 @@ fn a_vacant_seat_is_in_nobodys_way() {
 enum Step {
     Push(usize),
     Read(usize, usize),
+    Copy(usize, usize),
     CatchUp(usize),
     Leave(usize),
     Sit(usize),
@@ -177,6 +205,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..Log::MAX_MESSAGE).prop_map(Step::Push),
         4 => (seat(), 0..20_000_usize).prop_map(|(seat, room)| Step::Read(seat, room)),
+        4 => (seat(), 0..20_000_usize).prop_map(|(seat, room)| Step::Copy(seat, room)),
         1 => seat().prop_map(Step::CatchUp),
         1 => seat().prop_map(Step::Leave),
         2 => seat().prop_map(Step::Sit),
@@ -191,6 +220,7 @@ proptest! {
         let (log, seats) = seats(3);
         // What each who sits has still to get.
         let mut expected: Vec<Option<Vec<u8>>> = vec![None; 3];
+        let mut copied = Copied::default();
         for (i, step) in steps.into_iter().enumerate() {
             let mut out_of_log = Vec::new();
             match step {
@@ -210,8 +240,11 @@ proptest! {
                         message.write_frame(expected);
                     }
                 }
-                Step::Read(seat, room) => {
-                    let (frames, all) = read(&seats[seat], room);
+                Step::Read(seat, room) | Step::Copy(seat, room) => {
+                    let (frames, all) = match step {
+                        Step::Read(..) => read(&seats[seat], room),
+                        _ => copy(&seats[seat], room, &mut copied),
+                    };
                     let left = expected[seat].clone().unwrap_or_default();
                     prop_assert!(left.starts_with(&frames));
                     prop_assert_eq!(all, left.len() == frames.len());

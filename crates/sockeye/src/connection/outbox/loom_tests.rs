@@ -12,7 +12,7 @@ use sockeye_proto::MessageKind;
 
 use super::item::LEAST_WEIGHT;
 use super::*;
-use crate::connection::log::{Log, Pushed};
+use crate::connection::log::{Copied, Log, Pushed};
 
 /// Every interleaving of two threads; of three or more those with at most three preemptions, since all
 /// of them would take hours.
@@ -356,8 +356,8 @@ fn all_who_wait_for_the_end_are_told_of_it() {
 /// An endpoint's log, and the outbox of a session that hears it.
 fn hearing() -> (Arc<Log>, Arc<Outbox>) {
     let log = Arc::new(Log::default());
-    let outbox = Outbox::of_session(1000, Overflow::Refuse, Some(log.seat(0)));
-    outbox.join_log();
+    let outbox = Outbox::of_session(1000, Overflow::Refuse, Some(log.seat(0)), None);
+    outbox.join_log(false);
     (log, outbox)
 }
 
@@ -365,9 +365,12 @@ fn broadcast(log: &Log, outbox: &Outbox, text: &str) -> bool {
     let message = PreparedMessage::new(text);
     match log.push(&message) {
         Pushed::Kept(number) => {
-            let mut settled = true;
-            let hears = outbox.hear(number, &message, &mut settled);
-            if settled {
+            let mut hearing = Hearing {
+                is_settled: true,
+                wants_delivery: false,
+            };
+            let hears = outbox.hear(number, &message, &mut hearing);
+            if hearing.is_settled {
                 log.told(usize::from(hears));
             }
             hears
@@ -470,6 +473,123 @@ fn what_was_heard_before_a_close_goes_out_before_it() {
         closer.join().unwrap();
         // What a Close that comes at the same moment takes along is not counted as heard.
         assert!(heard == "a" || !was_heard, "{heard}");
+    });
+}
+
+/// A transport that whoever delivers writes to as well as the driver: what it has taken, and how much of it at once
+/// from beside the driver.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<String>>);
+
+impl Shared {
+    fn write(&self, frames: &[u8]) {
+        let text = frames.iter().filter(|byte| byte.is_ascii_lowercase());
+        lock(&self.0).extend(text.map(|byte| char::from(*byte)));
+    }
+
+    fn has(&self, last: char) -> bool {
+        lock(&self.0).contains(last)
+    }
+}
+
+/// An endpoint's log, a session's outbox to which it is delivered, and its transport, which takes so many bytes at once.
+fn delivered(at_once: usize) -> (Arc<Log>, Arc<Outbox>, Shared) {
+    let log = Arc::new(Log::default());
+    let shared = Shared(Arc::new(Mutex::new(String::new())));
+    let transport = shared.clone();
+    let direct = Direct::scripted(move |frames| {
+        let len = frames.len().min(at_once);
+        transport.write(&frames[..len]);
+        Ok(len)
+    });
+    let seat = Some(log.seat(0));
+    let outbox = Outbox::of_session(1000, Overflow::Refuse, seat, Some(direct));
+    outbox.join_log(true);
+    (log, outbox, shared)
+}
+
+/// What a driver does with such an outbox until `last` is written, by whomever, and it has parked nowhere in between
+/// with something left.
+async fn write_all(outbox: &Outbox, transport: &Shared, last: char) {
+    let (mut order, mut known) = (Order::Go, None);
+    poll_fn(|cx| {
+        loop {
+            if let Some(news) = outbox.drive(&mut order) {
+                transport.write(&news.rest);
+            }
+            loop {
+                if let Some(item) = outbox.take() {
+                    transport.write(payload(&item).as_bytes());
+                } else if !outbox.read_log(1000, |frames| transport.write(frames))
+                    && outbox.is_empty()
+                {
+                    break;
+                }
+            }
+            if transport.has(last) {
+                return Poll::Ready(());
+            }
+            if outbox.park(&mut known, cx.waker(), true, &order) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}
+
+#[test]
+fn what_is_delivered_keeps_its_order_with_what_is_sent_and_wakes_whoever_has_to_go_on() {
+    // All at once; part of the frame.
+    for at_once in [usize::MAX, 3] {
+        model_long(move || {
+            let (log, outbox, transport) = delivered(at_once);
+            let other = Arc::clone(&outbox);
+            let deliverer = thread::spawn(move || {
+                assert!(broadcast(&log, &other, "ab"));
+                other.deliver(&mut Copied::default());
+                other.try_push(text("z")).unwrap();
+            });
+            let other = Arc::clone(&outbox);
+            let sender = thread::spawn(move || other.try_push(text("x")).map(drop).unwrap());
+            block_on(write_all(&outbox, &transport, 'z'));
+            deliverer.join().unwrap();
+            sender.join().unwrap();
+            block_on(write_all(&outbox, &transport, 'x'));
+            let written = lock(&transport.0).replace('x', "");
+            assert_eq!(written, "abz");
+            assert!(["xabz", "abxz", "abzx"].contains(&lock(&transport.0).as_str()));
+        });
+    }
+}
+
+#[test]
+fn what_nobody_delivers_any_more_the_driver_writes() {
+    model_long(|| {
+        let (log, outbox, transport) = delivered(usize::MAX);
+        let other = Arc::clone(&outbox);
+        let broadcaster = thread::spawn(move || assert!(broadcast(&log, &other, "a")));
+        let other = Arc::clone(&outbox);
+        let ender = thread::spawn(move || other.end_delivery());
+        block_on(write_all(&outbox, &transport, 'a'));
+        broadcaster.join().unwrap();
+        ender.join().unwrap();
+    });
+}
+
+#[test]
+fn nothing_is_delivered_once_the_outbox_is_shut() {
+    model(2, || {
+        let (log, outbox, transport) = delivered(usize::MAX);
+        let waker = Waker::noop();
+        assert!(outbox.park(&mut None, waker, true, &Order::Go));
+        assert!(broadcast(&log, &outbox, "a"));
+        let other = Arc::clone(&outbox);
+        let deliverer = thread::spawn(move || other.deliver(&mut Copied::default()));
+        outbox.drive(&mut Order::Go.clone());
+        let before = lock(&transport.0).clone();
+        outbox.shut();
+        deliverer.join().unwrap();
+        assert_eq!(*lock(&transport.0), before);
     });
 }
 

@@ -5,14 +5,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use sockeye_proto::{Message, MessageBuffer, PreparedMessage};
+use sockeye_proto::{CloseCode, CloseReason, Message, MessageBuffer, MessageKind, PreparedMessage};
 
 use super::wire::{PING, TEXT, masked, wire};
 use super::*;
+use crate::connection::direct::Direct;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
-use crate::connection::log::{Log, Pushed};
-use crate::connection::outbox::{Item, Outbox, Overflow};
+use crate::connection::log::{Copied, Log, Pushed};
+use crate::connection::outbox::{Hearing, Item, Outbox, Overflow, Parts};
 use crate::connection::server_machine;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -145,24 +146,73 @@ async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
 }
 
 /// A driver with a seat at a log, parked, and whatever says something to all who sit there.
-async fn hearing() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Waker, impl Fn(&str)) {
-    let (stream, peer) = wire();
-    let log = Arc::new(Log::default());
-    let outbox = Outbox::of_session(1 << 20, Overflow::Refuse, Some(log.seat(0)));
-    outbox.join_log();
-    let link = Link::new(stream, server_machine(Config::new(Role::Server), None), &[]);
-    let mut driver = Driver::new(link, Arc::clone(&outbox));
-    let waker = Arc::new(Count::default()).into();
-    assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
-    let hears = Arc::clone(&outbox);
-    let say = move |text: &str| {
+struct Hears {
+    driver: Driver<wire::Wire>,
+    outbox: Arc<Outbox>,
+    peer: Peer,
+    waker: Waker,
+    count: Arc<Count>,
+    log: Arc<Log>,
+    delivered: Copied,
+}
+
+/// Who writes what was said to many: the driver, or whoever delivers it.
+const EITHER: [bool; 2] = [false, true];
+
+impl Hears {
+    fn new(is_delivered: bool) -> Self {
+        let (stream, peer) = wire();
+        let log = Arc::new(Log::default());
+        let beside = peer.clone();
+        let direct = Direct::scripted(move |bytes| beside.write_beside(bytes));
+        let seat = log.seat(0);
+        let outbox = Outbox::of_session(1 << 20, Overflow::Refuse, Some(seat), Some(direct));
+        outbox.join_log(is_delivered);
+        let link = Link::new(stream, server_machine(Config::new(Role::Server), None), &[]);
+        let count = Arc::new(Count::default());
+        let mut hears = Self {
+            driver: Driver::new(link, Arc::clone(&outbox)),
+            outbox,
+            peer,
+            waker: Arc::clone(&count).into(),
+            count,
+            log,
+            delivered: Copied::default(),
+        };
+        hears.run();
+        hears
+    }
+
+    /// Runs the driver, which finds nothing to hand on.
+    fn run(&mut self) {
+        let mut message = MessageBuffer::default();
+        assert!(poll(self.driver.next(&mut message), &self.waker).is_pending());
+    }
+
+    /// Says it, and leaves it to whoever is told to. Says whether it wants to be delivered.
+    fn say(&self, text: &str) -> bool {
         let message = PreparedMessage::new(text);
-        let Pushed::Kept(number) = log.push(&message) else {
+        let Pushed::Kept(number) = self.log.push(&message) else {
             panic!("there is room for {text}");
         };
-        assert!(hears.hear(number, &message, &mut true));
-    };
-    (driver, outbox, peer, waker, say)
+        let mut hearing = Hearing {
+            is_settled: true,
+            wants_delivery: false,
+        };
+        assert!(self.outbox.hear(number, &message, &mut hearing));
+        hearing.wants_delivery
+    }
+
+    fn deliver(&mut self) {
+        self.outbox.deliver(&mut self.delivered);
+    }
+
+    /// Says it, and delivers it if it is to be.
+    fn tell(&mut self, text: &str) {
+        if self.say(text) {
+            self.deliver();
+        }
+    }
 }
 
 fn texts(peer: &Peer) -> Vec<String> {
@@ -175,63 +225,85 @@ fn texts(peer: &Peer) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn what_is_said_to_many_goes_out_in_order_wherever_the_transport_stops() {
     const LEN: usize = 2 + 5 + 2 + 6;
-    for taken in 0..=LEN {
-        let (mut driver, outbox, peer, waker, say) = hearing().await;
-        peer.close_window(taken);
-        say("first");
-        say("second");
-        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
-        assert_eq!(peer.written().len(), taken);
-        assert_eq!(peer.writes(), usize::from(taken > 0));
-        say("third");
-        outbox.try_push(Item::Message("fourth".into())).unwrap();
-        peer.remove_window();
-        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
-        assert_eq!(texts(&peer), ["first", "second", "third", "fourth"]);
-        assert!(driver.retained_bytes() < 100, "neither scratch nor output");
+    for (is_delivered, taken) in EITHER
+        .into_iter()
+        .flat_map(|is| (0..=LEN).map(move |n| (is, n)))
+    {
+        let mut hears = Hears::new(is_delivered);
+        hears.peer.close_window(taken);
+        assert_eq!(hears.say("first"), is_delivered);
+        hears.say("second");
+        if is_delivered {
+            hears.deliver();
+        }
+        assert_eq!(hears.count.woken() > 0, !is_delivered || taken < LEN);
+        hears.run();
+        assert_eq!(hears.peer.written().len(), taken);
+        assert_eq!(hears.peer.writes(), usize::from(taken > 0));
+        hears.tell("third");
+        let fourth = Item::Message("fourth".into());
+        hears.outbox.try_push(fourth).unwrap();
+        hears.peer.remove_window();
+        hears.run();
+        assert_eq!(texts(&hears.peer), ["first", "second", "third", "fourth"]);
+        let retained = hears.driver.retained_bytes();
+        assert!(retained < 100, "neither scratch nor output");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_said_to_many_comes_behind_what_was_sent_before_and_waits_for_what_came() {
-    let (mut driver, outbox, peer, waker, say) = hearing().await;
-    outbox.try_push(Item::Message("first".into())).unwrap();
-    say("second");
-    peer.segment([masked(PING, "ping"), masked(TEXT, "for later")].concat());
-    let mut message = MessageBuffer::default();
-    let Poll::Ready(Next::Message) = poll(driver.next(&mut message), &waker) else {
-        panic!("a message");
-    };
-    say("third");
-    driver.reply(Message::from("reply").into()).unwrap();
-    assert!(poll(driver.next(&mut message), &waker).is_pending());
-    assert_eq!(texts(&peer), ["first", "second", "ping", "third", "reply"]);
+    for is_delivered in EITHER {
+        let mut hears = Hears::new(is_delivered);
+        let first = Item::Message("first".into());
+        hears.outbox.try_push(first).unwrap();
+        hears.tell("second");
+        let came = [masked(PING, "ping"), masked(TEXT, "for later")].concat();
+        hears.peer.segment(came);
+        let mut message = MessageBuffer::default();
+        let Poll::Ready(Next::Message) = poll(hears.driver.next(&mut message), &hears.waker) else {
+            panic!("a message");
+        };
+        hears.tell("third");
+        let reply = Message::from("reply").into();
+        hears.driver.reply(reply).unwrap();
+        hears.run();
+        let came = texts(&hears.peer);
+        assert_eq!(came, ["first", "second", "ping", "third", "reply"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_that_a_log_holds_goes_out_at_once() {
     const SMALL: usize = 64;
     const LARGE: usize = 8 * 1024;
-    for len in [SMALL, LARGE] {
-        let (mut driver, _outbox, peer, waker, say) = hearing().await;
+    for (is_delivered, len) in [(false, SMALL), (false, LARGE), (true, SMALL), (true, LARGE)] {
+        let mut hears = Hears::new(is_delivered);
         let many = Log::LIMIT / len;
         for _ in 0..many {
-            say(&"x".repeat(len));
+            hears.say(&"x".repeat(len));
         }
-        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
-        assert_eq!(texts(&peer), vec!["x".repeat(len); many]);
+        hears.deliver();
+        hears.run();
+        assert_eq!(texts(&hears.peer), vec!["x".repeat(len); many]);
         // A turn's output is bounded, a message more or less.
-        assert_eq!(peer.writes(), 1 + usize::from(len == SMALL));
+        assert_eq!(hears.peer.writes(), 1 + usize::from(len == SMALL));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_take_what_is_said_to_many_is_given_up_in_time() {
-    for taken in [0, 3] {
-        let (mut driver, outbox, peer, waker, say) = hearing().await;
-        peer.close_window(taken);
-        say("never taken");
-        assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
+    for (is_delivered, taken) in [(false, 0), (false, 3), (true, 0), (true, 3)] {
+        let mut hears = Hears::new(is_delivered);
+        hears.peer.close_window(taken);
+        hears.tell("never taken");
+        hears.run();
+        let Hears {
+            mut driver,
+            outbox,
+            waker,
+            ..
+        } = hears;
         let timeout = Config::new(Role::Server).write_timeout;
         let mut look = |after: Duration| {
             outbox.wake_if_due(tokio::time::Instant::now().into_std() + Duration::from_millis(1));
@@ -253,12 +325,117 @@ async fn a_peer_that_does_not_take_what_is_said_to_many_is_given_up_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_transport_that_fails_under_what_is_said_to_many_ends_the_connection() {
-    let (mut driver, _outbox, peer, waker, say) = hearing().await;
-    peer.fail_writes(std::io::ErrorKind::BrokenPipe);
-    say("lost");
-    let polled = poll(driver.next(&mut MessageBuffer::default()), &waker);
-    assert!(matches!(polled, Poll::Ready(Next::End)));
-    assert!(matches!(driver.take_ending(), Ending::Failed(Error::Io(_))));
+    for is_delivered in EITHER {
+        let mut hears = Hears::new(is_delivered);
+        hears.peer.fail_writes(std::io::ErrorKind::BrokenPipe);
+        hears.tell("lost");
+        assert_eq!(hears.count.woken(), 1);
+        let polled = poll(
+            hears.driver.next(&mut MessageBuffer::default()),
+            &hears.waker,
+        );
+        assert!(matches!(polled, Poll::Ready(Next::End)));
+        let ending = hears.driver.take_ending();
+        assert!(matches!(ending, Ending::Failed(Error::Io(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_delivered_wakes_no_driver_and_costs_one_write() {
+    let mut hears = Hears::new(true);
+    for text in ["a", "b", "c"] {
+        assert!(hears.say(text));
+    }
+    assert_eq!(hears.peer.writes(), 0);
+    hears.deliver();
+    hears.deliver();
+    assert_eq!((hears.peer.writes(), hears.count.woken()), (1, 0));
+    assert_eq!(texts(&hears.peer), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_driver_that_runs_finds_first_is_not_delivered() {
+    let mut hears = Hears::new(true);
+    assert!(hears.say("a"));
+    // It is woken for something else.
+    hears.peer.segment(masked(PING, "ping"));
+    hears.run();
+    hears.deliver();
+    assert_eq!(texts(&hears.peer), ["a", "ping"]);
+    let outbox = Arc::clone(&hears.outbox);
+    hears.peer.segment(masked(TEXT, "to a handler"));
+    let mut message = MessageBuffer::default();
+    assert!(poll(hears.driver.next(&mut message), &hears.waker).is_ready());
+    assert!(!hears.say("b"), "the driver runs");
+    outbox.deliver(&mut hears.delivered);
+    assert_eq!(hears.peer.writes(), 2);
+    hears.run();
+    assert_eq!(texts(&hears.peer), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_delivered_yet_goes_with_whatever_is_sent_behind_it() {
+    let sends: [fn(&Arc<Outbox>); 3] = [
+        |outbox| {
+            outbox.try_push(Item::Message("behind".into())).unwrap();
+        },
+        |outbox| drop(outbox.flush()),
+        |outbox| outbox.catch_up(),
+    ];
+    for (send, expected) in sends.into_iter().zip([2, 1, 1]) {
+        let mut hears = Hears::new(true);
+        assert!(hears.say("before"));
+        send(&hears.outbox);
+        assert_eq!(hears.count.woken(), 1);
+        hears.deliver();
+        hears.run();
+        assert_eq!(texts(&hears.peer), ["before", "behind"][..expected]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_delivers_any_more_the_driver_is_woken() {
+    let mut hears = Hears::new(true);
+    assert!(hears.say("a"));
+    hears.outbox.end_delivery();
+    assert_eq!(hears.count.woken(), 1);
+    hears.deliver();
+    assert_eq!(hears.peer.writes(), 0, "it is the driver's now");
+    hears.run();
+    assert!(!hears.say("b"));
+    assert_eq!(hears.count.woken(), 1);
+    hears.run();
+    assert_eq!(texts(&hears.peer), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_delivered_into_a_message_in_parts_or_behind_a_close() {
+    let mut hears = Hears::new(true);
+    let mut parts = Parts::new(&hears.outbox, MessageKind::Text);
+    let mut part = |text: &'static str, is_last| {
+        let mut payload = Some(bytes::Bytes::from_static(text.as_bytes()));
+        let waker = Waker::noop();
+        let taken = parts.poll_part(&mut Context::from_waker(waker), &mut payload, is_last);
+        assert!(taken.is_ready());
+    };
+    part("one, ", false);
+    hears.run();
+    hears.tell("behind");
+    hears.deliver();
+    hears.run();
+    assert_eq!(hears.peer.writes(), 1);
+    part("two", true);
+    hears.run();
+    assert_eq!(texts(&hears.peer), ["one, ", "two", "behind"]);
+    assert!(hears.say("last"));
+    let reason = CloseReason::new(CloseCode::NORMAL, "").unwrap();
+    hears.outbox.close(reason);
+    hears.deliver();
+    let mut message = MessageBuffer::default();
+    assert!(poll(hears.driver.next(&mut message), &hears.waker).is_ready());
+    let frames = hears.peer.frames();
+    assert_eq!((frames.len(), &frames[0].payload[..]), (2, &b"last"[..]));
+    assert_eq!(frames[1].code(), 1000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,6 +81,15 @@ impl Peer {
         self.open_window(0);
     }
 
+    /// Writes to the transport from beside the connection, what it takes at once.
+    pub(crate) fn write_beside(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        match state.write_error {
+            Some(kind) => Err(kind.into()),
+            None => state.write(bytes).ok_or(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     /// From now on the transport takes no more than this.
     pub(crate) fn close_window(&self, bytes: usize) {
         self.state().window = Some(bytes);
@@ -156,6 +165,22 @@ impl Peer {
 }
 
 impl State {
+    /// Takes what fits; `None` where nothing does.
+    fn write(&mut self, bytes: &[u8]) -> Option<usize> {
+        let most = self.window.unwrap_or(usize::MAX);
+        let len = bytes
+            .len()
+            .min(most)
+            .min(self.trickle.unwrap_or(usize::MAX));
+        if len == 0 {
+            return None;
+        }
+        self.window = self.window.map(|window| window - len);
+        self.written.extend_from_slice(&bytes[..len]);
+        self.writes += 1;
+        Some(len)
+    }
+
     /// Whether a trickling transport is not ready this time.
     fn is_reluctant(&mut self, direction: usize, cx: &Context<'_>) -> bool {
         if self.trickle.is_none() {
@@ -216,18 +241,10 @@ impl AsyncWrite for Wire {
         if state.is_reluctant(1, cx) {
             return Poll::Pending;
         }
-        let most = state.window.unwrap_or(usize::MAX);
-        let len = bytes
-            .len()
-            .min(most)
-            .min(state.trickle.unwrap_or(usize::MAX));
-        if len == 0 {
+        let Some(len) = state.write(bytes) else {
             state.writer = Some(cx.waker().clone());
             return Poll::Pending;
-        }
-        state.window = state.window.map(|window| window - len);
-        state.written.extend_from_slice(&bytes[..len]);
-        state.writes += 1;
+        };
         Poll::Ready(Ok(len))
     }
 

@@ -785,7 +785,7 @@ async fn a_panic_among_a_thousand_sessions_disturbs_no_other() {
         .map(|_| {
             let (stream, peer) = wire();
             let opened = opened(stream, Config::new(Role::Server), &places);
-            factory.start(opened, &sessions);
+            factory.start(opened, None, &sessions);
             peer
         })
         .collect();
@@ -885,7 +885,7 @@ impl Drop for StartsAtTheEnd {
         let (stream, _peer) = wire();
         let places = Arc::new(Semaphore::new(1));
         let opened = opened(stream, Config::new(Role::Server), &places);
-        Factory(|_: &Handshake| Echo(Answer::Returned)).start(opened, &self.0);
+        Factory(|_: &Handshake| Echo(Answer::Returned)).start(opened, None, &self.0);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::sync::Arc;
 #[cfg(feature = "macros")]
 mod annotated;
 mod at_once;
+mod delivery;
 mod idle;
 mod life;
 mod overflow;
@@ -71,7 +72,7 @@ where
     let places = Arc::new(Semaphore::new(1));
     let sessions = OpenSessions::default();
     let opened = opened(stream, config, &places);
-    Factory(endpoint).start(opened, &sessions);
+    Factory(endpoint).start(opened, None, &sessions);
     (sessions.to_vec().remove(0), places)
 }
 

@@ -8,7 +8,7 @@ const LIMIT: usize = 4;
 
 /// An outbox with room for four of the shortest.
 fn outbox(overflow: Overflow) -> Arc<Outbox> {
-    Outbox::of_session(LIMIT * LEAST_WEIGHT, overflow, None)
+    Outbox::of_session(LIMIT * LEAST_WEIGHT, overflow, None, None)
 }
 
 fn offer(outbox: &Arc<Outbox>, name: &str) -> Send {

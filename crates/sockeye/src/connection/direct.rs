@@ -1,0 +1,95 @@
+//! The way to a transport past the task that owns it: what is said to many is written by one task, where theirs
+//! have nothing to do.
+
+use std::fmt;
+#[cfg(test)]
+use std::io;
+
+#[cfg(not(loom))]
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// Writes to a transport what it takes at once. Nothing here waits, or ends the transport.
+pub(crate) struct Direct(Way);
+
+enum Way {
+    #[cfg(not(loom))]
+    Tcp(Option<OwnedWriteHalf>),
+    #[cfg(test)]
+    Scripted(Box<Script>),
+}
+
+/// A transport that a test has written.
+#[cfg(test)]
+pub(crate) type Script = dyn Fn(&[u8]) -> io::Result<usize> + Send + Sync;
+
+impl Direct {
+    #[cfg(not(loom))]
+    pub(crate) fn tcp(half: OwnedWriteHalf) -> Self {
+        Self(Way::Tcp(Some(half)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn scripted(
+        script: impl Fn(&[u8]) -> io::Result<usize> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Way::Scripted(Box::new(script)))
+    }
+
+    /// How many bytes were written. What went wrong the transport's owner meets when it writes the rest.
+    #[inline]
+    pub(crate) fn write(&self, bytes: &[u8]) -> usize {
+        let written = match &self.0 {
+            #[cfg(not(loom))]
+            Way::Tcp(Some(half)) => half.try_write(bytes),
+            #[cfg(not(loom))]
+            Way::Tcp(None) => Ok(0),
+            #[cfg(test)]
+            Way::Scripted(script) => script(bytes),
+        };
+        written.unwrap_or(0)
+    }
+}
+
+#[cfg(not(loom))]
+impl Drop for Direct {
+    /// The half alone would end the stream, in which its owner has still something to say.
+    fn drop(&mut self) {
+        match &mut self.0 {
+            Way::Tcp(half) => half.take().into_iter().for_each(OwnedWriteHalf::forget),
+            #[cfg(test)]
+            Way::Scripted(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Direct")
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn letting_go_does_not_end_the_stream() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (connected, accepted) = tokio::join!(connecting, listener.accept());
+        let (owner, half) = connected.unwrap().into_split();
+        let mut far = accepted.unwrap().0;
+        owner.as_ref().writable().await.unwrap();
+        let direct = Direct::tcp(half);
+        assert_eq!(direct.write(b"a"), 1);
+        drop(direct);
+        assert_eq!(owner.as_ref().try_write(b"b").unwrap(), 1);
+        drop(owner);
+        let mut came = Vec::new();
+        far.read_to_end(&mut came).await.unwrap();
+        assert_eq!(came, b"ab");
+    }
+}
