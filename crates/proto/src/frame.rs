@@ -227,26 +227,39 @@ impl FrameHeader {
     }
 
     /// Appends the header's bytes to `out`.
-    #[inline(always)]
     pub fn write(&self, out: &mut Vec<u8>) {
+        let mut bytes = [0; Self::MAX_LEN];
+        let len = self.encode(&mut bytes);
+        out.extend_from_slice(bytes.get(..len).unwrap_or_default());
+    }
+
+    /// Puts the header's bytes at the front of `out`, and says how many they are.
+    #[inline(always)]
+    pub(crate) fn encode(&self, out: &mut [u8; Self::MAX_LEN]) -> usize {
         let fin = if self.fin { 0x80 } else { 0 };
         let mask = if self.masking_key.is_some() { 0x80 } else { 0 };
-        out.push(fin | self.reserved.0 | self.opcode.bits());
-        // §5.2: the shortest of the three forms. Few bytes one by one cost less than a call for all of them.
-        if let Ok(short @ 0..=125) = u8::try_from(self.payload_len) {
-            out.push(mask | short);
+        out[0] = fin | self.reserved.0 | self.opcode.bits();
+        // §5.2: the shortest of the three forms.
+        let len = if let Ok(short @ 0..=125) = u8::try_from(self.payload_len) {
+            out[1] = mask | short;
+            2
         } else if let Ok(len) = u16::try_from(self.payload_len) {
-            let [high, low] = len.to_be_bytes();
-            out.push(mask | 126);
-            out.push(high);
-            out.push(low);
+            out[1] = mask | 126;
+            out[2..4].copy_from_slice(&len.to_be_bytes());
+            4
         } else {
-            out.push(mask | 127);
-            out.extend_from_slice(&self.payload_len.to_be_bytes());
+            out[1] = mask | 127;
+            out[2..10].copy_from_slice(&self.payload_len.to_be_bytes());
+            10
+        };
+        let Some(key) = self.masking_key else {
+            return len;
+        };
+        // INVARIANT: it is 10 at most.
+        if let Some(last) = out.get_mut(len..len + 4) {
+            last.copy_from_slice(&key.to_bytes());
         }
-        if let Some(key) = self.masking_key {
-            out.extend_from_slice(&key.to_bytes());
-        }
+        len + 4
     }
 }
 

@@ -283,7 +283,9 @@ impl Connection {
     /// caused by input. After this side's Close input causes nothing more, and nothing waits.
     #[inline]
     pub fn is_gated(&self) -> bool {
-        self.output.caused_by_input() > self.config.output_mark && self.can_send()
+        let mark = self.config.output_mark;
+        // The first look settles it, as a rule.
+        self.output.len() > mark && self.output.caused_by_input() > mark && self.can_send()
     }
 
     /// The bytes to write. Advance it by what was written.

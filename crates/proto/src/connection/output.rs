@@ -25,21 +25,25 @@ pub enum Cause {
 // A pointer: an idle connection holds no buffers, and they change hands often.
 pub struct Output(Option<Box<Buffers>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Buffers {
+    // Beyond `end` it is room: so a frame that is put in costs one look at how much there is.
     inline: Vec<u8>,
+    end: usize,
     // How much of `inline` is written already.
     written: usize,
     // Runs of `inline` and the shared segments between them. The last run of `inline` is apart: as a rule
     // it is all that there is.
     segments: VecDeque<Segment>,
-    last: Run,
+    last_start: usize,
+    last_cause: Cause,
+    // Of all; and how much of the segments the peer's input caused.
     len: usize,
     caused_by_input: usize,
 }
 
 /// Bytes of `inline` that have one cause.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Run {
     len: usize,
     cause: Cause,
@@ -49,15 +53,6 @@ struct Run {
 enum Segment {
     Inline(Run),
     Shared { bytes: Bytes, cause: Cause },
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self {
-            len: 0,
-            cause: Cause::Input,
-        }
-    }
 }
 
 impl Output {
@@ -79,7 +74,9 @@ impl Output {
     /// How many of the waiting bytes the peer's input caused.
     #[inline]
     pub fn caused_by_input(&self) -> usize {
-        self.0.as_ref().map_or(0, |buffers| buffers.caused_by_input)
+        self.0
+            .as_ref()
+            .map_or(0, |buffers| buffers.caused_by_input())
     }
 
     /// The bytes of memory that the buffers take, shared payloads included.
@@ -162,85 +159,123 @@ impl Buf for Output {
     }
 }
 
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            inline: Vec::new(),
+            end: 0,
+            written: 0,
+            segments: VecDeque::new(),
+            last_start: 0,
+            last_cause: Cause::Input,
+            len: 0,
+            caused_by_input: 0,
+        }
+    }
+}
+
 impl Buffers {
     fn retained_bytes(&self) -> usize {
-        let shared: usize = self
-            .segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Inline(_) => 0,
-                Segment::Shared { bytes, .. } => bytes.len(),
-            })
-            .sum();
         let own = size_of::<Self>() + self.inline.capacity();
+        let shared = self.len - (self.end - self.written);
         own + self.segments.capacity() * size_of::<Segment>() + shared
     }
 
     #[inline]
-    fn push_frame(&mut self, header: &FrameHeader, payload: &[u8], cause: Cause) {
-        let start = self.inline.len();
-        self.inline.reserve(FrameHeader::MAX_LEN + payload.len());
-        header.write(&mut self.inline);
-        let payload_start = self.inline.len();
-        self.inline.extend_from_slice(payload);
-        if let Some(key) = header.masking_key
-            && let Some(payload) = self.inline.get_mut(payload_start..)
-        {
-            key.apply(payload, 0);
+    fn caused_by_input(&self) -> usize {
+        match self.last_cause {
+            Cause::Input => self.caused_by_input + self.last_len(),
+            Cause::Push => self.caused_by_input,
         }
-        self.count_inline(self.inline.len() - start, cause);
+    }
+
+    /// How many bytes the last run of `inline` has.
+    #[inline]
+    fn last_len(&self) -> usize {
+        self.end - self.last_start
+    }
+
+    #[inline]
+    fn push_frame(&mut self, header: &FrameHeader, payload: &[u8], cause: Cause) {
+        self.put(payload.len(), cause, |room| {
+            let (header_len, copied) = put_frame(header, payload, room);
+            if let Some(key) = header.masking_key {
+                key.apply(copied, 0);
+            }
+            header_len
+        });
     }
 
     #[inline(always)]
     fn push_unmasked(&mut self, opcode: OpCode, payload: &[u8], cause: Cause) {
-        let start = self.inline.len();
-        self.inline.reserve(FrameHeader::MAX_LEN + payload.len());
-        FrameHeader::new(opcode, payload.len() as u64).write(&mut self.inline);
-        self.inline.extend_from_slice(payload);
-        self.count_inline(self.inline.len() - start, cause);
+        let header = FrameHeader::new(opcode, payload.len() as u64);
+        let put = |room: &mut [u8]| put_frame(&header, payload, room).0;
+        self.put(payload.len(), cause, put);
     }
 
     #[inline]
     fn push_copied(&mut self, bytes: &[u8], cause: Cause) {
-        self.inline.extend_from_slice(bytes);
-        self.count_inline(bytes.len(), cause);
+        self.put(bytes.len(), cause, |room| {
+            if let Some(room) = room.get_mut(..bytes.len()) {
+                room.copy_from_slice(bytes);
+            }
+            0
+        });
     }
 
     fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
         if bytes.len() < Output::SHARED_FROM {
             self.push_copied(&bytes, cause);
         } else {
-            self.count(bytes.len(), cause);
-            self.set_last_apart();
+            self.set_last_apart(cause);
+            self.len += bytes.len();
+            if cause == Cause::Input {
+                self.caused_by_input += bytes.len();
+            }
             self.segments.push_back(Segment::Shared { bytes, cause });
         }
     }
 
-    #[inline]
-    fn count_inline(&mut self, added: usize, cause: Cause) {
-        if self.last.cause != cause {
-            self.set_last_apart();
-            self.last.cause = cause;
+    /// Puts `len` bytes behind the others, and as many before them as `put` says that it has put there: a header's
+    /// at most.
+    #[inline(always)]
+    fn put(&mut self, len: usize, cause: Cause, put: impl FnOnce(&mut [u8]) -> usize) {
+        if self.last_cause != cause {
+            self.set_last_apart(cause);
         }
-        self.last.len += added;
-        self.count(added, cause);
+        let most = FrameHeader::MAX_LEN + len;
+        if self.inline.len() - self.end < most {
+            self.grow(most);
+        }
+        // INVARIANT: there is as much.
+        let room = self.inline.get_mut(self.end..self.end + most);
+        let added = len + put(room.unwrap_or_default());
+        self.end += added;
+        self.len += added;
     }
 
-    /// Begins a new last run.
-    fn set_last_apart(&mut self) {
-        let run = std::mem::take(&mut self.last);
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, room: usize) {
+        const LEAST: usize = 512;
+        let least = self.end + room;
+        let len = least.max(2 * self.inline.len()).max(LEAST);
+        self.inline.resize(len, 0);
+    }
+
+    /// Begins a new last run, of this cause.
+    fn set_last_apart(&mut self, cause: Cause) {
+        let run = Run {
+            len: self.last_len(),
+            cause: self.last_cause,
+        };
         // A run of no bytes would stand in the way of those behind it.
         if run.len > 0 {
+            self.caused_by_input = self.caused_by_input();
             self.segments.push_back(Segment::Inline(run));
         }
-    }
-
-    #[inline]
-    fn count(&mut self, added: usize, cause: Cause) {
-        self.len += added;
-        if cause == Cause::Input {
-            self.caused_by_input += added;
-        }
+        self.last_start = self.end;
+        self.last_cause = cause;
     }
 
     /// Takes `written` bytes off the first segment's account, the whole segment at most.
@@ -264,9 +299,11 @@ impl Buffers {
                 taken
             }
             None => {
-                let taken = self.last.advance(written);
+                let taken = written.min(self.last_len());
                 self.written += taken;
-                (taken, self.last.cause)
+                self.last_start = self.written;
+                self.len -= taken;
+                return taken;
             }
         };
         self.len -= taken;
@@ -288,7 +325,7 @@ impl Buffers {
                 Segment::Shared { .. } => return inline_run(&self.inline, self.written, run),
             }
         }
-        inline_run(&self.inline, self.written, run + self.last.len)
+        inline_run(&self.inline, self.written, run + self.last_len())
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
@@ -299,7 +336,7 @@ impl Buffers {
             run
         };
         let mut segments = self.segments.iter();
-        let mut last = (self.last.len > 0).then_some(self.last.len);
+        let mut last = Some(self.last_len()).filter(|len| *len > 0);
         let mut filled = 0;
         for slice in slices {
             let bytes = match (segments.next(), &mut last) {
@@ -317,6 +354,15 @@ impl Buffers {
     }
 
     fn advance(&mut self, written: usize) {
+        if self.segments.is_empty() && written >= self.len {
+            // As a rule.
+            (self.written, self.last_start, self.end, self.len) = (0, 0, 0, 0);
+            return;
+        }
+        self.advance_by_segments(written);
+    }
+
+    fn advance_by_segments(&mut self, written: usize) {
         let mut left = written;
         while left > 0 {
             let taken = self.advance_segment(left);
@@ -325,13 +371,14 @@ impl Buffers {
             }
             left -= taken;
         }
-        if self.written == self.inline.len() {
-            self.inline.clear();
-            self.written = 0;
-        } else if self.written >= Output::SHARED_FROM && self.written >= self.inline.len() / 2 {
+        if self.written == self.end {
+            (self.written, self.last_start, self.end) = (0, 0, 0);
+        } else if self.written >= Output::SHARED_FROM && self.written >= self.end / 2 {
             // A peer that reads slowly must not let the written part grow. Not before half is written:
             // so each byte moves once or so, however much waits.
-            self.inline.drain(..self.written);
+            self.inline.copy_within(self.written..self.end, 0);
+            self.last_start -= self.written;
+            self.end -= self.written;
             self.written = 0;
         }
     }
@@ -344,6 +391,26 @@ impl Run {
         self.len -= taken;
         taken
     }
+}
+
+/// Puts a frame at the front of the room for the largest header and the payload. Gives the header's length, and the
+/// payload's copy.
+#[inline(always)]
+fn put_frame<'r>(
+    header: &FrameHeader,
+    payload: &[u8],
+    room: &'r mut [u8],
+) -> (usize, &'r mut [u8]) {
+    // INVARIANT: the room is for that.
+    let header_len = room
+        .first_chunk_mut()
+        .map_or(0, |first| header.encode(first));
+    let copied = room.get_mut(header_len..header_len + payload.len());
+    let copied = copied.unwrap_or_default();
+    if copied.len() == payload.len() {
+        copied.copy_from_slice(payload);
+    }
+    (header_len, copied)
 }
 
 fn inline_run(inline: &[u8], at: usize, len: usize) -> &[u8] {
