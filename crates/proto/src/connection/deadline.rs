@@ -37,6 +37,8 @@ pub(super) struct Deadlines {
     // How many keep-alive pings were sent: the payload of the last one.
     pings: u32,
     reading: bool,
+    // Whether one came to be, or came nearer, since somebody asked.
+    nearer: bool,
     // A pointer: an idle connection awaits nothing.
     awaited: Option<Box<Awaited>>,
 }
@@ -61,6 +63,7 @@ impl Deadlines {
             left: 0,
             pings: 0,
             reading: true,
+            nearer: true,
             awaited: None,
         }
     }
@@ -83,6 +86,8 @@ impl Deadlines {
     #[inline]
     fn heard(&mut self, now: Instant) {
         self.silent_since = now;
+        // The next ping may be due before the answer to this one was.
+        self.nearer |= self.pinged;
         self.pinged = false;
     }
 
@@ -142,6 +147,7 @@ impl Deadlines {
 
     fn await_also(&mut self, change: impl FnOnce(&mut Awaited)) {
         change(self.awaited.get_or_insert_default());
+        self.nearer = true;
     }
 
     /// Changes what is awaited, if anything is.
@@ -180,6 +186,13 @@ impl Connection {
             None => [self.keep_alive_due(), self.assembly_due()],
         };
         input.into_iter().flatten().chain(self.write_due()).min()
+    }
+
+    /// Whether [`poll_timeout`](Self::poll_timeout) may say an earlier time than when this was last asked. While not,
+    /// a timer that was set then is early enough; and to set one anew for each read is dear.
+    #[inline]
+    pub fn timeout_came_nearer(&mut self) -> bool {
+        std::mem::take(&mut self.deadlines.nearer)
     }
 
     /// Does what the time asks for: sends the keep-alive's Ping, or the Close that has been owed for
@@ -284,6 +297,7 @@ impl Connection {
     pub fn resume_reading(&mut self, now: Instant) {
         if !self.deadlines.reading {
             self.deadlines.reading = true;
+            self.deadlines.nearer = true;
             self.deadlines.heard(now);
             self.deadlines.update(|awaited| {
                 let since = now.checked_sub(awaited.stood_still).unwrap_or(now);

@@ -1,7 +1,11 @@
 //! Keep-alive, the close deadline (§7.1.1), the write deadline and that for a message's assembly
 //! (§10.4), on a clock that the tests turn.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
+use crate::KeepAlive;
 
 const INTERVAL: Duration = Duration::from_secs(20);
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -225,7 +229,7 @@ fn without_keep_alive_an_open_connection_has_no_deadline() {
 
 #[test]
 fn a_keep_alive_of_ones_own_is_kept() {
-    let keep_alive = config::KeepAlive::new(seconds(3), seconds(2));
+    let keep_alive = KeepAlive::new(seconds(3), seconds(2));
     let config = Config::new(Role::Server).keep_alive(keep_alive);
     let mut end = End::with(config, Role::Server);
     let start = end.now;
@@ -237,7 +241,7 @@ fn a_keep_alive_of_ones_own_is_kept() {
 #[test]
 fn durations_beyond_the_clock_are_never_over() {
     for role in ROLES {
-        let never = config::KeepAlive::new(Duration::MAX, Duration::MAX);
+        let never = KeepAlive::new(Duration::MAX, Duration::MAX);
         let config = Config::new(role)
             .keep_alive(never)
             .assembly_timeout(Duration::MAX)
@@ -589,4 +593,113 @@ fn an_assembly_timeout_of_ones_own_is_kept() {
     assert_eq!(end.machine.poll_timeout(), Some(end.now + seconds(3)));
     let failed = ProtocolError::MessageStalled { limit: seconds(3) };
     assert_eq!(expires(&mut end), Some(Expired::Failed(failed)));
+}
+
+// Timers
+
+/// What changes when the next deadline is due.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Waits(u64),
+    Reads(u8),
+    ReadsPartOfAFrame,
+    Sends,
+    Writes(usize),
+    Pauses,
+    Resumes,
+    Closes,
+    LooksAtTheTime,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..30_u64).prop_map(Step::Waits),
+        prop_oneof![
+            Just(TEXT),
+            Just(TEXT_STARTS),
+            Just(GOES_ON),
+            Just(ENDS),
+            Just(PING),
+            Just(PONG),
+            Just(CLOSE)
+        ]
+        .prop_map(Step::Reads),
+        Just(Step::ReadsPartOfAFrame),
+        Just(Step::Sends),
+        (0..40_usize).prop_map(Step::Writes),
+        Just(Step::Pauses),
+        Just(Step::Resumes),
+        Just(Step::Closes),
+        Just(Step::LooksAtTheTime),
+    ]
+}
+
+impl Step {
+    fn happens(self, end: &mut End) {
+        match self {
+            Self::Waits(time) => end.waits(seconds(time)),
+            Self::Reads(first) => drop(end.reads_frame(first, b"")),
+            Self::ReadsPartOfAFrame => {
+                let frame = end.frame(PONG, b"Hello");
+                end.reads(&frame[..3]);
+                end.waits(seconds(1));
+                end.reads(&frame[3..]);
+            }
+            Self::Sends => drop(end.machine.send_text("Hello", Cause::Push)),
+            Self::Writes(most) => {
+                let len = end.machine.output().remaining().min(most);
+                end.machine.handle_written(len, end.now);
+            }
+            Self::Pauses => end.machine.pause_reading(end.now),
+            Self::Resumes => end.machine.resume_reading(end.now),
+            Self::Closes => drop(end.machine.send_close(&close_reason(1000, ""), end.now)),
+            Self::LooksAtTheTime => drop(end.machine.handle_timeout(end.now)),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_timer_is_early_enough_until_it_is_told_that_a_deadline_came_nearer(
+        role in prop_oneof![Just(Role::Client), Just(Role::Server)],
+        interval in 1..60_u64,
+        timeout in 1..60_u64,
+        assembly in 1..60_u64,
+        write in 1..60_u64,
+        steps in vec(step(), 1..60),
+    ) {
+        let config = Config::new(role)
+            .keep_alive(KeepAlive::new(seconds(interval), seconds(timeout)))
+            .assembly_timeout(seconds(assembly))
+            .write_timeout(seconds(write));
+        let mut end = End::with(config, role);
+        prop_assert!(end.machine.timeout_came_nearer(), "no timer is set");
+        let mut timer = end.machine.poll_timeout();
+        for step in steps {
+            step.happens(&mut end);
+            let due = end.machine.poll_timeout();
+            let fired = timer.is_some_and(|timer| timer <= end.now);
+            if end.machine.timeout_came_nearer() || fired {
+                timer = due;
+            }
+            let is_early = due.is_none_or(|due| timer.is_some_and(|timer| timer <= due));
+            prop_assert!(is_early, "{due:?} is before {timer:?} after {step:?}");
+        }
+    }
+}
+
+#[test]
+fn what_only_postpones_a_deadline_is_not_told() {
+    for role in ROLES {
+        let mut end = End::of(role);
+        assert!(end.machine.timeout_came_nearer());
+        for first in [TEXT, BINARY, PING, PONG] {
+            end.waits(seconds(1));
+            end.reads_frame(first, b"Hello");
+            end.machine.send_text("Hello", Cause::Input).unwrap();
+            let all = end.machine.output().remaining();
+            end.machine.handle_written(all, end.now);
+            assert!(!end.machine.timeout_came_nearer());
+        }
+    }
 }
