@@ -40,27 +40,40 @@ pub(crate) mod rest;
 /// What a connection's owner has to act on.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Input was read, and nothing of it looked at yet: [`Driver::answer_plain`] may. Only
-    /// [`Driver::next_or_input`] says so.
-    Input,
     /// It is in the buffer that was given.
     Message,
     /// A part of a message is in the buffer that was given; the last one, or not.
     Part(bool),
     Pong(Vec<u8>),
+    /// An [answer](AnswerAtOnce::answer) failed.
+    Unanswered(Error),
     /// Nothing comes any more: [`Driver::ending`] says why.
     End,
 }
 
-/// What came of a look at the input.
-#[derive(Debug)]
-pub(crate) enum Plain {
-    /// A message was answered.
-    Answered(Result<(), Error>),
-    /// A message is in the buffer that was given.
-    Message,
-    /// There is more to look at: [`Driver::next`] does.
-    Nothing,
+/// Whoever answers messages where they lie.
+pub(crate) trait AnswerAtOnce {
+    /// Which kinds are to be given in parts from now on. Asked for whenever there is something to do: it may have
+    /// changed while there was nothing.
+    fn in_parts(&self) -> InParts;
+
+    /// Answers a message, or leaves it to whoever waits for the next one.
+    fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Option<Answered>;
+}
+
+/// Nobody does, and all messages come whole.
+struct Nobody;
+
+impl AnswerAtOnce for Nobody {
+    #[inline]
+    fn in_parts(&self) -> InParts {
+        InParts::default()
+    }
+
+    #[inline]
+    fn answer(&mut self, _message: WholeMessage<'_>, _answer: Answer<'_, '_>) -> Option<Answered> {
+        None
+    }
 }
 
 /// The way out for whoever answers a message where it lies.
@@ -181,22 +194,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// there is none, that holds no memory.
     #[inline]
     pub(crate) async fn next(&mut self, message: &mut MessageBuffer) -> Next {
-        poll_fn(|cx| self.poll_next(cx, message, false)).await
+        self.next_unanswered(message, Nobody).await
     }
 
-    /// As [`next`](Self::next), but what was read may be looked at before. Which kinds are given in parts is asked
-    /// for whenever there is something to do: it may have changed while there was nothing.
+    /// As [`next`](Self::next), but the messages that lie complete in the input are shown to `answering` before, one
+    /// after the other.
     #[inline]
-    pub(crate) async fn next_or_input(
+    pub(crate) async fn next_unanswered(
         &mut self,
         message: &mut MessageBuffer,
-        in_parts: impl Fn() -> InParts,
+        mut answering: impl AnswerAtOnce,
     ) -> Next {
-        poll_fn(|cx| {
-            self.give_in_parts(in_parts());
-            self.poll_next(cx, message, true)
-        })
-        .await
+        poll_fn(|cx| self.poll_next(cx, message, &mut answering)).await
     }
 
     /// Runs a handler's future, and everything else beside it while it is suspended. `None` when the
@@ -345,34 +354,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.link.machine().close_received().cloned()
     }
 
-    /// The fast path of [`next`](Self::next): shows the messages that lie complete in the input to `at_once`, one
-    /// after the other, which may answer them there. One that it does not take is put into `message`, as `next` does.
-    #[inline]
-    pub(crate) fn answer_plain<F>(&mut self, message: &mut MessageBuffer, mut at_once: F) -> Plain
-    where
-        F: for<'m> FnMut(WholeMessage<'m>, Answer<'_, '_>) -> Option<Answered>,
-    {
+    /// The fast path: shows the messages that lie complete in the input to `answering`. One that it leaves is put into
+    /// `message`.
+    #[inline(always)]
+    fn answer_plain(
+        &mut self,
+        message: &mut MessageBuffer,
+        answering: &mut impl AnswerAtOnce,
+    ) -> Option<Next> {
         if !self.is_plain() {
-            return Plain::Nothing;
+            return None;
         }
-        let Some(mut exchanged) = self.link.exchange(WRITE_AT) else {
-            return Plain::Nothing;
-        };
+        let mut exchanged = self.link.exchange(WRITE_AT)?;
         let outbox = &*self.outbox;
         loop {
-            let Some(whole) = exchanged.pull() else {
-                return Plain::Nothing;
-            };
+            let whole = exchanged.pull()?;
             let exchange = &mut exchanged.exchange;
-            match at_once(whole, Answer { exchange, outbox }) {
+            match answering.answer(whole, Answer { exchange, outbox }) {
                 // All else that is plain only the driver changes.
                 Some(Ok(None)) if outbox.is_plain() => {}
-                Some(Ok(None)) => return Plain::Answered(Ok(())),
-                Some(Ok(Some(outgoing))) => return Plain::Answered(self.reply(outgoing)),
-                Some(Err(error)) => return Plain::Answered(Err(error)),
+                Some(Ok(None)) => return None,
+                Some(Ok(Some(outgoing))) => {
+                    return self.reply(outgoing).err().map(Next::Unanswered);
+                }
+                Some(Err(error)) => return Some(Next::Unanswered(error)),
                 None => {
                     put_lent(message, whole);
-                    return Plain::Message;
+                    return Some(Next::Message);
                 }
             }
         }
@@ -396,38 +404,48 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         &mut self,
         cx: &mut Context<'_>,
         message: &mut MessageBuffer,
-        give_input: bool,
+        answering: &mut impl AnswerAtOnce,
     ) -> Poll<Next> {
-        self.drive();
-        // It came before whatever ended the connection since. Only an application that has asked for a
-        // Close wants no more.
-        if self.ahead.is_some() {
-            if self.is_held_back() {
-                return self.poll_paused(cx, message, give_input);
-            }
-            if let Some(ahead) = self.ahead.take()
-                && self.order == Order::Go
-            {
-                let (next, buffer) = *ahead;
-                pool::recycle_message(message);
-                *message = buffer;
+        loop {
+            if let Some(next) = self.answer_plain(message, answering) {
                 return Poll::Ready(next);
             }
-        }
-        if self.ending.is_some() {
-            return Poll::Ready(Next::End);
-        }
-        let polled = self.poll_event(cx, message, give_input);
-        match polled {
-            Poll::Pending => pool::recycle_message(message),
-            Poll::Ready(Next::Input | Next::End) => {}
-            Poll::Ready(next) if self.is_held_back() => {
-                self.ahead = Some(Box::new((next, std::mem::take(message))));
-                return self.poll_paused(cx, message, give_input);
+            self.drive();
+            self.link.give_in_parts(answering.in_parts());
+            // It came before whatever ended the connection since. Only an application that has asked for a
+            // Close wants no more.
+            if self.ahead.is_some() {
+                if self.is_held_back() {
+                    ready!(self.poll_released(cx, message));
+                    continue;
+                }
+                if let Some(ahead) = self.ahead.take()
+                    && self.order == Order::Go
+                {
+                    let (next, buffer) = *ahead;
+                    pool::recycle_message(message);
+                    *message = buffer;
+                    return Poll::Ready(next);
+                }
             }
-            Poll::Ready(_) => {}
+            if self.ending.is_some() {
+                return Poll::Ready(Next::End);
+            }
+            match self.poll_event(cx, message) {
+                Poll::Pending => {
+                    pool::recycle_message(message);
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(next)) => {
+                    if !matches!(next, Next::End) && self.is_held_back() {
+                        self.ahead = Some(Box::new((next, std::mem::take(message))));
+                        continue;
+                    }
+                    return Poll::Ready(next);
+                }
+            }
         }
-        polled
     }
 
     /// Whether the application wants nothing yet of what came.
@@ -440,18 +458,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// is an end.
     #[cold]
     #[inline(never)]
-    fn poll_paused(
-        &mut self,
-        cx: &mut Context<'_>,
-        message: &mut MessageBuffer,
-        give_input: bool,
-    ) -> Poll<Next> {
+    fn poll_released(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Poll<()> {
         self.poll_beside(cx);
         if self.is_held_back() {
             pool::recycle_message(message);
             return Poll::Pending;
         }
-        self.poll_next(cx, message, give_input)
+        Poll::Ready(())
     }
 
     /// What goes on while a handler is suspended.
@@ -504,7 +517,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         cx: &mut Context<'_>,
         message: &mut MessageBuffer,
     ) -> Poll<Next> {
-        self.poll_event(cx, message, false)
+        loop {
+            if let Some(next) = ready!(self.poll_event(cx, message)) {
+                return Poll::Ready(next);
+            }
+        }
     }
 
     /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer
@@ -515,6 +532,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         machine.owes_close() && machine.poll_timeout().is_some_and(|due| due <= now)
     }
 
+    /// What comes next, or nothing: more input, to be looked at.
     // Each function that returns across a system call is mispredicted: the kernel leaves the processor's
     // memory of return addresses cleared. So those between the task and the socket are one.
     #[inline(always)]
@@ -522,80 +540,81 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         &mut self,
         cx: &mut Context<'_>,
         message: &mut MessageBuffer,
-        give_input: bool,
-    ) -> Poll<Next> {
+    ) -> Poll<Option<Next>> {
         // Whether the transport takes no more output in this turn.
         let mut blocked = false;
         loop {
-            if self.order == Order::Abort {
-                return self.end(Ending::Aborted);
-            }
-            // 1. What the input holds. The output of it is written before it becomes too much.
-            if !blocked
-                && self.link.machine_mut().output().len() >= WRITE_AT
-                && let Poll::Ready(Err(error)) = self.poll_output(cx)
-            {
-                return self.end(Ending::Failed(error));
-            }
-            if self.link.ends_turn() {
-                return self.poll_yield(cx);
-            }
-            if !self.is_gated() {
-                match self.link.pull(|whole| put(message, whole)) {
-                    Ok(Some(Received::Ping)) => {
-                        self.outbox.pinged();
-                        continue;
-                    }
-                    // Once the application has asked for a Close it wants no more.
-                    Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
-                        if self.order != Order::Go =>
-                    {
-                        continue;
-                    }
-                    Ok(Some(Received::Message(()))) => return Poll::Ready(Next::Message),
-                    Ok(Some(Received::Part((), is_last))) => {
-                        return Poll::Ready(Next::Part(is_last));
-                    }
-                    Ok(Some(Received::Pong(payload))) => {
-                        return Poll::Ready(Next::Pong(payload));
-                    }
-                    Ok(Some(Received::Close(reason))) => {
-                        return self.end(Ending::ClosedByPeer(reason));
-                    }
-                    // Fragments are counted when they have been read, together.
-                    Ok(None) if self.link.ends_turn() => return self.poll_yield(cx),
-                    Ok(None) => {}
-                    Err(error) => return self.end(Ending::Failed(error.into())),
+            // Woken to read: nothing is left of the turn before, as a rule.
+            let mut reads = self.is_drained();
+            if !reads {
+                if self.order == Order::Abort {
+                    return self.end(Ending::Aborted);
                 }
-            }
-            // What is left of the input waits for the output that this input caused.
-            let gated = self.is_gated();
-            // 2. What is to be sent leaves in one write.
-            match self.poll_output_here(cx) {
-                Poll::Ready(Err(error)) => return self.end(Ending::Failed(error)),
-                polled => blocked = polled.is_pending(),
-            }
-            if let Some(ending) = self.closed_here() {
-                return self.end(ending);
-            }
-            if gated || self.is_gated() {
+                // 1. What the input holds. The output of it is written before it becomes too much.
+                if !blocked
+                    && self.link.machine_mut().output().len() >= WRITE_AT
+                    && let Poll::Ready(Err(error)) = self.poll_output(cx)
+                {
+                    return self.end(Ending::Failed(error));
+                }
+                if self.link.ends_turn() {
+                    return self.poll_yield(cx);
+                }
                 if !self.is_gated() {
+                    match self.link.pull(|whole| put(message, whole)) {
+                        Ok(Some(Received::Ping)) => {
+                            self.outbox.pinged();
+                            continue;
+                        }
+                        // Once the application has asked for a Close it wants no more.
+                        Ok(Some(
+                            Received::Message(()) | Received::Part(..) | Received::Pong(_),
+                        )) if self.order != Order::Go => continue,
+                        Ok(Some(Received::Message(()))) => {
+                            return Poll::Ready(Some(Next::Message));
+                        }
+                        Ok(Some(Received::Part((), is_last))) => {
+                            return Poll::Ready(Some(Next::Part(is_last)));
+                        }
+                        Ok(Some(Received::Pong(payload))) => {
+                            return Poll::Ready(Some(Next::Pong(payload)));
+                        }
+                        Ok(Some(Received::Close(reason))) => {
+                            return self.end(Ending::ClosedByPeer(reason));
+                        }
+                        // Fragments are counted when they have been read, together.
+                        Ok(None) if self.link.ends_turn() => return self.poll_yield(cx),
+                        Ok(None) => {}
+                        Err(error) => return self.end(Ending::Failed(error.into())),
+                    }
+                }
+                // What is left of the input waits for the output that this input caused.
+                let gated = self.is_gated();
+                // 2. What is to be sent leaves in one write.
+                match self.poll_output_here(cx) {
+                    Poll::Ready(Err(error)) => return self.end(Ending::Failed(error)),
+                    polled => blocked = polled.is_pending(),
+                }
+                if let Some(ending) = self.closed_here() {
+                    return self.end(ending);
+                }
+                reads = !self.is_gated();
+                if gated && reads {
                     continue;
                 }
-                // The peer has to read before it is read: its silence is not its own.
-                self.link.pause_reading();
-            } else {
+            }
+            if reads {
                 // 3. More input.
                 self.link.resume_reading();
                 match self.link.poll_read(cx) {
                     Poll::Ready(Ok(0)) => return self.end(Ending::Failed(Error::UnexpectedEnd)),
-                    Poll::Ready(Ok(_)) if give_input && self.is_plain() => {
-                        return Poll::Ready(Next::Input);
-                    }
-                    Poll::Ready(Ok(_)) => continue,
+                    Poll::Ready(Ok(_)) => return Poll::Ready(None),
                     Poll::Ready(Err(error)) => return self.end(Ending::Failed(error.into())),
                     Poll::Pending => {}
                 }
+            } else {
+                // The peer has to read before it is read: its silence is not its own.
+                self.link.pause_reading();
             }
             // 4. Deadlines, now that nothing is left to read.
             match self.poll_timer(cx) {
@@ -609,6 +628,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             }
             self.drive();
         }
+    }
+
+    /// Whether nothing waits: neither input nor output, here or in the outbox.
+    #[inline]
+    fn is_drained(&mut self) -> bool {
+        self.outbox.is_quiet()
+            && self.order == Order::Go
+            && !self.link.has_had_its_turn()
+            && self.link.is_drained()
     }
 
     /// Waits for the machine's next deadline; as [`Link::poll_timer`].
@@ -638,7 +666,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Lets the neighbours run, after writing what there is.
-    fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
         if let Poll::Ready(Err(error)) = self.poll_output(cx) {
             return self.end(Ending::Failed(error));
         }
@@ -825,7 +853,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
-    fn end(&mut self, ending: Ending) -> Poll<Next> {
+    fn end(&mut self, ending: Ending) -> Poll<Option<Next>> {
         match ending {
             // Nothing can be sent any more: whoever waits for it must know now.
             Ending::Failed(
@@ -838,7 +866,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.ending.get_or_insert_with(|| Box::new(ending));
             }
         }
-        Poll::Ready(Next::End)
+        Poll::Ready(Some(Next::End))
     }
 
     /// The transport is of no use any more.

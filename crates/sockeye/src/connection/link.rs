@@ -87,8 +87,6 @@ pub(crate) struct Link<T> {
     turn_end: u64,
     // The rule that bytes broke which were read to their place: the next pull tells it. A pointer: it comes once.
     broken: Option<Box<ProtocolError>>,
-    // Whether something was read since the machine's deadlines were looked at.
-    read_since_alarm: bool,
     // Whether `now` was looked up in this turn.
     fresh: bool,
     output_lent: bool,
@@ -176,7 +174,6 @@ impl<T> Link<T> {
             now: Instant::now(),
             alarm: None,
             timer: None,
-            read_since_alarm: true,
             fresh: false,
             broken: None,
             output_lent: false,
@@ -215,7 +212,6 @@ impl<T> Link<T> {
     fn look_at_the_clock(&mut self) {
         self.now = Instant::now();
         self.fresh = true;
-        self.read_since_alarm = true;
     }
 
     fn lend_output(&mut self) {
@@ -614,6 +610,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether there is nothing to do but to read: nothing of the input, no message begun, nothing to be written.
+    #[inline]
+    pub(crate) fn is_drained(&mut self) -> bool {
+        self.input.is_empty()
+            && self.flushed
+            && self.broken.is_none()
+            && self.machine.is_between_messages()
+            && self.machine.output().is_empty()
+    }
+
     /// Whether nothing that is read or to be written lies in a buffer.
     #[inline]
     pub(crate) fn is_empty(&mut self) -> bool {
@@ -670,6 +676,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// to be read before: a deadline on the peer's input must not fire over input that is there.
     /// `None` when something may have to be written. `wake_by` is asked first to wake the task not later than
     /// then, and [`forget_alarm`](Self::forget_alarm) called when it has.
+    #[inline]
     pub(crate) fn poll_timer(
         &mut self,
         cx: &mut Context<'_>,
@@ -678,6 +685,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         if self.alarm_stands() {
             return Poll::Pending;
         }
+        self.poll_deadlines(cx, wake_by)
+    }
+
+    #[inline(never)]
+    fn poll_deadlines(
+        &mut self,
+        cx: &mut Context<'_>,
+        wake_by: impl Fn(Instant) -> bool,
+    ) -> Poll<Option<Expired>> {
         loop {
             let Some(due) = self.machine.poll_timeout() else {
                 return Poll::Pending;
@@ -691,7 +707,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             {
                 // Whoever sees to the alarm says when its time has come.
                 if self.fresh || self.timer.is_none() {
-                    self.read_since_alarm = false;
                     return Poll::Pending;
                 }
                 // Nothing was read since: it may have been the timer that woke the task.
@@ -701,7 +716,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             if due.saturating_duration_since(Instant::now()) >= FAR && wake_by(due) {
                 self.alarm = Some(due);
                 self.timer = None;
-                self.read_since_alarm = false;
                 return Poll::Pending;
             }
             let timer = match &mut self.timer {
@@ -730,15 +744,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
     }
 
-    /// Whether the deadlines need no look: somebody wakes the task for the first of those that there were, and
-    /// without input, or output that waits, or a Close, no earlier one comes to be.
+    /// Whether the deadlines need no look: somebody wakes the task for the first of those that there were, and no
+    /// earlier one has come to be.
     #[inline]
     fn alarm_stands(&mut self) -> bool {
-        self.alarm.is_some()
-            && self.timer.is_none()
-            && !self.read_since_alarm
-            && self.machine.output().is_empty()
-            && self.machine.can_send()
+        !self.machine.timeout_came_nearer() && self.alarm.is_some() && self.timer.is_none()
     }
 
     /// The task was woken for the deadline, or nobody sees to it any more.

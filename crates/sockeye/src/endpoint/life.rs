@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError};
+use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -20,7 +20,7 @@ use super::part::handle_part;
 use super::reply::Reply;
 use super::session::{Session, Tenure};
 use crate::connection::direct::Direct;
-use crate::connection::driver::{Answer, Answered, Driver, Ending, Next, Plain};
+use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
 use crate::connection::outbox::{Outbox, Overflow};
@@ -188,49 +188,36 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     driver: &mut Driver<T>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        let in_parts = const { in_parts(E::IN_PARTS) };
-        driver.give_in_parts(in_parts);
+        driver.give_in_parts(in_parts::<E>());
         // What is seldom has its memory only while it lasts.
         session.work();
         Box::pin(open(endpoint, session, driver)).await;
         session.rest();
         let mut message = MessageBuffer::default();
         'turns: loop {
-            let plain = driver.answer_plain(&mut message, |message, answer| {
-                if session.heard() {
-                    return None;
-                }
-                let reply = endpoint.on_message_at_once(session, message)?;
-                let sent = |reply| send_at_once(reply, answer);
-                Some(reply.map_err(Error::of_callback).and_then(sent))
-            });
+            let answering = AtOnce {
+                endpoint: &mut *endpoint,
+                session,
+            };
+            let next = driver.next_unanswered(&mut message, answering).await;
             // What is not a message that is handled. One place to wait at for all of it: each more would cost a message.
             let seldom: Seldom<'_> = 'seldom: {
-                let incoming = match plain {
-                    Plain::Answered(Ok(())) => continue 'turns,
-                    Plain::Answered(Err(error)) => {
+                let incoming = match next {
+                    Next::Message => Incoming::of(&mut message),
+                    Next::Unanswered(error) => {
                         break 'seldom Box::pin(report(endpoint, session, driver, error));
                     }
-                    Plain::Message => Incoming::of(&mut message),
-                    Plain::Nothing => {
-                        let in_parts = || session.in_parts(in_parts);
-                        match driver.next_or_input(&mut message, in_parts).await {
-                            Next::Input => continue 'turns,
-                            Next::Message => Incoming::of(&mut message),
-                            Next::Part(is_last) => {
-                                // The rest of a message whose handler was taken away is nobody's.
-                                if !in_parts().takes(&message) {
-                                    continue 'turns;
-                                }
-                                let message = &mut message;
-                                let handled =
-                                    handle_part(endpoint, session, driver, message, is_last);
-                                break 'seldom Box::pin(handled);
-                            }
-                            Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
-                            Next::End => return,
+                    Next::Part(is_last) => {
+                        // The rest of a message whose handler was taken away is nobody's.
+                        if !session.in_parts(in_parts::<E>()).takes(&message) {
+                            continue 'turns;
                         }
+                        let message = &mut message;
+                        let handled = handle_part(endpoint, session, driver, message, is_last);
+                        break 'seldom Box::pin(handled);
                     }
+                    Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
+                    Next::End => return,
                 };
                 session.work();
                 let handled = match session.start_handler(incoming) {
@@ -264,8 +251,35 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 /// What is seldom has its memory only while it lasts.
 type Seldom<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
+/// Answers messages where they lie, as far as an endpoint does.
+struct AtOnce<'s, E> {
+    endpoint: &'s mut E,
+    session: &'s Session,
+}
+
+impl<E: Endpoint> AnswerAtOnce for AtOnce<'_, E> {
+    #[inline(always)]
+    fn in_parts(&self) -> InParts {
+        self.session.in_parts(in_parts::<E>())
+    }
+
+    #[inline(always)]
+    fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Option<Answered> {
+        if self.session.heard() {
+            return None;
+        }
+        let reply = self.endpoint.on_message_at_once(self.session, message)?;
+        let sent = |reply| send_at_once(reply, answer);
+        Some(reply.map_err(Error::of_callback).and_then(sent))
+    }
+}
+
 /// What an endpoint says that it takes in parts.
-const fn in_parts(kinds: &[MessageKind]) -> InParts {
+const fn in_parts<E: Endpoint>() -> InParts {
+    const { kinds_in_parts(E::IN_PARTS) }
+}
+
+const fn kinds_in_parts(kinds: &[MessageKind]) -> InParts {
     let mut in_parts = InParts {
         text: false,
         binary: false,

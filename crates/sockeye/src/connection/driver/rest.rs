@@ -245,7 +245,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     }
                     return Poll::Ready(());
                 }
-                Next::Input | Next::Message => {
+                Next::Message | Next::Unanswered(_) => {
                     debug_assert!(false, "{next:?} in the middle of a message");
                 }
             }
