@@ -313,7 +313,16 @@ impl Buffers {
         taken
     }
 
+    #[inline]
     fn chunk(&self) -> &[u8] {
+        if self.segments.is_empty() {
+            inline_run(&self.inline, self.written, self.last_len())
+        } else {
+            self.first_of_several()
+        }
+    }
+
+    fn first_of_several(&self) -> &[u8] {
         if let Some(Segment::Shared { bytes, .. }) = self.segments.front() {
             return bytes;
         }

@@ -264,16 +264,31 @@ impl<T> Link<T> {
     /// # Errors
     ///
     /// The rule that the peer broke.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pull<M>(
         &mut self,
         take: impl FnOnce(Whole<'_>) -> M,
     ) -> Result<Option<Received<M>>, ProtocolError> {
-        if self.input.is_empty() {
-            if self.broken.is_none() && self.machine.is_between_messages() {
-                return Ok(None);
-            }
-        } else if let Some(message) = self.pull_whole() {
+        if self.wants_input() {
+            return Ok(None);
+        }
+        self.pull_what_came(take)
+    }
+
+    /// Whether nothing comes without more input.
+    #[inline]
+    fn wants_input(&self) -> bool {
+        self.input.is_empty() && self.broken.is_none() && self.machine.is_between_messages()
+    }
+
+    #[inline]
+    fn pull_what_came<M>(
+        &mut self,
+        take: impl FnOnce(Whole<'_>) -> M,
+    ) -> Result<Option<Received<M>>, ProtocolError> {
+        if !self.input.is_empty()
+            && let Some(message) = self.pull_whole()
+        {
             return Ok(Some(Received::Message(take(Whole::Lent(message)))));
         }
         self.pull_any(take)
@@ -613,11 +628,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Whether there is nothing to do but to read: nothing of the input, no message begun, nothing to be written.
     #[inline]
     pub(crate) fn is_drained(&mut self) -> bool {
-        self.input.is_empty()
-            && self.flushed
-            && self.broken.is_none()
-            && self.machine.is_between_messages()
-            && self.machine.output().is_empty()
+        self.wants_input() && self.flushed && self.machine.output().is_empty()
     }
 
     /// Whether nothing that is read or to be written lies in a buffer.
