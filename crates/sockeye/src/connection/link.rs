@@ -87,8 +87,6 @@ pub(crate) struct Link<T> {
     turn_end: u64,
     // The rule that bytes broke which were read to their place: the next pull tells it. A pointer: it comes once.
     broken: Option<Box<ProtocolError>>,
-    // Whether `now` was looked up in this turn.
-    fresh: bool,
     output_lent: bool,
     // Whether the transport has nothing of what it took to hand on.
     flushed: bool,
@@ -174,7 +172,6 @@ impl<T> Link<T> {
             now: Instant::now(),
             alarm: None,
             timer: None,
-            fresh: false,
             broken: None,
             output_lent: false,
             flushed: true,
@@ -209,11 +206,6 @@ impl<T> Link<T> {
         &mut self.machine
     }
 
-    fn look_at_the_clock(&mut self) {
-        self.now = Instant::now();
-        self.fresh = true;
-    }
-
     fn lend_output(&mut self) {
         self.machine.give_output(pool::take_output());
         self.output_lent = true;
@@ -221,7 +213,10 @@ impl<T> Link<T> {
 
     /// This side reads no more for now: the peer's silence is not its own.
     pub(crate) fn pause_reading(&mut self) {
-        self.machine.pause_reading(self.now.into_std());
+        if self.machine.is_reading() {
+            self.now = Instant::now();
+            self.machine.pause_reading(self.now.into_std());
+        }
     }
 
     /// The peer may be silent again for as long as it likes, from now on, if this side did not read before.
@@ -254,7 +249,6 @@ impl<T> Link<T> {
     }
 
     fn start_turn(&mut self) {
-        self.fresh = false;
         self.turn_end = self.machine.frames_received() + MAX_FRAMES;
     }
 
@@ -550,7 +544,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         self.input.end += read;
-        self.look_at_the_clock();
+        self.now = Instant::now();
         // What is read is answered, as a rule.
         self.sending();
         Poll::Ready(Ok(read))
@@ -567,7 +561,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let room = (buffer.capacity() - start).min(missing);
         let mut limited = buffer.limit(room);
         let read = ready!(pin!(self.stream.read_buf(&mut limited)).poll(cx))?;
-        self.look_at_the_clock();
+        self.now = Instant::now();
         // The rest of the message is unmasked and checked in place: the chunk is the bytes just read.
         let buffer = self.assembler.buffer_mut();
         let mut unread = &mut buffer[start..];
@@ -693,7 +687,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         cx: &mut Context<'_>,
         wake_by: impl Fn(Instant) -> bool,
     ) -> Poll<Option<Expired>> {
-        if self.alarm_stands() {
+        // No deadline needs a look while no earlier one has come to be.
+        if !self.machine.timeout_came_nearer() && self.is_alarm_set(cx) {
             return Poll::Pending;
         }
         self.poll_deadlines(cx, wake_by)
@@ -711,18 +706,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             };
             let due = Instant::from_std(due);
             // An alarm that comes too early is cheap; one that is set for each read, or even looked at, is not.
-            if let Some(alarm) = self.alarm
-                && alarm <= due
-                && self.now < alarm
-                && self.timer.as_ref().is_none_or(|timer| timer.wakes(cx))
-            {
-                // Whoever sees to the alarm says when its time has come.
-                if self.fresh || self.timer.is_none() {
-                    return Poll::Pending;
-                }
-                // Nothing was read since: it may have been the timer that woke the task.
-                self.look_at_the_clock();
-                continue;
+            if self.alarm.is_some_and(|alarm| alarm <= due) && self.is_alarm_set(cx) {
+                return Poll::Pending;
             }
             if due.saturating_duration_since(Instant::now()) >= FAR && wake_by(due) {
                 self.alarm = Some(due);
@@ -755,11 +740,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
     }
 
-    /// Whether the deadlines need no look: somebody wakes the task for the first of those that there were, and no
-    /// earlier one has come to be.
+    /// Whether the task is woken at the alarm's time, and has not been yet: by whoever [forgets](Self::forget_alarm) it
+    /// then, or by the timer.
     #[inline]
-    fn alarm_stands(&mut self) -> bool {
-        !self.machine.timeout_came_nearer() && self.alarm.is_some() && self.timer.is_none()
+    fn is_alarm_set(&self, cx: &Context<'_>) -> bool {
+        self.alarm.is_some() && self.timer.as_ref().is_none_or(|timer| timer.wakes(cx))
     }
 
     /// The task was woken for the deadline, or nobody sees to it any more.
@@ -934,8 +919,9 @@ impl Timer {
         }
     }
 
+    /// Whether it will wake this task.
     fn wakes(&self, cx: &Context<'_>) -> bool {
-        self.waker.will_wake(cx.waker())
+        !self.sleep.is_elapsed() && self.waker.will_wake(cx.waker())
     }
 }
 
