@@ -116,7 +116,8 @@ pub(crate) fn recycle_message(message: &mut MessageBuffer) {
 }
 
 /// Puts a text into the buffer of a message that is handled.
-#[inline]
+// Inlined: a call would cost as much as a short copy.
+#[inline(always)]
 pub(crate) fn set_text(message: &mut MessageBuffer, text: &str) {
     if message.capacity() == 0 {
         *message = MessageBuffer::Binary(take_buffer());
@@ -125,7 +126,7 @@ pub(crate) fn set_text(message: &mut MessageBuffer, text: &str) {
 }
 
 /// As [`set_text`], of bytes.
-#[inline]
+#[inline(always)]
 pub(crate) fn set_binary(message: &mut MessageBuffer, bytes: &[u8]) {
     if message.capacity() == 0 {
         *message = MessageBuffer::Binary(take_buffer());
