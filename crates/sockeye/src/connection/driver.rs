@@ -1,6 +1,7 @@
 //! Drives one connection for an endpoint or a split connection: reads, hands on what came, coalesces
 //! what is sent, and goes on with all of it while a handler is suspended. Knows nothing of endpoints:
-//! it gives one [`Next`] after another, and runs a handler's future beside its own work.
+//! it gives one [`Next`] after another, and runs a handler's future beside its own work. A handler that has no
+//! future is called where a message lies, by way of [`AnswerAtOnce`]: so reading, answering and writing are one poll.
 //!
 //! ```text
 //!          ┌────────────────────── no input left ──────────────────────┐
@@ -45,8 +46,8 @@ pub(crate) enum Next {
     /// A part of a message is in the buffer that was given; the last one, or not.
     Part(bool),
     Pong(Vec<u8>),
-    /// An [answer](AnswerAtOnce::answer) failed.
-    Unanswered(Error),
+    /// What an [answer](AnswerAtOnce::answer) came to.
+    AnswerFailed(Error),
     /// Nothing comes any more: [`Driver::ending`] says why.
     End,
 }
@@ -57,7 +58,7 @@ pub(crate) trait AnswerAtOnce {
     /// changed while there was nothing.
     fn in_parts(&self) -> InParts;
 
-    /// Answers a message, or leaves it to whoever waits for the next one.
+    /// Answers a message, or leaves it to whoever waits for what is [next](Driver::next_unanswered).
     fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Option<Answered>;
 }
 
@@ -375,9 +376,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 Some(Ok(None)) if outbox.is_plain() => {}
                 Some(Ok(None)) => return None,
                 Some(Ok(Some(outgoing))) => {
-                    return self.reply(outgoing).err().map(Next::Unanswered);
+                    return self.reply(outgoing).err().map(Next::AnswerFailed);
                 }
-                Some(Err(error)) => return Some(Next::Unanswered(error)),
+                Some(Err(error)) => return Some(Next::AnswerFailed(error)),
                 None => {
                     put_lent(message, whole);
                     return Some(Next::Message);

@@ -204,7 +204,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let seldom: Seldom<'_> = 'seldom: {
                 let incoming = match next {
                     Next::Message => Incoming::of(&mut message),
-                    Next::Unanswered(error) => {
+                    Next::AnswerFailed(error) => {
                         break 'seldom Box::pin(report(endpoint, session, driver, error));
                     }
                     Next::Part(is_last) => {

@@ -245,7 +245,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     }
                     return Poll::Ready(());
                 }
-                Next::Message | Next::Unanswered(_) => {
+                Next::Message | Next::AnswerFailed(_) => {
                     debug_assert!(false, "{next:?} in the middle of a message");
                 }
             }
