@@ -145,6 +145,8 @@ impl Deadlines {
         self.awaited.as_ref()?.write_blocked
     }
 
+    #[cold]
+    #[inline(never)]
     fn await_also(&mut self, change: impl FnOnce(&mut Awaited)) {
         change(self.awaited.get_or_insert_default());
         self.nearer = true;

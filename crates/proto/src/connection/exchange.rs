@@ -119,10 +119,15 @@ impl Exchange<'_> {
     #[inline(always)]
     fn send(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         if !self.sends_plainly {
-            return self.connection.send_payload(kind, payload, Cause::Input);
+            return self.send_with_care(kind, payload);
         }
         let output = &mut self.connection.output;
         output.push_unmasked(kind.opcode(), payload, Cause::Input);
         Ok(())
+    }
+
+    #[inline(never)]
+    fn send_with_care(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+        self.connection.send_payload(kind, payload, Cause::Input)
     }
 }

@@ -408,9 +408,17 @@ impl Connection {
             .close_by(now.checked_add(self.config.close_timeout));
     }
 
-    /// Whether pongs wait only for room in the output.
+    /// Pongs that wait only for room in the output.
     #[inline]
     fn queue_pongs(&mut self) {
+        if self.pongs.is_some() {
+            self.queue_some_pongs();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn queue_some_pongs(&mut self) {
         while self.pongs.is_some() && self.output.len() < Output::SHARED_FROM {
             self.queue_pong();
         }

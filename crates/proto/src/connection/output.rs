@@ -129,8 +129,14 @@ impl Output {
         // Not `get_or_insert_default`, which the compiler makes a call of.
         match &mut self.0 {
             Some(buffers) => buffers,
-            none => none.insert(Box::default()),
+            none => Self::allocate(none),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate(none: &mut Option<Box<Buffers>>) -> &mut Buffers {
+        none.insert(Box::default())
     }
 }
 
@@ -264,6 +270,7 @@ impl Buffers {
     }
 
     /// Begins a new last run, of this cause.
+    #[inline(never)]
     fn set_last_apart(&mut self, cause: Cause) {
         let run = Run {
             len: self.last_len(),

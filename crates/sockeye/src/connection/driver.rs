@@ -92,7 +92,7 @@ impl Answer<'_, '_> {
         if self.outbox.is_quiet() {
             answered(self.exchange.send_text(text))
         } else {
-            Ok(Some(text.into()))
+            later(text)
         }
     }
 
@@ -101,7 +101,7 @@ impl Answer<'_, '_> {
         if self.outbox.is_quiet() {
             answered(self.exchange.send_binary(bytes))
         } else {
-            Ok(Some(bytes.into()))
+            later(bytes)
         }
     }
 
@@ -112,6 +112,11 @@ impl Answer<'_, '_> {
             Ok(Some(outgoing))
         }
     }
+}
+
+#[inline(never)]
+fn later<'a>(payload: impl Into<Outgoing> + 'a) -> Answered {
+    Ok(Some(payload.into()))
 }
 
 #[inline(always)]
@@ -420,12 +425,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     ready!(self.poll_released(cx, message));
                     continue;
                 }
-                if let Some(ahead) = self.ahead.take()
-                    && self.order == Order::Go
-                {
-                    let (next, buffer) = *ahead;
-                    pool::recycle_message(message);
-                    *message = buffer;
+                if let Some(next) = self.take_ahead(message) {
                     return Poll::Ready(next);
                 }
             }
@@ -447,6 +447,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 }
             }
         }
+    }
+
+    #[inline(never)]
+    fn take_ahead(&mut self, message: &mut MessageBuffer) -> Option<Next> {
+        let (next, buffer) = *self.ahead.take()?;
+        if self.order != Order::Go {
+            return None;
+        }
+        pool::recycle_message(message);
+        *message = buffer;
+        Some(next)
     }
 
     /// Whether the application wants nothing yet of what came.
@@ -688,7 +699,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// takes no more.
     #[inline(always)]
     fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.write_log(cx)?;
+        if self.outbox.is_only_logged() {
+            self.write_log(cx)?;
+        }
         loop {
             let drained = self.fill();
             let polled = self.link.poll_write(cx);
@@ -701,13 +714,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Writes what was said to many, where it is all that there is to write: it needs no output then.
-    #[inline(always)]
+    #[inline(never)]
     fn write_log(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.outbox.is_only_logged()
-            || self.order != Order::Go
-            || !self.link.is_empty()
-            || !self.link.machine().can_send()
-        {
+        if self.order != Order::Go || !self.link.is_empty() || !self.link.machine().can_send() {
             return Ok(());
         }
         let outbox = &*self.outbox;
@@ -732,6 +741,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.fill_from_outbox()
     }
 
+    #[inline(never)]
     fn fill_from_outbox(&mut self) -> bool {
         let mut reached = None;
         let mut drained = true;
@@ -809,6 +819,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    #[inline(never)]
     fn tell_those_who_wait(&mut self) {
         let mut reached = None;
         while let Some((end, taken)) = self.taken.front()
@@ -844,7 +855,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Whether this side's Close went out first.
+    #[inline]
     fn closed_here(&self) -> Option<Ending> {
+        if self.order == Order::Go {
+            return None;
+        }
+        self.closed_by_order()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn closed_by_order(&self) -> Option<Ending> {
         let machine = self.link.machine();
         match &self.order {
             Order::Close(reason) if !machine.can_send() && machine.can_receive() => {
@@ -854,6 +875,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn end(&mut self, ending: Ending) -> Poll<Option<Next>> {
         match ending {
             // Nothing can be sent any more: whoever waits for it must know now.

@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
     Cause, CloseReason, Connection as Machine, Event, Exchange, Expired, FrameHeader,
-    MessageAssembler, MessageBuffer, MessageKind, ProtocolError, Role, WholeMessage, into_string,
+    MessageAssembler, MessageBuffer, MessageKind, Output, ProtocolError, Role, WholeMessage,
+    into_string,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -524,6 +525,19 @@ impl<T> Link<T> {
     }
 }
 
+/// Writes what lies in several places. Its slices are no part of what each write runs through.
+#[inline(never)]
+fn write_vectored<T: AsyncWrite>(
+    stream: Pin<&mut T>,
+    cx: &mut Context<'_>,
+    output: &Output,
+) -> Poll<io::Result<usize>> {
+    const MAX_SLICES: usize = 16;
+    let mut slices = [io::IoSlice::new(&[]); MAX_SLICES];
+    let filled = output.chunks_vectored(&mut slices);
+    stream.poll_write_vectored(cx, &slices[..filled])
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Reads once, as much as the transport has and the buffer takes. `Ok(0)` is the transport's end.
     #[inline(always)]
@@ -551,6 +565,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     }
 
     /// Reads a large message's payload to where it is to be, so that it is never copied.
+    #[inline(never)]
     fn poll_read_direct(&mut self, cx: &mut Context<'_>, missing: u64) -> Poll<io::Result<usize>> {
         let buffer = self.assembler.buffer_mut();
         let start = buffer.len();
@@ -576,7 +591,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Writes what waits, until nothing does.
     #[inline(always)]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        const MAX_SLICES: usize = 16;
         if self.transport == Transport::Lost {
             return Poll::Ready(Ok(()));
         }
@@ -587,9 +601,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             let written = if chunk.len() == output.len() || !stream.is_write_vectored() {
                 stream.poll_write(cx, chunk)
             } else {
-                let mut slices = [io::IoSlice::new(&[]); MAX_SLICES];
-                let filled = output.chunks_vectored(&mut slices);
-                stream.poll_write_vectored(cx, &slices[..filled])
+                write_vectored(stream, cx, output)
             };
             match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

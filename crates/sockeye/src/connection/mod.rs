@@ -583,7 +583,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Pending
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.is_full() {
             return self.poll_flush(cx);
@@ -591,6 +591,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(Ok(()))
     }
 
+    #[inline(never)]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             match self.link.poll_write(cx) {

@@ -423,6 +423,8 @@ impl Outbox {
     }
 
     /// A Ping came, which nobody else is told of.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn pinged(&self) {
         let mut state = lock(&self.state);
         state.pings = state.pings.wrapping_add(1);

@@ -109,10 +109,16 @@ pub(crate) fn recycle_buffer(mut buffer: Vec<u8>) {
 }
 
 /// Gives the buffer of a message back that is handled.
+#[inline]
 pub(crate) fn recycle_message(message: &mut MessageBuffer) {
     if message.capacity() > 0 {
-        recycle_buffer(std::mem::take(message).into_vec());
+        recycle_buffer_of(message);
     }
+}
+
+#[inline(never)]
+fn recycle_buffer_of(message: &mut MessageBuffer) {
+    recycle_buffer(std::mem::take(message).into_vec());
 }
 
 /// Puts a text into the buffer of a message that is handled.

@@ -139,7 +139,8 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         // a tenth of what handling it does.
         let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
         let panicked = served.map_err(|panic| log_panic(&*panic)).is_err();
-        Box::pin(conclude(endpoint, session, driver, place, panicked)).await;
+        let end: Seldom<'_> = Box::pin(conclude(endpoint, session, driver, place, panicked));
+        end.await;
     }
 }
 
@@ -191,7 +192,8 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         driver.give_in_parts(in_parts::<E>());
         // What is seldom has its memory only while it lasts.
         session.work();
-        Box::pin(open(endpoint, session, driver)).await;
+        let opening: Seldom<'_> = Box::pin(open(endpoint, session, driver));
+        opening.await;
         session.rest();
         let mut message = MessageBuffer::default();
         'turns: loop {
@@ -248,7 +250,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
-/// What is seldom has its memory only while it lasts.
+/// What is seldom has its memory only while it lasts; and, by way of a table, is no part of the code of what is not.
 type Seldom<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
 /// Answers messages where they lie, as far as an endpoint does.
