@@ -53,8 +53,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let (round_of, rounds) = (round + 1, options.rounds);
             eprintln!("round {round_of} of {rounds}: {}", workload.name);
             let mut contenders = contenders_of(workload, &servers, &names);
-            // None is always the first, or always behind the same.
-            let first = round as usize % contenders.len().max(1);
+            // None is always the first. Those that are compared stay side by side: a step of one would put the
+            // floor's neighbour at the other end of the round, when the machine has another speed.
+            let first = round as usize * contenders.len() / options.rounds as usize;
             contenders.rotate_left(first);
             for contender in contenders {
                 match contender.measure(options, workload) {
