@@ -439,14 +439,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 }
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(next)) => {
-                    if !matches!(next, Next::End) && self.is_held_back() {
-                        self.ahead = Some(Box::new((next, std::mem::take(message))));
-                        continue;
+                    if matches!(next, Next::End) || !self.is_held_back() {
+                        return Poll::Ready(next);
                     }
-                    return Poll::Ready(next);
+                    self.put_ahead(next, message);
                 }
             }
         }
+    }
+
+    #[inline(never)]
+    fn put_ahead(&mut self, next: Next, message: &mut MessageBuffer) {
+        self.ahead = Some(Box::new((next, std::mem::take(message))));
     }
 
     #[inline(never)]
@@ -572,33 +576,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 if self.link.ends_turn() {
                     return self.poll_yield(cx);
                 }
-                if !self.is_gated() {
-                    match self.link.pull(|whole| put(message, whole)) {
-                        Ok(Some(Received::Ping)) => {
-                            self.outbox.pinged();
-                            continue;
-                        }
-                        // Once the application has asked for a Close it wants no more.
-                        Ok(Some(
-                            Received::Message(()) | Received::Part(..) | Received::Pong(_),
-                        )) if self.order != Order::Go => continue,
-                        Ok(Some(Received::Message(()))) => {
-                            return Poll::Ready(Some(Next::Message));
-                        }
-                        Ok(Some(Received::Part((), is_last))) => {
-                            return Poll::Ready(Some(Next::Part(is_last)));
-                        }
-                        Ok(Some(Received::Pong(payload))) => {
-                            return Poll::Ready(Some(Next::Pong(payload)));
-                        }
-                        Ok(Some(Received::Close(reason))) => {
-                            return self.end(Ending::ClosedByPeer(reason));
-                        }
-                        // Fragments are counted when they have been read, together.
-                        Ok(None) if self.link.ends_turn() => return self.poll_yield(cx),
-                        Ok(None) => {}
-                        Err(error) => return self.end(Ending::Failed(error.into())),
-                    }
+                if !self.link.wants_input()
+                    && !self.is_gated()
+                    && let Some(came) = self.pull(cx, message)
+                {
+                    return came;
                 }
                 // What is left of the input waits for the output that this input caused.
                 let gated = self.is_gated();
@@ -642,6 +624,40 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    /// What the input holds next: nothing if more has to be read, and ready with nothing if all is to be looked at
+    /// anew.
+    // Apart from what each read runs through: whole messages do not come here, as a rule.
+    #[inline(never)]
+    fn pull(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut MessageBuffer,
+    ) -> Option<Poll<Option<Next>>> {
+        let next = match self.link.pull(|whole| put(message, whole)) {
+            Ok(Some(Received::Ping)) => {
+                self.outbox.pinged();
+                return Some(Poll::Ready(None));
+            }
+            // Once the application has asked for a Close it wants no more.
+            Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
+                if self.order != Order::Go =>
+            {
+                return Some(Poll::Ready(None));
+            }
+            Ok(Some(Received::Message(()))) => Next::Message,
+            Ok(Some(Received::Part((), is_last))) => Next::Part(is_last),
+            Ok(Some(Received::Pong(payload))) => Next::Pong(payload),
+            Ok(Some(Received::Close(reason))) => {
+                return Some(self.end(Ending::ClosedByPeer(reason)));
+            }
+            // Fragments are counted when they have been read, together.
+            Ok(None) if self.link.ends_turn() => return Some(self.poll_yield(cx)),
+            Ok(None) => return None,
+            Err(error) => return Some(self.end(Ending::Failed(error.into()))),
+        };
+        Some(Poll::Ready(Some(next)))
+    }
+
     /// Whether nothing waits: neither input nor output, here or in the outbox.
     #[inline]
     fn is_drained(&mut self) -> bool {
@@ -678,6 +694,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Lets the neighbours run, after writing what there is.
+    #[cold]
+    #[inline(never)]
     fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
         if let Poll::Ready(Err(error)) = self.poll_output(cx) {
             return self.end(Ending::Failed(error));

@@ -272,7 +272,7 @@ impl<T> Link<T> {
 
     /// Whether nothing comes without more input.
     #[inline]
-    fn wants_input(&self) -> bool {
+    pub(crate) fn wants_input(&self) -> bool {
         self.input.is_empty() && self.broken.is_none() && self.machine.is_between_messages()
     }
 
