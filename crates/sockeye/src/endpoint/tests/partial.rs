@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use sockeye_proto::Text;
+use sockeye_proto::{Text, WholeMessage};
 use tokio::sync::Semaphore;
 
 use super::life::texts;
@@ -85,6 +85,44 @@ async fn a_handler_that_is_added_while_a_session_waits_takes_the_next_message_in
         peer.segment([masked(TEXT_STARTS, "a"), masked(ENDS, "b")].concat());
         idle().await;
         assert_eq!(*counted.lock().unwrap(), ["a", "b."], "sends: {sends}");
+    }
+}
+
+/// Adds a handler, which shows parts, when it is called where a message lies.
+struct Adding;
+
+impl Endpoint for Adding {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        Ok(Reply::Text("the endpoint"))
+    }
+
+    fn on_message_at_once<'m>(
+        &mut self,
+        session: &Session,
+        _: WholeMessage<'m>,
+    ) -> Option<Result<Reply<'m>>> {
+        let shown = partial(|part: (String, bool)| async { show(part) });
+        session.add_message_handler(shown).unwrap();
+        Some(Ok(Reply::Text("added")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_added_at_once_takes_what_lies_behind_in_parts() {
+    let fragments = [masked(TEXT_STARTS, "a"), masked(ENDS, "b")].concat();
+    for (behind, expected) in [
+        (fragments.clone(), &["added", "a", "b."][..]),
+        (masked(TEXT, "ab"), &["added", "ab."]),
+        (
+            [masked(PING, ""), fragments].concat(),
+            &["added", "a", "b."],
+        ),
+    ] {
+        let Started { peer, .. } = start(|_| Adding);
+        idle().await;
+        peer.segment([masked(TEXT, "add"), behind].concat());
+        idle().await;
+        assert_eq!(texts(&peer.frames()), expected);
     }
 }
 
