@@ -46,7 +46,7 @@ pub(crate) enum Next {
     /// A part of a message is in the buffer that was given; the last one, or not.
     Part(bool),
     Pong(Vec<u8>),
-    /// What an [answer](AnswerAtOnce::answer) came to.
+    /// Why an [answer](AnswerAtOnce::answer) was not sent: the handler's error, or that of sending.
     AnswerFailed(Error),
     /// Nothing comes any more: [`Driver::ending`] says why.
     End,
