@@ -82,6 +82,13 @@ impl Printer {
         }
     }
 
+    /// The terminal has another size.
+    pub(super) fn resize_prompt(&mut self) {
+        if let Some(prompt) = &mut self.prompt {
+            prompt.resize(&mut self.waiting);
+        }
+    }
+
     pub(super) fn hide_prompt(&mut self) {
         if let Some(prompt) = &mut self.prompt {
             prompt.hide(&mut self.waiting);

@@ -17,7 +17,7 @@ use super::goal::{Goal, State};
 use super::input::{self, Given, InputError};
 use super::options::{Options, Wait};
 use super::output::Printer;
-use super::prompt::Typed;
+use super::prompt::{Prompt, Resizes, Typed};
 use super::record::Recorder;
 use super::report;
 use crate::duration::shown;
@@ -42,6 +42,8 @@ pub(super) struct Talk<'a> {
     failed: Option<Failure>,
     goal: Goal,
     printer: Printer,
+    // `None` where there is no prompt.
+    resizes: Option<Resizes>,
     recorder: Option<Recorder>,
 }
 
@@ -88,6 +90,7 @@ impl<'a> Talk<'a> {
             failed: None,
             goal: Goal::new(options),
             printer: Printer::new(options),
+            resizes: None,
             recorder: recorder.map_err(Failure::Record)?,
         })
     }
@@ -112,9 +115,11 @@ impl<'a> Talk<'a> {
     fn opened(&mut self, connection: &Connection) -> Result<(), Failure> {
         // With messages on the command line there is no other input.
         if !self.has_begun && self.options.messages.is_empty() {
-            self.input = Some(match self.printer.start_prompt() {
-                true => input::keys(),
-                false => input::lines(self.options.input),
+            self.input = Some(if self.printer.start_prompt() {
+                self.resizes = Prompt::resizes();
+                input::keys()
+            } else {
+                input::lines(self.options.input)
             });
         } else {
             self.printer.show_prompt();
@@ -238,6 +243,7 @@ impl<'a> Talk<'a> {
                     }
                 }
                 given = next_given(input) => self.take(connection, given),
+                () = resized(self.resizes.as_mut()) => self.printer.resize_prompt(),
                 () = until(self.deadline), if !self.is_closing => self.close(connection),
                 () = &mut stop, if !self.is_closing => self.close(connection),
             }
@@ -490,6 +496,13 @@ async fn next_given(
 ) -> Option<Result<Given, InputError>> {
     match input {
         Some(input) => input.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn resized(resizes: Option<&mut Resizes>) {
+    match resizes {
+        Some(resizes) => resizes.next().await,
         None => pending().await,
     }
 }

@@ -40,13 +40,7 @@ impl Terminal {
         let name = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
         let far = OpenOptions::new().read(true).write(true).open(name);
         let far = far.expect("it is unlocked");
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 40,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&far, size).expect("a terminal");
+        resize(&far, 40);
         let stream = || far.try_clone().expect("a descriptor");
         let child = command
             .env("TERM", "xterm")
@@ -72,6 +66,25 @@ impl Terminal {
             bytes,
             shown: String::new(),
         }
+    }
+
+    /// As [`start`](Self::start), of a terminal that controls its processes: only that makes signals of Ctrl-C and of
+    /// another size. `setsid`, of util-linux, makes it one.
+    #[cfg(target_os = "linux")]
+    fn start_controlling(arguments: &[&str]) -> Self {
+        let program = command(arguments);
+        let mut controlled = Command::new("setsid");
+        controlled
+            .arg("--ctty")
+            .arg(program.get_program())
+            .args(program.get_args());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => controlled.env(name, value),
+                None => controlled.env_remove(name),
+            };
+        }
+        Self::run(&mut controlled)
     }
 
     /// Whether the terminal edits and shows lines by itself.
@@ -100,6 +113,17 @@ impl Terminal {
     fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
+}
+
+/// Makes a terminal so many columns wide.
+fn resize(terminal: &File, columns: u16) {
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal, size).expect("a terminal");
 }
 
 impl Drop for Terminal {
@@ -249,7 +273,23 @@ fn what_is_not_of_the_form_asked_for_may_be_typed_again() {
     terminal.shows("\u{1b}[36m00ff\u{1b}[0m\r\n");
 }
 
-/// Only a terminal that controls its processes makes a signal of Ctrl-C; `setsid`, of util-linux, makes it one.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_prompt_is_as_wide_as_the_terminal_becomes() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start_controlling(&["connect", &server.url("/echo")]);
+    let long = format!("{}{}", "a".repeat(30), "b".repeat(20));
+    terminal.type_in(&long);
+    terminal.shows(&format!("> {}\r\x1b[39C", &long[long.len() - 37..]));
+    for (columns, part) in [(60, &long[..]), (20, &long[long.len() - 17..])] {
+        resize(&terminal.far, columns);
+        let cursor = "> ".len() + part.len();
+        terminal.shows(&format!("\r\x1b[J> {part}\r\x1b[{cursor}C"));
+    }
+    terminal.type_in("\n");
+    terminal.shows(&format!("{ROW}> {long}\r\n"));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_closes_and_a_second_one_ends_at_once_with_the_terminal_as_it_was() {
@@ -259,19 +299,8 @@ fn ctrl_c_closes_and_a_second_one_ends_at_once_with_the_terminal_as_it_was() {
         // The Close is never answered.
         peer.read_to_end();
     });
-    let program = command(&["connect", "--close-timeout", "4000000000", &url]);
-    let mut controlled = Command::new("setsid");
-    controlled
-        .arg("--ctty")
-        .arg(program.get_program())
-        .args(program.get_args());
-    for (name, value) in program.get_envs() {
-        match value {
-            Some(value) => controlled.env(name, value),
-            None => controlled.env_remove(name),
-        };
-    }
-    let mut terminal = Terminal::run(&mut controlled);
+    let mut terminal =
+        Terminal::start_controlling(&["connect", "--close-timeout", "4000000000", &url]);
     terminal.type_in("half");
     terminal.shows("> half\r\u{1b}[6C");
     terminal.type_in("\u{3}");

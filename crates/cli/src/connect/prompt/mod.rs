@@ -17,7 +17,7 @@ use self::key::{Decoder, Key};
 use self::line::{Line, shown};
 use self::terminal::KeyMode;
 
-pub(crate) use self::terminal::restore;
+pub(crate) use self::terminal::{Resizes, restore};
 
 /// The terminal is in another mode while it is there.
 #[derive(Debug)]
@@ -124,6 +124,20 @@ impl Prompt {
         }
     }
 
+    /// By which it is known when to [draw it anew](Self::resize).
+    pub(super) fn resizes() -> Option<Resizes> {
+        Resizes::new().ok()
+    }
+
+    /// Draws it as wide as the terminal is now. One that has become narrower may have broken its row: what is below
+    /// the cursor is its own.
+    pub(super) fn resize(&mut self, out: &mut Vec<u8>) {
+        if self.is_shown {
+            out.extend_from_slice(ERASE_BELOW);
+            self.show(out);
+        }
+    }
+
     /// Draws it in the row where the cursor is.
     pub(super) fn show(&mut self, out: &mut Vec<u8>) {
         // The last column stays free: what stands there makes some terminals begin a row.
@@ -143,4 +157,5 @@ fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 const SIGN: &str = "> ";
 const BELL: u8 = 7;
 const ERASE_ROW: &[u8] = b"\r\x1b[K";
+const ERASE_BELOW: &[u8] = b"\r\x1b[J";
 const CLEAR_SCREEN: &[u8] = b"\x1b[H\x1b[2J";

@@ -66,6 +66,38 @@ pub(super) fn columns() -> usize {
     }
 }
 
+/// Tells when the terminal has another size.
+#[derive(Debug)]
+pub(crate) struct Resizes {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Resizes {
+    #[cfg(unix)]
+    pub(super) fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            signal: signal(SignalKind::window_change())?,
+        })
+    }
+
+    /// There is no prompt there.
+    #[cfg(not(unix))]
+    pub(super) fn new() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Completes the next time. Cancel safe.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 /// Gives what was there.
 #[cfg(unix)]
 fn set_before(before: Option<Termios>) -> Option<Termios> {
