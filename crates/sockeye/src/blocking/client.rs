@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::handshake::{self, Opened};
 use super::proxy;
 use super::stream::Stream;
-use crate::client::{self, ConnectError, Proxy, ProxyError, Target};
+use crate::client::{self, ConnectError, Proxy, ProxyError, Redirects, Target};
 use crate::connection::client_machine;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, TlsError, rustls};
@@ -40,8 +40,8 @@ pub fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
 }
 
 impl Client {
-    /// The defaults: no header fields of its own, no subprotocols, no proxy, 10 s to connect to each address and
-    /// 10 s for the handshake.
+    /// The defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to connect to each
+    /// address and 10 s for the handshake.
     pub fn builder() -> Self {
         Self(client::Client::builder())
     }
@@ -69,6 +69,11 @@ impl Client {
     /// [`Client::compression`](crate::Client::compression).
     pub fn compression(self, config: impl Into<Option<DeflateConfig>>) -> Self {
         Self(self.0.compression(config))
+    }
+
+    /// Follows so many redirects; none by default. See [`Client::redirects`](crate::Client::redirects).
+    pub fn redirects(self, most: u32) -> Self {
+        Self(self.0.redirects(most))
     }
 
     /// Connects through a proxy, whatever the server is.
@@ -109,19 +114,29 @@ impl Client {
         &self,
         target: impl TryInto<Target, Error = ConnectError>,
     ) -> Result<Connection, ConnectError> {
-        let target = target.try_into()?;
+        let mut target = target.try_into()?;
+        let mut redirects = Redirects::new(self.0.redirects);
+        loop {
+            match self.attempt(&target) {
+                Ok(connection) => return Ok(connection),
+                Err(error) => target = redirects.follow(&target, error)?,
+            }
+        }
+    }
+
+    fn attempt(&self, target: &Target) -> Result<Connection, ConnectError> {
         if target.is_secure() && cfg!(not(feature = "tls")) {
             return Err(ConnectError::TlsUnsupported);
         }
-        let handshake = self.0.handshake(&target)?;
-        let stream = self.reach(&target).map_err(|error| {
+        let handshake = self.0.handshake(target)?;
+        let stream = self.reach(target).map_err(|error| {
             let is_late = proxy::is_late(&error);
             let late = ConnectError::ConnectTimeout(self.0.connect_timeout);
             if is_late { late } else { error }
         })?;
         let timeout = self.0.handshake_timeout;
         let deadline = Instant::now() + timeout;
-        let opened = self.secure(stream, &target).and_then(|mut stream| {
+        let opened = self.secure(stream, target).and_then(|mut stream| {
             let opened = handshake::shake_hands(&mut stream, &handshake, deadline)?;
             Ok((stream, opened))
         });
@@ -181,7 +196,12 @@ impl Client {
     fn secure(&self, stream: Stream, target: &Target) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
         if target.is_secure() {
-            return Ok(self.shake_tls(stream, target.bare_host())?);
+            let config = self.0.tls_for(target);
+            return Ok(Self::shake_tls(
+                config.as_ref(),
+                stream,
+                target.bare_host(),
+            )?);
         }
         debug_assert!(!target.is_secure(), "refused before");
         Ok(stream)
@@ -190,7 +210,7 @@ impl Client {
     fn secure_proxy(&self, stream: Stream, proxy: &Proxy) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
         {
-            let secured = self.shake_tls(stream, proxy.host());
+            let secured = Self::shake_tls(self.0.tls.as_ref(), stream, proxy.host());
             Ok(secured.map_err(ProxyError::Tls)?)
         }
         #[cfg(not(feature = "tls"))]
@@ -202,11 +222,12 @@ impl Client {
 
     /// TLS shakes hands when the first bytes are written.
     #[cfg(feature = "tls")]
-    fn shake_tls(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
-        let config = match &self.0.tls {
-            Some(config) => std::sync::Arc::clone(config),
-            None => tls::for_client(tls::client_config()?),
-        };
+    fn shake_tls(
+        config: Option<&std::sync::Arc<rustls::ClientConfig>>,
+        stream: Stream,
+        host: &str,
+    ) -> Result<Stream, TlsError> {
+        let config = tls::given_or_system(config)?;
         let name = rustls::pki_types::ServerName::try_from(host.to_owned())?;
         let session = rustls::ClientConnection::new(config, name)?;
         let stream = rustls::StreamOwned::new(session, stream);

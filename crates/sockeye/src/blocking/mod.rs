@@ -1,8 +1,8 @@
 //! A client for programs without a runtime: the same protocol on a blocking socket, in the caller's thread.
 //!
-//! It has what a simple client needs: `ws:` and `wss:`, header fields, subprotocols, compression, proxies, limits and
-//! deadlines. What it leaves to [`Client`](crate::Client) would double it: it follows no redirects, tries
-//! addresses one after the other, and its threads do not take turns at connecting.
+//! It has what a simple client needs: `ws:` and `wss:`, header fields, subprotocols, compression, proxies, redirects,
+//! limits and deadlines. What it leaves to [`Client`](crate::Client) would double it: it tries addresses one after
+//! the other, and its threads do not take turns at connecting.
 //!
 //! ```no_run
 //! use sockeye::{CloseCode, blocking};

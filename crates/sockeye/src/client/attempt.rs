@@ -20,7 +20,7 @@ use super::{Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
-use crate::transport::tls;
+use crate::transport::tls::{self, rustls};
 
 /// How a server is reached, with what had to be looked up for it.
 enum Way {
@@ -200,11 +200,7 @@ impl Client {
     async fn secure(&self, stream: Stream, target: &Target) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
         if target.uri.is_secure() {
-            // A certificate of this client's is a credential too.
-            let config = match &self.tls {
-                Some(config) if target.is_foreign => Some(tls::anonymous(config)),
-                config => config.clone(),
-            };
+            let config = self.tls_for(target);
             let name = self.server_name.as_deref().filter(|_| !target.is_foreign);
             let name = name.unwrap_or(target.bare_host());
             let connecting = tls::connect(config.as_ref(), name, stream);
@@ -212,6 +208,16 @@ impl Client {
         }
         debug_assert!(!target.uri.is_secure(), "refused before");
         Ok(stream)
+    }
+
+    /// How TLS is spoken with a server; `None` as the system's defaults say.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_for(&self, target: &Target) -> Option<std::sync::Arc<rustls::ClientConfig>> {
+        match &self.tls {
+            // A certificate of this client's is a credential too.
+            Some(config) if target.is_foreign => Some(tls::anonymous(config)),
+            config => config.clone(),
+        }
     }
 
     /// One deadline for all of the handshake: what waits for a part of it, or that it is late.

@@ -11,9 +11,10 @@ use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 use super::cookie::CookieJar;
 use super::dial::{Dialer, Family};
 use super::proxy::{Proxies, Proxy};
+use super::redirect::Redirects;
 use super::target::{Target, basic};
 use super::turn::Turns;
-use super::{ConnectError, SyntaxError, WebSocket, redirect};
+use super::{ConnectError, SyntaxError, WebSocket};
 use crate::connection::Connection;
 use crate::endpoint::{Endpoint, Session};
 #[cfg(feature = "tls")]
@@ -34,7 +35,7 @@ pub struct Client {
     pub(super) turns: Option<Turns>,
     pub(super) proxies: Proxies,
     pub(super) unix: Option<PathBuf>,
-    pub(super) redirects: u32,
+    pub(crate) redirects: u32,
     pub(super) cookies: Option<Arc<dyn CookieJar>>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
@@ -330,19 +331,12 @@ impl Client {
     }
 
     pub(super) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
-        let mut left = self.redirects;
+        let mut redirects = Redirects::new(self.redirects);
         loop {
-            let response = match self.attempt(&target).await {
-                Err(ConnectError::Refused(response)) if self.redirects > 0 => response,
-                ended => return ended,
-            };
-            let Some(next) = redirect::follow(&target, &response)? else {
-                return Err(ConnectError::Refused(response));
-            };
-            left = left
-                .checked_sub(1)
-                .ok_or(ConnectError::TooManyRedirects(self.redirects))?;
-            target = next;
+            match self.attempt(&target).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => target = redirects.follow(&target, error)?,
+            }
         }
     }
 }

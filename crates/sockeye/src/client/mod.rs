@@ -28,6 +28,7 @@ pub use self::proxy::{Proxy, ProxyError};
 pub use self::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };
+pub(crate) use self::redirect::Redirects;
 pub use self::socks::SocksError;
 pub(crate) use self::socks::Step;
 pub use self::target::Target;

@@ -6,11 +6,38 @@ use http::{Response, StatusCode};
 use super::ConnectError;
 use super::target::Target;
 
+/// The redirects that a client still follows for one connection.
+pub(crate) struct Redirects {
+    most: u32,
+    left: u32,
+}
+
+impl Redirects {
+    pub(crate) fn new(most: u32) -> Self {
+        Self { most, left: most }
+    }
+
+    /// Where to go to from an attempt that came to `error`; else why not.
+    pub(crate) fn follow(
+        &mut self,
+        from: &Target,
+        error: ConnectError,
+    ) -> Result<Target, ConnectError> {
+        let response = match error {
+            ConnectError::Refused(response) if self.most > 0 => response,
+            error => return Err(error),
+        };
+        let Some(next) = follow(from, &response)? else {
+            return Err(ConnectError::Refused(response));
+        };
+        let left = self.left.checked_sub(1);
+        self.left = left.ok_or(ConnectError::TooManyRedirects(self.most))?;
+        Ok(next)
+    }
+}
+
 /// Where an answer redirects to; `None` where it does not, or to nothing that can be connected to.
-pub(super) fn follow<B>(
-    from: &Target,
-    answer: &Response<B>,
-) -> Result<Option<Target>, ConnectError> {
+fn follow<B>(from: &Target, answer: &Response<B>) -> Result<Option<Target>, ConnectError> {
     let redirects = [
         StatusCode::MOVED_PERMANENTLY,
         StatusCode::FOUND,

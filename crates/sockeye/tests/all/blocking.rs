@@ -51,7 +51,7 @@ fn serve(builder: ServerBuilder) -> SocketAddr {
 fn peer(
     behind: &'static [u8],
     rest: impl FnOnce(TcpStream) + Send + 'static,
-) -> (String, thread::JoinHandle<()>) {
+) -> (String, thread::JoinHandle<String>) {
     peer_with("", behind, rest)
 }
 
@@ -60,9 +60,8 @@ fn peer_with(
     fields: &'static str,
     behind: &'static [u8],
     rest: impl FnOnce(TcpStream) + Send + 'static,
-) -> (String, thread::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+) -> (String, thread::JoinHandle<String>) {
+    let (listener, url) = listen();
     let serving = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
         let head = read_head(&mut stream);
@@ -78,6 +77,7 @@ fn peer_with(
         let bytes = [answer.as_bytes(), behind].concat();
         stream.write_all(&bytes).expect("it reads");
         rest(stream);
+        head
     });
     (url, serving)
 }
@@ -94,8 +94,7 @@ fn read_head(stream: &mut TcpStream) -> String {
 
 /// Answers the handshake with this.
 fn answer(bytes: &'static [u8]) -> ConnectError {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    let (listener, url) = listen();
     let serving = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
         read_head(&mut stream);
@@ -421,4 +420,62 @@ fn answers_that_open_nothing_are_errors() {
         blocking::connect(url),
         Err(ConnectError::Connect(_))
     ));
+}
+
+/// Answers requests one after the other with redirects to these, and gives the requests.
+fn redirecting(listener: TcpListener, to: Vec<String>) -> thread::JoinHandle<Vec<String>> {
+    thread::spawn(move || {
+        to.iter()
+            .map(|to| {
+                let (mut stream, _) = listener.accept().expect("a client");
+                let head = read_head(&mut stream);
+                let answer = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n\r\n");
+                stream.write_all(answer.as_bytes()).expect("it reads");
+                head
+            })
+            .collect()
+    })
+}
+
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    (listener, url)
+}
+
+#[test]
+fn redirects_are_followed_as_often_as_is_said_and_else_refused() {
+    let next = "next?a=b".to_owned();
+    let (listener, url) = listen();
+    let serving = redirecting(listener, vec![next.clone()]);
+    let refused = blocking::connect(&url).unwrap_err();
+    assert_eq!(refused.status().map(|status| status.as_u16()), Some(302));
+    serving.join().unwrap();
+
+    let (listener, url) = listen();
+    let serving = redirecting(listener, vec![next; 3]);
+    let client = blocking::Client::builder().redirects(2);
+    let ended = client.connect(&*format!("{url}path/first"));
+    assert!(matches!(ended, Err(ConnectError::TooManyRedirects(2))));
+    let targets = serving.join().unwrap();
+    let targets = targets.iter().map(|head| head.lines().next().unwrap());
+    let next = "GET /path/next?a=b HTTP/1.1";
+    assert!(targets.eq(["GET /path/first HTTP/1.1", next, next]));
+}
+
+#[test]
+fn where_a_redirect_leads_to_another_origin_credentials_stay_behind() {
+    let (there, serving) = peer(b"\x81\x02hi", |_| {});
+    let (listener, url) = listen();
+    let moved = redirecting(listener, vec![there.replace("ws:", "http:")]);
+    let secret = HeaderValue::from_static("secret");
+    let client = blocking::Client::builder()
+        .header(http::header::AUTHORIZATION, secret)
+        .redirects(1);
+    let mut ws = client.connect(&*url).unwrap();
+    assert_eq!(ws.recv().unwrap(), Some(Message::from("hi")));
+    let asked = moved.join().unwrap();
+    assert!(asked[0].contains("authorization: secret"), "{asked:?}");
+    let asked = serving.join().unwrap();
+    assert!(!asked.contains("secret"), "{asked}");
 }

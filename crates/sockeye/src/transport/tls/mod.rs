@@ -164,10 +164,7 @@ pub(crate) async fn connect(
     stream: Stream,
 ) -> Result<Stream, TlsError> {
     let name = ServerName::try_from(host)?.to_owned();
-    let config = match config {
-        Some(config) => Arc::clone(config),
-        None => system_config()?,
-    };
+    let config = given_or_system(config)?;
     let connector = TlsConnector::from(config);
     let stream = connector.connect(name, stream).await;
     let stream = stream.map_err(TlsError::handshake)?;
@@ -178,6 +175,12 @@ pub(crate) async fn connect(
 pub(crate) fn for_client(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![ALPN.to_vec()];
     Arc::new(config)
+}
+
+pub(crate) fn given_or_system(
+    given: Option<&Arc<ClientConfig>>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    given.map_or_else(system_config, |config| Ok(Arc::clone(config)))
 }
 
 /// What the system trusts is read once: it is hundreds of files on some systems. Sessions are resumed
