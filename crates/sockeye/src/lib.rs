@@ -36,6 +36,8 @@ mod error;
 mod router;
 #[cfg(not(loom))]
 mod server;
+#[cfg(not(loom))]
+mod stats;
 mod sync;
 #[cfg(not(loom))]
 pub mod transport;
@@ -73,6 +75,7 @@ pub use self::{
         BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,
         ServerHandle,
     },
+    stats::Stats,
 };
 pub use sockeye_proto::handshake::{
     Extension, Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,

@@ -14,6 +14,7 @@ use super::incoming::MessageKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
 use crate::connection::outbox::Overflow;
+use crate::stats::Counters;
 use crate::sync::Arc;
 
 /// An endpoint at a path, to be given to [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
@@ -172,7 +173,11 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    pub(crate) fn new(config: EndpointConfig, servers: &Arc<Config>) -> Self {
+    pub(crate) fn new(
+        config: EndpointConfig,
+        servers: &Arc<Config>,
+        counters: &Arc<Counters>,
+    ) -> Self {
         let (max_text, max_binary) = (config.max_text, config.max_binary);
         let limits = if max_text.is_none() && max_binary.is_none() {
             Arc::clone(servers)
@@ -185,7 +190,7 @@ impl Mounted {
         Self {
             config,
             limits,
-            open_sessions: OpenSessions::default(),
+            open_sessions: OpenSessions::counted_by(Arc::clone(counters)),
         }
     }
 

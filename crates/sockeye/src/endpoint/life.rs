@@ -325,6 +325,9 @@ pub(super) async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<T>,
     error: Error,
 ) {
+    if let Error::Decode(_) = error {
+        session.counters().undecodable_messages.increment();
+    }
     let running = pin!(endpoint.on_error(session, &error));
     driver.alongside(running).await;
 }

@@ -19,6 +19,7 @@ use super::delivery::Delivery;
 use super::session::{Session, SessionId};
 use crate::connection::log::{Log, Pushed, Seat};
 use crate::connection::outbox::{Hearing, Outbox};
+use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
@@ -31,6 +32,8 @@ pub(super) struct Room {
     log: Arc<Log>,
     // Something was said that is to be delivered.
     said: Arc<Notify>,
+    // Those of the server. A client's endpoint has none.
+    counters: Option<Arc<Counters>>,
 }
 
 /// Each session has a place, which its seat at the log has too.
@@ -51,6 +54,22 @@ struct Placed {
 }
 
 impl OpenSessions {
+    /// None yet. `counters` count what happens to them.
+    pub(super) fn counted_by(counters: Arc<Counters>) -> Self {
+        Self(Arc::new(Room {
+            places: Mutex::default(),
+            log: Arc::default(),
+            said: Arc::default(),
+            counters: Some(counters),
+        }))
+    }
+
+    /// The counters of the server that these sessions belong to. At a client's end nobody reads them.
+    pub(super) fn counters(&self) -> &Counters {
+        static UNREAD: Counters = Counters::new();
+        self.0.counters.as_deref().unwrap_or(&UNREAD)
+    }
+
     /// How many there are now.
     pub fn len(&self) -> usize {
         lock(&self.0.places).open
@@ -129,6 +148,7 @@ impl OpenSessions {
             *free = Some(Placed { session, outbox });
         }
         places.open += 1;
+        self.counters().opened_sessions.increment();
         let is_swept = std::mem::replace(&mut places.is_swept, true);
         drop(places);
         // Nothing is locked: a runtime that is ending drops what it is given at once.

@@ -18,6 +18,7 @@ use super::remote::{AsyncRemote, BasicRemote};
 use crate::connection::link::InParts;
 use crate::connection::outbox::{Outbox, Overflow};
 use crate::router::PathParameters;
+use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
 /// One connection of an endpoint. A handle: cheap to clone, usable from any task, and dropping it never
@@ -346,6 +347,11 @@ impl Session {
             Some(handler) => Ok(lock(&handler).call(incoming)),
             None => Err(incoming),
         }
+    }
+
+    /// The counters of the server that the session belongs to.
+    pub(super) fn counters(&self) -> &Counters {
+        self.0.open_sessions.counters()
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {

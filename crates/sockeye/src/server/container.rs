@@ -22,6 +22,7 @@ use tower_service::Service;
 use super::deployment::{Asked, Deployment};
 use super::{DeploymentError, Stage};
 use crate::endpoint::{EndpointConfig, Ends, Properties, Refusal};
+use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -101,6 +102,12 @@ impl Container {
     /// changed then.
     pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
         self.0.deployment.add(endpoint)
+    }
+
+    /// Returns what the endpoints have counted since they were built. It costs as much as
+    /// [`ServerHandle::stats`](crate::ServerHandle::stats).
+    pub fn stats(&self) -> Stats {
+        self.0.deployment.stats()
     }
 
     /// Ends what there is in order: from now on requests get 503, every session what is queued for it and a Close

@@ -25,6 +25,7 @@ use crate::endpoint::{
     Session,
 };
 use crate::router::{PathParameters, Router};
+use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -38,6 +39,8 @@ pub(super) struct Deployment {
     pub(super) origins: OriginPolicy,
     pub(super) handshake_timeout: Duration,
     pub(super) stop_timeout: Duration,
+    /// Of the server, its endpoints and their sessions.
+    pub(super) counters: Arc<Counters>,
 }
 
 /// A request that asks for an endpoint.
@@ -72,7 +75,7 @@ impl Deployment {
     /// Adds an endpoint for the requests that come from now on.
     pub(super) fn add(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
         let path = endpoint.path().to_owned();
-        let mounted = Arc::new(Mounted::new(endpoint, &self.config));
+        let mounted = Arc::new(Mounted::new(endpoint, &self.config, &self.counters));
         // One that is refused is dropped behind the lock: what it holds is the application's.
         let added = Arc::clone(&mounted);
         let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
@@ -91,6 +94,7 @@ impl Deployment {
             }
         };
         if let Err(refusal) = &answer {
+            self.counters.refused_handshakes.increment();
             let reason = String::from_utf8_lossy(refusal.body());
             tracing::debug!(?peer, status = %refusal.status(), %reason, "refused");
         }
@@ -228,6 +232,14 @@ impl Deployment {
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let all = router.values().map(|mounted| mounted.open_sessions());
         all.flat_map(OpenSessions::to_vec).collect()
+    }
+
+    /// The counts, and the number of open sessions of all endpoints.
+    pub(super) fn stats(&self) -> Stats {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        let all = router.values().map(|mounted| mounted.open_sessions());
+        let open_sessions = all.map(OpenSessions::len).sum();
+        self.counters.snapshot(open_sessions)
     }
 
     /// Tells every session that it is over, and waits until `all_gone`; at the stop timeout drops those that

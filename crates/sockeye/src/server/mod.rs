@@ -19,6 +19,7 @@ use self::deployment::Deployment;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::{RouteError, Router};
+use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
@@ -90,6 +91,7 @@ impl Server {
             max_pending_handshakes: 1024,
             handshake_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(10),
+            counters: Arc::default(),
         }
     }
 
@@ -211,6 +213,25 @@ impl ServerHandle {
     pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
         self.0.deployment.add(endpoint)
     }
+
+    /// Returns what the server has counted since it was built. To monitor it, call this every few seconds: it takes one
+    /// short lock for each endpoint, whatever the number of sessions, and waits for a broadcast that is being handed
+    /// to them.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sockeye::Server;
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:8080").await?;
+    /// let handle = server.handle();
+    /// tokio::spawn(server.serve());
+    /// println!("{} sessions are open", handle.stats().open_sessions);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.0.deployment.stats()
+    }
 }
 
 /// How far a server is.
@@ -248,6 +269,7 @@ pub struct ServerBuilder {
     max_pending_handshakes: usize,
     handshake_timeout: Duration,
     stop_timeout: Duration,
+    counters: Arc<Counters>,
 }
 
 impl ServerBuilder {
@@ -392,7 +414,7 @@ impl ServerBuilder {
     fn router(&self) -> Result<Router<Arc<Mounted>>, DeploymentError> {
         let mut router = Router::new();
         for endpoint in &self.endpoints {
-            let mounted = Mounted::new(endpoint.clone(), &self.config);
+            let mounted = Mounted::new(endpoint.clone(), &self.config, &self.counters);
             router
                 .insert(endpoint.path(), Arc::new(mounted))
                 .map_err(DeploymentError)?;
@@ -409,6 +431,7 @@ impl ServerBuilder {
             origins: self.origins,
             handshake_timeout: self.handshake_timeout,
             stop_timeout: self.stop_timeout,
+            counters: self.counters,
         }
     }
 

@@ -22,6 +22,7 @@ mod path;
 mod reconnect;
 mod serve_stream;
 mod start_closing;
+mod stats;
 mod stop;
 mod tls;
 mod turn;

@@ -1,0 +1,84 @@
+//! Counts of what a server did: the counters that its parts share, and the snapshot that an application reads. Knows
+//! nothing of servers, endpoints or sessions.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a server, or a [`Container`](crate::Container), has counted since it was built. A snapshot, made by
+/// [`ServerHandle::stats`](crate::ServerHandle::stats) and [`Container::stats`](crate::Container::stats).
+///
+/// The counts only grow; `open_sessions` is the number at the time of the call. The fields are read one after the
+/// other while the server goes on, so they may differ by what happened meanwhile.
+///
+/// ```
+/// use sockeye::Server;
+///
+/// # fn main() -> Result<(), sockeye::DeploymentError> {
+/// let container = Server::builder().container()?;
+/// let stats = container.stats();
+/// assert_eq!((stats.open_sessions, stats.opened_sessions), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions that are open now, at all endpoints: from before `on_open` until before `on_close`.
+    pub open_sessions: usize,
+    /// Handshakes that were answered with 101 and became a session.
+    pub opened_sessions: u64,
+    /// WebSocket handshakes for one of the endpoints that were refused, whatever the status.
+    pub refused_handshakes: u64,
+    /// Messages that went to `on_error` as [`Error::Decode`](crate::Error::Decode): no argument of the handler could be
+    /// made of them.
+    pub undecodable_messages: u64,
+}
+
+/// The counters of one server. All that count share one of these; nothing is counted for each message.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) opened_sessions: Counter,
+    pub(crate) refused_handshakes: Counter,
+    pub(crate) undecodable_messages: Counter,
+}
+
+/// A number that only grows. Adding to it orders nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counters {
+    pub(crate) const fn new() -> Self {
+        Self {
+            opened_sessions: Counter::new(),
+            refused_handshakes: Counter::new(),
+            undecodable_messages: Counter::new(),
+        }
+    }
+
+    /// The snapshot. The number of open sessions is not counted here.
+    pub(crate) fn snapshot(&self, open_sessions: usize) -> Stats {
+        Stats {
+            open_sessions,
+            opened_sessions: self.opened_sessions.get(),
+            refused_handshakes: self.refused_handshakes.get(),
+            undecodable_messages: self.undecodable_messages.get(),
+        }
+    }
+}
+
+impl Counter {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
