@@ -33,6 +33,8 @@ mod connection;
 mod endpoint;
 mod error;
 #[cfg(not(loom))]
+mod log_limit;
+#[cfg(not(loom))]
 mod router;
 #[cfg(not(loom))]
 mod server;
@@ -51,6 +53,8 @@ pub use self::endpoint::Json;
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
 pub use self::error::{BoxError, DecodeError, EncodeError, Error, Result, SendError};
+#[cfg(not(loom))]
+pub use self::log_limit::LogLimit;
 #[cfg(not(loom))]
 pub use self::{
     client::{

@@ -1,0 +1,109 @@
+//! A limit for log lines that a peer can repeat: one line in ten seconds, and a count of the lines that were left
+//! out. It reads no clock, and must not know what is logged.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Limits the log lines of one reason to one line in 10 s, and counts the lines that it leaves out.
+///
+/// A peer that repeats a fault must not fill the log. A program keeps one `LogLimit` for each reason, and asks it before
+/// each line that a peer can cause.
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use sockeye::LogLimit;
+///
+/// static BAD_ORDERS: LogLimit = LogLimit::new();
+///
+/// fn log_bad_order(error: &dyn std::error::Error) {
+///     if let Some(left_out) = BAD_ORDERS.admit(Instant::now()) {
+///         eprintln!("bad order: {error} (left out since the last line: {left_out})");
+///     }
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct LogLimit(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    last: Option<Instant>,
+    /// Lines left out since the last line.
+    since_last: u64,
+    total: u64,
+}
+
+impl LogLimit {
+    /// The time between two lines: 10 s.
+    pub const INTERVAL: Duration = Duration::from_secs(10);
+
+    /// Creates a limit that admits the next line.
+    pub const fn new() -> Self {
+        Self(Mutex::new(State {
+            last: None,
+            since_last: 0,
+            total: 0,
+        }))
+    }
+
+    /// Returns how many lines were left out since the last line, if a line may be written at `now`; else `None`, and
+    /// counts the line as left out.
+    ///
+    /// It does not allocate. Times may come in any order: a line with a time before the last line is left out.
+    pub fn admit(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_early = |last: Instant| now.saturating_duration_since(last) < Self::INTERVAL;
+        if state.last.is_some_and(is_early) {
+            state.since_last = state.since_last.saturating_add(1);
+            state.total = state.total.saturating_add(1);
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.since_last))
+    }
+
+    /// Returns how many lines were left out in all.
+    pub fn left_out(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_written_and_says_that_none_was_left_out() {
+        let limit = LogLimit::new();
+        assert_eq!(limit.admit(Instant::now()), Some(0));
+        assert_eq!(limit.left_out(), 0);
+    }
+
+    #[test]
+    fn a_reason_that_is_repeated_writes_one_line_in_ten_seconds_which_counts_the_others() {
+        let (limit, start) = (LogLimit::new(), Instant::now());
+        let millis = |millis| start + Duration::from_millis(millis);
+        // One each millisecond for 30 s and one more.
+        let written: Vec<_> = (0..=30_000)
+            .filter_map(|at| limit.admit(millis(at)))
+            .collect();
+        assert_eq!(written, [0, 9_999, 9_999, 9_999]);
+        assert_eq!(limit.left_out(), 3 * 9_999);
+    }
+
+    #[test]
+    fn a_line_just_before_the_interval_is_over_is_left_out_and_one_at_its_end_is_written() {
+        let (limit, start) = (LogLimit::new(), Instant::now());
+        assert_eq!(limit.admit(start), Some(0));
+        let end = start + LogLimit::INTERVAL;
+        assert_eq!(limit.admit(end - Duration::from_nanos(1)), None);
+        assert_eq!(limit.admit(end), Some(1));
+    }
+
+    #[test]
+    fn a_line_with_a_time_before_the_last_line_is_left_out() {
+        let (limit, start) = (LogLimit::new(), Instant::now());
+        assert_eq!(limit.admit(start + LogLimit::INTERVAL), Some(0));
+        assert_eq!(limit.admit(start), None);
+    }
+}
