@@ -6,7 +6,8 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use sha1::{Digest, Sha1};
 
 /// A `Sec-WebSocket-Key`: the base64 form of a 16-byte nonce, 24 characters, legal by construction.
@@ -32,14 +33,14 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`InvalidKey`] unless the value is the canonical base64 of exactly 16 bytes.
+    /// [`InvalidKey`] unless the value is the base64 form of exactly 16 bytes, with its padding. Bits that are set
+    /// behind the last byte are passed over.
     pub fn parse(value: &[u8]) -> Result<Self, InvalidKey> {
         let mut nonce = [0; 18];
-        // §4.2.1: the value, decoded, is 16 bytes long. 24 characters make at most 18 bytes;
-        // whatever is longer does not fit and is refused unread. The decoder also refuses set bits
-        // under the padding: of the spellings of one nonce only that which an encoder makes is a
-        // key.
-        match STANDARD.decode_slice(value, &mut nonce) {
+        // §4.2.1: the value, decoded, is 16 bytes long. 24 characters make at most 18 bytes: the
+        // decoder refuses a longer value unread. The example of §4.1 itself has bits set behind its
+        // last byte.
+        match LENIENT.decode_slice(value, &mut nonce) {
             Ok(16) => value.try_into().map(Self).map_err(|_| InvalidKey),
             _ => Err(InvalidKey),
         }
@@ -107,7 +108,7 @@ impl fmt::Display for Accept {
     }
 }
 
-/// A `Sec-WebSocket-Key` value that is not the canonical base64 of 16 bytes.
+/// A `Sec-WebSocket-Key` value that is not the base64 form of 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key is the base64 form of 16 bytes")]
 pub struct InvalidKey;
@@ -123,6 +124,12 @@ fn encoded<const N: usize>(bytes: &[u8]) -> [u8; N] {
 fn ascii(text: &[u8]) -> &str {
     str::from_utf8(text).expect("base64 is ASCII")
 }
+
+/// Reads base64 whose last character has bits set that belong to no byte, as other servers do.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    PAD.with_decode_allow_trailing_bits(true),
+);
 
 /// What section 1.3 appends to the key, so that only an endpoint that knows WebSocket makes the
 /// right answer.

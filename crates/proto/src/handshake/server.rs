@@ -255,7 +255,7 @@ pub enum RequestError {
     /// More than one `Sec-WebSocket-Key`.
     #[error("the Sec-WebSocket-Key field is repeated")]
     KeyRepeated,
-    /// The key is not the canonical base64 of 16 bytes.
+    /// The key is not the base64 form of 16 bytes.
     #[error("the Sec-WebSocket-Key field is not the base64 form of 16 bytes")]
     KeyInvalid,
     /// `Sec-WebSocket-Protocol` is not a list of at least one token.

@@ -287,15 +287,34 @@ fn server_answers_400_to_a_key_that_is_not_16_bytes_in_base64() {
         "MDEyMzQ1Njc4OTAxMjM0",
         "MDEyMzQ1Njc4OTAxMjM0NTY=",
         "MDEyMzQ1Njc4OTAxMjM0NTY3OA==",
-        // The padding is left out, or has bits set under it, or the alphabet is that of URLs.
+        // The padding is left out or in another place, or the alphabet is that of URLs.
         "dGhlIHNhbXBsZSBub25jZQ",
-        "dGhlIHNhbXBsZSBub25jZR==",
+        "dGhlIHNhbXBsZSBub25jZQ=",
+        "dGhlIHNhbXBsZSBub25jZ===",
         "____________________-w==",
         "dGhlIHNhbXBs ZSBub25jZQ==",
     ] {
         assert_bad(&with("sec-websocket-key", &[key]), RequestError::KeyInvalid);
     }
     accepted(&with("sec-websocket-key", &["MDEyMzQ1Njc4OTAxMjM0NQ=="]));
+}
+
+#[test]
+fn server_takes_a_key_with_bits_behind_its_last_byte_and_hashes_it_as_it_came() {
+    for (key, accept) in [
+        // The example of §4.1.
+        ("AQIDBAUGBwgJCgsMDQ4PEC==", "OfS0wDaT5NoxF2gqm7Zj2YtetzM="),
+        (
+            " dGhlIHNhbXBsZSBub25jZR==\t",
+            "Zgw8jYXtqX5qJr7MJ1Q/MqzeSRI=",
+        ),
+        ("dGhlIHNhbXBsZSBub25jZf==", "X6f47m0G5NixFYe1pmdqfXnTIjI="),
+    ] {
+        let handshake = accepted(&with("sec-websocket-key", &[key]));
+        assert_eq!(handshake.key().as_str(), key.trim());
+        let response = handshake.accept(None, &[]).unwrap();
+        assert_eq!(response.headers()["sec-websocket-accept"], accept);
+    }
 }
 
 #[test]
