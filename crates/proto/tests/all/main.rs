@@ -7,6 +7,7 @@
 )]
 
 mod deflate;
+mod deflate_negotiation;
 mod frames_fixtures;
 mod handshake_client;
 mod handshake_fixtures;

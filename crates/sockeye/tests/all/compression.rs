@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use sockeye::{
-    Client, CloseCode, ConnectError, DeflateConfig, Message, Outgoing, PreparedMessage, Result,
-    Server, Session, WebSocket, WindowBits, server_endpoint,
+    BoxError, Client, CloseCode, ConnectError, DeflateConfig, Message, Outgoing, PreparedMessage,
+    Result, Server, Session, WebSocket, WindowBits, blocking, server_endpoint,
 };
 use tokio::net::TcpListener;
 
-use crate::support::{Raw, TEXT, raw_server, request, serve, soon};
+use crate::support::{Raw, TEXT, listen, raw_server, request, serve, soon};
 
 #[derive(Default)]
 struct Echo;
@@ -93,8 +93,7 @@ async fn a_bomb_is_refused_and_the_server_goes_on() -> Result {
 #[tokio::test]
 async fn an_answer_that_does_not_fit_the_offer_fails_the_handshake() {
     for answer in [
-        // The client asked the server to keep no window.
-        "permessage-deflate",
+        "permessage-deflate; client_max_window_bits",
         "permessage-deflate; server_no_context_takeover; server_max_window_bits=7",
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -107,6 +106,48 @@ async fn an_answer_that_does_not_fit_the_offer_fails_the_handshake() {
             "{answer}: {connected:?}"
         );
     }
+}
+
+/// RFC 7692 §7.2.3.2: a text of "Hello", and one that refers to it in the window of the server.
+const HELLO_TWICE: &[u8] = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00";
+
+#[tokio::test]
+async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> Result {
+    let small = DeflateConfig::default().server_max_window_bits(WindowBits::MIN);
+    for (config, answer) in [
+        (DeflateConfig::default(), "permessage-deflate"),
+        (small.clone(), "permessage-deflate"),
+        (small, "permessage-deflate; server_max_window_bits=15"),
+    ] {
+        let (listener, url) = listen().await;
+        let fields = format!("Sec-WebSocket-Extensions: {answer}\r\n");
+        let client = Client::builder().compression(config.clone());
+        let (ws, mut peer) = tokio::join!(
+            client.connect(&url),
+            raw_server(&listener, &fields, HELLO_TWICE)
+        );
+        let mut ws = ws?;
+        for _ in 0..2 {
+            assert_eq!(ws.recv().await?, Some(Message::from("Hello")));
+        }
+        // The client itself does what it offered: both messages stand alone.
+        ws.feed(news()).await?;
+        ws.send(news()).await?;
+        let first = peer.recv_frame().await.expect("a message");
+        assert_eq!(first.0, COMPRESSED_TEXT_FRAME);
+        assert_eq!(peer.recv_frame().await, Some(first));
+
+        let url = url.clone();
+        let client = blocking::Client::builder().compression(config);
+        let receiving = tokio::task::spawn_blocking(move || {
+            let mut ws = client.connect(url)?;
+            Ok::<_, BoxError>([ws.recv()?, ws.recv()?])
+        });
+        let _peer = raw_server(&listener, &fields, HELLO_TWICE).await;
+        let hello = || Some(Message::from("Hello"));
+        assert_eq!(soon(receiving).await??, [hello(), hello()]);
+    }
+    Ok(())
 }
 
 /// Sends on request, in each way there is.
