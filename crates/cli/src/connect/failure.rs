@@ -10,8 +10,7 @@ use sockeye::tls::TlsError;
 use sockeye::{ConnectError, Error, ProxyError};
 
 use super::credential::CredentialError;
-use super::input::InputError;
-use super::options::Input;
+use super::input::{InputError, Refusal};
 use super::record::RecordError;
 use crate::escape::Escaped;
 use crate::exit::Exit;
@@ -21,11 +20,11 @@ pub(super) enum Failure {
     /// There is no connection.
     Connect(ConnectError),
     Credential(CredentialError),
-    /// A message of the command line is not of this form.
-    Encoding(Input),
     Input(InputError),
     /// The connection ended out of order.
     Lost(Error),
+    /// A message of the command line is refused.
+    Message(Refusal),
     Output(io::Error),
     /// The URL is none of a proxy.
     Proxy(ProxyError),
@@ -45,7 +44,7 @@ impl Failure {
                 ConnectError::Offer(_) | ConnectError::Url(_) | ConnectError::WebSocketUri(_),
             )
             | Self::Credential(CredentialError::NoColon | CredentialError::Token)
-            | Self::Encoding(_)
+            | Self::Message(_)
             | Self::Proxy(_) => Exit::Usage,
             Self::Connect(_)
             | Self::Credential(_)
@@ -77,9 +76,9 @@ impl fmt::Display for Failure {
                 write_sources(f, error)
             }
             Self::Credential(error) => error.fmt(f),
-            Self::Encoding(form) => write!(f, "a message that is given is not {}", form.name()),
             Self::Input(error) => error.fmt(f),
             Self::Lost(error) => write!(f, "the connection is lost: {error}"),
+            Self::Message(refusal) => write!(f, "a --message {refusal}"),
             Self::Output(error) => write!(f, "cannot write to stdout: {error}"),
             Self::Proxy(error) => error.fmt(f),
             Self::Record(error) => error.fmt(f),

@@ -1,6 +1,7 @@
 //! What stdin has, lines or keys. Reading it blocks, so a thread does it: it goes on when nobody waits for it any
 //! more, and ends with the program.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::thread;
 
@@ -9,7 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use sockeye::Message;
 use tokio::sync::mpsc;
 
-use super::options::Input;
+use super::options::{Input, Options};
+use super::{json, notation};
 
 /// A part of the input.
 #[derive(Debug)]
@@ -20,15 +22,21 @@ pub(super) enum Given {
     Message(Message),
 }
 
-/// Starts reading lines.
-pub(super) fn lines(form: Input) -> mpsc::Receiver<Result<Given, InputError>> {
-    let (sender, lines) = mpsc::channel(MAX_WAITING);
+/// Starts reading lines, or with [`Form::is_whole`] all of the input as one message.
+pub(super) fn messages(form: Form) -> mpsc::Receiver<Result<Given, InputError>> {
+    let (sender, messages) = mpsc::channel(MAX_WAITING);
     thread::spawn(move || {
-        read(io::stdin().lock(), form, |line| {
-            sender.blocking_send(line.map(Given::Message)).is_ok()
-        })
+        let give = |message: Result<Message, InputError>| {
+            sender.blocking_send(message.map(Given::Message)).is_ok()
+        };
+        let stdin = io::stdin().lock();
+        if form.is_whole {
+            give(read_whole(stdin, form));
+        } else {
+            read_lines(stdin, form, give);
+        }
     });
-    lines
+    messages
 }
 
 /// Starts reading keys.
@@ -53,22 +61,93 @@ pub(super) fn keys() -> mpsc::Receiver<Result<Given, InputError>> {
     keys
 }
 
-/// The message that a line is; `None` where it is not of this form.
-pub(super) fn message(line: String, form: Input) -> Option<Message> {
-    match form {
-        Input::Text => Some(line.into()),
-        Input::Base64 => BASE64_STANDARD.decode(line.trim()).ok().map(Message::from),
-        Input::Hex => from_hex(line.trim()).map(Message::from),
+/// How input becomes messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    input: Input,
+    /// Whether all of stdin is one message.
+    is_whole: bool,
+    /// The longest message that is sent, in bytes.
+    max_message: usize,
+}
+
+impl Form {
+    pub(super) fn new(options: &Options) -> Self {
+        let max_size = usize::try_from(options.max_size.bytes()).unwrap_or(usize::MAX);
+        Self {
+            input: options.input,
+            is_whole: options.whole,
+            max_message: max_size.max(MAX_MESSAGE),
+        }
+    }
+
+    /// Returns the message that a line, or the whole input, stands for.
+    pub(super) fn message(self, given: Vec<u8>) -> Result<Message, Refusal> {
+        let message = match self.input {
+            Input::Raw => Message::from(given),
+            input => {
+                let text = String::from_utf8(given).map_err(|_| Refusal::NotText)?;
+                decode(text, input).ok_or(Refusal::Form(input))?
+            }
+        };
+        if message.as_bytes().len() > self.max_message {
+            return Err(Refusal::TooLong(self.max_message));
+        }
+        Ok(message)
+    }
+
+    /// The most bytes that the longest message can be written in.
+    pub(super) fn max_given(self) -> usize {
+        let factor = match self.input {
+            Input::Text | Input::Raw => 1,
+            // With a line end behind every second group of four, at least.
+            Input::Base64 => 2,
+            Input::Hex => 3,
+            // A NUL is `\u0000` or `\u{0}`.
+            Input::Escaped | Input::Json => 6,
+        };
+        let len = self.max_message.saturating_mul(factor);
+        len.saturating_add(MAX_AROUND)
+    }
+}
+
+/// Why a line, or the whole input, is not sent. What it says stands behind the name of what is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Form(Input),
+    NotText,
+    /// With the limit, in bytes.
+    TooLong(usize),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form(form) => write!(f, "is not {}", form.name()),
+            Self::NotText => f.write_str("is not UTF-8"),
+            Self::TooLong(limit) if limit % (1 << 20) == 0 => {
+                write!(f, "has more than {} MiB", limit >> 20)
+            }
+            Self::TooLong(limit) => write!(f, "has more than {limit} bytes"),
+        }
+    }
+}
+
+fn decode(text: String, input: Input) -> Option<Message> {
+    let digits = || text.replace(|c: char| c.is_ascii_whitespace(), "");
+    match input {
+        Input::Text | Input::Raw => Some(text.into()),
+        Input::Escaped => notation::read(&text).map(|text| Message::from(&*text)),
+        Input::Json => json::message(&text),
+        Input::Base64 => BASE64_STANDARD.decode(digits()).ok().map(Message::from),
+        Input::Hex => from_hex(&digits()).map(Message::from),
     }
 }
 
 fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let digits = digits
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
-    let digits: Vec<u8> = digits.collect::<Option<_>>()?;
-    let pairs = digits.chunks(2).map(|pair| match pair {
-        [high, low] => Some(high << 4 | low),
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(value(*high)? << 4 | value(*low)?).ok(),
         _ => None,
     });
     pairs.collect()
@@ -76,41 +155,60 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
 
 /// So many lines, or times keys, are read ahead, and so many bytes of keys at once.
 const MAX_WAITING: usize = 4;
-const MAX_KEYS: usize = 1024;
-/// The longest line, in bytes.
-const MAX_LINE: usize = 16 << 20;
+const MAX_KEYS: usize = 4096;
+/// The most bytes around what is written: a JSON value has some, and a line its end.
+const MAX_AROUND: usize = 64;
+/// The longest message that is sent, in bytes, unless `--max-size` is larger.
+const MAX_MESSAGE: usize = 16 << 20;
 
 /// Gives one line after another, without its end, while they are wanted; after an error no more.
-fn read(
+fn read_lines(
     mut input: impl BufRead,
-    form: Input,
+    form: Form,
     mut give: impl FnMut(Result<Message, InputError>) -> bool,
 ) {
     for number in 1.. {
-        let mut line = Vec::new();
-        let limit = MAX_LINE as u64 + 2;
-        match input.by_ref().take(limit).read_until(b'\n', &mut line) {
-            Ok(0) => return,
-            Ok(_) => {}
+        let message = match read_line(&mut input, form) {
+            Ok(Some(line)) => line.and_then(|line| form.message(line)),
+            Ok(None) => return,
             Err(error) => {
                 give(Err(InputError::Io(error)));
                 return;
             }
-        }
-        let text = without_end(&line);
-        let line = if text.len() > MAX_LINE {
-            Err(InputError::TooLong(number))
-        } else {
-            match String::from_utf8(text.to_vec()) {
-                Ok(line) => message(line, form).ok_or(InputError::Encoding(number, form)),
-                Err(_) => Err(InputError::NoText(number)),
-            }
         };
-        let failed = line.is_err();
-        if !give(line) || failed {
+        let failed = message.is_err();
+        if !give(message.map_err(|refusal| InputError::Line(number, refusal))) || failed {
             return;
         }
     }
+}
+
+/// Returns a line without its end, or `None` at the end of the input.
+fn read_line(input: &mut impl BufRead, form: Form) -> io::Result<Option<Result<Vec<u8>, Refusal>>> {
+    let mut line = Vec::new();
+    let limit = form.max_given();
+    let read = input.take(limit as u64 + 1).read_until(b'\n', &mut line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if read > limit {
+        return Ok(Some(Err(Refusal::TooLong(form.max_message))));
+    }
+    line.truncate(without_end(&line).len());
+    Ok(Some(Ok(line)))
+}
+
+/// Reads all of the input as one message. Not even the line feed at its end is left out.
+fn read_whole(input: impl Read, form: Form) -> Result<Message, InputError> {
+    let mut bytes = Vec::new();
+    let limit = form.max_given();
+    let read = input.take(limit as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(InputError::Io)?;
+    let message = match bytes.len() > limit {
+        true => Err(Refusal::TooLong(form.max_message)),
+        false => form.message(bytes),
+    };
+    message.map_err(InputError::Whole)
 }
 
 fn without_end(line: &[u8]) -> &[u8] {
@@ -120,30 +218,21 @@ fn without_end(line: &[u8]) -> &[u8] {
     }
 }
 
-/// Why no more lines can be had.
+/// Why no more input can be had.
 #[derive(Debug)]
 pub(super) enum InputError {
-    /// With the line's number.
-    Encoding(u64, Input),
     Io(io::Error),
     /// With the line's number.
-    NoText(u64),
-    TooLong(u64),
+    Line(u64, Refusal),
+    Whole(Refusal),
 }
 
-impl std::fmt::Display for InputError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encoding(line, form) => write!(f, "line {line} of stdin is not {}", form.name()),
             Self::Io(error) => write!(f, "cannot read stdin: {error}"),
-            Self::NoText(line) => write!(f, "line {line} of stdin is not UTF-8"),
-            Self::TooLong(line) => {
-                write!(
-                    f,
-                    "line {line} of stdin has more than {} MiB",
-                    MAX_LINE >> 20
-                )
-            }
+            Self::Line(number, refusal) => write!(f, "line {number} of stdin {refusal}"),
+            Self::Whole(refusal) => write!(f, "stdin {refusal}"),
         }
     }
 }
@@ -152,14 +241,28 @@ impl std::fmt::Display for InputError {
 mod tests {
     use super::*;
 
+    fn form(input: Input) -> Form {
+        Form {
+            input,
+            is_whole: false,
+            max_message: MAX_MESSAGE,
+        }
+    }
+
     fn read_all(input: &[u8]) -> Vec<Result<String, String>> {
         let mut lines = Vec::new();
-        read(input, Input::Text, |line| {
+        read_lines(input, form(Input::Text), |line| {
             let line = line.map(|line| line.to_string());
             lines.push(line.map_err(|error| error.to_string()));
             true
         });
         lines
+    }
+
+    /// What a line is sent as, or why it is refused.
+    fn sent(line: &str, input: Input) -> Result<Message, String> {
+        let message = form(input).message(line.into());
+        message.map_err(|refusal| refusal.to_string())
     }
 
     #[test]
@@ -183,24 +286,95 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_does_not_grow_without_limit() {
-        let mut longest = vec![b'x'; MAX_LINE];
+    fn a_line_is_taken_whole_up_to_the_limit_of_a_message_and_not_beyond_it() {
+        let mut longest = vec![b'x'; MAX_MESSAGE];
         longest.extend(b"\r\n");
-        assert!(matches!(read_all(&longest).as_slice(), [Ok(_)]));
-        let endless = io::repeat(b'x');
-        let mut lines = 0;
-        read(io::BufReader::new(endless), Input::Text, |line| {
-            assert!(matches!(line, Err(InputError::TooLong(1))));
-            lines += 1;
+        let lines = read_all(&longest);
+        assert!(matches!(lines.as_slice(), [Ok(line)] if line.len() == MAX_MESSAGE));
+        let endless = io::BufReader::new(io::repeat(b'x'));
+        let mut said = Vec::new();
+        read_lines(endless, form(Input::Text), |line| {
+            said.push(line.expect_err("it is too long").to_string());
             true
         });
-        assert_eq!(lines, 1);
+        assert_eq!(said, ["line 1 of stdin has more than 16 MiB"]);
+        let whole = read_whole(io::repeat(b'x'), form(Input::Raw));
+        let said = whole.expect_err("it is too long").to_string();
+        assert_eq!(said, "stdin has more than 16 MiB");
+    }
+
+    #[test]
+    fn the_limit_counts_the_message_and_not_how_it_is_written() {
+        let form = |input, max_message| Form {
+            input,
+            is_whole: false,
+            max_message,
+        };
+        for (input, longest, longer) in [
+            (Input::Text, "éx", "éxx"),
+            (Input::Raw, "éx", "éxx"),
+            (Input::Escaped, r"\u{0}\n\u{7f}", r"\u{0}\n\u{7f}\n"),
+            (
+                Input::Json,
+                r#""\u0000\u0000\u0000""#,
+                r#""\u0000\u0000\u0000\u0000""#,
+            ),
+            (Input::Base64, "AAAA", "AAAAAA=="),
+            (Input::Hex, "00 00 00", "00 00 00 00"),
+        ] {
+            // The longest line that is read has a limit too.
+            let form = form(input, 3);
+            let read = |line: &str| {
+                read_line(&mut line.as_bytes(), form)
+                    .expect("memory")
+                    .expect("a line")
+            };
+            let message = read(longest).and_then(|line| form.message(line));
+            assert_eq!(message.expect("it fits").as_bytes().len(), 3, "{input:?}");
+            let message = read(longer).and_then(|line| form.message(line));
+            assert_eq!(message, Err(Refusal::TooLong(3)), "{input:?}");
+        }
+        assert_eq!(Refusal::TooLong(3).to_string(), "has more than 3 bytes");
+    }
+
+    #[test]
+    fn the_whole_input_is_one_message_with_its_line_ends() {
+        let whole = |input: &[u8], form| {
+            let message = read_whole(input, form);
+            message.map_err(|error| error.to_string())
+        };
+        let text = "CONNECT\r\n\n\0\n";
+        assert_eq!(
+            whole(text.as_bytes(), form(Input::Text)),
+            Ok(Message::from(text))
+        );
+        assert_eq!(whole(b"", form(Input::Text)), Ok(Message::from("")));
+        assert_eq!(
+            whole(b"\xff\n", form(Input::Raw)),
+            Ok(Message::from(&b"\xff\n"[..]))
+        );
+        assert_eq!(
+            whole(b"AA\nAA\n", form(Input::Base64)),
+            Ok(Message::from(vec![0; 3]))
+        );
+        assert_eq!(
+            whole(b"[1,\n2]\n", form(Input::Json)),
+            Ok(Message::from("[1,\n2]"))
+        );
+        assert_eq!(
+            whole(b"\xff", form(Input::Text)),
+            Err("stdin is not UTF-8".to_owned())
+        );
+        assert_eq!(
+            whole(b"0", form(Input::Hex)),
+            Err("stdin is not hexadecimal".to_owned())
+        );
     }
 
     #[test]
     fn reading_stops_when_nobody_wants_lines() {
         let mut lines = 0;
-        read(&b"one\ntwo\nthree\n"[..], Input::Text, |_| {
+        read_lines(&b"one\ntwo\nthree\n"[..], form(Input::Text), |_| {
             lines += 1;
             lines < 2
         });
@@ -208,30 +382,28 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_written_in_base64_or_hexadecimal_digits() {
-        let bytes = |line: &str, form| message(line.to_owned(), form);
+    fn a_line_is_sent_as_its_form_has_it_or_refused() {
+        let bytes = Ok(Message::from(vec![0, 159]));
+        assert_eq!(sent("AJ8=", Input::Base64), bytes);
+        assert_eq!(sent(" 00 9F\t", Input::Hex), bytes);
+        assert_eq!(sent(r#"{"binary":"AJ8="}"#, Input::Json), bytes);
+        assert_eq!(sent("", Input::Hex), Ok(Message::from(vec![])));
+        assert_eq!(sent("é", Input::Raw), Ok(Message::from("é".as_bytes())));
+        assert_eq!(sent(r"a\nb", Input::Text), Ok(Message::from(r"a\nb")));
         assert_eq!(
-            bytes("AJ8=", Input::Base64),
-            Some(Message::from(vec![0, 159]))
+            sent(r"a\nb\u{0}", Input::Escaped),
+            Ok(Message::from("a\nb\0"))
         );
-        assert_eq!(
-            bytes(" 009F ", Input::Hex),
-            Some(Message::from(vec![0, 159]))
-        );
-        assert_eq!(bytes("", Input::Hex), Some(Message::from(vec![])));
-        for (line, form) in [
-            ("AJ8", Input::Base64),
-            ("0", Input::Hex),
-            ("0g", Input::Hex),
+        assert_eq!(sent(r#""a\nb""#, Input::Json), Ok(Message::from("a\nb")));
+        for (line, form, refusal) in [
+            ("AJ8", Input::Base64, "is not base64"),
+            ("0", Input::Hex, "is not hexadecimal"),
+            ("0g", Input::Hex, "is not hexadecimal"),
+            ("é", Input::Hex, "is not hexadecimal"),
+            ("a", Input::Json, "is not JSON"),
+            (r"\x", Input::Escaped, "is not escaped text"),
         ] {
-            assert_eq!(bytes(line, form), None, "{line}");
+            assert_eq!(sent(line, form), Err(refusal.to_owned()), "{line}");
         }
-        let mut said = Vec::new();
-        read(&b"00\n0\n00\n"[..], Input::Hex, |line| {
-            said.push(line.map(|_| ()).map_err(|error| error.to_string()));
-            true
-        });
-        let refused = "line 2 of stdin is not hexadecimal".to_owned();
-        assert_eq!(said, [Ok(()), Err(refused)]);
     }
 }

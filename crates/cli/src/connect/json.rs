@@ -1,15 +1,67 @@
-//! JSON as it came, with other white space: numbers, escapes and the order of fields stay.
+//! JSON as it came, with other white space: numbers, escapes and the order of fields stay. And messages as JSON values,
+//! for `--json` and `--input json`.
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
+use sockeye::Message;
 
 use crate::escape::is_deceptive;
+
+/// Whether a text is one JSON value, with white space around it at most.
+pub(super) fn is_valid(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Returns a text message as a JSON value: JSON as it came, and other text as a string. So does JSON that
+/// [`message`] would not send as it stands: a string, and an object that stands for bytes.
+pub(super) fn value(text: &str, is_indented: bool) -> String {
+    let is_kept = !is_string(text) && !is_binary(text);
+    let reformatted = reformat(text, is_indented).filter(|_| is_kept);
+    reformatted.unwrap_or_else(|| string(text))
+}
+
+/// Returns the message that a JSON value stands for. A string is the text that it holds, `{"binary":"..."}` is bytes in
+/// base64, and any other value is a text as it stands. `None` if the text is no such value.
+pub(super) fn message(text: &str) -> Option<Message> {
+    if is_string(text) {
+        return serde_json::from_str::<String>(text).ok().map(Message::from);
+    }
+    if is_binary(text) {
+        let object: Binary<String> = serde_json::from_str(text).ok()?;
+        return BASE64_STANDARD
+            .decode(object.binary)
+            .ok()
+            .map(Message::from);
+    }
+    is_valid(text).then(|| text.trim_matches(SPACE).into())
+}
+
+/// An object whose only name is `binary`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Binary<T> {
+    binary: T,
+}
+
+fn is_binary(text: &str) -> bool {
+    let is_object = text.trim_start_matches(SPACE).starts_with('{');
+    is_object && serde_json::from_str::<Binary<IgnoredAny>>(text).is_ok()
+}
+
+fn is_string(text: &str) -> bool {
+    text.trim_start_matches(SPACE).starts_with('"') && is_valid(text)
+}
 
 /// On one line, or indented; `None` where the text is no JSON. What a terminal would obey is escaped, which
 /// changes no value.
 pub(super) fn reformat(text: &str, is_indented: bool) -> Option<String> {
-    let _: IgnoredAny = serde_json::from_str(text).ok()?;
+    if !is_valid(text) {
+        return None;
+    }
     // What is long is not made much longer, whoever sends it.
     let is_indented = is_indented && text.len() <= LONGEST_INDENTED;
     let mut out = String::with_capacity(text.len());
@@ -49,7 +101,7 @@ pub(super) fn reformat(text: &str, is_indented: bool) -> Option<String> {
 }
 
 /// A text as a JSON string, escaped like the rest.
-pub(super) fn string(text: &str) -> String {
+fn string(text: &str) -> String {
     let quoted = serde_json::to_string(text).unwrap_or_default();
     let mut out = String::with_capacity(quoted.len());
     quoted.chars().for_each(|c| push(&mut out, c));
@@ -93,6 +145,8 @@ fn start_line(out: &mut String, depth: usize, is_indented: bool) {
     }
 }
 
+/// The white space of JSON.
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 /// Bytes of a text that is still indented, and the depth at which lines start at most.
 const LONGEST_INDENTED: usize = 1 << 20;
 const DEEPEST: usize = 32;
@@ -136,6 +190,47 @@ mod tests {
         let value: String = serde_json::from_str(shown).expect("JSON");
         assert_eq!(serde_json::to_string(&value).expect("a string"), text);
         assert_eq!(string("a\"\u{1b}\u{7f}"), r#""a\"\u001b\u007f""#);
+    }
+
+    #[test]
+    fn each_message_is_a_value_of_its_own_and_is_read_back() {
+        for (text, expected) in [
+            ("hi", r#""hi""#),
+            (r#""hi""#, r#""\"hi\"""#),
+            (" {\"a\": 1}\n", r#"{"a":1}"#),
+            (r#"{"binary":"AP8="}"#, r#""{\"binary\":\"AP8=\"}""#),
+            (r#"{"b\u0069nary":[]}"#, r#""{\"b\\u0069nary\":[]}""#),
+            (r#"{"binary":"AP8=","a":1}"#, r#"{"binary":"AP8=","a":1}"#),
+            ("[\"AP8=\"]", "[\"AP8=\"]"),
+            ("", "\"\""),
+            ("1.50", "1.50"),
+            ("CONNECT\n\n\0", r#""CONNECT\n\n\u0000""#),
+        ] {
+            let line = value(text, false);
+            assert_eq!(line, expected);
+            let sent = message(&line).expect("a value");
+            let sent = sent.as_text().expect("a text");
+            assert_eq!(
+                reformat(sent, false).as_deref().unwrap_or(sent),
+                reformat(text, false).as_deref().unwrap_or(text)
+            );
+        }
+        assert_eq!(
+            message(r#" {"binary" : "AP8="} "#),
+            Some(Message::from(vec![0, 255]))
+        );
+        assert_eq!(message(" [1, 2] "), Some(Message::from("[1, 2]")));
+        for line in [
+            "",
+            "hi",
+            "{",
+            r#"{"binary":1}"#,
+            r#"{"binary":"?"}"#,
+            r#""\ud800""#,
+            "\"a\" 1",
+        ] {
+            assert_eq!(message(line), None, "{line}");
+        }
     }
 
     #[test]

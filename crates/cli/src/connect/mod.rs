@@ -21,6 +21,7 @@ mod failure;
 mod goal;
 mod input;
 mod json;
+mod notation;
 mod options;
 mod output;
 mod prompt;

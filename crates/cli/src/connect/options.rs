@@ -32,9 +32,13 @@ pub(crate) struct Options {
     #[arg(short, long = "message", value_name = "MESSAGE")]
     pub(super) messages: Vec<String>,
 
-    /// What a line, or a --message, is: text, or the bytes of a binary message
+    /// How a line, or a --message, is read
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub(super) input: Input,
+
+    /// Send the whole input as one message, with its line ends; --input raw sends its bytes
+    #[arg(long, conflicts_with = "messages")]
+    pub(super) whole: bool,
 
     /// How binary messages are printed; by default base64, and to a terminal their length
     #[arg(long, value_name = "FORM")]
@@ -174,12 +178,16 @@ const NETWORK: &str = "The way there";
 
 const AFTER_HELP: &str = "\
 Messages on stdout, one on a line and nothing else:
-  a text           with its control characters escaped, as \\n and \\u{1b};
-                   elsewhere than on a terminal a tab stays
+  a text           JSON as it came, but without line feeds between its values;
+                   other text with \\n, \\u{1b} and the like for control
+                   characters, and \\\\ for a backslash; a tab stays, except on
+                   a terminal. --input escaped reads such lines
   a binary message in base64; on a terminal as `<N bytes>`; else as --binary
                    says, where `raw` is the bytes alone, and no line's end
-  with --json      a text that is JSON as it is; other text as a string, and a
-                   binary message as {\"binary\":\"...\"}, in base64 or hex
+  with --json      a JSON object, array, number, boolean or null as it came;
+                   other text as a string; a binary message as
+                   {\"binary\":\"...\"}, in base64 or hex. --input json reads
+                   such lines, with base64
 
 The end:
   The connection is closed when the input has ended and the server has answered
@@ -222,6 +230,12 @@ Log lines go to stderr. The variable SOCKEYE_LOG says which:
 pub(super) enum Input {
     /// A text message
     Text,
+    /// A text message, with escapes as in the output: `\n`, `\\`, `\u{1b}`
+    Escaped,
+    /// A JSON string: the text in it; {"binary":"..."}: bytes in base64; other JSON: a text
+    Json,
+    /// A binary message, the bytes as they are
+    Raw,
     /// A binary message in base64
     Base64,
     /// A binary message in hexadecimal digits
@@ -232,6 +246,9 @@ impl Input {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Escaped => "escaped text",
+            Self::Json => "JSON",
+            Self::Raw => "bytes",
             Self::Base64 => "base64",
             Self::Hex => "hexadecimal",
         }

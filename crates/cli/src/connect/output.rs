@@ -10,10 +10,10 @@ use sockeye::Message;
 use tokio::io::{AsyncWriteExt, Stdout};
 
 use super::json;
+use super::notation;
 use super::options::{Binary, Options};
 use super::prompt::{Prompt, Typed};
 use crate::color;
-use crate::escape::Escaped;
 use crate::exit::say;
 
 /// Prints messages. Writing to stdout may block, so what is to be printed waits here meanwhile, and then
@@ -174,13 +174,10 @@ impl Format {
     }
 
     fn text(&self, text: &str) -> String {
-        if self.json {
-            return json::reformat(text, self.for_terminal).unwrap_or_else(|| json::string(text));
+        match self.json {
+            true => json::value(text, self.for_terminal),
+            false => notation::write(text, self.for_terminal).into_owned(),
         }
-        if self.for_terminal {
-            return Escaped(text).to_string();
-        }
-        escape_controls(text)
     }
 
     /// `None` for the bytes as they are.
@@ -199,19 +196,6 @@ impl Format {
             encoded
         })
     }
-}
-
-/// One line for a program to read: a tab and what has no effect on lines stay as they came.
-fn escape_controls(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\t' {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -262,7 +246,10 @@ mod tests {
 
     #[test]
     fn a_program_is_given_one_line_for_each_message() {
-        assert_eq!(rendered("a\r\nb\u{1b}\t\\", PIPE), b"a\\r\\nb\\u{1b}\t\\\n");
+        assert_eq!(
+            rendered("a\r\nb\u{1b}\t\\", PIPE),
+            b"a\\r\\nb\\u{1b}\t\\\\\n"
+        );
         assert_eq!(
             rendered("\u{9b}é\u{202e}", PIPE),
             "\\u{9b}é\u{202e}\n".as_bytes()

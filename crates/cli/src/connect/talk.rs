@@ -14,7 +14,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 
 use super::failure::Failure;
 use super::goal::{Goal, State};
-use super::input::{self, Given, InputError};
+use super::input::{self, Form, Given, InputError};
 use super::options::{Options, Wait};
 use super::output::Printer;
 use super::prompt::{Prompt, Resizes, Typed};
@@ -27,6 +27,7 @@ use crate::exit::{Exit, complain};
 /// What outlives a connection.
 pub(super) struct Talk<'a> {
     options: &'a Options,
+    form: Form,
     /// What the command line, or the prompt, gives to be sent.
     given: VecDeque<Message>,
     has_begun: bool,
@@ -73,13 +74,15 @@ enum Turn {
 
 impl<'a> Talk<'a> {
     pub(super) fn new(options: &'a Options) -> Result<Self, Failure> {
+        let form = Form::new(options);
         let given = options.messages.iter();
-        let given = given.map(|text| input::message(text.clone(), options.input));
-        let given = given.collect::<Option<VecDeque<_>>>();
-        let given = given.ok_or(Failure::Encoding(options.input))?;
+        let given = given.map(|text| form.message(text.clone().into()));
+        let given = given.collect::<Result<VecDeque<_>, _>>();
+        let given = given.map_err(Failure::Message)?;
         let recorder = options.record.as_deref().map(Recorder::create).transpose();
         Ok(Self {
             options,
+            form,
             given,
             has_begun: false,
             input: None,
@@ -115,11 +118,11 @@ impl<'a> Talk<'a> {
     fn opened(&mut self, connection: &Connection) -> Result<(), Failure> {
         // With messages on the command line there is no other input.
         if !self.has_begun && self.options.messages.is_empty() {
-            self.input = Some(if self.printer.start_prompt() {
+            self.input = Some(if !self.options.whole && self.printer.start_prompt() {
                 self.resizes = Prompt::resizes();
                 input::keys()
             } else {
-                input::lines(self.options.input)
+                input::messages(self.form)
             });
         } else {
             self.printer.show_prompt();
@@ -272,14 +275,13 @@ impl<'a> Talk<'a> {
     }
 
     fn press(&mut self, keys: &[u8]) {
-        let form = self.options.input;
         for typed in self.printer.press(keys) {
             match typed {
                 Typed::End => self.end_typing(),
                 // Who mistypes may type again.
-                Typed::Line(line) => match input::message(line, form) {
-                    Some(message) => self.given.push_back(message),
-                    None => self.tell(&format!("that is not {}", form.name())),
+                Typed::Line(line) => match self.form.message(line.into()) {
+                    Ok(message) => self.given.push_back(message),
+                    Err(refusal) => self.tell(&format!("that {refusal}")),
                 },
             }
         }

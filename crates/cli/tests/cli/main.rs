@@ -2,6 +2,7 @@
 
 mod connect;
 mod manual;
+mod notation;
 mod option;
 mod peer;
 mod program;
