@@ -29,7 +29,12 @@ pub(crate) struct Options {
     pub(super) url: String,
 
     /// Send this message, instead of what is typed or piped in; may be given more than once
-    #[arg(short, long = "message", value_name = "MESSAGE")]
+    #[arg(
+        short,
+        long = "message",
+        value_name = "MESSAGE",
+        allow_hyphen_values = true
+    )]
     pub(super) messages: Vec<String>,
 
     /// How a line, or a --message, is read
@@ -49,15 +54,15 @@ pub(crate) struct Options {
     pub(super) json: bool,
 
     /// Write what is sent and received to this file, one JSON object a line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) record: Option<PathBuf>,
 
     /// Close when so many messages have come
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) count: Option<NonZeroU64>,
 
     /// Close when a text message has come in which this is found
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub(super) expect: Option<Regex>,
 
     /// Stay when the input has ended, until the server closes, or for so long
@@ -82,7 +87,7 @@ pub(crate) struct Options {
     pub(super) retry: Option<u32>,
 
     /// Send a Ping at this interval, and say how long the answer took
-    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    #[arg(long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true)]
     pub(super) ping: Option<Duration>,
 
     /// Show both sides of the opening handshake, and what they agreed on
@@ -98,16 +103,22 @@ pub(crate) struct Options {
         long,
         alias = "max-message",
         value_name = "SIZE",
-        default_value = "16MiB"
+        default_value = "16MiB",
+        allow_hyphen_values = true
     )]
     pub(super) max_size: Size,
 
     /// How long the server may take to answer the Close, and the Ping before it
-    #[arg(long, value_name = "SECS", default_value_t = 5)]
+    #[arg(
+        long,
+        value_name = "SECS",
+        default_value_t = 5,
+        allow_hyphen_values = true
+    )]
     pub(super) close_timeout: u32,
 
     /// A header field of the request; may be given more than once
-    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = parse_header, help_heading = REQUEST)]
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = parse_header, allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) header: Vec<(HeaderName, HeaderValue)>,
 
     /// The origin of the page that this stands for: scheme, host, and port where it is not the usual one
@@ -115,15 +126,15 @@ pub(crate) struct Options {
     pub(super) origin: Option<HeaderValue>,
 
     /// A subprotocol to offer, the preferred first; may be given more than once
-    #[arg(long, value_name = "NAME", help_heading = REQUEST)]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) subprotocol: Vec<String>,
 
     /// Authenticate with this token; @FILE reads it from a file
-    #[arg(long, value_name = "TOKEN", conflicts_with = "basic", help_heading = REQUEST)]
+    #[arg(long, value_name = "TOKEN", conflicts_with = "basic", allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) bearer: Option<Secret>,
 
     /// Authenticate with this name and password; @FILE reads them from a file
-    #[arg(long, value_name = "USER:PASSWORD", help_heading = REQUEST)]
+    #[arg(long, value_name = "USER:PASSWORD", allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) basic: Option<Secret>,
 
     /// Compression to offer (permessage-deflate)
@@ -131,15 +142,15 @@ pub(crate) struct Options {
     pub(super) deflate: Deflate,
 
     /// Trust the certificates in this PEM file, instead of what the system trusts
-    #[arg(long, value_name = "FILE", help_heading = TLS)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = TLS)]
     pub(super) cacert: Option<PathBuf>,
 
     /// Show the server the certificate in this PEM file, if it asks for one
-    #[arg(long, value_name = "FILE", requires = "key", help_heading = TLS)]
+    #[arg(long, value_name = "FILE", requires = "key", allow_hyphen_values = true, help_heading = TLS)]
     pub(super) cert: Option<PathBuf>,
 
     /// The private key that belongs to --cert, a PEM file too
-    #[arg(long, value_name = "FILE", requires = "cert", help_heading = TLS)]
+    #[arg(long, value_name = "FILE", requires = "cert", allow_hyphen_values = true, help_heading = TLS)]
     pub(super) key: Option<PathBuf>,
 
     /// Take any certificate: whoever is in between can read along
@@ -156,7 +167,7 @@ pub(crate) struct Options {
     pub(super) proxy: Option<String>,
 
     /// Connect to this Unix socket; the URL says what to ask for
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["proxy", "resolve"], help_heading = NETWORK)]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["proxy", "resolve"], allow_hyphen_values = true, help_heading = NETWORK)]
     pub(super) unix: Option<PathBuf>,
 
     /// Use this address for a host; may be given more than once

@@ -57,6 +57,49 @@ fn given_messages_are_sent_in_place_of_stdin() {
 }
 
 #[test]
+fn a_value_may_begin_with_a_hyphen() {
+    let ended = echo(&["-m", "-5", "-m", "--", "--message", "--json", "-m-x"], "");
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "-5\n--\n--json\n-x\n")
+    );
+    let ended = echo(&["--expect", "-1$"], "1\n-1\n2\n");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "1\n-1\n"));
+    let sent = request(
+        &["--bearer", "-a", "-H", "-x: -y", "--subprotocol", "-z"],
+        &[],
+    );
+    for field in [
+        "authorization: bearer -a",
+        "-x: -y",
+        "sec-websocket-protocol: -z",
+    ] {
+        assert!(
+            sent.to_lowercase().contains(&format!("\r\n{field}\r\n")),
+            "{sent}"
+        );
+    }
+    let sent = request(&["--basic", "-a:b"], &[]);
+    assert!(sent.contains("Basic LWE6Yg=="), "{sent}");
+    for options in [
+        &["--cacert", "-none/file"][..],
+        &["--cert", "-none/file", "--key", "-none/file"],
+        &["--unix", "-none/file"],
+        &["--record", "-none/file"],
+    ] {
+        let ended = Program::run(&[&["connect", "wss://127.0.0.1:1/"], options].concat(), "");
+        assert_eq!(ended.code, Some(1), "{options:?}: {}", ended.stderr);
+    }
+    // What is wrong is the value.
+    for option in ["--count", "--close-timeout", "--ping", "--max-size"] {
+        let ended = Program::run(&["connect", "ws://a/", option, "-5"], "");
+        assert_eq!(ended.code, Some(2));
+        let said = format!("invalid value '-5' for '{option} <");
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn lines_of_messages_are_escaped_so_that_each_has_its_own() {
     let ended = echo(&["-m", "a\nb\u{1b}[2J\tc"], "");
     assert_eq!(ended.stdout, "a\\nb\\u{1b}[2J\tc\n");
