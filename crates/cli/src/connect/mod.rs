@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::pin::{Pin, pin};
+use std::time::SystemTime;
 
 use sockeye::{Connection, Interruption, Retry};
 use tokio::time::{Instant, sleep};
@@ -87,7 +88,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
             }
         };
         let now = Instant::now().into_std();
-        let Some(pause) = retry.after(&why, now, rand::random()) else {
+        let Some(pause) = retry.after(&why, now, SystemTime::now(), rand::random()) else {
             let ended = match why {
                 Interruption::Connect(error) => Err(error.into()),
                 Interruption::Lost(error) => Err(Failure::Lost(error)),

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use crate::peer::serve_once;
 use crate::program::{Program, Server};
 
 #[test]
@@ -49,6 +50,19 @@ fn a_server_that_is_not_there_is_tried_as_often_as_was_said() {
         ended.stderr
     );
     assert!(ended.stderr.lines().last() != Some(""), "{}", ended.stderr);
+}
+
+#[test]
+fn a_server_may_say_until_which_date_to_wait() {
+    // The server's own clock counts: the answer's dates are half a minute apart.
+    let (url, served) = serve_once(
+        b"HTTP/1.1 503 Service Unavailable\r\nDate: Sun, 06 Nov 1994 08:49:07 GMT\r\n\
+          Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n",
+    );
+    let mut client = Program::start(&["connect", "--retry", &url]);
+    let said = client.log_line("again in");
+    assert!(said.ends_with("; again in 30.0 s"), "{said}");
+    served.join().expect("no panic");
 }
 
 #[cfg(unix)]

@@ -14,7 +14,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
 use sockeye_proto::{Message, Outgoing};
@@ -285,7 +285,10 @@ impl Reconnecting {
         unconfirmed: Vec<Outgoing>,
     ) -> Option<ReconnectEvent> {
         let now = Instant::now().into_std();
-        let Some(pause) = self.retry.after(&why, now, rand::random()) else {
+        let Some(pause) = self
+            .retry
+            .after(&why, now, SystemTime::now(), rand::random())
+        else {
             return self.end(Some(why), unconfirmed);
         };
         self.state = State::Waiting(Box::pin(sleep(pause)));

@@ -1,9 +1,9 @@
 //! Whether to connect again, and when: the judgement alone. Time and chance are arguments.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use http::StatusCode;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use sockeye_proto::{CloseCode, CloseReason};
 
 use crate::client::{ConnectError, ProxyError};
@@ -21,15 +21,15 @@ use crate::transport::tls::TlsError;
 /// [`Reconnecting`](super::Reconnecting) asks this; who has a loop of one's own may as well.
 ///
 /// ```
-/// use std::time::{Duration, Instant};
+/// use std::time::{Duration, Instant, SystemTime};
 /// use sockeye::{Error, Interruption, Retry};
 ///
 /// let mut retry = Retry::default().longest_pause(Duration::from_secs(10));
-/// let now = Instant::now();
+/// let (now, date) = (Instant::now(), SystemTime::now());
 /// retry.connected(now);
 /// let lost = Interruption::Lost(Error::UnexpectedEnd);
-/// assert_eq!(retry.after(&lost, now, 0.5), Some(Duration::from_millis(250)));
-/// assert_eq!(retry.after(&lost, now, 0.5), Some(Duration::from_millis(500)));
+/// assert_eq!(retry.after(&lost, now, date, 0.5), Some(Duration::from_millis(250)));
+/// assert_eq!(retry.after(&lost, now, date, 0.5), Some(Duration::from_millis(500)));
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -104,10 +104,22 @@ impl Retry {
         self.connected_at = Some(now);
     }
 
-    /// How long to wait before the next attempt; `None` when there is to be none. `random` is at least 0 and
-    /// below 1. A `Retry-After` of the server's, or a proxy's (RFC 9110 §10.2.3), in seconds and at most five minutes, is the
-    /// shortest pause.
-    pub fn after(&mut self, why: &Interruption, now: Instant, random: f64) -> Option<Duration> {
+    /// Returns the pause before the next attempt; `None` when there is to be no further attempt.
+    ///
+    /// `now` and `date` are the same moment, by the monotonic clock and by the wall clock. `random` is at least 0 and
+    /// below 1.
+    ///
+    /// A `Retry-After` field of the server or the proxy (RFC 9110 §10.2.3) sets the shortest pause. It holds
+    /// seconds or a date, and counts for at most five minutes. A date is compared with the `Date` field of the same answer, so
+    /// that a wrong clock here does not matter; with `date` where the answer has no such field. A date in the past, and a value of another
+    /// form, change nothing.
+    pub fn after(
+        &mut self,
+        why: &Interruption,
+        now: Instant,
+        date: SystemTime,
+        random: f64,
+    ) -> Option<Duration> {
         let lasted = self.connected_at.take();
         let lasted = lasted.map(|at| now.saturating_duration_since(at));
         if lasted.is_some_and(|lasted| lasted >= self.stable_after) {
@@ -122,7 +134,7 @@ impl Retry {
         let longest = self.first_pause.saturating_mul(factor);
         let longest = longest.min(self.longest_pause);
         let pause = longest.mul_f64(random.clamp(0.0, 1.0));
-        Some(pause.max(asked_pause(why)))
+        Some(pause.max(asked_pause(why, date)))
     }
 }
 
@@ -195,21 +207,36 @@ fn is_transient(status: StatusCode) -> bool {
     .contains(&status)
 }
 
-/// What the server, or the proxy before it, asked for, where it can be understood.
-fn asked_pause(why: &Interruption) -> Duration {
+/// The pause that the server, or the proxy before it, asked for.
+fn asked_pause(why: &Interruption, date: SystemTime) -> Duration {
     let response = match why {
         Interruption::Connect(ConnectError::Refused(response)) => response,
         Interruption::Connect(ConnectError::Proxy(ProxyError::Refused(response))) => response,
         _ => return Duration::ZERO,
     };
-    let value = response.headers().get(RETRY_AFTER);
-    let seconds = value.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    seconds
-        .map_or(Duration::ZERO, Duration::from_secs)
-        .min(LONGEST_ASKED)
+    let headers = response.headers();
+    // The field may stand once. Of several, the longest pause satisfies all of them.
+    let pauses = texts(headers, RETRY_AFTER).filter_map(|text| pause_of(text, headers, date));
+    pauses.max().unwrap_or_default().min(LONGEST_ASKED)
 }
 
-/// No server makes a client wait for longer.
+/// RFC 9110 §10.2.3: a date in one of three forms, or digits that are seconds.
+fn pause_of(text: &str, headers: &HeaderMap, date: SystemTime) -> Option<Duration> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit ask for more than the longest pause.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let sent = texts(headers, DATE).find_map(|text| httpdate::parse_http_date(text).ok());
+    until.duration_since(sent.unwrap_or(date)).ok()
+}
+
+fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter();
+    values.filter_map(|value| Some(value.to_str().ok()?.trim()))
+}
+
+/// The longest pause that a server can ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
@@ -246,16 +273,19 @@ mod tests {
         let now = Instant::now();
         let mut retry = Retry::default();
         let longest: Vec<_> = (0..8)
-            .map(|_| retry.after(&lost(), now, 1.0).unwrap().as_millis())
+            .map(|_| retry.after(&lost(), now, today(), 1.0).unwrap().as_millis())
             .collect();
         assert_eq!(
             longest,
             [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
         );
         let mut retry = Retry::default();
-        assert_eq!(retry.after(&lost(), now, 0.0), Some(Duration::ZERO));
         assert_eq!(
-            retry.after(&lost(), now, 0.25),
+            retry.after(&lost(), now, today(), 0.0),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(
+            retry.after(&lost(), now, today(), 0.25),
             Some(Duration::from_millis(250))
         );
     }
@@ -266,7 +296,7 @@ mod tests {
             .first_pause(Duration::from_secs(u64::MAX))
             .longest_pause(Duration::from_secs(7));
         for _ in 0..100 {
-            let pause = retry.after(&lost(), Instant::now(), 1.0);
+            let pause = retry.after(&lost(), Instant::now(), today(), 1.0);
             assert_eq!(pause, Some(Duration::from_secs(7)));
         }
         assert_eq!(retry.failures(), 100);
@@ -278,7 +308,7 @@ mod tests {
         let mut retry = Retry::default().stable_after(Duration::from_secs(10));
         for (lasted, failures) in [(0, 1), (9, 2), (10, 1), (9, 2)] {
             retry.connected(start);
-            retry.after(&lost(), start + Duration::from_secs(lasted), 1.0);
+            retry.after(&lost(), start + Duration::from_secs(lasted), today(), 1.0);
             assert_eq!(retry.failures(), failures, "after {lasted} s");
         }
     }
@@ -287,10 +317,13 @@ mod tests {
     fn so_many_failures_as_the_limit_says_are_followed_by_an_attempt() {
         let now = Instant::now();
         let mut retry = Retry::default().limit(2);
-        assert!(retry.after(&lost(), now, 0.5).is_some());
-        assert!(retry.after(&lost(), now, 0.5).is_some());
-        assert_eq!(retry.after(&lost(), now, 0.5), None);
-        assert_eq!(Retry::default().limit(0).after(&lost(), now, 0.5), None);
+        assert!(retry.after(&lost(), now, today(), 0.5).is_some());
+        assert!(retry.after(&lost(), now, today(), 0.5).is_some());
+        assert_eq!(retry.after(&lost(), now, today(), 0.5), None);
+        assert_eq!(
+            Retry::default().limit(0).after(&lost(), now, today(), 0.5),
+            None
+        );
     }
 
     #[test]
@@ -342,25 +375,83 @@ mod tests {
     #[test]
     fn the_server_may_ask_for_a_longer_pause_but_not_for_any() {
         let now = Instant::now();
-        let pause = |asked| Retry::default().after(&refused(503, asked), now, 0.5);
+        let pause = |asked| Retry::default().after(&refused(503, asked), now, today(), 0.5);
         assert_eq!(pause("7"), Some(Duration::from_secs(7)));
         assert_eq!(pause("0"), Some(Duration::from_millis(250)));
         assert_eq!(pause("86400"), Some(LONGEST_ASKED));
         let by_proxy = ConnectError::Proxy(ProxyError::Refused(answer(503, "7")));
         let by_proxy = Interruption::Connect(by_proxy);
-        let pause_by_proxy = Retry::default().after(&by_proxy, now, 0.5);
+        let pause_by_proxy = Retry::default().after(&by_proxy, now, today(), 0.5);
         assert_eq!(pause_by_proxy, Some(Duration::from_secs(7)));
+        // More than any integer holds is more than the longest pause too.
+        assert_eq!(pause("99999999999999999999999"), Some(LONGEST_ASKED));
+    }
+
+    #[test]
+    fn the_server_may_ask_for_a_pause_until_a_date_in_any_of_the_three_forms_of_http() {
+        let asked = |text: &str| asked_pause(&refused(503, text), today());
+        for form in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(asked(form), Duration::from_secs(37), "{form}");
+        }
+        assert_eq!(asked("Mon, 06 Nov 1995 08:49:37 GMT"), LONGEST_ASKED);
+        assert_eq!(asked("Fri, 31 Dec 9999 23:59:59 GMT"), LONGEST_ASKED);
+        // The present, and the past.
+        for form in [
+            "Sun, 06 Nov 1994 08:49:00 GMT",
+            "Sun, 06 Nov 1994 08:48:59 GMT",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+            "Thursday, 01-Jan-70 00:00:00 GMT",
+        ] {
+            assert_eq!(asked(form), Duration::ZERO, "{form}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_compared_with_that_of_the_answer_where_the_answer_has_one() {
+        let dated = |date: &str| {
+            let mut answer = answer(503, "Sun, 06 Nov 1994 08:49:37 GMT");
+            answer.headers_mut().insert(DATE, date.parse().unwrap());
+            let refused = Interruption::Connect(ConnectError::Refused(answer));
+            asked_pause(&refused, today())
+        };
+        // The server's clock is seven seconds ahead of this one.
+        let pause = dated("Sun, 06 Nov 1994 08:49:07 GMT");
+        assert_eq!(pause, Duration::from_secs(30));
+        let pause = dated("Sun, 06 Nov 1994 08:50:00 GMT");
+        assert_eq!(pause, Duration::ZERO);
+        assert_eq!(dated("yesterday"), Duration::from_secs(37));
+    }
+
+    #[test]
+    fn of_several_pauses_the_longest_counts_and_one_of_another_form_does_not() {
+        let mut answer = answer(429, "soon");
+        for text in ["5", "Sun, 06 Nov 1994 08:49:37 GMT", "9"] {
+            let text = text.parse().unwrap();
+            answer.headers_mut().append(RETRY_AFTER, text);
+        }
+        let several = Interruption::Connect(ConnectError::Refused(answer));
+        assert_eq!(asked_pause(&several, today()), Duration::from_secs(37));
         for unknown in [
             "",
             "-1",
-            "Thu, 26 Nov 2026 02:00:00 GMT",
-            "99999999999999999999999",
+            "+7",
+            "7.5",
+            "7 s",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 31 Feb 2094 08:49:37 GMT",
+            "1994-11-06T08:49:37Z",
         ] {
-            assert_eq!(
-                pause(unknown),
-                Some(Duration::from_millis(250)),
-                "{unknown}"
-            );
+            let pause = asked_pause(&refused(503, unknown), today());
+            assert_eq!(pause, Duration::ZERO, "{unknown}");
         }
+    }
+
+    /// Sun, 06 Nov 1994 08:49:00 GMT.
+    fn today() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_740)
     }
 }
