@@ -82,7 +82,8 @@ pub use self::{
     stats::Stats,
 };
 pub use sockeye_proto::handshake::{
-    Extension, Forbidden, OfferError, Origin, OriginPolicy, ResponseError, UriError,
+    Extension, Forbidden, InvalidOrigin, OfferError, Origin, OriginPolicy, OriginProblem,
+    ResponseError, UriError,
 };
 pub use sockeye_proto::{
     CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, KeepAlive,

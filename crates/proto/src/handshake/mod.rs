@@ -56,6 +56,6 @@ pub use client::{Accepted, ClientHandshake, OfferError, ResponseError};
 pub use extension::{Extension, NotAToken};
 pub use host::host_is_loopback;
 pub use key::{Accept, InvalidKey, Key};
-pub use origin::{Forbidden, InvalidOrigin, Origin, OriginPolicy};
+pub use origin::{Forbidden, InvalidOrigin, Origin, OriginPolicy, OriginProblem};
 pub use server::{AcceptError, RequestError, ServerHandshake, is_websocket_request};
 pub use uri::{UriError, WebSocketUri};

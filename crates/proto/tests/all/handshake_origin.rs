@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 use http::{Request, StatusCode};
-use sockeye_proto::handshake::{Forbidden, InvalidOrigin, Origin, OriginPolicy, host_is_loopback};
+use sockeye_proto::handshake::{Forbidden, Origin, OriginPolicy, OriginProblem, host_is_loopback};
 
 fn request(host: &str, origins: &[&str]) -> Parts {
     let mut request = Request::get("/chat").header("Host", host);
@@ -155,11 +155,128 @@ fn a_refused_origin_or_host_is_answered_with_403_and_a_reason() {
 }
 
 #[test]
-fn text_that_is_no_origin_cannot_be_listed() {
-    for text in ["null", "h.example", "https://h.example/", "*"] {
-        let error = InvalidOrigin(text.to_owned());
-        assert_eq!(text.parse::<Origin>(), Err(error));
+fn text_that_no_browser_sends_as_an_origin_cannot_be_listed_and_the_error_says_why() {
+    for (problem, texts) in [
+        (
+            OriginProblem::Host,
+            &[
+                "https://.example.com",
+                "https://a..example.com",
+                "https://.",
+                "https://a.example,b.example",
+                "https://a.example, https://b.example",
+                "https://a.example;b.example",
+                "https://ex%61mple.com",
+                "http://127.1",
+                "http://127.0.0.1.",
+                "http://127.0.0.01",
+                "http://0x7f.0.0.1",
+                "http://127.0.0.0x1",
+                "http://2130706433",
+                "http://256.0.0.1",
+            ][..],
+        ),
+        (OriginProblem::International, &["https://bücher.example"]),
+        (
+            OriginProblem::Null,
+            &["null", "NULL", "file://", "file://h"],
+        ),
+        (
+            OriginProblem::Path,
+            &[
+                "https://h.example/",
+                "https://h.example:444/",
+                "https://h.example/chat",
+                "https://h.example?",
+                "https://h.example#top",
+                "https://h.example\\",
+            ],
+        ),
+        (OriginProblem::Port, &["http://localhost:0"]),
+        (
+            OriginProblem::Scheme,
+            &[
+                "",
+                "h.example",
+                "localhost:3000",
+                "//h.example",
+                "mailto:x@h.example",
+                "ws://h.example",
+                "WSS://h.example",
+            ],
+        ),
+        (
+            OriginProblem::Syntax,
+            &[
+                "://h.example",
+                "https://",
+                "https://:443",
+                "https://h.example:65536",
+                "https://h.example:x",
+                " https://h.example",
+                "https://h.example ",
+                "https://[::1",
+                "https://[fe80::1%25eth0]",
+            ],
+        ),
+        (
+            OriginProblem::UserInfo,
+            &["https://user:secret@h.example", "https://@h.example/"],
+        ),
+        (
+            OriginProblem::Wildcard,
+            &[
+                "*",
+                "*://h.example",
+                "https://*",
+                "https://*.example.com",
+                "https://www.*.com",
+                "https://h.example:*",
+                "chrome-extension://*",
+            ],
+        ),
+    ] {
+        for text in texts {
+            let error = text.parse::<Origin>().unwrap_err();
+            assert_eq!(error.problem, problem, "{text}");
+            let said = error.to_string();
+            assert!(said.ends_with(&problem.to_string()), "{said}");
+            assert!(!format!("{said} {error:?}").contains("secret"), "{said}");
+        }
     }
+}
+
+#[test]
+fn text_that_a_browser_sends_as_an_origin_can_be_listed_and_is_found() {
+    for (text, sent) in [
+        ("https://h.example", "https://h.example"),
+        ("HTTPS://H.Example", "https://h.example"),
+        ("https://h.example:443", "https://h.example"),
+        ("https://h.example:0443", "https://h.example"),
+        ("http://h.example:80", "http://h.example"),
+        ("https://h.example:80", "https://h.example:80"),
+        ("https://h.example.", "https://h.example."),
+        ("https://my_host-1:8443", "https://my_host-1:8443"),
+        (
+            "https://xn--bcher-kva.example",
+            "https://xn--bcher-kva.example",
+        ),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("http://[0:0::1]:3000", "http://[::1]:3000"),
+        ("http://[::ffff:1.2.3.4]", "http://[::ffff:102:304]"),
+        ("https://1.example", "https://1.example"),
+        ("https://0xyz", "https://0xyz"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+    ] {
+        let list = OriginPolicy::List(vec![text.parse().unwrap()]);
+        let request = request("other.example", &[sent]);
+        assert_eq!(list.check(&request, true), Ok(()), "{text}");
+    }
+    // Browsers take the two for different origins.
+    let list = OriginPolicy::List(vec!["https://h.example".parse().unwrap()]);
+    let with_dot = request("other.example", &["https://h.example."]);
+    assert_eq!(list.check(&with_dot, true), Err(Forbidden::Origin));
 }
 
 #[test]

@@ -321,7 +321,8 @@ impl ServerBuilder {
     }
 
     /// Sets which pages may connect (RFC 6455 §10.2): by default those of the host that they connect
-    /// to, and whoever sends no Origin. Others get 403.
+    /// to, and whoever sends no Origin. Others get 403. A list has no wildcards: a rule for all hosts of a domain is
+    /// code, in [`Configurator::check_origin`](crate::Configurator::check_origin).
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = policy;
         self
