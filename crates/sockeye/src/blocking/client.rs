@@ -136,15 +136,16 @@ impl Client {
         })?;
         let timeout = self.0.handshake_timeout;
         let deadline = Instant::now() + timeout;
-        let opened = self.secure(stream, target).and_then(|mut stream| {
-            let opened = handshake::shake_hands(&mut stream, &handshake, deadline)?;
-            Ok((stream, opened))
-        });
-        let (stream, opened) = opened.map_err(|error| match error {
-            ConnectError::Connect(error) if error.kind() == io::ErrorKind::TimedOut => {
-                ConnectError::HandshakeTimeout(timeout)
-            }
-            error => error,
+        let opened = self
+            .secure(stream, target, deadline)
+            .and_then(|mut stream| {
+                let opened = handshake::shake_hands(&mut stream, &handshake, deadline)?;
+                Ok((stream, opened))
+            });
+        let (stream, opened) = opened.map_err(|error| {
+            let is_late = proxy::is_late(&error);
+            let late = ConnectError::HandshakeTimeout(timeout);
+            if is_late { late } else { error }
         })?;
         let Opened {
             accepted,
@@ -165,10 +166,10 @@ impl Client {
         };
         let tcp = self.dial(proxy.host(), proxy.port());
         let mut stream = Stream::Plain(tcp.map_err(ProxyError::Connect)?);
-        if proxy.is_secure() {
-            stream = self.secure_proxy(stream, &proxy)?;
-        }
         let deadline = Instant::now() + self.0.connect_timeout;
+        if proxy.is_secure() {
+            stream = self.secure_proxy(stream, &proxy, deadline)?;
+        }
         let host = match proxy.wants_address() {
             true => first_address(host, port).map_err(ConnectError::Connect)?,
             false => target.host().to_owned(),
@@ -193,45 +194,57 @@ impl Client {
         Err(failed)
     }
 
-    fn secure(&self, stream: Stream, target: &Target) -> Result<Stream, ConnectError> {
+    fn secure(
+        &self,
+        stream: Stream,
+        target: &Target,
+        deadline: Instant,
+    ) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
         if target.is_secure() {
             let config = self.0.tls_for(target);
-            return Ok(Self::shake_tls(
-                config.as_ref(),
-                stream,
-                target.bare_host(),
-            )?);
+            let host = target.bare_host();
+            return Ok(Self::shake_tls(config.as_ref(), stream, host, deadline)?);
         }
         debug_assert!(!target.is_secure(), "refused before");
+        let _ = deadline;
         Ok(stream)
     }
 
-    fn secure_proxy(&self, stream: Stream, proxy: &Proxy) -> Result<Stream, ConnectError> {
+    fn secure_proxy(
+        &self,
+        stream: Stream,
+        proxy: &Proxy,
+        deadline: Instant,
+    ) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
         {
-            let secured = Self::shake_tls(self.0.tls.as_ref(), stream, proxy.host());
+            let config = self.0.tls.as_ref();
+            let secured = Self::shake_tls(config, stream, proxy.host(), deadline);
             Ok(secured.map_err(ProxyError::Tls)?)
         }
         #[cfg(not(feature = "tls"))]
         {
-            let _ = (stream, proxy);
+            let _ = (stream, proxy, deadline);
             Err(ConnectError::TlsUnsupported)
         }
     }
 
-    /// TLS shakes hands when the first bytes are written.
     #[cfg(feature = "tls")]
     fn shake_tls(
         config: Option<&std::sync::Arc<rustls::ClientConfig>>,
         stream: Stream,
         host: &str,
+        deadline: Instant,
     ) -> Result<Stream, TlsError> {
         let config = tls::given_or_system(config)?;
         let name = rustls::pki_types::ServerName::try_from(host.to_owned())?;
         let session = rustls::ClientConnection::new(config, name)?;
         let stream = rustls::StreamOwned::new(session, stream);
-        Ok(Stream::Secure(Box::new(stream)))
+        let mut stream = Stream::Secure(Box::new(stream));
+        let secured = stream.secure_until(deadline);
+        secured.map_err(TlsError::handshake)?;
+        Ok(stream)
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn exchange(
     deadline: Instant,
 ) -> Result<(Response<()>, Vec<u8>), ConnectError> {
     let sent = stream.write_all_until(&head(request), deadline);
-    sent.map_err(ConnectError::Connect)?;
+    sent.map_err(ConnectError::transport)?;
     let mut read = Vec::new();
     loop {
         if let Some((answer, len)) = parse(&read)? {
@@ -65,7 +65,7 @@ pub(super) fn exchange(
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 return Err(ConnectError::NoResponse);
             }
-            Err(error) => return Err(ConnectError::Connect(error)),
+            Err(error) => return Err(ConnectError::transport(error)),
         }
     }
 }

@@ -9,6 +9,8 @@ use http::Response;
 use super::handshake::exchange;
 use super::stream::Stream;
 use crate::client::{ConnectError, Proxy, ProxyError, SocksError, Step};
+#[cfg(feature = "tls")]
+use crate::transport::tls::TlsError;
 
 /// Has the proxy connect `stream` to a host, which stands in brackets where it is an IPv6 address.
 pub(super) fn tunnel(
@@ -35,6 +37,8 @@ fn connect(
     let (answer, rest) = answer.map_err(|error| match error {
         ConnectError::Connect(error) => ProxyError::Connect(error),
         ConnectError::NoResponse => ProxyError::NoResponse,
+        #[cfg(feature = "tls")]
+        ConnectError::Tls(error) => ProxyError::Tls(error),
         _ => ProxyError::Head,
     })?;
     if !answer.status().is_success() {
@@ -74,6 +78,9 @@ pub(super) fn is_late(error: &ConnectError) -> bool {
     let error = match error {
         ConnectError::Connect(error) | ConnectError::Proxy(ProxyError::Connect(error)) => error,
         ConnectError::Proxy(ProxyError::Socks(SocksError::Io(error))) => error,
+        #[cfg(feature = "tls")]
+        ConnectError::Tls(TlsError::Io(error))
+        | ConnectError::Proxy(ProxyError::Tls(TlsError::Io(error))) => error,
         _ => return false,
     };
     error.kind() == io::ErrorKind::TimedOut

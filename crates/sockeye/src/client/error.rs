@@ -79,13 +79,27 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Of an exchange by hyper.
     pub(super) fn unanswered(error: hyper::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = TlsError::within(&error) {
+            return Self::Tls(error);
+        }
         // What hyper calls a connection that ended before the answer did.
         if error.is_incomplete_message() || error.is_canceled() {
             Self::NoResponse
         } else {
             Self::Http(error)
         }
+    }
+
+    /// Of a transport that fails before the answer is there.
+    pub(crate) fn transport(error: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = TlsError::within(&error) {
+            return Self::Tls(error);
+        }
+        Self::Connect(error)
     }
 
     /// The status with which the server refused the handshake, if it did.

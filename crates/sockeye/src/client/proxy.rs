@@ -172,7 +172,8 @@ impl Proxy {
         let request = request.map(|()| Empty::<Bytes>::new());
         let (mut sender, connection) = exchange::begin(stream).await?;
         let mut connection = Some(connection);
-        let response = beside(&mut connection, sender.send_request(request)).await?;
+        let response = beside(&mut connection, sender.send_request(request)).await;
+        let response = response.map_err(ProxyError::unanswered)?;
         let (parts, body) = response.into_parts();
         if !parts.status.is_success() {
             let start = exchange::start_of(&mut connection, body).await;
@@ -307,6 +308,17 @@ pub enum ProxyError {
     /// The URL is none of a proxy.
     #[error("no URL of a proxy (http, https, socks5, socks5h): {0}")]
     Url(String),
+}
+
+impl ProxyError {
+    /// Of an exchange by hyper.
+    fn unanswered(error: hyper::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = TlsError::within(&error) {
+            return Self::Tls(error);
+        }
+        Self::Http(error)
+    }
 }
 
 #[cfg(test)]

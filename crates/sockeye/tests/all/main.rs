@@ -7,6 +7,7 @@ mod adapter;
 mod add_endpoint;
 mod annotated;
 mod blocking;
+mod certificate;
 mod client;
 mod client_endpoint;
 mod closing;

@@ -41,7 +41,7 @@ impl Endpoint for Echo {
     }
 }
 
-fn echo() -> ServerBuilder {
+pub(crate) fn echo() -> ServerBuilder {
     Server::builder().endpoint(endpoint("/", |handshake: &Handshake| {
         assert!(handshake.is_secure());
         Echo
@@ -49,16 +49,16 @@ fn echo() -> ServerBuilder {
 }
 
 /// A certificate authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(pub(crate) CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
-struct Identity {
-    certificate: String,
-    key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -68,12 +68,16 @@ impl Authority {
     }
 
     /// What a client trusts that trusts this authority alone.
-    fn trusted(&self) -> ClientConfig {
+    pub(crate) fn trusted(&self) -> ClientConfig {
         let file = File::new("ca.pem", &self.0.pem());
         tls::client_config_trusting(&file.0).unwrap()
     }
 
-    fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    pub(crate) fn issue(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
         let mut params = CertificateParams::new(names).unwrap();
         change(&mut params);
@@ -84,13 +88,13 @@ impl Authority {
         }
     }
 
-    fn localhost(&self) -> Identity {
+    pub(crate) fn localhost(&self) -> Identity {
         self.issue(&["localhost", "127.0.0.1"], |_| {})
     }
 }
 
 impl Identity {
-    fn config(&self) -> ServerConfig {
+    pub(crate) fn config(&self) -> ServerConfig {
         let certificate = File::new("cert.pem", &self.certificate);
         let key = File::new("key.pem", &self.key);
         tls::server_config(&certificate.0, &key.0).unwrap()
@@ -98,10 +102,10 @@ impl Identity {
 }
 
 /// A file of this test's own, for as long as it is kept.
-struct File(PathBuf);
+pub(crate) struct File(pub(crate) PathBuf);
 
 impl File {
-    fn new(name: &str, content: &str) -> Self {
+    pub(crate) fn new(name: &str, content: &str) -> Self {
         use std::sync::atomic::{AtomicUsize, Ordering};
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

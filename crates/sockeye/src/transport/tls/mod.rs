@@ -18,9 +18,11 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::{Kind, Stream};
 
 mod client;
+mod explain;
 
 pub(crate) use self::client::anonymous;
 pub use self::client::{ClientOptions, client_config, client_config_trusting};
+use self::explain::Explained;
 
 /// The library that encrypts, for who makes a configuration of their own.
 pub use tokio_rustls::rustls;
@@ -65,8 +67,8 @@ pub fn server_config(
 #[non_exhaustive]
 pub enum TlsError {
     /// A configuration contradicts itself.
-    #[error("the TLS configuration cannot be used: {0}")]
-    Config(#[from] rustls::Error),
+    #[error("the TLS configuration cannot be used: {}", Explained::of_configuration(.0))]
+    Config(rustls::Error),
     /// A file that a configuration is made of cannot be used.
     #[error("{}: {problem}", path.display())]
     File {
@@ -75,14 +77,15 @@ pub enum TlsError {
         /// What is wrong with it.
         problem: FileProblem,
     },
-    /// The two sides could not agree, or the peer's certificate is not good.
-    #[error("the TLS handshake failed: {0}")]
-    Handshake(#[source] rustls::Error),
+    /// The two sides could not agree, or the peer's certificate is not good. The text says what is wrong, and the
+    /// remedy.
+    #[error("the TLS handshake failed: {}", Explained::of_peer(.0))]
+    Handshake(rustls::Error),
     /// The transport failed, or ended, during the handshake.
-    #[error("the TLS handshake failed: {0}")]
+    #[error("the TLS handshake failed: {}", explain_end(.0))]
     Io(#[source] io::Error),
     /// The host's name can stand in no certificate.
-    #[error("the host's name cannot be one of a certificate: {0}")]
+    #[error("the host's name cannot stand in a certificate: {0}")]
     ServerName(#[from] InvalidDnsNameError),
 }
 
@@ -90,6 +93,15 @@ pub enum TlsError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileProblem {
+    /// A certificate in the file cannot be trusted.
+    #[error("{}", Explained::of_configuration(.0))]
+    Certificate(rustls::Error),
+    /// The private key in the file is encrypted.
+    #[error(
+        "the key has a password, which cannot be asked for here; write the key without it: \
+         openssl pkey -in FILE -out NEW_FILE"
+    )]
+    Encrypted,
     /// The file cannot be read.
     #[error("{0}")]
     Io(#[source] io::Error),
@@ -110,12 +122,35 @@ impl TlsError {
         Self::File { path, problem }
     }
 
+    /// The error of TLS that another error comes from. In TLS 1.3 a server judges the client's certificate when the
+    /// client takes the handshake for done: its alert comes in the place of an answer.
+    pub(crate) fn within(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let inner = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref);
+            let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            if let Some(tls) = tls {
+                return Some(Self::Handshake(tls.clone()));
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// tokio knows I/O errors only.
-    fn handshake(error: io::Error) -> Self {
+    pub(crate) fn handshake(error: io::Error) -> Self {
         match error.downcast::<rustls::Error>() {
             Ok(error) => Self::Handshake(error),
             Err(error) => Self::Io(error),
         }
+    }
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Config(error)
     }
 }
 
@@ -204,6 +239,18 @@ pub(super) fn explain_truncation(error: io::Error) -> io::Error {
     }
 }
 
+/// The end of the stream, or a reset, in the middle of a handshake: what servers without TLS do.
+fn explain_end(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => {
+            "the peer ended the connection; it may not speak TLS on this port".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     let problem = match read() {
@@ -215,8 +262,24 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
 }
 
 fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| TlsError::file(path, FileProblem::of(error, FileProblem::NoPrivateKey)))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| {
+        let problem = match FileProblem::of(error, FileProblem::NoPrivateKey) {
+            FileProblem::NoPrivateKey | FileProblem::Pem(_) if is_encrypted(path) => {
+                FileProblem::Encrypted
+            }
+            problem => problem,
+        };
+        TlsError::file(path, problem)
+    })
+}
+
+/// Whether a file has an encrypted key: of PKCS #8 (RFC 7468 §11), or of the older form of OpenSSL (RFC 1421 §4.6.1.1).
+fn is_encrypted(path: &Path) -> bool {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().any(|line| {
+        line.contains("BEGIN ENCRYPTED PRIVATE KEY") || line.starts_with("Proc-Type: 4,ENCRYPTED")
+    })
 }
 
 /// With the cryptography that the program has chosen for itself, or else ring: rustls panics where
