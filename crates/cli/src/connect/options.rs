@@ -153,7 +153,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", requires = "cert", allow_hyphen_values = true, help_heading = TLS)]
     pub(super) key: Option<PathBuf>,
 
-    /// Take any certificate: whoever is in between can read along
+    /// Take any certificate, as curl -k does: anyone in between can read and change what is sent
     #[arg(long, conflicts_with = "cacert", help_heading = TLS)]
     pub(super) insecure: bool,
 

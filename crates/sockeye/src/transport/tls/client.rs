@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ResolvesClientCert};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use super::{TlsError, provider, read_certificates, read_private_key, rustls, with_provider};
+use super::{FileProblem, TlsError, read_certificates, read_private_key, rustls, with_provider};
 
 /// A client's configuration that trusts what the system trusts. It is what `wss:` URLs use by default.
 ///
@@ -71,8 +70,12 @@ impl ClientOptions {
         self
     }
 
-    /// Takes any certificate, whoever it is of and whoever made it. What is sent is encrypted, but nobody
-    /// knows for whom: this is for trying things out.
+    /// Takes any certificate: expired, of another host, of an authority, signed with SHA-1 or a short key, malformed.
+    /// Neither the certificate nor the handshake's signature is looked at, so anyone between the two sides can
+    /// read and change what is sent. This is for trying things out.
+    ///
+    /// What rustls itself does not speak still fails: TLS 1.1 and older, key exchange by RSA or by a finite field alone,
+    /// DSA keys, in TLS 1.2 also keys of P-521, Ed448 and RSA-PSS, and a server that shows no certificate.
     pub fn dangerously_accept_any_certificate(mut self) -> Self {
         self.accepts_any = true;
         self
@@ -87,12 +90,13 @@ impl ClientOptions {
     pub fn build(&self) -> Result<ClientConfig, TlsError> {
         let builder = with_provider(ClientConfig::builder_with_provider)?;
         let builder = if self.accepts_any {
-            let any = Arc::new(AnyCertificate(provider()));
+            let any = Arc::new(AnyCertificate);
             builder.dangerous().with_custom_certificate_verifier(any)
         } else if let Some(roots) = &self.roots {
             let mut store = RootCertStore::empty();
             for root in read_certificates(roots)? {
-                store.add(root)?;
+                let added = store.add(root);
+                added.map_err(|error| TlsError::file(roots, FileProblem::Certificate(error)))?;
             }
             builder.with_root_certificates(store)
         } else {
@@ -130,9 +134,10 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Takes any certificate; that the server has its key is still asked for.
+/// Takes any certificate, and any signature: it proves nothing that the server has the key of a certificate that anybody
+/// may have made. To check it would only refuse keys and certificates that rustls cannot read.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+struct AnyCertificate;
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -148,25 +153,42 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
+    /// All that there are: a server whose key fits none of those offered does not answer.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        vec![
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED25519,
+            SignatureScheme::ED448,
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::RSA_PSS_SHA384,
+            SignatureScheme::RSA_PSS_SHA512,
+            // RFC 8446 §4.2.3: rsa_pss_pss, of keys that are for PSS alone.
+            SignatureScheme::Unknown(0x0809),
+            SignatureScheme::Unknown(0x080a),
+            SignatureScheme::Unknown(0x080b),
+            SignatureScheme::RSA_PKCS1_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA384,
+            SignatureScheme::RSA_PKCS1_SHA512,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+            SignatureScheme::RSA_PKCS1_SHA1,
+        ]
     }
 }
