@@ -407,7 +407,7 @@ usage: cargo xtask COMMAND
     browser               a headless Chromium on the pages of `sockeye serve`
   bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N;
                           all of it writes docs/performance.md
-    --instructions        instructions for a message, by callgrind: more than 3 % above the baseline fails;
+    --instructions        instructions for a message, by callgrind: more than 2 % above the baseline fails;
                           with --bless they are the next one; JOB ... chooses
   memory                  what crowds of connections, and messages larger than memory, take at their peak
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
