@@ -1,5 +1,6 @@
 //! The processes of a run, each on the processor that it is given.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -7,7 +8,7 @@ use crate::Result;
 use crate::load::Cost;
 
 /// This program again, as another of its parts.
-pub(crate) fn own(arguments: &[&str]) -> Result<Command> {
+pub(crate) fn own(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Command> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(own);
     command.args(arguments);

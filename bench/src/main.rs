@@ -1,10 +1,11 @@
 //! What a message costs: one load for all servers, each of them pinned to a processor of its own.
 //!
-//! `cargo xtask bench` starts this program as itself (`run`), as each server (`serve`), as the load
-//! (`load`) and as each codec (`codec`): one build, and no process measures another's time as its own.
+//! `cargo xtask bench` starts this program as itself (`run`, `against`), as each server (`serve`), as the
+//! load (`load`) and as each codec (`codec`): one build, and no process measures another's time as its own.
 
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
+mod against;
 mod child;
 mod codec;
 mod load;
@@ -12,8 +13,10 @@ mod machine;
 mod message;
 mod process;
 mod report;
+mod revision;
 mod run;
 mod server;
+mod statistics;
 mod target;
 mod workload;
 
@@ -25,6 +28,8 @@ use clap::Parser;
 enum Command {
     /// Measures servers under workloads, in rounds, and prints a table
     Run(run::Options),
+    /// Measures servers of this revision and of another one in turn, and prints ratios
+    Against(against::Options),
     /// Serves an echo at a free port of the loopback, and prints it
     Serve(server::Options),
     /// Loads a server, and prints what that cost it as a line of JSON
@@ -36,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Run(options) => run::run(&options),
+        Command::Against(options) => against::run(&options),
         Command::Serve(options) => server::serve(&options),
         Command::Load(options) => load::load(&options),
         Command::Codec(options) => codec::codec(&options),

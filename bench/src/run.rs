@@ -2,7 +2,7 @@
 //! whatever drifts drifts for all.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::Result;
 use crate::child::{cost, own, pinned};
@@ -214,27 +214,42 @@ impl Contender {
     }
 
     fn measure(self, options: &Options, workload: &Workload) -> Result<Cost> {
-        let measure = options.measure.to_string();
         match self {
-            Self::Server(server) => measure_server(options, server, workload),
+            Self::Server(server) => {
+                let conditions = Conditions {
+                    processors: &options.processors,
+                    measure: options.measure,
+                    syscalls: options.syscalls,
+                };
+                let command = server.command(&workload.setting)?;
+                measure_server(&conditions, &command, workload, server.is_raw())
+            }
             Self::Codec(codec) => {
-                let program = own(&[
-                    "codec",
-                    codec.name,
-                    "--workload",
-                    workload.name,
-                    "--measure-ms",
-                    &measure,
-                ])?;
-                cost(options.processors[0], &program)
+                let arguments = codec::arguments(codec.name, workload, options.measure);
+                cost(options.processors[0], &own(arguments)?)
             }
         }
     }
 }
 
-fn measure_server(options: &Options, server: &Server, workload: &Workload) -> Result<Cost> {
-    let command = server.command(&workload.setting)?;
-    let mut serving = pinned(options.processors[0], &command, Stdio::inherit())?;
+/// Where a server is measured, and for how long.
+pub(crate) struct Conditions<'a> {
+    /// Of the server and of the load.
+    pub(crate) processors: &'a [u32],
+    /// In milliseconds.
+    pub(crate) measure: u64,
+    /// Whether system calls are counted too.
+    pub(crate) syscalls: bool,
+}
+
+/// Starts a server by its command, and measures what the workload costs it.
+pub(crate) fn measure_server(
+    options: &Conditions<'_>,
+    command: &Command,
+    workload: &Workload,
+    is_raw: bool,
+) -> Result<Cost> {
+    let mut serving = pinned(options.processors[0], command, Stdio::inherit())?;
     let addr = serving.first_line()?;
     if addr.is_empty() {
         return Err("it does not start".to_owned());
@@ -242,7 +257,7 @@ fn measure_server(options: &Options, server: &Server, workload: &Workload) -> Re
     let pid = serving.id().to_string();
     let warm_up = (options.measure / 3).to_string();
     let measure = options.measure.to_string();
-    let mut program = own(&[
+    let mut program = own([
         "load",
         &addr,
         "--pid",
@@ -254,7 +269,7 @@ fn measure_server(options: &Options, server: &Server, workload: &Workload) -> Re
         "--measure-ms",
         &measure,
     ])?;
-    if server.is_raw() {
+    if is_raw {
         program.arg("--raw");
     }
     if options.syscalls {

@@ -326,8 +326,18 @@ fn bench(root: &Path, steps: &mut Steps, options: &[String]) -> Result<()> {
     if !counts.is_empty() {
         return instructions(root, steps, &rest);
     }
-    let run = ["run", "--release", "--manifest-path", BENCH, "--", "run"];
-    steps.run("bench", || cargo::run(root, &[&run[..], &rest].concat()))
+    let (command, rest) = bench_command(&rest);
+    let run = ["run", "--release", "--manifest-path", BENCH, "--", command];
+    steps.run("bench", || cargo::run(root, &[&run[..], rest].concat()))
+}
+
+/// The command of the program `bench` that these options ask for, and what is left for it.
+fn bench_command<'a, 'b>(options: &'b [&'a str]) -> (&'static str, &'b [&'a str]) {
+    let is_against = |option: &&str| *option == "--against" || option.starts_with("--against=");
+    if options.iter().any(is_against) {
+        return ("against", options);
+    }
+    ("run", options)
 }
 
 /// Fails when a count has grown, or has no baseline.
@@ -407,6 +417,8 @@ usage: cargo xtask COMMAND
     browser               a headless Chromium on the pages of `sockeye serve`
   bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N;
                           all of it writes docs/performance.md
+    --against REV         the server of another revision beside this one, in pairs: w1 w2 w64 w3 w6 or those named;
+                          the median of the paired ratios, its 95 % interval, and whether it is a tie
     --instructions        instructions for a message, by callgrind: more than 2 % above the baseline fails;
                           with --bless they are the next one; JOB ... chooses
   memory                  what crowds of connections, and messages larger than memory, take at their peak
@@ -423,6 +435,16 @@ A step that fails ends the run; the seconds of each step are printed at the end.
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_options_of_bench_choose_its_command() {
+        assert_eq!(bench_command(&[]), ("run", &[][..]));
+        assert_eq!(bench_command(&["w1"]), ("run", &["w1"][..]));
+        let against = ["w1", "--against", "main"];
+        assert_eq!(bench_command(&against), ("against", &against[..]));
+        let against = ["--against=main"];
+        assert_eq!(bench_command(&against), ("against", &against[..]));
+    }
 
     #[test]
     fn features_are_found_in_their_table_alone() {

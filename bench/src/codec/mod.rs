@@ -14,7 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::Result;
 use crate::load::Cost;
 use crate::server::lock;
-use crate::workload::{self, Load};
+use crate::workload::{self, Load, Workload};
 
 use self::tape::{Batch, Tape};
 
@@ -67,6 +67,16 @@ pub(crate) const ALL: &[Contender] = &[
         on: |tape| Box::new(tokio_websockets::Echo::new(tape)),
     },
 ];
+
+/// The command line by which a build of this program measures a codec.
+pub(crate) fn arguments(name: &str, workload: &Workload, measure_ms: u64) -> Vec<String> {
+    vec![
+        "codec".to_owned(),
+        name.to_owned(),
+        format!("--workload={}", workload.name),
+        format!("--measure-ms={measure_ms}"),
+    ]
+}
 
 pub(crate) fn codec(options: &Options) -> Result<()> {
     let contender = ALL.iter().find(|contender| contender.name == options.name);

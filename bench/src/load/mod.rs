@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::process;
-use crate::workload::{self, Load, Workload};
+use crate::workload::{self, Load, Unit, Workload};
 
 use self::echo::Echo;
 use self::fan_out::FanOut;
@@ -67,6 +67,17 @@ pub(crate) struct Cost {
     /// For each that was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) system_calls: Option<f64>,
+}
+
+impl Cost {
+    /// What each of those that were counted cost, in the unit of the workload.
+    pub(crate) fn figure(&self, workload: &Workload) -> f64 {
+        let all = match workload.load.unit() {
+            Unit::Time => self.cpu_seconds * 1e9,
+            Unit::Memory => self.grown_bytes as f64,
+        };
+        all / (self.count as f64).max(1.0)
+    }
 }
 
 pub(crate) fn load(options: &Options) -> Result<()> {

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::Result;
 use crate::load::Cost;
 use crate::machine::Machine;
+use crate::statistics::median;
 use crate::target::Target;
 use crate::workload::{self, FLOOR, Unit, Workload};
 
@@ -191,11 +192,7 @@ impl Report {
 impl Sample {
     /// In the workload's unit, for each that it counts.
     fn figure(&self, workload: &Workload) -> f64 {
-        let all = match workload.load.unit() {
-            Unit::Time => self.cost.cpu_seconds * 1e9,
-            Unit::Memory => self.cost.grown_bytes as f64,
-        };
-        all / (self.cost.count as f64).max(1.0)
+        self.cost.figure(workload)
     }
 }
 
@@ -276,19 +273,13 @@ fn rounded(number: f64) -> f64 {
 
 impl Spread {
     /// Of no figures there is none.
-    fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
         let mut figures: Vec<f64> = figures.collect();
         figures.sort_by(f64::total_cmp);
-        let (least, most) = (*figures.first()?, *figures.last()?);
-        let middle = figures.len() / 2;
-        let median = match figures.len() {
-            even if even % 2 == 0 => f64::midpoint(figures[middle - 1], figures[middle]),
-            _ => figures[middle],
-        };
         Some(Self {
-            median,
-            least,
-            most,
+            median: median(&figures)?,
+            least: *figures.first()?,
+            most: *figures.last()?,
         })
     }
 }

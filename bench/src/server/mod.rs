@@ -82,6 +82,14 @@ impl Server {
         self.name.starts_with("raw")
     }
 
+    /// Whether it is made of Sockeye.
+    pub(crate) fn is_sockeye(&self) -> bool {
+        let Program::Own { library, .. } = &self.program else {
+            return false;
+        };
+        *library == "sockeye"
+    }
+
     /// Whether it can do that at all.
     pub(crate) fn supports(&self, setting: &Setting) -> bool {
         (self.supports)(setting)
@@ -126,7 +134,7 @@ impl Server {
 }
 
 impl Setting {
-    fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let mut arguments = Vec::new();
         if self.job == Job::FanOut {
             arguments.extend(["--job", "fan-out"].map(str::to_owned));
