@@ -1,13 +1,15 @@
 //! What a message costs: one load for all servers, each of them pinned to a processor of its own.
 //!
-//! `cargo xtask bench` starts this program as itself (`run`, `against`), as each server (`serve`), as the
-//! load (`load`) and as each codec (`codec`): one build, and no process measures another's time as its own.
+//! `cargo xtask bench` starts this program as itself (`run`, `against`, `fairness`), as each server
+//! (`serve`), as the load (`load`, `attack`, `bystander`) and as each codec (`codec`): one build, and no
+//! process measures another's time as its own.
 
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
 mod against;
 mod child;
 mod codec;
+mod fairness;
 mod load;
 mod machine;
 mod message;
@@ -30,6 +32,12 @@ enum Command {
     Run(run::Options),
     /// Measures servers of this revision and of another one in turn, and prints ratios
     Against(against::Options),
+    /// Measures how long an innocent connection waits while a server is attacked
+    Fairness(fairness::Options),
+    /// Attacks a server until stdin ends, and prints what it did as a line of JSON
+    Attack(fairness::ProcessOptions),
+    /// Pings a server while it is attacked, and prints how long it waited as a line of JSON
+    Bystander(fairness::ProcessOptions),
     /// Serves an echo at a free port of the loopback, and prints it
     Serve(server::Options),
     /// Loads a server, and prints what that cost it as a line of JSON
@@ -42,6 +50,9 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Run(options) => run::run(&options),
         Command::Against(options) => against::run(&options),
+        Command::Fairness(options) => fairness::run(&options),
+        Command::Attack(options) => fairness::attack(&options),
+        Command::Bystander(options) => fairness::bystand(&options),
         Command::Serve(options) => server::serve(&options),
         Command::Load(options) => load::load(&options),
         Command::Codec(options) => codec::codec(&options),

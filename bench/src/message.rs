@@ -37,8 +37,8 @@ impl Payload {
     /// The first byte of its frame.
     pub(crate) fn first_byte(self) -> u8 {
         match self {
-            Self::Binary => FIN | 2,
-            Self::Ascii | Self::NonAscii | Self::Json => FIN | 1,
+            Self::Binary => FIN | BINARY,
+            Self::Ascii | Self::NonAscii | Self::Json => FIN | TEXT,
         }
     }
 }
@@ -47,6 +47,13 @@ pub(crate) const FIN: u8 = 0x80;
 /// Says of a first frame that its message is compressed (RFC 7692 §6).
 pub(crate) const RSV1: u8 = 0x40;
 pub(crate) const JSON_SIZE: usize = 1024;
+
+/// The first byte of a frame that is not the first of its message.
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 /// What a client masks with. Servers cannot know that it is always the same.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

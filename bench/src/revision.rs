@@ -39,6 +39,11 @@ impl Revision {
         self.build(BENCH, "bench")
     }
 
+    /// Builds the revision's program `sockeye`.
+    pub(crate) fn build_sockeye(&self) -> Result<PathBuf> {
+        self.build(SOCKEYE, "sockeye")
+    }
+
     /// Whether one of these files is another one here, committed or not.
     pub(crate) fn differs_in(&self, paths: &[&str]) -> bool {
         let diff = git()
@@ -61,6 +66,14 @@ impl Revision {
     }
 }
 
+/// Builds this tree's program `sockeye`, as README.md says it.
+pub(crate) fn build_own_sockeye() -> Result<PathBuf> {
+    let root = machine::root();
+    eprintln!("building `sockeye`");
+    cargo_build(&root, SOCKEYE, None)?;
+    Ok(target_folder(&root)?.join("release/sockeye"))
+}
+
 fn cargo_build(folder: &Path, arguments: &[&str], target: Option<&Path>) -> Result<()> {
     let mut command = cargo(folder);
     command
@@ -75,6 +88,17 @@ fn cargo_build(folder: &Path, arguments: &[&str], target: Option<&Path>) -> Resu
         return Ok(());
     }
     Err(format!("cannot build {}: see above", folder.display()))
+}
+
+/// Where cargo puts what it builds of that workspace.
+fn target_folder(workspace: &Path) -> Result<PathBuf> {
+    let metadata = ["metadata", "--no-deps", "--format-version=1"];
+    let metadata = output(cargo(workspace).args(metadata))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|error| error.to_string())?;
+    let folder = metadata["target_directory"].as_str();
+    let folder = folder.ok_or("`cargo metadata` does not tell the target folder")?;
+    Ok(folder.into())
 }
 
 /// Writes the files of a commit into an empty folder.
@@ -140,6 +164,7 @@ fn at(path: &Path, error: &std::io::Error) -> String {
 }
 
 const BENCH: &[&str] = &["--manifest-path", "bench/Cargo.toml"];
+const SOCKEYE: &[&str] = &["-p", "sockeye-cli"];
 
 #[cfg(test)]
 mod tests {

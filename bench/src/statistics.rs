@@ -1,5 +1,11 @@
-//! Order statistics: a median with the interval that holds it. They assume nothing about how
+//! Order statistics: quantiles, and a median with the interval that holds it. They assume nothing about how
 //! the values are distributed.
+
+/// The value that `share` of the values do not exceed, by the nearest rank; `None` without values.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
 
 /// The median; `None` without values. Of an even number it is the mean of the middle two.
 pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
@@ -79,6 +85,16 @@ const TIE: std::ops::RangeInclusive<f64> = 0.98..=1.02;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_is_the_value_of_its_nearest_rank() {
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(quantile(&hundred, 0.5), Some(50.0));
+        assert_eq!(quantile(&hundred, 0.99), Some(99.0));
+        assert_eq!(quantile(&hundred, 1.0), Some(100.0));
+        assert_eq!(quantile(&[7.0], 0.01), Some(7.0));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
 
     #[test]
     fn a_median_is_in_the_middle() {

@@ -333,6 +333,9 @@ fn bench(root: &Path, steps: &mut Steps, options: &[String]) -> Result<()> {
 
 /// The command of the program `bench` that these options ask for, and what is left for it.
 fn bench_command<'a, 'b>(options: &'b [&'a str]) -> (&'static str, &'b [&'a str]) {
+    if let Some((&"fairness", rest)) = options.split_first() {
+        return ("fairness", rest);
+    }
     let is_against = |option: &&str| *option == "--against" || option.starts_with("--against=");
     if options.iter().any(is_against) {
         return ("against", options);
@@ -419,6 +422,8 @@ usage: cargo xtask COMMAND
                           all of it writes docs/performance.md
     --against REV         the server of another revision beside this one, in pairs: w1 w2 w64 w3 w6 or those named;
                           the median of the paired ratios, its 95 % interval, and whether it is a tie
+    fairness [OPTIONS]    how long an innocent connection waits while others attack `sockeye serve`:
+                          --against REV, ATTACK ..., --write for docs/performance.md
     --instructions        instructions for a message, by callgrind: more than 2 % above the baseline fails;
                           with --bless they are the next one; JOB ... chooses
   memory                  what crowds of connections, and messages larger than memory, take at their peak
@@ -444,6 +449,8 @@ mod tests {
         assert_eq!(bench_command(&against), ("against", &against[..]));
         let against = ["--against=main"];
         assert_eq!(bench_command(&against), ("against", &against[..]));
+        let fairness = ["fairness", "calm", "--against", "main"];
+        assert_eq!(bench_command(&fairness), ("fairness", &fairness[1..]));
     }
 
     #[test]

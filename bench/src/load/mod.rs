@@ -7,8 +7,8 @@ mod fan_out;
 mod handshake;
 mod idle;
 mod inflating;
-mod opening;
-mod reply;
+pub(crate) mod opening;
+pub(crate) mod reply;
 mod ring;
 mod stream;
 mod tls;
@@ -136,7 +136,7 @@ trait Loading {
 }
 
 /// How long something may take that ought to take no time.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 fn measure(options: &Options, load: &mut impl Loading) -> Result<Cost> {
     load.run_for(Duration::from_millis(options.warm_up_ms))?;

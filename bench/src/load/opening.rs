@@ -8,14 +8,14 @@ use crate::server::Setting;
 
 /// A request, and what has to come of it.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(crate) struct Opening {
     request: String,
     /// Whether compression is offered, and whether contexts are to be kept.
     takeover: Option<bool>,
 }
 
 impl Opening {
-    pub(super) fn new(addr: SocketAddr, path: &str, setting: &Setting) -> Self {
+    pub(crate) fn new(addr: SocketAddr, path: &str, setting: &Setting) -> Self {
         let takeover = setting.deflate.map(|_| setting.takeover);
         let offer = match takeover {
             None => "",
@@ -32,29 +32,38 @@ impl Opening {
         Self { request, takeover }
     }
 
-    pub(super) fn request(&self) -> &[u8] {
+    pub(crate) fn request(&self) -> &[u8] {
         self.request.as_bytes()
     }
 
     /// Whether the response is complete. Nothing may come behind it, since nothing was sent.
     pub(super) fn receive(&self, bytes: &[u8]) -> Result<bool> {
+        match self.end_of_head(bytes)? {
+            None => Ok(false),
+            Some(end) if end == bytes.len() => Ok(true),
+            Some(end) => {
+                let more = bytes.len() - end;
+                Err(format!("{more} bytes came before anything was sent"))
+            }
+        }
+    }
+
+    /// Where the response ends, once it is complete. Messages of the server may follow.
+    pub(crate) fn end_of_head(&self, bytes: &[u8]) -> Result<Option<usize>> {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
             return match bytes.len() {
-                0..MAX_HEAD => Ok(false),
+                0..MAX_HEAD => Ok(None),
                 _ => Err("the head of the response has no end".to_owned()),
             };
         };
         let head = String::from_utf8_lossy(&bytes[..end]);
         self.check(&head)
             .map_err(|why| format!("the response {why}:\n{head}"))?;
-        match bytes.len() - end - 4 {
-            0 => Ok(true),
-            more => Err(format!("{more} bytes came before anything was sent")),
-        }
+        Ok(Some(end + 4))
     }
 
     /// Opens a connection, waiting for the response.
-    pub(super) fn open(&self, transport: &mut (impl Read + Write)) -> Result<()> {
+    pub(crate) fn open(&self, transport: &mut (impl Read + Write)) -> Result<()> {
         transport
             .write_all(self.request())
             .and_then(|()| transport.flush())

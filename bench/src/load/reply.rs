@@ -10,16 +10,16 @@ pub(super) trait Replies {
 
 /// The header of a server's frame (RFC 6455 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) first: u8,
+pub(crate) struct Header {
+    pub(crate) first: u8,
     /// How long it is itself.
-    pub(super) len: usize,
-    pub(super) payload: usize,
+    pub(crate) len: usize,
+    pub(crate) payload: usize,
 }
 
 impl Header {
     /// `None` while it is not whole.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>> {
         let (len, payload) = match *bytes {
             [_, length @ 0..=125, ..] => (2, length.into()),
             [_, 126, a, b, ..] => (4, u16::from_be_bytes([a, b]).into()),

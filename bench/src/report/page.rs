@@ -30,7 +30,7 @@ pub(crate) fn write(summary: &Summary<'_>) -> Result<()> {
     write_file(&folder.join("figures.json"), &figures(summary)?)?;
     let page = docs.join("performance.md");
     let old = fs::read_to_string(&page).map_err(|error| format!("{}: {error}", page.display()))?;
-    let new = between_marks(&old, &part(summary))?;
+    let new = between_marks(&old, MARKS, &part(summary))?;
     write_file(&page, &new)?;
     println!("docs/performance.md is written anew: look at its difference");
     Ok(())
@@ -46,22 +46,24 @@ fn figures(summary: &Summary<'_>) -> Result<String> {
         + "\n")
 }
 
-fn write_file(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The page with what stands between its marks replaced.
-fn between_marks(page: &str, part: &str) -> Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
+pub(crate) fn between_marks(page: &str, (begin, end): Marks, part: &str) -> Result<String> {
+    let parts = page.split_once(begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(end)?;
         Some((before, after))
     });
-    let (before, after) = parts.ok_or_else(|| format!("the page lacks {BEGIN} or {END}"))?;
-    Ok(format!("{before}{BEGIN}\n{part}\n{END}{after}"))
+    let (before, after) = parts.ok_or_else(|| format!("the page lacks {begin} or {end}"))?;
+    Ok(format!("{before}{begin}\n{part}\n{end}{after}"))
 }
 
-const BEGIN: &str = "<!-- bench:begin -->";
-const END: &str = "<!-- bench:end -->";
+/// Where a generated part of the page begins, and where it ends.
+pub(crate) type Marks = (&'static str, &'static str);
+
+const MARKS: Marks = ("<!-- bench:begin -->", "<!-- bench:end -->");
 
 fn part(summary: &Summary<'_>) -> String {
     let mut page = String::new();
@@ -241,16 +243,18 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_marks_is_replaced() {
-        let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        let new = between_marks(&page, "new").unwrap();
-        assert_eq!(new, format!("before\n{BEGIN}\nnew\n{END}\nafter\n"));
-        assert_eq!(between_marks(&new, "new").unwrap(), new);
+        let (begin, end) = MARKS;
+        let page = format!("before\n{begin}\nold\n{end}\nafter\n");
+        let new = between_marks(&page, MARKS, "new").unwrap();
+        assert_eq!(new, format!("before\n{begin}\nnew\n{end}\nafter\n"));
+        assert_eq!(between_marks(&new, MARKS, "new").unwrap(), new);
     }
 
     #[test]
     fn a_page_without_marks_is_left_alone() {
-        assert!(between_marks(&format!("{BEGIN} but no end"), "new").is_err());
-        assert!(between_marks(&format!("{END} before {BEGIN}"), "new").is_err());
+        let (begin, end) = MARKS;
+        assert!(between_marks(&format!("{begin} but no end"), MARKS, "new").is_err());
+        assert!(between_marks(&format!("{end} before {begin}"), MARKS, "new").is_err());
     }
 
     #[test]

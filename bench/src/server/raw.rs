@@ -13,6 +13,9 @@ use crate::Result;
 
 const BUFFER: usize = 128 * 1024;
 
+/// What may wait for a subscriber that does not read; beyond that it is let go.
+const MAX_WAITING: usize = 1024 * 1024;
+
 /// Without a runtime.
 pub(super) fn epoll(setting: &Setting) -> Result<()> {
     let served = match setting.job {
@@ -35,6 +38,8 @@ enum Role {
     Untold,
     Publisher,
     Subscriber,
+    /// Its bytes go back to itself: the bystander of `bench fairness`.
+    Echo,
 }
 
 /// The connections by their tokens, found without a search.
@@ -148,11 +153,15 @@ impl Peers {
                 peer.role = match self.buffer[0] {
                     b'p' => Role::Publisher,
                     b's' => Role::Subscriber,
+                    b'e' => Role::Echo,
                     _ => return false,
                 };
                 if peer.role == Role::Subscriber {
                     self.subscribers.push(token);
                 }
+            }
+            if peer.role == Role::Echo && !peer.write(&self.buffer[from..read]) {
+                return false;
             }
             if peer.role == Role::Publisher && from < read {
                 self.publish(from..read);
@@ -171,7 +180,7 @@ impl Peers {
             let Some(peer) = &mut self.all[token] else {
                 continue;
             };
-            if !peer.write(bytes) {
+            if !peer.write(bytes) || peer.waiting.len() > MAX_WAITING {
                 gone.push(token);
             }
         }
