@@ -30,6 +30,8 @@ mod client;
 #[cfg(not(loom))]
 mod connection;
 #[cfg(not(loom))]
+mod deadline;
+#[cfg(not(loom))]
 mod endpoint;
 mod error;
 #[cfg(not(loom))]

@@ -197,6 +197,16 @@ impl Connection {
         std::mem::take(&mut self.deadlines.nearer)
     }
 
+    /// Whether [`handle_timeout`](Self::handle_timeout) would end or fail the connection at `now`, because of what
+    /// the peer did not do. The caller should look once more whether it did.
+    pub fn expires_by(&self, now: Instant) -> bool {
+        let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        passed(self.write_due())
+            || passed(self.deadlines.close()) && !self.owes_close()
+            || passed(self.assembly_due())
+            || self.deadlines.pinged && passed(self.keep_alive_due())
+    }
+
     /// Does what the time asks for: sends the keep-alive's Ping, or the Close that has been owed for
     /// [`Config::close_timeout`](crate::Config::close_timeout), or ends or fails the connection and says
     /// why. Before it is called, what the transport holds should be read.

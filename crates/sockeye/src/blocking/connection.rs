@@ -87,6 +87,8 @@ impl Connection {
     }
 
     /// Waits for the next message for so long: [`Poll::Pending`] when none has come, and nothing is lost then.
+    /// [`Duration::ZERO`] takes what the socket holds and does not wait: a program that polls so answers pings and
+    /// notices the peer's Close.
     ///
     /// # Errors
     ///
@@ -131,6 +133,7 @@ impl Connection {
     }
 
     fn receive_reading(&mut self, until: Option<Instant>) -> Result<Poll<Option<Message>>, Error> {
+        let mut late = 0;
         while !self.is_over {
             match self.pull() {
                 Ok(Pulled::Message(message)) => return Ok(Poll::Ready(Some(message))),
@@ -144,16 +147,23 @@ impl Connection {
                     return Err(error);
                 }
             }
-            self.flush().inspect_err(|_| self.lose())?;
-            self.machine.rest();
+            if late > LATE {
+                return Ok(Poll::Pending);
+            }
             let due = self.machine.poll_timeout();
             let deadline = [due, until].into_iter().flatten().min();
+            self.write(deadline).inspect_err(|_| self.lose())?;
+            self.machine.rest();
             match self.read(deadline) {
                 Ok(0) => {
                     self.lose();
                     return Err(Error::UnexpectedEnd);
                 }
-                Ok(_) => {}
+                Ok(read) => {
+                    if until.is_some_and(|until| until <= Instant::now()) {
+                        late += read;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let now = Instant::now();
                     if let Some(expired) = self.machine.handle_timeout(now) {
@@ -220,6 +230,36 @@ impl Connection {
         read
     }
 
+    /// Writes what waits, as far as the transport takes it until the deadline, or for the write timeout: then the
+    /// machine says that the write has stalled.
+    fn write(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
+        while !self.machine.output().is_empty() {
+            let started = Instant::now();
+            let patience = started.checked_add(self.machine.config().write_timeout);
+            let deadline = [deadline, patience].into_iter().flatten().min();
+            let output = self.machine.output();
+            match self.stream.write_until(output.chunk(), deadline) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(written) => self.machine.handle_written(written, Instant::now()),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    self.machine.handle_written(0, started);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let started = Instant::now();
+        let patience = started.checked_add(self.machine.config().write_timeout);
+        let deadline = [deadline, patience].into_iter().flatten().min();
+        match self.stream.flush_until(deadline) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => match patience {
+                Some(patience) if patience <= Instant::now() => Err(Error::WriteStalled),
+                _ => Ok(()),
+            },
+            flushed => Ok(flushed?),
+        }
+    }
+
     fn flush(&mut self) -> Result<(), Error> {
         let patience = self.machine.config().write_timeout;
         let stalled = |error: io::Error| match error.kind() {
@@ -231,7 +271,7 @@ impl Connection {
             let output = self.machine.output();
             let written = self
                 .stream
-                .write_until(output.chunk(), deadline)
+                .write_until(output.chunk(), Some(deadline))
                 .map_err(stalled)?;
             if written == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
@@ -239,7 +279,7 @@ impl Connection {
             self.machine.handle_written(written, Instant::now());
         }
         let deadline = Instant::now() + patience;
-        self.stream.flush_until(deadline).map_err(stalled)
+        self.stream.flush_until(Some(deadline)).map_err(stalled)
     }
 
     /// §7.1.1: what is owed goes out; then the peer's end is waited for, within the close timeout.
@@ -280,6 +320,9 @@ enum Pulled {
 
 /// So many bytes are read, or inflated, at once.
 const READ: usize = 16 * 1024;
+/// So much is read past the time of [`Connection::recv_timeout`], so that a peer that sends pings or parts of a message
+/// without end does not keep the caller.
+const LATE: usize = 128 * 1024;
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! The bytes of a blocking connection: TCP, with TLS on it or without, or twice: to a proxy, and through it. Waiting ends
-//! at a deadline.
+//! at a deadline. A deadline that has passed still takes what the socket holds: the process may have been stopped
+//! meanwhile, and a deadline of zero asks for no more than that.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,41 +16,28 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Reads what there is, and waits for it until the deadline: then it is [`io::ErrorKind::TimedOut`].
+    /// Reads what there is, and waits for it until the deadline: then it is [`io::ErrorKind::TimedOut`]. At a deadline
+    /// that has passed it reads what the socket holds.
     pub(super) fn read_until(
         &mut self,
         buffer: &mut [u8],
         deadline: Option<Instant>,
     ) -> io::Result<usize> {
-        loop {
-            self.wait_until(deadline)?;
-            match self.read(buffer) {
-                Err(error) if is_passing(&error) => {}
-                read => return read,
-            }
-        }
+        self.by(deadline, |stream| stream.read(buffer))
     }
 
     /// Writes some of it, and waits for that until the deadline.
-    pub(super) fn write_until(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<usize> {
-        loop {
-            self.wait_until(Some(deadline))?;
-            match self.write(bytes) {
-                Err(error) if is_passing(&error) => {}
-                written => return written,
-            }
-        }
+    pub(super) fn write_until(
+        &mut self,
+        bytes: &[u8],
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
+        self.by(deadline, |stream| stream.write(bytes))
     }
 
     /// Hands on what TLS has not yet.
-    pub(super) fn flush_until(&mut self, deadline: Instant) -> io::Result<()> {
-        loop {
-            self.wait_until(Some(deadline))?;
-            match self.flush() {
-                Err(error) if is_passing(&error) => {}
-                flushed => return flushed,
-            }
-        }
+    pub(super) fn flush_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.by(deadline, Self::flush)
     }
 
     /// Reads to the end of the buffer, and no more.
@@ -75,13 +63,13 @@ impl Stream {
         deadline: Instant,
     ) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = self.write_until(bytes, deadline)?;
+            let written = self.write_until(bytes, Some(deadline))?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             bytes = bytes.get(written..).unwrap_or_default();
         }
-        self.flush_until(deadline)
+        self.flush_until(Some(deadline))
     }
 
     /// Completes the handshake of TLS, where there is TLS.
@@ -111,11 +99,40 @@ impl Stream {
         let _ = self.tcp().shutdown(Shutdown::Write);
     }
 
-    /// TLS may read in order to write, and write in order to read.
-    fn wait_until(&self, deadline: Option<Instant>) -> io::Result<()> {
-        let remaining = remaining(deadline)?;
-        self.tcp().set_read_timeout(remaining)?;
-        self.tcp().set_write_timeout(remaining)
+    /// Does `io` until it succeeds, fails or the deadline has passed. The last time it does not wait.
+    fn by<R>(
+        &mut self,
+        deadline: Option<Instant>,
+        mut io: impl FnMut(&mut Self) -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            let waits = match deadline.map(|due| due.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return self.at_once(io),
+                Some(remaining) => Some(remaining.max(LEAST)),
+                None => None,
+            };
+            // TLS may read in order to write, and write in order to read.
+            self.tcp().set_read_timeout(waits)?;
+            self.tcp().set_write_timeout(waits)?;
+            match io(self) {
+                Err(error) if is_passing(&error) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Does `io` without waiting: [`io::ErrorKind::TimedOut`] where it would have to.
+    fn at_once<R>(&mut self, mut io: impl FnMut(&mut Self) -> io::Result<R>) -> io::Result<R> {
+        self.tcp().set_nonblocking(true)?;
+        let done = loop {
+            match io(self) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_passing(&error) => break Err(io::ErrorKind::TimedOut.into()),
+                done => break done,
+            }
+        };
+        self.tcp().set_nonblocking(false)?;
+        done
     }
 
     fn tcp(&self) -> &TcpStream {
@@ -156,17 +173,6 @@ impl Write for Stream {
     }
 }
 
-/// What a socket may wait; nothing at all stands for no limit there.
-fn remaining(deadline: Option<Instant>) -> io::Result<Option<Duration>> {
-    let Some(deadline) = deadline else {
-        return Ok(None);
-    };
-    match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-        remaining => Ok(Some(remaining.max(LEAST))),
-    }
-}
-
 /// What the socket's own clock, or a signal, ended: the deadline is looked at again.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
@@ -175,4 +181,5 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
+/// The shortest time that a socket may wait: for it, no time at all means no limit.
 const LEAST: Duration = Duration::from_millis(1);

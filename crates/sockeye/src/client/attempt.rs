@@ -3,14 +3,13 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use http::Response;
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http_body_util::Empty;
 use sockeye_proto::handshake::{Accepted, ClientHandshake, Extension, ResponseError};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::Instant;
 
 use super::exchange::{self, beside};
 use super::proxy::{Proxy, ProxyError};
@@ -18,6 +17,7 @@ use super::target::Target;
 use super::turn::Peer;
 use super::{Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
+use crate::deadline::{InputDeadline, timeout};
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, rustls};
@@ -73,12 +73,12 @@ impl Client {
         if let (Some(turn), Ok(address)) = (&mut turn, stream.peer_addr()) {
             turn.keep(address);
         }
-        let mut deadline = pin!(sleep(self.handshake_timeout));
+        let mut deadline = InputDeadline::after(self.handshake_timeout);
         let started = Instant::now();
         let securing = self.secure(stream, target);
-        let stream = self.in_time(deadline.as_mut(), securing).await??;
+        let stream = self.in_time(&mut deadline, securing).await??;
         timings.tls = target.uri.is_secure().then(|| started.elapsed());
-        self.shake_hands(stream, target, &handshake, deadline, timings)
+        self.shake_hands(stream, target, &handshake, &mut deadline, timings)
             .await
     }
 
@@ -223,7 +223,7 @@ impl Client {
     /// One deadline for all of the handshake: what waits for a part of it, or that it is late.
     async fn in_time<F: Future>(
         &self,
-        deadline: Pin<&mut Sleep>,
+        deadline: &mut InputDeadline,
         waiting: F,
     ) -> Result<F::Output, ConnectError> {
         tokio::select! {
@@ -238,7 +238,7 @@ impl Client {
         stream: Stream,
         target: &Target,
         handshake: &ClientHandshake,
-        deadline: Pin<&mut Sleep>,
+        deadline: &mut InputDeadline,
         mut timings: Timings,
     ) -> Result<Connection, ConnectError> {
         let started = Instant::now();

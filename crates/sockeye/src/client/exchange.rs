@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
 
+use crate::deadline::timeout;
 use crate::transport::Stream;
 
 /// Drives one connection. Boxed: it is large, and done with long before the transport is.

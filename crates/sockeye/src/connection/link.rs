@@ -16,10 +16,11 @@ use sockeye_proto::{
     into_string,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::log::Log;
 use super::pool::{self, Scratch};
+use crate::deadline::InputDeadline;
 
 /// What the peer sent, as far as the layers above have to know.
 #[derive(Debug)]
@@ -122,8 +123,8 @@ impl<'l> Exchanged<'l> {
 }
 
 struct Timer {
-    sleep: Pin<Box<Sleep>>,
-    // Whom it wakes.
+    deadline: InputDeadline,
+    // The task that it wakes.
     waker: Waker,
 }
 
@@ -689,8 +690,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         debug_assert!(sent.is_ok(), "{sent:?}");
     }
 
-    /// Waits until the machine's next deadline, and does what it asks for. What the transport holds is
-    /// to be read before: a deadline on the peer's input must not fire over input that is there.
+    /// Waits until the machine's next deadline, and does what it asks for. The caller writes and reads before, each
+    /// time: a deadline that ends the connection passes after some more looks at the socket ([`InputDeadline`]).
     /// `None` when something may have to be written. `wake_by` is asked first to wake the task not later than
     /// then, and [`forget_alarm`](Self::forget_alarm) called when it has.
     #[inline]
@@ -730,17 +731,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 Some(timer) => timer,
                 None => self.timer.insert(Box::new(Timer::new(due, cx))),
             };
-            if timer.sleep.deadline() > due {
-                timer.sleep.as_mut().reset(due);
+            let deadline = &mut timer.deadline;
+            if deadline.wakes_at() > due && !deadline.is_looking() {
+                deadline.reset(due);
             }
-            self.alarm = Some(timer.sleep.deadline());
+            self.alarm = Some(deadline.wakes_at());
             timer.waker.clone_from(cx.waker());
-            ready!(timer.sleep.as_mut().poll(cx));
+            ready!(deadline.poll_due(cx));
             self.alarm = None;
             let now = Instant::now();
             if now < due {
-                timer.sleep.as_mut().reset(due);
+                deadline.reset(due);
                 continue;
+            }
+            if self.machine.expires_by(now.into_std()) && deadline.poll_passed(cx).is_pending() {
+                self.alarm = Some(deadline.wakes_at());
+                return Poll::Pending;
             }
             let expired = self.machine.handle_timeout(now.into_std());
             if expired.is_some() {
@@ -926,14 +932,14 @@ fn cut_character(text: &[u8]) -> usize {
 impl Timer {
     fn new(due: Instant, cx: &Context<'_>) -> Self {
         Self {
-            sleep: Box::pin(tokio::time::sleep_until(due)),
+            deadline: InputDeadline::new(due),
             waker: cx.waker().clone(),
         }
     }
 
     /// Whether it will wake this task.
     fn wakes(&self, cx: &Context<'_>) -> bool {
-        !self.sleep.is_elapsed() && self.waker.will_wake(cx.waker())
+        !self.deadline.is_fired() && self.waker.will_wake(cx.waker())
     }
 }
 

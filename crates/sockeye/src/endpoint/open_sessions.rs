@@ -209,9 +209,12 @@ impl Sweep {
         let mut looked = Instant::now();
         loop {
             ticks.tick().await;
-            // Time in which nobody looked is not counted: what came then may not have been read yet.
+            // A late tick judges no session: the process was stopped or busy, and what came then may not be read yet.
             let now = Instant::now();
-            let elapsed = (now - looked).min(2 * Self::PERIOD);
+            let elapsed = match now - looked {
+                elapsed if elapsed < 2 * Self::PERIOD => elapsed,
+                _ => Duration::ZERO,
+            };
             looked = now;
             let horizon = now + Self::HORIZON;
             let mut start = 0;

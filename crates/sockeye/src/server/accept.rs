@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::admission::{Admission, Guest};
 use super::stall::StallGuard;
 use super::{Shared, Stage, upgrade};
+use crate::deadline::InputTimer;
 use crate::endpoint::handshake::Ends;
 use crate::sync::Arc;
 use crate::transport::Stream;
@@ -134,7 +135,7 @@ impl Shared {
             })
         };
         let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(InputTimer)
             .header_read_timeout(self.deployment.handshake_timeout.min(LONGEST))
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)

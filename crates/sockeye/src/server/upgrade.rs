@@ -14,6 +14,7 @@ use sockeye_proto::handshake::{RequestError, is_websocket_request};
 use super::Shared;
 use super::admission::{Guest, Pending};
 use super::deployment::{self, Agreed};
+use crate::deadline;
 use crate::endpoint::Properties;
 use crate::endpoint::handshake::Ends;
 use crate::endpoint::life::Place;
@@ -115,7 +116,7 @@ async fn read_body(body: Incoming) -> Result<Bytes, (StatusCode, &'static str)> 
         return Err(TOO_LARGE);
     }
     let collected = Limited::new(body, MAX_BODY).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, collected).await {
+    match deadline::timeout(BODY_TIMEOUT, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LARGE),
         Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the request's body cannot be read")),

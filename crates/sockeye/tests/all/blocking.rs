@@ -479,3 +479,41 @@ fn where_a_redirect_leads_to_another_origin_credentials_stay_behind() {
     let asked = serving.join().unwrap();
     assert!(!asked.contains("secret"), "{asked}");
 }
+
+#[test]
+fn polling_with_no_time_at_all_takes_what_is_there_answers_pings_and_notices_the_close() {
+    for timeout in [Duration::ZERO, Duration::from_nanos(1)] {
+        let (url, serving) = peer(b"", |mut stream| {
+            stream.write_all(b"\x89\x04ping\x81\x02hi").unwrap();
+            let mut pong = [0; 10];
+            stream.read_exact(&mut pong).unwrap();
+            assert_eq!(pong[..2], [0x8a, 0x84]);
+            stream.write_all(b"\x88\x02\x03\xe8").unwrap();
+            assert_eq!(read_close(&mut stream), 1000);
+        });
+        let mut ws = blocking::connect(&url).unwrap();
+        let mut poll = || loop {
+            match ws.recv_timeout(timeout).unwrap() {
+                Poll::Ready(received) => return received,
+                Poll::Pending => thread::yield_now(),
+            }
+        };
+        assert_eq!(poll(), Some(Message::text("hi")));
+        assert_eq!(poll(), None);
+        serving.join().unwrap();
+    }
+}
+
+#[test]
+fn a_peer_that_only_pings_does_not_keep_a_caller_that_has_no_time() {
+    let (url, serving) = peer(b"", |mut stream| {
+        let pings = b"\x89\x00".repeat(8 * 1024);
+        while stream.write_all(&pings).is_ok() {}
+    });
+    let mut ws = blocking::connect(&url).unwrap();
+    for _ in 0..10 {
+        assert!(ws.recv_timeout(Duration::ZERO).unwrap().is_pending());
+    }
+    drop(ws);
+    serving.join().unwrap();
+}

@@ -25,6 +25,7 @@ mod serve_stream;
 mod start_closing;
 mod stats;
 mod stop;
+mod stopped;
 mod tls;
 mod turn;
 mod upgrade;

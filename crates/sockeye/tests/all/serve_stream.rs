@@ -121,7 +121,7 @@ async fn one_that_brings_no_request_has_the_handshake_timeout() {
     let (mut silent, serving) = connect(&server);
     silent.recv_end().await;
     soon(serving).await.unwrap();
-    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+    assert_eq!(begun.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn one_waits_while_as_many_as_may_owe_their_request() {
     let (mut asking, _) = connect(&server);
     assert_eq!(ask(&mut asking).await.status, 101);
     silent.recv_end().await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    assert_eq!(begun.elapsed().as_secs(), 1);
 }
 
 #[tokio::test(start_paused = true)]

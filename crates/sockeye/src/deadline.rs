@@ -1,0 +1,223 @@
+//! Deadlines on what a peer sends or takes. Such a deadline does not pass while the peer's bytes already lie in the
+//! socket: the runtime looks at all sockets first. Knows no protocol.
+//!
+//! A process that was stopped (SIGSTOP, a frozen cgroup, a machine that slept) finds its timers due when it goes on,
+//! and the runtime may fire them before it knows which sockets are ready: a signal interrupts `epoll_wait`. A timer
+//! that is set *then* fires after a further look at the sockets, because tokio's driver looks at the sockets before it
+//! looks at the timers. So a deadline that is due sets a timer for the next tick, and again, until all sockets had
+//! their turn.
+//!
+//! ```text
+//!            the time comes               one tick, one look at the sockets
+//!   Waiting ────────────────▶ Looking(n) ───────────────────────────────────▶ Looking(n - 1) … ─▶ Passed
+//! ```
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A deadline on a peer's input or on a peer's reading.
+#[derive(Debug)]
+pub(crate) struct InputDeadline {
+    sleep: Pin<Box<Sleep>>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    /// The time has come. The sockets are looked at so many times more.
+    Looking(u32),
+    Passed,
+}
+
+/// The deadline passed before the future completed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Elapsed;
+
+/// The resolution of the runtime's timers: what is set for the next tick does not fire at once.
+const TICK: Duration = Duration::from_millis(1);
+/// A hundred years: what a deadline beyond the clock is set to.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Tokio's driver takes up to 1,024 ready sockets at one look by default, and the longest-waiting first. This is
+/// lower, since a program may lower that and a task may have several sockets.
+const SOCKETS_AT_A_LOOK: usize = 256;
+
+impl InputDeadline {
+    pub(crate) fn new(due: Instant) -> Self {
+        Self {
+            sleep: Box::pin(sleep_until(due)),
+            stage: Stage::Waiting,
+        }
+    }
+
+    /// The deadline `limit` from now; never where the clock does not reach so far.
+    pub(crate) fn after(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self::new(now.checked_add(limit).unwrap_or(now + NEVER))
+    }
+
+    /// When the timer fires next.
+    pub(crate) fn wakes_at(&self) -> Instant {
+        self.sleep.deadline()
+    }
+
+    /// Whether the timer has fired and is not set again.
+    pub(crate) fn is_fired(&self) -> bool {
+        self.sleep.is_elapsed()
+    }
+
+    /// Moves the deadline.
+    pub(crate) fn reset(&mut self, due: Instant) {
+        self.stage = Stage::Waiting;
+        self.sleep.as_mut().reset(due);
+    }
+
+    /// Whether the time has come, and the sockets are being looked at.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.stage != Stage::Waiting
+    }
+
+    /// Ready when the time has come, whatever lies in the sockets.
+    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.stage {
+            Stage::Waiting => self.sleep.as_mut().poll(cx),
+            Stage::Looking(_) | Stage::Passed => Poll::Ready(()),
+        }
+    }
+
+    /// Ready when the time has come and the runtime has looked at all sockets since. What the deadline is about has
+    /// to be polled before this, each time.
+    pub(crate) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let looks = match self.stage {
+                Stage::Waiting => {
+                    ready!(self.sleep.as_mut().poll(cx));
+                    looks()
+                }
+                Stage::Looking(looks) => {
+                    ready!(self.sleep.as_mut().poll(cx));
+                    looks - 1
+                }
+                Stage::Passed => return Poll::Ready(()),
+            };
+            if looks == 0 {
+                self.stage = Stage::Passed;
+            } else {
+                self.stage = Stage::Looking(looks);
+                self.sleep.as_mut().reset(Instant::now() + TICK);
+            }
+        }
+    }
+}
+
+/// How many looks it takes to see all sockets. The first may be the one that a signal interrupted.
+fn looks() -> u32 {
+    let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+    u32::try_from(tasks / SOCKETS_AT_A_LOOK).map_or(u32::MAX, |looks| looks.saturating_add(2))
+}
+
+/// Completes with the future, or after `limit`: but not before the runtime has looked at all sockets once more.
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut deadline = InputDeadline::after(limit);
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        deadline.poll_passed(cx).map(|()| Err(Elapsed))
+    })
+    .await
+}
+
+/// Completes after `limit`, when the runtime has looked at all sockets once more.
+pub(crate) async fn pass(limit: Duration) {
+    let _ = timeout(limit, pending::<()>()).await;
+}
+
+/// A deadline is the future of its passing.
+impl Future for InputDeadline {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_passed(cx)
+    }
+}
+
+/// The timer of hyper's own deadlines, which are all on what the peer sends.
+#[derive(Debug)]
+pub(crate) struct InputTimer;
+
+impl hyper::rt::Timer for InputTimer {
+    fn sleep(&self, limit: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(InputDeadline::after(limit))
+    }
+
+    fn sleep_until(&self, due: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(InputDeadline::new(due.into()))
+    }
+}
+
+impl hyper::rt::Sleep for InputDeadline {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_passes_after_its_time_and_a_few_looks_at_the_sockets() {
+        let start = Instant::now();
+        assert!(timeout(LIMIT, pending::<()>()).await.is_err());
+        let late = start.elapsed() - LIMIT;
+        assert!(late >= 2 * TICK && late <= 4 * TICK, "{late:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_future_that_completes_at_one_of_the_looks_is_in_time() {
+        let start = Instant::now();
+        let mut looks = 0;
+        let late = poll_fn(|_| {
+            looks += u32::from(start.elapsed() >= LIMIT);
+            match looks {
+                // The look at which the timer fires, and the one behind it.
+                2 => Poll::Ready("in time"),
+                _ => Poll::Pending,
+            }
+        });
+        assert_eq!(timeout(LIMIT, late).await.ok(), Some("in time"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_sockets_take_more_looks() {
+        for _ in 0..10 * SOCKETS_AT_A_LOOK {
+            tokio::spawn(pending::<()>());
+        }
+        let start = Instant::now();
+        assert!(timeout(LIMIT, pending::<()>()).await.is_err());
+        assert!(start.elapsed() >= LIMIT + 12 * TICK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_beyond_the_clock_is_none() {
+        assert_eq!(timeout(Duration::MAX, async { 1 }).await.ok(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_is_moved_waits_and_looks_anew() {
+        let mut deadline = InputDeadline::new(Instant::now());
+        poll_fn(|cx| deadline.poll_due(cx)).await;
+        let polled = poll_fn(|cx| Poll::Ready(deadline.poll_passed(cx))).await;
+        assert!(polled.is_pending() && deadline.is_looking());
+        let due = Instant::now() + LIMIT;
+        deadline.reset(due);
+        assert!(!deadline.is_looking());
+        poll_fn(|cx| deadline.poll_passed(cx)).await;
+        assert!(Instant::now() >= due + 2 * TICK);
+    }
+}
