@@ -93,7 +93,8 @@ pub struct DeflateConfig {
     /// ignores the request.
     pub server_no_context_takeover: bool,
     /// The same of the client, whose compressed messages the server then inflates without keeping a
-    /// window.
+    /// window. The client of Python's Tornado ignores it in an answer, and fails with its second message: a server
+    /// for such clients has to switch it off.
     pub client_no_context_takeover: bool,
     /// The largest window of the server. A client also takes a server that ignores the request.
     pub server_max_window_bits: WindowBits,
