@@ -55,8 +55,8 @@ judges:
     --fast               leave out compression, and messages of more than 1 MiB
     --cases 1.*,9.1.1    only these cases
     --role server|client only this role
-  peers      other libraries' clients and servers; all of them write docs/interop.md
-    --only NAME          only peers whose name has this in it; `examples`: only Tomcat's examples
+  peers      other libraries' clients and servers, and programs; all of them write docs/interop.md
+    --only NAME          only peers and programs whose name has this in it; `examples`: only Tomcat's examples
   proxies    the client through tinyproxy and microsocks, to ws: and wss:
   browser    a headless Chromium on the pages that the program gives out
     --program PATH       the sockeye to judge";

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Result;
 
@@ -94,6 +94,32 @@ impl Child {
         read(&self.stdout)
     }
 
+    /// Waits until it says a line on stderr that `found` finds something in; fails at once when it has ended.
+    pub(crate) async fn await_stderr<T>(
+        &mut self,
+        what: &str,
+        found: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            // The last line may not be complete yet.
+            let said = read(&self.stderr);
+            let mut lines = said
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            if let Some(value) = lines.find_map(|line| found(line.trim_end())) {
+                return Ok(value);
+            }
+            self.check_running()?;
+            if Instant::now() >= deadline {
+                return Err(self
+                    .last_words(&format!("does not say {what} after {START_LIMIT:?}"))
+                    .into());
+            }
+            sleep(POLL).await;
+        }
+    }
+
     /// Whether it has ended; an end in failure is an error that shows its last words.
     pub(crate) fn has_ended(&mut self) -> Result<bool> {
         match self.process.try_wait()? {
@@ -152,6 +178,8 @@ fn last_lines(text: &str) -> String {
 }
 
 const SHOWN_LINES: usize = 20;
+const START_LIMIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
 const RUN_LIMIT: Duration = Duration::from_secs(15 * 60);
 const RETRY_PAUSES: [Duration; 3] = [
     Duration::from_secs(3),

@@ -415,7 +415,7 @@ usage: cargo xtask COMMAND
   conformance             all external judges, or one:
     autobahn [OPTIONS]    the Autobahn Testsuite: --fast, --cases 1.*,2.*, --role server, client or object;
                           all of it writes docs/conformance.md
-    peers [--only NAME]   other libraries' clients and servers; all of them write docs/interop.md
+    peers [--only NAME]   other libraries' clients and servers, and programs; all of them write docs/interop.md
     proxies               the client through tinyproxy and microsocks
     browser               a headless Chromium on the pages of `sockeye serve`
   bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N;

@@ -27,10 +27,7 @@ pub(super) struct Chromium {
 impl Chromium {
     /// Starts the driver; logs and profiles go to `folder`.
     pub(super) async fn start(folder: &Path) -> Result<Self> {
-        if find(&BROWSERS).is_none() || find(&DRIVERS).is_none() {
-            debian::install(&["chromium", "chromium-driver"]).await?;
-        }
-        let browser = find(&BROWSERS).ok_or("Chromium is installed, but not in PATH")?;
+        let browser = program().await?;
         let driver = find(&DRIVERS).ok_or("chromedriver is installed, but not in PATH")?;
         let address = port::pick_free().await?;
         let mut command = Command::new(driver);
@@ -102,6 +99,14 @@ impl Chromium {
     }
 }
 
+/// The browser's program; it and its driver are installed if need be.
+pub(crate) async fn program() -> Result<PathBuf> {
+    if find(&BROWSERS).is_none() || find(&DRIVERS).is_none() {
+        debian::install(&["chromium", "chromium-driver"]).await?;
+    }
+    find(&BROWSERS).ok_or_else(|| "Chromium is installed, but not in PATH".into())
+}
+
 /// The first of these programs that is in PATH.
 fn find(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
@@ -115,7 +120,7 @@ fn find(names: &[&str]) -> Option<PathBuf> {
 const BROWSERS: [&str; 3] = ["chromium", "google-chrome", "chromium-browser"];
 const DRIVERS: [&str; 1] = ["chromedriver"];
 /// Without a display, without rights of its own (root has no sandbox), and without calls home.
-const ARGUMENTS: [&str; 9] = [
+pub(crate) const ARGUMENTS: [&str; 9] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",

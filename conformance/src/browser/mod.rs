@@ -2,7 +2,7 @@
 //! headless Chromium, draw and play in two others, and a script in the page tries the echo and the push.
 
 mod chat;
-mod chromium;
+pub(crate) mod chromium;
 mod endpoints;
 mod play;
 mod program;

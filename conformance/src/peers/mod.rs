@@ -14,6 +14,7 @@
 //!   on, which frames went, with which bits.
 //! - A [`check`] is written once, over the two ends and the tap, whatever the library and the role.
 //! - The [`examples`] of Tomcat are no puppets: they are as they are, and have checks of their own.
+//! - So do the [`programs`]: servers that are applications, each with a protocol of its own.
 //!
 //! What passed goes to `docs/interop.md`, with the versions. A puppet says itself what its library has no way
 //! to do; that becomes a footnote.
@@ -24,6 +25,7 @@ mod examples;
 mod install;
 mod page;
 mod peer;
+mod programs;
 mod puppet;
 mod sockeye;
 mod tap;
@@ -42,8 +44,8 @@ use self::peer::PEERS;
 use self::puppet::Puppet;
 use self::tap::Tap;
 
-/// Runs the judge as the command line asks: with `--only NAME` one peer, `examples` for those of Tomcat, and then
-/// nothing is written.
+/// Runs the judge as the command line asks: with `--only NAME` one peer or program, `examples` for those of Tomcat,
+/// and then nothing is written.
 pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     let only = match arguments {
         [] => None,
@@ -66,20 +68,22 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
         None | Some("examples") => examples::try_all(&tools).await?,
         Some(_) => Vec::new(),
     };
-    if rows.is_empty() && examples.is_empty() {
+    let programs = programs::try_all(&tools, only).await?;
+    if rows.is_empty() && examples.is_empty() && programs.is_empty() {
         return Err("no peer is called so".into());
     }
     let count = |is_so: fn(&Cell) -> bool| {
-        let cells = rows.iter().chain(&examples).flat_map(|row| &row.cells);
+        let rows = rows.iter().chain(&examples).chain(&programs);
+        let cells = rows.flat_map(|row| &row.cells);
         cells.filter(|cell| is_so(cell)).count()
     };
     let failed = count(|cell| cell.fault.is_some());
     let passed = count(|cell| cell.fault.is_none() && cell.tried.passed > 0);
     let untried = count(|cell| cell.fault.is_none() && cell.tried.passed == 0);
-    println!("{}", page::tables(&rows, &examples)?);
+    println!("{}", page::tables(&rows, &examples, &programs)?);
     println!("peers: {passed} passed, {failed} failed, {untried} could not be tried");
     if only.is_none() {
-        page::write(&rows, &examples)?;
+        page::write(&rows, &examples, &programs)?;
     }
     match failed {
         0 => Ok(()),

@@ -1,5 +1,5 @@
-//! The table of pairs and checks, as it is printed and as it stands in `docs/interop.md`; below it that of
-//! Tomcat's examples.
+//! The table of pairs and checks, as it is printed and as it stands in `docs/interop.md`; below it those of
+//! Tomcat's examples and of the programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,6 +11,7 @@ use super::check::{CHECKS, Cell, Tried};
 use super::examples;
 use super::install::Nginx;
 use super::peer::{Peer, Role};
+use super::programs;
 
 /// A line of the table.
 pub(super) struct Row {
@@ -60,13 +61,13 @@ pub(super) fn curl_row(version: &str) -> Row {
 }
 
 /// Writes the page.
-pub(super) fn write(pairs: &[Row], examples: &[Row]) -> Result<()> {
-    let tables = tables(pairs, examples)?;
+pub(super) fn write(pairs: &[Row], examples: &[Row], programs: &[Row]) -> Result<()> {
+    let tables = tables(pairs, examples, programs)?;
     judges::write_document("interop.md", &format!("{HEAD}\n{tables}"))
 }
 
-/// That of the pairs, and that of Tomcat's examples; one without rows is left out.
-pub(super) fn tables(pairs: &[Row], examples: &[Row]) -> Result<String> {
+/// The tables of the pairs, of Tomcat's examples, and of the programs. One without rows is left out.
+pub(super) fn tables(pairs: &[Row], examples: &[Row], programs: &[Row]) -> Result<String> {
     let mut tables = Vec::new();
     if !pairs.is_empty() {
         tables.push(table("peer", &CHECKS.map(|check| check.name), pairs)?);
@@ -74,6 +75,10 @@ pub(super) fn tables(pairs: &[Row], examples: &[Row]) -> Result<String> {
     if !examples.is_empty() {
         let table = table("endpoint", &examples::COLUMNS, examples)?;
         tables.push(format!("{EXAMPLES}\n{table}"));
+    }
+    if !programs.is_empty() {
+        let table = table("program", &programs::COLUMNS, programs)?;
+        tables.push(format!("{PROGRAMS}\n{table}"));
     }
     Ok(tables.join("\n"))
 }
@@ -150,6 +155,8 @@ on the wire. Sockeye's server is an endpoint, its client a connection.
   direction. One end demands, the other takes part as it does by itself; the cell says how many sets they came to
   agree on, of which each carried messages in both directions. That number has to be the one that is expected.
 
+For a client that keeps its window even if the answer forbids that, Sockeye's server has `client_no_context_takeover` off.
+
 Tomcat, Java and nginx are Debian's, Tomcat embedded; tokio-tungstenite runs in a crate apart, `conformance/tungstenite`.
 ";
 
@@ -168,4 +175,18 @@ examples, of Debian's `tomcat10-examples`, served by Debian's Tomcat as it is.
 - *What it says*: who comes, speaks and goes in the chat; the snakes' first two messages; the drawboard's picture, and a
   stroke that comes back.
 - *Tomcat stops*: the endpoint is told 1001.
+";
+
+const PROGRAMS: &str = "\
+## Programs
+
+Sockeye's client with servers that are whole programs. Bokeh is PyPI's, run as `bokeh serve --websocket-compression-level 6`; Node's inspector
+is that of `node --inspect`; Chromium (`--remote-debugging-port`) and Mosquitto are Debian's.
+
+- *Opens*: with the subprotocols `bokeh` and `mqtt`; Bokeh and DevTools agree to compress.
+- *Talks*: Bokeh answers five requests for its version, by messages that refer to those before; Node evaluates expressions, with a request of
+  200,000 bytes and an answer of 1 MiB; DevTools answers a request behind whose Ping the Pong came first, opens and closes a page; Mosquitto
+  takes a subscriber of MQTT 3.1.1, and what it publishes comes back, of 0 to 200,000 bytes.
+- *Pings*: of 0, 1 and 125 bytes, answered with the same.
+- *Closing*: with 1000, answered with the code; Node's inspector answers without one.
 ";
