@@ -64,6 +64,7 @@ pub(super) enum Refusal {
     NameTooLong,
     NameUnreadable,
     NotUnderstood(String),
+    RoomEmpty,
     RoomTooLong,
     RoomUnreadable,
     TextEmpty,
@@ -78,6 +79,7 @@ impl Refusal {
             Self::NameTooLong => "name-too-long",
             Self::NameUnreadable => "name-unreadable",
             Self::NotUnderstood(_) => "not-understood",
+            Self::RoomEmpty => "room-empty",
             Self::RoomTooLong => "room-too-long",
             Self::RoomUnreadable => "room-unreadable",
             Self::TextEmpty => "text-empty",
@@ -90,10 +92,13 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NameEmpty => f.write_str("a name has at least one character"),
+            Self::NameEmpty => f.write_str("a name has at least one character that shows"),
             Self::NameTooLong => write!(f, "a name has at most {} characters", Name::MAX),
             Self::NameUnreadable => f.write_str("a name has no control characters"),
             Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
+            Self::RoomEmpty => {
+                f.write_str("a room's name has at least one character that shows")
+            }
             Self::RoomTooLong => {
                 write!(f, "a room's name has at most {} characters", RoomName::MAX)
             }

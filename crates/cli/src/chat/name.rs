@@ -1,11 +1,14 @@
-//! Names of people and rooms: short, and of characters that show.
+//! Names of people and rooms. Names that look the same have the same key.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::{CodePointMapData, CodePointSetData};
 use sockeye::SessionId;
 
 use super::message::Refusal;
 use crate::escape::is_deceptive;
 
-/// What somebody is called.
+/// The name of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name(String);
 
@@ -13,23 +16,22 @@ impl Name {
     /// The most characters of a name.
     pub(super) const MAX: usize = 40;
 
-    /// A name that somebody wishes for. Spaces around it, and more than one in it, do not count.
+    /// Parses the name that a client wishes for. Blanks around it are removed; several blanks become one space.
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let name = words.join(" ");
-        if name.is_empty() {
-            return Err(Refusal::NameEmpty);
-        }
+        let name = tidy(text);
         if name.chars().any(is_deceptive) {
             return Err(Refusal::NameUnreadable);
         }
         if name.chars().count() > Self::MAX {
             return Err(Refusal::NameTooLong);
         }
+        if !name.chars().any(is_visible) {
+            return Err(Refusal::NameEmpty);
+        }
         Ok(Self(name))
     }
 
-    /// The name of one who brings none: `guest-7f3a`.
+    /// The name of a client that asks for none: `guest-7f3a`.
     pub(super) fn guest(id: SessionId) -> Self {
         let id = id.to_string();
         Self(format!("guest-{}", id.get(..4).unwrap_or_default()))
@@ -42,9 +44,9 @@ impl Name {
         Self(kept.chain(suffix.chars()).collect())
     }
 
-    /// Names with the same key look alike.
+    /// Two names with the same key look the same.
     pub(super) fn key(&self) -> String {
-        self.0.to_lowercase()
+        key(&self.0)
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -52,7 +54,7 @@ impl Name {
     }
 }
 
-/// What a room is called.
+/// The name of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RoomName(String);
 
@@ -60,7 +62,7 @@ impl RoomName {
     /// The most characters of a room's name.
     pub(super) const MAX: usize = 64;
 
-    /// The name that a path holds.
+    /// Parses the name that a path holds.
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
         if text.chars().any(is_deceptive) {
             return Err(Refusal::RoomUnreadable);
@@ -68,12 +70,66 @@ impl RoomName {
         if text.chars().count() > Self::MAX {
             return Err(Refusal::RoomTooLong);
         }
+        if !text.chars().any(is_visible) {
+            return Err(Refusal::RoomEmpty);
+        }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Two names with the same key look the same, and are names of one room.
+    pub(super) fn key(&self) -> String {
+        key(&self.0)
     }
 
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The text by which names are compared: NFKC without letters' case and without characters that do not show.
+///
+/// Case is removed through upper case, so that `ß` equals `SS` and `ς` equals `σ`. Letters of different scripts
+/// that look alike, such as the Latin and the Cyrillic `a`, stay different.
+fn key(text: &str) -> String {
+    let nfkc = ComposingNormalizerBorrowed::new_nfkc();
+    let shown: String = text.chars().filter(|c| !is_ignorable(*c)).collect();
+    let upper = nfkc.normalize(&shown).to_uppercase();
+    let folded: String = upper.chars().flat_map(char::to_lowercase).collect();
+    // Normalization may uncover ignorable characters and blanks: U+FFA0 becomes U+1160.
+    let normal = nfkc.normalize(&folded);
+    let shown: String = normal.chars().filter(|c| !is_ignorable(*c)).collect();
+    tidy(&shown)
+}
+
+/// Removes blanks around the text, and replaces each run of blanks in it with one space.
+fn tidy(text: &str) -> String {
+    let words = text.split(is_blank).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a character shows by itself: a letter, a number, punctuation or a symbol.
+fn is_visible(c: char) -> bool {
+    const VISIBLE: GeneralCategoryGroup = GeneralCategoryGroup::Letter
+        .union(GeneralCategoryGroup::Number)
+        .union(GeneralCategoryGroup::Punctuation)
+        .union(GeneralCategoryGroup::Symbol);
+    VISIBLE.contains(category(c)) && !is_ignorable(c) && !is_blank(c)
+}
+
+/// Whether a character shows as nothing where it is not supported, or always: a zero-width joiner, a variation selector.
+fn is_ignorable(c: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        || category(c) == GeneralCategory::Format
+}
+
+/// Whether a character shows as empty space. Unicode has symbols among them: the Braille pattern without dots, and
+/// the musical null notehead.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{1d159}')
+}
+
+fn category(c: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(c)
 }
 
 #[cfg(test)]
@@ -85,17 +141,101 @@ mod tests {
     }
 
     #[test]
-    fn spaces_around_and_within_a_name_are_tidied() {
+    fn blanks_around_and_within_a_name_are_tidied() {
         assert_eq!(parsed("  Ada \t King\n"), Ok("Ada King".to_owned()));
+        assert_eq!(
+            parsed("Ada\u{2800}\u{a0}King\u{3000}"),
+            Ok("Ada King".to_owned())
+        );
     }
 
     #[test]
-    fn a_name_has_1_to_40_characters_that_show() {
+    fn a_name_has_1_to_40_characters() {
         assert_eq!(parsed(" \n "), Err(Refusal::NameEmpty));
+        assert_eq!(parsed("鮭"), Ok("鮭".to_owned()));
         assert_eq!(parsed(&"鮭".repeat(40)), Ok("鮭".repeat(40)));
         assert_eq!(parsed(&"a".repeat(41)), Err(Refusal::NameTooLong));
-        assert_eq!(parsed("A\u{1b}[31mda"), Err(Refusal::NameUnreadable));
-        assert_eq!(parsed("\u{202e}adA"), Err(Refusal::NameUnreadable));
+    }
+
+    #[test]
+    fn a_name_has_no_control_characters_and_none_that_turn_the_text_around() {
+        for text in ["A\u{1b}[31mda", "\u{202e}adA", "Ada\u{2067}", "Ada\u{200f}"] {
+            assert_eq!(parsed(text), Err(Refusal::NameUnreadable), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_at_least_one_character_that_shows() {
+        // Joiners, fillers, soft hyphens, variation selectors, blank symbols, and marks without a letter.
+        for text in [
+            "\u{200d}",
+            "\u{200c}\u{200d}",
+            "\u{ad}",
+            "\u{34f}",
+            "\u{115f}\u{1160}",
+            "\u{3164}",
+            "\u{ffa0}",
+            "\u{fe0f}",
+            "\u{180b}",
+            "\u{2800}",
+            "\u{1d159}",
+            "\u{1d173}",
+            "\u{13430}",
+            "\u{301}",
+            "\u{20dd}",
+            "\u{e000}",
+            "\u{378}",
+        ] {
+            assert_eq!(parsed(text), Err(Refusal::NameEmpty), "{text:?}");
+            assert_eq!(RoomName::parse(text), Err(Refusal::RoomEmpty), "{text:?}");
+        }
+        for text in [
+            "7",
+            "鮭",
+            "👩\u{200d}👧",
+            "❤\u{fe0f}",
+            "می\u{200c}خواهم",
+            "-",
+            "हिन्दी",
+        ] {
+            assert_eq!(parsed(text), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_that_look_the_same_have_the_same_key() {
+        for text in [
+            "ada",
+            "ADA",
+            "A\u{200d}da",
+            "Ada\u{200c}",
+            "\u{ad}Ada",
+            "Ada\u{34f}",
+            "Ada\u{3164}",
+            "Ada\u{ffa0}",
+            "Ada\u{fe0f}",
+            "Ada\u{13430}",
+            "Ada\u{2800}",
+            "Ａｄａ",
+            "𝐀𝐝𝐚",
+            "ᴬda",
+        ] {
+            assert_eq!(key(text), "ada", "{text:?}");
+        }
+        for (one, other) in [
+            ("Zoë", "Zoe\u{308}"),
+            ("ﬁn", "FIN"),
+            ("Straße", "STRASSE"),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+            ("ſam", "Sam"),
+            ("Ada  King", "Ada \u{200d} King"),
+            ("①", "1"),
+        ] {
+            assert_eq!(key(one), key(other), "{one:?} {other:?}");
+        }
+        for (one, other) in [("Ada", "Áda"), ("Ada", "Аda"), ("Ada King", "AdaKing")] {
+            assert_ne!(key(one), key(other), "{one:?} {other:?}");
+        }
     }
 
     #[test]
@@ -110,5 +250,6 @@ mod tests {
         assert!(RoomName::parse(&"r".repeat(64)).is_ok());
         assert_eq!(RoomName::parse(&"r".repeat(65)), Err(Refusal::RoomTooLong));
         assert_eq!(RoomName::parse("a\rb"), Err(Refusal::RoomUnreadable));
+        assert_eq!(RoomName::parse("  "), Err(Refusal::RoomEmpty));
     }
 }
