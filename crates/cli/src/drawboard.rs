@@ -21,25 +21,42 @@
 //!   order, to who drew it too, so all pictures are the same. `tag` comes back as it was.
 //! - A stroke's points are x and y by turns, within the sheet. Colours are 0 to 8, of which 8 is the paper's; widths
 //!   1 to 60.
-//! - The sheet holds 20,000 points. Beyond that the oldest strokes are gone for all: `dropped` says how many.
-//! - What cannot be done is answered with an error, and the connection stays open.
-//! - 64 may draw; who comes then is closed with 1013, and so is who does not read for so long that the outbox is full.
+//! - The sheet holds 20,000 points, where each stroke counts for 4 more points than it has. Beyond that the oldest
+//!   strokes are removed for all: `dropped` says how many.
+//! - A command that cannot be done is answered with an error, and the connection stays open. One of more than 4,096 bytes
+//!   closes the connection with 1009.
+//! - A client that sends more than 40 messages a second, or 80 at once after a pause, is read more slowly.
+//! - 64 may draw; the next client is closed with 1013. A drawer waits up to 100 ms for clients that read more slowly
+//!   than it draws. A client that reads so slowly that its outbox is full is closed with 1013 too.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sockeye::{CloseCode, PreparedMessage, Session, server_endpoint};
+use sockeye::{CloseCode, Outgoing, PreparedMessage, Session, server_endpoint};
+
+use crate::audience::{Audience, Gathering, Shared};
+use crate::pace::{Pace, Rate, rate};
+
+/// The most bytes of a command. The longest stroke needs about 2,600.
+pub(crate) const MAX_COMMAND: u64 = 4096;
 
 /// The sheet that all draw on. A handle.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Board(Arc<Mutex<State>>);
+pub(crate) struct Board(Arc<Shared<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     sheet: Sheet,
-    people: Vec<(u64, Session)>,
-    next_id: u64,
+    people: Audience<Session>,
+}
+
+impl Gathering for State {
+    type Listener = Session;
+
+    fn audience(&mut self) -> &mut Audience<Session> {
+        &mut self.people
+    }
 }
 
 /// One for each connection.
@@ -47,11 +64,16 @@ struct State {
 pub(crate) struct Drawboard {
     board: Board,
     id: Option<u64>,
+    pace: Pace,
 }
 
 impl Drawboard {
     pub(crate) fn new(board: Board) -> Self {
-        Self { board, id: None }
+        Self {
+            board,
+            id: None,
+            pace: Pace::new(RATE),
+        }
     }
 }
 
@@ -63,130 +85,144 @@ impl Drawboard {
     }
 
     #[on_message]
-    fn heard(&mut self, text: &str) -> Option<String> {
+    async fn heard(&mut self, text: &str) -> Option<String> {
+        self.pace.turn().await;
         let id = self.id?;
         let refused = match Command::parse(text) {
             Ok(Command::Draw { stroke, tag }) => {
-                self.board.draw(id, tag, &stroke);
+                self.board.draw(id, tag, &stroke).await;
                 return None;
             }
             Ok(Command::Clear) => {
-                self.board.clear(id);
+                self.board.clear(id).await;
                 return None;
             }
             Err(message) => Event::Error { message },
         };
         Some(refused.to_json())
     }
+
+    #[on_close]
+    fn closed(&mut self) {
+        self.leave();
+    }
 }
 
-/// However the session ends, it is none of the people then.
-impl Drop for Drawboard {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
+impl Drawboard {
+    fn leave(&mut self) {
+        if let Some(id) = self.id.take() {
             self.board.leave(id);
         }
     }
 }
 
-impl Board {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Not every session that ends is closed: its task may be dropped.
+impl Drop for Drawboard {
+    fn drop(&mut self) {
+        self.leave();
     }
+}
 
+impl Board {
     /// `None` when there is no room.
     fn enter(&self, session: &Session) -> Option<u64> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.people.len() >= MAX_PEOPLE {
-            give_up(session, "as many draw as may");
+            let closed = session.close(CloseCode::TRY_AGAIN_LATER, "as many draw as may");
+            debug_assert!(closed.is_ok(), "1013 may be sent");
             return None;
         }
-        let id = state.next_id;
-        state.next_id += 1;
         let people = state.people.len() + 1;
-        let welcome = Event::Welcome {
-            width: WIDTH,
-            height: HEIGHT,
-            you: id,
-            people,
-            strokes: &state.sheet.strokes,
-        };
-        // It is the first that is sent, so there is room; or the connection is closing already.
-        let _ = session.async_remote().send_text(welcome.to_json());
         state.tell(&Event::People { people });
-        state.people.push((id, session.clone()));
+        let id = state.people.admit(session.clone());
+        // The picture is up to 300 KB. Compressing it for each client that comes would cost more than the way here costs
+        // that client.
+        let welcome = Outgoing::uncompressed(state.sheet.welcome(id, people));
+        // It is the first message, so there is room; or the connection is closing already.
+        let _ = session.async_remote().send(welcome);
         Some(id)
     }
 
     fn leave(&self, id: u64) {
-        let mut state = self.lock();
-        state.people.retain(|(known, _)| *known != id);
+        let mut state = self.0.lock();
+        state.people.remove(id);
         let people = state.people.len();
         state.tell(&Event::People { people });
     }
 
-    fn draw(&self, by: u64, tag: u32, stroke: &Stroke) {
-        let mut state = self.lock();
-        let dropped = state.sheet.draw(stroke.clone());
-        state.tell(&Event::Drawn {
-            by,
-            tag,
-            stroke,
-            dropped,
-        });
+    async fn draw(&self, by: u64, tag: u32, stroke: &Stroke) {
+        let draw = |state: &mut State| {
+            let dropped = state.sheet.draw(stroke);
+            state.tell(&Event::Drawn {
+                by,
+                tag,
+                stroke,
+                dropped,
+            });
+        };
+        self.0.speak(draw).await;
     }
 
-    fn clear(&self, by: u64) {
-        let mut state = self.lock();
-        state.sheet = Sheet::default();
-        state.tell(&Event::Cleared { by });
+    async fn clear(&self, by: u64) {
+        let clear = |state: &mut State| {
+            state.sheet = Sheet::default();
+            state.tell(&Event::Cleared { by });
+        };
+        self.0.speak(clear).await;
     }
 }
 
 impl State {
-    /// Tells all, in one order: the lock is held. Who does not keep up is out.
+    /// Tells all, in one order: the lock is held. Clients that do not keep up are given up; they count as people until
+    /// they leave.
     fn tell(&mut self, event: &Event<'_>) {
-        let message = PreparedMessage::new(event.to_json());
-        for (_, session) in &self.people {
-            if let Err(sockeye::SendError::Full) = session.async_remote().send(&message) {
-                give_up(session, "you read too slowly");
-            }
-        }
-        // What is closing is told nothing more.
-        self.people.retain(|(_, session)| session.is_open());
+        self.people.tell_all(&PreparedMessage::new(event.to_json()));
     }
-}
-
-fn give_up(session: &Session, reason: &str) {
-    let closed = session.close(CloseCode::TRY_AGAIN_LATER, reason);
-    debug_assert!(closed.is_ok(), "1013 may be sent");
 }
 
 /// What is drawn, the oldest stroke first.
 #[derive(Debug, Default)]
 struct Sheet {
-    strokes: VecDeque<Stroke>,
-    points: usize,
+    // As JSON: so a client that comes costs a copy of the picture, and nothing is encoded for it.
+    strokes: VecDeque<Drawn>,
+    weight: usize,
+}
+
+#[derive(Debug)]
+struct Drawn {
+    json: Box<str>,
+    weight: usize,
 }
 
 impl Sheet {
-    /// Says how many of the oldest strokes had to go for it.
-    fn draw(&mut self, stroke: Stroke) -> usize {
-        self.points += stroke.points.len() / 2;
-        self.strokes.push_back(stroke);
+    /// Returns how many of the oldest strokes had to go for it.
+    fn draw(&mut self, stroke: &Stroke) -> usize {
+        let weight = STROKE_WEIGHT + stroke.points.len() / 2;
+        let json = serde_json::to_string(stroke).expect("a stroke is JSON");
+        self.weight += weight;
+        let json = json.into_boxed_str();
+        self.strokes.push_back(Drawn { json, weight });
         let mut dropped = 0;
-        while self.points > MAX_POINTS
+        while self.weight > MAX_POINTS
             && let Some(oldest) = self.strokes.pop_front()
         {
-            self.points -= oldest.points.len() / 2;
+            self.weight -= oldest.weight;
             dropped += 1;
         }
         dropped
     }
+
+    fn welcome(&self, you: u64, people: usize) -> String {
+        let strokes: Vec<&str> = self.strokes.iter().map(|drawn| &*drawn.json).collect();
+        format!(
+            r#"{{"type":"welcome","width":{WIDTH},"height":{HEIGHT},"you":{you},"people":{people},"strokes":[{}]}}"#,
+            strokes.join(",")
+        )
+    }
 }
 
 /// A line through points.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
 struct Stroke {
     color: u8,
     width: u8,
@@ -226,10 +262,6 @@ enum Command {
 
 impl Command {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        // Nothing that can be drawn is longer: so much is not even looked at.
-        if text.len() > MAX_COMMAND {
-            return Err("a message has at most 4096 bytes");
-        }
         let command = serde_json::from_str(text).map_err(|_| "this is not spoken here")?;
         if let Self::Draw { stroke, .. } = &command {
             stroke.check()?;
@@ -241,13 +273,6 @@ impl Command {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Event<'a> {
-    Welcome {
-        width: u16,
-        height: u16,
-        you: u64,
-        people: usize,
-        strokes: &'a VecDeque<Stroke>,
-    },
     Drawn {
         by: u64,
         tag: u32,
@@ -280,7 +305,10 @@ const MAX_PEOPLE: usize = 64;
 /// Of a stroke, and of the sheet.
 const MAX_STROKE: usize = 256;
 const MAX_POINTS: usize = 20_000;
-const MAX_COMMAND: usize = 4096;
+/// What a stroke counts for beside its points, as they do: about as long are its colour and its width in JSON.
+const STROKE_WEIGHT: usize = 4;
+/// How fast a connection may draw. The page sends 25 strokes a second while the pointer moves.
+const RATE: Rate = rate(40, 80);
 
 #[cfg(test)]
 mod tests {
@@ -330,7 +358,6 @@ mod tests {
             ("{}".to_owned(), "not spoken"),
             (String::new(), "not spoken"),
             ("[".repeat(4000), "not spoken"),
-            (" ".repeat(4097), "at most 4096"),
         ] {
             let refusal = Command::parse(&text).unwrap_err();
             assert!(refusal.contains(reason), "{text}: {refusal}");
@@ -349,7 +376,7 @@ mod tests {
         let mut people = Vec::new();
         for _ in 0..MAX_PEOPLE {
             people.push(sockeye::connect(&*url).await.unwrap());
-            while board.lock().people.len() < people.len() {
+            while board.0.lock().people.len() < people.len() {
                 tokio::task::yield_now().await;
             }
         }
@@ -376,43 +403,53 @@ mod tests {
         }
         assert!(orders.iter().all(|order| *order == orders[0]));
         drop(people);
-        while !board.lock().people.is_empty() {
+        while board.0.lock().people.len() > 0 {
             tokio::task::yield_now().await;
         }
         // The picture stays.
-        assert_eq!(board.lock().sheet.strokes.len(), MAX_PEOPLE);
+        assert_eq!(board.0.lock().sheet.strokes.len(), MAX_PEOPLE);
     }
 
     #[test]
     fn the_sheet_is_bounded_and_says_how_many_of_the_oldest_are_gone() {
         let mut sheet = Sheet::default();
-        assert!((0..100).all(|_| sheet.draw(stroke(200)) == 0));
-        assert_eq!(sheet.points, MAX_POINTS);
-        assert_eq!(sheet.draw(stroke(1)), 1);
-        assert_eq!(sheet.draw(stroke(199)), 0);
-        assert_eq!(sheet.draw(stroke(256)), 2);
+        assert!((0..100).all(|_| sheet.draw(&stroke(196)) == 0));
+        assert_eq!(sheet.weight, MAX_POINTS);
+        assert_eq!(sheet.draw(&stroke(1)), 1);
+        assert_eq!(sheet.draw(&stroke(191)), 0);
+        assert_eq!(sheet.draw(&stroke(256)), 2);
         assert_eq!(sheet.strokes.len(), 100);
-        assert!(sheet.points <= MAX_POINTS);
+        assert!(sheet.weight <= MAX_POINTS);
     }
 
     #[test]
-    fn a_full_sheet_is_far_below_what_an_outbox_takes() {
-        let mut sheet = Sheet::default();
-        for _ in 0..MAX_POINTS {
-            sheet.draw(Stroke {
+    fn a_full_sheet_is_far_below_what_an_outbox_takes_however_it_is_drawn() {
+        for points in [1, MAX_STROKE] {
+            let mut sheet = Sheet::default();
+            while sheet.draw(&Stroke {
                 color: 8,
                 width: 60,
-                points: vec![1600, 1200],
-            });
+                points: [1600, 1200].repeat(points),
+            }) == 0
+            {}
+            // An outbox takes one message whatever its size; but what follows has to have room behind it.
+            assert!(sheet.welcome(u64::MAX, MAX_PEOPLE).len() < 300_000);
         }
-        let welcome = Event::Welcome {
-            width: WIDTH,
-            height: HEIGHT,
-            you: u64::MAX,
-            people: 1,
-            strokes: &sheet.strokes,
-        };
-        // An outbox takes one message whatever its size; but what follows has to have room behind it.
-        assert!(welcome.to_json().len() < 1 << 20);
+    }
+
+    #[test]
+    fn the_welcome_is_json_with_the_picture_in_it() {
+        let mut sheet = Sheet::default();
+        sheet.draw(&stroke(1));
+        sheet.draw(&stroke(2));
+        let welcome: serde_json::Value = serde_json::from_str(&sheet.welcome(3, 2)).unwrap();
+        let drawn = |points: &[u16]| serde_json::json!({"color": 0, "width": 1, "points": points});
+        assert_eq!(
+            welcome,
+            serde_json::json!({
+                "type": "welcome", "width": WIDTH, "height": HEIGHT, "you": 3, "people": 2,
+                "strokes": [drawn(&[0; 2]), drawn(&[0; 4])],
+            })
+        );
     }
 }

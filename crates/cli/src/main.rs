@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod audience;
 mod chat;
 mod clock;
 mod color;
@@ -18,6 +19,7 @@ mod escape;
 mod exit;
 mod log;
 mod manual;
+mod pace;
 mod page;
 mod push;
 mod serve;

@@ -9,6 +9,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::rfc3339;
 
+/// The most bytes of a message. What a peer says here is dropped, so there is no need to read much of it.
+pub(crate) const MAX_COMMAND: u64 = 4096;
+
 /// One for each connection: it owns the task that pushes.
 #[derive(Debug, Default)]
 pub(crate) struct Push {

@@ -3,24 +3,26 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use sockeye::tls::{self, TlsError};
-use sockeye::{Config, DeflateConfig, Role, Server};
+use sockeye::{Config, DeflateConfig, EndpointConfig, MessageKind, Role, Server};
 
-use crate::chat::{Chat, Rooms};
-use crate::drawboard::{Board, Drawboard};
+use crate::chat::{self, Chat, Rooms};
+use crate::drawboard::{self, Board, Drawboard};
 use crate::echo::Echo;
 use crate::exit::{Exit, complain};
 use crate::log;
+use crate::pace::Rate;
 use crate::page;
-use crate::push::Push;
+use crate::push::{self, Push};
 use crate::signal::Signals;
 use crate::size::Size;
-use crate::snake::{Field, Snake};
+use crate::snake::{self, Field, Snake};
 
 /// Serve a chat, a drawboard and a game with their web pages, an echo and a push
 ///
@@ -45,6 +47,19 @@ pub(crate) struct Options {
     /// The longest message that is taken; a longer one closes its connection with 1009
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     max_message: Size,
+
+    /// How many people a room of the chat holds; the next one is closed with 1013
+    #[arg(long, value_name = "N", default_value_t = chat::MAX_PEOPLE)]
+    max_people: NonZeroUsize,
+
+    /// How many messages a second a connection may send to the chat; from one that sends faster
+    /// the server reads no faster
+    #[arg(long, value_name = "N", default_value_t = chat::RATE.per_second)]
+    rate: NonZeroU32,
+
+    /// How many messages such a connection may send at once after a pause
+    #[arg(long, value_name = "N", default_value_t = chat::RATE.burst)]
+    burst: NonZeroU32,
 
     /// How long connections may take to end when the server stops
     #[arg(long, value_name = "SECS", default_value_t = 10)]
@@ -95,18 +110,25 @@ pub(crate) fn run(options: &Options) -> Exit {
 }
 
 async fn serve(options: &Options) -> Result<(), Failure> {
-    let rooms = Rooms::default();
+    let rooms = Rooms::new(options.max_people);
+    let rate = Rate {
+        per_second: options.rate,
+        burst: options.burst,
+    };
     let board = Board::default();
     let field = Field::default();
     let config = Config::new(Role::Server).max_message(options.max_message.bytes());
+    let limited = |endpoint, most| limit(endpoint, options.max_message, most);
+    let chat = Chat::endpoint(move |request| Chat::new(rooms.clone(), rate, request));
+    let drawboard = Drawboard::endpoint(move |_| Drawboard::new(board.clone()));
+    let snake = Snake::endpoint(move |_| Snake::new(field.clone()));
+    let push = Push::endpoint(|_| Push::default());
     let mut server = Server::builder()
-        .endpoint(Chat::endpoint(move |request| {
-            Chat::new(rooms.clone(), request)
-        }))
-        .endpoint(Drawboard::endpoint(move |_| Drawboard::new(board.clone())))
-        .endpoint(Snake::endpoint(move |_| Snake::new(field.clone())))
+        .endpoint(limited(chat, chat::MAX_COMMAND))
+        .endpoint(limited(drawboard, drawboard::MAX_COMMAND))
+        .endpoint(limited(snake, snake::MAX_COMMAND))
+        .endpoint(limited(push, push::MAX_COMMAND))
         .default_endpoint::<Echo>()
-        .default_endpoint::<Push>()
         .http(page::service())
         .config(config)
         .compression(DeflateConfig::default())
@@ -131,6 +153,14 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     server.serve_until(stop).await.map_err(Failure::Runtime)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Limits messages of both kinds to what the endpoint can make use of, or to less where `--max-message` says so.
+fn limit(endpoint: EndpointConfig, max_message: Size, most: u64) -> EndpointConfig {
+    let bytes = most.min(max_message.bytes());
+    endpoint
+        .max_message(MessageKind::Text, bytes)
+        .max_message(MessageKind::Binary, bytes)
 }
 
 /// Whoever started the program waits for this line.

@@ -11,7 +11,9 @@
 //! - A body is x and y by turns, the head first. The field has no borders: who leaves it comes in on the other side.
 //! - A snake that eats grows, up to 80. One that runs into a body, its own too, is dead for two seconds and begins
 //!   anew; whose body it was grows.
-//! - Two turns may wait, one for each move; a turn straight back is none. Whatever else a client sends is passed over.
+//! - Two turns may wait, one for each move; a turn straight back is none. Any other text of up to 64 bytes is ignored; a
+//!   longer one closes the connection with 1009.
+//! - A client that sends more than 50 messages a second, or 100 at once after a pause, is read more slowly.
 //! - Each message has all of the field: who has not taken one yet misses those that come meanwhile. 32 may play; who comes then is closed
 //!   with 1013.
 
@@ -26,6 +28,11 @@ use std::time::Duration;
 use serde::Serialize;
 use sockeye::{CloseCode, PreparedMessage, SendHandle, Session, server_endpoint};
 use tokio::time::{MissedTickBehavior, interval};
+
+use crate::pace::{Pace, Rate, rate};
+
+/// The most bytes of a message. A turn is one letter.
+pub(crate) const MAX_COMMAND: u64 = 64;
 
 /// The field that all play in. A handle.
 #[derive(Clone, Debug)]
@@ -52,11 +59,16 @@ struct Player {
 pub(crate) struct Snake {
     field: Field,
     id: Option<u64>,
+    pace: Pace,
 }
 
 impl Snake {
     pub(crate) fn new(field: Field) -> Self {
-        Self { field, id: None }
+        Self {
+            field,
+            id: None,
+            pace: Pace::new(RATE),
+        }
     }
 }
 
@@ -68,7 +80,8 @@ impl Snake {
     }
 
     #[on_message]
-    fn heard(&mut self, text: &str) {
+    async fn heard(&mut self, text: &str) {
+        self.pace.turn().await;
         if let (Some(id), Some(turn)) = (self.id, Direction::parse(text)) {
             self.field.lock().game.turn(id, turn);
         }
@@ -425,6 +438,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 const WIDTH: u16 = 40;
 const HEIGHT: u16 = 30;
 const MAX_PLAYERS: usize = 32;
+/// How fast a connection may send turns. Ten a second have an effect.
+const RATE: Rate = rate(50, 100);
 const MAX_TURNS: usize = 2;
 const MAX_LENGTH: usize = 80;
 const FIRST_LENGTH: usize = 5;

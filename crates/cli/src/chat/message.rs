@@ -7,19 +7,72 @@ use serde::{Deserialize, Serialize};
 use super::MAX_TEXT;
 use super::name::{Name, RoomName};
 
-/// What a client asks for.
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(tag = "type", rename_all = "lowercase")]
+/// A command of a client.
+#[derive(Debug, PartialEq)]
 pub(super) enum Command {
     Message { text: String },
     Name { name: String },
 }
 
 impl Command {
+    /// Reads the type first, then the fields of that type. So nothing that the peer adds is kept in memory:
+    /// serde's tagged enums would store all of it before they know the type.
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
-        serde_json::from_str(text).map_err(|error| Refusal::NotUnderstood(error.to_string()))
+        let Tag { kind } = read(text)?;
+        Ok(match kind {
+            Kind::Message => {
+                let Message { text } = read(text)?;
+                Self::Message { text }
+            }
+            Kind::Name => {
+                let Rename { name } = read(text)?;
+                Self::Name { name }
+            }
+        })
     }
 }
+
+#[derive(Deserialize)]
+struct Tag {
+    #[serde(rename = "type")]
+    kind: Kind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Message,
+    Name,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Rename {
+    name: String,
+}
+
+fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Refusal> {
+    // Serde takes a list for a structure too.
+    if !text.trim_start().starts_with('{') {
+        return Err(Refusal::NotUnderstood("expected a JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|error| Refusal::NotUnderstood(cut(&error.to_string())))
+}
+
+/// Cuts an error that may quote the peer.
+fn cut(error: &str) -> String {
+    match error.char_indices().nth(MAX_QUOTED) {
+        Some((at, _)) => format!("{}…", error.get(..at).unwrap_or_default()),
+        None => error.to_owned(),
+    }
+}
+
+/// The most characters of an error that quotes the peer.
+const MAX_QUOTED: usize = 200;
 
 /// What a client is told.
 #[derive(Debug, Serialize)]
@@ -40,6 +93,11 @@ pub(super) enum Event<'a> {
         text: &'a str,
         time: &'a str,
     },
+    People {
+        people: Vec<&'a str>,
+        #[serde(skip_serializing_if = "is_zero")]
+        more: usize,
+    },
     Renamed {
         from: &'a str,
         to: &'a str,
@@ -48,7 +106,14 @@ pub(super) enum Event<'a> {
         room: &'a str,
         name: &'a str,
         people: Vec<&'a str>,
+        #[serde(skip_serializing_if = "is_zero")]
+        more: usize,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Event<'_> {
@@ -96,9 +161,7 @@ impl fmt::Display for Refusal {
             Self::NameTooLong => write!(f, "a name has at most {} characters", Name::MAX),
             Self::NameUnreadable => f.write_str("a name has no control characters"),
             Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
-            Self::RoomEmpty => {
-                f.write_str("a room's name has at least one character that shows")
-            }
+            Self::RoomEmpty => f.write_str("a room's name has at least one character that shows"),
             Self::RoomTooLong => {
                 write!(f, "a room's name has at most {} characters", RoomName::MAX)
             }
@@ -136,6 +199,42 @@ mod tests {
             assert_eq!(refusal.code(), "not-understood");
             assert!(refusal.to_string().len() > "not understood: ".len());
         }
+    }
+
+    #[test]
+    fn an_error_that_quotes_the_peer_is_cut() {
+        let long = "é".repeat(30_000);
+        for text in [
+            format!(r#"{{"type":"{long}"}}"#),
+            format!(r#"{{"type":"message","text":{{"{long}":1}}}}"#),
+            format!(r#"{{"{long}":1}}"#),
+        ] {
+            let refusal = Command::parse(&text).expect_err("a refusal").to_string();
+            let characters = refusal.chars().count();
+            assert!(
+                characters <= "not understood: ".len() + MAX_QUOTED + 1,
+                "{refusal}"
+            );
+        }
+        let refusal = Command::parse(r#"{"type":"shout"}"#).expect_err("a refusal");
+        let whole = "unknown variant `shout`, expected `message` or `name` at line 1 column 15";
+        assert_eq!(refusal, Refusal::NotUnderstood(whole.to_owned()));
+    }
+
+    #[test]
+    fn fields_that_are_not_known_are_ignored_whatever_they_hold() {
+        let text = format!(
+            r#"{{"name":1,"deep":{}{},"type":"message","text":"hi","more":{{}}}}"#,
+            "[".repeat(100),
+            "]".repeat(100)
+        );
+        let said = Command::parse(&text);
+        assert_eq!(
+            said,
+            Ok(Command::Message {
+                text: "hi".to_owned()
+            })
+        );
     }
 
     #[test]

@@ -1,86 +1,120 @@
-//! Who is in which room. Knows no sockets: those who listen are told through [`Listener`].
+//! Who is in which room. Knows no sockets: members are told through a [`Listener`].
 //!
-//! A room has one lock, and what changes it is told to all before the lock is given back: everybody is
-//! told the same in the same order, so a list kept by the events is who is here. Telling does not wait.
-//! A room is there while somebody is in it:
+//! A room has one lock. Messages are told to all before the lock is given back, so all are told the same in the same
+//! order. Telling does not wait, and nothing is logged under the lock. A room exists while somebody is in it:
 //!
 //! ```text
 //!   (none) ── first joins ──▶ open ── last leaves ──▶ closed, and no longer listed
 //! ```
 //!
-//! Whoever finds a closed room was overtaken by the last one's leaving, and looks again.
+//! A client that finds a closed room looks again: the last member has left in between.
+//!
+//! A change of who is here (joining, leaving, renaming) is told to all, so a crowd that comes costs the square of its
+//! size. A budget bounds that: [`CHANGES`] counts each member that is told a change. When the budget is used up, a
+//! task tells all the list as it is then, and until then changes are not told:
+//!
+//! ```text
+//!              the budget is used up            a task was started
+//!   EachChange ──────────────────────▶ ListDue ──────────────────▶ ListComing
+//!       ▲                                                              │
+//!       └────────────── the list was told, a second later ─────────────┘
+//! ```
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use sockeye::{PreparedMessage, SendError};
+use sockeye::PreparedMessage;
+use tokio::time::{Instant, sleep};
 
 use super::message::Event;
 use super::name::{Name, RoomName};
+use super::roster::{Roster, TakenName};
+use crate::audience::{Audience, Gathering, Listener, Shared};
 use crate::clock::rfc3339;
-
-/// One who is told what happens in a room.
-pub(crate) trait Listener: Send {
-    /// Takes a message without waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::Full`] when it has too much to read already. Other errors: it is about to leave.
-    fn tell(&self, message: &PreparedMessage) -> Result<(), SendError>;
-
-    /// It did not keep up, and is told nothing more.
-    fn give_up(&self);
-}
+use crate::pace::{Bucket, Rate, rate};
 
 /// All rooms. A handle.
 #[derive(Debug)]
-pub(crate) struct Rooms<L>(Arc<Mutex<HashMap<String, SharedRoom<L>>>>);
+pub(crate) struct Rooms<L: Listener> {
+    listed: Arc<Mutex<HashMap<String, SharedRoom<L>>>>,
+    max_people: NonZeroUsize,
+    changes: Rate,
+}
 
-type SharedRoom<L> = Arc<Mutex<Room<L>>>;
+type SharedRoom<L> = Arc<Shared<Room<L>>>;
 
-impl<L: Listener> Rooms<L> {
-    /// Goes into a room, under the name that is wanted or one like it.
-    pub(super) fn join(&self, name: &RoomName, wanted: &Name, listener: L) -> Seat<L> {
-        loop {
-            let room = self.find_or_open(name);
-            let mut state = lock(&room);
-            if state.closed {
-                drop(state);
-                self.forget(name, &room);
-                continue;
-            }
-            let id = state.join(name, wanted, listener);
-            drop(state);
-            return Seat {
-                id,
-                name: name.clone(),
-                room,
-                rooms: self.clone(),
-            };
+/// The room has as many members as it may have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RoomFull;
+
+impl<L: Listener + 'static> Rooms<L> {
+    /// No rooms yet. Each will hold at most `max_people` members.
+    pub(crate) fn new(max_people: NonZeroUsize) -> Self {
+        Self {
+            listed: Arc::default(),
+            max_people,
+            changes: CHANGES,
         }
     }
 
-    fn find_or_open(&self, name: &RoomName) -> SharedRoom<L> {
-        let mut rooms = lock(&self.0);
-        if let Some(room) = rooms.get(name.as_str()) {
+    /// Joins a room, under the name that is wanted or one like it.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomFull`].
+    pub(super) fn join(
+        &self,
+        name: &RoomName,
+        wanted: &Name,
+        listener: L,
+    ) -> Result<Seat<L>, RoomFull> {
+        let key = name.key();
+        loop {
+            let room = self.find_or_open(&key);
+            let mut state = room.lock();
+            if state.closed {
+                drop(state);
+                self.forget(&key, &room);
+                continue;
+            }
+            if state.people.len() >= self.max_people.get() {
+                return Err(RoomFull);
+            }
+            let id = state.join(name, wanted, listener, Instant::now());
+            let told = finish(&room, state);
+            tracing::debug!(room = ?name.as_str(), "joined");
+            log_slow(&told);
+            return Ok(Seat {
+                id,
+                key,
+                room,
+                rooms: self.clone(),
+            });
+        }
+    }
+
+    fn find_or_open(&self, key: &str) -> SharedRoom<L> {
+        let mut rooms = lock(&self.listed);
+        if let Some(room) = rooms.get(key) {
             return Arc::clone(room);
         }
-        let room = SharedRoom::default();
-        rooms.insert(name.as_str().to_owned(), Arc::clone(&room));
+        let room = Arc::new(Shared::new(Room::new(self.changes)));
+        rooms.insert(key.to_owned(), Arc::clone(&room));
         room
     }
 }
 
-impl<L> Rooms<L> {
+impl<L: Listener> Rooms<L> {
     /// Takes a closed room off the list, unless another has its place already.
-    fn forget(&self, name: &RoomName, room: &SharedRoom<L>) {
-        let mut rooms = lock(&self.0);
+    fn forget(&self, key: &str, room: &SharedRoom<L>) {
+        let mut rooms = lock(&self.listed);
         if rooms
-            .get(name.as_str())
+            .get(key)
             .is_some_and(|listed| Arc::ptr_eq(listed, room))
         {
-            rooms.remove(name.as_str());
+            rooms.remove(key);
         }
         // The largest chat of the past is no reason to keep its memory.
         if rooms.capacity() > 64 && rooms.len() < rooms.capacity() / 4 {
@@ -89,177 +123,259 @@ impl<L> Rooms<L> {
     }
 }
 
-impl<L> Clone for Rooms<L> {
+impl<L: Listener> Clone for Rooms<L> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            listed: Arc::clone(&self.listed),
+            ..*self
+        }
     }
 }
 
-impl<L> Default for Rooms<L> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-/// Somebody's place in a room. Dropping it is leaving.
+/// A member's place in a room. Dropping it is leaving.
 #[derive(Debug)]
-pub(super) struct Seat<L: Listener> {
+pub(super) struct Seat<L: Listener + 'static> {
     id: u64,
-    name: RoomName,
+    key: String,
     room: SharedRoom<L>,
     rooms: Rooms<L>,
 }
 
-impl<L: Listener> Seat<L> {
-    /// Says something to everybody in the room.
-    pub(super) fn say(&self, text: &str, now: SystemTime) {
-        lock(&self.room).say(self.id, text, now);
+impl<L: Listener + 'static> Seat<L> {
+    /// Says something to all in the room, then waits at most 100 ms for members that read and are behind.
+    pub(super) async fn say(&self, text: &str, now: SystemTime) {
+        let say = |room: &mut Room<L>| {
+            room.say(self.id, text, now, Instant::now());
+            self.schedule(room);
+            std::mem::take(&mut room.slow)
+        };
+        let slow = self.room.speak(say).await;
+        log_slow(&slow);
     }
 
     /// Takes another name, or one like it.
     pub(super) fn rename(&self, wanted: &Name) {
-        lock(&self.room).rename(self.id, wanted);
+        let mut room = self.room.lock();
+        room.rename(self.id, wanted, Instant::now());
+        let slow = finish(&self.room, room);
+        tracing::debug!(to = ?wanted.as_str(), "renamed");
+        log_slow(&slow);
+    }
+
+    fn schedule(&self, room: &mut Room<L>) {
+        schedule(&self.room, room);
     }
 }
 
-impl<L: Listener> Drop for Seat<L> {
+impl<L: Listener + 'static> Drop for Seat<L> {
     fn drop(&mut self) {
-        let mut room = lock(&self.room);
-        room.leave(self.id);
-        if room.members.is_empty() {
-            room.closed = true;
-            drop(room);
-            self.rooms.forget(&self.name, &self.room);
+        let mut room = self.room.lock();
+        room.leave(self.id, Instant::now());
+        room.closed = room.people.is_empty();
+        let is_closed = room.closed;
+        let slow = finish(&self.room, room);
+        if is_closed {
+            self.rooms.forget(&self.key, &self.room);
         }
+        tracing::debug!("left");
+        log_slow(&slow);
+    }
+}
+
+/// Gives the lock back. Returns the names of those that were given up, to be logged.
+fn finish<L: Listener + 'static>(
+    shared: &SharedRoom<L>,
+    mut room: MutexGuard<'_, Room<L>>,
+) -> Vec<TakenName> {
+    schedule(shared, &mut room);
+    std::mem::take(&mut room.slow)
+}
+
+/// Starts a task that tells the list, if it is due and none was started.
+fn schedule<L: Listener + 'static>(shared: &SharedRoom<L>, room: &mut Room<L>) {
+    if room.presence != Presence::ListDue {
+        return;
+    }
+    room.presence = Presence::ListComing;
+    let shared = Arc::downgrade(shared);
+    tokio::spawn(async move {
+        sleep(LIST_PERIOD).await;
+        if let Some(shared) = shared.upgrade() {
+            let mut room = shared.lock();
+            room.tell_list(Instant::now());
+            let slow = finish(&shared, room);
+            log_slow(&slow);
+        }
+    });
+}
+
+/// Never under a room's lock: a log that is slow would hold the room.
+fn log_slow(slow: &[TakenName]) {
+    for taken in slow {
+        tracing::debug!(name = ?taken.as_str(), "reads too slowly");
     }
 }
 
 /// One room, as its lock guards it.
 #[derive(Debug)]
-struct Room<L> {
-    // In the order of coming.
-    members: Vec<Member<L>>,
-    // The keys of the members' names.
-    taken: HashSet<String>,
-    next_id: u64,
+struct Room<L: Listener> {
+    audience: Audience<L>,
+    // By their numbers in the audience, so in the order of coming.
+    people: BTreeMap<u64, TakenName>,
+    roster: Roster,
+    presence: Presence,
+    changes: Bucket,
+    // Those that were given up since the lock was taken.
+    slow: Vec<TakenName>,
     closed: bool,
 }
 
-#[derive(Debug)]
-struct Member<L> {
-    id: u64,
-    name: Name,
-    listener: L,
+/// How members are told who is here.
+#[derive(Debug, PartialEq, Eq)]
+enum Presence {
+    EachChange,
+    ListDue,
+    ListComing,
+}
+
+impl<L: Listener> Gathering for Room<L> {
+    type Listener = L;
+
+    fn audience(&mut self) -> &mut Audience<L> {
+        &mut self.audience
+    }
 }
 
 impl<L: Listener> Room<L> {
-    fn join(&mut self, room: &RoomName, wanted: &Name, listener: L) -> u64 {
-        let name = self.free_name(wanted);
-        self.taken.insert(name.key());
-        tracing::info!(room = ?room.as_str(), name = ?name.as_str(), "joined");
-        self.tell_all(&Event::Joined {
-            name: name.as_str(),
-        });
-        let id = self.next_id;
-        self.next_id += 1;
-        self.members.push(Member { id, name, listener });
-        if let Some(member) = self.members.last() {
-            let people = self.members.iter().map(|member| member.name.as_str());
-            let welcome = Event::Welcome {
-                room: room.as_str(),
-                name: member.name.as_str(),
-                people: people.collect(),
-            };
-            // Nothing was told before it, so there is room for it; or it is about to leave.
-            let _ = member.listener.tell(&prepare(&welcome));
+    fn new(changes: Rate) -> Self {
+        Self {
+            audience: Audience::default(),
+            people: BTreeMap::new(),
+            roster: Roster::default(),
+            presence: Presence::EachChange,
+            changes: Bucket::new(changes, Instant::now()),
+            slow: Vec::new(),
+            closed: false,
         }
+    }
+
+    fn join(&mut self, room: &RoomName, wanted: &Name, listener: L, now: Instant) -> u64 {
+        let taken = self.roster.take(wanted);
+        let name = taken.as_str().to_owned();
+        self.tell_change(&Event::Joined { name: &name }, now);
+        let id = self.audience.admit(listener);
+        self.people.insert(id, taken);
+        let (people, more) = self.list();
+        let welcome = Event::Welcome {
+            room: room.as_str(),
+            name: &name,
+            people,
+            more,
+        };
+        let welcome = prepare(&welcome);
+        self.audience.tell(id, &welcome);
         id
     }
 
-    fn leave(&mut self, id: u64) {
-        let Some(name) = self.name(id) else { return };
-        self.members.retain(|member| member.id != id);
-        self.taken.remove(&name.key());
-        tracing::info!(name = ?name.as_str(), "left");
-        self.tell_all(&Event::Left {
-            name: name.as_str(),
-        });
+    fn leave(&mut self, id: u64, now: Instant) {
+        // A member that was given up has left already.
+        let Some(taken) = self.people.remove(&id) else {
+            return;
+        };
+        self.audience.remove(id);
+        self.roster.give_back(&taken);
+        let name = taken.as_str();
+        self.tell_change(&Event::Left { name }, now);
     }
 
-    fn say(&mut self, id: u64, text: &str, now: SystemTime) {
-        let Some(name) = self.name(id) else { return };
-        self.tell_all(&Event::Message {
-            from: name.as_str(),
+    fn say(&mut self, id: u64, text: &str, time: SystemTime, now: Instant) {
+        let Some(taken) = self.people.get(&id) else {
+            return;
+        };
+        let message = prepare(&Event::Message {
+            from: taken.as_str(),
             text,
-            time: &rfc3339(now),
+            time: &rfc3339(time),
         });
+        self.tell_all(&message, now);
     }
 
-    fn rename(&mut self, id: u64, wanted: &Name) {
-        let Some(old) = self.name(id) else { return };
-        // One's own name is free.
-        self.taken.remove(&old.key());
-        let new = self.free_name(wanted);
-        self.taken.insert(new.key());
-        if new == old {
+    fn rename(&mut self, id: u64, wanted: &Name, now: Instant) {
+        let Some(taken) = self.people.get_mut(&id) else {
+            return;
+        };
+        // A member's own name is free for it.
+        self.roster.give_back(taken);
+        let old = std::mem::replace(taken, self.roster.take(wanted));
+        let new = taken.name().clone();
+        if new == *old.name() {
             return;
         }
-        if let Some(member) = self.members.iter_mut().find(|member| member.id == id) {
-            member.name = new.clone();
-        }
-        tracing::info!(from = ?old.as_str(), to = ?new.as_str(), "renamed");
-        self.tell_all(&Event::Renamed {
+        let renamed = prepare(&Event::Renamed {
             from: old.as_str(),
             to: new.as_str(),
         });
-    }
-
-    /// Tells everybody, and gives up on those who do not keep up; of which the others are told.
-    fn tell_all(&mut self, event: &Event<'_>) {
-        let mut messages = VecDeque::from([prepare(event)]);
-        while let Some(message) = messages.pop_front() {
-            let (members, taken) = (&mut self.members, &mut self.taken);
-            members.retain(|member| {
-                if member.listener.tell(&message) != Err(SendError::Full) {
-                    return true;
-                }
-                tracing::info!(name = ?member.name.as_str(), "reads too slowly");
-                member.listener.give_up();
-                taken.remove(&member.name.key());
-                messages.push_back(prepare(&Event::Left {
-                    name: member.name.as_str(),
-                }));
-                false
-            });
+        if self.may_tell_change(now) {
+            self.tell_all(&renamed, now);
+        } else {
+            // The list that is due does not say which name is whose.
+            self.audience.tell(id, &renamed);
         }
     }
 
-    fn free_name(&self, wanted: &Name) -> Name {
-        let is_free = |name: &Name| !self.taken.contains(&name.key());
-        if is_free(wanted) {
-            return wanted.clone();
+    /// Tells a change of who is here, or leaves it to the list that is due.
+    fn tell_change(&mut self, change: &Event<'_>, now: Instant) {
+        if self.may_tell_change(now) {
+            self.tell_all(&prepare(change), now);
         }
-        (2..)
-            .map(|number| wanted.numbered(number))
-            .find(is_free)
-            .expect("there are more numbers than people")
     }
 
-    /// The name of a member; who was given up is none any more.
-    fn name(&self, id: u64) -> Option<Name> {
-        let member = self.members.iter().find(|member| member.id == id)?;
-        Some(member.name.clone())
-    }
-}
-
-impl<L> Default for Room<L> {
-    fn default() -> Self {
-        Self {
-            members: Vec::new(),
-            taken: HashSet::new(),
-            next_id: 0,
-            closed: false,
+    fn may_tell_change(&mut self, now: Instant) -> bool {
+        if self.presence != Presence::EachChange {
+            return false;
         }
+        let may = self.changes.try_take(self.deliveries(), now);
+        if !may {
+            self.presence = Presence::ListDue;
+        }
+        may
+    }
+
+    fn tell_list(&mut self, now: Instant) {
+        self.presence = Presence::EachChange;
+        self.changes.charge(self.deliveries(), now);
+        let (people, more) = self.list();
+        let list = prepare(&Event::People { people, more });
+        self.tell_all(&list, now);
+    }
+
+    /// The members that came last, in the order in which they came, and how many others there are.
+    fn list(&self) -> (Vec<&str>, usize) {
+        let newest = self.people.values().rev().take(MAX_LISTED);
+        let mut people: Vec<&str> = newest.map(TakenName::as_str).collect();
+        people.reverse();
+        let more = self.people.len() - people.len();
+        (people, more)
+    }
+
+    /// Tells all, and gives up those that do not keep up. The others are told that these left.
+    fn tell_all(&mut self, message: &PreparedMessage, now: Instant) {
+        let mut slow = VecDeque::from(self.audience.tell_all(message));
+        while let Some(id) = slow.pop_front() {
+            let Some(taken) = self.people.remove(&id) else {
+                continue;
+            };
+            self.roster.give_back(&taken);
+            if self.may_tell_change(now) {
+                let name = taken.as_str();
+                slow.extend(self.audience.tell_all(&prepare(&Event::Left { name })));
+            }
+            self.slow.push(taken);
+        }
+    }
+
+    fn deliveries(&self) -> u32 {
+        self.audience.len().try_into().unwrap_or(u32::MAX)
     }
 }
 
@@ -268,10 +384,19 @@ fn prepare(event: &Event<'_>) -> PreparedMessage {
     PreparedMessage::new(event.to_json())
 }
 
-/// No callback runs under these locks, so what a panic leaves behind is whole.
+/// No callback runs under this lock, so the list is whole even after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How many people a room holds, unless an option says otherwise.
+pub(crate) const MAX_PEOPLE: NonZeroUsize = NonZeroUsize::new(500).expect("not 0");
+/// How many names a list has at most.
+const MAX_LISTED: usize = 100;
+/// How many times a second a member of a room is told a change of who is here: each counts for as many as are told.
+const CHANGES: Rate = rate(1000, 5000);
+/// When the changes are too many the list is told, and not more often than this.
+const LIST_PERIOD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

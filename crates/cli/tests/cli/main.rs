@@ -1,6 +1,7 @@
 //! The program as it is started from a shell, command by command.
 
 mod connect;
+mod crowd;
 mod manual;
 mod notation;
 mod option;

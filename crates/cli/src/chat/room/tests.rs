@@ -1,13 +1,19 @@
-//! Rooms without sockets: who listens writes down what it is told.
+//! Rooms without sockets: a listener keeps what it is told.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
+use sockeye::SendError;
 
 use super::*;
+
+fn rooms() -> Rooms<Ear> {
+    Rooms::new(MAX_PEOPLE)
+}
 
 /// Reads what it is told when asked to, and holds `limit` messages until then.
 #[derive(Clone, Debug)]
@@ -15,7 +21,7 @@ struct Ear(Arc<Heard>);
 
 #[derive(Debug)]
 struct Heard {
-    limit: usize,
+    limit: AtomicUsize,
     messages: Mutex<VecDeque<String>>,
     given_up: AtomicBool,
 }
@@ -27,7 +33,7 @@ impl Ear {
 
     fn of_limit(limit: usize) -> Self {
         Self(Arc::new(Heard {
-            limit,
+            limit: AtomicUsize::new(limit),
             messages: Mutex::default(),
             given_up: AtomicBool::new(false),
         }))
@@ -41,18 +47,27 @@ impl Ear {
 }
 
 impl Listener for Ear {
-    fn tell(&self, message: &PreparedMessage) -> Result<(), SendError> {
+    type Sent = Ready<Result<(), SendError>>;
+
+    fn tell(&self, message: &PreparedMessage) -> Result<Self::Sent, SendError> {
         let mut messages = lock(&self.0.messages);
-        if messages.len() >= self.0.limit {
+        if messages.len() >= self.0.limit.load(Ordering::SeqCst) {
             return Err(SendError::Full);
         }
         let text = message.message().as_text().expect("a text");
         messages.push_back(text.to_owned());
-        Ok(())
+        Ok(ready(Ok(())))
     }
 
     fn give_up(&self) {
         self.0.given_up.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Rooms<Ear> {
+    /// Joins a room that is not full.
+    fn enter(&self, room: &RoomName, name: &Name, ear: Ear) -> Seat<Ear> {
+        self.join(room, name, ear).expect("the room is not full")
     }
 }
 
@@ -64,12 +79,12 @@ fn room(text: &str) -> RoomName {
     RoomName::parse(text).expect("a room's name")
 }
 
-#[test]
-fn who_joins_is_told_who_is_here_and_the_others_that_somebody_came() {
-    let rooms = Rooms::default();
+#[tokio::test(start_paused = true)]
+async fn who_joins_is_told_who_is_here_and_the_others_that_somebody_came() {
+    let rooms = rooms();
     let (ada, grace) = (Ear::new(), Ear::new());
-    let _ada = rooms.join(&room("river"), &name("Ada"), ada.clone());
-    let _grace = rooms.join(&room("river"), &name("Grace"), grace.clone());
+    let _ada = rooms.enter(&room("river"), &name("Ada"), ada.clone());
+    let _grace = rooms.enter(&room("river"), &name("Grace"), grace.clone());
     assert_eq!(
         ada.heard(),
         [
@@ -83,17 +98,17 @@ fn who_joins_is_told_who_is_here_and_the_others_that_somebody_came() {
     );
 }
 
-#[test]
-fn what_is_said_is_heard_in_the_room_and_nowhere_else() {
-    let rooms = Rooms::default();
+#[tokio::test(start_paused = true)]
+async fn what_is_said_is_heard_in_the_room_and_nowhere_else() {
+    let rooms = rooms();
     let (ada, grace, linus) = (Ear::new(), Ear::new(), Ear::new());
-    let seat = rooms.join(&room("river"), &name("Ada"), ada.clone());
-    let _grace = rooms.join(&room("river"), &name("Grace"), grace.clone());
-    let _linus = rooms.join(&room("sea"), &name("Linus"), linus.clone());
+    let seat = rooms.enter(&room("river"), &name("Ada"), ada.clone());
+    let _grace = rooms.enter(&room("river"), &name("Grace"), grace.clone());
+    let _linus = rooms.enter(&room("sea"), &name("Linus"), linus.clone());
     for ear in [&ada, &grace, &linus] {
         ear.heard();
     }
-    seat.say("hi", UNIX_EPOCH);
+    seat.say("hi", UNIX_EPOCH).await;
     let time = "1970-01-01T00:00:00.000Z";
     let said = json!({"type": "message", "from": "Ada", "text": "hi", "time": time});
     assert_eq!(ada.heard(), std::slice::from_ref(&said));
@@ -101,31 +116,31 @@ fn what_is_said_is_heard_in_the_room_and_nowhere_else() {
     assert!(linus.heard().is_empty());
 }
 
-#[test]
-fn a_name_that_is_taken_gets_a_number_whatever_its_case() {
-    let rooms = Rooms::default();
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_taken_gets_a_number_whatever_its_case() {
+    let rooms = rooms();
     let ear = Ear::new();
     let here = room("river");
-    let _first = rooms.join(&here, &name("Ada"), Ear::new());
-    let second = rooms.join(&here, &name("ada"), Ear::new());
-    let _third = rooms.join(&here, &name("ADA"), ear.clone());
+    let _first = rooms.enter(&here, &name("Ada"), Ear::new());
+    let second = rooms.enter(&here, &name("ada"), Ear::new());
+    let _third = rooms.enter(&here, &name("ADA"), ear.clone());
     assert_eq!(ear.heard()[0]["people"], json!(["Ada", "ada-2", "ADA-3"]));
     drop(second);
-    let _fourth = rooms.join(&here, &name("Ada"), Ear::new());
+    let _fourth = rooms.enter(&here, &name("Ada"), Ear::new());
     let told = ear.heard();
     assert_eq!(told[0], json!({"type": "left", "name": "ada-2"}));
     assert_eq!(told[1], json!({"type": "joined", "name": "Ada-2"}));
     let elsewhere = Ear::new();
-    let _fifth = rooms.join(&room("sea"), &name("Ada"), elsewhere.clone());
+    let _fifth = rooms.enter(&room("sea"), &name("Ada"), elsewhere.clone());
     assert_eq!(elsewhere.heard()[0]["name"], "Ada");
 }
 
-#[test]
-fn a_new_name_is_told_to_all_and_the_old_one_is_free() {
-    let rooms = Rooms::default();
+#[tokio::test(start_paused = true)]
+async fn a_new_name_is_told_to_all_and_the_old_one_is_free() {
+    let rooms = rooms();
     let ear = Ear::new();
-    let ada = rooms.join(&room("river"), &name("Ada"), ear.clone());
-    let grace = rooms.join(&room("river"), &name("Grace"), Ear::new());
+    let ada = rooms.enter(&room("river"), &name("Ada"), ear.clone());
+    let grace = rooms.enter(&room("river"), &name("Grace"), Ear::new());
     ear.heard();
     grace.rename(&name("Ada"));
     ada.rename(&name("Ada"));
@@ -140,80 +155,85 @@ fn a_new_name_is_told_to_all_and_the_old_one_is_free() {
             renamed("Ada-2", "Ada L."),
         ]
     );
-    let _other = rooms.join(&room("river"), &name("Grace"), ear.clone());
+    let _other = rooms.enter(&room("river"), &name("Grace"), ear.clone());
     assert_eq!(ear.heard()[1]["name"], "Grace");
 }
 
-#[test]
-fn who_does_not_keep_up_is_out_at_once_and_the_others_are_told() {
-    let rooms = Rooms::default();
+#[tokio::test(start_paused = true)]
+async fn who_does_not_keep_up_is_out_at_once_and_the_others_are_told() {
+    let rooms = rooms();
     let (ada, slow, slower) = (Ear::new(), Ear::of_limit(3), Ear::of_limit(2));
-    let talker = rooms.join(&room("river"), &name("Ada"), ada.clone());
-    let slow_seat = rooms.join(&room("river"), &name("Slow"), slow.clone());
-    let slower_seat = rooms.join(&room("river"), &name("Slower"), slower.clone());
+    let talker = rooms.enter(&room("river"), &name("Ada"), ada.clone());
+    let slow_seat = rooms.enter(&room("river"), &name("Slow"), slow.clone());
+    let slower_seat = rooms.enter(&room("river"), &name("Slower"), slower.clone());
     ada.heard();
-    talker.say("one", UNIX_EPOCH);
+    talker.say("one", UNIX_EPOCH).await;
     assert!(!slow.0.given_up.load(Ordering::SeqCst));
-    talker.say("two", UNIX_EPOCH);
+    talker.say("two", UNIX_EPOCH).await;
     assert!(slow.0.given_up.load(Ordering::SeqCst));
     assert!(slower.0.given_up.load(Ordering::SeqCst));
     let told = ada.heard();
     let kinds: Vec<_> = told.iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["message", "message", "left", "left"]);
     // What they say now, and that they leave, concerns nobody.
-    slow_seat.say("late", UNIX_EPOCH);
+    slow_seat.say("late", UNIX_EPOCH).await;
     slow_seat.rename(&name("Late"));
     drop(slow_seat);
     drop(slower_seat);
     assert!(ada.heard().is_empty());
-    let back = rooms.join(&room("river"), &name("Slow"), Ear::new());
+    let back = rooms.enter(&room("river"), &name("Slow"), Ear::new());
     assert_eq!(ada.heard(), [json!({"type": "joined", "name": "Slow"})]);
     drop(back);
 }
 
-#[test]
-fn a_room_is_gone_with_the_last_who_leaves_it() {
-    let rooms = Rooms::default();
-    let ada = rooms.join(&room("river"), &name("Ada"), Ear::new());
-    let grace = rooms.join(&room("river"), &name("Grace"), Ear::new());
+#[tokio::test(start_paused = true)]
+async fn a_room_is_gone_with_the_last_who_leaves_it() {
+    let rooms = rooms();
+    let ada = rooms.enter(&room("river"), &name("Ada"), Ear::new());
+    let grace = rooms.enter(&room("river"), &name("Grace"), Ear::new());
     drop(ada);
-    assert_eq!(lock(&rooms.0).len(), 1);
+    assert_eq!(lock(&rooms.listed).len(), 1);
     drop(grace);
-    assert_eq!(lock(&rooms.0).len(), 0);
+    assert_eq!(lock(&rooms.listed).len(), 0);
 }
 
-#[test]
-fn a_room_is_gone_also_when_its_last_member_was_given_up() {
-    let rooms = Rooms::default();
-    let seat = rooms.join(&room("river"), &name("Ada"), Ear::of_limit(1));
-    seat.say("too much", UNIX_EPOCH);
-    assert!(lock(&seat.room).members.is_empty());
+#[tokio::test(start_paused = true)]
+async fn a_room_is_gone_also_when_its_last_member_was_given_up() {
+    let rooms = rooms();
+    let seat = rooms.enter(&room("river"), &name("Ada"), Ear::of_limit(1));
+    seat.say("too much", UNIX_EPOCH).await;
+    assert!(seat.room.lock().people.is_empty());
     drop(seat);
-    assert_eq!(lock(&rooms.0).len(), 0);
+    assert_eq!(lock(&rooms.listed).len(), 0);
 }
 
-#[test]
-fn who_finds_a_closed_room_opens_another() {
-    let rooms = Rooms::default();
-    let seat = rooms.join(&room("river"), &name("Ada"), Ear::new());
+#[tokio::test(start_paused = true)]
+async fn who_finds_a_closed_room_opens_another() {
+    let rooms = rooms();
+    let seat = rooms.enter(&room("river"), &name("Ada"), Ear::new());
     // As if the last one had left, and not yet taken the room off the list.
-    let old = rooms.find_or_open(&room("river"));
-    lock(&old).closed = true;
+    let old = rooms.find_or_open("river");
+    old.lock().closed = true;
     let ear = Ear::new();
-    let _other = rooms.join(&room("river"), &name("Grace"), ear.clone());
+    let _other = rooms.enter(&room("river"), &name("Grace"), ear.clone());
     assert_eq!(ear.heard()[0]["people"], json!(["Grace"]));
     // Leaving the old one does not take the new one away.
     drop(seat);
-    assert_eq!(lock(&rooms.0).len(), 1);
+    assert_eq!(lock(&rooms.listed).len(), 1);
 }
 
 #[test]
 fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
     const PEOPLE: usize = 8;
     const TURNS: usize = 200;
-    let rooms = Rooms::default();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let handle = runtime.handle();
+    let rooms = Rooms {
+        changes: rate(1_000_000_000, 1_000_000_000),
+        ..rooms()
+    };
     let witness = Ear::new();
-    let seat = rooms.join(&room("river"), &name("Witness"), witness.clone());
+    let seat = rooms.enter(&room("river"), &name("Witness"), witness.clone());
     let _ = thread::scope(|scope| {
         let threads: Vec<_> = (0..PEOPLE)
             .map(|person| {
@@ -221,15 +241,15 @@ fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
                 scope.spawn(move || {
                     for turn in 0..TURNS {
                         let ear = Ear::new();
-                        let seat = rooms.join(&room("river"), &name("Ada"), ear.clone());
-                        seat.say("here", UNIX_EPOCH);
+                        let seat = rooms.enter(&room("river"), &name("Ada"), ear.clone());
+                        handle.block_on(seat.say("here", UNIX_EPOCH));
                         if turn % 3 == person % 3 {
                             seat.rename(&name("Grace"));
                         }
                         drop(seat);
                         check(&ear.heard());
                         // A room that is empty again and again.
-                        drop(rooms.join(&room("sea"), &name("Ada"), Ear::new()));
+                        drop(rooms.enter(&room("sea"), &name("Ada"), Ear::new()));
                     }
                 })
             })
@@ -241,7 +261,170 @@ fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
     });
     assert_eq!(check(&witness.heard()), ["Witness"]);
     drop(seat);
-    assert!(lock(&rooms.0).is_empty());
+    assert!(lock(&rooms.listed).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_holds_as_many_people_as_it_may_and_a_place_is_free_when_one_leaves() {
+    let rooms = rooms();
+    let here = room("river");
+    let mut seats: Vec<_> = (0..MAX_PEOPLE.get())
+        .map(|_| rooms.enter(&here, &name("Ada"), Ear::new()))
+        .collect();
+    let late = Ear::new();
+    let refused = rooms.join(&here, &name("Late"), late.clone());
+    assert_eq!(refused.err(), Some(RoomFull));
+    assert!(late.heard().is_empty());
+    // Other rooms have places.
+    let _sea = rooms.enter(&room("sea"), &name("Late"), Ear::new());
+    seats.pop();
+    assert!(rooms.join(&here, &name("Late"), Ear::new()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_welcome_lists_the_100_that_came_last_and_counts_the_others() {
+    let rooms = rooms();
+    let here = room("river");
+    let mut seats = Vec::new();
+    let mut welcome_of = |text: &str| {
+        let ear = Ear::new();
+        seats.push(rooms.enter(&here, &name(text), ear.clone()));
+        ear.heard().swap_remove(0)
+    };
+    for number in 1..=99 {
+        welcome_of(&format!("P{number}"));
+    }
+    let hundredth = welcome_of("P100");
+    assert_eq!(hundredth["people"].as_array().map(Vec::len), Some(100));
+    assert_eq!(hundredth.get("more"), None);
+    let next = welcome_of("P101");
+    assert_eq!(next["people"].as_array().map(Vec::len), Some(100));
+    assert_eq!(
+        (&next["people"][0], &next["people"][99]),
+        (&json!("P2"), &json!("P101"))
+    );
+    assert_eq!(next["more"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_comes_is_told_one_by_one_until_the_budget_is_used_up_then_as_a_list() {
+    let rooms = Rooms {
+        changes: rate(1, 10),
+        ..rooms()
+    };
+    let here = room("river");
+    let witness = Ear::new();
+    let _witness = rooms.enter(&here, &name("Witness"), witness.clone());
+    witness.heard();
+    // Five cost 1 + 2 + 3 + 4 deliveries, and one more than there are.
+    let first = Ear::new();
+    let mut seats = vec![rooms.enter(&here, &name("P1"), first.clone())];
+    for number in 2..=5 {
+        seats.push(rooms.enter(&here, &name(&format!("P{number}")), Ear::new()));
+    }
+    let told = witness.heard();
+    assert_eq!(told.len(), 4);
+    assert_eq!(told[3], json!({"type": "joined", "name": "P4"}));
+    // What happens until the list comes is in the list.
+    seats[0].rename(&name("First"));
+    let renamed = json!({"type": "renamed", "from": "P1", "to": "First"});
+    assert_eq!(
+        first.heard().pop(),
+        Some(renamed),
+        "a member always learns its own name"
+    );
+    seats.remove(1);
+    seats[0].say("hello", UNIX_EPOCH).await;
+    let kinds: Vec<_> = witness
+        .heard()
+        .iter()
+        .map(|event| event["type"].clone())
+        .collect();
+    assert_eq!(kinds, ["message"]);
+    sleep(LIST_PERIOD * 2).await;
+    let people = ["Witness", "First", "P3", "P4", "P5"];
+    assert_eq!(
+        witness.heard(),
+        [json!({"type": "people", "people": people})]
+    );
+    // With a new budget each change is told again.
+    sleep(Duration::from_secs(60)).await;
+    seats.pop();
+    assert_eq!(witness.heard(), [json!({"type": "left", "name": "P5"})]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crowd_costs_grows_with_its_size_and_not_with_the_square() {
+    let told_to_all = |people: usize| async move {
+        let rooms = rooms();
+        let ears: Vec<Ear> = (0..people).map(|_| Ear::new()).collect();
+        let enter = |ear: &Ear| rooms.enter(&room("river"), &name("Ada"), ear.clone());
+        let seats: Vec<_> = ears.iter().map(enter).collect();
+        sleep(LIST_PERIOD * 2).await;
+        // The crowd renames itself, and goes.
+        for seat in &seats {
+            seat.rename(&name("Grace"));
+        }
+        sleep(LIST_PERIOD * 2).await;
+        let told = ears.iter().map(|ear| ear.heard().len()).sum::<usize>();
+        drop(seats);
+        assert!(lock(&rooms.listed).is_empty());
+        told
+    };
+    // At most the burst and what comes in a few seconds, the welcomes, and two lists.
+    assert!(told_to_all(500).await <= 5_000 + 5 * 1_000 + 500 + 2 * 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_members_that_are_given_up_together_are_out_at_once_and_the_others_are_told() {
+    let rooms = rooms();
+    let here = room("river");
+    let (talks, witness) = (Ear::new(), Ear::new());
+    let talker = rooms.enter(&here, &name("Ada"), talks);
+    let ears: Vec<Ear> = (0..400).map(|_| Ear::new()).collect();
+    let enter = |ear: &Ear| rooms.enter(&here, &name("Deaf"), ear.clone());
+    let deaf: Vec<_> = ears.iter().map(enter).collect();
+    let _witness = rooms.enter(&here, &name("Grace"), witness.clone());
+    sleep(LIST_PERIOD * 20).await;
+    witness.heard();
+    for ear in &ears {
+        ear.0.limit.store(0, Ordering::SeqCst);
+    }
+    talker.say("hello", UNIX_EPOCH).await;
+    sleep(LIST_PERIOD * 20).await;
+    assert!(ears.iter().all(|ear| ear.0.given_up.load(Ordering::SeqCst)));
+    // The budget is that of 2,500 changes in a room of two.
+    let told = witness.heard();
+    assert_eq!(told[0]["type"], "message");
+    assert!(told[1..].iter().all(|event| event["type"] == "left"));
+    assert_eq!(told.len(), 1 + 400);
+    assert_eq!(rooms.find_or_open("river").lock().people.len(), 2);
+    drop(deaf);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_whose_names_look_the_same_are_one_room() {
+    let rooms = rooms();
+    let ear = Ear::new();
+    let _ada = rooms.enter(&room("river"), &name("Ada"), Ear::new());
+    let _grace = rooms.enter(&room("Ri\u{200d}VER"), &name("Grace"), ear.clone());
+    assert_eq!(ear.heard()[0]["people"], json!(["Ada", "Grace"]));
+    assert_eq!(lock(&rooms.listed).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_looks_like_one_that_is_taken_gets_a_number() {
+    let rooms = rooms();
+    let ear = Ear::new();
+    let _ada = rooms.enter(&room("river"), &name("Ada"), ear.clone());
+    let others = ["A\u{200d}da", "Ａda", "ADA"];
+    let _seats = others.map(|other| rooms.enter(&room("river"), &name(other), Ear::new()));
+    let names: Vec<_> = ear
+        .heard()
+        .iter()
+        .map(|event| event["name"].clone())
+        .collect();
+    assert_eq!(names, ["Ada", "A\u{200d}da-2", "Ａda-3", "ADA-4"]);
 }
 
 /// Keeps the list as a client does, and gives the one it ends with.

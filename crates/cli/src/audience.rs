@@ -1,0 +1,273 @@
+//! Telling many the same: nothing waits while they are told, then the speaker waits a little for those that read.
+//!
+//! A speaker that did not wait would fill the outboxes of readers that read, only slower than it speaks. A speaker
+//! that waited for all would be held by a reader that does not read. So after each message:
+//!
+//! ```text
+//!   a reader has ──▶ ≤ 256 KiB waiting ──▶ the speaker does not wait for it
+//!               ──▶ more, and it reads  ──▶ the speaker waits, at most 100 ms
+//!               ──▶ more, and it did not read during the last ten waits ──▶ the speaker does not wait for it
+//!               ──▶ a full outbox       ──▶ it is given up, whether or not it reads
+//! ```
+//!
+//! One speaker after the other has the turn. So a room with 500 speakers waits as often as a room with one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use sockeye::{CloseCode, PreparedMessage, SendError, SendHandle, Session};
+use tokio::time::timeout;
+
+/// One that is told what happens.
+pub(crate) trait Listener: Send {
+    /// Completes when a message is written.
+    type Sent: Future<Output = Result<(), SendError>> + fmt::Debug + Send + Unpin;
+
+    /// Takes a message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] when too much waits for it already. Other errors: it is about to leave.
+    fn tell(&self, message: &PreparedMessage) -> Result<Self::Sent, SendError>;
+
+    /// It did not keep up, and is told nothing more.
+    fn give_up(&self);
+}
+
+impl Listener for Session {
+    type Sent = SendHandle;
+
+    fn tell(&self, message: &PreparedMessage) -> Result<SendHandle, SendError> {
+        self.async_remote().send(message)
+    }
+
+    fn give_up(&self) {
+        let closed = self.close(CloseCode::TRY_AGAIN_LATER, "you read too slowly");
+        debug_assert!(closed.is_ok(), "1013 may be sent");
+    }
+}
+
+/// What a lock guards, and the turn of those that speak.
+#[derive(Debug, Default)]
+pub(crate) struct Shared<T> {
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<T>,
+}
+
+/// A state with an audience in it.
+pub(crate) trait Gathering {
+    type Listener: Listener;
+
+    fn audience(&mut self) -> &mut Audience<Self::Listener>;
+}
+
+impl<T> Shared<T> {
+    pub(crate) fn new(state: T) -> Self {
+        Self {
+            turn: tokio::sync::Mutex::new(()),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// No callback runs under this lock, so the state is whole even after a panic.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Gathering> Shared<T> {
+    /// Runs `say` when it is this speaker's turn, then waits for the readers that are behind.
+    pub(crate) async fn speak<R>(&self, say: impl FnOnce(&mut T) -> R) -> R {
+        let turn = self.turn.lock().await;
+        let said = say(&mut self.lock());
+        self.wait_for_readers().await;
+        drop(turn);
+        said
+    }
+
+    async fn wait_for_readers(&self) {
+        let behind = self.lock().audience().behind();
+        if behind.is_empty() {
+            return;
+        }
+        // One after the other: the wait is over when all are done, and each wakes this task once.
+        let all = async {
+            for id in &behind {
+                poll_fn(|cx| self.lock().audience().poll_reader(*id, cx)).await;
+            }
+        };
+        if timeout(PATIENCE, all).await.is_err() {
+            self.lock().audience().waited_in_vain_for(&behind);
+        }
+    }
+}
+
+/// Those that are told, in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Audience<L: Listener> {
+    readers: BTreeMap<u64, Reader<L>>,
+    next_id: u64,
+}
+
+impl<L: Listener> Audience<L> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// Lets one in. Returns its number, which no other gets.
+    pub(crate) fn admit(&mut self, listener: L) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.readers.insert(id, Reader::new(listener));
+        id
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, id: u64) {
+        self.readers.remove(&id);
+    }
+
+    /// Tells one alone.
+    pub(crate) fn tell(&mut self, id: u64, message: &PreparedMessage) {
+        if let Some(reader) = self.readers.get_mut(&id) {
+            // If its outbox is full, the next message for all finds it so and gives it up.
+            let _ = reader.tell(message);
+        }
+    }
+
+    /// Tells all, and gives up those whose outbox is full. Returns the numbers of these; they are out.
+    pub(crate) fn tell_all(&mut self, message: &PreparedMessage) -> Vec<u64> {
+        let mut slow = Vec::new();
+        self.readers.retain(|id, reader| {
+            let keeps_up = reader.tell(message) != Err(SendError::Full);
+            if !keeps_up {
+                reader.listener.give_up();
+                slow.push(*id);
+            }
+            keeps_up
+        });
+        slow
+    }
+
+    /// Those that a speaker waits for.
+    fn behind(&mut self) -> Vec<u64> {
+        let readers = self.readers.iter_mut();
+        let behind = readers.filter_map(|(id, reader)| {
+            // In this order: who took something is waited for again.
+            let is_awaited = reader.is_behind() && reader.vain_waits < MAX_VAIN_WAITS;
+            is_awaited.then_some(*id)
+        });
+        behind.collect()
+    }
+
+    /// Ready when this one is no longer behind.
+    fn poll_reader(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<()> {
+        match self.readers.get_mut(&id) {
+            Some(reader) => reader.poll_caught_up(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Counts a wait for each of these that took nothing meanwhile.
+    fn waited_in_vain_for(&mut self, ids: &[u64]) {
+        for id in ids {
+            if let Some(reader) = self.readers.get_mut(id) {
+                reader.vain_waits += 1;
+                // Sets the count to 0 if the reader took something.
+                reader.is_behind();
+            }
+        }
+    }
+}
+
+impl<L: Listener> Default for Audience<L> {
+    fn default() -> Self {
+        Self {
+            readers: BTreeMap::new(),
+            next_id: 0,
+        }
+    }
+}
+
+/// One that is told, and how much waits for it.
+#[derive(Debug)]
+struct Reader<L: Listener> {
+    listener: L,
+    // Bytes that were sent to it; up to the last checkpoint; and that it has taken, as far as is known.
+    sent: u64,
+    marked: u64,
+    taken: u64,
+    // The sends that are looked at: one for each `STEP` bytes, the oldest first.
+    checkpoints: VecDeque<(u64, L::Sent)>,
+    // How often a speaker waited for it since it has taken something.
+    vain_waits: u32,
+}
+
+impl<L: Listener> Reader<L> {
+    fn new(listener: L) -> Self {
+        Self {
+            listener,
+            sent: 0,
+            marked: 0,
+            taken: 0,
+            checkpoints: VecDeque::new(),
+            vain_waits: 0,
+        }
+    }
+
+    fn tell(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        let sent = self.listener.tell(message)?;
+        self.sent += weight(message);
+        if self.sent - self.marked >= STEP {
+            self.marked = self.sent;
+            self.checkpoints.push_back((self.sent, sent));
+            // Drops the checkpoints that it has passed.
+            self.is_behind();
+        }
+        Ok(())
+    }
+
+    fn is_behind(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_caught_up(&mut cx).is_pending()
+    }
+
+    fn poll_caught_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.sent - self.taken > MARK
+            && let Some((at, sent)) = self.checkpoints.front_mut()
+        {
+            // An error means that it is about to leave: then there is nothing to wait for.
+            if Pin::new(sent).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.taken = *at;
+            self.vain_waits = 0;
+            self.checkpoints.pop_front();
+        }
+        Poll::Ready(())
+    }
+}
+
+/// What a message counts for in an outbox.
+fn weight(message: &PreparedMessage) -> u64 {
+    let bytes = message.message().as_bytes().len().max(64);
+    bytes.try_into().unwrap_or(u64::MAX)
+}
+
+/// How long a speaker waits for readers after a message, at most.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// As many bytes may wait for a reader before a speaker waits for it: a quarter of what its outbox takes.
+const MARK: u64 = 256 << 10;
+/// How exactly it is known what a reader has taken.
+const STEP: u64 = 32 << 10;
+/// After as many waits, a second in all, without taking anything a reader counts as one that does not read.
+const MAX_VAIN_WAITS: u32 = 10;
+
+#[cfg(test)]
+mod tests;

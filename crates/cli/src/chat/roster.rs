@@ -1,0 +1,153 @@
+//! The names that are taken in a room, and the numbers behind equal ones.
+//!
+//! The least free number is found without a search: numbers are counted for each name, and those that were given back
+//! are kept. So a crowd that comes by one name costs as much as a crowd of different names.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::name::Name;
+
+/// The names of a room.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    // The keys of all names that are taken.
+    taken: HashSet<String>,
+    // By the key of the name that was wanted.
+    numbers: HashMap<String, Numbers>,
+}
+
+/// The numbers behind one name.
+#[derive(Debug)]
+struct Numbers {
+    // No number from here on was ever tried.
+    next: usize,
+    given_back: BTreeSet<usize>,
+    in_use: usize,
+}
+
+/// A name that somebody has, until it is [given back](Roster::give_back).
+#[derive(Debug)]
+pub(super) struct TakenName {
+    name: Name,
+    key: String,
+    // The key of the name that was wanted, and the number behind it.
+    number: Option<(String, usize)>,
+}
+
+impl TakenName {
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl Roster {
+    /// Takes the name that is wanted, or that name with the least free number behind it.
+    pub(super) fn take(&mut self, wanted: &Name) -> TakenName {
+        let wanted_key = wanted.key();
+        if self.taken.insert(wanted_key.clone()) {
+            return TakenName {
+                name: wanted.clone(),
+                key: wanted_key,
+                number: None,
+            };
+        }
+        let numbers = self.numbers.entry(wanted_key.clone()).or_default();
+        loop {
+            let number = numbers.given_back.pop_first().unwrap_or_else(|| {
+                numbers.next += 1;
+                numbers.next - 1
+            });
+            let name = wanted.numbered(number);
+            let key = name.key();
+            // Somebody may have asked for `Ada-2` itself. Such a number is passed over.
+            if self.taken.insert(key.clone()) {
+                numbers.in_use += 1;
+                let number = Some((wanted_key, number));
+                return TakenName { name, key, number };
+            }
+        }
+    }
+
+    /// The name is free again.
+    pub(super) fn give_back(&mut self, taken: &TakenName) {
+        self.taken.remove(&taken.key);
+        let Some((wanted_key, number)) = &taken.number else {
+            return;
+        };
+        if let Some(numbers) = self.numbers.get_mut(wanted_key) {
+            numbers.given_back.insert(*number);
+            numbers.in_use -= 1;
+            if numbers.in_use == 0 {
+                self.numbers.remove(wanted_key);
+            }
+        }
+    }
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self {
+            next: 2,
+            given_back: BTreeSet::new(),
+            in_use: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
+    }
+
+    #[test]
+    fn the_least_free_number_follows_a_name_that_is_taken() {
+        let mut roster = Roster::default();
+        let mut taken: Vec<TakenName> = (0..5).map(|_| roster.take(&name("Ada"))).collect();
+        let given: Vec<&str> = taken.iter().map(TakenName::as_str).collect();
+        assert_eq!(given, ["Ada", "Ada-2", "Ada-3", "Ada-4", "Ada-5"]);
+        for at in [3, 1] {
+            roster.give_back(&taken.remove(at));
+        }
+        for expected in ["ada-2", "ada-4", "ada-6"] {
+            assert_eq!(roster.take(&name("ada")).as_str(), expected);
+        }
+        // The name itself is free when the first one has left.
+        roster.give_back(&taken.remove(0));
+        assert_eq!(roster.take(&name("ADA")).as_str(), "ADA");
+    }
+
+    #[test]
+    fn a_number_that_somebody_asked_for_by_name_is_passed_over() {
+        let mut roster = Roster::default();
+        let all: Vec<TakenName> = ["Ada-2", "Ada-4", "Ada", "Ada", "Ada"]
+            .map(|wanted| roster.take(&name(wanted)))
+            .into();
+        let given: Vec<&str> = all.iter().map(TakenName::as_str).collect();
+        assert_eq!(given, ["Ada-2", "Ada-4", "Ada", "Ada-3", "Ada-5"]);
+        assert_eq!(roster.take(&name("Ada-2")).as_str(), "Ada-2-2");
+    }
+
+    #[test]
+    fn names_that_are_cut_for_their_number_are_told_apart() {
+        let mut roster = Roster::default();
+        let (one, other) = ("鮭".repeat(38) + "ab", "鮭".repeat(38) + "cd");
+        let taken = [&one, &other, &one, &other].map(|wanted| roster.take(&name(wanted)));
+        let given: HashSet<&str> = taken.iter().map(TakenName::as_str).collect();
+        assert_eq!(given.len(), 4);
+    }
+
+    #[test]
+    fn of_names_that_were_given_back_nothing_is_kept() {
+        let mut roster = Roster::default();
+        let taken: Vec<TakenName> = (0..500).map(|_| roster.take(&name("Ada"))).collect();
+        taken.iter().for_each(|taken| roster.give_back(taken));
+        assert!(roster.taken.is_empty() && roster.numbers.is_empty());
+    }
+}

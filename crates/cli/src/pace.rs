@@ -1,0 +1,138 @@
+//! How fast something may happen: a token bucket.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// A rate, and how much may happen at once after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) per_second: NonZeroU32,
+    pub(crate) burst: NonZeroU32,
+}
+
+/// A token bucket. Time is an argument.
+///
+/// It stores the time at which it is full again: each token that is taken moves that time by one period.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    period: Duration,
+    // The time that an empty bucket needs to be full.
+    span: Duration,
+    full_at: Instant,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
+        let period = Duration::from_secs(1) / rate.per_second.get();
+        Self {
+            period,
+            span: period * rate.burst.get(),
+            full_at: now,
+        }
+    }
+
+    /// Takes a token. Returns the time at which the token is there, if that is later than `now`.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Instant> {
+        self.charge(1, now);
+        let due = self.full_at.checked_sub(self.span)?;
+        (due > now).then_some(due)
+    }
+
+    /// Takes as many tokens, if they are there now. Returns whether they were.
+    pub(crate) fn try_take(&mut self, many: u32, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.period * many;
+        let is_there = full_at - now <= self.span;
+        if is_there {
+            self.full_at = full_at;
+        }
+        is_there
+    }
+
+    /// Takes as many tokens whether or not they are there. The bucket owes those that are not.
+    pub(crate) fn charge(&mut self, many: u32, now: Instant) {
+        self.full_at = self.full_at.max(now) + self.period * many;
+    }
+}
+
+/// The bucket of one connection, which waits for its tokens.
+///
+/// A handler awaits [`turn`](Self::turn) before it looks at a message. While it waits the session hands no other message
+/// to it and soon reads no more, so TCP holds the peer back. No message is lost, and a peer that is too fast pays with
+/// its own time. Closing such a peer would punish a paste or a reconnect that sends what it has kept.
+#[derive(Debug)]
+pub(crate) struct Pace(Bucket);
+
+impl Pace {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self(Bucket::new(rate, Instant::now()))
+    }
+
+    /// Completes when the connection may go on.
+    pub(crate) async fn turn(&mut self) {
+        if let Some(due) = self.0.take(Instant::now()) {
+            sleep_until(due).await;
+        }
+    }
+}
+
+/// A rate that is written in the source.
+pub(crate) const fn rate(per_second: u32, burst: u32) -> Rate {
+    match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
+        (Some(per_second), Some(burst)) => Rate { per_second, burst },
+        _ => panic!("a rate is at least one"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_at_once_and_then_each_token_takes_its_period() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(rate(20, 50), start);
+        assert!((0..50).all(|_| bucket.take(start).is_none()));
+        let due = start + Duration::from_millis(50);
+        assert_eq!(bucket.take(start), Some(due));
+        assert_eq!(bucket.take(due), Some(due + Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn a_pause_fills_the_bucket_up_to_its_burst() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(rate(20, 50), start);
+        assert!((0..50).all(|_| bucket.take(start).is_none()));
+        let later = start + Duration::from_secs(3600);
+        assert!((0..50).all(|_| bucket.take(later).is_none()));
+        assert!(bucket.take(later).is_some());
+    }
+
+    #[test]
+    fn several_tokens_are_taken_all_or_not_at_all() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(rate(10, 100), start);
+        assert!(!bucket.try_take(101, start));
+        assert!(bucket.try_take(100, start));
+        assert!(!bucket.try_take(1, start));
+        assert!(bucket.try_take(1, start + Duration::from_millis(100)));
+        bucket.charge(100, start);
+        assert!(!bucket.try_take(1, start + Duration::from_secs(10)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_too_fast_waits() {
+        let start = Instant::now();
+        let mut pace = Pace::new(rate(20, 50));
+        for _ in 0..50 {
+            pace.turn().await;
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        for _ in 0..20 {
+            pace.turn().await;
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+    }
+}
