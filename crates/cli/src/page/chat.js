@@ -19,6 +19,7 @@ const STABLE = 10_000;
 
 let wanted = null; // { room, name }: where this page wants to be
 let socket = null;
+let isIn = false; // The server has let this connection in.
 let attempts = 0;
 let timer = 0;
 
@@ -43,6 +44,7 @@ function connect() {
   const mine = new WebSocket(url);
   socket = mine;
   let opened = 0;
+  isIn = false;
   mine.onopen = () => { opened = Date.now(); };
   mine.onmessage = ({ data }) => { if (mine === socket) receive(JSON.parse(data)); };
   mine.onclose = ({ code, reason }) => {
@@ -50,9 +52,10 @@ function connect() {
     socket = null;
     if (opened && Date.now() - opened > STABLE) attempts = 0;
     // Who is here now is not known.
-    people = [];
-    showPeople();
-    if (opened) note(`Disconnected${reason ? `: ${reason}` : ""} (${code})`);
+    setPeople([]);
+    if (isIn) note(`Disconnected${reason ? `: ${reason}` : ""} (${code})`);
+    // A room that is full has a place when somebody leaves.
+    else if (reason) complain(`Not in the room: ${reason}. This page tries again.`);
     wait();
   };
 }
@@ -102,14 +105,16 @@ function receive(event) {
     case "welcome":
       welcome(event);
       break;
+    case "people":
+      setPeople(event.people, event.more);
+      break;
     case "joined":
-      people.push(event.name);
-      showPeople();
+      setPeople([...people, event.name], others);
       note(`${event.name} joined`);
       break;
     case "left":
-      people.splice(people.indexOf(event.name), 1);
-      showPeople();
+      if (people.includes(event.name)) setPeople(people.filter((name) => name !== event.name), others);
+      else setPeople(people, others - 1);
       note(`${event.name} left`);
       break;
     case "renamed":
@@ -126,42 +131,58 @@ function receive(event) {
 
 // ---- The people ---------------------------------------------------------------------------------
 
+// The server lists at most 100 names, and counts the others.
 let people = [];
+let others = 0;
 let self = "";
 
 function welcome(event) {
+  isIn = true;
   self = event.name;
-  people = event.people;
   fields.name.value = self;
   // A guest stays the same one. Who got a number wants the name without it, once it is free.
   wanted.name ||= self;
   remember(wanted);
   complain("");
-  showPeople();
+  setPeople(event.people, event.more);
   setState("open");
   note(people.length > 1 ? `You joined as ${self}` : `You joined as ${self}. Nobody else is here yet`);
 }
 
 function renamed({ from, to }) {
-  people[people.indexOf(from)] = to;
-  if (from === self) {
-    self = to;
+  const isMine = from === self;
+  if (isMine) self = to;
+  setPeople(people.map((name) => name === from ? to : name), others);
+  if (isMine) {
     wanted.name = fields.name.value = to;
     remember(wanted);
     note(`You are ${to} now`);
   } else {
     note(`${from} is ${to} now`);
   }
-  showPeople();
 }
 
+// A list without this page's own name has it among the others.
+function setPeople(listed, more = 0) {
+  const isAmongOthers = more > 0 && self && !listed.includes(self);
+  people = isAmongOthers ? [...listed, self] : listed;
+  others = Math.max(0, isAmongOthers ? more - 1 : more);
+  // A crowd that comes changes the list many times; once for each frame or so it is shown.
+  peopleTimer ||= setTimeout(showPeople, 20);
+}
+
+let peopleTimer = 0;
+
 function showPeople() {
-  at("count").textContent = people.length || "";
-  at("people").replaceChildren(...people.map((name) => {
+  peopleTimer = 0;
+  at("count").textContent = people.length + others || "";
+  const items = people.map((name) => {
     const item = element("li", "", face(name), element("span", "who", name));
     if (name === self) item.append(element("span", "you", "you"));
     return item;
-  }));
+  });
+  if (others) items.push(element("li", "", element("span", "who", `and ${others} more`)));
+  at("people").replaceChildren(...items);
 }
 
 function face(name) {
@@ -261,8 +282,7 @@ function show(room) {
   if (isNew) {
     log.replaceChildren();
     last = { from: null, time: 0 };
-    people = [];
-    showPeople();
+    setPeople([]);
   }
   complain("");
   // On a phone this would call up the keyboard over the talk.
