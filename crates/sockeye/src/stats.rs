@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::log_limit::LogLimit;
+
 /// What a server, or a [`Container`](crate::Container), has counted since it was built. A snapshot, made by
 /// [`ServerHandle::stats`](crate::ServerHandle::stats) and [`Container::stats`](crate::Container::stats).
 ///
@@ -28,17 +30,25 @@ pub struct Stats {
     pub opened_sessions: u64,
     /// WebSocket handshakes for one of the endpoints that were refused, whatever the status.
     pub refused_handshakes: u64,
+    /// Messages that were not sent because a session's outbox was full, one for each message and session: broadcasts, and
+    /// messages of the asynchronous remote unless [`SendError::Full`](crate::SendError::Full) told the sender. See
+    /// [`Overflow`](crate::Overflow).
+    pub dropped_messages: u64,
     /// Messages that went to `on_error` as [`Error::Decode`](crate::Error::Decode): no argument of the handler could be
     /// made of them.
     pub undecodable_messages: u64,
 }
 
-/// The counters of one server. All that count share one of these; nothing is counted for each message.
+/// The counters of one server, and the limits of log lines that its peers can repeat. All parts of the server share one
+/// of these. Nothing is counted for each message.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) opened_sessions: Counter,
     pub(crate) refused_handshakes: Counter,
+    pub(crate) dropped_messages: Counter,
     pub(crate) undecodable_messages: Counter,
+    /// Limits the lines about sessions that read too slowly.
+    pub(crate) slow_sessions: LogLimit,
 }
 
 /// A number that only grows. Adding to it orders nothing else.
@@ -50,7 +60,9 @@ impl Counters {
         Self {
             opened_sessions: Counter::new(),
             refused_handshakes: Counter::new(),
+            dropped_messages: Counter::new(),
             undecodable_messages: Counter::new(),
+            slow_sessions: LogLimit::new(),
         }
     }
 
@@ -60,6 +72,7 @@ impl Counters {
             open_sessions,
             opened_sessions: self.opened_sessions.get(),
             refused_handshakes: self.refused_handshakes.get(),
+            dropped_messages: self.dropped_messages.get(),
             undecodable_messages: self.undecodable_messages.get(),
         }
     }

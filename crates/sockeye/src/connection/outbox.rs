@@ -48,9 +48,11 @@ mod send;
 
 pub(crate) use self::item::{Item, Reached, Ticket};
 pub use self::overflow::Overflow;
+pub(crate) use self::overflow::{OverflowPolicy, Overflowed};
 pub(crate) use self::part::{Part, Parts, UNFINISHED};
 pub(crate) use self::send::{Ended, Send};
 
+use self::overflow::{Offered, Source};
 use self::send::Stage;
 
 /// How the driver finds the connection when it looks.
@@ -125,7 +127,9 @@ struct State {
     is_swept: bool,
     // How many pings came, from some number on.
     pings: u16,
-    overflow: Overflow,
+    overflow: OverflowPolicy,
+    // Whether a message has found no room before.
+    has_overflowed: bool,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
     // Boxed: as a rule an idle connection needs none of it.
@@ -152,6 +156,17 @@ struct Seldom {
     rest: Vec<u8>,
 }
 
+/// What became of a broadcast at one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It goes out.
+    Taken,
+    /// The session takes nothing any more.
+    Closed,
+    /// It found no room: [`Hearing::overflowed`] says what became of it.
+    Overflowed,
+}
+
 /// How whoever broadcasts finds those who hear it.
 #[derive(Debug)]
 pub(crate) struct Hearing {
@@ -159,6 +174,8 @@ pub(crate) struct Hearing {
     pub(crate) is_settled: bool,
     /// Whether there is one to whom it has to be [delivered](Outbox::deliver).
     pub(crate) wants_delivery: bool,
+    /// What gave way at the last session that had no room.
+    pub(crate) overflowed: Option<Overflowed>,
 }
 
 /// What the driver finds when it runs again.
@@ -176,14 +193,14 @@ impl Outbox {
     pub(crate) const DEFAULT_LIMIT: usize = 1 << 20;
 
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Self::make(limit, Overflow::Refuse, None, None, false)
+        Self::make(limit, OverflowPolicy::default(), None, None, false)
     }
 
     /// The outbox of one of an endpoint's sessions, at which somebody looks from time to time by
     /// [`wake_if_due`](Self::wake_if_due). By `direct` it may be written what comes to the seat.
     pub(crate) fn of_session(
         limit: usize,
-        overflow: Overflow,
+        overflow: OverflowPolicy,
         seat: Option<Seat>,
         direct: Option<Direct>,
     ) -> Arc<Self> {
@@ -192,7 +209,7 @@ impl Outbox {
 
     fn make(
         limit: usize,
-        overflow: Overflow,
+        overflow: OverflowPolicy,
         seat: Option<Seat>,
         direct: Option<Direct>,
         is_swept: bool,
@@ -216,6 +233,7 @@ impl Outbox {
                 seldom: None,
                 pings: 0,
                 overflow,
+                has_overflowed: false,
                 closed: false,
                 end: None,
             }),
@@ -239,30 +257,28 @@ impl Outbox {
         Ok(ticket)
     }
 
-    /// Hears of a message in the log, if there is room now and nobody waits for it. Says whether it did.
+    /// Hears of a message in the log, or does what the policy says where there is no room now.
     pub(crate) fn hear(
         &self,
         number: u64,
         message: &PreparedMessage,
         hearing: &mut Hearing,
-    ) -> bool {
+    ) -> Heard {
         if self.seat.is_none() {
             hearing.is_settled = false;
-            return self.hear_alone(message);
+            return self.hear_alone(message, hearing);
         }
         let signal = self.signal.load(Acquire);
         if signal & LEFT != 0 {
-            return false;
+            return Heard::Closed;
         }
         if signal & (ITEMS | HELD) != 0 {
             hearing.is_settled = false;
             let item = Item::Message(message.into());
             let mut state = lock(&self.state);
-            let room = !state.is_awaited_for_room() && state.has_room(&item);
-            if !room && self.pass_over(&mut state, number) {
-                return self
-                    .overflow(state, item, None)
-                    .is_ok_and(|in_it| in_it.is_some());
+            if !state.takes(&item, Source::Broadcast) && self.pass_over(&mut state, number) {
+                hearing.overflowed = Some(self.overflow(state, item, Source::Broadcast, None));
+                return Heard::Overflowed;
             }
         }
         if signal & DELIVERED != 0 {
@@ -270,7 +286,7 @@ impl Outbox {
             // It may have changed since.
             if before & DELIVERED != 0 {
                 hearing.wants_delivery |= before & PARKED != 0;
-                return true;
+                return Heard::Taken;
             }
         }
         if self.raise(LOGGED)
@@ -279,13 +295,20 @@ impl Outbox {
             // A session's task: nothing of the application's runs here.
             driver.wake_by_ref();
         }
-        true
+        Heard::Taken
     }
 
     /// As [`hear`](Self::hear), of a message that is not in the log.
-    pub(crate) fn hear_alone(&self, message: &PreparedMessage) -> bool {
-        let offered = self.offer(Item::Message(message.into()), None);
-        offered.is_ok_and(|ticket| ticket.is_some())
+    pub(crate) fn hear_alone(&self, message: &PreparedMessage, hearing: &mut Hearing) -> Heard {
+        let item = Item::Message(message.into());
+        match self.offer(item, Source::Broadcast, None) {
+            Ok(Offered::Taken(_)) => Heard::Taken,
+            Ok(Offered::Overflowed(overflowed)) => {
+                hearing.overflowed = Some(overflowed);
+                Heard::Overflowed
+            }
+            Err(_) => Heard::Closed,
+        }
     }
 
     /// Writes what is in the log, as far as the transport takes it, if the driver is parked and nothing else is to be
@@ -367,7 +390,8 @@ impl Outbox {
 
     /// There was room for it when it was put into the log.
     fn take_over(&self, state: &mut State, message: PreparedMessage) {
-        let item = state.as_it_gives_way(Item::Message(message.into()), None);
+        let item = Item::Message(message.into());
+        let item = state.as_it_gives_way(item, Source::Broadcast, None);
         state.push(item);
         self.signal.fetch_or(ITEMS, AcqRel);
     }

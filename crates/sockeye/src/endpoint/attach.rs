@@ -10,7 +10,7 @@ use super::session::{Session, Tenure};
 use super::{Endpoint, Handshake, MessageKind};
 use crate::connection::Connection;
 use crate::connection::driver::Driver;
-use crate::connection::outbox::{Outbox, Overflow};
+use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::router::PathParameters;
 use crate::sync::Arc;
 
@@ -36,7 +36,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let open_sessions = OpenSessions::default();
         // What is masked anew for each message is nothing that many share: no seat at a log.
         let (place, _) = open_sessions.take_place();
-        let outbox = Outbox::of_session(Outbox::DEFAULT_LIMIT, Overflow::Refuse, None, None);
+        let outbox =
+            Outbox::of_session(Outbox::DEFAULT_LIMIT, OverflowPolicy::default(), None, None);
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
         let tenure = Tenure::new(handshake, outbox, open_sessions, place);
         let session = Session::clone(&tenure);

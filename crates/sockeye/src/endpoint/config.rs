@@ -13,7 +13,7 @@ use super::handshake::Handshake;
 use super::incoming::MessageKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
-use crate::connection::outbox::Overflow;
+use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::stats::Counters;
 use crate::sync::Arc;
 
@@ -27,7 +27,7 @@ pub struct EndpointConfig {
     origins: Option<OriginPolicy>,
     configurator: Option<Arc<dyn Configure>>,
     max_idle_timeout: Option<Duration>,
-    overflow: Overflow,
+    overflow: OverflowPolicy,
     launch: Arc<dyn Launch>,
 }
 
@@ -83,7 +83,7 @@ impl EndpointConfig {
             origins: None,
             configurator: None,
             max_idle_timeout: None,
-            overflow: Overflow::default(),
+            overflow: OverflowPolicy::default(),
             launch: Arc::new(life::Factory(factory)),
         }
     }
@@ -141,11 +141,32 @@ impl EndpointConfig {
         self
     }
 
-    /// Sets what becomes of messages that find no room in the outbox of one of this endpoint's sessions; by default
-    /// they are refused. See [`ServerBuilder::outbox_limit`](crate::ServerBuilder::outbox_limit), and for one
-    /// session [`Session::set_overflow`](super::Session::set_overflow).
+    /// Sets what becomes of a message of the [asynchronous remote](super::AsyncRemote) that finds no room in the outbox of
+    /// one of this endpoint's sessions. The default is [`Overflow::Refuse`]: the sender is told. The outbox has the size of
+    /// [`ServerBuilder::outbox_limit`](crate::ServerBuilder::outbox_limit). For one session there is
+    /// [`Session::set_overflow`](super::Session::set_overflow).
     pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
+        self.overflow.remote = overflow;
+        self
+    }
+
+    /// Sets what becomes of a [broadcast](super::OpenSessions::broadcast) that finds no room in the outbox of one of this
+    /// endpoint's sessions. The default is [`Overflow::Close`]: the session is closed with 1013, so that a slow subscriber
+    /// knows that it missed something. For one session there is
+    /// [`Session::set_broadcast_overflow`](super::Session::set_broadcast_overflow).
+    ///
+    /// ```
+    /// use sockeye::{Endpoint, Overflow, endpoint};
+    ///
+    /// struct Prices;
+    ///
+    /// impl Endpoint for Prices {}
+    ///
+    /// // Of a price only the newest counts: a slow subscriber misses older ones.
+    /// let prices = endpoint("/prices", |_handshake| Prices).broadcast_overflow(Overflow::DropOldest);
+    /// ```
+    pub fn broadcast_overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow.broadcast = overflow;
         self
     }
 
@@ -210,7 +231,7 @@ impl Mounted {
         self.config.configurator.as_deref()
     }
 
-    pub(crate) fn overflow(&self) -> Overflow {
+    pub(crate) fn overflow(&self) -> OverflowPolicy {
         self.config.overflow
     }
 

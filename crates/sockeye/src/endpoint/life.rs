@@ -23,7 +23,7 @@ use crate::connection::direct::Direct;
 use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
-use crate::connection::outbox::{Outbox, Overflow};
+use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) config: Arc<Config>,
     pub(crate) compression: Option<Compression>,
     pub(crate) outbox_limit: usize,
-    pub(crate) overflow: Overflow,
+    pub(crate) overflow: OverflowPolicy,
     pub(crate) place: Place,
 }
 

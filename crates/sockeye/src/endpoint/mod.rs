@@ -33,6 +33,7 @@ mod incoming;
 mod json;
 pub(crate) mod life;
 mod open_sessions;
+mod overflow;
 mod part;
 mod properties;
 mod reader;

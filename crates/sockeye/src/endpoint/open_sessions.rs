@@ -16,9 +16,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::delivery::Delivery;
+use super::overflow::Losses;
 use super::session::{Session, SessionId};
 use crate::connection::log::{Log, Pushed, Seat};
-use crate::connection::outbox::{Hearing, Outbox};
+use crate::connection::outbox::{Heard, Hearing, Outbox};
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -85,8 +86,13 @@ impl OpenSessions {
         lock(&self.0.places).sessions().cloned().collect()
     }
 
-    /// Sends a message to all of them, as a [`PreparedMessage`]. It does not wait: a session whose outbox
-    /// is full is left out, or does what its [`Overflow`](crate::Overflow) says. Says how many took it.
+    /// Sends a message to all of them, as a [`PreparedMessage`], and returns how many took it.
+    ///
+    /// It does not wait for a slow peer. A session whose outbox is full is closed with 1013 ("try again later") behind what
+    /// waits for it, and logged as a warning. So its client knows that it missed something.
+    /// [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow) chooses another
+    /// [`Overflow`](crate::Overflow): to leave the session out, or to drop messages.
+    /// [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts what was not sent.
     ///
     /// All get what is broadcast in the same order, and each gets it in the order in which whoever broadcasts
     /// sends to it otherwise. What is short is kept once for all who do not compress, beside their own limits:
@@ -106,18 +112,28 @@ impl OpenSessions {
         let mut hearing = Hearing {
             is_settled: number.is_some(),
             wants_delivery: false,
+            overflowed: None,
         };
-        let hears = |placed: &&Placed| match number {
-            Some(number) => placed.outbox.hear(number, &prepared, &mut hearing),
-            None => placed.outbox.hear_alone(&prepared),
-        };
-        let many = places.placed().filter(hears).count();
+        let (mut many, mut losses) = (0, Losses::default());
+        for placed in places.placed() {
+            let heard = match number {
+                Some(number) => placed.outbox.hear(number, &prepared, &mut hearing),
+                None => placed.outbox.hear_alone(&prepared, &mut hearing),
+            };
+            match heard {
+                Heard::Taken => many += 1,
+                Heard::Closed => {}
+                Heard::Overflowed => many += losses.add(&placed.session, hearing.overflowed.take()),
+            }
+        }
         if hearing.is_settled {
             self.0.log.told(many);
         }
         if hearing.wants_delivery {
             self.0.said.notify_one();
         }
+        drop(places);
+        losses.tell(self.counters());
         many
     }
 

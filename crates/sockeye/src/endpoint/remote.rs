@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sockeye_proto::{Message, MessageKind, Outgoing, Text};
 
 use super::codec::{Encoder, encoded};
+use super::session::Session;
 use crate::connection::outbox::{self, Item, Outbox};
 use crate::connection::{MessageWriter, check_control, writer};
 use crate::error::{Error, SendError};
@@ -114,12 +115,12 @@ impl<'s> BasicRemote<'s> {
 /// message is not sent then.
 #[derive(Debug)]
 pub struct AsyncRemote<'s> {
-    outbox: &'s Arc<Outbox>,
+    session: &'s Session,
 }
 
 impl<'s> AsyncRemote<'s> {
-    pub(super) fn new(outbox: &'s Arc<Outbox>) -> Self {
-        Self { outbox }
+    pub(super) fn new(session: &'s Session) -> Self {
+        Self { session }
     }
 
     /// Sends a text message.
@@ -167,7 +168,9 @@ impl<'s> AsyncRemote<'s> {
     }
 
     fn push(&self, item: Item) -> Result<SendHandle, SendError> {
-        Ok(SendHandle(self.outbox.offer_awaited(item)?))
+        let overflowed = |lost| self.session.count_overflow(lost);
+        let outbox = self.session.outbox();
+        Ok(SendHandle(outbox.offer_awaited(item, overflowed)?))
     }
 }
 

@@ -120,7 +120,7 @@ impl Session {
 
     /// The peer, for those who do not wait.
     pub fn async_remote(&self) -> AsyncRemote<'_> {
-        AsyncRemote::new(&self.0.outbox)
+        AsyncRemote::new(self)
     }
 
     /// Adds a handler for one kind of message, made by [`whole`](super::whole) or
@@ -196,10 +196,16 @@ impl Session {
         self.0.handshake.known_idle()?.limit()
     }
 
-    /// Sets what becomes of messages that find no room in the outbox, from now on: those of the asynchronous
-    /// remote, and of broadcasts.
+    /// Sets what becomes of messages of the asynchronous remote that find no room in the outbox, from now on. It
+    /// replaces what [`EndpointConfig::overflow`](super::EndpointConfig::overflow) says.
     pub fn set_overflow(&self, overflow: Overflow) {
         self.0.outbox.set_overflow(overflow);
+    }
+
+    /// Sets what becomes of broadcasts that find no room in the outbox, from now on. It replaces what
+    /// [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow) says.
+    pub fn set_broadcast_overflow(&self, overflow: Overflow) {
+        self.0.outbox.set_broadcast_overflow(overflow);
     }
 
     /// Hands no message on, and no Pong, from now on until [`resume`](Self::resume). The handler that runs goes on,

@@ -6,8 +6,8 @@ use crate::support::{BINARY, Events, Log, PING, PONG, Raw, TEXT, log, serve, soo
 use bytes::Bytes;
 use sockeye::{
     BinaryMessage, BinaryReader, Client, CloseCode, CloseReason, DeflateConfig, Endpoint, Error,
-    HandlerExists, Incoming, InvalidCloseReason, Message, MessageKind, Pong, Reply, Result,
-    SendError, Server, Session, SharedEndpoint, TextMessage, endpoint, whole,
+    HandlerExists, Incoming, InvalidCloseReason, Message, MessageKind, Overflow, Pong, Reply,
+    Result, SendError, Server, Session, SharedEndpoint, TextMessage, endpoint, whole,
 };
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
@@ -300,10 +300,11 @@ async fn open_sessions_hold_a_session_from_before_on_open_until_before_on_close(
 }
 
 #[tokio::test]
-async fn a_broadcast_leaves_out_whose_outbox_is_full() {
+async fn a_broadcast_closes_1013_whose_outbox_is_full_or_leaves_it_out_where_that_is_chosen() {
     let mut probed = Probed::serve_with(Server::builder().outbox_limit(1000)).await;
     let (mut full, session) = probed.open().await;
     let (mut other, _) = probed.open().await;
+    session.set_broadcast_overflow(Overflow::Refuse);
     // Nothing runs in between: what was sent still waits.
     session.async_remote().send_binary(vec![0; 1000]).unwrap();
     assert_eq!(session.open_sessions().broadcast("news"), 1);
@@ -311,6 +312,12 @@ async fn a_broadcast_leaves_out_whose_outbox_is_full() {
     assert_eq!(full.recv_binary().await.len(), 1000);
     assert_eq!(session.open_sessions().broadcast("more"), 2);
     assert_eq!(full.recv_text().await, "more");
+
+    session.set_broadcast_overflow(Overflow::Close);
+    session.async_remote().send_binary(vec![0; 1000]).unwrap();
+    assert_eq!(session.open_sessions().broadcast("last"), 1);
+    assert_eq!(full.recv_binary().await.len(), 1000);
+    assert_eq!(full.recv_close().await.0, 1013);
 }
 
 #[tokio::test]

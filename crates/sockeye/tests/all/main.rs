@@ -19,6 +19,7 @@ mod endpoint;
 mod examples;
 mod facts;
 mod handshake;
+mod overflow;
 mod path;
 mod reconnect;
 mod serve_stream;

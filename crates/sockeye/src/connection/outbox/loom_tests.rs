@@ -356,7 +356,7 @@ fn all_who_wait_for_the_end_are_told_of_it() {
 /// An endpoint's log, and the outbox of a session that hears it.
 fn hearing() -> (Arc<Log>, Arc<Outbox>) {
     let log = Arc::new(Log::default());
-    let outbox = Outbox::of_session(1000, Overflow::Refuse, Some(log.seat(0)), None);
+    let outbox = Outbox::of_session(1000, OverflowPolicy::default(), Some(log.seat(0)), None);
     outbox.join_log(false);
     (log, outbox)
 }
@@ -368,8 +368,9 @@ fn broadcast(log: &Log, outbox: &Outbox, text: &str) -> bool {
             let mut hearing = Hearing {
                 is_settled: true,
                 wants_delivery: false,
+                overflowed: None,
             };
-            let hears = outbox.hear(number, &message, &mut hearing);
+            let hears = outbox.hear(number, &message, &mut hearing) == Heard::Taken;
             if hearing.is_settled {
                 log.told(usize::from(hears));
             }
@@ -503,7 +504,7 @@ fn delivered(at_once: usize) -> (Arc<Log>, Arc<Outbox>, Shared) {
         Ok(len)
     });
     let seat = Some(log.seat(0));
-    let outbox = Outbox::of_session(1000, Overflow::Refuse, seat, Some(direct));
+    let outbox = Outbox::of_session(1000, OverflowPolicy::default(), seat, Some(direct));
     outbox.join_log(true);
     (log, outbox, shared)
 }

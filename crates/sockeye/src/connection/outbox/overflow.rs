@@ -17,26 +17,89 @@ use super::{ITEMS, Item, Outbox, Send, Stage, State, Ticket, wake_one};
 use crate::error::SendError;
 use crate::sync::{Arc, MutexGuard, lock};
 
-/// What becomes of a message that finds no room in a session's outbox, and with which nobody waits: one of the
-/// [asynchronous remote](crate::AsyncRemote), or of a [broadcast](crate::OpenSessions::broadcast). The [basic
-/// remote](crate::BasicRemote) waits for room, and a handler's reply has room always.
+/// What becomes of a message that finds no room in a session's outbox, because the peer reads more slowly than the
+/// application sends.
 ///
-/// It is a policy for peers that are slower than what is said to them. One that takes nothing at all is given up
-/// after [`Config::write_timeout`](crate::Config::write_timeout), whatever the policy is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A session has two of these policies. One is for the [asynchronous remote](crate::AsyncRemote): `Refuse` unless
+/// [`EndpointConfig::overflow`](crate::EndpointConfig::overflow) or [`Session::set_overflow`](crate::Session::set_overflow)
+/// says otherwise. The other is for [broadcasts](crate::OpenSessions::broadcast), whose sender is told nothing of a
+/// single session: `Close` unless [`EndpointConfig::broadcast_overflow`](crate::EndpointConfig::broadcast_overflow) or
+/// [`Session::set_broadcast_overflow`](crate::Session::set_broadcast_overflow) says otherwise. The [basic
+/// remote](crate::BasicRemote) waits for room, and a handler's reply always has room.
+///
+/// A session that loses messages in this way, or is closed for it, is logged once as a warning, but with `Refuse` at the
+/// asynchronous remote: its sender is told. [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts them.
+///
+/// A peer that takes nothing at all is given up after [`Config::write_timeout`](crate::Config::write_timeout), whatever
+/// the policy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It is not taken: its sender is told [`SendError::Full`], and a broadcast leaves the session out. The default.
-    #[default]
+    /// The message is not taken. The asynchronous remote returns [`SendError::Full`]; a broadcast leaves the session
+    /// out.
     Refuse,
-    /// It is taken and dropped, so that the sender need not care; who awaits its handle is told
+    /// The message is taken and dropped, so that the sender need not care. Its handle, if it is awaited, returns
     /// [`SendError::Full`].
     DropNewest,
-    /// The oldest messages of the same two sources give way, as many as it needs, and whoever awaits their handles is
-    /// told [`SendError::Full`]: for a state of which the newest counts. Where they are not enough it is dropped itself.
+    /// The oldest messages that were sent under this policy are dropped, as many as the new one needs. Their handles, if
+    /// they are awaited, return [`SendError::Full`]. If they are too few, the new message is dropped. This is for a
+    /// state of which only the newest counts.
     DropOldest,
-    /// The connection is closed with 1013, "try again later", behind what waits.
+    /// The session is closed with 1013, "try again later", behind the messages that wait. The asynchronous remote
+    /// returns [`SendError::Full`].
     Close,
+}
+
+/// The policies of one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OverflowPolicy {
+    /// Of the asynchronous remote, which tells its sender.
+    pub(crate) remote: Overflow,
+    pub(crate) broadcast: Overflow,
+}
+
+impl Default for OverflowPolicy {
+    fn default() -> Self {
+        Self {
+            remote: Overflow::Refuse,
+            broadcast: Overflow::Close,
+        }
+    }
+}
+
+impl OverflowPolicy {
+    fn of(self, source: Source) -> Overflow {
+        match source {
+            Source::Remote => self.remote,
+            Source::Broadcast => self.broadcast,
+        }
+    }
+}
+
+/// Who sends a message and does not wait for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Remote,
+    Broadcast,
+}
+
+/// A message found no room: what became of it, and of others for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflowed {
+    pub(crate) policy: Overflow,
+    /// Where it is in, if others gave way for it.
+    pub(crate) ticket: Option<Ticket>,
+    /// Messages that are not sent: it, or those that gave way.
+    pub(crate) dropped: usize,
+    /// Whether this is the first time in this session that messages are lost.
+    pub(crate) is_first: bool,
+}
+
+/// What became of a message that was offered.
+#[derive(Debug)]
+pub(super) enum Offered {
+    Taken(Ticket),
+    Overflowed(Overflowed),
 }
 
 /// Whether a message gave way. Looked at and changed while its outbox is locked.
@@ -50,20 +113,45 @@ pub(super) fn gave_way(fate: &Fate) -> bool {
 const TOO_SLOW: &str = "too much waits to be sent";
 
 impl Outbox {
-    /// Sets what gives way from now on.
+    /// Sets what the asynchronous remote does from now on where there is no room.
     pub(crate) fn set_overflow(&self, overflow: Overflow) {
-        lock(&self.state).overflow = overflow;
+        lock(&self.state).overflow.remote = overflow;
     }
 
-    /// Puts an item in, or does what the policy says where there is no room now or others wait for it. Gives what
-    /// tells when it is written.
+    /// Sets what broadcasts do from now on where there is no room.
+    pub(crate) fn set_broadcast_overflow(&self, overflow: Overflow) {
+        lock(&self.state).overflow.broadcast = overflow;
+    }
+
+    /// Puts an item of the asynchronous remote in, or does what the policy says where there is no room now or others
+    /// wait for it. Gives what tells when it is written. `overflowed` is called, with nothing locked, where messages
+    /// are lost of which no sender is told.
     ///
     /// # Errors
     ///
     /// As [`try_push`](Self::try_push).
-    pub(crate) fn offer_awaited(self: &Arc<Self>, item: Item) -> Result<Send, SendError> {
+    pub(crate) fn offer_awaited(
+        self: &Arc<Self>,
+        item: Item,
+        overflowed: impl FnOnce(Overflowed),
+    ) -> Result<Send, SendError> {
         let mut fate = None;
-        let ticket = self.offer(item, Some(&mut fate))?;
+        let ticket = match self.offer(item, Source::Remote, Some(&mut fate))? {
+            Offered::Taken(ticket) => Some(ticket),
+            Offered::Overflowed(Overflowed {
+                policy: Overflow::Refuse,
+                ..
+            }) => {
+                return Err(SendError::Full);
+            }
+            Offered::Overflowed(lost) => {
+                overflowed(lost);
+                if lost.policy == Overflow::Close {
+                    return Err(SendError::Full);
+                }
+                lost.ticket
+            }
+        };
         let stage = ticket.map_or(Stage::Dropped, |ticket| Stage::Written {
             ticket,
             waiter: None,
@@ -76,48 +164,60 @@ impl Outbox {
         })
     }
 
-    /// As [`offer_awaited`](Self::offer_awaited), where nobody waits unless there is a place for the item's fate.
-    /// `None` where it was dropped.
+    /// Puts an item in, or does what the policy of its source says where there is no room now. The sender may wait for
+    /// it only if there is a place for the item's fate.
     pub(super) fn offer(
         &self,
         item: Item,
+        source: Source,
         fate: Option<&mut Option<Fate>>,
-    ) -> Result<Option<Ticket>, SendError> {
+    ) -> Result<Offered, SendError> {
         let mut state = lock(&self.state);
         state.check_open()?;
-        if !item.is_control() && (state.is_awaited_for_room() || !state.has_room(&item)) {
-            return self.overflow(state, item, fate);
+        if !state.takes(&item, source) {
+            let overflowed = self.overflow(state, item, source, fate);
+            return Ok(Offered::Overflowed(overflowed));
         }
-        let item = state.as_it_gives_way(item, fate);
+        let item = state.as_it_gives_way(item, source, fate);
         let (ticket, wake) = self.push_and_raise(&mut state, item);
         drop(state);
         wake_one(wake);
-        Ok(Some(ticket))
+        Ok(Offered::Taken(ticket))
     }
 
-    /// There is no room for the item. Says where it is in, if it is.
+    /// There is no room for the item: does what the policy says.
     #[cold]
     pub(super) fn overflow(
         &self,
         mut state: MutexGuard<'_, State>,
         item: Item,
+        source: Source,
         fate: Option<&mut Option<Fate>>,
-    ) -> Result<Option<Ticket>, SendError> {
-        match state.overflow {
-            Overflow::Refuse => Err(SendError::Full),
-            Overflow::DropNewest => Ok(None),
+    ) -> Overflowed {
+        let policy = state.overflow.of(source);
+        // A sender that is told loses nothing.
+        let is_told = source == Source::Remote && policy == Overflow::Refuse;
+        let mut overflowed = Overflowed {
+            policy,
+            ticket: None,
+            dropped: 1,
+            is_first: !is_told && !std::mem::replace(&mut state.has_overflowed, true),
+        };
+        match policy {
+            Overflow::Refuse | Overflow::DropNewest => {}
             Overflow::DropOldest => {
                 // What was said to all before is older.
                 self.catch_up_with(&mut state);
-                let Some(told) = state.make_way(&item) else {
-                    return Ok(None);
+                let Some(given_way) = state.make_way(&item) else {
+                    return overflowed;
                 };
-                let item = state.as_it_gives_way(item, fate);
-                let ticket = state.push(item);
+                let item = state.as_it_gives_way(item, source, fate);
+                overflowed.ticket = Some(state.push(item));
+                overflowed.dropped = given_way.count;
                 let driver = self.raise_under(&state, ITEMS);
                 drop(state);
-                told.into_iter().chain(driver).for_each(Waker::wake);
-                Ok(Some(ticket))
+                let told = given_way.told.into_iter();
+                told.chain(driver).for_each(Waker::wake);
             }
             Overflow::Close => {
                 drop(state);
@@ -126,18 +226,38 @@ impl Outbox {
                 if let Ok(reason) = reason {
                     self.close(reason);
                 }
-                Err(SendError::Full)
             }
         }
+        overflowed
     }
 }
 
+/// Messages that were dropped for another.
+struct GivenWay {
+    count: usize,
+    // Those who waited for them.
+    told: Vec<Waker>,
+}
+
 impl State {
+    /// Whether the item may be put in now. A sender that waits for room goes first, unless the item's policy is to
+    /// close: that is for a peer that is too slow, and not for one that takes a large message.
+    #[inline]
+    pub(super) fn takes(&self, item: &Item, source: Source) -> bool {
+        let goes_first = || self.overflow.of(source) == Overflow::Close;
+        item.is_control() || (self.has_room(item) && (!self.is_awaited_for_room() || goes_first()))
+    }
+
     /// The item as it is put in: loose where it may give way.
     #[inline]
-    pub(super) fn as_it_gives_way(&self, item: Item, fate: Option<&mut Option<Fate>>) -> Item {
+    pub(super) fn as_it_gives_way(
+        &self,
+        item: Item,
+        source: Source,
+        fate: Option<&mut Option<Fate>>,
+    ) -> Item {
         match item {
-            Item::Message(outgoing) if self.overflow == Overflow::DropOldest => {
+            Item::Message(outgoing) if self.overflow.of(source) == Overflow::DropOldest => {
                 let fate = fate.map(|fate| Arc::clone(fate.insert(Fate::default())));
                 Item::Loose(outgoing, fate)
             }
@@ -145,9 +265,8 @@ impl State {
         }
     }
 
-    /// Drops the oldest loose items, as many as the item needs, and none where all of them were not enough. Gives
-    /// those who waited for them.
-    fn make_way(&mut self, item: &Item) -> Option<Vec<Waker>> {
+    /// Drops the oldest loose items, as many as the item needs, and none where all of them were not enough.
+    fn make_way(&mut self, item: &Item) -> Option<GivenWay> {
         let is_awaited = self.is_awaited_for_room();
         let needed = if is_awaited {
             // What becomes free beyond that is for those who wait.
@@ -169,9 +288,9 @@ impl State {
         Some(self.drop_oldest(needed))
     }
 
-    fn drop_oldest(&mut self, needed: usize) -> Vec<Waker> {
+    fn drop_oldest(&mut self, needed: usize) -> GivenWay {
         let mut number = self.taken().items;
-        let (mut freed, mut told) = (0, Vec::new());
+        let (mut freed, mut count, mut told) = (0, 0, Vec::new());
         let mut kept: Vec<Item> = Vec::new();
         while freed < needed
             && let Some(item) = self.items.pop_front()
@@ -185,6 +304,7 @@ impl State {
                 continue;
             }
             freed += item.weight();
+            count += 1;
             self.bytes -= item.len();
             self.weight -= item.weight();
             match kept.last_mut() {
@@ -207,7 +327,7 @@ impl State {
         for item in kept.into_iter().rev() {
             self.items.push_front(item);
         }
-        told
+        GivenWay { count, told }
     }
 
     /// Takes a gap away that has come to the front.

@@ -13,7 +13,7 @@ use crate::connection::direct::Direct;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
 use crate::connection::log::{Copied, Log, Pushed};
-use crate::connection::outbox::{Hearing, Item, Outbox, Overflow, Parts};
+use crate::connection::outbox::{Heard, Hearing, Item, Outbox, OverflowPolicy, Parts};
 use crate::connection::server_machine;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -166,7 +166,8 @@ impl Hears {
         let beside = peer.clone();
         let direct = Direct::scripted(move |bytes| beside.write_beside(bytes));
         let seat = log.seat(0);
-        let outbox = Outbox::of_session(1 << 20, Overflow::Refuse, Some(seat), Some(direct));
+        let outbox =
+            Outbox::of_session(1 << 20, OverflowPolicy::default(), Some(seat), Some(direct));
         outbox.join_log(is_delivered);
         let link = Link::new(stream, server_machine(Config::new(Role::Server), None), &[]);
         let count = Arc::new(Count::default());
@@ -198,8 +199,10 @@ impl Hears {
         let mut hearing = Hearing {
             is_settled: true,
             wants_delivery: false,
+            overflowed: None,
         };
-        assert!(self.outbox.hear(number, &message, &mut hearing));
+        let heard = self.outbox.hear(number, &message, &mut hearing);
+        assert_eq!(heard, Heard::Taken);
         hearing.wants_delivery
     }
 

@@ -832,7 +832,7 @@ async fn messages_before_the_end_of_the_stream_are_handled() {
 
 /// Keeps what is logged on this thread, one line for each event.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(super) struct Lines(pub(super) Arc<Mutex<Vec<String>>>);
 
 impl tracing::Subscriber for Lines {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {

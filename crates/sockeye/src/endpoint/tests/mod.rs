@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use super::handshake::Ends;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
-use crate::connection::outbox::Overflow;
+use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
 use crate::router::PathParameters;
@@ -70,7 +70,7 @@ where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(1));
-    let sessions = OpenSessions::default();
+    let sessions = OpenSessions::counted_by(Arc::default());
     let opened = opened(stream, config, &places);
     Factory(endpoint).start(opened, None, &sessions);
     (sessions.to_vec().remove(0), places)
@@ -85,7 +85,7 @@ fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
         config: config.into(),
         compression: None,
         outbox_limit: 1 << 20,
-        overflow: Overflow::default(),
+        overflow: OverflowPolicy::default(),
         place: Arc::clone(places).try_acquire_owned().unwrap(),
     }
 }

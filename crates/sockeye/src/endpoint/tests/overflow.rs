@@ -2,7 +2,7 @@
 
 use sockeye_proto::CloseCode;
 
-use super::life::texts;
+use super::life::{Lines, texts};
 use super::*;
 use crate::connection::tests::wire::{CLOSE, close_body, masked};
 use crate::error::SendError;
@@ -25,7 +25,7 @@ fn message(number: usize) -> String {
 async fn broadcast_to_a_slow_one(overflow: Overflow) -> (Started, Vec<usize>, Vec<usize>) {
     let started = start(|_| Silent);
     let (peer, session) = (&started.peer, &started.session);
-    session.set_overflow(overflow);
+    session.set_broadcast_overflow(overflow);
     peer.close_window(0);
     let mut taken = Vec::new();
     for number in 0..MANY {
@@ -43,8 +43,8 @@ async fn broadcast_to_a_slow_one(overflow: Overflow) -> (Started, Vec<usize>, Ve
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_default_a_broadcast_leaves_out_who_has_no_room() {
-    let (_, taken, came) = broadcast_to_a_slow_one(Overflow::default()).await;
+async fn of_refuse_a_broadcast_leaves_out_who_has_no_room() {
+    let (_, taken, came) = broadcast_to_a_slow_one(Overflow::Refuse).await;
     assert_eq!(taken, came);
     assert!((HELD - 64..MANY).contains(&came.len()), "{}", came.len());
     assert_eq!(came, (0..came.len()).collect::<Vec<_>>());
@@ -63,10 +63,9 @@ async fn of_a_broadcast_the_newest_come_where_the_oldest_are_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_room_for_a_broadcast_is_closed_1013_behind_what_waits() {
+async fn by_default_who_has_no_room_for_a_broadcast_is_closed_1013_behind_what_waits() {
     let started = start(|_| Silent);
     let (peer, session) = (&started.peer, &started.session);
-    session.set_overflow(Overflow::Close);
     peer.close_window(0);
     let mut taken = 0;
     while session.open_sessions().broadcast(message(taken)) == 1 {
@@ -87,6 +86,57 @@ async fn who_has_no_room_for_a_broadcast_is_closed_1013_behind_what_waits() {
     idle().await;
     assert_eq!(session.closed().await.code(), CloseCode::TRY_AGAIN_LATER);
     assert!(started.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_too_slow_is_logged_once_whatever_its_policy() {
+    for (overflow, what) in [
+        (Overflow::Refuse, "messages are dropped"),
+        (Overflow::DropNewest, "messages are dropped"),
+        (Overflow::DropOldest, "messages are dropped"),
+        (Overflow::Close, "closed with 1013"),
+    ] {
+        let lines = Lines::default();
+        let logged = tracing::subscriber::set_default(lines.clone());
+        let (started, ..) = broadcast_to_a_slow_one(overflow).await;
+        drop(logged);
+        let id = started.session.id().to_string();
+        let lines = lines.0.lock().unwrap();
+        let of_session = lines.iter().filter(|line| line.contains("too slowly"));
+        let [line] = of_session.collect::<Vec<_>>()[..] else {
+            panic!("{overflow:?}: {lines:?}");
+        };
+        assert!(line.contains(what) && line.contains(&id), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_sessions_that_are_too_slow_write_one_line_and_are_all_closed() {
+    let lines = Lines::default();
+    let _logged = tracing::subscriber::set_default(lines.clone());
+    let (sessions, places) = (
+        OpenSessions::counted_by(Arc::default()),
+        Arc::new(Semaphore::new(20)),
+    );
+    let mut peers = Vec::new();
+    for _ in 0..20 {
+        let (stream, peer) = wire();
+        peer.close_window(0);
+        peers.push(peer);
+        let opened = opened(stream, Config::new(Role::Server), &places);
+        Factory(|_: &Handshake| Silent).start(opened, None, &sessions);
+    }
+    let mut number = 0;
+    while sessions.to_vec().iter().any(Session::is_open) {
+        sessions.broadcast(message(number));
+        number += 1;
+        idle().await;
+    }
+    let stats = sessions.counters().snapshot(0);
+    assert_eq!(stats.dropped_messages, 20);
+    let lines = lines.0.lock().unwrap();
+    let slow = lines.iter().filter(|line| line.contains("too slowly"));
+    assert_eq!(slow.count(), 1, "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]

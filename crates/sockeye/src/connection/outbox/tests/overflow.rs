@@ -8,11 +8,33 @@ const LIMIT: usize = 4;
 
 /// An outbox with room for four of the shortest.
 fn outbox(overflow: Overflow) -> Arc<Outbox> {
-    Outbox::of_session(LIMIT * LEAST_WEIGHT, overflow, None, None)
+    outbox_with(OverflowPolicy {
+        remote: overflow,
+        ..OverflowPolicy::default()
+    })
+}
+
+fn outbox_with(policy: OverflowPolicy) -> Arc<Outbox> {
+    Outbox::of_session(LIMIT * LEAST_WEIGHT, policy, None, None)
+}
+
+fn try_offer(outbox: &Arc<Outbox>, item: Item) -> Result<Send, SendError> {
+    outbox.offer_awaited(item, |_| ())
 }
 
 fn offer(outbox: &Arc<Outbox>, name: &str) -> Send {
-    outbox.offer_awaited(text(name)).unwrap()
+    try_offer(outbox, text(name)).unwrap()
+}
+
+/// Offers a broadcast; says what became of it, and of others for it.
+fn broadcast(outbox: &Outbox, name: &str) -> (Heard, Option<Overflowed>) {
+    let mut hearing = Hearing {
+        is_settled: false,
+        wants_delivery: false,
+        overflowed: None,
+    };
+    let heard = outbox.hear_alone(&PreparedMessage::new(name), &mut hearing);
+    (heard, hearing.overflowed)
 }
 
 /// What the driver does: takes an item, and writes it.
@@ -35,11 +57,11 @@ fn is_dropped(send: &mut Send) -> bool {
 
 #[test]
 fn by_default_what_finds_no_room_is_refused() {
-    let outbox = outbox(Overflow::default());
+    let outbox = outbox_with(OverflowPolicy::default());
     for name in ["a", "b", "c", "d"] {
         offer(&outbox, name);
     }
-    let refused = outbox.offer_awaited(text("e")).map(drop);
+    let refused = try_offer(&outbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
     assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
 }
@@ -62,7 +84,7 @@ fn of_drop_oldest_as_many_give_way_as_the_newest_needs_and_their_handles_say_so(
     let waker = Waker::from(woken.clone());
     let waiting = Pin::new(&mut a).poll(&mut Context::from_waker(&waker));
     assert!(waiting.is_pending());
-    let mut large = outbox.offer_awaited(bytes(3)).unwrap();
+    let mut large = try_offer(&outbox, bytes(3)).unwrap();
     assert_eq!(woken.woken(), 1, "whoever waited for what gave way");
     assert!(is_dropped(&mut a) && is_dropped(&mut b));
     assert_eq!(outbox.bytes(), 1 + 3 * LEAST_WEIGHT);
@@ -114,7 +136,7 @@ fn where_nothing_can_give_way_the_newest_is_dropped_and_nothing_else() {
     let mut sends = ["1", "2", "3"].map(|name| outbox.send(text(name)));
     assert!(!sends.iter_mut().any(poll));
     let mut kept = offer(&outbox, "a");
-    let mut too_large = outbox.offer_awaited(bytes(2)).unwrap();
+    let mut too_large = try_offer(&outbox, bytes(2)).unwrap();
     assert!(is_dropped(&mut too_large) && !poll(&mut kept));
     assert_eq!(drain(&outbox), ["1", "2", "3", "a"]);
 }
@@ -123,7 +145,7 @@ fn where_nothing_can_give_way_the_newest_is_dropped_and_nothing_else() {
 fn one_that_is_larger_than_the_limit_is_taken_alone_in_the_place_of_all() {
     let outbox = outbox(Overflow::DropOldest);
     let mut small = offer(&outbox, "a");
-    let mut large = outbox.offer_awaited(bytes(LIMIT + 1)).unwrap();
+    let mut large = try_offer(&outbox, bytes(LIMIT + 1)).unwrap();
     assert!(is_dropped(&mut small) && !poll(&mut large));
     let mut newest = offer(&outbox, "b");
     assert!(is_dropped(&mut large) && !poll(&mut newest));
@@ -153,15 +175,106 @@ fn of_close_the_connection_closes_1013_behind_what_is_in() {
         offer(&outbox, name);
     }
     assert_eq!(order(&outbox), Order::Go);
-    let refused = outbox.offer_awaited(text("e")).map(drop);
+    let refused = try_offer(&outbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
     let Order::Close(reason) = order(&outbox) else {
         panic!("no Close was asked for");
     };
     assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
     assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
-    let closed = outbox.offer_awaited(text("f")).map(drop);
+    let closed = try_offer(&outbox, text("f")).map(drop);
     assert_eq!(closed, Err(SendError::Closed));
+}
+
+#[test]
+fn by_default_a_broadcast_that_finds_no_room_closes_1013_behind_what_is_in() {
+    let outbox = outbox_with(OverflowPolicy::default());
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(broadcast(&outbox, name), (Heard::Taken, None));
+    }
+    let lost = Overflowed {
+        policy: Overflow::Close,
+        ticket: None,
+        dropped: 1,
+        is_first: true,
+    };
+    assert_eq!(broadcast(&outbox, "e"), (Heard::Overflowed, Some(lost)));
+    let Order::Close(reason) = order(&outbox) else {
+        panic!("no Close was asked for");
+    };
+    assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
+    assert_eq!(broadcast(&outbox, "f"), (Heard::Closed, None));
+    assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn the_remote_and_broadcasts_have_a_policy_each() {
+    let outbox = outbox_with(OverflowPolicy {
+        remote: Overflow::Refuse,
+        broadcast: Overflow::DropOldest,
+    });
+    offer(&outbox, "a");
+    for name in ["b", "c", "d"] {
+        broadcast(&outbox, name);
+    }
+    let refused = try_offer(&outbox, text("e")).map(drop);
+    assert_eq!(refused, Err(SendError::Full));
+    let (_, lost) = broadcast(&outbox, "f");
+    assert_eq!(lost.map(|lost| lost.dropped), Some(1));
+    assert_eq!(drain(&outbox), ["a", "c", "d", "f"]);
+
+    outbox.set_broadcast_overflow(Overflow::Refuse);
+    outbox.set_overflow(Overflow::Close);
+    for name in ["a", "b", "c", "d"] {
+        offer(&outbox, name);
+    }
+    assert_eq!(broadcast(&outbox, "e").0, Heard::Overflowed);
+    assert_eq!(order(&outbox), Order::Go);
+    let refused = try_offer(&outbox, text("e")).map(drop);
+    assert_eq!(refused, Err(SendError::Full));
+    assert_ne!(order(&outbox), Order::Go);
+}
+
+#[test]
+fn what_is_lost_is_told_each_time_and_only_the_first_time_as_the_first() {
+    for policy in [Overflow::Refuse, Overflow::DropNewest, Overflow::DropOldest] {
+        let outbox = outbox_with(OverflowPolicy {
+            remote: policy,
+            broadcast: policy,
+        });
+        for name in ["a", "b", "c", "d"] {
+            broadcast(&outbox, name);
+        }
+        let mut of_remote = None;
+        let _ = outbox.offer_awaited(bytes(2), |lost| of_remote = Some(lost));
+        let of_broadcast = broadcast(&outbox, "f").1;
+        let told = |lost: Option<Overflowed>| lost.map(|lost| (lost.dropped, lost.is_first));
+        let expected = match policy {
+            // Its sender is told.
+            Overflow::Refuse => [None, Some((1, true))],
+            // The two of which one had its room, and the next one.
+            Overflow::DropOldest => [Some((2, true)), Some((1, false))],
+            _ => [Some((1, true)), Some((1, false))],
+        };
+        assert_eq!(
+            [told(of_remote), told(of_broadcast)],
+            expected,
+            "{policy:?}"
+        );
+    }
+}
+
+/// A large message that waits is no fault of the peer's.
+#[test]
+fn a_sender_that_waits_for_room_closes_no_session_that_has_room_for_a_broadcast() {
+    let outbox = outbox_with(OverflowPolicy::default());
+    offer(&outbox, "a");
+    let mut waits = outbox.send(bytes(LIMIT));
+    assert!(!poll(&mut waits));
+    assert_eq!(broadcast(&outbox, "b"), (Heard::Taken, None));
+    assert_eq!(drain(&outbox), ["a", "b"]);
+    assert!(!poll(&mut waits), "it is in");
+    assert!(write_one(&outbox).is_some() && is_written(&mut waits));
 }
 
 #[test]
@@ -171,7 +284,7 @@ fn a_control_frame_never_overflows() {
         for name in ["a", "b", "c", "d"] {
             offer(&outbox, name);
         }
-        outbox.offer_awaited(Item::Ping(b"1".to_vec())).unwrap();
+        try_offer(&outbox, Item::Ping(b"1".to_vec())).unwrap();
         assert_eq!(drain(&outbox), ["ping 1", "a", "b", "c", "d"]);
     }
 }
@@ -218,7 +331,7 @@ proptest! {
             match step {
                 Step::Policy(overflow) => outbox.set_overflow(overflow),
                 Step::Offer(weight) => {
-                    let taken = outbox.offer_awaited(message(number, weight));
+                    let taken = try_offer(&outbox, message(number, weight));
                     handles.push(taken.ok().map(|send| (send, false)));
                     offered.push(number);
                 }

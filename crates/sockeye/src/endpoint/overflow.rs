@@ -1,0 +1,66 @@
+//! Sessions whose peers read too slowly: counts the messages that they lose, and logs each such session once.
+
+use std::time::Instant;
+
+use super::session::Session;
+use crate::connection::outbox::{Overflow, Overflowed};
+use crate::stats::Counters;
+
+/// What one broadcast cost the sessions that had no room for it. Collected while the sessions are locked, and told
+/// afterwards: no line is logged under a lock.
+#[derive(Default)]
+pub(super) struct Losses {
+    dropped: usize,
+    first: Vec<(Session, Overflow)>,
+}
+
+impl Losses {
+    /// Adds what one session lost. Returns how many sessions took the new message: one, or none.
+    #[cold]
+    pub(super) fn add(&mut self, session: &Session, lost: Option<Overflowed>) -> usize {
+        let Some(lost) = lost else {
+            return 0;
+        };
+        self.dropped += lost.dropped;
+        if lost.is_first {
+            self.first.push((session.clone(), lost.policy));
+        }
+        usize::from(lost.ticket.is_some())
+    }
+
+    pub(super) fn tell(self, counters: &Counters) {
+        if self.dropped > 0 {
+            counters.dropped_messages.add(self.dropped as u64);
+        }
+        for (session, policy) in self.first {
+            session.log_overflow(policy);
+        }
+    }
+}
+
+impl Session {
+    /// Counts a message of the asynchronous remote that found no room, and logs the session once.
+    #[cold]
+    pub(super) fn count_overflow(&self, lost: Overflowed) {
+        self.counters().dropped_messages.add(lost.dropped as u64);
+        if lost.is_first {
+            self.log_overflow(lost.policy);
+        }
+    }
+
+    fn log_overflow(&self, policy: Overflow) {
+        // Any number of peers may be slow.
+        let Some(left_out) = self.counters().slow_sessions.admit(Instant::now()) else {
+            return;
+        };
+        let (session, peer) = (self.id(), self.request().peer_addr());
+        match policy {
+            Overflow::Close => {
+                tracing::warn!(%session, ?peer, left_out, "the peer reads too slowly: closed with 1013");
+            }
+            policy => {
+                tracing::warn!(%session, ?peer, ?policy, left_out, "the peer reads too slowly: messages are dropped");
+            }
+        }
+    }
+}
