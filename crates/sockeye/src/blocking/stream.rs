@@ -75,17 +75,10 @@ impl Stream {
     /// Completes the handshake of TLS, where there is TLS.
     #[cfg(feature = "tls")]
     pub(super) fn secure_until(&mut self, deadline: Instant) -> io::Result<()> {
-        loop {
-            self.wait_until(Some(deadline))?;
-            let Self::Secure(tls) = self else {
-                return Ok(());
-            };
-            match tls.conn.complete_io(&mut tls.sock) {
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(error),
-                Ok(_) => return Ok(()),
-            }
-        }
+        self.by(Some(deadline), |stream| match stream {
+            Self::Plain(_) => Ok(()),
+            Self::Secure(tls) => tls.conn.complete_io(&mut tls.sock).map(drop),
+        })
     }
 
     /// Writes no more. TLS says so too, if that goes out at once.
