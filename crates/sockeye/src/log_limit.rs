@@ -1,5 +1,5 @@
 //! A limit for log lines that a peer can repeat: one line in ten seconds, and a count of the lines that were left
-//! out. It reads no clock, and must not know what is logged.
+//! out. It must not know what is logged.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -62,9 +62,85 @@ impl LogLimit {
         Some(std::mem::take(&mut state.since_last))
     }
 
+    /// Does what [`admit`](Self::admit) does, with the time of the runtime's clock.
+    pub(crate) fn admit_now(&self) -> Option<u64> {
+        self.admit(tokio::time::Instant::now().into_std())
+    }
+
     /// Returns how many lines were left out in all.
     pub fn left_out(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+    }
+}
+
+/// The limits of one server, one for each reason.
+#[derive(Debug, Default)]
+pub(crate) struct LogLimits {
+    /// A callback, or an endpoint's factory, panicked.
+    pub(crate) callback_panic: LogLimit,
+    /// A callback returned an error.
+    pub(crate) callback_error: LogLimit,
+    /// `on_error` itself returned an error.
+    pub(crate) on_error: LogLimit,
+    pub(crate) configurator_panic: LogLimit,
+    pub(crate) configurator_error: LogLimit,
+    pub(crate) configurator_timeout: LogLimit,
+    pub(crate) forbidden_origin: LogLimit,
+    pub(crate) forbidden_host: LogLimit,
+    /// The HTTP server around a container cannot upgrade a request.
+    pub(crate) not_upgradable: LogLimit,
+    /// The system gives no connection.
+    pub(crate) accept: LogLimit,
+    /// A session reads too slowly.
+    pub(crate) slow_session: LogLimit,
+}
+
+impl LogLimits {
+    pub(crate) const fn new() -> Self {
+        Self {
+            callback_panic: LogLimit::new(),
+            callback_error: LogLimit::new(),
+            on_error: LogLimit::new(),
+            configurator_panic: LogLimit::new(),
+            configurator_error: LogLimit::new(),
+            configurator_timeout: LogLimit::new(),
+            forbidden_origin: LogLimit::new(),
+            forbidden_host: LogLimit::new(),
+            not_upgradable: LogLimit::new(),
+            accept: LogLimit::new(),
+            slow_session: LogLimit::new(),
+        }
+    }
+
+    /// Returns how many lines were left out in all, for all reasons.
+    pub(crate) fn left_out(&self) -> u64 {
+        let Self {
+            callback_panic,
+            callback_error,
+            on_error,
+            configurator_panic,
+            configurator_error,
+            configurator_timeout,
+            forbidden_origin,
+            forbidden_host,
+            not_upgradable,
+            accept,
+            slow_session,
+        } = self;
+        let all = [
+            callback_panic,
+            callback_error,
+            on_error,
+            configurator_panic,
+            configurator_error,
+            configurator_timeout,
+            forbidden_origin,
+            forbidden_host,
+            not_upgradable,
+            accept,
+            slow_session,
+        ];
+        all.into_iter().map(LogLimit::left_out).sum()
     }
 }
 

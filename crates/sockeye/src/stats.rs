@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::log_limit::LogLimit;
+use crate::log_limit::LogLimits;
 
 /// What a server, or a [`Container`](crate::Container), has counted since it was built. A snapshot, made by
 /// [`ServerHandle::stats`](crate::ServerHandle::stats) and [`Container::stats`](crate::Container::stats).
@@ -34,9 +34,23 @@ pub struct Stats {
     /// messages of the asynchronous remote unless [`SendError::Full`](crate::SendError::Full) told the sender. See
     /// [`Overflow`](crate::Overflow).
     pub dropped_messages: u64,
+    /// Of the refused handshakes, those whose `Origin` may not connect: 403.
+    pub forbidden_origins: u64,
+    /// Of the refused handshakes, those whose `Host` is not a name of the loopback: 403.
+    pub forbidden_hosts: u64,
+    /// Connections that ended before TLS was agreed on: the handshake failed, or did not come in time.
+    pub failed_tls_handshakes: u64,
+    /// Connections of HTTP that ended with an error: a request that cannot be read, a reset, or no request in time.
+    pub failed_http_connections: u64,
     /// Messages that went to `on_error` as [`Error::Decode`](crate::Error::Decode): no argument of the handler could be
     /// made of them.
     pub undecodable_messages: u64,
+    /// Sessions that ended because the peer broke the protocol, or a limit.
+    pub protocol_errors: u64,
+    /// Sessions that ended without a Close: by a reset, an end, or a peer that did not answer or did not read.
+    pub lost_sessions: u64,
+    /// Log lines that [`LogLimit`](crate::LogLimit) left out, of the lines that the server itself writes.
+    pub log_lines_left_out: u64,
 }
 
 /// The counters of one server, and the limits of log lines that its peers can repeat. All parts of the server share one
@@ -46,9 +60,14 @@ pub(crate) struct Counters {
     pub(crate) opened_sessions: Counter,
     pub(crate) refused_handshakes: Counter,
     pub(crate) dropped_messages: Counter,
+    pub(crate) forbidden_origins: Counter,
+    pub(crate) forbidden_hosts: Counter,
+    pub(crate) failed_tls_handshakes: Counter,
+    pub(crate) failed_http_connections: Counter,
     pub(crate) undecodable_messages: Counter,
-    /// Limits the lines about sessions that read too slowly.
-    pub(crate) slow_sessions: LogLimit,
+    pub(crate) protocol_errors: Counter,
+    pub(crate) lost_sessions: Counter,
+    pub(crate) log: LogLimits,
 }
 
 /// A number that only grows. Adding to it orders nothing else.
@@ -61,8 +80,14 @@ impl Counters {
             opened_sessions: Counter::new(),
             refused_handshakes: Counter::new(),
             dropped_messages: Counter::new(),
+            forbidden_origins: Counter::new(),
+            forbidden_hosts: Counter::new(),
+            failed_tls_handshakes: Counter::new(),
+            failed_http_connections: Counter::new(),
             undecodable_messages: Counter::new(),
-            slow_sessions: LogLimit::new(),
+            protocol_errors: Counter::new(),
+            lost_sessions: Counter::new(),
+            log: LogLimits::new(),
         }
     }
 
@@ -73,7 +98,14 @@ impl Counters {
             opened_sessions: self.opened_sessions.get(),
             refused_handshakes: self.refused_handshakes.get(),
             dropped_messages: self.dropped_messages.get(),
+            forbidden_origins: self.forbidden_origins.get(),
+            forbidden_hosts: self.forbidden_hosts.get(),
+            failed_tls_handshakes: self.failed_tls_handshakes.get(),
+            failed_http_connections: self.failed_http_connections.get(),
             undecodable_messages: self.undecodable_messages.get(),
+            protocol_errors: self.protocol_errors.get(),
+            lost_sessions: self.lost_sessions.get(),
+            log_lines_left_out: self.log.left_out(),
         }
     }
 }

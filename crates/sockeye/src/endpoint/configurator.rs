@@ -15,6 +15,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::handshake::Handshake;
 use super::properties::Properties;
+use crate::sync::Arc;
 
 /// Decides of the opening handshakes of one endpoint; given to
 /// [`EndpointConfig::configurator`](super::EndpointConfig::configurator).
@@ -286,11 +287,18 @@ impl Refusal {
     }
 }
 
+/// The error of a configurator, kept beside its refusal until the server logs it.
+#[derive(Clone)]
+pub(crate) struct ConfiguratorFailure(pub(crate) Arc<str>);
+
 /// What could not be found out: 500.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Refusal {
     fn from(error: E) -> Self {
-        tracing::error!(error = %error, "a configurator failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR).body("the server could not decide\n")
+        let refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut refusal = refusal.body("the server could not decide\n");
+        let failure = ConfiguratorFailure(error.to_string().into());
+        refusal.0.extensions_mut().insert(failure);
+        refusal
     }
 }
 

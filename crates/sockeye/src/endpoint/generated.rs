@@ -7,6 +7,7 @@ pub use sockeye_proto::WholeMessage;
 
 use super::incoming::{Incoming, MessageKind};
 use super::reply::Reply;
+use super::report;
 use super::session::Session;
 use crate::error::{BoxError, Result};
 
@@ -81,7 +82,7 @@ impl<'m> Lent<'m> for &'m [u8] {
 
 /// An error that `on_error` itself made: there is nobody to be told but the log.
 pub fn unreported(session: &Session, error: &BoxError) {
-    tracing::warn!(session = %session.id(), %error, "on_error failed");
+    report::on_error_failed(session, error);
 }
 
 /// The kinds of which messages are taken in parts.

@@ -18,6 +18,7 @@ use super::incoming::{Incoming, MessageKind, Pong};
 use super::open_sessions::OpenSessions;
 use super::part::handle_part;
 use super::reply::Reply;
+use super::report;
 use super::session::{Session, Tenure};
 use crate::connection::direct::Direct;
 use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
@@ -105,10 +106,7 @@ where
                 spawn(endpoint, session, driver, opened.place);
             }
             Err(panic) => {
-                tracing::error!(
-                    panic = panic_text(&*panic),
-                    "an endpoint's factory panicked"
-                );
+                report::panic(session.counters(), &*panic);
                 close_failed(&session);
                 tokio::spawn(end(session, driver, opened.place));
             }
@@ -138,7 +136,9 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         // One for all that the endpoint does while it serves: around each callback it would cost a message
         // a tenth of what handling it does.
         let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
-        let panicked = served.map_err(|panic| log_panic(&*panic)).is_err();
+        let panicked = served
+            .map_err(|panic| report::panic(session.counters(), &*panic))
+            .is_err();
         let end: Seldom<'_> = Box::pin(conclude(endpoint, session, driver, place, panicked));
         end.await;
     }
@@ -167,14 +167,24 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     if let Ending::Failed(error) = ending {
         tracing::debug!(session = %session.id(), %error, "the connection failed");
+        let counters = session.counters();
+        match error {
+            Error::Protocol(_) => counters.protocol_errors.increment(),
+            _ => counters.lost_sessions.increment(),
+        }
         if let Error::Protocol(ProtocolError::MessageTooBig { .. }) = error {
-            guarded(&mut driver, endpoint.on_error(&session, &error)).await;
+            guarded(&session, &mut driver, endpoint.on_error(&session, &error)).await;
         }
     }
-    let closed = guarded(&mut driver, endpoint.on_close(&session, reason.clone())).await;
+    let closed = guarded(
+        &session,
+        &mut driver,
+        endpoint.on_close(&session, reason.clone()),
+    )
+    .await;
     if let Some(Err(error)) = closed {
         let error = Error::of_callback(error);
-        guarded(&mut driver, endpoint.on_error(&session, &error)).await;
+        guarded(&session, &mut driver, endpoint.on_error(&session, &error)).await;
     }
     drop(endpoint);
     linger(&session, driver, reason).await;
@@ -371,7 +381,7 @@ async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseR
         }
     };
     if let Err(panic) = CatchPanic(pin!(last)).await {
-        log_panic(&*panic);
+        report::panic(session.counters(), &*panic);
     }
 }
 
@@ -401,6 +411,7 @@ async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
 /// Runs a callback beside everything else that the connection does. `None` when it panicked, or the
 /// connection was aborted.
 async fn guarded<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
+    session: &Session,
     driver: &mut Driver<T>,
     callback: F,
 ) -> Option<F::Output> {
@@ -408,7 +419,7 @@ async fn guarded<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
     match driver.alongside(pin!(CatchPanic(callback))).await? {
         Ok(output) => Some(output),
         Err(panic) => {
-            log_panic(&*panic);
+            report::panic(session.counters(), &*panic);
             None
         }
     }
@@ -432,16 +443,6 @@ impl<F: Future + Unpin> Future for CatchPanic<F> {
             Err(panic) => Poll::Ready(Err(panic)),
         }
     }
-}
-
-fn log_panic(panic: &(dyn Any + Send)) {
-    tracing::error!(panic = panic_text(panic), "a callback panicked");
-}
-
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("not a text")
 }
 
 #[cfg(all(test, not(loom)))]

@@ -39,6 +39,7 @@ mod properties;
 mod reader;
 mod remote;
 mod reply;
+pub(crate) mod report;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -138,9 +139,13 @@ pub trait Endpoint: Send + 'static {
     }
 
     /// A callback failed, or a message was too big. A peer that vanishes is no error: it is told by
-    /// [`on_close`](Self::on_close). The default logs.
+    /// [`on_close`](Self::on_close).
+    ///
+    /// The default logs: at `debug` what the peer causes, such as a message that does not decode; else at `warn`, but
+    /// no more than one line in 10 s for the server. A peer may be able to repeat any error, so an `on_error` that logs
+    /// should have a [`LogLimit`](crate::LogLimit).
     fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
-        tracing::warn!(session = %session.id(), %error, "a callback failed");
+        report::callback_error(session, error);
         ready(())
     }
 }
@@ -193,7 +198,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
 
     /// As [`Endpoint::on_error`].
     fn on_error(&self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
-        tracing::warn!(session = %session.id(), %error, "a callback failed");
+        report::callback_error(session, error);
         ready(())
     }
 }

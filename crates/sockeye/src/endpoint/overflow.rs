@@ -50,7 +50,7 @@ impl Session {
 
     fn log_overflow(&self, policy: Overflow) {
         // Any number of peers may be slow.
-        let Some(left_out) = self.counters().slow_sessions.admit(Instant::now()) else {
+        let Some(left_out) = self.counters().log.slow_session.admit(Instant::now()) else {
             return;
         };
         let (session, peer) = (self.id(), self.request().peer_addr());

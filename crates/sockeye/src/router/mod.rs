@@ -28,7 +28,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-pub(crate) use self::parameter::PathParameters;
+pub(crate) use self::parameter::{ParameterError, PathParameters};
 use self::template::{Segment, Template, TemplateError};
 
 /// A map from path templates to values.

@@ -54,7 +54,10 @@ impl Acceptor {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
-                    tracing::error!(%error, ?pause, "cannot accept");
+                    let counters = &self.shared.deployment.counters;
+                    if let Some(left_out) = counters.log.accept.admit_now() {
+                        tracing::error!(%error, ?pause, left_out, "cannot accept a connection");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = LAST_PAUSE.min(pause * 2);
                 }
@@ -99,6 +102,8 @@ impl Acceptor {
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
+                let counters = &self.shared.deployment.counters;
+                counters.failed_tls_handshakes.increment();
                 tracing::debug!(%peer_addr, error, "a connection was not secured");
                 return;
             }
@@ -148,6 +153,8 @@ impl Shared {
                 result = &mut connection => break result,
                 () = patience.as_mut(), if !peer.pending.has_ended() => {
                     if !peer.pending.has_ended() {
+                        let counters = &self.deployment.counters;
+                        counters.failed_http_connections.increment();
                         tracing::debug!(peer = ?ends.peer_addr, "no request in time");
                         return;
                     }
@@ -170,6 +177,7 @@ impl Shared {
                 }
             }
             Err(error) => {
+                self.deployment.counters.failed_http_connections.increment();
                 tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
             }
         }

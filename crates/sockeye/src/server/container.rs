@@ -170,7 +170,11 @@ impl Inner {
         };
         let (response, agreed) = self.deployment.answer(asked).await?;
         let Some(on_upgrade) = on_upgrade else {
-            tracing::error!("the HTTP server gave a request that cannot be upgraded");
+            let counters = &self.deployment.counters;
+            if let Some(left_out) = counters.log.not_upgradable.admit_now() {
+                let text = "the HTTP server gave a request that cannot be upgraded";
+                tracing::error!(left_out, "{text}");
+            }
             let reason = "this connection cannot be upgraded\n";
             return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, reason));
         };

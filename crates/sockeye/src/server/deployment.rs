@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{HOST, HeaderName, ORIGIN};
 use http::{Response, StatusCode, request};
 use sockeye_proto::handshake::{
     Extension, Forbidden, OriginPolicy, ServerHandshake, host_is_loopback,
@@ -17,13 +18,15 @@ use tokio::sync::watch;
 
 use super::{DeploymentError, Stage};
 use crate::connection::Compression;
-use crate::endpoint::configurator::Configure;
+use crate::endpoint::configurator::{ConfiguratorFailure, Configure};
 use crate::endpoint::handshake::Ends;
-use crate::endpoint::life::{CatchPanic, Opened, Place, panic_text};
+use crate::endpoint::life::{CatchPanic, Opened, Place};
+use crate::endpoint::report::panic_text;
 use crate::endpoint::{
     EndpointConfig, Handshake, HandshakeResponse, Mounted, OpenSessions, Properties, Refusal,
     Session,
 };
+use crate::peer_text::PeerText;
 use crate::router::{PathParameters, Router};
 use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
@@ -64,6 +67,13 @@ pub(super) struct Agreed {
 
 type Answer = Result<(Response<()>, Agreed), Response<Bytes>>;
 
+/// A handshake that is not accepted, with its answer.
+enum Refused {
+    /// By Origin or Host. It is logged already.
+    Forbidden(Response<Bytes>),
+    Other(Response<Bytes>),
+}
+
 impl Deployment {
     /// The endpoint that answers a path, and the path's parameters.
     pub(super) fn find(&self, path: &str) -> Option<(Arc<Mounted>, PathParameters)> {
@@ -86,22 +96,32 @@ impl Deployment {
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
         let peer = asked.ends.peer_addr;
         // What a configurator does is the application's: it may panic.
-        let answer = match CatchPanic(pin!(self.accept(asked))).await {
-            Ok(answer) => answer,
+        let accepted = match CatchPanic(pin!(self.accept(asked))).await {
+            Ok(accepted) => accepted,
             Err(panic) => {
-                tracing::error!(panic = panic_text(&*panic), "a configurator panicked");
-                Err(internal("the server could not decide\n").into_response())
+                if let Some(left_out) = self.counters.log.configurator_panic.admit_now() {
+                    let panic = panic_text(&*panic);
+                    tracing::error!(panic, left_out, "a configurator panicked");
+                }
+                Err(Refused::Other(
+                    internal("the server could not decide\n").into_response(),
+                ))
             }
         };
-        if let Err(refusal) = &answer {
+        accepted.map_err(|refused| {
             self.counters.refused_handshakes.increment();
-            let reason = String::from_utf8_lossy(refusal.body());
-            tracing::debug!(?peer, status = %refusal.status(), %reason, "refused");
-        }
-        answer
+            match refused {
+                Refused::Forbidden(response) => response,
+                Refused::Other(response) => {
+                    let reason = PeerText(response.body().trim_ascii());
+                    tracing::debug!(?peer, status = %response.status(), %reason, "refused");
+                    response
+                }
+            }
+        })
     }
 
-    async fn accept(&self, asked: Asked<'_>) -> Answer {
+    async fn accept(&self, asked: Asked<'_>) -> Result<(Response<()>, Agreed), Refused> {
         let Asked {
             request,
             mounted,
@@ -111,9 +131,9 @@ impl Deployment {
             properties,
         } = asked;
         let offer = ServerHandshake::receive(request)
-            .map_err(|error| error.to_response().map(Into::into))?;
+            .map_err(|error| Refused::Other(error.to_response().map(Into::into)))?;
         if on_loopback && !host_is_loopback(offer.host()) {
-            return Err(Forbidden::Host.to_response().map(Into::into));
+            return Err(self.forbid(Forbidden::Host, request, ends));
         }
         let mut handshake = Handshake::new(request, parameters, ends);
         let configurator = mounted.configurator();
@@ -125,7 +145,7 @@ impl Deployment {
             None => allowed,
         };
         if !allowed {
-            return Err(Forbidden::Origin.to_response().map(Into::into));
+            return Err(self.forbid(Forbidden::Origin, request, ends));
         }
         let spoken = mounted.subprotocols();
         let subprotocol = match configurator {
@@ -138,13 +158,14 @@ impl Deployment {
         let (compression, extension) = self.compression(&offer).unzip();
         let mut response = offer
             .accept(subprotocol, extension.as_slice())
-            .map_err(|error| internal(format!("{error}\n")).into_response())?;
+            .map_err(|error| Refused::Other(internal(format!("{error}\n")).into_response()))?;
         let params = compression.as_ref().map(|agreed| agreed.params);
         handshake.agree(subprotocol, params);
         match configurator {
             Some(configurator) => {
                 let hook = self.configure(configurator, &mut handshake, &mut response, properties);
-                Box::pin(hook).await.map_err(Refusal::into_response)?;
+                let decided = Box::pin(hook).await;
+                decided.map_err(|refusal| self.refused_by_configurator(refusal))?;
             }
             None => handshake.configure(None, properties),
         }
@@ -154,6 +175,46 @@ impl Deployment {
             compression,
         };
         Ok((response, agreed))
+    }
+
+    /// The 403 to a request whose Origin or Host may not connect. Its log line has the two values that were compared.
+    fn forbid(&self, forbidden: Forbidden, request: &request::Parts, ends: Ends) -> Refused {
+        let (counter, limit) = match forbidden {
+            Forbidden::Host => (
+                &self.counters.forbidden_hosts,
+                &self.counters.log.forbidden_host,
+            ),
+            _ => (
+                &self.counters.forbidden_origins,
+                &self.counters.log.forbidden_origin,
+            ),
+        };
+        counter.increment();
+        if let Some(left_out) = limit.admit_now() {
+            // §4.2.2: the authority of a target in absolute form goes before Host (RFC 9112 §3.2.2).
+            let host = match request.uri.authority() {
+                Some(authority) => authority.as_str().as_bytes().to_vec(),
+                None => values(request, &HOST),
+            };
+            tracing::info!(
+                peer = ends.peer_addr.map(tracing::field::display),
+                origin = %PeerText(&values(request, &ORIGIN)),
+                host = %PeerText(&host),
+                left_out,
+                "refused with 403: {forbidden}"
+            );
+        }
+        Refused::Forbidden(forbidden.to_response().map(Into::into))
+    }
+
+    fn refused_by_configurator(&self, refusal: Refusal) -> Refused {
+        let response = refusal.into_response();
+        if let Some(ConfiguratorFailure(error)) = response.extensions().get()
+            && let Some(left_out) = self.counters.log.configurator_error.admit_now()
+        {
+            tracing::error!(%error, left_out, "a configurator failed");
+        }
+        Refused::Other(response)
     }
 
     /// Lets a configurator look at the request and change the answer.
@@ -171,7 +232,10 @@ impl Deployment {
         match tokio::time::timeout(self.handshake_timeout, hook).await {
             Ok(decided) => decided?,
             Err(_) => {
-                tracing::warn!("a configurator took longer than the handshake timeout");
+                if let Some(left_out) = self.counters.log.configurator_timeout.admit_now() {
+                    let timeout = self.handshake_timeout;
+                    tracing::warn!(?timeout, left_out, "a configurator took too long");
+                }
                 return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)
                     .body("the server could not decide in time\n"));
             }
@@ -274,6 +338,13 @@ impl fmt::Debug for Deployment {
 fn going_away(session: &Session) {
     let closed = session.close(CloseCode::GOING_AWAY, "the server stops");
     debug_assert!(closed.is_ok(), "1001 may be sent");
+}
+
+/// All values of a header field.
+fn values(request: &request::Parts, name: &HeaderName) -> Vec<u8> {
+    let all = request.headers.get_all(name).iter();
+    let all: Vec<_> = all.map(http::HeaderValue::as_bytes).collect();
+    all.join(&b", "[..])
 }
 
 fn internal(reason: impl Into<Bytes>) -> Refusal {

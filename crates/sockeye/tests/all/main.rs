@@ -19,6 +19,7 @@ mod endpoint;
 mod examples;
 mod facts;
 mod handshake;
+mod log;
 mod overflow;
 mod path;
 mod reconnect;
