@@ -1,7 +1,7 @@
 //! `sockeye serve`: a server of the chat, the drawboard and the snakes with their pages, the echo and the push.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use sockeye::{Config, DeflateConfig, EndpointConfig, MessageKind, Role, Server};
 use crate::chat::{self, Chat, Rooms};
 use crate::drawboard::{self, Board, Drawboard};
 use crate::echo::Echo;
-use crate::exit::{Exit, complain};
-use crate::log;
+use crate::exit::Exit;
+use crate::log::{self, queue::LineQueue};
 use crate::pace::Rate;
 use crate::page;
 use crate::push::{self, Push};
@@ -93,7 +93,8 @@ Log lines go to stderr. The variable SOCKEYE_LOG says which:
 
 /// Serves until a signal.
 pub(crate) fn run(options: &Options) -> Exit {
-    log::init("info");
+    let log = log::init("info");
+    log.take_panics();
     // Each connection takes a descriptor; the usual soft limit is 1,024.
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => tracing::debug!(limit, "descriptors"),
@@ -103,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Exit {
     match runtime.and_then(|runtime| runtime.block_on(serve(options))) {
         Ok(()) => Exit::Done,
         Err(failure) => {
-            complain(&failure.to_string());
+            log.complain(&failure.to_string());
             Exit::Failed
         }
     }
@@ -142,9 +143,9 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::Listen(options.listen.clone(), error))?;
     let signals = Signals::new().map_err(Failure::Runtime)?;
-    if let Err(error) = announce(server.local_addr(), secure.is_some()) {
-        tracing::warn!(%error, "the address cannot be printed");
-    }
+    let stdout =
+        LineQueue::stdout(|error| tracing::warn!(%error, "cannot write the address to stdout"));
+    announce(&stdout, server.local_addr(), secure.is_some());
     let stop = async {
         signals.stop().await;
         let timeout = options.stop_timeout;
@@ -152,6 +153,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     };
     server.serve_until(stop).await.map_err(Failure::Runtime)?;
     tracing::info!("stopped");
+    stdout.finish();
     Ok(())
 }
 
@@ -163,12 +165,11 @@ fn limit(endpoint: EndpointConfig, max_message: Size, most: u64) -> EndpointConf
         .max_message(MessageKind::Binary, bytes)
 }
 
-/// Whoever started the program waits for this line.
-fn announce(addr: SocketAddr, secure: bool) -> io::Result<()> {
+/// Prints the address. The server goes on when stdout is not read.
+fn announce(stdout: &LineQueue, addr: SocketAddr, secure: bool) {
     let scheme = if secure { "https" } else { "http" };
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{scheme}://{}/", reachable(addr))?;
-    stdout.flush()
+    stdout.push(format!("{scheme}://{}/\n", reachable(addr)).as_bytes());
+    tracing::debug!(%addr, "listening");
 }
 
 /// An address to connect to: who listens on all addresses listens on the loopback too.

@@ -38,7 +38,7 @@ use self::talk::{End, Talk};
 
 /// Talks until either side has had enough.
 pub(crate) fn run(options: &Options) -> Exit {
-    log::init("warn");
+    let _log = log::init("warn");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

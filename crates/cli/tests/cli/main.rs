@@ -2,6 +2,8 @@
 
 mod connect;
 mod crowd;
+#[cfg(unix)]
+mod log;
 mod manual;
 mod notation;
 mod option;

@@ -1,0 +1,124 @@
+//! Log lines: on stderr, so that stdout stays what a command prints. No log line waits for stderr to be read, and each
+//! event is one line, whatever text of a peer is in it.
+
+use std::fmt::{self, Write};
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Instant;
+
+use sockeye::LogLimit;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
+
+use self::queue::LineQueue;
+use crate::color;
+use crate::escape::is_deceptive;
+
+pub(crate) mod queue;
+
+/// The log of the program. Dropped, it writes the lines that wait, as far as stderr takes them in time.
+#[derive(Clone, Debug)]
+#[must_use = "dropped, it writes the lines that wait"]
+pub(crate) struct Log(Arc<LineQueue>);
+
+/// Starts logging. [`VARIABLE`] says what is logged; `default` holds where it is not set, or says nothing
+/// that can be understood.
+pub(crate) fn init(default: &str) -> Log {
+    let queue = Arc::new(LineQueue::stderr());
+    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = Arc::clone(&queue);
+    let fields = debug_fn(|writer, field, value| {
+        if field.name() != "message" {
+            write!(writer, "{field}=")?;
+        }
+        let room = MAX_FIELD;
+        let mut escaping = Escaping { writer, room };
+        write!(escaping, "{value:?}")?;
+        if escaping.room == 0 {
+            escaping.writer.write_str("...")?;
+        }
+        Ok(())
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || lines.line())
+        .with_ansi(io::stderr().is_terminal() && color::is_wanted())
+        .with_target(false)
+        .fmt_fields(fields.delimited(" "))
+        .init();
+    Log(queue)
+}
+
+impl Log {
+    /// Says what happened, under the program's name, behind the log lines.
+    pub(crate) fn complain(&self, what: &str) {
+        self.0.push(format!("sockeye: {what}\n").as_bytes());
+    }
+
+    /// Logs the panics from now on, one in 10 s: the default hook waits for stderr to be read.
+    pub(crate) fn take_panics(&self) {
+        static PANICS: LogLimit = LogLimit::new();
+        let log = self.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            if let Some(left_out) = PANICS.admit(Instant::now()) {
+                let backtrace = std::backtrace::Backtrace::capture();
+                let left_out = match left_out {
+                    0 => String::new(),
+                    more => format!(" ({more} panics before it were left out)"),
+                };
+                log.complain(&format!("{panic}{left_out}\n{backtrace}"));
+            }
+        }));
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+/// Writes a text on one line, without characters that a terminal obeys, and cut to so many characters.
+struct Escaping<'a, W> {
+    writer: &'a mut W,
+    room: usize,
+}
+
+impl<W: Write> Write for Escaping<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.room == 0 {
+                break;
+            }
+            self.room -= 1;
+            if is_deceptive(c) {
+                write!(self.writer, "{}", c.escape_default())?;
+            } else {
+                self.writer.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The most characters of one field.
+const MAX_FIELD: usize = 1024;
+
+const VARIABLE: &str = "SOCKEYE_LOG";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_one_line_of_bounded_length() {
+        let mut line = String::new();
+        let mut escaping = Escaping {
+            writer: &mut line,
+            room: 8,
+        };
+        escaping.write_str("a\n\u{202e}b\u{1b}[2Jcut off").unwrap();
+        assert_eq!(line, r"a\n\u{202e}b\u{1b}[2J");
+    }
+}
