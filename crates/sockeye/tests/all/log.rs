@@ -20,7 +20,7 @@ struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
 impl Lines {
     /// Takes the lines at `info` and above.
     fn take_loud(&self) -> Vec<String> {
-        let all = std::mem::take(&mut *self.0.lock().unwrap());
+        let all = std::mem::take(&mut *self.0.lock().expect("no panic"));
         let loud = all.into_iter().filter(|(level, _)| *level <= Level::INFO);
         loud.map(|(_, line)| line).collect()
     }
@@ -48,7 +48,7 @@ impl tracing::Subscriber for Lines {
         }
         let mut line = Line(String::new());
         event.record(&mut line);
-        let mut lines = self.0.lock().unwrap();
+        let mut lines = self.0.lock().expect("no panic");
         lines.push((*event.metadata().level(), line.0));
     }
 
@@ -58,7 +58,7 @@ impl tracing::Subscriber for Lines {
 }
 
 async fn server(builder: ServerBuilder) -> Server {
-    builder.bind("127.0.0.1:0").await.unwrap()
+    builder.bind("127.0.0.1:0").await.expect("a free port")
 }
 
 /// A connection in memory, so that the clock may stand still.
