@@ -139,15 +139,12 @@ impl<'a> Pair<'a> {
     /// Opens a connection on these terms; else why the peer cannot.
     pub(super) async fn open(
         &mut self,
-        mut compression: DeflateConfig,
+        compression: DeflateConfig,
         peers_deflate: &str,
     ) -> Result<Result<Link, String>> {
         self.puppet.forget();
         let sockeye = match self.role {
             Role::Server => {
-                if self.peer.keeps_window {
-                    compression.client_no_context_takeover = false;
-                }
                 let listening = Listening::start(compression).await?;
                 self.tap.relay_to(listening.address());
                 let entry = self.nginx.map_or(self.tap.address(), Nginx::address);

@@ -42,11 +42,6 @@ pub(super) async fn sockeye_demands(pair: &mut Pair<'_>) -> Result<Tried> {
     let expected = pair.peer.agreements_as(pair.role)[1];
     for set in Set::all() {
         let by = pair.sockeye();
-        if by == From::Server && pair.peer.keeps_window && set.client_no_context_takeover {
-            let kept = "its client keeps its window even if the answer forbids that";
-            tally.tried.cannot.insert(kept.to_owned());
-            continue;
-        }
         match pair.open(set.config()?, "on").await? {
             Ok(link) => tally.judge(pair, link, set, by).await?,
             Err(why) => {

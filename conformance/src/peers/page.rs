@@ -155,8 +155,6 @@ on the wire. Sockeye's server is an endpoint, its client a connection.
   direction. One end demands, the other takes part as it does by itself; the cell says how many sets they came to
   agree on, of which each carried messages in both directions. That number has to be the one that is expected.
 
-For a client that keeps its window even if the answer forbids that, Sockeye's server has `client_no_context_takeover` off.
-
 Tomcat, Java and nginx are Debian's, Tomcat embedded; tokio-tungstenite runs in a crate apart, `conformance/tungstenite`.
 ";
 

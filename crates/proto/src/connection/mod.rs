@@ -189,7 +189,10 @@ impl Connection {
         self.compression = Some(Box::new(Compression {
             threshold: config.threshold,
             deflater: Deflater::new(pool.clone(), config.level, bits, !no_takeover),
-            inflater: Inflater::new(pool, peers_bits, !peers_no_takeover),
+            inflater: match params.client_is_in_doubt && self.role == Role::Server {
+                true => Inflater::in_doubt(pool, peers_bits),
+                false => Inflater::new(pool, peers_bits, !peers_no_takeover),
+            },
         }));
         self
     }

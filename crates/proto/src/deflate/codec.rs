@@ -7,6 +7,7 @@ use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
 
 use super::negotiation::WindowBits;
 use super::pool::{DeflatePool, Kind};
+use super::probe::{Probe, Verdict};
 use super::window::Window;
 
 /// The payload of a compressed message is not DEFLATE.
@@ -162,7 +163,10 @@ pub(crate) struct Inflater {
     pool: DeflatePool,
     bits: WindowBits,
     takeover: bool,
+    // Whether the peer may keep its window although it must not: `takeover` is true until that is known.
+    in_doubt: bool,
     state: Option<Box<Inflate>>,
+    probe: Option<Box<Probe>>,
     // The last bytes that were inflated: what a state has to know after a final block, or if it is another.
     window: Window,
     // How much of the tail that the sender cut off has been fed.
@@ -178,10 +182,21 @@ impl Inflater {
             pool,
             bits,
             takeover,
+            in_doubt: false,
             state: None,
+            probe: None,
             window: Window::default(),
             tail: 0,
             within: false,
+        }
+    }
+
+    /// For a peer that must not keep its window, and did not say that it understands that. Its window is kept until
+    /// its messages show that it obeys. If they refer to those before, it is kept for good.
+    pub(crate) fn in_doubt(pool: DeflatePool, bits: WindowBits) -> Self {
+        Self {
+            in_doubt: true,
+            ..Self::new(pool, bits, true)
         }
     }
 
@@ -192,6 +207,11 @@ impl Inflater {
         input: &[u8],
         room: &mut [u8],
     ) -> Result<(usize, usize), InvalidDeflate> {
+        if self.in_doubt && !self.within && self.window.retained_bytes() > 0 {
+            self.probe
+                .get_or_insert_with(|| Box::new(Probe::new()))
+                .start(&self.pool);
+        }
         self.within = true;
         let (mut taken, mut made) = (0, 0);
         while made < room.len() {
@@ -213,6 +233,9 @@ impl Inflater {
             );
             let produced = room.get(made..made + more_out).unwrap_or_default();
             self.window.push(produced, self.bits);
+            if let Some(probe) = &mut self.probe {
+                probe.inflate(rest.get(..more_in).unwrap_or_default());
+            }
             taken += more_in;
             made += more_out;
             match status.map_err(|_| InvalidDeflate)? {
@@ -240,6 +263,7 @@ impl Inflater {
         if made < room.len() {
             self.tail = 0;
             self.within = false;
+            self.judge();
             if !self.takeover {
                 self.release();
             } else if !self.is_between_blocks() {
@@ -248,6 +272,19 @@ impl Inflater {
             }
         }
         Ok(made)
+    }
+
+    /// Ends the doubt when the messages so far are enough to tell.
+    fn judge(&mut self) {
+        let Some(probe) = &mut self.probe else {
+            return;
+        };
+        let verdict = probe.finish(&self.pool);
+        if verdict != Verdict::Undecided {
+            self.in_doubt = false;
+            self.probe = None;
+            self.takeover = verdict == Verdict::KeepsWindow;
+        }
     }
 
     /// Nothing is inflated for now: gives back the state, unless a message is incomplete.
@@ -266,6 +303,7 @@ impl Inflater {
     /// Nothing more will be inflated: gives back what that takes.
     pub(crate) fn release(&mut self) {
         self.tail = 0;
+        self.probe = None;
         self.window.forget();
         self.give_back();
     }
@@ -299,7 +337,7 @@ const FILLED: usize = 4 * 1024;
 const DEFLATE_STATE: usize = 288 * 1024;
 const INFLATE_STATE: usize = 48 * 1024;
 
-fn difference(after: u64, before: u64) -> usize {
+pub(super) fn difference(after: u64, before: u64) -> usize {
     usize::try_from(after - before).unwrap_or(usize::MAX)
 }
 

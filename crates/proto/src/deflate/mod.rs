@@ -4,6 +4,7 @@
 mod codec;
 mod negotiation;
 mod pool;
+mod probe;
 mod shared;
 #[cfg(test)]
 mod strict;

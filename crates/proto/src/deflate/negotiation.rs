@@ -56,7 +56,7 @@ impl fmt::Debug for WindowBits {
 }
 
 /// What both ends have agreed on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DeflateParams {
     /// The server starts each message with an empty window.
@@ -67,7 +67,21 @@ pub struct DeflateParams {
     pub server_max_window_bits: WindowBits,
     /// The client's window.
     pub client_max_window_bits: WindowBits,
+    /// Whether the server told the client to keep no window, and the client had not offered that.
+    pub(crate) client_is_in_doubt: bool,
 }
+
+/// The doubt is the server's alone, and no part of what is agreed on.
+impl PartialEq for DeflateParams {
+    fn eq(&self, other: &Self) -> bool {
+        self.server_no_context_takeover == other.server_no_context_takeover
+            && self.client_no_context_takeover == other.client_no_context_takeover
+            && self.server_max_window_bits == other.server_max_window_bits
+            && self.client_max_window_bits == other.client_max_window_bits
+    }
+}
+
+impl Eq for DeflateParams {}
 
 /// How one end compresses, and what it asks of the other.
 ///
@@ -93,8 +107,9 @@ pub struct DeflateConfig {
     /// ignores the request.
     pub server_no_context_takeover: bool,
     /// The same of the client, whose compressed messages the server then inflates without keeping a
-    /// window. The client of Python's Tornado ignores it in an answer, and fails with its second message: a server
-    /// for such clients has to switch it off.
+    /// window. Some clients ignore it in an answer (Python's Tornado). Unless a client offers it by itself, the server
+    /// keeps the client's window, 32 KiB at most, until four messages of the client refer to none before them.
+    /// For a client whose messages do, it keeps the window for good.
     pub client_no_context_takeover: bool,
     /// The largest window of the server. A client also takes a server that ignores the request.
     pub server_max_window_bits: WindowBits,
@@ -158,6 +173,7 @@ impl DeflateConfig {
             client_no_context_takeover: self.client_no_context_takeover,
             server_max_window_bits: self.server_max_window_bits,
             client_max_window_bits: self.client_max_window_bits,
+            client_is_in_doubt: false,
         }
         .element(false);
         if self.client_max_window_bits == WindowBits::MAX {
@@ -199,6 +215,8 @@ impl DeflateConfig {
                 || offer.client_no_context_takeover,
             server_max_window_bits: server_bits.min(self.server_max_window_bits),
             client_max_window_bits: client_bits,
+            client_is_in_doubt: self.client_no_context_takeover
+                && !offer.client_no_context_takeover,
         })
     }
 
@@ -238,6 +256,7 @@ impl DeflateConfig {
                 || answer.client_no_context_takeover,
             server_max_window_bits: server_bits,
             client_max_window_bits: client_bits,
+            client_is_in_doubt: false,
         }))
     }
 }

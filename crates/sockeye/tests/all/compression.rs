@@ -150,6 +150,26 @@ async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> R
     Ok(())
 }
 
+#[tokio::test]
+async fn a_client_that_keeps_its_window_though_told_not_to_is_understood() {
+    let addr = serve(
+        Server::builder()
+            .default_endpoint::<Echo>()
+            .compression(DeflateConfig::default()),
+    )
+    .await;
+    // Tornado's client offers this, and reads no parameter without a value in the answer.
+    let mut peer = offering(addr, "permessage-deflate; client_max_window_bits").await;
+    let hello = b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00";
+    let refers_back = b"\xc1\x85\0\0\0\0\xf2\x00\x11\x00\x00";
+    peer.write(hello).await;
+    for _ in 0..10 {
+        assert_eq!(peer.recv().await, Some((TEXT, b"Hello".to_vec())));
+        peer.write(refers_back).await;
+    }
+    assert_eq!(peer.recv().await, Some((TEXT, b"Hello".to_vec())));
+}
+
 /// Sends on request, in each way there is.
 #[derive(Default)]
 struct Sends;

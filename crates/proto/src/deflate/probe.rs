@@ -1,0 +1,92 @@
+//! Finds out whether a peer keeps its window although it must not (RFC 7692 §7.1.1.2).
+
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+use super::codec::difference;
+use super::pool::DeflatePool;
+
+/// Inflates messages a second time, without those before. A message that cannot be inflated so refers to an earlier one.
+pub(super) struct Probe {
+    // Of the message at hand; none when nothing more of it has to be looked at.
+    state: Option<Box<Inflate>>,
+    refers_back: bool,
+    // Of the message at hand, and of those that referred to none before.
+    made: usize,
+    bytes: usize,
+    messages: usize,
+}
+
+/// What the messages so far tell of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    KeepsWindow,
+    DropsWindow,
+    Undecided,
+}
+
+impl Probe {
+    pub(super) fn new() -> Self {
+        Self {
+            state: None,
+            refers_back: false,
+            made: 0,
+            bytes: 0,
+            messages: 0,
+        }
+    }
+
+    /// A message begins.
+    pub(super) fn start(&mut self, pool: &DeflatePool) {
+        self.state = Some(pool.inflate());
+        self.made = 0;
+    }
+
+    /// Some of the message, as it came.
+    pub(super) fn inflate(&mut self, input: &[u8]) {
+        let mut input = input;
+        let mut room = [0; 4096];
+        // Behind a whole window of the message's own bytes nothing can refer to what was before.
+        while self.made < LARGEST_WINDOW {
+            let Some(state) = &mut self.state else { return };
+            let (total_in, total_out) = (state.total_in(), state.total_out());
+            let status = state.decompress(input, &mut room, InflateFlush::SyncFlush);
+            let taken = difference(state.total_in(), total_in);
+            let made = difference(state.total_out(), total_out);
+            input = input.get(taken..).unwrap_or_default();
+            self.made += made;
+            match status {
+                Err(_) => {
+                    self.refers_back = true;
+                    self.state = None;
+                }
+                // §7.2.3.4: what follows a final block may refer to what is before it, which this state
+                // has forgotten.
+                Ok(Status::StreamEnd) => self.state = None,
+                Ok(_) if taken == 0 && made == 0 => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The message is complete.
+    pub(super) fn finish(&mut self, pool: &DeflatePool) -> Verdict {
+        if let Some(state) = self.state.take() {
+            pool.recycle_inflate(state);
+        }
+        if self.refers_back {
+            return Verdict::KeepsWindow;
+        }
+        self.messages += 1;
+        self.bytes += self.made;
+        match self.messages >= ENOUGH_MESSAGES && self.bytes >= ENOUGH_BYTES {
+            true => Verdict::DropsWindow,
+            false => Verdict::Undecided,
+        }
+    }
+}
+
+const LARGEST_WINDOW: usize = 32 * 1024;
+/// So many messages in a row, with so many bytes in all, that refer to none before them: a compressor that keeps its
+/// window finds three equal bytes in it sooner.
+const ENOUGH_MESSAGES: usize = 4;
+const ENOUGH_BYTES: usize = 512;
