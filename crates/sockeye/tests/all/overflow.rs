@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 
 use crate::support::{Raw, soon};
 
-struct Feed(mpsc::UnboundedSender<Session>);
+struct Feed(mpsc::Sender<Session>);
 
 impl Endpoint for Feed {
     async fn on_open(&mut self, session: &Session) -> sockeye::Result {
-        self.0.send(session.clone())?;
+        self.0.send(session.clone()).await?;
         Ok(())
     }
 }
@@ -33,7 +33,7 @@ const TOTAL: usize = 10_000_000;
 
 impl Feeding {
     async fn start(builder: ServerBuilder, overflow: Option<Overflow>) -> Self {
-        let (opened, mut sessions) = mpsc::unbounded_channel();
+        let (opened, mut sessions) = mpsc::channel(2);
         let mut feed = endpoint("/", move |_| Feed(opened.clone()));
         if let Some(overflow) = overflow {
             feed = feed.broadcast_overflow(overflow);
