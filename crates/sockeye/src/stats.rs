@@ -38,6 +38,10 @@ pub struct Stats {
     pub forbidden_origins: u64,
     /// Of the refused handshakes, those whose `Host` is not a name of the loopback: 403.
     pub forbidden_hosts: u64,
+    /// Connections that were dropped for a new one before they had sent a byte.
+    pub dropped_silent_connections: u64,
+    /// Connections that were answered 503, because there were as many as there may be.
+    pub refused_connections: u64,
     /// Connections that ended before TLS was agreed on: the handshake failed, or did not come in time.
     pub failed_tls_handshakes: u64,
     /// Connections of HTTP that ended with an error: a request that cannot be read, a reset, or no request in time.
@@ -62,6 +66,8 @@ pub(crate) struct Counters {
     pub(crate) dropped_messages: Counter,
     pub(crate) forbidden_origins: Counter,
     pub(crate) forbidden_hosts: Counter,
+    pub(crate) dropped_silent_connections: Counter,
+    pub(crate) refused_connections: Counter,
     pub(crate) failed_tls_handshakes: Counter,
     pub(crate) failed_http_connections: Counter,
     pub(crate) undecodable_messages: Counter,
@@ -82,6 +88,8 @@ impl Counters {
             dropped_messages: Counter::new(),
             forbidden_origins: Counter::new(),
             forbidden_hosts: Counter::new(),
+            dropped_silent_connections: Counter::new(),
+            refused_connections: Counter::new(),
             failed_tls_handshakes: Counter::new(),
             failed_http_connections: Counter::new(),
             undecodable_messages: Counter::new(),
@@ -100,6 +108,8 @@ impl Counters {
             dropped_messages: self.dropped_messages.get(),
             forbidden_origins: self.forbidden_origins.get(),
             forbidden_hosts: self.forbidden_hosts.get(),
+            dropped_silent_connections: self.dropped_silent_connections.get(),
+            refused_connections: self.refused_connections.get(),
             failed_tls_handshakes: self.failed_tls_handshakes.get(),
             failed_http_connections: self.failed_http_connections.get(),
             undecodable_messages: self.undecodable_messages.get(),

@@ -1,8 +1,9 @@
 //! Accepting connections, and serving HTTP on them until they are upgraded.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::{Future, pending, ready};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -46,7 +49,7 @@ impl Acceptor {
             match listener.accept().await {
                 Ok((tcp, peer_addr)) => {
                     pause = FIRST_PAUSE;
-                    // While as many owe a request as may, no more are accepted.
+                    // It waits while none gives way, and no more are accepted meanwhile.
                     let guest = self.admission.admit().await;
                     tokio::spawn(self.clone().serve_tcp(tcp, peer_addr, guest));
                 }
@@ -58,8 +61,11 @@ impl Acceptor {
                     if let Some(left_out) = counters.log.accept.admit_now() {
                         tracing::error!(%error, ?pause, left_out, "cannot accept a connection");
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = LAST_PAUSE.min(pause * 2);
+                    // Where no connection gives way, some have to end first.
+                    if self.admission.make_room().await == 0 {
+                        tokio::time::sleep(pause).await;
+                        pause = LAST_PAUSE.min(pause * 2);
+                    }
                 }
             }
         }
@@ -72,26 +78,75 @@ impl Acceptor {
             () = reached(&mut self.stage, Stage::Stopping) => return,
             guest = self.admission.admit() => guest,
         };
+        // Dropped before the guest.
+        let mut stream = stream;
         let ends = Ends {
             peer_addr: stream.peer_addr().ok(),
             local_addr: stream.local_addr().ok(),
             secure: stream.is_secure(),
         };
-        let patience = pin!(
+        let mut patience = pin!(
             self.admission
                 .out_of_patience(self.shared.deployment.handshake_timeout)
         );
+        let mut first = [0];
+        let mut is_asked = false;
+        let read = loop {
+            tokio::select! {
+                biased;
+                read = stream.read(&mut first) => break read.unwrap_or(0),
+                () = ready(()), if is_asked => return,
+                // What has come may not be known yet: the driver of I/O runs first.
+                () = guest.entry.asked() => {
+                    tokio::task::yield_now().await;
+                    is_asked = true;
+                }
+                () = patience.as_mut() => return self.shared.late(ends.peer_addr),
+                () = reached(&mut self.stage, Stage::Stopping) => return,
+            }
+        };
+        if read == 0 {
+            return;
+        }
+        guest.entry.engage();
+        if is_asked {
+            guest.entry.refuse();
+        }
+        let mut stream = self.shared.guard(stream);
+        stream.put_back(first);
         self.shared
             .serve_http(stream, ends, guest, patience, &mut self.stage)
             .await;
     }
 
     async fn serve_tcp(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
+        // The guest is dropped behind the socket: the door goes on when the descriptor is free.
+        let guest = guest;
+        let tcp = tcp;
         // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
         let mut patience = pin!(
             self.admission
                 .out_of_patience(self.shared.deployment.handshake_timeout)
         );
+        let mut first = [0];
+        tokio::select! {
+            biased;
+            // It looks at the socket itself: at first readiness is only supposed.
+            peeked = tcp.peek(&mut first) => match peeked {
+                Ok(count) if count > 0 => {}
+                // It has ended.
+                _ => return,
+            },
+            () = guest.entry.asked() => {
+                if !has_spoken(&tcp) {
+                    return;
+                }
+                guest.entry.refuse();
+            }
+            () = patience.as_mut() => return self.shared.late(Some(peer_addr)),
+            () = reached(&mut self.stage, Stage::Stopping) => return,
+        }
+        guest.entry.engage();
         let local_addr = self.shared.near_end(&tcp);
         let stream = tokio::select! {
             biased;
@@ -113,6 +168,7 @@ impl Acceptor {
             local_addr: Some(local_addr),
             secure: stream.is_secure(),
         };
+        let stream = self.shared.guard(stream);
         self.shared
             .serve_http(stream, ends, guest, patience, &mut self.stage)
             .await;
@@ -124,13 +180,12 @@ impl Shared {
     /// first request. What is upgraded leaves hyper here, and this task ends with everything of HTTP.
     async fn serve_http(
         self: &Arc<Self>,
-        stream: Stream,
+        stream: StallGuard<Stream>,
         ends: Ends,
         guest: Guest,
         mut patience: Pin<&mut impl Future<Output = ()>>,
         stage: &mut watch::Receiver<Stage>,
     ) {
-        let stream = StallGuard::new(stream, self.deployment.config.write_timeout);
         let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, ends));
         let service = {
             let peer = Arc::clone(&peer);
@@ -146,17 +201,26 @@ impl Shared {
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
         let mut awaited = Stage::Stopping;
+        let mut is_giving_way = false;
         let result = loop {
             tokio::select! {
                 // The request may be there already: then nobody has to wait for anything else.
                 biased;
                 result = &mut connection => break result,
+                // It has been polled since it was asked to give way, and still writes an answer.
+                () = ready(()), if is_giving_way => {
+                    peer.entry.refuse();
+                    is_giving_way = false;
+                }
                 () = patience.as_mut(), if !peer.pending.has_ended() => {
                     if !peer.pending.has_ended() {
-                        let counters = &self.deployment.counters;
-                        counters.failed_http_connections.increment();
-                        tracing::debug!(peer = ?ends.peer_addr, "no request in time");
-                        return;
+                        return self.late(ends.peer_addr);
+                    }
+                }
+                () = peer.entry.asked() => {
+                    is_giving_way = true;
+                    if peer.entry.is_idle() {
+                        Pin::new(&mut connection).graceful_shutdown();
                     }
                 }
                 () = reached(stage, awaited) => {
@@ -183,6 +247,16 @@ impl Shared {
         }
     }
 
+    fn guard(&self, stream: Stream) -> StallGuard<Stream> {
+        StallGuard::new(stream, self.deployment.config.write_timeout)
+    }
+
+    /// Counts a connection of which there was no request in time.
+    fn late(&self, peer: Option<SocketAddr>) {
+        self.deployment.counters.failed_http_connections.increment();
+        tracing::debug!(?peer, "no request in time");
+    }
+
     /// The address that a peer has connected to. Where the server has bound itself to one, it is that: the
     /// system need not be asked.
     fn near_end(&self, tcp: &TcpStream) -> SocketAddr {
@@ -204,6 +278,12 @@ impl Shared {
     async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
         Ok(Stream::from(tcp))
     }
+}
+
+/// Whether something has come, which the driver of I/O may not know yet.
+fn has_spoken(tcp: &TcpStream) -> bool {
+    let peeked = SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
+    peeked.is_ok_and(|count| count > 0)
 }
 
 /// Completes when the server has come so far; never when it was dropped before: then its connections

@@ -1,11 +1,23 @@
-//! Who is let in: how many connections there may be, and how many of them may still owe a request.
+//! Who is let in: how many connections there may be, how many of them may still owe a request, and which of them give
+//! way to a new one.
+//!
+//! ```text
+//!   accepted ─▶ silent ─▶ owes its request ─▶ answered: HTTP's, or a session
+//!                 │             │                │
+//!                 │             │                └─ waits for another request: gives way
+//!                 │             └─ dropped after a part of the handshake timeout, while another waits
+//!                 └─ gives way at once
+//! ```
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::deadline;
 use crate::endpoint::life::Place;
+use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
 /// How many there may be.
@@ -15,8 +27,34 @@ pub(super) struct Admission {
     max_connections: u32,
     pending: Arc<Semaphore>,
     max_pending: u32,
+    /// For connections beyond `max_connections`, which are answered 503.
+    refusals: Arc<Semaphore>,
+    max_refusals: u32,
     /// How many wait for one that owes a request to make it, or to go.
     waiting: watch::Sender<usize>,
+    yielding: Mutex<Yielding>,
+    /// A connection does not owe its request any more.
+    changed: Notify,
+    counters: Arc<Counters>,
+}
+
+/// The connections that give way to a new one, the oldest first.
+#[derive(Debug, Default)]
+struct Yielding {
+    next: u64,
+    /// Those that have sent no byte.
+    silent: BTreeMap<u64, Arc<Standing>>,
+    /// Those that had their answer, and may ask for something else.
+    idle: BTreeMap<u64, Arc<Standing>>,
+}
+
+/// What the door and a connection tell each other.
+#[derive(Debug, Default)]
+struct Standing {
+    /// The connection is to give way.
+    asked: Notify,
+    /// It has done so, or it cannot.
+    resolved: Notify,
 }
 
 /// A connection that is let in.
@@ -26,14 +64,36 @@ pub(super) struct Guest {
     /// so, and goes.
     pub(super) place: Option<Place>,
     pub(super) pending: Pending,
+    /// The last field: the door goes on when all the others are dropped.
+    pub(super) entry: Entry,
 }
 
 /// That a connection owes its first request.
 #[derive(Debug)]
-pub(super) struct Pending(Mutex<Option<OwnedSemaphorePermit>>);
+pub(super) struct Pending {
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    admission: Arc<Admission>,
+}
+
+/// The entry of a connection among those that give way, where it is one of them.
+#[derive(Debug)]
+pub(super) struct Entry {
+    admission: Arc<Admission>,
+    standing: Arc<Standing>,
+    state: Mutex<State>,
+}
+
+/// What a connection is doing, and its number where it gives way.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Silent(u64),
+    Engaged,
+    Idle(u64),
+}
 
 impl Admission {
-    pub(super) fn new(max_connections: usize, max_pending: usize) -> Self {
+    pub(super) fn new(max_connections: usize, max_pending: usize, counters: Arc<Counters>) -> Self {
+        let max_refusals = permits(refusals(max_connections));
         let max_connections = permits(max_connections);
         let max_pending = permits(max_pending.max(1));
         Self {
@@ -41,32 +101,108 @@ impl Admission {
             max_connections,
             pending: Arc::new(Semaphore::new(max_pending as usize)),
             max_pending,
+            refusals: Arc::new(Semaphore::new(max_refusals as usize)),
+            max_refusals,
             waiting: watch::Sender::new(0),
+            yielding: Mutex::default(),
+            changed: Notify::new(),
+            counters,
         }
     }
 
-    /// Lets one more in; waits while as many owe a request as may.
-    pub(super) async fn admit(&self) -> Guest {
-        let permit = match Arc::clone(&self.pending).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _waiting = Waiting::begin(&self.waiting);
-                let permit = Arc::clone(&self.pending).acquire_owned();
-                permit.await.expect("never closed")
+    /// Lets one more in. Where there is no room for it, the oldest silent connection gives way, else the one that has
+    /// waited longest for another request of HTTP. Where there is none of these, it waits while connections owe their
+    /// request; else it is let in to be refused.
+    pub(super) async fn admit(self: &Arc<Self>) -> Guest {
+        let mut waiting = None;
+        loop {
+            let changed = self.changed.notified();
+            let place = Arc::clone(&self.connections).try_acquire_owned().ok();
+            let is_full = place.is_none();
+            if let Some(place) = place
+                && let Ok(pending) = Arc::clone(&self.pending).try_acquire_owned()
+            {
+                return self.guest(Some(place), pending);
             }
+            if let Some(oldest) = self.oldest(|yielding| &mut yielding.silent) {
+                self.counters.dropped_silent_connections.increment();
+                oldest.give_way().await;
+                continue;
+            }
+            if is_full && let Some(oldest) = self.oldest(|yielding| &mut yielding.idle) {
+                oldest.give_way().await;
+                continue;
+            }
+            // While one waits, those that owe their request have less time.
+            let _waiting = waiting.get_or_insert_with(|| Waiting::begin(&self.waiting));
+            if is_full && self.pending.available_permits() == self.max_pending as usize {
+                self.counters.refused_connections.increment();
+                let permit = Arc::clone(&self.refusals).acquire_owned();
+                return self.guest(None, permit.await.expect("never closed"));
+            }
+            tokio::select! {
+                permit = self.pending.acquire(), if !is_full => drop(permit),
+                permit = self.connections.acquire(), if is_full => drop(permit),
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Makes room when the system has none: the oldest tenth of the silent connections gives way, or of those that wait
+    /// for another request of HTTP. Returns how many connections were asked to.
+    pub(super) async fn make_room(&self) -> usize {
+        let (all, are_silent) = {
+            let yielding = &mut *lock(&self.yielding);
+            let are_silent = !yielding.silent.is_empty();
+            let of = if are_silent {
+                &mut yielding.silent
+            } else {
+                &mut yielding.idle
+            };
+            let count = of.len().div_ceil(10);
+            let all: Vec<_> = (0..count).map_while(|_| of.pop_first()).collect();
+            (all, are_silent)
         };
-        let place = Arc::clone(&self.connections).try_acquire_owned().ok();
+        for (_, oldest) in &all {
+            if are_silent {
+                self.counters.dropped_silent_connections.increment();
+            }
+            oldest.give_way().await;
+        }
+        all.len()
+    }
+
+    fn oldest(
+        &self,
+        of: impl FnOnce(&mut Yielding) -> &mut BTreeMap<u64, Arc<Standing>>,
+    ) -> Option<Arc<Standing>> {
+        let (_, oldest) = of(&mut lock(&self.yielding)).pop_first()?;
+        Some(oldest)
+    }
+
+    fn guest(self: &Arc<Self>, place: Option<Place>, permit: OwnedSemaphorePermit) -> Guest {
+        let standing = Arc::default();
+        let number = lock(&self.yielding).enter(&standing, |yielding| &mut yielding.silent);
+        let entry = Entry {
+            admission: Arc::clone(self),
+            standing,
+            state: Mutex::new(State::Silent(number)),
+        };
         Guest {
             place,
-            pending: Pending(Mutex::new(Some(permit))),
+            pending: Pending {
+                permit: Mutex::new(Some(permit)),
+                admission: Arc::clone(self),
+            },
+            entry,
         }
     }
 
     /// Completes when a connection that still owes its request has had time enough: after `timeout`,
-    /// or, while others wait at the door, after a tenth of it. So a crowd of silent ones holds nobody up
+    /// or, while others wait at the door, after [`Self::short`] of it. So a crowd of slow ones holds nobody up
     /// for long, and an honest crowd is taken one after the other.
     pub(super) async fn out_of_patience(&self, timeout: Duration) {
-        let soon = timeout / 10;
+        let soon = self.short(timeout);
         deadline::pass(soon).await;
         let mut waiting = self.waiting.subscribe();
         tokio::select! {
@@ -75,12 +211,93 @@ impl Admission {
         }
     }
 
+    /// A tenth of the handshake timeout where 1,024 connections or more may owe their request; where fewer may, in
+    /// proportion less, but a fiftieth at least. So as many pass the door in a second, however few may stand there.
+    fn short(&self, timeout: Duration) -> Duration {
+        const MANY: u32 = 1024;
+        let pending = self.max_pending.min(self.max_connections);
+        let share = f64::from(pending.min(MANY)) / f64::from(MANY);
+        (timeout / 10).mul_f64(share).max(timeout / 50)
+    }
+
     /// Completes when all that were let in have gone.
     pub(super) async fn all_gone(&self) {
-        let connections = self.connections.acquire_many(self.max_connections);
-        let _ = connections.await.expect("never closed");
-        let pending = self.pending.acquire_many(self.max_pending);
-        let _ = pending.await.expect("never closed");
+        for (permits, all) in [
+            (&self.connections, self.max_connections),
+            (&self.pending, self.max_pending),
+            (&self.refusals, self.max_refusals),
+        ] {
+            let _ = permits.acquire_many(all).await.expect("never closed");
+        }
+    }
+}
+
+/// How many connections beyond the limit may be there at once, to be answered 503.
+pub(super) fn refusals(max_connections: usize) -> usize {
+    (max_connections / 16).clamp(1, 64)
+}
+
+impl Standing {
+    /// Asks a connection to give way, and waits until it has, or cannot. A connection whose task the caller does not
+    /// poll holds up nobody for longer than [`ANSWER_TIMEOUT`].
+    async fn give_way(&self) {
+        self.asked.notify_one();
+        let _ = timeout(ANSWER_TIMEOUT, self.resolved.notified()).await;
+    }
+}
+
+impl Entry {
+    /// Completes when the connection is to give way.
+    pub(super) async fn asked(&self) {
+        self.standing.asked.notified().await;
+    }
+
+    /// The connection cannot give way: it has sent something meanwhile.
+    pub(super) fn refuse(&self) {
+        self.standing.resolved.notify_one();
+    }
+
+    /// The connection waits for another request.
+    pub(super) fn rest(&self) {
+        self.engage();
+        let yielding = &mut *lock(&self.admission.yielding);
+        let number = yielding.enter(&self.standing, |yielding| &mut yielding.idle);
+        *lock(&self.state) = State::Idle(number);
+    }
+
+    /// Whether the connection waits for another request.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(*lock(&self.state), State::Idle(_))
+    }
+
+    /// The connection has sent something.
+    pub(super) fn engage(&self) {
+        let yielding = &mut *lock(&self.admission.yielding);
+        match std::mem::replace(&mut *lock(&self.state), State::Engaged) {
+            State::Silent(number) => drop(yielding.silent.remove(&number)),
+            State::Idle(number) => drop(yielding.idle.remove(&number)),
+            State::Engaged => {}
+        }
+    }
+}
+
+impl Yielding {
+    fn enter(
+        &mut self,
+        standing: &Arc<Standing>,
+        of: impl FnOnce(&mut Self) -> &mut BTreeMap<u64, Arc<Standing>>,
+    ) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        of(self).insert(number, Arc::clone(standing));
+        number
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.engage();
+        self.standing.resolved.notify_one();
     }
 }
 
@@ -103,17 +320,30 @@ impl Drop for Waiting<'_> {
 impl Pending {
     /// The request has come.
     pub(super) fn end(&self) {
-        drop(lock(&self.0).take());
+        let permit = lock(&self.permit).take();
+        if permit.is_some() {
+            drop(permit);
+            self.admission.changed.notify_waiters();
+        }
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        lock(&self.0).is_none()
+        lock(&self.permit).is_none()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
 fn permits(count: usize) -> u32 {
     u32::try_from(count.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX)
 }
+
+/// How long the door waits for a connection to give way.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -125,62 +355,97 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
+    /// Asserts that so much time passed, and no more than the looks at the sockets take.
+    #[track_caller]
+    fn assert_passed(begun: Instant, expected: Duration) {
+        let passed = begun.elapsed();
+        assert!(passed >= expected, "{passed:?}");
+        assert!(passed < expected + Duration::from_millis(50), "{passed:?}");
+    }
+
+    fn admission(max_connections: usize, max_pending: usize) -> Arc<Admission> {
+        Arc::new(Admission::new(max_connections, max_pending, Arc::default()))
+    }
+
+    /// Lets one in that sends something at once.
+    async fn admit_speaking(admission: &Arc<Admission>) -> Guest {
+        let guest = admission.admit().await;
+        guest.entry.engage();
+        guest
+    }
+
+    /// What the task of a connection does when it is to give way.
+    async fn give_way(guest: Guest) {
+        guest.entry.asked().await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_that_owes_its_request_has_the_time_that_is_set() {
-        let admission = Admission::new(10, 10);
+        let admission = admission(10, 10);
         let begun = Instant::now();
         admission.out_of_patience(TIMEOUT).await;
-        assert_eq!(begun.elapsed().as_secs(), TIMEOUT.as_secs());
+        assert_passed(begun, TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_crowd_that_owes_its_requests_is_given_a_tenth_of_it_while_others_wait() {
-        let admission = Admission::new(10, 2);
-        let (first, second) = (admission.admit().await, admission.admit().await);
-        let begun = Instant::now();
-        let leaving = async {
-            tokio::join!(
-                admission.out_of_patience(TIMEOUT),
-                admission.out_of_patience(TIMEOUT)
-            );
-            drop((first, second));
-            begun.elapsed()
-        };
-        let (left, third) = tokio::join!(leaving, admission.admit());
-        assert_eq!(left.as_secs(), TIMEOUT.as_secs() / 10);
-        // Nobody waits when the third is in.
-        assert!(third.place.is_some());
-        admission.out_of_patience(TIMEOUT).await;
-        assert!(begun.elapsed() >= left + TIMEOUT);
+    async fn while_another_waits_the_time_is_a_tenth_and_less_where_fewer_may_owe_a_request() {
+        for (connections, pending, millis) in [
+            (10_000, 2_000, 1_000),
+            (10_000, 1_024, 1_000),
+            (10_000, 512, 500),
+            (512, 1_024, 500),
+            (10_000, 1, 200),
+        ] {
+            let admission = admission(connections, pending);
+            let mut guests = Vec::new();
+            for _ in 0..connections.min(pending) {
+                guests.push(admit_speaking(&admission).await);
+            }
+            let begun = Instant::now();
+            let leaving = async {
+                tokio::join!(
+                    admission.out_of_patience(TIMEOUT),
+                    admission.out_of_patience(TIMEOUT)
+                );
+                guests.clear();
+                assert_passed(begun, Duration::from_millis(millis));
+            };
+            let ((), next) = tokio::join!(leaving, admit_speaking(&admission));
+            // None waits when that one is in.
+            assert!(next.place.is_some());
+            let begun = Instant::now();
+            admission.out_of_patience(TIMEOUT).await;
+            assert_passed(begun, TIMEOUT);
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_crowd_has_its_time_again_when_the_last_who_waited_gave_up() {
-        let admission = Admission::new(10, 1);
-        let _guest = admission.admit().await;
+    async fn a_crowd_has_its_time_again_when_the_last_that_waited_gave_up() {
+        let admission = admission(10, 1);
+        let _guest = admit_speaking(&admission).await;
         for _ in 0..2 {
             let mut one = Box::pin(admission.admit());
             let mut other = Box::pin(admission.admit());
             let brief = Duration::from_millis(1);
-            assert!(tokio::time::timeout(brief, one.as_mut()).await.is_err());
-            assert!(tokio::time::timeout(brief, other.as_mut()).await.is_err());
+            assert!(timeout(brief, one.as_mut()).await.is_err());
+            assert!(timeout(brief, other.as_mut()).await.is_err());
             drop(one);
             let begun = Instant::now();
             admission.out_of_patience(TIMEOUT).await;
-            assert_eq!(begun.elapsed().as_secs(), TIMEOUT.as_secs() / 10);
+            assert_passed(begun, TIMEOUT / 50);
             drop(other);
             let begun = Instant::now();
             admission.out_of_patience(TIMEOUT).await;
-            assert_eq!(begun.elapsed().as_secs(), TIMEOUT.as_secs());
+            assert_passed(begun, TIMEOUT);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_has_come_makes_room_for_the_next() {
-        let admission = Admission::new(10, 1);
-        let guest = admission.admit().await;
+        let admission = admission(10, 1);
+        let guest = admit_speaking(&admission).await;
         let mut next = pin!(admission.admit());
-        assert!(tokio::time::timeout(TIMEOUT, next.as_mut()).await.is_err());
+        assert!(timeout(TIMEOUT, next.as_mut()).await.is_err());
         assert!(!guest.pending.has_ended());
         guest.pending.end();
         assert!(guest.pending.has_ended());
@@ -189,23 +454,95 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn as_many_places_are_given_as_there_are_and_given_again() {
-        let admission = Admission::new(2, 10);
-        let first = admission.admit().await;
-        let second = admission.admit().await;
+        let admission = admission(2, 10);
+        let (first, second) = (
+            admit_speaking(&admission).await,
+            admit_speaking(&admission).await,
+        );
         assert!(first.place.is_some() && second.place.is_some());
+        first.pending.end();
+        second.pending.end();
         assert!(admission.admit().await.place.is_none());
+        assert_eq!(admission.counters.snapshot(0).refused_connections, 1);
         drop(first);
         assert!(admission.admit().await.place.is_some());
     }
 
     #[tokio::test(start_paused = true)]
+    async fn while_a_connection_owes_its_request_another_waits_for_its_place_and_is_refused_later()
+    {
+        let admission = admission(1, 10);
+        let only = admit_speaking(&admission).await;
+        let mut next = pin!(admission.admit());
+        assert!(timeout(TIMEOUT, next.as_mut()).await.is_err());
+        // It is a session now, and keeps its place.
+        only.pending.end();
+        assert!(next.await.place.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_silent_connection_gives_way_and_one_that_has_sent_something_does_not() {
+        for (max_connections, max_pending) in [(2, 10), (10, 2)] {
+            let admission = admission(max_connections, max_pending);
+            let spoken = admit_speaking(&admission).await;
+            let silent = admission.admit().await;
+            let silent = tokio::spawn(give_way(silent));
+            let begun = Instant::now();
+            let next = admission.admit().await;
+            assert!(next.place.is_some());
+            silent.await.unwrap();
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            assert!(!spoken.pending.has_ended());
+            assert_eq!(admission.counters.snapshot(0).dropped_silent_connections, 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_waits_for_another_request_gives_way_where_places_are_short() {
+        let admission = admission(1, 10);
+        let idle = admit_speaking(&admission).await;
+        idle.pending.end();
+        idle.entry.rest();
+        let idle = tokio::spawn(give_way(idle));
+        assert!(admission.admit().await.place.is_some());
+        idle.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_does_not_answer_the_door_holds_it_up_for_100_ms_at_most() {
+        let admission = admission(1, 10);
+        let silent = admission.admit().await;
+        let begun = Instant::now();
+        let mut next = pin!(admission.admit());
+        assert!(timeout(ANSWER_TIMEOUT, next.as_mut()).await.is_err());
+        drop(silent);
+        assert!(next.await.place.is_some());
+        assert_eq!(begun.elapsed(), ANSWER_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_system_has_no_room_the_oldest_tenth_gives_way() {
+        let admission = admission(100, 100);
+        assert_eq!(admission.make_room().await, 0);
+        let mut tasks = Vec::new();
+        for _ in 0..11 {
+            tasks.push(tokio::spawn(give_way(admission.admit().await)));
+        }
+        assert_eq!(admission.make_room().await, 2);
+        tokio::task::yield_now().await;
+        let gone = tasks.iter().map(|task| task.is_finished());
+        assert_eq!(gone.filter(|gone| *gone).count(), 2);
+        assert!(tasks[0].is_finished() && tasks[1].is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn all_are_gone_when_the_last_has_left_its_place() {
-        let admission = Admission::new(usize::MAX, usize::MAX);
+        let admission = admission(usize::MAX, usize::MAX);
         let Guest { place, pending, .. } = admission.admit().await;
         let mut gone = pin!(admission.all_gone());
-        assert!(tokio::time::timeout(TIMEOUT, gone.as_mut()).await.is_err());
+        assert!(timeout(TIMEOUT, gone.as_mut()).await.is_err());
         drop(place);
-        assert!(tokio::time::timeout(TIMEOUT, gone.as_mut()).await.is_err());
+        assert!(timeout(TIMEOUT, gone.as_mut()).await.is_err());
         pending.end();
         gone.await;
     }

@@ -29,6 +29,7 @@ mod accept;
 mod admission;
 mod container;
 mod deployment;
+mod listen;
 mod stall;
 mod upgrade;
 
@@ -344,15 +345,25 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many connections there may be at once; nine tenths of the descriptors that the process
-    /// may have open when the server is bound. Who comes beyond is answered 503.
+    /// Sets how many connections there may be at once, with those that owe their request. By default they and those
+    /// that are being refused have nine tenths of the descriptors that the process may have open when the server is
+    /// bound.
+    ///
+    /// When there are so many, the oldest connection that has sent no byte is dropped for a new one, else the one that
+    /// has waited longest for another request of HTTP. Where there is neither, a new connection waits while others owe
+    /// their request, and then is answered 503. Of those that are answered 503, there are a sixteenth of the limit at
+    /// once, from 1 to 64.
+    ///
+    /// When the system has no descriptor left, the oldest tenth of the silent connections is dropped.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
     }
 
-    /// Sets how many connections may owe their first request at once; 1,024. While there are so many no
-    /// more are accepted, and those that take longer than a tenth of the handshake timeout are dropped.
+    /// Sets how many connections may owe their first request at once; 1,024. They count as connections too. When there
+    /// are so many, the oldest that has sent no byte is dropped for a new one. Where all have sent something, no more are
+    /// accepted, and those that take longer than a tenth of the handshake timeout are dropped; a fiftieth, where few
+    /// connections may owe a request.
     pub fn max_pending_handshakes(mut self, connections: usize) -> Self {
         self.max_pending_handshakes = connections;
         self
@@ -378,7 +389,7 @@ impl ServerBuilder {
     /// [`BindError::Io`] when the address cannot be bound.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> Result<Server, BindError> {
         let router = self.router()?;
-        let listener = TcpListener::bind(addr).await?;
+        let listener = listen::listen(addr).await?;
         let is_bound_to_one = !listener.local_addr()?.ip().is_unspecified();
         self.start(router, listener, is_bound_to_one)
     }
@@ -444,7 +455,8 @@ impl ServerBuilder {
     ) -> Result<Server, BindError> {
         let local_addr = listener.local_addr()?;
         let max_connections = self.max_connections.unwrap_or_else(default_connections);
-        let admission = Admission::new(max_connections, self.max_pending_handshakes);
+        let counters = Arc::clone(&self.counters);
+        let admission = Admission::new(max_connections, self.max_pending_handshakes, counters);
         let shared = Shared {
             http: self.http.take(),
             any_host: self.any_host,
@@ -473,12 +485,14 @@ impl fmt::Debug for ServerBuilder {
     }
 }
 
-/// Some descriptors are left for files, the other listeners, and for telling who comes too late.
+/// A tenth of the descriptors is left for files, other listeners and outgoing connections. Of the nine tenths, those
+/// connections have a part that are told that there are too many.
 #[cfg(unix)]
 fn default_connections() -> usize {
     let limit = rlimit::getrlimit(rlimit::Resource::NOFILE);
     let descriptors = limit.map_or(u64::MAX, |(soft, _hard)| soft);
-    usize::try_from(descriptors / 10 * 9).unwrap_or(usize::MAX)
+    let all = usize::try_from(descriptors / 10 * 9).unwrap_or(usize::MAX);
+    all.saturating_sub(admission::refusals(all)).max(1)
 }
 
 #[cfg(not(unix))]

@@ -15,6 +15,8 @@ use crate::deadline::InputDeadline;
 pub(super) struct StallGuard<S> {
     stream: S,
     timeout: Duration,
+    /// A byte that was read already.
+    first: Option<u8>,
     /// Runs while a write waits.
     timer: Option<InputDeadline>,
 }
@@ -24,8 +26,14 @@ impl<S> StallGuard<S> {
         Self {
             stream,
             timeout,
+            first: None,
             timer: None,
         }
+    }
+
+    /// Puts back the first byte of the stream, to be read again.
+    pub(super) fn put_back(&mut self, [first]: [u8; 1]) {
+        self.first = Some(first);
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -57,7 +65,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+        let this = self.get_mut();
+        if buffer.remaining() > 0
+            && let Some(first) = this.first.take()
+        {
+            buffer.put_slice(&[first]);
+            // What is behind it is read too, if it is there. An error comes again.
+            if buffer.remaining() > 0 {
+                let _ = Pin::new(&mut this.stream).poll_read(cx, buffer);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.stream).poll_read(cx, buffer)
     }
 }
 

@@ -12,7 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use sockeye_proto::handshake::{RequestError, is_websocket_request};
 
 use super::Shared;
-use super::admission::{Guest, Pending};
+use super::admission::{Entry, Guest, Pending};
 use super::deployment::{self, Agreed};
 use crate::deadline;
 use crate::endpoint::Properties;
@@ -34,6 +34,8 @@ pub(super) struct Peer {
     ends: Ends,
     /// That its last request was a handshake, which is answered with 101.
     agreed: Mutex<Option<Agreed>>,
+    /// The last field: the door goes on when all the others are dropped.
+    pub(super) entry: Entry,
 }
 
 impl Peer {
@@ -44,6 +46,7 @@ impl Peer {
             pending: guest.pending,
             ends,
             agreed: Mutex::new(None),
+            entry: guest.entry,
         }
     }
 
@@ -51,6 +54,15 @@ impl Peer {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
+        self.entry.engage();
+        let response = self.answer(request).await;
+        if lock(&self.agreed).is_none() {
+            self.entry.rest();
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if lock(&self.place).is_none() {
             return full();
         }

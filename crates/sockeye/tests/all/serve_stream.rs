@@ -136,7 +136,7 @@ async fn one_beyond_the_connections_that_there_may_be_is_told_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_waits_while_as_many_as_may_owe_their_request() {
+async fn a_silent_one_gives_way_at_once_where_as_many_as_may_owe_their_request() {
     let server = bind(Server::builder().max_pending_handshakes(1)).await;
     let begun = Instant::now();
     let (mut silent, _) = connect(&server);
@@ -144,7 +144,35 @@ async fn one_waits_while_as_many_as_may_owe_their_request() {
     let (mut asking, _) = connect(&server);
     assert_eq!(ask(&mut asking).await.status, 101);
     silent.recv_end().await;
-    assert_eq!(begun.elapsed().as_secs(), 1);
+    assert_eq!(begun.elapsed().as_millis(), 0);
+    assert_eq!(server.handle().stats().dropped_silent_connections, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_sent_a_byte_has_a_part_of_the_handshake_timeout_while_another_waits() {
+    let server = bind(Server::builder().max_pending_handshakes(1)).await;
+    let begun = Instant::now();
+    let (mut slow, _) = connect(&server);
+    slow.write(b"G").await;
+    tokio::task::yield_now().await;
+    let (mut asking, _) = connect(&server);
+    assert_eq!(ask(&mut asking).await.status, 101);
+    slow.recv_end().await;
+    // A fiftieth, and a few looks at the sockets.
+    let passed = begun.elapsed().as_millis();
+    assert!((200..250).contains(&passed), "{passed} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_byte_and_what_is_behind_it_are_read_once() {
+    let server = bind(Server::builder()).await;
+    let (mut peer, _) = connect(&server);
+    let request = format!("GET /echo HTTP/1.1\r\nHost: localhost\r\n{FIELDS}\r\n");
+    for byte in request.bytes() {
+        peer.write(&[byte]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(peer.answer().await.status, 101);
 }
 
 #[tokio::test(start_paused = true)]
