@@ -85,8 +85,8 @@ impl Drawboard {
     }
 
     #[on_message]
-    async fn heard(&mut self, text: &str) -> Option<String> {
-        self.pace.turn().await;
+    async fn heard(&mut self, session: &Session, text: &str) -> Option<String> {
+        self.pace.turn(session).await;
         let id = self.id?;
         let refused = match Command::parse(text) {
             Ok(Command::Draw { stroke, tag }) => {

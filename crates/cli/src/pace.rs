@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use sockeye::Session;
 use tokio::time::{Instant, sleep_until};
 
 /// A rate, and how much may happen at once after a pause.
@@ -62,21 +63,49 @@ impl Bucket {
 /// A handler awaits [`turn`](Self::turn) before it looks at a message. While it waits the session hands no other message
 /// to it and soon reads no more, so TCP holds the peer back. No message is lost, and a peer that is too fast pays with
 /// its own time. Closing such a peer would punish a paste or a reconnect that sends what it has kept.
+///
+/// A peer may fill the buffers of its connection, and go. Its end lies behind what it has sent, so it would be noticed
+/// after many minutes. Therefore such a peer is sent a Ping now and then: its system answers that with a reset.
 #[derive(Debug)]
-pub(crate) struct Pace(Bucket);
+pub(crate) struct Pace {
+    bucket: Bucket,
+    probed: Instant,
+}
 
 impl Pace {
     pub(crate) fn new(rate: Rate) -> Self {
-        Self(Bucket::new(rate, Instant::now()))
-    }
-
-    /// Completes when the connection may go on.
-    pub(crate) async fn turn(&mut self) {
-        if let Some(due) = self.0.take(Instant::now()) {
-            sleep_until(due).await;
+        let now = Instant::now();
+        Self {
+            bucket: Bucket::new(rate, now),
+            probed: now,
         }
     }
+
+    /// Completes when the session may go on.
+    pub(crate) async fn turn(&mut self, session: &Session) {
+        self.turn_with(|| {
+            // A session that is closing needs none.
+            let _ = session.async_remote().send_ping(b"");
+        })
+        .await;
+    }
+
+    /// As [`turn`](Self::turn), with what probes the peer.
+    async fn turn_with(&mut self, probe: impl FnOnce()) {
+        let now = Instant::now();
+        let Some(due) = self.bucket.take(now) else {
+            return;
+        };
+        if now - self.probed >= PROBE_PERIOD {
+            self.probed = now;
+            probe();
+        }
+        sleep_until(due).await;
+    }
 }
+
+/// How often a peer that has to wait is probed.
+const PROBE_PERIOD: Duration = Duration::from_secs(10);
 
 /// A rate that is written in the source.
 pub(crate) const fn rate(per_second: u32, burst: u32) -> Rate {
@@ -127,12 +156,28 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(rate(20, 50));
         for _ in 0..50 {
-            pace.turn().await;
+            pace.turn_with(|| ()).await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
         for _ in 0..20 {
-            pace.turn().await;
+            pace.turn_with(|| ()).await;
         }
         assert_eq!(start.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_waits_is_probed_each_ten_seconds_and_one_that_does_not_is_never() {
+        let mut pace = Pace::new(rate(20, 50));
+        let mut probes = 0;
+        for _ in 0..50 {
+            tokio::time::sleep(PROBE_PERIOD).await;
+            pace.turn_with(|| probes += 1).await;
+        }
+        assert_eq!(probes, 0);
+        // It has 49 tokens left and 1,000 messages: they take 47.55 s.
+        for _ in 0..1000 {
+            pace.turn_with(|| probes += 1).await;
+        }
+        assert_eq!(probes, 5);
     }
 }

@@ -80,8 +80,8 @@ impl Snake {
     }
 
     #[on_message]
-    async fn heard(&mut self, text: &str) {
-        self.pace.turn().await;
+    async fn heard(&mut self, session: &Session, text: &str) {
+        self.pace.turn(session).await;
         if let (Some(id), Some(turn)) = (self.id, Direction::parse(text)) {
             self.field.lock().game.turn(id, turn);
         }

@@ -140,8 +140,8 @@ impl Chat {
     }
 
     #[on_message]
-    async fn heard(&mut self, text: &str, #[path] room: &str) -> Option<String> {
-        self.pace.turn().await;
+    async fn heard(&mut self, session: &Session, text: &str, #[path] room: &str) -> Option<String> {
+        self.pace.turn(session).await;
         self.handle(text, room)
             .await
             .err()
