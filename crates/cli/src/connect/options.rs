@@ -218,8 +218,8 @@ Secrets:
   SOCKEYE_BASIC hold what neither option gives.
 
 Times are numbers with a unit: 500ms, 20s, 5m, 1h. Proxies come from the
-variables HTTP_PROXY (for ws://), HTTPS_PROXY (for wss://), ALL_PROXY and
-NO_PROXY. NO_COLOR turns colours off.
+variables http_proxy (for ws://, in lower case only), HTTPS_PROXY (for wss://),
+ALL_PROXY and NO_PROXY, by the rules of curl. NO_COLOR turns colours off.
 
 Exit codes:
   0    closed with 1000, 1001 or no code; what --count and --expect asked for

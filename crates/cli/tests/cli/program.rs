@@ -135,7 +135,14 @@ impl Drop for Program {
 /// The program with these arguments; of the variables that it looks at it has none.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
-    for name in ["all_proxy", "http_proxy", "https_proxy", "no_proxy"] {
+    for name in [
+        "all_proxy",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "ws_proxy",
+        "wss_proxy",
+    ] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
     for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {

@@ -122,9 +122,15 @@ impl Client {
         self
     }
 
-    /// Connects through the proxies that the environment says, as curl understands it: `HTTPS_PROXY` for
-    /// `wss:`, `HTTP_PROXY` for `ws:`, else `ALL_PROXY`; hosts in `NO_PROXY` are connected to directly. The
-    /// variables are read now. By default they are not looked at.
+    /// Connects through the proxies that the environment names, by the rules of curl. The variables are read now; by
+    /// default they are not read.
+    ///
+    /// For `wss:` the first of `wss_proxy`, `https_proxy` and `all_proxy` counts that is not empty, in lower case before
+    /// upper case; for `ws:` the first of `ws_proxy`, `http_proxy` (in lower case only) and `all_proxy`. A proxy
+    /// without a scheme is an HTTP proxy, and one without a port at 1080, of `https:` at 443.
+    ///
+    /// Hosts in the list of `no_proxy` or `NO_PROXY` are connected to directly: `*` alone is all hosts, a name is itself
+    /// and all below it, an address is itself or with `/BITS` a network. Ports and other wildcards match nothing.
     pub fn proxy_from_env(mut self) -> Self {
         self.proxies = Proxies::from_env();
         self

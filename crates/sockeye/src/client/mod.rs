@@ -10,6 +10,7 @@ mod attempt;
 mod builder;
 mod cookie;
 mod dial;
+mod environment;
 mod error;
 mod exchange;
 mod proxy;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
+use super::environment::Environment;
 use super::exchange::{self, beside};
 use super::socks::{Socks, SocksError, Step};
 use super::target::{Target, bare_host, basic};
@@ -62,30 +62,19 @@ pub(super) enum Proxies {
     #[default]
     None,
     One(Proxy),
-    Matching(Arc<Matcher>),
+    Environment(Arc<Environment>),
 }
 
 impl Proxies {
     pub(super) fn from_env() -> Self {
-        Self::Matching(Arc::new(Matcher::from_env()))
+        Self::Environment(Arc::new(Environment::read()))
     }
 
     pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, ProxyError> {
         match self {
             Self::None => Ok(None),
             Self::One(proxy) => Ok(Some(proxy.clone())),
-            Self::Matching(matcher) => {
-                // The rules are of the schemes that a WebSocket begins with.
-                let scheme = if target.uri.is_secure() {
-                    "https"
-                } else {
-                    "http"
-                };
-                let (host, port) = (target.uri.host(), target.uri.port());
-                let uri = format!("{scheme}://{host}:{port}/").parse::<Uri>();
-                let intercept = uri.ok().and_then(|uri| matcher.intercept(&uri));
-                intercept.map(|intercept| Proxy::of(&intercept)).transpose()
-            }
+            Self::Environment(environment) => environment.choose(target),
         }
     }
 }
@@ -133,25 +122,13 @@ impl Proxy {
         Socks::new(host, port, auth)
     }
 
-    fn of(intercept: &Intercept) -> Result<Self, ProxyError> {
-        let uri = intercept.uri();
-        let wrong = || ProxyError::Url(uri.to_string());
-        let kind = Kind::of(uri.scheme_str().unwrap_or("http")).ok_or_else(wrong)?;
-        let auth = match (intercept.basic_auth(), intercept.raw_auth()) {
-            (Some(value), _) => {
-                let mut value = value.clone();
-                value.set_sensitive(true);
-                Auth::Basic(value)
-            }
-            (None, Some((user, password))) => Auth::Password(user.into(), password.into()),
-            (None, None) => Auth::None,
-        };
-        Ok(Self {
-            kind,
-            host: uri.host().ok_or_else(wrong)?.to_owned(),
-            port: uri.port_u16().unwrap_or(kind.default_port()),
-            auth,
-        })
+    /// A proxy as a variable of the environment names it: for curl, an HTTP proxy without a port is at 1080.
+    pub(super) fn of_environment(text: &str) -> Result<Self, ProxyError> {
+        let mut proxy: Self = text.parse()?;
+        if proxy.kind == Kind::Http && !has_port(text) {
+            proxy.port = CURL_PORT;
+        }
+        Ok(proxy)
     }
 
     /// Has the proxy connect `stream` to a host, which stands in brackets where it is an IPv6 address.
@@ -214,7 +191,7 @@ impl FromStr for Proxy {
 
     fn from_str(text: &str) -> Result<Self, ProxyError> {
         // Not what was given: that may hold a password.
-        let wrong = || ProxyError::Url("what was given".to_owned());
+        let wrong = || ProxyError::Url("the given text".to_owned());
         let text = match text.contains("://") {
             true => text.to_owned(),
             false => format!("http://{text}"),
@@ -241,6 +218,14 @@ impl FromStr for Proxy {
         })
     }
 }
+
+/// Whether a proxy's URL says its port, be it the default of its scheme: [`Url`] leaves that out.
+fn has_port(text: &str) -> bool {
+    let (_, rest) = text.split_once("://").unwrap_or(("", text));
+    Url::parse(&format!("proxy://{rest}")).is_ok_and(|url| url.port().is_some())
+}
+
+const CURL_PORT: u16 = 1080;
 
 /// Without its password.
 impl fmt::Debug for Proxy {
@@ -305,8 +290,8 @@ pub enum ProxyError {
     /// Bytes came through the tunnel before any went.
     #[error("the proxy sent bytes before it was asked for any")]
     TooEarly,
-    /// The URL is none of a proxy.
-    #[error("no URL of a proxy (http, https, socks5, socks5h): {0}")]
+    /// The URL is none of a proxy. Says where it was read; not the URL, which may have a password.
+    #[error("{0} is not the URL of a proxy: expected http://, https://, socks5:// or socks5h://")]
     Url(String),
 }
 
@@ -352,40 +337,5 @@ mod tests {
         assert!(!format!("{proxy:?}").contains("secret"));
         let error = "ftp://user:secret@proxy".parse::<Proxy>().unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));
-    }
-
-    #[test]
-    fn the_environments_rules_choose_by_scheme_and_leave_out_hosts() {
-        let matcher = Matcher::builder()
-            .all("socks5h://u:p%40@socks:1081")
-            .https("http://user:pw@proxy:3128")
-            .no("direct.example, 10.0.0.0/8, [::1]");
-        let proxies = Proxies::Matching(Arc::new(matcher.build()));
-        let chosen = |url: &str| {
-            let target = Target::parse(url).unwrap();
-            let proxy = proxies.choose(&target).unwrap()?;
-            let auth = match proxy.auth {
-                Auth::None => String::new(),
-                Auth::Basic(value) => value.to_str().unwrap().to_owned(),
-                Auth::Password(user, password) => format!("{user} {password}"),
-            };
-            Some((proxy.kind, proxy.host, proxy.port, auth))
-        };
-        let http = (
-            Kind::Http,
-            "proxy".into(),
-            3128,
-            "Basic dXNlcjpwdw==".into(),
-        );
-        assert_eq!(chosen("wss://host/"), Some(http));
-        let socks = (Kind::Socks5h, "socks".into(), 1081, "u p@".into());
-        assert_eq!(chosen("ws://host/"), Some(socks));
-        for url in [
-            "ws://a.direct.example/",
-            "wss://direct.example/",
-            "ws://10.1.2.3/",
-        ] {
-            assert_eq!(chosen(url), None, "{url}");
-        }
     }
 }
