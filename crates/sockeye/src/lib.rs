@@ -41,6 +41,8 @@ mod peer_text;
 #[cfg(not(loom))]
 mod router;
 #[cfg(not(loom))]
+mod secret;
+#[cfg(not(loom))]
 mod server;
 #[cfg(not(loom))]
 mod stats;
@@ -63,10 +65,10 @@ pub use self::log_limit::LogLimit;
 pub use self::{
     client::{
         Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
-        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, OpenedStream, Proxy,
-        ProxyError, QueueError, Readable, ReadyState, ReconnectEvent, ReconnectSender,
-        Reconnecting, Retry, SocksError, SyntaxError, Target, WebSocket, WebSocketError,
-        WebSocketStream, Writable, connect,
+        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, OpenedStream,
+        OpeningEvent, Proxy, ProxyError, QueueError, Readable, ReadyState, ReconnectEvent,
+        ReconnectSender, Reconnecting, Retry, SocksError, SyntaxError, Target, WebSocket,
+        WebSocketError, WebSocketStream, Writable, connect,
     },
     connection::{
         Connection, MessageReader, MessageWriter, Opening, Overflow, Receiver, Sender, SenderSink,

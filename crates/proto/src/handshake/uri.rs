@@ -133,7 +133,7 @@ pub enum UriError {
     #[error("the URI's path or query has characters that must be percent-encoded, or is too long")]
     ResourceName,
     /// No scheme, or another than `ws` and `wss`.
-    #[error("a WebSocket URI starts with ws:// or wss://")]
+    #[error("expected ws:// or wss:// at its start")]
     Scheme,
     /// A user name before the host.
     #[error("a WebSocket URI has no user name or password")]

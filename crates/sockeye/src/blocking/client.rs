@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::handshake::{self, Opened};
 use super::proxy;
 use super::stream::Stream;
-use crate::client::{self, ConnectError, Proxy, ProxyError, Redirects, Target};
+use crate::client::{self, ConnectError, OpeningEvent, Proxy, ProxyError, Redirects, Target};
 use crate::connection::client_machine;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, TlsError, rustls};
@@ -69,6 +69,11 @@ impl Client {
     /// [`Client::compression`](crate::Client::compression).
     pub fn compression(self, config: impl Into<Option<DeflateConfig>>) -> Self {
         Self(self.0.compression(config))
+    }
+
+    /// Calls a function with each part of opening a connection; see [`Client::on_opening`](crate::Client::on_opening).
+    pub fn on_opening(self, tell: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self(self.0.on_opening(tell))
     }
 
     /// Follows so many redirects; none by default. See [`Client::redirects`](crate::Client::redirects).
@@ -139,7 +144,8 @@ impl Client {
         let opened = self
             .secure(stream, target, deadline)
             .and_then(|mut stream| {
-                let opened = handshake::shake_hands(&mut stream, &handshake, deadline)?;
+                let opened =
+                    handshake::shake_hands(&mut stream, &handshake, deadline, &self.0.observer)?;
                 Ok((stream, opened))
             });
         let (stream, opened) = opened.map_err(|error| {
@@ -174,7 +180,7 @@ impl Client {
             true => first_address(host, port).map_err(ConnectError::Connect)?,
             false => target.host().to_owned(),
         };
-        proxy::tunnel(&proxy, &mut stream, &host, port, deadline)?;
+        proxy::tunnel(&proxy, &mut stream, &host, port, deadline, &self.0.observer)?;
         Ok(stream)
     }
 

@@ -8,7 +8,8 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use sockeye_proto::handshake::{Accepted, ClientHandshake, ResponseError};
 
 use super::stream::Stream;
-use crate::client::ConnectError;
+use crate::client::{ConnectError, Observer, are_tls};
+use crate::secret;
 
 /// What opened a connection, and what was read beyond it.
 pub(super) struct Opened {
@@ -20,8 +21,9 @@ pub(super) fn shake_hands(
     stream: &mut Stream,
     handshake: &ClientHandshake,
     deadline: Instant,
+    observer: &Observer,
 ) -> Result<Opened, ConnectError> {
-    let (answer, read_ahead) = exchange(stream, &handshake.request(), deadline)?;
+    let (answer, read_ahead) = exchange(stream, &handshake.request(), deadline, observer)?;
     let (parts, ()) = answer.into_parts();
     match handshake.receive(&parts) {
         Ok(accepted) => Ok(Opened {
@@ -41,16 +43,41 @@ pub(super) fn exchange(
     stream: &mut Stream,
     request: &Request<()>,
     deadline: Instant,
+    observer: &Observer,
+) -> Result<(Response<()>, Vec<u8>), ConnectError> {
+    observer.request(request);
+    let mut read = Vec::new();
+    let answered = read_answer(stream, request, deadline, &mut read);
+    let answered = answered.map(|(mut answer, rest)| {
+        secret::mark_all(answer.headers_mut());
+        let (parts, ()) = answer.into_parts();
+        observer.response(&parts);
+        (Response::from_parts(parts, ()), rest)
+    });
+    answered.map_err(|error| {
+        observer.unreadable(&read);
+        match error {
+            ConnectError::Head if are_tls(&read) => ConnectError::TlsExpected,
+            error => error,
+        }
+    })
+}
+
+/// Sends a request, and reads until its answer's head is there. What was read of no answer is left in `read`.
+fn read_answer(
+    stream: &mut Stream,
+    request: &Request<()>,
+    deadline: Instant,
+    read: &mut Vec<u8>,
 ) -> Result<(Response<()>, Vec<u8>), ConnectError> {
     let sent = stream.write_all_until(&head(request), deadline);
     sent.map_err(ConnectError::transport)?;
-    let mut read = Vec::new();
     loop {
-        if let Some((answer, len)) = parse(&read)? {
+        if let Some((answer, len)) = parse(read)? {
             let rest = read.split_off(len);
             // RFC 9110 §15.2: any other 1xx comes before the answer.
             if answer.status().is_informational() && answer.status() != 101 {
-                read = rest;
+                *read = rest;
                 continue;
             }
             return Ok((answer, rest));

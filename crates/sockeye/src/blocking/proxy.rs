@@ -8,7 +8,7 @@ use http::Response;
 
 use super::handshake::exchange;
 use super::stream::Stream;
-use crate::client::{ConnectError, Proxy, ProxyError, SocksError, Step};
+use crate::client::{ConnectError, Observer, Proxy, ProxyError, SocksError, Step};
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
@@ -19,10 +19,14 @@ pub(super) fn tunnel(
     host: &str,
     port: u16,
     deadline: Instant,
+    observer: &Observer,
 ) -> Result<(), ProxyError> {
     match proxy.is_socks() {
         true => Ok(socks(proxy, stream, host, port, deadline)?),
-        false => connect(proxy, stream, &format!("{host}:{port}"), deadline),
+        false => {
+            let authority = format!("{host}:{port}");
+            connect(proxy, stream, &authority, deadline, observer)
+        }
     }
 }
 
@@ -31,12 +35,14 @@ fn connect(
     stream: &mut Stream,
     authority: &str,
     deadline: Instant,
+    observer: &Observer,
 ) -> Result<(), ProxyError> {
     let request = proxy.connect_request(authority)?;
-    let answer = exchange(stream, &request, deadline);
+    let answer = exchange(stream, &request, deadline, observer);
     let (answer, rest) = answer.map_err(|error| match error {
         ConnectError::Connect(error) => ProxyError::Connect(error),
         ConnectError::NoResponse => ProxyError::NoResponse,
+        ConnectError::TlsExpected => ProxyError::TlsExpected,
         #[cfg(feature = "tls")]
         ConnectError::Tls(error) => ProxyError::Tls(error),
         _ => ProxyError::Head,

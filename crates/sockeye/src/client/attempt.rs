@@ -4,14 +4,12 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use http::Response;
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
-use http_body_util::Empty;
 use sockeye_proto::handshake::{Accepted, ClientHandshake, Extension, ResponseError};
 use tokio::time::Instant;
 
-use super::exchange::{self, beside};
+use super::exchange::{self, Answered, beside};
 use super::proxy::{Proxy, ProxyError};
 use super::target::Target;
 use super::turn::Peer;
@@ -173,7 +171,9 @@ impl Client {
                     Some(IpAddr::V4(ip)) => ip.to_string(),
                     Some(IpAddr::V6(ip)) => format!("[{ip}]"),
                 };
-                let stream = proxy.tunnel(stream, &host, target.uri.port()).await?;
+                let stream = proxy
+                    .tunnel(stream, &host, target.uri.port(), &self.observer)
+                    .await?;
                 timings.proxy = Some(started.elapsed());
                 Ok(stream)
             }
@@ -242,13 +242,14 @@ impl Client {
         mut timings: Timings,
     ) -> Result<Connection, ConnectError> {
         let started = Instant::now();
-        let (mut sender, connection) = exchange::begin(stream).await?;
-        let mut connection = Some(connection);
         let asked = handshake.request();
-        let request = asked.clone().map(|()| Empty::<Bytes>::new());
-        let response = beside(&mut connection, sender.send_request(request));
-        let response = self.in_time(deadline, response).await?;
-        let response = response.map_err(ConnectError::unanswered)?;
+        let asking = exchange::ask(stream, asked.clone(), &self.observer);
+        let answered = self.in_time(deadline, asking).await?;
+        let Answered {
+            response,
+            mut connection,
+            sender,
+        } = answered.map_err(ConnectError::unanswered)?;
         timings.upgrade = started.elapsed();
         let (parts, body) = response.into_parts();
         if let Some(jar) = &self.cookies {

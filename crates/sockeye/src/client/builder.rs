@@ -14,9 +14,10 @@ use super::proxy::{Proxies, Proxy};
 use super::redirect::Redirects;
 use super::target::{Target, basic};
 use super::turn::Turns;
-use super::{ConnectError, SyntaxError, WebSocket};
+use super::{ConnectError, Observer, OpeningEvent, SyntaxError, WebSocket};
 use crate::connection::Connection;
 use crate::endpoint::{Endpoint, Session};
+use crate::secret;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, rustls};
 
@@ -37,6 +38,7 @@ pub struct Client {
     pub(super) unix: Option<PathBuf>,
     pub(crate) redirects: u32,
     pub(super) cookies: Option<Arc<dyn CookieJar>>,
+    pub(crate) observer: Observer,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
     #[cfg(feature = "tls")]
@@ -62,6 +64,7 @@ impl Client {
             unix: None,
             redirects: 0,
             cookies: None,
+            observer: Observer::default(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -71,8 +74,10 @@ impl Client {
         }
     }
 
-    /// Adds a header field to the request.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    /// Adds a header field to the request. The value of a field that holds a secret by its name (`Cookie`,
+    /// `Authorization`, `X-Api-Key` and the like) is marked as sensitive.
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        secret::mark(&name, &mut value);
         self.headers.push((name, value));
         self
     }
@@ -104,6 +109,25 @@ impl Client {
     /// own is sent in place of them.
     pub fn cookies(mut self, jar: Arc<dyn CookieJar>) -> Self {
         self.cookies = Some(jar);
+        self
+    }
+
+    /// Calls a function with each part of opening a connection as it happens: each request, to a proxy and after redirects
+    /// too, each answer, and what came in the place of one. So both sides of a handshake that fails can be shown. The
+    /// function is called in the task that connects, and must not block.
+    ///
+    /// ```
+    /// use sockeye::{Client, OpeningEvent};
+    ///
+    /// let client = Client::builder().on_opening(|event| match event {
+    ///     OpeningEvent::Request(request) => println!("> {} {}", request.method(), request.uri()),
+    ///     OpeningEvent::Response(response) => println!("< {}", response.status()),
+    ///     OpeningEvent::Unreadable(bytes) => println!("< {} bytes that are no answer", bytes.len()),
+    ///     _ => {}
+    /// });
+    /// ```
+    pub fn on_opening(mut self, tell: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(tell);
         self
     }
 

@@ -8,6 +8,7 @@ use http::{Method, Response, StatusCode};
 use sockeye_proto::InvalidAnswer;
 use sockeye_proto::handshake::{OfferError, ResponseError, UriError};
 
+use super::exchange::Unanswered;
 use super::proxy::ProxyError;
 use crate::error::BoxError;
 #[cfg(feature = "tls")]
@@ -64,6 +65,9 @@ pub enum ConnectError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The server answered a `ws:` URL with TLS.
+    #[error("the server speaks TLS on this port: write wss:// in place of ws://")]
+    TlsExpected,
     /// `wss:` needs this crate's feature `tls`.
     #[error("wss: URLs need the feature `tls` of sockeye, which this program is built without")]
     TlsUnsupported,
@@ -74,13 +78,16 @@ pub enum ConnectError {
     #[error("the URL cannot be parsed: {0}")]
     Url(#[from] url::ParseError),
     /// The URL is none of a WebSocket.
-    #[error("the URL is none of a WebSocket: {0}")]
+    #[error("not a WebSocket URL: {0}")]
     WebSocketUri(#[from] UriError),
 }
 
 impl ConnectError {
     /// Of an exchange by hyper.
-    pub(super) fn unanswered(error: hyper::Error) -> Self {
+    pub(super) fn unanswered(Unanswered { error, is_tls }: Unanswered) -> Self {
+        if is_tls {
+            return Self::TlsExpected;
+        }
         #[cfg(feature = "tls")]
         if let Some(error) = TlsError::within(&error) {
             return Self::Tls(error);

@@ -1,17 +1,25 @@
 //! One request and its answer over HTTP/1.1, by hyper, on a transport that leaves it afterwards.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::observer::{MAX_UNREADABLE, Observer, are_tls};
 use crate::deadline::timeout;
+use crate::secret;
+use crate::sync::{Mutex, lock};
 use crate::transport::Stream;
 
 /// Drives one connection. Boxed: it is large, and done with long before the transport is.
@@ -24,15 +32,119 @@ const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 
-pub(super) async fn begin(
+/// An answer, and the connection that its body, or its upgrade, comes by.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    pub(super) connection: Option<Driving>,
+    /// The connection may end without it.
+    pub(super) sender: http1::SendRequest<Empty<Bytes>>,
+}
+
+/// Why there is no answer.
+pub(super) struct Unanswered {
+    pub(super) error: hyper::Error,
+    /// Whether a record of TLS came in the place of an answer.
+    pub(super) is_tls: bool,
+}
+
+/// Sends a request on a transport, and takes the head of the answer.
+pub(super) async fn ask(
     stream: Stream,
-) -> hyper::Result<(http1::SendRequest<Empty<Bytes>>, Driving)> {
-    let (sender, connection) = http1::Builder::new()
+    request: Request<()>,
+    observer: &Observer,
+) -> Result<Answered, Unanswered> {
+    // Tells what came when no answer did: whether that fails, or is dropped.
+    let unread = Unread {
+        bytes: Arc::default(),
+        observer: Some(observer),
+    };
+    let unanswered = |error| Unanswered {
+        error,
+        is_tls: are_tls(&lock(&unread.bytes)),
+    };
+    let tap = Tap {
+        stream,
+        heard: Arc::clone(&unread.bytes),
+    };
+    let beginning = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    Ok((sender, Box::pin(connection.with_upgrades())))
+        .handshake(TokioIo::new(tap));
+    let (mut sender, connection) = beginning.await.map_err(unanswered)?;
+    let mut connection: Option<Driving> = Some(Box::pin(connection.with_upgrades()));
+    observer.request(&request);
+    let request = request.map(|()| Empty::new());
+    let response = beside(&mut connection, sender.send_request(request));
+    let (mut parts, body) = response.await.map_err(unanswered)?.into_parts();
+    secret::mark_all(&mut parts.headers);
+    unread.answered();
+    observer.response(&parts);
+    Ok(Answered {
+        response: Response::from_parts(parts, body),
+        connection,
+        sender,
+    })
+}
+
+/// The bytes that came before there is an answer. Dropped, it tells them.
+struct Unread<'a> {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    observer: Option<&'a Observer>,
+}
+
+impl Unread<'_> {
+    /// There is an answer.
+    fn answered(mut self) {
+        self.observer = None;
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if let Some(observer) = self.observer {
+            observer.unreadable(&lock(&self.bytes));
+        }
+    }
+}
+
+/// A transport of which the first bytes that are read are kept too.
+struct Tap {
+    stream: Stream,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let mut heard = lock(&self.heard);
+        let room = MAX_UNREADABLE.saturating_sub(heard.len());
+        heard.extend_from_slice(read.get(..room).unwrap_or(read));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 /// Drives an HTTP connection beside what waits for something of it. It may end first, with what is
@@ -60,8 +172,8 @@ pub(super) async fn start_of(connection: &mut Option<Driving>, mut body: Incomin
 
 /// The transport that hyper was given, and what it has read beyond the answer.
 pub(super) fn into_transport(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    let parts = upgraded.downcast::<TokioIo<Tap>>().ok()?;
+    Some((parts.io.into_inner().stream, parts.read_buf))
 }
 
 async fn read_start(body: &mut Incoming, start: &mut Vec<u8>) {
@@ -72,5 +184,36 @@ async fn read_start(body: &mut Incoming, start: &mut Vec<u8>) {
             let room = MAX_REFUSAL_BODY - start.len();
             start.extend_from_slice(&data[..data.len().min(room)]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::client::OpeningEvent;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_start_of_an_answer_is_told_when_the_rest_is_no_longer_waited_for() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        // Kept, so that the stream does not end.
+        let _far = tokio::spawn(async move {
+            far.read(&mut [0; 1024]).await.unwrap();
+            far.write_all(b"HTTP/1.1 101 Sw").await.unwrap();
+            far
+        });
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        let observer = Observer::new(move |event| {
+            if let OpeningEvent::Unreadable(bytes) = event {
+                lock(&telling).extend_from_slice(bytes);
+            }
+        });
+        let request = Request::get("/").header("host", "h").body(()).unwrap();
+        let asking = ask(Stream::new(near), request, &observer);
+        let given_up = tokio::time::timeout(Duration::from_secs(1), asking).await;
+        assert!(given_up.is_err());
+        assert_eq!(*lock(&told), b"HTTP/1.1 101 Sw");
     }
 }

@@ -13,6 +13,7 @@ mod dial;
 mod environment;
 mod error;
 mod exchange;
+mod observer;
 mod proxy;
 mod reconnect;
 mod redirect;
@@ -25,6 +26,8 @@ mod websocket;
 pub use self::builder::Client;
 pub use self::cookie::CookieJar;
 pub use self::error::ConnectError;
+pub use self::observer::OpeningEvent;
+pub(crate) use self::observer::{Observer, are_tls};
 pub use self::proxy::{Proxy, ProxyError};
 pub use self::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, Response};
-use http_body_util::Empty;
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 use super::environment::Environment;
-use super::exchange::{self, beside};
+use super::exchange::{self, Answered, Unanswered, beside};
+use super::observer::Observer;
 use super::socks::{Socks, SocksError, Step};
 use super::target::{Target, bare_host, basic};
 use crate::transport::Stream;
@@ -137,20 +137,30 @@ impl Proxy {
         stream: Stream,
         host: &str,
         port: u16,
+        observer: &Observer,
     ) -> Result<Stream, ProxyError> {
         match self.is_socks() {
             true => Ok(self.socks(stream, host, port).await?),
-            false => self.connect(stream, &format!("{host}:{port}")).await,
+            false => {
+                let authority = format!("{host}:{port}");
+                self.connect(stream, &authority, observer).await
+            }
         }
     }
 
-    async fn connect(&self, stream: Stream, authority: &str) -> Result<Stream, ProxyError> {
+    async fn connect(
+        &self,
+        stream: Stream,
+        authority: &str,
+        observer: &Observer,
+    ) -> Result<Stream, ProxyError> {
         let request = self.connect_request(authority)?;
-        let request = request.map(|()| Empty::<Bytes>::new());
-        let (mut sender, connection) = exchange::begin(stream).await?;
-        let mut connection = Some(connection);
-        let response = beside(&mut connection, sender.send_request(request)).await;
-        let response = response.map_err(ProxyError::unanswered)?;
+        let answered = exchange::ask(stream, request, observer).await;
+        let Answered {
+            response,
+            mut connection,
+            sender,
+        } = answered.map_err(ProxyError::unanswered)?;
         let (parts, body) = response.into_parts();
         if !parts.status.is_success() {
             let start = exchange::start_of(&mut connection, body).await;
@@ -287,6 +297,9 @@ pub enum ProxyError {
     #[cfg(feature = "tls")]
     #[error("to the proxy: {0}")]
     Tls(#[source] TlsError),
+    /// The proxy answered with TLS: its URL begins with `https://`.
+    #[error("the proxy speaks TLS on this port: write https:// in place of http://")]
+    TlsExpected,
     /// Bytes came through the tunnel before any went.
     #[error("the proxy sent bytes before it was asked for any")]
     TooEarly,
@@ -297,7 +310,10 @@ pub enum ProxyError {
 
 impl ProxyError {
     /// Of an exchange by hyper.
-    fn unanswered(error: hyper::Error) -> Self {
+    fn unanswered(Unanswered { error, is_tls }: Unanswered) -> Self {
+        if is_tls {
+            return Self::TlsExpected;
+        }
         #[cfg(feature = "tls")]
         if let Some(error) = TlsError::within(&error) {
             return Self::Tls(error);

@@ -7,10 +7,11 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, Request, Uri};
 use percent_encoding::percent_decode_str;
-use sockeye_proto::handshake::WebSocketUri;
+use sockeye_proto::handshake::{UriError, WebSocketUri};
 use url::Url;
 
 use super::ConnectError;
+use crate::secret;
 
 /// Where to connect to: a URL of a WebSocket, or an [`http::Request`] with header fields of its own.
 ///
@@ -44,12 +45,12 @@ pub struct Target {
 impl Target {
     /// RFC 6455 §11.1: an international host name in its ASCII form, other characters percent-encoded.
     pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
-        Self::of(Url::parse(url)?)
+        Self::of(parse_url(url)?)
     }
 
     /// WHATWG: `http` and `https` stand for `ws` and `wss`.
     pub(super) fn parse_any_scheme(url: &str) -> Result<Self, ConnectError> {
-        let mut url = Url::parse(url)?;
+        let mut url = parse_url(url)?;
         let scheme = match url.scheme() {
             "http" => "ws",
             "https" => "wss",
@@ -151,6 +152,7 @@ impl TryFrom<Request<()>> for Target {
         }
         let mut target = Self::try_from(parts.uri)?;
         target.headers = parts.headers;
+        secret::mark_all(&mut target.headers);
         Ok(target)
     }
 }
@@ -163,6 +165,14 @@ impl fmt::Debug for Target {
             .field("headers", &self.headers)
             .finish_non_exhaustive()
     }
+}
+
+/// A URL with a scheme. There is nothing that one without could be relative to.
+fn parse_url(text: &str) -> Result<Url, ConnectError> {
+    Url::parse(text).map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => UriError::Scheme.into(),
+        error => error.into(),
+    })
 }
 
 /// `Authorization` and `Proxy-Authorization` by RFC 7617. It is not shown where fields are.

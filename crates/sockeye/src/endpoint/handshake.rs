@@ -12,6 +12,7 @@ use super::head::Head;
 use super::idle::Idle;
 use super::properties::Properties;
 use crate::router::PathParameters;
+use crate::secret;
 
 /// The opening handshake's request: what an endpoint's factory sees, and a session keeps.
 ///
@@ -207,7 +208,8 @@ impl Handshake {
 
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (uri, headers) = self.head.decode();
+        let (uri, mut headers) = self.head.decode();
+        secret::mark_all(&mut headers);
         f.debug_struct("Handshake")
             .field("uri", &uri)
             .field("headers", &headers)

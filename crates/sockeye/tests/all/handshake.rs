@@ -709,9 +709,12 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
         let error = sockeye::connect("wss://127.0.0.1/").await.unwrap_err();
         assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
     }
-    let error = sockeye::connect("chat").await.unwrap_err();
+    let error = sockeye::connect("ws://[::1").await.unwrap_err();
     assert!(matches!(error, ConnectError::Url(_)), "{error:?}");
     for (url, expected) in [
+        ("chat", UriError::Scheme),
+        ("127.0.0.1:8080", UriError::Scheme),
+        ("localhost:8080", UriError::Scheme),
         ("http://127.0.0.1/", UriError::Scheme),
         ("ws://127.0.0.1/#", UriError::Fragment),
     ] {

@@ -20,6 +20,7 @@ mod examples;
 mod facts;
 mod handshake;
 mod log;
+mod opening_event;
 mod overflow;
 mod path;
 mod reconnect;
