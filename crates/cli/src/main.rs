@@ -3,6 +3,7 @@
 //! What a command does is in its module; this file reads the command line. Nothing here is of use to a
 //! library's user.
 
+use std::env;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -52,7 +53,12 @@ Examples:
   echo hello | sockeye connect ws://127.0.0.1:8080/echo";
 
 fn main() -> ExitCode {
-    let exit = match Program::parse().command {
+    let program = Program::try_parse().unwrap_or_else(|error| {
+        let arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+        let arguments: Vec<_> = arguments.collect();
+        connect::of_usage(error, &arguments).exit()
+    });
+    let exit = match program.command {
         Command::Serve(options) => serve::run(&options),
         Command::Connect(options) => connect::run(&options),
         Command::Completions(options) => manual::complete(&mut Program::command(), &options),

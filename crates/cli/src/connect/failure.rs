@@ -7,9 +7,10 @@ use std::io;
 use bytes::Bytes;
 use http::Response;
 use sockeye::tls::TlsError;
-use sockeye::{ConnectError, Error, ProxyError};
+use sockeye::{ConnectError, Error, OfferError, ProxyError};
 
 use super::credential::CredentialError;
+use super::hidden;
 use super::input::{InputError, Refusal};
 use super::record::RecordError;
 use crate::escape::Escaped;
@@ -71,8 +72,15 @@ impl fmt::Display for Failure {
                 f.write_str("the server refused the handshake; it answered\n\n")?;
                 write_response(f, response)
             }
+            // The rejected name may be a token.
+            Self::Connect(ConnectError::Offer(OfferError::SubprotocolNotAToken(name))) => write!(
+                f,
+                "the subprotocol {:?} is not a token: visible ASCII characters, no separators",
+                hidden::subprotocols(name)
+            ),
             Self::Connect(error) => {
-                write!(f, "{error}")?;
+                // It may quote the peer.
+                write!(f, "{}", Escaped(&error.to_string()))?;
                 write_sources(f, error)
             }
             Self::Credential(error) => error.fmt(f),
@@ -108,7 +116,7 @@ fn write_sources(f: &mut fmt::Formatter<'_>, error: &ConnectError) -> fmt::Resul
 fn write_response(f: &mut fmt::Formatter<'_>, response: &Response<Bytes>) -> fmt::Result {
     write!(f, "{:?} {}", response.version(), response.status())?;
     for (name, value) in response.headers() {
-        let value = String::from_utf8_lossy(value.as_bytes());
+        let value = hidden::value(name, value);
         write!(f, "\n{name}: {}", Escaped(&value))?;
     }
     let body = response.body();

@@ -9,17 +9,19 @@ use std::pin::{Pin, pin};
 use std::time::SystemTime;
 
 use sockeye::{Connection, Interruption, Retry};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::duration::shown;
 use crate::escape::Escaped;
-use crate::exit::{Exit, complain};
+use crate::exit::{Exit, complain, say};
 use crate::log;
 use crate::signal::Signals;
 
 mod credential;
 mod failure;
 mod goal;
+mod hidden;
 mod input;
 mod json;
 mod notation;
@@ -29,12 +31,14 @@ mod prompt;
 mod record;
 mod report;
 mod talk;
+mod tip;
 mod way;
 
 use self::failure::Failure;
 pub(crate) use self::options::Options;
 pub(crate) use self::prompt::restore as restore_terminal;
 use self::talk::{End, Talk};
+pub(crate) use self::tip::of_usage;
 
 /// Talks until either side has had enough.
 pub(crate) fn run(options: &Options) -> Exit {
@@ -53,6 +57,9 @@ pub(crate) fn run(options: &Options) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             complain(&failure.to_string());
+            if let Some(tip) = tip::of(&failure, options) {
+                say(&format!("  tip: {tip}\n"));
+            }
             failure.exit()
         }
     };
@@ -62,7 +69,8 @@ pub(crate) fn run(options: &Options) -> Exit {
 }
 
 async fn connect(options: &Options) -> Result<Exit, Failure> {
-    let client = way::client(options)?;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let client = way::client(options, tell)?;
     let signals = Signals::new().map_err(Failure::Signals)?;
     let mut stop = pin!(signals.stop());
     let mut talk = Talk::new(options)?;
@@ -70,8 +78,11 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
     let is_typed = io::stdin().is_terminal() && options.messages.is_empty();
     let mut last = None;
     loop {
-        let connecting = Box::pin(client.connect(&options.url));
-        let why = match unless(stop.as_mut(), connecting).await {
+        let connecting = client.connect(&options.url);
+        let connecting = Box::pin(showing(connecting, &mut told, &mut talk));
+        let connected = unless(stop.as_mut(), connecting).await;
+        show_told(&mut told, &mut talk);
+        let why = match connected {
             None => return Ok(Exit::Interrupted),
             Some(Err(error)) => Interruption::Connect(error),
             Some(Ok(mut connection)) => {
@@ -124,8 +135,31 @@ async fn unless<T>(
     }
 }
 
+/// Waits, and shows meanwhile what the client tells of the opening.
+async fn showing<T>(
+    waiting: impl Future<Output = T>,
+    told: &mut mpsc::UnboundedReceiver<String>,
+    talk: &mut Talk<'_>,
+) -> T {
+    let mut waiting = pin!(waiting);
+    loop {
+        tokio::select! {
+            biased;
+            Some(lines) = told.recv() => talk.show(&lines),
+            output = &mut waiting => return output,
+        }
+    }
+}
+
+/// Shows what the client has told last, be it that the opening was given up.
+fn show_told(told: &mut mpsc::UnboundedReceiver<String>, talk: &mut Talk<'_>) {
+    while let Ok(lines) = told.try_recv() {
+        talk.show(&lines);
+    }
+}
+
 fn greet(connection: &Connection) {
-    let subprotocol = connection.subprotocol();
+    let subprotocol = connection.subprotocol().map(hidden::subprotocols);
     let subprotocol = subprotocol.map_or(String::new(), |name| format!(", subprotocol {name}"));
     complain(&format!("connected{subprotocol}; Ctrl-D closes"));
 }

@@ -1,10 +1,13 @@
 //! What `sockeye connect` may be told.
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use http::{HeaderName, HeaderValue};
 use regex::Regex;
@@ -118,7 +121,7 @@ pub(crate) struct Options {
     pub(super) close_timeout: u32,
 
     /// A header field of the request; may be given more than once
-    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = parse_header, allow_hyphen_values = true, help_heading = REQUEST)]
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = HeaderParser, allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) header: Vec<(HeaderName, HeaderValue)>,
 
     /// The origin of the page that this stands for: scheme, host, and port where it is not the usual one
@@ -307,12 +310,33 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// Parses the value of `--header`. It may be a secret: errors do not repeat it.
+#[derive(Clone, Copy, Debug)]
+struct HeaderParser;
+
+impl TypedValueParser for HeaderParser {
+    type Value = (HeaderName, HeaderValue);
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let text = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
+        text.and_then(parse_header).map_err(|problem| {
+            let text = format!("a --header is refused: {problem}");
+            clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
+        })
+    }
+}
+
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text
         .split_once(':')
         .ok_or("no colon: write 'Name: value'")?;
     let name = HeaderName::from_bytes(name.trim().as_bytes())
-        .map_err(|_| format!("`{name}` is no name of a header field"))?;
+        .map_err(|_| "the text before the colon is not the name of a header field".to_owned())?;
     let value = HeaderValue::from_bytes(value.trim().as_bytes())
         .map_err(|_| "the value has control characters".to_owned())?;
     Ok((name, value))

@@ -4,54 +4,69 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use sockeye::{Connection, Opening, Timings};
+use sockeye::{Connection, Opening, OpeningEvent, Timings};
 
+use super::hidden;
 use crate::duration::shown;
 use crate::escape::Escaped;
 
-/// Both sides of the handshake, and what they agreed on. Secrets are not shown.
-pub(super) fn opening(connection: &Connection) -> String {
-    let Some(opening) = connection.opening() else {
-        return String::new();
-    };
+/// A part of opening a connection: a request or its answer, each with its sign. Secrets are not shown.
+pub(super) fn event(event: &OpeningEvent<'_>) -> String {
     let mut text = String::new();
-    let Opening {
-        request, response, ..
-    } = opening;
-    let target = request.uri().to_string();
+    match event {
+        OpeningEvent::Request(request) => {
+            let (method, version) = (request.method(), request.version());
+            let target = hidden::url(&request.uri().to_string());
+            line(&mut text, '>', &format!("{method} {target} {version:?}"));
+            fields(&mut text, '>', request.headers());
+        }
+        OpeningEvent::Response(response) => {
+            let (version, status) = (response.version(), response.status());
+            line(&mut text, '<', &format!("{version:?} {status}"));
+            fields(&mut text, '<', response.headers());
+        }
+        OpeningEvent::Unreadable(bytes) => unreadable(&mut text, bytes),
+        _ => {}
+    }
+    text
+}
+
+/// The bytes that came in the place of an answer.
+fn unreadable(text: &mut String, bytes: &[u8]) {
+    let shown = String::from_utf8_lossy(bytes.get(..MAX_UNREADABLE).unwrap_or(bytes));
+    for part in shown.split_terminator('\n') {
+        let part = part.strip_suffix('\r').unwrap_or(part);
+        line(text, '<', &hidden::line(part));
+    }
+    let count = bytes.len();
     line(
-        &mut text,
-        '>',
-        &format!("{} {target} {:?}", request.method(), request.version()),
+        text,
+        '*',
+        &format!("no whole answer; the first {count} bytes are above"),
     );
-    fields(&mut text, '>', request.headers());
-    line(
-        &mut text,
-        '<',
-        &format!("{:?} {}", response.version(), response.status()),
-    );
-    fields(&mut text, '<', response.headers());
+}
+
+/// So many bytes of what is no answer are shown.
+const MAX_UNREADABLE: usize = 1024;
+
+/// What the two sides agreed on.
+pub(super) fn agreed(connection: &Connection) -> String {
+    let mut text = String::new();
     let none = || "none".to_owned();
     let subprotocol = connection
         .subprotocol()
-        .map_or_else(none, ToOwned::to_owned);
+        .map_or_else(none, hidden::subprotocols);
     line(&mut text, '*', &format!("subprotocol: {subprotocol}"));
-    let extensions = Some(opening.extensions()).filter(|chosen| !chosen.is_empty());
-    line(
-        &mut text,
-        '*',
-        &format!("extensions: {}", extensions.unwrap_or_else(none)),
-    );
+    let extensions = connection.opening().map(Opening::extensions);
+    let extensions = extensions.filter(|chosen| !chosen.is_empty());
+    let extensions = extensions.unwrap_or_else(none);
+    line(&mut text, '*', &format!("extensions: {extensions}"));
     text
 }
 
 fn fields(text: &mut String, sign: char, fields: &HeaderMap<HeaderValue>) {
     for (name, value) in fields {
-        let value = if value.is_sensitive() {
-            "(not shown)".into()
-        } else {
-            String::from_utf8_lossy(value.as_bytes())
-        };
+        let value = hidden::value(name, value);
         line(text, sign, &format!("{name}: {value}"));
     }
 }
@@ -82,6 +97,8 @@ pub(super) fn timings(timings: &Timings, first_message: Option<Duration>) -> Str
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     #[test]
@@ -117,5 +134,26 @@ mod tests {
             text,
             "< authorization: (not shown)\n< server: a\\tb\u{fffd}\n"
         );
+    }
+
+    #[test]
+    fn what_is_no_answer_is_shown_by_lines_without_secrets_and_not_all_of_it() {
+        let cut = b"HTTP/1.1 101 Switching\r\nset-cookie: s3cret\r\nserver: \x1b[2J\r\nups";
+        assert_eq!(
+            event(&OpeningEvent::Unreadable(cut)),
+            "< HTTP/1.1 101 Switching\n< set-cookie: (not shown)\n< server: \\u{1b}[2J\n< ups\n\
+             * no whole answer; the first 66 bytes are above\n"
+        );
+        let long = event(&OpeningEvent::Unreadable(&[b'x'; 4096]));
+        assert!(long.len() < 1200, "{long}");
+    }
+
+    #[test]
+    fn a_token_in_the_target_is_not_shown() {
+        let request = Request::get("/chat?token=s3cret")
+            .body(())
+            .expect("a request");
+        let text = event(&OpeningEvent::Request(&request));
+        assert_eq!(text, "> GET /chat?token=(not shown) HTTP/1.1\n");
     }
 }

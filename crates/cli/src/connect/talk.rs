@@ -129,7 +129,7 @@ impl<'a> Talk<'a> {
         }
         self.has_begun = true;
         if self.options.verbose {
-            self.printer.tell(&report::opening(connection));
+            self.printer.tell(&report::agreed(connection));
         }
         let Some(recorder) = &mut self.recorder else {
             return Ok(());
@@ -153,6 +153,11 @@ impl<'a> Talk<'a> {
             (None, End::Over(Ok(()))) => Ok(()),
         };
         written.map_err(Failure::Record)
+    }
+
+    /// Shows lines on stderr.
+    pub(super) fn show(&mut self, lines: &str) {
+        self.printer.tell(lines);
     }
 
     /// Says something on stderr, under the program's name.

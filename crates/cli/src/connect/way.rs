@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use sockeye::{Client, Config, DeflateConfig, Proxy, Role, tls};
+use tokio::sync::mpsc;
 
 use super::credential;
 use super::failure::Failure;
 use super::options::{Deflate, Options};
+use super::report;
 
-pub(super) fn client(options: &Options) -> Result<Client, Failure> {
+/// The client. With `--verbose` it tells the opening of each connection, in lines to be shown.
+pub(super) fn client(
+    options: &Options,
+    tell: mpsc::UnboundedSender<String>,
+) -> Result<Client, Failure> {
     let config = Config::new(Role::Client)
         .max_message(options.max_size.bytes())
         .close_timeout(Duration::from_secs(options.close_timeout.into()));
@@ -20,6 +26,12 @@ pub(super) fn client(options: &Options) -> Result<Client, Failure> {
             Deflate::On => Some(DeflateConfig::default()),
             Deflate::Takeover => Some(DeflateConfig::default().context_takeover(true)),
         });
+    if options.verbose {
+        client = client.on_opening(move |event| {
+            // At the program's end nobody shows it.
+            let _ = tell.send(report::event(&event));
+        });
+    }
     for (name, value) in &options.header {
         client = client.header(name.clone(), value.clone());
     }

@@ -6,6 +6,7 @@ mod crowd;
 mod log;
 mod manual;
 mod notation;
+mod opening;
 mod option;
 mod peer;
 mod program;

@@ -378,7 +378,7 @@ fn a_proxy_is_the_one_given_or_that_of_the_environment_or_none() {
 
     let (proxy, asked) = serve_once(refusal);
     let proxy = proxy.replace("ws://", "http://");
-    let variables = [("HTTP_PROXY", proxy.as_str())];
+    let variables = [("http_proxy", proxy.as_str())];
     let run = |more: &[&str]| {
         let arguments = [&["connect", "-m", "hi", &url], more].concat();
         Program::start_with(&arguments, &variables).wait()

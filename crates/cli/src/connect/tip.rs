@@ -1,0 +1,193 @@
+//! The next step for who sees a failure: which option, URL or command to try.
+
+use clap::error::ErrorKind;
+use sockeye::tls::rustls::{AlertDescription, CertificateError, Error as Tls};
+use sockeye::tls::{FileProblem, TlsError};
+use sockeye::{ConnectError, Error, OfferError, ProtocolError, ProxyError, UriError};
+
+use super::failure::Failure;
+use super::options::Options;
+use crate::duration;
+
+/// What to try next; `None` where the failure says it itself, or nothing helps.
+pub(super) fn of(failure: &Failure, options: &Options) -> Option<String> {
+    let tip = match failure {
+        Failure::Connect(error) => return of_connect(error, options),
+        Failure::Lost(Error::Protocol(ProtocolError::MessageTooBig { .. })) => {
+            "--max-size takes longer messages, as --max-size=64MiB"
+        }
+        Failure::Tls(TlsError::File {
+            problem: FileProblem::NoPrivateKey,
+            ..
+        }) => "--key is the file of the private key, and --cert that of the certificate",
+        _ => return None,
+    };
+    Some(tip.to_owned())
+}
+
+fn of_connect(error: &ConnectError, options: &Options) -> Option<String> {
+    let is_secure = options.url.starts_with("wss:");
+    let tip = match error {
+        ConnectError::WebSocketUri(UriError::Scheme) => return of_scheme(&options.url),
+        ConnectError::WebSocketUri(UriError::Fragment) => {
+            "write a # that belongs to the URL as %23"
+        }
+        ConnectError::Tls(error) => of_tls(error)?,
+        ConnectError::Proxy(ProxyError::Tls(error)) => of_tls(error)?,
+        ConnectError::Proxy(ProxyError::Refused(response)) if response.status() == 407 => {
+            "give the proxy's user and password: --proxy http://USER:PASSWORD@HOST:PORT"
+        }
+        ConnectError::Proxy(_) => {
+            "--proxy gives another proxy, and --proxy none connects without one"
+        }
+        ConnectError::Offer(OfferError::FieldReserved(_)) => {
+            "leave the field out; --subprotocol and --deflate say what is offered"
+        }
+        ConnectError::Offer(_) => "the names after --subprotocol have no spaces, commas, = or /",
+        ConnectError::NoResponse if !is_secure => {
+            "if the server speaks TLS on this port, write wss://"
+        }
+        ConnectError::Http(error) if error.is_parse() => {
+            "is this the port of a WebSocket server? -v shows what it answered"
+        }
+        ConnectError::Response(_) | ConnectError::Compression(_) => {
+            "-v shows what the server answered"
+        }
+        ConnectError::Refused(response) => return of_refusal(response, is_secure),
+        ConnectError::Connect(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                "nothing listens there: is the server running, on this host and port?"
+            }
+            std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+                "-4 or -6 uses one family of addresses alone, and --proxy a proxy"
+            }
+            _ if error.to_string().contains("lookup") => {
+                "check the host's name; --resolve HOST:ADDR gives its address"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(tip.to_owned())
+}
+
+/// The URL is not repeated: it may have a password.
+fn of_scheme(url: &str) -> Option<String> {
+    Some(match url.split_once("://") {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => {
+            "write ws:// in place of http://".to_owned()
+        }
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
+            "write wss:// in place of https://".to_owned()
+        }
+        Some(_) => return None,
+        None if duration::parse(url).is_ok() => {
+            format!("an equals sign gives an option a time, as --wait={url}")
+        }
+        None if url.parse::<u32>().is_ok() => {
+            format!("an equals sign gives an option a number, as --retry={url}")
+        }
+        None => "write ws:// before the host, or wss:// for TLS: ws://127.0.0.1:8080/".to_owned(),
+    })
+}
+
+fn of_tls(error: &TlsError) -> Option<&'static str> {
+    Some(match error {
+        TlsError::Handshake(Tls::InvalidCertificate(error)) => match error {
+            CertificateError::UnknownIssuer => {
+                "--cacert FILE trusts the certificates in a file, and --insecure any"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "--sni NAME expects another name, and --insecure takes any certificate"
+            }
+            _ => "--insecure takes any certificate, to try things out",
+        },
+        TlsError::Handshake(Tls::InvalidMessage(_)) | TlsError::Io(_) => {
+            "if the server does not speak TLS on this port, write ws://"
+        }
+        TlsError::Handshake(Tls::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure,
+        )) => "--cert FILE and --key FILE show the server a certificate",
+        TlsError::Handshake(Tls::AlertReceived(AlertDescription::UnrecognisedName)) => {
+            "--sni NAME asks for another name"
+        }
+        _ => return None,
+    })
+}
+
+fn of_refusal(response: &http::Response<bytes::Bytes>, is_secure: bool) -> Option<String> {
+    let location = response.headers().get("location");
+    let location = location.and_then(|value| value.to_str().ok());
+    let body = String::from_utf8_lossy(response.body()).to_ascii_lowercase();
+    let tip = match response.status().as_u16() {
+        // What nginx, Apache and Go answer to plain HTTP at a port of TLS.
+        400 if !is_secure && (body.contains("https") || body.contains("ssl")) => {
+            "the server speaks TLS on this port: write wss:// in place of ws://"
+        }
+        300..=399 => match location {
+            Some(location) if !is_secure && location.starts_with("https://") => {
+                "the server redirects to TLS: write wss:// in place of ws://"
+            }
+            Some(_) => "redirects are not followed: connect to the location, with ws:// or wss://",
+            None => return None,
+        },
+        401 => "--bearer or --basic says who is asking",
+        403 => "--origin ORIGIN says for which page this stands; --bearer or --basic who is asking",
+        404 | 405 | 200 => "is this the path of a WebSocket? The URL says it behind the host",
+        _ => return None,
+    };
+    Some(tip.to_owned())
+}
+
+/// Replaces an error of the command line where the usual one would mislead, or repeat a secret.
+pub(crate) fn of_usage(error: clap::Error, arguments: &[String]) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
+    for (index, (option, value)) in pairs.enumerate() {
+        let takes = match option.as_str() {
+            "--wait" => value == "forever" || duration::parse(value).is_ok(),
+            "--retry" => value.parse::<u32>().is_ok(),
+            "-H" | "--header" if value.ends_with(':') => {
+                let next = arguments.get(index + 2);
+                if next.is_some_and(|next| !next.starts_with('-')) {
+                    let text = "a --header has spaces that the shell took for its end\n\n  \
+                                tip: put it in quotes: --header 'Name: value'";
+                    return clap::Error::raw(ErrorKind::UnknownArgument, text);
+                }
+                false
+            }
+            _ => false,
+        };
+        if takes {
+            let text = format!(
+                "the value of {option} is given by an equals sign\n\n  tip: {option}={value}"
+            );
+            return clap::Error::raw(ErrorKind::UnknownArgument, text);
+        }
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_with_another_scheme_or_none_is_mended_without_being_repeated() {
+        for (url, part) in [
+            ("http://user:secret@host/", "ws:// in place of http://"),
+            ("HTTPS://host/", "wss:// in place of https://"),
+            ("127.0.0.1:8080", "ws:// before the host"),
+            ("localhost:8080/secret", "ws:// before the host"),
+            ("host", "ws:// before the host"),
+            ("5s", "--wait=5s"),
+            ("3", "--retry=3"),
+        ] {
+            let tip = of_scheme(url).expect("there is one");
+            assert!(tip.contains(part) && !tip.contains("secret"), "{tip}");
+        }
+        assert_eq!(of_scheme("ftp://host/"), None);
+    }
+}
