@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use clap::Args;
 use sockeye::tls::{self, TlsError};
-use sockeye::{Config, DeflateConfig, EndpointConfig, MessageKind, Role, Server};
+use sockeye::{
+    Config, DeflateConfig, EndpointConfig, InvalidOrigin, MessageKind, Origin, OriginPolicy, Role,
+    Server,
+};
 
 use crate::chat::{self, Chat, Rooms};
 use crate::drawboard::{self, Board, Drawboard};
@@ -43,6 +46,16 @@ pub(crate) struct Options {
     /// The private key that belongs to --cert, a PEM file too
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+
+    /// Pages of this origin may connect too, beside those that this server's own host serves:
+    /// https://chat.example, http://localhost:3000; `any` lets all pages connect. May be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<Pages>,
+
+    /// On a loopback address, take any Host, as a proxy in front may pass it on. Without this only
+    /// the loopback's own names are taken, against pages that resolve their name to the loopback
+    #[arg(long)]
+    any_host: bool,
 
     /// The longest message that is taken; a longer one closes its connection with 1009
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
@@ -133,7 +146,11 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .http(page::service())
         .config(config)
         .compression(DeflateConfig::default())
+        .origins(origins(&options.origin))
         .stop_timeout(Duration::from_secs(options.stop_timeout.into()));
+    if options.any_host {
+        server = server.any_host();
+    }
     let secure = options.cert.as_ref().zip(options.key.as_ref());
     if let Some((cert, key)) = secure {
         server = server.tls(tls::server_config(cert, key).map_err(Failure::Tls)?);
@@ -155,6 +172,17 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     tracing::info!("stopped");
     stdout.finish();
     Ok(())
+}
+
+fn origins(pages: &[Pages]) -> OriginPolicy {
+    let mut list = Vec::new();
+    for pages in pages {
+        match pages {
+            Pages::All => return OriginPolicy::Any,
+            Pages::Of(origin) => list.push(origin.clone()),
+        }
+    }
+    OriginPolicy::SameHostOr(list)
 }
 
 /// Limits messages of both kinds to what the endpoint can make use of, or to less where `--max-message` says so.
@@ -210,6 +238,24 @@ impl FromStr for Listen {
             ));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// Which pages may connect: `any`, or those of an origin.
+#[derive(Clone, Debug)]
+enum Pages {
+    All,
+    Of(Origin),
+}
+
+impl FromStr for Pages {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        match text {
+            "any" => Ok(Self::All),
+            text => text.parse().map(Self::Of),
+        }
     }
 }
 

@@ -149,6 +149,63 @@ fn a_snake_is_told_of_itself_and_of_the_field() {
     assert!(client.line().contains(r#""snakes":[{"id":1,"#));
 }
 
+/// The status of a handshake with this Host and this Origin.
+fn handshake(server: &Server, host: &str, origin: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(&server.addr).expect("it listens");
+    write!(
+        stream,
+        "GET /echo HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .expect("it reads");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).expect("an answer");
+    String::from_utf8_lossy(&status[9..]).into_owned()
+}
+
+#[test]
+fn pages_of_other_origins_connect_where_an_option_says_so() {
+    let (own, dev, other) = (
+        "http://localhost:1",
+        "http://localhost:3000",
+        "http://a.example",
+    );
+    for (options, expected) in [
+        (&[][..], ["101", "403", "403"]),
+        (&["--origin", dev], ["101", "101", "403"]),
+        (&["--origin", dev, "--origin", other], ["101", "101", "101"]),
+        (&["--origin", dev, "--origin=any"], ["101", "101", "101"]),
+    ] {
+        let server = Server::start(options);
+        let statuses = [own, dev, other].map(|origin| handshake(&server, "localhost:1", origin));
+        assert_eq!(statuses, expected, "{options:?}");
+    }
+    for (text, told) in [
+        ("null", "is not an origin"),
+        ("localhost:3000", "is not an origin"),
+    ] {
+        let ended = Program::run(&["serve", "--origin", text], "");
+        assert_eq!(ended.code, Some(2), "{text}");
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_host_that_a_proxy_passes_on_is_taken_where_an_option_says_so() {
+    let page = "https://chat.example";
+    for (options, expected) in [(&[][..], "403"), (&["--any-host"], "101")] {
+        let server = Server::start(options);
+        assert_eq!(handshake(&server, "chat.example", page), expected);
+    }
+    // A proxy that changes Host: the page's origin is another one then.
+    for (options, expected) in [(&[][..], "403"), (&["--origin", page], "101")] {
+        let server = Server::start(options);
+        assert_eq!(handshake(&server, &server.addr, page), expected);
+    }
+}
+
 #[test]
 fn a_port_in_use_is_told_with_exit_code_1() {
     let server = Server::start(&[]);

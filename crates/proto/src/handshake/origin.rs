@@ -46,6 +46,8 @@ pub enum OriginPolicy {
     /// Pages served from the host and port that the request is for.
     #[default]
     SameHost,
+    /// Pages served from the host and port that the request is for, and pages of these origins.
+    SameHostOr(Vec<Origin>),
 }
 
 impl OriginPolicy {
@@ -64,12 +66,17 @@ impl OriginPolicy {
         // `null`, which sandboxed pages and local files send alike, does not parse: it tells nobody
         // from anybody.
         let origin = || Origin::parse(value?);
+        let is_listed = |list: &[Origin]| origin().is_some_and(|origin| list.contains(&origin));
+        let is_same_host = || {
+            origin()
+                .zip(Host::of_request(request))
+                .is_some_and(|(origin, host)| origin.is_same_host(&host, secure))
+        };
         let allowed = match self {
             Self::Any => true,
-            Self::List(list) => origin().is_some_and(|origin| list.contains(&origin)),
-            Self::SameHost => origin()
-                .zip(Host::of_request(request))
-                .is_some_and(|(origin, host)| origin.is_same_host(&host, secure)),
+            Self::List(list) => is_listed(list),
+            Self::SameHost => is_same_host(),
+            Self::SameHostOr(list) => is_same_host() || is_listed(list),
         };
         if allowed {
             Ok(())
