@@ -18,16 +18,14 @@ use tokio::sync::watch;
 
 use super::admission::{Admission, Guest};
 use super::stall::StallGuard;
-use super::{Shared, Stage, upgrade};
+use super::{Shared, Stage, unread, upgrade};
 use crate::deadline::InputTimer;
 use crate::endpoint::handshake::Ends;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
-/// The most bytes of a request's head, and the most header fields (RFC 6455 has no limits; a peer's
-/// input needs some).
-const MAX_HEAD: usize = 16 * 1024;
-const MAX_HEADERS: usize = 100;
+/// The least that hyper takes for its buffer.
+const MIN_BUFFER: usize = 8 * 1024;
 /// hyper adds its timeout to the time: one such as [`Duration::MAX`] would overflow.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -180,13 +178,15 @@ impl Shared {
     /// first request. What is upgraded leaves hyper here, and this task ends with everything of HTTP.
     async fn serve_http(
         self: &Arc<Self>,
-        stream: StallGuard<Stream>,
+        mut stream: StallGuard<Stream>,
         ends: Ends,
         guest: Guest,
         mut patience: Pin<&mut impl Future<Output = ()>>,
         stage: &mut watch::Receiver<Stage>,
     ) {
         let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, ends));
+        stream.swallow_until(Arc::clone(&peer.answering));
+        let limits = self.head_limits;
         let service = {
             let peer = Arc::clone(&peer);
             service_fn(move |request| {
@@ -197,8 +197,9 @@ impl Shared {
         let mut connection = http1::Builder::new()
             .timer(InputTimer)
             .header_read_timeout(self.deployment.handshake_timeout.min(LONGEST))
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
+            .max_buf_size(limits.bytes.max(MIN_BUFFER))
+            .max_header_size(limits.bytes)
+            .max_headers(limits.fields)
             .serve_connection(TokioIo::new(stream), service);
         let mut awaited = Stage::Stopping;
         let mut is_giving_way = false;
@@ -243,6 +244,12 @@ impl Shared {
             Err(error) => {
                 self.deployment.counters.failed_http_connections.increment();
                 tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
+                let parts = connection.into_parts();
+                let mut stream = parts.io.into_inner();
+                if stream.stop_swallowing() {
+                    let timeout = self.deployment.config.close_timeout;
+                    unread::refuse(stream, &error, &parts.read_buf, limits, timeout).await;
+                }
             }
         }
     }

@@ -31,6 +31,7 @@ mod container;
 mod deployment;
 mod listen;
 mod stall;
+mod unread;
 mod upgrade;
 
 /// What a server's HTTP service answers with.
@@ -68,6 +69,7 @@ struct Shared {
     deployment: Deployment,
     http: Option<HttpService>,
     any_host: bool,
+    head_limits: HeadLimits,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     local_addr: SocketAddr,
@@ -86,6 +88,7 @@ impl Server {
             outbox_limit: Outbox::DEFAULT_LIMIT,
             origins: OriginPolicy::default(),
             any_host: false,
+            head_limits: HeadLimits::default(),
             #[cfg(feature = "tls")]
             tls: None,
             max_connections: None,
@@ -235,6 +238,22 @@ impl ServerHandle {
     }
 }
 
+/// What the head of a request may have at most. RFC 6455 has no limits; a peer's input needs some.
+#[derive(Clone, Copy, Debug)]
+struct HeadLimits {
+    bytes: usize,
+    fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 16 * 1024,
+            fields: 100,
+        }
+    }
+}
+
 /// How far a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -264,6 +283,7 @@ pub struct ServerBuilder {
     outbox_limit: usize,
     origins: OriginPolicy,
     any_host: bool,
+    head_limits: HeadLimits,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     max_connections: Option<usize>,
@@ -337,6 +357,19 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how many bytes the head of a request may have, its first line and the empty last one included; 16 KiB. A
+    /// larger one is answered 431. Cookies of single sign-on may need more.
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.head_limits.bytes = bytes;
+        self
+    }
+
+    /// Sets how many header fields a request may have; 100. One with more is answered 431.
+    pub fn max_header_fields(mut self, fields: usize) -> Self {
+        self.head_limits.fields = fields;
+        self
+    }
+
     /// Serves over TLS: `wss:` and `https:`. Of ALPN it takes what this server speaks, whatever `config`
     /// says. [`tls::server_config`](crate::tls::server_config) makes one of a certificate's files.
     #[cfg(feature = "tls")]
@@ -406,8 +439,8 @@ impl ServerBuilder {
     }
 
     /// The endpoints without a listener, for another HTTP server to give requests to. What is set here for
-    /// connections that speak HTTP is of no account then: TLS, the HTTP service, pending handshakes; the
-    /// handshake timeout is a configurator's.
+    /// connections that speak HTTP is of no account then: TLS, the HTTP service, pending handshakes, the limits of a
+    /// request's head; the handshake timeout is a configurator's.
     ///
     /// # Errors
     ///
@@ -460,6 +493,7 @@ impl ServerBuilder {
         let shared = Shared {
             http: self.http.take(),
             any_host: self.any_host,
+            head_limits: self.head_limits,
             #[cfg(feature = "tls")]
             tls: self.tls.take(),
             deployment: self.deployment(router),

@@ -3,18 +3,24 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::deadline::InputDeadline;
+use crate::sync::Arc;
 
 /// A stream of which a write fails when the peer takes nothing for too long.
 #[derive(Debug)]
 pub(super) struct StallGuard<S> {
     stream: S,
     timeout: Duration,
+    /// Where nothing is written yet that the server answers, and what is written is hyper's own.
+    answering: Option<Arc<AtomicBool>>,
+    /// Whether an answer of hyper's own was thrown away.
+    has_swallowed: bool,
     /// A byte that was read already.
     first: Option<u8>,
     /// Runs while a write waits.
@@ -26,9 +32,27 @@ impl<S> StallGuard<S> {
         Self {
             stream,
             timeout,
+            answering: None,
+            has_swallowed: false,
             first: None,
             timer: None,
         }
+    }
+
+    /// Throws away what is written until `answering` is set: answers of hyper's own, to a request that it cannot read.
+    pub(super) fn swallow_until(&mut self, answering: Arc<AtomicBool>) {
+        self.answering = Some(answering);
+    }
+
+    /// Whether an answer was thrown away. From now on everything is written.
+    pub(super) fn stop_swallowing(&mut self) -> bool {
+        self.answering = None;
+        std::mem::take(&mut self.has_swallowed)
+    }
+
+    fn swallows(&self) -> bool {
+        let answering = self.answering.as_ref();
+        answering.is_some_and(|answering| !answering.load(Ordering::Relaxed))
     }
 
     /// Puts back the first byte of the stream, to be read again.
@@ -87,6 +111,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.swallows() {
+            this.has_swallowed |= !bytes.is_empty();
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.watch(cx, written)
     }
@@ -97,6 +125,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.swallows() {
+            let count = slices.iter().map(|slice| slice.len()).sum();
+            this.has_swallowed |= count > 0;
+            return Poll::Ready(Ok(count));
+        }
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
         this.watch(cx, written)
     }
@@ -113,6 +146,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.has_swallowed {
+            // The answer in its place comes behind hyper.
+            return Poll::Ready(Ok(()));
+        }
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
         this.watch(cx, shut)
     }

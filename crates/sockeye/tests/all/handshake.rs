@@ -817,3 +817,67 @@ async fn endpoints_that_contradict_each_other_are_not_deployed() {
     let mut peer = Raw::open(addr, "/").await;
     assert_eq!(peer.recv_text().await, "/");
 }
+
+/// A handshake whose head has so many bytes and header fields.
+fn with_head(addr: SocketAddr, bytes: usize, fields: usize) -> String {
+    let known = FIELDS.lines().count() + 1;
+    let mut request = format!("GET / HTTP/1.1\r\nHost: {addr}\r\n{FIELDS}");
+    for _ in known + 1..fields {
+        request += "X: y\r\n";
+    }
+    let filling = bytes - request.len() - "Cookie: \r\n\r\n".len();
+    request + &format!("Cookie: {}\r\n\r\n", "a".repeat(filling))
+}
+
+#[tokio::test]
+async fn a_head_of_exactly_the_limit_passes_and_a_larger_one_is_told_what_was_too_large() {
+    let builder = || Server::builder().endpoint(label("/"));
+    let larger = || builder().max_head(64 * 1024).max_header_fields(300);
+    let smaller = || builder().max_head(1_000).max_header_fields(10);
+    for (builder, bytes, fields) in [
+        (builder(), 16 * 1024, 100),
+        (larger(), 64 * 1024, 300),
+        (smaller(), 1_000, 10),
+    ] {
+        let addr = serve(builder).await;
+        let some = bytes - 100;
+        assert_eq!(status(addr, &with_head(addr, bytes, 10)).await, 101);
+        assert_eq!(
+            status(addr, &with_head(addr, some.max(bytes / 2), fields)).await,
+            101
+        );
+        for (request, told) in [
+            (
+                with_head(addr, bytes + 1, 10),
+                format!("too large: it may have {bytes} bytes"),
+            ),
+            (
+                with_head(addr, 10 * bytes, 10),
+                format!("too large: it may have {bytes} bytes"),
+            ),
+            (
+                with_head(addr, some, fields + 1),
+                format!("header fields: it may have {fields}"),
+            ),
+        ] {
+            let mut peer = Raw::connect(addr).await;
+            let answer = peer.request(&request).await;
+            assert_eq!(answer.status, 431, "{answer:?}");
+            assert!(answer.body.contains(&told), "{answer:?}");
+            assert_eq!(answer.field("connection"), Some("close"));
+            peer.fin().await;
+            peer.recv_end().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_told_so() {
+    let addr = serve(Server::builder().endpoint(label("/"))).await;
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer.request("\0\r\n\r\n").await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.body.contains("cannot be read"), "{answer:?}");
+    peer.fin().await;
+    peer.recv_end().await;
+}

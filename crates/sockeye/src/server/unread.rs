@@ -1,0 +1,81 @@
+//! The answer to a request that hyper cannot read. hyper answers it without a body; here the answer says what is wrong.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::HeadLimits;
+use crate::deadline;
+
+/// Answers a request that was read as far as `read`, and ends the connection in order: input is discarded until the
+/// peer's end, so that no reset destroys the answer.
+pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    error: &hyper::Error,
+    read: &[u8],
+    limits: HeadLimits,
+    timeout: Duration,
+) {
+    let answer = answer(error, read, limits);
+    let ending = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        discard(&mut stream).await
+    };
+    // The peer may have gone: then it needs no answer.
+    let _ = deadline::timeout(timeout, ending).await;
+}
+
+fn answer(error: &hyper::Error, read: &[u8], limits: HeadLimits) -> String {
+    let HeadLimits { bytes, fields } = limits;
+    let (status, reason) = if !error.is_parse_too_large() {
+        let reason = format!("the request cannot be read: {error}");
+        (StatusCode::BAD_REQUEST, reason)
+    } else if head_len(read) > bytes {
+        let reason = format!("the request's head is too large: it may have {bytes} bytes");
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+    } else if has_more_fields(read, fields) {
+        let reason = format!("the request has too many header fields: it may have {fields}");
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+    } else {
+        let reason = "the request's target is too long".to_owned();
+        (StatusCode::URI_TOO_LONG, reason)
+    };
+    format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
+         content-length: {}\r\n\r\n{reason}\n",
+        reason.len() + 1
+    )
+}
+
+/// The length of a head, or of as much of it as was read: that is more than the limit where hyper read no further.
+fn head_len(read: &[u8]) -> usize {
+    let end = read.windows(4).position(|four| four == b"\r\n\r\n");
+    end.map_or(read.len() + 1, |at| at + 4)
+}
+
+fn has_more_fields(read: &[u8], fields: usize) -> bool {
+    let head = read.get(..head_len(read)).unwrap_or(read);
+    // The first line is the request's own, the last one is empty.
+    head.split(|byte| *byte == b'\n')
+        .skip(1)
+        .filter(|line| line.len() > 1)
+        .count()
+        > fields
+}
+
+async fn discard<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<()> {
+    let mut left = MAX_DISCARDED;
+    let mut room = [0; 4096];
+    while left > 0 {
+        match stream.read(&mut room).await? {
+            0 => break,
+            count => left = left.saturating_sub(count),
+        }
+    }
+    Ok(())
+}
+
+/// The most bytes that are discarded of a peer that goes on to send.
+const MAX_DISCARDED: usize = 1 << 20;
