@@ -57,6 +57,10 @@ pub(crate) struct Options {
     #[arg(long)]
     any_host: bool,
 
+    /// The largest head of a request that is taken, cookies and all; a larger one is answered 431
+    #[arg(long, value_name = "SIZE", default_value = "16KiB")]
+    max_head: Size,
+
     /// The longest message that is taken; a longer one closes its connection with 1009
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     max_message: Size,
@@ -147,6 +151,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .config(config)
         .compression(DeflateConfig::default())
         .origins(origins(&options.origin))
+        .max_head(usize::try_from(options.max_head.bytes()).unwrap_or(usize::MAX))
         .stop_timeout(Duration::from_secs(options.stop_timeout.into()));
     if options.any_host {
         server = server.any_host();

@@ -183,13 +183,28 @@ fn pages_of_other_origins_connect_where_an_option_says_so() {
         assert_eq!(statuses, expected, "{options:?}");
     }
     for (text, told) in [
-        ("null", "is not an origin"),
-        ("localhost:3000", "is not an origin"),
+        ("null", "not an origin"),
+        ("localhost:3000", "not an origin"),
     ] {
         let ended = Program::run(&["serve", "--origin", text], "");
         assert_eq!(ended.code, Some(2), "{text}");
         assert!(ended.stderr.contains(told), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_larger_head_is_taken_where_an_option_says_so() {
+    let cookie = format!("Cookie: {}\r\n", "a".repeat(20_000));
+    let server = Server::start(&[]);
+    let answer = server.http("GET", "/", &cookie);
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(body(&answer).contains("16384 bytes"), "{answer}");
+    let server = Server::start(&["--max-head", "32KiB"]);
+    assert!(
+        server
+            .http("GET", "/", &cookie)
+            .starts_with("HTTP/1.1 200 ")
+    );
 }
 
 #[test]

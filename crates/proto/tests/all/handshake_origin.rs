@@ -118,6 +118,21 @@ fn a_list_allows_what_it_lists_and_nothing_else() {
 }
 
 #[test]
+fn a_list_beside_the_same_host_allows_both_and_nothing_else() {
+    let dev = "http://localhost:3000".parse().unwrap();
+    let policy = OriginPolicy::SameHostOr(vec![dev]);
+    for (origin, expected) in [
+        ("http://h.example", Ok(())),
+        ("http://localhost:3000", Ok(())),
+        ("http://localhost:3001", Err(Forbidden::Origin)),
+        ("null", Err(Forbidden::Origin)),
+    ] {
+        let checked = policy.check(&request("h.example", &[origin]), false);
+        assert_eq!(checked, expected, "{origin}");
+    }
+}
+
+#[test]
 fn any_allows_whatever_comes() {
     for origin in ["https://evil.example", "null", "?"] {
         let request = request("h", &[origin]);
