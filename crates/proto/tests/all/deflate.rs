@@ -492,7 +492,7 @@ fn a_client_that_keeps_its_window_although_it_must_not_is_understood() {
     }
     // Small messages may have nothing in common. That shows nothing, however many they are.
     let (mut server, mut client) = in_doubt(false);
-    for letter in 'a'..'z' {
+    for letter in 'a'..='w' {
         let text = letter.to_string().repeat(16);
         pass(&mut server, &mut client, &text, 5000);
     }
