@@ -1,11 +1,14 @@
 //! What was typed before, kept in a file from one run to the next.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 /// The lines, and which of them is looked at.
 #[derive(Debug, Default)]
@@ -27,15 +30,21 @@ impl History {
         }
         let mut file = private_file().create(true).open(path)?;
         let len = file.metadata()?.len();
-        file.seek(SeekFrom::Start(len.saturating_sub(MAX_FILE)))?;
+        let start = len.saturating_sub(MAX_FILE);
+        file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
         (&file).take(MAX_FILE).read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
+        // What is read may begin inside a line, and a full disk may have cut the last one.
+        let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
+        let rest = lines.pop().unwrap_or_default();
+        let is_cut = start > 0 || !rest.is_empty();
         let mut history = Self::default();
-        for line in text.lines() {
-            history.remember(line);
+        for line in lines.iter().skip(usize::from(start > 0)) {
+            if let Some(entry) = entry_of(line) {
+                history.remember(&entry);
+            }
         }
-        if text.lines().count() > MAX_ENTRIES || len > MAX_FILE {
+        if is_cut || lines.len() > MAX_ENTRIES {
             file = rewrite(path, &history.entries)?;
         }
         history.file = Some(file);
@@ -50,7 +59,7 @@ impl History {
             return;
         }
         if let Some(file) = &mut self.file
-            && file.write_all(format!("{line}\n").as_bytes()).is_err()
+            && file.write_all(line_of(line).as_bytes()).is_err()
         {
             // A full disk is no reason to disturb who types.
             self.file = None;
@@ -85,7 +94,7 @@ impl History {
     /// Whether it is worth it.
     fn remember(&mut self, line: &str) -> bool {
         let is_same = self.entries.back().is_some_and(|last| last == line);
-        if line.is_empty() || is_same || line.len() > MAX_ENTRY || line.contains(['\n', '\r']) {
+        if line.is_empty() || is_same || line.len() > MAX_ENTRY {
             return false;
         }
         if self.entries.len() == MAX_ENTRIES {
@@ -109,13 +118,30 @@ fn path_by(state: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     Some(state.join("sockeye/history"))
 }
 
+/// An entry as a line of the file. One with line ends in it is a JSON string behind a record separator (RFC 7464).
+fn line_of(entry: &str) -> String {
+    match entry.contains(['\n', '\r', SEPARATOR]) {
+        true => format!("{SEPARATOR}{}\n", Value::from(entry)),
+        false => format!("{entry}\n"),
+    }
+}
+
+/// `None` where a line is no text.
+fn entry_of(line: &[u8]) -> Option<Cow<'_, str>> {
+    let line = std::str::from_utf8(line).ok()?;
+    match line.strip_prefix(SEPARATOR) {
+        Some(string) => serde_json::from_str::<String>(string).ok().map(Cow::from),
+        None => Some(line.into()),
+    }
+}
+
 /// Beside it first, so that nobody reads a half.
 fn rewrite(path: &Path, entries: &VecDeque<String>) -> io::Result<File> {
     let beside = path.with_extension("new");
     let mut file = private_file().create(true).open(&beside)?;
     file.set_len(0)?;
     for entry in entries {
-        writeln!(file, "{entry}")?;
+        file.write_all(line_of(entry).as_bytes())?;
     }
     fs::rename(beside, path)?;
     Ok(file)
@@ -138,6 +164,7 @@ fn private_directory() -> fs::DirBuilder {
     builder
 }
 
+const SEPARATOR: char = '\u{1e}';
 /// So many lines are kept, of so many bytes each.
 const MAX_ENTRIES: usize = 1000;
 const MAX_ENTRY: usize = 4096;
@@ -181,12 +208,21 @@ mod tests {
     fn what_is_said_is_there_in_the_next_run_once_and_for_nobody_else() {
         let path = fresh("kept");
         let mut history = History::load(&path).expect("it is made");
-        for line in ["one", "two", "two", "", " secret", "a\nb"] {
+        for line in [
+            "one",
+            "two",
+            "two",
+            "",
+            " secret",
+            "{\n\"a\"}\r\n",
+            "\u{1e}x",
+        ] {
             history.add(line);
         }
-        assert_eq!(fs::read_to_string(&path).expect("written"), "one\ntwo\n");
+        let lines = "one\ntwo\n\u{1e}\"{\\n\\\"a\\\"}\\r\\n\"\n\u{1e}\"\\u001ex\"\n";
+        assert_eq!(fs::read_to_string(&path).expect("written"), lines);
         let history = History::load(&path).expect("it is there");
-        assert_eq!(history.entries, ["one", "two"]);
+        assert_eq!(history.entries, ["one", "two", "{\n\"a\"}\r\n", "\u{1e}x"]);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -212,6 +248,25 @@ mod tests {
         let text = fs::read_to_string(&path).expect("written");
         assert_eq!(text.lines().count(), MAX_ENTRIES + 1);
         assert!(text.starts_with("1\n2\n"), "{text:.20}");
+        removed(&path);
+    }
+
+    #[test]
+    fn no_part_of_a_line_becomes_an_entry() {
+        let path = fresh("cut");
+        drop(History::load(&path).expect("it is made"));
+        fs::write(&path, b"one\ntw\xff\n\x1e\"cut\nthree\nfou").expect("it is there");
+        let mut history = History::load(&path).expect("it is there");
+        assert_eq!(history.entries, ["one", "three"]);
+        history.add("five");
+        let lines = fs::read_to_string(&path).expect("written");
+        assert_eq!(lines, "one\nthree\nfive\n");
+        // More is there than is read: what is read begins inside a line.
+        let line = format!("{}\n", "x".repeat(MAX_ENTRY - 2));
+        let count = usize::try_from(MAX_FILE).expect("it fits") / line.len() + 2;
+        fs::write(&path, line.repeat(count)).expect("it is there");
+        let history = History::load(&path).expect("it is there");
+        assert_eq!(history.entries, [line.trim_end()]);
         removed(&path);
     }
 
