@@ -2,7 +2,7 @@
 //! more, and ends with the program.
 
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::thread;
 
 use base64::Engine;
@@ -69,6 +69,8 @@ pub(super) struct Form {
     is_whole: bool,
     /// The longest message that is sent, in bytes.
     max_message: usize,
+    /// The longest line of a terminal that edits lines itself, in bytes. It drops what is behind.
+    max_line: Option<usize>,
 }
 
 impl Form {
@@ -78,6 +80,17 @@ impl Form {
             input: options.input,
             is_whole: options.whole,
             max_message: max_size.max(MAX_MESSAGE),
+            max_line: MAX_TERMINAL_LINE.filter(|_| io::stdin().is_terminal()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(input: Input, max_message: usize) -> Self {
+        Self {
+            input,
+            is_whole: false,
+            max_message,
+            max_line: None,
         }
     }
 
@@ -91,9 +104,14 @@ impl Form {
             }
         };
         if message.as_bytes().len() > self.max_message {
-            return Err(Refusal::TooLong(self.max_message));
+            return Err(self.too_long());
         }
         Ok(message)
+    }
+
+    /// Why a longer message is refused.
+    pub(super) fn too_long(self) -> Refusal {
+        Refusal::TooLong(self.max_message)
     }
 
     /// The most bytes that the longest message can be written in.
@@ -114,6 +132,8 @@ impl Form {
 /// Why a line, or the whole input, is not sent. What it says stands behind the name of what is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// The terminal may have left out what is behind so many bytes.
+    Cut(usize),
     Form(Input),
     NotText,
     /// With the limit, in bytes.
@@ -123,6 +143,10 @@ pub(super) enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Cut(len) => write!(
+                f,
+                "may have been cut by the terminal, which takes {len} bytes; use a pipe or a file"
+            ),
             Self::Form(form) => write!(f, "is not {}", form.name()),
             Self::NotText => f.write_str("is not UTF-8"),
             Self::TooLong(limit) if limit % (1 << 20) == 0 => {
@@ -156,6 +180,14 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
 /// So many lines, or times keys, are read ahead, and so many bytes of keys at once.
 const MAX_WAITING: usize = 4;
 const MAX_KEYS: usize = 4096;
+/// The longest line that a terminal takes, in bytes without its line feed, where it is known.
+const MAX_TERMINAL_LINE: Option<usize> = if cfg!(target_os = "linux") {
+    Some(4095)
+} else if cfg!(target_os = "macos") {
+    Some(1023)
+} else {
+    None
+};
 /// The most bytes around what is written: a JSON value has some, and a line its end.
 const MAX_AROUND: usize = 64;
 /// The longest message that is sent, in bytes, unless `--max-size` is larger.
@@ -192,10 +224,13 @@ fn read_line(input: &mut impl BufRead, form: Form) -> io::Result<Option<Result<V
         return Ok(None);
     }
     if read > limit {
-        return Ok(Some(Err(Refusal::TooLong(form.max_message))));
+        return Ok(Some(Err(form.too_long())));
     }
     line.truncate(without_end(&line).len());
-    Ok(Some(Ok(line)))
+    match form.max_line {
+        Some(max) if line.len() >= max => Ok(Some(Err(Refusal::Cut(max)))),
+        _ => Ok(Some(Ok(line))),
+    }
 }
 
 /// Reads all of the input as one message. Not even the line feed at its end is left out.
@@ -205,7 +240,7 @@ fn read_whole(input: impl Read, form: Form) -> Result<Message, InputError> {
     let read = input.take(limit as u64 + 1).read_to_end(&mut bytes);
     read.map_err(InputError::Io)?;
     let message = match bytes.len() > limit {
-        true => Err(Refusal::TooLong(form.max_message)),
+        true => Err(form.too_long()),
         false => form.message(bytes),
     };
     message.map_err(InputError::Whole)
@@ -242,11 +277,7 @@ mod tests {
     use super::*;
 
     fn form(input: Input) -> Form {
-        Form {
-            input,
-            is_whole: false,
-            max_message: MAX_MESSAGE,
-        }
+        Form::of(input, MAX_MESSAGE)
     }
 
     fn read_all(input: &[u8]) -> Vec<Result<String, String>> {
@@ -305,11 +336,6 @@ mod tests {
 
     #[test]
     fn the_limit_counts_the_message_and_not_how_it_is_written() {
-        let form = |input, max_message| Form {
-            input,
-            is_whole: false,
-            max_message,
-        };
         for (input, longest, longer) in [
             (Input::Text, "éx", "éxx"),
             (Input::Raw, "éx", "éxx"),
@@ -323,7 +349,7 @@ mod tests {
             (Input::Hex, "00 00 00", "00 00 00 00"),
         ] {
             // The longest line that is read has a limit too.
-            let form = form(input, 3);
+            let form = Form::of(input, 3);
             let read = |line: &str| {
                 read_line(&mut line.as_bytes(), form)
                     .expect("memory")

@@ -23,8 +23,8 @@ use crate::size::Size;
 /// Close with 1000; what it still sends before its own Close is printed. Give one that needs longer to answer
 /// the last message its time with --wait.
 ///
-/// On a terminal lines are edited at a prompt, as in a shell; they are kept from one run to the next in
-/// $XDG_STATE_HOME/sockeye/history, but not those that begin with a space.
+/// On a terminal lines are edited at a prompt, as in a shell. What is pasted is one message, line ends included.
+/// Lines are kept from one run to the next in $XDG_STATE_HOME/sockeye/history, but not those that begin with a space.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
@@ -235,6 +235,7 @@ Exit codes:
        the Close, or it closed with another code
   5    closed in order, without what --count or --expect asked for
   130  ended by a second Ctrl-C
+  131  ended by Ctrl-\\ (SIGQUIT) at the prompt
 
 Log lines go to stderr. The variable SOCKEYE_LOG says which:
 `debug`, `sockeye=trace`, ...; by default `warn`.";

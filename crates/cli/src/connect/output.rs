@@ -3,16 +3,18 @@
 use std::env;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sockeye::Message;
 use tokio::io::{AsyncWriteExt, Stdout};
 
+use super::input::Form;
 use super::json;
 use super::notation;
 use super::options::{Binary, Options};
-use super::prompt::{Prompt, Typed};
+use super::prompt::{Prompt, Redraw, Typed};
 use crate::color;
 use crate::exit::say;
 
@@ -60,15 +62,14 @@ impl Printer {
         }
     }
 
-    /// Asks for what is to be typed, where a person is at both ends; whether it does.
-    pub(super) fn start_prompt(&mut self) -> bool {
+    /// Has a prompt for what is to be typed, where a person is at both ends; whether it does. It is not shown yet.
+    pub(super) fn start_prompt(&mut self, form: Form) -> bool {
         let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
         // Bytes as they are leave the cursor anywhere.
         let is_raw = self.format.binary == Some(Binary::Raw) && !self.format.json;
         if io::stdin().is_terminal() && self.format.for_terminal && !is_dumb && !is_raw {
-            self.prompt = Prompt::start();
+            self.prompt = Prompt::start(form);
         }
-        self.show_prompt();
         self.prompt.is_some()
     }
 
@@ -82,10 +83,9 @@ impl Printer {
         }
     }
 
-    /// The terminal has another size.
-    pub(super) fn resize_prompt(&mut self) {
+    pub(super) fn redraw_prompt(&mut self, why: Redraw) {
         if let Some(prompt) = &mut self.prompt {
-            prompt.resize(&mut self.waiting);
+            prompt.redraw(why, &mut self.waiting);
         }
     }
 
@@ -97,14 +97,17 @@ impl Printer {
 
     /// Nothing more is to be typed.
     pub(super) fn end_prompt(&mut self) {
-        self.hide_prompt();
-        self.prompt = None;
+        if let Some(prompt) = self.prompt.take() {
+            prompt.end(&mut self.waiting);
+        }
     }
 
     /// Keys were typed at the prompt.
     pub(super) fn press(&mut self, keys: &[u8]) -> Vec<Typed> {
         let prompt = self.prompt.as_mut();
-        prompt.map_or_else(Vec::new, |prompt| prompt.press(keys, &mut self.waiting))
+        prompt.map_or_else(Vec::new, |prompt| {
+            prompt.press(keys, Instant::now(), &mut self.waiting)
+        })
     }
 
     fn above_prompt(&mut self, print: impl FnOnce(&mut Vec<u8>)) {

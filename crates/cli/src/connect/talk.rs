@@ -17,7 +17,7 @@ use super::goal::{Goal, State};
 use super::input::{self, Form, Given, InputError};
 use super::options::{Options, Wait};
 use super::output::Printer;
-use super::prompt::{Prompt, Resizes, Typed};
+use super::prompt::{Prompt, Redraw, Redraws, Typed};
 use super::record::Recorder;
 use super::report;
 use crate::duration::shown;
@@ -44,7 +44,7 @@ pub(super) struct Talk<'a> {
     goal: Goal,
     printer: Printer,
     // `None` where there is no prompt.
-    resizes: Option<Resizes>,
+    redraws: Option<Redraws>,
     recorder: Option<Recorder>,
 }
 
@@ -79,6 +79,9 @@ impl<'a> Talk<'a> {
         let given = given.map(|text| form.message(text.clone().into()));
         let given = given.collect::<Result<VecDeque<_>, _>>();
         let given = given.map_err(Failure::Message)?;
+        let mut printer = Printer::new(options);
+        let is_typed = options.messages.is_empty() && !options.whole;
+        let has_prompt = is_typed && printer.start_prompt(form);
         let recorder = options.record.as_deref().map(Recorder::create).transpose();
         Ok(Self {
             options,
@@ -92,8 +95,8 @@ impl<'a> Talk<'a> {
             is_closing: false,
             failed: None,
             goal: Goal::new(options),
-            printer: Printer::new(options),
-            resizes: None,
+            printer,
+            redraws: has_prompt.then(Prompt::redraws).flatten(),
             recorder: recorder.map_err(Failure::Record)?,
         })
     }
@@ -118,15 +121,12 @@ impl<'a> Talk<'a> {
     fn opened(&mut self, connection: &Connection) -> Result<(), Failure> {
         // With messages on the command line there is no other input.
         if !self.has_begun && self.options.messages.is_empty() {
-            self.input = Some(if !self.options.whole && self.printer.start_prompt() {
-                self.resizes = Prompt::resizes();
-                input::keys()
-            } else {
-                input::messages(self.form)
+            self.input = Some(match self.printer.has_prompt() {
+                true => input::keys(),
+                false => input::messages(self.form),
             });
-        } else {
-            self.printer.show_prompt();
         }
+        self.printer.show_prompt();
         self.has_begun = true;
         if self.options.verbose {
             self.printer.tell(&report::agreed(connection));
@@ -251,7 +251,7 @@ impl<'a> Talk<'a> {
                     }
                 }
                 given = next_given(input) => self.take(connection, given),
-                () = resized(self.resizes.as_mut()) => self.printer.resize_prompt(),
+                why = redraw(self.redraws.as_mut()) => self.printer.redraw_prompt(why),
                 () = until(self.deadline), if !self.is_closing => self.close(connection),
                 () = &mut stop, if !self.is_closing => self.close(connection),
             }
@@ -283,6 +283,11 @@ impl<'a> Talk<'a> {
         for typed in self.printer.press(keys) {
             match typed {
                 Typed::End => self.end_typing(),
+                Typed::Refused(refusal) => {
+                    self.tell(&format!(
+                        "the line {refusal}; it is not sent: Enter begins another"
+                    ));
+                }
                 // Who mistypes may type again.
                 Typed::Line(line) => match self.form.message(line.into()) {
                     Ok(message) => self.given.push_back(message),
@@ -507,9 +512,9 @@ async fn next_given(
     }
 }
 
-async fn resized(resizes: Option<&mut Resizes>) {
-    match resizes {
-        Some(resizes) => resizes.next().await,
+async fn redraw(redraws: Option<&mut Redraws>) -> Redraw {
+    match redraws {
+        Some(redraws) => redraws.next().await,
         None => pending().await,
     }
 }

@@ -63,6 +63,22 @@ impl Peer {
         (kind, payload)
     }
 
+    /// The payload of the client's next frame, which is longer than 65,535 bytes.
+    #[cfg(unix)]
+    pub(crate) fn read_long_frame(&mut self) -> Vec<u8> {
+        let mut start = [0; 14];
+        self.0.read_exact(&mut start).expect("a frame");
+        let [_, _, len @ .., _, _, _, _] = start;
+        let [.., first, second, third, fourth] = start;
+        let len = u64::from_be_bytes(len);
+        let mut payload = vec![0; usize::try_from(len).expect("it fits")];
+        self.0.read_exact(&mut payload).expect("a payload");
+        let key = [first, second, third, fourth];
+        let key = key.iter().cycle();
+        { payload.iter_mut().zip(key) }.for_each(|(byte, key)| *byte ^= key);
+        payload
+    }
+
     /// Reads until the client is gone.
     pub(crate) fn read_to_end(&mut self) {
         // A client that is killed resets the connection.

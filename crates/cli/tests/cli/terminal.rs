@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, Winsize};
+use rustix::termios::{tcgetattr, tcsetattr, tcsetwinsize};
 
 use crate::peer;
 use crate::program::{Server, command};
@@ -42,8 +43,10 @@ impl Terminal {
         let far = far.expect("it is unlocked");
         resize(&far, 40);
         let stream = || far.try_clone().expect("a descriptor");
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm");
+        }
         let child = command
-            .env("TERM", "xterm")
             .stdin(stream())
             .stdout(stream())
             .stderr(stream())
@@ -91,7 +94,39 @@ impl Terminal {
     fn has_lines(&self) -> bool {
         let lines = LocalModes::ICANON | LocalModes::ECHO;
         let mode = tcgetattr(&self.far).expect("a terminal");
-        mode.local_modes.contains(lines)
+        let has_lines = mode.local_modes.contains(lines);
+        assert_eq!(has_lines, mode.input_modes.contains(InputModes::ICRNL));
+        has_lines
+    }
+
+    /// Waits until the program takes each key by itself.
+    fn loses_lines(&self) {
+        while self.has_lines() {
+            thread::yield_now();
+        }
+    }
+
+    /// Types from a thread of its own: a terminal takes about as much at once as is read of it.
+    fn type_much(&mut self, text: String) -> thread::JoinHandle<()> {
+        let mut near = self.near.try_clone().expect("a descriptor");
+        thread::spawn(move || near.write_all(text.as_bytes()).expect("it is open"))
+    }
+
+    /// As [`start_controlling`](Self::start_controlling), under a shell with job control. `script` runs in it, and `$sockeye`
+    /// connects.
+    #[cfg(target_os = "linux")]
+    fn start_in_shell(url: &str, script: &str) -> Self {
+        let program = command(&["connect", url]);
+        let mut shell = Command::new("setsid");
+        shell.args(["--ctty", "sh", "-mc", script]);
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let path = program.get_program().to_str().expect("UTF-8");
+        Self::run(shell.env("sockeye", format!("{path} connect {url}")))
     }
 
     fn type_in(&mut self, text: &str) {
@@ -108,6 +143,16 @@ impl Terminal {
             let more = more.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.shown));
             self.shown.push_str(&String::from_utf8_lossy(&more));
         }
+    }
+
+    /// `setsid` has become the program.
+    #[cfg(target_os = "linux")]
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(sent.expect("kill starts").success());
     }
 
     fn exit_code(&mut self) -> Option<i32> {
@@ -136,6 +181,12 @@ impl Drop for Terminal {
 
 /// In the row that was the prompt's.
 const ROW: &str = "\r\u{1b}[K";
+
+/// What the terminal is told about pastes, and what it sends around one.
+const PASTE_ON: &str = "\u{1b}[?2004h";
+const PASTE_OFF: &str = "\u{1b}[?2004l";
+const PASTE: &str = "\u{1b}[200~";
+const PASTE_END: &str = "\u{1b}[201~";
 
 #[test]
 fn what_is_typed_is_answered_in_colour_and_ctrl_d_closes() {
@@ -319,4 +370,193 @@ fn json_is_indented_and_bytes_are_counted() {
     terminal.shows("{\r\n  \"a\": [\r\n    1\r\n  ]\r\n}");
     let bytes = ["connect", "--input", "hex", "-m", "00ff", &url];
     Terminal::start(&bytes, &[]).shows("<2 bytes>");
+}
+
+#[test]
+fn a_paste_of_several_lines_is_one_message() {
+    let (go, wait) = mpsc::sync_channel(1);
+    let (url, serving) = peer::serve(move |mut peer| {
+        peer.open();
+        wait.recv().expect("the test goes on");
+        peer.write(b"\x81\x03hey");
+        assert_eq!(
+            peer.read_frame(),
+            (0x81, b"{\n \"a\": 1\r\n}\n\x1b[31m.".to_vec())
+        );
+        peer.write(b"\x88\x02\x03\xe8");
+    });
+    let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &[]);
+    terminal.shows(PASTE_ON);
+    // A message comes while one is pasted.
+    terminal.type_in(&format!("{PASTE}{{\r \"a\": 1\r"));
+    terminal.shows("> (10 bytes of a paste)");
+    go.send(()).expect("the peer waits");
+    terminal.shows("hey\u{1b}[0m\r\n");
+    terminal.type_in("\n}\n\u{1b}[31m");
+    terminal.type_in(&format!("{PASTE_END}.\r"));
+    terminal.shows("> {\\n \"a\": 1\\r\\n}\\n\\u{1b}[31m.\r\n");
+    serving.join().expect("no panic");
+    terminal.shows(PASTE_OFF);
+    assert_eq!(terminal.exit_code(), Some(0));
+    assert!(terminal.has_lines());
+}
+
+#[test]
+fn a_line_of_any_size_is_sent_whole() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start(&["connect", &server.url("/echo")], &[]);
+    terminal.shows(PASTE_ON);
+    let typed = "x".repeat(100_007);
+    let pasted = "y\r".repeat(50_000);
+    for (keys, message) in [
+        (format!("{typed}!\r"), format!("{typed}!")),
+        (
+            format!("{PASTE}{pasted}{PASTE_END}!\r"),
+            format!("{}!", "y\\n".repeat(50_000)),
+        ),
+    ] {
+        let typing = terminal.type_much(keys);
+        // The line as it was typed is cut, and the message is not.
+        terminal.shows("... (100");
+        terminal.shows(&format!("\u{1b}[36m{message}\u{1b}[0m\r\n"));
+        typing.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_line_that_is_typed_before_there_is_a_connection_is_sent_whole() {
+    let (go, wait) = mpsc::sync_channel(1);
+    let (url, serving) = peer::serve(move |mut peer| {
+        wait.recv().expect("the test goes on");
+        peer.open();
+        peer.read_long_frame()
+    });
+    let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &[]);
+    terminal.loses_lines();
+    let typing = terminal.type_much(format!("{}\r", "x".repeat(100_008)));
+    go.send(()).expect("the peer waits");
+    terminal.shows("... (100008 bytes)");
+    assert_eq!(
+        serving.join().expect("no panic"),
+        "x".repeat(100_008).into_bytes()
+    );
+    typing.join().expect("no panic");
+}
+
+#[test]
+fn a_line_that_is_too_long_or_no_text_is_refused_with_a_word() {
+    let (url, serving) = peer::serve(|mut peer| {
+        peer.open();
+        assert_eq!(peer.read_frame(), (0x81, b"sent".to_vec()));
+        peer.write(b"\x88\x02\x03\xe8");
+    });
+    let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &[]);
+    terminal.shows(PASTE_ON);
+    let refused = "; it is not sent: Enter begins another\r\n";
+    // The end of the line is refused with its start.
+    let long = "x".repeat((16 << 20) + 1000);
+    let typing = terminal.type_much(format!("{PASTE}{long}{PASTE_END}more\r"));
+    terminal.shows(&format!("sockeye: the line has more than 16 MiB{refused}"));
+    typing.join().expect("no panic");
+    terminal.near.write_all(b"a\xffb\r").expect("it is open");
+    terminal.shows(&format!("sockeye: the line is not UTF-8{refused}"));
+    terminal.type_in("sent\r");
+    serving.join().expect("no panic");
+}
+
+#[test]
+fn a_line_that_a_terminal_cuts_is_refused() {
+    let (url, serving) = peer::serve(|mut peer| {
+        peer.open();
+        assert_eq!(peer.read_frame(), (0x81, b"short".to_vec()));
+        assert_eq!(peer.read_frame(), (0x88, vec![3, 232]));
+        peer.write(b"\x88\x02\x03\xe8");
+    });
+    let variables = [("TERM", "dumb")];
+    let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &variables);
+    let typing = terminal.type_much(format!("short\n{}\n", "x".repeat(10_000)));
+    terminal.shows("sockeye: line 2 of stdin may have been cut by the terminal");
+    assert_eq!(terminal.exit_code(), Some(1));
+    serving.join().expect("no panic");
+    typing.join().expect("no panic");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_z_leaves_the_terminal_to_the_shell_and_fg_takes_it_back() {
+    let server = Server::start(&[]);
+    // The shell reads a line after each stop.
+    let script = "$sockeye; echo stopped; read line; fg; echo again; read line; fg; echo over";
+    let mut terminal = Terminal::start_in_shell(&server.url("/echo"), script);
+    terminal.shows(PASTE_ON);
+    for stopped in ["stopped\r\n", "again\r\n"] {
+        terminal.type_in("half");
+        terminal.shows("half\r\u{1b}[");
+        assert!(!terminal.has_lines());
+        terminal.type_in("\u{1a}");
+        terminal.shows(&format!("{PASTE_OFF}{ROW}"));
+        terminal.shows(stopped);
+        assert!(terminal.has_lines());
+        terminal.type_in("go\n");
+        terminal.shows("\r\u{1b}[J> ");
+        terminal.shows(PASTE_ON);
+        assert!(!terminal.has_lines());
+    }
+    terminal.type_in("\r");
+    terminal.shows("\u{1b}[36mhalfhalf\u{1b}[0m\r\n");
+    terminal.type_in("\u{4}");
+    terminal.shows("over\r\n");
+    assert!(terminal.has_lines());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn in_the_background_it_stops_and_leaves_the_terminal_alone() {
+    let server = Server::start(&[]);
+    // It is continued in the background, wants to read, and is stopped for it. There it is ended.
+    let script =
+        "$sockeye; bg; wait %1; echo background; kill %1; kill -CONT %1; wait %1; echo over";
+    let mut terminal = Terminal::start_in_shell(&server.url("/echo"), script);
+    terminal.shows(PASTE_ON);
+    terminal.type_in("\u{1a}");
+    terminal.shows("background\r\n");
+    assert!(terminal.has_lines());
+    terminal.shows("over\r\n");
+    assert!(terminal.has_lines());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_signal_leaves_the_terminal_as_it_was() {
+    for (signal, code) in [("INT", 0), ("TERM", 0), ("HUP", 0), ("QUIT", 131)] {
+        let server = Server::start(&[]);
+        let mut terminal = Terminal::start_controlling(&["connect", &server.url("/echo")]);
+        terminal.type_in("half");
+        terminal.shows("> half\r\u{1b}[6C");
+        assert!(!terminal.has_lines());
+        terminal.signal(signal);
+        terminal.shows(PASTE_OFF);
+        assert_eq!(terminal.exit_code(), Some(code), "{signal}");
+        assert!(terminal.has_lines(), "{signal}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stop_that_no_program_can_see_is_mended_when_it_is_continued() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start_controlling(&["connect", &server.url("/echo")]);
+    let before = tcgetattr(&terminal.far).expect("a terminal");
+    terminal.type_in("half");
+    terminal.shows("> half\r\u{1b}[6C");
+    terminal.signal("STOP");
+    // As a shell does.
+    tcsetattr(&terminal.far, OptionalActions::Now, &before).expect("a terminal");
+    assert!(terminal.has_lines());
+    terminal.signal("CONT");
+    terminal.shows("\r\u{1b}[J> half\r\u{1b}[6C");
+    assert!(!terminal.has_lines());
+    terminal.type_in("\u{3}");
+    assert_eq!(terminal.exit_code(), Some(0));
+    assert!(terminal.has_lines());
 }

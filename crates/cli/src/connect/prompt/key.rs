@@ -1,8 +1,10 @@
 //! Keys, as a terminal's bytes tell them: ECMA-48's sequences, xterm's modifiers, and the control characters that
 //! readline has made a habit.
 
+use super::paste::{Paste, PasteError};
+
 /// What a key asks for, whichever of its keys it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Backspace,
     Char(char),
@@ -13,58 +15,101 @@ pub(super) enum Key {
     End,
     Enter,
     Home,
+    /// Bytes that are not UTF-8.
+    Invalid,
     KillToEnd,
     KillToStart,
     KillWord,
     Left,
     Newer,
     Older,
+    /// Everything between the two markers of a bracketed paste.
+    Paste(Result<String, PasteError>),
     Right,
     WordLeft,
     WordRight,
 }
 
-/// Takes one byte after another. Whatever it does not know is passed over.
+/// Takes one byte after another. Sequences that it does not know are passed over.
 ///
 /// ```text
 ///   Ground ── ESC ──▶ Escape ── [ ──▶ Csi ── final byte ──▶ Ground
 ///     │ ▲               └────── O ──▶ Ss3 ── any byte ────▶ Ground
 ///     │ └── whole character ── Utf8 ◀── lead byte
-///     └──── Ctrl-V ──▶ Quoted ── any byte ──▶ Ground, or Utf8
+///     ├──── Ctrl-V ──▶ Quoted ── any byte ──▶ Ground, or Utf8
+///     └──── CSI 200~ ──▶ Paste ── CSI 201~ ──▶ Ground
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Decoder {
     state: State,
     /// The parameters of a sequence, or the start of a character.
     held: Vec<u8>,
+    /// The longest paste, in bytes.
+    max_paste: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 enum State {
     #[default]
     Ground,
     Csi,
     Escape,
+    Paste(Paste),
     Quoted,
     Ss3,
     Utf8,
 }
 
 impl Decoder {
-    pub(super) fn push(&mut self, byte: u8) -> Option<Key> {
+    pub(super) fn new(max_paste: usize) -> Self {
+        Self {
+            state: State::default(),
+            held: Vec::new(),
+            max_paste,
+        }
+    }
+
+    /// Takes a byte, and appends the keys that it completes.
+    pub(super) fn push(&mut self, byte: u8, keys: &mut Vec<Key>) {
         match std::mem::take(&mut self.state) {
-            State::Ground => self.ground(byte),
-            State::Quoted if byte.is_ascii() => Some(Key::Char(byte.into())),
-            State::Quoted => self.character(byte),
-            State::Utf8 if byte & 0xc0 == 0x80 => self.character(byte),
+            State::Ground => keys.extend(self.ground(byte)),
+            // What Enter sends is not what a text has at the end of a line.
+            State::Quoted if byte == b'\r' => keys.push(Key::Char('\n')),
+            State::Quoted if byte.is_ascii() => keys.push(Key::Char(byte.into())),
+            State::Quoted => keys.extend(self.character(byte)),
+            State::Utf8 if byte & 0xc0 == 0x80 => keys.extend(self.character(byte)),
             State::Utf8 => {
                 // The character before was cut off.
                 self.held.clear();
-                self.ground(byte)
+                keys.push(Key::Invalid);
+                keys.extend(self.ground(byte));
             }
-            State::Escape => self.escape(byte),
-            State::Csi => self.sequence(byte),
-            State::Ss3 => arrow(byte),
+            State::Escape => keys.extend(self.escape(byte)),
+            State::Csi => keys.extend(self.sequence(byte)),
+            State::Ss3 => keys.extend(arrow(byte)),
+            State::Paste(mut paste) => match paste.push(byte) {
+                true => keys.push(Key::Paste(paste.end())),
+                false => self.state = State::Paste(paste),
+            },
+        }
+    }
+
+    /// The bytes of the paste whose end has not come yet.
+    pub(super) fn pasted(&self) -> Option<usize> {
+        match &self.state {
+            State::Paste(paste) => Some(paste.len()),
+            _ => None,
+        }
+    }
+
+    /// Ends a paste whose end marker does not come.
+    pub(super) fn end_paste(&mut self) -> Option<Key> {
+        match std::mem::take(&mut self.state) {
+            State::Paste(paste) => Some(Key::Paste(paste.end())),
+            state => {
+                self.state = state;
+                None
+            }
         }
     }
 
@@ -87,16 +132,16 @@ impl Decoder {
 
     fn character(&mut self, byte: u8) -> Option<Key> {
         self.held.push(byte);
-        let c = match std::str::from_utf8(&self.held) {
-            Ok(text) => text.chars().next(),
+        let key = match std::str::from_utf8(&self.held) {
+            Ok(text) => text.chars().next().map(Key::Char),
             Err(error) if error.error_len().is_none() => {
                 self.state = State::Utf8;
                 return None;
             }
-            Err(_) => None,
+            Err(_) => Some(Key::Invalid),
         };
         self.held.clear();
-        c.map(Key::Char)
+        key
     }
 
     fn escape(&mut self, byte: u8) -> Option<Key> {
@@ -129,6 +174,10 @@ impl Decoder {
             (b'~', b"1" | b"7") => Some(Key::Home),
             (b'~', b"3") => Some(Key::Delete),
             (b'~', b"4" | b"8") => Some(Key::End),
+            (b'~', b"200") => {
+                self.state = State::Paste(Paste::new(self.max_paste));
+                None
+            }
             _ => arrow(byte),
         }
     }
@@ -175,11 +224,20 @@ mod tests {
     use super::*;
 
     fn keys(bytes: &[u8]) -> Vec<Key> {
-        let mut decoder = Decoder::default();
-        bytes
-            .iter()
-            .filter_map(|byte| decoder.push(*byte))
-            .collect()
+        let mut decoder = Decoder::new(100);
+        push_all(&mut decoder, bytes)
+    }
+
+    fn push_all(decoder: &mut Decoder, bytes: &[u8]) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for byte in bytes {
+            decoder.push(*byte, &mut keys);
+        }
+        keys
+    }
+
+    fn text(text: &str) -> Vec<Key> {
+        text.chars().map(Key::Char).collect()
     }
 
     #[test]
@@ -198,7 +256,7 @@ mod tests {
             (["\n", "\r", "\x00\n"], Key::Enter),
         ] {
             for sequence in sequences {
-                assert_eq!(keys(sequence.as_bytes()), [key], "{sequence:?}");
+                assert_eq!(keys(sequence.as_bytes()), [key.clone()], "{sequence:?}");
             }
         }
         assert_eq!(keys(b"\x1b[3~\x04"), [Key::Delete, Key::EndOfInput]);
@@ -207,27 +265,62 @@ mod tests {
     }
 
     #[test]
-    fn characters_come_whole_and_what_is_no_text_is_passed_over() {
-        let text: Vec<_> = "aé鮭👧\t".chars().map(Key::Char).collect();
-        assert_eq!(keys("aé鮭👧\t".as_bytes()), text);
-        assert_eq!(keys(b"\xc3a\x80b\xff"), [Key::Char('a'), Key::Char('b')]);
-        assert_eq!(keys(b"\xe9\xae\n"), [Key::Enter]);
+    fn characters_come_whole_and_what_is_no_text_is_told() {
+        assert_eq!(keys("aé鮭👧\t".as_bytes()), text("aé鮭👧\t"));
+        let invalid = [
+            Key::Invalid,
+            Key::Char('a'),
+            Key::Invalid,
+            Key::Char('b'),
+            Key::Invalid,
+        ];
+        assert_eq!(keys(b"\xc3a\x80b\xff"), invalid);
+        assert_eq!(keys(b"\xe9\xae\n"), [Key::Invalid, Key::Enter]);
+    }
+
+    #[test]
+    fn a_paste_is_one_key_wherever_its_reads_are_split() {
+        let pasted = |text: &str| Key::Paste(Ok(text.to_owned()));
+        let bytes = "x\x1b[200~{\r \x1b[31m\x04\x1b[200~é\x16\x1b[201\x1b[201~\r";
+        let expected = [
+            Key::Char('x'),
+            pasted("{\n \x1b[31m\x04\x1b[200~é\x16\x1b[201"),
+            Key::Enter,
+        ];
+        for split in 0..=bytes.len() {
+            let (start, end) = bytes.as_bytes().split_at(split);
+            let mut decoder = Decoder::new(100);
+            let mut keys = push_all(&mut decoder, start);
+            keys.extend(push_all(&mut decoder, end));
+            assert_eq!(keys, expected, "{split}");
+        }
+        let two = keys(b"\x1b[200~\x1b[201~\x1b\x1b[200~a\x1b[201~\x1b[201~b");
+        assert_eq!(two, [pasted(""), pasted("a"), Key::Char('b')]);
+    }
+
+    #[test]
+    fn a_paste_without_its_end_is_ended_by_its_reader() {
+        let mut decoder = Decoder::new(100);
+        assert_eq!(decoder.end_paste(), None);
+        assert_eq!(push_all(&mut decoder, b"\x1b[200~a\n"), []);
+        assert_eq!(decoder.pasted(), Some(2));
+        let pasted = Key::Paste(Ok("a\n".to_owned()));
+        assert_eq!(decoder.end_paste(), Some(pasted));
+        assert_eq!(push_all(&mut decoder, b"b"), text("b"));
     }
 
     #[test]
     fn ctrl_v_takes_the_next_key_for_a_character() {
-        let quoted = ['\u{1b}', '\u{4}', 'é'].map(Key::Char);
-        assert_eq!(keys("\x16\x1b\x16\x04\x16é".as_bytes()), quoted);
+        let bytes = "\x16\x1b\x16\x04\x16é\x16\r".as_bytes();
+        assert_eq!(keys(bytes), text("\u{1b}\u{4}é\n"));
     }
 
     #[test]
     fn a_sequence_of_any_length_takes_no_room_and_types_nothing() {
-        let mut decoder = Decoder::default();
-        for byte in [b"\x1b[".as_slice(), &[b'1'; 1000]].concat() {
-            assert_eq!(decoder.push(byte), None);
-        }
+        let mut decoder = Decoder::new(100);
+        let sequence = [b"\x1b[".as_slice(), &[b'1'; 1000]].concat();
+        assert_eq!(push_all(&mut decoder, &sequence), []);
         assert_eq!(decoder.held.len(), MAX_PARAMETERS);
-        assert_eq!(decoder.push(b'x'), None);
-        assert_eq!(decoder.push(b'x'), Some(Key::Char('x')));
+        assert_eq!(push_all(&mut decoder, b"xx"), text("x"));
     }
 }

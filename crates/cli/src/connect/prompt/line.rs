@@ -43,12 +43,12 @@ impl Line {
         self.cursor = text.len();
     }
 
-    /// Whether there was room for it.
-    pub(super) fn insert(&mut self, c: char) -> bool {
-        let has_room = self.text.len() + c.len_utf8() <= MAX_TYPED;
+    /// Inserts a text at the cursor, whole, if the line then has no more bytes than this. Returns whether it did.
+    pub(super) fn insert(&mut self, text: &str, max_len: usize) -> bool {
+        let has_room = text.len() <= max_len.saturating_sub(self.text.len());
         if has_room {
-            self.text.insert(self.cursor, c);
-            self.cursor += c.len_utf8();
+            self.text.insert_str(self.cursor, text);
+            self.cursor += text.len();
         }
         has_room
     }
@@ -105,6 +105,13 @@ impl Line {
     /// What fits in so many columns: all of it, or what is around the cursor.
     pub(super) fn window(&self, columns: usize) -> Window {
         let (before, after) = self.halves();
+        let reach = columns.saturating_mul(MAX_BYTES_PER_COLUMN);
+        let mut reached = before.len().saturating_sub(reach)..before.len();
+        let near = reached.find(|at| before.is_char_boundary(*at));
+        let near = near.unwrap_or(before.len());
+        let mut reached = (0..=reach).rev();
+        let far = reached.find(|at| after.is_char_boundary(*at));
+        let (after, _) = after.split_at(far.unwrap_or(0));
         let mut width = 0;
         let mut fits = |grapheme: &&str| {
             let more = shown(grapheme).width();
@@ -112,7 +119,8 @@ impl Line {
             width += if fits { more } else { 0 };
             fits
         };
-        let seen = before.graphemes(true).rev().take_while(&mut fits);
+        let (_, nearby) = before.split_at(near);
+        let seen = nearby.graphemes(true).rev().take_while(&mut fits);
         let start = before.len() - seen.map(str::len).sum::<usize>();
         let seen = after.graphemes(true).take_while(&mut fits);
         let end = before.len() + seen.map(str::len).sum::<usize>();
@@ -155,13 +163,23 @@ impl Line {
     }
 }
 
+/// With the cursor at its end.
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self {
+            cursor: text.len(),
+            text,
+        }
+    }
+}
+
 /// As a terminal is to show it.
 pub(super) fn shown(text: &str) -> String {
     Escaped(text).to_string()
 }
 
-/// The longest line that can be typed, in bytes.
-const MAX_TYPED: usize = 64 * 1024;
+/// So many bytes on either side of the cursor are looked at for each column: a longer line costs no more to draw.
+const MAX_BYTES_PER_COLUMN: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -217,14 +235,26 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_line_takes_no_more() {
-        let mut line = Line::default();
-        line.replace(&"x".repeat(MAX_TYPED - 1));
-        assert!(!line.insert('é'));
-        assert!(line.insert('x'));
-        assert!(!line.insert('x'));
-        assert_eq!(line.take().len(), MAX_TYPED);
+    fn a_text_is_inserted_whole_or_not_at_all() {
+        let mut line = line("ab|");
+        assert!(!line.insert("éé", 5));
+        assert_eq!(line.text(), "ab");
+        assert!(line.insert("éx", 5));
+        assert!(!line.insert("x", 5));
+        line.left();
+        assert!(line.insert("y", 6));
+        assert_eq!(line.take(), "abéyx");
         assert!(line.is_empty());
+    }
+
+    #[test]
+    fn a_window_of_a_long_line_looks_only_around_the_cursor() {
+        let long = "x".repeat(1 << 20);
+        let invisible = "\u{301}".repeat(1 << 20);
+        assert_eq!(line(&format!("{long}|{long}")).window(3).text, "xxx");
+        assert_eq!(line(&format!("{invisible}|")).window(1).cursor, 0);
+        let text = line(&format!("|{invisible}")).window(2).text;
+        assert!(text.len() <= 2 * MAX_BYTES_PER_COLUMN, "{}", text.len());
     }
 
     #[test]

@@ -4,29 +4,56 @@
 //! printed. One row shows the part of the line around the cursor, so that one row is all there ever is to erase.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use tracing::info;
 
 mod history;
+#[cfg(unix)]
+mod job;
 mod key;
 mod line;
+mod paste;
 mod terminal;
 
 use self::history::History;
 use self::key::{Decoder, Key};
 use self::line::{Line, shown};
+use self::paste::PasteError;
 use self::terminal::KeyMode;
+use super::input::{Form, Refusal};
 
-pub(crate) use self::terminal::{Resizes, restore};
+pub(crate) use self::terminal::{Redraw, Redraws, restore};
 
 /// The terminal is in another mode while it is there.
 #[derive(Debug)]
 pub(super) struct Prompt {
     decoder: Decoder,
     line: Line,
+    state: LineState,
+    form: Form,
+    /// When the last keys came.
+    pressed: Option<Instant>,
     history: History,
-    is_shown: bool,
+    view: View,
     _mode: KeyMode,
+}
+
+/// What the terminal shows of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// It was never shown, and the terminal does not mark pastes yet.
+    Unbegun,
+    Hidden,
+    Shown,
+}
+
+/// Whether the line takes more text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineState {
+    Edited,
+    /// A part of it was refused. Until Enter or Ctrl-U nothing is inserted, so that no part is sent.
+    Refused,
 }
 
 /// What was typed.
@@ -35,11 +62,14 @@ pub(super) enum Typed {
     /// Ctrl-D, where a line would begin.
     End,
     Line(String),
+    /// The line is given up, as a whole.
+    Refused(Refusal),
 }
 
 impl Prompt {
-    /// `None` where the terminal does not let itself be used so.
-    pub(super) fn start() -> Option<Self> {
+    /// Takes the terminal: from then on it keeps what is typed, however much, until it is read. `None` where the terminal
+    /// does not let itself be used so.
+    pub(super) fn start(form: Form) -> Option<Self> {
         let history = history::path().map(|path| History::load(&path));
         let history = history.and_then(|loaded| {
             loaded
@@ -47,27 +77,28 @@ impl Prompt {
                 .ok()
         });
         Some(Self {
-            decoder: Decoder::default(),
+            decoder: Decoder::new(form.max_given()),
             line: Line::default(),
+            state: LineState::Edited,
+            form,
+            pressed: None,
             history: history.unwrap_or_default(),
-            is_shown: false,
+            view: View::Unbegun,
             _mode: KeyMode::enter().ok()?,
         })
     }
 
     /// Takes keys, and shows what they do.
-    pub(super) fn press(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Vec<Typed> {
-        let mut typed = Vec::new();
+    pub(super) fn press(&mut self, bytes: &[u8], now: Instant, out: &mut Vec<u8>) -> Vec<Typed> {
         self.hide(out);
-        for byte in bytes {
-            let Some(key) = self.decoder.push(*byte) else {
-                continue;
-            };
+        let mut typed = Vec::new();
+        for key in self.keys(bytes, now) {
             match key {
+                Key::Enter if self.state == LineState::Refused => self.state = LineState::Edited,
                 Key::Enter => {
                     let line = self.line.take();
-                    // It stands above what is answered; all of it.
-                    write(out, format_args!("{SIGN}{}\n", shown(&line)));
+                    // It stands above what is answered.
+                    write(out, format_args!("{SIGN}{}\n", echo(&line)));
                     self.history.add(&line);
                     typed.push(Typed::Line(line));
                 }
@@ -76,22 +107,52 @@ impl Prompt {
                     break;
                 }
                 Key::Clear => out.extend_from_slice(CLEAR_SCREEN),
-                key => self.edit(key, out),
+                key => {
+                    if let Err(refusal) = self.edit(key, out) {
+                        self.line.take();
+                        self.state = LineState::Refused;
+                        typed.push(Typed::Refused(refusal));
+                    }
+                }
             }
         }
         self.show(out);
         typed
     }
 
-    fn edit(&mut self, key: Key, out: &mut Vec<u8>) {
+    /// Decodes keys. A person who presses Enter alone, a while behind a paste, ends a paste whose end marker is lost.
+    fn keys(&mut self, bytes: &[u8], now: Instant) -> Vec<Key> {
+        let pause = self
+            .pressed
+            .replace(now)
+            .map(|last| now.duration_since(last));
+        let is_alone = pause.is_some_and(|pause| pause >= PASTE_PAUSE);
+        let mut keys = Vec::new();
+        if is_alone && matches!(bytes, b"\r" | b"\n") {
+            keys.extend(self.decoder.end_paste());
+        }
+        for byte in bytes {
+            self.decoder.push(*byte, &mut keys);
+        }
+        keys
+    }
+
+    fn edit(&mut self, key: Key, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        if self.state == LineState::Refused {
+            match key {
+                Key::KillToStart => self.state = LineState::Edited,
+                _ => out.push(BELL),
+            }
+            return Ok(());
+        }
         let line = &mut self.line;
         match key {
             Key::Backspace => line.backspace(),
-            Key::Char(c) if line.insert(c) => {}
-            Key::Char(_) => out.push(BELL),
+            Key::Char(c) => return self.insert(c.encode_utf8(&mut [0; 4])),
             Key::Delete | Key::EndOfInput => line.delete(),
             Key::End => line.end(),
             Key::Home => line.home(),
+            Key::Invalid | Key::Paste(Err(PasteError::NotText)) => return Err(Refusal::NotText),
             Key::KillToEnd => line.kill_to_end(),
             Key::KillToStart => line.kill_to_start(),
             Key::KillWord => line.kill_word(),
@@ -106,46 +167,84 @@ impl Prompt {
                     line.replace(entry);
                 }
             }
+            Key::Paste(Ok(text)) => return self.insert(&text),
+            Key::Paste(Err(PasteError::TooLong)) => return Err(self.form.too_long()),
             Key::Right => line.right(),
             Key::WordLeft => line.word_left(),
             Key::WordRight => line.word_right(),
             Key::Clear | Key::Enter => {}
         }
+        Ok(())
+    }
+
+    fn insert(&mut self, text: &str) -> Result<(), Refusal> {
+        match self.line.insert(text, self.form.max_given()) {
+            true => Ok(()),
+            false => Err(self.form.too_long()),
+        }
     }
 
     pub(super) fn is_shown(&self) -> bool {
-        self.is_shown
+        self.view == View::Shown
     }
 
     /// Erases it, for something else to be printed in its row.
     pub(super) fn hide(&mut self, out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.is_shown) {
+        if self.is_shown() {
+            out.extend_from_slice(ERASE_ROW);
+            self.view = View::Hidden;
+        }
+    }
+
+    /// By which it is known when to [draw it anew](Self::redraw).
+    pub(super) fn redraws() -> Option<Redraws> {
+        Redraws::new().ok()
+    }
+
+    /// Draws it as wide as the terminal is now. One that has become narrower may have broken its row: what is below
+    /// the cursor is its own. A shell that had the terminal meanwhile has left the cursor in a row of its own.
+    pub(super) fn redraw(&mut self, why: Redraw, out: &mut Vec<u8>) {
+        if self.is_shown() {
+            out.extend_from_slice(ERASE_BELOW);
+            self.show(out);
+        }
+        if why == Redraw::Continued && self.view != View::Unbegun {
+            out.extend_from_slice(PASTE_ON);
+        }
+    }
+
+    /// Hides it for ever.
+    pub(super) fn end(self, out: &mut Vec<u8>) {
+        if self.view != View::Unbegun {
+            out.extend_from_slice(PASTE_OFF);
             out.extend_from_slice(ERASE_ROW);
         }
     }
 
-    /// By which it is known when to [draw it anew](Self::resize).
-    pub(super) fn resizes() -> Option<Resizes> {
-        Resizes::new().ok()
-    }
-
-    /// Draws it as wide as the terminal is now. One that has become narrower may have broken its row: what is below
-    /// the cursor is its own.
-    pub(super) fn resize(&mut self, out: &mut Vec<u8>) {
-        if self.is_shown {
-            out.extend_from_slice(ERASE_BELOW);
-            self.show(out);
-        }
-    }
-
-    /// Draws it in the row where the cursor is.
+    /// Draws it in the row where the cursor is. From the first time on the terminal marks what is pasted.
     pub(super) fn show(&mut self, out: &mut Vec<u8>) {
         // The last column stays free: what stands there makes some terminals begin a row.
         let room = terminal::columns().saturating_sub(SIGN.len() + 1);
-        let window = self.line.window(room);
+        let window = match self.decoder.pasted() {
+            Some(bytes) => Line::from(format!("({bytes} bytes of a paste)")).window(room),
+            None => self.line.window(room),
+        };
         write(out, format_args!("{SIGN}{}", window.text));
         write(out, format_args!("\r\x1b[{}C", SIGN.len() + window.cursor));
-        self.is_shown = true;
+        if self.view == View::Unbegun {
+            out.extend_from_slice(PASTE_ON);
+        }
+        self.view = View::Shown;
+    }
+}
+
+/// A line as it is shown when it is sent: all of it, or the start of a very long one.
+fn echo(line: &str) -> String {
+    let mut start = (0..=MAX_ECHO).rev();
+    let start = start.find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    match line.split_at(start) {
+        (all, "") => shown(all),
+        (start, _) => format!("{}... ({} bytes)", shown(start), line.len()),
     }
 }
 
@@ -154,8 +253,94 @@ fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
+/// The end marker of a paste is lost when an Enter comes by itself, so long after the bytes before it.
+const PASTE_PAUSE: Duration = Duration::from_secs(1);
+/// So many bytes of a line that is sent stay on the screen.
+const MAX_ECHO: usize = 64 * 1024;
+
+/// Bracketed paste: xterm's private mode 2004.
+const PASTE_ON: &[u8] = b"\x1b[?2004h";
+const PASTE_OFF: &[u8] = b"\x1b[?2004l";
+
 const SIGN: &str = "> ";
 const BELL: u8 = 7;
 const ERASE_ROW: &[u8] = b"\r\x1b[K";
 const ERASE_BELOW: &[u8] = b"\r\x1b[J";
 const CLEAR_SCREEN: &[u8] = b"\x1b[H\x1b[2J";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::options::Input;
+
+    fn prompt(max_message: usize) -> Prompt {
+        let form = Form::of(Input::Text, max_message);
+        Prompt {
+            decoder: Decoder::new(form.max_given()),
+            line: Line::default(),
+            state: LineState::Edited,
+            form,
+            pressed: None,
+            history: History::default(),
+            view: View::Unbegun,
+            _mode: KeyMode::none(),
+        }
+    }
+
+    fn line(text: &str) -> Typed {
+        Typed::Line(text.to_owned())
+    }
+
+    #[test]
+    fn an_enter_by_itself_and_later_ends_a_paste_whose_end_is_lost() {
+        let mut prompt = prompt(1000);
+        let mut out = Vec::new();
+        let start = Instant::now();
+        let mut press = |bytes: &[u8], at| prompt.press(bytes, start + at, &mut out);
+        assert_eq!(press(b"\x1b[200~a", Duration::ZERO), []);
+        // A read may begin or end anywhere in a paste.
+        assert_eq!(press(b"\r", PASTE_PAUSE / 2), []);
+        assert_eq!(press(b"\rb", 2 * PASTE_PAUSE), []);
+        assert_eq!(press(b"\r", 3 * PASTE_PAUSE), [line("a\n\nb")]);
+        assert_eq!(press(b"c\r", 3 * PASTE_PAUSE), [line("c")]);
+    }
+
+    #[test]
+    fn a_line_of_which_a_part_is_refused_is_refused_until_enter() {
+        let mut prompt = prompt(3);
+        let max = prompt.form.max_given();
+        let mut out = Vec::new();
+        let mut press = |bytes: &[u8]| prompt.press(bytes, Instant::now(), &mut out);
+        let longest = "x".repeat(max);
+        assert_eq!(press(format!("{longest}\r").as_bytes()), [line(&longest)]);
+        let too_long = || Typed::Refused(Refusal::TooLong(3));
+        for longer in [
+            format!("{longest}yz"),
+            format!("{longest}\x1b[200~y\x1b[201~z"),
+            format!("\x1b[200~{longest}y\x1b[201~z"),
+        ] {
+            assert_eq!(press(format!("{longer}\r").as_bytes()), [too_long()]);
+            assert_eq!(press(b"new\r"), [line("new")]);
+            assert_eq!(
+                press(format!("{longer}\x15new\r").as_bytes()),
+                [too_long(), line("new")]
+            );
+        }
+        for bytes in [&b"a\xff\r"[..], b"\x1b[200~\xff\x1b[201~\x1b[A\r"] {
+            assert_eq!(press(bytes), [Typed::Refused(Refusal::NotText)]);
+        }
+    }
+
+    #[test]
+    fn a_very_long_line_is_echoed_in_part_and_kept_whole() {
+        let mut prompt = prompt(1 << 20);
+        let mut out = Vec::new();
+        let long = "é".repeat(MAX_ECHO);
+        let typed = prompt.press(format!("{long}\r").as_bytes(), Instant::now(), &mut out);
+        assert_eq!(typed, [line(&long)]);
+        let shown = String::from_utf8(out).expect("UTF-8");
+        let end = format!("é... ({} bytes)\n", long.len());
+        assert!(shown.contains(&end));
+        assert!(shown.len() < 2 * MAX_ECHO);
+    }
+}

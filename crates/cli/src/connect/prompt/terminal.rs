@@ -1,35 +1,61 @@
 //! The mode and the size of the terminal that stdin is.
 //!
-//! Each key comes at once and is not shown by the terminal itself. All else stays: Ctrl-C is a signal, and a line
-//! feed starts a line, whoever writes it.
+//! Each key comes at once and is not shown by the terminal itself. Ctrl-C and Ctrl-Z are signals, and a line feed that
+//! is written starts a line.
 
 use std::io;
+#[cfg(unix)]
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(unix)]
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 #[cfg(unix)]
-use rustix::termios::{tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::process::getpgrp;
+#[cfg(unix)]
+use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+#[cfg(unix)]
+use rustix::termios::{tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
+
+#[cfg(unix)]
+use super::{PASTE_OFF, job};
 
 /// While it is there each key comes by itself.
 #[derive(Debug)]
 pub(super) struct KeyMode(());
 
-/// As the terminal was before, while it is in another mode.
+/// Whose mode the terminal is in.
+///
+/// ```text
+///   Lines ── enter ──▶ Keys ── suspend ──▶ Suspended
+///     ▲                 │ ▲                 │   │
+///     ├──── restore ────┘ └─── take_back ───┘   │
+///     └──────────────── restore ────────────────┘
+/// ```
 #[cfg(unix)]
-static BEFORE: std::sync::Mutex<Option<Termios>> = std::sync::Mutex::new(None);
+enum Mode {
+    /// The terminal is as the program found it.
+    Lines,
+    /// With what it was before.
+    Keys(Termios),
+    /// The program gave it back, and wants it when it is continued.
+    Suspended,
+}
+
+/// A terminal belongs to the process, and a signal has to find its mode.
+#[cfg(unix)]
+static MODE: Mutex<Mode> = Mutex::new(Mode::Lines);
 
 impl KeyMode {
     #[cfg(unix)]
     pub(super) fn enter() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut mode = before.clone();
-        let lines = LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN;
-        mode.local_modes.remove(lines);
-        mode.special_codes[SpecialCodeIndex::VMIN] = 1;
-        mode.special_codes[SpecialCodeIndex::VTIME] = 0;
-        set_before(Some(before));
-        tcsetattr(io::stdin(), OptionalActions::Now, &mode)?;
+        *mode() = Mode::Keys(take_keys()?);
         Ok(Self(()))
+    }
+
+    /// Without a terminal.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self(())
     }
 
     /// Only the lines that the terminal itself edits can be had.
@@ -48,10 +74,103 @@ impl Drop for KeyMode {
 /// Leaves the terminal as it was; for who ends the program without dropping anything, too.
 pub(crate) fn restore() {
     #[cfg(unix)]
-    if let Some(before) = set_before(None) {
-        // A terminal that is gone needs it no more.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+    if let Mode::Keys(before) = std::mem::replace(&mut *mode(), Mode::Lines)
+        && is_foreground()
+    {
+        write_at_once(PASTE_OFF);
+        give_back(&before);
     }
+}
+
+/// Gives the terminal to the shell for a while. Returns whether it was in this program's mode.
+#[cfg(unix)]
+pub(super) fn suspend() -> bool {
+    let mut mode = mode();
+    let Mode::Keys(before) = &*mode else {
+        return false;
+    };
+    if is_foreground() {
+        give_back(before);
+    }
+    *mode = Mode::Suspended;
+    true
+}
+
+/// Whether the terminal is in this program's mode.
+#[cfg(unix)]
+pub(super) fn is_taken() -> bool {
+    matches!(&*mode(), Mode::Keys(_))
+}
+
+/// Takes the terminal back after [`suspend`], or after a stop that no process can see coming. In the background it stays
+/// the shell's. Returns whether it was taken.
+#[cfg(unix)]
+pub(super) fn take_back() -> bool {
+    let mut mode = mode();
+    if !is_foreground() {
+        return false;
+    }
+    match &*mode {
+        Mode::Lines => false,
+        Mode::Suspended => match take_keys() {
+            Ok(before) => {
+                *mode = Mode::Keys(before);
+                true
+            }
+            Err(_) => false,
+        },
+        Mode::Keys(_) => take_keys().is_ok(),
+    }
+}
+
+/// Returns how the terminal was before.
+#[cfg(unix)]
+fn take_keys() -> io::Result<Termios> {
+    let before = tcgetattr(io::stdin())?;
+    let mut mode = before.clone();
+    let lines = LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN;
+    mode.local_modes.remove(lines);
+    // A line end in a paste comes as the terminal sent it.
+    let line_ends = InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR;
+    mode.input_modes.remove(line_ends);
+    mode.special_codes[SpecialCodeIndex::VMIN] = 1;
+    mode.special_codes[SpecialCodeIndex::VTIME] = 0;
+    tcsetattr(io::stdin(), OptionalActions::Now, &mode)?;
+    Ok(before)
+}
+
+#[cfg(unix)]
+fn give_back(before: &Termios) {
+    // A terminal that is gone needs it no more.
+    let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+}
+
+/// Whether this process may change the terminal: SIGTTOU stops one in the background that tries.
+#[cfg(unix)]
+fn is_foreground() -> bool {
+    // A terminal that does not control this process knows no background.
+    tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
+}
+
+/// Writes to the terminal, if that does not block.
+#[cfg(unix)]
+fn write_at_once(bytes: &[u8]) {
+    let stdout = io::stdout();
+    let mut ready = [PollFd::new(&stdout, PollFlags::OUT)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let is_ready = poll(&mut ready, Some(&now)).is_ok_and(|ready| ready > 0);
+    if is_ready && ready.iter().all(|fd| fd.revents() == PollFlags::OUT) {
+        // A terminal that is gone needs it no more.
+        let _ = rustix::io::write(&stdout, bytes);
+    }
+}
+
+#[cfg(unix)]
+fn mode() -> MutexGuard<'static, Mode> {
+    MODE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The columns of the terminal that stdout is.
@@ -66,19 +185,32 @@ pub(super) fn columns() -> usize {
     }
 }
 
-/// Tells when the terminal has another size.
-#[derive(Debug)]
-pub(crate) struct Resizes {
-    #[cfg(unix)]
-    signal: tokio::signal::unix::Signal,
+/// Why to draw the prompt anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redraw {
+    /// The terminal has another size.
+    Resized,
+    /// The program was stopped, and has the terminal again.
+    Continued,
 }
 
-impl Resizes {
+/// Tells when to draw the prompt anew.
+#[derive(Debug)]
+pub(crate) struct Redraws {
+    #[cfg(unix)]
+    resized: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    continued: Arc<tokio::sync::Notify>,
+}
+
+impl Redraws {
+    /// From then on the program stops and continues with its terminal in order.
     #[cfg(unix)]
     pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
-            signal: signal(SignalKind::window_change())?,
+            resized: signal(SignalKind::window_change())?,
+            continued: job::control()?,
         })
     }
 
@@ -89,19 +221,13 @@ impl Resizes {
     }
 
     /// Completes the next time. Cancel safe.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Redraw {
         #[cfg(unix)]
-        if self.signal.recv().await.is_some() {
-            return;
+        tokio::select! {
+            Some(()) = self.resized.recv() => return Redraw::Resized,
+            () = self.continued.notified() => return Redraw::Continued,
         }
+        #[cfg(not(unix))]
         std::future::pending().await
     }
-}
-
-/// Gives what was there.
-#[cfg(unix)]
-fn set_before(before: Option<Termios>) -> Option<Termios> {
-    let held = BEFORE.lock();
-    let mut held = held.unwrap_or_else(std::sync::PoisonError::into_inner);
-    std::mem::replace(&mut held, before)
 }
