@@ -338,11 +338,16 @@ fn a_broken_stdout_ends_quietly() {
 #[cfg(unix)]
 #[test]
 fn a_signal_closes_in_order() {
-    let mut server = Server::start(&[]);
-    let mut client = Program::start(&["connect", &server.url("/chat/river?name=Ada")]);
+    let (url, serving) = peer::serve(|mut peer| {
+        peer.open();
+        peer.write(b"\x81\x02hi");
+        assert_eq!(peer.read_frame(), (0x88, vec![3, 232]));
+        peer.write(b"\x88\x02\x03\xe8");
+    });
+    let mut client = Program::start(&["connect", "--deflate", "off", &url]);
     client.line();
     client.signal("INT");
     let ended = client.wait();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    server.program.log_line("left");
+    serving.join().expect("no panic");
 }
