@@ -94,7 +94,10 @@ impl Report {
     /// The attacks under which this revision misses its target.
     pub(super) fn missed(&self) -> Vec<&'static str> {
         let attacks = self.attacks();
-        let missed = attacks.filter(|attack| self.is_met(attack.name) != Some(true));
+        let missed = attacks.filter(|attack| {
+            let outcome = self.outcome(attack.name);
+            outcome.is_none_or(|outcome| outcome == Outcome::Missed)
+        });
         missed.map(|attack| attack.name).collect()
     }
 
@@ -131,9 +134,10 @@ impl Report {
             let Some(limit) = self.limit(attack.name) else {
                 continue;
             };
-            let met = match self.is_met(attack.name) {
-                Some(true) => "met",
-                _ => "NOT met",
+            let met = match self.outcome(attack.name) {
+                Some(Outcome::Met) => "met",
+                Some(Outcome::MetBesideFloor) => "met, beside the bare echo alone",
+                Some(Outcome::Missed) | None => "NOT met",
             };
             let _ = writeln!(text, "{:18}target {limit:.1} ms: {met}", "");
         }
@@ -196,9 +200,10 @@ impl Report {
                 );
                 let _ = write!(part, " {cell} |");
             }
-            let met = match self.is_met(attack.name) {
-                Some(true) => "yes",
-                Some(false) => "**no**",
+            let met = match self.outcome(attack.name) {
+                Some(Outcome::Met) => "yes",
+                Some(Outcome::MetBesideFloor) => "yes, beside raw-epoll",
+                Some(Outcome::Missed) => "**no**",
                 None => "–",
             };
             let _ = writeln!(part, " {met} |");
@@ -255,25 +260,42 @@ impl Report {
         })
     }
 
-    /// The longest p99 that meets the target: 20 ms, or 20 ms more than the bare echo's.
+    /// The longest p99 that meets the target: 20 ms more than the bare echo's.
     fn limit(&self, attack: &str) -> Option<f64> {
         let floor = self.row(attack, FLOOR)?;
-        Some(floor.p99.median + MARGIN)
+        Some(floor.p99.median + TARGET)
     }
 
-    /// Whether this revision meets the target; a run that failed does not. `None` without a floor to compare with.
-    fn is_met(&self, attack: &str) -> Option<bool> {
+    /// What this revision came to. A run that failed misses the target. `None` without runs to compare.
+    fn outcome(&self, attack: &str) -> Option<Outcome> {
         let limit = self.limit(attack)?;
         let mut faults = self.faults.iter();
         if faults.any(|fault| fault.attack == attack && fault.server == OWN) {
-            return Some(false);
+            return Some(Outcome::Missed);
         }
-        Some(self.row(attack, OWN)?.p99.median <= limit)
+        let p99 = self.row(attack, OWN)?.p99.median;
+        Some(if p99 <= TARGET {
+            Outcome::Met
+        } else if p99 <= limit {
+            Outcome::MetBesideFloor
+        } else {
+            Outcome::Missed
+        })
     }
 }
 
+/// Whether the target is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The p99 is at most 20 ms.
+    Met,
+    /// It is longer, and at most 20 ms above the bare echo's.
+    MetBesideFloor,
+    Missed,
+}
+
 /// In milliseconds.
-const MARGIN: f64 = 20.0;
+const TARGET: f64 = 20.0;
 
 const MARKS: Marks = ("<!-- fairness:begin -->", "<!-- fairness:end -->");
 
@@ -311,13 +333,16 @@ mod tests {
     }
 
     #[test]
-    fn the_target_is_the_median_of_the_p99s_and_twenty_milliseconds_above_the_floors() {
-        let met = report([900.0, 30.0, 1.0], [10.0, 10.0, 10.0]);
-        assert_eq!(met.is_met("echo-json"), Some(true));
-        assert!(met.missed().is_empty());
-        let missed = report([31.0, 31.0, 1.0], [10.0, 10.0, 10.0]);
-        assert_eq!(missed.is_met("echo-json"), Some(false));
-        assert_eq!(missed.missed(), ["echo-json"]);
+    fn the_target_is_twenty_milliseconds_or_as_many_above_the_floor_for_the_median_of_the_p99s() {
+        let outcome = |own| {
+            let report = report(own, [10.0; 3]);
+            let outcome = report.outcome("echo-json").unwrap();
+            assert_eq!(report.missed().is_empty(), outcome != Outcome::Missed);
+            outcome
+        };
+        assert_eq!(outcome([900.0, 20.0, 1.0]), Outcome::Met);
+        assert_eq!(outcome([900.0, 30.0, 1.0]), Outcome::MetBesideFloor);
+        assert_eq!(outcome([31.0, 31.0, 1.0]), Outcome::Missed);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The floor: bytes are sent as they came, with one read and one write for each readiness.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -12,6 +13,9 @@ use super::{Job, Setting, announce, tls};
 use crate::Result;
 
 const BUFFER: usize = 128 * 1024;
+
+/// How often an echo reads in one turn: more than a message of 1 MiB takes.
+const ECHO_READS: usize = 16;
 
 /// What may wait for a subscriber that does not read; beyond that it is let go.
 const MAX_WAITING: usize = 1024 * 1024;
@@ -51,8 +55,27 @@ struct Peers {
     buffer: Vec<u8>,
 }
 
-/// Serves each readiness of a connection by `drive`, which says whether the connection goes on.
-fn serve(drive: fn(&mut Peers, usize) -> bool) -> io::Result<()> {
+/// What becomes of a connection after its turn.
+enum Turn {
+    /// It waits until the poll tells of it.
+    Waits,
+    /// There may be more to read: it goes on after all others had their turn.
+    GoesOn,
+    Ends,
+}
+
+impl Turn {
+    /// After a read that brought nothing.
+    fn after(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::Waits,
+            _ => Self::Ends,
+        }
+    }
+}
+
+/// Serves each readiness of a connection by turns of `drive`.
+fn serve(drive: fn(&mut Peers, usize) -> Turn) -> io::Result<()> {
     const LISTENER: Token = Token(usize::MAX);
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     announce(listener.local_addr()?).map_err(io::Error::other)?;
@@ -64,20 +87,36 @@ fn serve(drive: fn(&mut Peers, usize) -> bool) -> io::Result<()> {
         buffer: vec![0; BUFFER],
         ..Peers::default()
     };
+    let mut going_on: Vec<usize> = Vec::new();
     loop {
-        match poll.poll(&mut events, None) {
+        let timeout = (!going_on.is_empty()).then_some(Duration::ZERO);
+        match poll.poll(&mut events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             polled => polled?,
         }
+        let turns = std::mem::take(&mut going_on);
         for token in events.iter().map(Event::token) {
             if token == LISTENER {
                 while let Ok((tcp, _)) = listener.accept() {
                     peers.add(tcp, &poll)?;
                 }
-            } else if !drive(&mut peers, token.0) {
-                peers.remove(token.0);
+                continue;
+            }
+            match drive(&mut peers, token.0) {
+                Turn::Waits => {}
+                Turn::GoesOn => going_on.push(token.0),
+                Turn::Ends => peers.remove(token.0),
             }
         }
+        for token in turns {
+            match drive(&mut peers, token) {
+                Turn::Waits => {}
+                Turn::GoesOn => going_on.push(token),
+                Turn::Ends => peers.remove(token),
+            }
+        }
+        going_on.sort_unstable();
+        going_on.dedup();
     }
 }
 
@@ -108,68 +147,69 @@ impl Peers {
         }
     }
 
-    fn echo(&mut self, token: usize) -> bool {
+    fn echo(&mut self, token: usize) -> Turn {
         let Some(peer) = &mut self.all[token] else {
-            return true;
+            return Turn::Waits;
         };
-        loop {
+        for _ in 0..ECHO_READS {
             if !peer.write_waiting() {
-                return false;
+                return Turn::Ends;
             }
             if !peer.waiting.is_empty() {
-                return true;
+                return Turn::Waits;
             }
             let read = match peer.tcp.read(&mut self.buffer) {
-                Ok(0) => return false,
+                Ok(0) => return Turn::Ends,
                 Ok(read) => read,
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                Err(error) => return Turn::after(&error),
             };
             if !peer.write(&self.buffer[..read]) {
-                return false;
+                return Turn::Ends;
             }
             // What did not fill the buffer was all that there was.
             if read < self.buffer.len() {
-                return true;
+                return Turn::Waits;
             }
         }
+        Turn::GoesOn
     }
 
-    fn fan_out(&mut self, token: usize) -> bool {
-        loop {
-            let Some(peer) = &mut self.all[token] else {
-                return true;
+    /// Reads once: what one publisher sends costs a write for each subscriber.
+    fn fan_out(&mut self, token: usize) -> Turn {
+        let Some(peer) = &mut self.all[token] else {
+            return Turn::Waits;
+        };
+        if !peer.write_waiting() {
+            return Turn::Ends;
+        }
+        let read = match peer.tcp.read(&mut self.buffer) {
+            Ok(0) => return Turn::Ends,
+            Ok(read) => read,
+            Err(error) => return Turn::after(&error),
+        };
+        let mut from = 0;
+        if peer.role == Role::Untold {
+            from = 1;
+            peer.role = match self.buffer[0] {
+                b'p' => Role::Publisher,
+                b's' => Role::Subscriber,
+                b'e' => Role::Echo,
+                _ => return Turn::Ends,
             };
-            if !peer.write_waiting() {
-                return false;
-            }
-            let read = match peer.tcp.read(&mut self.buffer) {
-                Ok(0) => return false,
-                Ok(read) => read,
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            };
-            let mut from = 0;
-            if peer.role == Role::Untold {
-                from = 1;
-                peer.role = match self.buffer[0] {
-                    b'p' => Role::Publisher,
-                    b's' => Role::Subscriber,
-                    b'e' => Role::Echo,
-                    _ => return false,
-                };
-                if peer.role == Role::Subscriber {
-                    self.subscribers.push(token);
-                }
-            }
-            if peer.role == Role::Echo && !peer.write(&self.buffer[from..read]) {
-                return false;
-            }
-            if peer.role == Role::Publisher && from < read {
-                self.publish(from..read);
-            }
-            if read < self.buffer.len() {
-                return true;
+            if peer.role == Role::Subscriber {
+                self.subscribers.push(token);
             }
         }
+        if peer.role == Role::Echo && !peer.write(&self.buffer[from..read]) {
+            return Turn::Ends;
+        }
+        if peer.role == Role::Publisher && from < read {
+            self.publish(from..read);
+        }
+        if read < self.buffer.len() {
+            return Turn::Waits;
+        }
+        Turn::GoesOn
     }
 
     /// Sends what was read to every subscriber.
