@@ -546,12 +546,16 @@ fn every_signal_leaves_the_terminal_as_it_was() {
 fn a_stop_that_no_program_can_see_is_mended_when_it_is_continued() {
     let server = Server::start(&[]);
     let mut terminal = Terminal::start_controlling(&["connect", &server.url("/echo")]);
-    let before = tcgetattr(&terminal.far).expect("a terminal");
     terminal.type_in("half");
     terminal.shows("> half\r\u{1b}[6C");
     terminal.signal("STOP");
     // As a shell does.
-    tcsetattr(&terminal.far, OptionalActions::Now, &before).expect("a terminal");
+    let mut lines = tcgetattr(&terminal.far).expect("a terminal");
+    lines
+        .local_modes
+        .insert(LocalModes::ICANON | LocalModes::ECHO);
+    lines.input_modes.insert(InputModes::ICRNL);
+    tcsetattr(&terminal.far, OptionalActions::Now, &lines).expect("a terminal");
     assert!(terminal.has_lines());
     terminal.signal("CONT");
     terminal.shows("\r\u{1b}[J> half\r\u{1b}[6C");
