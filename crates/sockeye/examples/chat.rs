@@ -8,9 +8,7 @@
 
 use std::error::Error;
 
-use sockeye::{
-    CloseReason, PreparedMessage, Result, Server, ServerBuilder, Session, server_endpoint,
-};
+use sockeye::{CloseReason, Result, Server, ServerBuilder, Session, server_endpoint};
 
 /// One who chats.
 #[derive(Default)]
@@ -36,16 +34,12 @@ impl Chat {
     }
 }
 
-/// Tells all in the session's room. It is encoded once; and who takes nothing, so that their outbox is full, is
-/// left out: nobody waits for them.
+/// Tells all in the session's room. The line is encoded once. It waits for no client: one that reads so slowly that its
+/// outbox is full is closed with 1013.
 fn tell_room(session: &Session, line: &str) {
-    let room = session.path_parameter("room");
-    let message = PreparedMessage::new(line);
-    for other in session.open_sessions().to_vec() {
-        if other.path_parameter("room") == room {
-            let _ = other.async_remote().send(&message);
-        }
-    }
+    let room = session.path_parameter("room").unwrap_or_default();
+    let sessions = session.open_sessions();
+    sessions.with_path_parameter("room", room).broadcast(line);
 }
 
 pub(crate) fn server() -> ServerBuilder {

@@ -76,10 +76,11 @@ pub use self::{
     },
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator, Decoder,
-        Encoder, Endpoint, EndpointConfig, Ends, HandlerExists, Handshake, HandshakeResponse,
-        Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind, MessagePart, OpenSessions,
-        Parsed, Payload, Pong, Properties, Refusal, Reply, SendHandle, ServerEndpoint, Session,
-        SessionId, SharedEndpoint, TextMessage, TextReader, endpoint, partial, whole,
+        Encoder, Endpoint, EndpointConfig, Ends, FilteredSessions, HandlerExists, Handshake,
+        HandshakeResponse, Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind,
+        MessagePart, OpenSessions, Parsed, Payload, Pong, Properties, Refusal, Reply, SendHandle,
+        ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage, TextReader, endpoint,
+        partial, whole,
     },
     server::{
         BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,

@@ -23,6 +23,7 @@ mod codec;
 mod config;
 pub(crate) mod configurator;
 mod delivery;
+mod filter;
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
@@ -48,6 +49,7 @@ pub use self::codec::{Decoder, Encoder, Parsed, Payload};
 pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
 pub use self::configurator::{Configurator, HandshakeResponse, Refusal};
+pub use self::filter::FilteredSessions;
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
 pub use self::handshake::{Ends, Handshake};
 pub use self::incoming::{

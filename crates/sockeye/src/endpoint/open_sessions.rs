@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::delivery::Delivery;
+use super::filter::FilteredSessions;
 use super::overflow::Losses;
 use super::session::{Session, SessionId};
 use crate::connection::log::{Log, Pushed, Seat};
@@ -23,7 +24,8 @@ use crate::connection::outbox::{Heard, Hearing, Outbox};
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
-/// The open sessions of one endpoint: from before `on_open` until before `on_close`. A handle.
+/// The open sessions of one endpoint, whatever the parameters of their paths are: from before `on_open` until before
+/// `on_close`. A handle.
 #[derive(Clone, Default)]
 pub struct OpenSessions(Arc<Room>);
 
@@ -86,7 +88,27 @@ impl OpenSessions {
         lock(&self.0.places).sessions().cloned().collect()
     }
 
-    /// Sends a message to all of them, as a [`PreparedMessage`], and returns how many took it.
+    /// Returns those of them whose path has a parameter of this name with this decoded value: one room of a chat at
+    /// `/chat/{room}`. If the endpoint's path has no such parameter, there are none.
+    ///
+    /// An endpoint's open sessions are those of all values of its path's parameters. A message for one of them goes this
+    /// way:
+    ///
+    /// ```
+    /// # fn said(session: &sockeye::Session, room: &str, text: &str) {
+    /// session.open_sessions().with_path_parameter("room", room).broadcast(text);
+    /// # }
+    /// ```
+    pub fn with_path_parameter<'a>(
+        &'a self,
+        name: &'a str,
+        value: &'a str,
+    ) -> FilteredSessions<'a> {
+        FilteredSessions::new(self, name, value)
+    }
+
+    /// Sends a message to all of them, whatever the parameters of their paths are, and returns how many took it. The
+    /// message is framed and compressed once, as a [`PreparedMessage`].
     ///
     /// It does not wait for a slow peer. A session whose outbox is full is closed with 1013 ("try again later") behind what
     /// waits for it, and logged as a warning. So its client knows that it missed something.
@@ -131,6 +153,33 @@ impl OpenSessions {
         }
         if hearing.wants_delivery {
             self.0.said.notify_one();
+        }
+        drop(places);
+        losses.tell(self.counters());
+        many
+    }
+
+    /// As [`broadcast`](Self::broadcast), to those alone that `is_meant` chooses. It runs while the sessions are locked, so
+    /// it must call nothing of the application's.
+    pub(super) fn broadcast_to(
+        &self,
+        prepared: &PreparedMessage,
+        is_meant: impl Fn(&Session) -> bool,
+    ) -> usize {
+        let places = lock(&self.0.places);
+        let mut hearing = Hearing {
+            is_settled: false,
+            wants_delivery: false,
+            overflowed: None,
+        };
+        let (mut many, mut losses) = (0, Losses::default());
+        let meant = places.placed().filter(|placed| is_meant(&placed.session));
+        for placed in meant {
+            match placed.outbox.hear_alone(prepared, &mut hearing) {
+                Heard::Taken => many += 1,
+                Heard::Closed => {}
+                Heard::Overflowed => many += losses.add(&placed.session, hearing.overflowed.take()),
+            }
         }
         drop(places);
         losses.tell(self.counters());
