@@ -22,13 +22,15 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Connection as Machine, Exchange, Expired, MessageBuffer,
     Outgoing, SendError, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
 
 use super::link::{InParts, Link, Received, Whole};
 use super::outbox::{Item, News, Order, Outbox, Part, Reached};
@@ -156,6 +158,10 @@ pub(crate) struct Driver<T> {
     waker: Option<Waker>,
     // Up to which bytes of the stream the outbox has been emptied how far.
     taken: VecDeque<(u64, Reached)>,
+    // The connection's place among those of its server, until the transport is gone.
+    permit: Option<OwnedSemaphorePermit>,
+    // Until when a handler that runs on without a transport keeps the place.
+    letting_go: Option<Pin<Box<Sleep>>>,
 }
 
 /// So much output is written before more is made.
@@ -176,7 +182,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             waker: None,
             taken: VecDeque::new(),
             replies: 0,
+            permit: None,
+            letting_go: None,
         }
+    }
+
+    /// Keeps the connection's place among those of its server until the transport is gone.
+    pub(crate) fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
+        self.permit = Some(permit);
+        self
+    }
+
+    /// The connection's place, for an owner that outlives the driver.
+    pub(crate) fn take_permit(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.permit.take()
+    }
+
+    /// The time that a peer has for its end of the closing.
+    pub(crate) fn close_timeout(&self) -> Duration {
+        self.link.machine().config().close_timeout
     }
 
     /// The driver of a connection of which nothing comes any more.
@@ -513,6 +537,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.settle();
                 continue;
             }
+            if self.ending.is_some() && !self.link.machine().can_send() {
+                self.linger_beside(cx);
+                if self.park(cx, false) {
+                    return;
+                }
+                continue;
+            }
             match self.poll_timer(cx) {
                 Poll::Ready(Some(expired)) => {
                     let _ = self.end(Ending::Failed(expired.into()));
@@ -524,6 +555,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             if self.park(cx, output.is_ready()) {
                 return;
             }
+        }
+    }
+
+    /// The connection ends while a handler runs on: ends the transport, and tells whoever waits for that. The handler
+    /// may be one of them. One that runs on for the close timeout gives up the connection's place.
+    #[cold]
+    fn linger_beside(&mut self, cx: &mut Context<'_>) {
+        if self.permit.is_some() && self.letting_go.is_none() {
+            let timeout = self.close_timeout();
+            self.letting_go = Some(Box::pin(tokio::time::sleep(timeout)));
+        }
+        let outbox = &*self.outbox;
+        let wake_by = |due: Instant| outbox.wake_by(due.into_std());
+        if self.link.poll_linger(cx, wake_by).is_pending() {
+            return;
+        }
+        let ending = self.ending.as_deref();
+        let reason = ending.map_or_else(|| Ending::Aborted.reason(), Ending::reason);
+        self.outbox.end(reason);
+        if let Some(letting_go) = &mut self.letting_go
+            && letting_go.as_mut().poll(cx).is_ready()
+        {
+            (self.permit, self.letting_go) = (None, None);
         }
     }
 

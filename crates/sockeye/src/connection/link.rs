@@ -76,7 +76,8 @@ enum Giving {
 #[repr(C)]
 pub(crate) struct Link<T> {
     assembler: MessageAssembler,
-    stream: T,
+    // `None` once it is lost: the descriptor is given back then, whatever else goes on.
+    stream: Option<T>,
     machine: Machine,
     input: Input,
     // When the transport was last seen to have brought something, or later.
@@ -161,7 +162,7 @@ impl<T> Link<T> {
     /// Takes over `stream`, of which `read_ahead` has been read already.
     pub(crate) fn new(stream: T, machine: Machine, read_ahead: &[u8]) -> Self {
         Self {
-            stream,
+            stream: Some(stream),
             machine,
             input: Input {
                 end: read_ahead.len(),
@@ -491,6 +492,7 @@ impl<T> Link<T> {
         self.forget_message();
         self.input = Input::default();
         self.transport = Transport::Lost;
+        self.stream = None;
     }
 
     /// Gives every buffer back that an idle connection does not need. What was read and not consumed
@@ -543,9 +545,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Reads once, as much as the transport has and the buffer takes. `Ok(0)` is the transport's end.
     #[inline(always)]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.transport == Transport::Lost {
+        let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(0));
-        }
+        };
         let missing = self.machine.payload_remaining().unwrap_or(0);
         let direct = missing >= DIRECT_FROM as u64
             && self.assembler.buffer_mut().len() >= DIRECT_FROM
@@ -556,7 +558,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
         let scratch = self.input.room();
         let mut buffer = ReadBuf::new(scratch);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         self.input.end += read;
         self.now = Instant::now();
@@ -576,7 +578,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
         let room = (buffer.capacity() - start).min(missing);
         let mut limited = buffer.limit(room);
-        let read = ready!(pin!(self.stream.read_buf(&mut limited)).poll(cx))?;
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(0));
+        };
+        let read = ready!(pin!(stream.read_buf(&mut limited)).poll(cx))?;
         self.now = Instant::now();
         // The rest of the message is unmasked and checked in place: the chunk is the bytes just read.
         let buffer = self.assembler.buffer_mut();
@@ -592,12 +597,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Writes what waits, until nothing does.
     #[inline(always)]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.transport == Transport::Lost {
+        let Some(transport) = &mut self.stream else {
             return Poll::Ready(Ok(()));
-        }
+        };
         while !self.machine.output().is_empty() {
             let output = self.machine.output();
-            let stream = Pin::new(&mut self.stream);
+            let stream = Pin::new(&mut *transport);
             let chunk = output.chunk();
             let written = if chunk.len() == output.len() || !stream.is_write_vectored() {
                 stream.poll_write(cx, chunk)
@@ -627,7 +632,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         if self.flushed {
             return Poll::Ready(Ok(()));
         }
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        ready!(Pin::new(transport).poll_flush(cx))?;
         self.flushed = true;
         Poll::Ready(Ok(()))
     }
@@ -653,15 +658,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         cx: &mut Context<'_>,
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> io::Result<()> {
-        if self.transport == Transport::Lost {
+        let Some(stream) = &mut self.stream else {
             return Ok(());
-        }
+        };
         let scratch = self.input.room();
         let len = fill(scratch);
         if len == 0 {
             return Ok(());
         }
-        let written = match Pin::new(&mut self.stream).poll_write(cx, &scratch[..len]) {
+        let written = match Pin::new(stream).poll_write(cx, &scratch[..len]) {
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => written,
             Poll::Ready(Err(error)) => return Err(error),
@@ -799,7 +804,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 && first
                 && written.is_ready()
                 && self.transport == Transport::Open
-                && let Poll::Ready(shut) = Pin::new(&mut self.stream).poll_shutdown(cx)
+                && let Some(stream) = &mut self.stream
+                && let Poll::Ready(shut) = Pin::new(stream).poll_shutdown(cx)
             {
                 match shut {
                     Ok(()) => self.transport = Transport::WriteShut,
@@ -810,7 +816,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(0)) => {
                     // What TLS has to say at its end; nobody waits for it.
-                    let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                    if let Some(stream) = &mut self.stream {
+                        let _ = Pin::new(stream).poll_shutdown(cx);
+                    }
                     self.lose();
                 }
                 Poll::Ready(Err(_)) => self.lose(),

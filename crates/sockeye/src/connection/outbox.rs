@@ -132,6 +132,8 @@ struct State {
     has_overflowed: bool,
     // Nothing is taken any more: this side's Close is sent, or nothing can be.
     closed: bool,
+    // The transport is gone.
+    gone: bool,
     // Boxed: as a rule an idle connection needs none of it.
     seldom: Option<Box<Seldom>>,
     // A pointer: it comes once, and last.
@@ -235,6 +237,7 @@ impl Outbox {
                 overflow,
                 has_overflowed: false,
                 closed: false,
+                gone: false,
                 end: None,
             }),
         })
@@ -877,11 +880,18 @@ impl Outbox {
         wakes.into_iter().for_each(Waker::wake);
     }
 
-    /// The transport is gone.
+    /// Notes what the connection is closed for, before its transport is gone. The first reason counts.
+    pub(crate) fn note_end(&self, reason: CloseReason) {
+        let mut state = lock(&self.state);
+        state.end.get_or_insert_with(|| Box::new(reason));
+    }
+
+    /// The transport is gone. A reason that was [noted](Self::note_end) before counts.
     pub(crate) fn end(&self, reason: CloseReason) {
         self.shut();
         let mut state = lock(&self.state);
         state.end.get_or_insert_with(|| Box::new(reason));
+        state.gone = true;
         let seldom = state.seldom.take();
         drop(state);
         let ended = seldom.map(|seldom| seldom.ended).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! Endpoints on connections that are open already: the client's end as a rule.
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 
 use super::handshake::Ends;
 use super::life::spawn;
@@ -41,9 +40,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
         let tenure = Tenure::new(handshake, outbox, open_sessions, place);
         let session = Session::clone(&tenure);
-        let places = Arc::new(Semaphore::new(1));
-        let place = places.try_acquire_owned().expect("there is one place");
-        spawn(endpoint, tenure, driver, place);
+        spawn(endpoint, tenure, driver);
         session
     }
 

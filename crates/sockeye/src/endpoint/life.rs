@@ -98,29 +98,29 @@ where
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead);
         // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.
-        let driver = Box::new(Driver::new(link, outbox.clone()));
+        let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.place));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
         let session = Tenure::new(opened.handshake, outbox, open_sessions.clone(), place);
         match made {
             Ok(endpoint) => {
-                spawn(endpoint, session, driver, opened.place);
+                spawn(endpoint, session, driver);
             }
             Err(panic) => {
                 report::panic(session.counters(), &*panic);
                 close_failed(&session);
-                tokio::spawn(end(session, driver, opened.place));
+                tokio::spawn(end(session, driver));
             }
         }
     }
 }
 
 /// Spawns the task of an endpoint whose connection is open.
-pub(super) fn spawn<E, T>(endpoint: E, session: Tenure, driver: Box<Driver<T>>, place: Place)
+pub(super) fn spawn<E, T>(endpoint: E, session: Tenure, driver: Box<Driver<T>>)
 where
     E: Endpoint,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    tokio::spawn(live(endpoint, session, driver, place));
+    tokio::spawn(live(endpoint, session, driver));
 }
 
 // Not an `async fn`: that would keep each of its arguments twice. An idle connection is little more than
@@ -130,7 +130,6 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     mut endpoint: E,
     session: Tenure,
     mut driver: Box<Driver<T>>,
-    place: Place,
 ) -> impl Future<Output = ()> + Send {
     async move {
         // One for all that the endpoint does while it serves: around each callback it would cost a message
@@ -139,7 +138,7 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         let panicked = served
             .map_err(|panic| report::panic(session.counters(), &*panic))
             .is_err();
-        let end: Seldom<'_> = Box::pin(conclude(endpoint, session, driver, place, panicked));
+        let end: Seldom<'_> = Box::pin(conclude(endpoint, session, driver, panicked));
         end.await;
     }
 }
@@ -149,7 +148,6 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
     session: Tenure,
     mut driver: Box<Driver<T>>,
-    place: Place,
     panicked: bool,
 ) {
     if panicked {
@@ -158,12 +156,20 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     let ending = driver.take_ending();
     let reason = session.told(ending.reason());
+    session.outbox().note_end(reason.clone());
     driver.settle();
     session.retire();
     if let Ending::Aborted = ending {
         // The transport goes at once. What `on_close` does waits for nobody, and nothing drops it.
+        let (permit, timeout) = (driver.take_permit(), driver.close_timeout());
         linger(&session, driver, reason.clone()).await;
-        return outlive(endpoint, &session, reason).await;
+        let mut last = pin!(outlive(endpoint, &session, reason));
+        // A place that is held for longer than a peer may take is given up.
+        if tokio::time::timeout(timeout, &mut last).await.is_err() {
+            drop(permit);
+            last.await;
+        }
+        return;
     }
     if let Ending::Failed(error) = ending {
         tracing::debug!(session = %session.id(), %error, "the connection failed");
@@ -188,7 +194,6 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     drop(endpoint);
     linger(&session, driver, reason).await;
-    drop(place);
 }
 
 /// Calls one callback after another until nothing comes any more.
@@ -386,16 +391,11 @@ async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseR
 }
 
 /// What is left of a connection that has no endpoint.
-async fn end<T: AsyncRead + AsyncWrite + Unpin>(
-    session: Tenure,
-    mut driver: Box<Driver<T>>,
-    place: Place,
-) {
+async fn end<T: AsyncRead + AsyncWrite + Unpin>(session: Tenure, mut driver: Box<Driver<T>>) {
     until_end(&mut driver).await;
     let reason = driver.take_ending().reason();
     session.retire();
     linger(&session, driver, reason).await;
-    drop(place);
 }
 
 async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
@@ -456,7 +456,7 @@ mod tests {
     /// The task of an idle connection is the larger part of what the connection costs.
     #[test]
     fn the_task_of_an_idle_connection_is_small() {
-        fn task_size<F: Future>(_: fn(Silent, Tenure, Box<Driver<Stream>>, Place) -> F) -> usize {
+        fn task_size<F: Future>(_: fn(Silent, Tenure, Box<Driver<Stream>>) -> F) -> usize {
             size_of::<F>()
         }
 

@@ -173,6 +173,11 @@ impl Session {
 
     /// Completes when the transport is gone, with what the connection was closed for.
     ///
+    /// A callback of the session itself may await it too. When the peer closes, ends or resets the connection, the transport
+    /// goes although the callback has not returned: after a Close, within the close timeout for the answer and once more
+    /// for the peer's end. `on_close` follows when the callback has returned. A callback that never returns keeps no
+    /// more than its task's memory. The peer's end is not seen while it lies behind a message that waits for the callback.
+    ///
     /// # Cancel safety
     ///
     /// Safe.

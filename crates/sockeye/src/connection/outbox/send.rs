@@ -218,7 +218,9 @@ impl Future for Ended {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let this = &mut *self;
         let mut state = lock(&this.outbox.state);
-        if let Some(reason) = &state.end {
+        if state.gone
+            && let Some(reason) = &state.end
+        {
             this.waiter = None;
             return Poll::Ready((**reason).clone());
         }

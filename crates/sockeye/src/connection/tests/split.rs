@@ -224,3 +224,20 @@ async fn a_connection_that_is_closing_may_be_split_and_hears_the_peer_out() {
     assert!(receiver.recv().await.unwrap().is_some());
     assert!(receiver.recv().await.unwrap().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_completes_although_the_receiver_does_not_look() {
+    let (sender, _receiver, peer) = split();
+    // One in the channel, one that waits for it, one ahead.
+    for number in 0..3 {
+        peer.segment(masked(TEXT, number.to_string()));
+    }
+    idle().await;
+    let closing = tokio::spawn(async move { sender.close(CloseCode::NORMAL, "").await });
+    idle().await;
+    assert!(!closing.is_finished());
+    peer.segment(masked(CLOSE, close_body(1000, "")));
+    peer.end();
+    idle().await;
+    assert!(closing.is_finished() && peer.is_dropped());
+}

@@ -22,6 +22,7 @@ mod overflow;
 mod partial;
 mod pause;
 mod reader;
+mod stuck;
 mod writer;
 
 fn handshake() -> Handshake {
