@@ -8,12 +8,12 @@
 
 use crate::support::{Raw, TEXT, serve};
 
-include!("../readme/server.rs");
+include!("../readme/server.inc");
 
 #[test]
 fn the_readme_shows_the_server_that_is_tested_here() {
     let readme = include_str!("../../../../README.md");
-    assert!(readme.contains(include_str!("../readme/server.rs")));
+    assert!(readme.contains(include_str!("../readme/server.inc")));
 }
 
 #[tokio::test]
