@@ -11,7 +11,7 @@ use sockeye::Message;
 use tokio::sync::mpsc;
 
 use super::options::{Input, Options};
-use super::{json, notation};
+use super::{json, notation, prompt};
 
 /// A part of the input.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ pub(super) fn keys() -> mpsc::Receiver<Result<Given, InputError>> {
         let mut stdin = io::stdin().lock();
         let mut bytes = [0; MAX_KEYS];
         loop {
+            prompt::await_keys();
             let read = match stdin.read(&mut bytes) {
                 Ok(0) => return,
                 Ok(len) => Ok(Given::Keys(bytes[..len].to_vec())),
@@ -179,7 +180,8 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
 
 /// So many lines, or times keys, are read ahead, and so many bytes of keys at once.
 const MAX_WAITING: usize = 4;
-const MAX_KEYS: usize = 4096;
+// Not fewer than the standard library's buffer holds: it would keep some, for which waiting is in vain.
+const MAX_KEYS: usize = 16 * 1024;
 /// The longest line that a terminal takes, in bytes without its line feed, where it is known.
 const MAX_TERMINAL_LINE: Option<usize> = if cfg!(target_os = "linux") {
     Some(4095)

@@ -1,7 +1,7 @@
 //! Job control: what signals do to a program that has the terminal.
 //!
 //! Ctrl-Z (SIGTSTP) gives the terminal to the shell before the program stops, and SIGCONT takes it back, or leaves it to the
-//! shell after `bg`. Reading the terminal in the background then stops the program by SIGTTIN, as it stops any other.
+//! shell after `bg`.
 
 use std::io;
 use std::process;

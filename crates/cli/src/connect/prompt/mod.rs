@@ -23,7 +23,7 @@ use self::paste::PasteError;
 use self::terminal::KeyMode;
 use super::input::{Form, Refusal};
 
-pub(crate) use self::terminal::{Redraw, Redraws, restore};
+pub(crate) use self::terminal::{Redraw, Redraws, await_keys, restore};
 
 /// The terminal is in another mode while it is there.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex,
 use rustix::termios::{tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
 
 #[cfg(unix)]
-use super::{PASTE_OFF, job};
+use super::{PASTE_OFF, PASTE_ON, job};
 
 /// While it is there each key comes by itself.
 #[derive(Debug)]
@@ -151,6 +151,33 @@ fn is_foreground() -> bool {
     // A terminal that does not control this process knows no background.
     tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
 }
+
+/// Waits until there are keys to be read. Reading in the background would stop the program by SIGTTIN, and then no signal
+/// could end it in order: keys are left to the shell there.
+pub(crate) fn await_keys() {
+    #[cfg(unix)]
+    loop {
+        let stdin = io::stdin();
+        let ready = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None);
+        if ready.is_err_and(|error| error == rustix::io::Errno::INTR) {
+            continue;
+        }
+        if is_foreground() {
+            // A shell may bring a running program to the foreground without SIGCONT.
+            let is_suspended = matches!(&*mode(), Mode::Suspended);
+            if is_suspended && take_back() {
+                write_at_once(PASTE_ON);
+            }
+            return;
+        }
+        // The shell reads them.
+        std::thread::sleep(BACKGROUND_PAUSE);
+    }
+}
+
+/// Between two looks at keys that came while the program is in the background.
+#[cfg(unix)]
+const BACKGROUND_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Writes to the terminal, if that does not block.
 #[cfg(unix)]
