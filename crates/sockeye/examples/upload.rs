@@ -10,13 +10,14 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use sockeye::{
-    BinaryReader, CloseCode, Configurator, Handshake, HandshakeResponse, Refusal, Result, Server,
-    ServerBuilder, Session, server_endpoint,
+    BinaryReader, CloseCode, Configurator, Handshake, HandshakeResponse, LogLimit, Refusal, Result,
+    Server, ServerBuilder, Session, server_endpoint,
 };
 use tokio::fs::File;
 
@@ -24,6 +25,8 @@ use tokio::fs::File;
 pub(crate) const MAX_FILE: u64 = 1 << 30;
 /// The longest name of a file, in bytes.
 const MAX_NAME: usize = 100;
+
+static NOT_STORED: LogLimit = LogLimit::new();
 
 /// Takes files into a directory.
 struct Upload {
@@ -51,7 +54,10 @@ impl Upload {
 
     #[on_error]
     fn failed(&self, session: &Session, error: &sockeye::Error) {
-        tracing::warn!(%error, "a file was not stored");
+        // A client can repeat it: one line in 10 s.
+        if let Some(left_out) = NOT_STORED.admit(Instant::now()) {
+            tracing::warn!(%error, left_out, "a file was not stored");
+        }
         let _ = session.close(CloseCode::INTERNAL_ERROR, "the file was not stored");
     }
 }
