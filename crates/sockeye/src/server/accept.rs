@@ -248,7 +248,12 @@ impl Shared {
                 let mut stream = parts.io.into_inner();
                 if stream.stop_swallowing() {
                     let timeout = self.deployment.config.close_timeout;
-                    unread::refuse(stream, &error, &parts.read_buf, limits, timeout).await;
+                    // It still owes its request: it gets no more time than others.
+                    tokio::select! {
+                        biased;
+                        () = unread::refuse(stream, &error, &parts.read_buf, limits, timeout) => {}
+                        () = patience => {}
+                    }
                 }
             }
         }
