@@ -51,11 +51,21 @@ pub enum ProtocolError {
         /// The time.
         limit: Duration,
     },
+    /// A message that this endpoint gave up for others: the memory for unfinished messages was used up, and this one
+    /// made the least progress.
+    #[error("the memory for unfinished messages is used up")]
+    MessageGivenUp,
     /// A message longer than this endpoint takes.
     #[error("message of more than {limit} bytes")]
     MessageTooBig {
         /// The limit in bytes, inclusive.
         limit: u64,
+    },
+    /// A message that was not complete in the time that this endpoint gives a message.
+    #[error("message that is not complete after {limit:?}")]
+    MessageTooSlow {
+        /// The time.
+        limit: Duration,
     },
     /// A reserved bit without a negotiated meaning.
     #[error("reserved bit set without an extension that uses it")]
@@ -88,9 +98,10 @@ impl ProtocolError {
                 CloseCode::INVALID_PAYLOAD
             }
             Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
-            Self::MessageStalled { .. } | Self::TooManyFragments { .. } => {
-                CloseCode::POLICY_VIOLATION
-            }
+            Self::MessageGivenUp => CloseCode::TRY_AGAIN_LATER,
+            Self::MessageStalled { .. }
+            | Self::MessageTooSlow { .. }
+            | Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -114,8 +125,10 @@ impl ProtocolError {
             Self::InvalidCloseCode { .. } => "RFC 6455 §7.4",
             Self::InvalidDeflate => "RFC 7692 §7.2.2",
             Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => "RFC 6455 §8.1",
-            Self::MessageStalled { .. }
+            Self::MessageGivenUp
+            | Self::MessageStalled { .. }
             | Self::MessageTooBig { .. }
+            | Self::MessageTooSlow { .. }
             | Self::TooManyFragments { .. } => "RFC 6455 §10.4",
         }
     }

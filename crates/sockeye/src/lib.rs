@@ -37,6 +37,8 @@ mod error;
 #[cfg(not(loom))]
 mod log_limit;
 #[cfg(not(loom))]
+mod memory_limit;
+#[cfg(not(loom))]
 mod peer_text;
 #[cfg(not(loom))]
 mod router;

@@ -53,6 +53,11 @@ pub struct Stats {
     pub protocol_errors: u64,
     /// Sessions that ended without a Close: by a reset, an end, or a peer that did not answer or did not read.
     pub lost_sessions: u64,
+    /// Bytes that the unfinished messages of all connections hold now, of what
+    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling) allows.
+    pub assembling_bytes: u64,
+    /// Messages that were given up with 1013, because the memory for unfinished messages was used up.
+    pub given_up_messages: u64,
     /// Log lines that [`LogLimit`](crate::LogLimit) left out, of the lines that the server itself writes.
     pub log_lines_left_out: u64,
 }
@@ -99,7 +104,7 @@ impl Counters {
         }
     }
 
-    /// The snapshot. The number of open sessions is not counted here.
+    /// The snapshot. The number of open sessions and what unfinished messages hold are not counted here.
     pub(crate) fn snapshot(&self, open_sessions: usize) -> Stats {
         Stats {
             open_sessions,
@@ -115,6 +120,8 @@ impl Counters {
             undecodable_messages: self.undecodable_messages.get(),
             protocol_errors: self.protocol_errors.get(),
             lost_sessions: self.lost_sessions.get(),
+            assembling_bytes: 0,
+            given_up_messages: 0,
             log_lines_left_out: self.log.left_out(),
         }
     }

@@ -36,6 +36,10 @@ pub struct Config {
     /// payload; 120 s. Then the connection fails with 1008 (§10.4). What brings no payload is no
     /// progress: neither an empty fragment nor a control frame in between.
     pub assembly_timeout: Duration,
+    /// How long a message may take from its first byte to its last, however steadily it comes; 600 s. Then the
+    /// connection fails with 1008. It is for messages that are assembled in memory: a caller that hands on the parts of
+    /// a message [waives](crate::Connection::waive_assembly_deadline) it.
+    pub assembly_deadline: Duration,
     /// How long output may wait for a peer that takes none of it; 30 s.
     pub write_timeout: Duration,
     /// While more output than this waits that the peer's input caused, no event is given; 256 KiB.
@@ -56,6 +60,7 @@ impl Config {
             keep_alive: Some(KeepAlive::default()),
             close_timeout: Duration::from_secs(5),
             assembly_timeout: Duration::from_secs(120),
+            assembly_deadline: Duration::from_secs(600),
             write_timeout: Duration::from_secs(30),
             output_mark: 256 * 1024,
         }
@@ -117,6 +122,12 @@ impl Config {
     /// Sets [`assembly_timeout`](Self::assembly_timeout).
     pub fn assembly_timeout(mut self, timeout: Duration) -> Self {
         self.assembly_timeout = timeout;
+        self
+    }
+
+    /// Sets [`assembly_deadline`](Self::assembly_deadline).
+    pub fn assembly_deadline(mut self, deadline: Duration) -> Self {
+        self.assembly_deadline = deadline;
         self
     }
 

@@ -18,8 +18,9 @@ pub enum Expired {
     /// The peer did not answer our Close, or did not end the transport after both.
     CloseTimeout,
     /// The peer began a message and did not go on with it for
-    /// [`Config::assembly_timeout`](crate::Config::assembly_timeout). The connection has failed, as
-    /// after an error of [`Connection::receive`].
+    /// [`Config::assembly_timeout`](crate::Config::assembly_timeout), or did not complete it within
+    /// [`Config::assembly_deadline`](crate::Config::assembly_deadline). The connection has failed, as after an error of
+    /// [`Connection::receive`].
     Failed(ProtocolError),
     /// The peer was silent for the keep-alive's interval and timeout.
     PeerDead,
@@ -50,6 +51,9 @@ struct Awaited {
     assembly: Option<Instant>,
     // How long ago that was when reading paused.
     stood_still: Duration,
+    // When the message began that has to be complete in time; and how long ago that was when reading paused.
+    begun: Option<Instant>,
+    age: Duration,
     close: Option<Instant>,
     // When the transport last took some of the output that waits, or none was waiting.
     write_blocked: Option<Instant>,
@@ -98,6 +102,9 @@ impl Deadlines {
             self.assembled();
         } else if progress || self.assembly().is_none() {
             self.await_also(|awaited| {
+                if awaited.assembly.is_none() {
+                    awaited.begun = Some(now);
+                }
                 awaited.assembly = Some(now);
                 awaited.stood_still = Duration::ZERO;
             });
@@ -108,7 +115,10 @@ impl Deadlines {
     #[inline]
     pub(super) fn assembled(&mut self) {
         if self.awaited.is_some() {
-            self.update(|awaited| awaited.assembly = None);
+            self.update(|awaited| {
+                awaited.assembly = None;
+                awaited.begun = None;
+            });
         }
     }
 
@@ -225,8 +235,13 @@ impl Connection {
             return Some(Expired::CloseTimeout);
         }
         if passed(self.assembly_due()) {
-            let limit = self.config.assembly_timeout;
-            let error = ProtocolError::MessageStalled { limit };
+            let error = if passed(self.completion_due()) {
+                let limit = self.config.assembly_deadline;
+                ProtocolError::MessageTooSlow { limit }
+            } else {
+                let limit = self.config.assembly_timeout;
+                ProtocolError::MessageStalled { limit }
+            };
             self.fail_connection(error, now);
             return Some(Expired::Failed(error));
         }
@@ -276,7 +291,32 @@ impl Connection {
     /// §10.4: half a message costs memory for as long as its peer likes, keep-alive or not.
     fn assembly_due(&self) -> Option<Instant> {
         let since = self.deadlines.assembly().filter(|_| self.expects_input())?;
-        since.checked_add(self.config.assembly_timeout)
+        let progress = since.checked_add(self.config.assembly_timeout);
+        [progress, self.completion_due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn completion_due(&self) -> Option<Instant> {
+        let begun = self.deadlines.awaited.as_ref()?.begun?;
+        begun.checked_add(self.config.assembly_deadline)
+    }
+
+    /// Lets the open message take longer than [`Config::assembly_deadline`](crate::Config::assembly_deadline): the
+    /// caller hands on its parts and does not hold it in memory.
+    pub fn waive_assembly_deadline(&mut self) {
+        self.deadlines.update(|awaited| awaited.begun = None);
+    }
+
+    /// Fails the connection because of its open message, in favour of other connections: the caller's memory for
+    /// unfinished messages is used up. Returns what [`receive`](Self::receive) would have returned as an error.
+    pub fn give_up_message(&mut self, now: Instant) -> ProtocolError {
+        let error = ProtocolError::MessageGivenUp;
+        if self.can_receive() {
+            self.fail_connection(error, now);
+        }
+        error
     }
 
     /// Whether the peer's silence is its own, and not yet bounded by the close deadline.
@@ -300,6 +340,8 @@ impl Connection {
             self.deadlines.update(|awaited| {
                 let since = awaited.assembly.unwrap_or(now);
                 awaited.stood_still = now.saturating_duration_since(since);
+                let begun = awaited.begun.unwrap_or(now);
+                awaited.age = now.saturating_duration_since(begun);
             });
         }
     }
@@ -314,6 +356,8 @@ impl Connection {
             self.deadlines.update(|awaited| {
                 let since = now.checked_sub(awaited.stood_still).unwrap_or(now);
                 awaited.assembly = awaited.assembly.map(|_| since);
+                let begun = now.checked_sub(awaited.age).unwrap_or(now);
+                awaited.begun = awaited.begun.map(|_| begun);
             });
         }
     }

@@ -32,7 +32,8 @@ pub enum Event<'a> {
     /// A whole binary message: it came as one frame, which lay complete in the input.
     Binary(&'a [u8]),
     /// The next bytes of the open message; for text, valid UTF-8 so far, though they may end inside a
-    /// character.
+    /// character. Empty where a compressed message took work and made no bytes: see
+    /// [`take_work`](Connection::take_work).
     Chunk(&'a [u8]),
     /// The peer's Close. The answer is owed: it goes out at the next [`Connection::receive`] or by
     /// [`Connection::conclude`].
@@ -100,6 +101,8 @@ struct OpenMessage {
     payload: Option<Payload>,
     // Whether payload has come since it was last asked.
     progress: bool,
+    // The most bytes of a chunk that is lent from the input.
+    chunk_limit: usize,
 }
 
 #[derive(Debug, Default)]
@@ -230,6 +233,36 @@ impl Connection {
             message.compressed.is_none()
                 && payload.is_some_and(|payload| payload.fin && payload.remaining == 0)
         })
+    }
+
+    /// Lets [`receive`](Self::receive) give no more than `bytes` of the open message at once, if they are not
+    /// compressed, until this is called again. With zero it stops in front of them, and leaves more of the input than it
+    /// does otherwise. For a caller that puts messages together and has only so much room.
+    pub fn limit_chunks(&mut self, bytes: usize) {
+        if let Some(message) = &mut self.receiver.message {
+            message.chunk_limit = bytes;
+        }
+    }
+
+    /// Whether the open message is compressed.
+    pub fn inflates_message(&self) -> bool {
+        let message = self.receiver.message.as_ref();
+        message.is_some_and(|message| message.compressed.is_some())
+    }
+
+    /// Whether all that is still to come of the open message lies at the front of `input`.
+    pub fn message_is_complete_in(&self, input: &[u8]) -> bool {
+        let message = self.receiver.message.as_ref();
+        let payload = message.and_then(|message| message.payload.as_ref());
+        payload.is_some_and(|payload| payload.fin && payload.remaining <= input.len() as u64)
+    }
+
+    /// The work of inflating since this was last asked, in bytes: each byte that was made, three for each byte that was
+    /// taken, and 32 KiB for each stream that ended inside a message. A caller that drives several connections bounds
+    /// by it what one of them may do in a turn: a peer can make much work with few bytes.
+    pub fn take_work(&mut self) -> u64 {
+        let compression = self.compression.as_mut();
+        compression.map_or(0, |compression| compression.inflater.take_work())
     }
 
     fn next_event<'a>(
@@ -396,6 +429,7 @@ impl Receiver {
             compressed: header.reserved.rsv1().then(Compressed::default),
             payload: Some(Payload::new(header)),
             progress: false,
+            chunk_limit: usize::MAX,
         }));
     }
 
@@ -441,12 +475,13 @@ impl OpenMessage {
             }
             return self.end();
         }
-        if input.is_empty() {
-            return Ok(Step::NeedInput);
-        }
         let available = usize::try_from(payload.remaining)
             .unwrap_or(usize::MAX)
-            .min(input.len());
+            .min(input.len())
+            .min(self.chunk_limit);
+        if available == 0 {
+            return Ok(Step::NeedInput);
+        }
         let chunk = take_front(input, available);
         if let Some(key) = payload.masking_key {
             key.apply(chunk, payload.offset);
@@ -474,12 +509,14 @@ impl OpenMessage {
             let available = usize::try_from(payload.remaining)
                 .unwrap_or(usize::MAX)
                 .min(input.len());
-            let front = input.get_mut(..available).unwrap_or_default();
+            let front = input
+                .get_mut(..available.min(Inflater::TAKEN_AT_ONCE))
+                .unwrap_or_default();
             if let (Some(key), Some(masked)) =
                 (payload.masking_key, front.get_mut(payload.unmasked..))
             {
                 key.apply(masked, payload.offset + payload.unmasked as u64);
-                payload.unmasked = available;
+                payload.unmasked = payload.unmasked.max(front.len());
             }
             let (taken, made) = inflater
                 .inflate(front, room)
@@ -492,6 +529,10 @@ impl OpenMessage {
             payload.offset += taken as u64;
             payload.remaining -= taken as u64;
             self.progress = true;
+            if made == 0 && inflater.has_worked_much() {
+                // The caller looks at the work, though there is nothing to show for it.
+                return Ok(Step::Chunk(&[]));
+            }
             made
         } else if !payload.fin {
             self.payload = None;

@@ -173,6 +173,7 @@ pub(crate) struct Inflater {
     tail: u8,
     // Whether a message has begun whose end is still to come.
     within: bool,
+    work: u64,
 }
 
 impl Inflater {
@@ -188,6 +189,7 @@ impl Inflater {
             window: Window::default(),
             tail: 0,
             within: false,
+            work: 0,
         }
     }
 
@@ -200,8 +202,22 @@ impl Inflater {
         }
     }
 
+    /// The most bytes of a payload that are to be given at once: a caller that looks at the work after each call looks
+    /// soon enough, whatever the bytes are.
+    pub(crate) const TAKEN_AT_ONCE: usize = 16 * 1024;
+
+    /// The work since this was last asked: see `Connection::take_work`.
+    pub(crate) fn take_work(&mut self) -> u64 {
+        std::mem::take(&mut self.work)
+    }
+
+    /// Whether there was enough work for the caller to look at it.
+    pub(crate) fn has_worked_much(&self) -> bool {
+        self.work >= RESTART
+    }
+
     /// Inflates from `input` to `room`, and says how many bytes it took and how many it made. It stops
-    /// when either is used up.
+    /// when either is used up, and behind the second stream that ends.
     pub(crate) fn inflate(
         &mut self,
         input: &[u8],
@@ -213,7 +229,7 @@ impl Inflater {
                 .start(&self.pool);
         }
         self.within = true;
-        let (mut taken, mut made) = (0, 0);
+        let (mut taken, mut made, mut ended) = (0, 0, 0);
         while made < room.len() {
             let state = match &mut self.state {
                 Some(state) => state,
@@ -244,22 +260,38 @@ impl Inflater {
                 Status::StreamEnd => {
                     state.reset(false);
                     fill(state, &self.window)?;
+                    self.work += RESTART;
+                    ended += 1;
+                    // One may have ended by bytes that were taken before: the second has taken some now.
+                    if ended == 2 {
+                        break;
+                    }
                 }
                 _ if more_in == 0 && more_out == 0 => break,
                 _ => {}
             }
         }
+        let work = 3 * taken as u64 + made as u64;
+        // A probe does all of it once more.
+        self.work += work * (1 + u64::from(self.probe.is_some()));
         Ok((taken, made))
     }
 
     /// Inflates what the message's end, and the tail that its sender cut off (§7.2.2), still hold. Says
     /// how many bytes it made; fewer than there is room for when the message is done.
     pub(crate) fn finish(&mut self, room: &mut [u8]) -> Result<usize, InvalidDeflate> {
-        let rest = TAIL.get(usize::from(self.tail)..).unwrap_or_default();
-        let (taken, made) = self.inflate(rest, room)?;
-        self.tail = self
-            .tail
-            .saturating_add(u8::try_from(taken).unwrap_or(u8::MAX));
+        let mut made = 0;
+        loop {
+            let rest = TAIL.get(usize::from(self.tail)..).unwrap_or_default();
+            let (taken, more) = self.inflate(rest, room.get_mut(made..).unwrap_or_default())?;
+            made += more;
+            self.tail = self
+                .tail
+                .saturating_add(u8::try_from(taken).unwrap_or(u8::MAX));
+            if made == room.len() || taken == 0 && more == 0 {
+                break;
+            }
+        }
         if made < room.len() {
             self.tail = 0;
             self.within = false;
@@ -330,6 +362,8 @@ impl Inflater {
 
 /// What ends a flushed block (§7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// What it costs to go on behind a stream that ended: the window is copied.
+const RESTART: u64 = 32 * 1024;
 /// What a state for compressing is filled with at least, measured: a text of 1 KiB behind so much becomes as
 /// small as behind a whole window.
 const FILLED: usize = 4 * 1024;
@@ -357,6 +391,23 @@ mod tests {
 
     use super::super::strict::StrictInflater;
     use super::*;
+
+    #[test]
+    fn work_is_what_is_made_three_times_what_is_taken_and_32_kib_for_each_stream_that_ends() {
+        let mut stored = vec![0x00, 0xe8, 0x03, 0x17, 0xfc];
+        stored.resize(5 + 1000, 7);
+        let mut inflater = inflater(false);
+        let made = inflater.inflate(&stored, &mut [0; 2000]).unwrap();
+        assert_eq!(made, (1005, 1000));
+        assert_eq!(inflater.take_work(), 3 * 1005 + 1000);
+        assert_eq!(inflater.take_work(), 0);
+        assert!(!inflater.has_worked_much());
+        // Empty final blocks: it stops behind the second.
+        let ends = [0x03, 0x00].repeat(5);
+        let (taken, made) = inflater.inflate(&ends, &mut [0; 10]).unwrap();
+        assert_eq!((taken, made), (4, 0));
+        assert_eq!(inflater.take_work(), 3 * 4 + 2 * RESTART);
+    }
 
     fn inflater(takeover: bool) -> Inflater {
         Inflater::new(DeflatePool::default(), WindowBits::MAX, takeover)

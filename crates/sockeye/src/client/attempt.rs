@@ -16,6 +16,7 @@ use super::turn::Peer;
 use super::{Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::deadline::{InputDeadline, timeout};
+use crate::sync::Arc;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, rustls};
@@ -212,7 +213,7 @@ impl Client {
 
     /// How TLS is spoken with a server; `None` as the system's defaults say.
     #[cfg(feature = "tls")]
-    pub(crate) fn tls_for(&self, target: &Target) -> Option<std::sync::Arc<rustls::ClientConfig>> {
+    pub(crate) fn tls_for(&self, target: &Target) -> Option<Arc<rustls::ClientConfig>> {
         match &self.tls {
             // A certificate of this client's is a credential too.
             Some(config) if target.is_foreign => Some(tls::anonymous(config)),
@@ -285,7 +286,8 @@ impl Client {
             return Err(ConnectError::NoResponse);
         };
         let machine = client_machine(self.config.clone(), compression);
-        let connection = Connection::new(stream, machine, &read_ahead, subprotocol);
+        let budget = Arc::clone(&self.budget);
+        let connection = Connection::new(stream, machine, &read_ahead, subprotocol, budget);
         Ok(connection.with_opening(opening))
     }
 

@@ -16,6 +16,7 @@ use super::target::{Target, basic};
 use super::turn::Turns;
 use super::{ConnectError, Observer, OpeningEvent, SyntaxError, WebSocket};
 use crate::connection::Connection;
+use crate::connection::budget::AssemblyBudget;
 use crate::endpoint::{Endpoint, Session};
 use crate::secret;
 #[cfg(feature = "tls")]
@@ -28,6 +29,7 @@ pub struct Client {
     pub(crate) config: Config,
     pub(super) compression: Option<DeflateConfig>,
     pub(super) deflate_pool: DeflatePool,
+    pub(crate) budget: Arc<AssemblyBudget>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) subprotocols: Vec<String>,
     pub(super) require_subprotocol: bool,
@@ -55,6 +57,7 @@ impl Client {
             config: Config::new(Role::Client),
             compression: Some(DeflateConfig::default()),
             deflate_pool: DeflatePool::default(),
+            budget: AssemblyBudget::of_process(),
             headers: Vec::new(),
             subprotocols: Vec::new(),
             require_subprotocol: false,
@@ -72,6 +75,14 @@ impl Client {
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
         }
+    }
+
+    /// Sets how many bytes the unfinished messages of all connections of this client and of its clones may take
+    /// together, beyond the first 64 KiB of each connection: as
+    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling), by default too.
+    pub fn max_assembling(mut self, bytes: u64) -> Self {
+        self.budget = AssemblyBudget::new(bytes);
+        self
     }
 
     /// Adds a header field to the request. The value of a field that holds a secret by its name (`Cookie`,

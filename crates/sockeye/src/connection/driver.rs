@@ -32,7 +32,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
-use super::link::{InParts, Link, Received, Whole};
+use super::link::{InParts, Link, Received, Turn, Whole};
 use super::outbox::{Item, News, Order, Outbox, Part, Reached};
 use super::pool;
 use crate::error::Error;
@@ -627,8 +627,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 {
                     return self.end(Ending::Failed(error));
                 }
-                if self.link.ends_turn() {
-                    return self.poll_yield(cx);
+                if self.link.has_had_its_turn() {
+                    return match self.link.judge_turn() {
+                        Turn::Over => self.poll_yield(cx),
+                        Turn::GoesOn => Poll::Ready(None),
+                    };
                 }
                 if !self.link.wants_input()
                     && !self.is_gated()
@@ -646,7 +649,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 if let Some(ending) = self.closed_here() {
                     return self.end(ending);
                 }
-                reads = !self.is_gated();
+                reads = !self.is_gated() && !self.link.lacks_memory();
                 if gated && reads {
                     continue;
                 }
@@ -661,8 +664,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     Poll::Pending => {}
                 }
             } else {
-                // The peer has to read before it is read: its silence is not its own.
+                // The peer has to read before it is read, or other messages have to end: its silence is not its own.
                 self.link.pause_reading();
+                if self.link.poll_memory(cx).is_ready() {
+                    continue;
+                }
             }
             // 4. Deadlines, now that nothing is left to read.
             match self.poll_timer(cx) {
@@ -920,10 +926,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         Ok(())
     }
 
-    /// Whether so much output waits that input has caused that no more of it is taken.
+    /// Whether so much output waits that input has caused that no more of it is taken, or a message waits for memory.
     fn is_gated(&self) -> bool {
         let machine = self.link.machine();
-        machine.is_gated() || self.replies > machine.config().output_mark
+        machine.is_gated() || self.replies > machine.config().output_mark || self.link.is_starved()
     }
 
     /// Whether this side's Close went out first.

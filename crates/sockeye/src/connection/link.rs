@@ -12,15 +12,18 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use sockeye_proto::{
     Cause, CloseReason, Connection as Machine, Event, Exchange, Expired, FrameHeader,
-    MessageAssembler, MessageBuffer, MessageKind, Output, ProtocolError, Role, WholeMessage,
-    into_string,
+    MessageBuffer, MessageKind, Output, ProtocolError, Role, WholeMessage, into_string,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::assembly::{Assembly, Giving};
+use super::budget::AssemblyBudget;
 use super::log::Log;
 use super::pool::{self, Scratch};
+use super::turn::TurnBudget;
 use crate::deadline::InputDeadline;
+use crate::sync::Arc;
 
 /// What the peer sent, as far as the layers above have to know.
 #[derive(Debug)]
@@ -60,22 +63,13 @@ impl InParts {
     }
 }
 
-/// How the message is given that came in several reads, or frames, or compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Giving {
-    /// When it is complete.
-    Whole,
-    /// As it comes. The assembler holds what has come and is not given: part of a character as a rule; all of it
-    /// before the first part is `given`.
-    Parts { kind: MessageKind, given: bool },
-    /// Not any more: its last part was given, or nobody wants the rest.
-    Nothing,
-}
-
 // In this order: see `Driver`.
 #[repr(C)]
 pub(crate) struct Link<T> {
-    assembler: MessageAssembler,
+    // A pointer: of an idle connection no message is begun, and most come whole.
+    assembly: Option<Box<Assembly>>,
+    // What all unfinished messages of a server or a client may hold.
+    budget: Arc<AssemblyBudget>,
     // `None` once it is lost: the descriptor is given back then, whatever else goes on.
     stream: Option<T>,
     machine: Machine,
@@ -86,8 +80,7 @@ pub(crate) struct Link<T> {
     alarm: Option<Instant>,
     timer: Option<Box<Timer>>,
     written: u64,
-    // Up to which frame the task's turn goes.
-    turn_end: u64,
+    turn: TurnBudget,
     // The rule that bytes broke which were read to their place: the next pull tells it. A pointer: it comes once.
     broken: Option<Box<ProtocolError>>,
     output_lent: bool,
@@ -96,7 +89,10 @@ pub(crate) struct Link<T> {
     transport: Transport,
     left_unwritten: bool,
     in_parts: InParts,
-    giving: Giving,
+    // Whether the message waits for a share of the budget: no input is taken meanwhile.
+    is_starved: bool,
+    // Whether messages are thrown away as they come.
+    discards: bool,
 }
 
 /// Whole messages of the input, one behind the other: [`Link::exchange`].
@@ -106,14 +102,14 @@ pub(crate) struct Exchanged<'l> {
     unread: &'l mut [u8],
     // Where it begins, for whoever comes next: a handler may panic.
     start: &'l mut usize,
-    turn_end: u64,
+    turn: &'l TurnBudget,
 }
 
 impl<'l> Exchanged<'l> {
     /// The next one. After `None` there may be anything else.
     #[inline(always)]
     pub(crate) fn pull(&mut self) -> Option<WholeMessage<'l>> {
-        if self.exchange.frames_received() >= self.turn_end {
+        if self.turn.is_reached(self.exchange.frames_received()) {
             return None;
         }
         let len = self.unread.len();
@@ -127,6 +123,13 @@ struct Timer {
     deadline: InputDeadline,
     // The task that it wakes.
     waker: Waker,
+}
+
+/// Whether the task's turn goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    GoesOn,
+    Over,
 }
 
 /// How far the transport's end has come.
@@ -149,9 +152,6 @@ struct Input {
     end: usize,
 }
 
-/// After so many frames the task yields, so that one busy peer does not starve its neighbours. Frames and
-/// not messages: empty fragments and pings are work too.
-const MAX_FRAMES: u64 = 256;
 /// A message of which so many bytes have come, and as many are missing, is read straight into its buffer.
 /// That grows by what has come: memory follows it, and not what was announced.
 const DIRECT_FROM: usize = 64 * 1024;
@@ -160,7 +160,14 @@ const FAR: Duration = Duration::from_secs(2);
 
 impl<T> Link<T> {
     /// Takes over `stream`, of which `read_ahead` has been read already.
-    pub(crate) fn new(stream: T, machine: Machine, read_ahead: &[u8]) -> Self {
+    pub(crate) fn new(
+        stream: T,
+        machine: Machine,
+        read_ahead: &[u8],
+        budget: Arc<AssemblyBudget>,
+    ) -> Self {
+        let now = Instant::now();
+        let turn = TurnBudget::new(machine.frames_received(), now);
         Self {
             stream: Some(stream),
             machine,
@@ -169,17 +176,19 @@ impl<T> Link<T> {
                 kept: read_ahead.into(),
                 ..Input::default()
             },
-            assembler: MessageAssembler::default(),
+            assembly: None,
+            budget,
+            is_starved: false,
+            discards: false,
             in_parts: InParts::default(),
-            giving: Giving::Whole,
-            now: Instant::now(),
+            now,
             alarm: None,
             timer: None,
             broken: None,
             output_lent: false,
             flushed: true,
             written: 0,
-            turn_end: MAX_FRAMES,
+            turn,
             transport: Transport::Open,
             left_unwritten: false,
         }
@@ -235,24 +244,35 @@ impl<T> Link<T> {
         self.written
     }
 
-    /// Whether so many frames have come in this turn of the task that it is the neighbours'. It begins
-    /// another one then.
+    /// Whether so much was done in this turn of the task that it is the neighbours'. It begins another one then.
     #[inline]
     pub(crate) fn ends_turn(&mut self) -> bool {
-        let ends = self.has_had_its_turn();
-        if ends {
-            self.start_turn();
-        }
-        ends
+        self.has_had_its_turn() && self.judge_turn() == Turn::Over
     }
 
+    /// Whether the turn may be over: [`judge_turn`](Self::judge_turn) says.
     #[inline]
     pub(crate) fn has_had_its_turn(&self) -> bool {
-        self.machine.frames_received() >= self.turn_end
+        self.turn.is_reached(self.machine.frames_received())
+    }
+
+    /// Looks at the clock where half of a turn's work is done. Begins another turn where it is over.
+    #[cold]
+    pub(crate) fn judge_turn(&mut self) -> Turn {
+        if self.is_turn_over() {
+            self.turn
+                .begin_behind_others(self.machine.frames_received());
+            return Turn::Over;
+        }
+        Turn::GoesOn
+    }
+
+    fn is_turn_over(&mut self) -> bool {
+        self.turn.ends(self.machine.frames_received(), Instant::now)
     }
 
     fn start_turn(&mut self) {
-        self.turn_end = self.machine.frames_received() + MAX_FRAMES;
+        self.turn.begin(self.machine.frames_received());
     }
 
     /// The next thing in the input that was read; `None` when more has to be read. A message is given to
@@ -316,10 +336,11 @@ impl<T> Link<T> {
             exchange: self.machine.exchange(unread, until, now)?,
             unread,
             start,
-            turn_end: self.turn_end,
+            turn: &self.turn,
         })
     }
 
+    // `None` also says that the turn is over, or that the message waits for a share of the budget.
     fn pull_any<M>(
         &mut self,
         take: impl FnOnce(Whole<'_>) -> M,
@@ -329,16 +350,29 @@ impl<T> Link<T> {
             return Err(*broken);
         }
         self.now = Instant::now();
+        if let Some(assembly) = &self.assembly
+            && assembly.is_given_up()
+        {
+            self.forget_message();
+            return Err(self.machine.give_up_message(self.now.into_std()));
+        }
         // Where a compressed message's chunks are made.
         let mut room = self.machine.compresses().then(Scratch::take);
         loop {
+            let Some(most) = self.most_of_message() else {
+                self.is_starved = true;
+                return Ok(None);
+            };
             let (mut unread, start) = self.input.unread();
             let len = unread.len();
             let room = room.as_deref_mut().unwrap_or_default();
+            let room_len = most.min(room.len());
+            let room = room.get_mut(..room_len).unwrap_or_default();
             let event = self
                 .machine
                 .receive_inflating(&mut unread, room, self.now.into_std());
-            *start += len - unread.len();
+            let taken = len - unread.len();
+            *start += taken;
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {
@@ -355,32 +389,36 @@ impl<T> Link<T> {
                     let message = Whole::Lent(WholeMessage::Binary(bytes));
                     return Ok(Some(Received::Message(take(message))));
                 }
-                Some(Event::MessageStart(kind)) => {
-                    self.assembler.start(kind, pool::take_buffer());
-                    self.giving = if self.in_parts.includes(kind) {
-                        Giving::Parts { kind, given: false }
-                    } else {
-                        Giving::Whole
-                    };
-                }
-                Some(Event::Chunk(chunk)) => match self.giving {
-                    Giving::Whole => self.assembler.chunk(chunk),
-                    Giving::Parts { kind, .. } => {
-                        self.assembler.chunk(chunk);
-                        if let Some((part, is_last)) = self.next_part(kind)? {
+                Some(Event::MessageStart(kind)) => self.begin_message(kind),
+                Some(Event::Chunk(chunk)) => {
+                    let work = self.machine.take_work();
+                    self.turn.charge(work);
+                    if let Some(assembly) = &mut self.assembly {
+                        assembly.receive(taken);
+                        assembly.append(chunk);
+                        if let Giving::Parts { kind, .. } = assembly.giving
+                            && let Some((part, is_last)) = self.next_part(kind)?
+                        {
                             let part = Whole::Assembled(part);
                             return Ok(Some(Received::Part(take(part), is_last)));
                         }
                     }
-                    Giving::Nothing => {}
-                },
+                    // Inflating gives way in the middle of a message.
+                    if work > 0 && self.has_had_its_turn() && self.is_turn_over() {
+                        return Ok(None);
+                    }
+                }
                 Some(Event::MessageEnd) => {
-                    let giving = std::mem::replace(&mut self.giving, Giving::Whole);
-                    if giving == Giving::Nothing {
+                    let Some(mut assembly) = self.assembly.take() else {
+                        continue;
+                    };
+                    if assembly.giving == Giving::Nothing {
                         continue;
                     }
-                    let message = Whole::Assembled(self.end_message()?);
-                    return Ok(Some(match giving {
+                    // The machine has checked it: what it let pass is UTF-8.
+                    let message = assembly.end().map_err(|_| ProtocolError::InvalidUtf8)?;
+                    let message = Whole::Assembled(message);
+                    return Ok(Some(match assembly.giving {
                         Giving::Parts { .. } => Received::Part(take(message), true),
                         _ => Received::Message(take(message)),
                     }));
@@ -392,9 +430,13 @@ impl<T> Link<T> {
                     return Ok(Some(Received::Close(reason)));
                 }
                 Some(_) => {}
+                // It stopped in front of the payload of another fragment.
+                None if most == 0 && self.machine.payload_remaining() > Some(0) => {}
                 None => {
-                    let part = match self.giving {
-                        Giving::Parts { kind, .. } => self.part_so_far(kind)?,
+                    let work = self.machine.take_work();
+                    self.turn.charge(work);
+                    let part = match self.assembly.as_deref().map(|assembly| assembly.giving) {
+                        Some(Giving::Parts { kind, .. }) => self.part_so_far(kind)?,
                         _ => None,
                     };
                     let part = part.map(Whole::Assembled);
@@ -404,6 +446,76 @@ impl<T> Link<T> {
         }
     }
 
+    /// How many bytes more the message may hold, if one is begun; `None` where it waits for a share of the budget.
+    #[inline]
+    fn most_of_message(&mut self) -> Option<usize> {
+        if self.assembly.is_some() {
+            return self.most_of_begun();
+        }
+        Some(usize::MAX)
+    }
+
+    fn most_of_begun(&mut self) -> Option<usize> {
+        let (unread, _) = self.input.unread();
+        let is_here = self.machine.message_is_complete_in(unread);
+        let missing = self.machine.payload_remaining();
+        let assembly = self.assembly.as_mut()?;
+        assembly.set_here(is_here);
+        // Between two fragments it is not known whether there will be more.
+        let wants_more = assembly.is_compressed() || missing > Some(0);
+        if wants_more && !assembly.may_grow(&self.budget, missing) {
+            return None;
+        }
+        let room = assembly.room();
+        self.machine.limit_chunks(room);
+        Some(room)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_message(&mut self, kind: MessageKind) {
+        let giving = if self.discards {
+            Giving::Nothing
+        } else if self.in_parts.includes(kind) {
+            Giving::Parts { kind, given: false }
+        } else {
+            Giving::Whole
+        };
+        if giving != Giving::Whole {
+            self.machine.waive_assembly_deadline();
+        }
+        let is_compressed = self.machine.inflates_message();
+        let assembly = Assembly::start(kind, giving, is_compressed);
+        self.assembly = Some(Box::new(assembly));
+    }
+
+    /// Whether the message waits for a share of the budget: then nothing is read.
+    #[inline]
+    pub(crate) fn is_starved(&self) -> bool {
+        self.is_starved
+    }
+
+    /// Whether reading on needs a share of the budget that is not to be had: what is read straight to its place.
+    #[inline]
+    pub(crate) fn lacks_memory(&mut self) -> bool {
+        if self.assembly.is_some() && !self.is_starved {
+            self.is_starved = self.most_of_begun().is_none();
+        }
+        self.is_starved
+    }
+
+    /// Waits for a share of the budget, if the message needs one.
+    pub(crate) fn poll_memory(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_starved {
+            return Poll::Pending;
+        }
+        if let Some(assembly) = &mut self.assembly {
+            ready!(assembly.poll_share(cx));
+        }
+        self.is_starved = false;
+        Poll::Ready(())
+    }
+
     /// The part that is given next, if one is to be, and whether it is the last. As a rule it is what came of one
     /// fragment; what is inflated is given when there is more of it, or nothing more to inflate.
     fn next_part(
@@ -411,17 +523,22 @@ impl<T> Link<T> {
         kind: MessageKind,
     ) -> Result<Option<(MessageBuffer, bool)>, ProtocolError> {
         const INFLATED: usize = 64 * 1024;
+        let Some(assembly) = &mut self.assembly else {
+            return Ok(None);
+        };
         if self.machine.message_ends_here() {
-            let cut = kind == MessageKind::Text && cut_character(self.assembler.buffer_mut()) > 0;
+            let cut = kind == MessageKind::Text && cut_character(assembly.buffer_mut()) > 0;
             if cut {
                 // Not UTF-8: that is what comes next.
                 return Ok(None);
             }
-            self.giving = Giving::Nothing;
-            return Ok(Some((self.end_message()?, true)));
+            assembly.giving = Giving::Nothing;
+            // The machine has checked it: what it let pass is UTF-8.
+            let last = assembly.end().map_err(|_| ProtocolError::InvalidUtf8)?;
+            return Ok(Some((last, true)));
         }
         let is_compressed = self.machine.payload_remaining().is_none();
-        if is_compressed && self.assembler.buffer_mut().len() < INFLATED {
+        if is_compressed && assembly.buffer_mut().len() < INFLATED {
             return Ok(None);
         }
         Ok(self.part_so_far(kind)?.map(|part| (part, false)))
@@ -429,7 +546,10 @@ impl<T> Link<T> {
 
     /// What has come of the message and may be given: all but a part of a character.
     fn part_so_far(&mut self, kind: MessageKind) -> Result<Option<MessageBuffer>, ProtocolError> {
-        let buffer = self.assembler.buffer_mut();
+        let Some(assembly) = &mut self.assembly else {
+            return Ok(None);
+        };
+        let buffer = assembly.buffer_mut();
         let cut = match kind {
             MessageKind::Text => cut_character(buffer),
             MessageKind::Binary => 0,
@@ -438,9 +558,9 @@ impl<T> Link<T> {
         if whole == 0 {
             return Ok(None);
         }
-        self.giving = Giving::Parts { kind, given: true };
         let rest = buffer.split_off(whole);
         let part = std::mem::replace(buffer, rest);
+        assembly.giving = Giving::Parts { kind, given: true };
         Ok(Some(match kind {
             MessageKind::Text => {
                 // The machine has checked it: what it let pass is UTF-8.
@@ -462,28 +582,28 @@ impl<T> Link<T> {
     pub(crate) fn give_whole(&mut self) {
         self.in_parts = InParts::default();
         self.skip_message();
-        if let Giving::Parts { .. } = self.giving {
-            self.giving = Giving::Whole;
+        if let Some(assembly) = &mut self.assembly
+            && let Giving::Parts { .. } = assembly.giving
+        {
+            assembly.giving = Giving::Whole;
         }
     }
 
     /// Gives nothing more of a message of which a part was given.
     pub(crate) fn skip_message(&mut self) {
-        if let Giving::Parts { given: true, .. } = self.giving {
-            self.giving = Giving::Nothing;
-            self.forget_message();
+        if let Some(assembly) = &mut self.assembly
+            && let Giving::Parts { given: true, .. } = assembly.giving
+        {
+            assembly.giving = Giving::Nothing;
+            *assembly.buffer_mut() = Vec::new();
         }
-    }
-
-    fn end_message(&mut self) -> Result<MessageBuffer, ProtocolError> {
-        // The machine has checked it: what it let pass is UTF-8.
-        self.assembler.end().map_err(|_| ProtocolError::InvalidUtf8)
     }
 
     /// Nothing of the peer's counts any more: what has come of a message needs no memory until the
     /// connection's owner is done with it.
     fn forget_message(&mut self) {
-        self.assembler = MessageAssembler::default();
+        self.assembly = None;
+        self.is_starved = false;
     }
 
     /// The transport ended, or nothing can be expected of it any more.
@@ -523,7 +643,10 @@ impl<T> Link<T> {
             .map_or(0, |scratch| scratch.len());
         scratch
             + self.input.kept.len()
-            + self.assembler.retained_bytes()
+            + self
+                .assembly
+                .as_ref()
+                .map_or(0, |assembly| assembly.retained_bytes())
             + self.machine.retained_bytes()
     }
 }
@@ -548,13 +671,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(0));
         };
-        let missing = self.machine.payload_remaining().unwrap_or(0);
-        let direct = missing >= DIRECT_FROM as u64
-            && self.assembler.buffer_mut().len() >= DIRECT_FROM
-            && self.input.is_empty();
-        // A gated machine would not take the bytes from where they are.
-        if direct && !self.machine.is_gated() {
-            return self.poll_read_direct(cx, missing);
+        if self.assembly.is_some() {
+            let missing = self.machine.payload_remaining().unwrap_or(0);
+            if let Some(assembly) = &mut self.assembly {
+                assembly.keep_waker(cx);
+                let direct = missing >= DIRECT_FROM as u64
+                    && assembly.buffer_mut().len() >= DIRECT_FROM
+                    && self.input.is_empty();
+                // A gated machine would not take the bytes from where they are.
+                if direct && !self.machine.is_gated() {
+                    return self.poll_read_direct(cx, missing);
+                }
+            }
         }
         let scratch = self.input.room();
         let mut buffer = ReadBuf::new(scratch);
@@ -562,6 +690,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let read = buffer.filled().len();
         self.input.end += read;
         self.now = Instant::now();
+        self.turn.read(read, self.now);
         // What is read is answered, as a rule.
         self.sending();
         Poll::Ready(Ok(read))
@@ -570,22 +699,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Reads a large message's payload to where it is to be, so that it is never copied.
     #[inline(never)]
     fn poll_read_direct(&mut self, cx: &mut Context<'_>, missing: u64) -> Poll<io::Result<usize>> {
-        let buffer = self.assembler.buffer_mut();
-        let start = buffer.len();
+        let Some(assembly) = &mut self.assembly else {
+            return Poll::Ready(Ok(0));
+        };
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        if buffer.capacity() - start < DIRECT_FROM.min(missing) {
-            buffer.reserve_exact(missing.min(start));
-        }
-        let room = (buffer.capacity() - start).min(missing);
+        let (buffer, room) = assembly.buffer_for(missing);
+        let start = buffer.len();
         let mut limited = buffer.limit(room);
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(0));
         };
         let read = ready!(pin!(stream.read_buf(&mut limited)).poll(cx))?;
         self.now = Instant::now();
+        self.turn.read(read, self.now);
         // The rest of the message is unmasked and checked in place: the chunk is the bytes just read.
-        let buffer = self.assembler.buffer_mut();
-        let mut unread = &mut buffer[start..];
+        assembly.receive(read);
+        self.machine.limit_chunks(read);
+        let mut unread = assembly.buffer_mut().get_mut(start..).unwrap_or_default();
         if read > 0 {
             let now = self.now.into_std();
             let received = self.machine.receive(&mut unread, now);
@@ -784,9 +914,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         cx: &mut Context<'_>,
         wake_by: impl Fn(Instant) -> bool,
     ) -> Poll<()> {
-        // The peer's Close may have been read before this side sent its own.
-        self.discard_input();
+        self.discards = true;
+        if self
+            .assembly
+            .as_ref()
+            .is_some_and(|assembly| assembly.giving != Giving::Nothing)
+        {
+            self.forget_message();
+        }
         loop {
+            // The peer's Close may have been read before this side sent its own.
+            if self.discard_input() == Turn::Over {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.transport == Transport::Lost {
                 return Poll::Ready(());
             }
@@ -822,13 +963,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                     self.lose();
                 }
                 Poll::Ready(Err(_)) => self.lose(),
-                Poll::Ready(Ok(_)) => {
-                    self.discard_input();
-                    if self.ends_turn() {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                }
+                Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     if ready!(self.poll_timer(cx, &wake_by)).is_some() {
                         self.lose();
@@ -839,9 +974,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     }
 
     /// Takes the peer's Close, if it is there, and forgets everything else.
-    fn discard_input(&mut self) {
-        while let Ok(Some(_)) = self.pull(|_| ()) {}
+    fn discard_input(&mut self) -> Turn {
+        let mut turn = Turn::GoesOn;
+        loop {
+            if self.ends_turn() {
+                turn = Turn::Over;
+                break;
+            }
+            match self.pull(|_| ()) {
+                Ok(Some(_)) => {}
+                Ok(None) if self.ends_turn() => {
+                    turn = Turn::Over;
+                    break;
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
         self.machine.conclude(Instant::now().into_std());
+        turn
     }
 }
 

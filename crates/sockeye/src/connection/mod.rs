@@ -22,12 +22,15 @@ use crate::error::{Error, SendError};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
+use self::budget::AssemblyBudget;
 use self::driver::{Driver, Ending, put, put_lent};
 use self::link::{InParts, Link, Received, Whole};
 use self::outbox::{Outbox, UNFINISHED};
 use self::writer::Slot;
 
 mod adapter;
+mod assembly;
+pub(crate) mod budget;
 pub(crate) mod direct;
 pub(crate) mod driver;
 pub(crate) mod link;
@@ -39,6 +42,7 @@ mod reader;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turn;
 mod writer;
 
 pub use self::adapter::SenderSink;
@@ -96,13 +100,15 @@ const FEED_MARK: usize = 64 * 1024;
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The server's end of a connection whose opening handshake is done, on `stream`.
     pub fn server(stream: T, config: impl Into<Arc<Config>>) -> Self {
-        Self::new(stream, server_machine(config, None), &[], None)
+        let machine = server_machine(config, None);
+        Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
     }
 
     /// The client's end of a connection whose opening handshake is done, on `stream`. Its masking keys
     /// come from the thread's cryptographically secure generator (RFC 6455 §10.3).
     pub fn client(stream: T, config: impl Into<Arc<Config>>) -> Self {
-        Self::new(stream, client_machine(config, None), &[], None)
+        let machine = client_machine(config, None);
+        Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
     }
 
     pub(crate) fn new(
@@ -110,9 +116,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         machine: Machine,
         read_ahead: &[u8],
         subprotocol: Option<String>,
+        budget: Arc<AssemblyBudget>,
     ) -> Self {
         Self {
-            link: Link::new(stream, machine, read_ahead),
+            link: Link::new(stream, machine, read_ahead, budget),
             subprotocol,
             opening: None,
             round_trip: RoundTrip::Unknown,
@@ -538,18 +545,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 }
             }
             // What is left of the input waits for the output that this input caused.
-            let gated = self.link.machine().is_gated();
+            let gated = self.link.machine().is_gated() || self.link.lacks_memory();
             if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
                 self.lose(error.into());
                 continue;
             }
             if gated {
-                if !self.link.machine().is_gated() {
+                if !self.link.machine().is_gated() && !self.link.is_starved() {
                     continue;
                 }
-                // The peer has to read first: its silence is not its own, and its deadline is the
-                // write timeout.
+                // The peer has to read first, or other messages have to end: the peer's silence is not its own.
                 self.link.pause_reading();
+                if self.link.poll_memory(cx).is_ready() {
+                    continue;
+                }
             } else {
                 self.link.resume_reading();
                 if let Poll::Ready(read) = self.link.poll_read(cx) {

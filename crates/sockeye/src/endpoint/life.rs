@@ -20,6 +20,7 @@ use super::part::handle_part;
 use super::reply::Reply;
 use super::report;
 use super::session::{Session, Tenure};
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Direct;
 use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
 use crate::connection::link::{InParts, Link};
@@ -39,6 +40,7 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) compression: Option<Compression>,
     pub(crate) outbox_limit: usize,
     pub(crate) overflow: OverflowPolicy,
+    pub(crate) budget: Arc<AssemblyBudget>,
     pub(crate) place: Place,
 }
 
@@ -96,7 +98,7 @@ where
         let seat = opened.hears().then_some(seat);
         let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
         let machine = server_machine(opened.config, opened.compression);
-        let link = Link::new(opened.stream, machine, &opened.read_ahead);
+        let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.
         let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.place));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));

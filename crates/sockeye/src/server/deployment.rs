@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::{DeploymentError, Stage};
 use crate::connection::Compression;
+use crate::connection::budget::AssemblyBudget;
 use crate::endpoint::configurator::{ConfiguratorFailure, Configure};
 use crate::endpoint::handshake::Ends;
 use crate::endpoint::life::{CatchPanic, Opened, Place};
@@ -39,6 +40,8 @@ pub(super) struct Deployment {
     pub(super) config: Arc<Config>,
     pub(super) compression: Option<(DeflateConfig, DeflatePool)>,
     pub(super) outbox_limit: usize,
+    /// What the unfinished messages of all connections may hold.
+    pub(super) budget: Arc<AssemblyBudget>,
     pub(super) origins: OriginPolicy,
     pub(super) handshake_timeout: Duration,
     pub(super) stop_timeout: Duration,
@@ -276,6 +279,7 @@ impl Deployment {
             compression: agreed.compression,
             outbox_limit: self.outbox_limit,
             overflow: mounted.overflow(),
+            budget: Arc::clone(&self.budget),
             place,
         });
         // Looked at only now: what stopped before saw this session among the open ones, or is seen here.
@@ -303,7 +307,9 @@ impl Deployment {
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let all = router.values().map(|mounted| mounted.open_sessions());
         let open_sessions = all.map(OpenSessions::len).sum();
-        self.counters.snapshot(open_sessions)
+        let mut stats = self.counters.snapshot(open_sessions);
+        (stats.assembling_bytes, stats.given_up_messages) = self.budget.usage();
+        stats
     }
 
     /// Tells every session that it is over, and waits until `all_gone`; at the stop timeout drops those that

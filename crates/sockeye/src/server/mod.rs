@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use self::admission::Admission;
 pub use self::container::{Container, Responding, ResponseBody};
 use self::deployment::Deployment;
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::{RouteError, Router};
@@ -86,6 +87,7 @@ impl Server {
             config: Arc::new(Config::new(Role::Server)),
             compression: None,
             outbox_limit: Outbox::DEFAULT_LIMIT,
+            max_assembling: None,
             origins: OriginPolicy::default(),
             any_host: false,
             head_limits: HeadLimits::default(),
@@ -281,6 +283,7 @@ pub struct ServerBuilder {
     config: Arc<Config>,
     compression: Option<(DeflateConfig, DeflatePool)>,
     outbox_limit: usize,
+    max_assembling: Option<u64>,
     origins: OriginPolicy,
     any_host: bool,
     head_limits: HeadLimits,
@@ -338,6 +341,19 @@ impl ServerBuilder {
     /// message of less than 64 bytes counts as 64, and one is taken whatever its size.
     pub fn outbox_limit(mut self, bytes: usize) -> Self {
         self.outbox_limit = bytes;
+        self
+    }
+
+    /// Sets how many bytes the unfinished messages of all connections may take together, beyond the first 64 KiB of
+    /// each connection, which are free. By default it is the smaller of 256 MiB and a quarter of the memory that the
+    /// process may take (`RLIMIT_AS`, a cgroup's `memory.max`).
+    ///
+    /// Counted are the buffers that messages are put together in, in steps of 64 KiB, and the inflater (48 KiB) of a
+    /// compressed message that waits for its peer. A message that is handed on in parts is not put together. While
+    /// nothing is left, connections that want more are not read. After 5 s the message that made the least progress
+    /// ends with 1013, and so do those that stand still, as far as the others need their memory.
+    pub fn max_assembling(mut self, bytes: u64) -> Self {
+        self.max_assembling = Some(bytes);
         self
     }
 
@@ -473,6 +489,9 @@ impl ServerBuilder {
             config: self.config,
             compression: self.compression,
             outbox_limit: self.outbox_limit,
+            budget: self
+                .max_assembling
+                .map_or_else(AssemblyBudget::of_process, AssemblyBudget::new),
             origins: self.origins,
             handshake_timeout: self.handshake_timeout,
             stop_timeout: self.stop_timeout,

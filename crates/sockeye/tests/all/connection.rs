@@ -555,6 +555,7 @@ async fn deadlines_beyond_the_clock_are_never_over() {
     {
         let config = Config::new(role)
             .assembly_timeout(never)
+            .assembly_deadline(never)
             .close_timeout(never)
             .keep_alive(KeepAlive::new(never, never))
             .write_timeout(never);
@@ -767,11 +768,15 @@ async fn frames_that_are_no_messages_do_not_keep_recv_from_yielding() {
         for _ in 0..6 {
             peer.segment(frame(role, first, "").repeat(100));
         }
-        // Each poll begins a turn of 256 frames, and ends it with what was read with them.
-        assert!(is_pending(ws.recv()));
-        assert_eq!(peer.reads(), 4);
-        assert!(is_pending(ws.recv()));
-        assert_eq!(peer.reads(), 7);
+        // A turn is 128 frames, reads counted too, and what was read with them.
+        let mut turns = 0;
+        while peer.reads() < 7 {
+            let reads = peer.reads();
+            assert!(is_pending(ws.recv()));
+            assert!(peer.reads() - reads <= 3);
+            turns += 1;
+        }
+        assert!((3..=6).contains(&turns), "{turns}");
     }
 }
 

@@ -58,7 +58,7 @@ fn nothing_happens_before_the_deadline() {
 #[test]
 fn any_byte_shows_that_the_peer_lives() {
     for role in ROLES {
-        let mut end = End::of(role);
+        let mut end = End::with(Config::new(role).assembly_deadline(Duration::MAX), role);
         let payload = end.frame(BINARY, &[7; 200]);
         let mut bytes = payload.iter();
         for _ in 0..100 {
@@ -245,6 +245,7 @@ fn durations_beyond_the_clock_are_never_over() {
         let config = Config::new(role)
             .keep_alive(never)
             .assembly_timeout(Duration::MAX)
+            .assembly_deadline(Duration::MAX)
             .close_timeout(Duration::MAX)
             .write_timeout(Duration::MAX);
         let mut end = End::with(config, role);
@@ -452,7 +453,12 @@ fn a_message_that_does_not_go_on_for_120_seconds_fails_the_connection() {
 #[test]
 fn each_byte_of_the_payload_gives_a_message_120_seconds_more() {
     for role in ROLES {
-        let mut end = unhurried(role);
+        let mut end = End::with(
+            Config::new(role)
+                .keep_alive(None)
+                .assembly_deadline(Duration::MAX),
+            role,
+        );
         let message = end.frame(BINARY, &[7; 50]);
         let payload_from = message.len() - 50;
         end.reads(&message[..payload_from]);
@@ -593,6 +599,86 @@ fn an_assembly_timeout_of_ones_own_is_kept() {
     assert_eq!(end.machine.poll_timeout(), Some(end.now + seconds(3)));
     let failed = ProtocolError::MessageStalled { limit: seconds(3) };
     assert_eq!(expires(&mut end), Some(Expired::Failed(failed)));
+}
+
+/// Lets a message come on, a byte each second, for so long.
+fn trickles(end: &mut End, time: u64) {
+    for _ in 0..time {
+        end.waits(seconds(1));
+        end.reads_frame(GOES_ON, b"x");
+        assert_eq!(end.machine.handle_timeout(end.now), None);
+    }
+}
+
+fn trickling(role: Role) -> End {
+    End::with(Config::new(role).keep_alive(None), role)
+}
+
+#[test]
+fn a_message_that_comes_steadily_has_10_minutes_from_its_first_byte() {
+    let failed = Expired::Failed(ProtocolError::MessageTooSlow {
+        limit: seconds(600),
+    });
+    for role in ROLES {
+        let mut end = trickling(role);
+        end.reads_frame(TEXT_STARTS, b"begun");
+        trickles(&mut end, 599);
+        assert_eq!(end.machine.poll_timeout(), Some(end.now + seconds(1)));
+        assert!(!end.machine.expires_by(end.now));
+        end.waits(seconds(1));
+        assert!(end.machine.expires_by(end.now));
+        assert_eq!(end.machine.handle_timeout(end.now), Some(failed));
+        // One that is complete by then passes, and the next one has as long.
+        let mut end = trickling(role);
+        end.reads_frame(TEXT_STARTS, b"begun");
+        trickles(&mut end, 599);
+        end.reads_frame(ENDS, b"!");
+        end.reads_frame(TEXT_STARTS, b"another");
+        trickles(&mut end, 599);
+    }
+}
+
+#[test]
+fn a_deadline_of_ones_own_for_whole_messages_is_kept_and_may_be_waived_for_one() {
+    for role in ROLES {
+        let config = Config::new(role).keep_alive(None);
+        let mut end = End::with(config.assembly_deadline(seconds(7)), role);
+        end.reads_frame(TEXT_STARTS, b"handed on in parts");
+        end.machine.waive_assembly_deadline();
+        trickles(&mut end, 100);
+        end.reads_frame(ENDS, b"!");
+        end.reads_frame(TEXT_STARTS, b"assembled");
+        assert_eq!(end.machine.poll_timeout(), Some(end.now + seconds(7)));
+    }
+}
+
+#[test]
+fn time_in_which_the_caller_does_not_read_is_not_the_messages() {
+    for role in ROLES {
+        let mut end = trickling(role);
+        end.reads_frame(TEXT_STARTS, b"begun");
+        trickles(&mut end, 500);
+        end.machine.pause_reading(end.now);
+        end.waits(seconds(1000));
+        assert_eq!(end.machine.handle_timeout(end.now), None);
+        end.machine.resume_reading(end.now);
+        trickles(&mut end, 99);
+        assert_eq!(end.machine.poll_timeout(), Some(end.now + seconds(1)));
+    }
+}
+
+#[test]
+fn only_what_ends_the_connection_expires_it() {
+    for role in ROLES {
+        let mut end = End::of(role);
+        end.waits(seconds(20));
+        assert!(!end.machine.expires_by(end.now), "a Ping is due");
+        assert_eq!(end.machine.handle_timeout(end.now), None);
+        end.waits(seconds(20));
+        assert!(end.machine.expires_by(end.now), "its Pong is late");
+        end.reads_frame(PONG, b"any");
+        assert!(!end.machine.expires_by(end.now));
+    }
 }
 
 // Timers

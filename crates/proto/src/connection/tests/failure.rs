@@ -25,6 +25,9 @@ fn number(error: ProtocolError) -> usize {
         ProtocolError::InvalidDeflate => 16,
         // By time, not by bytes: see deadline.rs.
         ProtocolError::MessageStalled { .. } => 17,
+        ProtocolError::MessageTooSlow { .. } => 18,
+        // By the caller, for other connections: see below.
+        ProtocolError::MessageGivenUp => 19,
     }
 }
 
@@ -203,5 +206,20 @@ fn the_message_before_a_broken_rule_is_delivered_and_the_open_one_is_not() {
         assert_eq!(seen.last(), Some(&Seen::Failed(error)));
         let whole = |event: &Seen| matches!(event, Seen::End | Seen::Text(_) | Seen::Binary(_));
         assert!(!seen.iter().any(whole));
+    }
+}
+
+#[test]
+fn a_message_that_the_caller_gives_up_ends_with_1013() {
+    for role in ROLES {
+        let mut end = End::of(role);
+        end.reads_frame(TEXT_STARTS, b"begun");
+        let error = end.machine.give_up_message(end.now);
+        assert_eq!(error, ProtocolError::MessageGivenUp);
+        assert_eq!(end.machine.failure(), Some(error));
+        assert_eq!(error.close_code().get(), 1013);
+        assert!(end.machine.owes_close());
+        assert_eq!(end.reads_frame(ENDS, b"too late"), []);
+        assert!(end.machine.is_finished());
     }
 }

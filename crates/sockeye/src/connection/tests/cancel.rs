@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, Wire, close_body, masked, unmasked};
 use super::*;
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Connection, Receiver, Sender};
 use crate::error::Error;
 
@@ -103,7 +104,10 @@ fn connect(role: Role, trickle: usize) -> (Connection<Wire>, Peer) {
         Role::Server => Machine::server(config, now),
         Role::Client => Machine::client(config, keys(), now),
     };
-    (Connection::new(stream, machine, &[], None), peer)
+    (
+        Connection::new(stream, machine, &[], None, AssemblyBudget::of_others()),
+        peer,
+    )
 }
 
 /// Counts polls, and says when to drop what is being polled.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::driver::{Count, driver, poll};
 use super::wire::{BINARY, PING, Wire, masked};
 use super::*;
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
 use crate::connection::outbox::{Item, Outbox};
@@ -75,8 +76,8 @@ async fn pings_of_a_peer_that_never_reads_cost_full_output_and_64_pongs() {
     assert_eq!(peer.unread(), 0, "it is read all the same: it may close");
     let bound = OUTPUT + READ + REST;
     assert!(run.most_retained <= bound, "{}", run.most_retained);
-    // A turn is 256 pings.
-    assert_eq!(run.turns, 100 * 500 / 256 + 1);
+    // A read has 500 pings, and counts 64 KiB.
+    assert_eq!(run.turns, 100 * 4 + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +142,12 @@ async fn a_header_that_declares_2_to_the_63_bytes_costs_nothing() {
 async fn without_a_limit_a_header_of_2_to_the_63_bytes_costs_what_comes() {
     let (stream, peer) = wire();
     let config = Config::new(Role::Server).max_message(u64::MAX);
-    let link = Link::new(stream, server_machine(config, None), &[]);
+    let link = Link::new(
+        stream,
+        server_machine(config, None),
+        &[],
+        AssemblyBudget::of_others(),
+    );
     let mut driver = Driver::new(link, Outbox::new(1 << 20));
     let count = Arc::new(Count::default());
     let mut header = vec![BINARY, 0xff];
@@ -197,7 +203,10 @@ async fn a_bomb_of_a_thousand_to_one_costs_the_limit_and_is_let_go() {
         pool,
     };
     let machine = server_machine(Config::new(Role::Server), Some(compression));
-    let mut driver = Driver::new(Link::new(stream, machine, &[]), Outbox::new(1 << 20));
+    let mut driver = Driver::new(
+        Link::new(stream, machine, &[], AssemblyBudget::of_others()),
+        Outbox::new(1 << 20),
+    );
     let count = Arc::new(Count::default());
     let mut most_retained = 0;
     for piece in bomb.chunks(100) {

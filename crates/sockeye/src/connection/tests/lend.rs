@@ -9,6 +9,7 @@ use sockeye_proto::{CloseCode, DeflateConfig, DeflatePool, MessageBuffer, Protoc
 
 use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, Wire, close_body, masked, unmasked};
 use super::*;
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Compression, Connection, client_machine, server_machine};
 use crate::error::{Error, SendError};
 
@@ -41,7 +42,10 @@ fn compressing() -> [(Connection<Wire>, Peer); 2] {
     let client = client_machine(Config::new(Role::Client), compression());
     [server, client].map(|machine| {
         let (stream, peer) = wire();
-        (Connection::new(stream, machine, &[], None), peer)
+        (
+            Connection::new(stream, machine, &[], None, AssemblyBudget::of_others()),
+            peer,
+        )
     })
 }
 

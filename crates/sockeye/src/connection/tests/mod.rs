@@ -6,6 +6,7 @@ use sockeye_proto::{Config, Role};
 
 use self::wire::{Peer, wire};
 
+mod assembly;
 mod cancel;
 mod driver;
 mod flood;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::wire::{CLOSE, PING, PONG, TEXT, Wire, masked};
 use super::*;
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Compression, Connection, MessageReader, server_machine};
 use crate::error::Error;
 
@@ -261,7 +262,7 @@ async fn a_compressed_message_is_inflated_as_it_comes() {
         pool: DeflatePool::default(),
     };
     let machine = server_machine(Config::new(Role::Server), Some(compression));
-    let mut ws = Connection::new(stream, machine, &[], None);
+    let mut ws = Connection::new(stream, machine, &[], None, AssemblyBudget::of_others());
     // RFC 7692 §7.2.3.1: Hello in two fragments.
     peer.segment(masked(0x40 | TEXT_STARTS, b"\xf2\x48\xcd"));
     let mut message = ws.recv_reader().await.unwrap().unwrap();

@@ -11,6 +11,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, masked};
 use super::*;
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Compression, Connection, MessageWriter, Sender, server_machine};
 use crate::error::{Error, SendError};
 
@@ -348,7 +349,7 @@ async fn a_message_in_parts_is_compressed_unless_it_is_not_to_be() {
         pool: DeflatePool::default(),
     };
     let machine = server_machine(Config::new(Role::Server), Some(compression));
-    let mut connection = Connection::new(stream, machine, &[], None);
+    let mut connection = Connection::new(stream, machine, &[], None, AssemblyBudget::of_others());
     let part = "compressible ".repeat(100);
     let opened = |frames: Vec<Frame>| {
         let small = frames.iter().all(|frame| frame.payload.len() < 100);

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use super::handshake::Ends;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
+use crate::connection::budget::AssemblyBudget;
 use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
@@ -87,6 +88,7 @@ fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
         compression: None,
         outbox_limit: 1 << 20,
         overflow: OverflowPolicy::default(),
+        budget: AssemblyBudget::of_others(),
         place: Arc::clone(places).try_acquire_owned().unwrap(),
     }
 }

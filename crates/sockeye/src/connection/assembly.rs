@@ -1,0 +1,226 @@
+//! The message that a connection has begun to receive and that did not come whole: where its bytes are put together,
+//! how they are handed on, and what it may hold of the budget that it shares with other connections.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use sockeye_proto::{InvalidUtf8, MessageAssembler, MessageBuffer, MessageKind};
+use tokio::time::{Instant, Sleep};
+
+use super::budget::{AssemblyBudget, FREE, Holder, INFLATER, SHARE};
+use super::pool;
+use crate::sync::Arc;
+
+/// How the message is handed on that came in several reads, or frames, or compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Giving {
+    /// When it is complete.
+    Whole,
+    /// As it comes. The assembler holds what has come and is not given: part of a character as a rule; all of it
+    /// before the first part is `given`.
+    Parts { kind: MessageKind, given: bool },
+    /// Not any more: its last part was given, or nothing of it is wanted.
+    Nothing,
+}
+
+/// An unfinished message.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    assembler: MessageAssembler,
+    pub(crate) giving: Giving,
+    is_compressed: bool,
+    // Whether all of it has come, and is only to be inflated.
+    is_here: bool,
+    // Of the payload, as it came.
+    received: u64,
+    share: Option<Share>,
+}
+
+/// What a message holds of the budget; given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    budget: Arc<AssemblyBudget>,
+    holder: Arc<Holder>,
+    // While it waits for more: when the others' progress is looked at.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Assembly {
+    pub(crate) fn start(kind: MessageKind, giving: Giving, is_compressed: bool) -> Self {
+        let mut assembler = MessageAssembler::default();
+        assembler.start(kind, pool::take_buffer());
+        Self {
+            assembler,
+            giving,
+            is_compressed,
+            is_here: false,
+            received: 0,
+            share: None,
+        }
+    }
+
+    /// The bytes that are put together and not given.
+    pub(crate) fn buffer_mut(&mut self) -> &mut Vec<u8> {
+        self.assembler.buffer_mut()
+    }
+
+    pub(crate) fn retained_bytes(&self) -> usize {
+        self.assembler.retained_bytes()
+    }
+
+    pub(crate) fn end(&mut self) -> Result<MessageBuffer, InvalidUtf8> {
+        self.assembler.end()
+    }
+
+    /// Says whether the rest of the message has come, and is only to be taken from the input.
+    pub(crate) fn set_here(&mut self, is_here: bool) {
+        self.is_here = is_here;
+    }
+
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.is_compressed
+    }
+
+    /// Counts bytes of the payload that were taken from the input.
+    pub(crate) fn receive(&mut self, bytes: usize) {
+        self.received += bytes as u64;
+        if let Some(share) = &self.share {
+            share.holder.receive(bytes as u64);
+        }
+    }
+
+    /// How many bytes more it may hold. Of a compressed one that is as long as it may be there is room for one: that
+    /// it makes none is how its end is found.
+    pub(crate) fn room(&mut self) -> usize {
+        let len = self.assembler.buffer_mut().len();
+        let probe = usize::from(self.is_compressed);
+        self.limit().saturating_add(probe).saturating_sub(len)
+    }
+
+    fn limit(&self) -> usize {
+        match self.giving {
+            Giving::Whole => {}
+            // What is handed on, or thrown away, is not put together.
+            Giving::Parts { .. } | Giving::Nothing => return usize::MAX,
+        }
+        // A message that waits for its peer keeps its inflater.
+        let free = match self.is_compressed && !self.is_here {
+            true => FREE - INFLATER,
+            false => FREE,
+        };
+        free + self.share.as_ref().map_or(0, |share| share.holder.bytes())
+    }
+
+    /// Appends what came, which is no more than there is [room](Self::room) for.
+    pub(crate) fn append(&mut self, chunk: &[u8]) {
+        if self.giving == Giving::Nothing {
+            return;
+        }
+        let (room, buffer) = (self.room(), self.assembler.buffer_mut());
+        let len = buffer.len() + chunk.len();
+        if len > buffer.capacity() {
+            // By itself it would grow beyond what it may hold.
+            let most = buffer.len().saturating_add(room);
+            let grown = len.max(2 * buffer.capacity()).min(most).max(len);
+            buffer.reserve_exact(grown - buffer.len());
+        }
+        self.assembler.chunk(chunk);
+    }
+
+    /// The buffer, with room for the bytes that are read straight into it: no more than `missing`, and than it may
+    /// hold.
+    pub(crate) fn buffer_for(&mut self, missing: usize) -> (&mut Vec<u8>, usize) {
+        let room = self.room().min(missing);
+        let buffer = self.assembler.buffer_mut();
+        let free = buffer.capacity() - buffer.len();
+        // It grows by what has come: memory follows that, and not what was announced.
+        if free < room.min(SHARE) {
+            buffer.reserve_exact(room.min(buffer.len().max(SHARE)));
+        }
+        let room = room.min(buffer.capacity() - buffer.len());
+        (buffer, room)
+    }
+
+    /// Whether it may take more, of which `missing` bytes are still to come if that is known. It asks the budget for
+    /// as much again as it has.
+    pub(crate) fn may_grow(&mut self, budget: &Arc<AssemblyBudget>, missing: Option<u64>) -> bool {
+        if self.room() > 0 {
+            return true;
+        }
+        let len = self.assembler.buffer_mut().len();
+        let missing = missing.map_or(usize::MAX, |missing| {
+            usize::try_from(missing).unwrap_or(usize::MAX)
+        });
+        let wanted = len.min(missing).div_ceil(SHARE);
+        let received = self.received;
+        let share = self
+            .share
+            .get_or_insert_with(|| Share::new(Arc::clone(budget), received));
+        !share.holder.waits() && budget.take(&share.holder, wanted)
+    }
+
+    /// Whether it was given up, in favour of other connections' messages.
+    pub(crate) fn is_given_up(&self) -> bool {
+        let share = self.share.as_ref();
+        share.is_some_and(|share| share.holder.is_given_up())
+    }
+
+    /// Keeps the task that is woken when the message is given up.
+    pub(crate) fn keep_waker(&self, cx: &Context<'_>) {
+        if let Some(share) = &self.share {
+            share.holder.keep(cx.waker());
+        }
+    }
+
+    /// Waits for a share; ready when there is one, or when the message is given up.
+    pub(crate) fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.share {
+            Some(share) => share.poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Share {
+    fn new(budget: Arc<AssemblyBudget>, received: u64) -> Self {
+        let holder = Arc::<Holder>::default();
+        holder.receive(received);
+        Self {
+            budget,
+            holder,
+            timer: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        if self.timer.is_none() {
+            self.budget.wait(&self.holder, cx.waker(), now);
+            let due = self.budget.relieve(now);
+            self.timer = Some(Box::pin(tokio::time::sleep_until(due)));
+        } else {
+            self.holder.keep(cx.waker());
+        }
+        loop {
+            if !self.holder.waits() || self.holder.is_given_up() {
+                self.timer = None;
+                return Poll::Ready(());
+            }
+            let Some(timer) = &mut self.timer else {
+                return Poll::Ready(());
+            };
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let due = self.budget.relieve(Instant::now());
+            timer.as_mut().reset(due);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.give_back(&self.holder);
+    }
+}

@@ -1,0 +1,200 @@
+//! How much one connection may do before its neighbours run: a bound on its work, and a coarse one on its time. Knows
+//! neither bytes nor tasks.
+//!
+//! Work is counted in KiB: the bytes that were read, what it took to inflate them, and 1 KiB for each frame. So a turn
+//! ends at a number of frames, and bytes bring that number nearer: the path of a small message compares two numbers.
+//!
+//! ```text
+//!            read            64 KiB of work, in time            64 KiB more, or 1 ms
+//!   Fresh ──────────▶ First ─────────────────────────▶ Second ──────────────────────▶ Over
+//!                      ▲ └──────────────────── 1 ms ────────────────────────────────────▲ │
+//!                      └───── a look at the clock ────── Behind ◀── the others ran ───────┘
+//! ```
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is left of a connection's turn.
+#[derive(Debug)]
+pub(crate) struct TurnBudget {
+    // In frames: at this number of them the work is half or all done.
+    ends_at: i64,
+    // When the turn has taken its time.
+    until: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was read yet.
+    Fresh,
+    /// Input is left of the turn before, and others ran since: when they are done is not known yet.
+    Behind,
+    First,
+    Second,
+    Over,
+}
+
+impl TurnBudget {
+    /// After so much work, in KiB, the time is looked at. A turn is twice as much.
+    const HALF: i64 = 64;
+    /// The most time of a turn, as far as it is looked at: at each read, and after half of the work.
+    const TIME: Duration = Duration::from_millis(1);
+
+    /// A turn that begins when `frames` frames have been received.
+    pub(crate) fn new(frames: u64, now: Instant) -> Self {
+        Self {
+            ends_at: signed(frames) + Self::HALF,
+            until: now,
+            stage: Stage::Fresh,
+        }
+    }
+
+    /// Begins another turn, with nothing to do before the next read.
+    #[inline]
+    pub(crate) fn begin(&mut self, frames: u64) {
+        if self.stage != Stage::Behind {
+            self.ends_at = signed(frames) + Self::HALF;
+            self.stage = Stage::Fresh;
+        }
+    }
+
+    /// Begins another turn, behind those of others.
+    pub(crate) fn begin_behind_others(&mut self, frames: u64) {
+        self.ends_at = signed(frames);
+        self.stage = Stage::Behind;
+    }
+
+    /// Counts a read.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: usize, now: Instant) {
+        self.charge(bytes as u64);
+        if matches!(self.stage, Stage::Fresh | Stage::Behind) {
+            self.until = now + Self::TIME;
+            self.stage = Stage::First;
+        } else if now >= self.until {
+            self.finish();
+        }
+    }
+
+    /// Counts work, of so many bytes.
+    #[inline]
+    pub(crate) fn charge(&mut self, bytes: u64) {
+        self.ends_at -= signed(bytes.div_ceil(1024));
+    }
+
+    /// Whether the work may be done, when `frames` frames have been received: then [`ends`](Self::ends) tells.
+    #[inline]
+    pub(crate) fn is_reached(&self, frames: u64) -> bool {
+        signed(frames) >= self.ends_at
+    }
+
+    /// Whether the turn is over. After half of the work it looks at the clock.
+    #[cold]
+    pub(crate) fn ends(&mut self, frames: u64, clock: impl FnOnce() -> Instant) -> bool {
+        if !self.is_reached(frames) {
+            return false;
+        }
+        if self.stage == Stage::Behind {
+            self.until = clock() + Self::TIME;
+            self.ends_at = signed(frames) + Self::HALF;
+            self.stage = Stage::First;
+            return false;
+        }
+        if matches!(self.stage, Stage::Fresh | Stage::First) {
+            let is_late = self.stage == Stage::First && clock() >= self.until;
+            self.ends_at += Self::HALF;
+            self.stage = Stage::Second;
+            if !is_late && !self.is_reached(frames) {
+                return false;
+            }
+        }
+        self.finish();
+        true
+    }
+
+    #[cold]
+    fn finish(&mut self) {
+        self.stage = Stage::Over;
+        self.ends_at = i64::MIN;
+    }
+}
+
+#[inline]
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MICROSECOND: Duration = Duration::from_micros(1);
+
+    /// How many frames a turn takes, of which `bytes` are read with each.
+    fn frames(bytes: usize, time: Duration) -> u64 {
+        let mut now = Instant::now();
+        let mut turn = TurnBudget::new(10, now);
+        let mut frames = 10;
+        while !turn.ends(frames, || now) {
+            if bytes > 0 {
+                turn.read(bytes, now);
+            }
+            frames += 1;
+            now += time;
+        }
+        frames - 10
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_128_kib_of_what_is_read_and_of_frames() {
+        assert_eq!(frames(0, MICROSECOND), 128);
+        assert_eq!(frames(1, MICROSECOND), 64);
+        assert_eq!(frames(1024, MICROSECOND), 64);
+        assert_eq!(frames(1025, MICROSECOND), 43);
+        assert_eq!(frames(128 * 1024, MICROSECOND), 1);
+        assert_eq!(frames(64 << 20, MICROSECOND), 1);
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_a_millisecond_looked_at_for_each_read_and_after_half_of_the_work() {
+        let slow = Duration::from_micros(300);
+        assert_eq!(frames(1, slow), 5, "the read after 1.2 ms ends it");
+        let mut now = Instant::now();
+        let mut turn = TurnBudget::new(0, now);
+        turn.read(1, now);
+        now += Duration::from_millis(5);
+        assert!(!turn.ends(62, || now));
+        assert!(turn.ends(63, || now));
+    }
+
+    #[tokio::test]
+    async fn work_beyond_reading_ends_a_turn_too_and_the_next_one_is_whole() {
+        let now = Instant::now();
+        let mut turn = TurnBudget::new(0, now);
+        turn.read(1000, now);
+        turn.charge(126 * 1024);
+        assert!(!turn.ends(0, || now));
+        turn.charge(1);
+        assert!(turn.ends(0, || now));
+        assert!(turn.ends(0, || now), "until another one begins");
+        turn.begin(7);
+        assert!(!turn.ends(7 + 127, || now));
+        assert!(turn.ends(7 + 128, || now));
+    }
+
+    #[tokio::test]
+    async fn a_turn_behind_others_has_its_time_from_when_it_is_its_turn() {
+        let mut now = Instant::now();
+        let mut turn = TurnBudget::new(0, now);
+        turn.begin_behind_others(5);
+        turn.begin(5);
+        now += Duration::from_secs(1);
+        assert!(turn.is_reached(5));
+        assert!(!turn.ends(5, || now));
+        assert!(!turn.is_reached(5 + 63));
+        now += TurnBudget::TIME;
+        assert!(turn.ends(5 + 64, || now));
+    }
+}
