@@ -32,6 +32,7 @@ mod record;
 mod report;
 mod talk;
 mod tip;
+mod turn;
 mod way;
 
 use self::failure::Failure;
