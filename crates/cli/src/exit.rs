@@ -1,7 +1,8 @@
 //! How the program ends: its exit codes, and what it says when it fails.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
+
+use crate::log::stderr;
 
 /// The exit codes; each command's help lists its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +32,12 @@ impl From<Exit> for ExitCode {
 /// Of a program that a second Ctrl-C ended: 128 and the signal's number, as shells have it.
 pub(crate) const INTERRUPTED: i32 = 130;
 
-/// Says on stderr what happened, under the program's name. That nobody can read it is no failure more.
+/// Says on stderr what happened, under the program's name. A stderr that nobody reads is no further failure.
 pub(crate) fn complain(what: &str) {
-    let _ = writeln!(io::stderr(), "sockeye: {what}");
+    say(&format!("sockeye: {what}\n"));
 }
 
-/// Says lines of its own on stderr.
+/// Says lines of its own on stderr. Does not block.
 pub(crate) fn say(lines: &str) {
-    let _ = io::stderr().write_all(lines.as_bytes());
+    stderr().push(lines.as_bytes());
 }

@@ -4,6 +4,7 @@
 //! library's user.
 
 use std::env;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -27,6 +28,9 @@ mod serve;
 mod signal;
 mod size;
 mod snake;
+mod stream;
+
+use self::exit::Exit;
 
 /// WebSockets from the terminal: serve a chat, an echo and a push, or talk to any server
 #[derive(Debug, Parser)]
@@ -53,16 +57,30 @@ Examples:
   echo hello | sockeye connect ws://127.0.0.1:8080/echo";
 
 fn main() -> ExitCode {
-    let program = Program::try_parse().unwrap_or_else(|error| {
-        let arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-        let arguments: Vec<_> = arguments.collect();
-        connect::of_usage(error, &arguments).exit()
-    });
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error) => {
+            let arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+            let arguments: Vec<_> = arguments.collect();
+            return explain(&connect::of_usage(error, &arguments));
+        }
+    };
     let exit = match program.command {
         Command::Serve(options) => serve::run(&options),
         Command::Connect(options) => connect::run(&options),
         Command::Completions(options) => manual::complete(&mut Program::command(), &options),
         Command::Man => manual::page(&Program::command()),
+    };
+    exit.into()
+}
+
+/// Prints the help or the version that was asked for, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| io::stdout().flush());
+    let exit = match printed {
+        _ if error.use_stderr() => Exit::Usage,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Failed,
+        _ => Exit::Done,
     };
     exit.into()
 }

@@ -7,6 +7,8 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::exit::{Exit, complain};
+use crate::log::stderr;
+use crate::stream;
 
 /// Print what a shell needs to complete this program's command line
 ///
@@ -45,12 +47,13 @@ fn render(program: &Command) -> io::Result<Vec<u8>> {
 }
 
 fn print(text: io::Result<Vec<u8>>) -> Exit {
-    match text.and_then(|text| io::stdout().write_all(&text)) {
+    match text.and_then(|text| stream::print(&text)) {
         Ok(()) => Exit::Done,
         // Nobody reads on.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error) => {
             complain(&format!("cannot write to stdout: {error}"));
+            stderr().finish();
             Exit::Failed
         }
     }

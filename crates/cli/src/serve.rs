@@ -96,14 +96,14 @@ Endpoints:
   /push-or-poll a page that asks /time each second beside it, and compares
 
 Signals:
-  Ctrl-C or SIGTERM stops in order: no more connections are accepted, each one
-  is sent a Close with 1001. A second one ends the program at once.
+  Ctrl-C, SIGTERM or SIGHUP stops in order: no more connections are accepted,
+  each one is sent a Close with 1001. A second one ends the program at once.
 
 Exit codes:
   0    stopped in order
   1    the address cannot be listened on, or the certificate not be used
   2    the command line is wrong
-  130  ended by a second Ctrl-C
+  130  ended by a second signal
 
 Log lines go to stderr. The variable SOCKEYE_LOG says which:
 `debug`, `warn`, `off`, `sockeye=trace`, ...; by default `info`.";
@@ -165,11 +165,12 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::Listen(options.listen.clone(), error))?;
     let signals = Signals::new().map_err(Failure::Runtime)?;
+    let mut stop = signals.stop();
     let stdout =
         LineQueue::stdout(|error| tracing::warn!(%error, "cannot write the address to stdout"));
     announce(&stdout, server.local_addr(), secure.is_some());
     let stop = async {
-        signals.stop().await;
+        stop.asked().await;
         let timeout = options.stop_timeout;
         tracing::info!("stopping, within {timeout} s; Ctrl-C again ends at once");
     };

@@ -35,6 +35,8 @@ pub(super) enum Failure {
     Tls(TlsError),
     /// The peer ended without an answer to the Close, or did not answer in time.
     Unanswered,
+    /// Bytes of messages that stdout did not take in time.
+    Unread(usize),
 }
 
 impl Failure {
@@ -53,7 +55,8 @@ impl Failure {
             | Self::Output(_)
             | Self::Record(_)
             | Self::Signals(_)
-            | Self::Tls(_) => Exit::Failed,
+            | Self::Tls(_)
+            | Self::Unread(_) => Exit::Failed,
             Self::Lost(_) | Self::Unanswered => Exit::Abnormal,
         }
     }
@@ -93,6 +96,10 @@ impl fmt::Display for Failure {
             Self::Signals(error) => write!(f, "cannot start: {error}"),
             Self::Tls(error) => error.fmt(f),
             Self::Unanswered => f.write_str("the server did not answer the Close"),
+            Self::Unread(bytes) => write!(
+                f,
+                "cannot write to stdout: it is not read; {bytes} bytes of messages are lost"
+            ),
         }
     }
 }

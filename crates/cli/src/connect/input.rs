@@ -2,7 +2,7 @@
 //! more, and ends with the program.
 
 use std::fmt;
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::thread;
 
 use base64::Engine;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::options::{Input, Options};
 use super::{json, notation, prompt};
+use crate::stream::Stdin;
 
 /// A part of the input.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(super) fn messages(form: Form) -> mpsc::Receiver<Result<Given, InputError>> 
         let give = |message: Result<Message, InputError>| {
             sender.blocking_send(message.map(Given::Message)).is_ok()
         };
-        let stdin = io::stdin().lock();
+        let stdin = BufReader::new(Stdin::new());
         if form.is_whole {
             give(read_whole(stdin, form));
         } else {
@@ -43,14 +44,13 @@ pub(super) fn messages(form: Form) -> mpsc::Receiver<Result<Given, InputError>> 
 pub(super) fn keys() -> mpsc::Receiver<Result<Given, InputError>> {
     let (sender, keys) = mpsc::channel(MAX_WAITING);
     thread::spawn(move || {
-        let mut stdin = io::stdin().lock();
+        let mut stdin = Stdin::new();
         let mut bytes = [0; MAX_KEYS];
         loop {
             prompt::await_keys();
             let read = match stdin.read(&mut bytes) {
                 Ok(0) => return,
                 Ok(len) => Ok(Given::Keys(bytes[..len].to_vec())),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => Err(InputError::Io(error)),
             };
             let failed = read.is_err();
@@ -324,7 +324,7 @@ mod tests {
         longest.extend(b"\r\n");
         let lines = read_all(&longest);
         assert!(matches!(lines.as_slice(), [Ok(line)] if line.len() == MAX_MESSAGE));
-        let endless = io::BufReader::new(io::repeat(b'x'));
+        let endless = BufReader::new(io::repeat(b'x'));
         let mut said = Vec::new();
         read_lines(endless, form(Input::Text), |line| {
             said.push(line.expect_err("it is too long").to_string());

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io::{self, IsTerminal};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::SystemTime;
 
 use sockeye::{Connection, Interruption, Retry};
@@ -16,7 +16,7 @@ use crate::duration::shown;
 use crate::escape::Escaped;
 use crate::exit::{Exit, complain, say};
 use crate::log;
-use crate::signal::Signals;
+use crate::signal::{Signals, Stop};
 
 mod credential;
 mod failure;
@@ -30,6 +30,7 @@ mod output;
 mod prompt;
 mod record;
 mod report;
+mod stage;
 mod talk;
 mod tip;
 mod turn;
@@ -64,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Exit {
             failure.exit()
         }
     };
-    // Output that nobody takes must not hold the program.
+    // A host name that is still being resolved must not hold the program.
     runtime.shutdown_background();
     exit
 }
@@ -73,7 +74,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
     let (tell, mut told) = mpsc::unbounded_channel();
     let client = way::client(options, tell)?;
     let signals = Signals::new().map_err(Failure::Signals)?;
-    let mut stop = pin!(signals.stop());
+    let mut stop = signals.stop();
     let mut talk = Talk::new(options)?;
     let mut retry = Retry::default().limit(options.retry.unwrap_or(0));
     let is_typed = io::stdin().is_terminal() && options.messages.is_empty();
@@ -81,7 +82,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
     loop {
         let connecting = client.connect(&options.url);
         let connecting = Box::pin(showing(connecting, &mut told, &mut talk));
-        let connected = unless(stop.as_mut(), connecting).await;
+        let connected = unless(&mut stop, connecting).await;
         show_told(&mut told, &mut talk);
         let why = match connected {
             None => return Ok(Exit::Interrupted),
@@ -89,12 +90,14 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
             Some(Ok(mut connection)) => {
                 retry.connected(Instant::now().into_std());
                 if is_typed {
-                    greet(&connection);
+                    talk.tell(&greeting(&connection));
                 }
-                let end = talk.over(&mut connection, stop.as_mut()).await;
+                let end = talk.over(&mut connection, &mut stop).await;
                 let connection = last.insert(connection);
                 match end {
-                    End::Over(ended) => return talk.end(ended, Some(connection), is_typed).await,
+                    End::Over(ended) => {
+                        return talk.end(ended, Some(connection), &mut stop, is_typed).await;
+                    }
                     End::Interrupted(why) => why,
                 }
             }
@@ -106,7 +109,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
                 Interruption::Lost(error) => Err(Failure::Lost(error)),
                 _ => Ok(()),
             };
-            return talk.end(ended, last.as_ref(), is_typed).await;
+            return talk.end(ended, last.as_ref(), &mut stop, is_typed).await;
         };
         last = None;
         let why = why.to_string();
@@ -116,23 +119,20 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
             sleep(pause).await;
             Ok(())
         };
-        let paused = unless(stop.as_mut(), pausing).await;
+        let paused = unless(&mut stop, pausing).await;
         match paused {
             None => return Ok(Exit::Interrupted),
             Some(Ok(())) => {}
-            Some(Err(failure)) => return talk.end(Err(failure), None, is_typed).await,
+            Some(Err(failure)) => return talk.end(Err(failure), None, &mut stop, is_typed).await,
         }
     }
 }
 
 /// Waits, unless a signal ends it.
-async fn unless<T>(
-    stop: Pin<&mut impl Future<Output = ()>>,
-    waiting: impl Future<Output = T>,
-) -> Option<T> {
+async fn unless<T>(stop: &mut Stop, waiting: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         output = waiting => Some(output),
-        () = stop => None,
+        _ = stop.asked() => None,
     }
 }
 
@@ -147,6 +147,7 @@ async fn showing<T>(
         tokio::select! {
             biased;
             Some(lines) = told.recv() => talk.show(&lines),
+            () = talk.print_meanwhile() => {}
             output = &mut waiting => return output,
         }
     }
@@ -159,8 +160,8 @@ fn show_told(told: &mut mpsc::UnboundedReceiver<String>, talk: &mut Talk<'_>) {
     }
 }
 
-fn greet(connection: &Connection) {
+fn greeting(connection: &Connection) -> String {
     let subprotocol = connection.subprotocol().map(hidden::subprotocols);
     let subprotocol = subprotocol.map_or(String::new(), |name| format!(", subprotocol {name}"));
-    complain(&format!("connected{subprotocol}; Ctrl-D closes"));
+    format!("connected{subprotocol}; Ctrl-D closes")
 }

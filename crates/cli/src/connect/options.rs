@@ -226,15 +226,16 @@ ALL_PROXY and NO_PROXY, by the rules of curl. NO_COLOR turns colours off.
 
 Exit codes:
   0    closed with 1000, 1001 or no code; what --count and --expect asked for
-       has come; or nobody reads stdout any more
+       has come; or the reader of stdout is gone
   1    no connection: the server cannot be reached, or speaks no WebSocket;
-       or a file or stdin cannot be read, or stdout not be written
+       or a file or stdin cannot be read, or stdout cannot be written, or
+       takes no byte for the close timeout
   2    the command line is wrong
   3    the server refused the handshake: its answer is on stderr
   4    the connection was lost, the server broke the protocol or did not answer
        the Close, or it closed with another code
   5    closed in order, without what --count or --expect asked for
-  130  ended by a second Ctrl-C
+  130  ended by a second signal, or by one before there was a connection
   131  ended by Ctrl-\\ (SIGQUIT) at the prompt
 
 Log lines go to stderr. The variable SOCKEYE_LOG says which:

@@ -3,12 +3,12 @@
 use std::env;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
-use std::time::Instant;
+use std::mem;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sockeye::Message;
-use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::time::Instant;
 
 use super::input::Form;
 use super::json;
@@ -17,23 +17,29 @@ use super::options::{Binary, Options};
 use super::prompt::{Prompt, Redraw, Typed};
 use crate::color;
 use crate::exit::say;
+use crate::stream::Writer;
 
-/// Prints messages. Writing to stdout may block, so what is to be printed waits here meanwhile, and then
-/// leaves at once. So does the prompt, which is always behind it.
+/// Prints messages. What stdout has not taken yet waits here. The prompt is always behind it.
 pub(super) struct Printer {
     stdout: Stdout,
     format: Format,
     waiting: Vec<u8>,
     prompt: Option<Prompt>,
-    // What stdout was given may not be written yet.
-    writing: bool,
+    // Bytes of messages that were not printed.
+    lost: usize,
+}
+
+enum Stdout {
+    Open(Writer),
+    /// Writing to it has failed: nothing more is printed.
+    Failed,
 }
 
 impl Printer {
     pub(super) fn new(options: &Options) -> Self {
         let for_terminal = io::stdout().is_terminal();
         Self {
-            stdout: tokio::io::stdout(),
+            stdout: Stdout::Open(Writer::start()),
             format: Format {
                 for_terminal,
                 // What is typed stands beside it.
@@ -43,19 +49,22 @@ impl Printer {
             },
             waiting: Vec::new(),
             prompt: None,
-            writing: false,
+            lost: 0,
         }
     }
 
     /// Takes a message to be printed.
     pub(super) fn feed(&mut self, message: &Message) {
         let format = self.format;
-        self.above_prompt(|waiting| format.render(message, waiting));
+        if let Stdout::Open(_) = self.stdout {
+            self.above_prompt(|waiting| format.render(message, waiting));
+        }
     }
 
-    /// Says lines of the program's own, on stderr; behind what was printed before, where that is the same terminal.
+    /// Says lines of the program's own, on stderr. Where stdout and stderr are a terminal, the lines go to stdout: so
+    /// they stand behind what was printed before, and above the prompt.
     pub(super) fn tell(&mut self, lines: &str) {
-        if self.prompt.is_some() && io::stderr().is_terminal() {
+        if self.format.for_terminal && io::stderr().is_terminal() {
             self.above_prompt(|waiting| waiting.extend_from_slice(lines.as_bytes()));
         } else {
             say(lines);
@@ -106,7 +115,7 @@ impl Printer {
     pub(super) fn press(&mut self, keys: &[u8]) -> Vec<Typed> {
         let prompt = self.prompt.as_mut();
         prompt.map_or_else(Vec::new, |prompt| {
-            prompt.press(keys, Instant::now(), &mut self.waiting)
+            prompt.press(keys, Instant::now().into_std(), &mut self.waiting)
         })
     }
 
@@ -119,31 +128,74 @@ impl Printer {
         }
     }
 
-    /// Whether a message more may wait: who does not read stdout slows the peer.
+    /// Takes a message that is not to be printed.
+    pub(super) fn skip(&mut self, message: &Message) {
+        self.lost += message.as_bytes().len();
+    }
+
+    /// Whether another message may wait: a stdout that is not read slows the peer.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.len() < MAX_WAITING
     }
 
-    /// Whether everything is printed.
+    /// Whether there is nothing left to print.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.writing
+        match &self.stdout {
+            Stdout::Open(writer) => self.waiting.is_empty() && writer.pending() == 0,
+            Stdout::Failed => true,
+        }
     }
 
-    /// Prints what waits, or a part of it. Dropped before it is ready, nothing is lost and nothing is
-    /// printed twice.
-    pub(super) async fn print(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            self.stdout.flush().await?;
-            self.writing = false;
-            return Ok(());
+    /// Gives stdout what waits, if it has taken all that came before.
+    pub(super) fn hand_over(&mut self) {
+        if let Stdout::Open(writer) = &self.stdout
+            && writer.pending() == 0
+            && !self.waiting.is_empty()
+        {
+            writer.push(mem::take(&mut self.waiting));
         }
-        let written = self.stdout.write(&self.waiting).await?;
-        self.waiting.drain(..written);
-        self.waiting.shrink_to(MAX_WAITING);
-        self.writing = true;
-        Ok(())
+    }
+
+    /// Prints what waits, or a part of it. After an error nothing more is printed.
+    ///
+    /// Cancel safe: nothing is lost, and nothing is printed twice.
+    pub(super) async fn print(&mut self) -> io::Result<()> {
+        self.hand_over();
+        let Stdout::Open(writer) = &self.stdout else {
+            return Ok(());
+        };
+        let Err(error) = writer.flushed().await else {
+            return Ok(());
+        };
+        self.stdout = Stdout::Failed;
+        self.waiting = Vec::new();
+        // A terminal that is gone has no reader, like a pipe without one.
+        match error.raw_os_error() == Some(EIO) && self.format.for_terminal {
+            true => Err(io::ErrorKind::BrokenPipe.into()),
+            false => Err(error),
+        }
+    }
+
+    /// When stdout last took a byte, or was given some when it had none.
+    pub(super) fn progressed_at(&self) -> Instant {
+        match &self.stdout {
+            Stdout::Open(writer) => writer.progressed_at().into(),
+            Stdout::Failed => Instant::now(),
+        }
+    }
+
+    /// How many bytes were not printed, and never will be.
+    pub(super) fn lost(&self) -> usize {
+        match &self.stdout {
+            Stdout::Open(writer) => self.lost + self.waiting.len() + writer.pending(),
+            // That writing failed is told by itself.
+            Stdout::Failed => 0,
+        }
     }
 }
+
+/// `EIO` of errno.h: the terminal is gone.
+const EIO: i32 = 5;
 
 /// With so many bytes waiting no more are taken.
 const MAX_WAITING: usize = 64 * 1024;

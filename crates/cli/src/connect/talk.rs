@@ -2,9 +2,8 @@
 //! connection.
 
 use std::collections::VecDeque;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
 use sockeye::{CloseCode, Connection, Error, Interruption, Message};
@@ -19,10 +18,12 @@ use super::output::Printer;
 use super::prompt::{Prompt, Redraw, Redraws, Typed};
 use super::record::Recorder;
 use super::report;
-use super::turn::{Farewell, Pings, Turn, turn};
+use super::stage::Stage;
+use super::turn::{Pings, Turn, turn};
 use crate::duration::shown;
 use crate::escape::Escaped;
 use crate::exit::{Exit, complain};
+use crate::signal::Stop;
 
 /// What outlives a connection.
 pub(super) struct Talk<'a> {
@@ -37,9 +38,12 @@ pub(super) struct Talk<'a> {
     waiting: Option<Message>,
     // When to close although nothing has ended.
     deadline: Option<Instant>,
-    farewell: Farewell,
-    is_closing: bool,
-    // Why the input ended before its end.
+    stage: Stage,
+    // When this side began to close a connection.
+    closing_from: Option<Instant>,
+    // When a signal asked for the end.
+    stopped_at: Option<Instant>,
+    // What has failed while the connection closes.
     failed: Option<Failure>,
     goal: Goal,
     printer: Printer,
@@ -75,8 +79,9 @@ impl<'a> Talk<'a> {
             input: None,
             waiting: None,
             deadline: None,
-            farewell: Farewell::None,
-            is_closing: false,
+            stage: Stage::Open,
+            closing_from: None,
+            stopped_at: None,
             failed: None,
             goal: Goal::new(options),
             printer,
@@ -86,11 +91,11 @@ impl<'a> Talk<'a> {
     }
 
     /// Talks over this connection.
-    pub(super) async fn over(
-        &mut self,
-        connection: &mut Connection,
-        stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> End {
+    pub(super) async fn over(&mut self, connection: &mut Connection, stop: &mut Stop) -> End {
+        (self.stage, self.deadline) = (Stage::Open, None);
+        if let Some(failure) = self.failed.take() {
+            self.fail(connection, failure);
+        }
         let end = match self.opened(connection) {
             Ok(()) => self.talk(connection, stop).await,
             Err(failure) => End::Over(Err(failure)),
@@ -157,16 +162,32 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// What came is printed, however the talk ended; then its exit.
+    /// Prints what there is to print while there is no connection, and does not complete before there is.
+    pub(super) async fn print_meanwhile(&mut self) {
+        if self.printer.is_idle() {
+            return pending().await;
+        }
+        if let Err(error) = self.printer.print().await {
+            self.failed.get_or_insert(Failure::Output(error));
+        }
+    }
+
+    /// Prints what came, however the talk ended; then gives its exit.
     pub(super) async fn end(
         mut self,
         ended: Result<(), Failure>,
         last: Option<&Connection>,
+        stop: &mut Stop,
         is_typed: bool,
     ) -> Result<Exit, Failure> {
         self.printer.end_prompt();
-        // What fails then has failed before.
-        let _ = self.print().await;
+        let printed = self.print_rest(stop).await;
+        // Later failures follow from the first one.
+        let ended = match (ended, printed, self.printer.lost()) {
+            (Ok(()), Err(failure), _) => Err(failure),
+            (Ok(()) | Err(Failure::Unanswered), _, lost @ 1..) => Err(Failure::Unread(lost)),
+            (ended, _, _) => ended,
+        };
         match ended {
             // As of `| head`: there is nobody left to talk for.
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -181,37 +202,56 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn talk(
-        &mut self,
-        connection: &mut Connection,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> End {
+    /// Prints what is left. A reader of stdout may be slow. It may stop altogether for the close timeout if this side
+    /// closed the connection, and for as long as it likes if the server did. After a signal it has the close timeout in
+    /// all.
+    async fn print_rest(&mut self, stop: &mut Stop) -> Result<(), Failure> {
+        self.printer.hand_over();
+        // What stdout has not been offered before.
+        let offered = self.printer.progressed_at() + LAST_BYTES;
+        while !self.printer.is_idle() {
+            let progressed_at = self.printer.progressed_at();
+            let gives_up = match (self.stopped_at, self.closing_from) {
+                (Some(stopped_at), _) => Some(offered.max(stopped_at + self.close_timeout())),
+                (None, Some(from)) => Some(from.max(progressed_at) + self.close_timeout()),
+                (None, None) => None,
+            };
+            tokio::select! {
+                biased;
+                printed = self.printer.print() => printed.map_err(Failure::Output)?,
+                at = stop.asked(), if self.stopped_at.is_none() => self.stopped_at = Some(at),
+                () = until(gives_up) => {
+                    if self.stopped_at.is_some() || self.printer.progressed_at() == progressed_at {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn talk(&mut self, connection: &mut Connection, stop: &mut Stop) -> End {
         let opened_at = Instant::now();
         let mut has_timings = self.options.timings;
         let mut pings = Pings::new(self.options.ping);
-        (self.farewell, self.deadline) = (Farewell::None, None);
         loop {
             if self.waiting.is_none() {
                 self.waiting = self.given.pop_front();
             }
             self.end_input();
             let wants_input = self.wants_input();
+            let receives = self.drops_messages() || self.printer.has_room();
             let input = self.input.as_mut().filter(|_| wants_input);
+            let (waiting, stage) = (self.waiting.as_ref(), &mut self.stage);
             tokio::select! {
-                turn = turn(connection, self.waiting.as_ref(), &mut pings, &mut self.farewell),
-                    if self.printer.has_room() => match turn
-                {
+                turn = turn(connection, waiting, &mut pings, stage, receives) => match turn {
                     Turn::Answered(time) => self.answered(connection, time),
-                    Turn::Fed(Ok(())) => if let Err(failure) = self.sent() {
-                        return End::Over(Err(failure));
-                    },
+                    Turn::Fed(Ok(())) => self.sent(connection),
                     Turn::Received(Ok(Some(message))) => {
                         if std::mem::take(&mut has_timings) {
                             self.show_timings(connection, Some(opened_at.elapsed()));
                         }
-                        if let Err(failure) = self.received(connection, &message) {
-                            return End::Over(Err(failure));
-                        }
+                        self.received(connection, &message);
                     }
                     Turn::Received(Ok(None)) => {
                         if has_timings {
@@ -219,11 +259,12 @@ impl<'a> Talk<'a> {
                         }
                         return self.ended(connection);
                     }
-                    Turn::Received(Err(Error::UnexpectedEnd)) if self.is_closing => {
-                        return End::Over(Err(self.failed.take().unwrap_or(Failure::Unanswered)));
+                    Turn::Received(Err(Error::UnexpectedEnd)) if self.is_closing() => {
+                        return self.gives_up(connection);
                     }
-                    Turn::Fed(Err(error)) | Turn::Received(Err(error)) if self.is_closing => {
-                        return End::Over(Err(Failure::Lost(error)));
+                    Turn::Fed(Err(error)) | Turn::Received(Err(error)) if self.is_closing() => {
+                        let failure = self.failed.take().unwrap_or(Failure::Lost(error));
+                        return End::Over(Err(failure));
                     }
                     Turn::Fed(Err(error)) | Turn::Received(Err(error)) => {
                         return End::Interrupted(Interruption::Lost(error));
@@ -231,15 +272,36 @@ impl<'a> Talk<'a> {
                 },
                 printed = self.printer.print(), if !self.printer.is_idle() => {
                     if let Err(error) = printed {
-                        return End::Over(Err(Failure::Output(error)));
+                        self.fail(connection, Failure::Output(error));
                     }
                 }
                 given = next_given(input) => self.take(connection, given),
                 why = redraw(self.redraws.as_mut()) => self.printer.redraw_prompt(why),
-                () = until(self.deadline), if !self.is_closing => self.close(connection),
-                () = &mut stop, if !self.is_closing => self.close(connection),
+                () = until(self.deadline) => {
+                    if self.is_closing() {
+                        return self.gives_up(connection);
+                    }
+                    self.close(connection);
+                }
+                at = stop.asked(), if self.stopped_at.is_none() => {
+                    self.stopped_at = Some(at);
+                    self.close(connection);
+                }
             }
         }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.stage == Stage::Closing
+    }
+
+    fn close_timeout(&self) -> Duration {
+        Duration::from_secs(self.options.close_timeout.into())
+    }
+
+    /// Whether messages that find no room to be printed are dropped. Else they wait, and slow the peer.
+    fn drops_messages(&self) -> bool {
+        self.goal.is_over() || self.stopped_at.is_some()
     }
 
     /// Who types goes on while a message waits; other input is read when it can be sent.
@@ -248,7 +310,7 @@ impl<'a> Talk<'a> {
             true => self.given.len() < MAX_TYPED_AHEAD && self.printer.has_room(),
             false => self.waiting.is_none(),
         };
-        has_room && !self.is_closing
+        has_room && !self.is_closing()
     }
 
     fn take(&mut self, connection: &mut Connection, given: Option<Result<Given, InputError>>) {
@@ -256,10 +318,7 @@ impl<'a> Talk<'a> {
             None => self.end_typing(),
             Some(Ok(Given::Keys(keys))) => self.press(&keys),
             Some(Ok(Given::Message(message))) => self.waiting = Some(message),
-            Some(Err(error)) => {
-                self.failed = Some(Failure::Input(error));
-                self.close(connection);
-            }
+            Some(Err(error)) => self.fail(connection, Failure::Input(error)),
         }
     }
 
@@ -288,7 +347,7 @@ impl<'a> Talk<'a> {
 
     /// Sees to what the input's end asks for.
     fn end_input(&mut self) {
-        if self.input.is_some() || self.waiting.is_some() || self.is_closing {
+        if self.input.is_some() || self.waiting.is_some() || self.stage != Stage::Open {
             return;
         }
         match self.options.wait {
@@ -297,12 +356,10 @@ impl<'a> Talk<'a> {
             }
             Some(Wait::Forever) => {}
             None if self.goal.state() == State::Open => {}
-            None if self.farewell == Farewell::None => {
-                self.farewell = Farewell::Wanted;
-                let patience = Duration::from_secs(self.options.close_timeout.into());
-                self.deadline = Some(Instant::now() + patience);
+            None => {
+                self.stage = Stage::PingWanted;
+                self.deadline = Some(Instant::now() + self.close_timeout());
             }
-            None => {}
         }
     }
 
@@ -310,7 +367,7 @@ impl<'a> Talk<'a> {
         if self.options.ping.is_some() {
             self.tell(&format!("ping: {}", shown(time)));
         }
-        if self.farewell == Farewell::Pinged && !self.is_closing {
+        if self.stage == Stage::Pinged {
             self.close(connection);
         }
     }
@@ -322,26 +379,32 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn sent(&mut self) -> Result<(), Failure> {
-        match (self.waiting.take(), &mut self.recorder) {
-            (Some(message), Some(recorder)) => recorder.sent(&message).map_err(Failure::Record),
-            _ => Ok(()),
+    fn sent(&mut self, connection: &mut Connection) {
+        if let (Some(message), Some(recorder)) = (self.waiting.take(), &mut self.recorder)
+            && let Err(error) = recorder.sent(&message)
+        {
+            self.fail(connection, Failure::Record(error));
         }
     }
 
-    fn received(&mut self, connection: &mut Connection, message: &Message) -> Result<(), Failure> {
+    fn received(&mut self, connection: &mut Connection, message: &Message) {
         if self.goal.is_over() {
-            return Ok(());
+            return;
         }
-        self.printer.feed(message);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.received(message).map_err(Failure::Record)?;
+        if self.printer.has_room() {
+            self.printer.feed(message);
+        } else {
+            self.printer.skip(message);
+        }
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.received(message)
+        {
+            return self.fail(connection, Failure::Record(error));
         }
         self.goal.see(message);
-        if self.goal.is_over() && !self.is_closing {
+        if self.goal.is_over() {
             self.close(connection);
         }
-        Ok(())
     }
 
     fn ended(&mut self, connection: &Connection) -> End {
@@ -349,17 +412,41 @@ impl<'a> Talk<'a> {
             return End::Over(Err(failure));
         }
         match connection.close_received() {
-            Some(reason) if !self.is_closing => {
+            Some(reason) if !self.is_closing() => {
                 End::Interrupted(Interruption::Closed(reason.clone()))
             }
             _ => End::Over(Ok(())),
         }
     }
 
+    /// The close timeout is over.
+    fn gives_up(&mut self, connection: &Connection) -> End {
+        match connection.close_received() {
+            // Only the end of TCP is missing.
+            Some(_) => self.ended(connection),
+            None => End::Over(Err(self.failed.take().unwrap_or(Failure::Unanswered))),
+        }
+    }
+
+    /// Closes the connection in order, as nothing more can be read, printed or recorded.
+    fn fail(&mut self, connection: &mut Connection, failure: Failure) {
+        if let Failure::Record(_) = failure {
+            self.recorder = None;
+        }
+        self.failed.get_or_insert(failure);
+        self.close(connection);
+    }
+
     /// Starts the closing handshake, behind what was sent. What the peer sends before its Close still
     /// comes.
     fn close(&mut self, connection: &mut Connection) {
-        self.is_closing = true;
+        if self.is_closing() {
+            return;
+        }
+        self.stage = Stage::Closing;
+        let now = Instant::now();
+        self.closing_from = Some(now);
+        self.deadline = Some(now + self.close_timeout());
         self.waiting = None;
         self.given.clear();
         self.printer.end_prompt();
@@ -396,6 +483,9 @@ impl<'a> Talk<'a> {
         }
     }
 }
+
+/// How long stdout may take for bytes that it was not offered before, although the time is over.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// With so many typed messages unsent no more are taken, beside those that come with the same keys.
 const MAX_TYPED_AHEAD: usize = 16;

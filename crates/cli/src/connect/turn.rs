@@ -8,20 +8,13 @@ use std::time::Duration;
 use sockeye::{Connection, Error, Message, SendError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+use super::stage::Stage;
+
 /// What the connection did.
 pub(super) enum Turn {
     Fed(Result<(), Error>),
     Received(Result<Option<Message>, Error>),
     Answered(Duration),
-}
-
-/// What goes before a Close that the input's end asks for: a Ping and its Pong. Many servers drop what they
-/// have not answered when a Close comes; who has answered a Ping has seen at least what was sent before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Farewell {
-    None,
-    Wanted,
-    Pinged,
 }
 
 /// When to send a Ping, and whether one is under way.
@@ -75,17 +68,22 @@ impl Pings {
 const PING: &[u8] = b"sockeye";
 const LAST_PING: &[u8] = b"sockeye: the last";
 
-/// Receives, and sends what waits as soon as there is room: whichever comes first. Neither waits for
+/// Receives, and sends the message that waits as soon as there is room: whichever comes first. Neither waits for
 /// the other: a peer that sends without reading, and one that does not read before it has sent, are both
 /// served. The connection keeps what is under way, so the futures may be made anew for each poll.
+///
+/// While `receives` is false it only sends, also the Close.
 pub(super) async fn turn(
     connection: &mut Connection,
     waiting: Option<&Message>,
     pings: &mut Pings,
-    farewell: &mut Farewell,
+    stage: &mut Stage,
+    receives: bool,
 ) -> Turn {
     poll_fn(|cx| {
-        pings.poll(connection, cx);
+        if receives {
+            pings.poll(connection, cx);
+        }
         if let Some(message) = waiting {
             let fed = pin!(connection.feed(message.clone())).poll(cx);
             match fed {
@@ -95,9 +93,16 @@ pub(super) async fn turn(
             }
         }
         // With all written there is room for the Ping.
-        if *farewell == Farewell::Wanted && pin!(connection.flush()).poll(cx).is_ready() {
+        if *stage == Stage::PingWanted && pin!(connection.flush()).poll(cx).is_ready() {
             pings.send(LAST_PING, connection, cx);
-            *farewell = Farewell::Pinged;
+            *stage = Stage::Pinged;
+        }
+        if !receives {
+            let flushed = pin!(connection.flush()).poll(cx);
+            return match flushed {
+                Poll::Ready(Err(error)) => Poll::Ready(Turn::Received(Err(error))),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            };
         }
         let received = pin!(connection.recv()).poll(cx);
         match received {

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use sockeye::LogLimit;
@@ -22,10 +22,16 @@ pub(crate) mod queue;
 #[must_use = "dropped, it writes the lines that wait"]
 pub(crate) struct Log(Arc<LineQueue>);
 
+/// The lines for stderr, of the log and of the commands.
+pub(crate) fn stderr() -> &'static Arc<LineQueue> {
+    static STDERR: OnceLock<Arc<LineQueue>> = OnceLock::new();
+    STDERR.get_or_init(|| Arc::new(LineQueue::stderr()))
+}
+
 /// Starts logging. [`VARIABLE`] says what is logged; `default` holds where it is not set, or says nothing
 /// that can be understood.
 pub(crate) fn init(default: &str) -> Log {
-    let queue = Arc::new(LineQueue::stderr());
+    let queue = Arc::clone(stderr());
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let lines = Arc::clone(&queue);
     let fields = debug_fn(|writer, field, value| {

@@ -15,5 +15,7 @@ mod reconnect;
 mod retry;
 mod serve;
 #[cfg(unix)]
+mod stream;
+#[cfg(unix)]
 mod terminal;
 mod tls;

@@ -79,6 +79,16 @@ impl Peer {
         payload
     }
 
+    /// Another handle of the same connection, for another thread.
+    pub(crate) fn other(&self) -> Self {
+        Self(self.0.try_clone().expect("a descriptor"))
+    }
+
+    /// Writes until the client is gone, or takes nothing for long enough to be said.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
     /// Reads until the client is gone.
     pub(crate) fn read_to_end(&mut self) {
         // A client that is killed resets the connection.

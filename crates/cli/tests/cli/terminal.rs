@@ -34,14 +34,7 @@ impl Terminal {
     }
 
     fn run(command: &mut Command) -> Self {
-        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&near).expect("a terminal");
-        unlockpt(&near).expect("a terminal");
-        let name = ptsname(&near, Vec::new()).expect("it has a name");
-        let name = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        let far = OpenOptions::new().read(true).write(true).open(name);
-        let far = far.expect("it is unlocked");
-        resize(&far, 40);
+        let (near, far) = open_terminal();
         let stream = || far.try_clone().expect("a descriptor");
         if !command.get_envs().any(|(name, _)| name == "TERM") {
             command.env("TERM", "xterm");
@@ -51,7 +44,6 @@ impl Terminal {
             .stdout(stream())
             .stderr(stream())
             .spawn();
-        let near = File::from(near);
         let mut reader = near.try_clone().expect("a descriptor");
         let (sender, bytes) = mpsc::sync_channel(16);
         thread::spawn(move || {
@@ -158,6 +150,24 @@ impl Terminal {
     fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
+}
+
+/// A terminal, 40 columns wide: the end of its keys and screen, and the end for programs.
+pub(crate) fn open_terminal() -> (File, File) {
+    // A program that inherited this end would keep the terminal open.
+    #[cfg(target_os = "linux")]
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    #[cfg(not(target_os = "linux"))]
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let near = openpt(flags).expect("a terminal");
+    grantpt(&near).expect("a terminal");
+    unlockpt(&near).expect("a terminal");
+    let name = ptsname(&near, Vec::new()).expect("it has a name");
+    let name = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
+    let far = OpenOptions::new().read(true).write(true).open(name);
+    let far = far.expect("it is unlocked");
+    resize(&far, 40);
+    (File::from(near), far)
 }
 
 /// Makes a terminal so many columns wide.
