@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Exit {
 }
 
 async fn connect(options: &Options) -> Result<Exit, Failure> {
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (tell, mut told) = mpsc::channel(MAX_TOLD);
     let client = way::client(options, tell)?;
     let signals = Signals::new().map_err(Failure::Signals)?;
     let mut stop = signals.stop();
@@ -136,10 +136,13 @@ async fn unless<T>(stop: &mut Stop, waiting: impl Future<Output = T>) -> Option<
     }
 }
 
+/// The most parts of an opening that wait to be shown. One attempt has fewer, also with redirects and a proxy.
+const MAX_TOLD: usize = 64;
+
 /// Waits, and shows meanwhile what the client tells of the opening.
 async fn showing<T>(
     waiting: impl Future<Output = T>,
-    told: &mut mpsc::UnboundedReceiver<String>,
+    told: &mut mpsc::Receiver<String>,
     talk: &mut Talk<'_>,
 ) -> T {
     let mut waiting = pin!(waiting);
@@ -154,7 +157,7 @@ async fn showing<T>(
 }
 
 /// Shows what the client has told last, be it that the opening was given up.
-fn show_told(told: &mut mpsc::UnboundedReceiver<String>, talk: &mut Talk<'_>) {
+fn show_told(told: &mut mpsc::Receiver<String>, talk: &mut Talk<'_>) {
     while let Ok(lines) = told.try_recv() {
         talk.show(&lines);
     }

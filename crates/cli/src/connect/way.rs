@@ -11,10 +11,7 @@ use super::options::{Deflate, Options};
 use super::report;
 
 /// The client. With `--verbose` it tells the opening of each connection, in lines to be shown.
-pub(super) fn client(
-    options: &Options,
-    tell: mpsc::UnboundedSender<String>,
-) -> Result<Client, Failure> {
+pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Client, Failure> {
     let config = Config::new(Role::Client)
         .max_message(options.max_size.bytes())
         .close_timeout(Duration::from_secs(options.close_timeout.into()));
@@ -29,7 +26,7 @@ pub(super) fn client(
     if options.verbose {
         client = client.on_opening(move |event| {
             // At the program's end nobody shows it.
-            let _ = tell.send(report::event(&event));
+            let _ = tell.try_send(report::event(&event));
         });
     }
     for (name, value) in &options.header {

@@ -236,7 +236,7 @@ fn a_server_that_speaks_something_else_is_exit_code_1() {
 fn a_bad_command_line_is_exit_code_2() {
     for (arguments, said) in [
         (&["connect"][..], "required arguments"),
-        (&["connect", "127.0.0.1:80"], "the URL"),
+        (&["connect", "127.0.0.1:80"], "not a WebSocket URL"),
         (&["connect", "http://127.0.0.1/"], "ws://"),
         (&["connect", "ws://127.0.0.1/#there"], "ragment"),
         (&["connect", "ws://a/", "-H", "no colon"], "no colon"),

@@ -21,7 +21,9 @@ pub enum OpeningEvent<'a> {
 
 /// Who is told of the parts, if anyone is.
 #[derive(Clone, Default)]
-pub(crate) struct Observer(Option<Arc<dyn Fn(OpeningEvent<'_>) + Send + Sync>>);
+pub(crate) struct Observer(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(OpeningEvent<'_>) + Send + Sync;
 
 impl Observer {
     pub(super) fn new(tell: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
