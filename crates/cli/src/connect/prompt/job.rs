@@ -21,7 +21,6 @@ use super::{ERASE_ROW, PASTE_OFF};
 pub(super) fn control() -> io::Result<Arc<Notify>> {
     let mut stops = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     let mut continues = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-    let mut hang_ups = signal(SignalKind::hangup())?;
     let mut quits = signal(SignalKind::quit())?;
     let continued = Arc::new(Notify::new());
     let notified = continued.clone();
@@ -32,7 +31,6 @@ pub(super) fn control() -> io::Result<Arc<Notify>> {
                 Some(()) = continues.recv() => if take_back() {
                     notified.notify_one();
                 },
-                Some(()) = hang_ups.recv() => end_in_order(),
                 Some(()) = quits.recv() => {
                     restore();
                     process::exit(QUIT);
@@ -57,11 +55,6 @@ async fn stop() {
     }
     // SIGTSTP itself is handled, and does not stop.
     let _ = kill_process(getpid(), Signal::STOP);
-}
-
-/// A terminal that hangs up ends the program like SIGTERM.
-fn end_in_order() {
-    let _ = kill_process(getpid(), Signal::TERM);
 }
 
 /// How long writing to the terminal may keep the program from stopping.
