@@ -102,9 +102,13 @@ pub(super) fn reformat(text: &str, is_indented: bool) -> Option<String> {
 
 /// A text as a JSON string, escaped like the rest.
 fn string(text: &str) -> String {
-    let quoted = serde_json::to_string(text).unwrap_or_default();
-    let mut out = String::with_capacity(quoted.len());
-    quoted.chars().for_each(|c| push(&mut out, c));
+    escaped(&serde_json::to_string(text).unwrap_or_default())
+}
+
+/// Returns JSON in which the characters of strings are escaped that a terminal obeys. Other characters of JSON are none.
+pub(super) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    json.chars().for_each(|c| push(&mut out, c));
     out
 }
 

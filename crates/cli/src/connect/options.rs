@@ -56,7 +56,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(super) json: bool,
 
-    /// Write what is sent and received to this file, one JSON object a line
+    /// Write what is sent and received to this new file, one JSON object a line. A file that exists is refused
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) record: Option<PathBuf>,
 

@@ -1,4 +1,5 @@
-//! What was said, in a file: one JSON object a line.
+//! What was said, in a file: one JSON object a line. Only the user who runs the program can read it, and it has no
+//! credentials of the connection.
 
 use std::fs::File;
 use std::io::{self, LineWriter, Write};
@@ -9,7 +10,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use sockeye::{CloseReason, Message};
+use url::Url;
 
+use super::json;
 use crate::clock::rfc3339;
 
 /// Writes down what happens. Each line is written when it is complete.
@@ -51,9 +54,14 @@ enum What<'a> {
 }
 
 impl Recorder {
-    /// Starts a record anew.
+    /// Starts a record in a new file. A file that exists is never changed: it may be another record, or be readable by
+    /// others.
     pub(super) fn create(path: &Path) -> Result<Self, RecordError> {
-        match File::create(path) {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
             Ok(file) => Ok(Self {
                 out: LineWriter::new(file),
                 path: path.to_owned(),
@@ -70,10 +78,11 @@ impl<W: Write> Recorder<W> {
         subprotocol: Option<&str>,
         extensions: &str,
     ) -> Result<(), RecordError> {
+        let url = without_credentials(url);
         self.write(
             "opened",
             What::Opened {
-                url,
+                url: &url,
                 subprotocol,
                 extensions,
             },
@@ -100,13 +109,27 @@ impl<W: Write> Recorder<W> {
     fn write(&mut self, event: &'static str, what: What<'_>) -> Result<(), RecordError> {
         let time = rfc3339(SystemTime::now());
         let line = Line { time, event, what };
-        let written = serde_json::to_vec(&line).map_err(io::Error::from);
-        let written = written.and_then(|mut line| {
-            line.push(b'\n');
-            self.out.write_all(&line)
+        let written = serde_json::to_string(&line).map_err(io::Error::from);
+        let written = written.and_then(|line| {
+            let mut line = json::escaped(&line);
+            line.push('\n');
+            self.out.write_all(line.as_bytes())
         });
         written.map_err(|error| RecordError(self.path.clone(), error))
     }
+}
+
+/// The URL without its user, password, query and fragment: each may hold a secret.
+fn without_credentials(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return String::new();
+    };
+    // Neither fails for a URL that has a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
 }
 
 fn payload(message: &Message) -> What<'_> {
@@ -124,7 +147,15 @@ pub(super) struct RecordError(PathBuf, io::Error);
 
 impl std::fmt::Display for RecordError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "cannot write {}: {}", self.0.display(), self.1)
+        let Self(path, error) = self;
+        let path = path.display();
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => write!(
+                f,
+                "cannot record to {path}: the file exists; choose another name or remove it"
+            ),
+            _ => write!(f, "cannot write {path}: {error}"),
+        }
     }
 }
 
@@ -134,27 +165,31 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn each_event_is_a_line_with_its_time() {
+    /// The lines of a record, without their times.
+    fn lines(write: impl FnOnce(&mut Recorder<Vec<u8>>) -> Result<(), RecordError>) -> Vec<String> {
         let mut recorder = Recorder {
             out: Vec::new(),
             path: PathBuf::new(),
         };
-        recorder.opened("ws://a/", None, "").expect("memory");
-        recorder.sent(&"a\n\u{1b}".into()).expect("memory");
-        recorder.received(&vec![0, 159].into()).expect("memory");
-        recorder.lost("gone").expect("memory");
-        let reason = CloseReason::new(CloseCode::NORMAL, "bye").expect("a reason");
-        recorder.closed(&reason).expect("memory");
+        write(&mut recorder).expect("memory");
         let text = String::from_utf8(recorder.out).expect("UTF-8");
-        let rest: Vec<_> = text
-            .lines()
-            .map(|line| {
-                let (start, rest) = line.split_at(r#"{"time":"2026-07-09T16:04:05.678Z","#.len());
-                assert!(start.starts_with(r#"{"time":"2"#), "{line}");
-                rest
-            })
-            .collect();
+        let lines = text.lines().map(|line| {
+            let (start, rest) = line.split_at(r#"{"time":"2026-07-09T16:04:05.678Z","#.len());
+            assert!(start.starts_with(r#"{"time":"2"#), "{line}");
+            rest.to_owned()
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn each_event_is_a_line_with_its_time() {
+        let lines = lines(|recorder| {
+            recorder.opened("ws://a/", None, "")?;
+            recorder.sent(&"a\n\u{1b}".into())?;
+            recorder.received(&vec![0, 159].into())?;
+            recorder.lost("gone")?;
+            recorder.closed(&CloseReason::new(CloseCode::NORMAL, "bye").expect("a reason"))
+        });
         let expected = [
             r#""event":"opened","url":"ws://a/","subprotocol":null,"extensions":""}"#,
             r#""event":"sent","text":"a\n\u001b"}"#,
@@ -162,6 +197,37 @@ mod tests {
             r#""event":"lost","error":"gone"}"#,
             r#""event":"closed","code":1000,"reason":"bye"}"#,
         ];
-        assert_eq!(rest, expected);
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn characters_that_a_terminal_obeys_are_escaped_and_no_value_changes() {
+        let text = "\u{9b}2J\u{7f}\u{202e}\u{2066}\u{200b}\u{feff}\u{e0001}é \"q\" \\ /";
+        let lines = lines(|recorder| {
+            recorder.received(&text.into())?;
+            recorder.lost(text)?;
+            recorder.closed(&CloseReason::new(CloseCode::NORMAL, text).expect("a reason"))
+        });
+        for (line, name) in lines.iter().zip(["text", "error", "reason"]) {
+            assert!(!line.contains(crate::escape::is_deceptive), "{line}");
+            let value: serde_json::Value =
+                serde_json::from_str(&format!("{{{line}")).expect("JSON");
+            assert_eq!(value[name], text);
+        }
+    }
+
+    #[test]
+    fn a_url_is_recorded_without_the_parts_that_may_be_secret() {
+        for (url, recorded) in [
+            ("ws://user:SECRET@host/path", "ws://host/path"),
+            ("ws://SECRET@host", "ws://host/"),
+            ("wss://:SECRET@[::1]:8443/a%20b", "wss://[::1]:8443/a%20b"),
+            (
+                "ws://u%3A:S%40ECRET@host:81/?token=SECRET#x",
+                "ws://host:81/",
+            ),
+        ] {
+            assert_eq!(without_credentials(url), recorded);
+        }
     }
 }

@@ -12,6 +12,7 @@ mod peer;
 mod program;
 #[cfg(target_os = "linux")]
 mod reconnect;
+mod record;
 mod retry;
 mod serve;
 #[cfg(unix)]
