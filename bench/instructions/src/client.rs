@@ -27,7 +27,7 @@ pub(crate) struct Client {
     stage: Stage,
     /// How many messages are still to be said.
     left: usize,
-    /// How many batches were said, and how much of the next one.
+    /// How many batches were said, and how much of the request or of the next one.
     said: usize,
     offset: usize,
     owed: Owed,
@@ -110,8 +110,16 @@ impl Client {
     fn say(&mut self, room: usize) -> Said<'_> {
         match &mut self.stage {
             Stage::Asking => {
-                self.stage = Stage::Answered(Vec::new());
-                Said::Bytes(self.script.request.as_bytes())
+                // The server may look at the first byte alone.
+                let request = self.script.request.as_bytes();
+                let start = self.offset;
+                let end = request.len().min(start + room);
+                self.offset = end;
+                if end == request.len() {
+                    self.offset = 0;
+                    self.stage = Stage::Answered(Vec::new());
+                }
+                Said::Bytes(&request[start..end])
             }
             Stage::Talking if self.owed.is_paid() => {
                 if !self.rested {
