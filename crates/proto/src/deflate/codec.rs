@@ -110,7 +110,6 @@ impl Deflater {
     pub(crate) fn rest(&mut self) {
         if self.state.is_some() {
             self.give_back();
-            self.window.shrink();
         }
     }
 
@@ -323,7 +322,6 @@ impl Inflater {
     pub(crate) fn rest(&mut self) {
         if self.state.is_some() && !self.within {
             self.give_back();
-            self.window.shrink();
         }
     }
 

@@ -174,7 +174,12 @@ proptest! {
 
 #[test]
 fn the_windows_are_all_that_is_kept_of_a_connection_that_rests() {
-    for (len, kept) in [(1000, 1000), (20_000, 20_000), (70_000, 32_768)] {
+    // A window that is not full has room for a quarter more; a full one is 32 KiB.
+    for (len, kept) in [
+        (1000, 1000..=1506),
+        (20_000, 20_000..=25_256),
+        (70_000, 32_768..=32_768),
+    ] {
         let noise: Vec<u8> = (0..len)
             .map(|i: u32| i.wrapping_mul(0x9e37_79b1).to_be_bytes()[0])
             .collect();
@@ -186,8 +191,12 @@ fn the_windows_are_all_that_is_kept_of_a_connection_that_rests() {
         assert!(direction.inflater.retained_bytes() > 40 * 1024);
         direction.deflater.rest();
         direction.inflater.rest();
-        assert_eq!(direction.deflater.retained_bytes(), kept);
-        assert_eq!(direction.inflater.retained_bytes(), kept);
+        for retained in [
+            direction.deflater.retained_bytes(),
+            direction.inflater.retained_bytes(),
+        ] {
+            assert!(kept.contains(&retained), "{retained} for {len}");
+        }
     }
 }
 
