@@ -78,6 +78,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = chat::RATE.burst)]
     burst: NonZeroU32,
 
+    /// Send no Ping to a silent client. A client that has vanished keeps its connection then
+    #[arg(long)]
+    no_ping: bool,
+
     /// How long connections may take to end when the server stops
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     stop_timeout: u32,
@@ -135,7 +139,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     };
     let board = Board::default();
     let field = Field::default();
-    let config = Config::new(Role::Server).max_message(options.max_message.bytes());
+    let config = config(options);
     let limited = |endpoint, most| limit(endpoint, options.max_message, most);
     let chat = Chat::endpoint(move |request| Chat::new(rooms.clone(), rate, request));
     let drawboard = Drawboard::endpoint(move |_| Drawboard::new(board.clone()));
@@ -197,6 +201,14 @@ fn limit(endpoint: EndpointConfig, max_message: Size, most: u64) -> EndpointConf
     endpoint
         .max_message(MessageKind::Text, bytes)
         .max_message(MessageKind::Binary, bytes)
+}
+
+fn config(options: &Options) -> Config {
+    let config = Config::new(Role::Server).max_message(options.max_message.bytes());
+    match options.no_ping {
+        true => config.keep_alive(None),
+        false => config,
+    }
 }
 
 /// Prints the address. The server goes on when stdout is not read.
@@ -305,7 +317,22 @@ impl std::error::Error for Failure {}
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_silent_client_is_pinged_unless_no_ping_is_asked_for() {
+        let config = |arguments: &[&str]| config(&Line::parse_from(arguments).options);
+        assert!(config(&["serve"]).keep_alive.is_some());
+        assert!(config(&["serve", "--no-ping"]).keep_alive.is_none());
+    }
 
     #[test]
     fn an_address_is_a_host_and_a_port() {

@@ -4,11 +4,10 @@
 //! [`options`] is what it may be told, [`way`] the client that this makes, [`talk`] what is done with a connection.
 
 use std::future::Future;
-use std::io::{self, IsTerminal};
 use std::pin::pin;
 use std::time::SystemTime;
 
-use sockeye::{Connection, Interruption, Retry};
+use sockeye::{Interruption, Retry};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -77,7 +76,6 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
     let mut stop = signals.stop();
     let mut talk = Talk::new(options)?;
     let mut retry = Retry::default().limit(options.retry.unwrap_or(0));
-    let is_typed = io::stdin().is_terminal() && options.messages.is_empty();
     let mut last = None;
     loop {
         let connecting = client.connect(&options.url);
@@ -89,14 +87,12 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
             Some(Err(error)) => Interruption::Connect(error),
             Some(Ok(mut connection)) => {
                 retry.connected(Instant::now().into_std());
-                if is_typed {
-                    talk.tell(&greeting(&connection));
-                }
+                talk.greet(&connection);
                 let end = talk.over(&mut connection, &mut stop).await;
                 let connection = last.insert(connection);
                 match end {
                     End::Over(ended) => {
-                        return talk.end(ended, Some(connection), &mut stop, is_typed).await;
+                        return talk.end(ended, Some(connection), &mut stop).await;
                     }
                     End::Interrupted(why) => why,
                 }
@@ -109,7 +105,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
                 Interruption::Lost(error) => Err(Failure::Lost(error)),
                 _ => Ok(()),
             };
-            return talk.end(ended, last.as_ref(), &mut stop, is_typed).await;
+            return talk.end(ended, last.as_ref(), &mut stop).await;
         };
         last = None;
         let why = why.to_string();
@@ -123,7 +119,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
         match paused {
             None => return Ok(Exit::Interrupted),
             Some(Ok(())) => {}
-            Some(Err(failure)) => return talk.end(Err(failure), None, &mut stop, is_typed).await,
+            Some(Err(failure)) => return talk.end(Err(failure), None, &mut stop).await,
         }
     }
 }
@@ -161,10 +157,4 @@ fn show_told(told: &mut mpsc::Receiver<String>, talk: &mut Talk<'_>) {
     while let Ok(lines) = told.try_recv() {
         talk.show(&lines);
     }
-}
-
-fn greeting(connection: &Connection) -> String {
-    let subprotocol = connection.subprotocol().map(hidden::subprotocols);
-    let subprotocol = subprotocol.map_or(String::new(), |name| format!(", subprotocol {name}"));
-    format!("connected{subprotocol}; Ctrl-D closes")
 }

@@ -20,8 +20,8 @@ use crate::size::Size;
 ///
 /// Each line that is typed or piped in is sent as a text message; each message that comes is printed on a
 /// line of its own. At the end of the input (Ctrl-D) the server is sent a Ping, and when it has answered that a
-/// Close with 1000; what it still sends before its own Close is printed. Give one that needs longer to answer
-/// the last message its time with --wait.
+/// Close with 1000; what it still sends before its own Close is printed. If no message has come since the last one
+/// was sent, the Close waits another second (--grace). Give a server that needs longer its time with --wait.
 ///
 /// On a terminal lines are edited at a prompt, as in a shell. What is pasted is one message, line ends included.
 /// Lines are kept from one run to the next in $XDG_STATE_HOME/sockeye/history, but not those that begin with a space.
@@ -79,6 +79,17 @@ pub(crate) struct Options {
     )]
     pub(super) wait: Option<Wait>,
 
+    /// How long to stay for an answer when the server has answered the Ping, and no message has come since the last one
+    /// was sent; 0 for not at all
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        value_parser = parse_grace,
+        allow_hyphen_values = true
+    )]
+    pub(super) grace: Duration,
+
     /// Connect again when the connection is lost or cannot be had, so many times in a row
     #[arg(
         long,
@@ -92,6 +103,11 @@ pub(crate) struct Options {
     /// Send a Ping at this interval, and say how long the answer took
     #[arg(long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true)]
     pub(super) ping: Option<Duration>,
+
+    /// Send no Ping, neither behind the last message nor to a silent server. For servers that end the connection at a
+    /// Ping, as Node's inspector does
+    #[arg(long, conflicts_with = "ping")]
+    pub(super) no_ping: bool,
 
     /// Show both sides of the opening handshake, and what they agreed on
     #[arg(short, long)]
@@ -205,7 +221,10 @@ Messages on stdout, one on a line and nothing else:
 
 The end:
   The connection is closed when the input has ended and the server has answered
-  a Ping behind it; with --wait when the server closes it, or when the time has
+  a Ping behind it. If no message has come since the last one was sent, it stays
+  open for --grace, and a server that still says nothing is a line on stderr.
+  --no-ping sends no Ping, and always stays for --grace after a message was sent.
+  The connection is closed with --wait when the server closes it, or when the time has
   passed. With --count or --expect it stays
   until that has come; --wait=TIME says how long after the input's end. A
   signal (Ctrl-C, SIGTERM) closes it as well; a second one ends the program
@@ -304,6 +323,13 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
     duration::parse(text).map(Wait::For)
 }
 
+fn parse_grace(text: &str) -> Result<Duration, String> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        _ => duration::parse(text),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = duration::parse(text)?;
     if interval.is_zero() {
@@ -393,5 +419,7 @@ mod tests {
         assert!(parse_interval("0s").is_err());
         assert_eq!(parse_wait("0s"), Ok(Wait::For(Duration::ZERO)));
         assert_eq!(parse_wait("forever"), Ok(Wait::Forever));
+        assert_eq!(parse_grace("0"), Ok(Duration::ZERO));
+        assert!(parse_grace("1").is_err());
     }
 }

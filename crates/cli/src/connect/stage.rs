@@ -1,23 +1,42 @@
 //! How far a talk over one connection has come.
 //!
 //! ```text
-//! Open ──input ends──▶ PingWanted ──all is written──▶ Pinged ──Pong──▶ Closing
-//!   │                      └────────── time is up ──────┴─────────────────▲
-//!   └── enough has come, a signal, --wait is over, stdin or stdout failed ┘
+//! Open ──input ends──▶ Flushing ──all is written──▶ Pinged ──Pong──▶ Closing
+//!   │                     │                           │                 ▲
+//!   │                     └─ written, with --no-ping ─┤ Pong, no answer │
+//!   │                                                 ▼                 │
+//!   │                                               Grace ─time is up───┤
+//!   └─ enough has come, a signal, --wait is over, a stream failed ──────┘
 //! ```
+//!
+//! A deadline ends each stage but the first.
 
 /// A step of the way to the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Messages go both ways.
     Open,
-    /// The input has ended. A Ping is sent when everything before it is written.
+    /// The input has ended. The messages before its end are being written.
+    Flushing,
+    /// A Ping is sent, and its Pong is awaited.
     ///
     /// Many servers drop unanswered messages when a Close comes. A server that has answered the Ping has seen all
     /// messages before it.
-    PingWanted,
-    /// The Ping is sent, and its Pong is awaited.
     Pinged,
+    /// The server has seen all messages, and has some more time to answer. Some servers answer a Ping before they
+    /// answer an earlier message.
+    Grace,
     /// The Close is sent, and the peer's Close is awaited.
     Closing,
+}
+
+/// Whether the server has said anything about what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// No message was sent.
+    Unasked,
+    /// No message has come since the last one was sent.
+    Awaited,
+    /// A message has come since.
+    Come,
 }

@@ -3,21 +3,23 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use sockeye::{CloseCode, Connection, Error, Interruption, Message};
+use sockeye::{CloseCode, CloseReason, Connection, Error, Interruption, Message};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::failure::Failure;
 use super::goal::{Goal, State};
+use super::hidden;
 use super::input::{self, Form, Given, InputError};
 use super::options::{Options, Wait};
 use super::output::Printer;
 use super::prompt::{Prompt, Redraw, Redraws, Typed};
 use super::record::Recorder;
 use super::report;
-use super::stage::Stage;
+use super::stage::{Answer, Stage};
 use super::turn::{Pings, Turn, turn};
 use crate::duration::shown;
 use crate::signal::Stop;
@@ -30,6 +32,8 @@ pub(super) struct Talk<'a> {
     form: Form,
     /// What the command line, or the prompt, gives to be sent.
     given: VecDeque<Message>,
+    // Whether a person types at a terminal.
+    is_typed: bool,
     has_begun: bool,
     /// `None` when they have ended.
     input: Option<mpsc::Receiver<Result<Given, InputError>>>,
@@ -38,6 +42,9 @@ pub(super) struct Talk<'a> {
     // When to close although nothing has ended.
     deadline: Option<Instant>,
     stage: Stage,
+    answer: Answer,
+    // When the last message was sent.
+    sent_at: Option<Instant>,
     // When this side began to close a connection.
     closing_from: Option<Instant>,
     // When a signal asked for the end.
@@ -74,11 +81,14 @@ impl<'a> Talk<'a> {
             options,
             form,
             given,
+            is_typed: io::stdin().is_terminal() && options.messages.is_empty(),
             has_begun: false,
             input: None,
             waiting: None,
             deadline: None,
             stage: Stage::Open,
+            answer: Answer::Unasked,
+            sent_at: None,
             closing_from: None,
             stopped_at: None,
             failed: None,
@@ -97,7 +107,10 @@ impl<'a> Talk<'a> {
         }
         let end = match self.opened(connection) {
             Ok(()) => self.talk(connection, stop).await,
-            Err(failure) => End::Over(Err(failure)),
+            Err(failure) => {
+                self.fail(connection, failure);
+                self.talk(connection, stop).await
+            }
         };
         self.printer.hide_prompt();
         match self.closed(connection, &end) {
@@ -148,6 +161,16 @@ impl<'a> Talk<'a> {
         self.printer.tell(lines);
     }
 
+    /// Says that there is a connection, to a person who types.
+    pub(super) fn greet(&mut self, connection: &Connection) {
+        if self.is_typed {
+            let subprotocol = connection.subprotocol().map(hidden::subprotocols);
+            let subprotocol =
+                subprotocol.map_or(String::new(), |name| format!(", subprotocol {name}"));
+            self.tell(&format!("connected{subprotocol}; Ctrl-D closes"));
+        }
+    }
+
     /// Says something on stderr, under the program's name.
     pub(super) fn tell(&mut self, what: &str) {
         self.printer.tell(&format!("sockeye: {what}\n"));
@@ -174,7 +197,7 @@ impl<'a> Talk<'a> {
     async fn talk(&mut self, connection: &mut Connection, stop: &mut Stop) -> End {
         let opened_at = Instant::now();
         let mut has_timings = self.options.timings;
-        let mut pings = Pings::new(self.options.ping);
+        let mut pings = Pings::new(self.options.ping, !self.options.no_ping);
         loop {
             if self.waiting.is_none() {
                 self.waiting = self.given.pop_front();
@@ -187,7 +210,8 @@ impl<'a> Talk<'a> {
             tokio::select! {
                 turn = turn(connection, waiting, &mut pings, stage, receives) => match turn {
                     Turn::Answered(time) => self.answered(connection, time),
-                    Turn::Fed(Ok(())) => self.sent(connection),
+                    Turn::Fed => self.sent(connection),
+                    Turn::Written => self.start_grace(connection),
                     Turn::Received(Ok(Some(message))) => {
                         if std::mem::take(&mut has_timings) {
                             self.show_timings(connection, Some(opened_at.elapsed()));
@@ -203,11 +227,14 @@ impl<'a> Talk<'a> {
                     Turn::Received(Err(Error::UnexpectedEnd)) if self.is_closing() => {
                         return self.gives_up(connection);
                     }
-                    Turn::Fed(Err(error)) | Turn::Received(Err(error)) if self.is_closing() => {
+                    Turn::Received(Err(error)) if self.is_closing() => {
                         let failure = self.failed.take().unwrap_or(Failure::Lost(error));
                         return End::Over(Err(failure));
                     }
-                    Turn::Fed(Err(error)) | Turn::Received(Err(error)) => {
+                    Turn::Received(Err(error)) => {
+                        if matches!(error, Error::UnexpectedEnd | Error::Io(_)) {
+                            self.hint_at_ping();
+                        }
                         return End::Interrupted(Interruption::Lost(error));
                     }
                 },
@@ -298,7 +325,7 @@ impl<'a> Talk<'a> {
             Some(Wait::Forever) => {}
             None if self.goal.state() == State::Open => {}
             None => {
-                self.stage = Stage::PingWanted;
+                self.stage = Stage::Flushing;
                 self.deadline = Some(Instant::now() + self.close_timeout());
             }
         }
@@ -308,8 +335,26 @@ impl<'a> Talk<'a> {
         if self.options.ping.is_some() {
             self.tell(&format!("ping: {}", shown(time)));
         }
-        if self.stage == Stage::Pinged {
-            self.close(connection);
+        match (self.stage, self.answer) {
+            (Stage::Pinged, Answer::Awaited) => self.start_grace(connection),
+            (Stage::Pinged, Answer::Unasked | Answer::Come) => self.close(connection),
+            _ => {}
+        }
+    }
+
+    /// Gives a server that has seen all messages some time to answer them.
+    fn start_grace(&mut self, connection: &mut Connection) {
+        // A person who typed the last message has seen that nothing came meanwhile.
+        let from = match self.is_typed {
+            true => self.sent_at,
+            false => self.sent_at.map(|_| Instant::now()),
+        };
+        match from.filter(|_| !self.options.grace.is_zero()) {
+            Some(from) => {
+                self.stage = Stage::Grace;
+                self.deadline = Some(from + self.options.grace);
+            }
+            None => self.close(connection),
         }
     }
 
@@ -321,6 +366,8 @@ impl<'a> Talk<'a> {
     }
 
     fn sent(&mut self, connection: &mut Connection) {
+        self.answer = Answer::Awaited;
+        self.sent_at = Some(Instant::now());
         if let (Some(message), Some(recorder)) = (self.waiting.take(), &mut self.recorder)
             && let Err(error) = recorder.sent(&message)
         {
@@ -329,6 +376,9 @@ impl<'a> Talk<'a> {
     }
 
     fn received(&mut self, connection: &mut Connection, message: &Message) {
+        if self.answer == Answer::Awaited {
+            self.answer = Answer::Come;
+        }
         if self.goal.is_over() {
             return;
         }
@@ -354,9 +404,20 @@ impl<'a> Talk<'a> {
         }
         match connection.close_received() {
             Some(reason) if !self.is_closing() => {
+                if [CloseCode::PROTOCOL_ERROR, CloseCode::UNSUPPORTED_DATA].contains(&reason.code())
+                {
+                    self.hint_at_ping();
+                }
                 End::Interrupted(Interruption::Closed(reason.clone()))
             }
             _ => End::Over(Ok(())),
+        }
+    }
+
+    /// Tells of the option for servers that end the connection at a Ping.
+    fn hint_at_ping(&mut self) {
+        if self.stage == Stage::Pinged {
+            self.tell("the connection ended after a Ping; --no-ping sends none");
         }
     }
 
@@ -394,6 +455,16 @@ impl<'a> Talk<'a> {
         let started = connection.start_closing_handshake(CloseCode::NORMAL, "");
         debug_assert!(started.is_ok(), "1000 may be sent");
     }
+}
+
+/// Whether a peer that closes for this reason has nothing to complain of.
+fn is_normal(reason: &CloseReason) -> bool {
+    let codes = [
+        CloseCode::NORMAL,
+        CloseCode::GOING_AWAY,
+        CloseCode::NO_STATUS,
+    ];
+    codes.contains(&reason.code())
 }
 
 /// With so many typed messages unsent no more are taken, beside those that come with the same keys.

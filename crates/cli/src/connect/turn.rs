@@ -12,19 +12,24 @@ use super::stage::Stage;
 
 /// What the connection did.
 pub(super) enum Turn {
-    Fed(Result<(), Error>),
+    /// The message that waited was taken.
+    Fed,
     Received(Result<Option<Message>, Error>),
     Answered(Duration),
+    /// All is written at the end of the input, and no Ping is to be sent.
+    Written,
 }
 
 /// When to send a Ping, and whether one is under way.
 pub(super) struct Pings {
     interval: Option<Interval>,
+    // Whether one is sent at the end of the input.
+    at_the_end: bool,
     is_unanswered: bool,
 }
 
 impl Pings {
-    pub(super) fn new(every: Option<Duration>) -> Self {
+    pub(super) fn new(every: Option<Duration>, at_the_end: bool) -> Self {
         let interval = every.map(|every| {
             let mut interval = interval_at(Instant::now() + every, every);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,12 +37,13 @@ impl Pings {
         });
         Self {
             interval,
+            at_the_end,
             is_unanswered: false,
         }
     }
 
     /// Sends one if it is time. Where there is no room for it, the next one may have more luck.
-    fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) {
+    fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Result<(), Error> {
         let is_due =
             |interval: &mut Interval, cx: &mut Context<'_>| interval.poll_tick(cx).is_ready();
         while self
@@ -45,14 +51,25 @@ impl Pings {
             .as_mut()
             .is_some_and(|interval| is_due(interval, cx))
         {
-            self.send(PING, connection, cx);
+            self.send(PING, connection, cx)?;
         }
+        Ok(())
     }
 
     /// Polled once it is taken if there is room, and then written by whatever is polled next.
-    fn send(&mut self, payload: &[u8], connection: &mut Connection, cx: &mut Context<'_>) {
-        let _ = pin!(connection.ping(payload)).poll(cx);
+    fn send(
+        &mut self,
+        payload: &[u8],
+        connection: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        let sent = pin!(connection.ping(payload)).poll(cx);
         self.is_unanswered = true;
+        match sent {
+            // What the connection is closing for is received next.
+            Poll::Ready(Err(Error::Send(SendError::Closed))) | Poll::Pending => Ok(()),
+            Poll::Ready(sent) => sent,
+        }
     }
 
     /// The time of the last one, once.
@@ -81,37 +98,62 @@ pub(super) async fn turn(
     receives: bool,
 ) -> Turn {
     poll_fn(|cx| {
-        if receives {
-            pings.poll(connection, cx);
+        let is_fed = match send(connection, waiting, pings, stage, receives, cx) {
+            Ok(Some(turn)) => return Poll::Ready(turn),
+            sent => sent.map(|_| ()),
+        };
+        if receives && let Poll::Ready(received) = pin!(connection.recv()).poll(cx) {
+            // Messages that came before the connection failed come first.
+            return Poll::Ready(Turn::Received(match (received, is_fed) {
+                (Ok(None), Err(error)) => Err(error),
+                (received, _) => received,
+            }));
         }
-        if let Some(message) = waiting {
-            let fed = pin!(connection.feed(message.clone())).poll(cx);
-            match fed {
-                // What the connection is closing for is received next; another one may take the message.
-                Poll::Ready(Err(Error::Send(SendError::Closed))) | Poll::Pending => {}
-                Poll::Ready(fed) => return Poll::Ready(Turn::Fed(fed)),
-            }
+        if let Err(error) = is_fed {
+            return Poll::Ready(Turn::Received(Err(error)));
         }
-        // With all written there is room for the Ping.
-        if *stage == Stage::PingWanted && pin!(connection.flush()).poll(cx).is_ready() {
-            pings.send(LAST_PING, connection, cx);
-            *stage = Stage::Pinged;
-        }
-        if !receives {
-            let flushed = pin!(connection.flush()).poll(cx);
-            return match flushed {
-                Poll::Ready(Err(error)) => Poll::Ready(Turn::Received(Err(error))),
-                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-            };
-        }
-        let received = pin!(connection.recv()).poll(cx);
-        match received {
-            Poll::Ready(received) => Poll::Ready(Turn::Received(received)),
-            Poll::Pending => match pings.answered(connection) {
-                Some(time) => Poll::Ready(Turn::Answered(time)),
-                None => Poll::Pending,
-            },
+        match pings.answered(connection).filter(|_| receives) {
+            Some(time) => Poll::Ready(Turn::Answered(time)),
+            None => Poll::Pending,
         }
     })
     .await
+}
+
+/// Sends what there is to send, if there is room.
+fn send(
+    connection: &mut Connection,
+    waiting: Option<&Message>,
+    pings: &mut Pings,
+    stage: &mut Stage,
+    receives: bool,
+    cx: &mut Context<'_>,
+) -> Result<Option<Turn>, Error> {
+    if receives {
+        pings.poll(connection, cx)?;
+    }
+    if let Some(message) = waiting {
+        let fed = pin!(connection.feed(message.clone())).poll(cx);
+        match fed {
+            // What the connection is closing for is received next; another one may take the message.
+            Poll::Ready(Err(Error::Send(SendError::Closed))) | Poll::Pending => {}
+            Poll::Ready(fed) => return fed.map(|()| Some(Turn::Fed)),
+        }
+    }
+    let flushes = *stage == Stage::Flushing || !receives;
+    if flushes {
+        match pin!(connection.flush()).poll(cx) {
+            Poll::Ready(flushed) => flushed?,
+            Poll::Pending => return Ok(None),
+        }
+        // With all written there is room for the Ping.
+        if *stage == Stage::Flushing {
+            if !pings.at_the_end {
+                return Ok(Some(Turn::Written));
+            }
+            pings.send(LAST_PING, connection, cx)?;
+            *stage = Stage::Pinged;
+        }
+    }
+    Ok(None)
 }

@@ -12,11 +12,8 @@ use super::report;
 
 /// The client. With `--verbose` it tells the opening of each connection, in lines to be shown.
 pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Client, Failure> {
-    let config = Config::new(Role::Client)
-        .max_message(options.max_size.bytes())
-        .close_timeout(Duration::from_secs(options.close_timeout.into()));
     let mut client = Client::builder()
-        .config(config)
+        .config(config(options))
         .subprotocols(&options.subprotocol)
         .compression(match options.deflate {
             Deflate::Off => None,
@@ -38,6 +35,16 @@ pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Cl
     client = credential::add(client, options).map_err(Failure::Credential)?;
     client = trusting(client, options)?;
     by_way(client, options)
+}
+
+fn config(options: &Options) -> Config {
+    let config = Config::new(Role::Client)
+        .max_message(options.max_size.bytes())
+        .close_timeout(Duration::from_secs(options.close_timeout.into()));
+    match options.no_ping {
+        true => config.keep_alive(None),
+        false => config,
+    }
 }
 
 fn trusting(mut client: Client, options: &Options) -> Result<Client, Failure> {
@@ -82,4 +89,28 @@ fn by_way(mut client: Client, options: &Options) -> Result<Client, Failure> {
         client = client.ipv6_only();
     }
     Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_silent_server_is_pinged_unless_no_ping_is_asked_for() {
+        let config = |arguments: &[&str]| config(&Line::parse_from(arguments).options);
+        assert!(config(&["connect", "ws://a/"]).keep_alive.is_some());
+        assert!(
+            config(&["connect", "ws://a/", "--no-ping"])
+                .keep_alive
+                .is_none()
+        );
+    }
 }

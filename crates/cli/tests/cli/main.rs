@@ -3,6 +3,8 @@
 mod connect;
 mod crowd;
 #[cfg(unix)]
+mod grace;
+#[cfg(unix)]
 mod log;
 mod manual;
 mod notation;

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use sockeye_proto::handshake::Key;
 
@@ -87,6 +88,14 @@ impl Peer {
     /// Writes until the client is gone, or takes nothing for long enough to be said.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.0.write_all(bytes)
+    }
+
+    /// Waits until there is a byte to read, and leaves it there.
+    pub(crate) fn wait_for_byte(&self, patience: Duration) -> std::io::Result<()> {
+        self.0.set_read_timeout(Some(patience))?;
+        let peeked = self.0.peek(&mut [0]);
+        self.0.set_read_timeout(None)?;
+        peeked.map(|_| ())
     }
 
     /// Reads until the client is gone.

@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use sockeye::{CloseCode, Connection};
+use sockeye::Connection;
 
-use super::{Talk, until};
+use super::{Talk, is_normal, until};
 use crate::connect::failure::Failure;
 use crate::connect::goal::State;
+use crate::connect::stage::Answer;
 use crate::escape::Escaped;
 use crate::exit::{Exit, complain};
 use crate::signal::Stop;
@@ -19,7 +20,6 @@ impl Talk<'_> {
         ended: Result<(), Failure>,
         last: Option<&Connection>,
         stop: &mut Stop,
-        is_typed: bool,
     ) -> Result<Exit, Failure> {
         self.printer.end_prompt();
         let printed = self.print_rest(stop).await;
@@ -39,7 +39,7 @@ impl Talk<'_> {
                 Ok(Exit::Done)
             }
             Err(failure) => Err(failure),
-            Ok(()) => Ok(self.conclude(last, is_typed)),
+            Ok(()) => Ok(self.conclude(last)),
         }
     }
 
@@ -72,21 +72,13 @@ impl Talk<'_> {
     }
 
     /// Tells what the server closed the connection with, where that is of interest.
-    fn conclude(&self, last: Option<&Connection>, is_typed: bool) -> Exit {
+    fn conclude(&self, last: Option<&Connection>) -> Exit {
         if self.goal.state() == State::Met {
             return Exit::Done;
         }
         let reason = last.and_then(Connection::close_received);
-        let is_normal = reason.is_none_or(|reason| {
-            let code = reason.code();
-            [
-                CloseCode::NORMAL,
-                CloseCode::GOING_AWAY,
-                CloseCode::NO_STATUS,
-            ]
-            .contains(&code)
-        });
-        if let Some(reason) = reason.filter(|_| is_typed || !is_normal) {
+        let is_normal = reason.is_none_or(is_normal);
+        if let Some(reason) = reason.filter(|_| self.is_typed || !is_normal) {
             let reason = reason.to_string();
             complain(&format!("closed: {}", Escaped(&reason)));
         }
@@ -96,8 +88,28 @@ impl Talk<'_> {
                 complain("closed without what was asked for");
                 Exit::Unmet
             }
-            State::None | State::Met => Exit::Done,
+            State::None | State::Met => {
+                self.tell_silence();
+                Exit::Done
+            }
         }
+    }
+
+    /// Says that the last message was not answered, where the program cannot know that no answer was expected.
+    fn tell_silence(&self) {
+        let has_ended = self.input.is_none() && self.stopped_at.is_none();
+        let is_asked = !self.is_typed && self.options.wait.is_none();
+        if self.answer != Answer::Awaited || !has_ended || !is_asked || self.options.grace.is_zero()
+        {
+            return;
+        }
+        let hint = match self.closing_from {
+            Some(_) => "; --wait=5s waits longer",
+            None => "",
+        };
+        complain(&format!(
+            "no message came after the last one was sent{hint}"
+        ));
     }
 }
 
