@@ -251,8 +251,8 @@ impl Redraws {
     pub(crate) async fn next(&mut self) -> Redraw {
         #[cfg(unix)]
         tokio::select! {
-            Some(()) = self.resized.recv() => return Redraw::Resized,
-            () = self.continued.notified() => return Redraw::Continued,
+            Some(()) = self.resized.recv() => Redraw::Resized,
+            () = self.continued.notified() => Redraw::Continued,
         }
         #[cfg(not(unix))]
         std::future::pending().await
