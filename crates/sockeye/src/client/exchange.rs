@@ -199,7 +199,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(1024);
         // Kept, so that the stream does not end.
         let _far = tokio::spawn(async move {
-            far.read(&mut [0; 1024]).await.unwrap();
+            assert!(far.read(&mut [0; 1024]).await.unwrap() > 0);
             far.write_all(b"HTTP/1.1 101 Sw").await.unwrap();
             far
         });

@@ -242,7 +242,8 @@ async fn a_unix_socket_is_connected_to_whatever_the_host_is() {
         (request, peer)
     };
     let connecting = client.connect("ws://chat.invalid/river");
-    let (opened, (request, _peer)) = soon(async { tokio::join!(connecting, serving) }).await;
+    let (opened, (request, _peer)) =
+        Box::pin(soon(async { tokio::join!(connecting, serving) })).await;
     assert_eq!(field(&request, "host"), Some("chat.invalid"));
     let message = soon(opened.unwrap().recv()).await.unwrap();
     assert_eq!(message, Some("hi".into()));

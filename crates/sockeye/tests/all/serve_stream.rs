@@ -63,7 +63,7 @@ async fn echoes_and_closes<T: AsyncRead + AsyncWrite + Unpin>(mut peer: Raw<T>) 
     let mut echoed = vec![0; large.len() + 10];
     let (written, read) = tokio::join!(
         tokio::io::AsyncWriteExt::write_all(&mut writes, &frame),
-        tokio::io::AsyncReadExt::read_exact(&mut reads, &mut echoed)
+        AsyncReadExt::read_exact(&mut reads, &mut echoed)
     );
     written.expect("it takes what comes");
     read.expect("an echo");
@@ -110,7 +110,10 @@ async fn tcp_that_a_caller_accepted_keeps_its_addresses() {
         let (tcp, _) = listener.accept().await.unwrap();
         server.serve_stream(tcp).await;
     };
-    let (peer, ()) = soon(async { tokio::join!(Raw::open(addr, "/tcp"), serving) }).await;
+    let (peer, ()) = Box::pin(soon(async {
+        tokio::join!(Raw::open(addr, "/tcp"), serving)
+    }))
+    .await;
     echoes_and_closes(peer).await;
 }
 
@@ -211,7 +214,7 @@ async fn a_server_that_stops_ends_what_was_brought_and_waits_for_it() {
     session.close().await;
     soon(stopping).await.unwrap().unwrap();
     // The server is gone: nothing is begun any more.
-    soon(late).await;
+    Box::pin(soon(late)).await;
     Raw::new(far).recv_end().await;
 }
 

@@ -256,7 +256,11 @@ mod tests {
             (["\n", "\r", "\x00\n"], Key::Enter),
         ] {
             for sequence in sequences {
-                assert_eq!(keys(sequence.as_bytes()), std::slice::from_ref(&key), "{sequence:?}");
+                assert_eq!(
+                    keys(sequence.as_bytes()),
+                    std::slice::from_ref(&key),
+                    "{sequence:?}"
+                );
             }
         }
         assert_eq!(keys(b"\x1b[3~\x04"), [Key::Delete, Key::EndOfInput]);
