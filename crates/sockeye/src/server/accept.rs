@@ -248,10 +248,18 @@ impl Shared {
                 let mut stream = parts.io.into_inner();
                 if stream.stop_swallowing() {
                     let timeout = self.deployment.config.close_timeout;
+                    // Boxed: its buffer would make the task of each connection larger.
+                    let refusal = Box::pin(unread::refuse(
+                        stream,
+                        &error,
+                        &parts.read_buf,
+                        limits,
+                        timeout,
+                    ));
                     // It still owes its request: it gets no more time than others.
                     tokio::select! {
                         biased;
-                        () = unread::refuse(stream, &error, &parts.read_buf, limits, timeout) => {}
+                        () = refusal => {}
                         () = patience => {}
                     }
                 }
