@@ -102,6 +102,7 @@ fn both_sides_of_a_handshake_that_fails_are_shown() {
 #[test]
 fn a_handshake_that_is_given_up_is_shown_as_far_as_it_came() {
     let (url, served) = serve(|mut peer: Peer| {
+        peer.read_head();
         peer.write(b"HTTP/1.1 101 Switch");
         peer.read_to_end();
     });

@@ -104,7 +104,7 @@ impl Peer {
         let _ = self.0.read_to_end(&mut Vec::new());
     }
 
-    fn read_head(&mut self) -> String {
+    pub(crate) fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {

@@ -102,20 +102,31 @@ pub(crate) struct Exchanged<'l> {
     unread: &'l mut [u8],
     // Where it begins, for whoever comes next: a handler may panic.
     start: &'l mut usize,
-    turn: &'l TurnBudget,
+    turn: &'l mut TurnBudget,
+    turn_end: u64,
 }
 
 impl<'l> Exchanged<'l> {
     /// The next one. After `None` there may be anything else.
     #[inline(always)]
     pub(crate) fn pull(&mut self) -> Option<WholeMessage<'l>> {
-        if self.turn.is_reached(self.exchange.frames_received()) {
+        if self.exchange.frames_received() >= self.turn_end && self.ends_turn() {
             return None;
         }
         let len = self.unread.len();
         let whole = self.exchange.receive(&mut self.unread);
         *self.start += len - self.unread.len();
         whole
+    }
+}
+
+impl Exchanged<'_> {
+    #[cold]
+    fn ends_turn(&mut self) -> bool {
+        let frames = self.exchange.frames_received();
+        let ends = self.turn.ends(frames, Instant::now);
+        self.turn_end = self.turn.end();
+        ends
     }
 }
 
@@ -336,7 +347,8 @@ impl<T> Link<T> {
             exchange: self.machine.exchange(unread, until, now)?,
             unread,
             start,
-            turn: &self.turn,
+            turn_end: self.turn.end(),
+            turn: &mut self.turn,
         })
     }
 
@@ -922,9 +934,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         {
             self.forget_message();
         }
+        // The peer's Close may have been read before this side sent its own.
+        let mut has_input = true;
         loop {
-            // The peer's Close may have been read before this side sent its own.
-            if self.discard_input() == Turn::Over {
+            if std::mem::take(&mut has_input) && self.discard_input() == Turn::Over {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -963,7 +976,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                     self.lose();
                 }
                 Poll::Ready(Err(_)) => self.lose(),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => has_input = true,
                 Poll::Pending => {
                     if ready!(self.poll_timer(cx, &wake_by)).is_some() {
                         self.lose();

@@ -18,10 +18,10 @@ use tokio::time::Instant;
 /// What is left of a connection's turn.
 #[derive(Debug)]
 pub(crate) struct TurnBudget {
-    // In frames: at this number of them the work is half or all done.
+    // In frames: at this number of them the work is half or all done. Bytes may bring it below zero.
     ends_at: i64,
-    // When the turn has taken its time.
-    until: Instant,
+    // When the turn began: it is read, and only where its time is looked at again is more done with it.
+    since: Instant,
     stage: Stage,
 }
 
@@ -46,7 +46,7 @@ impl TurnBudget {
     pub(crate) fn new(frames: u64, now: Instant) -> Self {
         Self {
             ends_at: signed(frames) + Self::HALF,
-            until: now,
+            since: now,
             stage: Stage::Fresh,
         }
     }
@@ -71,9 +71,9 @@ impl TurnBudget {
     pub(crate) fn read(&mut self, bytes: usize, now: Instant) {
         self.charge(bytes as u64);
         if matches!(self.stage, Stage::Fresh | Stage::Behind) {
-            self.until = now + Self::TIME;
+            self.since = now;
             self.stage = Stage::First;
-        } else if now >= self.until {
+        } else if self.is_late(now) {
             self.finish();
         }
     }
@@ -82,6 +82,12 @@ impl TurnBudget {
     #[inline]
     pub(crate) fn charge(&mut self, bytes: u64) {
         self.ends_at -= signed(bytes.div_ceil(1024));
+    }
+
+    /// The number of frames at which [`is_reached`](Self::is_reached) says so, if nothing else is counted.
+    #[inline]
+    pub(crate) fn end(&self) -> u64 {
+        self.ends_at.max(0).cast_unsigned()
     }
 
     /// Whether the work may be done, when `frames` frames have been received: then [`ends`](Self::ends) tells.
@@ -97,13 +103,13 @@ impl TurnBudget {
             return false;
         }
         if self.stage == Stage::Behind {
-            self.until = clock() + Self::TIME;
+            self.since = clock();
             self.ends_at = signed(frames) + Self::HALF;
             self.stage = Stage::First;
             return false;
         }
         if matches!(self.stage, Stage::Fresh | Stage::First) {
-            let is_late = self.stage == Stage::First && clock() >= self.until;
+            let is_late = self.stage == Stage::First && self.is_late(clock());
             self.ends_at += Self::HALF;
             self.stage = Stage::Second;
             if !is_late && !self.is_reached(frames) {
@@ -114,6 +120,10 @@ impl TurnBudget {
         true
     }
 
+    fn is_late(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= Self::TIME
+    }
+
     #[cold]
     fn finish(&mut self) {
         self.stage = Stage::Over;
@@ -121,9 +131,10 @@ impl TurnBudget {
     }
 }
 
+// No connection lives to see 2^63 frames.
 #[inline]
 fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+    count.cast_signed()
 }
 
 #[cfg(test)]

@@ -112,9 +112,11 @@ impl Acceptor {
         }
         let mut stream = self.shared.guard(stream);
         stream.put_back(first);
-        self.shared
-            .serve_http(stream, ends, guest, patience, &mut self.stage)
-            .await;
+        let serving = self
+            .shared
+            .serve_http(stream, ends, guest, patience, &mut self.stage);
+        // Boxed: it is large, and a connection that is silent needs none of it.
+        Box::pin(serving).await;
     }
 
     async fn serve_tcp(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
@@ -167,9 +169,11 @@ impl Acceptor {
             secure: stream.is_secure(),
         };
         let stream = self.shared.guard(stream);
-        self.shared
-            .serve_http(stream, ends, guest, patience, &mut self.stage)
-            .await;
+        let serving = self
+            .shared
+            .serve_http(stream, ends, guest, patience, &mut self.stage);
+        // Boxed: it is large, and a connection that is silent needs none of it.
+        Box::pin(serving).await;
     }
 }
 
