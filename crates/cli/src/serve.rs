@@ -121,7 +121,7 @@ pub(crate) fn run(options: &Options) -> Exit {
         Ok(limit) => tracing::debug!(limit, "descriptors"),
         Err(error) => tracing::warn!(%error, "the limit of descriptors cannot be raised"),
     }
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Runtime);
+    let runtime = runtime().map_err(Failure::Runtime);
     match runtime.and_then(|runtime| runtime.block_on(serve(options))) {
         Ok(()) => Exit::Done,
         Err(failure) => {
@@ -129,6 +129,17 @@ pub(crate) fn run(options: &Options) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// A runtime that looks at its sockets after each 16 polls of tasks. Each poll may take a connection's turn, 128 KiB of
+/// work: tokio's own 61 let an idle client wait for 61 turns of busy ones. Measured, under attack, as the 99th
+/// percentile of an idle client's echo: 9.4 ms at 61, 3.1 ms at 16; no better at 8.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    const POLLS_BETWEEN_LOOKS: u32 = 16;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(POLLS_BETWEEN_LOOKS)
+        .build()
 }
 
 async fn serve(options: &Options) -> Result<(), Failure> {
