@@ -1,7 +1,7 @@
 //! Who is in which room. Knows no sockets: members are told through a [`Listener`].
 //!
 //! A room has one lock. Messages are told to all before the lock is given back, so all are told the same in the same
-//! order. Telling does not wait, and nothing is logged under the lock. A room exists while somebody is in it:
+//! order. Telling does not wait, and nothing is logged under the lock. A room exists while it has a member:
 //!
 //! ```text
 //!   (none) ── first joins ──▶ open ── last leaves ──▶ closed, and no longer listed

@@ -25,7 +25,7 @@ struct Numbers {
     in_use: usize,
 }
 
-/// A name that somebody has, until it is [given back](Roster::give_back).
+/// A name that is taken, until it is [given back](Roster::give_back).
 #[derive(Debug)]
 pub(super) struct TakenName {
     name: Name,
@@ -63,7 +63,7 @@ impl Roster {
             });
             let name = wanted.numbered(number);
             let key = name.key();
-            // Somebody may have asked for `Ada-2` itself. Such a number is passed over.
+            // `Ada-2` itself may be taken. Such a number is passed over.
             if self.taken.insert(key.clone()) {
                 numbers.in_use += 1;
                 let number = Some((wanted_key, number));

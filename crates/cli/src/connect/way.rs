@@ -22,7 +22,7 @@ pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Cl
         });
     if options.verbose {
         client = client.on_opening(move |event| {
-            // At the program's end nobody shows it.
+            // At the program's end it is not shown.
             let _ = tell.try_send(report::event(&event));
         });
     }

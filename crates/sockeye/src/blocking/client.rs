@@ -13,6 +13,7 @@ use super::proxy;
 use super::stream::Stream;
 use crate::client::{self, ConnectError, OpeningEvent, Proxy, ProxyError, Redirects, Target};
 use crate::connection::client_machine;
+use crate::sync::Arc;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, TlsError, rustls};
 
@@ -63,6 +64,12 @@ impl Client {
     /// Sets the limits and deadlines of the connection.
     pub fn config(self, config: Config) -> Self {
         Self(self.0.config(config))
+    }
+
+    /// Sets how many bytes the unfinished messages of this client's connections may take together; see
+    /// [`Client::max_assembling`](crate::Client::max_assembling).
+    pub fn max_assembling(self, bytes: u64) -> Self {
+        Self(self.0.max_assembling(bytes))
     }
 
     /// Sets what is offered about compression; see
@@ -160,7 +167,14 @@ impl Client {
         let compression = self.0.agreed_compression(&accepted.extensions)?;
         let machine = client_machine(self.0.config.clone(), compression);
         let subprotocol = accepted.subprotocol;
-        Ok(Connection::new(stream, machine, read_ahead, subprotocol))
+        let budget = Arc::clone(&self.0.budget);
+        Ok(Connection::new(
+            stream,
+            machine,
+            read_ahead,
+            subprotocol,
+            budget,
+        ))
     }
 
     /// A transport to the server, by a proxy where there is one.
@@ -238,7 +252,7 @@ impl Client {
 
     #[cfg(feature = "tls")]
     fn shake_tls(
-        config: Option<&std::sync::Arc<rustls::ClientConfig>>,
+        config: Option<&Arc<rustls::ClientConfig>>,
         stream: Stream,
         host: &str,
         deadline: Instant,

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use sockeye_proto::{
-    Cause, CloseCode, CloseReason, Connection as Machine, Event, Message, MessageAssembler,
-    Outgoing,
+    Cause, CloseCode, CloseReason, Connection as Machine, Event, Message, Outgoing,
 };
 
 use super::stream::Stream;
+use crate::connection::assembly::{Assembly, Giving};
+use crate::connection::budget::AssemblyBudget;
 use crate::error::{Error, SendError};
+use crate::sync::Arc;
 
 /// An open WebSocket connection of a client, in the caller's thread.
 ///
@@ -41,7 +43,11 @@ pub struct Connection {
     input: Vec<u8>,
     /// Where compressed messages are inflated; empty where none comes.
     room: Vec<u8>,
-    assembler: MessageAssembler,
+    /// The message that has begun, and what all unfinished messages of the client may hold.
+    assembly: Option<Assembly>,
+    budget: Arc<AssemblyBudget>,
+    /// Whether messages are thrown away: the connection is being closed.
+    discards: bool,
     subprotocol: Option<String>,
     is_over: bool,
 }
@@ -52,13 +58,16 @@ impl Connection {
         machine: Machine,
         read_ahead: Vec<u8>,
         subprotocol: Option<String>,
+        budget: Arc<AssemblyBudget>,
     ) -> Self {
         Self {
             stream,
             room: vec![0; if machine.compresses() { READ } else { 0 }],
             machine,
             input: read_ahead,
-            assembler: MessageAssembler::default(),
+            assembly: None,
+            budget,
+            discards: false,
             subprotocol,
             is_over: false,
         }
@@ -142,6 +151,12 @@ impl Connection {
                     break;
                 }
                 Ok(Pulled::Nothing) => {}
+                Ok(Pulled::Starved) => {
+                    if self.has_memory(until)? {
+                        continue;
+                    }
+                    return Ok(Poll::Pending);
+                }
                 Err(error) => {
                     self.linger();
                     return Err(error);
@@ -188,31 +203,86 @@ impl Connection {
         Ok(Poll::Ready(None))
     }
 
+    /// Waits for memory for the message that has begun: other messages of the client have to end. False when there is
+    /// none by `until`.
+    fn has_memory(&mut self, until: Option<Instant>) -> Result<bool, Error> {
+        // The peer is not read meanwhile: its silence is not its own.
+        self.machine.pause_reading(Instant::now());
+        let has_memory = self
+            .assembly
+            .as_mut()
+            .is_none_or(|assembly| assembly.wait_until(until));
+        self.machine.resume_reading(Instant::now());
+        if self.assembly.as_ref().is_some_and(Assembly::is_given_up) {
+            let error = self.machine.give_up_message(Instant::now());
+            self.linger();
+            return Err(error.into());
+        }
+        Ok(has_memory)
+    }
+
+    /// How many bytes more the message may hold, if one is begun; `None` where it has to wait for memory.
+    fn most_of_message(&mut self, consumed: usize) -> Option<usize> {
+        let Some(assembly) = &mut self.assembly else {
+            return Some(usize::MAX);
+        };
+        let unread = self.input.get(consumed..).unwrap_or_default();
+        assembly.set_here(self.machine.message_is_complete_in(unread));
+        let missing = self.machine.payload_remaining();
+        // Between two fragments it is not known whether there will be more.
+        let wants_more = assembly.is_compressed() || missing > Some(0);
+        if wants_more && !assembly.may_grow(&self.budget, missing) {
+            return None;
+        }
+        let room = assembly.room();
+        self.machine.limit_chunks(room);
+        Some(room)
+    }
+
     /// The next message or Close of what was read.
     fn pull(&mut self) -> Result<Pulled, Error> {
         let now = Instant::now();
         let mut consumed = 0;
         let pulled = loop {
+            let Some(most) = self.most_of_message(consumed) else {
+                break Ok(Pulled::Starved);
+            };
             let mut unread = self.input.get_mut(consumed..).unwrap_or_default();
             let len = unread.len();
-            let room = &mut self.room;
+            let room = self.room.len().min(most);
+            let room = self.room.get_mut(..room).unwrap_or_default();
             let event = self.machine.receive_inflating(&mut unread, room, now);
-            consumed += len - unread.len();
+            let taken = len - unread.len();
+            consumed += taken;
             match event {
                 Ok(Some(Event::Text(text))) => break Ok(Pulled::Message(text.into())),
                 Ok(Some(Event::Binary(bytes))) => {
                     break Ok(Pulled::Message(Message::binary(bytes.to_vec())));
                 }
-                Ok(Some(Event::MessageStart(kind))) => self.assembler.start(kind, Vec::new()),
-                Ok(Some(Event::Chunk(chunk))) => self.assembler.chunk(chunk),
+                Ok(Some(Event::MessageStart(_))) if self.discards => {}
+                Ok(Some(Event::MessageStart(kind))) => {
+                    let is_compressed = self.machine.inflates_message();
+                    let assembly = Assembly::start(kind, Giving::Whole, is_compressed);
+                    self.assembly = Some(assembly);
+                }
+                Ok(Some(Event::Chunk(chunk))) => {
+                    if let Some(assembly) = &mut self.assembly {
+                        assembly.receive(taken);
+                        assembly.append(chunk);
+                    }
+                }
                 Ok(Some(Event::MessageEnd)) => {
+                    let Some(mut assembly) = self.assembly.take() else {
+                        continue;
+                    };
                     // Its text was checked as it came.
-                    let message = self.assembler.end();
-                    let message = message.map_err(io::Error::other)?;
+                    let message = assembly.end().map_err(io::Error::other)?;
                     break Ok(Pulled::Message(message.into()));
                 }
                 Ok(Some(Event::Close(_))) => break Ok(Pulled::Close),
                 Ok(Some(_)) => {}
+                // It stopped in front of the payload of another fragment.
+                Ok(None) if most == 0 && self.machine.payload_remaining() > Some(0) => {}
                 Ok(None) => break Ok(Pulled::Nothing),
                 Err(error) => break Err(error.into()),
             }
@@ -286,6 +356,8 @@ impl Connection {
     fn linger(&mut self) {
         let patience = self.machine.config().close_timeout;
         let end = Instant::now() + patience;
+        self.discards = true;
+        self.assembly = None;
         while !self.is_over {
             // Takes the peer's Close, if it is there, and forgets everything else.
             while let Ok(Pulled::Message(_)) = self.pull() {}
@@ -308,6 +380,7 @@ impl Connection {
         self.machine.handle_end();
         self.stream.shut();
         self.input = Vec::new();
+        self.assembly = None;
         self.is_over = true;
     }
 }
@@ -316,6 +389,8 @@ enum Pulled {
     Close,
     Message(Message),
     Nothing,
+    /// The message that has begun needs memory that others hold.
+    Starved,
 }
 
 /// So many bytes are read, or inflated, at once.

@@ -3,7 +3,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 
 use sockeye_proto::{InvalidUtf8, MessageAssembler, MessageBuffer, MessageKind};
 use tokio::time::{Instant, Sleep};
@@ -173,12 +174,43 @@ impl Assembly {
         }
     }
 
+    /// Blocks the thread until there is a share, or the message is given up; false when neither is so by `until`.
+    pub(crate) fn wait_until(&self, until: Option<std::time::Instant>) -> bool {
+        let Some(share) = &self.share else {
+            return true;
+        };
+        let waker = Arc::new(Unpark(thread::current())).into();
+        share.budget.wait(&share.holder, &waker, Instant::now());
+        loop {
+            if !share.holder.waits() || share.holder.is_given_up() {
+                return true;
+            }
+            let now = Instant::now();
+            let due = share.budget.relieve(now).into_std();
+            let due = until.map_or(due, |until| until.min(due));
+            let left = due.saturating_duration_since(now.into_std());
+            if left.is_zero() {
+                return false;
+            }
+            thread::park_timeout(left);
+        }
+    }
+
     /// Waits for a share; ready when there is one, or when the message is given up.
     pub(crate) fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.share {
             Some(share) => share.poll(cx),
             None => Poll::Ready(()),
         }
+    }
+}
+
+/// Wakes a thread that blocks.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

@@ -29,7 +29,7 @@ use self::outbox::{Outbox, UNFINISHED};
 use self::writer::Slot;
 
 mod adapter;
-mod assembly;
+pub(crate) mod assembly;
 pub(crate) mod budget;
 pub(crate) mod direct;
 pub(crate) mod driver;

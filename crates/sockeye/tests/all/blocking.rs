@@ -517,3 +517,43 @@ fn a_peer_that_only_pings_does_not_keep_a_caller_that_has_no_time() {
     drop(ws);
     serving.join().unwrap();
 }
+
+/// A message's first fragment, of so many bytes.
+fn first_fragment(len: usize) -> Vec<u8> {
+    let mut frame = vec![0x02, 127];
+    frame.extend((len as u64).to_be_bytes());
+    frame.resize(frame.len() + len, 7);
+    frame
+}
+
+#[test]
+fn an_unfinished_message_has_64_kib_and_what_the_client_allows_beyond() {
+    const FREE: usize = 64 * 1024;
+    for (allowed, len, passes) in [
+        (0, FREE, true),
+        (0, FREE + 1, false),
+        (64 * 1024, 2 * FREE, true),
+        (64 * 1024, 2 * FREE + 1, false),
+    ] {
+        let (url, serving) = peer(b"", move |mut stream| {
+            stream.write_all(&first_fragment(len)).unwrap();
+            stream.write_all(b"\x80\x00").unwrap();
+            let code = read_close(&mut stream);
+            assert_eq!(code, if passes { 1000 } else { 1013 });
+        });
+        let client = blocking::Client::builder().max_assembling(allowed);
+        let mut ws = client.connect(&url).unwrap();
+        if passes {
+            assert_eq!(ws.recv().unwrap(), Some(Message::binary(vec![7; len])));
+            ws.close(CloseCode::NORMAL, "").unwrap();
+        } else {
+            let brief = Duration::from_millis(100);
+            assert!(ws.recv_timeout(brief).unwrap().is_pending());
+            assert!(matches!(
+                ws.recv(),
+                Err(Error::Protocol(sockeye::ProtocolError::MessageGivenUp))
+            ));
+        }
+        serving.join().unwrap();
+    }
+}

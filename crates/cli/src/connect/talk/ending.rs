@@ -30,7 +30,7 @@ impl Talk<'_> {
             (ended, _, _) => ended,
         };
         match ended {
-            // As of `| head`: there is nobody left to talk for.
+            // The reader of stdout is gone, as `| head` is: the talk is over.
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Ok(Exit::Done)
             }
