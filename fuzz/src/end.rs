@@ -322,9 +322,15 @@ impl End {
             Role::Server => params.client_no_context_takeover,
         };
         let over = self.seen.last().is_some_and(Seen::is_end);
-        let inflates = !over && (!peers_no_takeover || self.assembler.is_open());
-        let inflater = if inflates { INFLATE_STATE } else { 0 };
-        1024 + self.deflater_bytes() + inflater
+        // A server may doubt that the client keeps no window: it keeps one for it until that is shown, and inflates what
+        // shows it with a second state.
+        let states = match (over, self.setup.role, peers_no_takeover) {
+            (true, ..) => 0,
+            (false, Role::Server, true) => 2,
+            (false, _, false) => 1,
+            (false, Role::Client, true) => usize::from(self.assembler.is_open()),
+        };
+        1024 + self.deflater_bytes() + states * INFLATE_STATE
     }
 
     fn deflater_bytes(&self) -> usize {
