@@ -203,7 +203,7 @@ impl AssemblyBudget {
             state.give(&holder, 1);
             let mut claim = lock(&holder.claim);
             claim.waits_as = None;
-            let waker = claim.waker.take();
+            let waker = claim.waker.clone();
             drop(claim);
             if let Some(waker) = waker {
                 waker.wake();
@@ -291,9 +291,9 @@ impl Holder {
     /// Says how many shares it will give back.
     fn give_up(&self) -> usize {
         self.is_given_up.store(true, Relaxed);
-        let mut claim = lock(&self.claim);
+        let claim = lock(&self.claim);
         let shares = claim.shares;
-        let waker = claim.waker.take();
+        let waker = claim.waker.clone();
         drop(claim);
         if let Some(waker) = waker {
             waker.wake();

@@ -763,6 +763,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         if let Some(ending) = self.closed_here() {
             return self.end(ending);
         }
+        // A connection that is always busy has its deadlines too.
+        if let Poll::Ready(Some(expired)) = self.poll_timer(cx) {
+            return self.end(Ending::Failed(expired.into()));
+        }
         self.link.park();
         cx.waker().wake_by_ref();
         Poll::Pending

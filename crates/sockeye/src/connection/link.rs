@@ -616,6 +616,8 @@ impl<T> Link<T> {
     fn forget_message(&mut self) {
         self.assembly = None;
         self.is_starved = false;
+        // What is still to come of it is thrown away: no room is needed.
+        self.machine.limit_chunks(usize::MAX);
     }
 
     /// The transport ended, or nothing can be expected of it any more.
@@ -938,6 +940,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let mut has_input = true;
         loop {
             if std::mem::take(&mut has_input) && self.discard_input() == Turn::Over {
+                // A peer that sends on and on has no longer for it.
+                if let Poll::Ready(Some(_)) = self.poll_timer(cx, &wake_by) {
+                    self.lose();
+                    continue;
+                }
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -571,11 +571,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 }
             }
             match ready_or_park(&mut self.link, cx) {
-                // Its Close is owed, as after any broken rule.
-                Poll::Ready(Some(error @ Error::Protocol(_))) => {
-                    self.end = End::Lingering(Some(error));
-                }
-                Poll::Ready(Some(error)) => self.lose(error),
+                Poll::Ready(Some(error)) => self.expire(error),
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,
             }
@@ -586,10 +582,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     fn poll_yield<R>(&mut self, cx: &mut Context<'_>) -> Poll<R> {
         if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
             self.lose(error.into());
+        } else if let Poll::Ready(Some(expired)) = self.link.poll_timer(cx, |_| false) {
+            self.expire(expired.into());
         }
         self.link.park();
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn expire(&mut self, error: Error) {
+        match error {
+            // Its Close is owed, as after any broken rule.
+            Error::Protocol(_) => self.end = End::Lingering(Some(error)),
+            _ => self.lose(error),
+        }
     }
 
     #[inline(always)]

@@ -3,13 +3,13 @@
 
 use bytes::Buf;
 use sockeye_proto::{
-    Cause, Connection as Machine, DeflateConfig, DeflatePool, MaskingKey, Message, MessageBuffer,
-    ProtocolError,
+    Cause, CloseCode, CloseReason, Connection as Machine, DeflateConfig, DeflatePool, MaskingKey,
+    Message, MessageBuffer, ProtocolError,
 };
 use tokio::time::Instant;
 
 use super::driver::{Count, poll};
-use super::wire::{BINARY, Wire, masked};
+use super::wire::{BINARY, CLOSE, PING, Wire, masked};
 use super::*;
 use crate::connection::budget::{AssemblyBudget, FREE, INFLATER, PATIENCE, SHARE};
 use crate::connection::driver::{Driver, Ending, Next};
@@ -27,6 +27,7 @@ const COMPRESSED: u8 = 0x40;
 /// A server's end of a connection.
 struct End {
     driver: Driver<Wire>,
+    outbox: Arc<Outbox>,
     peer: Peer,
     count: Arc<Count>,
 }
@@ -47,8 +48,10 @@ fn end(budget: &Arc<AssemblyBudget>) -> End {
     let config = Config::new(Role::Server).max_message(8 << 20);
     let machine = server_machine(config, Some(agreed()));
     let link = Link::new(stream, machine, &[], Arc::clone(budget));
+    let outbox = Outbox::new(1 << 20);
     End {
-        driver: Driver::new(link, Outbox::new(1 << 20)),
+        driver: Driver::new(link, Arc::clone(&outbox)),
+        outbox,
         peer,
         count: Arc::default(),
     }
@@ -69,6 +72,13 @@ impl End {
             }
         }
         unreachable!()
+    }
+
+    /// Closes it from this side.
+    fn close(&mut self) {
+        let reason = CloseReason::new(CloseCode::GOING_AWAY, "").unwrap();
+        self.outbox.close(reason);
+        assert!(matches!(self.run().0, Some(Next::End)));
     }
 
     fn is_waiting(&mut self) -> bool {
@@ -326,6 +336,46 @@ impl crate::connection::driver::AnswerAtOnce for Parts {
     ) -> Option<crate::connection::driver::Answered> {
         None
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_message_that_filled_its_room_is_thrown_away_while_closing() {
+    for len in [FREE, FREE + SHARE] {
+        let mut end = end(&shares(1));
+        end.peer.segment(masked(BINARY_STARTS, vec![7; len]));
+        assert!(end.is_waiting());
+        end.close();
+        end.peer.segment(masked(ENDS, vec![7; 200_000]));
+        end.peer.segment(masked(CLOSE, 1001_u16.to_be_bytes()));
+        end.peer.end();
+        let start = Instant::now();
+        let reason = end.driver.linger().await;
+        assert_eq!(
+            reason.map(|reason| reason.code()),
+            Some(CloseCode::GOING_AWAY)
+        );
+        assert!(start.elapsed() < seconds(5), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_sends_on_and_on_after_the_close_is_dropped_at_the_close_timeout() {
+    let mut end = end(&shares(1));
+    assert!(end.is_waiting());
+    end.close();
+    let waker = Arc::clone(&end.count).into();
+    let flood = masked(PING, "").repeat(300);
+    let mut lingering = std::pin::pin!(end.driver.linger());
+    for tenths in 0..60 {
+        end.peer.segment(&*flood);
+        if poll(lingering.as_mut(), &waker).is_ready() {
+            assert!(tenths >= 50, "after {tenths} tenths of a second");
+            return;
+        }
+        assert!(end.count.woken() > 0, "it has more to read");
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    panic!("it is not dropped");
 }
 
 // Turns
