@@ -121,7 +121,10 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Workload>> {
         };
         if found.is_empty() {
             let known: Vec<_> = workload::ALL.iter().map(|workload| workload.name).collect();
-            return Err(format!("`{name}` is none of {}", known.join(", ")));
+            return Err(format!(
+                "`{name}` is not known: expected one of {}",
+                known.join(", ")
+            ));
         }
         chosen.extend(found);
     }
@@ -133,7 +136,10 @@ fn check_server(name: &str, workloads: &[&Workload]) -> Result<()> {
     let own = server::ALL.iter().filter(|server| server.is_sockeye());
     let Some(server) = own.clone().find(|server| server.name == name) else {
         let known: Vec<_> = own.map(|server| server.name).collect();
-        return Err(format!("`{name}` is none of {}", known.join(", ")));
+        return Err(format!(
+            "`{name}` is not known: expected one of {}",
+            known.join(", ")
+        ));
     };
     let refused = workloads
         .iter()

@@ -237,7 +237,10 @@ pub(crate) fn find(name: &str) -> Result<&'static Attack> {
         .find(|attack| attack.name == name)
         .ok_or_else(|| {
             let known: Vec<_> = ALL.iter().map(|attack| attack.name).collect();
-            format!("`{name}` is none of {}", known.join(", "))
+            format!(
+                "`{name}` is not known: expected one of {}",
+                known.join(", ")
+            )
         })
 }
 

@@ -32,7 +32,7 @@ impl From<Exit> for ExitCode {
 /// Of a program that a second Ctrl-C ended: 128 and the signal's number, as shells have it.
 pub(crate) const INTERRUPTED: i32 = 130;
 
-/// Says on stderr what happened, under the program's name. A stderr that nobody reads is no further failure.
+/// Says on stderr what happened, under the program's name. A stderr that is not read is no further failure.
 pub(crate) fn complain(what: &str) {
     say(&format!("sockeye: {what}\n"));
 }

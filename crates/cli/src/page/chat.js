@@ -54,7 +54,7 @@ function connect() {
     // Who is here now is not known.
     setPeople([]);
     if (isIn) note(`Disconnected${reason ? `: ${reason}` : ""} (${code})`);
-    // A room that is full has a place when somebody leaves.
+    // A room that is full has a place again when a member leaves.
     else if (reason) complain(`Not in the room: ${reason}. This page tries again.`);
     wait();
   };

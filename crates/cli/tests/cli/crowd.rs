@@ -46,7 +46,7 @@ async fn a_room_that_is_full_closes_the_next_client_with_1013_and_says_why() {
     let told = late.close_received().expect("a Close");
     assert_eq!(told.code(), CloseCode::TRY_AGAIN_LATER);
     assert_eq!(told.reason(), "the room is full");
-    // Another room has places, and so has this one when somebody has left.
+    // Another room has places, and so has this one when a member has left.
     let mut sea = connect(&server, "/chat/sea?name=Late").await;
     assert_eq!(event(&mut sea).await["people"], json!(["Late"]));
     grace

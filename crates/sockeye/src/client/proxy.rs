@@ -303,7 +303,7 @@ pub enum ProxyError {
     /// Bytes came through the tunnel before any went.
     #[error("the proxy sent bytes before it was asked for any")]
     TooEarly,
-    /// The URL is none of a proxy. Says where it was read; not the URL, which may have a password.
+    /// The URL is not one of a proxy. It says where the URL was read, and not the URL: that may have a password.
     #[error("{0} is not the URL of a proxy: expected http://, https://, socks5:// or socks5h://")]
     Url(String),
 }

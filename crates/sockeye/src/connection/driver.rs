@@ -558,7 +558,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
-    /// The connection ends while a handler runs on: ends the transport, and tells whoever waits for that. The handler
+    /// The connection ends while a handler runs on: ends the transport, and tells those tasks that wait for it. The handler
     /// may be one of them. One that runs on for the close timeout gives up the connection's place.
     #[cold]
     fn linger_beside(&mut self, cx: &mut Context<'_>) {
