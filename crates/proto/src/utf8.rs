@@ -41,6 +41,13 @@ impl Text {
         }
     }
 
+    /// The text of another type, without a copy: `owner` is dropped when no clone of the text is left.
+    pub fn from_owner(owner: impl AsRef<str> + Send + 'static) -> Self {
+        Self {
+            bytes: Bytes::from_owner(AsBytes(owner)),
+        }
+    }
+
     /// The text.
     #[expect(unsafe_code, reason = "validating again at each look is O(n)")]
     pub fn as_str(&self) -> &str {
@@ -51,6 +58,15 @@ impl Text {
     /// The bytes of the text, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
+    }
+}
+
+/// The bytes of a text.
+struct AsBytes<T>(T);
+
+impl<T: AsRef<str>> AsRef<[u8]> for AsBytes<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref().as_bytes()
     }
 }
 

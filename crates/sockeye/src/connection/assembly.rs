@@ -35,6 +35,8 @@ pub(crate) struct Assembly {
     is_here: bool,
     // Of the payload, as it came.
     received: u64,
+    // Of that, the end of a frame that is not counted as work of a turn yet.
+    uncounted: u64,
     share: Option<Share>,
 }
 
@@ -57,6 +59,7 @@ impl Assembly {
             is_compressed,
             is_here: false,
             received: 0,
+            uncounted: 0,
             share: None,
         }
     }
@@ -89,6 +92,17 @@ impl Assembly {
         if let Some(share) = &self.share {
             share.holder.receive(bytes as u64);
         }
+    }
+
+    /// Keeps the work of a read that brought a frame to its end until it is known what that is: a message that is
+    /// complete is handled in the turn that read it, while the processor's caches hold it.
+    pub(crate) fn count_later(&mut self, bytes: usize) {
+        self.uncounted = bytes as u64;
+    }
+
+    /// The work that was kept.
+    pub(crate) fn take_uncounted(&mut self) -> u64 {
+        std::mem::take(&mut self.uncounted)
     }
 
     /// How many bytes more it may hold. Of a compressed one that is as long as it may be there is room for one: that
@@ -144,21 +158,52 @@ impl Assembly {
     }
 
     /// Whether it may take more, of which `missing` bytes are still to come if that is known. It asks the budget for
-    /// as much again as it has.
+    /// as much again as it has, or for a large buffer of the thread's, to be put together there.
     pub(crate) fn may_grow(&mut self, budget: &Arc<AssemblyBudget>, missing: Option<u64>) -> bool {
-        if self.room() > 0 {
-            return true;
-        }
-        let len = self.assembler.buffer_mut().len();
+        let room = self.room();
         let missing = missing.map_or(usize::MAX, |missing| {
             usize::try_from(missing).unwrap_or(usize::MAX)
         });
-        let wanted = len.min(missing).div_ceil(SHARE);
+        // A read for the last few bytes of a share costs as much as one for many.
+        if room >= missing.min(SHARE) {
+            return true;
+        }
+        let len = self.assembler.buffer_mut().len();
+        let large = self.large_buffer(len.saturating_add(missing));
+        let limit = self.limit();
+        let wanted = match &large {
+            Some(large) => large.capacity().saturating_sub(limit),
+            None => len.min(missing),
+        };
         let received = self.received;
         let share = self
             .share
             .get_or_insert_with(|| Share::new(Arc::clone(budget), received));
-        !share.holder.waits() && budget.take(&share.holder, wanted)
+        let wanted = wanted.div_ceil(SHARE);
+        let may_grow = !share.holder.waits() && budget.take(&share.holder, wanted);
+        if let Some(large) = large {
+            self.move_to(large);
+        }
+        may_grow || room > 0
+    }
+
+    /// A large buffer of the thread's that is more than the message has, and not far more than all of it takes.
+    fn large_buffer(&mut self, message: usize) -> Option<Vec<u8>> {
+        if message <= pool::MAX_KEPT_CAPACITY {
+            return None;
+        }
+        let capacity = self.assembler.retained_bytes();
+        pool::take_large_buffer(capacity + 1..=message.saturating_mul(2))
+    }
+
+    /// Goes on in another buffer, if it may hold that much.
+    fn move_to(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= self.limit() {
+            let so_far = self.assembler.buffer_mut();
+            buffer.extend_from_slice(so_far);
+            std::mem::swap(so_far, &mut buffer);
+        }
+        pool::recycle_buffer(buffer);
     }
 
     /// Whether it was given up, in favour of other connections' messages.

@@ -424,6 +424,7 @@ impl<T> Link<T> {
                     let Some(mut assembly) = self.assembly.take() else {
                         continue;
                     };
+                    self.turn.charge(assembly.take_uncounted());
                     if assembly.giving == Giving::Nothing {
                         continue;
                     }
@@ -447,9 +448,12 @@ impl<T> Link<T> {
                 None => {
                     let work = self.machine.take_work();
                     self.turn.charge(work);
-                    let part = match self.assembly.as_deref().map(|assembly| assembly.giving) {
-                        Some(Giving::Parts { kind, .. }) => self.part_so_far(kind)?,
-                        _ => None,
+                    let part = match &mut self.assembly {
+                        Some(assembly) => {
+                            self.turn.charge(assembly.take_uncounted());
+                            self.part_so_far()?
+                        }
+                        None => None,
                     };
                     let part = part.map(Whole::Assembled);
                     return Ok(part.map(|part| Received::Part(take(part), false)));
@@ -553,12 +557,15 @@ impl<T> Link<T> {
         if is_compressed && assembly.buffer_mut().len() < INFLATED {
             return Ok(None);
         }
-        Ok(self.part_so_far(kind)?.map(|part| (part, false)))
+        Ok(self.part_so_far()?.map(|part| (part, false)))
     }
 
     /// What has come of the message and may be given: all but a part of a character.
-    fn part_so_far(&mut self, kind: MessageKind) -> Result<Option<MessageBuffer>, ProtocolError> {
+    fn part_so_far(&mut self) -> Result<Option<MessageBuffer>, ProtocolError> {
         let Some(assembly) = &mut self.assembly else {
+            return Ok(None);
+        };
+        let Giving::Parts { kind, .. } = assembly.giving else {
             return Ok(None);
         };
         let buffer = assembly.buffer_mut();
@@ -725,9 +732,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         };
         let read = ready!(pin!(stream.read_buf(&mut limited)).poll(cx))?;
         self.now = Instant::now();
-        self.turn.read(read, self.now);
         // The rest of the message is unmasked and checked in place: the chunk is the bytes just read.
         assembly.receive(read);
+        if read == missing {
+            assembly.count_later(read);
+            self.turn.read(0, self.now);
+        } else {
+            self.turn.read(read, self.now);
+        }
         self.machine.limit_chunks(read);
         let mut unread = assembly.buffer_mut().get_mut(start..).unwrap_or_default();
         if read > 0 {

@@ -2,9 +2,10 @@
 //! an idle one holds none. A buffer goes back by being dropped, on every path.
 
 use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, RangeInclusive};
 
-use sockeye_proto::{Message, MessageBuffer, Output};
+use bytes::Bytes;
+use sockeye_proto::{Message, MessageBuffer, Output, Text};
 
 use super::outbox::Item;
 
@@ -14,8 +15,15 @@ pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
 const MAX_SCRATCHES: usize = 2;
 const MAX_BUFFERS: usize = 16;
 const MAX_OUTPUTS: usize = 16;
-/// A larger buffer belonged to an unusual message, and is given back to the allocator.
-const MAX_KEPT_CAPACITY: usize = 128 * 1024;
+/// A larger buffer belonged to a large message: a few of them are kept. If the allocator had each back after its
+/// message, it could give the pages back to the kernel each time, and a page fault for each 4 KiB is what a large message
+/// costs most then.
+pub(crate) const MAX_KEPT_CAPACITY: usize = 128 * 1024;
+/// A buffer that is larger than this belonged to an unusual message, and is given back to the allocator.
+const MAX_LARGE_CAPACITY: usize = 2 * 1024 * 1024;
+/// What the large buffers that are kept take together.
+const MAX_LARGE_BUFFERS: usize = 4 * 1024 * 1024;
+const LARGE: usize = MAX_KEPT_CAPACITY + 1;
 
 thread_local! {
     static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
@@ -25,6 +33,8 @@ struct Pool {
     scratches: Vec<Box<[u8]>>,
     buffers: Vec<Vec<u8>>,
     outputs: Vec<Output>,
+    // The last that came back is the last.
+    large_buffers: Vec<Vec<u8>>,
     // One is enough: it is used where no other connection comes in between.
     items: Vec<Item>,
 }
@@ -35,7 +45,17 @@ impl Pool {
             scratches: Vec::new(),
             buffers: Vec::new(),
             outputs: Vec::new(),
+            large_buffers: Vec::new(),
             items: Vec::new(),
+        }
+    }
+
+    /// Keeps a large buffer, instead of those that have not been used for longest.
+    fn keep_large(&mut self, buffer: Vec<u8>) {
+        let kept = &mut self.large_buffers;
+        kept.push(buffer);
+        while kept.iter().map(Vec::capacity).sum::<usize>() > MAX_LARGE_BUFFERS {
+            kept.remove(0);
         }
     }
 }
@@ -97,15 +117,27 @@ pub(crate) fn take_buffer() -> Vec<u8> {
 
 /// Gives a message's buffer back.
 pub(crate) fn recycle_buffer(mut buffer: Vec<u8>) {
-    if buffer.capacity() == 0 || buffer.capacity() > MAX_KEPT_CAPACITY {
-        return;
-    }
     buffer.clear();
-    POOL.with_borrow_mut(|pool| {
-        if pool.buffers.len() < MAX_BUFFERS {
-            pool.buffers.push(buffer);
+    // While the thread ends there is no pool any more.
+    let _ = POOL.try_with(|pool| {
+        let pool = &mut *pool.borrow_mut();
+        match buffer.capacity() {
+            1..=MAX_KEPT_CAPACITY if pool.buffers.len() < MAX_BUFFERS => pool.buffers.push(buffer),
+            LARGE..=MAX_LARGE_CAPACITY => pool.keep_large(buffer),
+            _ => {}
         }
     });
+}
+
+/// A large buffer of the thread's, empty, of a capacity within these bounds.
+pub(crate) fn take_large_buffer(capacity: RangeInclusive<usize>) -> Option<Vec<u8>> {
+    POOL.with_borrow_mut(|pool| {
+        let kept = &mut pool.large_buffers;
+        let fitting = kept
+            .iter()
+            .rposition(|buffer| capacity.contains(&buffer.capacity()));
+        fitting.map(|at| kept.remove(at))
+    })
 }
 
 /// Gives the buffer of a message back that is handled.
@@ -153,6 +185,35 @@ pub(crate) fn into_message(buffer: MessageBuffer) -> Message {
     message
 }
 
+/// The message in its buffer, which goes back when it is dropped.
+pub(crate) fn share(buffer: MessageBuffer) -> Message {
+    match buffer {
+        MessageBuffer::Text(text) => Message::Text(Text::from_owner(Lent(text))),
+        MessageBuffer::Binary(bytes) => Message::Binary(Bytes::from_owner(Lent(bytes))),
+    }
+}
+
+/// The buffer of a message that is on its way out.
+struct Lent<B: Default + Into<Vec<u8>>>(B);
+
+impl<B: Default + Into<Vec<u8>>> Drop for Lent<B> {
+    fn drop(&mut self) {
+        recycle_buffer(std::mem::take(&mut self.0).into());
+    }
+}
+
+impl AsRef<str> for Lent<String> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Lent<Vec<u8>> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Empty output buffers.
 pub(crate) fn take_output() -> Output {
     POOL.with_borrow_mut(|pool| pool.outputs.pop())
@@ -187,11 +248,37 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_grew_large_is_not_kept() {
-        recycle_buffer(Vec::with_capacity(MAX_KEPT_CAPACITY + 1));
+    fn large_buffers_are_kept_apart_and_not_for_small_messages() {
+        recycle_buffer(Vec::with_capacity(MAX_KEPT_CAPACITY));
+        recycle_buffer(vec![1; LARGE]);
+        assert_eq!(take_buffer().capacity(), MAX_KEPT_CAPACITY);
         assert_eq!(take_buffer().capacity(), 0);
-        recycle_buffer(Vec::with_capacity(64));
-        assert!(take_buffer().capacity() >= 64);
+        assert_eq!(take_large_buffer(0..=LARGE - 1), None);
+        assert_eq!(take_large_buffer(LARGE + 1..=usize::MAX), None);
+        let taken = take_large_buffer(LARGE..=LARGE).unwrap();
+        assert_eq!((taken.len(), taken.capacity()), (0, LARGE));
+        assert_eq!(take_large_buffer(0..=usize::MAX), None);
+    }
+
+    #[test]
+    fn the_large_buffers_that_came_back_last_are_kept_up_to_4_mib() {
+        let third = MAX_LARGE_BUFFERS / 3;
+        for capacity in [third - 2, third - 1, third, third + 1] {
+            recycle_buffer(Vec::with_capacity(capacity));
+        }
+        let mut kept = std::iter::from_fn(|| take_large_buffer(0..=usize::MAX));
+        let capacities: Vec<_> = kept.by_ref().map(|buffer| buffer.capacity()).collect();
+        assert_eq!(capacities, [third + 1, third, third - 1]);
+    }
+
+    #[test]
+    fn a_buffer_that_is_larger_than_the_largest_is_not_kept() {
+        recycle_buffer(Vec::with_capacity(MAX_LARGE_CAPACITY));
+        let kept = take_large_buffer(0..=usize::MAX).unwrap();
+        assert_eq!(kept.capacity(), MAX_LARGE_CAPACITY);
+        recycle_buffer(Vec::with_capacity(MAX_LARGE_CAPACITY + 1));
+        assert_eq!(take_large_buffer(0..=usize::MAX), None);
+        assert_eq!(take_buffer().capacity(), 0);
     }
 
     #[test]
@@ -205,6 +292,23 @@ mod tests {
         assert_eq!(buffer.as_ptr(), at);
         let message = into_message(MessageBuffer::Text("all of it".to_owned()));
         assert_eq!(message.as_text(), Some("all of it"));
+    }
+
+    #[test]
+    fn the_buffer_of_a_message_that_is_shared_goes_back_with_the_last_of_those_that_share_it() {
+        for buffer in [
+            MessageBuffer::Text("text".to_owned()),
+            MessageBuffer::Binary(b"bytes".to_vec()),
+        ] {
+            let (expected, capacity) = (Message::from(buffer.clone()), buffer.capacity());
+            let message = share(buffer);
+            assert_eq!(message, expected);
+            let clone = message.clone();
+            drop(message);
+            assert_eq!(take_buffer().capacity(), 0);
+            drop(clone);
+            assert_eq!(take_buffer().capacity(), capacity);
+        }
     }
 
     #[test]

@@ -39,6 +39,9 @@ enum Stage {
 impl TurnBudget {
     /// After so much work, in KiB, the time is looked at. A turn is twice as much.
     const HALF: i64 = 64;
+    /// What one read counts at most: a little less than a turn, so that the longest is handled where it lies, and not
+    /// put by for the next turn, and a large message that it begins is read on.
+    const READ: usize = 126 * 1024;
     /// The most time of a turn, as far as it is looked at: at each read, and after half of the work.
     const TIME: Duration = Duration::from_millis(1);
 
@@ -69,7 +72,7 @@ impl TurnBudget {
     /// Counts a read.
     #[inline]
     pub(crate) fn read(&mut self, bytes: usize, now: Instant) {
-        self.charge(bytes as u64);
+        self.charge(bytes.min(Self::READ) as u64);
         if matches!(self.stage, Stage::Fresh | Stage::Behind) {
             self.since = now;
             self.stage = Stage::First;
@@ -139,6 +142,7 @@ fn signed(count: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pool::SCRATCH_LEN;
     use super::*;
 
     const MICROSECOND: Duration = Duration::from_micros(1);
@@ -164,8 +168,17 @@ mod tests {
         assert_eq!(frames(1, MICROSECOND), 64);
         assert_eq!(frames(1024, MICROSECOND), 64);
         assert_eq!(frames(1025, MICROSECOND), 43);
-        assert_eq!(frames(128 * 1024, MICROSECOND), 1);
-        assert_eq!(frames(64 << 20, MICROSECOND), 1);
+        assert_eq!(frames(128 * 1024, MICROSECOND), 2);
+        assert_eq!(frames(64 << 20, MICROSECOND), 2);
+    }
+
+    #[tokio::test]
+    async fn the_longest_read_and_the_frame_that_it_begins_with_are_less_than_a_turn() {
+        let now = Instant::now();
+        let mut turn = TurnBudget::new(0, now);
+        turn.read(SCRATCH_LEN, now);
+        assert!(!turn.ends(1, || now));
+        assert!(turn.ends(2, || now));
     }
 
     #[tokio::test]

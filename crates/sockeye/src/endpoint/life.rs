@@ -26,7 +26,7 @@ use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, 
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
 use crate::connection::outbox::{Outbox, OverflowPolicy};
-use crate::connection::{Compression, server_machine};
+use crate::connection::{Compression, pool, server_machine};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 use crate::transport::Stream;
@@ -239,6 +239,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     Next::End => return,
                 };
                 session.work();
+                let place = incoming.place();
                 let handled = match session.start_handler(incoming) {
                     Ok(running) => driver.alongside(pin!(running)).await,
                     Err(incoming) => {
@@ -247,6 +248,9 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     }
                 };
                 let sent = match handled {
+                    Some(Ok(reply)) if reply.place() == place && place.is_some() => {
+                        driver.reply(pool::share(std::mem::take(&mut message)).into())
+                    }
                     Some(Ok(reply)) => send(driver, reply),
                     Some(Err(error)) => Err(Error::of_callback(error)),
                     // Aborted: that is what comes next.

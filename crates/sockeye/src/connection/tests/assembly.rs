@@ -15,7 +15,7 @@ use crate::connection::budget::{AssemblyBudget, FREE, INFLATER, PATIENCE, SHARE}
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::{InParts, Link};
 use crate::connection::outbox::Outbox;
-use crate::connection::{Compression, server_machine};
+use crate::connection::{Compression, pool, server_machine};
 use crate::error::Error;
 use crate::sync::Arc;
 
@@ -203,6 +203,49 @@ async fn what_a_message_held_is_given_back_when_it_is_complete_or_its_connection
     assert_eq!(budget.usage().0, SHARE as u64);
     drop(end_of_it);
     assert_eq!(budget.usage(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_is_put_together_in_a_large_buffer_of_the_thread_where_the_budget_has_it() {
+    let large = 1 << 20;
+    let kept = vec![0; large];
+    let at = kept.as_ptr();
+    pool::recycle_buffer(kept);
+    let enough = (large - FREE).div_ceil(SHARE);
+    for (shares_left, len, is_used) in [
+        (enough, large, true),
+        (enough, large / 2, true),
+        // Far more than it takes.
+        (enough, large / 2 - 1, false),
+        (enough - 1, large / 2, false),
+    ] {
+        let budget = shares(shares_left);
+        let mut end = end(&budget);
+        end.peer.segment(masked(BINARY, vec![7; len]));
+        let (next, mut message, _) = end.run();
+        assert!(matches!(next, Some(Next::Message)), "{shares_left} {len}");
+        assert_eq!(message, MessageBuffer::Binary(vec![7; len]));
+        assert_eq!(message.capacity() == large, is_used, "{shares_left} {len}");
+        if is_used {
+            pool::recycle_message(&mut message);
+        }
+        let kept = pool::take_large_buffer(large..=large).unwrap();
+        assert_eq!(kept.as_ptr(), at);
+        pool::recycle_buffer(kept);
+        assert_eq!(budget.usage(), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_buffer_counts_whole_while_its_message_is_unfinished() {
+    let large = 1 << 20;
+    pool::recycle_buffer(Vec::with_capacity(large));
+    let budget = shares(1000);
+    let mut end = end(&budget);
+    let frame = masked(BINARY, vec![7; large]);
+    end.peer.segment(&frame[..100_000]);
+    assert!(end.is_waiting());
+    assert_eq!(budget.usage().0, (large - FREE) as u64);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ mod annotated;
 mod at_once;
 mod delivery;
 mod idle;
+mod large;
 mod life;
 mod overflow;
 mod partial;
