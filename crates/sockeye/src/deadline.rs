@@ -17,14 +17,18 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A deadline on a peer's input or on a peer's reading.
-#[derive(Debug)]
-pub(crate) struct InputDeadline {
-    sleep: Pin<Box<Sleep>>,
-    stage: Stage,
+pin_project! {
+    /// A deadline on a peer's input or on a peer's reading.
+    #[derive(Debug)]
+    pub(crate) struct InputDeadline {
+        #[pin]
+        sleep: Sleep,
+        stage: Stage,
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +54,7 @@ const SOCKETS_AT_A_LOOK: usize = 256;
 impl InputDeadline {
     pub(crate) fn new(due: Instant) -> Self {
         Self {
-            sleep: Box::pin(sleep_until(due)),
+            sleep: sleep_until(due),
             stage: Stage::Waiting,
         }
     }
@@ -72,9 +76,10 @@ impl InputDeadline {
     }
 
     /// Moves the deadline.
-    pub(crate) fn reset(&mut self, due: Instant) {
-        self.stage = Stage::Waiting;
-        self.sleep.as_mut().reset(due);
+    pub(crate) fn reset(self: Pin<&mut Self>, due: Instant) {
+        let this = self.project();
+        *this.stage = Stage::Waiting;
+        this.sleep.reset(due);
     }
 
     /// Whether the time has come, and the sockets are being looked at.
@@ -83,33 +88,34 @@ impl InputDeadline {
     }
 
     /// Ready when the time has come, whatever lies in the sockets.
-    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.stage {
-            Stage::Waiting => self.sleep.as_mut().poll(cx),
+            Stage::Waiting => self.project().sleep.poll(cx),
             Stage::Looking(_) | Stage::Passed => Poll::Ready(()),
         }
     }
 
     /// Ready when the time has come and the runtime has looked at all sockets since. What the deadline is about has
     /// to be polled before this, each time.
-    pub(crate) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_passed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
         loop {
-            let looks = match self.stage {
+            let looks = match *this.stage {
                 Stage::Waiting => {
-                    ready!(self.sleep.as_mut().poll(cx));
+                    ready!(this.sleep.as_mut().poll(cx));
                     looks()
                 }
                 Stage::Looking(looks) => {
-                    ready!(self.sleep.as_mut().poll(cx));
+                    ready!(this.sleep.as_mut().poll(cx));
                     looks - 1
                 }
                 Stage::Passed => return Poll::Ready(()),
             };
             if looks == 0 {
-                self.stage = Stage::Passed;
+                *this.stage = Stage::Passed;
             } else {
-                self.stage = Stage::Looking(looks);
-                self.sleep.as_mut().reset(Instant::now() + TICK);
+                *this.stage = Stage::Looking(looks);
+                this.sleep.as_mut().reset(Instant::now() + TICK);
             }
         }
     }
@@ -123,13 +129,13 @@ fn looks() -> u32 {
 
 /// Completes with the future, or after `limit`: but not before the runtime has looked at all sockets once more.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut deadline = InputDeadline::after(limit);
+    let mut deadline = pin!(InputDeadline::after(limit));
     let mut future = pin!(future);
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        deadline.poll_passed(cx).map(|()| Err(Elapsed))
+        deadline.as_mut().poll_passed(cx).map(|()| Err(Elapsed))
     })
     .await
 }
@@ -143,7 +149,7 @@ pub(crate) async fn pass(limit: Duration) {
 impl Future for InputDeadline {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_passed(cx)
     }
 }
@@ -210,14 +216,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_is_moved_waits_and_looks_anew() {
-        let mut deadline = InputDeadline::new(Instant::now());
-        poll_fn(|cx| deadline.poll_due(cx)).await;
-        let polled = poll_fn(|cx| Poll::Ready(deadline.poll_passed(cx))).await;
+        let mut deadline = pin!(InputDeadline::new(Instant::now()));
+        poll_fn(|cx| deadline.as_mut().poll_due(cx)).await;
+        let polled = poll_fn(|cx| Poll::Ready(deadline.as_mut().poll_passed(cx))).await;
         assert!(polled.is_pending() && deadline.is_looking());
         let due = Instant::now() + LIMIT;
-        deadline.reset(due);
+        deadline.as_mut().reset(due);
         assert!(!deadline.is_looking());
-        poll_fn(|cx| deadline.poll_passed(cx)).await;
+        poll_fn(|cx| deadline.as_mut().poll_passed(cx)).await;
         assert!(Instant::now() >= due + 2 * TICK);
     }
 }

@@ -16,6 +16,11 @@ pub(super) enum Sole<'a> {
 
 /// The field `name`, where several lines would not mean one list.
 pub(super) fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Sole<'a> {
+    if headers.keys_len() == headers.len() {
+        // None is repeated, as a rule.
+        let value = headers.get(name);
+        return value.map_or(Sole::Missing, |value| Sole::One(trim(value.as_bytes())));
+    }
     let mut lines = headers.get_all(name).iter();
     match (lines.next(), lines.next()) {
         (None, _) => Sole::Missing,
@@ -65,6 +70,9 @@ fn lists(
     wanted: &str,
     is_well_formed: impl Fn(&[u8]) -> bool,
 ) -> bool {
+    if is(headers, name, wanted) {
+        return true;
+    }
     let mut found = false;
     let well_formed = elements(headers, name).all(|element| {
         found |= element.eq_ignore_ascii_case(wanted.as_bytes());
@@ -75,7 +83,16 @@ fn lists(
 
 /// Whether any element of the list is `wanted`, ignoring ASCII case, whatever the others are.
 pub(super) fn mentions(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    elements(headers, name).any(|element| element.eq_ignore_ascii_case(wanted.as_bytes()))
+    is(headers, name, wanted)
+        || elements(headers, name).any(|element| element.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// Whether the list is `wanted` alone, as it is as a rule: then it need not be taken apart.
+fn is(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+    match sole(headers, name) {
+        Sole::One(value) => value.eq_ignore_ascii_case(wanted.as_bytes()),
+        Sole::Missing | Sole::Repeated => false,
+    }
 }
 
 /// `text` as a token.

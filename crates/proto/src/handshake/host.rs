@@ -3,7 +3,8 @@
 //! Knows no scheme and so no default port, and resolves nothing.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use http::header::HOST;
 use http::request::Parts;
@@ -13,10 +14,11 @@ use super::header::{Sole, sole, trim};
 /// uri-host [ ":" port ], the host in lower case and never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {
-    /// A name, an IPv4 address, or an IPv6 address in brackets and in its canonical text.
-    pub(super) name: String,
+    /// The name, and behind a colon the port if there is one.
+    text: String,
+    name_len: usize,
     /// `None` means the default of whatever scheme is meant.
-    pub(super) port: Option<u16>,
+    port: Option<u16>,
 }
 
 impl Host {
@@ -28,13 +30,13 @@ impl Host {
             // the same rule has room for, none came.)
             let (address, port) = rest.split_once(']')?;
             let address: Ipv6Addr = address.parse().ok()?;
-            (format!("[{address}]"), port)
+            (Cow::Owned(format!("[{address}]")), port)
         } else {
             let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
             if name.is_empty() || !name.bytes().all(is_name_byte) {
                 return None;
             }
-            (name.to_ascii_lowercase(), port)
+            (Cow::Borrowed(name), port)
         };
         let port = match port.strip_prefix(':') {
             // RFC 3986 §3.2.3: a colon without digits means the default port, as no colon does.
@@ -45,7 +47,38 @@ impl Host {
             None if port.is_empty() => None,
             _ => return None,
         };
-        Some(Self { name, port })
+        let mut host = String::with_capacity(name.len() + ":65535".len());
+        host.push_str(&name);
+        host.make_ascii_lowercase();
+        if let Some(port) = port {
+            // Writing to a string does not fail.
+            let _ = write!(host, ":{port}");
+        }
+        Some(Self {
+            text: host,
+            name_len: name.len(),
+            port,
+        })
+    }
+
+    /// A name, an IPv4 address, or an IPv6 address in brackets and in its canonical text.
+    pub(super) fn name(&self) -> &str {
+        self.text.get(..self.name_len).unwrap_or_default()
+    }
+
+    /// The name, with the port if there is one.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Leaves the port out.
+    pub(super) fn forget_port(&mut self) {
+        self.text.truncate(self.name_len);
+        self.port = None;
     }
 
     /// The host that a request is for; `None` if it is missing, repeated or illegal.
@@ -59,9 +92,10 @@ impl Host {
         }
     }
 
-    fn is_loopback(&self) -> bool {
+    pub(super) fn is_loopback(&self) -> bool {
         // A final dot marks a name as complete, and means the same one.
-        let name = self.name.strip_suffix('.').unwrap_or(&self.name);
+        let name = self.name();
+        let name = name.strip_suffix('.').unwrap_or(name);
         let address = name
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'));
@@ -81,11 +115,7 @@ impl Host {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.text)
     }
 }
 

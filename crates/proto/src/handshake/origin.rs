@@ -123,8 +123,8 @@ impl Origin {
             return None;
         }
         let mut host = Host::parse(host.as_bytes())?;
-        if host.port == default_port(&scheme) {
-            host.port = None;
+        if host.port() == default_port(&scheme) {
+            host.forget_port();
         }
         Some(Self { scheme, host })
     }
@@ -140,8 +140,8 @@ impl Origin {
         // TLS, and an https page, which no browser lets use plain ws, shows that one has. So there
         // the page's scheme tells.
         let implied = if secure { HTTPS_PORT } else { default };
-        self.host.name == host.name
-            && self.host.port.unwrap_or(default) == host.port.unwrap_or(implied)
+        self.host.name() == host.name()
+            && self.host.port().unwrap_or(default) == host.port().unwrap_or(implied)
     }
 }
 
@@ -199,10 +199,10 @@ impl Origin {
         }
         let origin = Self::parse(text.as_bytes()).ok_or(OriginProblem::Syntax)?;
         // A browser normalises the hosts of web servers alone. Those of extensions and applications it leaves as they are.
-        if default_port(&origin.scheme).is_some() && !is_host_of_browser(&origin.host.name) {
+        if default_port(&origin.scheme).is_some() && !is_host_of_browser(origin.host.name()) {
             return Err(OriginProblem::Host);
         }
-        if origin.host.port == Some(0) {
+        if origin.host.port() == Some(0) {
             return Err(OriginProblem::Port);
         }
         Ok(origin)

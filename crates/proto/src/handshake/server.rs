@@ -45,7 +45,7 @@ use super::key::Key;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerHandshake {
-    host: String,
+    host: Host,
     key: Key,
     subprotocols: Vec<String>,
     extensions: Vec<Extension>,
@@ -109,7 +109,7 @@ impl ServerHandshake {
             extension::receive(headers).map_err(|_| RequestError::ExtensionsInvalid)?;
 
         Ok(Self {
-            host: host.to_string(),
+            host,
             key,
             subprotocols,
             extensions,
@@ -119,7 +119,12 @@ impl ServerHandshake {
     /// The host that the client asked for, with its port if it named one: that of an absolute
     /// target, else of `Host`.
     pub fn host(&self) -> &str {
-        &self.host
+        self.host.as_str()
+    }
+
+    /// Whether that is the machine's own, as [`host_is_loopback`](super::host_is_loopback) says.
+    pub fn host_is_loopback(&self) -> bool {
+        self.host.is_loopback()
     }
 
     /// The client's key.
@@ -204,9 +209,9 @@ impl ServerHandshake {
 /// ```
 pub fn is_websocket_request(request: &Parts) -> bool {
     let headers = &request.headers;
-    mentions(headers, &UPGRADE, "websocket")
-        || headers.contains_key(SEC_WEBSOCKET_KEY)
+    headers.contains_key(SEC_WEBSOCKET_KEY)
         || headers.contains_key(SEC_WEBSOCKET_VERSION)
+        || mentions(headers, &UPGRADE, "websocket")
 }
 
 /// The rule that a client's request breaks, in the order in which they are checked.

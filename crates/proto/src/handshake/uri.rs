@@ -63,8 +63,8 @@ impl WebSocketUri {
             return Err(UriError::UserInfo);
         }
         let mut host = Host::parse(authority.as_bytes()).ok_or(UriError::Authority)?;
-        if host.port == Some(default_port(secure)) {
-            host.port = None;
+        if host.port() == Some(default_port(secure)) {
+            host.forget_port();
         }
 
         Ok(Self {
@@ -81,12 +81,12 @@ impl WebSocketUri {
 
     /// The host, in lower case; an IPv6 address stands in brackets.
     pub fn host(&self) -> &str {
-        &self.host.name
+        self.host.name()
     }
 
     /// The port: that of the URI, else 80 for `ws` and 443 for `wss`.
     pub fn port(&self) -> u16 {
-        self.host.port.unwrap_or(default_port(self.secure))
+        self.host.port().unwrap_or(default_port(self.secure))
     }
 
     /// The path, `/` where it is empty, and the query if there is one.

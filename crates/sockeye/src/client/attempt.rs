@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 
 use http::Response;
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
@@ -72,12 +73,12 @@ impl Client {
         if let (Some(turn), Ok(address)) = (&mut turn, stream.peer_addr()) {
             turn.keep(address);
         }
-        let mut deadline = InputDeadline::after(self.handshake_timeout);
+        let mut deadline = pin!(InputDeadline::after(self.handshake_timeout));
         let started = Instant::now();
         let securing = self.secure(stream, target);
-        let stream = self.in_time(&mut deadline, securing).await??;
+        let stream = self.in_time(deadline.as_mut(), securing).await??;
         timings.tls = target.uri.is_secure().then(|| started.elapsed());
-        self.shake_hands(stream, target, &handshake, &mut deadline, timings)
+        self.shake_hands(stream, target, &handshake, deadline, timings)
             .await
     }
 
@@ -224,7 +225,7 @@ impl Client {
     /// One deadline for all of the handshake: what waits for a part of it, or that it is late.
     async fn in_time<F: Future>(
         &self,
-        deadline: &mut InputDeadline,
+        deadline: Pin<&mut InputDeadline>,
         waiting: F,
     ) -> Result<F::Output, ConnectError> {
         tokio::select! {
@@ -239,7 +240,7 @@ impl Client {
         stream: Stream,
         target: &Target,
         handshake: &ClientHandshake,
-        deadline: &mut InputDeadline,
+        deadline: Pin<&mut InputDeadline>,
         mut timings: Timings,
     ) -> Result<Connection, ConnectError> {
         let started = Instant::now();

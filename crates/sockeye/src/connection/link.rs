@@ -131,7 +131,7 @@ impl Exchanged<'_> {
 }
 
 struct Timer {
-    deadline: InputDeadline,
+    deadline: Pin<Box<InputDeadline>>,
     // The task that it wakes.
     waker: Waker,
 }
@@ -892,20 +892,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 Some(timer) => timer,
                 None => self.timer.insert(Box::new(Timer::new(due, cx))),
             };
-            let deadline = &mut timer.deadline;
+            let mut deadline = timer.deadline.as_mut();
             if deadline.wakes_at() > due && !deadline.is_looking() {
-                deadline.reset(due);
+                deadline.as_mut().reset(due);
             }
             self.alarm = Some(deadline.wakes_at());
             timer.waker.clone_from(cx.waker());
-            ready!(deadline.poll_due(cx));
+            ready!(deadline.as_mut().poll_due(cx));
             self.alarm = None;
             let now = Instant::now();
             if now < due {
                 deadline.reset(due);
                 continue;
             }
-            if self.machine.expires_by(now.into_std()) && deadline.poll_passed(cx).is_pending() {
+            if self.machine.expires_by(now.into_std())
+                && deadline.as_mut().poll_passed(cx).is_pending()
+            {
                 self.alarm = Some(deadline.wakes_at());
                 return Poll::Pending;
             }
@@ -1122,7 +1124,7 @@ fn cut_character(text: &[u8]) -> usize {
 impl Timer {
     fn new(due: Instant, cx: &Context<'_>) -> Self {
         Self {
-            deadline: InputDeadline::new(due),
+            deadline: Box::pin(InputDeadline::new(due)),
             waker: cx.waker().clone(),
         }
     }

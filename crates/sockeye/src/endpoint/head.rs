@@ -7,6 +7,8 @@
 //!
 //! It is of memory alone: nobody outside sees it, and the list below may change.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// The target, then a field in each line. Neither may hold a line's end, and no name a colon or a space: a
@@ -61,22 +63,48 @@ const KNOWN: &[&str] = &[
 /// The byte that stands for the first of them: no name of a field begins with it.
 const FIRST_CODE: u8 = 0x80;
 
-const _: () = assert!(KNOWN.len() <= (u8::MAX - FIRST_CODE) as usize + 1);
+/// The longest name of a field among [`KNOWN`].
+const LONGEST_NAME: usize = 24;
+
+/// For each length of a name, which of [`KNOWN`] have such a name: a bit for each. So few of them are looked at.
+const OF_LENGTH: [u64; LONGEST_NAME + 1] = {
+    let mut of_length = [0; LONGEST_NAME + 1];
+    let mut at = 0;
+    while at < KNOWN.len() {
+        let mut len = 0;
+        while KNOWN[at].as_bytes()[len] != b':' {
+            len += 1;
+        }
+        of_length[len] |= 1 << at;
+        at += 1;
+    }
+    of_length
+};
 
 impl Head {
     pub(super) fn of(request: &http::request::Parts) -> Self {
-        let uri = request.uri.to_string();
-        // Allocated once and for good: a hole of another size would stay beside each session.
-        let lines = || {
-            request
-                .headers
-                .iter()
-                .map(|(name, value)| Line::of(name, value))
+        let uri = match request.uri.authority() {
+            Some(_) => Cow::Owned(request.uri.to_string()),
+            None => Cow::Borrowed(request.uri.path_and_query().map_or("", |all| all.as_str())),
         };
-        let mut head =
-            Vec::with_capacity(uri.len() + lines().map(|line| line.len()).sum::<usize>());
+        // Allocated once and for good: a hole of another size would stay beside each session. So each line is made twice,
+        // and what the first of them begin with is looked up once.
+        let mut codes = [None; 32];
+        let mut len = uri.len();
+        for (at, (name, value)) in request.headers.iter().enumerate() {
+            let code = code(name, value);
+            if let Some(kept) = codes.get_mut(at) {
+                *kept = code;
+            }
+            len += Line::of(name, value, code).len();
+        }
+        let mut head = Vec::with_capacity(len);
         head.extend_from_slice(uri.as_bytes());
-        lines().for_each(|line| line.write(&mut head));
+        for (at, (name, value)) in request.headers.iter().enumerate() {
+            let kept = codes.get(at).copied();
+            let code = kept.unwrap_or_else(|| code(name, value));
+            Line::of(name, value, code).write(&mut head);
+        }
         Self(head.into())
     }
 
@@ -94,35 +122,51 @@ impl Head {
 /// A field, and what stands for its beginning.
 struct Line<'r> {
     sensitive: bool,
-    known: Option<u8>,
+    code: Option<u8>,
     // Without what is known.
     name: &'r str,
     value: &'r [u8],
 }
 
+/// The code of what a field begins with, if that is one of [`KNOWN`].
+fn code(name: &HeaderName, value: &HeaderValue) -> Option<u8> {
+    let (name, value) = (name.as_str(), value.as_bytes());
+    let mut candidates = OF_LENGTH.get(name.len()).copied()?;
+    while let Some(known) = KNOWN.get(candidates.trailing_zeros() as usize) {
+        if let Some((known_name, begins)) = known.split_at_checked(name.len())
+            && known_name == name
+            && value.starts_with(&begins.as_bytes()[1..])
+        {
+            return Some(FIRST_CODE + candidates.trailing_zeros() as u8);
+        }
+        candidates &= candidates - 1;
+    }
+    None
+}
+
+/// What a code stands for.
+fn known(code: u8) -> Option<&'static str> {
+    let at = code.checked_sub(FIRST_CODE)?;
+    KNOWN.get(usize::from(at)).copied()
+}
+
 impl<'r> Line<'r> {
-    fn of(name: &'r HeaderName, value: &'r HeaderValue) -> Self {
-        let (name, sensitive) = (name.as_str(), value.is_sensitive());
-        let value = value.as_bytes();
-        let known = (FIRST_CODE..).zip(KNOWN).find_map(|(code, known)| {
-            // Most are of another length: that needs no call.
-            if known.as_bytes().get(name.len()) != Some(&b':') {
-                return None;
-            }
-            let begins = known.strip_prefix(name)?.strip_prefix(':')?;
-            let rest = value.strip_prefix(begins.as_bytes())?;
-            Some((code, rest))
-        });
-        match known {
-            Some((code, value)) => Self {
+    /// The line of a field that begins with what the code stands for.
+    fn of(name: &'r HeaderName, value: &'r HeaderValue, code: Option<u8>) -> Self {
+        let (sensitive, value) = (value.is_sensitive(), value.as_bytes());
+        let name = name.as_str();
+        match code.and_then(known) {
+            Some(known) => Self {
                 sensitive,
-                known: Some(code),
+                code,
                 name: "",
-                value,
+                value: value
+                    .get(known.len() - name.len() - 1..)
+                    .unwrap_or_default(),
             },
             None => Self {
                 sensitive,
-                known: None,
+                code,
                 name,
                 value,
             },
@@ -134,12 +178,14 @@ impl<'r> Line<'r> {
     }
 
     fn write(&self, head: &mut Vec<u8>) {
-        head.push(b'\n');
-        if self.sensitive {
-            head.push(b' ');
+        match self.code {
+            Some(code) if !self.sensitive => head.extend_from_slice(&[b'\n', code]),
+            code => {
+                head.extend_from_slice(if self.sensitive { b"\n " } else { b"\n" });
+                head.extend_from_slice(self.name.as_bytes());
+                head.push(code.unwrap_or(b':'));
+            }
         }
-        head.extend_from_slice(self.name.as_bytes());
-        head.push(self.known.unwrap_or(b':'));
         head.extend_from_slice(self.value);
     }
 }
@@ -151,8 +197,7 @@ fn decode_field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
         None => (false, line),
     };
     let (first, rest) = line.split_first()?;
-    let known = first.checked_sub(FIRST_CODE);
-    let line = match known.and_then(|code| KNOWN.get(usize::from(code))) {
+    let line = match known(*first) {
         Some(known) => &[known.as_bytes(), rest].concat(),
         None => line,
     };

@@ -120,7 +120,7 @@ impl<T> Router<T> {
     /// The value of the best template for a path (as the request has it, without the query) and
     /// the values of the template's variables.
     pub(crate) fn find(&self, path: &str) -> Option<(&T, PathParameters)> {
-        let mut segments = Vec::new();
+        let mut segments = Vec::with_capacity(self.depth);
         for (index, segment) in path.strip_prefix('/')?.split('/').enumerate() {
             if index == self.depth {
                 return None;

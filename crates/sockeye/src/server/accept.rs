@@ -71,10 +71,14 @@ impl Acceptor {
 
     /// Serves a connection that was not accepted here.
     pub(super) async fn serve_brought(mut self, stream: Stream) {
+        if *self.stage.borrow() >= Stage::Stopping {
+            return;
+        }
         let guest = tokio::select! {
+            // As a rule there is room, and nothing has to be waited for.
             biased;
-            () = reached(&mut self.stage, Stage::Stopping) => return,
             guest = self.admission.admit() => guest,
+            () = reached(&mut self.stage, Stage::Stopping) => return,
         };
         // Dropped before the guest.
         let mut stream = stream;
@@ -189,7 +193,7 @@ impl Shared {
         stage: &mut watch::Receiver<Stage>,
     ) {
         let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, ends));
-        stream.swallow_until(Arc::clone(&peer.answering));
+        stream.swallow_at_first(Arc::clone(peer.entry.standing()));
         let limits = self.head_limits;
         let service = {
             let peer = Arc::clone(&peer);

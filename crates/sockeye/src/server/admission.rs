@@ -9,7 +9,8 @@
 //!                 └─ gives way at once
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -38,19 +39,30 @@ pub(super) struct Admission {
     counters: Arc<Counters>,
 }
 
-/// The connections that give way to a new one, the oldest first.
+/// The connections that give way to a new one.
 #[derive(Debug, Default)]
 struct Yielding {
-    next: u64,
     /// Those that have sent no byte.
-    silent: BTreeMap<u64, Arc<Standing>>,
+    silent: Line,
     /// Those that had their answer, and may ask for something else.
-    idle: BTreeMap<u64, Arc<Standing>>,
+    idle: Line,
 }
 
-/// What the door and a connection tell each other.
+/// Connections in the order in which they came, the oldest first.
 #[derive(Debug, Default)]
-struct Standing {
+struct Line {
+    /// By their numbers, which rise by one: `None` for one that has left. There is none of these in front.
+    places: VecDeque<Option<Arc<Standing>>>,
+    /// The number of the one in front.
+    first: u64,
+    len: usize,
+}
+
+/// What a connection, its stream and the door tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// A request has come that the server answers.
+    is_answering: AtomicBool,
     /// The connection is to give way.
     asked: Notify,
     /// It has done so, or it cannot.
@@ -153,17 +165,17 @@ impl Admission {
     pub(super) async fn make_room(&self) -> usize {
         let (all, are_silent) = {
             let yielding = &mut *lock(&self.yielding);
-            let are_silent = !yielding.silent.is_empty();
+            let are_silent = yielding.silent.len > 0;
             let of = if are_silent {
                 &mut yielding.silent
             } else {
                 &mut yielding.idle
             };
-            let count = of.len().div_ceil(10);
-            let all: Vec<_> = (0..count).map_while(|_| of.pop_first()).collect();
+            let count = of.len.div_ceil(10);
+            let all: Vec<_> = (0..count).map_while(|_| of.leave_first()).collect();
             (all, are_silent)
         };
-        for (_, oldest) in &all {
+        for oldest in &all {
             if are_silent {
                 self.counters.dropped_silent_connections.increment();
             }
@@ -172,17 +184,13 @@ impl Admission {
         all.len()
     }
 
-    fn oldest(
-        &self,
-        of: impl FnOnce(&mut Yielding) -> &mut BTreeMap<u64, Arc<Standing>>,
-    ) -> Option<Arc<Standing>> {
-        let (_, oldest) = of(&mut lock(&self.yielding)).pop_first()?;
-        Some(oldest)
+    fn oldest(&self, of: impl FnOnce(&mut Yielding) -> &mut Line) -> Option<Arc<Standing>> {
+        of(&mut lock(&self.yielding)).leave_first()
     }
 
     fn guest(self: &Arc<Self>, place: Option<Place>, permit: OwnedSemaphorePermit) -> Guest {
         let standing = Arc::default();
-        let number = lock(&self.yielding).enter(&standing, |yielding| &mut yielding.silent);
+        let number = lock(&self.yielding).silent.enter(&standing);
         let entry = Entry {
             admission: Arc::clone(self),
             standing,
@@ -238,6 +246,11 @@ pub(super) fn refusals(max_connections: usize) -> usize {
 }
 
 impl Standing {
+    /// Whether a request has come that the server answers.
+    pub(super) fn is_answering(&self) -> bool {
+        self.is_answering.load(Relaxed)
+    }
+
     /// Asks a connection to give way, and waits until it has, or cannot. A connection whose task the caller does not
     /// poll holds up nobody for longer than [`ANSWER_TIMEOUT`].
     async fn give_way(&self) {
@@ -247,6 +260,16 @@ impl Standing {
 }
 
 impl Entry {
+    pub(super) fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+
+    /// A request has come that the server answers.
+    pub(super) fn answer(&self) {
+        self.standing.is_answering.store(true, Relaxed);
+        self.engage();
+    }
+
     /// Completes when the connection is to give way.
     pub(super) async fn asked(&self) {
         self.standing.asked.notified().await;
@@ -261,7 +284,7 @@ impl Entry {
     pub(super) fn rest(&self) {
         self.engage();
         let yielding = &mut *lock(&self.admission.yielding);
-        let number = yielding.enter(&self.standing, |yielding| &mut yielding.idle);
+        let number = yielding.idle.enter(&self.standing);
         *lock(&self.state) = State::Idle(number);
     }
 
@@ -272,25 +295,51 @@ impl Entry {
 
     /// The connection has sent something.
     pub(super) fn engage(&self) {
+        if matches!(*lock(&self.state), State::Engaged) {
+            return;
+        }
         let yielding = &mut *lock(&self.admission.yielding);
         match std::mem::replace(&mut *lock(&self.state), State::Engaged) {
-            State::Silent(number) => drop(yielding.silent.remove(&number)),
-            State::Idle(number) => drop(yielding.idle.remove(&number)),
+            State::Silent(number) => yielding.silent.leave(number),
+            State::Idle(number) => yielding.idle.leave(number),
             State::Engaged => {}
         }
     }
 }
 
-impl Yielding {
-    fn enter(
-        &mut self,
-        standing: &Arc<Standing>,
-        of: impl FnOnce(&mut Self) -> &mut BTreeMap<u64, Arc<Standing>>,
-    ) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        of(self).insert(number, Arc::clone(standing));
+impl Line {
+    /// Its number.
+    fn enter(&mut self, standing: &Arc<Standing>) -> u64 {
+        let number = self.first + self.places.len() as u64;
+        self.places.push_back(Some(Arc::clone(standing)));
+        self.len += 1;
         number
+    }
+
+    /// Nothing where it has left already.
+    fn leave(&mut self, number: u64) {
+        let at = number.checked_sub(self.first).map(usize::try_from);
+        if let Some(Ok(at)) = at
+            && let Some(place) = self.places.get_mut(at)
+            && place.take().is_some()
+        {
+            self.len -= 1;
+            self.close_up();
+        }
+    }
+
+    fn leave_first(&mut self) -> Option<Arc<Standing>> {
+        let first = self.places.front_mut()?.take();
+        self.len -= 1;
+        self.close_up();
+        first
+    }
+
+    fn close_up(&mut self) {
+        while let Some(None) = self.places.front() {
+            self.places.pop_front();
+            self.first += 1;
+        }
     }
 }
 
@@ -349,6 +398,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 mod tests {
     use std::pin::pin;
 
+    use proptest::prelude::*;
     use tokio::time::Instant;
 
     use super::*;
@@ -545,5 +595,42 @@ mod tests {
         assert!(timeout(TIMEOUT, gone.as_mut()).await.is_err());
         pending.end();
         gone.await;
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_left_in_any_order_and_by_the_oldest_first(
+            steps in prop::collection::vec((0..3_u8, any::<prop::sample::Index>()), 0..60),
+        ) {
+            let mut line = Line::default();
+            let mut expected: Vec<(u64, Arc<Standing>)> = Vec::new();
+            let mut left = Vec::new();
+            for (step, which) in steps {
+                match step {
+                    0 => {
+                        let standing = Arc::default();
+                        expected.push((line.enter(&standing), standing));
+                    }
+                    1 if !expected.is_empty() => {
+                        let (number, _) = expected.remove(which.index(expected.len()));
+                        line.leave(number);
+                        left.push(number);
+                    }
+                    _ => {
+                        let first = (!expected.is_empty()).then(|| expected.remove(0));
+                        let standing = line.leave_first();
+                        prop_assert_eq!(standing.is_some(), first.is_some());
+                        if let (Some(standing), Some((number, expected))) = (standing, first) {
+                            prop_assert!(Arc::ptr_eq(&standing, &expected));
+                            left.push(number);
+                        }
+                    }
+                }
+                // To leave once more changes nothing.
+                left.iter().for_each(|number| line.leave(*number));
+                prop_assert_eq!(line.len, expected.len());
+                prop_assert!(!matches!(line.places.front(), Some(None)));
+            }
+        }
     }
 }

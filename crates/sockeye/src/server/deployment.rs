@@ -10,9 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::{Response, StatusCode, request};
-use sockeye_proto::handshake::{
-    Extension, Forbidden, OriginPolicy, ServerHandshake, host_is_loopback,
-};
+use sockeye_proto::handshake::{Extension, Forbidden, OriginPolicy, ServerHandshake};
 use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool};
 use tokio::sync::watch;
 
@@ -135,7 +133,7 @@ impl Deployment {
         } = asked;
         let offer = ServerHandshake::receive(request)
             .map_err(|error| Refused::Other(error.to_response().map(Into::into)))?;
-        if on_loopback && !host_is_loopback(offer.host()) {
+        if on_loopback && !offer.host_is_loopback() {
             return Err(self.forbid(Forbidden::Host, request, ends));
         }
         let mut handshake = Handshake::new(request, parameters, ends);

@@ -3,12 +3,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::admission::Standing;
 use crate::deadline::InputDeadline;
 use crate::sync::Arc;
 
@@ -18,13 +18,13 @@ pub(super) struct StallGuard<S> {
     stream: S,
     timeout: Duration,
     /// Where nothing is written yet that the server answers, and what is written is hyper's own.
-    answering: Option<Arc<AtomicBool>>,
+    standing: Option<Arc<Standing>>,
     /// Whether an answer of hyper's own was thrown away.
     has_swallowed: bool,
     /// A byte that was read already.
     first: Option<u8>,
     /// Runs while a write waits.
-    timer: Option<InputDeadline>,
+    timer: Option<Pin<Box<InputDeadline>>>,
 }
 
 impl<S> StallGuard<S> {
@@ -32,27 +32,28 @@ impl<S> StallGuard<S> {
         Self {
             stream,
             timeout,
-            answering: None,
+            standing: None,
             has_swallowed: false,
             first: None,
             timer: None,
         }
     }
 
-    /// Throws away what is written until `answering` is set: answers of hyper's own, to a request that it cannot read.
-    pub(super) fn swallow_until(&mut self, answering: Arc<AtomicBool>) {
-        self.answering = Some(answering);
+    /// Throws away what is written before the server answers a request: answers of hyper's own, to one that it cannot
+    /// read.
+    pub(super) fn swallow_at_first(&mut self, standing: Arc<Standing>) {
+        self.standing = Some(standing);
     }
 
     /// Whether an answer was thrown away. From now on everything is written.
     pub(super) fn stop_swallowing(&mut self) -> bool {
-        self.answering = None;
+        self.standing = None;
         std::mem::take(&mut self.has_swallowed)
     }
 
     fn swallows(&self) -> bool {
-        let answering = self.answering.as_ref();
-        answering.is_some_and(|answering| !answering.load(Ordering::Relaxed))
+        let standing = self.standing.as_ref();
+        standing.is_some_and(|standing| !standing.is_answering())
     }
 
     /// Puts back the first byte of the stream, to be read again.
@@ -76,8 +77,9 @@ impl<S> StallGuard<S> {
         }
         let timer = self
             .timer
-            .get_or_insert_with(|| InputDeadline::after(self.timeout));
+            .get_or_insert_with(|| Box::pin(InputDeadline::after(self.timeout)));
         timer
+            .as_mut()
             .poll_passed(cx)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }

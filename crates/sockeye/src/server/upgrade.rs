@@ -1,7 +1,6 @@
 //! What a server answers to a request of one of its connections: an endpoint's handshake, the HTTP
 //! service's, or why there is nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,8 +34,6 @@ pub(super) struct Peer {
     ends: Ends,
     /// That its last request was a handshake, which is answered with 101.
     agreed: Mutex<Option<Agreed>>,
-    /// Whether a request has come that is answered here.
-    pub(super) answering: Arc<AtomicBool>,
     /// The last field: the door goes on when all the others are dropped.
     pub(super) entry: Entry,
 }
@@ -49,7 +46,6 @@ impl Peer {
             pending: guest.pending,
             ends,
             agreed: Mutex::new(None),
-            answering: Arc::default(),
             entry: guest.entry,
         }
     }
@@ -58,8 +54,7 @@ impl Peer {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
-        self.answering.store(true, Ordering::Relaxed);
-        self.entry.engage();
+        self.entry.answer();
         let response = self.answer(request).await;
         if lock(&self.agreed).is_none() {
             self.entry.rest();
