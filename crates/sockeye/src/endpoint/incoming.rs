@@ -6,7 +6,6 @@ use std::ops::Deref;
 use bytes::Bytes;
 use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 
-use super::reply::Place;
 use crate::connection::driver::rest::Rest;
 use crate::error::Result;
 
@@ -56,16 +55,6 @@ impl<'m> Incoming<'m> {
 }
 
 impl Incoming<'_> {
-    /// Where it lies, if it is a whole message, and large.
-    #[inline]
-    pub(super) fn place(&self) -> Option<Place> {
-        match self {
-            Self::Text(text) => Place::of(MessageKind::Text, text.as_bytes()),
-            Self::Binary(bytes) => Place::of(MessageKind::Binary, bytes),
-            Self::Part(_) | Self::LastPart(_) | Self::Pong(_) => None,
-        }
-    }
-
     /// Which of the kinds it is.
     #[inline]
     pub fn kind(&self) -> MessageKind {

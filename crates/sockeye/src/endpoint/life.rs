@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Endpoint;
 use super::handshake::Handshake;
 use super::incoming::{Incoming, MessageKind, Pong};
+use super::large::{handle_large, is_large};
 use super::open_sessions::OpenSessions;
 use super::part::handle_part;
 use super::reply::Reply;
@@ -26,7 +27,7 @@ use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, 
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
 use crate::connection::outbox::{Outbox, OverflowPolicy};
-use crate::connection::{Compression, pool, server_machine};
+use crate::connection::{Compression, server_machine};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 use crate::transport::Stream;
@@ -209,8 +210,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         driver.give_in_parts(in_parts::<E>());
         // What is seldom has its memory only while it lasts.
         session.work();
-        let opening: Seldom<'_> = Box::pin(open(endpoint, session, driver));
-        opening.await;
+        boxed(|| open(endpoint, session, driver)).await;
         session.rest();
         let mut message = MessageBuffer::default();
         'turns: loop {
@@ -221,10 +221,15 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let next = driver.next_unanswered(&mut message, answering).await;
             // What is not a message that is handled. One place to wait at for all of it: each more would cost a message.
             let seldom: Seldom<'_> = 'seldom: {
+                let (endpoint, driver) = (&mut *endpoint, &mut *driver);
                 let incoming = match next {
+                    Next::Message if is_large(&message) => {
+                        let message = &mut message;
+                        break 'seldom boxed(|| handle_large(endpoint, session, driver, message));
+                    }
                     Next::Message => Incoming::of(&mut message),
                     Next::AnswerFailed(error) => {
-                        break 'seldom Box::pin(report(endpoint, session, driver, error));
+                        break 'seldom boxed(|| report(endpoint, session, driver, error));
                     }
                     Next::Part(is_last) => {
                         // The rest of a message whose handler was taken away is nobody's.
@@ -232,14 +237,14 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                             continue 'turns;
                         }
                         let message = &mut message;
-                        let handled = handle_part(endpoint, session, driver, message, is_last);
-                        break 'seldom Box::pin(handled);
+                        break 'seldom boxed(|| {
+                            handle_part(endpoint, session, driver, message, is_last)
+                        });
                     }
                     Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
                     Next::End => return,
                 };
                 session.work();
-                let place = incoming.place();
                 let handled = match session.start_handler(incoming) {
                     Ok(running) => driver.alongside(pin!(running)).await,
                     Err(incoming) => {
@@ -248,9 +253,6 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     }
                 };
                 let sent = match handled {
-                    Some(Ok(reply)) if reply.place() == place && place.is_some() => {
-                        driver.reply(pool::share(std::mem::take(&mut message)).into())
-                    }
                     Some(Ok(reply)) => send(driver, reply),
                     Some(Err(error)) => Err(Error::of_callback(error)),
                     // Aborted: that is what comes next.
@@ -261,7 +263,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                         session.rest();
                         continue 'turns;
                     }
-                    Err(error) => Box::pin(report(endpoint, session, driver, error)),
+                    Err(error) => boxed(|| report(endpoint, session, driver, error)),
                 }
             };
             session.work();
@@ -273,6 +275,12 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 
 /// What is seldom has its memory only while it lasts; and, by way of a table, is no part of the code of what is not.
 type Seldom<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
+
+/// Apart, so that the future has no room on the stack of each turn.
+#[inline(never)]
+fn boxed<'s, F: Future<Output = ()> + Send + 's>(make: impl FnOnce() -> F) -> Seldom<'s> {
+    Box::pin(make())
+}
 
 /// Answers messages where they lie, as far as an endpoint does.
 struct AtOnce<'s, E> {

@@ -32,6 +32,7 @@ mod idle;
 mod incoming;
 #[cfg(feature = "json")]
 mod json;
+mod large;
 pub(crate) mod life;
 mod open_sessions;
 mod overflow;

@@ -1,11 +1,11 @@
 //! What a handler returns.
 
 use bytes::Bytes;
-use sockeye_proto::{Message, Outgoing, Output, PreparedMessage, Text};
+use sockeye_proto::{Message, Outgoing, PreparedMessage, Text};
 
 use crate::error::{BoxError, Result};
 
-use super::incoming::{Incoming, MessageKind};
+use super::incoming::Incoming;
 
 /// What goes back to the peer when a handler is done. It may lend from the message that it answers.
 #[derive(Debug, Default)]
@@ -20,35 +20,6 @@ pub enum Reply<'m> {
     Binary(&'m [u8]),
     /// A message, compressed or not as it says.
     Message(Outgoing),
-}
-
-/// Where a large message lies, and of which kind it is: a reply at the same place is all of the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    kind: MessageKind,
-    address: usize,
-    len: usize,
-}
-
-impl Place {
-    /// `None` of a message that is so small that its reply is copied.
-    #[inline]
-    pub(super) fn of(kind: MessageKind, payload: &[u8]) -> Option<Self> {
-        let (address, len) = (payload.as_ptr().addr(), payload.len());
-        (len >= Output::SHARED_FROM).then_some(Self { kind, address, len })
-    }
-}
-
-impl Reply<'_> {
-    /// Where it lies, if it is lent and large.
-    #[inline]
-    pub(super) fn place(&self) -> Option<Place> {
-        match self {
-            Self::Text(text) => Place::of(MessageKind::Text, text.as_bytes()),
-            Self::Binary(bytes) => Place::of(MessageKind::Binary, bytes),
-            Self::None | Self::Message(_) => None,
-        }
-    }
 }
 
 /// The message itself, as an echo. A Pong is not answered, nor is a part of a message: it is no message.
