@@ -1,6 +1,6 @@
 //! What a server logs when a peer repeats a fault.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use sockeye::transport::Stream;
 use sockeye::{
@@ -18,6 +18,15 @@ use crate::support::{FIELDS, Raw, TEXT};
 struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Lines {
+    /// Keeps what this thread logs from now on, as long as the guard lives.
+    fn keep(&self) -> tracing::subscriber::DefaultGuard {
+        // While a process has one subscriber, tracing asks that of the thread which reaches a line of the log first: if
+        // that is another test's, which has none, the line is off for all. Of two it asks both.
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(Self::default()));
+        tracing::subscriber::set_default(self.clone())
+    }
+
     /// Takes the lines at `info` and above.
     fn take_loud(&self) -> Vec<String> {
         let all = std::mem::take(&mut *self.0.lock().expect("no panic"));
@@ -126,7 +135,7 @@ impl Configurator for Undecided {
 #[tokio::test(start_paused = true)]
 async fn faults_of_a_peer_are_counted_and_write_no_line_at_info() {
     let lines = Lines::default();
-    let _logged = tracing::subscriber::set_default(lines.clone());
+    let _logged = lines.keep();
     let server = server(Server::builder().default_endpoint::<Numbers>()).await;
     let stats = || server.handle().stats();
 
@@ -163,7 +172,7 @@ async fn faults_of_a_peer_are_counted_and_write_no_line_at_info() {
 #[tokio::test(start_paused = true)]
 async fn errors_and_panics_of_handlers_that_a_peer_repeats_write_one_line_in_ten_seconds() {
     let lines = Lines::default();
-    let _logged = tracing::subscriber::set_default(lines.clone());
+    let _logged = lines.keep();
     let undecided = endpoint("/undecided", |_| Fragile).configurator(Undecided);
     let builder = Server::builder().default_endpoint::<Fragile>();
     let server = server(builder.endpoint(undecided)).await;
@@ -201,7 +210,7 @@ async fn errors_and_panics_of_handlers_that_a_peer_repeats_write_one_line_in_ten
 #[tokio::test(start_paused = true)]
 async fn a_refusal_by_origin_or_host_is_one_line_at_info_with_both_values_escaped() {
     let lines = Lines::default();
-    let _logged = tracing::subscriber::set_default(lines.clone());
+    let _logged = lines.keep();
     let server = server(Server::builder().default_endpoint::<Fragile>()).await;
     let host = "rebound.example";
     assert_eq!(status(&server, "/fragile", host, "").await, 403);

@@ -1,8 +1,8 @@
 //! What an endpoint's task does with what comes in one read, and while a handler is suspended.
 
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use sockeye_proto::{CloseCode, CloseReason};
 use tokio::sync::Notify;
@@ -834,6 +834,17 @@ async fn messages_before_the_end_of_the_stream_are_handled() {
 #[derive(Clone, Default)]
 pub(super) struct Lines(pub(super) Arc<Mutex<Vec<String>>>);
 
+impl Lines {
+    /// Keeps what this thread logs from now on, as long as the guard lives.
+    pub(super) fn keep(&self) -> tracing::subscriber::DefaultGuard {
+        // While a process has one subscriber, tracing asks that of the thread which reaches a line of the log first: if
+        // that is another test's, which has none, the line is off for all. Of two it asks both.
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(Self::default()));
+        tracing::subscriber::set_default(self.clone())
+    }
+}
+
 impl tracing::Subscriber for Lines {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
         true
@@ -868,7 +879,7 @@ impl tracing::Subscriber for Lines {
 #[tokio::test(start_paused = true)]
 async fn why_a_connection_failed_is_logged() {
     let lines = Lines::default();
-    let _logged = tracing::subscriber::set_default(lines.clone());
+    let _logged = lines.keep();
     let (Started { peer, session, .. }, _log, _go) = slow();
     peer.segment(b"\x81\x00".to_vec());
     idle().await;

@@ -97,7 +97,7 @@ async fn a_session_that_is_too_slow_is_logged_once_whatever_its_policy() {
         (Overflow::Close, "closed with 1013"),
     ] {
         let lines = Lines::default();
-        let logged = tracing::subscriber::set_default(lines.clone());
+        let logged = lines.keep();
         let (started, ..) = broadcast_to_a_slow_one(overflow).await;
         drop(logged);
         let id = started.session.id().to_string();
@@ -113,7 +113,7 @@ async fn a_session_that_is_too_slow_is_logged_once_whatever_its_policy() {
 #[tokio::test(start_paused = true)]
 async fn many_sessions_that_are_too_slow_write_one_line_and_are_all_closed() {
     let lines = Lines::default();
-    let _logged = tracing::subscriber::set_default(lines.clone());
+    let _logged = lines.keep();
     let (sessions, places) = (
         OpenSessions::counted_by(Arc::default()),
         Arc::new(Semaphore::new(20)),
