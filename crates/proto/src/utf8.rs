@@ -41,7 +41,7 @@ impl Text {
         }
     }
 
-    /// The text of another type, without a copy: `owner` is dropped when no clone of the text is left.
+    /// Takes the text of `owner` without a copy. The last clone of the text drops `owner`.
     pub fn from_owner(owner: impl AsRef<str> + Send + 'static) -> Self {
         Self {
             bytes: Bytes::from_owner(AsBytes(owner)),
@@ -61,7 +61,7 @@ impl Text {
     }
 }
 
-/// The bytes of a text.
+/// Gives the bytes of a text to [`Bytes::from_owner`].
 struct AsBytes<T>(T);
 
 impl<T: AsRef<str>> AsRef<[u8]> for AsBytes<T> {

@@ -17,7 +17,7 @@ pub(super) enum Sole<'a> {
 /// The field `name`, where several lines would not mean one list.
 pub(super) fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Sole<'a> {
     if headers.keys_len() == headers.len() {
-        // None is repeated, as a rule.
+        // The usual case: no field is repeated.
         let value = headers.get(name);
         return value.map_or(Sole::Missing, |value| Sole::One(trim(value.as_bytes())));
     }
@@ -87,7 +87,8 @@ pub(super) fn mentions(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> 
         || elements(headers, name).any(|element| element.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-/// Whether the list is `wanted` alone, as it is as a rule: then it need not be taken apart.
+/// Whether the field is one line with the value `wanted`, ignoring ASCII case. This is the usual case, and it needs no
+/// split into elements.
 fn is(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     match sole(headers, name) {
         Sole::One(value) => value.eq_ignore_ascii_case(wanted.as_bytes()),

@@ -14,7 +14,7 @@ use super::header::{Sole, sole, trim};
 /// uri-host [ ":" port ], the host in lower case and never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {
-    /// The name, and behind a colon the port if there is one.
+    /// `name` or `name:port`.
     text: String,
     name_len: usize,
     /// `None` means the default of whatever scheme is meant.
@@ -51,7 +51,7 @@ impl Host {
         host.push_str(&name);
         host.make_ascii_lowercase();
         if let Some(port) = port {
-            // Writing to a string does not fail.
+            // A write to a string cannot fail.
             let _ = write!(host, ":{port}");
         }
         Some(Self {
@@ -61,12 +61,12 @@ impl Host {
         })
     }
 
-    /// A name, an IPv4 address, or an IPv6 address in brackets and in its canonical text.
+    /// The host: a name, an IPv4 address, or an IPv6 address in brackets and in canonical form.
     pub(super) fn name(&self) -> &str {
         self.text.get(..self.name_len).unwrap_or_default()
     }
 
-    /// The name, with the port if there is one.
+    /// The host as text: `name` or `name:port`.
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
@@ -75,7 +75,7 @@ impl Host {
         self.port
     }
 
-    /// Leaves the port out.
+    /// Removes the port.
     pub(super) fn forget_port(&mut self) {
         self.text.truncate(self.name_len);
         self.port = None;

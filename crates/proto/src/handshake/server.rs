@@ -122,7 +122,7 @@ impl ServerHandshake {
         self.host.as_str()
     }
 
-    /// Whether that is the machine's own, as [`host_is_loopback`](super::host_is_loopback) says.
+    /// Whether [`host`](Self::host) names this machine. Same rule as [`host_is_loopback`](super::host_is_loopback).
     pub fn host_is_loopback(&self) -> bool {
         self.host.is_loopback()
     }

@@ -35,7 +35,7 @@ pub(crate) struct Assembly {
     is_here: bool,
     // Of the payload, as it came.
     received: u64,
-    // Of that, the end of a frame that is not counted as work of a turn yet.
+    // Bytes of `received` that the turn has not counted yet. They completed a frame.
     uncounted: u64,
     share: Option<Share>,
 }
@@ -94,13 +94,13 @@ impl Assembly {
         }
     }
 
-    /// Keeps the work of a read that brought a frame to its end until it is known what that is: a message that is
-    /// complete is handled in the turn that read it, while the processor's caches hold it.
+    /// Counts the bytes of a read later, when the link takes the end of the frame. The read completed a frame, so the
+    /// message may be complete: the task then handles it in the same turn, while the CPU caches still hold it.
     pub(crate) fn count_later(&mut self, bytes: usize) {
         self.uncounted = bytes as u64;
     }
 
-    /// The work that was kept.
+    /// Takes the bytes of [`count_later`](Self::count_later).
     pub(crate) fn take_uncounted(&mut self) -> u64 {
         std::mem::take(&mut self.uncounted)
     }
@@ -157,14 +157,15 @@ impl Assembly {
         (buffer, room)
     }
 
-    /// Whether it may take more, of which `missing` bytes are still to come if that is known. It asks the budget for
-    /// as much again as it has, or for a large buffer of the thread's, to be put together there.
+    /// Whether it may take more, of which `missing` bytes are still to come if that is known. It asks the budget to
+    /// double the message's memory. If the thread has a large buffer, it asks for all of that buffer and moves the
+    /// message there.
     pub(crate) fn may_grow(&mut self, budget: &Arc<AssemblyBudget>, missing: Option<u64>) -> bool {
         let room = self.room();
         let missing = missing.map_or(usize::MAX, |missing| {
             usize::try_from(missing).unwrap_or(usize::MAX)
         });
-        // A read for the last few bytes of a share costs as much as one for many.
+        // A system call that reads a few bytes costs nearly as much as one that reads many.
         if room >= missing.min(SHARE) {
             return true;
         }
@@ -187,7 +188,7 @@ impl Assembly {
         may_grow || room > 0
     }
 
-    /// A large buffer of the thread's that is more than the message has, and not far more than all of it takes.
+    /// Takes a large buffer from the thread, larger than the current one, and at most twice as large as the message.
     fn large_buffer(&mut self, message: usize) -> Option<Vec<u8>> {
         if message <= pool::MAX_KEPT_CAPACITY {
             return None;
@@ -196,7 +197,7 @@ impl Assembly {
         pool::take_large_buffer(capacity + 1..=message.saturating_mul(2))
     }
 
-    /// Goes on in another buffer, if it may hold that much.
+    /// Moves the message to `buffer`, if the message's shares cover its capacity. Returns the unused buffer to the pool.
     fn move_to(&mut self, mut buffer: Vec<u8>) {
         if buffer.capacity() <= self.limit() {
             let so_far = self.assembler.buffer_mut();

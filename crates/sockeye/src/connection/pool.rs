@@ -15,13 +15,12 @@ pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
 const MAX_SCRATCHES: usize = 2;
 const MAX_BUFFERS: usize = 16;
 const MAX_OUTPUTS: usize = 16;
-/// A larger buffer belonged to a large message: a few of them are kept. If the allocator had each back after its
-/// message, it could give the pages back to the kernel each time, and a page fault for each 4 KiB is what a large message
-/// costs most then.
+/// The capacity above which a buffer is large. The thread keeps a few large buffers: when a large buffer is freed, the
+/// allocator may return its pages to the kernel, and the next large message pays one page fault for each 4 KiB.
 pub(crate) const MAX_KEPT_CAPACITY: usize = 128 * 1024;
-/// A buffer that is larger than this belonged to an unusual message, and is given back to the allocator.
+/// The thread frees a buffer above this capacity.
 const MAX_LARGE_CAPACITY: usize = 2 * 1024 * 1024;
-/// What the large buffers that are kept take together.
+/// The total capacity of the large buffers that a thread keeps.
 const MAX_LARGE_BUFFERS: usize = 4 * 1024 * 1024;
 const LARGE: usize = MAX_KEPT_CAPACITY + 1;
 
@@ -33,7 +32,7 @@ struct Pool {
     scratches: Vec<Box<[u8]>>,
     buffers: Vec<Vec<u8>>,
     outputs: Vec<Output>,
-    // The last that came back is the last.
+    // The most recently used is the last.
     large_buffers: Vec<Vec<u8>>,
     // One is enough: it is used where no other connection comes in between.
     items: Vec<Item>,
@@ -50,7 +49,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a large buffer, instead of those that have not been used for longest.
+    /// Keeps a large buffer, and frees the least recently used ones above the limit.
     fn keep_large(&mut self, buffer: Vec<u8>) {
         let kept = &mut self.large_buffers;
         kept.push(buffer);
@@ -118,7 +117,7 @@ pub(crate) fn take_buffer() -> Vec<u8> {
 /// Gives a message's buffer back.
 pub(crate) fn recycle_buffer(mut buffer: Vec<u8>) {
     buffer.clear();
-    // While the thread ends there is no pool any more.
+    // The pool is gone while the thread ends.
     let _ = POOL.try_with(|pool| {
         let pool = &mut *pool.borrow_mut();
         match buffer.capacity() {
@@ -129,7 +128,7 @@ pub(crate) fn recycle_buffer(mut buffer: Vec<u8>) {
     });
 }
 
-/// A large buffer of the thread's, empty, of a capacity within these bounds.
+/// Takes an empty large buffer whose capacity is in the range.
 pub(crate) fn take_large_buffer(capacity: RangeInclusive<usize>) -> Option<Vec<u8>> {
     POOL.with_borrow_mut(|pool| {
         let kept = &mut pool.large_buffers;
@@ -185,7 +184,7 @@ pub(crate) fn into_message(buffer: MessageBuffer) -> Message {
     message
 }
 
-/// The message in its buffer, which goes back when it is dropped.
+/// Makes a shared message from its buffer. The last clone returns the buffer to the pool of its thread.
 pub(crate) fn share(buffer: MessageBuffer) -> Message {
     match buffer {
         MessageBuffer::Text(text) => Message::Text(Text::from_owner(Lent(text))),
@@ -193,7 +192,7 @@ pub(crate) fn share(buffer: MessageBuffer) -> Message {
     }
 }
 
-/// The buffer of a message that is on its way out.
+/// A message's buffer that returns to the pool on drop.
 struct Lent<B: Default + Into<Vec<u8>>>(B);
 
 impl<B: Default + Into<Vec<u8>>> Drop for Lent<B> {

@@ -39,8 +39,8 @@ enum Stage {
 impl TurnBudget {
     /// After so much work, in KiB, the time is looked at. A turn is twice as much.
     const HALF: i64 = 64;
-    /// What one read counts at most: a little less than a turn, so that the longest is handled where it lies, and not
-    /// put by for the next turn, and a large message that it begins is read on.
+    /// The most that one read counts. It is less than a turn: after a full read the task still handles the input in the
+    /// scratch buffer, and still reads on when the input begins a large message.
     const READ: usize = 126 * 1024;
     /// The most time of a turn, as far as it is looked at: at each read, and after half of the work.
     const TIME: Duration = Duration::from_millis(1);

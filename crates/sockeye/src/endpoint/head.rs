@@ -66,7 +66,7 @@ const FIRST_CODE: u8 = 0x80;
 /// The longest name of a field among [`KNOWN`].
 const LONGEST_NAME: usize = 24;
 
-/// For each length of a name, which of [`KNOWN`] have such a name: a bit for each. So few of them are looked at.
+/// The entries of [`KNOWN`] by the length of their field name: bit N stands for entry N.
 const OF_LENGTH: [u64; LONGEST_NAME + 1] = {
     let mut of_length = [0; LONGEST_NAME + 1];
     let mut at = 0;
@@ -87,8 +87,8 @@ impl Head {
             Some(_) => Cow::Owned(request.uri.to_string()),
             None => Cow::Borrowed(request.uri.path_and_query().map_or("", |all| all.as_str())),
         };
-        // Allocated once and for good: a hole of another size would stay beside each session. So each line is made twice,
-        // and what the first of them begin with is looked up once.
+        // One allocation of the final size: a second one would leave a hole in the heap beside each session. So the first
+        // pass sums up the length, and keeps the codes of the first fields for the second pass.
         let mut codes = [None; 32];
         let mut len = uri.len();
         for (at, (name, value)) in request.headers.iter().enumerate() {
@@ -128,7 +128,7 @@ struct Line<'r> {
     value: &'r [u8],
 }
 
-/// The code of what a field begins with, if that is one of [`KNOWN`].
+/// The code of the entry of [`KNOWN`] that the field begins with.
 fn code(name: &HeaderName, value: &HeaderValue) -> Option<u8> {
     let (name, value) = (name.as_str(), value.as_bytes());
     let mut candidates = OF_LENGTH.get(name.len()).copied()?;
@@ -144,14 +144,14 @@ fn code(name: &HeaderName, value: &HeaderValue) -> Option<u8> {
     None
 }
 
-/// What a code stands for.
+/// The entry of [`KNOWN`] for a code.
 fn known(code: u8) -> Option<&'static str> {
     let at = code.checked_sub(FIRST_CODE)?;
     KNOWN.get(usize::from(at)).copied()
 }
 
 impl<'r> Line<'r> {
-    /// The line of a field that begins with what the code stands for.
+    /// The line for a field. `code` is the field's [`code`].
     fn of(name: &'r HeaderName, value: &'r HeaderValue, code: Option<u8>) -> Self {
         let (sensitive, value) = (value.is_sensitive(), value.as_bytes());
         let name = name.as_str();

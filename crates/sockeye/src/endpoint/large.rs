@@ -1,5 +1,5 @@
-//! A large message on its way to a handler: a reply that is all of it goes out from where it lies. Apart from the loop
-//! that handles the others: what is seldom has its memory only while it lasts.
+//! Handles large messages. If the handler returns the whole message that it borrowed, the reply uses the message's own
+//! buffer, without a copy. This is apart from the loop for other messages, so an idle session holds no memory for it.
 
 use std::pin::pin;
 
@@ -15,13 +15,13 @@ use crate::connection::driver::Driver;
 use crate::connection::pool;
 use crate::error::Error;
 
-/// Whether to take this way: a smaller reply is copied whatever it is.
+/// Whether the message is so large that a copy of it costs more than a shared buffer.
 #[inline]
 pub(super) fn is_large(message: &MessageBuffer) -> bool {
     message.len() >= Output::SHARED_FROM
 }
 
-/// Gives a whole message to its handler, and sends the reply.
+/// Calls the handler with a whole message, and sends the reply.
 pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
@@ -48,7 +48,7 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
         }
         Some(Ok(reply)) => send(driver, reply),
         Some(Err(error)) => Err(Error::of_callback(error)),
-        // Aborted: that is what comes next.
+        // The session was aborted. The next event says so.
         None => Ok(()),
     };
     if let Err(error) = sent {
@@ -56,7 +56,7 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     }
 }
 
-/// Where a payload lies, and of which kind it is.
+/// The kind of a message, and the location of its payload in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     kind: MessageKind,

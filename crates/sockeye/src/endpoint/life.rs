@@ -276,7 +276,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 /// What is seldom has its memory only while it lasts; and, by way of a table, is no part of the code of what is not.
 type Seldom<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
-/// Apart, so that the future has no room on the stack of each turn.
+/// Boxes a future in a stack frame of its own, so that the frame of the session's loop stays small.
 #[inline(never)]
 fn boxed<'s, F: Future<Output = ()> + Send + 's>(make: impl FnOnce() -> F) -> Seldom<'s> {
     Box::pin(make())

@@ -14,9 +14,9 @@ pub enum Reply<'m> {
     /// Nothing.
     #[default]
     None,
-    /// A text message, copied when it is sent, unless it is all of a large message.
+    /// A text message, copied when it is sent, unless it is a whole large message.
     Text(&'m str),
-    /// A binary message, copied when it is sent, unless it is all of a large message.
+    /// A binary message, copied when it is sent, unless it is a whole large message.
     Binary(&'m [u8]),
     /// A message, compressed or not as it says.
     Message(Outgoing),

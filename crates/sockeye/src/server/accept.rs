@@ -75,7 +75,7 @@ impl Acceptor {
             return;
         }
         let guest = tokio::select! {
-            // As a rule there is room, and nothing has to be waited for.
+            // The usual case first: there is room, and nothing waits.
             biased;
             guest = self.admission.admit() => guest,
             () = reached(&mut self.stage, Stage::Stopping) => return,

@@ -39,7 +39,7 @@ pub(super) struct Admission {
     counters: Arc<Counters>,
 }
 
-/// The connections that give way to a new one.
+/// The connections that can give way to a new one.
 #[derive(Debug, Default)]
 struct Yielding {
     /// Those that have sent no byte.
@@ -48,20 +48,20 @@ struct Yielding {
     idle: Line,
 }
 
-/// Connections in the order in which they came, the oldest first.
+/// Connections in the order of their arrival.
 #[derive(Debug, Default)]
 struct Line {
-    /// By their numbers, which rise by one: `None` for one that has left. There is none of these in front.
+    /// Consecutive numbers. `None` is a connection that has left. The front is never `None`.
     places: VecDeque<Option<Arc<Standing>>>,
-    /// The number of the one in front.
+    /// The number of the front.
     first: u64,
     len: usize,
 }
 
-/// What a connection, its stream and the door tell each other.
+/// The state that a connection, its stream and the admission share.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    /// A request has come that the server answers.
+    /// Whether the server itself answers a request (and not hyper, for a request that hyper cannot read).
     is_answering: AtomicBool,
     /// The connection is to give way.
     asked: Notify,
@@ -246,7 +246,7 @@ pub(super) fn refusals(max_connections: usize) -> usize {
 }
 
 impl Standing {
-    /// Whether a request has come that the server answers.
+    /// Whether the server answers a request.
     pub(super) fn is_answering(&self) -> bool {
         self.is_answering.load(Relaxed)
     }
@@ -264,7 +264,7 @@ impl Entry {
         &self.standing
     }
 
-    /// A request has come that the server answers.
+    /// The server begins to answer a request.
     pub(super) fn answer(&self) {
         self.standing.is_answering.store(true, Relaxed);
         self.engage();
@@ -308,7 +308,7 @@ impl Entry {
 }
 
 impl Line {
-    /// Its number.
+    /// Adds a connection, and returns its number.
     fn enter(&mut self, standing: &Arc<Standing>) -> u64 {
         let number = self.first + self.places.len() as u64;
         self.places.push_back(Some(Arc::clone(standing)));
@@ -316,7 +316,7 @@ impl Line {
         number
     }
 
-    /// Nothing where it has left already.
+    /// Removes a connection. Does nothing if it has left already.
     fn leave(&mut self, number: u64) {
         let at = number.checked_sub(self.first).map(usize::try_from);
         if let Some(Ok(at)) = at
@@ -328,6 +328,7 @@ impl Line {
         }
     }
 
+    /// Removes the oldest connection.
     fn leave_first(&mut self) -> Option<Arc<Standing>> {
         let first = self.places.front_mut()?.take();
         self.len -= 1;
@@ -335,6 +336,7 @@ impl Line {
         first
     }
 
+    /// Restores the rule that the front is never `None`.
     fn close_up(&mut self) {
         while let Some(None) = self.places.front() {
             self.places.pop_front();
@@ -626,7 +628,7 @@ mod tests {
                         }
                     }
                 }
-                // To leave once more changes nothing.
+                // A second `leave` changes nothing.
                 left.iter().for_each(|number| line.leave(*number));
                 prop_assert_eq!(line.len, expected.len());
                 prop_assert!(!matches!(line.places.front(), Some(None)));

@@ -424,7 +424,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long sessions may take to end when the server stops; 10 s.
+    /// Sets how long sessions may take to end when the server stops; 10 s. The server does not wait
+    /// for a handler whose peer has left: that handler ends with the runtime.
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout;
         self

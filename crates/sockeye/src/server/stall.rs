@@ -39,8 +39,8 @@ impl<S> StallGuard<S> {
         }
     }
 
-    /// Throws away what is written before the server answers a request: answers of hyper's own, to one that it cannot
-    /// read.
+    /// Discards all writes until the server answers a request. These writes are hyper's own answers to a request that
+    /// hyper cannot read.
     pub(super) fn swallow_at_first(&mut self, standing: Arc<Standing>) {
         self.standing = Some(standing);
     }

@@ -18,10 +18,11 @@ use crate::support::{FIELDS, Raw, TEXT};
 struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Lines {
-    /// Keeps what this thread logs from now on, as long as the guard lives.
+    /// Collects the log lines of this thread until the guard is dropped.
     fn keep(&self) -> tracing::subscriber::DefaultGuard {
-        // While a process has one subscriber, tracing asks that of the thread which reaches a line of the log first: if
-        // that is another test's, which has none, the line is off for all. Of two it asks both.
+        // While the process has one subscriber, tracing asks only the thread that first reaches a log call. If that
+        // thread belongs to a test without a subscriber, the log call is off for all threads. With two subscribers,
+        // tracing asks both.
         static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| tracing::Dispatch::new(Self::default()));
         tracing::subscriber::set_default(self.clone())

@@ -215,7 +215,7 @@ async fn a_large_message_is_put_together_in_a_large_buffer_of_the_thread_where_t
     for (shares_left, len, is_used) in [
         (enough, large, true),
         (enough, large / 2, true),
-        // Far more than it takes.
+        // The buffer is more than twice as large as the message.
         (enough, large / 2 - 1, false),
         (enough - 1, large / 2, false),
     ] {

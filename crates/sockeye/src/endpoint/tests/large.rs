@@ -1,4 +1,4 @@
-//! Replies to large messages: one that is all of its message goes out from where the message lies.
+//! Replies to large messages. A reply that is the whole message is sent from the message's buffer.
 
 use super::*;
 use crate::connection::pool;
@@ -7,7 +7,7 @@ use crate::endpoint::{Incoming, Reply, Result};
 
 const LEN: usize = 1 << 20;
 
-/// Answers with what a function makes of the message.
+/// Replies with the result of a function of the message.
 struct Answering(fn(Incoming<'_>) -> Reply<'_>);
 
 impl Endpoint for Answering {
@@ -55,7 +55,7 @@ async fn a_reply_that_lies_in_its_message_is_what_the_handler_said() {
     ];
     for (answer, first, expected) in cases {
         let started = start(move |_| Answering(answer));
-        // The second one lies where the first did.
+        // The second message uses the buffer of the first.
         for _ in 0..2 {
             started.peer.segment(masked(TEXT, &message));
             idle().await;
