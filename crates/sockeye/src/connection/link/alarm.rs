@@ -1,0 +1,115 @@
+//! A link's deadlines: wakes the task in time for the machine's next deadline, and tells the machine when the
+//! deadline has passed. A far deadline has no timer of its own.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use sockeye_proto::Expired;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::{Link, Timer};
+use crate::deadline::InputDeadline;
+
+/// A deadline that is so far away is left to whoever wakes many tasks in time, and has no timer of its own.
+const FAR: Duration = Duration::from_secs(2);
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
+    /// Waits until the machine's next deadline, and does what it asks for. The caller writes and reads before, each
+    /// time: a deadline that ends the connection passes after some more looks at the socket ([`InputDeadline`]).
+    /// `None` when something may have to be written. `wake_by` is asked first to wake the task not later than
+    /// then, and [`forget_alarm`](Self::forget_alarm) called when it has.
+    #[inline]
+    pub(crate) fn poll_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        wake_by: impl Fn(Instant) -> bool,
+    ) -> Poll<Option<Expired>> {
+        // No deadline needs a look while no earlier one has come to be.
+        if !self.machine.timeout_came_nearer() && self.is_alarm_set(cx) {
+            return Poll::Pending;
+        }
+        self.poll_deadlines(cx, wake_by)
+    }
+
+    #[inline(never)]
+    fn poll_deadlines(
+        &mut self,
+        cx: &mut Context<'_>,
+        wake_by: impl Fn(Instant) -> bool,
+    ) -> Poll<Option<Expired>> {
+        loop {
+            let Some(due) = self.machine.poll_timeout() else {
+                return Poll::Pending;
+            };
+            let due = Instant::from_std(due);
+            // An alarm that comes too early is cheap; one that is set for each read, or even looked at, is not.
+            if self.alarm.is_some_and(|alarm| alarm <= due) && self.is_alarm_set(cx) {
+                return Poll::Pending;
+            }
+            if due.saturating_duration_since(Instant::now()) >= FAR && wake_by(due) {
+                self.alarm = Some(due);
+                self.timer = None;
+                return Poll::Pending;
+            }
+            let timer = match &mut self.timer {
+                Some(timer) => timer,
+                None => self.timer.insert(Box::new(Timer::new(due, cx))),
+            };
+            let mut deadline = timer.deadline.as_mut();
+            if deadline.wakes_at() > due && !deadline.is_looking() {
+                deadline.as_mut().reset(due);
+            }
+            self.alarm = Some(deadline.wakes_at());
+            timer.waker.clone_from(cx.waker());
+            ready!(deadline.as_mut().poll_due(cx));
+            self.alarm = None;
+            let now = Instant::now();
+            if now < due {
+                deadline.reset(due);
+                continue;
+            }
+            if self.machine.expires_by(now.into_std())
+                && deadline.as_mut().poll_passed(cx).is_pending()
+            {
+                self.alarm = Some(deadline.wakes_at());
+                return Poll::Pending;
+            }
+            let expired = self.machine.handle_timeout(now.into_std());
+            if expired.is_some() {
+                self.forget_message();
+            }
+            if expired.is_some() || !self.machine.output().is_empty() {
+                return Poll::Ready(expired);
+            }
+        }
+    }
+
+    /// Whether the task is woken at the alarm's time, and has not been yet: by whoever [forgets](Self::forget_alarm) it
+    /// then, or by the timer.
+    #[inline]
+    fn is_alarm_set(&self, cx: &Context<'_>) -> bool {
+        self.alarm.is_some() && self.timer.as_ref().is_none_or(|timer| timer.wakes(cx))
+    }
+
+    /// The task was woken for the deadline, or nobody sees to it any more.
+    pub(crate) fn forget_alarm(&mut self) {
+        if self.timer.is_none() {
+            self.alarm = None;
+        }
+    }
+}
+
+impl Timer {
+    fn new(due: Instant, cx: &Context<'_>) -> Self {
+        Self {
+            deadline: Box::pin(InputDeadline::new(due)),
+            waker: cx.waker().clone(),
+        }
+    }
+
+    /// Whether it will wake this task.
+    fn wakes(&self, cx: &Context<'_>) -> bool {
+        !self.deadline.is_fired() && self.waker.will_wake(cx.waker())
+    }
+}

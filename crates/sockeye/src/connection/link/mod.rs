@@ -1,0 +1,325 @@
+//! One protocol machine on one transport: the reads, the writes and the timer that it asks for. All
+//! partial I/O lives here and none in a future, so futures above may be dropped at any point. Knows
+//! nothing of outboxes, handlers or tasks.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use sockeye_proto::{Connection as Machine, MessageKind, ProtocolError};
+use tokio::time::Instant;
+
+use self::input::Input;
+use super::assembly::Assembly;
+use super::budget::AssemblyBudget;
+use super::pool;
+use super::turn::TurnBudget;
+use crate::deadline::InputDeadline;
+use crate::sync::Arc;
+
+mod alarm;
+mod input;
+mod io;
+mod linger;
+mod part;
+mod pull;
+
+pub(crate) use self::pull::{Received, Whole};
+
+/// Of which kinds messages are given in parts, as they come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InParts {
+    pub(crate) text: bool,
+    pub(crate) binary: bool,
+}
+
+impl InParts {
+    fn includes(self, kind: MessageKind) -> bool {
+        match kind {
+            MessageKind::Text => self.text,
+            MessageKind::Binary => self.binary,
+        }
+    }
+}
+
+// In this order: see `Driver`.
+#[repr(C)]
+pub(crate) struct Link<T> {
+    // A pointer: of an idle connection no message is begun, and most come whole.
+    assembly: Option<Box<Assembly>>,
+    // What all unfinished messages of a server or a client may hold.
+    budget: Arc<AssemblyBudget>,
+    // `None` once it is lost: the descriptor is given back then, whatever else goes on.
+    stream: Option<T>,
+    machine: Machine,
+    input: Input,
+    // When the transport was last seen to have brought something, or later.
+    now: Instant,
+    // When the task is woken for the machine's deadline, and by what, unless somebody else sees to it.
+    alarm: Option<Instant>,
+    timer: Option<Box<Timer>>,
+    written: u64,
+    turn: TurnBudget,
+    // The rule that bytes broke which were read to their place: the next pull tells it. A pointer: it comes once.
+    broken: Option<Box<ProtocolError>>,
+    output_lent: bool,
+    // Whether the transport has nothing of what it took to hand on.
+    flushed: bool,
+    transport: Transport,
+    left_unwritten: bool,
+    in_parts: InParts,
+    // Whether the message waits for a share of the budget: no input is taken meanwhile.
+    is_starved: bool,
+    // Whether messages are thrown away as they come.
+    discards: bool,
+}
+
+struct Timer {
+    deadline: Pin<Box<InputDeadline>>,
+    // The task that it wakes.
+    waker: Waker,
+}
+
+/// Whether the task's turn goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    GoesOn,
+    Over,
+}
+
+/// How far the transport's end has come.
+#[derive(Debug, PartialEq, Eq)]
+enum Transport {
+    Open,
+    /// This side has ended; the peer may still write.
+    WriteShut,
+    /// It is of no use any more: neither read nor written.
+    Lost,
+}
+
+impl<T> Link<T> {
+    /// Takes over `stream`, of which `read_ahead` has been read already.
+    pub(crate) fn new(
+        stream: T,
+        machine: Machine,
+        read_ahead: &[u8],
+        budget: Arc<AssemblyBudget>,
+    ) -> Self {
+        let now = Instant::now();
+        let turn = TurnBudget::new(machine.frames_received(), now);
+        Self {
+            stream: Some(stream),
+            machine,
+            input: Input {
+                end: read_ahead.len(),
+                kept: read_ahead.into(),
+                ..Input::default()
+            },
+            assembly: None,
+            budget,
+            is_starved: false,
+            discards: false,
+            in_parts: InParts::default(),
+            now,
+            alarm: None,
+            timer: None,
+            broken: None,
+            output_lent: false,
+            flushed: true,
+            written: 0,
+            turn,
+            transport: Transport::Open,
+            left_unwritten: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    #[inline]
+    pub(crate) fn machine_mut(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// The machine, with buffers for what it is to send.
+    #[inline]
+    pub(crate) fn sending(&mut self) -> &mut Machine {
+        if !self.output_lent {
+            self.lend_output();
+        }
+        &mut self.machine
+    }
+
+    fn lend_output(&mut self) {
+        self.machine.give_output(pool::take_output());
+        self.output_lent = true;
+    }
+
+    /// This side reads no more for now: the peer's silence is not its own.
+    pub(crate) fn pause_reading(&mut self) {
+        if self.machine.is_reading() {
+            self.now = Instant::now();
+            self.machine.pause_reading(self.now.into_std());
+        }
+    }
+
+    /// The peer may be silent again for as long as it likes, from now on, if this side did not read before.
+    pub(crate) fn resume_reading(&mut self) {
+        if !self.machine.is_reading() {
+            self.now = Instant::now();
+            self.machine.resume_reading(self.now.into_std());
+        }
+    }
+
+    /// How many bytes have been written since the connection was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether so much was done in this turn of the task that it is the neighbours'. It begins another one then.
+    #[inline]
+    pub(crate) fn ends_turn(&mut self) -> bool {
+        self.has_had_its_turn() && self.judge_turn() == Turn::Over
+    }
+
+    /// Whether the turn may be over: [`judge_turn`](Self::judge_turn) says.
+    #[inline]
+    pub(crate) fn has_had_its_turn(&self) -> bool {
+        self.turn.is_reached(self.machine.frames_received())
+    }
+
+    /// Looks at the clock where half of a turn's work is done. Begins another turn where it is over.
+    #[cold]
+    pub(crate) fn judge_turn(&mut self) -> Turn {
+        if self.is_turn_over() {
+            self.turn
+                .begin_behind_others(self.machine.frames_received());
+            return Turn::Over;
+        }
+        Turn::GoesOn
+    }
+
+    fn is_turn_over(&mut self) -> bool {
+        self.turn.ends(self.machine.frames_received(), Instant::now)
+    }
+
+    fn start_turn(&mut self) {
+        self.turn.begin(self.machine.frames_received());
+    }
+
+    /// How many bytes more the message may hold, if one is begun; `None` where it waits for a share of the budget.
+    #[inline]
+    fn most_of_message(&mut self) -> Option<usize> {
+        if self.assembly.is_some() {
+            return self.most_of_begun();
+        }
+        Some(usize::MAX)
+    }
+
+    fn most_of_begun(&mut self) -> Option<usize> {
+        let (unread, _) = self.input.unread();
+        let is_here = self.machine.message_is_complete_in(unread);
+        let missing = self.machine.payload_remaining();
+        let assembly = self.assembly.as_mut()?;
+        assembly.set_here(is_here);
+        // Between two fragments it is not known whether there will be more.
+        let wants_more = assembly.is_compressed() || missing > Some(0);
+        if wants_more && !assembly.may_grow(&self.budget, missing) {
+            return None;
+        }
+        let room = assembly.room();
+        self.machine.limit_chunks(room);
+        Some(room)
+    }
+
+    /// Whether the message waits for a share of the budget: then nothing is read.
+    #[inline]
+    pub(crate) fn is_starved(&self) -> bool {
+        self.is_starved
+    }
+
+    /// Whether reading on needs a share of the budget that is not to be had: what is read straight to its place.
+    #[inline]
+    pub(crate) fn lacks_memory(&mut self) -> bool {
+        if self.assembly.is_some() && !self.is_starved {
+            self.is_starved = self.most_of_begun().is_none();
+        }
+        self.is_starved
+    }
+
+    /// Waits for a share of the budget, if the message needs one.
+    pub(crate) fn poll_memory(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_starved {
+            return Poll::Pending;
+        }
+        if let Some(assembly) = &mut self.assembly {
+            ready!(assembly.poll_share(cx));
+        }
+        self.is_starved = false;
+        Poll::Ready(())
+    }
+
+    /// Nothing of the peer's counts any more: what has come of a message needs no memory until the
+    /// connection's owner is done with it.
+    fn forget_message(&mut self) {
+        self.assembly = None;
+        self.is_starved = false;
+        // What is still to come of it is thrown away: no room is needed.
+        self.machine.limit_chunks(usize::MAX);
+    }
+
+    /// The transport ended, or nothing can be expected of it any more.
+    pub(crate) fn lose(&mut self) {
+        self.machine.handle_end();
+        self.forget_message();
+        self.input = Input::default();
+        self.transport = Transport::Lost;
+        self.stream = None;
+    }
+
+    /// Gives every buffer back that an idle connection does not need. What was read and not consumed
+    /// moves into a buffer of its own size. The task's next turn is a whole one.
+    #[inline]
+    pub(crate) fn park(&mut self) {
+        self.start_turn();
+        self.give_back();
+    }
+
+    /// As [`park`](Self::park), within the task's turn.
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
+        self.input.park();
+        self.machine.rest();
+        if let Some(output) = self.machine.take_output() {
+            pool::recycle_output(output);
+            self.output_lent = false;
+        }
+    }
+
+    /// The bytes of memory that this connection's buffers take.
+    pub(crate) fn retained_bytes(&self) -> usize {
+        let scratch = self
+            .input
+            .scratch
+            .as_ref()
+            .map_or(0, |scratch| scratch.len());
+        scratch
+            + self.input.kept.len()
+            + self
+                .assembly
+                .as_ref()
+                .map_or(0, |assembly| assembly.retained_bytes())
+            + self.machine.retained_bytes()
+    }
+}
+
+impl<T> fmt::Debug for Link<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("machine", &self.machine)
+            .field("unread", &(self.input.end - self.input.start))
+            .finish_non_exhaustive()
+    }
+}
