@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::outbox::{Ended, Item, Send};
+use super::plain::{Connection, End};
 use super::split::{Receiver, Sender};
-use super::{Connection, End};
 use crate::error::{Error, SendError};
 
 /// As [`recv`](Connection::recv): it ends when the connection is closed in order, and after an error.

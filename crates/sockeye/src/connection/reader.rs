@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use sockeye_proto::Message;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Connection, to_keep};
+use super::link::InParts;
+use super::plain::{Connection, to_keep};
 use crate::error::Error;
 use crate::transport::Stream;
 
@@ -41,8 +42,35 @@ pub struct MessageReader<'c, T: AsyncRead + AsyncWrite + Unpin = Stream> {
     is_complete: bool,
 }
 
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    /// Receives the next message as it comes: when its first bytes are here, not when all are. `None` once the
+    /// connection is closed in order.
+    ///
+    /// The limit on a message's length is on this one too: [`Config::max_message`](crate::Config::max_message)
+    /// is to be raised for those that are to be longer than what memory holds. A message of which
+    /// a [`recv`](Self::recv) that was dropped has read the beginning is given when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it is ready, it has taken nothing.
+    pub async fn recv_reader(&mut self) -> Result<Option<MessageReader<'_, T>>, Error> {
+        // Of one that was dropped in the middle nothing more.
+        self.link.give_whole();
+        self.link.give_in_parts(InParts {
+            text: true,
+            binary: true,
+        });
+        let first = poll_fn(|cx| self.poll_piece(cx, to_keep)).await?;
+        Ok(first.map(|(message, is_last)| MessageReader::new(self, message, is_last)))
+    }
+}
+
 impl<'c, T: AsyncRead + AsyncWrite + Unpin> MessageReader<'c, T> {
-    pub(super) fn new(connection: &'c mut Connection<T>, first: Message, is_last: bool) -> Self {
+    fn new(connection: &'c mut Connection<T>, first: Message, is_last: bool) -> Self {
         Self {
             connection,
             is_text: first.as_text().is_some(),

@@ -15,6 +15,8 @@ use super::outbox::{Outbox, Parts};
 use crate::error::{Error, SendError};
 use crate::sync::Arc;
 
+mod plain;
+
 /// A message that is sent in parts, as they are made: it may be larger than what memory holds.
 ///
 /// It is an [`AsyncWrite`]: what is written leaves in fragments of 256 KiB, or when it is flushed, and
@@ -71,7 +73,7 @@ enum Stage {
 }
 
 /// Where the parts of one message go.
-pub(super) trait Slot: Send {
+trait Slot: Send {
     /// Takes the part when there is room for it.
     fn poll_part(
         &mut self,
@@ -93,7 +95,7 @@ pub(super) trait Slot: Send {
 const FRAGMENT: usize = 256 * 1024;
 
 impl<'w> MessageWriter<'w> {
-    pub(super) fn new(slot: impl Slot + 'w, kind: MessageKind) -> Self {
+    fn new(slot: impl Slot + 'w, kind: MessageKind) -> Self {
         Self {
             slot: Box::new(slot),
             utf8: (kind == MessageKind::Text).then(Utf8Validator::default),

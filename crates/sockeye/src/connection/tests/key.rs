@@ -1,6 +1,6 @@
 //! A client's masking keys (RFC 6455 §5.3, §10.3).
 
-use crate::connection::masking_keys;
+use crate::connection::machine::masking_keys;
 
 #[test]
 fn each_key_is_drawn_anew_and_in_all_its_bits() {
