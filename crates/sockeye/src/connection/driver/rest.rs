@@ -22,7 +22,8 @@ use bytes::Bytes;
 use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Driver, Ending, Next, Order};
+use super::{Driver, Ending, Next};
+use crate::connection::outbox::Order;
 use crate::connection::pool;
 use crate::error::Error;
 use crate::sync::{Arc, Mutex, lock};

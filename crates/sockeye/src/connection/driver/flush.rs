@@ -1,0 +1,233 @@
+//! The way from the outbox to the output, and from there to the transport. The driver takes items while the output
+//! has room, writes, and tells the tasks that wait for a write. A reply goes straight to the output, or into the
+//! outbox behind the items of its handler.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use sockeye_proto::{Cause, Connection as Machine, Outgoing, SendError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::{Driver, WRITE_AT};
+use crate::connection::outbox::{Item, Order, Part, Reached};
+use crate::connection::pool;
+use crate::error::Error;
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// Sends a handler's reply, behind what the handler itself has put into the outbox.
+    pub(crate) fn reply(&mut self, outgoing: Outgoing) -> Result<(), Error> {
+        if self.outbox_is_drained() {
+            let sent = self.link.sending().send_message(outgoing, Cause::Input);
+            return sent.map_err(|error| Error::Send(error.into()));
+        }
+        self.reply_later(outgoing)
+    }
+
+    /// As [`reply`](Self::reply), of a text that is lent.
+    #[inline]
+    pub(crate) fn reply_text(&mut self, text: &str) -> Result<(), Error> {
+        if self.outbox_is_drained() {
+            let sent = self.link.sending().send_text(text, Cause::Input);
+            return sent.map_err(|error| Error::Send(error.into()));
+        }
+        self.reply_later(text.into())
+    }
+
+    /// As [`reply`](Self::reply), of bytes that are lent.
+    #[inline]
+    pub(crate) fn reply_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.outbox_is_drained() {
+            let sent = self.link.sending().send_binary(bytes, Cause::Input);
+            return sent.map_err(|error| Error::Send(error.into()));
+        }
+        self.reply_later(bytes.into())
+    }
+
+    /// Whether a reply would not overtake anything that was sent before it.
+    #[inline]
+    fn outbox_is_drained(&mut self) -> bool {
+        if self.outbox.is_quiet() && self.order == Order::Go {
+            return true;
+        }
+        self.drive();
+        self.fill_from_outbox() && !self.outbox.is_held()
+    }
+
+    fn reply_later(&mut self, outgoing: Outgoing) -> Result<(), Error> {
+        self.replies += self.outbox.push_reply(outgoing).map_err(Error::Send)?;
+        Ok(())
+    }
+
+    #[inline(never)]
+    pub(super) fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_output_here(cx)
+    }
+
+    /// Moves what waits in the outbox to the output and writes, until nothing waits or the transport
+    /// takes no more.
+    #[inline(always)]
+    pub(super) fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.outbox.is_only_logged() {
+            self.write_log(cx)?;
+        }
+        loop {
+            let drained = self.fill();
+            let polled = self.link.poll_write(cx);
+            self.tell_written();
+            ready!(polled)?;
+            if drained {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Writes what was said to many, where it is all that there is to write: it needs no output then.
+    #[inline(never)]
+    fn write_log(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.order != Order::Go || !self.link.is_empty() || !self.link.machine().can_send() {
+            return Ok(());
+        }
+        let outbox = &*self.outbox;
+        self.link.write_apart(cx, |room| {
+            let mut len = 0;
+            outbox.read_log(WRITE_AT, |frames| {
+                // INVARIANT: an empty input's room is larger than all that a log holds (`link.rs` asserts it).
+                room[..frames.len()].copy_from_slice(frames);
+                len = frames.len();
+            });
+            len
+        })
+    }
+
+    /// Takes items from the outbox while there is room in the output: what stays is bounded there.
+    /// Says whether all of it was taken.
+    #[inline]
+    fn fill(&mut self) -> bool {
+        if self.outbox.is_quiet() && self.order == Order::Go {
+            return true;
+        }
+        self.fill_from_outbox()
+    }
+
+    #[inline(never)]
+    fn fill_from_outbox(&mut self) -> bool {
+        let mut reached = None;
+        let mut drained = true;
+        while self.link.machine().can_send() {
+            let waits = self.link.machine_mut().output().len();
+            if waits >= WRITE_AT {
+                drained = false;
+                break;
+            }
+            let room = WRITE_AT - waits;
+            if let Some(taken) = self.take_items(room) {
+                reached = Some(taken);
+            } else if !self.read_log(room) && self.outbox.is_empty() {
+                self.close_if_asked();
+                break;
+            }
+            if self.outbox.is_quiet() && self.order == Order::Go {
+                break;
+            }
+        }
+        if let Some(taken) = reached {
+            let waits = self.link.machine_mut().output().len() as u64;
+            self.taken.push_back((self.link.written() + waits, taken));
+        }
+        drained
+    }
+
+    /// Takes items that make up for so many bytes, and sends them. Says how far the outbox is taken;
+    /// `None` where nothing was in.
+    pub(super) fn take_items(&mut self, room: usize) -> Option<Reached> {
+        // Few at a time: others wait for the lock, and memory is not to follow their number.
+        const MANY: usize = 64;
+        if !self.outbox.has_items() {
+            return None;
+        }
+        let (machine, replies) = (self.link.sending(), &mut self.replies);
+        if !machine.compresses() {
+            let send = |item| send_item(machine, replies, item);
+            return self.outbox.take_some(room, MANY, send);
+        }
+        // Compressing takes longer than anyone is to wait for the lock.
+        let mut items = pool::take_items();
+        let taken = self.outbox.take_some(room, MANY, |item| items.push(item));
+        for item in items.drain(..) {
+            send_item(machine, replies, item);
+        }
+        pool::recycle_items(items);
+        taken
+    }
+
+    /// Sends what was said to many, in frames that they share. Says whether there was something.
+    pub(super) fn read_log(&mut self, room: usize) -> bool {
+        let machine = self.link.sending();
+        let send = |frames: &[u8]| {
+            let sent = machine.send_frames(frames, Cause::Push);
+            debug_assert!(sent.is_ok(), "{sent:?}");
+        };
+        self.outbox.read_log(room, send)
+    }
+
+    /// A Close that the application asked for goes behind what it sent before.
+    fn close_if_asked(&mut self) {
+        if let Order::Close(reason) = &self.order {
+            let now = Instant::now().into_std();
+            let sent = self.link.machine_mut().send_close(reason, now);
+            debug_assert!(sent.is_ok(), "{sent:?}");
+        }
+    }
+
+    /// Tells those who wait for what has been written.
+    #[inline]
+    fn tell_written(&mut self) {
+        if !self.taken.is_empty() {
+            self.tell_those_who_wait();
+        }
+    }
+
+    #[inline(never)]
+    fn tell_those_who_wait(&mut self) {
+        let mut reached = None;
+        while let Some((end, taken)) = self.taken.front()
+            && *end <= self.link.written()
+        {
+            reached = Some(*taken);
+            self.taken.pop_front();
+        }
+        if let Some(reached) = reached {
+            self.outbox.wrote(reached);
+        }
+    }
+}
+
+fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
+    if let Item::Reply(_) = item {
+        *replies -= item.weight();
+    }
+    let sent = match item {
+        Item::Message(outgoing) | Item::Loose(outgoing, _) => {
+            machine.send_message(outgoing, Cause::Push)
+        }
+        Item::Ping(payload) => machine.send_ping(&payload),
+        Item::Pong(payload) => machine.send_pong(&payload),
+        Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
+        Item::Part(part) => send_part(machine, &part),
+        // It gives its parts; and a gap is never in front.
+        Item::Streamed(_) | Item::Gap(_) => Ok(()),
+    };
+    // Whoever put the item in has checked it, and this side's Close has not been sent.
+    debug_assert!(sent.is_ok(), "{sent:?}");
+}
+
+#[cold]
+fn send_part(machine: &mut Machine, part: &Part) -> Result<(), SendError> {
+    let (kind, payload) = (part.kind, &part.payload);
+    if part.compressible {
+        machine.send_part(kind, payload, part.is_last, Cause::Push)
+    } else {
+        machine.send_uncompressed_part(kind, payload, part.is_last, Cause::Push)
+    }
+}
