@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake};
 use bytes::Bytes;
 use loom::future::block_on;
 use loom::thread;
-use sockeye_proto::MessageKind;
+use sockeye_proto::{MessageKind, PreparedMessage};
 
 use super::item::LEAST_WEIGHT;
 use super::*;

@@ -13,7 +13,10 @@ use std::task::Waker;
 
 use sockeye_proto::{CloseCode, CloseReason};
 
-use super::{ITEMS, Item, Outbox, Send, Stage, State, Ticket, wake_one};
+use super::send::Stage;
+use super::signal::ITEMS;
+use super::waiter::wake_one;
+use super::{Item, Outbox, Send, State, Ticket};
 use crate::error::SendError;
 use crate::sync::{Arc, MutexGuard, lock};
 

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, MessageKind};
 
 use super::item::{Item, LEAST_WEIGHT, Ticket};
-use super::{ITEMS, Outbox, State, wake_one};
+use super::signal::ITEMS;
+use super::waiter::wake_one;
+use super::{Outbox, State};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 

@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 
 use sockeye_proto::CloseReason;
 
+use super::Outbox;
 use super::item::{Item, Ticket};
 use super::overflow::{Fate, gave_way};
-use super::{AWAITED, Outbox, wake_one};
+use super::signal::AWAITED;
+use super::waiter::wake_one;
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sockeye_proto::{CloseCode, Message, MessageKind, PreparedMessage};
 
 use super::item::LEAST_WEIGHT;
+use super::queue::MAX_CONTROLS;
 use super::*;
 
 mod overflow;

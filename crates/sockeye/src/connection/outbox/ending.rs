@@ -1,0 +1,87 @@
+//! The end of an outbox: the application asks for a Close or for an abort, the driver shuts the outbox, and the owner
+//! of the driver notes the reason and reports the end.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use sockeye_proto::CloseReason;
+
+use super::signal::{AWAITED, DELIVERED, HELD, ITEMS, NEWS};
+use super::waiter::wake_one;
+use super::{Ended, Order, Outbox};
+use crate::sync::{Arc, lock};
+
+impl Outbox {
+    /// Asks for a Close behind what is in. The first one asked for counts.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        let mut state = lock(&self.state);
+        if state.closed || state.order != Order::Go {
+            return;
+        }
+        state.order = Order::Close(Box::new(reason));
+        // What was said to all before goes out before.
+        if let Some(seat) = self.seat_under(&state) {
+            let take_over = |message| self.take_over(&mut state, message);
+            seat.leave(take_over, || self.mark_left());
+        }
+        let mut wakes = Vec::new();
+        if let Some(seldom) = &mut state.seldom {
+            wakes.extend(seldom.room.drain(..).map(|(_, waker)| waker));
+            wakes.extend(seldom.parts.drain(..).map(|(_, waker)| waker));
+        }
+        wakes.extend(self.raise_under(&state, NEWS));
+        drop(state);
+        wakes.into_iter().for_each(Waker::wake);
+    }
+
+    /// Asks for the transport to be dropped.
+    pub(crate) fn abort(&self) {
+        let mut state = lock(&self.state);
+        state.order = Order::Abort;
+        self.leave_log_under(&state);
+        let wake = self.raise_under(&state, NEWS);
+        drop(state);
+        wake_one(wake);
+    }
+
+    /// Completes at the connection's end, with what it was closed for.
+    pub(crate) fn ended(self: &Arc<Self>) -> Ended {
+        Ended {
+            outbox: Arc::clone(self),
+            waiter: None,
+        }
+    }
+
+    /// Takes nothing any more, and tells those who wait. What is in is dropped.
+    pub(crate) fn shut(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.items = VecDeque::new();
+        state.dropped += std::mem::take(&mut state.bytes);
+        state.weight = 0;
+        self.leave_log_under(&state);
+        state.direct = None;
+        self.lower(ITEMS | AWAITED | HELD | DELIVERED);
+        let wakes = state.release_senders();
+        drop(state);
+        wakes.into_iter().for_each(Waker::wake);
+    }
+
+    /// Notes what the connection is closed for, before its transport is gone. The first reason counts.
+    pub(crate) fn note_end(&self, reason: CloseReason) {
+        let mut state = lock(&self.state);
+        state.end.get_or_insert_with(|| Box::new(reason));
+    }
+
+    /// The transport is gone. A reason that was [noted](Self::note_end) before counts.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        self.shut();
+        let mut state = lock(&self.state);
+        state.end.get_or_insert_with(|| Box::new(reason));
+        state.gone = true;
+        let seldom = state.seldom.take();
+        drop(state);
+        let ended = seldom.map(|seldom| seldom.ended).unwrap_or_default();
+        ended.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}

@@ -1,0 +1,177 @@
+//! The two lanes of an outbox: control frames, and items behind them. The driver takes from here, control frames
+//! first. The limit of an outbox is checked here.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use sockeye_proto::Outgoing;
+
+use super::signal::{HELD, ITEMS};
+use super::waiter::wake_one;
+use super::{Item, Order, Outbox, Reached, State, Ticket};
+use crate::error::SendError;
+use crate::sync::lock;
+
+impl Outbox {
+    /// Takes the next item, control frames first.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Option<Item> {
+        let mut one = None;
+        self.take_some(1, 1, |item| one = Some(item));
+        one
+    }
+
+    /// Takes items, control frames first, until what was taken makes up for `room` bytes, or is so `many`;
+    /// each is given to `take` while the outbox is locked. Says how far the lanes are taken then; `None`
+    /// where nothing can be taken.
+    pub(crate) fn take_some(
+        &self,
+        room: usize,
+        many: usize,
+        mut take: impl FnMut(Item),
+    ) -> Option<Reached> {
+        let signal = self.signal.load(Acquire);
+        if signal & ITEMS == 0 {
+            return None;
+        }
+        let mut state = lock(&self.state);
+        let (mut taken, mut count) = (0, 0);
+        while taken < room && count < many {
+            let Some(item) = state.pop() else {
+                break;
+            };
+            taken += item.len();
+            count += 1;
+            take(item);
+        }
+        if state.has_nothing_to_take() {
+            self.lower(ITEMS);
+            state.forget_capacity();
+        }
+        if state.is_held() != (signal & HELD != 0) {
+            self.signal.fetch_xor(HELD, AcqRel);
+        }
+        let reached = state.taken();
+        let wake = state.front_waiter();
+        let next_part = state.take_part_waiter();
+        drop(state);
+        wake_one(wake);
+        wake_one(next_part);
+        (count > 0).then_some(reached)
+    }
+
+    /// Puts a reply in behind what is in, whether or not there is room: the driver bounds its replies by
+    /// not reading. Says what it counts for.
+    pub(crate) fn push_reply(&self, reply: Outgoing) -> Result<usize, SendError> {
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        let reply = Item::Reply(reply);
+        let weight = reply.weight();
+        self.push_behind(&mut state, reply);
+        // The driver itself is at it.
+        self.signal.fetch_or(ITEMS, AcqRel);
+        Ok(weight)
+    }
+
+    /// How far the lanes have been taken.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> Reached {
+        lock(&self.state).taken()
+    }
+}
+
+impl State {
+    pub(super) fn check_open(&self) -> Result<(), SendError> {
+        if self.closed || self.order != Order::Go {
+            Err(SendError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether nothing is in, or nothing but what waits for the next part of the message in front.
+    fn has_nothing_to_take(&self) -> bool {
+        let controls = self.seldom.as_ref().map(|seldom| &seldom.controls);
+        let front = self.items.front();
+        front.is_none_or(Item::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
+    }
+
+    /// One item is taken whatever its size, or a message larger than the limit could never be sent.
+    pub(super) fn has_room(&self, item: &Item) -> bool {
+        self.items.is_empty() || self.weight + item.weight() <= self.limit
+    }
+
+    pub(super) fn push(&mut self, item: Item) -> Ticket {
+        if item.is_control() {
+            let controls = &mut self.seldom().controls;
+            controls.push_back(item);
+            if controls.len() > MAX_CONTROLS {
+                // §5.5.3: the newest is enough.
+                controls.pop_front();
+            }
+            self.pushed.controls += 1;
+            return Ticket {
+                control: true,
+                number: self.pushed.controls,
+            };
+        }
+        self.bytes += item.len();
+        self.weight += item.weight();
+        self.items.push_back(item);
+        self.pushed.items += 1;
+        Ticket {
+            control: false,
+            number: self.pushed.items,
+        }
+    }
+
+    /// Control frames first.
+    fn pop(&mut self) -> Option<Item> {
+        if let Some(seldom) = &mut self.seldom
+            && let Some(control) = seldom.controls.pop_front()
+        {
+            return Some(control);
+        }
+        if let Some(Item::Streamed(_)) = self.items.front() {
+            return self.pop_part();
+        }
+        let item = self.pop_front()?;
+        self.bytes -= item.len();
+        self.weight -= item.weight();
+        Some(item)
+    }
+
+    /// Takes the item in front away, and the gap behind it: a gap is never in front.
+    pub(super) fn pop_front(&mut self) -> Option<Item> {
+        let item = self.items.pop_front();
+        if let Some(Item::Gap(_)) = self.items.front() {
+            self.close_gap();
+        }
+        item
+    }
+
+    /// How far the lanes have been taken.
+    pub(super) fn taken(&self) -> Reached {
+        let seldom = self.seldom.as_deref();
+        let (controls, in_gaps) = seldom.map_or((0, 0), |seldom| {
+            (seldom.controls.len() as u64, seldom.in_gaps)
+        });
+        Reached {
+            controls: self.pushed.controls - controls,
+            items: self.pushed.items - self.items.len() as u64 - in_gaps,
+        }
+    }
+
+    /// Gives memory back that an idle connection should not hold. What it holds of it spares a connection
+    /// that is often sent to from asking for it each time.
+    fn forget_capacity(&mut self) {
+        const KEPT: usize = 8;
+        if self.items.capacity() > KEPT && self.items.is_empty() {
+            self.items = VecDeque::new();
+        }
+        self.seldom.take_if(|seldom| seldom.is_of_no_use());
+    }
+}
+
+/// An application's pings and pongs that wait at most; beyond it the newest win.
+pub(super) const MAX_CONTROLS: usize = 64;
