@@ -198,7 +198,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             return None;
         }
         let message = take(self.link.pull_whole()?);
-        // Nobody knows for how long the caller will be busy with it.
+        // The connection cannot know for how long the caller is busy with the message.
         self.link.give_back();
         Some(message)
     }
@@ -434,7 +434,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             match self.link.pull(&mut take) {
                 Ok(Some(Received::Message(message))) => {
-                    // Nobody knows for how long the caller will be busy with it.
+                    // The connection cannot know for how long the caller is busy with the message.
                     self.link.park();
                     return Poll::Ready(Ok(Some((message, true))));
                 }

@@ -14,10 +14,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Endpoint;
 use super::handshake::Handshake;
-use super::incoming::{Incoming, MessageKind, Pong};
+use super::incoming::{Incoming, Pong};
 use super::large::{handle_large, is_large};
 use super::open_sessions::OpenSessions;
-use super::part::handle_part;
+use super::part::{handle_part, in_parts};
 use super::reply::Reply;
 use super::report;
 use super::session::{Session, Tenure};
@@ -302,37 +302,6 @@ impl<E: Endpoint> AnswerAtOnce for AtOnce<'_, E> {
         let reply = self.endpoint.on_message_at_once(self.session, message)?;
         let sent = |reply| send_at_once(reply, answer);
         Some(reply.map_err(Error::of_callback).and_then(sent))
-    }
-}
-
-/// What an endpoint says that it takes in parts.
-const fn in_parts<E: Endpoint>() -> InParts {
-    const { kinds_in_parts(E::IN_PARTS) }
-}
-
-const fn kinds_in_parts(kinds: &[MessageKind]) -> InParts {
-    let mut in_parts = InParts {
-        text: false,
-        binary: false,
-    };
-    let mut rest = kinds;
-    while let [kind, others @ ..] = rest {
-        match kind {
-            MessageKind::Text => in_parts.text = true,
-            MessageKind::Binary => in_parts.binary = true,
-            MessageKind::Pong => {}
-        }
-        rest = others;
-    }
-    in_parts
-}
-
-impl InParts {
-    fn takes(self, part: &MessageBuffer) -> bool {
-        match part {
-            MessageBuffer::Text(_) => self.text,
-            MessageBuffer::Binary(_) => self.binary,
-        }
     }
 }
 

@@ -7,12 +7,44 @@ use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
-use super::incoming::{Incoming, Pong};
+use super::incoming::{Incoming, MessageKind, Pong};
 use super::life::{report, send};
 use super::session::Session;
 use crate::connection::driver::Driver;
 use crate::connection::driver::rest::Rest;
+use crate::connection::link::InParts;
 use crate::error::{Error, Result};
+
+/// The kinds of messages that an endpoint takes in parts.
+pub(super) const fn in_parts<E: Endpoint>() -> InParts {
+    const { kinds_in_parts(E::IN_PARTS) }
+}
+
+const fn kinds_in_parts(kinds: &[MessageKind]) -> InParts {
+    let mut in_parts = InParts {
+        text: false,
+        binary: false,
+    };
+    let mut rest = kinds;
+    while let [kind, others @ ..] = rest {
+        match kind {
+            MessageKind::Text => in_parts.text = true,
+            MessageKind::Binary => in_parts.binary = true,
+            MessageKind::Pong => {}
+        }
+        rest = others;
+    }
+    in_parts
+}
+
+impl InParts {
+    pub(super) fn takes(self, part: &MessageBuffer) -> bool {
+        match part {
+            MessageBuffer::Text(_) => self.text,
+            MessageBuffer::Binary(_) => self.binary,
+        }
+    }
+}
 
 /// Gives a part to its handler, and what else comes of the message as far as that reads it.
 pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(

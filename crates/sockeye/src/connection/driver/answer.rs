@@ -9,20 +9,20 @@ use crate::connection::link::InParts;
 use crate::connection::outbox::{Order, Outbox};
 use crate::error::Error;
 
-/// Whoever answers messages where they lie.
+/// Answers a message that is borrowed from the read buffer: no future, no copy.
 pub(crate) trait AnswerAtOnce {
     /// Which kinds are to be given in parts from now on. Asked for whenever there is something to do: it may have
     /// changed while there was nothing.
     fn in_parts(&self) -> InParts;
 
-    /// Answers a message, or leaves it to whoever waits for what is [next](Driver::next_unanswered).
+    /// Answers a message. `None` leaves it to the caller of [`next_unanswered`](Driver::next_unanswered).
     fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Option<Answered>;
 }
 
-/// Nobody does, and all messages come whole.
-pub(super) struct Nobody;
+/// Answers no message. All messages come whole.
+pub(super) struct NoAnswers;
 
-impl AnswerAtOnce for Nobody {
+impl AnswerAtOnce for NoAnswers {
     #[inline]
     fn in_parts(&self) -> InParts {
         InParts::default()
@@ -34,7 +34,7 @@ impl AnswerAtOnce for Nobody {
     }
 }
 
-/// The way out for whoever answers a message where it lies.
+/// Sends the answer to a borrowed message.
 pub(crate) struct Answer<'a, 'l> {
     exchange: &'a mut Exchange<'l>,
     outbox: &'a Outbox,

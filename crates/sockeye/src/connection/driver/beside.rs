@@ -25,7 +25,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let mut suspended = false;
         poll_fn(move |cx| {
             if suspended {
-                // The task runs again: what the handler sends now has to wake nobody.
+                // The task runs again: a send of the handler need not wake it.
                 self.drive();
             }
             if let Poll::Ready(output) = handler.as_mut().poll(cx) {
@@ -107,7 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 Poll::Ready(next) => self.ahead = Some(Box::new((next, message))),
             }
         }
-        // Reading stops here: the peer's silence is none of its own now.
+        // The driver does not read now, so the peer's silence does not count against the peer.
         self.link.pause_reading();
         loop {
             self.drive();

@@ -122,7 +122,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     #[inline(never)]
     pub(super) fn end(&mut self, ending: Ending) -> Poll<Option<Next>> {
         match ending {
-            // Nothing can be sent any more: whoever waits for it must know now.
+            // Nothing can be sent any more. The waiting senders must know now.
             Ending::Failed(
                 error @ (Error::Io(_)
                 | Error::PeerDead

@@ -218,7 +218,7 @@ fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
         // It gives its parts; and a gap is never in front.
         Item::Streamed(_) | Item::Gap(_) => Ok(()),
     };
-    // Whoever put the item in has checked it, and this side's Close has not been sent.
+    // The sender has checked the item, and this side's Close has not been sent.
     debug_assert!(sent.is_ok(), "{sent:?}");
 }
 

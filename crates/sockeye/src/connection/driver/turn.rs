@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use sockeye_proto::{Expired, MessageBuffer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::answer::Nobody;
+use super::answer::NoAnswers;
 use super::{AnswerAtOnce, Driver, Ending, Next, WRITE_AT, put};
 use crate::connection::link::{Received, Turn};
 use crate::connection::outbox::Order;
@@ -19,7 +19,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// there is none, that holds no memory.
     #[inline]
     pub(crate) async fn next(&mut self, message: &mut MessageBuffer) -> Next {
-        self.next_unanswered(message, Nobody).await
+        self.next_unanswered(message, NoAnswers).await
     }
 
     /// As [`next`](Self::next), but the messages that lie complete in the input are shown to `answering` before, one
@@ -215,8 +215,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             .poll_timer(cx, |due| outbox.wake_by(due.into_std()))
     }
 
-    /// Holds no buffer, and waits for whoever puts something into the outbox: false when somebody has
-    /// already.
+    /// Releases all buffers, and waits for an item in the outbox. False if the outbox has an item already.
     pub(super) fn park(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
         // After this side's Close nothing is taken from the outbox any more.
         let wants_items = has_room && self.link.machine().can_send();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Link, Timer};
 use crate::deadline::InputDeadline;
 
-/// A deadline that is so far away is left to whoever wakes many tasks in time, and has no timer of its own.
+/// A deadline that is farther away gets no timer of its own: a task that wakes many connections in time watches it.
 const FAR: Duration = Duration::from_secs(2);
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
@@ -92,7 +92,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         self.alarm.is_some() && self.timer.as_ref().is_none_or(|timer| timer.wakes(cx))
     }
 
-    /// The task was woken for the deadline, or nobody sees to it any more.
+    /// The task was woken for the deadline, or no other task watches the deadline any more.
     pub(crate) fn forget_alarm(&mut self) {
         if self.timer.is_none() {
             self.alarm = None;

@@ -72,7 +72,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             }
             match self.poll_read(cx) {
                 Poll::Ready(Ok(0)) => {
-                    // What TLS has to say at its end; nobody waits for it.
+                    // TLS sends its end. The link does not wait for it.
                     if let Some(stream) = &mut self.stream {
                         let _ = Pin::new(stream).poll_shutdown(cx);
                     }

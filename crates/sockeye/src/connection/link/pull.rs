@@ -22,7 +22,7 @@ pub(crate) enum Received<M> {
     Close(CloseReason),
 }
 
-/// A whole message, for whoever pulls to take: into a buffer of its own, or into one to keep.
+/// A whole message that the caller of a pull takes, into a buffer of the caller or as a buffer of its own.
 #[derive(Debug)]
 pub(crate) enum Whole<'a> {
     /// Lent from the scratch.
@@ -36,7 +36,7 @@ pub(crate) struct Exchanged<'l> {
     /// By which they are answered.
     pub(crate) exchange: Exchange<'l>,
     unread: &'l mut [u8],
-    // Where it begins, for whoever comes next: a handler may panic.
+    // Where the unread input begins. It is updated at once, because a handler may panic.
     start: &'l mut usize,
     turn: &'l mut TurnBudget,
     turn_end: u64,
