@@ -297,7 +297,10 @@ impl Shared {
     #[cfg(feature = "tls")]
     async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
         match &self.tls {
-            Some(tls) => tls.accept(tcp).await.map_err(|error| error.to_string()),
+            // Boxed: it is large, and the task of each connection would have room for it.
+            Some(tls) => Box::pin(tls.accept(tcp))
+                .await
+                .map_err(|error| error.to_string()),
             None => Ok(Stream::from(tcp)),
         }
     }
