@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 
-use sockeye_proto::{InvalidUtf8, MessageAssembler, MessageBuffer, MessageKind};
+use sockeye_proto::{InvalidUtf8, MessageAssembler, MessageBuffer, MessageKind, ProtocolError};
 use tokio::time::{Instant, Sleep};
 
 use super::budget::{AssemblyBudget, FREE, Holder, INFLATER, SHARE};
@@ -38,6 +38,8 @@ pub(crate) struct Assembly {
     // Bytes of `received` that the turn has not counted yet. They completed a frame.
     uncounted: u64,
     share: Option<Share>,
+    // The rule that bytes broke which were read straight into the buffer. The next pull returns it.
+    failure: Option<ProtocolError>,
 }
 
 /// What a message holds of the budget; given back when it is dropped.
@@ -61,6 +63,7 @@ impl Assembly {
             received: 0,
             uncounted: 0,
             share: None,
+            failure: None,
         }
     }
 
@@ -84,6 +87,15 @@ impl Assembly {
 
     pub(crate) fn is_compressed(&self) -> bool {
         self.is_compressed
+    }
+
+    /// Keeps the error of a read straight into the buffer for the next pull.
+    pub(crate) fn fail(&mut self, error: ProtocolError) {
+        self.failure = Some(error);
+    }
+
+    pub(crate) fn take_failure(&mut self) -> Option<ProtocolError> {
+        self.failure.take()
     }
 
     /// Counts bytes of the payload that were taken from the input.

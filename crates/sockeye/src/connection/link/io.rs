@@ -78,8 +78,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let mut unread = assembly.buffer_mut().get_mut(start..).unwrap_or_default();
         if read > 0 {
             let now = self.now.into_std();
-            let received = self.machine.receive(&mut unread, now);
-            self.broken = received.err().map(Box::new);
+            if let Err(error) = self.machine.receive(&mut unread, now) {
+                assembly.fail(error);
+            }
         }
         Poll::Ready(Ok(read))
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use sockeye_proto::{Connection as Machine, MessageKind, ProtocolError};
+use sockeye_proto::{Connection as Machine, MessageKind};
 use tokio::time::Instant;
 
 use self::input::Input;
@@ -60,8 +60,6 @@ pub(crate) struct Link<T> {
     timer: Option<Box<Timer>>,
     written: u64,
     turn: TurnBudget,
-    // The rule that bytes broke which were read to their place: the next pull tells it. A pointer: it comes once.
-    broken: Option<Box<ProtocolError>>,
     output_lent: bool,
     // Whether the transport has nothing of what it took to hand on.
     flushed: bool,
@@ -123,7 +121,6 @@ impl<T> Link<T> {
             now,
             alarm: None,
             timer: None,
-            broken: None,
             output_lent: false,
             flushed: true,
             written: 0,

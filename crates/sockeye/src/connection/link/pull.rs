@@ -87,7 +87,7 @@ impl<T> Link<T> {
     /// Whether nothing comes without more input.
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
-        self.input.is_empty() && self.broken.is_none() && self.machine.is_between_messages()
+        self.input.is_empty() && self.machine.is_between_messages()
     }
 
     #[inline]
@@ -138,9 +138,13 @@ impl<T> Link<T> {
         &mut self,
         take: impl FnOnce(Whole<'_>) -> M,
     ) -> Result<Option<Received<M>>, ProtocolError> {
-        if let Some(broken) = self.broken.take() {
+        if let Some(error) = self
+            .assembly
+            .as_mut()
+            .and_then(|assembly| assembly.take_failure())
+        {
             self.forget_message();
-            return Err(*broken);
+            return Err(error);
         }
         self.now = Instant::now();
         if let Some(assembly) = &self.assembly
