@@ -43,7 +43,7 @@ pub(super) struct Room {
 #[derive(Default)]
 struct Places {
     all: Vec<Option<Placed>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     open: usize,
     is_swept: bool,
     // Where the task runs that delivers.
@@ -187,18 +187,18 @@ impl OpenSessions {
     }
 
     /// A place for a session, and its seat at the log.
-    pub(super) fn take_place(&self) -> (usize, Seat) {
+    pub(super) fn take_place(&self) -> (u32, Seat) {
         let mut places = lock(&self.0.places);
         let place = places.free.pop().unwrap_or_else(|| {
             places.all.push(None);
-            places.all.len() - 1
+            u32::try_from(places.all.len() - 1).expect("fewer sessions than 2^32 fit in memory")
         });
         drop(places);
-        (place, self.0.log.seat(place))
+        (place, self.0.log.seat(place as usize))
     }
 
     /// The session is one of the open ones now.
-    pub(super) fn insert(&self, place: usize, session: Session) {
+    pub(super) fn insert(&self, place: u32, session: Session) {
         let here = runtime::Handle::current().id();
         let mut places = lock(&self.0.places);
         let delivers_on = places.delivers_on.replace(here);
@@ -209,7 +209,7 @@ impl OpenSessions {
         }
         let outbox = Arc::clone(session.outbox());
         outbox.join_log(delivers);
-        if let Some(free) = places.all.get_mut(place) {
+        if let Some(free) = places.all.get_mut(place as usize) {
             *free = Some(Placed { session, outbox });
         }
         places.open += 1;
@@ -227,9 +227,9 @@ impl OpenSessions {
     }
 
     /// Frees the place, if this session has it still.
-    pub(super) fn remove(&self, place: usize, id: SessionId) {
+    pub(super) fn remove(&self, place: u32, id: SessionId) {
         let mut places = lock(&self.0.places);
-        let taken = places.all.get_mut(place);
+        let taken = places.all.get_mut(place as usize);
         let placed = taken.and_then(|taken| taken.take_if(|placed| placed.session.id() == id));
         if let Some(placed) = &placed {
             placed.outbox.retire();

@@ -32,7 +32,7 @@ struct Inner {
     outbox: Arc<Outbox>,
     open_sessions: OpenSessions,
     // Its place among them.
-    place: usize,
+    place: u32,
     // Of the bits below. Most sessions have none of them: so each message looks at one word, and takes no lock.
     special: AtomicU8,
     handlers: Mutex<Handlers>,
@@ -422,7 +422,7 @@ impl Tenure {
         handshake: Handshake,
         outbox: Arc<Outbox>,
         open_sessions: OpenSessions,
-        place: usize,
+        place: u32,
     ) -> Self {
         let limited = handshake.known_idle().and_then(Idle::limit).is_some();
         let session = Session(Arc::new(Inner {
