@@ -14,6 +14,7 @@ pub(crate) mod log;
 mod machine;
 mod opening;
 pub(crate) mod outbox;
+pub(crate) mod permit;
 mod plain;
 pub(crate) mod pool;
 mod reader;

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Endpoint;
 use super::handshake::Handshake;
@@ -27,6 +26,7 @@ use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, 
 use crate::connection::link::{InParts, Link};
 use crate::connection::log::Log;
 use crate::connection::outbox::{Outbox, OverflowPolicy};
+use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
@@ -42,12 +42,9 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) outbox_limit: usize,
     pub(crate) overflow: OverflowPolicy,
     pub(crate) budget: Arc<AssemblyBudget>,
-    pub(crate) place: Place,
+    /// By these a server counts its connections, and waits for them when it stops.
+    pub(crate) permit: SessionPermit,
 }
-
-/// Kept until the connection is gone: by these a server counts how many it has, and waits for them to
-/// go when it stops.
-pub(crate) type Place = OwnedSemaphorePermit;
 
 impl<T> Opened<T> {
     /// Whether what is said to all comes to it by the log: frames that many share are not compressed; and what they
@@ -101,7 +98,7 @@ where
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.
-        let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.place));
+        let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.permit));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
         let session = Tenure::new(opened.handshake, outbox, open_sessions.clone(), place);
         match made {
@@ -167,7 +164,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         let (permit, timeout) = (driver.take_permit(), driver.close_timeout());
         linger(&session, driver, reason.clone()).await;
         let mut last = pin!(outlive(endpoint, &session, reason));
-        // A place that is held for longer than a peer may take is given up.
+        // A permit that is held for longer than a peer may take is given up.
         if tokio::time::timeout(timeout, &mut last).await.is_err() {
             drop(permit);
             last.await;

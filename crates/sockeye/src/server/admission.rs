@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::connection::permit::SessionPermit;
 use crate::deadline;
-use crate::endpoint::life::Place;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -74,7 +74,7 @@ pub(super) struct Standing {
 pub(super) struct Guest {
     /// Kept for as long as the connection is. `None` when there are as many as there may be: it is told
     /// so, and goes.
-    pub(super) place: Option<Place>,
+    pub(super) permit: Option<SessionPermit>,
     pub(super) pending: Pending,
     /// The last field: the door goes on when all the others are dropped.
     pub(super) entry: Entry,
@@ -129,12 +129,12 @@ impl Admission {
         let mut waiting = None;
         loop {
             let changed = self.changed.notified();
-            let place = Arc::clone(&self.connections).try_acquire_owned().ok();
-            let is_full = place.is_none();
-            if let Some(place) = place
+            let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
+            let is_full = permit.is_none();
+            if let Some(permit) = permit
                 && let Ok(pending) = Arc::clone(&self.pending).try_acquire_owned()
             {
-                return self.guest(Some(place), pending);
+                return self.guest(Some(permit.into()), pending);
             }
             if let Some(oldest) = self.oldest(|yielding| &mut yielding.silent) {
                 self.counters.dropped_silent_connections.increment();
@@ -188,7 +188,11 @@ impl Admission {
         of(&mut lock(&self.yielding)).leave_first()
     }
 
-    fn guest(self: &Arc<Self>, place: Option<Place>, permit: OwnedSemaphorePermit) -> Guest {
+    fn guest(
+        self: &Arc<Self>,
+        permit: Option<SessionPermit>,
+        pending: OwnedSemaphorePermit,
+    ) -> Guest {
         let standing = Arc::default();
         let number = lock(&self.yielding).silent.enter(&standing);
         let entry = Entry {
@@ -197,9 +201,9 @@ impl Admission {
             state: Mutex::new(State::Silent(number)),
         };
         Guest {
-            place,
+            permit,
             pending: Pending {
-                permit: Mutex::new(Some(permit)),
+                permit: Mutex::new(Some(pending)),
                 admission: Arc::clone(self),
             },
             entry,
@@ -464,7 +468,7 @@ mod tests {
             };
             let ((), next) = tokio::join!(leaving, admit_speaking(&admission));
             // None waits when that one is in.
-            assert!(next.place.is_some());
+            assert!(next.permit.is_some());
             let begun = Instant::now();
             admission.out_of_patience(TIMEOUT).await;
             assert_passed(begun, TIMEOUT);
@@ -511,13 +515,13 @@ mod tests {
             admit_speaking(&admission).await,
             admit_speaking(&admission).await,
         );
-        assert!(first.place.is_some() && second.place.is_some());
+        assert!(first.permit.is_some() && second.permit.is_some());
         first.pending.end();
         second.pending.end();
-        assert!(admission.admit().await.place.is_none());
+        assert!(admission.admit().await.permit.is_none());
         assert_eq!(admission.counters.snapshot(0).refused_connections, 1);
         drop(first);
-        assert!(admission.admit().await.place.is_some());
+        assert!(admission.admit().await.permit.is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -529,7 +533,7 @@ mod tests {
         assert!(timeout(TIMEOUT, next.as_mut()).await.is_err());
         // It is a session now, and keeps its place.
         only.pending.end();
-        assert!(next.await.place.is_none());
+        assert!(next.await.permit.is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -541,7 +545,7 @@ mod tests {
             let silent = tokio::spawn(give_way(silent));
             let begun = Instant::now();
             let next = admission.admit().await;
-            assert!(next.place.is_some());
+            assert!(next.permit.is_some());
             silent.await.unwrap();
             assert_eq!(begun.elapsed(), Duration::ZERO);
             assert!(!spoken.pending.has_ended());
@@ -556,7 +560,7 @@ mod tests {
         idle.pending.end();
         idle.entry.rest();
         let idle = tokio::spawn(give_way(idle));
-        assert!(admission.admit().await.place.is_some());
+        assert!(admission.admit().await.permit.is_some());
         idle.await.unwrap();
     }
 
@@ -568,7 +572,7 @@ mod tests {
         let mut next = pin!(admission.admit());
         assert!(timeout(ANSWER_TIMEOUT, next.as_mut()).await.is_err());
         drop(silent);
-        assert!(next.await.place.is_some());
+        assert!(next.await.permit.is_some());
         assert_eq!(begun.elapsed(), ANSWER_TIMEOUT);
     }
 
@@ -590,10 +594,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_are_gone_when_the_last_has_left_its_place() {
         let admission = admission(usize::MAX, usize::MAX);
-        let Guest { place, pending, .. } = admission.admit().await;
+        let Guest {
+            permit, pending, ..
+        } = admission.admit().await;
         let mut gone = pin!(admission.all_gone());
         assert!(timeout(TIMEOUT, gone.as_mut()).await.is_err());
-        drop(place);
+        drop(permit);
         assert!(timeout(TIMEOUT, gone.as_mut()).await.is_err());
         pending.end();
         gone.await;

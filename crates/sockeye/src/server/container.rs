@@ -49,7 +49,7 @@ pub struct Container(Arc<Inner>);
 struct Inner {
     deployment: Deployment,
     any_host: bool,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     max_connections: u32,
     stage: watch::Sender<Stage>,
 }
@@ -61,7 +61,7 @@ impl Container {
         Self(Arc::new(Inner {
             deployment,
             any_host,
-            places: Arc::new(Semaphore::new(max_connections as usize)),
+            permits: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             stage: watch::Sender::new(Stage::Serving),
         }))
@@ -121,7 +121,7 @@ impl Container {
         let inner = &*self.0;
         inner.stage.send_replace(Stage::Stopping);
         let all_gone = async {
-            let gone = inner.places.acquire_many(inner.max_connections).await;
+            let gone = inner.permits.acquire_many(inner.max_connections).await;
             drop(gone.expect("never closed"));
         };
         let dropping = || {
@@ -149,7 +149,7 @@ impl Inner {
         if *self.stage.borrow() > Stage::Serving {
             return Err(refused(StatusCode::SERVICE_UNAVAILABLE, reason));
         }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             let reason = "this server has as many connections as it may have\n";
             return Err(refused(StatusCode::SERVICE_UNAVAILABLE, reason));
         };
@@ -186,7 +186,7 @@ impl Inner {
                     let stage = inner.stage.subscribe();
                     inner
                         .deployment
-                        .open(stream, read_ahead, (agreed, place), &stage);
+                        .open(stream, read_ahead, (agreed, permit.into()), &stage);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection was gone before it was upgraded")

@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use super::{DeploymentError, Stage};
 use crate::connection::Compression;
 use crate::connection::budget::AssemblyBudget;
+use crate::connection::permit::SessionPermit;
 use crate::endpoint::configurator::{ConfiguratorFailure, Configure};
 use crate::endpoint::handshake::Ends;
-use crate::endpoint::life::{CatchPanic, Opened, Place};
+use crate::endpoint::life::{CatchPanic, Opened};
 use crate::endpoint::report::panic_text;
 use crate::endpoint::{
     EndpointConfig, Handshake, HandshakeResponse, Mounted, OpenSessions, Properties, Refusal,
@@ -265,7 +266,7 @@ impl Deployment {
         &self,
         stream: Stream,
         read_ahead: Bytes,
-        (agreed, place): (Agreed, Place),
+        (agreed, permit): (Agreed, SessionPermit),
         stage: &watch::Receiver<Stage>,
     ) {
         let mounted = agreed.mounted;
@@ -278,7 +279,7 @@ impl Deployment {
             outbox_limit: self.outbox_limit,
             overflow: mounted.overflow(),
             budget: Arc::clone(&self.budget),
-            place,
+            permit,
         });
         // Looked at only now: what stopped before saw this session among the open ones, or is seen here.
         let stage = *stage.borrow();

@@ -14,10 +14,10 @@ use sockeye_proto::handshake::{RequestError, is_websocket_request};
 use super::Shared;
 use super::admission::{Entry, Guest, Pending};
 use super::deployment::{self, Agreed};
+use crate::connection::permit::SessionPermit;
 use crate::deadline;
 use crate::endpoint::Properties;
 use crate::endpoint::handshake::Ends;
-use crate::endpoint::life::Place;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The most bytes of a request's body that the HTTP service is given.
@@ -29,7 +29,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Peer {
     shared: Arc<Shared>,
     /// `None` when there are as many connections as there may be.
-    place: Mutex<Option<Place>>,
+    permit: Mutex<Option<SessionPermit>>,
     pub(super) pending: Pending,
     ends: Ends,
     /// That its last request was a handshake, which is answered with 101.
@@ -42,7 +42,7 @@ impl Peer {
     pub(super) fn new(shared: Arc<Shared>, guest: Guest, ends: Ends) -> Self {
         Self {
             shared,
-            place: Mutex::new(guest.place),
+            permit: Mutex::new(guest.permit),
             pending: guest.pending,
             ends,
             agreed: Mutex::new(None),
@@ -63,7 +63,7 @@ impl Peer {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if lock(&self.place).is_none() {
+        if lock(&self.permit).is_none() {
             return full();
         }
         self.pending.end();
@@ -111,10 +111,10 @@ impl Peer {
         }
     }
 
-    /// What was agreed on, when the last request was a handshake, and the place of the connection. Its answer
+    /// What was agreed on, when the last request was a handshake, and the permit of the connection. Its answer
     /// is written when hyper is done with the connection without an error.
-    pub(super) fn take_agreed(&self) -> Option<(Agreed, Place)> {
-        lock(&self.agreed).take().zip(lock(&self.place).take())
+    pub(super) fn take_agreed(&self) -> Option<(Agreed, SessionPermit)> {
+        lock(&self.agreed).take().zip(lock(&self.permit).take())
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Driver, Next, WRITE_AT, put_lent};
 use crate::connection::link::InParts;
-use crate::connection::outbox::{Order, Outbox};
+use crate::connection::outbox::Outbox;
 use crate::error::Error;
 
 /// Answers a message that is borrowed from the read buffer: no future, no copy.
@@ -122,8 +122,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     fn is_plain(&mut self) -> bool {
         !self.parked
             && self.ahead.is_none()
-            && self.ending.is_none()
-            && self.order == Order::Go
+            && self.ended.is_none()
+            && self.directive.is_none()
             && self.replies == 0
             && self.outbox.is_plain()
             && self.link.machine_mut().output().len() < WRITE_AT

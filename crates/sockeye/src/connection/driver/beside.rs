@@ -10,7 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::{Driver, Ending, Next};
-use crate::connection::outbox::Order;
 use crate::connection::pool;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
@@ -52,7 +51,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         *suspended = true;
         self.poll_beside(cx);
-        match self.ending.as_deref() {
+        match self.ending() {
             Some(Ending::Aborted) => Poll::Ready(None),
             _ => Poll::Pending,
         }
@@ -66,7 +65,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     #[inline(never)]
     pub(super) fn take_ahead(&mut self, message: &mut MessageBuffer) -> Option<Next> {
         let (next, buffer) = *self.ahead.take()?;
-        if self.order != Order::Go {
+        if self.directive.is_some() {
             return None;
         }
         pool::recycle_message(message);
@@ -77,7 +76,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Whether the application wants nothing yet of what came.
     #[inline]
     pub(super) fn is_held_back(&self) -> bool {
-        self.outbox.is_paused() && self.order == Order::Go && self.ending.is_none()
+        self.outbox.is_paused() && self.directive.is_none() && self.ended.is_none()
     }
 
     /// Keeps what came, as while a handler is suspended, until the application goes on or wants the end, or there
@@ -99,7 +98,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// What goes on while a handler is suspended.
     pub(super) fn poll_beside(&mut self, cx: &mut Context<'_>) {
-        if self.ahead.is_none() && self.ending.is_none() {
+        if self.ahead.is_none() && self.ended.is_none() {
             let mut message = MessageBuffer::default();
             match self.poll_event_beside(cx, &mut message) {
                 Poll::Pending => return,
@@ -111,8 +110,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.link.pause_reading();
         loop {
             self.drive();
-            if self.order == Order::Abort {
-                self.ending = Some(Box::new(Ending::Aborted));
+            if self.is_aborted() {
+                self.ended = None;
+                self.note_ending(Ending::Aborted);
                 return;
             }
             let output = self.poll_output(cx);
@@ -121,13 +121,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 continue;
             }
             if let Some(ending) = self.closed_here() {
-                self.ending.get_or_insert_with(|| Box::new(ending));
+                self.note_ending(ending);
             }
             if self.is_effect_due() {
                 self.settle();
                 continue;
             }
-            if self.ending.is_some() && !self.link.machine().can_send() {
+            if self.ended.is_some() && !self.link.machine().can_send() {
                 self.linger_beside(cx);
                 if self.park(cx, false) {
                     return;
@@ -149,25 +149,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// The connection ends while a handler runs on: ends the transport, and tells those tasks that wait for it. The handler
-    /// may be one of them. One that runs on for the close timeout gives up the connection's place.
+    /// may be one of them. One that runs on for the close timeout gives up its permit.
     #[cold]
     fn linger_beside(&mut self, cx: &mut Context<'_>) {
-        if self.permit.is_some() && self.letting_go.is_none() {
-            let timeout = self.close_timeout();
-            self.letting_go = Some(Box::pin(tokio::time::sleep(timeout)));
+        let timeout = self.close_timeout();
+        if self.permit.is_some()
+            && let Some(ended) = &mut self.ended
+        {
+            let sleep = || Box::pin(tokio::time::sleep(timeout));
+            ended.permit_until.get_or_insert_with(sleep);
         }
         let outbox = &*self.outbox;
         let wake_by = |due: Instant| outbox.wake_by(due.into_std());
         if self.link.poll_linger(cx, wake_by).is_pending() {
             return;
         }
-        let ending = self.ending.as_deref();
-        let reason = ending.map_or_else(|| Ending::Aborted.reason(), Ending::reason);
-        self.outbox.end(reason);
-        if let Some(letting_go) = &mut self.letting_go
-            && letting_go.as_mut().poll(cx).is_ready()
+        let Some(ended) = &mut self.ended else {
+            return;
+        };
+        self.outbox.end(ended.why.reason());
+        if let Some(permit_until) = &mut ended.permit_until
+            && permit_until.as_mut().poll(cx).is_ready()
         {
-            (self.permit, self.letting_go) = (None, None);
+            (self.permit, ended.permit_until) = (None, None);
         }
     }
 

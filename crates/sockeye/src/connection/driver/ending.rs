@@ -3,14 +3,15 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::Poll;
 
 use sockeye_proto::{CloseCode, CloseReason, Expired};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::{Driver, Next};
-use crate::connection::outbox::Order;
+use crate::connection::outbox::Directive;
 use crate::error::Error;
 
 /// Why nothing comes any more.
@@ -23,6 +24,14 @@ pub(crate) enum Ending {
     /// [`Outbox::abort`](crate::connection::outbox::Outbox::abort).
     Aborted,
     Failed(Error),
+}
+
+/// The end of a connection, while its handler may still run.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) why: Ending,
+    // Until when a handler that runs on without a transport keeps the session's permit.
+    pub(super) permit_until: Option<Pin<Box<Sleep>>>,
 }
 
 impl Ending {
@@ -46,14 +55,29 @@ impl Ending {
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Why nothing comes any more; once, after [`Next::End`].
     pub(crate) fn take_ending(&mut self) -> Ending {
-        let ending = self.ending.take();
-        ending.map_or(Ending::Aborted, |ending| *ending)
+        let ended = self.ended.take();
+        ended.map_or(Ending::Aborted, |ended| ended.why)
+    }
+
+    /// Why nothing comes any more, if so.
+    pub(super) fn ending(&self) -> Option<&Ending> {
+        self.ended.as_deref().map(|ended| &ended.why)
+    }
+
+    /// Notes why nothing comes any more. The first ending counts.
+    pub(super) fn note_ending(&mut self, why: Ending) {
+        self.ended.get_or_insert_with(|| {
+            Box::new(Ended {
+                why,
+                permit_until: None,
+            })
+        });
     }
 
     /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
     pub(crate) fn settle(&mut self) {
         self.drive();
-        if self.order == Order::Abort {
+        if self.is_aborted() {
             self.link.machine_mut().handle_end();
         }
         // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
@@ -78,7 +102,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.settle();
         poll_fn(|cx| {
             self.drive();
-            if self.order == Order::Abort {
+            if self.is_aborted() {
                 return Poll::Ready(());
             }
             let outbox = &*self.outbox;
@@ -97,22 +121,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.link.machine().close_received().cloned()
     }
 
-    /// Whether this side's Close went out first.
+    /// The ending by this side's Close, if that went out first.
     #[inline]
     pub(super) fn closed_here(&self) -> Option<Ending> {
-        if self.order == Order::Go {
-            return None;
-        }
-        self.closed_by_order()
+        self.directive
+            .as_deref()
+            .and_then(|directive| self.closed_by(directive))
     }
 
     #[cold]
     #[inline(never)]
-    fn closed_by_order(&self) -> Option<Ending> {
+    fn closed_by(&self, directive: &Directive) -> Option<Ending> {
         let machine = self.link.machine();
-        match &self.order {
-            Order::Close(reason) if !machine.can_send() && machine.can_receive() => {
-                Some(Ending::ClosedHere(reason.as_ref().clone()))
+        match directive {
+            Directive::Close(reason) if !machine.can_send() && machine.can_receive() => {
+                Some(Ending::ClosedHere(reason.clone()))
             }
             _ => None,
         }
@@ -129,9 +152,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 | Error::UnexpectedEnd
                 | Error::WriteStalled),
             ) => self.lose(error),
-            ending => {
-                self.ending.get_or_insert_with(|| Box::new(ending));
-            }
+            ending => self.note_ending(ending),
         }
         Poll::Ready(Some(Next::End))
     }
@@ -140,8 +161,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(super) fn lose(&mut self, error: Error) {
         self.link.lose();
         self.taken = VecDeque::new();
-        let failed = || Box::new(Ending::Failed(error));
-        self.ending.get_or_insert_with(failed);
+        self.note_ending(Ending::Failed(error));
         self.outbox.shut();
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::{Driver, WRITE_AT};
-use crate::connection::outbox::{Item, Order, Part, Reached};
+use crate::connection::outbox::{Directive, Item, Part, Reached};
 use crate::connection::pool;
 use crate::error::Error;
 
@@ -47,7 +47,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Whether a reply would not overtake anything that was sent before it.
     #[inline]
     fn outbox_is_drained(&mut self) -> bool {
-        if self.outbox.is_quiet() && self.order == Order::Go {
+        if self.outbox.is_quiet() && self.directive.is_none() {
             return true;
         }
         self.drive();
@@ -85,7 +85,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Writes what was said to many, where it is all that there is to write: it needs no output then.
     #[inline(never)]
     fn write_log(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.order != Order::Go || !self.link.is_empty() || !self.link.machine().can_send() {
+        if self.directive.is_some() || !self.link.is_empty() || !self.link.machine().can_send() {
             return Ok(());
         }
         let outbox = &*self.outbox;
@@ -104,7 +104,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Says whether all of it was taken.
     #[inline]
     fn fill(&mut self) -> bool {
-        if self.outbox.is_quiet() && self.order == Order::Go {
+        if self.outbox.is_quiet() && self.directive.is_none() {
             return true;
         }
         self.fill_from_outbox()
@@ -127,7 +127,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.close_if_asked();
                 break;
             }
-            if self.outbox.is_quiet() && self.order == Order::Go {
+            if self.outbox.is_quiet() && self.directive.is_none() {
                 break;
             }
         }
@@ -173,7 +173,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// A Close that the application asked for goes behind what it sent before.
     fn close_if_asked(&mut self) {
-        if let Order::Close(reason) = &self.order {
+        if let Some(Directive::Close(reason)) = self.directive.as_deref() {
             let now = Instant::now().into_std();
             let sent = self.link.machine_mut().send_close(reason, now);
             debug_assert!(sent.is_ok(), "{sent:?}");

@@ -18,17 +18,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
 use std::task::Waker;
 use std::time::Duration;
 
 use sockeye_proto::{MessageBuffer, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
 
 use super::link::{InParts, Link, Whole};
-use super::outbox::{News, Order, Outbox, Reached};
+use super::outbox::{Directive, News, Outbox, Reached};
+use super::permit::SessionPermit;
 use super::pool;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -41,6 +39,7 @@ pub(crate) mod rest;
 mod turn;
 
 pub(crate) use self::answer::{Answer, AnswerAtOnce, Answered};
+use self::ending::Ended;
 pub(crate) use self::ending::Ending;
 
 /// What a connection's owner has to act on.
@@ -65,8 +64,8 @@ pub(crate) struct Driver<T> {
     outbox: Arc<Outbox>,
     ahead: Option<Box<(Next, MessageBuffer)>>,
     // A pointer: it comes once, and last.
-    ending: Option<Box<Ending>>,
-    order: Order,
+    ended: Option<Box<Ended>>,
+    directive: Option<Box<Directive>>,
     // What the replies count for that wait in the outbox, behind what was put there before them.
     replies: usize,
     // Whether the outbox has to be told that the driver runs again; and whom it wakes.
@@ -74,10 +73,8 @@ pub(crate) struct Driver<T> {
     waker: Option<Waker>,
     // Up to which bytes of the stream the outbox has been emptied how far.
     taken: VecDeque<(u64, Reached)>,
-    // The connection's place among those of its server, until the transport is gone.
-    permit: Option<OwnedSemaphorePermit>,
-    // Until when a handler that runs on without a transport keeps the place.
-    letting_go: Option<Pin<Box<Sleep>>>,
+    // Until the transport is gone.
+    permit: Option<SessionPermit>,
 }
 
 /// So much output is written before more is made.
@@ -92,25 +89,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             link,
             outbox,
             ahead: None,
-            ending: None,
-            order: Order::Go,
+            ended: None,
+            directive: None,
             parked: false,
             waker: None,
             taken: VecDeque::new(),
             replies: 0,
             permit: None,
-            letting_go: None,
         }
     }
 
-    /// Keeps the connection's place among those of its server until the transport is gone.
-    pub(crate) fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
+    /// Keeps the connection's permit until the transport is gone.
+    pub(crate) fn holding(mut self, permit: SessionPermit) -> Self {
         self.permit = Some(permit);
         self
     }
 
-    /// The connection's place, for an owner that outlives the driver.
-    pub(crate) fn take_permit(&mut self) -> Option<OwnedSemaphorePermit> {
+    /// The connection's permit, for an owner that outlives the driver.
+    pub(crate) fn take_permit(&mut self) -> Option<SessionPermit> {
         self.permit.take()
     }
 
@@ -121,7 +117,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// The driver of a connection of which nothing comes any more.
     pub(crate) fn ended(mut self, ending: Ending) -> Self {
-        self.ending = Some(Box::new(ending));
+        self.note_ending(ending);
         self
     }
 
@@ -136,10 +132,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         ahead + self.taken.capacity() * size_of::<(u64, Reached)>() + self.link.retained_bytes()
     }
 
+    fn is_aborted(&self) -> bool {
+        self.directive.as_deref() == Some(&Directive::Abort)
+    }
+
     /// Says to the outbox that the driver runs, and looks at what is asked for.
     fn drive(&mut self) {
         self.parked = false;
-        if let Some(news) = self.outbox.drive(&mut self.order) {
+        if let Some(news) = self.outbox.drive(&mut self.directive) {
             self.heed(&news);
         }
     }
@@ -185,7 +185,7 @@ impl<T> fmt::Debug for Driver<T> {
         f.debug_struct("Driver")
             .field("link", &self.link)
             .field("ahead", &self.ahead)
-            .field("ending", &self.ending)
+            .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
 }

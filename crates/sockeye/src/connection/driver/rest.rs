@@ -23,7 +23,7 @@ use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Driver, Ending, Next};
-use crate::connection::outbox::Order;
+use crate::connection::outbox::Directive;
 use crate::connection::pool;
 use crate::error::Error;
 use crate::sync::{Arc, Mutex, lock};
@@ -202,7 +202,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 if self.poll_rest(cx, feed).is_pending() {
                     return Poll::Pending;
                 }
-                if let Some(Ending::Aborted) = self.ending.as_deref() {
+                if let Some(Ending::Aborted) = self.ending() {
                     return Poll::Ready(None);
                 }
             }
@@ -219,7 +219,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     // Unlike beside a handler that waits for something else, reading does not stop: the peer's deadlines run.
     fn poll_rest(&mut self, cx: &mut Context<'_>, feed: &Feed) -> Poll<()> {
         loop {
-            if let Order::Close(_) = self.order {
+            if let Some(Directive::Close(_)) = self.directive.as_deref() {
                 feed.fail(closed_here(), cx.waker());
                 return Poll::Ready(());
             }
@@ -227,7 +227,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let next = if let Some(ahead) = self.ahead.take() {
                 part = ahead.1;
                 ahead.0
-            } else if self.ending.is_some() {
+            } else if self.ended.is_some() {
                 Next::End
             } else {
                 ready!(self.poll_event_beside(cx, &mut part))
@@ -241,7 +241,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 Next::Pong(payload) => feed.keep_pong(payload),
                 Next::End => {
                     // The handler of an aborted one is dropped.
-                    if let Some(ending) = self.ending.as_deref() {
+                    if let Some(ending) = self.ending() {
                         feed.fail(broken(ending), cx.waker());
                     }
                     return Poll::Ready(());

@@ -10,7 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::answer::NoAnswers;
 use super::{AnswerAtOnce, Driver, Ending, Next, WRITE_AT, put};
 use crate::connection::link::{Received, Turn};
-use crate::connection::outbox::Order;
 use crate::connection::pool;
 use crate::error::Error;
 
@@ -57,7 +56,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     return Poll::Ready(next);
                 }
             }
-            if self.ending.is_some() {
+            if self.ended.is_some() {
                 return Poll::Ready(Next::End);
             }
             match self.poll_event(cx, message) {
@@ -91,7 +90,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             // Woken to read: nothing is left of the turn before, as a rule.
             let mut reads = self.is_drained();
             if !reads {
-                if self.order == Order::Abort {
+                if self.is_aborted() {
                     return self.end(Ending::Aborted);
                 }
                 // 1. What the input holds. The output of it is written before it becomes too much.
@@ -174,7 +173,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             }
             // Once the application has asked for a Close it wants no more.
             Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
-                if self.order != Order::Go =>
+                if self.directive.is_some() =>
             {
                 return Some(Poll::Ready(None));
             }
@@ -196,7 +195,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     #[inline]
     fn is_drained(&mut self) -> bool {
         self.outbox.is_quiet()
-            && self.order == Order::Go
+            && self.directive.is_none()
             && !self.link.has_had_its_turn()
             && self.link.is_drained()
     }
@@ -229,7 +228,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(super) fn park_outbox(&mut self, cx: &Context<'_>, wants_items: bool) -> bool {
         self.parked = self
             .outbox
-            .park(&mut self.waker, cx.waker(), wants_items, &self.order);
+            .park(&mut self.waker, cx.waker(), wants_items, &self.directive);
         self.parked
     }
 

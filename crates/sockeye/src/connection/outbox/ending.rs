@@ -8,17 +8,17 @@ use sockeye_proto::CloseReason;
 
 use super::signal::{AWAITED, DELIVERED, HELD, ITEMS, NEWS};
 use super::waiter::wake_one;
-use super::{Ended, Order, Outbox};
+use super::{Directive, Ended, Lifetime, Outbox};
 use crate::sync::{Arc, lock};
 
 impl Outbox {
     /// Asks for a Close behind what is in. The first one asked for counts.
     pub(crate) fn close(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
-        if state.closed || state.order != Order::Go {
+        if state.lifetime > Lifetime::Open || state.directive.is_some() {
             return;
         }
-        state.order = Order::Close(Box::new(reason));
+        state.directive = Some(Box::new(Directive::Close(reason)));
         // What was said to all before goes out before.
         if let Some(seat) = self.seat_under(&state) {
             let take_over = |message| self.take_over(&mut state, message);
@@ -37,7 +37,7 @@ impl Outbox {
     /// Asks for the transport to be dropped.
     pub(crate) fn abort(&self) {
         let mut state = lock(&self.state);
-        state.order = Order::Abort;
+        state.directive = Some(Box::new(Directive::Abort));
         self.leave_log_under(&state);
         let wake = self.raise_under(&state, NEWS);
         drop(state);
@@ -55,7 +55,7 @@ impl Outbox {
     /// Takes nothing any more, and tells those who wait. What is in is dropped.
     pub(crate) fn shut(&self) {
         let mut state = lock(&self.state);
-        state.closed = true;
+        state.lifetime = state.lifetime.max(Lifetime::Shut);
         state.items = VecDeque::new();
         state.dropped += std::mem::take(&mut state.bytes);
         state.weight = 0;
@@ -78,7 +78,7 @@ impl Outbox {
         self.shut();
         let mut state = lock(&self.state);
         state.end.get_or_insert_with(|| Box::new(reason));
-        state.gone = true;
+        state.lifetime = Lifetime::Gone;
         let seldom = state.seldom.take();
         drop(state);
         let ended = seldom.map(|seldom| seldom.ended).unwrap_or_default();

@@ -46,17 +46,17 @@ fn payload(item: &Item) -> &str {
 /// What a driver does with an outbox, over and over until it has taken `items`.
 async fn take(outbox: &Outbox, items: usize) -> Vec<String> {
     let mut taken = Vec::new();
-    let (mut order, mut known) = (Order::Go, None);
+    let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut order);
+            outbox.drive(&mut directive);
             while let Some(item) = outbox.take() {
                 taken.push(payload(&item).to_owned());
                 if taken.len() == items {
                     return Poll::Ready(());
                 }
             }
-            if outbox.park(&mut known, cx.waker(), true, &order) {
+            if outbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }
@@ -79,16 +79,20 @@ where
     thread::spawn(move || block_on(future))
 }
 
-/// As a driver whose transport takes nothing: it waits for an order.
-async fn await_order(outbox: &Outbox) -> Order {
-    let (mut order, mut known) = (Order::Go, None);
+fn close(reason: CloseReason) -> Option<Box<Directive>> {
+    Some(Box::new(Directive::Close(reason)))
+}
+
+/// As a driver whose transport takes nothing: it waits for a directive.
+async fn await_directive(outbox: &Outbox) -> Option<Box<Directive>> {
+    let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut order);
-            if order != Order::Go {
-                return Poll::Ready(order.clone());
+            outbox.drive(&mut directive);
+            if directive.is_some() {
+                return Poll::Ready(directive.take());
             }
-            if outbox.park(&mut known, cx.waker(), false, &order) {
+            if outbox.park(&mut known, cx.waker(), false, &directive) {
                 return Poll::Pending;
             }
         }
@@ -138,7 +142,7 @@ fn a_driver_that_parked_is_woken_once_however_many_push() {
         let outbox = Outbox::new(1000);
         let count = Arc::new(Count::default());
         let waker = Arc::clone(&count).into();
-        assert!(outbox.park(&mut None, &waker, true, &Order::Go));
+        assert!(outbox.park(&mut None, &waker, true, &None));
         let pushers = ["a", "b"].map(|name| {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || {
@@ -162,10 +166,7 @@ fn a_driver_that_parks_misses_no_close() {
             other.try_push(text("last")).unwrap();
             other.close(reason());
         });
-        assert_eq!(
-            block_on(await_order(&outbox)),
-            Order::Close(reason().into())
-        );
+        assert_eq!(block_on(await_directive(&outbox)), close(reason()));
         // What was put in before goes out before.
         assert_eq!(payload(&outbox.take().unwrap()), "last");
         assert!(outbox.take().is_none());
@@ -181,14 +182,14 @@ fn a_driver_that_parks_misses_no_abort_whoever_closes() {
         let closer = thread::spawn(move || other.close(reason()));
         let other = Arc::clone(&outbox);
         let aborter = thread::spawn(move || other.abort());
-        let (mut order, mut known) = (Order::Go, None);
+        let (mut directive, mut known) = (None, None);
         block_on(poll_fn(|cx| {
             loop {
-                outbox.drive(&mut order);
-                if order == Order::Abort {
+                outbox.drive(&mut directive);
+                if directive.as_deref() == Some(&Directive::Abort) {
                     return Poll::Ready(());
                 }
-                if outbox.park(&mut known, cx.waker(), true, &order) {
+                if outbox.park(&mut known, cx.waker(), true, &directive) {
                     return Poll::Pending;
                 }
             }
@@ -389,10 +390,10 @@ fn payloads(frames: &[u8]) -> impl Iterator<Item = char> + '_ {
 /// What a driver does with an outbox that hears a log, until it has so many, or there is another order.
 async fn hear_all(outbox: &Outbox, many: usize) -> String {
     let mut heard = String::new();
-    let (mut order, mut known) = (Order::Go, None);
+    let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut order);
+            outbox.drive(&mut directive);
             loop {
                 if let Some(item) = outbox.take() {
                     heard.push_str(payload(&item));
@@ -402,10 +403,10 @@ async fn hear_all(outbox: &Outbox, many: usize) -> String {
                     break;
                 }
             }
-            if heard.len() == many || order != Order::Go {
+            if heard.len() == many || directive.is_some() {
                 return Poll::Ready(());
             }
-            if outbox.park(&mut known, cx.waker(), true, &order) {
+            if outbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }
@@ -512,10 +513,10 @@ fn delivered(at_once: usize) -> (Arc<Log>, Arc<Outbox>, Shared) {
 /// What a driver does with such an outbox until `last` is written, by whomever, and it has parked nowhere in between
 /// with something left.
 async fn write_all(outbox: &Outbox, transport: &Shared, last: char) {
-    let (mut order, mut known) = (Order::Go, None);
+    let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            if let Some(news) = outbox.drive(&mut order) {
+            if let Some(news) = outbox.drive(&mut directive) {
                 transport.write(&news.rest);
             }
             loop {
@@ -530,7 +531,7 @@ async fn write_all(outbox: &Outbox, transport: &Shared, last: char) {
             if transport.has(last) {
                 return Poll::Ready(());
             }
-            if outbox.park(&mut known, cx.waker(), true, &order) {
+            if outbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }
@@ -582,11 +583,11 @@ fn nothing_is_delivered_once_the_outbox_is_shut() {
     model(2, || {
         let (log, outbox, transport) = delivered(usize::MAX);
         let waker = Waker::noop();
-        assert!(outbox.park(&mut None, waker, true, &Order::Go));
+        assert!(outbox.park(&mut None, waker, true, &None));
         assert!(broadcast(&log, &outbox, "a"));
         let other = Arc::clone(&outbox);
         let deliverer = thread::spawn(move || other.deliver(&mut Copied::default()));
-        outbox.drive(&mut Order::Go.clone());
+        outbox.drive(&mut None);
         let before = lock(&transport.0).clone();
         outbox.shut();
         deliverer.join().unwrap();
@@ -639,18 +640,18 @@ fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
 
 /// As a driver that keeps what came while it is paused, and sends meanwhile.
 async fn await_release(outbox: &Outbox) -> usize {
-    let (mut order, mut known) = (Order::Go, None);
+    let (mut directive, mut known) = (None, None);
     let mut sent = 0;
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut order);
+            outbox.drive(&mut directive);
             while outbox.take().is_some() {
                 sent += 1;
             }
             if !outbox.is_paused() {
                 return Poll::Ready(());
             }
-            if outbox.park(&mut known, cx.waker(), true, &order) {
+            if outbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }

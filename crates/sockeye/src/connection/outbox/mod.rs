@@ -63,15 +63,13 @@ use self::send::Stage;
 use self::signal::ITEMS;
 use self::waiter::{Seldom, wake_one};
 
-/// How the driver finds the connection when it looks.
+/// How the application asked the driver to end the connection.
+// The outbox and the driver each hold one as an `Option<Box<_>>`: most connections have none yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Send items as they come.
-    Go,
-    /// Send a Close with this reason once the items are sent.
-    // A pointer: it comes once, and each connection has room for an order twice.
-    Close(Box<CloseReason>),
-    /// Drop the transport now.
+pub(crate) enum Directive {
+    /// Sends a Close with this reason behind the items.
+    Close(CloseReason),
+    /// Drops the transport at once.
     Abort,
 }
 
@@ -102,7 +100,7 @@ struct State {
     // How many items were put into each lane, and how many are written.
     pushed: Reached,
     written: Reached,
-    order: Order,
+    directive: Option<Box<Directive>>,
     // Whether somebody looks now and then at what is due, and when the driver is to be woken.
     due: Option<Instant>,
     is_swept: bool,
@@ -111,14 +109,22 @@ struct State {
     overflow: OverflowPolicy,
     // Whether a message has found no room before.
     has_overflowed: bool,
-    // Nothing is taken any more: this side's Close is sent, or nothing can be.
-    closed: bool,
-    // The transport is gone.
-    gone: bool,
+    lifetime: Lifetime,
     // Boxed: as a rule an idle connection needs none of it.
     seldom: Option<Box<Seldom>>,
     // A pointer: it comes once, and last.
     end: Option<Box<CloseReason>>,
+}
+
+/// How far the life of an outbox has come. It only goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lifetime {
+    /// It takes items, unless a Close or an abort is asked for.
+    Open,
+    /// It takes nothing: this side's Close is sent, or nothing can be sent.
+    Shut,
+    /// The transport is gone as well.
+    Gone,
 }
 
 impl Outbox {
@@ -161,15 +167,14 @@ impl Outbox {
                 items: VecDeque::new(),
                 pushed: Reached::default(),
                 written: Reached::default(),
-                order: Order::Go,
+                directive: None,
                 is_swept,
                 due: None,
                 seldom: None,
                 pings: 0,
                 overflow,
                 has_overflowed: false,
-                closed: false,
-                gone: false,
+                lifetime: Lifetime::Open,
                 end: None,
             }),
         })

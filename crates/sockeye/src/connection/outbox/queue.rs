@@ -8,7 +8,7 @@ use sockeye_proto::Outgoing;
 
 use super::signal::{HELD, ITEMS};
 use super::waiter::wake_one;
-use super::{Item, Order, Outbox, Reached, State, Ticket};
+use super::{Item, Lifetime, Outbox, Reached, State, Ticket};
 use crate::error::SendError;
 use crate::sync::lock;
 
@@ -82,7 +82,7 @@ impl Outbox {
 
 impl State {
     pub(super) fn check_open(&self) -> Result<(), SendError> {
-        if self.closed || self.order != Order::Go {
+        if self.lifetime > Lifetime::Open || self.directive.is_some() {
             Err(SendError::Closed)
         } else {
             Ok(())

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 
 use sockeye_proto::CloseReason;
 
-use super::Outbox;
 use super::item::{Item, Ticket};
 use super::overflow::{Fate, gave_way};
 use super::signal::AWAITED;
 use super::waiter::wake_one;
+use super::{Lifetime, Outbox};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 
@@ -169,7 +169,7 @@ impl Outbox {
             *waiter = None;
             return Poll::Ready(Ok(()));
         }
-        if state.closed {
+        if state.lifetime > Lifetime::Open {
             *waiter = None;
             return Poll::Ready(Err(SendError::Closed));
         }
@@ -220,7 +220,7 @@ impl Future for Ended {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let this = &mut *self;
         let mut state = lock(&this.outbox.state);
-        if state.gone
+        if state.lifetime == Lifetime::Gone
             && let Some(reason) = &state.end
         {
             this.waiter = None;

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::task::Waker;
 
-use super::{Order, Outbox, State};
+use super::{Directive, Outbox, State};
 use crate::sync::lock;
 
 /// Something waits to be taken.
@@ -76,7 +76,7 @@ impl Outbox {
     /// The driver runs: nobody has to wake it until it parks, and nobody writes in its place. Brings its `order` up to
     /// date.
     #[inline]
-    pub(crate) fn drive(&self, order: &mut Order) -> Option<News> {
+    pub(crate) fn drive(&self, directive: &mut Option<Box<Directive>>) -> Option<News> {
         let mut signal = self.signal.load(Acquire);
         if signal & (PARKED | WRITING) != 0 {
             signal = self.signal.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
@@ -84,16 +84,16 @@ impl Outbox {
         if signal & (NEWS | DUE | WRITING | REST) == 0 {
             return None;
         }
-        Some(self.news(order))
+        Some(self.news(directive))
     }
 
     #[cold]
     #[inline(never)]
-    fn news(&self, order: &mut Order) -> News {
+    fn news(&self, directive: &mut Option<Box<Directive>>) -> News {
         // Whoever writes has it locked.
         let mut state = lock(&self.state);
         let signal = self.signal.fetch_and(!(NEWS | DUE | REST), AcqRel);
-        order.clone_from(&state.order);
+        directive.clone_from(&state.directive);
         let rest = match &mut state.seldom {
             Some(seldom) if signal & REST != 0 => std::mem::take(&mut seldom.rest),
             _ => Vec::new(),
@@ -112,7 +112,7 @@ impl Outbox {
         known: &mut Option<Waker>,
         waker: &Waker,
         wants_items: bool,
-        seen: &Order,
+        seen: &Option<Box<Directive>>,
     ) -> bool {
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
@@ -134,7 +134,7 @@ impl Outbox {
         }
         if before & waits_for == NEWS {
             let state = lock(&self.state);
-            if state.order == *seen {
+            if state.directive == *seen {
                 self.lower(NEWS);
                 return true;
             }

@@ -53,10 +53,14 @@ fn reason() -> CloseReason {
 }
 
 /// What a driver that looks is asked for, if it is new.
-fn order(outbox: &Outbox) -> Order {
-    let mut order = Order::Go;
-    outbox.drive(&mut order);
-    order
+fn close(reason: CloseReason) -> Option<Box<Directive>> {
+    Some(Box::new(Directive::Close(reason)))
+}
+
+fn directive(outbox: &Outbox) -> Option<Box<Directive>> {
+    let mut directive = None;
+    outbox.drive(&mut directive);
+    directive
 }
 
 /// Everything that is in, as text.
@@ -232,11 +236,7 @@ fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
     assert!(!poll(&mut waiting));
     outbox.close(reason());
     outbox.close(CloseReason::new(CloseCode::GOING_AWAY, "").unwrap());
-    assert_eq!(
-        order(&outbox),
-        Order::Close(reason().into()),
-        "the first counts"
-    );
+    assert_eq!(directive(&outbox), close(reason()), "the first counts");
     assert_eq!(poll_send(&mut waiting), Poll::Ready(Err(SendError::Closed)));
     assert_eq!(outbox.try_push(text("c")), Err(SendError::Closed));
     assert_eq!(outbox.push_reply("d".into()), Err(SendError::Closed));
@@ -254,7 +254,7 @@ fn an_abort_overrules_a_close() {
     outbox.close(reason());
     outbox.abort();
     outbox.close(reason());
-    assert_eq!(order(&outbox), Order::Abort);
+    assert_eq!(directive(&outbox).as_deref(), Some(&Directive::Abort));
 }
 
 #[test]
@@ -279,16 +279,16 @@ fn a_parked_driver_is_woken_once_and_a_running_one_never() {
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
     assert!(
-        !outbox.park(&mut None, &waker, true, &Order::Go),
+        !outbox.park(&mut None, &waker, true, &None),
         "something is in"
     );
     drain(&outbox);
-    assert!(outbox.park(&mut None, &waker, true, &Order::Go));
+    assert!(outbox.park(&mut None, &waker, true, &None));
     for _ in 0..10 {
         outbox.try_push(text("b")).unwrap();
     }
     assert_eq!(count.woken(), 1);
-    order(&outbox);
+    directive(&outbox);
     outbox.try_push(text("c")).unwrap();
     assert_eq!(count.woken(), 1);
 }
@@ -299,16 +299,16 @@ fn a_driver_without_room_is_woken_by_orders_only() {
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
-    assert!(outbox.park(&mut None, &waker, false, &Order::Go));
+    assert!(outbox.park(&mut None, &waker, false, &None));
     outbox.try_push(text("b")).unwrap();
     assert_eq!(count.woken(), 0);
     outbox.close(reason());
     assert_eq!(count.woken(), 1);
     assert!(
-        !outbox.park(&mut None, &waker, false, &Order::Go),
+        !outbox.park(&mut None, &waker, false, &None),
         "an order is new"
     );
-    assert!(outbox.park(&mut None, &waker, false, &Order::Close(reason().into())));
+    assert!(outbox.park(&mut None, &waker, false, &close(reason())));
     outbox.abort();
     assert_eq!(count.woken(), 2);
 }
@@ -461,7 +461,7 @@ fn whoever_leaves_a_message_unfinished_closes_the_connection_behind_what_it_sent
     assert_eq!(poll_part(&mut message, "a", false), TAKEN);
     drop(message);
     let unfinished = CloseReason::new(CloseCode::INTERNAL_ERROR, UNFINISHED).unwrap();
-    assert_eq!(order(&outbox), Order::Close(unfinished.into()));
+    assert_eq!(directive(&outbox), close(unfinished));
     assert_eq!(outbox.try_push(text("late")), Err(SendError::Closed));
     assert_eq!(drain(&outbox), ["part a"]);
     assert!(outbox.is_empty(), "the Close is next");
@@ -481,11 +481,7 @@ fn a_close_cuts_a_message_off_and_tells_whoever_waits_to_go_on_with_it() {
     assert_eq!(poll_part(&mut one, "b", true), REFUSED);
     assert_eq!(poll_part(&mut other, "y", true), REFUSED);
     drop((one, other));
-    assert_eq!(
-        order(&outbox),
-        Order::Close(reason().into()),
-        "the first counts"
-    );
+    assert_eq!(directive(&outbox), close(reason()), "the first counts");
     assert_eq!(drain(&outbox), ["part a"]);
     assert!(outbox.is_empty());
     outbox.shut();

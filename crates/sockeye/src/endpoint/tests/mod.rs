@@ -90,6 +90,6 @@ fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
         outbox_limit: 1 << 20,
         overflow: OverflowPolicy::default(),
         budget: AssemblyBudget::of_others(),
-        place: Arc::clone(places).try_acquire_owned().unwrap(),
+        permit: Arc::clone(places).try_acquire_owned().unwrap().into(),
     }
 }
