@@ -57,7 +57,7 @@ async fn stop() {
     let _ = kill_process(getpid(), Signal::STOP);
 }
 
-/// How long writing to the terminal may keep the program from stopping.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long writing to the terminal may keep the program from stopping or ending.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The exit code after SIGQUIT: 128 and the signal's number, as shells have it.
 const QUIT: i32 = 131;

@@ -5,7 +5,11 @@
 
 use std::io;
 #[cfg(unix)]
+use std::os::fd::AsFd;
+#[cfg(unix)]
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(unix)]
+use std::time::Duration;
 
 #[cfg(unix)]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,6 +20,8 @@ use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex,
 #[cfg(unix)]
 use rustix::termios::{tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
 
+#[cfg(unix)]
+use super::job::PATIENCE;
 #[cfg(unix)]
 use super::{PASTE_OFF, PASTE_ON, job};
 
@@ -77,7 +83,7 @@ pub(crate) fn restore() {
     if let Mode::Keys(before) = std::mem::replace(&mut *mode(), Mode::Lines)
         && is_foreground()
     {
-        write_at_once(PASTE_OFF);
+        write_soon(PASTE_OFF);
         give_back(&before);
     }
 }
@@ -166,7 +172,7 @@ pub(crate) fn await_keys() {
             // A shell may bring a running program to the foreground without SIGCONT.
             let is_suspended = matches!(&*mode(), Mode::Suspended);
             if is_suspended && take_back() {
-                write_at_once(PASTE_ON);
+                write_soon(PASTE_ON);
             }
             return;
         }
@@ -177,21 +183,32 @@ pub(crate) fn await_keys() {
 
 /// Between two looks at keys that came while the program is in the background.
 #[cfg(unix)]
-const BACKGROUND_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const BACKGROUND_PAUSE: Duration = Duration::from_millis(100);
 
-/// Writes to the terminal, if that does not block.
+/// Writes to the terminal, unless the terminal takes nothing for [`PATIENCE`].
 #[cfg(unix)]
-fn write_at_once(bytes: &[u8]) {
-    let stdout = io::stdout();
-    let mut ready = [PollFd::new(&stdout, PollFlags::OUT)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
+fn write_soon(bytes: &[u8]) {
+    write_within(PATIENCE, io::stdout(), bytes);
+}
+
+/// Writes, unless `terminal` takes nothing for so long.
+// While another thread writes, the kernel says that a terminal takes nothing: so one look alone would lose the bytes.
+#[cfg(unix)]
+fn write_within(patience: Duration, terminal: impl AsFd, bytes: &[u8]) {
+    let mut ready = [PollFd::new(&terminal, PollFlags::OUT)];
+    let patience = Timespec {
+        tv_sec: patience.as_secs().cast_signed(),
+        tv_nsec: patience.subsec_nanos().into(),
     };
-    let is_ready = poll(&mut ready, Some(&now)).is_ok_and(|ready| ready > 0);
+    let is_ready = loop {
+        match poll(&mut ready, Some(&patience)) {
+            Err(rustix::io::Errno::INTR) => {}
+            polled => break polled.is_ok_and(|ready| ready > 0),
+        }
+    };
     if is_ready && ready.iter().all(|fd| fd.revents() == PollFlags::OUT) {
         // A terminal that is gone needs it no more.
-        let _ = rustix::io::write(&stdout, bytes);
+        let _ = rustix::io::write(&terminal, bytes);
     }
 }
 
@@ -256,5 +273,40 @@ impl Redraws {
         }
         #[cfg(not(unix))]
         std::future::pending().await
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::{Read, Write};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_write_waits_while_the_terminal_takes_nothing_and_is_given_up_after_that() {
+        const ROOM: usize = 64 * 1024;
+        let (mut near, mut far) = io::pipe().unwrap();
+        far.write_all(&[b'.'; ROOM]).unwrap();
+        let fd = far.try_clone().unwrap();
+        let (sender, written) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            write_within(Duration::from_secs(60), fd, PASTE_OFF);
+            sender.send(()).unwrap();
+        });
+        let waits = written.recv_timeout(Duration::from_millis(100));
+        assert_eq!(waits, Err(mpsc::RecvTimeoutError::Timeout));
+        near.read_exact(&mut [0; ROOM]).unwrap();
+        written.recv().unwrap();
+        let mut last = [0; PASTE_OFF.len()];
+        near.read_exact(&mut last).unwrap();
+        assert_eq!(last, *PASTE_OFF);
+
+        far.write_all(&[b'.'; ROOM]).unwrap();
+        write_within(Duration::from_millis(1), far, PASTE_OFF);
+        let mut left = Vec::new();
+        near.read_to_end(&mut left).unwrap();
+        assert_eq!(left.len(), ROOM);
     }
 }
