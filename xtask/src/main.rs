@@ -52,6 +52,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         "deny" => deny(root, steps),
         "memory" => memory(root, steps),
         "fuzz" => fuzz::fuzz(root, steps, fuzz_seconds(rest)?),
+        "quick" => quick(root, steps),
         "ci" => ci(root, steps),
         "full" => full(root, steps),
         "help" | "--help" | "-h" => {
@@ -60,6 +61,14 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         }
         other => Err(format!("no command is called `{other}`\n\n{USAGE}")),
     }
+}
+
+/// What a contributor runs between two edits: nothing is installed, and no judge is asked.
+fn quick(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("tidy", || tidy::tidy(root))?;
+    fmt(root, steps)?;
+    clippy(root, steps)?;
+    test_workspace(root, steps)
 }
 
 /// What guards a landing.
@@ -102,9 +111,7 @@ fn guard(root: &Path, steps: &mut Steps) -> Result<()> {
 
 /// The whole suite: unit tests, integration tests, doctests, examples; then the exhaustive ones.
 fn test(root: &Path, steps: &mut Steps) -> Result<()> {
-    steps.run("test", || {
-        cargo::run(root, &["test", "--workspace", "--all-features"])
-    })?;
+    test_workspace(root, steps)?;
     steps.run("test fuzz seeds", || {
         cargo::run(root, &["test", "--manifest-path", FUZZ, "--lib"])
     })?;
@@ -131,6 +138,13 @@ fn test(root: &Path, steps: &mut Steps) -> Result<()> {
     })
 }
 
+/// The tests of the workspace's crates, doctests and examples included.
+fn test_workspace(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("test", || {
+        cargo::run(root, &["test", "--workspace", "--all-features"])
+    })
+}
+
 /// How long each target runs: the one argument of `fuzz`.
 fn fuzz_seconds(arguments: &[String]) -> Result<u32> {
     match arguments {
@@ -143,27 +157,8 @@ fn fuzz_seconds(arguments: &[String]) -> Result<u32> {
 }
 
 fn check(root: &Path, steps: &mut Steps) -> Result<()> {
-    steps.run("check fmt", || {
-        cargo::run(root, &["fmt", "--all", "--check"])?;
-        for apart in [BENCH, FUZZ, INSTRUCTIONS, TUNGSTENITE] {
-            cargo::run(root, &["fmt", "--manifest-path", apart, "--check"])?;
-        }
-        Ok(())
-    })?;
-    steps.run("check clippy", || {
-        cargo::run(
-            root,
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ],
-        )
-    })?;
+    fmt(root, steps)?;
+    clippy(root, steps)?;
     steps.run("check clippy of fuzz", || {
         let clippy = ["clippy", "--manifest-path", FUZZ, "--all-targets"];
         cargo::run(root, &[&clippy[..], &["--", "-D", "warnings"]].concat())
@@ -184,6 +179,33 @@ fn check(root: &Path, steps: &mut Steps) -> Result<()> {
             )?;
         }
         Ok(())
+    })
+}
+
+fn fmt(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("check fmt", || {
+        cargo::run(root, &["fmt", "--all", "--check"])?;
+        for apart in [BENCH, FUZZ, INSTRUCTIONS, TUNGSTENITE] {
+            cargo::run(root, &["fmt", "--manifest-path", apart, "--check"])?;
+        }
+        Ok(())
+    })
+}
+
+fn clippy(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("check clippy", || {
+        cargo::run(
+            root,
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        )
     })
 }
 
@@ -358,8 +380,6 @@ fn instructions(root: &Path, steps: &mut Steps, options: &[&str]) -> Result<()> 
     })
 }
 
-/// Licences, duplicate versions and sources of what we depend on. (Advisories need a database that
-/// not every machine can fetch: public CI looks at them.)
 /// What crowds of connections and messages larger than memory take.
 fn memory(root: &Path, steps: &mut Steps) -> Result<()> {
     for bench in ["memory", "large"] {
@@ -370,6 +390,8 @@ fn memory(root: &Path, steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
+/// Licences, duplicate versions and sources of what we depend on. (Advisories need a database that
+/// not every machine can fetch: public CI looks at them.)
 fn deny(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("deny", || {
         cargo::install(root, "deny", CARGO_DENY_VERSION)?;
@@ -408,6 +430,7 @@ const COVERAGE: &str = "95";
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  quick                   tidy, rustfmt, clippy and the workspace's tests: no root, no judges, for use between two edits
   test                    the workspace's whole suite, doctests, examples and loom tests included
   tidy                    our own lints: floors, purity of the core, the RFC ledger, documents
   check                   rustfmt, clippy with warnings denied, and clippy without default features
