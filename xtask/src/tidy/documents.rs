@@ -3,7 +3,7 @@
 use super::{Finding, Tree};
 
 /// All rules on documents and on text of any kind.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &Tree<'_>) -> Vec<Finding> {
     [
         required_documents(tree),
         architecture_length(tree),
@@ -12,7 +12,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     .concat()
 }
 
-fn required_documents(tree: &Tree) -> Vec<Finding> {
+fn required_documents(tree: &Tree<'_>) -> Vec<Finding> {
     let is_missing = |path: &&&str| tree.get(path).is_none_or(|text| text.trim().is_empty());
     REQUIRED
         .iter()
@@ -22,7 +22,7 @@ fn required_documents(tree: &Tree) -> Vec<Finding> {
 }
 
 /// A map that takes longer to read than the tree it draws is not read.
-fn architecture_length(tree: &Tree) -> Vec<Finding> {
+fn architecture_length(tree: &Tree<'_>) -> Vec<Finding> {
     let length = tree
         .get("ARCHITECTURE.md")
         .unwrap_or_default()
@@ -39,10 +39,10 @@ fn architecture_length(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Folders of one machine and hosts of package registries: another machine has others.
-fn machine_places(tree: &Tree) -> Vec<Finding> {
+fn machine_places(tree: &Tree<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in &tree.files {
-        for (index, line) in text.lines().enumerate() {
+    for (path, file) in &tree.files {
+        for (index, line) in file.text.lines().enumerate() {
             let found = FOLDERS.iter().find(|folder| names_folder(line, folder));
             if let Some(place) = found.or_else(|| HOSTS.iter().find(|host| line.contains(**host))) {
                 findings.push(Finding::new(

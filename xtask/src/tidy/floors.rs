@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rust::{NamedPath, paths, tokens};
+use super::module::Module;
+use super::rust::{NamedPath, Visibility, paths};
 use super::table::{names, rows};
 use super::{Finding, Tree};
 
 /// Checks the floors of crates, then those of modules.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &Tree<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let crates = Floors::read(tree, "crate", &mut findings);
     let modules = Floors::read(tree, "module", &mut findings);
@@ -20,7 +21,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 struct Floors<'a>(BTreeMap<&'a str, (u32, usize)>);
 
 impl<'a> Floors<'a> {
-    fn read(tree: &'a Tree, kind: &str, findings: &mut Vec<Finding>) -> Self {
+    fn read(tree: &Tree<'a>, kind: &str, findings: &mut Vec<Finding>) -> Self {
         let rows = rows(tree.get(ARCHITECTURE).unwrap_or_default(), &[kind, "floor"]);
         if rows.is_empty() {
             findings.push(Finding::new(
@@ -61,11 +62,11 @@ impl<'a> Floors<'a> {
     }
 }
 
-fn check_crates(tree: &Tree, floors: &Floors<'_>, findings: &mut Vec<Finding>) {
+fn check_crates(tree: &Tree<'_>, floors: &Floors<'_>, findings: &mut Vec<Finding>) {
     let packages: Vec<Package<'_>> = tree
         .files
         .iter()
-        .filter_map(|(path, text)| Package::parse(path, text))
+        .filter_map(|(path, file)| Package::parse(path, file.text))
         .collect();
     for package in &packages {
         let Some((floor, _)) = floors.0.get(package.name) else {
@@ -151,7 +152,7 @@ fn is_dependencies(section: &str) -> bool {
     matches!(table, Some("dependencies" | "build-dependencies"))
 }
 
-fn check_modules(tree: &Tree, floors: &Floors<'_>, findings: &mut Vec<Finding>) {
+fn check_modules(tree: &Tree<'_>, floors: &Floors<'_>, findings: &mut Vec<Finding>) {
     let folders: BTreeSet<&str> = floors
         .0
         .keys()
@@ -175,7 +176,7 @@ fn check_modules(tree: &Tree, floors: &Floors<'_>, findings: &mut Vec<Finding>) 
     }
     for folder in folders {
         let exports = exports(tree, folder);
-        for (path, text) in tree.rust_files() {
+        for (path, tokens) in tree.rust_files() {
             let Some(module) = Module::of_file(path).filter(|module| module.folder == folder)
             else {
                 continue;
@@ -193,8 +194,8 @@ fn check_modules(tree: &Tree, floors: &Floors<'_>, findings: &mut Vec<Finding>) 
                 ));
                 continue;
             };
-            for named in paths(&tokens(text)) {
-                let Some(target) = module.resolve(&named, &exports) else {
+            for named in paths(tokens) {
+                let Some(target) = resolve(&module, &named, &exports) else {
                     continue;
                 };
                 if let Some(above) = floors
@@ -213,22 +214,20 @@ fn check_modules(tree: &Tree, floors: &Floors<'_>, findings: &mut Vec<Finding>) 
 }
 
 /// What `lib.rs` re-exports: the name, and the path that it comes from.
-fn exports(tree: &Tree, folder: &str) -> BTreeMap<String, Vec<String>> {
-    let root = tree
-        .get(&format!("crates/{folder}/src/lib.rs"))
-        .unwrap_or_default();
+fn exports(tree: &Tree<'_>, folder: &str) -> BTreeMap<String, Vec<String>> {
+    let root = tree.tokens(&format!("crates/{folder}/src/lib.rs"));
     let mut exports = BTreeMap::new();
-    for named in paths(&tokens(root))
-        .iter()
-        .filter(|named| named.is_export && named.inside.is_empty())
-    {
+    for named in paths(root) {
+        let exported = named
+            .import
+            .filter(|import| import.visibility != Visibility::Private && named.inside.is_empty());
         let mut segments = &named.segments[..];
         if let Some((&("crate" | "self"), rest)) = segments.split_first() {
             segments = rest;
         }
-        if let [_, .., last] = segments {
+        if let (Some(import), [_, _, ..]) = (exported, segments) {
             exports.insert(
-                last.to_string(),
+                import.name.to_owned(),
                 segments.iter().map(ToString::to_string).collect(),
             );
         }
@@ -236,48 +235,30 @@ fn exports(tree: &Tree, folder: &str) -> BTreeMap<String, Vec<String>> {
     exports
 }
 
-/// A module of a crate: the folder of the crate, and the path within it.
-struct Module<'a> {
-    folder: &'a str,
-    path: Vec<&'a str>,
-}
-
-impl<'a> Module<'a> {
-    /// The module that a source file holds; the root's path is empty.
-    fn of_file(file: &'a str) -> Option<Self> {
-        let (folder, inner) = file.strip_prefix("crates/")?.split_once("/src/")?;
-        let mut path: Vec<&str> = inner.strip_suffix(".rs")?.split('/').collect();
-        if matches!(path.last(), Some(&("mod" | "lib" | "main"))) {
-            path.pop();
-        }
-        Some(Self { folder, path })
+/// The path from the crate's root that a path in a module means; none for paths into other crates, and for
+/// names that are relative without saying so, which lead down only.
+fn resolve<'a>(
+    module: &Module<'a>,
+    named: &NamedPath<'a>,
+    exports: &'a BTreeMap<String, Vec<String>>,
+) -> Option<Vec<&'a str>> {
+    let (first, mut rest) = named.segments.split_first()?;
+    let mut target = match *first {
+        "crate" => Vec::new(),
+        "self" | "super" => [&module.path[..], &named.inside[..]].concat(),
+        _ => return None,
+    };
+    if *first == "super" {
+        target.pop();
     }
-
-    /// The path from the crate's root that `named` means; none for paths into other crates, and for
-    /// names that are relative without saying so, which lead down only.
-    fn resolve(
-        &self,
-        named: &NamedPath<'a>,
-        exports: &'a BTreeMap<String, Vec<String>>,
-    ) -> Option<Vec<&'a str>> {
-        let (first, mut rest) = named.segments.split_first()?;
-        let mut target = match *first {
-            "crate" => Vec::new(),
-            "self" | "super" => [&self.path[..], &named.inside[..]].concat(),
-            _ => return None,
-        };
-        if *first == "super" {
-            target.pop();
-        }
-        while let Some((&"super", after)) = rest.split_first() {
-            target.pop();
-            rest = after;
-        }
-        target.extend_from_slice(rest);
-        match exports.get(*target.first()?) {
-            Some(origin) => Some(origin.iter().map(String::as_str).collect()),
-            None => Some(target),
-        }
+    while let Some((&"super", after)) = rest.split_first() {
+        target.pop();
+        rest = after;
+    }
+    target.extend_from_slice(rest);
+    match exports.get(*target.first()?) {
+        Some(origin) => Some(origin.iter().map(String::as_str).collect()),
+        None => Some(target),
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::rust::{Token, tokens};
+use super::rust::Token;
 use super::table::{Row, names, rows};
 use super::{Finding, Tree};
 
 /// Checks that the ledger has a row for each rule and none for another, and each of its rows.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &Tree<'_>) -> Vec<Finding> {
     let rows = rows(
         tree.get(LEDGER).unwrap_or_default(),
         &["id", "rule", "code", "test"],
@@ -107,23 +107,22 @@ fn named_or_excused<'a>(
 }
 
 /// What is wrong with `path` or `path::item`, if anything.
-fn code_fault(tree: &Tree, named: &str) -> Option<String> {
+fn code_fault(tree: &Tree<'_>, named: &str) -> Option<String> {
     let (path, item) = named.split_once("::").unwrap_or((named, ""));
-    let Some(text) = tree.get(path) else {
+    if tree.get(path).is_none() {
         return Some(format!("there is no file `{path}`"));
-    };
+    }
     let name = item.rsplit("::").next().unwrap_or(item);
-    if name.is_empty() || tokens(text).iter().any(|token| token.text == name) {
+    if name.is_empty() || tree.tokens(path).iter().any(|token| token.text == name) {
         return None;
     }
     Some(format!("`{path}` has no `{name}`"))
 }
 
 /// The names of all functions with an attribute that says `test`.
-fn test_names(tree: &Tree) -> BTreeSet<&str> {
+fn test_names<'a>(tree: &Tree<'a>) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
-    for (_, text) in tree.rust_files() {
-        let tokens = tokens(text);
+    for (_, tokens) in tree.rust_files() {
         for (at, pair) in tokens.windows(2).enumerate() {
             if pair[0].text == "fn" && has_test_attribute(&tokens[..at]) {
                 names.insert(pair[1].text);

@@ -24,11 +24,16 @@
 //! (`` `crates/proto/src/frame.rs::FrameHeader` ``); `test` holds names of test functions, any path
 //! before the last `::` left aside. Several are separated by anything. Either cell may say
 //! `n/a: reason` or `later: reason` instead.
+//!
+//! **xtask/limits.tsv.** What breaks a rule that counts, since before there was the rule: see `limits`.
 
 mod documents;
 mod floors;
 mod ledger;
+mod limits;
+mod module;
 mod rust;
+mod size;
 mod source;
 mod table;
 
@@ -38,15 +43,21 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use self::rust::Token;
 use crate::Result;
 
 /// Checks the tree under `root` and prints every finding.
 pub(crate) fn tidy(root: &Path) -> Result<()> {
-    let tree = Tree::read(root)?;
+    let texts = read(root)?;
+    let tree = Tree::parse(texts.iter().map(|(path, text)| (&**path, &**text)));
+    let mut measures = size::lines(&tree);
+    let median = size::median(&measures);
+    measures.push(size::root_names(&tree));
     let findings = [
         documents::check(&tree),
         floors::check(&tree),
         ledger::check(&tree),
+        limits::check(&tree, &measures),
         source::check(&tree),
     ]
     .concat();
@@ -55,7 +66,10 @@ pub(crate) fn tidy(root: &Path) -> Result<()> {
     }
     match findings.len() {
         0 => {
-            println!("tidy: {} files are in order", tree.files.len());
+            println!(
+                "tidy: {} files are in order; the median file of the crates has {median} lines of code",
+                tree.files.len()
+            );
             Ok(())
         }
         count => Err(format!("{count} findings, listed above")),
@@ -63,50 +77,74 @@ pub(crate) fn tidy(root: &Path) -> Result<()> {
 }
 
 /// The text files of the project by their paths from its root: what git tracks or would track.
-#[derive(Debug, Default)]
-struct Tree {
-    files: BTreeMap<String, String>,
+fn read(root: &Path) -> Result<BTreeMap<String, String>> {
+    let listing = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
+        .current_dir(root)
+        .output()
+        .map_err(|error| format!("cannot start git: {error}"))?;
+    if !listing.status.success() {
+        return Err(format!(
+            "git ls-files: {}",
+            String::from_utf8_lossy(&listing.stderr).trim()
+        ));
+    }
+    let mut files = BTreeMap::new();
+    for path in String::from_utf8_lossy(&listing.stdout).split_terminator('\0') {
+        // A file deleted but still tracked, and a file that is not text, are no matter of tidy's.
+        if let Ok(text) = fs::read_to_string(root.join(path)) {
+            files.insert(path.to_owned(), text);
+        }
+    }
+    Ok(files)
 }
 
-impl Tree {
-    fn read(root: &Path) -> Result<Self> {
-        let listing = Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
-            .current_dir(root)
-            .output()
-            .map_err(|error| format!("cannot start git: {error}"))?;
-        if !listing.status.success() {
-            return Err(format!(
-                "git ls-files: {}",
-                String::from_utf8_lossy(&listing.stderr).trim()
-            ));
+/// The text files of the project by their paths from its root.
+#[derive(Debug, Default)]
+struct Tree<'a> {
+    files: BTreeMap<&'a str, File<'a>>,
+}
+
+/// A text file.
+#[derive(Debug)]
+struct File<'a> {
+    text: &'a str,
+    /// Those of Rust source; none for other text, and for Rust that cannot be read.
+    tokens: Option<Vec<Token<'a>>>,
+}
+
+impl<'a> Tree<'a> {
+    fn parse(files: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let files = files.map(|(path, text)| {
+            let tokens = path.ends_with(".rs").then(|| rust::tokens(text)).flatten();
+            (path, File { text, tokens })
+        });
+        Self {
+            files: files.collect(),
         }
-        let mut files = BTreeMap::new();
-        for path in String::from_utf8_lossy(&listing.stdout).split_terminator('\0') {
-            // A file deleted but still tracked, and a file that is not text, are no matter of tidy's.
-            if let Ok(text) = fs::read_to_string(root.join(path)) {
-                files.insert(path.to_owned(), text);
-            }
-        }
-        Ok(Self { files })
     }
 
-    fn get(&self, path: &str) -> Option<&str> {
-        self.files.get(path).map(String::as_str)
+    fn get(&self, path: &str) -> Option<&'a str> {
+        self.files.get(path).map(|file| file.text)
     }
 
-    fn rust_files(&self) -> impl Iterator<Item = (&str, &str)> {
-        let is_rust = |(path, _): &(&String, &String)| path.ends_with(".rs");
-        self.files
-            .iter()
-            .filter(is_rust)
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+    /// The tokens of a file of Rust source.
+    fn tokens(&self, path: &str) -> &[Token<'a>] {
+        let tokens = self.files.get(path).and_then(|file| file.tokens.as_deref());
+        tokens.unwrap_or_default()
+    }
+
+    /// The files of Rust source with their tokens.
+    fn rust_files(&self) -> impl Iterator<Item = (&'a str, &[Token<'a>])> {
+        let is_rust = |path: &&&str| path.ends_with(".rs");
+        let paths = self.files.keys().filter(is_rust);
+        paths.map(|path| (*path, self.tokens(path)))
     }
 }
 
@@ -143,13 +181,8 @@ impl fmt::Display for Finding {
 mod testing {
     use super::{Finding, Tree};
 
-    pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
-        Tree {
-            files: files
-                .iter()
-                .map(|(path, text)| (path.to_string(), text.to_string()))
-                .collect(),
-        }
+    pub(super) fn tree<'a>(files: &[(&'a str, &'a str)]) -> Tree<'a> {
+        Tree::parse(files.iter().copied())
     }
 
     pub(super) fn lines(findings: &[Finding]) -> Vec<String> {

@@ -1,42 +1,70 @@
-//! Rust source as tidy reads it: tokens without comments and literals, and the paths among them.
-//! It knows just enough of the language for that, and nothing of any rule.
+//! Rust source as tidy reads it: the tokens of `proc_macro2` in one row, and the paths among them. Bodies of
+//! macros count like other code, which is why tidy reads tokens and no syntax tree. It knows no rule.
 
-/// A word or a mark of Rust source, with its line (from 1).
+use std::collections::BTreeSet;
+
+use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+
+/// A word, a literal or a mark of Rust source. `::` is one token. Comments are none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Token<'a> {
     pub(super) text: &'a str,
+    /// The line that it begins on, from 1.
     pub(super) line: usize,
+    /// Part of an item, field, variant, arm or statement under `#[cfg(test)]`.
+    pub(super) is_test: bool,
 }
 
-/// The tokens of a source text. Comments vanish, each literal becomes one `""`, and `::` is one token.
-pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
-    let mut tokens = Vec::new();
-    let mut rest = source;
-    let mut line = 1;
-    while let Some(first) = rest.chars().next() {
-        let (length, kind) = next(rest, first);
-        let text = &rest[..length];
-        match kind {
-            Kind::Token => tokens.push(Token { text, line }),
-            Kind::Literal => tokens.push(Token { text: "\"\"", line }),
-            Kind::Blank => {}
-        }
-        line += text.matches('\n').count();
-        rest = &rest[length..];
+impl Token<'_> {
+    fn is_word(&self) -> bool {
+        self.text
+            .starts_with(|first: char| first == '_' || first.is_alphabetic())
+            && !self.text.ends_with(['"', '\'', '#'])
     }
-    tokens
 }
 
-/// A path that the source names: `a::b::c`, each leaf of a `use` tree on its own. A leaf that is
-/// renamed keeps its old name; `self` at the end of a tree is dropped, `*` stays.
+/// Returns the tokens of a source text; none where the text is no Rust.
+pub(super) fn tokens(source: &str) -> Option<Vec<Token<'_>>> {
+    let mut row = Vec::new();
+    flatten(source.parse().ok()?, source, &mut row);
+    mark_tests(&mut row);
+    Some(row)
+}
+
+/// Counts the lines that hold a token; those of tests only in a file that is a test.
+pub(super) fn code_lines(tokens: &[Token<'_>], is_test_file: bool) -> usize {
+    let lines = |token: &Token<'_>| token.line..=token.line + token.text.matches('\n').count();
+    let code = tokens.iter().filter(|token| is_test_file || !token.is_test);
+    code.flat_map(lines).collect::<BTreeSet<usize>>().len()
+}
+
+/// A path that the source names: `a::b::c`, each leaf of a `use` tree on its own. `self` at the end of a tree is
+/// dropped, `*` stays.
 #[derive(Debug, PartialEq)]
 pub(super) struct NamedPath<'a> {
     pub(super) segments: Vec<&'a str>,
     pub(super) line: usize,
     /// The inline modules (`mod tests { … }`) around it, outermost first.
     pub(super) inside: Vec<&'a str>,
-    /// Part of a `pub use`.
-    pub(super) is_export: bool,
+    pub(super) is_test: bool,
+    /// What a leaf of a `use` is: none for a path in code.
+    pub(super) import: Option<Import<'a>>,
+}
+
+/// A leaf of a `use` tree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Import<'a> {
+    /// The name in this module: the last segment, or what follows `as`.
+    pub(super) name: &'a str,
+    pub(super) visibility: Visibility,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Visibility {
+    Private,
+    /// `pub(crate)` and the like.
+    Restricted,
+    Public,
 }
 
 /// All paths of two or more segments, and those of `use` items whatever their length.
@@ -52,125 +80,119 @@ pub(super) fn paths<'a>(tokens: &[Token<'a>]) -> Vec<NamedPath<'a>> {
     reader.found
 }
 
-/// What a token is once it is known where it ends.
-enum Kind {
-    Blank,
-    Literal,
-    Token,
+/// The end of the attribute whose `#` stands at `start`, if one begins there.
+pub(super) fn attribute_end(tokens: &[Token<'_>], start: usize) -> Option<usize> {
+    let opens = |at: usize, text| tokens.get(at).is_some_and(|token| token.text == text);
+    (opens(start, "#") && opens(start + 1, "[")).then(|| group_end(tokens, start + 1))
 }
 
-/// The length and the kind of what `rest` begins with, which is `first`.
-fn next(rest: &str, first: char) -> (usize, Kind) {
-    if first.is_whitespace() {
-        return (first.len_utf8(), Kind::Blank);
-    }
-    if rest.starts_with("//") {
-        return (rest.find('\n').unwrap_or(rest.len()), Kind::Blank);
-    }
-    if rest.starts_with("/*") {
-        return (block_comment(rest), Kind::Blank);
-    }
-    if let Some(length) = raw_string(rest) {
-        return (length, Kind::Literal);
-    }
-    let prefix = ["", "b", "c"]
-        .into_iter()
-        .find(|prefix| rest[prefix.len()..].starts_with('"') && rest.starts_with(prefix));
-    if let Some(prefix) = prefix {
-        return (
-            prefix.len() + quoted(&rest[prefix.len()..], '"'),
-            Kind::Literal,
-        );
-    }
-    if rest.starts_with("b'") {
-        return (1 + quoted(&rest[1..], '\''), Kind::Literal);
-    }
-    if first == '\'' {
-        return if is_character(rest) {
-            (quoted(rest, '\''), Kind::Literal)
+/// Appends the tokens of a stream. A doc comment is one attribute of which each part has the comment's place.
+fn flatten<'a>(stream: TokenStream, source: &'a str, row: &mut Vec<Token<'a>>) {
+    for tree in stream {
+        let text = &source[tree.span().byte_range()];
+        if text.starts_with("//") || text.starts_with("/*") {
+            continue;
+        }
+        if let TokenTree::Group(group) = tree {
+            let is_marked = group.delimiter() != Delimiter::None;
+            push(group.span_open(), source, is_marked, row);
+            flatten(group.stream(), source, row);
+            push(group.span_close(), source, is_marked, row);
         } else {
-            (1, Kind::Blank)
-        };
+            push(tree.span(), source, true, row);
+        }
     }
-    if is_word(first) {
-        return (
-            rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
-            Kind::Token,
-        );
-    }
-    (
-        if rest.starts_with("::") {
-            2
-        } else {
-            first.len_utf8()
-        },
-        Kind::Token,
-    )
 }
 
-/// Comments nest.
-fn block_comment(rest: &str) -> usize {
-    let mut depth = 0;
+fn push<'a>(span: Span, source: &'a str, is_marked: bool, row: &mut Vec<Token<'a>>) {
+    let place = span.byte_range();
+    // The second colon of `::` joins the first.
+    let colon = place.start.saturating_sub(1);
+    match row.last_mut() {
+        Some(last) if last.text == ":" && source[colon..].starts_with("::") => {
+            last.text = &source[colon..place.end];
+        }
+        _ if is_marked => row.push(Token {
+            text: &source[place],
+            line: span.start().line,
+            is_test: false,
+        }),
+        _ => {}
+    }
+}
+
+fn mark_tests(tokens: &mut [Token<'_>]) {
     let mut at = 0;
-    while at < rest.len() {
-        if rest[at..].starts_with("/*") {
-            depth += 1;
-            at += 2;
-        } else if rest[at..].starts_with("*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                break;
+    while at < tokens.len() {
+        let end = attribute_end(tokens, at).filter(|end| is_cfg_test(&tokens[at..*end]));
+        let Some(end) = end.map(|end| item_end(tokens, end)) else {
+            at += 1;
+            continue;
+        };
+        for token in &mut tokens[at..end] {
+            token.is_test = true;
+        }
+        at = end;
+    }
+}
+
+/// `#[cfg(test)]`, `#[cfg(all(test, …))]`; not `#[cfg(not(test))]`.
+fn is_cfg_test(attribute: &[Token<'_>]) -> bool {
+    let texts: Vec<&str> = attribute.iter().map(|token| token.text).collect();
+    texts.get(2) == Some(&"cfg")
+        && texts.contains(&"test")
+        && !texts.windows(3).any(|texts| texts == ["not", "(", "test"])
+}
+
+/// The end of what begins at `start`: an item ends with a semicolon or its block, all else with a comma as well,
+/// or with the group around it.
+fn item_end(tokens: &[Token<'_>], mut start: usize) -> usize {
+    while let Some(end) = attribute_end(tokens, start) {
+        start = end;
+    }
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
+    let mut first = start;
+    if text(first) == "pub" {
+        first += 1;
+        if text(first) == "(" {
+            first = group_end(tokens, first);
+        }
+    }
+    let is_item = ITEMS.contains(&text(first));
+    let mut at = first;
+    while at < tokens.len() {
+        match text(at) {
+            "{" => {
+                let is_block = is_item || text(at - 1) == ">";
+                at = group_end(tokens, at);
+                if is_block {
+                    return at + usize::from(matches!(text(at), ";" | ","));
+                }
             }
-        } else {
-            at += rest[at..].chars().next().map_or(1, char::len_utf8);
+            "(" | "[" => at = group_end(tokens, at),
+            "}" | ")" | "]" => return at,
+            ";" => return at + 1,
+            "," if !is_item => return at + 1,
+            _ => at += 1,
         }
     }
     at
 }
 
-/// The length of a raw string with any prefix and any count of `#`, if one is here.
-fn raw_string(rest: &str) -> Option<usize> {
-    let body = ["r", "br", "cr"]
-        .into_iter()
-        .find_map(|prefix| rest.strip_prefix(prefix))?;
-    let hashes = body.len() - body.trim_start_matches('#').len();
-    let body = body[hashes..].strip_prefix('"')?;
-    let end = format!("\"{}", "#".repeat(hashes));
-    let start = rest.len() - body.len();
-    Some(
-        body.find(&end)
-            .map_or(rest.len(), |at| start + at + end.len()),
-    )
-}
-
-/// The length of a literal that opens and closes with `quote` and escapes with a backslash.
-fn quoted(rest: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        if escaped {
-            escaped = false;
-        } else if c == '\\' {
-            escaped = true;
-        } else if c == quote {
-            return at + c.len_utf8();
+/// Behind the mark that closes the group that opens at `start`.
+fn group_end(tokens: &[Token<'_>], start: usize) -> usize {
+    let mut depth = 0;
+    for (at, token) in tokens.iter().enumerate().skip(start) {
+        match token.text {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
         }
     }
-    rest.len()
-}
-
-/// Whether the `'` here opens a character, not a lifetime.
-fn is_character(rest: &str) -> bool {
-    let mut characters = rest.chars().skip(1);
-    match characters.next() {
-        Some('\\') => true,
-        Some(_) => characters.next() == Some('\''),
-        None => false,
-    }
-}
-
-fn is_word(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
+    tokens.len()
 }
 
 /// Walks the tokens once, keeping account of the inline modules around.
@@ -185,12 +207,16 @@ struct PathReader<'a, 't> {
 
 impl<'a> PathReader<'a, '_> {
     fn read(&mut self) {
-        while let Some(token) = self.peek(0) {
-            match token {
-                "use" => {
-                    let is_export = self.at > 0 && self.tokens[self.at - 1].text == "pub";
+        while let Some(token) = self.tokens.get(self.at) {
+            match token.text {
+                "use" if self.peek(1) != Some("<") => {
+                    let visibility = match self.at.checked_sub(1).map(|at| self.tokens[at].text) {
+                        Some("pub") => Visibility::Public,
+                        Some(")") => Visibility::Restricted,
+                        _ => Visibility::Private,
+                    };
                     self.at += 1;
-                    self.tree(&[], is_export);
+                    self.tree(&[], visibility);
                     continue;
                 }
                 "mod" if self.peek(2) == Some("{") => {
@@ -211,7 +237,7 @@ impl<'a> PathReader<'a, '_> {
                         self.inside.pop();
                     }
                 }
-                _ if token.starts_with(is_word) && self.peek(1) == Some("::") => {
+                _ if token.is_word() && self.peek(1) == Some("::") => {
                     self.inline_path();
                     continue;
                 }
@@ -223,31 +249,34 @@ impl<'a> PathReader<'a, '_> {
 
     /// `a::b::c` in the midst of code; a turbofish or a macro's `$` ends it.
     fn inline_path(&mut self) {
-        let line = self.tokens[self.at].line;
+        let start = self.at;
         let mut segments = Vec::new();
-        while let Some(word) = self.peek(0).filter(|text| text.starts_with(is_word)) {
-            segments.push(word);
+        while let Some(word) = self.tokens.get(self.at).filter(|token| token.is_word()) {
+            segments.push(word.text);
             self.at += 1;
             if self.peek(0) != Some("::") {
                 break;
             }
             self.at += 1;
         }
-        self.push(segments, line, false);
+        self.push(segments, start, None);
     }
 
     /// One branch of a `use` tree, up to the comma, brace or semicolon that ends it.
-    fn tree(&mut self, stem: &[&'a str], is_export: bool) {
+    fn tree(&mut self, stem: &[&'a str], visibility: Visibility) {
         let mut segments = stem.to_vec();
-        let line = self.tokens.get(self.at).map_or(0, |token| token.line);
-        while let Some(text) = self.peek(0) {
-            match text {
+        let start = self.at;
+        let mut alias = None;
+        while let Some(token) = self.tokens.get(self.at) {
+            match token.text {
                 "::" => self.at += 1,
                 "{" => {
                     self.at += 1;
                     while self.peek(0).is_some_and(|text| text != "}") {
-                        self.tree(&segments, is_export);
-                        if self.peek(0) == Some(",") {
+                        let before = self.at;
+                        self.tree(&segments, visibility);
+                        // A comma, or something of a macro that is no name.
+                        if self.peek(0) == Some(",") || self.at == before {
                             self.at += 1;
                         }
                     }
@@ -255,10 +284,11 @@ impl<'a> PathReader<'a, '_> {
                     return;
                 }
                 "as" => {
+                    alias = self.peek(1);
                     self.at += 2;
                     break;
                 }
-                _ if text == "*" || text.starts_with(is_word) => {
+                text if text == "*" || token.is_word() => {
                     segments.push(text);
                     self.at += 1;
                 }
@@ -268,17 +298,20 @@ impl<'a> PathReader<'a, '_> {
         if segments.len() > 1 && segments.last() == Some(&"self") {
             segments.pop();
         }
-        self.push(segments, line, is_export);
+        let import = alias
+            .or(segments.last().copied())
+            .map(|name| Import { name, visibility });
+        self.push(segments, start, import);
     }
 
-    fn push(&mut self, segments: Vec<&'a str>, line: usize, is_export: bool) {
-        if !segments.is_empty() {
-            let inside = self.inside.iter().map(|(name, _)| *name).collect();
+    fn push(&mut self, segments: Vec<&'a str>, start: usize, import: Option<Import<'a>>) {
+        if let Some(first) = self.tokens.get(start).filter(|_| !segments.is_empty()) {
             self.found.push(NamedPath {
                 segments,
-                line,
-                inside,
-                is_export,
+                line: first.line,
+                inside: self.inside.iter().map(|(name, _)| *name).collect(),
+                is_test: first.is_test,
+                import,
             });
         }
     }
@@ -288,16 +321,38 @@ impl<'a> PathReader<'a, '_> {
     }
 }
 
+/// What an item begins with.
+const ITEMS: [&str; 15] = [
+    "async",
+    "const",
+    "enum",
+    "extern",
+    "fn",
+    "impl",
+    "let",
+    "macro_rules",
+    "mod",
+    "static",
+    "struct",
+    "trait",
+    "type",
+    "unsafe",
+    "use",
+];
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(source: &str) -> Vec<Token<'_>> {
+        tokens(source).unwrap()
+    }
+
     fn texts(source: &str) -> Vec<&str> {
-        tokens(source).iter().map(|token| token.text).collect()
+        read(source).iter().map(|token| token.text).collect()
     }
 
     fn named(source: &str) -> Vec<String> {
-        paths(&tokens(source))
+        paths(&read(source))
             .iter()
             .map(|path| path.segments.join("::"))
             .collect()
@@ -309,26 +364,89 @@ mod tests {
     }
 
     #[test]
-    fn literals_hide_what_they_contain() {
-        let source = r###"f("a\"b", b"c", r#"d " e"#, 'g', '\'', b'h', "i")"###;
+    fn comments_for_documents_vanish_too() {
+        assert_eq!(texts("//! a\n/// b\nc /** d */ /*! e */ f"), ["c", "f"]);
+    }
+
+    #[test]
+    fn literals_are_whole() {
+        let source = r###"f("a\"b", b"c", r#"d " e"#, 'g', '\'', b'h', "i::j")"###;
         assert_eq!(
             texts(source),
             [
-                "f", "(", "\"\"", ",", "\"\"", ",", "\"\"", ",", "\"\"", ",", "\"\"", ",", "\"\"",
-                ",", "\"\"", ")"
+                "f",
+                "(",
+                r#""a\"b""#,
+                ",",
+                r#"b"c""#,
+                ",",
+                r###"r#"d " e"#"###,
+                ",",
+                "'g'",
+                ",",
+                r"'\''",
+                ",",
+                "b'h'",
+                ",",
+                r#""i::j""#,
+                ")"
             ]
         );
+        assert_eq!(named(source), [""; 0]);
     }
 
     #[test]
     fn a_lifetime_is_no_character() {
-        assert_eq!(texts("&'a str"), ["&", "a", "str"]);
+        assert_eq!(texts("&'a str"), ["&", "'", "a", "str"]);
+    }
+
+    #[test]
+    fn text_that_is_no_rust_has_no_tokens() {
+        assert_eq!(tokens("fn f() { \""), None);
     }
 
     #[test]
     fn lines_are_counted_through_comments_and_strings() {
-        let found = tokens("/*\n*/ \"\n\" a");
-        assert_eq!(found.last(), Some(&Token { text: "a", line: 3 }));
+        let found = read("/*\n*/ \"\n\" a");
+        let last = found.last().map(|token| (token.text, token.line));
+        assert_eq!(last, Some(("a", 3)));
+    }
+
+    #[test]
+    fn lines_of_code_are_those_with_a_token_that_is_no_test() {
+        let count = |source| code_lines(&read(source), false);
+        assert_eq!(
+            count("//! a\n\nuse b;\n// c\nfn d() {\n    \"e\n\n\"\n}"),
+            6
+        );
+        assert_eq!(count("a;\n#[cfg(test)]\nmod tests {\n    b;\n}"), 1);
+        assert_eq!(
+            code_lines(&read("a;\n#[cfg(test)]\nmod tests {\n    b;\n}"), true),
+            5
+        );
+    }
+
+    #[test]
+    fn what_stands_under_cfg_test_ends_where_it_ends() {
+        let code = |source: &str| {
+            let mut code = read(source);
+            code.retain(|token| !token.is_test);
+            let texts: Vec<&str> = code.iter().map(|token| token.text).collect();
+            texts.join(" ")
+        };
+        for test in [
+            "#[cfg(test)] use b::{c, d};",
+            "#[cfg(all(test, not(loom)))] #[path(x)] mod tests;",
+            "#[cfg(test)] pub(crate) fn f<A, B>(a: [u8; 4]) -> C where A: B, B: C { d }",
+            "#[cfg(test)] static A: B = B { c };",
+            "#[cfg(test)] Scripted(Box<Script>),",
+            "#[cfg(test)] Way::Scripted(a) => a.b(c),",
+            "#[cfg(test)] Way::Scripted { .. } => {}",
+        ] {
+            assert_eq!(code(&format!("x {test} y")), "x y", "{test}");
+        }
+        assert_eq!(code("{ a, #[cfg(test)] b }"), "{ a , }");
+        assert_eq!(code("#[cfg(not(test))] a"), "# [ cfg ( not ( test ) ) ] a");
     }
 
     #[test]
@@ -348,15 +466,32 @@ mod tests {
     }
 
     #[test]
-    fn exports_are_marked() {
-        let tokens = tokens("pub use a::B; use c::D;");
-        let marks: Vec<bool> = paths(&tokens).iter().map(|path| path.is_export).collect();
-        assert_eq!(marks, [true, false]);
+    fn imports_have_a_name_and_a_visibility() {
+        let tokens = read("pub use a::B; use c::D as E; pub(crate) use f::{self, *}; g::h");
+        let imports = paths(&tokens).into_iter().map(|path| {
+            let import = path.import?;
+            Some((import.name, import.visibility))
+        });
+        assert_eq!(
+            imports.collect::<Vec<_>>(),
+            [
+                Some(("B", Visibility::Public)),
+                Some(("E", Visibility::Private)),
+                Some(("f", Visibility::Restricted)),
+                Some(("*", Visibility::Restricted)),
+                None
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bound_that_says_use_is_no_import() {
+        assert_eq!(named("fn f() -> impl A + use<'_, T> { b::c }"), ["b::c"]);
     }
 
     #[test]
     fn inline_modules_are_known_until_they_close() {
-        let tokens = tokens("mod tests { fn f() { a::b } use c; } use d;");
+        let tokens = read("mod tests { fn f() { a::b } use c; } use d;");
         let inside: Vec<usize> = paths(&tokens)
             .iter()
             .map(|path| path.inside.len())

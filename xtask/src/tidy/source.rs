@@ -1,18 +1,20 @@
 //! Rules on Rust source that hold for a file on its own: the purity of the protocol core, nothing
 //! left undone, a head on every module.
 
-use super::rust::{NamedPath, Token, paths, tokens};
+use super::rust::{NamedPath, Token, paths};
 use super::{Finding, Tree};
 
 /// All rules on single source files.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &Tree<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.rust_files() {
-        let tokens = tokens(text);
-        findings.extend(left_undone(path, &tokens));
-        findings.extend(module_head(path, text));
+    for (path, tokens) in tree.rust_files() {
+        if tree.files[path].tokens.is_none() {
+            findings.push(Finding::new(path, 0, "is no Rust source that can be read"));
+        }
+        findings.extend(left_undone(path, tokens));
+        findings.extend(module_head(path, tree.files[path].text));
         if path.starts_with(CORE) {
-            findings.extend(core_purity(path, &tokens));
+            findings.extend(core_purity(path, tokens));
         }
     }
     findings
