@@ -14,6 +14,7 @@ pub(super) fn lines(tree: &Tree<'_>) -> Vec<Measure> {
         what: path.to_owned(),
         count: code_lines(tokens, is_test),
         at: (path.to_owned(), 0),
+        detail: String::new(),
     };
     let inside = crates(tree).into_values().flatten();
     let inside = inside.map(|file| measure(file.path, file.tokens, file.is_test));
@@ -55,6 +56,7 @@ pub(super) fn root_names(tree: &Tree<'_>) -> Measure {
         what: ROOT.to_owned(),
         count: names.count(),
         at: (ROOT.to_owned(), 0),
+        detail: String::new(),
     }
 }
 
