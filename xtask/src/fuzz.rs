@@ -181,8 +181,8 @@ fn expect_success(line: &str, status: std::io::Result<std::process::ExitStatus>)
     }
 }
 
-/// The core forbids unsafe code but for two lines that AddressSanitizer has nothing to say of: without it
-/// there are four times the executions, and memory is that of the code.
+/// AddressSanitizer is off: it would check only the few unsafe blocks of the core. Without it a target runs four
+/// times as often, and the memory that is measured is that of the code.
 const BUILD: [&str; 2] = ["--sanitizer=none", "--features=libfuzzer"];
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 const DICTIONARIES: [(&[&str], &str); 2] = [

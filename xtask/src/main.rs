@@ -423,7 +423,7 @@ fn workspace_root() -> PathBuf {
     own.parent().unwrap_or(own).to_owned()
 }
 
-/// An error is a sentence for whoever reads the log.
+/// The result of a step. Its error is a sentence for the reader of the log.
 pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 
 /// Workspaces of their own.

@@ -235,8 +235,8 @@ fn exports(tree: &Tree<'_>, folder: &str) -> BTreeMap<String, Vec<String>> {
     exports
 }
 
-/// The path from the crate's root that a path in a module means; none for paths into other crates, and for
-/// names that are relative without saying so, which lead down only.
+/// Returns the path from the crate's root that a path in a module means. A path into another crate has none. A
+/// relative name without `self` or `super` has none either: it leads down only.
 fn resolve<'a>(
     module: &Module<'a>,
     named: &NamedPath<'a>,

@@ -11,8 +11,8 @@
 //! depend (for builds too) only on packages of lower floors. Tests may use what shows them, here and
 //! in modules called `tests`.
 //!
-//! **ARCHITECTURE.md: `| module | floor | …`.** One or several modules in a row, each with the
-//! folder of its crate under `crates/` in front (`` `proto::frame` ``, `` `sockeye::connection::outbox` ``).
+//! **ARCHITECTURE.md: `| module | floor | …`.** One or several modules in a row. Each begins with the
+//! folder of its crate under `crates/`: `` `proto::frame` ``, `` `sockeye::connection::outbox` ``.
 //! A crate with one module in such a table has all of its top modules there. A deeper module stands
 //! where its parent stands unless it has a row of its own. A module may name modules of its own
 //! floor and below; what `lib.rs` re-exports counts as the module that it comes from; `lib.rs` and
@@ -20,15 +20,16 @@
 //!
 //! **docs/rfc-ledger.md: `| id | rule | code | test |`.** Ids are unique; they are those of
 //! docs/rfc-rules.tsv, where a line is an id, a tab and its section. `code` holds paths from the
-//! root of the repository, with the name of an item after `::` if that helps
-//! (`` `crates/proto/src/frame.rs::FrameHeader` ``); `test` holds names of test functions, any path
-//! before the last `::` left aside. Several are separated by anything. Either cell may say
+//! root of the repository, with the name of an item after `::` if that helps:
+//! `` `crates/proto/src/frame.rs::FrameHeader` ``. `test` holds names of test functions; tidy ignores
+//! a path before the name. Several are separated by anything. Either cell may say
 //! `n/a: reason` or `later: reason` instead.
 //!
-//! **xtask/limits.tsv.** What breaks a rule that counts, since before there was the rule: see `limits`.
+//! **xtask/limits.tsv.** The limits of the parts that break a rule which counts: see `limits`.
 
 mod circles;
 mod documents;
+mod english;
 mod floors;
 mod ledger;
 mod limits;
@@ -91,6 +92,7 @@ fn measure(tree: &Tree<'_>) -> Vec<Measure> {
     let mut measures = size::lines(tree);
     measures.push(size::root_names(tree));
     measures.extend(circles::measure(tree));
+    measures.extend(english::measure(tree));
     measures
 }
 
