@@ -84,7 +84,7 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("check clippy of bench", || {
         for apart in [BENCH, INSTRUCTIONS] {
             let clippy = ["clippy", "--manifest-path", apart, "--all-targets"];
-            cargo::run(root, &[&clippy[..], &["--", "-D", "warnings"]].concat())?;
+            cargo::run(root, &[&clippy[..], &DENY_WARNINGS].concat())?;
         }
         Ok(())
     })?;
@@ -170,22 +170,12 @@ fn check(root: &Path, steps: &mut Steps) -> Result<()> {
     clippy(root, steps)?;
     steps.run("check clippy of fuzz", || {
         let clippy = ["clippy", "--manifest-path", FUZZ, "--all-targets"];
-        cargo::run(root, &[&clippy[..], &["--", "-D", "warnings"]].concat())
+        cargo::run(root, &[&clippy[..], &DENY_WARNINGS].concat())
     })?;
     steps.run("check clippy without features", || {
         for package in ["sockeye", "sockeye-proto"] {
-            cargo::run(
-                root,
-                &[
-                    "clippy",
-                    "-p",
-                    package,
-                    "--no-default-features",
-                    "--",
-                    "-D",
-                    "warnings",
-                ],
-            )?;
+            let clippy = ["clippy", "-p", package, "--no-default-features"];
+            cargo::run(root, &[&clippy[..], &DENY_WARNINGS].concat())?;
         }
         Ok(())
     })
@@ -203,18 +193,8 @@ fn fmt(root: &Path, steps: &mut Steps) -> Result<()> {
 
 fn clippy(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("check clippy", || {
-        cargo::run(
-            root,
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ],
-        )
+        let clippy = ["clippy", "--workspace", "--all-targets", "--all-features"];
+        cargo::run(root, &[&clippy[..], &DENY_WARNINGS].concat())
     })
 }
 
@@ -236,10 +216,8 @@ fn features(root: &Path, steps: &mut Steps) -> Result<()> {
                 "--features",
                 feature,
             ];
-            cargo::run(
-                root,
-                &[&["clippy"], &alone[..], &["--", "-D", "warnings"]].concat(),
-            )?;
+            let clippy = [&["clippy"], &alone[..], &DENY_WARNINGS].concat();
+            cargo::run(root, &clippy)?;
         }
         let without_tls = ["--no-default-features", "--features", "macros"];
         let outside = ["test", "-p", "sockeye", "--test", "all"];
@@ -426,6 +404,8 @@ fn workspace_root() -> PathBuf {
 /// The result of a step. Its error is a sentence for the reader of the log.
 pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 
+/// What ends a call of clippy.
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 /// Workspaces of their own.
 const FUZZ: &str = "fuzz/Cargo.toml";
 const TUNGSTENITE: &str = "conformance/tungstenite/Cargo.toml";

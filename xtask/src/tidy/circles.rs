@@ -64,7 +64,7 @@ fn reach<'a>(edges: &Edges<'a>, file: &str) -> BTreeSet<&'a str> {
 
 /// The files of a crate that are no tests, and what they import from each other.
 #[derive(Debug)]
-pub(super) struct Imports<'a> {
+struct Imports<'a> {
     scopes: BTreeMap<Vec<&'a str>, Scope<'a>>,
 }
 
@@ -78,7 +78,7 @@ struct Scope<'a> {
 
 impl<'a> Imports<'a> {
     /// Returns for each file the files whose items it names, with the line of the first such name.
-    pub(super) fn between(files: &[Source<'a, '_>]) -> Edges<'a> {
+    fn between(files: &[Source<'a, '_>]) -> Edges<'a> {
         let files = files.iter().filter(|file| !file.is_test);
         let named: Vec<(&Source<'a, '_>, Vec<NamedPath<'a>>)> = files
             .map(|file| {
