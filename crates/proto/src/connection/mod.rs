@@ -50,8 +50,9 @@ pub use self::exchange::Exchange;
 pub use self::outgoing::{Outgoing, PreparedMessage};
 pub use self::receive::{Event, WholeMessage};
 
-/// Where a client's masking keys come from: a new, unpredictable one for each frame (§10.3).
-pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send>;
+/// Source of a client's masking keys: it returns a new, unpredictable key for each frame (§10.3). It is `Sync` so that
+/// a [`Connection`] is.
+pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send + Sync>;
 
 /// One end of an open connection.
 ///

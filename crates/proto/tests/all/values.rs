@@ -3,12 +3,28 @@
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use sockeye_proto::handshake::{ClientHandshake, Key, Origin, WebSocketUri};
+use sockeye_proto::handshake::{ClientHandshake, Key, Origin, ServerHandshake, WebSocketUri};
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection, DeflateConfig, DeflateParams, DeflatePool,
-    Event, InvalidUtf8, MaskingKey, Message, MessageAssembler, MessageBuffer, MessageKind,
+    Event, Exchange, InvalidUtf8, MaskingKey, MaskingKeys, Message, MessageAssembler, MessageBuffer, MessageKind,
     Outgoing, Output, PreparedMessage, Role, Text, WindowBits,
 };
+
+#[test]
+fn threads_may_share_what_holds_no_reference_to_its_caller() {
+    fn is_sync<T: Send + Sync>() {}
+    is_sync::<Connection>();
+    is_sync::<Exchange<'_>>();
+    is_sync::<Output>();
+    is_sync::<MaskingKeys>();
+    is_sync::<DeflatePool>();
+    is_sync::<PreparedMessage>();
+    is_sync::<Outgoing>();
+    is_sync::<MessageAssembler>();
+    is_sync::<Event<'_>>();
+    is_sync::<ClientHandshake>();
+    is_sync::<ServerHandshake>();
+}
 
 #[test]
 fn a_close_says_its_code_and_then_its_reason() {
