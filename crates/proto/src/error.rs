@@ -19,8 +19,11 @@ pub enum ProtocolError {
     #[error("control frame with more than 125 bytes of payload")]
     ControlFrameTooLong,
     /// A text or binary frame while a fragmented message is open.
-    #[error("new message inside a fragmented message")]
-    ExpectedContinuation,
+    #[error("opcode {opcode:#x} inside a fragmented message: expected a continuation (0x0)")]
+    ExpectedContinuation {
+        /// The opcode of the frame.
+        opcode: u8,
+    },
     /// A close code that must not stand on the wire.
     #[error("Close frame with the reserved code {code}")]
     InvalidCloseCode {
@@ -56,8 +59,11 @@ pub enum ProtocolError {
     #[error("the memory for unfinished messages is used up")]
     MessageGivenUp,
     /// A message longer than this endpoint takes.
-    #[error("message of more than {limit} bytes")]
+    #[error("message of at least {size} bytes: the limit is {limit}")]
     MessageTooBig {
+        /// The least size of the message in bytes: the payload that its frames announced so far. Where a compressed
+        /// message becomes too long as it is inflated, this is one more than the limit.
+        size: u64,
         /// The limit in bytes, inclusive.
         limit: u64,
     },
@@ -119,7 +125,7 @@ impl ProtocolError {
             | Self::LengthOutOfRange
             | Self::ReservedBit
             | Self::ReservedOpCode { .. } => "RFC 6455 §5.2",
-            Self::ExpectedContinuation | Self::UnexpectedContinuation => "RFC 6455 §5.4",
+            Self::ExpectedContinuation { .. } | Self::UnexpectedContinuation => "RFC 6455 §5.4",
             Self::ControlFrameFragmented | Self::ControlFrameTooLong => "RFC 6455 §5.5",
             Self::CloseBodyTooShort => "RFC 6455 §5.5.1",
             Self::InvalidCloseCode { .. } => "RFC 6455 §7.4",

@@ -359,8 +359,9 @@ impl Connection {
             _ => return Ok(None),
         };
         let limit = self.config.limit(kind);
-        if header.payload_len > payload_limit(limit, header.reserved.rsv1()) {
-            return Err(ProtocolError::MessageTooBig { limit });
+        let size = header.payload_len;
+        if size > payload_limit(limit, header.reserved.rsv1()) {
+            return Err(ProtocolError::MessageTooBig { size, limit });
         }
         Ok(Some(kind))
     }
@@ -413,8 +414,9 @@ impl Receiver {
     fn check_sequence(&self, opcode: Option<OpCode>) -> Result<(), ProtocolError> {
         match (opcode, &self.message) {
             (Some(OpCode::Continuation), None) => Err(ProtocolError::UnexpectedContinuation),
-            (Some(OpCode::Text | OpCode::Binary), Some(_)) => {
-                Err(ProtocolError::ExpectedContinuation)
+            (Some(opcode @ (OpCode::Text | OpCode::Binary)), Some(_)) => {
+                let opcode = opcode.bits();
+                Err(ProtocolError::ExpectedContinuation { opcode })
             }
             _ => Ok(()),
         }
@@ -449,7 +451,8 @@ impl Receiver {
             message.len = message.len.saturating_add(header.payload_len);
             let limit = config.limit(message.kind);
             if message.len > payload_limit(limit, message.compressed.is_some()) {
-                return Err(ProtocolError::MessageTooBig { limit });
+                let size = message.len;
+                return Err(ProtocolError::MessageTooBig { size, limit });
             }
             message.payload = Some(Payload::new(header));
         }
@@ -554,7 +557,9 @@ impl OpenMessage {
         }
         compressed.inflated += made as u64;
         if compressed.inflated > limit {
-            return Err(ProtocolError::MessageTooBig { limit });
+            // Not how many there are: that depends on how the input was cut.
+            let size = limit.saturating_add(1);
+            return Err(ProtocolError::MessageTooBig { size, limit });
         }
         let chunk = take_front(room, made);
         self.check_text(chunk)?;

@@ -190,7 +190,10 @@ fn the_limit_is_on_what_is_inflated_and_inclusive() {
         let mut client = end(Role::Client, config, &deflate);
         let (messages, failed) = read(&mut client, &bytes, 1, 64);
         assert_eq!(messages.len(), usize::from(passes));
-        let too_big = ProtocolError::MessageTooBig { limit: 1000 };
+        let too_big = ProtocolError::MessageTooBig {
+            size: 1001,
+            limit: 1000,
+        };
         assert_eq!(failed, (!passes).then_some(too_big));
     }
 }
@@ -219,7 +222,9 @@ fn a_bomb_costs_no_more_memory_than_the_limit() {
         read += before - unread.len();
         assert!(client.retained_bytes() < 256 * 1024);
     };
-    assert_eq!(failed, ProtocolError::MessageTooBig { limit: 1 << 20 });
+    let limit = 1 << 20;
+    let size = limit + 1;
+    assert_eq!(failed, ProtocolError::MessageTooBig { size, limit });
     assert!(inflated <= 1 << 20);
 }
 

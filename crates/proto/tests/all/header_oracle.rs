@@ -59,8 +59,8 @@ fn broken(first: u8, second: u8, role: Role, fragment: Fragment) -> Option<Proto
         _ if first & 0x70 != 0 => return Some(ProtocolError::ReservedBit),
         0x8..=0xa if !fin => return Some(ProtocolError::ControlFrameFragmented),
         0x0 if fragment == Fragment::None => return Some(ProtocolError::UnexpectedContinuation),
-        0x1 | 0x2 if fragment != Fragment::None => {
-            return Some(ProtocolError::ExpectedContinuation);
+        opcode @ (0x1 | 0x2) if fragment != Fragment::None => {
+            return Some(ProtocolError::ExpectedContinuation { opcode });
         }
         _ => {}
     }

@@ -619,7 +619,10 @@ fn a_message_beyond_the_peers_limit_is_1009() {
         pair.drive();
         let receiver = pair.end(other(role));
         assert_eq!(receiver.messages().len(), 1);
-        let error = ProtocolError::MessageTooBig { limit: 1000 };
+        let error = ProtocolError::MessageTooBig {
+            size: 1001,
+            limit: 1000,
+        };
         assert_eq!(receiver.connection.failure(), Some(error));
         assert_eq!(pair.end(role).reported(), (1009, &*error.to_string()));
     }

@@ -6,8 +6,8 @@ use bytes::{Buf, Bytes};
 use sockeye_proto::handshake::{ClientHandshake, Key, Origin, ServerHandshake, WebSocketUri};
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection, DeflateConfig, DeflateParams, DeflatePool,
-    Event, Exchange, InvalidUtf8, MaskingKey, MaskingKeys, Message, MessageAssembler, MessageBuffer, MessageKind,
-    Outgoing, Output, PreparedMessage, Role, Text, WindowBits,
+    Event, Exchange, InvalidUtf8, MaskingKey, MaskingKeys, Message, MessageAssembler,
+    MessageBuffer, MessageKind, Outgoing, Output, PreparedMessage, Role, Text, WindowBits,
 };
 
 #[test]

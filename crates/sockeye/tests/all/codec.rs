@@ -286,7 +286,10 @@ async fn a_handlers_limit_is_that_of_its_kind_of_message_and_beyond_it_the_sessi
     peer.send(TEXT, b"123456").await;
     assert_eq!(peer.recv_close().await.0, 1009);
     let error = events.next().await;
-    assert!(error.contains("5 bytes"), "{error}");
+    assert!(
+        error.contains("at least 6 bytes: the limit is 5"),
+        "{error}"
+    );
 
     let mut peer = Raw::open(addr, "/limited").await;
     peer.send(BINARY, &vec![0; (2 << 20) + 1]).await;

@@ -722,8 +722,11 @@ async fn a_message_of_16_mib_is_read() {
     // One more byte is too much, and is refused by the header.
     peer.segment(&unmasked(BINARY, vec![0; (16 << 20) + 1])[..10]);
     peer.end();
-    let limit = ProtocolError::MessageTooBig { limit: 16 << 20 };
-    assert!(matches!(ws.recv().await, Err(Error::Protocol(error)) if error == limit));
+    let too_big = ProtocolError::MessageTooBig {
+        size: (16 << 20) + 1,
+        limit: 16 << 20,
+    };
+    assert!(matches!(ws.recv().await, Err(Error::Protocol(error)) if error == too_big));
     assert_eq!(peer.frames()[0].code(), 1009);
 }
 

@@ -8,7 +8,7 @@ fn number(error: ProtocolError) -> usize {
         ProtocolError::CloseBodyTooShort => 0,
         ProtocolError::ControlFrameFragmented => 1,
         ProtocolError::ControlFrameTooLong => 2,
-        ProtocolError::ExpectedContinuation => 3,
+        ProtocolError::ExpectedContinuation { .. } => 3,
         ProtocolError::InvalidCloseCode { .. } => 4,
         ProtocolError::InvalidUtf8 => 5,
         ProtocolError::InvalidUtf8InCloseReason => 6,
@@ -43,7 +43,12 @@ fn to_client() -> Vec<(Vec<u8>, ProtocolError, u16, &'static str)> {
         (hex("0a 00"), ControlFrameFragmented, 1002, "5.5"),
         (hex("89 7e 00 7e"), ControlFrameTooLong, 1002, "5.5"),
         (hex("88 7f"), ControlFrameTooLong, 1002, "5.5"),
-        (hex("01 00  81 00"), ExpectedContinuation, 1002, "5.4"),
+        (
+            hex("01 00  81 00"),
+            ExpectedContinuation { opcode: 1 },
+            1002,
+            "5.4",
+        ),
         (
             hex("88 02 03 ee"),
             InvalidCloseCode { code: 1006 },
@@ -73,7 +78,10 @@ fn to_client() -> Vec<(Vec<u8>, ProtocolError, u16, &'static str)> {
         (hex("81 80 00 00 00 00"), MaskedFrame, 1002, "5.1"),
         (
             hex("82 7e 03 e9"),
-            MessageTooBig { limit: 1000 },
+            MessageTooBig {
+                size: 1001,
+                limit: 1000,
+            },
             1009,
             "10.4",
         ),
@@ -207,6 +215,42 @@ fn the_message_before_a_broken_rule_is_delivered_and_the_open_one_is_not() {
         let whole = |event: &Seen| matches!(event, Seen::End | Seen::Text(_) | Seen::Binary(_));
         assert!(!seen.iter().any(whole));
     }
+}
+
+#[test]
+fn an_error_names_the_size_or_the_opcode_that_came_and_what_was_expected() {
+    for (error, text) in [
+        (
+            ProtocolError::MessageTooBig {
+                size: 1001,
+                limit: 1000,
+            },
+            "message of at least 1001 bytes: the limit is 1000",
+        ),
+        (
+            ProtocolError::ExpectedContinuation { opcode: 2 },
+            "opcode 0x2 inside a fragmented message: expected a continuation (0x0)",
+        ),
+        (
+            ProtocolError::ReservedOpCode { opcode: 11 },
+            "reserved opcode 0xb",
+        ),
+        (
+            ProtocolError::InvalidCloseCode { code: 1006 },
+            "Close frame with the reserved code 1006",
+        ),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn the_longest_text_of_an_error_fits_a_close_frame() {
+    let error = ProtocolError::MessageTooBig {
+        size: u64::MAX,
+        limit: u64::MAX - 1,
+    };
+    assert_eq!(error.close_reason().reason(), error.to_string());
 }
 
 #[test]

@@ -113,7 +113,8 @@ fn a_new_message_inside_a_fragmented_one_fails_the_connection() {
         for role in ROLES {
             let mut end = End::of(role);
             end.reads_frame(TEXT_STARTS, b"a");
-            let failed = Seen::Failed(ProtocolError::ExpectedContinuation);
+            let opcode = first & 0x0f;
+            let failed = Seen::Failed(ProtocolError::ExpectedContinuation { opcode });
             assert_eq!(end.reads_frame(first, b"b"), [failed]);
         }
     }
@@ -128,7 +129,7 @@ fn a_frame_out_of_sequence_fails_the_connection_at_its_first_byte() {
 
         let mut end = End::of(role);
         end.reads_frame(TEXT_STARTS, b"a");
-        let failed = Seen::Failed(ProtocolError::ExpectedContinuation);
+        let failed = Seen::Failed(ProtocolError::ExpectedContinuation { opcode: 2 });
         assert_eq!(end.reads([BINARY]), [failed]);
     }
 }

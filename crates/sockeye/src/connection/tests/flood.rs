@@ -124,7 +124,10 @@ async fn a_header_that_declares_2_to_the_63_bytes_costs_nothing() {
         (u64::MAX, ProtocolError::LengthOutOfRange),
         (
             u64::MAX >> 1,
-            ProtocolError::MessageTooBig { limit: 1 << 20 },
+            ProtocolError::MessageTooBig {
+                size: u64::MAX >> 1,
+                limit: 1 << 20,
+            },
         ),
     ] {
         let (mut driver, _outbox, peer, count, _waker) = driver();
@@ -218,7 +221,11 @@ async fn a_bomb_of_a_thousand_to_one_costs_the_limit_and_is_let_go() {
         }
     }
     let limit = 1 << 20;
-    assert_eq!(failure(&mut driver), ProtocolError::MessageTooBig { limit });
+    let size = limit + 1;
+    assert_eq!(
+        failure(&mut driver),
+        ProtocolError::MessageTooBig { size, limit }
+    );
     // The message in a buffer that grew by doubling, the inflater and its window.
     let bound = 2 * (1 << 20) + 128 * 1024 + READ + REST;
     assert!(
