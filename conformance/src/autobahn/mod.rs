@@ -249,9 +249,12 @@ impl Trial {
                 }
             };
             match timeout(SILENCE_LIMIT, echoing).await {
-                Ok(outcome) => {
-                    outcome.map_err(|error| format!("cannot run case number {case}: {error}"))?
-                }
+                Ok(outcome) => outcome.map_err(|error| {
+                    format!(
+                        "cannot run case number {case}: {}",
+                        sockeye::ErrorChain::new(&*error)
+                    )
+                })?,
                 Err(_) => {
                     return Err(format!(
                         "case number {case} has not ended after {SILENCE_LIMIT:?}"

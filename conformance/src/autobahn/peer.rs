@@ -92,7 +92,7 @@ async fn connect(url: &str) -> Result<Connection> {
     Ok(client()
         .connect(url)
         .await
-        .map_err(|error| format!("{url}: {error}"))?)
+        .map_err(|error| format!("{url}: {}", sockeye::ErrorChain::new(&error)))?)
 }
 
 /// The limits of a role's part.

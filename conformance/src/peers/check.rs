@@ -86,7 +86,7 @@ impl std::convert::From<Result<Tried>> for Cell {
         match result {
             Ok(tried) => Self { fault: None, tried },
             Err(error) => Self {
-                fault: Some(error.to_string()),
+                fault: Some(sockeye::ErrorChain::new(&*error).to_string()),
                 tried: Tried::default(),
             },
         }
@@ -433,7 +433,11 @@ pub(super) fn expect(came: &Event, sent: &Event) -> Result<()> {
 }
 
 pub(super) fn at(length: usize, error: &Error) -> Error {
-    format!("with {length} bytes: {error}").into()
+    format!(
+        "with {length} bytes: {}",
+        sockeye::ErrorChain::new(&**error)
+    )
+    .into()
 }
 
 fn unzip(close: Option<&(u16, &'static str)>) -> (Option<u16>, &'static str) {

@@ -64,7 +64,7 @@ struct Tally {
 impl Tally {
     async fn judge(&mut self, pair: &mut Pair<'_>, link: Link, set: Set, by: From) -> Result<()> {
         let outcome = self.try_link(pair, link, set, by).await;
-        outcome.map_err(|error| format!("with {set}: {error}").into())
+        outcome.map_err(|error| format!("with {set}: {}", sockeye::ErrorChain::new(&*error)).into())
     }
 
     async fn try_link(

@@ -224,7 +224,7 @@ impl Endpoint for Told {
 fn lost(error: &BoxError) -> Event {
     Event::Closed {
         code: CloseCode::ABNORMAL.get(),
-        reason: error.to_string(),
+        reason: sockeye::ErrorChain::new(&**error).to_string(),
     }
 }
 

@@ -59,7 +59,10 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
                 Ok(()) => println!("proxies: {name}: {kind}: passed"),
                 Err(error) => {
                     failed += 1;
-                    println!("proxies: {name}: {kind}: {error}");
+                    println!(
+                        "proxies: {name}: {kind}: {}",
+                        sockeye::ErrorChain::new(&*error)
+                    );
                 }
             }
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::Args;
 use sockeye::tls::{self, TlsError};
 use sockeye::{
-    Config, DeflateConfig, EndpointConfig, InvalidOrigin, MessageKind, Origin, OriginPolicy, Role,
-    Server,
+    Config, DeflateConfig, EndpointConfig, ErrorChain, InvalidOrigin, MessageKind, Origin,
+    OriginPolicy, Role, Server,
 };
 
 use crate::chat::{self, Chat, Rooms};
@@ -317,9 +317,9 @@ impl fmt::Display for Failure {
             Self::Listen(addr, sockeye::BindError::Io(error)) => {
                 write!(f, "cannot listen on {addr}: {error}")
             }
-            Self::Listen(_, error) => error.fmt(f),
+            Self::Listen(_, error) => ErrorChain::new(error).fmt(f),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
-            Self::Tls(error) => write!(f, "cannot serve over TLS: {error}"),
+            Self::Tls(error) => write!(f, "cannot serve over TLS: {}", ErrorChain::new(error)),
         }
     }
 }

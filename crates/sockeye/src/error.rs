@@ -6,6 +6,48 @@ use std::io;
 
 use sockeye_proto::{InvalidCloseReason, ProtocolError};
 
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests;
+
+/// Shows an error and its causes in one line, for a log or a terminal: "the transport failed: connection reset".
+///
+/// A cause that the text before it contains is left out: some libraries' errors repeat theirs.
+///
+/// ```
+/// use sockeye::{Error, ErrorChain};
+///
+/// let error = Error::Handler("no such room".into());
+/// assert_eq!(error.to_string(), "a handler failed");
+/// assert_eq!(ErrorChain::new(&error).to_string(), "a handler failed: no such room");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorChain<'a>(&'a (dyn std::error::Error + Send + Sync + 'static));
+
+impl<'a> ErrorChain<'a> {
+    /// The chain that begins with `error`.
+    pub fn new(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.0.to_string();
+        f.write_str(&text)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            let next = cause.to_string();
+            if !text.contains(&next) {
+                write!(f, ": {next}")?;
+                text = next;
+            }
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
 /// Any error of a handler: what `?` makes of it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -13,6 +55,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 /// Why a connection, or a callback on it, failed.
+///
+/// Errors of this crate do not repeat their [`source`](std::error::Error::source): [`ErrorChain`] shows both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,16 +67,16 @@ pub enum Error {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A handler returned an error.
-    #[error("a handler failed: {0}")]
+    #[error("a handler failed")]
     Handler(#[source] BoxError),
     /// Reading or writing the transport failed.
-    #[error("the transport failed: {0}")]
+    #[error("the transport failed")]
     Io(#[from] io::Error),
     /// The peer was silent for the keep-alive's interval and timeout.
     #[error("the peer does not answer")]
     PeerDead,
     /// The peer broke a rule of RFC 6455.
-    #[error("the peer broke the protocol: {0} ({section})", section = .0.section())]
+    #[error("the peer broke the protocol ({})", .0.section())]
     Protocol(#[from] ProtocolError),
     /// A message could not be sent.
     #[error(transparent)]
@@ -104,15 +148,13 @@ impl EncodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failed { type_name, source } = &*self.0;
-        write!(f, "the message is no `{type_name}`: {source}")
+        write!(f, "cannot decode the message as `{}`", self.0.type_name)
     }
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failed { type_name, source } = &*self.0;
-        write!(f, "no message can be made of `{type_name}`: {source}")
+        write!(f, "cannot encode `{}` as a message", self.0.type_name)
     }
 }
 

@@ -62,9 +62,9 @@ pub(super) async fn talk(link: &mut Link) -> Result<()> {
         let payload: Vec<u8> = (0..length).map(|at: usize| (at % 251) as u8).collect();
         let publish = packet(0x30, &[string("trial/one"), payload].concat());
         link.send(publish.clone()).await?;
-        expect(link, &publish)
-            .await
-            .map_err(|error| format!("with {length} bytes: {error}"))?;
+        expect(link, &publish).await.map_err(|error| {
+            format!("with {length} bytes: {}", sockeye::ErrorChain::new(&*error))
+        })?;
     }
     link.send(packet(0xc0, &[])).await?;
     expect(link, &packet(0xd0, &[])).await?;

@@ -1,13 +1,12 @@
 //! Why a talk failed, and the exit code of each reason.
 
-use std::error::Error as _;
 use std::fmt::{self, Write};
 use std::io;
 
 use bytes::Bytes;
 use http::Response;
 use sockeye::tls::TlsError;
-use sockeye::{ConnectError, Error, OfferError, ProxyError};
+use sockeye::{ConnectError, Error, ErrorChain, OfferError, ProxyError};
 
 use super::credential::CredentialError;
 use super::hidden;
@@ -83,18 +82,17 @@ impl fmt::Display for Failure {
             ),
             Self::Connect(error) => {
                 // It may quote the peer.
-                write!(f, "{}", Escaped(&error.to_string()))?;
-                write_sources(f, error)
+                Escaped(&ErrorChain::new(error).to_string()).fmt(f)
             }
             Self::Credential(error) => error.fmt(f),
             Self::Input(error) => error.fmt(f),
-            Self::Lost(error) => write!(f, "the connection is lost: {error}"),
+            Self::Lost(error) => write!(f, "the connection is lost: {}", ErrorChain::new(error)),
             Self::Message(refusal) => write!(f, "a --message {refusal}"),
             Self::Output(error) => write!(f, "cannot write to stdout: {error}"),
-            Self::Proxy(error) => error.fmt(f),
+            Self::Proxy(error) => ErrorChain::new(error).fmt(f),
             Self::Record(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot start: {error}"),
-            Self::Tls(error) => error.fmt(f),
+            Self::Tls(error) => ErrorChain::new(error).fmt(f),
             Self::Unanswered => f.write_str("the server did not answer the Close"),
             Self::Unread(bytes) => write!(
                 f,
@@ -102,21 +100,6 @@ impl fmt::Display for Failure {
             ),
         }
     }
-}
-
-/// What the error's own text leaves out.
-fn write_sources(f: &mut fmt::Formatter<'_>, error: &ConnectError) -> fmt::Result {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !told.contains(&text) {
-            write!(f, ": {}", Escaped(&text))?;
-        }
-        told = text;
-        source = error.source();
-    }
-    Ok(())
 }
 
 /// The head of a response, and the start of its body.

@@ -102,7 +102,7 @@ fn files_that_cannot_be_used_are_named() {
     };
     let said = serve("no-such.pem", identity.key());
     assert!(
-        said.contains("cannot serve over TLS: no-such.pem: "),
+        said.contains("cannot serve over TLS: cannot use no-such.pem: "),
         "{said}"
     );
     let said = serve(identity.cert(), identity.cert());

@@ -22,10 +22,10 @@ pub enum ConnectError {
     #[error(transparent)]
     Compression(#[from] InvalidAnswer),
     /// The transport could not be established, or the host has no address.
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect")]
     Connect(#[source] io::Error),
     /// The caller's own connector of a [`Reconnecting`](super::Reconnecting) failed before it connected.
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect")]
     Connector(#[source] BoxError),
     /// The transport was not established in time.
     #[error("cannot connect: no connection within {0:?}")]
@@ -37,7 +37,7 @@ pub enum ConnectError {
     #[error("the server's answer is not HTTP, or its head is too large")]
     Head,
     /// The server's answer is not HTTP, or the transport failed.
-    #[error("the handshake failed: {0}")]
+    #[error("the handshake failed")]
     Http(#[from] hyper::Error),
     /// A redirect leads from `wss:` to this URL, which is not encrypted.
     #[error("the server redirects to {0}, which is not encrypted")]
@@ -59,7 +59,7 @@ pub enum ConnectError {
     #[error("the server refused the handshake: {}", .0.status())]
     Refused(Box<Response<Bytes>>),
     /// The server's 101 is not a WebSocket's.
-    #[error("the server's answer is wrong: {0}")]
+    #[error("the server's answer is wrong")]
     Response(#[source] ResponseError),
     /// The connection could not be secured.
     #[cfg(feature = "tls")]
@@ -75,10 +75,10 @@ pub enum ConnectError {
     #[error("the server redirects more than {0} times")]
     TooManyRedirects(u32),
     /// The URL cannot be parsed.
-    #[error("the URL cannot be parsed: {0}")]
+    #[error("the URL cannot be parsed")]
     Url(#[from] url::ParseError),
     /// The URL is none of a WebSocket.
-    #[error("not a WebSocket URL: {0}")]
+    #[error("not a WebSocket URL")]
     WebSocketUri(#[from] UriError),
 }
 

@@ -273,7 +273,7 @@ impl Kind {
 #[non_exhaustive]
 pub enum ProxyError {
     /// The proxy itself cannot be reached.
-    #[error("cannot connect to the proxy: {0}")]
+    #[error("cannot connect to the proxy")]
     Connect(#[source] io::Error),
     /// SOCKS5 takes a user name and a password that are UTF-8 here.
     #[error("the proxy's user name or password is no text")]
@@ -282,7 +282,7 @@ pub enum ProxyError {
     #[error("the proxy's answer is not HTTP, or its head is too large")]
     Head,
     /// The proxy's answer is not HTTP, or the way to it failed.
-    #[error("the proxy did not answer: {0}")]
+    #[error("the proxy did not answer")]
     Http(#[from] hyper::Error),
     /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
     #[error("the proxy closed the connection without an answer")]
@@ -291,11 +291,11 @@ pub enum ProxyError {
     #[error("the proxy refused to connect: {}", .0.status())]
     Refused(Box<Response<Bytes>>),
     /// A SOCKS proxy did not connect.
-    #[error("the SOCKS proxy failed: {0}")]
+    #[error("the SOCKS proxy failed")]
     Socks(#[from] SocksError),
     /// The way to the proxy could not be secured.
     #[cfg(feature = "tls")]
-    #[error("to the proxy: {0}")]
+    #[error("cannot secure the connection to the proxy")]
     Tls(#[source] TlsError),
     /// The proxy answered with TLS: its URL begins with `https://`.
     #[error("the proxy speaks TLS on this port: write https:// in place of http://")]

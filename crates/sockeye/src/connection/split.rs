@@ -15,7 +15,7 @@ use super::driver::{Driver, Ending, Next};
 use super::outbox::{Item, Outbox};
 use super::pool;
 use super::writer::{MessageWriter, writer};
-use crate::error::{Error, SendError};
+use crate::error::{Error, ErrorChain, SendError};
 use crate::sync::Arc;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
@@ -243,7 +243,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     driver.settle();
     let mut failure = None;
     if let Ending::Failed(error) = ending {
-        failure = Some(error.to_string());
+        failure = Some(ErrorChain::new(&error).to_string());
         let _ = driver.alongside(pin!(messages.send(Err(error)))).await;
     }
     let received = driver.linger().await;

@@ -15,6 +15,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::handshake::Handshake;
 use super::properties::Properties;
+use crate::error::ErrorChain;
 use crate::sync::Arc;
 
 /// Decides of the opening handshakes of one endpoint; given to
@@ -296,7 +297,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Refusal {
     fn from(error: E) -> Self {
         let refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR);
         let mut refusal = refusal.body("the server could not decide\n");
-        let failure = ConfiguratorFailure(error.to_string().into());
+        let failure = ConfiguratorFailure(ErrorChain::new(&error).to_string().into());
         refusal.0.extensions_mut().insert(failure);
         refusal
     }

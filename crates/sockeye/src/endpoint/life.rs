@@ -28,7 +28,7 @@ use crate::connection::log::Log;
 use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorChain, Result};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -172,7 +172,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         return;
     }
     if let Ending::Failed(error) = ending {
-        tracing::debug!(session = %session.id(), %error, "the connection failed");
+        tracing::debug!(session = %session.id(), error = %ErrorChain::new(&error), "the connection failed");
         let counters = session.counters();
         match error {
             Error::Protocol(_) => counters.protocol_errors.increment(),

@@ -4,22 +4,24 @@
 use std::any::Any;
 
 use super::session::Session;
-use crate::error::{BoxError, Error, SendError};
+use crate::error::{BoxError, Error, ErrorChain, SendError};
 use crate::router::ParameterError;
 use crate::stats::Counters;
 
 /// Logs the error of a callback, where the endpoint has no `on_error` of its own.
 pub(super) fn callback_error(session: &Session, error: &Error) {
+    let chain = ErrorChain::new(error);
     if is_of_the_peer(error) {
-        tracing::debug!(session = %session.id(), %error, "a message was not handled");
+        tracing::debug!(session = %session.id(), error = %chain, "a message was not handled");
     } else if let Some(left_out) = session.counters().log.callback_error.admit_now() {
-        tracing::warn!(session = %session.id(), %error, left_out, "a callback failed");
+        tracing::warn!(session = %session.id(), error = %chain, left_out, "a callback failed");
     }
 }
 
 /// Logs the error that `on_error` itself returned.
 pub(super) fn on_error_failed(session: &Session, error: &BoxError) {
     if let Some(left_out) = session.counters().log.on_error.admit_now() {
+        let error = ErrorChain::new(&**error);
         tracing::warn!(session = %session.id(), %error, left_out, "on_error failed");
     }
 }

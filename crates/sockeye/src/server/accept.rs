@@ -300,7 +300,7 @@ impl Shared {
             // Boxed: it is large, and the task of each connection would have room for it.
             Some(tls) => Box::pin(tls.accept(tcp))
                 .await
-                .map_err(|error| error.to_string()),
+                .map_err(|error| crate::error::ErrorChain::new(&error).to_string()),
             None => Ok(Stream::from(tcp)),
         }
     }

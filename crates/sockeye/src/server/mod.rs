@@ -562,7 +562,7 @@ pub enum BindError {
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
     /// The address cannot be bound.
-    #[error("cannot bind: {0}")]
+    #[error("cannot bind")]
     Io(#[from] io::Error),
 }
 

@@ -258,7 +258,10 @@ impl Seat {
 
     #[on_error]
     fn error(&mut self, #[path] room: &str, error: &Error, session: &Session) {
-        self.log.push(format!("error {room:?} {error}"));
+        self.log.push(format!(
+            "error {room:?} {}",
+            sockeye::ErrorChain::new(error)
+        ));
         let _ = session.async_remote().send_text("error");
     }
 }
@@ -352,7 +355,8 @@ impl Diary {
 
     #[on_error]
     async fn error(&mut self, error: &Error) {
-        self.log.push(format!("error {error}"));
+        self.log
+            .push(format!("error {}", sockeye::ErrorChain::new(error)));
     }
 }
 

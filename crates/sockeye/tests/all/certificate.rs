@@ -187,9 +187,9 @@ async fn a_proxys_certificate_is_explained_too() {
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
-    let said = error.to_string();
-    let expected = "to the proxy: the TLS handshake failed: the peer's certificate is not issued by \
-                    a trusted authority";
+    let said = sockeye::ErrorChain::new(&error).to_string();
+    let expected = "cannot secure the connection to the proxy: the TLS handshake failed: the peer's certificate is not \
+                    issued by a trusted authority";
     assert!(said.starts_with(expected), "{said}");
     let client = blocking::Client::builder()
         .tls(authority.trusted())
@@ -197,7 +197,7 @@ async fn a_proxys_certificate_is_explained_too() {
     let connecting =
         tokio::task::spawn_blocking(move || client.connect("ws://host.invalid/").unwrap_err());
     let error = soon(connecting).await.unwrap();
-    assert_eq!(error.to_string(), said);
+    assert_eq!(sockeye::ErrorChain::new(&error).to_string(), said);
 }
 
 #[tokio::test]
@@ -332,7 +332,7 @@ fn a_key_with_a_password_is_told_as_such() {
                 }
             );
             assert!(is_encrypted, "{error:?}");
-            let said = error.to_string();
+            let said = sockeye::ErrorChain::new(&error).to_string();
             assert!(said.contains(": the key has a password"), "{said}");
         }
     }
@@ -346,8 +346,8 @@ fn a_root_that_cannot_be_trusted_is_told_with_its_file() {
     );
     let error = tls::client_config_trusting(&root.0).unwrap_err();
     let expected = format!(
-        "{}: the certificate is malformed; issue a new certificate",
+        "cannot use {}: the certificate is malformed; issue a new certificate",
         root.0.display()
     );
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(sockeye::ErrorChain::new(&error).to_string(), expected);
 }

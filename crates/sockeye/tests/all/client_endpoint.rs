@@ -68,7 +68,8 @@ impl Endpoint for Told {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.0.push(format!("error {error}"));
+        self.0
+            .push(format!("error {}", sockeye::ErrorChain::new(error)));
     }
 
     async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
@@ -208,7 +209,8 @@ impl Annotated {
 
     #[on_error]
     fn error(&self, error: &Error) {
-        self.0.push(format!("error {error}"));
+        self.0
+            .push(format!("error {}", sockeye::ErrorChain::new(error)));
     }
 
     #[on_close]

@@ -74,7 +74,8 @@ impl Endpoint for Probe {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.push(format!("error {error}"));
+        self.log
+            .push(format!("error {}", sockeye::ErrorChain::new(error)));
     }
 }
 
@@ -303,7 +304,8 @@ impl Endpoint for Tck {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.push(format!("error {error}"));
+        self.log
+            .push(format!("error {}", sockeye::ErrorChain::new(error)));
     }
 }
 
@@ -331,7 +333,8 @@ impl Endpoint for TckClient {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.push(format!("error {error}"));
+        self.log
+            .push(format!("error {}", sockeye::ErrorChain::new(error)));
     }
 }
 

@@ -103,7 +103,8 @@ impl Words {
             Error::Encode(_) => "encode",
             _ => "other",
         };
-        self.0.push(format!("{kind}: {error}"));
+        self.0
+            .push(format!("{kind}: {}", sockeye::ErrorChain::new(error)));
     }
 }
 
@@ -133,27 +134,27 @@ async fn what_cannot_be_decoded_or_encoded_goes_to_on_error_and_the_connection_s
         (
             TEXT,
             "a b",
-            "decode: the message is no `all::codec::Word`: there is a space at 1",
+            "decode: cannot decode the message as `all::codec::Word`: there is a space at 1",
         ),
         (
             BINARY,
             "",
-            "decode: the message is no `all::codec::Sum`: there is nothing to add",
+            "decode: cannot decode the message as `all::codec::Sum`: there is nothing to add",
         ),
         (
             TEXT,
             "small",
-            "encode: no message can be made of `all::codec::Word`: it begins with a small letter",
+            "encode: cannot encode `all::codec::Word` as a message: it begins with a small letter",
         ),
         (
             TEXT,
             "bad-basic",
-            "encode: no message can be made of `all::codec::Word`: it begins with a small letter",
+            "encode: cannot encode `all::codec::Word` as a message: it begins with a small letter",
         ),
         (
             TEXT,
             "bad-async",
-            "encode: no message can be made of `all::codec::Word`: it begins with a small letter",
+            "encode: cannot encode `all::codec::Word` as a message: it begins with a small letter",
         ),
     ] {
         peer.send(opcode, message.as_bytes()).await;
@@ -203,7 +204,9 @@ impl Numbers {
 
     #[on_error]
     fn failed(&mut self, error: &Error, session: &Session) {
-        let _ = session.async_remote().send_text(error.to_string());
+        let _ = session
+            .async_remote()
+            .send_text(sockeye::ErrorChain::new(error).to_string());
     }
 }
 
@@ -222,7 +225,7 @@ async fn a_value_is_parsed_from_a_text_and_written_as_one() {
         peer.send(TEXT, wrong.as_bytes()).await;
         assert_eq!(
             peer.recv_text().await,
-            format!("the message is no `i64`: {why}")
+            format!("cannot decode the message as `i64`: {why}")
         );
     }
 }
@@ -267,7 +270,7 @@ impl Limited {
 
     #[on_error]
     fn failed(&mut self, error: &Error) {
-        self.0.push(error.to_string());
+        self.0.push(sockeye::ErrorChain::new(error).to_string());
     }
 }
 
@@ -380,7 +383,9 @@ mod json {
 
         #[on_error]
         fn failed(&mut self, error: &Error, session: &Session) {
-            let _ = session.async_remote().send_text(format!("error: {error}"));
+            let _ = session
+                .async_remote()
+                .send_text(format!("error: {}", sockeye::ErrorChain::new(error)));
         }
     }
 
@@ -398,7 +403,7 @@ mod json {
         let addr = serve(Server::builder().default_endpoint::<Shop>()).await;
         let mut peer = Raw::open(addr, "/shop").await;
         peer.recv_text().await;
-        let order = "the message is no `all::codec::json::Order";
+        let order = "cannot decode the message as `all::codec::json::Order";
         for (wrong, place) in [
             (
                 "{ \"item\": \"hook\",\n  \"pieces\": -3 }",

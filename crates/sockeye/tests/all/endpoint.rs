@@ -33,7 +33,8 @@ impl Endpoint for Probe {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.push(format!("error {error}"));
+        self.log
+            .push(format!("error {}", sockeye::ErrorChain::new(error)));
     }
 }
 
@@ -95,7 +96,7 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
         }
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
-            self.0.push(error.to_string());
+            self.0.push(sockeye::ErrorChain::new(error).to_string());
         }
     }
 
@@ -460,7 +461,8 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
         }
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
-            self.0.push(format!("error {error}"));
+            self.0
+                .push(format!("error {}", sockeye::ErrorChain::new(error)));
         }
 
         async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {

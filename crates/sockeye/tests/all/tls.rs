@@ -189,7 +189,7 @@ async fn a_stream_that_is_cut_off_is_told_from_one_that_ends() {
     };
     assert_eq!(cut_off.kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(
-        error.to_string(),
+        sockeye::ErrorChain::new(&error).to_string(),
         "the transport failed: the TLS stream was cut off: it ended without close_notify"
     );
 }
@@ -532,10 +532,7 @@ fn files_that_cannot_be_used_are_named_with_what_is_wrong() {
     let error = tls::server_config(&certificate.0, &other_key.0).unwrap_err();
     assert!(matches!(error, TlsError::Config(_)), "{error:?}");
     let error = tls::client_config_trusting(missing).unwrap_err();
-    assert!(
-        error.to_string().starts_with("no/such/file.pem: "),
-        "{error}"
-    );
+    assert_eq!(error.to_string(), "cannot use no/such/file.pem");
 }
 
 /// Proxies of both kinds to this server, and one that is secure itself; with what they were asked for.

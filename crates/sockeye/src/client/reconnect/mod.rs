@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::target::Target;
 use super::{Client, ConnectError};
 use crate::connection::Connection;
-use crate::error::{Error, SendError};
+use crate::error::{Error, ErrorChain, SendError};
 use crate::sync::Arc;
 
 mod queue;
@@ -412,8 +412,8 @@ impl fmt::Display for Interruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(reason) => write!(f, "the peer closed with {reason}"),
-            Self::Connect(error) => error.fmt(f),
-            Self::Lost(error) => error.fmt(f),
+            Self::Connect(error) => ErrorChain::new(error).fmt(f),
+            Self::Lost(error) => ErrorChain::new(error).fmt(f),
         }
     }
 }

@@ -66,8 +66,8 @@ impl From<(u16, &str)> for CloseArgs {
 
 /// The URL, a subprotocol or a close reason is none: WHATWG's `SyntaxError`.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SyntaxError(#[source] Culprit);
+#[error(transparent)]
+pub struct SyntaxError(Culprit);
 
 #[derive(Debug, thiserror::Error)]
 enum Culprit {

@@ -57,7 +57,7 @@ impl MessageEvent {
 /// The event `error`. Browsers keep its cause from pages; here it is, as
 /// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
-#[error("{source}")]
+#[error("the connection failed")]
 pub struct ErrorEvent {
     source: BoxError,
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{Driver, Next};
 use crate::connection::outbox::Directive;
-use crate::error::Error;
+use crate::error::{Error, ErrorChain};
 
 /// Why nothing comes any more.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Ending {
                 CloseReason::new(CloseCode::POLICY_VIOLATION, &cause)
                     .unwrap_or_else(|_| CloseReason::abnormal(&cause))
             }
-            Self::Failed(error) => CloseReason::abnormal(&error.to_string()),
+            Self::Failed(error) => CloseReason::abnormal(&ErrorChain::new(error).to_string()),
             Self::Aborted => CloseReason::abnormal("aborted here"),
         }
     }

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Driver, Ending, Next};
 use crate::connection::outbox::Directive;
 use crate::connection::pool;
-use crate::error::Error;
+use crate::error::{Error, ErrorChain};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Pongs that come while a handler reads wait until it is done: the newest of them.
@@ -290,10 +290,13 @@ fn broken(ending: &Ending) -> (io::ErrorKind, String) {
         }
         Ending::ClosedHere(_) | Ending::Aborted => closed_here(),
         Ending::Failed(Error::Io(error)) => (error.kind(), error.to_string()),
-        Ending::Failed(error @ Error::Protocol(_)) => {
-            (io::ErrorKind::InvalidData, error.to_string())
+        Ending::Failed(error) => {
+            let kind = match error {
+                Error::Protocol(_) => io::ErrorKind::InvalidData,
+                _ => io::ErrorKind::UnexpectedEof,
+            };
+            (kind, ErrorChain::new(error).to_string())
         }
-        Ending::Failed(error) => (io::ErrorKind::UnexpectedEof, error.to_string()),
     }
 }
 

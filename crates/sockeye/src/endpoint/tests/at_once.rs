@@ -65,7 +65,8 @@ impl Endpoint for Obedient {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.add(error.to_string());
+        self.log
+            .add(crate::error::ErrorChain::new(error).to_string());
     }
 }
 

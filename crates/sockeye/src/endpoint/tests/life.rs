@@ -227,7 +227,8 @@ impl Endpoint for Slow {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.log.add(format!("error: {error}"));
+        self.log
+            .add(format!("error: {}", crate::error::ErrorChain::new(error)));
     }
 }
 
@@ -376,7 +377,7 @@ async fn on_close_of_an_aborted_session_runs_to_its_end() {
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
             tokio::task::yield_now().await;
-            self.0.add(error.to_string());
+            self.0.add(crate::error::ErrorChain::new(error).to_string());
         }
     }
     let log = Log::default();

@@ -34,7 +34,8 @@ impl Endpoint for Probe {
     }
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
-        self.0.add(format!("error: {error}"));
+        self.0
+            .add(format!("error: {}", crate::error::ErrorChain::new(error)));
     }
 
     async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
@@ -466,7 +467,9 @@ async fn an_endpoint_that_is_written_by_hand_makes_a_reader_of_a_part() {
         }
 
         async fn on_error(&mut self, session: &Session, error: &Error) {
-            let sent = session.async_remote().send_text(error.to_string());
+            let sent = session
+                .async_remote()
+                .send_text(crate::error::ErrorChain::new(error).to_string());
             sent.unwrap().await.unwrap();
         }
     }

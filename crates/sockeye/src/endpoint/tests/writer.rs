@@ -119,7 +119,9 @@ impl Endpoint for Writing {
     }
 
     async fn on_error(&mut self, session: &Session, error: &crate::Error) {
-        let _ = session.async_remote().send_text(error.to_string());
+        let _ = session
+            .async_remote()
+            .send_text(crate::error::ErrorChain::new(error).to_string());
     }
 }
 

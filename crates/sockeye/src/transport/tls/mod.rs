@@ -70,11 +70,12 @@ pub enum TlsError {
     #[error("the TLS configuration cannot be used: {}", Explained::of_configuration(.0))]
     Config(rustls::Error),
     /// A file that a configuration is made of cannot be used.
-    #[error("{}: {problem}", path.display())]
+    #[error("cannot use {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        #[source]
         problem: FileProblem,
     },
     /// The two sides could not agree, or the peer's certificate is not good. The text says what is wrong, and the
@@ -82,10 +83,10 @@ pub enum TlsError {
     #[error("the TLS handshake failed: {}", Explained::of_peer(.0))]
     Handshake(rustls::Error),
     /// The transport failed, or ended, during the handshake.
-    #[error("the TLS handshake failed: {}", explain_end(.0))]
+    #[error("the TLS handshake failed{}", explain_end(.0))]
     Io(#[source] io::Error),
     /// The host's name can stand in no certificate.
-    #[error("the host's name cannot stand in a certificate: {0}")]
+    #[error("the host's name cannot stand in a certificate")]
     ServerName(#[from] InvalidDnsNameError),
 }
 
@@ -103,8 +104,8 @@ pub enum FileProblem {
     )]
     Encrypted,
     /// The file cannot be read.
-    #[error("{0}")]
-    Io(#[source] io::Error),
+    #[error(transparent)]
+    Io(io::Error),
     /// It holds no certificate.
     #[error("there is no certificate in it (a PEM file has lines that say BEGIN CERTIFICATE)")]
     NoCertificate,
@@ -112,7 +113,7 @@ pub enum FileProblem {
     #[error("there is no private key in it (a PEM file has a line that says BEGIN PRIVATE KEY)")]
     NoPrivateKey,
     /// It is not PEM.
-    #[error("it is no PEM file: {0}")]
+    #[error("it is no PEM file")]
     Pem(#[source] pem::Error),
 }
 
@@ -240,14 +241,14 @@ pub(super) fn explain_truncation(error: io::Error) -> io::Error {
 }
 
 /// The end of the stream, or a reset, in the middle of a handshake: what servers without TLS do.
-fn explain_end(error: &io::Error) -> String {
+fn explain_end(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::BrokenPipe => {
-            "the peer ended the connection; it may not speak TLS on this port".to_owned()
+            ": the peer ended the connection; it may not speak TLS on this port"
         }
-        _ => error.to_string(),
+        _ => "",
     }
 }
 
