@@ -195,6 +195,10 @@ pub enum SendError {
     /// The parts of a text message are no UTF-8 (RFC 6455 §5.6).
     #[error("a text message has to be UTF-8")]
     InvalidUtf8,
+    /// Another message was begun in parts and cannot be ended: its [`MessageWriter`](crate::MessageWriter) was leaked,
+    /// as by [`forget`](std::mem::forget). Only a Close can still be sent.
+    #[error("another message is unfinished, and its writer was leaked: close the connection")]
+    Unfinished,
 }
 
 impl From<sockeye_proto::SendError> for SendError {
@@ -203,7 +207,8 @@ impl From<sockeye_proto::SendError> for SendError {
         match error {
             Proto::ControlPayloadTooLong { len } => Self::ControlPayloadTooLong { len },
             Proto::CloseCode { code } => Self::InvalidClose(InvalidCloseReason::Code(code)),
-            // Messages are sent one after another here, so what is left is that the connection is closing.
+            // A writer borrows its connection, or keeps its place in the outbox, until it ends its message.
+            Proto::MessageOpen => Self::Unfinished,
             _ => Self::Closed,
         }
     }

@@ -75,6 +75,7 @@ fn send_errors() -> Vec<BoxError> {
         SendError::Full => SendError::Full,
         SendError::InvalidClose(_) => SendError::InvalidClose(InvalidCloseReason::ReasonTooLong(124)),
         SendError::InvalidUtf8 => SendError::InvalidUtf8,
+        SendError::Unfinished => SendError::Unfinished,
     }
 }
 

@@ -256,6 +256,24 @@ async fn a_message_that_is_left_unfinished_closes_the_connection_1011() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn behind_a_leaked_writer_a_message_is_refused_as_unfinished_and_a_close_is_sent() {
+    let (mut connection, peer) = connection();
+    let mut message = connection.text_writer();
+    message.send_part("ha").await.unwrap();
+    std::mem::forget(message);
+    let other = connection.send("other").await;
+    assert!(
+        matches!(other, Err(Error::Send(SendError::Unfinished))),
+        "{other:?}"
+    );
+    peer.segment(masked(CLOSE, []));
+    assert!(connection.recv().await.unwrap().is_none());
+    let frames = peer.frames();
+    assert_eq!((frames[0].first, frames[0].text()), (TEXT_STARTS, "ha"));
+    assert_eq!((frames[1].first, frames.len()), (CLOSE, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_cuts_a_message_off_and_its_writer_is_told() {
     let (sender, peer) = sender();
     let mut message = sender.text_writer();
