@@ -454,6 +454,29 @@ mod tests {
         }
     }
 
+    /// §7.2.3.1: the bytes of the RFC.
+    #[test]
+    fn the_four_bytes_that_end_a_flush_are_cut_off_a_message() {
+        let mut deflater = Deflater::new(DeflatePool::default(), 4, WindowBits::MAX, false);
+        let mut out = Vec::new();
+        deflater.compress(b"Hello", &mut out);
+        assert_eq!(out, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+    }
+
+    #[test]
+    fn the_four_bytes_that_end_a_flush_stay_in_all_parts_but_the_last() {
+        let mut deflater = Deflater::new(DeflatePool::default(), 4, WindowBits::MAX, true);
+        for (part, last) in [
+            (&b"Hello"[..], false),
+            (b"again", false),
+            (b"and last", true),
+        ] {
+            let mut out = Vec::new();
+            deflater.compress_part(part, last, &mut out);
+            assert_eq!(out.ends_with(&TAIL), !last, "{out:x?}");
+        }
+    }
+
     #[test]
     fn the_window_is_kept_where_that_is_agreed() {
         let (first, second) = (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf2\x00\x11\x00\x00");

@@ -388,6 +388,64 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_window_may_be_limited_although_the_client_did_not_ask() {
+        let config = takeover().server_max_window_bits(WindowBits::new(10).unwrap());
+        assert_eq!(
+            answer(&config, &["permessage-deflate"]).unwrap(),
+            "permessage-deflate; server_max_window_bits=10"
+        );
+    }
+
+    #[test]
+    fn a_client_offers_each_parameter_that_it_is_configured_for() {
+        let bits = |bits| WindowBits::new(bits).unwrap();
+        let mut server_starts_anew = takeover();
+        server_starts_anew.server_no_context_takeover = true;
+        let mut client_starts_anew = takeover();
+        client_starts_anew.client_no_context_takeover = true;
+        for (config, params) in [
+            (takeover(), "client_max_window_bits"),
+            (
+                server_starts_anew,
+                "server_no_context_takeover; client_max_window_bits",
+            ),
+            (
+                client_starts_anew,
+                "client_no_context_takeover; client_max_window_bits",
+            ),
+            (
+                takeover().server_max_window_bits(bits(10)),
+                "server_max_window_bits=10; client_max_window_bits",
+            ),
+            (
+                takeover().client_max_window_bits(bits(9)),
+                "client_max_window_bits=9",
+            ),
+        ] {
+            let offer = format!("permessage-deflate; {params}");
+            assert_eq!(config.offer().to_string(), offer);
+        }
+    }
+
+    #[test]
+    fn without_a_limit_in_the_answer_a_client_may_use_a_window_of_32768_bytes() {
+        let config = takeover().client_max_window_bits(WindowBits::new(9).unwrap());
+        let (agreed, answer) = config.answer(&[element("permessage-deflate")]).unwrap();
+        assert_eq!(answer.to_string(), "permessage-deflate");
+        assert_eq!(agreed.client_max_window_bits, WindowBits::MAX);
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_defined_declines_an_offer_and_fails_an_answer() {
+        for undefined in ["fast", "mux=1", "server_max_window=9", "max_window_bits=9"] {
+            let text = format!("permessage-deflate; {undefined}");
+            assert_eq!(answer(&takeover(), &[&text]), None, "{undefined}");
+            let accepted = takeover().accept(&[element(&text)]);
+            assert!(accepted.is_err(), "{undefined}");
+        }
+    }
+
+    #[test]
     fn the_clients_window_is_limited_only_where_it_understands_that() {
         let config = takeover().client_max_window_bits(WindowBits::new(9).unwrap());
         assert_eq!(

@@ -161,6 +161,110 @@ fn rsv1_belongs_to_the_first_frame_of_a_message_only() {
 }
 
 #[test]
+fn a_compressed_text_is_judged_as_utf8_when_it_is_inflated() {
+    let deflate = DeflateConfig::default().threshold(1);
+    let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+    server.send_binary(&[0xff; 50], Cause::Push).unwrap();
+    let mut bytes = sent(&mut server);
+    assert_eq!(bytes[0], 0xc2);
+    bytes[0] = 0xc1;
+    let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+    let (messages, failed) = read(&mut client, &bytes, 100, 100);
+    assert_eq!(messages, []);
+    assert_eq!(failed, Some(ProtocolError::InvalidUtf8));
+    // As it is sent, this text is no UTF-8.
+    let hello = hex("c1 07 f2 48 cd c9 c9 07 00");
+    let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+    let expected = (vec![Message::from("Hello")], None);
+    assert_eq!(read(&mut client, &hello, 100, 100), expected);
+}
+
+/// Sends a binary message from one end to the other. Returns the bytes that it took.
+fn carried(from: &mut Connection, to: &mut Connection, payload: &[u8]) -> usize {
+    from.send_binary(payload, Cause::Push).unwrap();
+    let bytes = sent(from);
+    let expected = (vec![Message::from(payload.to_vec())], None);
+    assert_eq!(read(to, &bytes, 100, 100), expected);
+    bytes.len()
+}
+
+/// One of 16 letters by chance, again and again: it is compressed to half its length.
+fn letters(len: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(0x9e37_79b1).wrapping_add(0x7f4a_7c15);
+        b'a' + (state.to_be_bytes()[0] & 0x0f)
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+#[test]
+fn no_context_takeover_governs_the_compressor_of_the_end_that_it_names() {
+    let payload = letters(1000);
+    for server_keeps in [true, false] {
+        let mut deflate = DeflateConfig::default().context_takeover(true).threshold(1);
+        deflate.server_no_context_takeover = !server_keeps;
+        deflate.client_no_context_takeover = server_keeps;
+        let mut server = end(Role::Server, Config::new(Role::Server), &deflate);
+        let mut client = end(Role::Client, Config::new(Role::Client), &deflate);
+        let by_server = [(); 2].map(|()| carried(&mut server, &mut client, &payload));
+        let by_client = [(); 2].map(|()| carried(&mut client, &mut server, &payload));
+        let (keeps, drops) = match server_keeps {
+            true => (by_server, by_client),
+            false => (by_client, by_server),
+        };
+        assert!(keeps[1] < 100, "{keeps:?}");
+        assert_eq!(drops[0], drops[1]);
+    }
+}
+
+#[test]
+fn a_limit_of_the_window_governs_the_compressor_of_the_end_that_it_names() {
+    // The second half repeats the first, 1,000 bytes before it.
+    let payload = letters(1000).repeat(2);
+    for server_is_limited in [true, false] {
+        let config = DeflateConfig::default().threshold(1);
+        let config = match server_is_limited {
+            true => config.server_max_window_bits(WindowBits::MIN),
+            false => config.client_max_window_bits(WindowBits::MIN),
+        };
+        let mut server = end(Role::Server, Config::new(Role::Server), &config);
+        let mut client = end(Role::Client, Config::new(Role::Client), &config);
+        let by_server = carried(&mut server, &mut client, &payload);
+        let by_client = carried(&mut client, &mut server, &payload);
+        let (limited, other) = match server_is_limited {
+            true => (by_server, by_client),
+            false => (by_client, by_server),
+        };
+        assert!(limited > 1000, "{limited}");
+        assert!(other < 700, "{other}");
+    }
+}
+
+#[test]
+fn without_a_limit_what_lies_32000_bytes_back_is_referred_to_and_inflated() {
+    let payload = letters(32_000);
+    for takeover in [true, false] {
+        let deflate = DeflateConfig::default().context_takeover(takeover);
+        for from in [Role::Server, Role::Client] {
+            let to = match from {
+                Role::Server => Role::Client,
+                Role::Client => Role::Server,
+            };
+            let mut sender = end(from, Config::new(from), &deflate);
+            let mut receiver = end(to, Config::new(to), &deflate);
+            let once = carried(&mut sender, &mut receiver, &payload);
+            // In the message before, or in the same.
+            let again = match takeover {
+                true => carried(&mut sender, &mut receiver, &payload),
+                false => carried(&mut sender, &mut receiver, &payload.repeat(2)) - once,
+            };
+            assert!(once > 15_000 && again < 1000, "{once} {again}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_inflated_fails_the_connection() {
     let mut client = end(
         Role::Client,

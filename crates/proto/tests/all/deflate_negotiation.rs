@@ -371,6 +371,27 @@ fn an_offer_that_cannot_be_met_is_declined_and_the_handshake_goes_on() {
 }
 
 #[test]
+fn an_answer_that_declines_every_offer_has_no_field() {
+    let (request, ()) = Request::get("/")
+        .header("Host", "h")
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("Sec-WebSocket-Version", "13")
+        .header(
+            SEC_WEBSOCKET_EXTENSIONS,
+            "permessage-deflate; server_max_window_bits=7",
+        )
+        .body(())
+        .unwrap()
+        .into_parts();
+    let handshake = ServerHandshake::receive(&request).unwrap();
+    let answer = takeover().answer(handshake.extensions()).unzip().1;
+    let response = handshake.accept(None, answer.as_slice()).unwrap();
+    assert!(!response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS));
+}
+
+#[test]
 fn an_offer_that_is_no_list_ends_the_handshake() {
     for line in [
         "",

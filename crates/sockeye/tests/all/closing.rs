@@ -60,6 +60,20 @@ impl Endpoint for Probe {
                 self.log.push("done");
                 return Ok(Reply::None);
             }
+            "flood" => {
+                self.log.push("in the handler");
+                self.gate.notified().await;
+                let refused = loop {
+                    if let Err(error) = session.basic_remote().send_text("x").await {
+                        break error;
+                    }
+                };
+                self.log.push(format!("sends answer {refused:?}"));
+                let by_the_other = session.async_remote().send_text("x").err();
+                self.log.push(format!("sends answer {by_the_other:?}"));
+                self.log.push("done");
+                return Ok(Reply::None);
+            }
             _ => {}
         }
         Ok(Reply::from(Incoming::Text(text)))
@@ -175,6 +189,10 @@ async fn testclose(handler: Option<&str>, code: Option<u16>, end: End, expected:
         };
         if handler.is_some() {
             gate.notify_one();
+            if handler == Some("flood") {
+                assert_eq!(events.next().await, "sends answer Closed", "{at:?}");
+                assert_eq!(events.next().await, "sends answer Some(Closed)", "{at:?}");
+            }
             assert_eq!(events.next().await, "done", "{at:?}");
         }
         let told = events.next().await;
@@ -229,12 +247,12 @@ async fn testclose_rst_while_the_handler_blocks() {
 
 #[tokio::test]
 async fn testclose_fin_while_the_handler_sends() {
-    testclose(Some("send"), None, End::Fin, &[1006]).await;
+    testclose(Some("flood"), None, End::Fin, &[1006]).await;
 }
 
 #[tokio::test]
 async fn testclose_rst_while_the_handler_sends() {
-    testclose(Some("send"), None, End::Rst, &[1006]).await;
+    testclose(Some("flood"), None, End::Rst, &[1006]).await;
 }
 
 /// Tomcat tells 1006: here the peer's Close takes effect when the handler is done.

@@ -536,6 +536,35 @@ async fn frames_right_behind_the_101_reach_the_client() {
     assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("last")));
 }
 
+/// §4.1: the nonce is drawn anew for each connection.
+#[tokio::test]
+async fn a_client_draws_a_new_key_for_each_handshake() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let client = Client::builder();
+    let mut keys = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let asked = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            Raw::new(tcp).head().await.expect("a request")
+        };
+        let (_, request) = soon(async { tokio::join!(client.connect(&url), asked) }).await;
+        let fields = request.lines().filter_map(|line| line.split_once(": "));
+        let mut of_key = fields.filter(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Key"));
+        let (_, key) = of_key.next().expect("a key");
+        assert_eq!(key.len(), 24, "{request}");
+        assert!(keys.insert(key.to_owned()), "{key} came twice");
+    }
+}
+
+/// §4.2.2: behind the 101 a server waits for nothing.
+#[tokio::test]
+async fn a_server_may_send_first() {
+    let addr = serve(Server::builder().endpoint(label("/first"))).await;
+    let mut peer = Raw::open(addr, "/first").await;
+    assert_eq!(peer.recv_text().await, "/first");
+}
+
 #[tokio::test]
 async fn the_client_asks_as_it_was_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
