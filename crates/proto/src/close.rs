@@ -1,5 +1,5 @@
-//! Close codes and reasons (RFC 6455 §5.5.1, §7.4). Knows nothing of frames' headers or of the
-//! closing handshake's states.
+//! Close codes and reasons (RFC 6455 §5.5.1, §7.4). It knows neither frame headers nor the states of the
+//! closing handshake.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use crate::error::ProtocolError;
 
 /// Why a connection is closed, as a number (§7.4).
 ///
-/// A code is either one that may stand in a Close frame, or one of the two that only the local side
-/// may speak of: [`NO_STATUS`](Self::NO_STATUS) and [`ABNORMAL`](Self::ABNORMAL).
+/// Two codes are for local reports only: [`NO_STATUS`](Self::NO_STATUS) and [`ABNORMAL`](Self::ABNORMAL). Every
+/// other value of this type may stand in a Close frame.
 ///
 /// ```
 /// use sockeye_proto::CloseCode;
@@ -109,7 +109,7 @@ pub struct CloseReason {
 }
 
 impl CloseReason {
-    /// The most bytes of UTF-8 that a reason has: a control frame's 125 less the code's two (§5.5).
+    /// The longest reason in bytes of UTF-8: the 125 bytes of a control frame less 2 for the code (§5.5).
     pub const MAX_REASON: usize = 123;
 
     /// A reason that can be sent.
@@ -131,12 +131,12 @@ impl CloseReason {
         })
     }
 
-    /// 1005: a Close frame without a body; as a thing to send, an empty one.
+    /// The reason of a Close frame without a body, 1005. If it is sent, the Close frame has no body.
     pub fn no_status() -> Self {
         Self::bare(CloseCode::NO_STATUS)
     }
 
-    /// 1006: there was no Close frame, because of `cause`. It cannot be sent.
+    /// The reason of a connection that ended without a Close frame, 1006, because of `cause`. It cannot be sent.
     pub fn abnormal(cause: &str) -> Self {
         Self::cut(CloseCode::ABNORMAL, cause)
     }
@@ -173,7 +173,7 @@ impl CloseReason {
         let code = u16::from_be_bytes(*code);
         let code =
             CloseCode::try_from(code).map_err(|_| ProtocolError::InvalidCloseCode { code })?;
-        // §8.1: bytes that are to be read as UTF-8 and are not fail the connection.
+        // §8.1: a reason that is not UTF-8 fails the connection.
         let reason =
             std::str::from_utf8(reason).map_err(|_| ProtocolError::InvalidUtf8InCloseReason)?;
         Ok(Self {

@@ -1,5 +1,5 @@
-//! What can be wrong, by culprit: the peer ([`ProtocolError`]) or the caller ([`SendError`]). I/O
-//! errors do not exist here.
+//! The errors of this crate, by culprit: the peer ([`ProtocolError`]) or the caller ([`SendError`]). There
+//! are no I/O errors.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::close::{CloseCode, CloseReason};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A Close frame's body of one byte has no room for a code.
+    /// A Close frame's body of one byte, which has no room for a code.
     #[error("Close frame with a body of one byte")]
     CloseBodyTooShort,
     /// A control frame without FIN.
@@ -24,7 +24,7 @@ pub enum ProtocolError {
         /// The opcode of the frame.
         opcode: u8,
     },
-    /// A close code that must not stand on the wire.
+    /// A close code that no Close frame may carry.
     #[error("Close frame with the reserved code {code}")]
     InvalidCloseCode {
         /// The code.
@@ -45,20 +45,20 @@ pub enum ProtocolError {
     /// A payload length with its most significant bit set.
     #[error("payload length with its most significant bit set")]
     LengthOutOfRange,
-    /// A frame from a server was masked.
+    /// A masked frame from a server.
     #[error("masked frame from a server")]
     MaskedFrame,
-    /// A message that was begun and got no more of its payload in the time that this endpoint waits.
+    /// An unfinished message of which nothing came for a time.
     #[error("message without progress for {limit:?}")]
     MessageStalled {
         /// The time.
         limit: Duration,
     },
-    /// A message that this endpoint gave up for others: the memory for unfinished messages was used up, and this one
-    /// made the least progress.
+    /// An unfinished message that this endpoint dropped. The memory for unfinished messages was used up, and this
+    /// message had made the least progress.
     #[error("the memory for unfinished messages is used up")]
     MessageGivenUp,
-    /// A message longer than this endpoint takes.
+    /// A message longer than the limit of this endpoint.
     #[error("message of at least {size} bytes: the limit is {limit}")]
     MessageTooBig {
         /// The least size of the message in bytes: the payload that its frames announced so far. Where a compressed
@@ -67,7 +67,7 @@ pub enum ProtocolError {
         /// The limit in bytes, inclusive.
         limit: u64,
     },
-    /// A message that was not complete in the time that this endpoint gives a message.
+    /// A message that was not complete in the time for a whole message.
     #[error("message that is not complete after {limit:?}")]
     MessageTooSlow {
         /// The time.
@@ -82,7 +82,7 @@ pub enum ProtocolError {
         /// The opcode.
         opcode: u8,
     },
-    /// A message in more fragments than this endpoint takes.
+    /// A message in more fragments than the limit of this endpoint.
     #[error("message in more than {limit} fragments")]
     TooManyFragments {
         /// The limit, inclusive.
@@ -91,13 +91,13 @@ pub enum ProtocolError {
     /// A continuation frame while no message is open.
     #[error("continuation frame without a message to continue")]
     UnexpectedContinuation,
-    /// A frame from a client was not masked.
+    /// An unmasked frame from a client.
     #[error("unmasked frame from a client")]
     UnmaskedFrame,
 }
 
 impl ProtocolError {
-    /// The code of the Close frame that tells the peer (§7.4.1).
+    /// The code of the Close frame that reports the error to the peer (§7.4.1).
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::InvalidDeflate | Self::InvalidUtf8 | Self::InvalidUtf8InCloseReason => {
@@ -112,12 +112,12 @@ impl ProtocolError {
         }
     }
 
-    /// What the Close frame tells the peer: the code, and the rule in words.
+    /// The code and the text of the Close frame that reports the error to the peer.
     pub fn close_reason(&self) -> CloseReason {
         CloseReason::cut(self.close_code(), &self.to_string())
     }
 
-    /// The RFC and the section that have the rule.
+    /// The RFC and the section of the rule.
     pub fn section(&self) -> &'static str {
         match self {
             Self::MaskedFrame | Self::UnmaskedFrame => "RFC 6455 §5.1",
@@ -140,14 +140,14 @@ impl ProtocolError {
     }
 }
 
-/// What the caller may not send.
+/// Why the connection refused to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// This side's Close has been sent: nothing follows it (§5.5.1).
+    /// This side has sent its Close, and no frame may follow it (§5.5.1).
     #[error("the connection is closing or closed")]
     Closed,
-    /// A close reason that only the local side may speak of, such as 1006.
+    /// A close code that is for local reports only, such as 1006.
     #[error("close code {code} must not be sent")]
     CloseCode {
         /// The code.
@@ -162,7 +162,7 @@ pub enum SendError {
     /// A whole message, or a part of another kind, while a message sent in parts is open (§5.4).
     #[error("a message sent in parts is still open")]
     MessageOpen,
-    /// Frames without a mask, from a client (§5.3).
+    /// Unmasked frames on a client's connection (§5.3).
     #[error("a client's frames are masked")]
     Unmasked,
 }

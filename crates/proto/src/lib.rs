@@ -1,9 +1,9 @@
 //! The WebSocket protocol (RFC 6455), sans-IO: frames, messages, the closing handshake, deadlines, and
-//! the rules of the opening handshake. No socket, no clock, no task, no randomness: bytes, time and
+//! the rules of the opening handshake. The crate has no socket, clock, task or randomness. Bytes, time and
 //! masking keys are arguments.
 //!
-//! [`Connection`] is one end of an open connection, [`handshake`] is how it comes to be open. Most
-//! programs want crate `sockeye`, which puts both on real transports.
+//! [`Connection`] is one end of an open connection, and [`handshake`] opens it. Most programs use the crate
+//! `sockeye`, which puts both on real transports.
 
 mod close;
 mod connection;

@@ -1,6 +1,6 @@
-//! The short way in and out: whole messages that lie one behind the other in the input, each answered
-//! before the next one is looked at. What nothing in between can change is looked at once, when the
-//! exchange begins; what is odd ends it, and is left to [`receive`](Connection::receive).
+//! The fast path for whole messages that lie one behind the other in the input. Each message is answered
+//! before the next one is parsed. Conditions that an answer cannot change are checked once, when the
+//! exchange begins. Any other input ends the exchange, and [`receive`](Connection::receive) handles it.
 
 use std::time::Instant;
 
@@ -12,23 +12,22 @@ use super::output::Cause;
 use super::receive::{self, WholeMessage};
 use super::{Connection, Outgoing};
 
-/// Whole messages that come one behind the other, and what is sent in between as an answer:
-/// [`Connection::exchange`] begins it.
+/// A run of whole messages from one read, and of the answers to them. [`Connection::exchange`] begins it.
 #[derive(Debug)]
 pub struct Exchange<'c> {
     connection: &'c mut Connection,
-    // With so much output it ends: before more is caused than may wait.
+    // The exchange ends at so many bytes of output: input must not cause more than the mark.
     until: usize,
-    // Whether a message is sent as a header and a copy of its payload, and nothing forbids it.
+    // Whether a message can be sent as a header and a copy of its payload, without other checks.
     sends_plainly: bool,
 }
 
 impl Connection {
-    /// Begins to take whole messages from `input`, as [`receive_whole`](Self::receive_whole) does one, as long
-    /// as less than `until` bytes of output wait. `None` says that [`receive`](Self::receive) has to judge.
+    /// Begins an exchange of whole messages of `input`, which goes on while less than `until` bytes of output wait.
+    /// `None`: call [`receive`](Self::receive) instead.
     ///
-    /// What `now` is used for bears to be told of the time at which the input was read: so a clock need not
-    /// be asked for each message.
+    /// `now` may be the time of the last read. Nothing here needs more precision, so callers do not read the
+    /// clock for each message.
     #[inline(always)]
     pub fn exchange(&mut self, input: &[u8], until: usize, now: Instant) -> Option<Exchange<'_>> {
         if !self.is_between_messages() || self.is_gated() {
@@ -46,9 +45,8 @@ impl Connection {
         })
     }
 
-    /// The fast path of [`receive`](Self::receive): a whole message in one frame that lies complete in the
-    /// input, with nothing odd about it. `None` says that `receive` has to judge. Of `now` see
-    /// [`exchange`](Self::exchange).
+    /// The fast path of [`receive`](Self::receive), for one message of one frame that lies complete in the input.
+    /// `None`: call `receive` instead. [`exchange`](Self::exchange) says what `now` is.
     #[inline(always)]
     pub fn receive_whole<'a>(
         &mut self,
@@ -60,8 +58,8 @@ impl Connection {
 }
 
 impl Exchange<'_> {
-    /// The next whole message from the front of `input`, as [`Connection::receive_whole`] gives it. After
-    /// `None` the exchange is over.
+    /// Takes the next whole message from the front of `input`. `None` ends the exchange: call
+    /// [`Connection::receive`] instead.
     #[inline(always)]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<WholeMessage<'a>> {
         let connection = &mut *self.connection;
@@ -81,13 +79,13 @@ impl Exchange<'_> {
         }
     }
 
-    /// As [`Connection::frames_received`].
+    /// The number of frames that the connection has received.
     #[inline]
     pub fn frames_received(&self) -> u64 {
         self.connection.frames_received
     }
 
-    /// As [`Connection::send_text`], of an answer.
+    /// Sends a whole text message as an answer, copied.
     ///
     /// # Errors
     ///
@@ -97,7 +95,7 @@ impl Exchange<'_> {
         self.send(MessageKind::Text, text.as_bytes())
     }
 
-    /// As [`Connection::send_binary`], of an answer.
+    /// Sends a whole binary message as an answer, copied.
     ///
     /// # Errors
     ///
@@ -107,7 +105,7 @@ impl Exchange<'_> {
         self.send(MessageKind::Binary, bytes)
     }
 
-    /// As [`Connection::send_message`], of an answer.
+    /// Sends a whole message as an answer. A large payload is shared, not copied, where no mask is needed.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! One end of a WebSocket connection as a state machine (RFC 6455 §5 to §7). Knows no socket, no
-//! clock and no task: bytes and time come in as arguments, bytes and the next deadline go out.
+//! One end of a WebSocket connection as a state machine (RFC 6455 §5 to §7). It knows no socket, no
+//! clock and no task. Bytes and time come in as arguments; bytes and the next deadline go out.
 //!
 //! ```text
 //!            send_close                      Close read
@@ -14,9 +14,9 @@
 //!   (CloseReceived and Failing go to Closed and Failed then: why it ended is remembered)
 //! ```
 //!
-//! `CloseReceived` and `Failing` are states of their own because the Close that they owe may have to
-//! wait: for the reply to the message before it, which the caller has still to send. Whoever pulls
-//! the next event says that this is done.
+//! `CloseReceived` and `Failing` are separate states because the Close that they owe may have to wait.
+//! It waits for the caller's reply to the message before it. When the caller asks for the next event,
+//! that reply has been sent.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -87,7 +87,7 @@ pub struct Connection {
     receiver: Receiver,
     frames_received: u64,
     sending: Option<Sending>,
-    // A frame of a plain message that is no longer needs no look at the limits.
+    // The length up to which a whole, uncompressed message is within every limit.
     plain_limit: u16,
     masking_keys: Option<MaskingKeys>,
     compression: Option<Box<Compression>>,
@@ -117,7 +117,7 @@ impl Compression {
     }
 }
 
-// Pointers: what is remembered of an end takes no room before it.
+// The reasons are boxed: an open connection has no room for them.
 #[derive(Debug)]
 enum State {
     Open,
@@ -133,7 +133,7 @@ enum State {
 }
 
 impl Connection {
-    /// The most pongs that wait for a peer that does not read; beyond it the newest win.
+    /// The largest number of pongs that wait for a peer that does not read. A newer pong replaces the oldest one.
     pub const MAX_PONGS: usize = 64;
 
     /// The server's end, open since `now`.
@@ -168,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// Compresses messages as was agreed on in the handshake (RFC 7692).
+    /// Compresses messages as the handshake agreed (RFC 7692).
     pub fn with_deflate(
         mut self,
         params: DeflateParams,
@@ -198,8 +198,8 @@ impl Connection {
         self
     }
 
-    /// Takes messages of a kind of so many bytes at most from now on, inclusive, whatever the [`Config`] says. It
-    /// holds for what comes of a message that has begun too.
+    /// Limits messages of one kind to `bytes`, inclusive, in place of the limit of the [`Config`]. The limit holds at
+    /// once, also for the rest of an open message.
     pub fn limit_messages(&mut self, kind: MessageKind, bytes: u64) {
         let config = Config::clone(&self.config);
         let config = match kind {
@@ -210,7 +210,7 @@ impl Connection {
         self.config = Arc::new(config);
     }
 
-    /// Whether messages may come and go compressed.
+    /// Whether compression was agreed on.
     #[inline]
     pub fn compresses(&self) -> bool {
         self.compression.is_some()
@@ -227,7 +227,7 @@ impl Connection {
         &self.config
     }
 
-    /// Whether messages may still be sent: this side's Close has not been.
+    /// Whether messages may still be sent: this side has not sent its Close.
     #[inline]
     pub fn can_send(&self) -> bool {
         matches!(self.state, State::Open) || self.owes_close()
@@ -239,14 +239,14 @@ impl Connection {
         matches!(self.state, State::Open | State::CloseSent)
     }
 
-    /// How many frames have been received. Whoever drives several connections bounds by it what one of them
-    /// may do in a turn: a frame costs work even where no event tells of it.
+    /// The number of frames received. A caller that drives several connections can limit the frames of one turn:
+    /// each frame costs work, even a frame that causes no event.
     #[inline]
     pub fn frames_received(&self) -> u64 {
         self.frames_received
     }
 
-    /// Whether a Close is owed: to answer the peer's, or because it broke a rule.
+    /// Whether this side owes a Close: the peer sent one, or broke a rule.
     pub fn owes_close(&self) -> bool {
         matches!(
             self.state,
@@ -258,8 +258,8 @@ impl Connection {
         )
     }
 
-    /// Whether both Closes are done with, or never will be: what is left is to write the output and
-    /// to end the transport (§7.1.1).
+    /// Whether the closing handshake is over or impossible. The caller then writes the output and ends
+    /// the transport (§7.1.1).
     pub fn is_finished(&self) -> bool {
         matches!(
             self.state,
@@ -288,7 +288,7 @@ impl Connection {
     #[inline]
     pub fn is_gated(&self) -> bool {
         let mark = self.config.output_mark;
-        // The first look settles it, as a rule.
+        // The first comparison is usually enough.
         self.output.len() > mark && self.output.caused_by_input() > mark && self.can_send()
     }
 
@@ -299,8 +299,8 @@ impl Connection {
         &mut self.output
     }
 
-    /// Takes the output's buffers away from a connection that has nothing to write, for another to use:
-    /// an idle connection holds none. `None` while something waits.
+    /// Takes the output's buffers from a connection that has nothing to write, so that another connection
+    /// can use them. `None` while something waits to be written.
     pub fn take_output(&mut self) -> Option<Output> {
         (self.output.is_empty() && self.pongs.is_none()).then(|| std::mem::take(&mut self.output))
     }
@@ -312,9 +312,9 @@ impl Connection {
         }
     }
 
-    /// Gives back to the pool what compresses and inflates. With context takeover a connection has it from
-    /// one message to the next, since it is likely to be needed at once; one that waits needs it no more than
-    /// its output's buffers. It may be called at any time.
+    /// Returns the compression states to the pool. With context takeover a connection keeps them from message to
+    /// message, because the next message is likely to come at once. An idle connection does not need them. The
+    /// caller may call this at any time.
     #[inline]
     pub fn rest(&mut self) {
         if let Some(compression) = &mut self.compression {
@@ -337,10 +337,10 @@ impl Connection {
         compression + self.output.retained_bytes() + pongs
     }
 
-    /// The transport ended: nothing more can be read or written.
+    /// Notes the end of the transport: nothing more can be read or written.
     ///
-    /// Where the peer's Close has come, [`close_received`](Self::close_received) keeps it; else it stays
-    /// `None`, and the close code is 1006 (§7.1.5).
+    /// If the peer's Close has come, [`close_received`](Self::close_received) still returns it. Otherwise it
+    /// returns `None`, and the close code is 1006 (§7.1.5).
     pub fn handle_end(&mut self) {
         self.deadlines.transport_ended();
         self.output.discard();
@@ -353,9 +353,8 @@ impl Connection {
         };
     }
 
-    /// Sends the Close that [is owed](Self::owes_close), if one is. [`receive`](Self::receive) does it
-    /// by itself when it is called for what comes after, and [`handle_timeout`](Self::handle_timeout)
-    /// when nobody did for [`Config::close_timeout`].
+    /// Sends the Close that this side [owes](Self::owes_close), if any. The next call of [`receive`](Self::receive)
+    /// does the same. So does [`handle_timeout`](Self::handle_timeout), after [`Config::close_timeout`].
     pub fn conclude(&mut self, now: Instant) {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::CloseReceived(reason) => {
@@ -386,7 +385,7 @@ impl Connection {
         self.owe_close(now);
     }
 
-    /// The caller may finish what it does with the messages before, but not for ever.
+    /// Gives the caller a limited time to answer the messages before the Close.
     fn owe_close(&mut self, now: Instant) {
         if self.owes_close() {
             let due = now.checked_add(self.config.close_timeout);
@@ -394,7 +393,7 @@ impl Connection {
         }
     }
 
-    /// No later input has any effect, so nothing is kept for it.
+    /// Drops the state of the receiver: no later input has any effect.
     fn stop_receiving(&mut self) {
         self.receiver = Receiver::default();
         if let Some(compression) = &mut self.compression {
@@ -412,7 +411,7 @@ impl Connection {
             .close_by(now.checked_add(self.config.close_timeout));
     }
 
-    /// Pongs that wait only for room in the output.
+    /// Moves waiting pongs to the output, while it has room.
     #[inline]
     fn queue_pongs(&mut self) {
         if self.pongs.is_some() {
@@ -444,8 +443,8 @@ impl Connection {
         }
     }
 
-    /// §5.5.2: a Ping is answered by a Pong with the same payload, unless a Close was received: then
-    /// no event comes here any more. After our own Close nothing follows it (§5.5.1).
+    /// Answers a Ping by a Pong with the same payload (§5.5.2). After the peer's Close no Ping comes here.
+    /// After our own Close no frame is sent (§5.5.1).
     fn answer_ping(&mut self, payload: &[u8]) {
         if !self.can_send() {
             return;
