@@ -1,4 +1,4 @@
-//! What may be sent as a message, and whether it may be compressed (RFC 7692 §6). Knows no connection.
+//! Outgoing messages, and whether they may be compressed (RFC 7692 §6). This module knows no connection.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::message::Message;
 
 /// A message to send, and whether it may be compressed.
 ///
-/// Whatever makes a [`Message`] makes one that may be: it is, where the connection has agreed on it and the
-/// message is worth it. [`Outgoing::uncompressed`] makes one that never is, and a [`PreparedMessage`] is
-/// sent as one too.
+/// A value that converts to a [`Message`] converts to an `Outgoing` that may be compressed. It is compressed
+/// if the connection has agreed on compression and the message is worth it. [`Outgoing::uncompressed`] makes a
+/// message that is never compressed. A [`PreparedMessage`] converts to an `Outgoing` too.
 ///
 /// ```
 /// use std::time::Instant;
@@ -35,14 +35,14 @@ pub(super) enum Content {
 }
 
 impl Outgoing {
-    /// A message that is sent as it is, whatever the connection has agreed on: RFC 7692 §6 leaves that to
-    /// the sender of each message.
+    /// Makes a message that is never compressed, whatever the connection has agreed on. RFC 7692 §6 lets the
+    /// sender choose for each message.
     ///
-    /// It is for secrets. Encryption hides what a message says, not how long it is; and how long it is once it
-    /// is compressed tells how much of it repeats. Whoever can put text of their own beside a secret, in the
-    /// same message or with context takeover in one before it, and sees the lengths, can guess the secret
-    /// piece by piece, as CRIME and BREACH did (§8). It is also for what is compressed already, and gains
-    /// nothing.
+    /// Use it for secrets. Encryption hides the content of a message, but not its length. The length of a
+    /// compressed message tells how much of it repeats. An attacker may be able to put text next to a secret: in
+    /// the same message, or with context takeover in an earlier one. An attacker who also sees the lengths can
+    /// guess the secret piece by piece, as CRIME and BREACH did (§8). Use it also for data that is compressed
+    /// already.
     pub fn uncompressed(message: impl Into<Message>) -> Self {
         Self(Content::Plain(message.into()))
     }
@@ -82,10 +82,10 @@ impl From<&PreparedMessage> for Outgoing {
 
 /// A message to send on many connections. Cheap to clone.
 ///
-/// It is compressed at most once for each size of window that the peers have agreed on (those that hold the
-/// whole message count as one), when the first of its connections sends it and with that one's level. So it
-/// never refers to a message before it, which compresses less well than a connection's own context would.
-/// Until the last clone is dropped it holds what it was compressed to.
+/// It is compressed at most once for each size of window that its connections have agreed on. Windows that
+/// hold the whole message count as one size. The first connection that sends it compresses it, with its own
+/// level. The compressed message refers to no earlier message, so it is larger than with a connection's own
+/// context. The compressed forms are kept until the last clone is dropped.
 ///
 /// ```
 /// use std::time::Instant;
@@ -103,12 +103,12 @@ pub struct PreparedMessage(Arc<Prepared>);
 #[derive(Debug)]
 struct Prepared {
     message: Message,
-    // `None`: it is never compressed.
+    // `None` if the message is never compressed.
     payload: Option<SharedPayload>,
 }
 
 impl PreparedMessage {
-    /// Prepares a message; one that is prepared already stays what it is.
+    /// Prepares a message. A message that is already prepared stays the same.
     pub fn new(message: impl Into<Outgoing>) -> Self {
         let (message, payload) = match message.into().0 {
             Content::Compressible(message) => (message, Some(SharedPayload::default())),
@@ -123,9 +123,8 @@ impl PreparedMessage {
         &self.0.message
     }
 
-    /// Writes the message as a frame that is neither compressed nor masked: what a server sends on each
-    /// connection that has not agreed on compression. [`Connection::send_frames`](super::Connection::send_frames)
-    /// takes such frames.
+    /// Writes the message as a frame that is neither compressed nor masked. A server sends it on connections
+    /// without compression, by [`Connection::send_frames`](super::Connection::send_frames).
     pub fn write_frame(&self, out: &mut Vec<u8>) {
         let message = &self.0.message;
         let payload = message.as_bytes();
@@ -133,7 +132,7 @@ impl PreparedMessage {
         out.extend_from_slice(payload);
     }
 
-    /// The payload compressed for the peer of `deflater`, if it may be and becomes smaller.
+    /// Returns the payload compressed for the peer of `deflater`, if compression is allowed and makes it smaller.
     pub(super) fn compressed(&self, deflater: &Deflater) -> Option<Bytes> {
         let payload = self.0.payload.as_ref()?;
         payload.compressed(self.0.message.as_bytes(), deflater)

@@ -1,6 +1,5 @@
-//! The way in: bytes to events (RFC 6455 §5.2 to §5.5, §6.2). Two machines run here: the frame
-//! receiver, which knows whether a data frame's payload is being read, and above it the message, which
-//! knows what its frames add up to.
+//! Receiving: bytes become events (RFC 6455 §5.2 to §5.5, §6.2). There are two state machines. The frame
+//! receiver knows whether it reads the payload of a data frame. The message above it adds up its frames.
 //!
 //! ```text
 //!            header of a data frame                      last byte of the payload
@@ -25,7 +24,7 @@ use crate::utf8::{self, InvalidUtf8, Utf8Validator};
 use super::config::Config;
 use super::{Connection, State};
 
-/// What [`Connection::receive`] found. Payloads are lent from the input, unmasked in place.
+/// An event of [`Connection::receive`]. Its payload is borrowed from the input, unmasked in place.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -35,12 +34,11 @@ pub enum Event<'a> {
     /// character. Empty where a compressed message took work and made no bytes: see
     /// [`take_work`](Connection::take_work).
     Chunk(&'a [u8]),
-    /// The peer's Close. The answer is owed: it goes out at the next [`Connection::receive`] or by
-    /// [`Connection::conclude`].
+    /// The peer's Close. The next [`Connection::receive`], or [`Connection::conclude`], sends the answer.
     Close(CloseReason),
     /// The open message is complete.
     MessageEnd,
-    /// A message starts, which comes in chunks.
+    /// The start of a message that comes in chunks.
     MessageStart(MessageKind),
     /// A Ping; its Pong is in the output.
     Ping(&'a [u8]),
@@ -82,10 +80,10 @@ impl<'a> From<WholeMessage<'a>> for Event<'a> {
 
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
-    // A pointer: most messages lie complete in the input and are never open, and of an idle connection
-    // none is.
+    // Boxed: most messages lie complete in the input and are never open, and an idle connection has no
+    // open message.
     message: Option<Box<OpenMessage>>,
-    // The rule that a message broke which is taken from the input already.
+    // The error of a message that an exchange has already taken from the input.
     pub(super) broken: Option<InvalidUtf8>,
 }
 
@@ -126,21 +124,20 @@ struct Payload {
 impl Connection {
     /// Takes the next event from the front of `input`, and advances `input` past what it consumed.
     ///
-    /// `None` means that more bytes are needed, that [output has to drain](Self::is_gated) first, or
-    /// that the connection takes no more input. What is left of the input then (part of a header or of a
-    /// control frame: 131 bytes at most, unless output has to drain) is for the caller to keep and to
-    /// show again, with more bytes behind it. An event may consume no input.
+    /// `None` means one of three things: more bytes are needed, [output has to drain](Self::is_gated) first, or
+    /// the connection takes no more input. The caller keeps the rest of the input, and passes it again with more
+    /// bytes behind it. The rest is part of a header or of a control frame, 131 bytes at most, unless output has
+    /// to drain. An event may consume no input.
     ///
-    /// One event is given for one call and nothing is looked at beyond it, so what the caller sends
-    /// before the next call leaves before whatever the next frame causes.
+    /// One call returns one event and parses nothing beyond it. So the frames that the caller sends before the
+    /// next call leave before any frame that the next input causes.
     ///
-    /// Where compression was agreed on, [`receive_inflating`](Self::receive_inflating) is to be called
-    /// instead.
+    /// If compression was agreed on, call [`receive_inflating`](Self::receive_inflating) instead.
     ///
     /// # Errors
     ///
-    /// The rule that the peer broke, once. The connection has failed then: its Close is owed, and no
-    /// later input has any effect.
+    /// The rule that the peer broke, once. The connection has failed: it owes a Close, and later input has no
+    /// effect.
     pub fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -149,9 +146,9 @@ impl Connection {
         self.receive_inflating(input, &mut [], now)
     }
 
-    /// As [`receive`](Self::receive), with room for what is inflated: the chunks of a compressed message
-    /// are lent from there, those of others from the input. Input that is left, because the room was
-    /// used up, has been unmasked in part: the next call is to be shown the same bytes.
+    /// Takes the next event like [`receive`](Self::receive), and inflates compressed messages into `room`. Chunks of
+    /// a compressed message are borrowed from `room`, other chunks from the input. If `room` is used up, the rest of
+    /// the input may be unmasked in part: pass the same bytes to the next call.
     ///
     /// # Errors
     ///
@@ -168,7 +165,7 @@ impl Connection {
         }
     }
 
-    /// Whether nothing but more input can bring an event: the last message is complete, and input is taken.
+    /// Whether only more input can cause an event: the last message is complete, and the connection takes input.
     #[inline]
     pub fn is_between_messages(&self) -> bool {
         self.receiver.message.is_none() && self.receiver.broken.is_none() && self.can_receive()
@@ -201,8 +198,8 @@ impl Connection {
             }
             Ok(Some(Event::Close(_))) => self.owe_close(now),
             Ok(event) => {
-                // What lies behind an event was not looked at: only where nothing more was found is the
-                // rest part of a frame.
+                // Behind an event the input has not been parsed. Only without an event is the rest part of
+                // a frame.
                 let begun = self.receiver.message.is_some() || event.is_none() && !input.is_empty();
                 let progress = self.receiver.take_progress();
                 self.deadlines.assembling(begun, progress, now);
@@ -214,8 +211,8 @@ impl Connection {
         event
     }
 
-    /// How many bytes are still to come of the data frame that is being read, if one is whose bytes come
-    /// as chunks as they are: not of a compressed message.
+    /// The number of bytes still to come of the data frame that is being read. `None` without such a frame, and for
+    /// a compressed message.
     pub fn payload_remaining(&self) -> Option<u64> {
         let message = self.receiver.message.as_ref()?;
         if message.compressed.is_some() {
@@ -224,8 +221,8 @@ impl Connection {
         message.payload.as_ref().map(|payload| payload.remaining)
     }
 
-    /// Whether all of the open message has come, and nothing but [`Event::MessageEnd`] is left of it. Of a
-    /// compressed message it does not tell.
+    /// Whether the open message has come and only its [`Event::MessageEnd`] is left. Always false for a compressed
+    /// message.
     pub fn message_ends_here(&self) -> bool {
         let message = self.receiver.message.as_ref();
         message.is_some_and(|message| {
@@ -235,9 +232,9 @@ impl Connection {
         })
     }
 
-    /// Lets [`receive`](Self::receive) give no more than `bytes` of the open message at once, if they are not
-    /// compressed, until this is called again. With zero it stops in front of them, and leaves more of the input than it
-    /// does otherwise. For a caller that puts messages together and has only so much room.
+    /// Limits the chunks of the open message to `bytes`, until the next call of this method. It has no effect on a
+    /// compressed message. With zero, [`receive`](Self::receive) stops before the payload, and leaves more of the input
+    /// than otherwise. A caller that assembles messages in limited room uses it.
     pub fn limit_chunks(&mut self, bytes: usize) {
         if let Some(message) = &mut self.receiver.message {
             message.chunk_limit = bytes;
@@ -250,16 +247,16 @@ impl Connection {
         message.is_some_and(|message| message.compressed.is_some())
     }
 
-    /// Whether all that is still to come of the open message lies at the front of `input`.
+    /// Whether the rest of the open message lies at the front of `input`.
     pub fn message_is_complete_in(&self, input: &[u8]) -> bool {
         let message = self.receiver.message.as_ref();
         let payload = message.and_then(|message| message.payload.as_ref());
         payload.is_some_and(|payload| payload.fin && payload.remaining <= input.len() as u64)
     }
 
-    /// The work of inflating since this was last asked, in bytes: each byte that was made, three for each byte that was
-    /// taken, and 32 KiB for each stream that ended inside a message. A caller that drives several connections bounds
-    /// by it what one of them may do in a turn: a peer can make much work with few bytes.
+    /// Returns the work of inflating since the last call, in bytes: 1 for each byte made, 3 for each byte taken, and
+    /// 32 KiB for each stream that ended inside a message. A caller that drives several connections limits by it the
+    /// work of one turn: a peer can cause much work with few bytes.
     pub fn take_work(&mut self) -> u64 {
         let compression = self.compression.as_mut();
         compression.map_or(0, |compression| compression.inflater.take_work())
@@ -336,8 +333,8 @@ impl Connection {
         }
     }
 
-    /// The rule that a header breaks first. One that is broken by its first byte goes before one that
-    /// is broken later, so that the same is reported however the input was cut.
+    /// Returns the rule that a header breaks first. A rule that the first byte breaks goes before later ones. So
+    /// the error does not depend on how the input was cut.
     fn first_broken(&self, input: &[u8], error: ProtocolError) -> ProtocolError {
         let Some(first) = input.first() else {
             return error;
@@ -366,7 +363,7 @@ impl Connection {
         Ok(Some(kind))
     }
 
-    /// RFC 7692 §6: RSV1 says that a message is compressed, where that was agreed on.
+    /// The reserved bits that may be set: RSV1 marks a compressed message, if compression was agreed on (RFC 7692 §6).
     fn allowed_bits(&self) -> ReservedBits {
         match self.compression {
             Some(_) => ReservedBits::RSV1,
@@ -374,8 +371,8 @@ impl Connection {
         }
     }
 
-    /// §5.5: control frames are handled wherever they come, between a message's fragments too. `None`
-    /// for the Pong that the keep-alive asked for: it is nobody else's.
+    /// Handles a control frame, also between a message's fragments (§5.5). Returns `None` for a Pong that answers
+    /// the keep-alive's Ping.
     fn control<'a>(
         &mut self,
         opcode: OpCode,
@@ -435,7 +432,7 @@ impl Receiver {
         }));
     }
 
-    /// §10.4: what a message adds up to is limited, in bytes and in fragments, before any is read.
+    /// Checks the limits of a message, in bytes and in fragments, before the payload is read (§10.4).
     fn continues_message(
         &mut self,
         header: &FrameHeader,
@@ -496,8 +493,8 @@ impl OpenMessage {
         Ok(Step::Chunk(chunk))
     }
 
-    /// RFC 7692 §7.2.2: the payloads of all frames are one DEFLATE stream. What it inflates to counts
-    /// against the limit as it is made, not when it is done.
+    /// Inflates a chunk. The payloads of all frames are one DEFLATE stream (RFC 7692 §7.2.2). Inflated bytes count
+    /// against the limit as they are made.
     fn inflate_chunk<'a>(
         &mut self,
         inflater: &mut Inflater,
@@ -533,7 +530,7 @@ impl OpenMessage {
             payload.remaining -= taken as u64;
             self.progress = true;
             if made == 0 && inflater.has_worked_much() {
-                // The caller looks at the work, though there is nothing to show for it.
+                // An empty chunk returns to the caller, who checks the work.
                 return Ok(Step::Chunk(&[]));
             }
             made
@@ -557,7 +554,7 @@ impl OpenMessage {
         }
         compressed.inflated += made as u64;
         if compressed.inflated > limit {
-            // Not how many there are: that depends on how the input was cut.
+            // Not the number of inflated bytes: it depends on how the input was cut.
             let size = limit.saturating_add(1);
             return Err(ProtocolError::MessageTooBig { size, limit });
         }
@@ -596,18 +593,18 @@ impl Payload {
     }
 }
 
-/// The most bytes of payload that the frames of one message have together.
+/// The largest sum of the payloads of a message's frames.
 fn payload_limit(limit: u64, compressed: bool) -> u64 {
     if compressed {
-        // The limit is on what is inflated, which may be a little less than it was: DEFLATE's stored
-        // blocks have headers.
+        // The limit is for the inflated message. Its compressed form may be a little longer: the stored
+        // blocks of DEFLATE have headers.
         limit.saturating_add(limit / 8).saturating_add(1024)
     } else {
         limit
     }
 }
 
-/// The message that is this one frame; its payload is still masked.
+/// Makes a message of one frame, and unmasks its payload.
 #[inline(always)]
 pub(super) fn whole_message<'a>(
     is_text: bool,

@@ -1,4 +1,4 @@
-//! The way out: the application's commands to frames (RFC 6455 §6.1).
+//! Sending: the application's commands become frames (RFC 6455 §6.1).
 
 use std::time::Instant;
 
@@ -49,8 +49,8 @@ impl Connection {
         self.send_payload(MessageKind::Binary, bytes, cause)
     }
 
-    /// Sends whole messages that are frames already, by [`PreparedMessage::write_frame`], copied: one copy for
-    /// all that many connections are sent at once. A server's only, for a client masks its frames (§5.3).
+    /// Sends frames of whole messages that [`PreparedMessage::write_frame`] wrote, copied. Many connections can send
+    /// the same bytes. Only a server can: a client masks its frames (§5.3).
     ///
     /// # Errors
     ///
@@ -65,9 +65,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a part of a message: the first part starts it, the one with `last` ends it (§5.4).
-    /// Control frames may be sent between the parts. Where compression was agreed on and the first part is
-    /// worth it, all of them are compressed (RFC 7692 §6.1).
+    /// Sends a part of a message. The first part starts the message, and the part with `last` ends it (§5.4).
+    /// Control frames may be sent between the parts. If compression was agreed on and the first part is worth
+    /// it, all parts are compressed (RFC 7692 §6.1).
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Connection {
         self.send_fragment(kind, payload, last, true, cause)
     }
 
-    /// As [`send_part`](Self::send_part), of a message that is not compressed. Its first part decides.
+    /// Sends a part of a message that is not compressed. The first part decides that for the whole message.
     ///
     /// # Errors
     ///
@@ -162,13 +162,13 @@ impl Connection {
         self.send_control(OpCode::Pong, payload)
     }
 
-    /// _Start the WebSocket Closing Handshake_ (§7.1.2), or end the one that the peer started. A
-    /// message sent in parts is left unfinished.
+    /// Sends this side's Close. It starts the closing handshake (_Start the WebSocket Closing Handshake_,
+    /// §7.1.2), or answers the peer's Close. An open message that is sent in parts stays unfinished.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when this side's Close has been sent; [`SendError::CloseCode`] for a
-    /// reason that may not be sent.
+    /// [`SendError::Closed`] after this side's Close; [`SendError::CloseCode`] for a reason that may not be
+    /// sent.
     pub fn send_close(&mut self, reason: &CloseReason, now: Instant) -> Result<(), SendError> {
         if !reason.code().is_sendable() && *reason != CloseReason::no_status() {
             return Err(SendError::CloseCode {
@@ -294,24 +294,25 @@ impl Connection {
         let mut compressed = Vec::new();
         compression.deflater.compress(payload, &mut compressed);
         if compressed.len() >= Output::SHARED_FROM {
-            // It is not copied, so it must not wait with more memory than it says.
+            // The output shares this buffer, so spare capacity would stay allocated until it is written.
             compressed.shrink_to_fit();
         }
-        // RFC 7692 §6: each message may go either way. But what is in the window that the peer keeps has
-        // to be sent.
+        // RFC 7692 §6: the sender may choose for each message. But bytes that have entered a kept window
+        // must be sent.
         let worth_it = compressed.len() < payload.len() || compression.deflater.keeps_window();
         worth_it.then_some(compressed)
     }
 
-    /// What `prepared` is compressed to for all connections like this one, if it may be.
+    /// Returns the compressed payload of `prepared`, which all connections with this window share, if it may be
+    /// compressed.
     fn compress_shared(&mut self, prepared: &PreparedMessage) -> Option<Bytes> {
         let compression = self.compression.as_mut()?;
         if !compression.is_worth(prepared.message().as_bytes()) {
             return None;
         }
         let compressed = prepared.compressed(&compression.deflater)?;
-        // RFC 7692 §7.2.1: a window that the peer keeps goes on with this message now, which our own
-        // compressor has not seen: it may not refer back beyond it.
+        // RFC 7692 §7.2.1: if the peer keeps its window, the window now holds this message. Our own
+        // compressor has not seen it, so later messages must not refer to anything before it.
         compression.deflater.restart();
         Some(compressed)
     }
