@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::frame::Role;
 use crate::message::MessageKind;
 
-/// Limits and deadlines of one connection; each has a default. Limits are inclusive: what is exactly as
-/// much passes. A deadline is due when its time has passed in full; one beyond what the clock reaches,
-/// such as [`Duration::MAX`], never is.
+/// Limits and deadlines of one connection; each has a default. Limits are inclusive. A deadline is due when
+/// its time has passed in full. A deadline beyond the range of the clock, such as [`Duration::MAX`], is never
+/// due.
 ///
 /// ```
 /// use sockeye_proto::{Config, Role};
@@ -18,31 +18,32 @@ use crate::message::MessageKind;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// The longest message that is taken, in bytes, inclusive; 1 MiB for a server, 16 MiB for a
-    /// client. A longer one fails the connection with 1009 (RFC 6455 §10.4).
+    /// The longest message that this end accepts, in bytes, inclusive; 1 MiB for a server, 16 MiB for a
+    /// client. A longer message fails the connection with 1009 (RFC 6455 §10.4).
     pub max_message: u64,
-    /// The same of text messages, where it is another; `None`: as [`max_message`](Self::max_message).
+    /// The longest text message. `None`: the limit is [`max_message`](Self::max_message).
     pub max_text: Option<u64>,
-    /// The same of binary messages, where it is another; `None`: as [`max_message`](Self::max_message).
+    /// The longest binary message. `None`: the limit is [`max_message`](Self::max_message).
     pub max_binary: Option<u64>,
-    /// The most fragments of one message, inclusive; 131,072. More fail the connection with 1008.
+    /// The largest number of fragments of one message, inclusive; 131,072. More fragments fail the connection with
+    /// 1008.
     pub max_fragments: u32,
     /// When to ping a silent peer, and when to give it up; every 20 s, 20 s later. `None`: never.
     pub keep_alive: Option<KeepAlive>,
     /// How long the peer may take to answer our Close and to end the transport after both Closes
     /// (§7.1.1); 5 s.
     pub close_timeout: Duration,
-    /// How long a message that was begun, if only by a part of a header, may stay without more of its
-    /// payload; 120 s. Then the connection fails with 1008 (§10.4). What brings no payload is no
-    /// progress: neither an empty fragment nor a control frame in between.
+    /// How long an unfinished message may stay without more of its payload; 120 s. Then the connection fails with
+    /// 1008 (§10.4). A message begins with the first byte of its header. Only payload counts: an empty fragment
+    /// is no progress, nor is a control frame in between.
     pub assembly_timeout: Duration,
     /// How long a message may take from its first byte to its last, however steadily it comes; 600 s. Then the
-    /// connection fails with 1008. It is for messages that are assembled in memory: a caller that hands on the parts of
-    /// a message [waives](crate::Connection::waive_assembly_deadline) it.
+    /// connection fails with 1008. It is for messages that the caller assembles in memory. A caller that hands on
+    /// the parts of a message [waives](crate::Connection::waive_assembly_deadline) it.
     pub assembly_deadline: Duration,
     /// How long output may wait for a peer that takes none of it; 30 s.
     pub write_timeout: Duration,
-    /// While more output than this waits that the peer's input caused, no event is given; 256 KiB.
+    /// The limit of waiting output that the peer's input caused; 256 KiB. Above it the connection returns no event.
     pub output_mark: usize,
 }
 
@@ -84,7 +85,7 @@ impl Config {
         self
     }
 
-    /// The longest message of a kind that is taken.
+    /// The longest message of one kind.
     pub fn limit(&self, kind: MessageKind) -> u64 {
         let own = match kind {
             MessageKind::Text => self.max_text,
@@ -93,7 +94,7 @@ impl Config {
         own.unwrap_or(self.max_message)
     }
 
-    /// What no kind of message may be longer than, as far as a header of four bytes can say so.
+    /// The smallest limit of all kinds, capped at the longest length of a four-byte header.
     pub(super) fn plain_limit(&self) -> u16 {
         let least = self
             .limit(MessageKind::Text)
@@ -144,13 +145,13 @@ impl Config {
     }
 }
 
-/// How a peer's silence is treated.
+/// When to ping a silent peer, and when to give it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeepAlive {
-    /// After this much silence a Ping is sent; 20 s.
+    /// The silence after which a Ping is sent; 20 s.
     pub interval: Duration,
-    /// After this much more the peer counts as dead; 20 s.
+    /// The further silence after which the peer counts as dead; 20 s.
     pub timeout: Duration,
 }
 

@@ -1,5 +1,5 @@
 //! Deadlines: when to ping a silent peer, when to give it up, when to stop waiting for the rest of a
-//! message or for a Close. Knows times as they are passed in, never a clock.
+//! message or for a Close. Times are arguments; this module reads no clock.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::frame::OpCode;
 
 use super::{Cause, Connection, State};
 
-/// The deadline that passed. The connection has ended: drop the transport. Only after
-/// [`Failed`](Self::Failed) a Close is owed first.
+/// The deadline that passed. The connection has ended: drop the transport. After [`Failed`](Self::Failed), write
+/// the Close first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expired {
@@ -33,18 +33,18 @@ pub(super) struct Deadlines {
     // When the peer was last heard or, once a ping asks it to speak, when that was sent.
     silent_since: Instant,
     pinged: bool,
-    // How much of the input was left when more was asked for: shown again, it tells nothing.
+    // The number of bytes that the last read left in the input. Shown again, they are not new.
     left: u16,
     // How many keep-alive pings were sent: the payload of the last one.
     pings: u32,
     reading: bool,
-    // Whether one came to be, or came nearer, since somebody asked.
+    // Whether a deadline was added, or came nearer, since the caller last asked.
     nearer: bool,
-    // A pointer: an idle connection awaits nothing.
+    // Boxed: an idle connection awaits nothing.
     awaited: Option<Box<Awaited>>,
 }
 
-/// What should end soon, and as a rule has done so before anybody looks.
+/// Deadlines of short waits. Most waits end before their deadline is looked at.
 #[derive(Debug, Default)]
 struct Awaited {
     // When the message that was begun last made progress.
@@ -72,7 +72,7 @@ impl Deadlines {
         }
     }
 
-    /// Input of so many bytes is shown: any byte that is new shows that the peer lives.
+    /// Notes input of so many bytes. A new byte shows that the peer lives.
     #[inline]
     pub(super) fn shown(&mut self, input: usize, now: Instant) {
         if input > usize::from(self.left) {
@@ -81,7 +81,7 @@ impl Deadlines {
         }
     }
 
-    /// So many bytes of the input are left, and more is asked for.
+    /// Notes that so many bytes of the input are left, and that more input is needed.
     #[inline]
     pub(super) fn left(&mut self, input: usize) {
         self.left = u16::try_from(input).unwrap_or_default();
@@ -90,12 +90,12 @@ impl Deadlines {
     #[inline]
     fn heard(&mut self, now: Instant) {
         self.silent_since = now;
-        // The next ping may be due before the answer to this one was.
+        // The next ping may be due before the answer to this one is.
         self.nearer |= self.pinged;
         self.pinged = false;
     }
 
-    /// Whether a message is begun and not complete, and whether more of its payload has come.
+    /// Notes whether a message is unfinished, and whether more of its payload has come.
     #[inline]
     pub(super) fn assembling(&mut self, begun: bool, progress: bool, now: Instant) {
         if !begun {
@@ -111,7 +111,7 @@ impl Deadlines {
         }
     }
 
-    /// No message is begun that is not complete.
+    /// Notes that no message is unfinished.
     #[inline]
     pub(super) fn assembled(&mut self) {
         if self.awaited.is_some() {
@@ -122,7 +122,7 @@ impl Deadlines {
         }
     }
 
-    /// What the transport took of the output; `waiting` says whether some is left.
+    /// Notes how much of the output the transport took. `waiting` says whether some is left.
     #[inline]
     fn writing(&mut self, waiting: bool, progress: bool, now: Instant) {
         if !waiting {
@@ -134,7 +134,7 @@ impl Deadlines {
         }
     }
 
-    /// `None`: the clock does not reach so far.
+    /// `None` if the clock does not reach so far.
     pub(super) fn close_by(&mut self, deadline: Option<Instant>) {
         self.await_also(|awaited| awaited.close = deadline);
     }
@@ -162,7 +162,7 @@ impl Deadlines {
         self.nearer = true;
     }
 
-    /// Changes what is awaited, if anything is.
+    /// Changes the deadlines of short waits, if there are any.
     #[cold]
     #[inline(never)]
     fn update(&mut self, change: impl FnOnce(&mut Awaited)) {
@@ -175,7 +175,7 @@ impl Deadlines {
     }
 
     pub(super) fn is_keep_alive(&self, pong: &[u8]) -> bool {
-        // An answer that is late may answer any of the pings.
+        // A late answer may belong to any of the pings.
         pong.split_first_chunk().is_some_and(|(prefix, count)| {
             *prefix == KEEP_ALIVE
                 && <[u8; 4]>::try_from(count)
@@ -191,7 +191,7 @@ impl Awaited {
 }
 
 impl Connection {
-    /// When [`handle_timeout`](Self::handle_timeout) is due next, if nothing happens before.
+    /// The time at which [`handle_timeout`](Self::handle_timeout) is due, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let input = match self.deadlines.close() {
             Some(close) => [Some(close), None],
@@ -200,15 +200,15 @@ impl Connection {
         input.into_iter().flatten().chain(self.write_due()).min()
     }
 
-    /// Whether [`poll_timeout`](Self::poll_timeout) may say an earlier time than when this was last asked. While not,
-    /// a timer that was set then is early enough; and to set one anew for each read is dear.
+    /// Whether [`poll_timeout`](Self::poll_timeout) may return an earlier time than at the last call of this method. If
+    /// not, the timer that the caller has set is early enough: setting a timer for each read is expensive.
     #[inline]
     pub fn timeout_came_nearer(&mut self) -> bool {
         std::mem::take(&mut self.deadlines.nearer)
     }
 
-    /// Whether [`handle_timeout`](Self::handle_timeout) would end or fail the connection at `now`, because of what
-    /// the peer did not do. The caller should look once more whether it did.
+    /// Whether [`handle_timeout`](Self::handle_timeout) would end or fail the connection at `now`, because the peer
+    /// was silent or slow. The caller should read the transport once more first.
     pub fn expires_by(&self, now: Instant) -> bool {
         let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         passed(self.write_due())
@@ -217,9 +217,9 @@ impl Connection {
             || self.deadlines.pinged && passed(self.keep_alive_due())
     }
 
-    /// Does what the time asks for: sends the keep-alive's Ping, or the Close that has been owed for
-    /// [`Config::close_timeout`](crate::Config::close_timeout), or ends or fails the connection and says
-    /// why. Before it is called, what the transport holds should be read.
+    /// Handles the deadlines that have passed at `now`. It sends the keep-alive's Ping, or the Close that has been
+    /// owed for [`Config::close_timeout`](crate::Config::close_timeout). Or it ends or fails the connection, and
+    /// returns the reason. The caller should read all that the transport holds before.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
         let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if passed(self.write_due()) {
@@ -261,8 +261,8 @@ impl Connection {
         None
     }
 
-    /// Advances the output by the bytes that the transport took at `now`. Zero says that it took none
-    /// of what waits: from then on [`Config::write_timeout`](crate::Config::write_timeout) runs.
+    /// Advances the output by the bytes that the transport took at `now`. Zero means that the transport took
+    /// nothing: then [`Config::write_timeout`](crate::Config::write_timeout) starts.
     pub fn handle_written(&mut self, written: usize, now: Instant) {
         self.output.advance(written);
         let waiting = !self.output.is_empty();
@@ -288,7 +288,8 @@ impl Connection {
         deadlines.silent_since.checked_add(patience)
     }
 
-    /// §10.4: half a message costs memory for as long as its peer likes, keep-alive or not.
+    /// The time at which the open message is late. Without this limit a peer could make this end hold half a message
+    /// for ever (§10.4).
     fn assembly_due(&self) -> Option<Instant> {
         let since = self.deadlines.assembly().filter(|_| self.expects_input())?;
         let progress = since.checked_add(self.config.assembly_timeout);
@@ -319,7 +320,7 @@ impl Connection {
         error
     }
 
-    /// Whether the peer's silence is its own, and not yet bounded by the close deadline.
+    /// Whether the peer's silence counts: the connection is open, the caller reads, and no close deadline runs.
     fn expects_input(&self) -> bool {
         self.deadlines.reading
             && self.deadlines.close().is_none()
@@ -332,8 +333,8 @@ impl Connection {
         self.deadlines.reading
     }
 
-    /// The caller stops reading the transport, as of `now`: the peer's silence is not its own until
-    /// [`resume_reading`](Self::resume_reading).
+    /// Notes that the caller stops reading the transport at `now`. Until [`resume_reading`](Self::resume_reading) the
+    /// peer is not blamed for silence.
     pub fn pause_reading(&mut self, now: Instant) {
         if self.deadlines.reading {
             self.deadlines.reading = false;
@@ -346,8 +347,8 @@ impl Connection {
         }
     }
 
-    /// The caller reads again, as of `now`. For how long a message has stood still is counted on: a peer that is
-    /// read by fits and starts has no longer for it.
+    /// Notes that the caller reads again from `now` on. The time for which a message has stood still goes on from
+    /// where it was: pauses do not give a peer more time.
     pub fn resume_reading(&mut self, now: Instant) {
         if !self.deadlines.reading {
             self.deadlines.reading = true;

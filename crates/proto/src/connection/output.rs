@@ -1,5 +1,5 @@
-//! What a connection has to write: small frames copied into one contiguous buffer, large payloads
-//! as shared segments between them. Knows the order of bytes and who caused them, not what they mean.
+//! The output of a connection: small frames are copied into one contiguous buffer, and large payloads are
+//! shared segments between them. It knows the order of the bytes and their cause, not their meaning.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -8,21 +8,21 @@ use bytes::{Buf, Bytes};
 
 use crate::frame::{FrameHeader, OpCode};
 
-/// Why something is sent. It decides who has to wait while the peer does not read.
+/// The cause of a frame. It decides what has to wait while the peer does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "input or not")]
 pub enum Cause {
-    /// The peer's input: pongs, the Close that answers, the replies of handlers. While more than
-    /// [`Config::output_mark`](crate::Config::output_mark) of it waits, no further event is given.
+    /// The peer's input: pongs, the answer to a Close, the replies of handlers. While more than
+    /// [`Config::output_mark`](crate::Config::output_mark) of such output waits, the connection returns no event.
     Input,
-    /// Something else, which its sender has to bound. It never stops reading.
+    /// Anything else. Its sender limits it, and it never stops reading.
     Push,
 }
 
 /// The bytes to write, in order. It is a [`Buf`]: show its chunks to the transport, then
 /// [`advance`](Buf::advance) by what was written.
 #[derive(Debug, Default)]
-// A pointer: an idle connection holds no buffers, and they change hands often.
+// Boxed: an idle connection holds no buffers, and connections lend them to each other often.
 pub struct Output(Option<Box<Buffers>>);
 
 #[derive(Debug)]
@@ -56,22 +56,22 @@ enum Segment {
 }
 
 impl Output {
-    /// From how many bytes on a shared payload is not copied.
+    /// The length in bytes from which on a payload is shared and not copied.
     pub const SHARED_FROM: usize = 64 * 1024;
 
-    /// How many bytes wait.
+    /// The number of bytes that wait.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |buffers| buffers.len)
     }
 
-    /// Whether nothing waits.
+    /// Whether no bytes wait.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many of the waiting bytes the peer's input caused.
+    /// The number of waiting bytes that the peer's input caused.
     #[inline]
     pub fn caused_by_input(&self) -> usize {
         self.0
@@ -97,29 +97,29 @@ impl Output {
         self.buffers().push_frame(header, payload, cause);
     }
 
-    /// As [`push_frame`](Self::push_frame), of a whole message without extension bits that is not masked.
+    /// Copies a frame of a whole message, without extension bits and without a mask.
     #[inline(always)]
     pub(crate) fn push_unmasked(&mut self, opcode: OpCode, payload: &[u8], cause: Cause) {
         self.buffers().push_unmasked(opcode, payload, cause);
     }
 
-    /// Puts bytes that are encoded already in their place, copied.
+    /// Appends encoded bytes, copied.
     #[inline]
     pub(crate) fn push_copied(&mut self, bytes: &[u8], cause: Cause) {
         self.buffers().push_copied(bytes, cause);
     }
 
-    /// Puts bytes that are encoded already in their place, copied where they are few.
+    /// Appends encoded bytes: few are copied, many are shared.
     pub(crate) fn push_shared(&mut self, bytes: Bytes, cause: Cause) {
         self.buffers().push_shared(bytes, cause);
     }
 
-    /// The header of a frame whose payload follows by [`push_shared`](Self::push_shared).
+    /// Appends the header of a frame whose payload follows by [`push_shared`](Self::push_shared).
     pub(crate) fn push_header(&mut self, header: &FrameHeader, cause: Cause) {
         self.push_frame(header, &[], cause);
     }
 
-    /// Forgets what waits.
+    /// Drops all waiting bytes.
     pub(crate) fn discard(&mut self) {
         self.0 = None;
     }
