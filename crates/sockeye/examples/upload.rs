@@ -56,6 +56,7 @@ impl Upload {
     fn failed(&self, session: &Session, error: &sockeye::Error) {
         // A client can repeat it: one line in 10 s.
         if let Some(left_out) = NOT_STORED.admit(Instant::now()) {
+            let error = sockeye::ErrorChain::new(error);
             tracing::warn!(%error, left_out, "a file was not stored");
         }
         let _ = session.close(CloseCode::INTERNAL_ERROR, "the file was not stored");
