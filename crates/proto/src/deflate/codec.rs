@@ -1,7 +1,7 @@
-//! Compressing and inflating the payloads of messages (RFC 7692 §7.2). The states that zlib-rs needs are
-//! large, so they are shared by a pool: a connection has one while messages pass. Where the window is kept from
-//! message to message (§7.1.1) a copy of it is all that stays of a connection that rests. The next state is
-//! filled with that, which takes less time than to fetch one from memory that has not been used for a while.
+//! Compressing and inflating the payloads of messages (RFC 7692 §7.2). The states of zlib-rs are large, so
+//! connections share them in a pool. A connection has a state only while messages pass. An idle connection keeps a
+//! copy of the window, if the window is kept from message to message (§7.1.1). The next state is filled from that
+//! copy. This takes less time than to fetch a state from memory that has not been used for a while.
 
 use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
 
@@ -22,7 +22,7 @@ pub(crate) struct Deflater {
     bits: WindowBits,
     takeover: bool,
     state: Option<Box<Deflate>>,
-    // What a state has compressed that the next message may refer to.
+    // The bytes that the next message may refer to.
     window: Window,
 }
 
@@ -38,7 +38,7 @@ impl Deflater {
         }
     }
 
-    /// One of the same kind that compresses single messages, with a window of its own.
+    /// Makes a deflater of the same kind that compresses single messages, with a window of its own.
     pub(crate) fn alone(&self, bits: WindowBits) -> Self {
         Self::new(self.pool.clone(), self.level, bits, false)
     }
@@ -67,13 +67,13 @@ impl Deflater {
             let made = difference(state.total_out(), total_out);
             payload = payload.get(taken..).unwrap_or_default();
             out.truncate(at + made);
-            // Room that is left says that all has been flushed.
+            // If room is left, everything has been flushed.
             if payload.is_empty() && made < room {
                 break;
             }
             room = room.saturating_mul(2).min(1 << 20);
         }
-        // §7.2.1: the flush ends in 00 00 ff ff, which the receiver knows.
+        // §7.2.1: the flush ends in 00 00 ff ff, which the receiver appends itself.
         debug_assert!(out.ends_with(&TAIL));
         out.truncate(out.len().saturating_sub(TAIL.len()).max(start));
         if self.takeover {
@@ -84,11 +84,11 @@ impl Deflater {
         }
     }
 
-    /// As [`compress`](Self::compress), of a part of a message: the four bytes are left out behind the last one
-    /// only. Parts may come to different states: what one refers to, the window or the part itself holds.
+    /// Appends a part of a message to `out`, compressed. The four bytes that end it are left out behind the last
+    /// part only. Each part may use another state: it refers only to the window and to itself.
     pub(crate) fn compress_part(&mut self, payload: &[u8], last: bool, out: &mut Vec<u8>) {
         if payload.is_empty() {
-            // Nothing is flushed twice. §7.2.3.6: an empty block, for its receiver knows how it ends.
+            // zlib flushes nothing twice. So the last part is an empty block, without its tail (§7.2.3.6).
             if last {
                 out.push(0);
             }
@@ -100,20 +100,20 @@ impl Deflater {
         }
     }
 
-    /// Starts anew: what is compressed next refers to nothing before it.
+    /// Forgets the window: the next message refers to no earlier message.
     pub(crate) fn restart(&mut self) {
         self.window.forget();
         self.give_back();
     }
 
-    /// Nothing is compressed for now: gives back the state.
+    /// Returns the state to the pool, until the next message.
     pub(crate) fn rest(&mut self) {
         if self.state.is_some() {
             self.give_back();
         }
     }
 
-    /// The window that the peer has for what this compresses.
+    /// The peer's window for this end's messages.
     pub(crate) fn window(&self) -> WindowBits {
         self.bits
     }
@@ -123,13 +123,13 @@ impl Deflater {
         self.takeover
     }
 
-    /// The bytes of memory that the state takes, about: zlib's windows, hashes and pending output.
+    /// The approximate bytes of memory of the state: zlib's windows, hashes and pending output.
     pub(crate) fn retained_bytes(&self) -> usize {
         self.state.as_ref().map_or(0, |_| DEFLATE_STATE) + self.window.retained_bytes()
     }
 
-    /// A state that has seen as much of the window as a message of `len` bytes is worth: nothing says that it
-    /// has to be all, and to fill it takes about as long as to compress.
+    /// Returns a state that has seen the end of the window: more of it for a larger message, of `len` bytes. The RFC
+    /// does not demand the whole window, and filling a state takes about as long as compressing.
     fn filled_state(&self, len: usize) -> Box<Deflate> {
         let mut state = self.pool.deflate(self.kind());
         for part in self.window.last(len.saturating_mul(2).max(FILLED)) {
@@ -151,7 +151,7 @@ impl Deflater {
         Kind {
             level: self.level,
             // zlib cannot make raw DEFLATE with a window of 2^8. With 2^9 it never looks back further
-            // than 250 bytes, since it keeps 262 of the window for what comes: a window of 2^8 does.
+            // than 250 bytes, because it reserves 262 bytes of the window. So a window of 2^8 is enough.
             bits: self.bits.get().max(9),
         }
     }
@@ -162,21 +162,21 @@ pub(crate) struct Inflater {
     pool: DeflatePool,
     bits: WindowBits,
     takeover: bool,
-    // Whether the peer may keep its window although it must not: `takeover` is true until that is known.
+    // Whether the peer may keep its window although it must not. `takeover` is true until that is known.
     in_doubt: bool,
     state: Option<Box<Inflate>>,
     probe: Option<Box<Probe>>,
-    // The last bytes that were inflated: what a state has to know after a final block, or if it is another.
+    // The last inflated bytes. A new state needs them, and so does a state after a final block.
     window: Window,
-    // How much of the tail that the sender cut off has been fed.
+    // How many bytes of the tail that the sender cut off have been inflated.
     tail: u8,
-    // Whether a message has begun whose end is still to come.
+    // Whether a message is unfinished.
     within: bool,
     work: u64,
 }
 
 impl Inflater {
-    /// For a peer that looks no further back than its window goes.
+    /// Makes an inflater for a peer that refers to nothing outside its window.
     pub(crate) fn new(pool: DeflatePool, bits: WindowBits, takeover: bool) -> Self {
         Self {
             pool,
@@ -192,8 +192,9 @@ impl Inflater {
         }
     }
 
-    /// For a peer that must not keep its window, and did not say that it understands that. Its window is kept until
-    /// its messages show that it obeys. If they refer to those before, it is kept for good.
+    /// Makes an inflater for a peer that must not keep its window, and did not say that it understands that. The
+    /// window is kept until the peer's messages show that it obeys. If they refer to earlier messages, the window is
+    /// kept for good.
     pub(crate) fn in_doubt(pool: DeflatePool, bits: WindowBits) -> Self {
         Self {
             in_doubt: true,
@@ -201,22 +202,22 @@ impl Inflater {
         }
     }
 
-    /// The most bytes of a payload that are to be given at once: a caller that looks at the work after each call looks
-    /// soon enough, whatever the bytes are.
+    /// The largest piece of a payload for one call. A caller that checks the work after each call then checks it soon
+    /// enough, whatever the bytes are.
     pub(crate) const TAKEN_AT_ONCE: usize = 16 * 1024;
 
-    /// The work since this was last asked: see `Connection::take_work`.
+    /// Returns the work since the last call: see `Connection::take_work`.
     pub(crate) fn take_work(&mut self) -> u64 {
         std::mem::take(&mut self.work)
     }
 
-    /// Whether there was enough work for the caller to look at it.
+    /// Whether the caller should check the work.
     pub(crate) fn has_worked_much(&self) -> bool {
         self.work >= RESTART
     }
 
-    /// Inflates from `input` to `room`, and says how many bytes it took and how many it made. It stops
-    /// when either is used up, and behind the second stream that ends.
+    /// Inflates from `input` to `room`. Returns the number of bytes taken and of bytes made. It stops when either
+    /// is used up, and after the second end of a stream.
     pub(crate) fn inflate(
         &mut self,
         input: &[u8],
@@ -254,14 +255,14 @@ impl Inflater {
             taken += more_in;
             made += more_out;
             match status.map_err(|_| InvalidDeflate)? {
-                // §7.2.3.4: a final block may stand inside a message. What follows it starts on a byte's
-                // boundary, and may refer to what was before.
+                // §7.2.3.4: a final block may stand inside a message. The next block starts on a byte's
+                // boundary, and may refer to earlier bytes.
                 Status::StreamEnd => {
                     state.reset(false);
                     fill(state, &self.window)?;
                     self.work += RESTART;
                     ended += 1;
-                    // One may have ended by bytes that were taken before: the second has taken some now.
+                    // The first stream may have ended without taking a byte of this input. The second has taken some.
                     if ended == 2 {
                         break;
                     }
@@ -271,13 +272,13 @@ impl Inflater {
             }
         }
         let work = 3 * taken as u64 + made as u64;
-        // A probe does all of it once more.
+        // A probe inflates everything once more.
         self.work += work * (1 + u64::from(self.probe.is_some()));
         Ok((taken, made))
     }
 
-    /// Inflates what the message's end, and the tail that its sender cut off (§7.2.2), still hold. Says
-    /// how many bytes it made; fewer than there is room for when the message is done.
+    /// Inflates the end of the message, with the tail that its sender cut off (§7.2.2). Returns the number of bytes
+    /// made: less than the room when the message is complete.
     pub(crate) fn finish(&mut self, room: &mut [u8]) -> Result<usize, InvalidDeflate> {
         let mut made = 0;
         loop {
@@ -298,14 +299,14 @@ impl Inflater {
             if !self.takeover {
                 self.release();
             } else if !self.is_between_blocks() {
-                // The next message begins with a block of its own, as it would with another state.
+                // The next message begins with a new block, so it needs a new state.
                 self.give_back();
             }
         }
         Ok(made)
     }
 
-    /// Ends the doubt when the messages so far are enough to tell.
+    /// Ends the doubt when the messages so far show whether the peer keeps its window.
     fn judge(&mut self) {
         let Some(probe) = &mut self.probe else {
             return;
@@ -318,19 +319,19 @@ impl Inflater {
         }
     }
 
-    /// Nothing is inflated for now: gives back the state, unless a message is incomplete.
+    /// Returns the state to the pool, unless a message is unfinished.
     pub(crate) fn rest(&mut self) {
         if self.state.is_some() && !self.within {
             self.give_back();
         }
     }
 
-    /// The bytes of memory that the state takes, about.
+    /// The approximate bytes of memory of the state and the window.
     pub(crate) fn retained_bytes(&self) -> usize {
         self.state.as_ref().map_or(0, |_| INFLATE_STATE) + self.window.retained_bytes()
     }
 
-    /// Nothing more will be inflated: gives back what that takes.
+    /// Returns the state to the pool and drops the window: nothing more will be inflated.
     pub(crate) fn release(&mut self) {
         self.tail = 0;
         self.probe = None;
@@ -338,9 +339,9 @@ impl Inflater {
         self.give_back();
     }
 
-    /// Whether all blocks of the message are complete, as they are unless the peer broke the rule that they
-    /// be (§7.2.1). The state is of no use otherwise, and does not tell: but between two blocks it takes an
-    /// empty one and not a byte behind it.
+    /// Whether all blocks of the message are complete, as §7.2.1 demands. Otherwise the state is useless, and it
+    /// does not say so. This test feeds it an empty block and one more byte: between two blocks, it takes the block
+    /// and not the byte.
     fn is_between_blocks(&mut self) -> bool {
         const EMPTY_BLOCK: usize = 5;
         let Some(state) = &mut self.state else {
@@ -358,14 +359,14 @@ impl Inflater {
     }
 }
 
-/// What ends a flushed block (§7.2.1).
+/// The four bytes that end a flushed block (§7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
-/// What it costs to go on behind a stream that ended: the window is copied.
+/// The work to go on after the end of a stream: the window is copied.
 const RESTART: u64 = 32 * 1024;
-/// What a state for compressing is filled with at least, measured: a text of 1 KiB behind so much becomes as
-/// small as behind a whole window.
+/// The least number of bytes that a state for compressing is filled with. Measured: after so many bytes, a text of
+/// 1 KiB becomes as small as after a whole window.
 const FILLED: usize = 4 * 1024;
-/// What zlib-rs allocates for the largest window, measured.
+/// The bytes that zlib-rs allocates for the largest window, measured.
 const DEFLATE_STATE: usize = 288 * 1024;
 const INFLATE_STATE: usize = 48 * 1024;
 
@@ -373,7 +374,7 @@ pub(super) fn difference(after: u64, before: u64) -> usize {
     usize::try_from(after - before).unwrap_or(usize::MAX)
 }
 
-/// Lets `state` know what went before.
+/// Fills `state` with the window.
 fn fill(state: &mut Inflate, window: &Window) -> Result<(), InvalidDeflate> {
     for part in window.last(usize::MAX) {
         if !part.is_empty() {

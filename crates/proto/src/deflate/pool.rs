@@ -1,5 +1,4 @@
-//! The states that zlib-rs compresses and inflates with, which are large: connections that keep no window
-//! share them.
+//! The pool of zlib-rs states for compressing and inflating. The states are large, so connections share them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,21 +14,21 @@ pub struct DeflatePool(Arc<Mutex<States>>);
 
 #[derive(Default)]
 struct States {
-    // Boxed: a connection has room for a pointer to one, which is all that moves.
+    // Boxed: a connection has room for a pointer, and only pointers move.
     #[expect(clippy::vec_box, reason = "see above")]
     inflates: Vec<Box<Inflate>>,
     deflates: Vec<(Kind, Box<Deflate>)>,
 }
 
-/// What a state for compressing was made for.
+/// The parameters of a state for compressing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) level: u8,
     pub(super) bits: u8,
 }
 
-// Making a state, clearing one that was used and dropping one take microseconds: none is done while the
-// lock is held, which all connections share.
+// Making, clearing and dropping a state take microseconds. So none of them is done under the lock, which all
+// connections share.
 impl DeflatePool {
     pub(super) fn inflate(&self) -> Box<Inflate> {
         let pooled = self.states().inflates.pop();
@@ -38,7 +37,7 @@ impl DeflatePool {
                 inflate.reset(false);
                 inflate
             }
-            // Any window that a peer may use can be inflated with the largest.
+            // The largest window can inflate for every window of a peer.
             None => Box::new(Inflate::new(false, WindowBits::MAX.get())),
         }
     }
@@ -88,18 +87,17 @@ impl States {
     }
 }
 
-/// Keeps a state, and gives back the one that has to go for it: the first, lest a kind that is wanted no
-/// more fills the pool for ever.
+/// Keeps a state. Returns the first state if the pool was full, so that an unused kind does not fill it for ever.
 fn keep<T>(states: &mut Vec<T>, state: T) -> Option<T> {
     let surplus = (states.len() == MAX_STATES).then(|| states.swap_remove(0));
     states.push(state);
     surplus
 }
 
-/// States beyond these are given back to the allocator: as many are in use as threads compress at once.
+/// The largest number of states in the pool. Only as many are in use as threads compress at once.
 const MAX_STATES: usize = 8;
-/// zlib-rs clears a buffer of 192 bytes times two to this power before each block. At its own 8 that is
-/// 48 KiB for each message, and as much again where no window is kept; 6 compresses as well.
+/// zlib-rs clears a buffer of 192 bytes times two to this power before each block. With its default, 8, that is
+/// 48 KiB for each message, and twice as much if no window is kept. 6 compresses as well.
 const MEM_LEVEL: i32 = 6;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 use super::codec::difference;
 use super::pool::DeflatePool;
 
-/// Inflates messages a second time, without those before. A message that cannot be inflated so refers to an earlier one.
+/// Inflates each message a second time, without a window. If that fails, the message refers to an earlier one.
 pub(super) struct Probe {
     // Of the message at hand; none when nothing more of it has to be looked at.
     state: Option<Box<Inflate>>,
@@ -16,7 +16,7 @@ pub(super) struct Probe {
     messages: usize,
 }
 
-/// What the messages so far tell of a peer.
+/// The verdict on a peer, from its messages so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     KeepsWindow,
@@ -35,13 +35,13 @@ impl Probe {
         }
     }
 
-    /// A message begins.
+    /// Begins a message.
     pub(super) fn start(&mut self, pool: &DeflatePool) {
         self.state = Some(pool.inflate());
         self.made = 0;
     }
 
-    /// Some of the message, as it came.
+    /// Inflates a piece of the message, as it came.
     pub(super) fn inflate(&mut self, input: &[u8]) {
         let mut input = input;
         let mut room = [0; 4096];
@@ -68,7 +68,7 @@ impl Probe {
         }
     }
 
-    /// The message is complete.
+    /// Ends the message, and returns the verdict.
     pub(super) fn finish(&mut self, pool: &DeflatePool) -> Verdict {
         if let Some(state) = self.state.take() {
             pool.recycle_inflate(state);

@@ -1,13 +1,13 @@
-//! The last bytes of one direction of a connection (RFC 7692 §7.1.1): what the next message may refer to, kept
-//! apart from the state that compresses or inflates it, so that the state can be given away. Knows no DEFLATE.
+//! The window of one direction of a connection (RFC 7692 §7.1.1): the last bytes, which the next message may refer to.
+//! It is kept apart from the zlib-rs state, so that the state can return to the pool. It knows no DEFLATE.
 
 use super::negotiation::WindowBits;
 
-/// A ring of at most as many bytes as were agreed on.
+/// A ring of the last bytes, up to the agreed size.
 ///
 /// It grows by blocks that are never moved or given back one by one. A buffer that is allocated anew each time it grows
 /// leaves holes between the windows of many connections: up to half as much memory again was measured.
-// A pointer: most connections keep none.
+// Boxed: most connections keep no window.
 #[derive(Default)]
 pub(super) struct Window(Option<Box<Ring>>);
 
