@@ -19,7 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
-use super::deployment::{Asked, Deployment};
+use super::deployment::Deployment;
+use super::reception::Asked;
 use super::{DeploymentError, Stage};
 use crate::endpoint::{EndpointConfig, Ends, Properties, Refusal};
 use crate::stats::Stats;

@@ -31,6 +31,7 @@ mod admission;
 mod container;
 mod deployment;
 mod listen;
+mod reception;
 mod stall;
 mod unread;
 mod upgrade;

@@ -13,7 +13,8 @@ use sockeye_proto::handshake::{RequestError, is_websocket_request};
 
 use super::Shared;
 use super::admission::{Entry, Guest, Pending};
-use super::deployment::{self, Agreed};
+use super::deployment::Agreed;
+use super::reception::Asked;
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
 use crate::endpoint::Properties;
@@ -94,7 +95,7 @@ impl Peer {
         let on_loopback =
             self.shared.local_addr.ip().to_canonical().is_loopback() && !self.shared.any_host;
         let deployment = &self.shared.deployment;
-        let asked = deployment::Asked {
+        let asked = Asked {
             request: &parts,
             mounted,
             parameters,
