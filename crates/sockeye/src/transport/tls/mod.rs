@@ -29,8 +29,12 @@ pub use tokio_rustls::rustls;
 
 pub(super) type TlsStream = tokio_rustls::TlsStream<Stream>;
 
-/// What a connection that begins with TLS goes on with: RFC 6455 is over HTTP/1.1.
-const ALPN: &[u8] = b"http/1.1";
+/// The protocols that this build speaks over TLS, as ALPN names them (RFC 7301 §3.1), the preferred one first. A server
+/// and a client have the same list. RFC 6455 begins with HTTP/1.1.
+fn alpn_protocols() -> Vec<Vec<u8>> {
+    let built_in: &[&[u8]] = &[b"http/1.1"];
+    built_in.iter().map(|name| name.to_vec()).collect()
+}
 
 /// A server's configuration from two PEM files: its certificate and those up to its root, its own
 /// first; and its private key in PKCS #8, PKCS #1 or SEC 1. TLS 1.2 and 1.3.
@@ -173,7 +177,7 @@ impl Acceptor {
     /// What this server speaks is what ALPN is to say, whatever `config` has there: a client that asks
     /// for something else alone must learn that it is not to be had (RFC 7301 §3.2).
     pub(crate) fn new(mut config: ServerConfig) -> Self {
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = alpn_protocols();
         Self(Arc::new(config).into())
     }
 
@@ -209,7 +213,7 @@ pub(crate) async fn connect(
 
 /// The client's configuration as this client uses it; see [`Acceptor::new`].
 pub(crate) fn for_client(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = alpn_protocols();
     Arc::new(config)
 }
 
