@@ -1,10 +1,10 @@
-//! The permit of a connection: one of those that a server has for its connections.
+//! The permit of a session: one of those that a server has for its sessions.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A connection's permit, which returns to its server when it is dropped.
+/// The permit of one session, which returns to its server when it is dropped.
 ///
 /// It is a pointer. tokio's [`OwnedSemaphorePermit`] also holds a number, and each idle session would pay for it.
 #[derive(Debug)]

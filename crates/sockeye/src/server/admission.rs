@@ -74,10 +74,30 @@ pub(super) struct Standing {
 pub(super) struct Guest {
     /// Kept for as long as the connection is. `None` when there are as many as there may be: it is told
     /// so, and goes.
-    pub(super) permit: Option<SessionPermit>,
+    pub(super) permit: Option<ConnectionPermit>,
     pub(super) pending: Pending,
     /// The last field: the door goes on when all the others are dropped.
     pub(super) entry: Entry,
+}
+
+/// The permit of one TCP connection.
+///
+/// HTTP/1.1 makes at most one session of a connection, so connections and sessions have one count: the connection's
+/// permit becomes that of its session.
+#[derive(Debug)]
+pub(super) struct ConnectionPermit(SessionPermit);
+
+impl ConnectionPermit {
+    /// Turns the permit of a connection into that of its only session.
+    pub(super) fn into_session(self) -> SessionPermit {
+        self.0
+    }
+}
+
+impl From<OwnedSemaphorePermit> for ConnectionPermit {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self(permit.into())
+    }
 }
 
 /// That a connection owes its first request.
@@ -190,7 +210,7 @@ impl Admission {
 
     fn guest(
         self: &Arc<Self>,
-        permit: Option<SessionPermit>,
+        permit: Option<ConnectionPermit>,
         pending: OwnedSemaphorePermit,
     ) -> Guest {
         let standing = Arc::default();

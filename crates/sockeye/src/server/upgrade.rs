@@ -12,7 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use sockeye_proto::handshake::{RequestError, is_websocket_request};
 
 use super::Shared;
-use super::admission::{Entry, Guest, Pending};
+use super::admission::{ConnectionPermit, Entry, Guest, Pending};
 use super::deployment::Agreed;
 use super::reception::Asked;
 use crate::connection::permit::SessionPermit;
@@ -30,7 +30,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Peer {
     shared: Arc<Shared>,
     /// `None` when there are as many connections as there may be.
-    permit: Mutex<Option<SessionPermit>>,
+    permit: Mutex<Option<ConnectionPermit>>,
     pub(super) pending: Pending,
     ends: Ends,
     /// That its last request was a handshake, which is answered with 101.
@@ -112,10 +112,12 @@ impl Peer {
         }
     }
 
-    /// What was agreed on, when the last request was a handshake, and the permit of the connection. Its answer
+    /// What was agreed on, when the last request was a handshake, and the permit of the session. Its answer
     /// is written when hyper is done with the connection without an error.
     pub(super) fn take_agreed(&self) -> Option<(Agreed, SessionPermit)> {
-        lock(&self.agreed).take().zip(lock(&self.permit).take())
+        let agreed = lock(&self.agreed).take()?;
+        let permit = lock(&self.permit).take()?;
+        Some((agreed, permit.into_session()))
     }
 }
 
