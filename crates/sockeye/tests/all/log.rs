@@ -133,6 +133,42 @@ impl Configurator for Undecided {
     }
 }
 
+/// Tries what [`Undecided`] does, and lets the request in although it fails.
+struct Forgiving;
+
+impl Configurator for Forgiving {
+    async fn modify_handshake(
+        &self,
+        request: &Handshake,
+        response: &mut HandshakeResponse,
+    ) -> Result<(), Refusal> {
+        let refused = Undecided.modify_handshake(request, response).await;
+        assert_eq!(refused.expect_err("it always fails").status(), 500);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_becomes_a_refusal_is_logged_when_the_refusal_is_sent_and_not_before() {
+    let lines = Lines::default();
+    let _logged = lines.keep();
+    let builder = Server::builder()
+        .endpoint(endpoint("/forgiving", |_| Fragile).configurator(Forgiving))
+        .endpoint(endpoint("/undecided", |_| Fragile).configurator(Undecided));
+    let server = server(builder).await;
+    drop(open(&server, "/forgiving").await);
+    assert_eq!(lines.take_loud(), [""; 0]);
+    let request = format!("GET /undecided HTTP/1.1\r\nHost: localhost\r\n{FIELDS}\r\n");
+    let answer = connect(&server).request(&request).await;
+    assert_eq!(answer.status, 500);
+    assert!(!answer.body.contains("no table of users"), "{answer:?}");
+    let [line] = &lines.take_loud()[..] else {
+        panic!("one line")
+    };
+    assert!(line.contains("a configurator failed"), "{line}");
+    assert!(line.contains("error=no table of users "), "{line}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn faults_of_a_peer_are_counted_and_write_no_line_at_info() {
     let lines = Lines::default();
