@@ -55,7 +55,7 @@ impl Acceptor {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
-                    let counters = &self.shared.deployment.counters;
+                    let counters = &self.shared.reception.deployment.counters;
                     if let Some(left_out) = counters.log.accept.admit_now() {
                         tracing::error!(%error, ?pause, left_out, "cannot accept a connection");
                     }
@@ -89,7 +89,7 @@ impl Acceptor {
         };
         let mut patience = pin!(
             self.admission
-                .out_of_patience(self.shared.deployment.handshake_timeout)
+                .out_of_patience(self.shared.reception.handshake_timeout)
         );
         let mut first = [0];
         let mut is_asked = false;
@@ -130,7 +130,7 @@ impl Acceptor {
         // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
         let mut patience = pin!(
             self.admission
-                .out_of_patience(self.shared.deployment.handshake_timeout)
+                .out_of_patience(self.shared.reception.handshake_timeout)
         );
         let mut first = [0];
         tokio::select! {
@@ -161,7 +161,7 @@ impl Acceptor {
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
-                let counters = &self.shared.deployment.counters;
+                let counters = &self.shared.reception.deployment.counters;
                 counters.failed_tls_handshakes.increment();
                 tracing::debug!(%peer_addr, error, "a connection was not secured");
                 return;
@@ -204,7 +204,7 @@ impl Shared {
         };
         let mut connection = http1::Builder::new()
             .timer(InputTimer)
-            .header_read_timeout(self.deployment.handshake_timeout.min(LONGEST))
+            .header_read_timeout(self.reception.handshake_timeout.min(LONGEST))
             .max_buf_size(limits.bytes.max(MIN_BUFFER))
             .max_header_size(limits.bytes)
             .max_headers(limits.fields)
@@ -246,16 +246,22 @@ impl Shared {
                 if let Some(agreed) = peer.take_agreed() {
                     let parts = connection.into_parts();
                     let stream = parts.io.into_inner().into_inner();
-                    self.deployment.open(stream, parts.read_buf, agreed, stage);
+                    self.reception
+                        .deployment
+                        .open(stream, parts.read_buf, agreed, stage);
                 }
             }
             Err(error) => {
-                self.deployment.counters.failed_http_connections.increment();
+                self.reception
+                    .deployment
+                    .counters
+                    .failed_http_connections
+                    .increment();
                 tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
                 let parts = connection.into_parts();
                 let mut stream = parts.io.into_inner();
                 if stream.stop_swallowing() {
-                    let timeout = self.deployment.config.close_timeout;
+                    let timeout = self.reception.deployment.config.close_timeout;
                     // Boxed: its buffer would make the task of each connection larger.
                     let refusal = Box::pin(unread::refuse(
                         stream,
@@ -276,12 +282,16 @@ impl Shared {
     }
 
     fn guard(&self, stream: Stream) -> StallGuard<Stream> {
-        StallGuard::new(stream, self.deployment.config.write_timeout)
+        StallGuard::new(stream, self.reception.deployment.config.write_timeout)
     }
 
     /// Counts a connection of which there was no request in time.
     fn late(&self, peer: Option<SocketAddr>) {
-        self.deployment.counters.failed_http_connections.increment();
+        self.reception
+            .deployment
+            .counters
+            .failed_http_connections
+            .increment();
         tracing::debug!(?peer, "no request in time");
     }
 

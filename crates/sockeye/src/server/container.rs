@@ -9,20 +9,19 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use sockeye_proto::handshake::{RequestError, is_websocket_request};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
-use super::deployment::Deployment;
-use super::reception::Asked;
+use super::reception::{self, Asked, Reception, Unavailable};
 use super::{DeploymentError, Stage};
-use crate::endpoint::{EndpointConfig, Ends, Properties, Refusal};
+use crate::connection::permit::SessionPermit;
+use crate::endpoint::{EndpointConfig, Ends, Properties};
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::transport::Stream;
@@ -48,20 +47,19 @@ use crate::transport::Stream;
 pub struct Container(Arc<Inner>);
 
 struct Inner {
-    deployment: Deployment,
-    any_host: bool,
+    reception: Reception,
+    /// One for each session.
     permits: Arc<Semaphore>,
     max_connections: u32,
     stage: watch::Sender<Stage>,
 }
 
 impl Container {
-    pub(super) fn new(deployment: Deployment, any_host: bool, max_connections: usize) -> Self {
+    pub(super) fn new(reception: Reception, max_connections: usize) -> Self {
         let max_connections = max_connections.min(Semaphore::MAX_PERMITS);
         let max_connections = u32::try_from(max_connections).unwrap_or(u32::MAX);
         Self(Arc::new(Inner {
-            deployment,
-            any_host,
+            reception,
             permits: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             stage: watch::Sender::new(Stage::Serving),
@@ -102,13 +100,13 @@ impl Container {
     /// [`DeploymentError`] when another endpoint claims the same paths or the path is no template. Nothing has
     /// changed then.
     pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
-        self.0.deployment.add(endpoint)
+        self.0.reception.deployment.add(endpoint)
     }
 
     /// Returns what the endpoints have counted since they were built. It costs as much as
     /// [`ServerHandle::stats`](crate::ServerHandle::stats).
     pub fn stats(&self) -> Stats {
-        self.0.deployment.stats()
+        self.0.reception.deployment.stats()
     }
 
     /// Ends what there is in order: from now on requests get 503, every session what is queued for it and a Close
@@ -128,56 +126,39 @@ impl Container {
         let dropping = || {
             inner.stage.send_replace(Stage::Dropping);
         };
-        inner.deployment.stop(all_gone, dropping).await;
+        inner.reception.deployment.stop(all_gone, dropping).await;
     }
 }
 
 impl Inner {
     // By value: what takes the connection over has it too.
     async fn answer(self: Arc<Self>, mut parts: Parts) -> Result<Response<()>, Response<Bytes>> {
-        let Some((mounted, parameters)) = self.deployment.find(parts.uri.path()) else {
-            let reason = "there is no endpoint at this path\n";
-            return Err(refused(StatusCode::NOT_FOUND, reason));
-        };
-        if !is_websocket_request(&parts) {
-            let error = match parts.method {
-                Method::GET => RequestError::Upgrade,
-                _ => RequestError::Method,
-            };
-            return Err(error.to_response().map(Into::into));
-        }
-        let reason = "this server stops\n";
-        if *self.stage.borrow() > Stage::Serving {
-            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, reason));
-        }
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            let reason = "this server has as many connections as it may have\n";
-            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, reason));
-        };
+        let target = self.reception.find(&parts)?;
+        let permit = self.permit().map_err(Unavailable::to_response)?;
         let on_upgrade = parts.extensions.remove::<OnUpgrade>();
         let ends = parts.extensions.remove::<Ends>().unwrap_or_default();
         let local_addr = ends.local_addr.map(|addr| addr.ip().to_canonical());
         let asked = Asked {
             request: &parts,
-            mounted,
-            parameters,
+            target,
             ends,
-            on_loopback: local_addr.is_some_and(|ip| ip.is_loopback()) && !self.any_host,
+            on_loopback: local_addr.is_some_and(|ip| ip.is_loopback()),
             properties: parts
                 .extensions
                 .get::<Properties>()
                 .cloned()
                 .unwrap_or_default(),
         };
-        let (response, agreed) = self.deployment.answer(asked).await?;
+        let (response, agreed) = self.reception.answer(asked).await?;
         let Some(on_upgrade) = on_upgrade else {
-            let counters = &self.deployment.counters;
+            let counters = &self.reception.deployment.counters;
             if let Some(left_out) = counters.log.not_upgradable.admit_now() {
                 let text = "the HTTP server gave a request that cannot be upgraded";
                 tracing::error!(left_out, "{text}");
             }
-            let reason = "this connection cannot be upgraded\n";
-            return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, reason));
+            let reason = "this connection cannot be upgraded";
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(reception::refusal(status, reason));
         };
         let inner = Arc::clone(&self);
         tokio::spawn(async move {
@@ -185,9 +166,8 @@ impl Inner {
                 Ok(upgraded) => {
                     let (stream, read_ahead) = raw(upgraded);
                     let stage = inner.stage.subscribe();
-                    inner
-                        .deployment
-                        .open(stream, read_ahead, (agreed, permit.into()), &stage);
+                    let deployment = &inner.reception.deployment;
+                    deployment.open(stream, read_ahead, (agreed, permit), &stage);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection was gone before it was upgraded")
@@ -196,10 +176,14 @@ impl Inner {
         });
         Ok(response)
     }
-}
 
-fn refused(status: StatusCode, reason: &'static str) -> Response<Bytes> {
-    Refusal::new(status).body(reason).into_response()
+    fn permit(&self) -> Result<SessionPermit, Unavailable> {
+        if *self.stage.borrow() > Stage::Serving {
+            return Err(Unavailable::Stopping);
+        }
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        permit.map(Into::into).map_err(|_| Unavailable::Full)
+    }
 }
 
 /// What is below HTTP, where it is known, so that nothing of HTTP is kept and each read and write goes to it
@@ -230,7 +214,7 @@ impl<B> Service<Request<B>> for Container {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Container")
-            .field("deployment", &self.deployment)
+            .field("reception", &self.reception)
             .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sockeye_proto::handshake::OriginPolicy;
-use sockeye_proto::{CloseCode, Config, DeflateConfig, DeflatePool};
+use sockeye_proto::{CloseCode, Config};
 use tokio::sync::watch;
 
 use super::{DeploymentError, Stage};
@@ -27,12 +26,9 @@ pub(super) struct Deployment {
     /// Read for each request, and written when an endpoint is added. Nothing of the application's runs meanwhile.
     pub(super) router: RwLock<Router<Arc<Mounted>>>,
     pub(super) config: Arc<Config>,
-    pub(super) compression: Option<(DeflateConfig, DeflatePool)>,
     pub(super) outbox_limit: usize,
     /// What the unfinished messages of all connections may hold.
     pub(super) budget: Arc<AssemblyBudget>,
-    pub(super) origins: OriginPolicy,
-    pub(super) handshake_timeout: Duration,
     pub(super) stop_timeout: Duration,
     /// Of the server, its endpoints and their sessions.
     pub(super) counters: Arc<Counters>,

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use self::admission::Admission;
 pub use self::container::{Container, Responding, ResponseBody};
 use self::deployment::Deployment;
+use self::reception::Reception;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
@@ -68,9 +69,8 @@ pub struct Server {
 
 /// What the tasks of a server share.
 struct Shared {
-    deployment: Deployment,
+    reception: Reception,
     http: Option<HttpService>,
-    any_host: bool,
     head_limits: HeadLimits,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
@@ -141,7 +141,11 @@ impl Server {
             self.stage.send_replace(Stage::Dropping);
         };
         let all_gone = self.admission.all_gone();
-        self.shared.deployment.stop(all_gone, dropping).await;
+        self.shared
+            .reception
+            .deployment
+            .stop(all_gone, dropping)
+            .await;
         Ok(())
     }
 
@@ -218,7 +222,7 @@ impl ServerHandle {
     /// [`DeploymentError`] when another endpoint claims the same paths or the path is no template. Nothing has
     /// changed then.
     pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
-        self.0.deployment.add(endpoint)
+        self.0.reception.deployment.add(endpoint)
     }
 
     /// Returns what the server has counted since it was built. To monitor it, call this every few seconds: it takes one
@@ -237,7 +241,7 @@ impl ServerHandle {
     /// # }
     /// ```
     pub fn stats(&self) -> Stats {
-        self.0.deployment.stats()
+        self.0.reception.deployment.stats()
     }
 }
 
@@ -270,7 +274,7 @@ enum Stage {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("deployment", &self.deployment)
+            .field("reception", &self.reception)
             .field("local_addr", &self.local_addr)
             .finish_non_exhaustive()
     }
@@ -465,13 +469,8 @@ impl ServerBuilder {
     /// [`DeploymentError`] when two endpoints claim the same paths or a path is no template.
     pub fn container(self) -> Result<Container, DeploymentError> {
         let router = self.router()?;
-        let any_host = self.any_host;
         let max_connections = self.max_connections.unwrap_or_else(default_connections);
-        Ok(Container::new(
-            self.deployment(router),
-            any_host,
-            max_connections,
-        ))
+        Ok(Container::new(self.reception(router), max_connections))
     }
 
     fn router(&self) -> Result<Router<Arc<Mounted>>, DeploymentError> {
@@ -485,19 +484,23 @@ impl ServerBuilder {
         Ok(router)
     }
 
-    fn deployment(self, router: Router<Arc<Mounted>>) -> Deployment {
-        Deployment {
+    fn reception(self, router: Router<Arc<Mounted>>) -> Reception {
+        let deployment = Deployment {
             router: router.into(),
             config: self.config,
-            compression: self.compression,
             outbox_limit: self.outbox_limit,
             budget: self
                 .max_assembling
                 .map_or_else(AssemblyBudget::of_process, AssemblyBudget::new),
-            origins: self.origins,
-            handshake_timeout: self.handshake_timeout,
             stop_timeout: self.stop_timeout,
             counters: self.counters,
+        };
+        Reception {
+            deployment,
+            origins: self.origins,
+            any_host: self.any_host,
+            compression: self.compression,
+            handshake_timeout: self.handshake_timeout,
         }
     }
 
@@ -513,11 +516,10 @@ impl ServerBuilder {
         let admission = Admission::new(max_connections, self.max_pending_handshakes, counters);
         let shared = Shared {
             http: self.http.take(),
-            any_host: self.any_host,
             head_limits: self.head_limits,
             #[cfg(feature = "tls")]
             tls: self.tls.take(),
-            deployment: self.deployment(router),
+            reception: self.reception(router),
             local_addr,
             is_bound_to_one,
         };

@@ -1,12 +1,28 @@
-//! The reception of a request: the answer to a request for an endpoint, and what is agreed on with its peer (RFC 6455
-//! §4.2.2). Knows no listener, no HTTP connection and no stream.
+//! The reception: answers a request for an endpoint, whatever version of HTTP brought it (RFC 6455 §4.2.2).
+//!
+//! ```text
+//!   find ──▶ permit ──▶ answer: form ──▶ Host, Origin ──▶ subprotocol, extensions ──▶ configurator ──▶ Agreed
+//!    │         │                 │            │                    │                       │
+//!    │         │                 400, 426     403                  500                     its own, 500, 503
+//!    │         503: the server is full, or stops
+//!    404: no endpoint; 405, 426: no handshake
+//! ```
+//!
+//! The caller brings the request, takes the permit, sends the answer, and gives the connection to its endpoint:
+//! `upgrade.rs` for HTTP/1.1, `container.rs` for another HTTP server. The reception knows no listener, no HTTP connection,
+//! no stream and no task.
 
+use std::fmt;
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderName, ORIGIN};
-use http::{Response, StatusCode, request};
-use sockeye_proto::handshake::{Extension, Forbidden, ServerHandshake};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use http::{Method, Response, StatusCode, request};
+use sockeye_proto::handshake::{
+    Extension, Forbidden, OriginPolicy, RequestError, ServerHandshake, is_websocket_request,
+};
+use sockeye_proto::{DeflateConfig, DeflatePool};
 
 use super::deployment::{Agreed, Deployment};
 use crate::connection::Compression;
@@ -19,16 +35,41 @@ use crate::peer_text::PeerText;
 use crate::router::PathParameters;
 use crate::sync::Arc;
 
-/// A request that asks for an endpoint.
+/// Answers the requests for the endpoints of a server, or of a container.
+pub(super) struct Reception {
+    pub(super) deployment: Deployment,
+    /// The pages that may connect, where an endpoint has no policy of its own.
+    pub(super) origins: OriginPolicy,
+    /// Whether a loopback address takes any `Host`.
+    pub(super) any_host: bool,
+    pub(super) compression: Option<(DeflateConfig, DeflatePool)>,
+    /// The time that a configurator has.
+    pub(super) handshake_timeout: Duration,
+}
+
+/// The endpoint that a handshake asks for, and the parameters of its path.
+pub(super) struct Target {
+    mounted: Arc<Mounted>,
+    parameters: PathParameters,
+}
+
+/// A handshake, and what its caller knows about the connection.
 pub(super) struct Asked<'r> {
     pub(super) request: &'r request::Parts,
-    pub(super) mounted: Arc<Mounted>,
-    pub(super) parameters: PathParameters,
+    pub(super) target: Target,
     pub(super) ends: Ends,
-    /// Whether only the loopback's names are taken in `Host`.
+    /// Whether the peer has connected to a loopback address.
     pub(super) on_loopback: bool,
     /// What the session starts with.
     pub(super) properties: Properties,
+}
+
+/// Why there is no permit for a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unavailable {
+    /// There are as many connections as there may be.
+    Full,
+    Stopping,
 }
 
 type Answer = Result<(Response<()>, Agreed), Response<Bytes>>;
@@ -40,25 +81,40 @@ enum Refused {
     Other(Response<Bytes>),
 }
 
-impl Deployment {
+impl Reception {
+    /// Returns the endpoint that a handshake asks for, or the answer to a request that asks for none.
+    pub(super) fn find(&self, request: &request::Parts) -> Result<Target, Response<Bytes>> {
+        const NO_ENDPOINT: &str = "there is no endpoint at this path";
+        let is_handshake = is_websocket_request(request);
+        match self.deployment.find(request.uri.path()) {
+            Some((mounted, parameters)) if is_handshake => Ok(Target {
+                mounted,
+                parameters,
+            }),
+            Some(_) if request.method == Method::GET => Err(answer_to(RequestError::Upgrade)),
+            Some(_) => Err(answer_to(RequestError::Method)),
+            None if is_handshake => Err(refusal(StatusCode::NOT_FOUND, NO_ENDPOINT)),
+            None => Err(plain(StatusCode::NOT_FOUND, NO_ENDPOINT)),
+        }
+    }
+
     /// The 101 to a handshake, or the refusal with its reason.
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
         let peer = asked.ends.peer_addr;
+        let counters = &self.deployment.counters;
         // What a configurator does is the application's: it may panic.
         let accepted = match CatchPanic(pin!(self.accept(asked))).await {
             Ok(accepted) => accepted,
             Err(panic) => {
-                if let Some(left_out) = self.counters.log.configurator_panic.admit_now() {
+                if let Some(left_out) = counters.log.configurator_panic.admit_now() {
                     let panic = panic_text(&*panic);
                     tracing::error!(panic, left_out, "a configurator panicked");
                 }
-                Err(Refused::Other(
-                    internal("the server could not decide\n").into_response(),
-                ))
+                Err(Refused::Other(internal("the server could not decide")))
             }
         };
         accepted.map_err(|refused| {
-            self.counters.refused_handshakes.increment();
+            counters.refused_handshakes.increment();
             match refused {
                 Refused::Forbidden(response) => response,
                 Refused::Other(response) => {
@@ -73,15 +129,18 @@ impl Deployment {
     async fn accept(&self, asked: Asked<'_>) -> Result<(Response<()>, Agreed), Refused> {
         let Asked {
             request,
-            mounted,
-            parameters,
+            target,
             ends,
             on_loopback,
             properties,
         } = asked;
-        let offer = ServerHandshake::receive(request)
-            .map_err(|error| Refused::Other(error.to_response().map(Into::into)))?;
-        if on_loopback && !offer.host_is_loopback() {
+        let Target {
+            mounted,
+            parameters,
+        } = target;
+        let offer =
+            ServerHandshake::receive(request).map_err(|error| Refused::Other(answer_to(error)))?;
+        if on_loopback && !self.any_host && !offer.host_is_loopback() {
             return Err(self.forbid(Forbidden::Host, request, ends));
         }
         let mut handshake = Handshake::new(request, parameters, ends);
@@ -107,7 +166,7 @@ impl Deployment {
         let (compression, extension) = self.compression(&offer).unzip();
         let mut response = offer
             .accept(subprotocol, extension.as_slice())
-            .map_err(|error| Refused::Other(internal(format!("{error}\n")).into_response()))?;
+            .map_err(|error| Refused::Other(internal(&error)))?;
         let params = compression.as_ref().map(|agreed| agreed.params);
         handshake.agree(subprotocol, params);
         match configurator {
@@ -128,15 +187,10 @@ impl Deployment {
 
     /// The 403 to a request whose Origin or Host may not connect. Its log line has the two values that were compared.
     fn forbid(&self, forbidden: Forbidden, request: &request::Parts, ends: Ends) -> Refused {
+        let counters = &self.deployment.counters;
         let (counter, limit) = match forbidden {
-            Forbidden::Host => (
-                &self.counters.forbidden_hosts,
-                &self.counters.log.forbidden_host,
-            ),
-            _ => (
-                &self.counters.forbidden_origins,
-                &self.counters.log.forbidden_origin,
-            ),
+            Forbidden::Host => (&counters.forbidden_hosts, &counters.log.forbidden_host),
+            _ => (&counters.forbidden_origins, &counters.log.forbidden_origin),
         };
         counter.increment();
         if let Some(left_out) = limit.admit_now() {
@@ -156,10 +210,11 @@ impl Deployment {
         Refused::Forbidden(forbidden.to_response().map(Into::into))
     }
 
+    /// The answer of a configurator that lets the request not in. An error that the refusal was made of is logged here.
     fn refused_by_configurator(&self, refusal: Refusal) -> Refused {
-        let response = refusal.into_response();
-        if let Some(ConfiguratorFailure(error)) = response.extensions().get()
-            && let Some(left_out) = self.counters.log.configurator_error.admit_now()
+        let mut response = refusal.into_response();
+        if let Some(ConfiguratorFailure(error)) = response.extensions_mut().remove()
+            && let Some(left_out) = self.deployment.counters.log.configurator_error.admit_now()
         {
             tracing::error!(%error, left_out, "a configurator failed");
         }
@@ -181,7 +236,8 @@ impl Deployment {
         match tokio::time::timeout(self.handshake_timeout, hook).await {
             Ok(decided) => decided?,
             Err(_) => {
-                if let Some(left_out) = self.counters.log.configurator_timeout.admit_now() {
+                let limit = &self.deployment.counters.log.configurator_timeout;
+                if let Some(left_out) = limit.admit_now() {
                     let timeout = self.handshake_timeout;
                     tracing::warn!(?timeout, left_out, "a configurator took too long");
                 }
@@ -208,13 +264,53 @@ impl Deployment {
     }
 }
 
+impl Unavailable {
+    /// The answer to a client that may try again, or elsewhere.
+    pub(super) fn to_response(self) -> Response<Bytes> {
+        let reason = match self {
+            Self::Full => "this server has as many connections as it may have",
+            Self::Stopping => "this server stops",
+        };
+        refusal(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+}
+
+impl fmt::Debug for Reception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reception")
+            .field("deployment", &self.deployment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer with a reason in plain text. The connection may go on.
+pub(super) fn plain(status: StatusCode, reason: impl fmt::Display) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!("{reason}\n")));
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+/// As [`plain`], and the connection ends: what follows a handshake that was refused may have been meant as frames.
+pub(super) fn refusal(status: StatusCode, reason: impl fmt::Display) -> Response<Bytes> {
+    let mut response = plain(status, reason);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
+}
+
+fn internal(reason: impl fmt::Display) -> Response<Bytes> {
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, reason)
+}
+
+fn answer_to(error: RequestError) -> Response<Bytes> {
+    error.to_response().map(Into::into)
+}
+
 /// All values of a header field.
 fn values(request: &request::Parts, name: &HeaderName) -> Vec<u8> {
     let all = request.headers.get_all(name).iter();
-    let all: Vec<_> = all.map(http::HeaderValue::as_bytes).collect();
+    let all: Vec<_> = all.map(HeaderValue::as_bytes).collect();
     all.join(&b", "[..])
-}
-
-fn internal(reason: impl Into<Bytes>) -> Refusal {
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR).body(reason)
 }

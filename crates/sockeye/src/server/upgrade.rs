@@ -1,20 +1,18 @@
-//! What a server answers to a request of one of its connections: an endpoint's handshake, the HTTP
-//! service's, or why there is nothing.
+//! One connection of HTTP/1.1: its requests go to the reception or to the HTTP service, and it is upgraded once.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
-use sockeye_proto::handshake::{RequestError, is_websocket_request};
+use sockeye_proto::handshake::is_websocket_request;
 
 use super::Shared;
 use super::admission::{ConnectionPermit, Entry, Guest, Pending};
 use super::deployment::Agreed;
-use super::reception::Asked;
+use super::reception::{self, Asked, Unavailable};
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
 use crate::endpoint::Properties;
@@ -56,60 +54,42 @@ impl Peer {
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         self.entry.answer();
-        let response = self.answer(request).await;
+        let response = match self.answer(request).await {
+            Ok(response) | Err(response) => response,
+        };
         if lock(&self.agreed).is_none() {
             self.entry.rest();
         }
-        response
+        response.map(Full::new)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Bytes>, Response<Bytes>> {
         if lock(&self.permit).is_none() {
-            return full();
+            return Err(Unavailable::Full.to_response());
         }
         self.pending.end();
         let (mut parts, body) = request.into_parts();
-        let route = self.shared.deployment.find(parts.uri.path());
-        if !is_websocket_request(&parts) {
-            return match (&self.shared.http, route) {
-                (Some(http), _) => match read_body(body).await {
-                    Ok(body) => {
-                        // Nothing else leaves hyper than what is accepted below.
-                        parts.extensions.remove::<OnUpgrade>();
-                        http(Request::from_parts(parts, body)).await.map(Full::new)
-                    }
-                    Err((status, reason)) => plain(status, reason),
-                },
-                (None, Some(_)) if parts.method != Method::GET => {
-                    text(RequestError::Method.to_response())
-                }
-                (None, Some(_)) => text(RequestError::Upgrade.to_response()),
-                (None, None) => plain(StatusCode::NOT_FOUND, "there is nothing at this path"),
-            };
+        if let Some(http) = &self.shared.http
+            && !is_websocket_request(&parts)
+        {
+            let body = read_body(body).await?;
+            // Nothing else leaves hyper than what is accepted below.
+            parts.extensions.remove::<OnUpgrade>();
+            return Ok(http(Request::from_parts(parts, body)).await);
         }
-        let Some((mounted, parameters)) = route else {
-            return plain(StatusCode::NOT_FOUND, "there is no endpoint at this path");
-        };
-        // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
-        // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
-        let on_loopback =
-            self.shared.local_addr.ip().to_canonical().is_loopback() && !self.shared.any_host;
-        let deployment = &self.shared.deployment;
+        let reception = &self.shared.reception;
         let asked = Asked {
+            target: reception.find(&parts)?,
             request: &parts,
-            mounted,
-            parameters,
             ends: self.ends,
-            on_loopback,
+            // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
+            // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
+            on_loopback: self.shared.local_addr.ip().to_canonical().is_loopback(),
             properties: Properties::default(),
         };
-        match deployment.answer(asked).await {
-            Ok((response, agreed)) => {
-                *lock(&self.agreed) = Some(agreed);
-                response.map(|()| Full::default())
-            }
-            Err(refusal) => refusal.map(Full::new),
-        }
+        let (response, agreed) = reception.answer(asked).await?;
+        *lock(&self.agreed) = Some(agreed);
+        Ok(response.map(|()| Bytes::new()))
     }
 
     /// What was agreed on, when the last request was a handshake, and the permit of the session. Its answer
@@ -121,46 +101,26 @@ impl Peer {
     }
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, (StatusCode, &'static str)> {
-    const TOO_LARGE: (StatusCode, &str) = (
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "the request's body is too large",
-    );
+async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
+    let too_large = || {
+        let reason = "the request's body is too large";
+        reception::plain(StatusCode::PAYLOAD_TOO_LARGE, reason)
+    };
     // What is announced to be too large is not waited for.
     if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(TOO_LARGE);
+        return Err(too_large());
     }
     let collected = Limited::new(body, MAX_BODY).collect();
     match deadline::timeout(BODY_TIMEOUT, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LARGE),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the request's body cannot be read")),
-        Err(_) => Err((
-            StatusCode::REQUEST_TIMEOUT,
-            "the request's body did not come in time",
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => {
+            let reason = "the request's body cannot be read";
+            Err(reception::plain(StatusCode::BAD_REQUEST, reason))
+        }
+        Err(_) => {
+            let reason = "the request's body did not come in time";
+            Err(reception::plain(StatusCode::REQUEST_TIMEOUT, reason))
+        }
     }
-}
-
-fn plain(status: StatusCode, reason: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(format!("{reason}\n")));
-    *response.status_mut() = status;
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, text);
-    response
-}
-
-/// Whoever gets this may try again, or elsewhere.
-fn full() -> Response<Full<Bytes>> {
-    let mut response = plain(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "this server has as many connections as it may have",
-    );
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(CONNECTION, close);
-    response
-}
-
-fn text(response: Response<String>) -> Response<Full<Bytes>> {
-    response.map(Full::from)
 }

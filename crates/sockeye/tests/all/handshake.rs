@@ -221,7 +221,8 @@ async fn what_is_no_handshake_is_told_what_to_do_at_an_endpoints_path_and_404_el
         .request("GET /there HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     assert_eq!(answer.status, 404);
-    assert_eq!(answer.body, "there is nothing at this path\n");
+    assert_eq!(answer.body, "there is no endpoint at this path\n");
+    assert_eq!(answer.field("connection"), None);
     // The connection goes on after a 404 of HTTP.
     let answer = peer
         .request("GET /here HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -240,6 +241,8 @@ async fn what_is_no_handshake_is_told_what_to_do_at_an_endpoints_path_and_404_el
     let answer = peer.request(&request(addr, "/there", "")).await;
     assert_eq!(answer.status, 404);
     assert_eq!(answer.body, "there is no endpoint at this path\n");
+    // What follows a refused handshake may have been meant as frames.
+    assert_eq!(answer.field("connection"), Some("close"));
     for target in ["*", "/here/", "/here/%2e%2e/here", "//here", "/%68ere/x"] {
         let request = request(addr, target, "").replace("GET *", "OPTIONS *");
         assert_eq!(status(addr, &request).await, 404, "{target}");

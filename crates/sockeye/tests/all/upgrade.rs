@@ -117,6 +117,34 @@ async fn what_is_no_handshake_of_an_endpoint_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_container_answers_as_a_server_does() {
+    let server = crate::support::serve(builder()).await;
+    let container = hyper(builder().container().unwrap()).await;
+    let plain = |line: &str| format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let handshake = |path: &str, fields: &str| request(server, path, fields);
+    for (request, closes) in [
+        (plain("GET /nowhere"), false),
+        (plain("GET /echo"), true),
+        (plain("POST /echo"), true),
+        (handshake("/nowhere", ""), true),
+        (handshake("/echo", "Sec-WebSocket-Key: again\r\n"), true),
+        (
+            handshake("/echo", "Origin: http://elsewhere.example\r\n"),
+            true,
+        ),
+    ] {
+        let mut answers = Vec::new();
+        for addr in [server, container] {
+            let answer = Raw::connect(addr).await.request(&request).await;
+            let connection = answer.field("connection").unwrap_or_default();
+            assert_eq!(connection.contains("close"), closes, "{answer:?}");
+            answers.push((answer.status, connection.to_owned(), answer.body));
+        }
+        assert_eq!(answers[0], answers[1], "{request}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_http_server_knows_comes_by_the_requests_extensions() {
     let container = builder().container().unwrap();
     let addr = serve_by_hyper(container.clone(), |request| {
