@@ -15,7 +15,9 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sockeye::{CloseReason, Container, DeploymentError, Ends, Server, Session, server_endpoint};
+use sockeye::{
+    CloseReason, ConnectionInfo, Container, DeploymentError, Server, Session, server_endpoint,
+};
 use tokio::net::TcpListener;
 
 /// What the pages and the endpoints share.
@@ -83,8 +85,8 @@ async fn upgrade(
     ConnectInfo(peer_addr): ConnectInfo<SocketAddr>,
     mut request: Request,
 ) -> Response {
-    let ends = Ends::default().peer_addr(peer_addr);
-    request.extensions_mut().insert(ends);
+    let info = ConnectionInfo::default().peer_addr(peer_addr);
+    request.extensions_mut().insert(info);
     container.upgrade(request).await.into_response()
 }
 

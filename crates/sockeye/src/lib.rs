@@ -77,12 +77,12 @@ pub use self::{
         Timings,
     },
     endpoint::{
-        Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator, Decoder,
-        Encoder, Endpoint, EndpointConfig, Ends, FilteredSessions, HandlerExists, Handshake,
-        HandshakeResponse, Incoming, IntoOutcome, IntoReply, MessageHandler, MessageKind,
-        MessagePart, OpenSessions, Parsed, Payload, Pong, Properties, Refusal, Reply, SendHandle,
-        ServerEndpoint, Session, SessionId, SharedEndpoint, TextMessage, TextReader, endpoint,
-        partial, whole,
+        Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator,
+        ConnectionInfo, Decoder, Encoder, Endpoint, EndpointConfig, FilteredSessions,
+        HandlerExists, Handshake, HandshakeResponse, Incoming, IntoOutcome, IntoReply,
+        MessageHandler, MessageKind, MessagePart, OpenSessions, Parsed, Payload, Pong, Properties,
+        Refusal, Reply, SendHandle, ServerEndpoint, Session, SessionId, SharedEndpoint,
+        TextMessage, TextReader, endpoint, partial, whole,
     },
     server::{
         BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::handshake::Ends;
+use super::handshake::ConnectionInfo;
 use super::life::spawn;
 use super::open_sessions::OpenSessions;
 use super::session::{Session, Tenure};
@@ -49,8 +49,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let request = opening.map(|opening| opening.request.clone());
         let (request, ()) = request.unwrap_or_default().into_parts();
         let secure = opening.is_some_and(|opening| opening.timings.tls.is_some());
-        let ends = Ends::default().secure(secure);
-        let mut handshake = Handshake::new(&request, PathParameters::default(), ends);
+        let info = ConnectionInfo::default().secure(secure);
+        let mut handshake = Handshake::new(&request, PathParameters::default(), info);
         let deflate = opening.and_then(|opening| opening.deflate);
         handshake.agree(self.subprotocol(), deflate);
         handshake

@@ -23,7 +23,7 @@ pub struct Handshake {
     head: Head,
     decoded: OnceLock<Box<Decoded>>,
     path_parameters: PathParameters,
-    ends: Ends,
+    info: ConnectionInfo,
     compression: Option<DeflateParams>,
     extra: OnceLock<Box<Extra>>,
 }
@@ -47,21 +47,21 @@ struct Decoded {
 /// [`Container::upgrade`](crate::Container::upgrade); by default nothing is known, and nothing is encrypted.
 ///
 /// ```
-/// use sockeye::Ends;
+/// use sockeye::ConnectionInfo;
 ///
-/// let ends = Ends::default().peer_addr(([192, 0, 2, 1], 50_000).into()).secure(true);
-/// let request = http::Request::get("/chat").extension(ends).body(())?;
+/// let info = ConnectionInfo::default().peer_addr(([192, 0, 2, 1], 50_000).into()).secure(true);
+/// let request = http::Request::get("/chat").extension(info).body(())?;
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
-pub struct Ends {
+pub struct ConnectionInfo {
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) secure: bool,
 }
 
-impl Ends {
+impl ConnectionInfo {
     /// The address of the peer.
     pub fn peer_addr(mut self, addr: SocketAddr) -> Self {
         self.peer_addr = Some(addr);
@@ -88,13 +88,13 @@ impl Handshake {
     pub(crate) fn new(
         request: &http::request::Parts,
         path_parameters: PathParameters,
-        ends: Ends,
+        info: ConnectionInfo,
     ) -> Self {
         Self {
             head: Head::of(request),
             decoded: OnceLock::new(),
             path_parameters,
-            ends,
+            info,
             compression: None,
             extra: OnceLock::new(),
         }
@@ -167,17 +167,17 @@ impl Handshake {
 
     /// The address of the peer, where the transport has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.ends.peer_addr
+        self.info.peer_addr
     }
 
     /// The address that the peer connected to, where the transport has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.ends.local_addr
+        self.info.local_addr
     }
 
     /// Whether the connection is encrypted up to this server: what a proxy in front has ended is not.
     pub fn is_secure(&self) -> bool {
-        self.ends.secure
+        self.info.secure
     }
 
     /// The subprotocol that was agreed on.
@@ -214,7 +214,7 @@ impl fmt::Debug for Handshake {
             .field("uri", &uri)
             .field("headers", &headers)
             .field("path_parameters", &self.path_parameters)
-            .field("ends", &self.ends)
+            .field("connection", &self.info)
             .field("extensions", &self.extensions())
             .field("extra", &self.extra.get())
             .finish()
@@ -240,7 +240,11 @@ mod tests {
             .unwrap()
             .into_parts();
         assert!(!read.is_unique());
-        let kept = Handshake::new(&request, PathParameters::default(), Ends::default());
+        let kept = Handshake::new(
+            &request,
+            PathParameters::default(),
+            ConnectionInfo::default(),
+        );
         drop(request);
         assert!(read.is_unique());
         assert_eq!(kept.uri(), "/chat/room?q");
@@ -255,7 +259,11 @@ mod tests {
         let size = size_of::<Handshake>();
         assert!(size <= 144, "{size} bytes");
         let (request, ()) = Request::get("/").body(()).unwrap().into_parts();
-        let mut kept = Handshake::new(&request, PathParameters::default(), Ends::default());
+        let mut kept = Handshake::new(
+            &request,
+            PathParameters::default(),
+            ConnectionInfo::default(),
+        );
         kept.agree(None, None);
         kept.headers();
         kept.configure(None, Properties::default());
@@ -278,7 +286,11 @@ mod tests {
             request = request.header(name, value);
         }
         let (request, ()) = request.body(()).unwrap().into_parts();
-        let kept = Handshake::new(&request, PathParameters::default(), Ends::default());
+        let kept = Handshake::new(
+            &request,
+            PathParameters::default(),
+            ConnectionInfo::default(),
+        );
         assert_eq!(kept.uri(), &request.uri);
         assert_eq!(kept.headers(), &request.headers);
     }
@@ -289,7 +301,11 @@ mod tests {
         value.set_sensitive(true);
         let request = Request::get("/").header("authorization", value);
         let (request, ()) = request.body(()).unwrap().into_parts();
-        let kept = Handshake::new(&request, PathParameters::default(), Ends::default());
+        let kept = Handshake::new(
+            &request,
+            PathParameters::default(),
+            ConnectionInfo::default(),
+        );
         assert!(!format!("{kept:?}").contains("secret"));
         assert_eq!(kept.headers()["authorization"], "Bearer secret");
         assert!(kept.headers()["authorization"].is_sensitive());

@@ -52,7 +52,7 @@ pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
 pub use self::configurator::{Configurator, HandshakeResponse, Refusal};
 pub use self::filter::FilteredSessions;
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
-pub use self::handshake::{Ends, Handshake};
+pub use self::handshake::{ConnectionInfo, Handshake};
 pub use self::incoming::{
     Argument, BinaryMessage, Incoming, MessageKind, MessagePart, Pong, TextMessage,
 };

@@ -20,7 +20,7 @@ use super::admission::{Admission, Guest};
 use super::stall::StallGuard;
 use super::{Shared, Stage, unread, upgrade};
 use crate::deadline::InputTimer;
-use crate::endpoint::handshake::Ends;
+use crate::endpoint::handshake::ConnectionInfo;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -82,7 +82,7 @@ impl Acceptor {
         };
         // Dropped before the guest.
         let mut stream = stream;
-        let ends = Ends {
+        let info = ConnectionInfo {
             peer_addr: stream.peer_addr().ok(),
             local_addr: stream.local_addr().ok(),
             secure: stream.is_secure(),
@@ -103,7 +103,7 @@ impl Acceptor {
                     tokio::task::yield_now().await;
                     is_asked = true;
                 }
-                () = patience.as_mut() => return self.shared.late(ends.peer_addr),
+                () = patience.as_mut() => return self.shared.late(info.peer_addr),
                 () = reached(&mut self.stage, Stage::Stopping) => return,
             }
         };
@@ -118,7 +118,7 @@ impl Acceptor {
         stream.put_back(first);
         let serving = self
             .shared
-            .serve_http(stream, ends, guest, patience, &mut self.stage);
+            .serve_http(stream, info, guest, patience, &mut self.stage);
         // Boxed: it is large, and a connection that is silent needs none of it.
         Box::pin(serving).await;
     }
@@ -167,7 +167,7 @@ impl Acceptor {
                 return;
             }
         };
-        let ends = Ends {
+        let info = ConnectionInfo {
             peer_addr: Some(peer_addr),
             local_addr: Some(local_addr),
             secure: stream.is_secure(),
@@ -175,7 +175,7 @@ impl Acceptor {
         let stream = self.shared.guard(stream);
         let serving = self
             .shared
-            .serve_http(stream, ends, guest, patience, &mut self.stage);
+            .serve_http(stream, info, guest, patience, &mut self.stage);
         // Boxed: it is large, and a connection that is silent needs none of it.
         Box::pin(serving).await;
     }
@@ -187,12 +187,12 @@ impl Shared {
     async fn serve_http(
         self: &Arc<Self>,
         mut stream: StallGuard<Stream>,
-        ends: Ends,
+        info: ConnectionInfo,
         guest: Guest,
         mut patience: Pin<&mut impl Future<Output = ()>>,
         stage: &mut watch::Receiver<Stage>,
     ) {
-        let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, ends));
+        let peer = Arc::new(upgrade::Peer::new(Arc::clone(self), guest, info));
         stream.swallow_at_first(Arc::clone(peer.entry.standing()));
         let limits = self.head_limits;
         let service = {
@@ -223,7 +223,7 @@ impl Shared {
                 }
                 () = patience.as_mut(), if !peer.pending.has_ended() => {
                     if !peer.pending.has_ended() {
-                        return self.late(ends.peer_addr);
+                        return self.late(info.peer_addr);
                     }
                 }
                 () = peer.entry.asked() => {
@@ -257,7 +257,7 @@ impl Shared {
                     .counters
                     .failed_http_connections
                     .increment();
-                tracing::debug!(peer = ?ends.peer_addr, %error, "an HTTP connection failed");
+                tracing::debug!(peer = ?info.peer_addr, %error, "an HTTP connection failed");
                 let parts = connection.into_parts();
                 let mut stream = parts.io.into_inner();
                 if stream.stop_swallowing() {

@@ -21,7 +21,7 @@ use tower_service::Service;
 use super::reception::{self, Asked, Reception, Unavailable};
 use super::{DeploymentError, Stage};
 use crate::connection::permit::SessionPermit;
-use crate::endpoint::{EndpointConfig, Ends, Properties};
+use crate::endpoint::{ConnectionInfo, EndpointConfig, Properties};
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::transport::Stream;
@@ -71,7 +71,7 @@ impl Container {
     /// comes here: a router may have cut off a prefix.
     ///
     /// The request has to bring what hyper puts among its extensions, so that the connection can be taken over;
-    /// else the answer is 500. Of the extensions an [`Ends`] is looked at too, which says what is known of the
+    /// else the answer is 500. Of the extensions a [`ConnectionInfo`] is looked at too, which says what is known of the
     /// transport, and a [`Properties`] becomes the session's own.
     ///
     /// # Cancel safety
@@ -136,12 +136,15 @@ impl Inner {
         let target = self.reception.find(&parts)?;
         let permit = self.permit().map_err(Unavailable::to_response)?;
         let on_upgrade = parts.extensions.remove::<OnUpgrade>();
-        let ends = parts.extensions.remove::<Ends>().unwrap_or_default();
-        let local_addr = ends.local_addr.map(|addr| addr.ip().to_canonical());
+        let info = parts
+            .extensions
+            .remove::<ConnectionInfo>()
+            .unwrap_or_default();
+        let local_addr = info.local_addr.map(|addr| addr.ip().to_canonical());
         let asked = Asked {
             request: &parts,
             target,
-            ends,
+            info,
             on_loopback: local_addr.is_some_and(|ip| ip.is_loopback()),
             properties: parts
                 .extensions

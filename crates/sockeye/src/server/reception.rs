@@ -27,7 +27,7 @@ use sockeye_proto::{DeflateConfig, DeflatePool};
 use super::deployment::{Agreed, Deployment};
 use crate::connection::Compression;
 use crate::endpoint::configurator::{ConfiguratorFailure, Configure};
-use crate::endpoint::handshake::Ends;
+use crate::endpoint::handshake::ConnectionInfo;
 use crate::endpoint::life::CatchPanic;
 use crate::endpoint::report::panic_text;
 use crate::endpoint::{Handshake, HandshakeResponse, Mounted, Properties, Refusal};
@@ -57,7 +57,7 @@ pub(super) struct Target {
 pub(super) struct Asked<'r> {
     pub(super) request: &'r request::Parts,
     pub(super) target: Target,
-    pub(super) ends: Ends,
+    pub(super) info: ConnectionInfo,
     /// Whether the peer has connected to a loopback address.
     pub(super) on_loopback: bool,
     /// What the session starts with.
@@ -100,7 +100,7 @@ impl Reception {
 
     /// The 101 to a handshake, or the refusal with its reason.
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
-        let peer = asked.ends.peer_addr;
+        let peer = asked.info.peer_addr;
         let counters = &self.deployment.counters;
         // What a configurator does is the application's: it may panic.
         let accepted = match CatchPanic(pin!(self.accept(asked))).await {
@@ -130,7 +130,7 @@ impl Reception {
         let Asked {
             request,
             target,
-            ends,
+            info,
             on_loopback,
             properties,
         } = asked;
@@ -141,19 +141,19 @@ impl Reception {
         let offer =
             ServerHandshake::receive(request).map_err(|error| Refused::Other(answer_to(error)))?;
         if on_loopback && !self.any_host && !offer.host_is_loopback() {
-            return Err(self.forbid(Forbidden::Host, request, ends));
+            return Err(self.forbid(Forbidden::Host, request, info));
         }
-        let mut handshake = Handshake::new(request, parameters, ends);
+        let mut handshake = Handshake::new(request, parameters, info);
         let configurator = mounted.configurator();
         // §10.2
         let origins = mounted.origins().unwrap_or(&self.origins);
-        let allowed = origins.check(request, ends.secure).is_ok();
+        let allowed = origins.check(request, info.secure).is_ok();
         let allowed = match configurator {
             Some(configurator) => configurator.check_origin(&handshake, allowed),
             None => allowed,
         };
         if !allowed {
-            return Err(self.forbid(Forbidden::Origin, request, ends));
+            return Err(self.forbid(Forbidden::Origin, request, info));
         }
         let spoken = mounted.subprotocols();
         let subprotocol = match configurator {
@@ -186,7 +186,12 @@ impl Reception {
     }
 
     /// The 403 to a request whose Origin or Host may not connect. Its log line has the two values that were compared.
-    fn forbid(&self, forbidden: Forbidden, request: &request::Parts, ends: Ends) -> Refused {
+    fn forbid(
+        &self,
+        forbidden: Forbidden,
+        request: &request::Parts,
+        info: ConnectionInfo,
+    ) -> Refused {
         let counters = &self.deployment.counters;
         let (counter, limit) = match forbidden {
             Forbidden::Host => (&counters.forbidden_hosts, &counters.log.forbidden_host),
@@ -200,7 +205,7 @@ impl Reception {
                 None => values(request, &HOST),
             };
             tracing::info!(
-                peer = ends.peer_addr.map(tracing::field::display),
+                peer = info.peer_addr.map(tracing::field::display),
                 origin = %PeerText(&values(request, &ORIGIN)),
                 host = %PeerText(&host),
                 left_out,

@@ -16,7 +16,7 @@ use super::reception::{self, Asked, Unavailable};
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
 use crate::endpoint::Properties;
-use crate::endpoint::handshake::Ends;
+use crate::endpoint::handshake::ConnectionInfo;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The most bytes of a request's body that the HTTP service is given.
@@ -30,7 +30,7 @@ pub(super) struct Peer {
     /// `None` when there are as many connections as there may be.
     permit: Mutex<Option<ConnectionPermit>>,
     pub(super) pending: Pending,
-    ends: Ends,
+    info: ConnectionInfo,
     /// That its last request was a handshake, which is answered with 101.
     agreed: Mutex<Option<Agreed>>,
     /// The last field: the door goes on when all the others are dropped.
@@ -38,12 +38,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(shared: Arc<Shared>, guest: Guest, ends: Ends) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, guest: Guest, info: ConnectionInfo) -> Self {
         Self {
             shared,
             permit: Mutex::new(guest.permit),
             pending: guest.pending,
-            ends,
+            info,
             agreed: Mutex::new(None),
             entry: guest.entry,
         }
@@ -81,7 +81,7 @@ impl Peer {
         let asked = Asked {
             target: reception.find(&parts)?,
             request: &parts,
-            ends: self.ends,
+            info: self.info,
             // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
             // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
             on_loopback: self.shared.local_addr.ip().to_canonical().is_loopback(),

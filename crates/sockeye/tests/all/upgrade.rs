@@ -7,8 +7,8 @@ use http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use sockeye::{
-    Container, Endpoint, Ends, Handshake, Incoming, OriginPolicy, Properties, Reply, ResponseBody,
-    Result, Server, ServerBuilder, Session, endpoint,
+    ConnectionInfo, Container, Endpoint, Handshake, Incoming, OriginPolicy, Properties, Reply,
+    ResponseBody, Result, Server, ServerBuilder, Session, endpoint,
 };
 use tokio::net::TcpListener;
 use tower_service::Service;
@@ -150,11 +150,11 @@ async fn what_the_http_server_knows_comes_by_the_requests_extensions() {
     let addr = serve_by_hyper(container.clone(), |request| {
         let properties = Properties::default();
         properties.insert("ann");
-        let ends = Ends::default()
+        let info = ConnectionInfo::default()
             .peer_addr(([192, 0, 2, 1], 5000).into())
             .secure(true);
         request.extensions_mut().insert(properties);
-        request.extensions_mut().insert(ends);
+        request.extensions_mut().insert(info);
     })
     .await;
     let mut peer = Raw::connect(addr).await;
@@ -174,24 +174,24 @@ async fn what_the_http_server_knows_comes_by_the_requests_extensions() {
 
 #[tokio::test]
 async fn a_loopback_address_takes_the_loopbacks_names_only_where_it_is_known() {
-    async fn status(container: Container, ends: Ends) -> u16 {
+    async fn status(container: Container, info: ConnectionInfo) -> u16 {
         let request = Request::get("/echo")
             .header("host", "rebound.example")
             .header("upgrade", "websocket")
             .header("connection", "upgrade")
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-            .extension(ends)
+            .extension(info)
             .body(())
             .unwrap();
         container.upgrade(request).await.status().as_u16()
     }
 
-    let loopback = Ends::default().local_addr(([127, 0, 0, 1], 80).into());
+    let loopback = ConnectionInfo::default().local_addr(([127, 0, 0, 1], 80).into());
     let container = || builder().container().unwrap();
     assert_eq!(status(container(), loopback).await, 403);
     // Nothing stands in its way but that no server has brought it, which cannot be upgraded.
-    assert_eq!(status(container(), Ends::default()).await, 500);
+    assert_eq!(status(container(), ConnectionInfo::default()).await, 500);
     let any_host = builder().any_host().container().unwrap();
     assert_eq!(status(any_host, loopback).await, 500);
 }

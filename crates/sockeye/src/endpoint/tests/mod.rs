@@ -3,7 +3,7 @@
 use sockeye_proto::{Config, Role};
 use tokio::sync::Semaphore;
 
-use super::handshake::Ends;
+use super::handshake::ConnectionInfo;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
 use crate::connection::budget::AssemblyBudget;
@@ -29,7 +29,11 @@ mod writer;
 
 fn handshake() -> Handshake {
     let (request, ()) = http::Request::new(()).into_parts();
-    Handshake::new(&request, PathParameters::default(), Ends::default())
+    Handshake::new(
+        &request,
+        PathParameters::default(),
+        ConnectionInfo::default(),
+    )
 }
 
 /// What is left of an endpoint when it is started.
