@@ -156,7 +156,7 @@ impl Inner {
         let Some(on_upgrade) = on_upgrade else {
             let counters = &self.reception.deployment.counters;
             if let Some(left_out) = counters.log.not_upgradable.admit_now() {
-                let text = "the HTTP server gave a request that cannot be upgraded";
+                let text = "cannot upgrade a connection: the request has no extension of hyper's";
                 tracing::error!(left_out, "{text}");
             }
             let reason = "this connection cannot be upgraded";

@@ -11,7 +11,7 @@ const BACKLOG: u32 = 1024;
 
 /// Listens at the first of the addresses that can be bound.
 pub(super) async fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    let nothing = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at");
+    let nothing = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
     let mut failed = nothing;
     for addr in lookup_host(addr).await? {
         match listen_at(addr) {

@@ -273,8 +273,8 @@ impl Unavailable {
     /// The answer to a client that may try again, or elsewhere.
     pub(super) fn to_response(self) -> Response<Bytes> {
         let reason = match self {
-            Self::Full => "this server has as many connections as it may have",
-            Self::Stopping => "this server stops",
+            Self::Full => "the server is full: it has as many connections as its limit allows",
+            Self::Stopping => "the server is stopping",
         };
         refusal(StatusCode::SERVICE_UNAVAILABLE, reason)
     }

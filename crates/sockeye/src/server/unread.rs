@@ -30,16 +30,16 @@ pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
 fn answer(error: &hyper::Error, read: &[u8], limits: HeadLimits) -> String {
     let HeadLimits { bytes, fields } = limits;
     let (status, reason) = if !error.is_parse_too_large() {
-        let reason = format!("the request cannot be read: {error}");
+        let reason = format!("cannot read the request: {error}");
         (StatusCode::BAD_REQUEST, reason)
     } else if head_len(read) > bytes {
-        let reason = format!("the request's head is too large: it may have {bytes} bytes");
+        let reason = format!("the request head is too large: the limit is {bytes} bytes");
         (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
     } else if has_more_fields(read, fields) {
-        let reason = format!("the request has too many header fields: it may have {fields}");
+        let reason = format!("the request has too many header fields: the limit is {fields}");
         (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
     } else {
-        let reason = "the request's target is too long".to_owned();
+        let reason = "the request target is too long".to_owned();
         (StatusCode::URI_TOO_LONG, reason)
     };
     format!(

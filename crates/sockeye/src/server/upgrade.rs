@@ -103,7 +103,7 @@ impl Peer {
 
 async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
     let too_large = || {
-        let reason = "the request's body is too large";
+        let reason = "the request body is too large: the limit is 1 MiB";
         reception::plain(StatusCode::PAYLOAD_TOO_LARGE, reason)
     };
     // What is announced to be too large is not waited for.
@@ -115,11 +115,11 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
-            let reason = "the request's body cannot be read";
+            let reason = "cannot read the request body";
             Err(reception::plain(StatusCode::BAD_REQUEST, reason))
         }
         Err(_) => {
-            let reason = "the request's body did not come in time";
+            let reason = "the request body took too long";
             Err(reception::plain(StatusCode::REQUEST_TIMEOUT, reason))
         }
     }

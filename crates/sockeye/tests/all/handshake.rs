@@ -316,7 +316,7 @@ async fn the_http_service_gets_whatever_asks_for_no_websocket_with_its_body() {
         .await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
-        (413, "the request's body is too large\n")
+        (413, "the request body is too large: the limit is 1 MiB\n")
     );
     let mut peer = Raw::connect(addr).await;
     let answer = peer
@@ -884,15 +884,15 @@ async fn a_head_of_exactly_the_limit_passes_and_a_larger_one_is_told_what_was_to
         for (request, told) in [
             (
                 with_head(addr, bytes + 1, 10),
-                format!("too large: it may have {bytes} bytes"),
+                format!("too large: the limit is {bytes} bytes"),
             ),
             (
                 with_head(addr, 10 * bytes, 10),
-                format!("too large: it may have {bytes} bytes"),
+                format!("too large: the limit is {bytes} bytes"),
             ),
             (
                 with_head(addr, some, fields + 1),
-                format!("header fields: it may have {fields}"),
+                format!("header fields: the limit is {fields}"),
             ),
         ] {
             let mut peer = Raw::connect(addr).await;
@@ -912,7 +912,7 @@ async fn what_is_no_http_is_told_so() {
     let mut peer = Raw::connect(addr).await;
     let answer = peer.request("\0\r\n\r\n").await;
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.body.contains("cannot be read"), "{answer:?}");
+    assert!(answer.body.contains("cannot read the request"), "{answer:?}");
     peer.fin().await;
     peer.recv_end().await;
 }
