@@ -1,4 +1,4 @@
-//! Accepting connections, and serving HTTP on them until they are upgraded.
+//! Accepts connections, and serves HTTP/1.1 on them until they are upgraded.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, ready};
@@ -24,12 +24,12 @@ use crate::endpoint::handshake::ConnectionInfo;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
-/// The least that hyper takes for its buffer.
+/// The smallest buffer that hyper accepts.
 const MIN_BUFFER: usize = 8 * 1024;
-/// hyper adds its timeout to the time: one such as [`Duration::MAX`] would overflow.
+/// The longest timeout that hyper gets. It adds the timeout to the current time, and [`Duration::MAX`] would overflow.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// What every connection's task is given.
+/// The handles that the task of each connection gets.
 #[derive(Clone)]
 pub(super) struct Acceptor {
     pub(super) shared: Arc<Shared>,
@@ -38,16 +38,16 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts for ever. A failure concerns one connection, or passes: descriptors run out until some
-    /// are closed.
-    // By value: whoever stops the server waits until no acceptor is left either.
+    /// Accepts connections for ever. A failure concerns one connection, or ends by itself: descriptors run out until
+    /// connections close.
+    // By value: the listener is closed when this ends.
     pub(super) async fn accept(self, listener: TcpListener) {
         let mut pause = FIRST_PAUSE;
         loop {
             match listener.accept().await {
                 Ok((tcp, peer_addr)) => {
                     pause = FIRST_PAUSE;
-                    // It waits while none gives way, and no more are accepted meanwhile.
+                    // While no connection gives way, this waits, and no more are accepted.
                     let guest = self.admission.admit().await;
                     tokio::spawn(self.clone().serve_tcp(tcp, peer_addr, guest));
                 }
@@ -59,7 +59,7 @@ impl Acceptor {
                     if let Some(left_out) = counters.log.accept.admit_now() {
                         tracing::error!(%error, ?pause, left_out, "cannot accept a connection");
                     }
-                    // Where no connection gives way, some have to end first.
+                    // If no connection gives way, some have to end first.
                     if self.admission.make_room().await == 0 {
                         tokio::time::sleep(pause).await;
                         pause = LAST_PAUSE.min(pause * 2);
@@ -69,18 +69,18 @@ impl Acceptor {
         }
     }
 
-    /// Serves a connection that was not accepted here.
+    /// Serves a connection that the caller brings.
     pub(super) async fn serve_brought(mut self, stream: Stream) {
         if *self.stage.borrow() >= Stage::Stopping {
             return;
         }
         let guest = tokio::select! {
-            // The usual case first: there is room, and nothing waits.
+            // The usual case first: there is room.
             biased;
             guest = self.admission.admit() => guest,
             () = reached(&mut self.stage, Stage::Stopping) => return,
         };
-        // Dropped before the guest.
+        // The stream is dropped before the guest.
         let mut stream = stream;
         let info = ConnectionInfo {
             peer_addr: stream.peer_addr().ok(),
@@ -98,7 +98,7 @@ impl Acceptor {
                 biased;
                 read = stream.read(&mut first) => break read.unwrap_or(0),
                 () = ready(()), if is_asked => return,
-                // What has come may not be known yet: the driver of I/O runs first.
+                // Bytes may be there that tokio does not know of yet: its I/O driver runs first.
                 () = guest.entry.asked() => {
                     tokio::task::yield_now().await;
                     is_asked = true;
@@ -119,15 +119,15 @@ impl Acceptor {
         let serving = self
             .shared
             .serve_http(stream, info, guest, patience, &mut self.stage);
-        // Boxed: it is large, and a connection that is silent needs none of it.
+        // Boxed: the future is large, and a silent connection does not need it.
         Box::pin(serving).await;
     }
 
     async fn serve_tcp(mut self, tcp: TcpStream, peer_addr: SocketAddr, guest: Guest) {
-        // The guest is dropped behind the socket: the door goes on when the descriptor is free.
+        // The socket is dropped before the guest: the admission goes on when the descriptor is free.
         let guest = guest;
         let tcp = tcp;
-        // RFC 6455 has no deadlines. Ours is one for all that comes before the request: TLS and its head.
+        // RFC 6455 has no deadlines. This one covers everything up to the end of the request's head, TLS included.
         let mut patience = pin!(
             self.admission
                 .out_of_patience(self.shared.reception.handshake_timeout)
@@ -135,10 +135,10 @@ impl Acceptor {
         let mut first = [0];
         tokio::select! {
             biased;
-            // It looks at the socket itself: at first readiness is only supposed.
+            // `peek` asks the socket: tokio only supposes that a new socket is ready.
             peeked = tcp.peek(&mut first) => match peeked {
                 Ok(count) if count > 0 => {}
-                // It has ended.
+                // The peer has ended the connection.
                 _ => return,
             },
             () = guest.entry.asked() => {
@@ -176,14 +176,14 @@ impl Acceptor {
         let serving = self
             .shared
             .serve_http(stream, info, guest, patience, &mut self.stage);
-        // Boxed: it is large, and a connection that is silent needs none of it.
+        // Boxed: the future is large, and a silent connection does not need it.
         Box::pin(serving).await;
     }
 }
 
 impl Shared {
-    /// Serves HTTP until the connection is upgraded or ends, or until there is no patience left for its
-    /// first request. What is upgraded leaves hyper here, and this task ends with everything of HTTP.
+    /// Serves HTTP until the connection is upgraded or ends, or until `patience` completes before the first request. An
+    /// upgraded stream leaves hyper here, and this task drops everything of HTTP.
     async fn serve_http(
         self: &Arc<Self>,
         mut stream: StallGuard<Stream>,
@@ -213,10 +213,10 @@ impl Shared {
         let mut is_giving_way = false;
         let result = loop {
             tokio::select! {
-                // The request may be there already: then nobody has to wait for anything else.
+                // hyper first: the request may be there already.
                 biased;
                 result = &mut connection => break result,
-                // It has been polled since it was asked to give way, and still writes an answer.
+                // hyper was polled since the connection was asked to give way, and still writes an answer.
                 () = ready(()), if is_giving_way => {
                     peer.entry.refuse();
                     is_giving_way = false;
@@ -270,7 +270,7 @@ impl Shared {
                         limits,
                         timeout,
                     ));
-                    // It still owes its request: it gets no more time than others.
+                    // The connection still owes its request: it gets no more time than others.
                     tokio::select! {
                         biased;
                         () = refusal => {}
@@ -285,7 +285,7 @@ impl Shared {
         StallGuard::new(stream, self.reception.deployment.config.write_timeout)
     }
 
-    /// Counts a connection of which there was no request in time.
+    /// Counts a connection that sent no request in time.
     fn late(&self, peer: Option<SocketAddr>) {
         self.reception
             .deployment
@@ -295,8 +295,8 @@ impl Shared {
         tracing::debug!(?peer, "no request in time");
     }
 
-    /// The address that a peer has connected to. Where the server has bound itself to one, it is that: the
-    /// system need not be asked.
+    /// Returns the address that the peer has connected to. A server that is bound to one address does not ask the
+    /// system.
     fn near_end(&self, tcp: &TcpStream) -> SocketAddr {
         if self.is_bound_to_one {
             return self.local_addr;
@@ -307,7 +307,7 @@ impl Shared {
     #[cfg(feature = "tls")]
     async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
         match &self.tls {
-            // Boxed: it is large, and the task of each connection would have room for it.
+            // Boxed: the future is large, and the task of each connection would have room for it.
             Some(tls) => Box::pin(tls.accept(tcp))
                 .await
                 .map_err(|error| crate::error::ErrorChain::new(&error).to_string()),
@@ -321,13 +321,13 @@ impl Shared {
     }
 }
 
-/// Whether something has come, which the driver of I/O may not know yet.
+/// Returns whether bytes have arrived, even if tokio's I/O driver does not know it yet.
 fn has_spoken(tcp: &TcpStream) -> bool {
     let peeked = SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
     peeked.is_ok_and(|count| count > 0)
 }
 
-/// Completes when the server has come so far; never when it was dropped before: then its connections
+/// Completes when the server reaches `stage`. It never completes if the server is dropped before that: its connections
 /// go on.
 async fn reached(watched: &mut watch::Receiver<Stage>, stage: Stage) {
     if watched.wait_for(|now| *now >= stage).await.is_err() {

@@ -1,5 +1,5 @@
-//! Who is let in: how many connections there may be, how many of them may still owe a request, and which of them give
-//! way to a new one.
+//! The admission of connections: how many there may be, how many of them may owe their first request, and which of them
+//! give way to a new one.
 //!
 //! ```text
 //!   accepted ─▶ silent ─▶ owes its request ─▶ answered: HTTP's, or a session
@@ -21,7 +21,7 @@ use crate::deadline;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
-/// How many there may be.
+/// The limits on connections, and the connections that may give way.
 #[derive(Debug)]
 pub(super) struct Admission {
     connections: Arc<Semaphore>,
@@ -31,10 +31,10 @@ pub(super) struct Admission {
     /// For connections beyond `max_connections`, which are answered 503.
     refusals: Arc<Semaphore>,
     max_refusals: u32,
-    /// How many wait for one that owes a request to make it, or to go.
+    /// How many new connections wait until another connection sends its request, or ends.
     waiting: watch::Sender<usize>,
     yielding: Mutex<Yielding>,
-    /// A connection does not owe its request any more.
+    /// Notified when a connection does not owe its request any more.
     changed: Notify,
     counters: Arc<Counters>,
 }
@@ -42,16 +42,16 @@ pub(super) struct Admission {
 /// The connections that can give way to a new one.
 #[derive(Debug, Default)]
 struct Yielding {
-    /// Those that have sent no byte.
+    /// Connections that have sent no byte.
     silent: Line,
-    /// Those that had their answer, and may ask for something else.
+    /// Connections of HTTP that had their answer, and may send another request.
     idle: Line,
 }
 
 /// Connections in the order of their arrival.
 #[derive(Debug, Default)]
 struct Line {
-    /// Consecutive numbers. `None` is a connection that has left. The front is never `None`.
+    /// Indexed by number, minus `first`. `None` is a connection that has left. The front is never `None`.
     places: VecDeque<Option<Arc<Standing>>>,
     /// The number of the front.
     first: u64,
@@ -61,22 +61,22 @@ struct Line {
 /// The state that a connection, its stream and the admission share.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    /// Whether the server itself answers a request (and not hyper, for a request that hyper cannot read).
+    /// Whether the server itself answers a request. To a request that it cannot read hyper has its own answer.
     is_answering: AtomicBool,
     /// The connection is to give way.
     asked: Notify,
-    /// It has done so, or it cannot.
+    /// The connection has given way, or it cannot.
     resolved: Notify,
 }
 
-/// A connection that is let in.
+/// A connection that is admitted.
 #[derive(Debug)]
 pub(super) struct Guest {
-    /// Kept for as long as the connection is. `None` when there are as many as there may be: it is told
-    /// so, and goes.
+    /// Held as long as the connection. `None` if there are as many as there may be: the connection is answered 503, and
+    /// ends.
     pub(super) permit: Option<ConnectionPermit>,
     pub(super) pending: Pending,
-    /// The last field: the door goes on when all the others are dropped.
+    /// The last field: the admission goes on when all other fields are dropped.
     pub(super) entry: Entry,
 }
 
@@ -100,14 +100,14 @@ impl From<OwnedSemaphorePermit> for ConnectionPermit {
     }
 }
 
-/// That a connection owes its first request.
+/// A connection's debt: it owes its first request.
 #[derive(Debug)]
 pub(super) struct Pending {
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     admission: Arc<Admission>,
 }
 
-/// The entry of a connection among those that give way, where it is one of them.
+/// The entry of a connection in the lines of those that give way. It may be in none.
 #[derive(Debug)]
 pub(super) struct Entry {
     admission: Arc<Admission>,
@@ -115,7 +115,7 @@ pub(super) struct Entry {
     state: Mutex<State>,
 }
 
-/// What a connection is doing, and its number where it gives way.
+/// The state of a connection, and its number in its line.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Silent(u64),
@@ -142,9 +142,9 @@ impl Admission {
         }
     }
 
-    /// Lets one more in. Where there is no room for it, the oldest silent connection gives way, else the one that has
-    /// waited longest for another request of HTTP. Where there is none of these, it waits while connections owe their
-    /// request; else it is let in to be refused.
+    /// Admits one more connection. If there is no room, the oldest silent connection gives way; if none is silent, the one
+    /// that has waited longest for another request of HTTP. If there is neither, this waits while connections owe their
+    /// request. Else the connection is admitted without a permit, to be refused.
     pub(super) async fn admit(self: &Arc<Self>) -> Guest {
         let mut waiting = None;
         loop {
@@ -165,7 +165,7 @@ impl Admission {
                 oldest.give_way().await;
                 continue;
             }
-            // While one waits, those that owe their request have less time.
+            // While a connection waits here, connections that owe their request have less time.
             let _waiting = waiting.get_or_insert_with(|| Waiting::begin(&self.waiting));
             if is_full && self.pending.available_permits() == self.max_pending as usize {
                 self.counters.refused_connections.increment();
@@ -180,8 +180,8 @@ impl Admission {
         }
     }
 
-    /// Makes room when the system has none: the oldest tenth of the silent connections gives way, or of those that wait
-    /// for another request of HTTP. Returns how many connections were asked to.
+    /// Makes room when the system has no descriptor. The oldest tenth of the silent connections gives way; if none is
+    /// silent, of those that wait for another request of HTTP. Returns how many connections were asked.
     pub(super) async fn make_room(&self) -> usize {
         let (all, are_silent) = {
             let yielding = &mut *lock(&self.yielding);
@@ -230,9 +230,8 @@ impl Admission {
         }
     }
 
-    /// Completes when a connection that still owes its request has had time enough: after `timeout`,
-    /// or, while others wait at the door, after [`Self::short`] of it. So a crowd of slow ones holds nobody up
-    /// for long, and an honest crowd is taken one after the other.
+    /// Completes when the time of a connection that owes its request is over: after `timeout`, or after [`Self::short`] of
+    /// it while others wait to be admitted. So slow connections hold up others only briefly.
     pub(super) async fn out_of_patience(&self, timeout: Duration) {
         let soon = self.short(timeout);
         deadline::pass(soon).await;
@@ -243,8 +242,8 @@ impl Admission {
         }
     }
 
-    /// A tenth of the handshake timeout where 1,024 connections or more may owe their request; where fewer may, in
-    /// proportion less, but a fiftieth at least. So as many pass the door in a second, however few may stand there.
+    /// Returns a tenth of the handshake timeout if 1,024 connections or more may owe their request. If fewer may, it is
+    /// less in proportion, but a fiftieth at least. So as many are admitted in a second, however few may owe a request.
     fn short(&self, timeout: Duration) -> Duration {
         const MANY: u32 = 1024;
         let pending = self.max_pending.min(self.max_connections);
@@ -252,7 +251,7 @@ impl Admission {
         (timeout / 10).mul_f64(share).max(timeout / 50)
     }
 
-    /// Completes when all that were let in have gone.
+    /// Completes when all admitted connections are gone.
     pub(super) async fn all_gone(&self) {
         for (permits, all) in [
             (&self.connections, self.max_connections),
@@ -264,19 +263,19 @@ impl Admission {
     }
 }
 
-/// How many connections beyond the limit may be there at once, to be answered 503.
+/// Returns how many connections beyond the limit there may be at once, to be answered 503.
 pub(super) fn refusals(max_connections: usize) -> usize {
     (max_connections / 16).clamp(1, 64)
 }
 
 impl Standing {
-    /// Whether the server answers a request.
+    /// Returns whether the server answers a request.
     pub(super) fn is_answering(&self) -> bool {
         self.is_answering.load(Relaxed)
     }
 
-    /// Asks a connection to give way, and waits until it has, or cannot. A connection whose task the caller does not
-    /// poll holds up nobody for longer than [`ANSWER_TIMEOUT`].
+    /// Asks a connection to give way, and waits until it has, or cannot. It waits for [`ANSWER_TIMEOUT`] at most: the
+    /// application may not poll the task of a connection that it brought.
     async fn give_way(&self) {
         self.asked.notify_one();
         let _ = timeout(ANSWER_TIMEOUT, self.resolved.notified()).await;
@@ -312,7 +311,7 @@ impl Entry {
         *lock(&self.state) = State::Idle(number);
     }
 
-    /// Whether the connection waits for another request.
+    /// Returns whether the connection waits for another request.
     pub(super) fn is_idle(&self) -> bool {
         matches!(*lock(&self.state), State::Idle(_))
     }
@@ -376,7 +375,7 @@ impl Drop for Entry {
     }
 }
 
-/// That somebody waits, for as long as this lives.
+/// Counts a new connection as waiting while this lives.
 struct Waiting<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Waiting<'a> {
@@ -393,7 +392,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Pending {
-    /// The request has come.
+    /// Ends the debt: the request has come.
     pub(super) fn end(&self) {
         let permit = lock(&self.permit).take();
         if permit.is_some() {
@@ -417,7 +416,7 @@ fn permits(count: usize) -> u32 {
     u32::try_from(count.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX)
 }
 
-/// How long the door waits for a connection to give way.
+/// How long the admission waits for a connection to give way.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Endpoints inside another HTTP server: hyper's, axum's, whatever gives requests that hyper can upgrade. Knows
-//! no listener: whose the connections are, those deadlines and limits hold for HTTP.
+//! Endpoints inside another HTTP server, such as axum's, if hyper can upgrade its requests. Knows no listener: the
+//! deadlines and limits of HTTP are those of the other server.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -26,11 +26,11 @@ use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
-/// Endpoints that another HTTP server gives requests to, made by
-/// [`ServerBuilder::container`](crate::ServerBuilder::container). An endpoint does not know in which it is.
+/// Endpoints inside another HTTP server, which gives its requests to them. Made by
+/// [`ServerBuilder::container`](crate::ServerBuilder::container). The same endpoints run in a [`Server`](crate::Server).
 ///
-/// A handle: cheap to clone. It is a `tower` service, such as axum's `Router` takes; and
-/// [`upgrade`](Self::upgrade) is for a handler of one's own.
+/// A container is a handle, and cheap to clone. It is a `tower` service, which axum's `Router` takes. A handler of the
+/// application calls [`upgrade`](Self::upgrade).
 ///
 /// ```
 /// # struct Chat;
@@ -48,7 +48,7 @@ pub struct Container(Arc<Inner>);
 
 struct Inner {
     reception: Reception,
-    /// One for each session.
+    /// One for each session, taken before its handshake is answered.
     permits: Arc<Semaphore>,
     max_connections: u32,
     stage: watch::Sender<Stage>,
@@ -66,17 +66,17 @@ impl Container {
         }))
     }
 
-    /// Answers a request: with 101 where it is the handshake of an endpoint, which then has the connection,
-    /// else with a refusal and its reason. The endpoint is found by the request's path, as that is when it
-    /// comes here: a router may have cut off a prefix.
+    /// Answers a request: 101 to a handshake that an endpoint accepts, else a refusal with its reason. After a 101 the
+    /// endpoint has the connection. The endpoint is found by the path of the request, of which a router may have cut off
+    /// a prefix.
     ///
-    /// The request has to bring what hyper puts among its extensions, so that the connection can be taken over;
-    /// else the answer is 500. Of the extensions a [`ConnectionInfo`] is looked at too, which says what is known of the
-    /// transport, and a [`Properties`] becomes the session's own.
+    /// The request has to have hyper's extension, by which the connection is upgraded; else the answer is 500. Two more
+    /// extensions are used: a [`ConnectionInfo`] says what is known of the transport, and a [`Properties`] becomes the
+    /// session's own.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done it has done nothing, but for what a [`Configurator`](crate::Configurator) did.
+    /// Dropped before it completes, it has done nothing except what a [`Configurator`](crate::Configurator) did.
     pub fn upgrade<B>(
         &self,
         request: Request<B>,
@@ -92,13 +92,13 @@ impl Container {
         }
     }
 
-    /// Adds an endpoint, for the requests that come from now on. The connections that there are stay where they are,
-    /// also where its path would be theirs now.
+    /// Adds an endpoint for the requests that come from now on. Open connections keep their endpoints, even if the new
+    /// one would match their paths.
     ///
     /// # Errors
     ///
-    /// [`DeploymentError`] when another endpoint claims the same paths or the path is no template. Nothing has
-    /// changed then.
+    /// [`DeploymentError`] if another endpoint claims the same paths, or if the path is not a template. Then nothing has
+    /// changed.
     pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
         self.0.reception.deployment.add(endpoint)
     }
@@ -109,13 +109,14 @@ impl Container {
         self.0.reception.deployment.stats()
     }
 
-    /// Ends what there is in order: from now on requests get 503, every session what is queued for it and a Close
-    /// with 1001. Completes when all are gone, or at the stop timeout, when they are dropped. An HTTP server
-    /// that stops does not wait for connections that were upgraded: call this beside it.
+    /// Stops in order. From now on handshakes are answered 503. Each session sends what is queued for it, and a Close with
+    /// 1001. Completes when all sessions are gone; those that are left at the stop timeout are dropped.
+    ///
+    /// An HTTP server that stops does not wait for upgraded connections: call this method too.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, sessions go on to end, and none is dropped.
+    /// Dropped, the sessions go on closing, and none is dropped.
     pub async fn stop(&self) {
         let inner = &*self.0;
         inner.stage.send_replace(Stage::Stopping);
@@ -131,7 +132,7 @@ impl Container {
 }
 
 impl Inner {
-    // By value: what takes the connection over has it too.
+    // By value: the task that takes over the connection needs it too.
     async fn answer(self: Arc<Self>, mut parts: Parts) -> Result<Response<()>, Response<Bytes>> {
         let target = self.reception.find(&parts)?;
         let permit = self.permit().map_err(Unavailable::to_response)?;
@@ -189,8 +190,8 @@ impl Inner {
     }
 }
 
-/// What is below HTTP, where it is known, so that nothing of HTTP is kept and each read and write goes to it
-/// directly; else what hyper gives. And what was read behind the request.
+/// Returns the stream below HTTP, and the bytes that were read behind the request. A TCP stream leaves hyper, so that
+/// nothing of HTTP is kept, and reads and writes go to the socket. Any other stream stays inside hyper's type.
 fn raw(upgraded: Upgraded) -> (Stream, Bytes) {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => (Stream::from(parts.io.into_inner()), parts.read_buf),
@@ -240,8 +241,8 @@ impl fmt::Debug for Responding {
     }
 }
 
-/// The body of what a [`Container`] answers: empty for a 101, the reason of a refusal. As an
-/// `http_body::Body` it is one frame at most.
+/// The body of a [`Container`]'s answer: empty for a 101, else the reason of the refusal. As an `http_body::Body` it is
+/// one frame at most.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseBody(Full<Bytes>);
 

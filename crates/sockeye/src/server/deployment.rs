@@ -1,5 +1,5 @@
-//! The endpoints in their places, and how their connections begin and end. Knows no listener, no HTTP connection and no
-//! request.
+//! The deployed endpoints: finds them by path, starts their sessions, and stops all. Knows no listener, no HTTP connection
+//! and no request.
 
 use std::fmt;
 use std::future::Future;
@@ -21,20 +21,20 @@ use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
-/// Endpoints, and how their connections begin.
+/// The deployed endpoints, and the settings of their sessions.
 pub(super) struct Deployment {
-    /// Read for each request, and written when an endpoint is added. Nothing of the application's runs meanwhile.
+    /// Read for each request, and written when an endpoint is added. No code of the application runs under this lock.
     pub(super) router: RwLock<Router<Arc<Mounted>>>,
     pub(super) config: Arc<Config>,
     pub(super) outbox_limit: usize,
-    /// What the unfinished messages of all connections may hold.
+    /// The memory that the unfinished messages of all connections may take.
     pub(super) budget: Arc<AssemblyBudget>,
     pub(super) stop_timeout: Duration,
-    /// Of the server, its endpoints and their sessions.
+    /// The counters of the server, its endpoints and their sessions.
     pub(super) counters: Arc<Counters>,
 }
 
-/// What the connection of an accepted handshake starts with.
+/// The outcome of an accepted handshake, which its session starts with.
 pub(super) struct Agreed {
     pub(super) mounted: Arc<Mounted>,
     pub(super) handshake: Handshake,
@@ -42,7 +42,7 @@ pub(super) struct Agreed {
 }
 
 impl Deployment {
-    /// The endpoint that answers a path, and the path's parameters.
+    /// Returns the endpoint of a path, and the parameters of the path.
     pub(super) fn find(&self, path: &str) -> Option<(Arc<Mounted>, PathParameters)> {
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let (mounted, parameters) = router.find(path)?;
@@ -53,14 +53,13 @@ impl Deployment {
     pub(super) fn add(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
         let path = endpoint.path().to_owned();
         let mounted = Arc::new(Mounted::new(endpoint, &self.config, &self.counters));
-        // One that is refused is dropped behind the lock: what it holds is the application's.
+        // A rejected endpoint is dropped after the lock: its drop may run code of the application.
         let added = Arc::clone(&mounted);
         let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
         router.insert(&path, added).map_err(DeploymentError)
     }
 
-    /// Starts the endpoint on a stream that has left HTTP, `read_ahead` being what came behind the
-    /// handshake.
+    /// Starts the endpoint on a stream that has left HTTP. `read_ahead` is the input behind the handshake.
     pub(super) fn open(
         &self,
         stream: Stream,
@@ -80,10 +79,10 @@ impl Deployment {
             budget: Arc::clone(&self.budget),
             permit,
         });
-        // Looked at only now: what stopped before saw this session among the open ones, or is seen here.
+        // Read after the launch: an earlier stop is seen here, and a later one finds this session among the open ones.
         let stage = *stage.borrow();
         if stage > Stage::Serving {
-            // The sessions that were open when the server stopped were told; this one was not yet.
+            // Sessions that were open when the server stopped have had their Close; this one has not.
             for session in mounted.open_sessions().to_vec() {
                 going_away(&session);
                 if stage == Stage::Dropping {
@@ -93,14 +92,14 @@ impl Deployment {
         }
     }
 
-    /// The open sessions of all endpoints.
+    /// Returns the open sessions of all endpoints.
     fn sessions(&self) -> Vec<Session> {
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let all = router.values().map(|mounted| mounted.open_sessions());
         all.flat_map(OpenSessions::to_vec).collect()
     }
 
-    /// The counts, and the number of open sessions of all endpoints.
+    /// Returns the counts, and the number of open sessions of all endpoints.
     pub(super) fn stats(&self) -> Stats {
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let all = router.values().map(|mounted| mounted.open_sessions());
@@ -110,8 +109,8 @@ impl Deployment {
         stats
     }
 
-    /// Tells every session that it is over, and waits until `all_gone`; at the stop timeout drops those that
-    /// are left, after `dropping`.
+    /// Closes every session with 1001, and waits for `all_gone`. At the stop timeout it calls `dropping`, and drops the
+    /// sessions that are left.
     pub(super) async fn stop(&self, all_gone: impl Future<Output = ()>, dropping: impl FnOnce()) {
         for session in self.sessions() {
             going_away(&session);

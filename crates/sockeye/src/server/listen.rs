@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 
-/// How many connections the system keeps until the server accepts them. Beyond it the system drops a client's SYN, and
-/// the client tries again a second later. Tokio's own is 128.
+/// How many connections the system keeps until the server accepts them. Beyond that number the system drops a client's
+/// SYN, and the client tries again a second later. Tokio's default is 128.
 const BACKLOG: u32 = 1024;
 
-/// Listens at the first of the addresses that can be bound.
+/// Listens on the first address that can be bound.
 pub(super) async fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let nothing = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
     let mut failed = nothing;
@@ -27,8 +27,8 @@ fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // On Unix a port can be had again while connections of the server before are in TIME_WAIT; on Windows this would
-    // take a port that is in use.
+    // On Unix this allows a port on which connections of an earlier server are in TIME_WAIT. On Windows it would take a
+    // port that is in use.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;

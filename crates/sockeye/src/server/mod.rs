@@ -1,4 +1,4 @@
-//! A server of endpoints over HTTP/1.1. hyper parses and serves HTTP; what is upgraded leaves it.
+//! A server of endpoints over HTTP/1.1. hyper parses and serves HTTP; an upgraded connection leaves it.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -37,11 +37,11 @@ mod stall;
 mod unread;
 mod upgrade;
 
-/// What a server's HTTP service answers with.
+/// The future of an HTTP service's answer.
 type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
 type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Served + Send + Sync>;
 
-/// A server that is bound and will serve.
+/// A server that is bound to an address and ready to serve.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -67,7 +67,7 @@ pub struct Server {
     stage: watch::Sender<Stage>,
 }
 
-/// What the tasks of a server share.
+/// The state that the tasks of a server share.
 struct Shared {
     reception: Reception,
     http: Option<HttpService>,
@@ -75,12 +75,12 @@ struct Shared {
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     local_addr: SocketAddr,
-    /// Whether every connection that is accepted is one to `local_addr`.
+    /// Whether the server is bound to one address: then each accepted connection is to `local_addr`.
     is_bound_to_one: bool,
 }
 
 impl Server {
-    /// A server without endpoints.
+    /// Creates a builder of a server without endpoints.
     pub fn builder() -> ServerBuilder {
         ServerBuilder {
             endpoints: Vec::new(),
@@ -102,35 +102,35 @@ impl Server {
         }
     }
 
-    /// The address that it is bound to; with the port that the system chose, where 0 was asked for.
+    /// Returns the address that the server is bound to. If it was bound to port 0, the port is the one that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Serves for as long as it is polled.
+    /// Serves as long as it is polled.
     ///
     /// # Errors
     ///
-    /// None today: that a connection cannot be accepted is logged, and tried again.
+    /// None today: a failure to accept a connection is logged, and the server tries again.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it stops accepting; connections go on.
+    /// Dropped, it stops accepting; open connections go on.
     pub async fn serve(self) -> io::Result<()> {
         self.serve_until(pending()).await
     }
 
-    /// Serves until `stop` completes, then stops in order: accepts no more, sends every session what is
-    /// queued for it and a Close with 1001, and waits for them to end; the stop timeout at most, then
-    /// they are dropped with the handlers that still run.
+    /// Serves until `stop` completes, then stops in order. The server accepts no more connections. Each session sends what
+    /// is queued for it, and a Close with 1001. The server waits for them until the stop timeout, and then drops the
+    /// sessions that are left, with the handlers that still run.
     ///
     /// # Errors
     ///
-    /// As [`serve`](Self::serve).
+    /// None today: a failure to accept a connection is logged, and the server tries again.
     ///
     /// # Cancel safety
     ///
-    /// As [`serve`](Self::serve).
+    /// Dropped, it stops accepting; open connections go on.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         tokio::select! {
             () = self.acceptor().accept(self.listener) => {}
@@ -149,12 +149,10 @@ impl Server {
         Ok(())
     }
 
-    /// Serves a connection that the caller brings: a Unix socket, a tunnel, memory in a test. All that is
-    /// set here holds for it, but for TLS, which is the caller's there. It waits like others while as many
-    /// as may owe their request, and when the server stops it ends with the others.
+    /// Serves a connection that the caller brings: a Unix socket, a tunnel, memory in a test. The limits and deadlines of
+    /// this server hold for it too; TLS is the caller's. When the server stops, the connection ends with the others.
     ///
-    /// Completes when the connection speaks HTTP no more: it has ended, or an endpoint's session goes on
-    /// with it in a task of its own.
+    /// Completes when the connection speaks HTTP no more: it has ended, or a session has it, in a task of its own.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -180,7 +178,7 @@ impl Server {
         self.acceptor().serve_brought(stream.into())
     }
 
-    /// A handle, which adds endpoints while the server serves.
+    /// Returns a handle, which adds endpoints while the server serves.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -208,24 +206,26 @@ impl Server {
     }
 }
 
-/// A server that serves, for who adds endpoints to it; from [`Server::handle`]. Cheap to clone, usable from any task;
-/// to keep one keeps no server running, but its endpoints in memory: those that keep one themselves for good.
+/// A handle of a running server, which adds endpoints and reads its counts. Made by [`Server::handle`]; cheap to clone.
+///
+/// A handle does not keep the server running. It keeps the endpoints alive: an endpoint that stores a handle of its own
+/// server is never freed.
 #[derive(Clone, Debug)]
 pub struct ServerHandle(Arc<Shared>);
 
 impl ServerHandle {
-    /// Adds an endpoint, for the requests that come from now on. All that the server's builder has set holds for it.
-    /// The connections that there are stay where they are, also where its path would be theirs now.
+    /// Adds an endpoint for the requests that come from now on. The settings of the server's builder hold for it. Open
+    /// connections keep their endpoints, even if the new one would match their paths.
     ///
     /// # Errors
     ///
-    /// [`DeploymentError`] when another endpoint claims the same paths or the path is no template. Nothing has
-    /// changed then.
+    /// [`DeploymentError`] if another endpoint claims the same paths, or if the path is not a template. Then nothing has
+    /// changed.
     pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
         self.0.reception.deployment.add(endpoint)
     }
 
-    /// Returns what the server has counted since it was built. To monitor it, call this every few seconds: it takes one
+    /// Returns what the server has counted since it was built. A monitor may call this every few seconds: it takes one
     /// short lock for each endpoint, whatever the number of sessions, and waits for a broadcast that is being handed
     /// to them.
     ///
@@ -245,7 +245,7 @@ impl ServerHandle {
     }
 }
 
-/// What the head of a request may have at most. RFC 6455 has no limits; a peer's input needs some.
+/// The limits of a request's head. RFC 6455 has none, but the input of a peer needs some.
 #[derive(Clone, Copy, Debug)]
 struct HeadLimits {
     bytes: usize,
@@ -261,13 +261,13 @@ impl Default for HeadLimits {
     }
 }
 
-/// How far a server is.
+/// The stage of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Serving,
-    /// Nothing new is taken, and what there is ends in order.
+    /// The server accepts no more connections, and open sessions end in order.
     Stopping,
-    /// What there still is is dropped.
+    /// The sessions that are left are dropped.
     Dropping,
 }
 
@@ -280,7 +280,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Sets a [`Server`] up.
+/// Builds a [`Server`] or a [`Container`].
 #[must_use]
 pub struct ServerBuilder {
     endpoints: Vec<EndpointConfig>,
@@ -308,13 +308,13 @@ impl ServerBuilder {
         self
     }
 
-    /// Adds an annotated endpoint that makes its objects by [`Default`].
+    /// Adds an annotated endpoint, whose objects are made by [`Default`].
     pub fn default_endpoint<E: ServerEndpoint + Default>(self) -> Self {
         self.endpoint(EndpointConfig::of::<E, E>(|_| E::default()))
     }
 
-    /// Answers every request that asks for no WebSocket; by default they get 404, and 426 at an
-    /// endpoint's path. Bodies are read up to 1 MiB.
+    /// Sets the service that answers every request that is not a WebSocket handshake. Without one the answer is 404, or
+    /// 426 at the path of an endpoint. The service gets bodies up to 1 MiB.
     pub fn http<F, Fut>(mut self, service: F) -> Self
     where
         F: Fn(http::Request<Bytes>) -> Fut + Send + Sync + 'static,
@@ -330,20 +330,19 @@ impl ServerBuilder {
         self
     }
 
-    /// Compresses messages for clients that offer it (RFC 7692); by default none are. A message for many
-    /// sessions, such as [`OpenSessions::broadcast`](crate::OpenSessions::broadcast)'s, is compressed once
-    /// for all of them.
+    /// Compresses messages for clients that offer it (RFC 7692). By default no message is compressed. A message for many
+    /// sessions, such as one of [`OpenSessions::broadcast`](crate::OpenSessions::broadcast), is compressed once.
     ///
-    /// Compression tells an eavesdropper how well things compress together. A secret beside text that others
-    /// choose, in one message or with context takeover on one connection, goes as
-    /// [`Outgoing::uncompressed`](crate::Outgoing::uncompressed).
+    /// Compression shows an eavesdropper how well two texts compress together. Send a secret as
+    /// [`Outgoing::uncompressed`](crate::Outgoing::uncompressed) if others choose text in the same message. With context
+    /// takeover that holds for all messages of the connection.
     pub fn compression(mut self, config: DeflateConfig) -> Self {
         self.compression = Some((config, DeflatePool::default()));
         self
     }
 
-    /// Sets how many bytes of payload, before compression, may wait to be sent on a connection; 1 MiB. A
-    /// message of less than 64 bytes counts as 64, and one is taken whatever its size.
+    /// Sets how many bytes of payload, before compression, may wait to be sent on a connection; 1 MiB. A message of less
+    /// than 64 bytes counts as 64. An empty queue takes a message of any size.
     pub fn outbox_limit(mut self, bytes: usize) -> Self {
         self.outbox_limit = bytes;
         self
@@ -353,26 +352,25 @@ impl ServerBuilder {
     /// each connection, which are free. By default it is the smaller of 256 MiB and a quarter of the memory that the
     /// process may take (`RLIMIT_AS`, a cgroup's `memory.max`).
     ///
-    /// Counted are the buffers that messages are put together in, in steps of 64 KiB, and the inflater (48 KiB) of a
-    /// compressed message that waits for its peer. A message that is handed on in parts is not put together. While
-    /// nothing is left, connections that want more are not read. After 5 s the message that made the least progress
-    /// ends with 1013, and so do those that stand still, as far as the others need their memory.
+    /// The limit counts the buffers of unfinished messages, in steps of 64 KiB, and the inflater (48 KiB) of a compressed
+    /// message that waits for its peer. A message that its handler takes in parts has no such buffer. While no memory is
+    /// left, connections that want more are not read. After 5 s the connection whose message made the least progress is
+    /// closed with 1013. So are those whose messages make none, as far as the others need their memory.
     pub fn max_assembling(mut self, bytes: u64) -> Self {
         self.max_assembling = Some(bytes);
         self
     }
 
-    /// Sets which pages may connect (RFC 6455 §10.2): by default those of the host that they connect
-    /// to, and whoever sends no Origin. Others get 403. A list has no wildcards: a rule for all hosts of a domain is
-    /// code, in [`Configurator::check_origin`](crate::Configurator::check_origin).
+    /// Sets which pages may connect (RFC 6455 §10.2). By default the pages of the server's own host may, and clients that
+    /// send no Origin. Others get 403. A list has no wildcards: a rule for all hosts of a domain is code, in
+    /// [`Configurator::check_origin`](crate::Configurator::check_origin).
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = policy;
         self
     }
 
-    /// Takes any `Host` on a loopback address. By default a server that is bound to one takes only the
-    /// loopback's names there, so that a page cannot reach it by a name of its own that resolves to
-    /// it (DNS rebinding).
+    /// Accepts any `Host` on a loopback address. By default a server that is bound to a loopback address accepts only the
+    /// names of the loopback. So a page cannot reach it by its own name, made to resolve to the loopback (DNS rebinding).
     pub fn any_host(mut self) -> Self {
         self.any_host = true;
         self
@@ -391,22 +389,23 @@ impl ServerBuilder {
         self
     }
 
-    /// Serves over TLS: `wss:` and `https:`. Of ALPN it takes what this server speaks, whatever `config`
-    /// says. [`tls::server_config`](crate::tls::server_config) makes one of a certificate's files.
+    /// Serves over TLS: `wss:` and `https:`. The server replaces the ALPN list of `config` with the protocols that it
+    /// speaks. [`tls::server_config`](crate::tls::server_config) makes a configuration of a certificate's files.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: ServerConfig) -> Self {
         self.tls = Some(Acceptor::new(config));
         self
     }
 
-    /// Sets how many connections there may be at once, with those that owe their request. By default they and those
-    /// that are being refused have nine tenths of the descriptors that the process may have open when the server is
-    /// bound.
+    /// Sets how many TCP connections there may be at once. A session is one of them; so are connections that owe their
+    /// request, or wait for another one. By default they and the connections that are being refused have nine tenths of
+    /// the descriptors that the process may have open when the server is bound. A [`Container`] knows no TCP connections:
+    /// there the limit counts sessions and handshakes.
     ///
-    /// When there are so many, the oldest connection that has sent no byte is dropped for a new one, else the one that
-    /// has waited longest for another request of HTTP. Where there is neither, a new connection waits while others owe
-    /// their request, and then is answered 503. Of those that are answered 503, there are a sixteenth of the limit at
-    /// once, from 1 to 64.
+    /// At the limit, the oldest connection that has sent no byte is dropped for a new one. If there is none, the
+    /// connection that has waited longest for another request of HTTP is dropped. If there is neither, the new connection
+    /// waits while others owe their request, and then is answered 503. A sixteenth of the limit, from 1 to 64, may be
+    /// answered 503 at once.
     ///
     /// When the system has no descriptor left, the oldest tenth of the silent connections is dropped.
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -414,16 +413,17 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many connections may owe their first request at once; 1,024. They count as connections too. When there
-    /// are so many, the oldest that has sent no byte is dropped for a new one. Where all have sent something, no more are
-    /// accepted, and those that take longer than a tenth of the handshake timeout are dropped; a fiftieth, where few
-    /// connections may owe a request.
+    /// Sets how many connections may owe their first request at once; 1,024. They count as connections too. At the limit,
+    /// the oldest connection that has sent no byte is dropped for a new one. If all have sent something, no more are
+    /// accepted, and those that take longer than a tenth of the handshake timeout are dropped. With a small limit it is
+    /// less than a tenth, but a fiftieth at least.
     pub fn max_pending_handshakes(mut self, connections: usize) -> Self {
         self.max_pending_handshakes = connections;
         self
     }
 
-    /// Sets how long a client may take for a request's head, for the first with what TLS takes; 10 s.
+    /// Sets how long a client may take for the head of a request; 10 s. For the first request that includes TLS. A
+    /// [`Configurator`](crate::Configurator) has as long.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
@@ -436,12 +436,12 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds to an address. Port 0 takes a free one.
+    /// Binds to an address. With port 0 the system chooses a free port.
     ///
     /// # Errors
     ///
-    /// [`BindError::Deployment`] when two endpoints claim the same paths or a path is no template;
-    /// [`BindError::Io`] when the address cannot be bound.
+    /// [`BindError::Deployment`] if two endpoints claim the same paths, or if a path is not a template;
+    /// [`BindError::Io`] if the address cannot be bound.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> Result<Server, BindError> {
         let router = self.router()?;
         let listener = listen::listen(addr).await?;
@@ -453,20 +453,21 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind).
+    /// [`BindError::Deployment`] if two endpoints claim the same paths, or if a path is not a template;
+    /// [`BindError::Io`] if the listener does not know its address.
     pub fn listen(self, listener: TcpListener) -> Result<Server, BindError> {
         let router = self.router()?;
-        // It may be a transparent proxy's, which takes what was meant for other addresses.
+        // The listener may be that of a transparent proxy, which accepts connections to other addresses.
         self.start(router, listener, false)
     }
 
-    /// The endpoints without a listener, for another HTTP server to give requests to. What is set here for
-    /// connections that speak HTTP is of no account then: TLS, the HTTP service, pending handshakes, the limits of a
-    /// request's head; the handshake timeout is a configurator's.
+    /// Makes a container: the endpoints without a listener, for another HTTP server. Settings of connections that speak
+    /// HTTP have no effect there: TLS, the HTTP service, pending handshakes, the limits of a request's head. The handshake
+    /// timeout holds for configurators alone.
     ///
     /// # Errors
     ///
-    /// [`DeploymentError`] when two endpoints claim the same paths or a path is no template.
+    /// [`DeploymentError`] if two endpoints claim the same paths, or if a path is not a template.
     pub fn container(self) -> Result<Container, DeploymentError> {
         let router = self.router()?;
         let max_connections = self.max_connections.unwrap_or_else(default_connections);
@@ -542,8 +543,8 @@ impl fmt::Debug for ServerBuilder {
     }
 }
 
-/// A tenth of the descriptors is left for files, other listeners and outgoing connections. Of the nine tenths, those
-/// connections have a part that are told that there are too many.
+/// Returns the default of the limit on connections. A tenth of the descriptors is left for files, other listeners and
+/// outgoing connections. Of the nine tenths, a part is for connections that are answered 503.
 #[cfg(unix)]
 fn default_connections() -> usize {
     let limit = rlimit::getrlimit(rlimit::Resource::NOFILE);
@@ -569,7 +570,7 @@ pub enum BindError {
     Io(#[from] io::Error),
 }
 
-/// Why endpoints cannot be deployed; its text says what to do.
+/// Why endpoints cannot be deployed. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct DeploymentError(RouteError);

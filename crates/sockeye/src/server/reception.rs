@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   find ──▶ permit ──▶ answer: form ──▶ Host, Origin ──▶ subprotocol, extensions ──▶ configurator ──▶ Agreed
-//!    │         │                 │            │                    │                       │
-//!    │         │                 400, 426     403                  500                     its own, 500, 503
-//!    │         503: the server is full, or stops
+//!    │        │                  │        │                │                           │
+//!    │        │                  400, 405 403              500                         its own, 500, 503
+//!    │        │                  426, 505
+//!    │        503: full, or stopping
 //!    404: no endpoint; 405, 426: no handshake
 //! ```
 //!
@@ -35,7 +36,7 @@ use crate::peer_text::PeerText;
 use crate::router::PathParameters;
 use crate::sync::Arc;
 
-/// Answers the requests for the endpoints of a server, or of a container.
+/// The reception of a server, or of a container.
 pub(super) struct Reception {
     pub(super) deployment: Deployment,
     /// The pages that may connect, where an endpoint has no policy of its own.
@@ -60,23 +61,24 @@ pub(super) struct Asked<'r> {
     pub(super) info: ConnectionInfo,
     /// Whether the peer has connected to a loopback address.
     pub(super) on_loopback: bool,
-    /// What the session starts with.
+    /// The properties that the session starts with.
     pub(super) properties: Properties,
 }
 
-/// Why there is no permit for a request.
+/// The reason why a request gets no permit.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unavailable {
-    /// There are as many connections as there may be.
+    /// As many permits are taken as there may be.
     Full,
+    /// The server is stopping.
     Stopping,
 }
 
 type Answer = Result<(Response<()>, Agreed), Response<Bytes>>;
 
-/// A handshake that is not accepted, with its answer.
+/// A handshake that is refused, with its answer.
 enum Refused {
-    /// By Origin or Host. It is logged already.
+    /// Refused by Origin or Host, and logged.
     Forbidden(Response<Bytes>),
     Other(Response<Bytes>),
 }
@@ -98,11 +100,11 @@ impl Reception {
         }
     }
 
-    /// The 101 to a handshake, or the refusal with its reason.
+    /// Returns the 101 to a handshake, or the refusal with its reason.
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
         let peer = asked.info.peer_addr;
         let counters = &self.deployment.counters;
-        // What a configurator does is the application's: it may panic.
+        // A configurator is code of the application, and may panic.
         let accepted = match CatchPanic(pin!(self.accept(asked))).await {
             Ok(accepted) => accepted,
             Err(panic) => {
@@ -185,7 +187,7 @@ impl Reception {
         Ok((response, agreed))
     }
 
-    /// The 403 to a request whose Origin or Host may not connect. Its log line has the two values that were compared.
+    /// Returns the 403 to a request whose Origin or Host may not connect. The log line has the two values that were compared.
     fn forbid(
         &self,
         forbidden: Forbidden,
@@ -215,7 +217,7 @@ impl Reception {
         Refused::Forbidden(forbidden.to_response().map(Into::into))
     }
 
-    /// The answer of a configurator that lets the request not in. An error that the refusal was made of is logged here.
+    /// Returns the answer of a configurator that refuses. If the refusal was made of an error, the error is logged here.
     fn refused_by_configurator(&self, refusal: Refusal) -> Refused {
         let mut response = refusal.into_response();
         if let Some(ConfiguratorFailure(error)) = response.extensions_mut().remove()
@@ -226,7 +228,7 @@ impl Reception {
         Refused::Other(response)
     }
 
-    /// Lets a configurator look at the request and change the answer.
+    /// Lets a configurator see the request, and change the answer or refuse.
     async fn configure(
         &self,
         configurator: &dyn Configure,
@@ -237,7 +239,7 @@ impl Reception {
         let headers = response.headers().clone();
         let mut changed = HandshakeResponse::new(headers, properties);
         let hook = configurator.modify_handshake(handshake, &mut changed);
-        // The client has done its part: this deadline is the application's.
+        // The client has done its part: this deadline is for the application.
         match tokio::time::timeout(self.handshake_timeout, hook).await {
             Ok(decided) => decided?,
             Err(_) => {
@@ -256,7 +258,7 @@ impl Reception {
         Ok(())
     }
 
-    /// What is agreed on about compression, and how that is answered.
+    /// Returns the compression that is agreed on, and the extension that answers for it.
     fn compression(&self, offer: &ServerHandshake) -> Option<(Compression, Extension)> {
         let (config, pool) = self.compression.as_ref()?;
         let (params, answer) = config.answer(offer.extensions())?;
@@ -270,7 +272,7 @@ impl Reception {
 }
 
 impl Unavailable {
-    /// The answer to a client that may try again, or elsewhere.
+    /// Returns the answer, 503: the client may try again, or elsewhere.
     pub(super) fn to_response(self) -> Response<Bytes> {
         let reason = match self {
             Self::Full => "the server is full: it has as many connections as its limit allows",
@@ -297,7 +299,7 @@ pub(super) fn plain(status: StatusCode, reason: impl fmt::Display) -> Response<B
     response
 }
 
-/// As [`plain`], and the connection ends: what follows a handshake that was refused may have been meant as frames.
+/// An answer with a reason in plain text that ends the connection: the client may have sent frames behind its handshake.
 pub(super) fn refusal(status: StatusCode, reason: impl fmt::Display) -> Response<Bytes> {
     let mut response = plain(status, reason);
     let close = HeaderValue::from_static("close");
@@ -313,7 +315,7 @@ fn answer_to(error: RequestError) -> Response<Bytes> {
     error.to_response().map(Into::into)
 }
 
-/// All values of a header field.
+/// Returns all values of a header field, joined.
 fn values(request: &request::Parts, name: &HeaderName) -> Vec<u8> {
     let all = request.headers.get_all(name).iter();
     let all: Vec<_> = all.map(HeaderValue::as_bytes).collect();

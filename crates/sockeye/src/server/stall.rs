@@ -1,5 +1,4 @@
-//! A deadline for what is written while a connection speaks HTTP: hyper has none. Once it is upgraded the
-//! connection's own takes over.
+//! A write deadline for a connection that speaks HTTP: hyper has none. An upgraded connection has a deadline of its own.
 
 use std::io;
 use std::pin::Pin;
@@ -12,14 +11,14 @@ use super::admission::Standing;
 use crate::deadline::InputDeadline;
 use crate::sync::Arc;
 
-/// A stream of which a write fails when the peer takes nothing for too long.
+/// A stream whose writes fail when the peer reads nothing for too long.
 #[derive(Debug)]
 pub(super) struct StallGuard<S> {
     stream: S,
     timeout: Duration,
-    /// Where nothing is written yet that the server answers, and what is written is hyper's own.
+    /// Set while writes are discarded until the server answers a request: they are hyper's own answers.
     standing: Option<Arc<Standing>>,
-    /// Whether an answer of hyper's own was thrown away.
+    /// Whether an answer of hyper's own was discarded.
     has_swallowed: bool,
     /// A byte that was read already.
     first: Option<u8>,
@@ -45,7 +44,7 @@ impl<S> StallGuard<S> {
         self.standing = Some(standing);
     }
 
-    /// Whether an answer was thrown away. From now on everything is written.
+    /// Returns whether an answer was discarded. From now on everything is written.
     pub(super) fn stop_swallowing(&mut self) -> bool {
         self.standing = None;
         std::mem::take(&mut self.has_swallowed)
@@ -65,7 +64,7 @@ impl<S> StallGuard<S> {
         self.stream
     }
 
-    /// What a write came to, or that it has waited too long.
+    /// Returns the result of a write, or an error if the write has waited too long.
     fn watch<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -96,7 +95,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
             && let Some(first) = this.first.take()
         {
             buffer.put_slice(&[first]);
-            // What is behind it is read too, if it is there. An error comes again.
+            // Reads on, in case more is there. An error comes again.
             if buffer.remaining() > 0 {
                 let _ = Pin::new(&mut this.stream).poll_read(cx, buffer);
             }
@@ -149,7 +148,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.has_swallowed {
-            // The answer in its place comes behind hyper.
+            // `unread.rs` writes another answer when hyper is done.
             return Poll::Ready(Ok(()));
         }
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);

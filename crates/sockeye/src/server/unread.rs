@@ -23,7 +23,7 @@ pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
         stream.shutdown().await?;
         discard(&mut stream).await
     };
-    // The peer may have gone: then it needs no answer.
+    // A failure is ignored: a peer that has gone needs no answer.
     let _ = deadline::timeout(timeout, ending).await;
 }
 
@@ -49,7 +49,7 @@ fn answer(error: &hyper::Error, read: &[u8], limits: HeadLimits) -> String {
     )
 }
 
-/// The length of a head, or of as much of it as was read: that is more than the limit where hyper read no further.
+/// Returns the length of the head. If its end was not read, it is more than the limit, where hyper stops reading.
 fn head_len(read: &[u8]) -> usize {
     let end = read.windows(4).position(|four| four == b"\r\n\r\n");
     end.map_or(read.len() + 1, |at| at + 4)
@@ -77,5 +77,5 @@ async fn discard<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The most bytes that are discarded of a peer that goes on to send.
+/// How many bytes are discarded at most, of a peer that goes on sending.
 const MAX_DISCARDED: usize = 1 << 20;

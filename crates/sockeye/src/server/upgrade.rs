@@ -19,21 +19,21 @@ use crate::endpoint::Properties;
 use crate::endpoint::handshake::ConnectionInfo;
 use crate::sync::{Arc, Mutex, lock};
 
-/// The most bytes of a request's body that the HTTP service is given.
+/// The largest request body that the HTTP service gets.
 const MAX_BODY: usize = 1 << 20;
-/// How long such a body may take.
+/// The time that such a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One HTTP connection.
 pub(super) struct Peer {
     shared: Arc<Shared>,
-    /// `None` when there are as many connections as there may be.
+    /// `None` if there are as many connections as there may be.
     permit: Mutex<Option<ConnectionPermit>>,
     pub(super) pending: Pending,
     info: ConnectionInfo,
-    /// That its last request was a handshake, which is answered with 101.
+    /// Set if the last request was a handshake that is answered with 101.
     agreed: Mutex<Option<Agreed>>,
-    /// The last field: the door goes on when all the others are dropped.
+    /// The last field: the admission goes on when all other fields are dropped.
     pub(super) entry: Entry,
 }
 
@@ -73,7 +73,7 @@ impl Peer {
             && !is_websocket_request(&parts)
         {
             let body = read_body(body).await?;
-            // Nothing else leaves hyper than what is accepted below.
+            // Only a handshake that is accepted below leaves hyper.
             parts.extensions.remove::<OnUpgrade>();
             return Ok(http(Request::from_parts(parts, body)).await);
         }
@@ -82,8 +82,8 @@ impl Peer {
             target: reception.find(&parts)?,
             request: &parts,
             info: self.info,
-            // A page's own name that resolves to the loopback must not reach what is bound to it alone. (What
-            // is bound to all addresses may stand behind a proxy, which comes over the loopback too.)
+            // A page whose own name resolves to the loopback must not reach a server that is bound to the loopback
+            // alone. A server that is bound to all addresses may have a proxy on the loopback.
             on_loopback: self.shared.local_addr.ip().to_canonical().is_loopback(),
             properties: Properties::default(),
         };
@@ -92,7 +92,7 @@ impl Peer {
         Ok(response.map(|()| Bytes::new()))
     }
 
-    /// What was agreed on, when the last request was a handshake, and the permit of the session. Its answer
+    /// Takes the outcome of the handshake, and the permit of its session, if the last request was a handshake. The answer
     /// is written when hyper is done with the connection without an error.
     pub(super) fn take_agreed(&self) -> Option<(Agreed, SessionPermit)> {
         let agreed = lock(&self.agreed).take()?;
@@ -106,7 +106,7 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
         let reason = "the request body is too large: the limit is 1 MiB";
         reception::plain(StatusCode::PAYLOAD_TOO_LARGE, reason)
     };
-    // What is announced to be too large is not waited for.
+    // A body that is announced as too large is not read.
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_large());
     }
