@@ -1,5 +1,5 @@
-//! What an application decides of an opening handshake at one endpoint: which pages may connect, which
-//! subprotocol is spoken, who the peer is, and whether it is let in at all. Knows no sockets.
+//! The configurator of an endpoint, by which an application decides about opening handshakes: the pages that may connect,
+//! the subprotocol, the name of the peer, and the answer. Knows no sockets.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -18,7 +18,7 @@ use super::properties::Properties;
 use crate::error::ErrorChain;
 use crate::sync::Arc;
 
-/// Decides of the opening handshakes of one endpoint; given to
+/// Decides about the opening handshakes of one endpoint; given to
 /// [`EndpointConfig::configurator`](super::EndpointConfig::configurator).
 ///
 /// Its methods are called in the order of Jakarta's: the request is found to be a handshake, then
@@ -26,7 +26,7 @@ use crate::sync::Arc;
 /// extensions, [`modify_handshake`](Self::modify_handshake), the 101, the endpoint's factory, `on_open`. Each
 /// has a default that decides nothing.
 ///
-/// One that panics refuses with 500, and touches no other connection.
+/// If it panics, the handshake is refused with 500, and no other connection is touched.
 ///
 /// ```
 /// use http::StatusCode;
@@ -62,17 +62,17 @@ use crate::sync::Arc;
     note = "implement `Configurator` for it: each of its methods has a default"
 )]
 pub trait Configurator: Send + Sync + 'static {
-    /// Whether a page of the request's `Origin` may connect (RFC 6455 §10.2); else it gets 403. `allowed`
-    /// says what the policy of the endpoint, or the server, makes of it, which is the default.
+    /// Returns whether a page of the request's `Origin` may connect (RFC 6455 §10.2); else it gets 403. `allowed` is the
+    /// decision of the policy of the endpoint, or of the server. It is the default.
     fn check_origin(&self, request: &Handshake, allowed: bool) -> bool {
         let _ = request;
         allowed
     }
 
-    /// The subprotocol that is agreed on, or none. `offered` are the client's, the one it prefers first,
-    /// `spoken` the endpoint's. The default is the first offered one that is spoken.
+    /// Returns the subprotocol to agree on, or none. `offered` are the client's, the preferred one first; `spoken` are the
+    /// endpoint's. The default is the first offered one that is spoken.
     ///
-    /// One that was not offered refuses with 500: no client would take it (§4.1).
+    /// A subprotocol that was not offered leads to 500: clients do not accept it (§4.1).
     fn negotiate_subprotocol<'o>(
         &self,
         request: &Handshake,
@@ -83,18 +83,18 @@ pub trait Configurator: Send + Sync + 'static {
         first_spoken(offered, spoken)
     }
 
-    /// Looks at the whole request, and changes the answer, or refuses.
+    /// Sees the whole request, and changes the answer, or refuses.
     ///
-    /// It has as long as the server's handshake timeout, then the client gets 503.
+    /// After the server's handshake timeout it is dropped, and the client gets 503.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] is sent instead of the 101. Any other error becomes one with 500: it is logged, and
-    /// the client is not told what it was.
+    /// A [`Refusal`] is sent in place of the 101. `?` makes any other error a refusal with 500. When the refusal is sent,
+    /// the server logs the error; the client does not see it.
     ///
     /// # Cancel safety
     ///
-    /// It is dropped when it takes too long or the client goes away.
+    /// It is dropped when it takes too long, or when the client goes away.
     fn modify_handshake(
         &self,
         request: &Handshake,
@@ -105,13 +105,13 @@ pub trait Configurator: Send + Sync + 'static {
     }
 }
 
-/// The first offered subprotocol that is spoken, as Jakarta's compatibility kit has it.
+/// Returns the first offered subprotocol that is spoken, as Jakarta's compatibility kit demands.
 fn first_spoken<'o>(offered: &[&'o str], spoken: &[String]) -> Option<&'o str> {
     let mut offered = offered.iter().copied();
     offered.find(|offered| spoken.iter().any(|name| name == offered))
 }
 
-/// A [`Configurator`] of any type.
+/// A [`Configurator`] as a trait object.
 pub(crate) trait Configure: Send + Sync {
     fn check_origin(&self, request: &Handshake, allowed: bool) -> bool;
 
@@ -169,30 +169,29 @@ impl HandshakeResponse {
         }
     }
 
-    /// The header fields of the answer.
+    /// Returns the header fields of the answer.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// As [`headers`](Self::headers), to be changed. What makes it the answer to this handshake stays as it
-    /// is, whatever is done to it here: `Connection`, `Upgrade`, and `Sec-WebSocket-Accept`, `-Extensions`
-    /// and `-Protocol` (§4.2.2).
+    /// Returns the header fields of the answer, to be changed. Changes to the fields of the handshake itself have no
+    /// effect: `Connection`, `Upgrade`, and `Sec-WebSocket-Accept`, `-Extensions` and `-Protocol` (§4.2.2).
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers
     }
 
-    /// Says who the peer is: what [`Session::principal`](super::Session::principal) answers.
+    /// Sets the name of the peer, which [`Session::principal`](super::Session::principal) returns.
     pub fn set_principal(&mut self, name: impl Into<Box<str>>) {
         self.principal = Some(name.into());
     }
 
-    /// The session's own properties, which the endpoint's factory sees first.
+    /// Returns the properties that the session starts with. The endpoint's factory sees them.
     pub fn properties(&self) -> &Properties {
         &self.properties
     }
 
-    /// The fields that are sent, where `agreed` are those that were before a configurator saw them; and what
-    /// the session starts with.
+    /// Returns the fields to send, the principal and the properties. `agreed` are the fields before the configurator saw
+    /// them.
     pub(crate) fn finish(
         mut self,
         agreed: &HeaderMap,
@@ -207,7 +206,7 @@ impl HandshakeResponse {
     }
 }
 
-/// What no configurator changes. A 101 has no body (RFC 9110 §8.6).
+/// The fields that no configurator changes. A 101 has no body (RFC 9110 §8.6).
 const FIXED: [HeaderName; 7] = [
     CONNECTION,
     CONTENT_LENGTH,
@@ -218,8 +217,11 @@ const FIXED: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// An answer that lets nobody in: any status, header fields and body. The connection ends behind it: what
-/// follows a refused handshake may have been meant as frames.
+/// The answer to a handshake that is refused: any status, header fields and body. The connection ends behind it, because
+/// the client may have sent frames behind its handshake.
+///
+/// `?` makes a refusal with 500 of any error. When the refusal is sent, the server logs the error; a refusal that is
+/// dropped is not logged.
 ///
 /// ```
 /// use http::StatusCode;
@@ -235,14 +237,14 @@ const FIXED: [HeaderName; 7] = [
 pub struct Refusal(Box<Response<Bytes>>);
 
 impl Refusal {
-    /// A refusal with a status, and nothing else. One below 200 would be no final answer: it is 500 then.
+    /// Creates a refusal with a status alone. A status below 200 is not a final answer, and becomes 500.
     pub fn new(status: StatusCode) -> Self {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = status;
         Self::from_response(response)
     }
 
-    /// A refusal that is this answer.
+    /// Creates a refusal of a whole answer.
     pub fn from_response(response: Response<impl Into<Bytes>>) -> Self {
         Self(Box::new(response.map(Into::into)))
     }
@@ -251,7 +253,7 @@ impl Refusal {
     ///
     /// # Errors
     ///
-    /// When no field may have that value.
+    /// [`InvalidHeaderValue`] if no field may have that value.
     pub fn header(
         mut self,
         name: HeaderName,
@@ -261,13 +263,13 @@ impl Refusal {
         Ok(self)
     }
 
-    /// Sets the body; plain text, unless the fields say otherwise.
+    /// Sets the body. It is plain text, unless a `Content-Type` says otherwise.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         *self.0.body_mut() = body.into();
         self
     }
 
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.0.status()
     }
@@ -278,7 +280,7 @@ impl Refusal {
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         }
         let headers = response.headers_mut();
-        // How long the body is is told by who writes it.
+        // hyper adds the length of the body.
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -288,11 +290,11 @@ impl Refusal {
     }
 }
 
-/// The error of a configurator, kept beside its refusal until the server logs it.
+/// The error of a configurator, kept in its refusal until the reception sends the refusal and logs the error.
 #[derive(Clone)]
 pub(crate) struct ConfiguratorFailure(pub(crate) Arc<str>);
 
-/// What could not be found out: 500.
+/// Makes a refusal with 500 of an error. It logs nothing: the reception does, when it sends the refusal.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Refusal {
     fn from(error: E) -> Self {
         let refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR);

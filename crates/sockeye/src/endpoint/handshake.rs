@@ -14,9 +14,9 @@ use super::properties::Properties;
 use crate::router::PathParameters;
 use crate::secret;
 
-/// The opening handshake's request: what an endpoint's factory sees, and a session keeps.
+/// The request of an opening handshake, which an endpoint's factory gets and a session keeps.
 ///
-/// It is kept in fewer bytes than it came in, and decoded when [`uri`](Self::uri), [`query`](Self::query) or
+/// It is kept in fewer bytes than it had on the wire, and decoded when [`uri`](Self::uri), [`query`](Self::query) or
 /// [`headers`](Self::headers) is first asked for; from then on it takes some 100 bytes more for each field.
 #[derive(Clone)]
 pub struct Handshake {
@@ -28,7 +28,7 @@ pub struct Handshake {
     extra: OnceLock<Box<Extra>>,
 }
 
-/// What few connections have.
+/// The facts that few connections have.
 #[derive(Clone, Debug, Default)]
 struct Extra {
     subprotocol: Option<Box<str>>,
@@ -43,8 +43,10 @@ struct Decoded {
     headers: HeaderMap,
 }
 
-/// What is known of the transport. An HTTP server that is another's puts it among a request's extensions before
-/// [`Container::upgrade`](crate::Container::upgrade); by default nothing is known, and nothing is encrypted.
+/// The facts that are known about a connection: its addresses, and whether it is encrypted. By default no address is
+/// known, and the connection is not encrypted.
+///
+/// An application adds it to the extensions of a request before [`Container::upgrade`](crate::Container::upgrade).
 ///
 /// ```
 /// use sockeye::ConnectionInfo;
@@ -62,20 +64,20 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// The address of the peer.
+    /// Sets the address of the peer.
     pub fn peer_addr(mut self, addr: SocketAddr) -> Self {
         self.peer_addr = Some(addr);
         self
     }
 
-    /// The address that the peer connected to. On a loopback address only the loopback's names are taken in
-    /// `Host`, unless [`ServerBuilder::any_host`](crate::ServerBuilder::any_host) says otherwise.
+    /// Sets the address that the peer connected to. On a loopback address `Host` must be a name of the loopback, unless
+    /// [`ServerBuilder::any_host`](crate::ServerBuilder::any_host) is set.
     pub fn local_addr(mut self, addr: SocketAddr) -> Self {
         self.local_addr = Some(addr);
         self
     }
 
-    /// Whether the connection is encrypted: then pages of the same host came by `https:` too.
+    /// Sets whether the connection is encrypted. Then pages of the same host have `https:` origins.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
@@ -83,8 +85,8 @@ impl ConnectionInfo {
 }
 
 impl Handshake {
-    /// Copies what is kept: a header that shares its bytes with the request would pin the whole
-    /// buffer that the request was read into.
+    /// Copies the parts of the request that are kept. A header that shared its bytes with the request would pin the whole
+    /// read buffer.
     pub(crate) fn new(
         request: &http::request::Parts,
         path_parameters: PathParameters,
@@ -100,7 +102,7 @@ impl Handshake {
         }
     }
 
-    /// Keeps what was agreed on.
+    /// Keeps the subprotocol and the compression that were agreed on.
     pub(crate) fn agree(&mut self, subprotocol: Option<&str>, compression: Option<DeflateParams>) {
         self.compression = compression;
         if let Some(subprotocol) = subprotocol {
@@ -108,7 +110,7 @@ impl Handshake {
         }
     }
 
-    /// Keeps what a configurator has said. What it has looked at need not stay decoded.
+    /// Keeps what a configurator has set, and drops the decoded request.
     pub(crate) fn configure(&mut self, principal: Option<Box<str>>, properties: Properties) {
         self.decoded.take();
         if principal.is_some() || !properties.is_empty() {
@@ -118,7 +120,7 @@ impl Handshake {
         }
     }
 
-    /// What is known of how idle the connection is; nothing where that was never asked for.
+    /// Returns the idle counters of the connection, if they were ever used.
     #[inline]
     pub(super) fn known_idle(&self) -> Option<&Idle> {
         self.extra.get().map(|extra| &extra.idle)
@@ -133,17 +135,17 @@ impl Handshake {
         self.extra.get_mut().expect("it was just made")
     }
 
-    /// The request's target, as it was sent.
+    /// Returns the request's target, as it was sent.
     pub fn uri(&self) -> &Uri {
         &self.decoded().uri
     }
 
-    /// The target's query, undecoded.
+    /// Returns the target's query, undecoded.
     pub fn query(&self) -> Option<&str> {
         self.uri().query()
     }
 
-    /// The request's header fields.
+    /// Returns the request's header fields.
     pub fn headers(&self) -> &HeaderMap {
         &self.decoded().headers
     }
@@ -155,48 +157,48 @@ impl Handshake {
         })
     }
 
-    /// The decoded value of a variable of the endpoint's path template.
+    /// Returns the decoded value of a variable of the endpoint's path template.
     pub fn path_parameter(&self, name: &str) -> Option<&str> {
         self.path_parameters.get(name)
     }
 
-    /// The variables of the path template with their decoded values, in order.
+    /// Returns the variables of the path template with their decoded values, in order.
     pub fn path_parameters(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.path_parameters.iter()
     }
 
-    /// The address of the peer, where the transport has one.
+    /// Returns the address of the peer, if the transport has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.info.peer_addr
     }
 
-    /// The address that the peer connected to, where the transport has one.
+    /// Returns the address that the peer connected to, if the transport has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.info.local_addr
     }
 
-    /// Whether the connection is encrypted up to this server: what a proxy in front has ended is not.
+    /// Returns whether the connection to this server is encrypted. Behind a proxy that ends TLS it is not.
     pub fn is_secure(&self) -> bool {
         self.info.secure
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.extra.get()?.subprotocol.as_deref()
     }
 
-    /// The extensions that were agreed on, with their parameters but for those that have their default.
+    /// Returns the extensions that were agreed on, with the parameters that differ from their defaults.
     pub fn extensions(&self) -> Vec<Extension> {
         let deflate = self.compression.as_ref().map(DeflateParams::to_extension);
         deflate.into_iter().collect()
     }
 
-    /// Who the peer is, if a [`Configurator`](super::Configurator) has said so.
+    /// Returns the name of the peer, if a [`Configurator`](super::Configurator) has set one.
     pub fn principal(&self) -> Option<&str> {
         self.extra.get()?.principal.as_deref()
     }
 
-    /// The application's own values of this connection.
+    /// Returns the application's own values of this connection.
     pub fn properties(&self) -> &Properties {
         &self.extra.get_or_init(Box::default).properties
     }

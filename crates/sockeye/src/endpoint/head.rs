@@ -1,23 +1,23 @@
-//! A request's target and fields, as a session keeps them: in fewer bytes than they came in.
+//! The compact form of a request's target and header fields, which a session keeps.
 //!
 //! ```text
-//!   /chat?x \n upgrade:websocket \n cookie:a=b        what came
-//!   /chat?x \n [upgrade:websocket] \n [cookie:] a=b   what is kept: in brackets one byte
+//!   /chat?x \n upgrade:websocket \n cookie:a=b        the request
+//!   /chat?x \n [upgrade:websocket] \n [cookie:] a=b   the compact form: one byte for each bracket
 //! ```
 //!
-//! It is of memory alone: nobody outside sees it, and the list below may change.
+//! The form exists in memory alone, so the list below may change. It has the fields of browsers and proxies of its time: a
+//! field that is not in the list takes more bytes, and is kept as well.
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-/// The target, then a field in each line. Neither may hold a line's end, and no name a colon or a space: a
-/// space in front says that the value is sensitive. What a line begins with is a byte beyond ASCII where it is one of
-/// [`KNOWN`].
+/// A line with the target, and a line for each field. Neither holds a line's end, and no name holds a colon or a space. A
+/// space at the start of a line marks a sensitive value. A byte beyond ASCII stands for an entry of [`KNOWN`].
 #[derive(Clone)]
 pub(super) struct Head(Box<[u8]>);
 
-/// How lines begin that clients and proxies send. Of two that begin alike the longer stands first.
+/// The beginnings of common lines of clients and proxies. If one is the beginning of another, the longer one is first.
 const KNOWN: &[&str] = &[
     "host:",
     "upgrade:websocket",
@@ -60,7 +60,7 @@ const KNOWN: &[&str] = &[
     "via:1.1 ",
 ];
 
-/// The byte that stands for the first of them: no name of a field begins with it.
+/// The byte that stands for the first entry of [`KNOWN`]. No name of a field begins with it.
 const FIRST_CODE: u8 = 0x80;
 
 /// The longest name of a field among [`KNOWN`].
@@ -119,11 +119,11 @@ impl Head {
     }
 }
 
-/// A field, and what stands for its beginning.
+/// A field, and the code of its beginning.
 struct Line<'r> {
     sensitive: bool,
     code: Option<u8>,
-    // Without what is known.
+    // Without the beginning that `code` stands for.
     name: &'r str,
     value: &'r [u8],
 }
@@ -190,7 +190,7 @@ impl<'r> Line<'r> {
     }
 }
 
-/// `None` for what never was a field.
+/// Returns the field of a line; `None` if the line is not one.
 fn decode_field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let (sensitive, line) = match line.strip_prefix(b" ") {
         Some(line) => (true, line),

@@ -912,7 +912,10 @@ async fn what_is_no_http_is_told_so() {
     let mut peer = Raw::connect(addr).await;
     let answer = peer.request("\0\r\n\r\n").await;
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.body.contains("cannot read the request"), "{answer:?}");
+    assert!(
+        answer.body.contains("cannot read the request"),
+        "{answer:?}"
+    );
     peer.fin().await;
     peer.recv_end().await;
 }
