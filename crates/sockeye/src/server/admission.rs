@@ -544,6 +544,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_session_of_a_connection_keeps_its_permit_and_no_second_one_is_counted() {
+        let admission = admission(2, 10);
+        let Guest {
+            permit, pending, ..
+        } = admit_speaking(&admission).await;
+        pending.end();
+        let session = permit.expect("there is room").into_session();
+        let other = admit_speaking(&admission).await;
+        assert!(other.permit.is_some());
+        other.pending.end();
+        assert!(admission.admit().await.permit.is_none());
+        drop(session);
+        assert!(admission.admit().await.permit.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn while_a_connection_owes_its_request_another_waits_for_its_place_and_is_refused_later()
     {
         let admission = admission(1, 10);
