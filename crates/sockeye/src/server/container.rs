@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
-use super::reception::{self, Asked, Reception, Unavailable};
+use super::reception::{self, Asked, Reception, Rejection};
 use super::{DeploymentError, Stage};
 use crate::connection::permit::SessionPermit;
 use crate::endpoint::{ConnectionInfo, EndpointConfig, Properties};
@@ -135,7 +135,7 @@ impl Inner {
     // By value: the task that takes over the connection needs it too.
     async fn answer(self: Arc<Self>, mut parts: Parts) -> Result<Response<()>, Response<Bytes>> {
         let target = self.reception.find(&parts)?;
-        let permit = self.permit().map_err(Unavailable::to_response)?;
+        let permit = self.permit()?;
         let on_upgrade = parts.extensions.remove::<OnUpgrade>();
         let info = parts
             .extensions
@@ -181,12 +181,12 @@ impl Inner {
         Ok(response)
     }
 
-    fn permit(&self) -> Result<SessionPermit, Unavailable> {
+    fn permit(&self) -> Result<SessionPermit, Rejection> {
         if *self.stage.borrow() > Stage::Serving {
-            return Err(Unavailable::Stopping);
+            return Err(Rejection::Stopping);
         }
         let permit = Arc::clone(&self.permits).try_acquire_owned();
-        permit.map(Into::into).map_err(|_| Unavailable::Full)
+        permit.map(Into::into).map_err(|_| Rejection::Full)
     }
 }
 

@@ -59,15 +59,20 @@ pub(super) struct Asked<'r> {
     pub(super) request: &'r request::Parts,
     pub(super) target: Target,
     pub(super) info: ConnectionInfo,
-    /// Whether the peer has connected to a loopback address.
+    /// Whether `Host` has to be a name of the loopback, unless `any_host` is set.
     pub(super) on_loopback: bool,
     /// The properties that the session starts with.
     pub(super) properties: Properties,
 }
 
-/// The reason why a request gets no permit.
+/// The reason why a request is answered without a look at its handshake.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Unavailable {
+pub(super) enum Rejection {
+    NoEndpoint {
+        is_handshake: bool,
+    },
+    /// The request is no handshake, and breaks this rule first.
+    NoHandshake(RequestError),
     /// As many permits are taken as there may be.
     Full,
     /// The server is stopping.
@@ -84,20 +89,21 @@ enum Refused {
 }
 
 impl Reception {
-    /// Returns the endpoint that a handshake asks for, or the answer to a request that asks for none.
-    pub(super) fn find(&self, request: &request::Parts) -> Result<Target, Response<Bytes>> {
-        const NO_ENDPOINT: &str = "there is no endpoint at this path";
+    /// Returns the endpoint that a handshake asks for.
+    pub(super) fn find(&self, request: &request::Parts) -> Result<Target, Rejection> {
         let is_handshake = is_websocket_request(request);
-        match self.deployment.find(request.uri.path()) {
-            Some((mounted, parameters)) if is_handshake => Ok(Target {
+        let found = self.deployment.find(request.uri.path());
+        let (mounted, parameters) = found.ok_or(Rejection::NoEndpoint { is_handshake })?;
+        if is_handshake {
+            return Ok(Target {
                 mounted,
                 parameters,
-            }),
-            Some(_) if request.method == Method::GET => Err(answer_to(RequestError::Upgrade)),
-            Some(_) => Err(answer_to(RequestError::Method)),
-            None if is_handshake => Err(refusal(StatusCode::NOT_FOUND, NO_ENDPOINT)),
-            None => Err(plain(StatusCode::NOT_FOUND, NO_ENDPOINT)),
+            });
         }
+        Err(Rejection::NoHandshake(match request.method {
+            Method::GET => RequestError::Upgrade,
+            _ => RequestError::Method,
+        }))
     }
 
     /// Returns the 101 to a handshake, or the refusal with its reason.
@@ -271,14 +277,24 @@ impl Reception {
     }
 }
 
-impl Unavailable {
-    /// Returns the answer, 503: the client may try again, or elsewhere.
-    pub(super) fn to_response(self) -> Response<Bytes> {
-        let reason = match self {
-            Self::Full => "the server is full: it has as many connections as its limit allows",
-            Self::Stopping => "the server is stopping",
-        };
-        refusal(StatusCode::SERVICE_UNAVAILABLE, reason)
+impl From<Rejection> for Response<Bytes> {
+    fn from(rejection: Rejection) -> Self {
+        const NO_ENDPOINT: &str = "there is no endpoint at this path";
+        // The client of a 503 may try again, or elsewhere.
+        let unavailable = |reason| refusal(StatusCode::SERVICE_UNAVAILABLE, reason);
+        match rejection {
+            Rejection::NoEndpoint { is_handshake: true } => {
+                refusal(StatusCode::NOT_FOUND, NO_ENDPOINT)
+            }
+            Rejection::NoEndpoint {
+                is_handshake: false,
+            } => plain(StatusCode::NOT_FOUND, NO_ENDPOINT),
+            Rejection::NoHandshake(error) => answer_to(error),
+            Rejection::Full => {
+                unavailable("the server is full: it has as many connections as its limit allows")
+            }
+            Rejection::Stopping => unavailable("the server is stopping"),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use sockeye_proto::handshake::is_websocket_request;
 use super::Shared;
 use super::admission::{ConnectionPermit, Entry, Guest, Pending};
 use super::deployment::Agreed;
-use super::reception::{self, Asked, Unavailable};
+use super::reception::{self, Asked, Rejection};
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
 use crate::endpoint::Properties;
@@ -65,7 +65,7 @@ impl Peer {
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Bytes>, Response<Bytes>> {
         if lock(&self.permit).is_none() {
-            return Err(Unavailable::Full.to_response());
+            return Err(Rejection::Full.into());
         }
         self.pending.end();
         let (mut parts, body) = request.into_parts();
