@@ -181,6 +181,7 @@ impl Inner {
         Ok(response)
     }
 
+    /// Takes the permit of one session.
     fn permit(&self) -> Result<SessionPermit, Rejection> {
         if *self.stage.borrow() > Stage::Serving {
             return Err(Rejection::Stopping);
