@@ -11,11 +11,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod audience;
 mod chat;
-mod clock;
 mod color;
 mod connect;
 mod drawboard;
-mod duration;
 mod echo;
 mod escape;
 mod exit;
@@ -29,6 +27,7 @@ mod signal;
 mod size;
 mod snake;
 mod stream;
+mod time;
 
 use self::exit::Exit;
 

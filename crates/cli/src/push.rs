@@ -7,7 +7,7 @@ use sockeye::{SendError, Session, server_endpoint};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::clock::rfc3339;
+use crate::time::rfc3339;
 
 /// The most bytes of a message. What a peer says here is dropped, so there is no need to read much of it.
 pub(crate) const MAX_COMMAND: u64 = 4096;

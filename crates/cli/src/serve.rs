@@ -24,7 +24,7 @@ use crate::pace::Rate;
 use crate::page;
 use crate::push::{self, Push};
 use crate::signal::Signals;
-use crate::size::Size;
+use crate::size::parse_size;
 use crate::snake::{self, Field, Snake};
 
 /// Serve a chat, a drawboard and a game with their web pages, an echo and a push
@@ -58,12 +58,12 @@ pub(crate) struct Options {
     any_host: bool,
 
     /// The largest head of a request that is taken, cookies and all; a larger one is answered 431
-    #[arg(long, value_name = "SIZE", default_value = "16KiB")]
-    max_head: Size,
+    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = parse_size)]
+    max_head: u64,
 
     /// The longest message that is taken; a longer one closes its connection with 1009
-    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
-    max_message: Size,
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
+    max_message: u64,
 
     /// How many people a room of the chat holds; the next one is closed with 1013
     #[arg(long, value_name = "N", default_value_t = chat::MAX_PEOPLE)]
@@ -166,7 +166,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .config(config)
         .compression(DeflateConfig::default())
         .origins(origins(&options.origin))
-        .max_head(usize::try_from(options.max_head.bytes()).unwrap_or(usize::MAX))
+        .max_head(usize::try_from(options.max_head).unwrap_or(usize::MAX))
         .stop_timeout(Duration::from_secs(options.stop_timeout.into()));
     if options.any_host {
         server = server.any_host();
@@ -207,15 +207,15 @@ fn origins(pages: &[Pages]) -> OriginPolicy {
 }
 
 /// Limits messages of both kinds to what the endpoint can make use of, or to less where `--max-message` says so.
-fn limit(endpoint: EndpointConfig, max_message: Size, most: u64) -> EndpointConfig {
-    let bytes = most.min(max_message.bytes());
+fn limit(endpoint: EndpointConfig, max_message: u64, most: u64) -> EndpointConfig {
+    let bytes = most.min(max_message);
     endpoint
         .max_message(MessageKind::Text, bytes)
         .max_message(MessageKind::Binary, bytes)
 }
 
 fn config(options: &Options) -> Config {
-    let config = Config::new(Role::Server).max_message(options.max_message.bytes());
+    let config = Config::new(Role::Server).max_message(options.max_message);
     match options.no_ping {
         true => config.keep_alive(None),
         false => config,

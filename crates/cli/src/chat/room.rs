@@ -32,8 +32,8 @@ use super::message::Event;
 use super::name::{Name, RoomName};
 use super::roster::{Roster, TakenName};
 use crate::audience::{Audience, Gathering, Listener, Shared};
-use crate::clock::rfc3339;
 use crate::pace::{Bucket, Rate, rate};
+use crate::time::rfc3339;
 
 /// All rooms. A handle.
 #[derive(Debug)]

@@ -76,7 +76,7 @@ pub(super) struct Form {
 
 impl Form {
     pub(super) fn new(options: &Options) -> Self {
-        let max_size = usize::try_from(options.max_size.bytes()).unwrap_or(usize::MAX);
+        let max_size = usize::try_from(options.max_size).unwrap_or(usize::MAX);
         Self {
             input: options.input,
             is_whole: options.whole,

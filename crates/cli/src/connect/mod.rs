@@ -11,11 +11,11 @@ use sockeye::{Interruption, Retry};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::duration::shown;
 use crate::escape::Escaped;
 use crate::exit::{Exit, complain, say};
 use crate::log;
 use crate::signal::{Signals, Stop};
+use crate::time::measured;
 
 mod credential;
 mod failure;
@@ -109,7 +109,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
         };
         last = None;
         let why = why.to_string();
-        talk.tell(&format!("{}; again in {}", Escaped(&why), shown(pause)));
+        talk.tell(&format!("{}; again in {}", Escaped(&why), measured(pause)));
         let pausing = async {
             talk.print().await?;
             sleep(pause).await;

@@ -13,8 +13,8 @@ use http::{HeaderName, HeaderValue};
 use regex::Regex;
 
 use super::credential::Secret;
-use crate::duration;
-use crate::size::Size;
+use crate::size::parse_size;
+use crate::time::parse_duration;
 
 /// Talk to a WebSocket server
 ///
@@ -85,7 +85,7 @@ pub(crate) struct Options {
         long,
         value_name = "TIME",
         default_value = "1s",
-        value_parser = parse_grace,
+        value_parser = parse_duration,
         allow_hyphen_values = true
     )]
     pub(super) grace: Duration,
@@ -123,9 +123,10 @@ pub(crate) struct Options {
         alias = "max-message",
         value_name = "SIZE",
         default_value = "16MiB",
+        value_parser = parse_size,
         allow_hyphen_values = true
     )]
-    pub(super) max_size: Size,
+    pub(super) max_size: u64,
 
     /// How long the server may take to answer the Close, and the Ping before it
     #[arg(
@@ -239,7 +240,8 @@ Secrets:
   read a file where they are given as @FILE; the variables SOCKEYE_BEARER and
   SOCKEYE_BASIC hold what neither option gives.
 
-Times are numbers with a unit: 500ms, 20s, 5m, 1h. Proxies come from the
+A TIME is numbers with units: 500ms, 1.5s, 5m, 1h 30m. A SIZE is a number, with
+a unit or without: 500000, 64KiB, 1.5MiB, 2MB. Proxies come from the
 variables http_proxy (for ws://, in lower case only), HTTPS_PROXY (for wss://),
 ALL_PROXY and NO_PROXY, by the rules of curl. NO_COLOR turns colours off.
 
@@ -320,20 +322,13 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
     if text == "forever" {
         return Ok(Wait::Forever);
     }
-    duration::parse(text).map(Wait::For)
-}
-
-fn parse_grace(text: &str) -> Result<Duration, String> {
-    match text {
-        "0" => Ok(Duration::ZERO),
-        _ => duration::parse(text),
-    }
+    parse_duration(text).map(Wait::For)
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
-    let interval = duration::parse(text)?;
-    if interval.is_zero() {
-        return Err("more than nothing".to_owned());
+    let interval = parse_duration(text)?;
+    if interval < Duration::from_millis(1) {
+        return Err("shorter than 1ms".to_owned());
     }
     Ok(interval)
 }
@@ -414,12 +409,12 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_longer_than_nothing() {
+    fn an_interval_is_one_millisecond_or_longer() {
         assert_eq!(parse_interval("20s"), Ok(Duration::from_secs(20)));
+        assert_eq!(parse_interval("1ms"), Ok(Duration::from_millis(1)));
         assert!(parse_interval("0s").is_err());
+        assert!(parse_interval("999us").is_err());
         assert_eq!(parse_wait("0s"), Ok(Wait::For(Duration::ZERO)));
         assert_eq!(parse_wait("forever"), Ok(Wait::Forever));
-        assert_eq!(parse_grace("0"), Ok(Duration::ZERO));
-        assert!(parse_grace("1").is_err());
     }
 }

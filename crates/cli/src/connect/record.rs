@@ -13,7 +13,7 @@ use sockeye::{CloseReason, Message};
 use url::Url;
 
 use super::json;
-use crate::clock::rfc3339;
+use crate::time::rfc3339;
 
 /// Writes down what happens. Each line is written when it is complete.
 pub(super) struct Recorder<W: Write = LineWriter<File>> {

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue};
 use sockeye::{Connection, Opening, OpeningEvent, Timings};
 
 use super::hidden;
-use crate::duration::shown;
 use crate::escape::Escaped;
+use crate::time::measured;
 
 /// A part of opening a connection: a request or its answer, each with its sign. Secrets are not shown.
 pub(super) fn event(event: &OpeningEvent<'_>) -> String {
@@ -88,7 +88,7 @@ pub(super) fn timings(timings: &Timings, first_message: Option<Duration>) -> Str
     ];
     let mut text = String::new();
     for (name, time) in parts {
-        let time = time.map_or_else(|| "-".to_owned(), shown);
+        let time = time.map_or_else(|| "-".to_owned(), measured);
         // Writing to a string does not fail.
         let _ = writeln!(text, "{name:<13}  {time:>8}");
     }

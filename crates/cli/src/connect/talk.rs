@@ -21,8 +21,8 @@ use super::record::Recorder;
 use super::report;
 use super::stage::{Answer, Stage};
 use super::turn::{Pings, Turn, turn};
-use crate::duration::shown;
 use crate::signal::Stop;
+use crate::time::measured;
 
 mod ending;
 
@@ -333,7 +333,7 @@ impl<'a> Talk<'a> {
 
     fn answered(&mut self, connection: &mut Connection, time: Duration) {
         if self.options.ping.is_some() {
-            self.tell(&format!("ping: {}", shown(time)));
+            self.tell(&format!("ping: {}", measured(time)));
         }
         match (self.stage, self.answer) {
             (Stage::Pinged, Answer::Awaited) => self.start_grace(connection),

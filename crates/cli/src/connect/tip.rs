@@ -7,7 +7,7 @@ use sockeye::{ConnectError, Error, OfferError, ProtocolError, ProxyError, UriErr
 
 use super::failure::Failure;
 use super::options::Options;
-use crate::duration;
+use crate::time::parse_duration;
 
 /// What to try next; `None` where the failure says it itself, or nothing helps.
 pub(super) fn of(failure: &Failure, options: &Options) -> Option<String> {
@@ -81,7 +81,7 @@ fn of_scheme(url: &str) -> Option<String> {
             "write wss:// in place of https://".to_owned()
         }
         Some(_) => return None,
-        None if duration::parse(url).is_ok() => {
+        None if parse_duration(url).is_ok() => {
             format!("an equals sign gives an option a time, as --wait={url}")
         }
         None if url.parse::<u32>().is_ok() => {
@@ -147,7 +147,7 @@ pub(crate) fn of_usage(error: clap::Error, arguments: &[String]) -> clap::Error 
     let pairs = arguments.iter().zip(arguments.iter().skip(1));
     for (index, (option, value)) in pairs.enumerate() {
         let takes = match option.as_str() {
-            "--wait" => value == "forever" || duration::parse(value).is_ok(),
+            "--wait" => value == "forever" || parse_duration(value).is_ok(),
             "--retry" => value.parse::<u32>().is_ok(),
             "-H" | "--header" if value.ends_with(':') => {
                 let next = arguments.get(index + 2);

@@ -39,7 +39,7 @@ pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Cl
 
 fn config(options: &Options) -> Config {
     let config = Config::new(Role::Client)
-        .max_message(options.max_size.bytes())
+        .max_message(options.max_size)
         .close_timeout(Duration::from_secs(options.close_timeout.into()));
     match options.no_ping {
         true => config.keep_alive(None),

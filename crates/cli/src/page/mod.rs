@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::clock::rfc3339;
+use crate::time::rfc3339;
 
 /// What answers the requests that ask for no WebSocket.
 pub(crate) fn service() -> impl Fn(Request<Bytes>) -> Ready<Response<Bytes>> + Send + Sync + 'static

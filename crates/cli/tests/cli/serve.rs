@@ -239,7 +239,7 @@ fn a_bad_command_line_is_told_with_exit_code_2() {
     for (arguments, said) in [
         (&["serve", "--listen", "8080"][..], "the port is missing"),
         (&["serve", "--listen", "127.0.0.1:x"], "`x` is no port"),
-        (&["serve", "--max-message", "1TB"], "no unit `TB`"),
+        (&["serve", "--max-message", "1XB"], "units B, kB"),
         (&["serve", "--stop-timeout", "soon"], "invalid digit"),
         (&["serve", "here"], "unexpected argument"),
         (&["sevre"], "unrecognized subcommand"),
