@@ -1,7 +1,16 @@
-//! The prompt of a terminal: the line that is being typed stays below what is printed meanwhile.
+//! The prompt of a terminal. The line that is being typed stays below the output that arrives meanwhile.
 //!
-//! It does neither read nor write: keys come as bytes, and what is to be shown is put behind what else is
-//! printed. One row shows the part of the line around the cursor, so that one row is all there ever is to erase.
+//! The prompt does no I/O. It takes keys as bytes, and appends what the terminal shows to the output buffer. It shows the
+//! part of the line around the cursor in one row, so it never erases more than one row.
+//!
+//! Two libraries were tried in tmux, and not taken. Both keep a half-typed line below the output, also after a resize.
+//!
+//! - Both drop typed bytes that are not UTF-8: `a`, `0xff`, `b` was sent as `ab`. The prompt refuses such a line.
+//! - Both switch the signals of keys off: Ctrl-Z does not stop the program. After SIGTERM the terminal stays in raw mode.
+//! - `reedline` 0.49 blocks a thread in `read_line`, and looks for output each 100 ms. It has no limit for a line. It adds 29
+//!   crates. Newer versions need Rust 1.95 (0.52.1); this workspace promises 1.88.
+//! - `rustyline-async` 0.4.9 has no bracketed paste: three pasted lines were sent as three messages. It adds 19 crates. Its
+//!   licence is the Unlicense, which `deny.toml` does not allow.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
