@@ -14,7 +14,7 @@
 //! {"type":"drawn","by":4,"tag":7,"color":2,"width":6,"points":[10,20,14,26],"dropped":0}
 //! {"type":"cleared","by":4}
 //! {"type":"people","people":3}
-//! {"type":"error","message":"a stroke has 1 to 256 points"}
+//! {"type":"error","message":"expected a colour from 0 to 8"}
 //! ```
 //!
 //! - The first message is the welcome, with the picture as it is. What comes behind it comes to all in the same
@@ -128,7 +128,7 @@ impl Board {
     fn enter(&self, session: &Session) -> Option<u64> {
         let mut state = self.0.lock();
         if state.people.len() >= MAX_PEOPLE {
-            let closed = session.close(CloseCode::TRY_AGAIN_LATER, "as many draw as may");
+            let closed = session.close(CloseCode::TRY_AGAIN_LATER, "the drawboard is full");
             debug_assert!(closed.is_ok(), "1013 may be sent");
             return None;
         }
@@ -233,16 +233,16 @@ impl Stroke {
     fn check(&self) -> Result<(), &'static str> {
         let (points, rest) = self.points.as_chunks::<2>();
         if !rest.is_empty() || !(1..=MAX_STROKE).contains(&points.len()) {
-            return Err("a stroke has 1 to 256 points, each of an x and a y");
+            return Err("expected 1 to 256 points in a stroke, each with an x and a y");
         }
         if points.iter().any(|[x, y]| *x > WIDTH || *y > HEIGHT) {
             return Err("a point is not on the sheet");
         }
         if self.color > MAX_COLOR {
-            return Err("a colour is 0 to 8");
+            return Err("expected a colour from 0 to 8");
         }
         if !(1..=MAX_WIDTH).contains(&self.width) {
-            return Err("a width is 1 to 60");
+            return Err("expected a width from 1 to 60");
         }
         Ok(())
     }
@@ -262,7 +262,7 @@ enum Command {
 
 impl Command {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let command = serde_json::from_str(text).map_err(|_| "this is not spoken here")?;
+        let command = serde_json::from_str(text).map_err(|_| "not a command of the drawboard")?;
         if let Self::Draw { stroke, .. } = &command {
             stroke.check()?;
         }
@@ -352,12 +352,12 @@ mod tests {
             (draw("0", "1", &many), "points"),
             (draw("0", "1", "[1601,1]"), "not on the sheet"),
             (draw("0", "1", "[1,1201]"), "not on the sheet"),
-            (draw("0", "1", "[-1,1]"), "not spoken"),
-            (draw("0", "1", "[0.5,1]"), "not spoken"),
-            (draw("0", "1", "[70000,1]"), "not spoken"),
-            ("{}".to_owned(), "not spoken"),
-            (String::new(), "not spoken"),
-            ("[".repeat(4000), "not spoken"),
+            (draw("0", "1", "[-1,1]"), "not a command"),
+            (draw("0", "1", "[0.5,1]"), "not a command"),
+            (draw("0", "1", "[70000,1]"), "not a command"),
+            ("{}".to_owned(), "not a command"),
+            (String::new(), "not a command"),
+            ("[".repeat(4000), "not a command"),
         ] {
             let refusal = Command::parse(&text).unwrap_err();
             assert!(refusal.contains(reason), "{text}: {refusal}");

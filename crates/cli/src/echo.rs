@@ -18,7 +18,7 @@ impl Echo {
         };
         match session.close(code, reason) {
             Ok(()) => Ok(Reply::None),
-            Err(refused) => Ok(Reply::Message(format!("cannot close so: {refused}").into())),
+            Err(refused) => Ok(Reply::Message(format!("cannot close: {refused}").into())),
         }
     }
 

@@ -1,7 +1,7 @@
-//! The program `sockeye`: serves endpoints out of the box, and talks to any WebSocket server.
+//! The program `sockeye`: a server with ready-made endpoints, and a client for any WebSocket server.
 //!
-//! What a command does is in its module; this file reads the command line. Nothing here is of use to a
-//! library's user.
+//! This file parses the command line; each command has a module. Code that users of the library need is not in this
+//! crate.
 
 use std::env;
 use std::io::{self, Write};
@@ -42,7 +42,7 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Options),
-    // Many options.
+    // Boxed because of its many options.
     Connect(Box<connect::Options>),
     Completions(manual::Options),
     /// Print the manual page, in roff: `sockeye man | man -l -`
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// Prints the help or the version that was asked for, or what is wrong with the command line.
+/// Prints the requested help or version, or the error in the command line.
 fn explain(error: &clap::Error) -> ExitCode {
     let printed = error.print().and_then(|()| io::stdout().flush());
     let exit = match printed {

@@ -1,4 +1,4 @@
-//! `sockeye completions` and `sockeye man`: what shells and manuals want to know of the command line.
+//! `sockeye completions` and `sockeye man`: completion scripts for shells, and the manual page.
 
 use std::io::{self, Write};
 
@@ -10,12 +10,12 @@ use crate::exit::{Exit, complain};
 use crate::log::stderr;
 use crate::stream;
 
-/// Print what a shell needs to complete this program's command line
+/// Print a completion script for a shell
 ///
 /// For bash, in ~/.bashrc: source <(sockeye completions bash)
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The shell
+    /// Shell to print the script for
     shell: Shell,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn complete(program: &mut Command, options: &Options) -> Exit {
     print(Ok(script))
 }
 
-/// One page for the program and its commands.
+/// Prints one manual page for the program and its commands.
 pub(crate) fn page(program: &Command) -> Exit {
     print(render(program))
 }
@@ -49,7 +49,7 @@ fn render(program: &Command) -> io::Result<Vec<u8>> {
 fn print(text: io::Result<Vec<u8>>) -> Exit {
     match text.and_then(|text| stream::print(&text)) {
         Ok(()) => Exit::Done,
-        // Nobody reads on.
+        // The reader of stdout is gone.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error) => {
             complain(&format!("cannot write to stdout: {error}"));

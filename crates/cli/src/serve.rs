@@ -1,4 +1,4 @@
-//! `sockeye serve`: a server of the chat, the drawboard and the snakes with their pages, the echo and the push.
+//! `sockeye serve`: a server with a chat, a drawboard and a game with their pages, an echo and a push.
 
 use std::fmt;
 use std::io;
@@ -29,97 +29,100 @@ use crate::snake::{self, Field, Snake};
 
 /// Serve a chat, a drawboard and a game with their web pages, an echo and a push
 ///
-/// Prints the address it serves at, as a URL, on the first line of stdout; open it in a browser, or connect
-/// to one of its endpoints with any WebSocket client.
+/// The first line of stdout is the URL of the server. Open it in a browser, or connect to one of the endpoints with any
+/// WebSocket client.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
-    /// Where to listen: HOST:PORT; port 0 takes a free one
+    /// Address to listen on, HOST:PORT. Port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: Listen,
 
-    /// Serve over TLS (https: and wss:) with the certificate in this PEM file, and behind it
-    /// those that certify it
+    /// Serve over TLS (https: and wss:) with the certificate chain in this PEM file, the server's
+    /// certificate first
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
 
-    /// The private key that belongs to --cert, a PEM file too
+    /// Private key of --cert, a PEM file
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
 
-    /// Pages of this origin may connect too, beside those that this server's own host serves:
-    /// https://chat.example, http://localhost:3000; `any` lets all pages connect. May be repeated
+    /// Allow pages of this origin to connect, in addition to pages of the server's own host, for example
+    /// https://chat.example or http://localhost:3000. `any` allows all pages. May be repeated
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<Pages>,
 
-    /// On a loopback address, take any Host, as a proxy in front may pass it on. Without this only
-    /// the loopback's own names are taken, against pages that resolve their name to the loopback
+    /// Accept any Host field on a loopback address, for proxies that pass on the client's Host. Without this option
+    /// only the names of the loopback are accepted. That stops pages whose name resolves to the loopback (DNS rebinding)
     #[arg(long)]
     any_host: bool,
 
-    /// The largest head of a request that is taken, cookies and all; a larger one is answered 431
+    /// Size limit of the head of a request, with its cookies. The answer to a larger head is 431
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = parse_size)]
     max_head: u64,
 
-    /// The longest message that is taken; a longer one closes its connection with 1009
+    /// Size limit of received messages. A longer message closes its connection with 1009
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
     max_message: u64,
 
-    /// How many people a room of the chat holds; the next one is closed with 1013
+    /// Limit of people in one room of the chat. The next connection is closed with 1013
     #[arg(long, value_name = "N", default_value_t = chat::MAX_PEOPLE)]
     max_people: NonZeroUsize,
 
-    /// How many messages a second a connection may send to the chat; from one that sends faster
-    /// the server reads no faster
+    /// Limit of messages that a connection may send to the chat each second. The server reads a faster connection at
+    /// this rate
     #[arg(long, value_name = "N", default_value_t = chat::RATE.per_second)]
     rate: NonZeroU32,
 
-    /// How many messages such a connection may send at once after a pause
+    /// Limit of messages that a connection may send to the chat at once after a pause
     #[arg(long, value_name = "N", default_value_t = chat::RATE.burst)]
     burst: NonZeroU32,
 
-    /// Send no Ping to a silent client. A client that has vanished keeps its connection then
+    /// Send no Ping to a silent client. The server then keeps the connections of clients that are gone
     #[arg(long)]
     no_ping: bool,
 
-    /// How long connections may take to end when the server stops
+    /// How long to wait for the end of open connections when the server stops
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     stop_timeout: u32,
 }
 
 const AFTER_HELP: &str = "\
 Endpoints:
-  /             the chat's page; /?room=ROOM&name=NAME joins at once
-  /chat/{room}  the chat, in JSON; to speak, send
+  /             the page of the chat; /?room=ROOM&name=NAME joins at once
+  /chat/{room}  the chat, in JSON; a client speaks with
                 {\"type\":\"message\",\"text\":\"hello\"}
-  /drawboard    a sheet on which all draw at once, and its page
-  /snake        a game for many, and its page
+  /drawboard    a shared sheet to draw on, and its page
+  /snake        a game of snakes, and its page
   /echo         sends every message back; the text `close 4001 why` makes it
                 close with the code 4001 and the reason `why`
   /push         sends the time, at once and then each second
-  /push-or-poll a page that asks /time each second beside it, and compares
+  /push-or-poll a page that compares /push with a request for /time each second
 
 Signals:
-  Ctrl-C, SIGTERM or SIGHUP stops in order: no more connections are accepted,
-  each one is sent a Close with 1001. A second one ends the program at once.
+  Ctrl-C, SIGTERM or SIGHUP stops the server in order: it accepts no more
+  connections, and sends each open one a Close with 1001. A second signal ends
+  the program at once.
 
 Exit codes:
   0    stopped in order
-  1    the address cannot be listened on, or the certificate not be used
-  2    the command line is wrong
+  1    cannot listen on the address, or cannot use the certificate
+  2    invalid command line
   130  ended by a second signal
 
-Log lines go to stderr. The variable SOCKEYE_LOG says which:
-`debug`, `warn`, `off`, `sockeye=trace`, ...; by default `info`.";
+SIZE is a number with or without a unit: 500000, 64KiB, 1.5MiB, 2MB.
 
-/// Serves until a signal.
+Log lines go to stderr. The variable SOCKEYE_LOG selects them: `debug`, `warn`,
+`off`, `sockeye=trace`, ... The default is `info`.";
+
+/// Runs the server until a signal stops it.
 pub(crate) fn run(options: &Options) -> Exit {
     let log = log::init("info");
     log.take_panics();
     // Each connection takes a descriptor; the usual soft limit is 1,024.
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "descriptors"),
-        Err(error) => tracing::warn!(%error, "the limit of descriptors cannot be raised"),
+        Ok(limit) => tracing::debug!(limit, "limit of open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
     let runtime = runtime().map_err(Failure::Runtime);
     match runtime.and_then(|runtime| runtime.block_on(serve(options))) {
@@ -131,14 +134,16 @@ pub(crate) fn run(options: &Options) -> Exit {
     }
 }
 
-/// A runtime that looks at its sockets after each 16 polls of tasks. Each poll may take a connection's turn, 128 KiB of
-/// work: tokio's own 61 let an idle client wait for 61 turns of busy ones. Measured, under attack, as the 99th
-/// percentile of an idle client's echo: 9.4 ms at 61, 3.1 ms at 16; no better at 8.
+/// Returns a runtime that checks its sockets after each 16 polls of tasks.
+///
+/// Each poll may take one turn of a connection, 128 KiB of work. With tokio's default of 61, an idle client waits for 61
+/// turns of busy clients. Measured under attack, as the 99th percentile of an idle client's echo: 9.4 ms at 61, 3.1 ms
+/// at 16, no better at 8.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    const POLLS_BETWEEN_LOOKS: u32 = 16;
+    const POLLS_BETWEEN_CHECKS: u32 = 16;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .event_interval(POLLS_BETWEEN_LOOKS)
+        .event_interval(POLLS_BETWEEN_CHECKS)
         .build()
 }
 
@@ -182,12 +187,12 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     let signals = Signals::new().map_err(Failure::Runtime)?;
     let mut stop = signals.stop();
     let stdout =
-        LineQueue::stdout(|error| tracing::warn!(%error, "cannot write the address to stdout"));
+        LineQueue::stdout(|error| tracing::warn!(%error, "cannot write the URL to stdout"));
     announce(&stdout, server.local_addr(), secure.is_some());
     let stop = async {
         stop.asked().await;
         let timeout = options.stop_timeout;
-        tracing::info!("stopping, within {timeout} s; Ctrl-C again ends at once");
+        tracing::info!("stopping within {timeout} s; a second Ctrl-C ends the program at once");
     };
     server.serve_until(stop).await.map_err(Failure::Runtime)?;
     tracing::info!("stopped");
@@ -206,7 +211,7 @@ fn origins(pages: &[Pages]) -> OriginPolicy {
     OriginPolicy::SameHostOr(list)
 }
 
-/// Limits messages of both kinds to what the endpoint can make use of, or to less where `--max-message` says so.
+/// Limits messages of both kinds to `most` bytes, or to `--max-message` if that is less.
 fn limit(endpoint: EndpointConfig, max_message: u64, most: u64) -> EndpointConfig {
     let bytes = most.min(max_message);
     endpoint
@@ -222,14 +227,14 @@ fn config(options: &Options) -> Config {
     }
 }
 
-/// Prints the address. The server goes on when stdout is not read.
+/// Prints the URL. The server continues if stdout is not read.
 fn announce(stdout: &LineQueue, addr: SocketAddr, secure: bool) {
     let scheme = if secure { "https" } else { "http" };
     stdout.push(format!("{scheme}://{}/\n", reachable(addr)).as_bytes());
     tracing::debug!(%addr, "listening");
 }
 
-/// An address to connect to: who listens on all addresses listens on the loopback too.
+/// Returns an address to connect to. A server that listens on all addresses also listens on the loopback.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
@@ -243,7 +248,7 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// Where to listen: `127.0.0.1:8080`, `[::1]:0`, `localhost:8080`.
+/// An address to listen on: `127.0.0.1:8080`, `[::1]:0`, `localhost:8080`.
 #[derive(Clone, Debug)]
 struct Listen(String);
 
@@ -255,22 +260,24 @@ impl FromStr for Listen {
             return Ok(Self(text.to_owned()));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
-            return Err("the port is missing: write HOST:PORT, as 127.0.0.1:8080".to_owned());
+            return Err("no port; write HOST:PORT, for example 127.0.0.1:8080".to_owned());
         };
         if port.parse::<u16>().is_err() {
-            return Err(format!("`{port}` is no port: a number from 0 to 65535"));
+            return Err(format!(
+                "not a port: `{port}`; expected a number from 0 to 65535"
+            ));
         }
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
         if host.is_empty() || !host.chars().all(is_name) {
             return Err(format!(
-                "`{host}` is no host: a name, an IPv4 address, or an IPv6 address in brackets"
+                "not a host: `{host}`; expected a name, an IPv4 address, or an IPv6 address in brackets"
             ));
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// Which pages may connect: `any`, or those of an origin.
+/// Pages that may connect: `any`, or those of one origin.
 #[derive(Clone, Debug)]
 enum Pages {
     All,
@@ -294,7 +301,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Why nothing is served.
+/// Why the server does not run.
 #[derive(Debug)]
 enum Failure {
     Listen(Listen, sockeye::BindError),
@@ -310,8 +317,8 @@ impl fmt::Display for Failure {
             {
                 write!(
                     f,
-                    "cannot listen on {addr}: something listens there already; \
-                     choose another with --listen, or let the system choose with port 0"
+                    "cannot listen on {addr}: the address is in use; choose another address with --listen, \
+                     or a free port with port 0"
                 )
             }
             Self::Listen(addr, sockeye::BindError::Io(error)) => {

@@ -119,7 +119,7 @@ impl Field {
     fn enter(&self, session: &Session) -> Option<u64> {
         let mut state = self.lock();
         if state.players.len() >= MAX_PLAYERS {
-            let closed = session.close(CloseCode::TRY_AGAIN_LATER, "as many play as may");
+            let closed = session.close(CloseCode::TRY_AGAIN_LATER, "the field is full");
             debug_assert!(closed.is_ok(), "1013 may be sent");
             return None;
         }

@@ -157,17 +157,23 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NameEmpty => f.write_str("a name has at least one character that shows"),
-            Self::NameTooLong => write!(f, "a name has at most {} characters", Name::MAX),
-            Self::NameUnreadable => f.write_str("a name has no control characters"),
+            Self::NameEmpty => f.write_str("the name needs at least one visible character"),
+            Self::NameTooLong => write!(f, "the name is longer than {} characters", Name::MAX),
+            Self::NameUnreadable => f.write_str("the name has control characters"),
             Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
-            Self::RoomEmpty => f.write_str("a room's name has at least one character that shows"),
-            Self::RoomTooLong => {
-                write!(f, "a room's name has at most {} characters", RoomName::MAX)
+            Self::RoomEmpty => {
+                f.write_str("the name of the room needs at least one visible character")
             }
-            Self::RoomUnreadable => f.write_str("a room's name has no control characters"),
-            Self::TextEmpty => f.write_str("a text says something"),
-            Self::TextTooLong => write!(f, "a text has at most {MAX_TEXT} characters"),
+            Self::RoomTooLong => {
+                write!(
+                    f,
+                    "the name of the room is longer than {} characters",
+                    RoomName::MAX
+                )
+            }
+            Self::RoomUnreadable => f.write_str("the name of the room has control characters"),
+            Self::TextEmpty => f.write_str("the text is empty"),
+            Self::TextTooLong => write!(f, "the text is longer than {MAX_TEXT} characters"),
         }
     }
 }

@@ -16,7 +16,7 @@
 //! {"type":"renamed","from":"Ada","to":"Ada L."}
 //! {"type":"people","people":["Linus","Ada L."],"more":350}
 //! {"type":"message","from":"Ada","text":"Has the run begun?","time":"2026-07-09T16:04:05.678Z"}
-//! {"type":"error","code":"text-too-long","message":"a text has at most 4000 characters"}
+//! {"type":"error","code":"text-too-long","message":"the text is longer than 4000 characters"}
 //! ```
 //!
 //! - The first message is the welcome: the name that was given, and who is here, in the order of coming. The list has

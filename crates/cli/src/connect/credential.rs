@@ -1,4 +1,4 @@
-//! What a client proves who it is with: from the command line, a file or the environment.
+//! The client's credentials, from the command line, a file or the environment.
 
 use std::convert::Infallible;
 use std::env;
@@ -13,7 +13,7 @@ use sockeye::Client;
 
 use super::options::Options;
 
-/// A secret, or where it is.
+/// A secret, or the file that holds it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secret {
     File(PathBuf),
@@ -36,7 +36,7 @@ impl Secret {
         match self {
             Self::Given(secret) => Ok(secret.clone()),
             Self::File(path) => match fs::read_to_string(path) {
-                // Editors end a file with a line's end, and secrets have none.
+                // Editors end a file with a line end. Secrets have none.
                 Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => Err(CredentialError::File(path.clone(), error)),
             },
@@ -44,7 +44,7 @@ impl Secret {
     }
 }
 
-/// Without the secret.
+/// Leaves the secret out.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -54,7 +54,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Adds what the options give, or else the environment.
+/// Adds the credentials of the options to the client, or those of the environment if the options have none.
 pub(super) fn add(client: Client, options: &Options) -> Result<Client, CredentialError> {
     let read = |secret: &Option<Secret>| secret.as_ref().map(Secret::read).transpose();
     let (mut token, mut pair) = (read(&options.bearer)?, read(&options.basic)?);
@@ -80,7 +80,7 @@ fn variable(name: &'static str) -> Result<Option<String>, CredentialError> {
     value.map_err(|_| CredentialError::Variable(name))
 }
 
-/// Why there is no credential.
+/// The reason for which a credential cannot be used.
 #[derive(Debug)]
 pub(super) enum CredentialError {
     File(PathBuf, io::Error),
@@ -93,8 +93,10 @@ impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Self::NoColon => f.write_str("no colon in the name and password: write USER:PASSWORD"),
-            Self::Token => f.write_str("the token has characters that no header field has"),
+            Self::NoColon => {
+                f.write_str("no colon between user name and password; write USER:PASSWORD")
+            }
+            Self::Token => f.write_str("the token has characters that a header field cannot hold"),
             Self::Variable(name) => write!(f, "the variable {name} is not UTF-8"),
         }
     }

@@ -1,4 +1,4 @@
-//! Why a talk failed, and the exit code of each reason.
+//! The reasons for which a talk fails, and their exit codes.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -15,9 +15,10 @@ use super::record::RecordError;
 use crate::escape::Escaped;
 use crate::exit::Exit;
 
+/// The reason for which a talk failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There is no connection.
+    /// The connection could not be opened.
     Connect(ConnectError),
     Credential(CredentialError),
     Input(InputError),
@@ -26,15 +27,15 @@ pub(super) enum Failure {
     /// A message of the command line is refused.
     Message(Refusal),
     Output(io::Error),
-    /// The URL is none of a proxy.
+    /// The value of `--proxy` is not a proxy URL.
     Proxy(ProxyError),
     Record(RecordError),
     Signals(io::Error),
-    /// Whom to trust, or what to show, cannot be read.
+    /// The certificates or the key cannot be used.
     Tls(TlsError),
     /// The peer ended without an answer to the Close, or did not answer in time.
     Unanswered,
-    /// Bytes of messages that stdout did not take in time.
+    /// Number of message bytes that stdout did not accept in time.
     Unread(usize),
 }
 
@@ -71,22 +72,22 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(ConnectError::Refused(response)) => {
-                f.write_str("the server refused the handshake; it answered\n\n")?;
+                f.write_str("the server refused the handshake; its response:\n\n")?;
                 write_response(f, response)
             }
-            // The rejected name may be a token.
+            // The rejected name may be a secret token.
             Self::Connect(ConnectError::Offer(OfferError::SubprotocolNotAToken(name))) => write!(
                 f,
                 "the subprotocol {:?} is not a token: visible ASCII characters, no separators",
                 hidden::subprotocols(name)
             ),
             Self::Connect(error) => {
-                // It may quote the peer.
+                // The error may quote the peer.
                 Escaped(&ErrorChain::new(error).to_string()).fmt(f)
             }
             Self::Credential(error) => error.fmt(f),
             Self::Input(error) => error.fmt(f),
-            Self::Lost(error) => write!(f, "the connection is lost: {}", ErrorChain::new(error)),
+            Self::Lost(error) => write!(f, "connection lost: {}", ErrorChain::new(error)),
             Self::Message(refusal) => write!(f, "a --message {refusal}"),
             Self::Output(error) => write!(f, "cannot write to stdout: {error}"),
             Self::Proxy(error) => ErrorChain::new(error).fmt(f),
@@ -96,13 +97,13 @@ impl fmt::Display for Failure {
             Self::Unanswered => f.write_str("the server did not answer the Close"),
             Self::Unread(bytes) => write!(
                 f,
-                "cannot write to stdout: it is not read; {bytes} bytes of messages are lost"
+                "cannot write to stdout: its reader does not read; {bytes} bytes of messages are lost"
             ),
         }
     }
 }
 
-/// The head of a response, and the start of its body.
+/// Writes the head of a response, and the start of its body.
 fn write_response(f: &mut fmt::Formatter<'_>, response: &Response<Bytes>) -> fmt::Result {
     write!(f, "{:?} {}", response.version(), response.status())?;
     for (name, value) in response.headers() {
@@ -124,7 +125,7 @@ fn write_response(f: &mut fmt::Formatter<'_>, response: &Response<Bytes>) -> fmt
     Ok(())
 }
 
-/// So many bytes of a refusal's body are shown.
+/// The number of bytes that are shown of a refusal's body.
 const MAX_BODY: usize = 1024;
 
 #[cfg(test)]
@@ -140,7 +141,7 @@ mod tests {
             .expect("a response");
         let failure = Failure::from(ConnectError::Refused(Box::new(response)));
         let text = failure.to_string();
-        let expected = "the server refused the handshake; it answered\n\nHTTP/1.1 403 Forbidden\n\
+        let expected = "the server refused the handshake; its response:\n\nHTTP/1.1 403 Forbidden\n\
                         x-why: no\\tway \u{fffd}\n\n<h1>\\u{1b}[31mno</h1>\n";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("\n..."), "{text}");

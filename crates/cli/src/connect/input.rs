@@ -146,14 +146,14 @@ impl fmt::Display for Refusal {
         match self {
             Self::Cut(len) => write!(
                 f,
-                "may have been cut by the terminal, which takes {len} bytes; use a pipe or a file"
+                "may be cut: the terminal takes at most {len} bytes; use a pipe or a file"
             ),
             Self::Form(form) => write!(f, "is not {}", form.name()),
             Self::NotText => f.write_str("is not UTF-8"),
             Self::TooLong(limit) if limit % (1 << 20) == 0 => {
-                write!(f, "has more than {} MiB", limit >> 20)
+                write!(f, "is longer than {} MiB", limit >> 20)
             }
-            Self::TooLong(limit) => write!(f, "has more than {limit} bytes"),
+            Self::TooLong(limit) => write!(f, "is longer than {limit} bytes"),
         }
     }
 }
@@ -330,10 +330,10 @@ mod tests {
             said.push(line.expect_err("it is too long").to_string());
             true
         });
-        assert_eq!(said, ["line 1 of stdin has more than 16 MiB"]);
+        assert_eq!(said, ["line 1 of stdin is longer than 16 MiB"]);
         let whole = read_whole(io::repeat(b'x'), form(Input::Raw));
         let said = whole.expect_err("it is too long").to_string();
-        assert_eq!(said, "stdin has more than 16 MiB");
+        assert_eq!(said, "stdin is longer than 16 MiB");
     }
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
             let message = read(longer).and_then(|line| form.message(line));
             assert_eq!(message, Err(Refusal::TooLong(3)), "{input:?}");
         }
-        assert_eq!(Refusal::TooLong(3).to_string(), "has more than 3 bytes");
+        assert_eq!(Refusal::TooLong(3).to_string(), "is longer than 3 bytes");
     }
 
     #[test]

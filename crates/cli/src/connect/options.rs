@@ -1,4 +1,4 @@
-//! What `sockeye connect` may be told.
+//! The options of `sockeye connect`.
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
@@ -18,20 +18,20 @@ use crate::time::parse_duration;
 
 /// Talk to a WebSocket server
 ///
-/// Each line that is typed or piped in is sent as a text message; each message that comes is printed on a
-/// line of its own. At the end of the input (Ctrl-D) the server is sent a Ping, and when it has answered that a
-/// Close with 1000; what it still sends before its own Close is printed. If no message has come since the last one
-/// was sent, the Close waits another second (--grace). Give a server that needs longer its time with --wait.
+/// sockeye connect sends each line of stdin as a text message, and prints each received message on its own line. At the
+/// end of the input (Ctrl-D) it sends a Ping. When the server has answered the Ping, it sends a Close with 1000, and
+/// prints the messages that arrive before the server's Close. If no message has arrived since the last one was sent,
+/// the Close waits another second (--grace). For a server that needs longer, use --wait.
 ///
-/// On a terminal lines are edited at a prompt, as in a shell. What is pasted is one message, line ends included.
-/// Lines are kept from one run to the next in $XDG_STATE_HOME/sockeye/history, but not those that begin with a space.
+/// On a terminal, lines are edited at a prompt, as in a shell. A paste becomes one message, with its line ends. The
+/// history is kept in $XDG_STATE_HOME/sockeye/history, without the lines that begin with a space.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
-    /// The server's address, as ws://127.0.0.1:8080/echo or wss://chat.example/
+    /// The server's URL, for example ws://127.0.0.1:8080/echo or wss://chat.example/
     pub(super) url: String,
 
-    /// Send this message, instead of what is typed or piped in; may be given more than once
+    /// Send this message instead of the lines of stdin. May be repeated
     #[arg(
         short,
         long = "message",
@@ -40,35 +40,35 @@ pub(crate) struct Options {
     )]
     pub(super) messages: Vec<String>,
 
-    /// How a line, or a --message, is read
+    /// Format of each input line and of each --message
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub(super) input: Input,
 
-    /// Send the whole input as one message, with its line ends; --input raw sends its bytes
+    /// Send all of stdin as one message, with its line ends. With --input raw, send it as bytes
     #[arg(long, conflicts_with = "messages")]
     pub(super) whole: bool,
 
-    /// How binary messages are printed; by default base64, and to a terminal their length
+    /// Output format of binary messages. By default base64; on a terminal, only their length
     #[arg(long, value_name = "FORM")]
     pub(super) binary: Option<Binary>,
 
-    /// Print each message as JSON: indented to a terminal, elsewhere on one line
+    /// Print each message as JSON: indented on a terminal, on one line elsewhere
     #[arg(long)]
     pub(super) json: bool,
 
-    /// Write what is sent and received to this new file, one JSON object a line. A file that exists is refused
+    /// Record sent and received messages in this new file, one JSON object on each line. The file must not exist
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) record: Option<PathBuf>,
 
-    /// Close when so many messages have come
+    /// Close after this number of received messages
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) count: Option<NonZeroU64>,
 
-    /// Close when a text message has come in which this is found
+    /// Close after a text message that matches this regular expression
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     pub(super) expect: Option<Regex>,
 
-    /// Stay when the input has ended, until the server closes, or for so long
+    /// Stay connected after the end of the input: until the server closes, or for this time
     #[arg(
         long,
         value_name = "TIME",
@@ -79,8 +79,8 @@ pub(crate) struct Options {
     )]
     pub(super) wait: Option<Wait>,
 
-    /// How long to stay for an answer when the server has answered the Ping, and no message has come since the last one
-    /// was sent; 0 for not at all
+    /// How long to wait for a message after the server has answered the Ping, if none has arrived since the last one was
+    /// sent. 0 turns the wait off
     #[arg(
         long,
         value_name = "TIME",
@@ -90,7 +90,7 @@ pub(crate) struct Options {
     )]
     pub(super) grace: Duration,
 
-    /// Connect again when the connection is lost or cannot be had, so many times in a row
+    /// Connect again when the connection is lost or cannot be opened. TIMES limits the failures in a row
     #[arg(
         long,
         value_name = "TIMES",
@@ -100,24 +100,24 @@ pub(crate) struct Options {
     )]
     pub(super) retry: Option<u32>,
 
-    /// Send a Ping at this interval, and say how long the answer took
+    /// Send a Ping at this interval, and print the time until its answer
     #[arg(long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true)]
     pub(super) ping: Option<Duration>,
 
-    /// Send no Ping, neither behind the last message nor to a silent server. For servers that end the connection at a
-    /// Ping, as Node's inspector does
+    /// Send no Ping, neither after the last message nor to a silent server. For servers that end the connection at a
+    /// Ping, such as Node's inspector
     #[arg(long, conflicts_with = "ping")]
     pub(super) no_ping: bool,
 
-    /// Show both sides of the opening handshake, and what they agreed on
+    /// Show the request and the response of the opening handshake, and the agreed subprotocol and extensions
     #[arg(short, long)]
     pub(super) verbose: bool,
 
-    /// Show how long each part of connecting took, and the first message
+    /// Show how long each step of connecting took, and the time until the first message
     #[arg(short = 'w', long)]
     pub(super) timings: bool,
 
-    /// The longest message that is taken; a longer one ends the connection
+    /// Size limit of received messages. A longer message ends the connection
     #[arg(
         long,
         alias = "max-message",
@@ -128,7 +128,7 @@ pub(crate) struct Options {
     )]
     pub(super) max_size: u64,
 
-    /// How long the server may take to answer the Close, and the Ping before it
+    /// How long to wait for the server's answer to the Close, and to the Ping before it
     #[arg(
         long,
         value_name = "SECS",
@@ -137,141 +137,145 @@ pub(crate) struct Options {
     )]
     pub(super) close_timeout: u32,
 
-    /// A header field of the request; may be given more than once
+    /// Header field to add to the request. May be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = HeaderParser, allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) header: Vec<(HeaderName, HeaderValue)>,
 
-    /// The origin of the page that this stands for: scheme, host, and port where it is not the usual one
+    /// Value of the Origin field: scheme, host, and port if it is not the scheme's default
     #[arg(long, value_name = "ORIGIN", help_heading = REQUEST)]
     pub(super) origin: Option<HeaderValue>,
 
-    /// A subprotocol to offer, the preferred first; may be given more than once
+    /// Subprotocol to offer. May be repeated, the preferred one first
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) subprotocol: Vec<String>,
 
-    /// Authenticate with this token; @FILE reads it from a file
+    /// Bearer token for authentication. @FILE reads it from a file
     #[arg(long, value_name = "TOKEN", conflicts_with = "basic", allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) bearer: Option<Secret>,
 
-    /// Authenticate with this name and password; @FILE reads them from a file
+    /// User name and password for basic authentication. @FILE reads them from a file
     #[arg(long, value_name = "USER:PASSWORD", allow_hyphen_values = true, help_heading = REQUEST)]
     pub(super) basic: Option<Secret>,
 
-    /// Compression to offer (permessage-deflate)
+    /// Compression to offer: permessage-deflate
     #[arg(long, value_name = "MODE", default_value = "on", help_heading = REQUEST)]
     pub(super) deflate: Deflate,
 
-    /// Trust the certificates in this PEM file, instead of what the system trusts
+    /// Trust the certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = TLS)]
     pub(super) cacert: Option<PathBuf>,
 
-    /// Show the server the certificate in this PEM file, if it asks for one
+    /// Client certificate, a PEM file, for servers that ask for one
     #[arg(long, value_name = "FILE", requires = "key", allow_hyphen_values = true, help_heading = TLS)]
     pub(super) cert: Option<PathBuf>,
 
-    /// The private key that belongs to --cert, a PEM file too
+    /// Private key of --cert, a PEM file
     #[arg(long, value_name = "FILE", requires = "cert", allow_hyphen_values = true, help_heading = TLS)]
     pub(super) key: Option<PathBuf>,
 
-    /// Take any certificate, as curl -k does: anyone in between can read and change what is sent
+    /// Accept any certificate, as curl -k does. An attacker on the network can then read and change the messages
     #[arg(long, conflicts_with = "cacert", help_heading = TLS)]
     pub(super) insecure: bool,
 
-    /// The name to ask for, and to find in the certificate, instead of the URL's host
+    /// Server name for TLS, instead of the URL's host: the client asks for it, and expects it in the certificate
     #[arg(long, value_name = "NAME", help_heading = TLS)]
     pub(super) sni: Option<String>,
 
-    /// The proxy: http://, https://, socks5:// or socks5h://; `none` for none. By default as the
-    /// environment says
+    /// URL of the proxy: http://, https://, socks5:// or socks5h://. `none` uses no proxy. By default
+    /// the environment variables apply
     #[arg(long, value_name = "URL", help_heading = NETWORK)]
     pub(super) proxy: Option<String>,
 
-    /// Connect to this Unix socket; the URL says what to ask for
+    /// Connect to this Unix socket. Host and path of the request are those of the URL
     #[arg(long, value_name = "PATH", conflicts_with_all = ["proxy", "resolve"], allow_hyphen_values = true, help_heading = NETWORK)]
     pub(super) unix: Option<PathBuf>,
 
-    /// Use this address for a host; may be given more than once
+    /// Connect to this address for this host. May be repeated
     #[arg(long, value_name = "HOST:ADDR", value_parser = parse_resolve, help_heading = NETWORK)]
     pub(super) resolve: Vec<(String, IpAddr)>,
 
-    /// Use IPv4 alone
+    /// Use only IPv4 addresses
     #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = NETWORK)]
     pub(super) ipv4: bool,
 
-    /// Use IPv6 alone
+    /// Use only IPv6 addresses
     #[arg(short = '6', long, help_heading = NETWORK)]
     pub(super) ipv6: bool,
 }
 
-const REQUEST: &str = "What is asked for";
+const REQUEST: &str = "Request";
 const TLS: &str = "TLS";
-const NETWORK: &str = "The way there";
+const NETWORK: &str = "Network";
 
 const AFTER_HELP: &str = "\
-Messages on stdout, one on a line and nothing else:
-  a text           JSON as it came, but without line feeds between its values;
-                   other text with \\n, \\u{1b} and the like for control
-                   characters, and \\\\ for a backslash; a tab stays, except on
-                   a terminal. --input escaped reads such lines
-  a binary message in base64; on a terminal as `<N bytes>`; else as --binary
-                   says, where `raw` is the bytes alone, and no line's end
-  with --json      a JSON object, array, number, boolean or null as it came;
-                   other text as a string; a binary message as
-                   {\"binary\":\"...\"}, in base64 or hex. --input json reads
-                   such lines, with base64
+Output on stdout, one line for each message:
+  text message     JSON stays as it is, but without line feeds between its
+                   values. Other text has escapes such as \\n and \\u{1b} for
+                   control characters, and \\\\ for a backslash. A tab is
+                   escaped only on a terminal. --input escaped reads this form
+  binary message   base64; on a terminal `<N bytes>`; or the form of --binary.
+                   `raw` prints only the bytes, without a line end
+  with --json      JSON objects, arrays, numbers, booleans and null stay as
+                   they are. Other text becomes a JSON string, and a binary
+                   message {\"binary\":\"...\"}, in base64 or hex. --input json
+                   reads this form, with base64
 
-The end:
-  The connection is closed when the input has ended and the server has answered
-  a Ping behind it. If no message has come since the last one was sent, it stays
-  open for --grace, and a server that still says nothing is a line on stderr.
-  --no-ping sends no Ping, and always stays for --grace after a message was sent.
-  The connection is closed with --wait when the server closes it, or when the time has
-  passed. With --count or --expect it stays
-  until that has come; --wait=TIME says how long after the input's end. A
-  signal (Ctrl-C, SIGTERM) closes it as well; a second one ends the program
-  at once.
+End of the connection:
+  After the end of the input the program sends a Ping. When the server has
+  answered the Ping, the program closes the connection. If no message has
+  arrived since the last one was sent, the connection stays open for --grace.
+  A server that still sends no message is reported on stderr.
+  With --no-ping there is no Ping, and the connection always stays open for
+  --grace after a message was sent.
+  With --wait the connection stays open until the server closes it, or until
+  the time has passed. With --count or --expect it stays open until the goal
+  is reached; --wait=TIME limits the time after the end of the input.
+  A signal (Ctrl-C, SIGTERM) closes the connection. A second signal ends the
+  program at once.
 
-  --retry connects again, after a pause that grows to 30 s and is random, when
-  the connection is lost or the server's Close says that it will be back. What
-  was sent is not sent again.
+  --retry connects again when the connection is lost, or when the code of the
+  server's Close says that the server will come back. The pause before each
+  attempt is random, and grows up to 30 s. Messages are not sent twice.
 
 Secrets:
-  A command line can be seen by others on the same machine. --bearer and --basic
-  read a file where they are given as @FILE; the variables SOCKEYE_BEARER and
-  SOCKEYE_BASIC hold what neither option gives.
+  Other users of this machine can see the command line. --bearer @FILE and
+  --basic @FILE read the secret from a file. Without these options the
+  variables SOCKEYE_BEARER and SOCKEYE_BASIC apply.
 
-A TIME is numbers with units: 500ms, 1.5s, 5m, 1h 30m. A SIZE is a number, with
-a unit or without: 500000, 64KiB, 1.5MiB, 2MB. Proxies come from the
-variables http_proxy (for ws://, in lower case only), HTTPS_PROXY (for wss://),
-ALL_PROXY and NO_PROXY, by the rules of curl. NO_COLOR turns colours off.
+Times, sizes and environment:
+  TIME is numbers with units: 500ms, 1.5s, 5m, 1h 30m.
+  SIZE is a number with or without a unit: 500000, 64KiB, 1.5MiB, 2MB.
+  Proxies: http_proxy (for ws://, in lower case only), HTTPS_PROXY (for
+  wss://), ALL_PROXY and NO_PROXY, by the rules of curl.
+  NO_COLOR turns colours off.
 
 Exit codes:
-  0    closed with 1000, 1001 or no code; what --count and --expect asked for
-       has come; or the reader of stdout is gone
-  1    no connection: the server cannot be reached, or speaks no WebSocket;
-       or a file or stdin cannot be read, or stdout cannot be written, or
-       takes no byte for the close timeout
-  2    the command line is wrong
-  3    the server refused the handshake: its answer is on stderr
-  4    the connection was lost, the server broke the protocol or did not answer
-       the Close, or it closed with another code
-  5    closed in order, without what --count or --expect asked for
-  130  ended by a second signal, or by one before there was a connection
+  0    closed with 1000, 1001 or no code; the goal of --count and --expect is
+       reached; or the reader of stdout is gone
+  1    cannot connect: the server is not reachable, or is no WebSocket server;
+       cannot read a file or stdin; cannot write to stdout; or stdout accepted
+       no byte for the close timeout
+  2    invalid command line
+  3    the server refused the handshake; its response is on stderr
+  4    the connection was lost; the server broke the protocol, did not answer
+       the Close, or closed with another code
+  5    closed in order before the goal of --count or --expect was reached
+  130  ended by a second signal, or by a signal before there was a connection
   131  ended by Ctrl-\\ (SIGQUIT) at the prompt
 
-Log lines go to stderr. The variable SOCKEYE_LOG says which:
-`debug`, `sockeye=trace`, ...; by default `warn`.";
+Log lines go to stderr. The variable SOCKEYE_LOG selects them: `debug`,
+`sockeye=trace`, ... The default is `warn`.";
 
-/// What a line of the input is.
+/// How an input line becomes a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Input {
     /// A text message
     Text,
-    /// A text message, with escapes as in the output: `\n`, `\\`, `\u{1b}`
+    /// A text message with the escapes of the output: `\n`, `\\`, `\u{1b}`
     Escaped,
-    /// A JSON string: the text in it; {"binary":"..."}: bytes in base64; other JSON: a text
+    /// A JSON value. A string is sent as its text, {"binary":"..."} as bytes from base64, other JSON as text
     Json,
-    /// A binary message, the bytes as they are
+    /// A binary message: the bytes of the line
     Raw,
     /// A binary message in base64
     Base64,
@@ -292,26 +296,27 @@ impl Input {
     }
 }
 
-/// How binary messages are printed.
+/// Output format of binary messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Binary {
     Base64,
     Hex,
-    /// The bytes alone, without a line's end
+    /// The bytes, without a line end
     Raw,
 }
 
-/// What is offered about compression.
+/// Compression that the client offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Deflate {
+    /// No compression
     Off,
-    /// Each message for itself
+    /// Compress each message on its own
     On,
-    /// With what earlier messages had
+    /// Compress with the context of earlier messages (context takeover)
     Takeover,
 }
 
-/// How long to stay when the input has ended.
+/// How long the connection stays open after the end of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     Forever,
@@ -333,7 +338,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-/// Parses the value of `--header`. It may be a secret: errors do not repeat it.
+/// Parser of the value of `--header`. The value may be a secret, so errors do not repeat it.
 #[derive(Clone, Copy, Debug)]
 struct HeaderParser;
 
@@ -346,9 +351,9 @@ impl TypedValueParser for HeaderParser {
         _: Option<&clap::Arg>,
         value: &OsStr,
     ) -> Result<Self::Value, clap::Error> {
-        let text = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
+        let text = value.to_str().ok_or_else(|| "not UTF-8".to_owned());
         text.and_then(parse_header).map_err(|problem| {
-            let text = format!("a --header is refused: {problem}");
+            let text = format!("invalid value for '--header': {problem}");
             clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
         })
     }
@@ -357,23 +362,23 @@ impl TypedValueParser for HeaderParser {
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text
         .split_once(':')
-        .ok_or("no colon: write 'Name: value'")?;
+        .ok_or("no colon; write 'Name: value'")?;
     let name = HeaderName::from_bytes(name.trim().as_bytes())
-        .map_err(|_| "the text before the colon is not the name of a header field".to_owned())?;
+        .map_err(|_| "the text before the colon is not a valid field name".to_owned())?;
     let value = HeaderValue::from_bytes(value.trim().as_bytes())
-        .map_err(|_| "the value has control characters".to_owned())?;
+        .map_err(|_| "control characters after the colon".to_owned())?;
     Ok((name, value))
 }
 
 fn parse_resolve(text: &str) -> Result<(String, IpAddr), String> {
-    let (host, address) = text.split_once(':').ok_or("no colon: write HOST:ADDRESS")?;
+    let (host, address) = text.split_once(':').ok_or("no colon; write HOST:ADDRESS")?;
     let bare = address
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     let address = bare.unwrap_or(address);
-    let address = address
-        .parse()
-        .map_err(|_| format!("`{address}` is no address: write HOST:ADDRESS, without a port"))?;
+    let address = address.parse().map_err(|_| {
+        format!("not an IP address: `{address}`; write HOST:ADDRESS without a port")
+    })?;
     Ok((host.to_owned(), address))
 }
 

@@ -152,7 +152,7 @@ impl std::fmt::Display for RecordError {
         match error.kind() {
             io::ErrorKind::AlreadyExists => write!(
                 f,
-                "cannot record to {path}: the file exists; choose another name or remove it"
+                "cannot record in {path}: the file exists; choose another name, or remove it"
             ),
             _ => write!(f, "cannot write {path}: {error}"),
         }

@@ -42,7 +42,7 @@ fn unreadable(text: &mut String, bytes: &[u8]) {
     line(
         text,
         '*',
-        &format!("no whole answer; the first {count} bytes are above"),
+        &format!("no complete response; its first {count} bytes are above"),
     );
 }
 
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(
             event(&OpeningEvent::Unreadable(cut)),
             "< HTTP/1.1 101 Switching\n< set-cookie: (not shown)\n< server: \\u{1b}[2J\n< ups\n\
-             * no whole answer; the first 61 bytes are above\n"
+             * no complete response; its first 61 bytes are above\n"
         );
         let long = event(&OpeningEvent::Unreadable(&[b'x'; 4096]));
         assert!(long.len() < 1200, "{long}");

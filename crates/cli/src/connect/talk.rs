@@ -296,13 +296,13 @@ impl<'a> Talk<'a> {
                 Typed::End => self.end_typing(),
                 Typed::Refused(refusal) => {
                     self.tell(&format!(
-                        "the line {refusal}; it is not sent: Enter begins another"
+                        "the line {refusal}, and was not sent; press Enter for a new line"
                     ));
                 }
                 // Who mistypes may type again.
                 Typed::Line(line) => match self.form.message(line.into()) {
                     Ok(message) => self.given.push_back(message),
-                    Err(refusal) => self.tell(&format!("that {refusal}")),
+                    Err(refusal) => self.tell(&format!("the line {refusal}, and was not sent")),
                 },
             }
         }
@@ -417,7 +417,7 @@ impl<'a> Talk<'a> {
     /// Tells of the option for servers that end the connection at a Ping.
     fn hint_at_ping(&mut self) {
         if self.stage == Stage::Pinged {
-            self.tell("the connection ended after a Ping; --no-ping sends none");
+            self.tell("the connection ended after a Ping; --no-ping sends no Ping");
         }
     }
 

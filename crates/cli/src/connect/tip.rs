@@ -1,4 +1,4 @@
-//! The next step for who sees a failure: which option, URL or command to try.
+//! Tips after a failure: the option, the URL or the command to try next.
 
 use clap::error::ErrorKind;
 use sockeye::tls::rustls::{AlertDescription, CertificateError, Error as Tls};
@@ -9,17 +9,17 @@ use super::failure::Failure;
 use super::options::Options;
 use crate::time::parse_duration;
 
-/// What to try next; `None` where the failure says it itself, or nothing helps.
+/// Returns the tip for a failure. `None` if the failure says it itself, or if no option helps.
 pub(super) fn of(failure: &Failure, options: &Options) -> Option<String> {
     let tip = match failure {
         Failure::Connect(error) => return of_connect(error, options),
         Failure::Lost(Error::Protocol(ProtocolError::MessageTooBig { .. })) => {
-            "--max-size takes longer messages, as --max-size=64MiB"
+            "--max-size accepts longer messages, for example --max-size=64MiB"
         }
         Failure::Tls(TlsError::File {
             problem: FileProblem::NoPrivateKey,
             ..
-        }) => "--key is the file of the private key, and --cert that of the certificate",
+        }) => "--key names the file of the private key, and --cert the file of the certificate",
         _ => return None,
     };
     Some(tip.to_owned())
@@ -30,39 +30,39 @@ fn of_connect(error: &ConnectError, options: &Options) -> Option<String> {
     let tip = match error {
         ConnectError::WebSocketUri(UriError::Scheme) => return of_scheme(&options.url),
         ConnectError::WebSocketUri(UriError::Fragment) => {
-            "write a # that belongs to the URL as %23"
+            "write %23 for a # in the path or query of the URL"
         }
         ConnectError::Tls(error) => of_tls(error)?,
         ConnectError::Proxy(ProxyError::Tls(error)) => of_tls(error)?,
         ConnectError::Proxy(ProxyError::Refused(response)) if response.status() == 407 => {
-            "give the proxy's user and password: --proxy http://USER:PASSWORD@HOST:PORT"
+            "add the user and the password of the proxy: --proxy http://USER:PASSWORD@HOST:PORT"
         }
         ConnectError::Proxy(_) => {
-            "--proxy gives another proxy, and --proxy none connects without one"
+            "--proxy selects another proxy, and --proxy none connects without a proxy"
         }
         ConnectError::Offer(OfferError::FieldReserved(_)) => {
-            "leave the field out; --subprotocol and --deflate say what is offered"
+            "leave the field out; --subprotocol and --deflate set it"
         }
-        ConnectError::Offer(_) => "the names after --subprotocol have no spaces, commas, = or /",
+        ConnectError::Offer(_) => "--subprotocol names have no spaces, commas, = or /",
         ConnectError::NoResponse if !is_secure => {
-            "if the server speaks TLS on this port, write wss://"
+            "if the server expects TLS on this port, write wss://"
         }
         ConnectError::Http(error) if error.is_parse() => {
-            "is this the port of a WebSocket server? -v shows what it answered"
+            "check that this is the port of a WebSocket server; -v shows its response"
         }
         ConnectError::Response(_) | ConnectError::Compression(_) => {
-            "-v shows what the server answered"
+            "-v shows the server's response"
         }
         ConnectError::Refused(response) => return of_refusal(response, is_secure),
         ConnectError::Connect(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {
-                "nothing listens there: is the server running, on this host and port?"
+                "no program listens there; check that the server runs on this host and port"
             }
             std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
-                "-4 or -6 uses one family of addresses alone, and --proxy a proxy"
+                "-4 or -6 uses only one address family, and --proxy a proxy"
             }
             _ if error.to_string().contains("lookup") => {
-                "check the host's name; --resolve HOST:ADDR gives its address"
+                "check the host name; --resolve HOST:ADDR sets its address"
             }
             _ => return None,
         },
@@ -71,7 +71,7 @@ fn of_connect(error: &ConnectError, options: &Options) -> Option<String> {
     Some(tip.to_owned())
 }
 
-/// The URL is not repeated: it may have a password.
+/// Returns the tip for a URL with a wrong scheme. It does not repeat the URL, which may hold a password.
 fn of_scheme(url: &str) -> Option<String> {
     Some(match url.split_once("://") {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => {
@@ -82,10 +82,10 @@ fn of_scheme(url: &str) -> Option<String> {
         }
         Some(_) => return None,
         None if parse_duration(url).is_ok() => {
-            format!("an equals sign gives an option a time, as --wait={url}")
+            format!("write the time after an equals sign: --wait={url}")
         }
         None if url.parse::<u32>().is_ok() => {
-            format!("an equals sign gives an option a number, as --retry={url}")
+            format!("write the number after an equals sign: --retry={url}")
         }
         None => "write ws:// before the host, or wss:// for TLS: ws://127.0.0.1:8080/".to_owned(),
     })
@@ -95,19 +95,19 @@ fn of_tls(error: &TlsError) -> Option<&'static str> {
     Some(match error {
         TlsError::Handshake(Tls::InvalidCertificate(error)) => match error {
             CertificateError::UnknownIssuer => {
-                "--cacert FILE trusts the certificates in a file, and --insecure any"
+                "--cacert FILE trusts the certificates in a file, and --insecure accepts any certificate"
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "--sni NAME expects another name, and --insecure takes any certificate"
+                "--sni NAME expects another name, and --insecure accepts any certificate"
             }
-            _ => "--insecure takes any certificate, to try things out",
+            _ => "for a test, --insecure accepts any certificate",
         },
         TlsError::Handshake(Tls::InvalidMessage(_)) | TlsError::Io(_) => {
             "if the server does not speak TLS on this port, write ws://"
         }
         TlsError::Handshake(Tls::AlertReceived(
             AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure,
-        )) => "--cert FILE and --key FILE show the server a certificate",
+        )) => "--cert FILE and --key FILE send the server a client certificate",
         TlsError::Handshake(Tls::AlertReceived(AlertDescription::UnrecognisedName)) => {
             "--sni NAME asks for another name"
         }
@@ -120,7 +120,7 @@ fn of_refusal(response: &http::Response<bytes::Bytes>, is_secure: bool) -> Optio
     let location = location.and_then(|value| value.to_str().ok());
     let body = String::from_utf8_lossy(response.body()).to_ascii_lowercase();
     let tip = match response.status().as_u16() {
-        // What nginx, Apache and Go answer to plain HTTP at a port of TLS.
+        // nginx, Apache and Go answer plain HTTP on a TLS port in this way.
         400 if !is_secure && (body.contains("https") || body.contains("ssl")) => {
             "the server speaks TLS on this port: write wss:// in place of ws://"
         }
@@ -128,18 +128,20 @@ fn of_refusal(response: &http::Response<bytes::Bytes>, is_secure: bool) -> Optio
             Some(location) if !is_secure && location.starts_with("https://") => {
                 "the server redirects to TLS: write wss:// in place of ws://"
             }
-            Some(_) => "redirects are not followed: connect to the location, with ws:// or wss://",
+            Some(_) => {
+                "sockeye follows no redirects: connect to the location, with ws:// or wss://"
+            }
             None => return None,
         },
-        401 => "--bearer or --basic says who is asking",
-        403 => "--origin ORIGIN says for which page this stands; --bearer or --basic who is asking",
-        404 | 405 | 200 => "is this the path of a WebSocket? The URL says it behind the host",
+        401 => "--bearer or --basic sends credentials",
+        403 => "--origin ORIGIN sets the Origin field; --bearer or --basic sends credentials",
+        404 | 405 | 200 => "check the path of the URL: the server has no WebSocket endpoint there",
         _ => return None,
     };
     Some(tip.to_owned())
 }
 
-/// Replaces an error of the command line where the usual one would mislead, or repeat a secret.
+/// Replaces an error of the command line if clap's error would mislead or repeat a secret.
 pub(crate) fn of_usage(error: clap::Error, arguments: &[String]) -> clap::Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -152,7 +154,7 @@ pub(crate) fn of_usage(error: clap::Error, arguments: &[String]) -> clap::Error 
             "-H" | "--header" if value.ends_with(':') => {
                 let next = arguments.get(index + 2);
                 if next.is_some_and(|next| !next.starts_with('-')) {
-                    let text = "a --header has spaces that the shell took for its end\n\n  \
+                    let text = "the value of --header ends at the first space\n\n  \
                                 tip: put it in quotes: --header 'Name: value'";
                     return clap::Error::raw(ErrorKind::UnknownArgument, text);
                 }
@@ -161,9 +163,8 @@ pub(crate) fn of_usage(error: clap::Error, arguments: &[String]) -> clap::Error 
             _ => false,
         };
         if takes {
-            let text = format!(
-                "the value of {option} is given by an equals sign\n\n  tip: {option}={value}"
-            );
+            let text =
+                format!("the value of {option} needs an equals sign\n\n  tip: {option}={value}");
             return clap::Error::raw(ErrorKind::UnknownArgument, text);
         }
     }

@@ -71,7 +71,7 @@ impl Log {
                 let backtrace = std::backtrace::Backtrace::capture();
                 let left_out = match left_out {
                     0 => String::new(),
-                    more => format!(" ({more} panics before it were left out)"),
+                    more => format!(" ({more} earlier panics were not logged)"),
                 };
                 log.complain(&format!("{panic}{left_out}\n{backtrace}"));
             }

@@ -116,7 +116,7 @@ impl Shared {
             drop(queue);
             if left_out > 0 {
                 let name = stream.name;
-                let told = format!("sockeye: {name} was not read: {left_out} lines left out\n");
+                let told = format!("sockeye: {name} was full: {left_out} lines were left out\n");
                 lines.extend_from_slice(told.as_bytes());
             }
             if let Err(error) = write_all(&mut *stream.writer, &lines) {
@@ -254,7 +254,7 @@ mod tests {
         }
         go.send(()).unwrap();
         let written = writes.recv().unwrap();
-        let told = b"sockeye: stderr was not read: 7 lines left out\n";
+        let told = b"sockeye: stderr was full: 7 lines were left out\n";
         assert_eq!(written.len(), LineQueue::MAX_BYTES + told.len());
         assert!(written.ends_with(told));
         go.send(()).unwrap();

@@ -29,11 +29,14 @@ fn respond(request: &Request<Bytes>) -> Response<Bytes> {
         return if is_endpoint(path) {
             upgrade_required()
         } else {
-            text(StatusCode::NOT_FOUND, "there is nothing at this path\n")
+            text(StatusCode::NOT_FOUND, "no page at this path\n")
         };
     };
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this can only be read\n");
+        let mut response = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "expected the method GET or HEAD\n",
+        );
         let allowed = HeaderValue::from_static("GET, HEAD");
         response.headers_mut().insert(ALLOW, allowed);
         return response;

@@ -4,11 +4,12 @@
 use std::io;
 use std::time::Duration;
 
+use crate::option::GOAL_MISSED;
 use crate::peer::{self, Peer};
 use crate::program::{Program, Server};
 
 const CLOSE: &[u8] = b"\x88\x02\x03\xe8";
-const SILENCE: &str = "sockeye: no message came after the last one was sent";
+const SILENCE: &str = "sockeye: no message arrived after the last one was sent";
 
 /// Reads a message and the Ping behind it, and answers only the Ping.
 fn answer_ping(peer: &mut Peer) {
@@ -105,7 +106,7 @@ fn silence_is_exit_code_5_only_where_something_was_asked_for() {
     let arguments = ["connect", "--count", "1", "--wait=0s", "-m", "hi", &url];
     let ended = Program::run(&arguments, "");
     serving.join().expect("no panic");
-    let said = "sockeye: closed without what was asked for\n";
+    let said = GOAL_MISSED;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(5), said));
 }
 
@@ -153,7 +154,7 @@ fn what_came_before_a_server_dies_from_a_ping_is_printed() {
         let ended = Program::run(&["connect", "-m", "hi", &url], "");
         serving.join().expect("no panic");
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), "a\nb\n"));
-        let hint = "sockeye: the connection ended after a Ping; --no-ping sends none\n";
+        let hint = "sockeye: the connection ended after a Ping; --no-ping sends no Ping\n";
         assert!(ended.stderr.starts_with(hint), "{}", ended.stderr);
     }
 }

@@ -65,7 +65,7 @@ fn both_sides_of_a_handshake_that_fails_are_shown() {
                 "< HTTP/1.1 101 Switching Protocols",
                 "< Server: x",
                 "< Set-Cookie: (not shown)",
-                "* no whole answer; the first 63 bytes are above",
+                "* no complete response; its first 63 bytes are above",
             ],
             "without an answer",
         ),
@@ -74,7 +74,7 @@ fn both_sides_of_a_handshake_that_fails_are_shown() {
             1,
             &[
                 "< SSH-2.0-OpenSSH_9.2",
-                "* no whole answer; the first 21 bytes are above",
+                "* no complete response; its first 21 bytes are above",
             ],
             "the handshake failed",
         ),
@@ -197,7 +197,7 @@ fn what_is_refused_of_the_command_line_is_not_repeated_where_it_may_be_a_secret(
         (&["-H", "Cookie s3cret", "ws://a/"][..], "no colon"),
         (
             &["-H", "a b s3cret: x", "ws://a/"],
-            "the name of a header field",
+            "not a valid field name",
         ),
         (
             &["-H", "Cookie: s3cret\u{1}", "ws://a/"],
@@ -247,7 +247,7 @@ fn a_command_line_that_is_almost_right_is_mended() {
         (&["ws://a/", "--wait", "forever"], 2, "--wait=forever"),
         (&["--wait", "5s"], 2, "--wait=5s"),
         (&["--retry", "3", "ws://a/"], 2, "--retry=3"),
-        (&["ws://127.0.0.1:1/"], 1, "is the server running"),
+        (&["ws://127.0.0.1:1/"], 1, "check that the server runs"),
     ] {
         let ended = Program::run(&[&["connect"], arguments].concat(), "");
         assert_eq!(ended.code, Some(exit), "{}", ended.stderr);
@@ -299,7 +299,9 @@ fn the_wrong_scheme_for_a_port_is_told_with_the_right_one() {
     let ended = Program::run(&["connect", &line.replace("https://", "wss://")], "");
     assert_lines(
         &ended,
-        &["  tip: --cacert FILE trusts the certificates in a file, and --insecure any"],
+        &[
+            "  tip: --cacert FILE trusts the certificates in a file, and --insecure accepts any certificate",
+        ],
     );
     let _ = (fs::remove_file(cert), fs::remove_file(key));
 }
@@ -312,6 +314,6 @@ fn a_message_over_the_limit_is_told_with_the_option_that_raises_it() {
     assert_eq!(ended.code, Some(4));
     assert_lines(
         &ended,
-        &["  tip: --max-size takes longer messages, as --max-size=64MiB"],
+        &["  tip: --max-size accepts longer messages, for example --max-size=64MiB"],
     );
 }

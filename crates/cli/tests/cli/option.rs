@@ -7,7 +7,11 @@ use crate::connect::connect;
 use crate::peer::serve_once;
 use crate::program::{Ended, Program, Server};
 
-/// A file of the test's own, gone when the test is.
+/// The error when the connection ends before the goal of `--count` or `--expect` is reached.
+pub(crate) const GOAL_MISSED: &str =
+    "sockeye: closed before the goal of --count or --expect was reached\n";
+
+/// A file of one test. The end of the test deletes it.
 pub(crate) struct TestFile(PathBuf);
 
 impl TestFile {
@@ -151,7 +155,7 @@ fn a_count_closes_when_so_many_have_come() {
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 2));
     let ended = echo(&["--count", "3", "--wait=0s"], "one\ntwo\n");
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    assert_eq!(ended.stderr, "sockeye: closed without what was asked for\n");
+    assert_eq!(ended.stderr, GOAL_MISSED);
 }
 
 #[test]
@@ -300,7 +304,7 @@ fn a_secret_comes_from_the_command_line_a_file_or_the_environment() {
     assert!(!request(&[], &[]).contains("authorization"));
     for (options, said) in [
         (&["--basic", "nobody"][..], "USER:PASSWORD"),
-        (&["--bearer", "a\nb"], "no header field has"),
+        (&["--bearer", "a\nb"], "a header field cannot hold"),
         (&["--bearer", "a", "--basic", "b:c"], "cannot be used with"),
     ] {
         let ended = Program::run(&[&["connect", "ws://a/"], options].concat(), "");

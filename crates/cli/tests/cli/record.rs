@@ -17,7 +17,7 @@ fn a_file_that_exists_is_refused_and_stays_as_it_was() {
         let ended = Program::run(&["connect", "--record", path, url], "hi\n");
         assert_eq!(ended.code, Some(1), "{path}");
         let said = format!(
-            "sockeye: cannot record to {path}: the file exists; choose another name or remove it\n"
+            "sockeye: cannot record in {path}: the file exists; choose another name, or remove it\n"
         );
         assert_eq!(ended.stderr, said);
     }

@@ -125,7 +125,7 @@ fn a_stroke_is_told_to_who_drew_it_and_what_is_none_is_refused() {
     client.say("{\"type\":\"draw\",\"color\":9,\"width\":6,\"points\":[10,20]}\n");
     assert_eq!(
         client.line().trim_end(),
-        r#"{"type":"error","message":"a colour is 0 to 8"}"#
+        r#"{"type":"error","message":"expected a colour from 0 to 8"}"#
     );
     // Who comes later is told what was drawn before.
     let mut late = Program::start(&["connect", &server.url("/drawboard")]);
@@ -228,7 +228,7 @@ fn a_port_in_use_is_told_with_exit_code_1() {
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.stdout, "");
     let said = format!(
-        "sockeye: cannot listen on {}: something listens there already",
+        "sockeye: cannot listen on {}: the address is in use",
         server.addr
     );
     assert!(ended.stderr.starts_with(&said), "{}", ended.stderr);
@@ -237,8 +237,11 @@ fn a_port_in_use_is_told_with_exit_code_1() {
 #[test]
 fn a_bad_command_line_is_told_with_exit_code_2() {
     for (arguments, said) in [
-        (&["serve", "--listen", "8080"][..], "the port is missing"),
-        (&["serve", "--listen", "127.0.0.1:x"], "`x` is no port"),
+        (
+            &["serve", "--listen", "8080"][..],
+            "no port; write HOST:PORT",
+        ),
+        (&["serve", "--listen", "127.0.0.1:x"], "not a port: `x`"),
         (&["serve", "--max-message", "1XB"], "units B, kB"),
         (&["serve", "--stop-timeout", "soon"], "invalid digit"),
         (&["serve", "here"], "unexpected argument"),

@@ -189,7 +189,7 @@ fn a_signal_ends_a_program_whose_stdout_is_full() {
         program.signal(name);
         let (code, said) = program.end();
         assert_eq!(code, Some(1), "{name}: {said}");
-        let start = "sockeye: cannot write to stdout: it is not read; ";
+        let start = "sockeye: cannot write to stdout: its reader does not read; ";
         assert!(said.starts_with(start), "{name}: {said}");
         is_normal(serving);
         drop(reader);
@@ -208,7 +208,10 @@ fn the_end_of_the_input_ends_a_program_whose_stdout_is_full() {
         drop(open);
         let (code, said) = program.end();
         assert_eq!(code, Some(1), "{options:?}: {said}");
-        assert!(said.contains("it is not read"), "{options:?}: {said}");
+        assert!(
+            said.contains("its reader does not read"),
+            "{options:?}: {said}"
+        );
         is_normal(serving);
         drop(reader);
     }
@@ -222,7 +225,7 @@ fn a_count_ends_a_program_whose_stdout_is_full() {
     let arguments = connect(&url, &["--count", "1"]);
     let mut program = Running::start(&arguments, stdin, writer, Stdio::piped());
     let (code, said) = program.end();
-    let lost = "sockeye: cannot write to stdout: it is not read; 1001 bytes of messages are lost\n";
+    let lost = "sockeye: cannot write to stdout: its reader does not read; 1001 bytes of messages are lost\n";
     assert_eq!((code, said.as_str()), (Some(1), lost));
     is_normal(serving);
     drop(reader);
@@ -259,7 +262,8 @@ fn a_signal_ends_a_program_that_waits_for_its_stdout() {
     is_normal(serving);
     program.signal("TERM");
     let (code, said) = program.end();
-    let lost = "sockeye: cannot write to stdout: it is not read; 3 bytes of messages are lost\n";
+    let lost =
+        "sockeye: cannot write to stdout: its reader does not read; 3 bytes of messages are lost\n";
     assert_eq!((code, said.as_str()), (Some(1), lost));
     drop(reader);
 }

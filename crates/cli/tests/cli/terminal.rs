@@ -329,7 +329,9 @@ fn what_is_not_of_the_form_asked_for_may_be_typed_again() {
     ];
     let mut terminal = Terminal::start(&arguments, &[]);
     terminal.type_in("0\n");
-    terminal.shows(&format!("{ROW}sockeye: that is not hexadecimal\r\n> "));
+    terminal.shows(&format!(
+        "{ROW}sockeye: the line is not hexadecimal, and was not sent\r\n> "
+    ));
     terminal.type_in("00ff\n");
     terminal.shows("\u{1b}[36m00ff\u{1b}[0m\r\n");
 }
@@ -462,11 +464,11 @@ fn a_line_that_is_too_long_or_no_text_is_refused_with_a_word() {
     });
     let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &[]);
     terminal.shows(PASTE_ON);
-    let refused = "; it is not sent: Enter begins another\r\n";
+    let refused = ", and was not sent; press Enter for a new line\r\n";
     // The end of the line is refused with its start.
     let long = "x".repeat((16 << 20) + 1000);
     let typing = terminal.type_much(format!("{PASTE}{long}{PASTE_END}more\r"));
-    terminal.shows(&format!("sockeye: the line has more than 16 MiB{refused}"));
+    terminal.shows(&format!("sockeye: the line is longer than 16 MiB{refused}"));
     typing.join().expect("no panic");
     terminal.near.write_all(b"a\xffb\r").expect("it is open");
     terminal.shows(&format!("sockeye: the line is not UTF-8{refused}"));
@@ -485,7 +487,7 @@ fn a_line_that_a_terminal_cuts_is_refused() {
     let variables = [("TERM", "dumb")];
     let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &variables);
     let typing = terminal.type_much(format!("short\n{}\n", "x".repeat(10_000)));
-    terminal.shows("sockeye: line 2 of stdin may have been cut by the terminal");
+    terminal.shows("sockeye: line 2 of stdin may be cut: the terminal takes at most");
     assert_eq!(terminal.exit_code(), Some(1));
     serving.join().expect("no panic");
     typing.join().expect("no panic");

@@ -82,7 +82,7 @@ impl Prompt {
         let history = history::path().map(|path| History::load(&path));
         let history = history.and_then(|loaded| {
             loaded
-                .inspect_err(|error| info!(%error, "no history is kept"))
+                .inspect_err(|error| info!(%error, "cannot keep a history"))
                 .ok()
         });
         Some(Self {

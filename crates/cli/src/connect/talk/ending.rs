@@ -85,7 +85,7 @@ impl Talk<'_> {
         match self.goal.state() {
             _ if !is_normal => Exit::Abnormal,
             State::Open | State::Missed => {
-                complain("closed without what was asked for");
+                complain("closed before the goal of --count or --expect was reached");
                 Exit::Unmet
             }
             State::None | State::Met => {
@@ -108,7 +108,7 @@ impl Talk<'_> {
             None => "",
         };
         complain(&format!(
-            "no message came after the last one was sent{hint}"
+            "no message arrived after the last one was sent{hint}"
         ));
     }
 }
