@@ -1,5 +1,5 @@
-// The chat's page. Four parts: the connection, the people, the log, and what somebody does.
-// Text of others gets into the page as text only, never as HTML.
+// The page of the chat. Four parts: the connection, the people, the log, and the user's actions.
+// Text from other people becomes text in the page, never HTML.
 "use strict";
 
 const at = (id) => document.getElementById(id);
@@ -14,10 +14,10 @@ const fields = { name: at("name"), room: at("room"), text: at("text") };
 
 const FIRST_DELAY = 500;
 const LAST_DELAY = 30_000;
-// A connection that held this long starts the delays anew.
+// A connection that lasted this long resets the delay.
 const STABLE = 10_000;
 
-let wanted = null; // { room, name }: where this page wants to be
+let wanted = null; // { room, name }: the room to join, and the name to join with
 let socket = null;
 let isIn = false; // The server has let this connection in.
 let attempts = 0;
@@ -33,7 +33,7 @@ function join(room, name) {
 
 function connect() {
   clearTimeout(timer);
-  // What an older connection still has to say is of no interest.
+  // Events of an older connection are ignored.
   const old = socket;
   socket = null;
   old?.close(1000);
@@ -51,16 +51,16 @@ function connect() {
     if (mine !== socket) return;
     socket = null;
     if (opened && Date.now() - opened > STABLE) attempts = 0;
-    // Who is here now is not known.
+    // The list of people is unknown from now on.
     setPeople([]);
     if (isIn) note(`Disconnected${reason ? `: ${reason}` : ""} (${code})`);
-    // A room that is full has a place again when a member leaves.
-    else if (reason) complain(`Not in the room: ${reason}. This page tries again.`);
+    // A full room has a free place when a member leaves.
+    else if (reason) complain(`Cannot join: ${reason}. This page tries again.`);
     wait();
   };
 }
 
-// Exponential backoff with full jitter: many who lose a server do not all come back at once.
+// Exponential backoff with full jitter: the clients of a lost server do not all come back at once.
 function wait() {
   const limit = Math.min(LAST_DELAY, FIRST_DELAY * 2 ** attempts);
   attempts += 1;
@@ -78,14 +78,14 @@ function wait() {
 function setState(state, text = state) {
   at("pill").dataset.state = state;
   at("due").textContent = "";
-  // It is read out when it changes.
+  // Screen readers read each change aloud.
   if (at("state").textContent !== text) at("state").textContent = text;
   updateSend();
 }
 
 window.addEventListener("online", () => { if (wanted && !socket) connect(); });
 
-// A page that is left may be kept for whoever comes back, and its connection with it: who is not here is not in the room.
+// The browser may keep a page after the user leaves it. The connection is closed, so that the user leaves the room.
 window.addEventListener("pagehide", () => {
   clearTimeout(timer);
   const old = socket;
@@ -140,13 +140,13 @@ function welcome(event) {
   isIn = true;
   self = event.name;
   fields.name.value = self;
-  // A guest stays the same one. Who got a number wants the name without it, once it is free.
+  // A guest keeps its name. A name with a number asks for the name without the number, in case it becomes free.
   wanted.name ||= self;
   remember(wanted);
   complain("");
   setPeople(event.people, event.more);
   setState("open");
-  note(people.length > 1 ? `You joined as ${self}` : `You joined as ${self}. Nobody else is here yet`);
+  note(people.length > 1 ? `You joined as ${self}` : `You joined as ${self}. You are the first one here`);
 }
 
 function renamed({ from, to }) {
@@ -156,18 +156,18 @@ function renamed({ from, to }) {
   if (isMine) {
     wanted.name = fields.name.value = to;
     remember(wanted);
-    note(`You are ${to} now`);
+    note(`Your name is now ${to}`);
   } else {
-    note(`${from} is ${to} now`);
+    note(`${from} is now ${to}`);
   }
 }
 
-// A list without this page's own name has it among the others.
+// If the list does not have this page's own name, the number of others includes it.
 function setPeople(listed, more = 0) {
   const isAmongOthers = more > 0 && self && !listed.includes(self);
   people = isAmongOthers ? [...listed, self] : listed;
   others = Math.max(0, isAmongOthers ? more - 1 : more);
-  // A crowd that comes changes the list many times; once for each frame or so it is shown.
+  // A crowd changes the list many times. The page shows it about once for each frame.
   peopleTimer ||= setTimeout(showPeople, 20);
 }
 
@@ -197,7 +197,7 @@ function face(name) {
 // ---- The log ------------------------------------------------------------------------------------
 
 const MAX_ENTRIES = 500;
-// Messages of one person this close to each other stand together.
+// Messages of one person within this time form a group.
 const TOGETHER = 3 * 60_000;
 
 const log = at("log");
@@ -266,7 +266,7 @@ document.addEventListener("visibilitychange", () => {
   showTitle();
 });
 
-// ---- What somebody does -------------------------------------------------------------------------
+// ---- The user's actions -------------------------------------------------------------------------
 
 const wide = matchMedia("(min-width: 721px)");
 
@@ -285,11 +285,11 @@ function show(room) {
     setPeople([]);
   }
   complain("");
-  // On a phone this would call up the keyboard over the talk.
+  // On a phone, the focus would open the keyboard over the chat.
   if (wide.matches) fields.text.focus();
 }
 
-// Dots alone are no room: in an address they mean another place, however they are written.
+// A room cannot be named "." or "..": in a URL they mean another path, also when they are percent-encoded.
 function isRoom(room) {
   return room !== "" && room !== "." && room !== "..";
 }
@@ -317,7 +317,7 @@ at("composer").addEventListener("submit", (event) => {
 });
 
 fields.text.addEventListener("keydown", (event) => {
-  // Enter that ends the choice of a character is no wish to send.
+  // An Enter that ends the composition of a character does not send.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   at("composer").requestSubmit();
@@ -355,8 +355,8 @@ document.addEventListener("keydown", (event) => {
   at("menu").focus();
 });
 
-// A window that is reloaded is where it was. The address names the room, to be given to others; the name
-// is its owner's.
+// A reloaded window joins the same room. The URL names the room, for others to open. The name is kept in the
+// window.
 const KEY = "sockeye.chat";
 
 function remember({ room, name }) {

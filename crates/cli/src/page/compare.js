@@ -1,5 +1,5 @@
-// Push or poll: the same events, told by `/push` and asked for by `/time`. A pushed event is known when it comes; with
-// polling it is known when the first answer comes that was given after it.
+// Push or poll: the same events, pushed by `/push` and polled from `/time`. The page knows a pushed event when it
+// arrives. It knows a polled event when the first response arrives that the server gave after the event.
 "use strict";
 
 const KEPT = 60;
@@ -31,7 +31,7 @@ class Way {
     this.chart();
   }
 
-  // A bar for each event; both charts go up to a second.
+  // One bar for each event. Both charts go up to one second.
   chart() {
     const canvas = this.root.querySelector("canvas");
     const dots = Math.min(window.devicePixelRatio || 1, 3);
@@ -55,16 +55,16 @@ class Way {
 
 const push = new Way("push");
 const poll = new Way("poll");
-// When events were that polling does not know of yet, by the server's clock.
+// The times, by the server's clock, of the events that polling does not know yet.
 let unknown = [];
 
 keepConnected("/push", (text) => {
   const now = Date.now();
   const event = Date.parse(text);
-  // A frame of a server has two bytes before so short a text.
+  // A server's frame has a header of two bytes before such a short text.
   push.bytes += text.length + 2;
   push.learn(now - event);
-  push.tell(`told ${new Date(event).toLocaleTimeString()}`);
+  push.tell(`received ${new Date(event).toLocaleTimeString()}`);
   push.show();
   unknown.push(event);
   unknown = unknown.slice(-KEPT);
@@ -81,18 +81,18 @@ async function ask() {
     const told = Date.parse(text);
     for (const event of unknown.filter((event) => event <= told)) poll.learn(now - event);
     unknown = unknown.filter((event) => event > told);
-    // With its head, where the browser says how long that was.
+    // Includes the head of the response, if the browser reports its size.
     const entry = performance.getEntriesByName(url).at(-1);
     poll.bytes += entry?.transferSize || text.length;
     performance.clearResourceTimings();
-    poll.tell(`asked, and told ${new Date(told).toLocaleTimeString()}`);
+    poll.tell(`asked, and received ${new Date(told).toLocaleTimeString()}`);
   } catch {
     poll.tell("asked, and not answered");
   }
   poll.show();
 }
 
-// Once in each second, at any time of it: at the same time one page would always learn at once, and another last.
+// Polls once in each second, at a random time of it. With a fixed time, one page would always be early and another late.
 let second = performance.now();
 
 function plan() {

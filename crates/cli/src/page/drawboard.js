@@ -1,19 +1,19 @@
-// The drawboard's page. What is drawn here is shown at once, on a canvas above the picture; it moves into the picture
-// when the server tells it, so that everybody has the same picture whoever drew at the same time.
+// The page of the drawboard. A stroke that is drawn here appears at once, on a canvas above the picture. It moves into
+// the picture when the server sends it back. So all pages show the same picture, also when several people draw at once.
 "use strict";
 
 const INKS = ["#22252b", "#d33f2e", "#e8862a", "#e6b822", "#3a9a55", "#2b8f96", "#3273c4", "#8a4fb5", "#fffefb"];
 const INK_NAMES = ["Black", "Red", "Orange", "Yellow", "Green", "Teal", "Blue", "Violet", "Rubber"];
 const NIBS = [3, 8, 18, 44];
 const PAPER = INKS.length - 1;
-// So many points go in one message, and so often.
+// The number of points in one message, and the time between two messages.
 const MAX_POINTS = 200;
 const PERIOD = 40;
 
 let size = { width: 1600, height: 1200 };
 let strokes = []; // the picture
-let waiting = []; // drawn here, and not told by the server yet
-let stroke = null; // what is being drawn
+let waiting = []; // strokes that were drawn here, and that the server has not sent back yet
+let stroke = null; // the stroke that is being drawn
 let pointer = null;
 let timer = 0;
 let self = null;
@@ -21,10 +21,10 @@ let tag = 0;
 
 const picture = at("picture").getContext("2d");
 const mine = at("mine").getContext("2d");
-// The rubber is the paper's colour, which is another by night.
+// The rubber draws in the colour of the paper, which differs between light and dark.
 const paper = () => getComputedStyle(at("sheet")).backgroundColor;
 
-// ---- What is shown --------------------------------------------------------------------------------
+// ---- The picture ----------------------------------------------------------------------------------
 
 function trace(canvas, { color, width, points }) {
   const scale = canvas.canvas.width / size.width;
@@ -33,7 +33,7 @@ function trace(canvas, { color, width, points }) {
   canvas.strokeStyle = color === PAPER ? paper() : INKS[color];
   canvas.beginPath();
   canvas.moveTo(points[0] * scale, points[1] * scale);
-  // A point is a line of no length.
+  // A single point is drawn as a line without length.
   if (points.length === 2) canvas.lineTo(points[0] * scale, points[1] * scale);
   for (let i = 2; i < points.length; i += 2) canvas.lineTo(points[i] * scale, points[i + 1] * scale);
   canvas.stroke();
@@ -57,7 +57,7 @@ function showMine() {
 fit(at("sheet"), size.width, size.height, () => { showPicture(); showMine(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { showPicture(); showMine(); });
 
-// ---- What the server tells --------------------------------------------------------------------------
+// ---- The server's messages --------------------------------------------------------------------------
 
 const send = keepConnected("/drawboard", (text) => {
   const event = JSON.parse(text);
@@ -94,7 +94,7 @@ const send = keepConnected("/drawboard", (text) => {
   }
 }, () => { waiting = []; at("people").textContent = 0; showMine(); });
 
-// ---- What somebody draws ----------------------------------------------------------------------------
+// ---- Drawing ----------------------------------------------------------------------------------------
 
 function pointOf(event) {
   const box = at("sheet").getBoundingClientRect();
@@ -109,7 +109,7 @@ function begin(points) {
   stroke = { color, width, points };
 }
 
-// Sends what there is; what comes goes on where this ended.
+// Sends the points so far. The next message continues at the last point.
 function flush(goesOn) {
   clearTimeout(timer);
   timer = 0;
@@ -137,7 +137,7 @@ canvas.addEventListener("pointerdown", (event) => {
 
 canvas.addEventListener("pointermove", (event) => {
   if (event.pointerId !== pointer || !stroke) return;
-  // A screen that is looked at seldom still has seen all of the way.
+  // The browser reports all points of the way, also between two slow frames.
   const way = event.getCoalescedEvents?.() ?? [];
   for (const step of way.length ? way : [event]) {
     const [x, y] = pointOf(step);
@@ -147,7 +147,7 @@ canvas.addEventListener("pointermove", (event) => {
     if (last.length >= 2 * MAX_POINTS) flush(true);
   }
   showMine();
-  // While nothing moves nothing is sent.
+  // While the pointer rests, the page sends nothing.
   if (!timer) timer = setTimeout(() => flush(true), PERIOD);
 });
 

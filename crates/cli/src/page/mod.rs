@@ -1,5 +1,5 @@
-//! The pages, out of the program itself: nothing else has to be installed; and what time it is, for who polls.
-//! Knows no rooms.
+//! The web pages, which are part of the program file, and `/time`, which the comparison page polls. This module does not
+//! know the chat.
 
 use std::future::{Ready, ready};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::time::rfc3339;
 
-/// What answers the requests that ask for no WebSocket.
+/// Returns the service for requests that are not WebSocket handshakes.
 pub(crate) fn service() -> impl Fn(Request<Bytes>) -> Ready<Response<Bytes>> + Send + Sync + 'static
 {
     |request| ready(respond(&request))
@@ -67,19 +67,19 @@ impl File {
         }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        // Kept, but asked for each time: the next version of the program has another page.
+        // Browsers may keep the page, but check each time: the next version of the program has another page.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             headers.insert(ETAG, tag);
         }
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // A link that names room and person is nobody else's business.
+        // The URL of the page names a room and a person. Other sites do not get it.
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         response
     }
 
-    /// The same for as long as the content is.
+    /// Returns the entity tag. It changes only with the content.
     fn tag(&self) -> String {
         let mut hasher = DefaultHasher::new();
         self.content.hash(&mut hasher);
@@ -155,7 +155,7 @@ const FILES: [File; 13] = [
     },
 ];
 
-/// Nothing but what this server gives out, and nobody may frame it.
+/// The content security policy: a page loads only files of this server, and no other page may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -164,7 +164,7 @@ fn is_endpoint(path: &str) -> bool {
     matches!(path, "/echo" | "/push") || path.strip_prefix("/chat/").is_some_and(is_room)
 }
 
-/// What `/push` pushes, for whoever asks.
+/// Returns the time in the form that `/push` sends.
 fn time(now: SystemTime) -> Response<Bytes> {
     let mut response = text(StatusCode::OK, "");
     *response.body_mut() = rfc3339(now).into();
@@ -173,7 +173,7 @@ fn time(now: SystemTime) -> Response<Bytes> {
     response
 }
 
-/// RFC 9110 §15.5.22: the answer names what to upgrade to.
+/// Returns 426. RFC 9110 §15.5.22: the response names the protocol to upgrade to.
 fn upgrade_required() -> Response<Bytes> {
     let mut response = text(
         StatusCode::UPGRADE_REQUIRED,

@@ -1,14 +1,14 @@
-// What the pages beside the chat share: a connection that comes back, and a canvas that fits its room.
+// Shared code of the pages beside the chat: a connection that is opened again, and a canvas that fits its stage.
 "use strict";
 
 const at = (id) => document.getElementById(id);
 
-// Exponential backoff with full jitter: many who lose a server do not all come back at once.
+// Exponential backoff with full jitter: the clients of a lost server do not all come back at once.
 const FIRST_DELAY = 500;
 const LAST_DELAY = 30_000;
 const STABLE = 10_000;
 
-// Keeps a connection to an endpoint; `receive` is given each text. What it gives back sends.
+// Keeps a connection to an endpoint, and calls `receive` with each text. Returns a function that sends.
 function keepConnected(path, receive, lost = () => {}) {
   let socket = null;
   let attempts = 0;
@@ -35,7 +35,7 @@ function keepConnected(path, receive, lost = () => {}) {
     };
   }
 
-  // A page that is left may be kept for whoever comes back, and its connection with it.
+  // The browser may keep a page, and its connection, after the user leaves it.
   window.addEventListener("pagehide", () => {
     clearTimeout(timer);
     const old = socket;
@@ -61,7 +61,7 @@ function showState(state, text = state) {
   if (at("state").textContent !== text) at("state").textContent = text;
 }
 
-// Makes the sheet as large as its stage allows in the shape of width to height; `draw` is told each time.
+// Makes the sheet as large as its stage allows, in the ratio of width to height. Calls `draw` after each change.
 function fit(sheet, width, height, draw) {
   const stage = sheet.parentElement;
   const resize = () => {

@@ -1,4 +1,4 @@
-// The snakes' page: shows what the server tells, and tells it where to turn.
+// The page of the game: shows the field that the server sends, and sends the player's turns.
 "use strict";
 
 const COLORS = ["#d9503f", "#e08a2e", "#c9a227", "#4aa564", "#2f9aa0", "#4484d4", "#8b6be0", "#c75a9c"];
@@ -10,7 +10,7 @@ let self = null;
 const canvas = at("field").getContext("2d");
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// ---- What is shown --------------------------------------------------------------------------------
+// ---- The field ------------------------------------------------------------------------------------
 
 function show() {
   const { width, height } = canvas.canvas;
@@ -44,13 +44,13 @@ function showSnake({ id, color, body }, cell) {
   canvas.beginPath();
   for (let i = 0; i < body.length; i += 2) {
     const [x, y] = [(body[i] + .5) * cell, (body[i + 1] + .5) * cell];
-    // Over the border it goes on on the other side.
+    // A snake that crosses the border continues on the other side.
     const near = i && Math.abs(body[i] - body[i - 2]) + Math.abs(body[i + 1] - body[i - 1]) <= 1;
     if (near) canvas.lineTo(x, y);
     else { canvas.moveTo(x, y); canvas.lineTo(x, y); }
   }
   canvas.stroke();
-  // A face, so that it is seen where it goes; one's own has a ring.
+  // The face shows the direction. The player's own snake has a ring.
   const [x, y] = body;
   if (id === self) {
     canvas.strokeStyle = style("--text");
@@ -87,7 +87,7 @@ function element(name, kind, text = "") {
 
 fit(at("sheet"), size.width, size.height, show);
 
-// ---- What the server tells --------------------------------------------------------------------------
+// ---- The server's messages --------------------------------------------------------------------------
 
 let ranking = "";
 
@@ -107,7 +107,7 @@ const send = keepConnected("/snake", (text) => {
   }
 }, () => { field = { food: [], snakes: [] }; ranking = ""; showScores(); show(); });
 
-// ---- Where to turn ----------------------------------------------------------------------------------
+// ---- The player's turns -----------------------------------------------------------------------------
 
 const KEYS = {
   ArrowUp: "n", ArrowRight: "e", ArrowDown: "s", ArrowLeft: "w",
@@ -128,13 +128,13 @@ at("pad").addEventListener("pointerdown", (event) => {
   send(turn);
 });
 
-// A button that is pressed by the keyboard has no pointer.
+// A button that the keyboard presses has no pointer event.
 at("pad").addEventListener("click", (event) => {
   const turn = event.target.closest("button")?.dataset.turn;
   if (turn && event.detail === 0) send(turn);
 });
 
-// A swipe turns as soon as it is long enough, and goes on from there.
+// A swipe turns as soon as it is long enough. The next turn is measured from there.
 const LONG = 22;
 let from = null;
 
