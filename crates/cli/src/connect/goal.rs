@@ -1,4 +1,4 @@
-//! What has to come until enough has.
+//! The goal of a talk: the messages that end it when they have arrived.
 
 use std::num::NonZeroU64;
 
@@ -7,21 +7,22 @@ use sockeye::Message;
 
 use super::options::Options;
 
-/// What `--count` and `--expect` ask for.
+/// The goal that `--count` and `--expect` set.
 #[derive(Debug)]
 pub(super) struct Goal {
     left: Option<u64>,
     expected: Option<Regex>,
-    state: State,
+    state: GoalState,
 }
 
+/// Whether the goal is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Nothing was asked for.
+pub(super) enum GoalState {
+    /// There is no goal.
     None,
     Open,
     Met,
-    /// As many as were asked for have come, without what was expected.
+    /// All counted messages have arrived, and none of them matched.
     Missed,
 }
 
@@ -32,8 +33,8 @@ impl Goal {
 
     fn of(count: Option<NonZeroU64>, expected: Option<Regex>) -> Self {
         let state = match (count, &expected) {
-            (None, None) => State::None,
-            _ => State::Open,
+            (None, None) => GoalState::None,
+            _ => GoalState::Open,
         };
         Self {
             left: count.map(NonZeroU64::get),
@@ -42,24 +43,24 @@ impl Goal {
         }
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> GoalState {
         self.state
     }
 
-    /// Whether nothing more is wanted.
+    /// Whether the goal is met or missed, so that no further message counts.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.state, State::Met | State::Missed)
+        matches!(self.state, GoalState::Met | GoalState::Missed)
     }
 
-    /// A message has come.
+    /// Counts a received message.
     pub(super) fn see(&mut self, message: &Message) {
-        if self.state != State::Open {
+        if self.state != GoalState::Open {
             return;
         }
         if let (Some(regex), Some(text)) = (&self.expected, message.as_text())
             && regex.is_match(text)
         {
-            self.state = State::Met;
+            self.state = GoalState::Met;
             return;
         }
         let Some(left) = &mut self.left else {
@@ -68,8 +69,8 @@ impl Goal {
         *left = left.saturating_sub(1);
         if *left == 0 {
             self.state = match self.expected {
-                Some(_) => State::Missed,
-                None => State::Met,
+                Some(_) => GoalState::Missed,
+                None => GoalState::Met,
             };
         }
     }
@@ -79,7 +80,7 @@ impl Goal {
 mod tests {
     use super::*;
 
-    fn after(count: Option<u64>, regex: Option<&str>, messages: &[&str]) -> State {
+    fn after(count: Option<u64>, regex: Option<&str>, messages: &[&str]) -> GoalState {
         let count = count.map(|count| NonZeroU64::new(count).expect("at least one"));
         let regex = regex.map(|regex| Regex::new(regex).expect("a regex"));
         let mut goal = Goal::of(count, regex);
@@ -91,19 +92,22 @@ mod tests {
 
     #[test]
     fn enough_has_come_with_the_last_of_the_count_or_with_what_was_expected() {
-        assert_eq!(after(None, None, &["a"]), State::None);
-        assert_eq!(after(Some(2), None, &["a"]), State::Open);
-        assert_eq!(after(Some(2), None, &["a", "b"]), State::Met);
-        assert_eq!(after(None, Some("^b"), &["ab"]), State::Open);
-        assert_eq!(after(None, Some("^b"), &["ab", "b", "c"]), State::Met);
-        assert_eq!(after(Some(2), Some("b"), &["a", "b"]), State::Met);
-        assert_eq!(after(Some(2), Some("b"), &["a", "c", "b"]), State::Missed);
+        assert_eq!(after(None, None, &["a"]), GoalState::None);
+        assert_eq!(after(Some(2), None, &["a"]), GoalState::Open);
+        assert_eq!(after(Some(2), None, &["a", "b"]), GoalState::Met);
+        assert_eq!(after(None, Some("^b"), &["ab"]), GoalState::Open);
+        assert_eq!(after(None, Some("^b"), &["ab", "b", "c"]), GoalState::Met);
+        assert_eq!(after(Some(2), Some("b"), &["a", "b"]), GoalState::Met);
+        assert_eq!(
+            after(Some(2), Some("b"), &["a", "c", "b"]),
+            GoalState::Missed
+        );
     }
 
     #[test]
     fn bytes_are_counted_but_never_what_was_expected() {
         let mut goal = Goal::of(NonZeroU64::new(1), Some(Regex::new("").expect("a regex")));
         goal.see(&Message::from(vec![1]));
-        assert_eq!(goal.state(), State::Missed);
+        assert_eq!(goal.state(), GoalState::Missed);
     }
 }

@@ -1,13 +1,13 @@
-//! What is hidden of what is shown: secrets in header fields, in URLs and among subprotocols.
+//! Hides secrets before text is shown: in header fields, in URLs and in lists of subprotocols.
 
 use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue};
 
-/// What stands in the place of a secret.
+/// The text in the place of a secret.
 const HIDDEN: &str = "(not shown)";
 
-/// The value of a header field as it may be shown.
+/// Returns the value of a header field without secrets.
 pub(super) fn value(name: &HeaderName, value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     match name.as_str() {
@@ -18,7 +18,7 @@ pub(super) fn value(name: &HeaderName, value: &HeaderValue) -> String {
     }
 }
 
-/// A line of a head that could not be parsed, as it may be shown.
+/// Returns a line of an unreadable head without secrets.
 pub(super) fn line(text: &str) -> Cow<'_, str> {
     match text.split_once(':') {
         Some((name, _)) if is_secret(&name.to_ascii_lowercase()) => {
@@ -28,7 +28,7 @@ pub(super) fn line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A URL, or the target of a request, without a user and without the secrets of its query.
+/// Returns a URL, or the target of a request, without its user and without the secrets of its query.
 pub(super) fn url(text: &str) -> String {
     let (text, fragment) = match text.split_once('#') {
         Some((text, _)) => (text, "#..."),
@@ -64,8 +64,10 @@ fn without_user(place: &str) -> String {
     place.to_owned()
 }
 
-/// A list of subprotocols without the tokens that pages and programs send among them, as they cannot set other fields:
-/// `bearer, TOKEN`, or `base64url.bearer.authorization.k8s.io.TOKEN`.
+/// Returns a list of subprotocols without tokens.
+///
+/// Pages send tokens as subprotocols, because they cannot set other header fields: `bearer, TOKEN`, or
+/// `base64url.bearer.authorization.k8s.io.TOKEN`.
 pub(super) fn subprotocols(list: &str) -> String {
     let mut announced = false;
     let shown = list.split(',').map(|name| {
@@ -77,7 +79,7 @@ pub(super) fn subprotocols(list: &str) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a word for a secret is followed by more, as in `bearer.TOKEN`.
+/// Whether the name has a word for a secret with more text behind it, for example `bearer.TOKEN`.
 fn has_token(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     WORDS.iter().any(|word| {
@@ -86,13 +88,13 @@ fn has_token(name: &str) -> bool {
     })
 }
 
-/// Whether a header field of this name, in lower case, has a secret for its value.
+/// Whether the value of the header field of this name is a secret. The name is in lower case.
 fn is_secret(name: &str) -> bool {
     let is_public = name.starts_with("sec-websocket-") || name.ends_with("-authenticate");
     !is_public && (name.contains("cookie") || names_secret(name))
 }
 
-/// Whether a name is that of a secret.
+/// Whether this is a name for a secret.
 fn names_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let is_short = ["code", "key", "pass", "pwd", "sig"].contains(&name.as_str());
@@ -116,7 +118,7 @@ const WORDS: [&str; 14] = [
     "token",
 ];
 
-/// No registered subprotocol has a longer name; tokens have.
+/// A longer name is taken for a token. No registered subprotocol has one.
 const LONGEST_NAME: usize = 40;
 
 #[cfg(test)]

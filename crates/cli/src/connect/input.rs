@@ -1,5 +1,4 @@
-//! What stdin has, lines or keys. Reading it blocks, so a thread does it: it goes on when nobody waits for it any
-//! more, and ends with the program.
+//! The input: lines or keys of stdin. Reading blocks, so a thread reads. The thread ends with the program.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -17,13 +16,13 @@ use crate::stream::Stdin;
 /// A part of the input.
 #[derive(Debug)]
 pub(super) enum Given {
-    /// Bytes of a terminal, as they were typed.
+    /// Bytes that were typed at a terminal.
     Keys(Vec<u8>),
-    /// What a line says.
+    /// The message of a line.
     Message(Message),
 }
 
-/// Starts reading lines, or with [`Form::is_whole`] all of the input as one message.
+/// Starts a thread that reads lines, or with [`Form::is_whole`] all of the input as one message.
 pub(super) fn messages(form: Form) -> mpsc::Receiver<Result<Given, InputError>> {
     let (sender, messages) = mpsc::channel(MAX_WAITING);
     thread::spawn(move || {
@@ -40,7 +39,7 @@ pub(super) fn messages(form: Form) -> mpsc::Receiver<Result<Given, InputError>> 
     messages
 }
 
-/// Starts reading keys.
+/// Starts a thread that reads keys.
 pub(super) fn keys() -> mpsc::Receiver<Result<Given, InputError>> {
     let (sender, keys) = mpsc::channel(MAX_WAITING);
     thread::spawn(move || {
@@ -70,7 +69,7 @@ pub(super) struct Form {
     is_whole: bool,
     /// The longest message that is sent, in bytes.
     max_message: usize,
-    /// The longest line of a terminal that edits lines itself, in bytes. It drops what is behind.
+    /// The longest line, in bytes, of a terminal that edits lines itself. It drops the bytes behind.
     max_line: Option<usize>,
 }
 
@@ -110,16 +109,16 @@ impl Form {
         Ok(message)
     }
 
-    /// Why a longer message is refused.
+    /// Returns the refusal of a message that is too long.
     pub(super) fn too_long(self) -> Refusal {
         Refusal::TooLong(self.max_message)
     }
 
-    /// The most bytes that the longest message can be written in.
+    /// Returns the number of bytes in which the longest message can be written, at most.
     pub(super) fn max_given(self) -> usize {
         let factor = match self.input {
             Input::Text | Input::Raw => 1,
-            // With a line end behind every second group of four, at least.
+            // Both leave room for white space, half as much as there are digits.
             Input::Base64 => 2,
             Input::Hex => 3,
             // A NUL is `\u0000` or `\u{0}`.
@@ -130,14 +129,14 @@ impl Form {
     }
 }
 
-/// Why a line, or the whole input, is not sent. What it says stands behind the name of what is refused.
+/// The reason why a line, or the whole input, is not sent. Its text follows the name of the refused input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The terminal may have left out what is behind so many bytes.
+    /// The terminal may have dropped the bytes behind this number.
     Cut(usize),
     Form(Input),
     NotText,
-    /// With the limit, in bytes.
+    /// The message is longer than this limit, in bytes.
     TooLong(usize),
 }
 
@@ -178,11 +177,12 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// So many lines, or times keys, are read ahead, and so many bytes of keys at once.
+/// The number of lines, or of reads of keys, that are read ahead.
 const MAX_WAITING: usize = 4;
-// Not fewer than the standard library's buffer holds: it would keep some, for which waiting is in vain.
+/// The number of bytes of keys in one read. It is not less than the standard library's buffer: that would keep the rest,
+/// and [`prompt::await_keys`] would not see it.
 const MAX_KEYS: usize = 16 * 1024;
-/// The longest line that a terminal takes, in bytes without its line feed, where it is known.
+/// The longest line that a terminal takes, in bytes without its line feed, on systems where it is known.
 const MAX_TERMINAL_LINE: Option<usize> = if cfg!(target_os = "linux") {
     Some(4095)
 } else if cfg!(target_os = "macos") {
@@ -190,12 +190,12 @@ const MAX_TERMINAL_LINE: Option<usize> = if cfg!(target_os = "linux") {
 } else {
     None
 };
-/// The most bytes around what is written: a JSON value has some, and a line its end.
+/// The number of bytes around a written message, at most: those of a JSON value, and a line end.
 const MAX_AROUND: usize = 64;
-/// The longest message that is sent, in bytes, unless `--max-size` is larger.
+/// The longest message that is sent, in bytes. `--max-size` can raise it.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Gives one line after another, without its end, while they are wanted; after an error no more.
+/// Calls `give` with the message of each line, until `give` returns false. Stops after an error.
 fn read_lines(
     mut input: impl BufRead,
     form: Form,
@@ -235,7 +235,7 @@ fn read_line(input: &mut impl BufRead, form: Form) -> io::Result<Option<Result<V
     }
 }
 
-/// Reads all of the input as one message. Not even the line feed at its end is left out.
+/// Reads all of the input as one message, with the line feed at its end.
 fn read_whole(input: impl Read, form: Form) -> Result<Message, InputError> {
     let mut bytes = Vec::new();
     let limit = form.max_given();
@@ -255,11 +255,11 @@ fn without_end(line: &[u8]) -> &[u8] {
     }
 }
 
-/// Why no more input can be had.
+/// The error that ends the input.
 #[derive(Debug)]
 pub(super) enum InputError {
     Io(io::Error),
-    /// With the line's number.
+    /// A line is refused. The number counts from 1.
     Line(u64, Refusal),
     Whole(Refusal),
 }
@@ -292,7 +292,7 @@ mod tests {
         lines
     }
 
-    /// What a line is sent as, or why it is refused.
+    /// Returns the message of a line, or the reason for its refusal.
     fn sent(line: &str, input: Input) -> Result<Message, String> {
         let message = form(input).message(line.into());
         message.map_err(|refusal| refusal.to_string())

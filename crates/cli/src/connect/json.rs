@@ -1,5 +1,5 @@
-//! JSON as it came, with other white space: numbers, escapes and the order of fields stay. And messages as JSON values,
-//! for `--json` and `--input json`.
+//! JSON with other white space: numbers, escapes and the order of fields stay. Also messages as JSON values, for
+//! `--json` and `--input json`.
 
 use std::fmt::Write;
 
@@ -16,16 +16,17 @@ pub(super) fn is_valid(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Returns a text message as a JSON value: JSON as it came, and other text as a string. So does JSON that
-/// [`message`] would not send as it stands: a string, and an object that stands for bytes.
+/// Returns a text message as a JSON value. JSON stays as it is, and other text becomes a string.
+///
+/// JSON that [`message`] reads in another way also becomes a string: a string, and an object that stands for bytes.
 pub(super) fn value(text: &str, is_indented: bool) -> String {
     let is_kept = !is_string(text) && !is_binary(text);
     let reformatted = reformat(text, is_indented).filter(|_| is_kept);
     reformatted.unwrap_or_else(|| string(text))
 }
 
-/// Returns the message that a JSON value stands for. A string is the text that it holds, `{"binary":"..."}` is bytes in
-/// base64, and any other value is a text as it stands. `None` if the text is no such value.
+/// Returns the message of a JSON value. A string is its text, `{"binary":"..."}` is bytes in base64, and any other value
+/// is a text as it stands. `None` if the text is not JSON, or if the base64 is invalid.
 pub(super) fn message(text: &str) -> Option<Message> {
     if is_string(text) {
         return serde_json::from_str::<String>(text).ok().map(Message::from);
@@ -40,7 +41,7 @@ pub(super) fn message(text: &str) -> Option<Message> {
     is_valid(text).then(|| text.trim_matches(SPACE).into())
 }
 
-/// An object whose only name is `binary`.
+/// An object whose only member is `binary`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Binary<T> {
@@ -56,13 +57,14 @@ fn is_string(text: &str) -> bool {
     text.trim_start_matches(SPACE).starts_with('"') && is_valid(text)
 }
 
-/// On one line, or indented; `None` where the text is no JSON. What a terminal would obey is escaped, which
-/// changes no value.
+/// Returns the JSON on one line, or indented. `None` if the text is not JSON.
+///
+/// Characters that a terminal obeys are escaped. That changes no value.
 pub(super) fn reformat(text: &str, is_indented: bool) -> Option<String> {
     if !is_valid(text) {
         return None;
     }
-    // What is long is not made much longer, whoever sends it.
+    // A peer must not make the output much longer than its message.
     let is_indented = is_indented && text.len() <= LONGEST_INDENTED;
     let mut out = String::with_capacity(text.len());
     let mut depth = 0_usize;
@@ -100,19 +102,20 @@ pub(super) fn reformat(text: &str, is_indented: bool) -> Option<String> {
     Some(out)
 }
 
-/// A text as a JSON string, escaped like the rest.
+/// Returns a text as a JSON string, with the escapes of [`escaped`].
 fn string(text: &str) -> String {
     escaped(&serde_json::to_string(text).unwrap_or_default())
 }
 
-/// Returns JSON in which the characters of strings are escaped that a terminal obeys. Other characters of JSON are none.
+/// Returns JSON with escapes for the characters that a terminal obeys. In valid JSON these are only in strings.
 pub(super) fn escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     json.chars().for_each(|c| push(&mut out, c));
     out
 }
 
-/// Leaves out the white space between values. Gives each character, and whether it is inside of a string.
+/// Returns a filter that leaves out the white space between values. It returns each other character, and whether the
+/// character is inside of a string.
 fn spaceless() -> impl FnMut(char) -> Option<(char, bool)> {
     let (mut is_inside, mut is_escaped) = (false, false);
     move |c| {
@@ -151,8 +154,9 @@ fn start_line(out: &mut String, depth: usize, is_indented: bool) {
 
 /// The white space of JSON.
 const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
-/// Bytes of a text that is still indented, and the depth at which lines start at most.
+/// The number of bytes up to which a text is indented.
 const LONGEST_INDENTED: usize = 1 << 20;
+/// The deepest indentation of a line.
 const DEEPEST: usize = 32;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! `sockeye connect`: a terminal client. What is typed, or piped in, is sent line by line; what comes is
-//! printed.
+//! `sockeye connect`: a terminal client. It sends the lines of stdin as messages, and prints received messages.
 //!
-//! [`options`] is what it may be told, [`way`] the client that this makes, [`talk`] what is done with a connection.
+//! [`options`] are the command's options, [`way`] makes a client from them, and [`talk`] runs a connection.
 
 use std::future::Future;
 use std::pin::pin;
@@ -38,10 +37,10 @@ mod way;
 use self::failure::Failure;
 pub(crate) use self::options::Options;
 pub(crate) use self::prompt::restore as restore_terminal;
-use self::talk::{End, Talk};
+use self::talk::{Talk, TalkEnd};
 pub(crate) use self::tip::of_usage;
 
-/// Talks until either side has had enough.
+/// Runs the client until the talk is over.
 pub(crate) fn run(options: &Options) -> Exit {
     let _log = log::init("warn");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,13 +63,13 @@ pub(crate) fn run(options: &Options) -> Exit {
             failure.exit()
         }
     };
-    // A host name that is still being resolved must not hold the program.
+    // The resolution of a host name may still run. It must not hold the program.
     runtime.shutdown_background();
     exit
 }
 
 async fn connect(options: &Options) -> Result<Exit, Failure> {
-    let (tell, mut told) = mpsc::channel(MAX_TOLD);
+    let (tell, mut events) = mpsc::channel(MAX_EVENTS);
     let client = way::client(options, tell)?;
     let signals = Signals::new().map_err(Failure::Signals)?;
     let mut stop = signals.stop();
@@ -79,9 +78,9 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
     let mut last = None;
     loop {
         let connecting = client.connect(&options.url);
-        let connecting = Box::pin(showing(connecting, &mut told, &mut talk));
+        let connecting = Box::pin(showing(connecting, &mut events, &mut talk));
         let connected = unless(&mut stop, connecting).await;
-        show_told(&mut told, &mut talk);
+        show_waiting(&mut events, &mut talk);
         let why = match connected {
             None => return Ok(Exit::Interrupted),
             Some(Err(error)) => Interruption::Connect(error),
@@ -91,10 +90,10 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
                 let end = talk.over(&mut connection, &mut stop).await;
                 let connection = last.insert(connection);
                 match end {
-                    End::Over(ended) => {
+                    TalkEnd::Over(ended) => {
                         return talk.end(ended, Some(connection), &mut stop).await;
                     }
-                    End::Interrupted(why) => why,
+                    TalkEnd::Interrupted(why) => why,
                 }
             }
         };
@@ -124,7 +123,7 @@ async fn connect(options: &Options) -> Result<Exit, Failure> {
     }
 }
 
-/// Waits, unless a signal ends it.
+/// Waits for the future. Returns `None` if a signal asks the program to end first.
 async fn unless<T>(stop: &mut Stop, waiting: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         output = waiting => Some(output),
@@ -132,29 +131,29 @@ async fn unless<T>(stop: &mut Stop, waiting: impl Future<Output = T>) -> Option<
     }
 }
 
-/// The most parts of an opening that wait to be shown. One attempt has fewer, also with redirects and a proxy.
-const MAX_TOLD: usize = 64;
+/// The number of opening events that may wait to be shown. One attempt has fewer, also with redirects and a proxy.
+const MAX_EVENTS: usize = 64;
 
-/// Waits, and shows meanwhile what the client tells of the opening.
+/// Waits for the future, and shows the events of the opening meanwhile.
 async fn showing<T>(
     waiting: impl Future<Output = T>,
-    told: &mut mpsc::Receiver<String>,
+    events: &mut mpsc::Receiver<String>,
     talk: &mut Talk<'_>,
 ) -> T {
     let mut waiting = pin!(waiting);
     loop {
         tokio::select! {
             biased;
-            Some(lines) = told.recv() => talk.show(&lines),
+            Some(lines) = events.recv() => talk.show(&lines),
             () = talk.print_meanwhile() => {}
             output = &mut waiting => return output,
         }
     }
 }
 
-/// Shows what the client has told last, be it that the opening was given up.
-fn show_told(told: &mut mpsc::Receiver<String>, talk: &mut Talk<'_>) {
-    while let Ok(lines) = told.try_recv() {
+/// Shows the events that still wait. A signal may have ended the opening before they were shown.
+fn show_waiting(events: &mut mpsc::Receiver<String>, talk: &mut Talk<'_>) {
+    while let Ok(lines) = events.try_recv() {
         talk.show(&lines);
     }
 }

@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(read(r"\u{00001F41F}\\n").as_deref(), Some("🐟\\n"));
     }
 
-    /// Texts that are likely to be JSON, or to be it when they are escaped.
+    /// Texts that are likely to be JSON, or to become JSON when they are escaped.
     fn texts() -> impl Strategy<Value = String> {
         let part = select(vec![
             "\"", "\\", "\n", "\r", "n", "u", "\\u{", "}", "{", "[", "]", ":", ",", "1", " ", "\t",

@@ -1,4 +1,4 @@
-//! Messages on stdout, for people or for programs.
+//! The output: messages on stdout, for people or for programs.
 
 use std::env;
 use std::fmt::Write;
@@ -19,7 +19,7 @@ use crate::color;
 use crate::exit::say;
 use crate::stream::Writer;
 
-/// Prints messages. What stdout has not taken yet waits here. The prompt is always behind it.
+/// Prints messages. Bytes wait here until stdout takes them. The prompt always follows them.
 pub(super) struct Printer {
     stdout: Stdout,
     format: Format,
@@ -31,7 +31,7 @@ pub(super) struct Printer {
 
 enum Stdout {
     Open(Writer),
-    /// Writing to it has failed: nothing more is printed.
+    /// A write has failed. Nothing more is printed.
     Failed,
 }
 
@@ -42,7 +42,7 @@ impl Printer {
             stdout: Stdout::Open(Writer::start()),
             format: Format {
                 for_terminal,
-                // What is typed stands beside it.
+                // The colour tells received messages from typed lines.
                 is_colored: for_terminal && io::stdin().is_terminal() && color::is_wanted(),
                 binary: options.binary,
                 json: options.json,
@@ -61,8 +61,8 @@ impl Printer {
         }
     }
 
-    /// Says lines of the program's own, on stderr. Where stdout and stderr are a terminal, the lines go to stdout: so
-    /// they stand behind what was printed before, and above the prompt.
+    /// Writes lines of the program to stderr. If stdout and stderr are a terminal, the lines go to stdout: so they follow
+    /// the messages that were printed before, and stand above the prompt.
     pub(super) fn tell(&mut self, lines: &str) {
         if self.format.for_terminal && io::stderr().is_terminal() {
             self.above_prompt(|waiting| waiting.extend_from_slice(lines.as_bytes()));
@@ -71,10 +71,10 @@ impl Printer {
         }
     }
 
-    /// Has a prompt for what is to be typed, where a person is at both ends; whether it does. It is not shown yet.
+    /// Starts a prompt if stdin and stdout are a terminal. Returns whether there is one. It is not shown yet.
     pub(super) fn start_prompt(&mut self, form: Form) -> bool {
         let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
-        // Bytes as they are leave the cursor anywhere.
+        // Raw bytes may move the cursor.
         let is_raw = self.format.binary == Some(Binary::Raw) && !self.format.json;
         if io::stdin().is_terminal() && self.format.for_terminal && !is_dumb && !is_raw {
             self.prompt = Prompt::start(form);
@@ -104,14 +104,14 @@ impl Printer {
         }
     }
 
-    /// Nothing more is to be typed.
+    /// Ends the prompt: no more keys are read.
     pub(super) fn end_prompt(&mut self) {
         if let Some(prompt) = self.prompt.take() {
             prompt.end(&mut self.waiting);
         }
     }
 
-    /// Keys were typed at the prompt.
+    /// Passes keys to the prompt. Returns the lines that they complete.
     pub(super) fn press(&mut self, keys: &[u8]) -> Vec<Typed> {
         let prompt = self.prompt.as_mut();
         prompt.map_or_else(Vec::new, |prompt| {
@@ -128,12 +128,12 @@ impl Printer {
         }
     }
 
-    /// Takes a message that is not to be printed.
+    /// Counts a message that is not printed as lost.
     pub(super) fn skip(&mut self, message: &Message) {
         self.lost += message.as_bytes().len();
     }
 
-    /// Whether another message may wait: a stdout that is not read slows the peer.
+    /// Whether another message may wait. If not, the peer is slowed down.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.len() < MAX_WAITING
     }
@@ -146,7 +146,7 @@ impl Printer {
         }
     }
 
-    /// Gives stdout what waits, if it has taken all that came before.
+    /// Passes the waiting bytes to stdout, if stdout has taken all earlier bytes.
     pub(super) fn hand_over(&mut self) {
         if let Stdout::Open(writer) = &self.stdout
             && writer.pending() == 0
@@ -156,7 +156,7 @@ impl Printer {
         }
     }
 
-    /// Prints what waits, or a part of it. After an error nothing more is printed.
+    /// Prints the waiting bytes, or a part of them. After an error nothing more is printed.
     ///
     /// Cancel safe: nothing is lost, and nothing is printed twice.
     pub(super) async fn print(&mut self) -> io::Result<()> {
@@ -169,14 +169,14 @@ impl Printer {
         };
         self.stdout = Stdout::Failed;
         self.waiting = Vec::new();
-        // A terminal that is gone has no reader, like a pipe without one.
+        // A terminal that is gone is reported like a pipe without a reader.
         match error.raw_os_error() == Some(EIO) && self.format.for_terminal {
             true => Err(io::ErrorKind::BrokenPipe.into()),
             false => Err(error),
         }
     }
 
-    /// When stdout last took a byte, or was given some when it had none.
+    /// Returns the time at which stdout last took a byte, or got bytes when none waited.
     pub(super) fn progressed_at(&self) -> Instant {
         match &self.stdout {
             Stdout::Open(writer) => writer.progressed_at().into(),
@@ -184,11 +184,11 @@ impl Printer {
         }
     }
 
-    /// How many bytes were not printed, and never will be.
+    /// Returns the number of bytes that were not printed, and will not be.
     pub(super) fn lost(&self) -> usize {
         match &self.stdout {
             Stdout::Open(writer) => self.lost + self.waiting.len() + writer.pending(),
-            // That writing failed is told by itself.
+            // The failed write is reported on its own.
             Stdout::Failed => 0,
         }
     }
@@ -197,7 +197,7 @@ impl Printer {
 /// `EIO` of errno.h: the terminal is gone.
 const EIO: i32 = 5;
 
-/// With so many bytes waiting no more are taken.
+/// The number of waiting bytes from which on no message is taken.
 const MAX_WAITING: usize = 64 * 1024;
 
 /// How messages are printed.
@@ -235,7 +235,7 @@ impl Format {
         }
     }
 
-    /// `None` for the bytes as they are.
+    /// Returns the text for a binary message. `None` if the bytes themselves are printed.
     fn binary(&self, bytes: &[u8]) -> Option<String> {
         let encoded = match self.binary {
             None if self.for_terminal && !self.json => {

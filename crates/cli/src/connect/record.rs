@@ -1,4 +1,4 @@
-//! What was said, in a file: one JSON object a line. Only the user who runs the program can read it, and it has no
+//! The record of a talk: a file with one JSON object on each line. Only the user of the program can read it. It has no
 //! credentials of the connection.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use url::Url;
 use super::json;
 use crate::time::rfc3339;
 
-/// Writes down what happens. Each line is written when it is complete.
+/// Writes the record. Each line is written when it is complete.
 pub(super) struct Recorder<W: Write = LineWriter<File>> {
     out: W,
     path: PathBuf,
@@ -54,8 +54,8 @@ enum What<'a> {
 }
 
 impl Recorder {
-    /// Starts a record in a new file. A file that exists is never changed: it may be another record, or be readable by
-    /// others.
+    /// Creates the file. An existing file is never changed: it may be another record, and other users may be able to
+    /// read it.
     pub(super) fn create(path: &Path) -> Result<Self, RecordError> {
         let mut options = File::options();
         options.write(true).create_new(true);
@@ -119,12 +119,12 @@ impl<W: Write> Recorder<W> {
     }
 }
 
-/// The URL without its user, password, query and fragment: each may hold a secret.
+/// Returns the URL without user, password, query and fragment. Each may hold a secret.
 fn without_credentials(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return String::new();
     };
-    // Neither fails for a URL that has a host.
+    // Neither call fails for a URL that has a host.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);
@@ -141,7 +141,7 @@ fn payload(message: &Message) -> What<'_> {
     }
 }
 
-/// The record cannot be written.
+/// The error of a record that cannot be written.
 #[derive(Debug)]
 pub(super) struct RecordError(PathBuf, io::Error);
 

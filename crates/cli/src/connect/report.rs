@@ -1,4 +1,4 @@
-//! What `--verbose` and `--timings` say, on stderr.
+//! The output of `--verbose` and `--timings`, on stderr.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::hidden;
 use crate::escape::Escaped;
 use crate::time::measured;
 
-/// A part of opening a connection: a request or its answer, each with its sign. Secrets are not shown.
+/// Returns the lines for one event of an opening: a request with `>`, or a response with `<`. Secrets are hidden.
 pub(super) fn event(event: &OpeningEvent<'_>) -> String {
     let mut text = String::new();
     match event {
@@ -31,7 +31,7 @@ pub(super) fn event(event: &OpeningEvent<'_>) -> String {
     text
 }
 
-/// The bytes that came in the place of an answer.
+/// Writes the bytes that arrived in the place of a response.
 fn unreadable(text: &mut String, bytes: &[u8]) {
     let shown = String::from_utf8_lossy(bytes.get(..MAX_UNREADABLE).unwrap_or(bytes));
     for part in shown.split_terminator('\n') {
@@ -46,10 +46,10 @@ fn unreadable(text: &mut String, bytes: &[u8]) {
     );
 }
 
-/// So many bytes of what is no answer are shown.
+/// The number of bytes that are shown of an unreadable response.
 const MAX_UNREADABLE: usize = 1024;
 
-/// What the two sides agreed on.
+/// Returns the lines for the agreed subprotocol and extensions.
 pub(super) fn agreed(connection: &Connection) -> String {
     let mut text = String::new();
     let none = || "none".to_owned();
@@ -76,7 +76,7 @@ fn line(text: &mut String, sign: char, what: &str) {
     let _ = writeln!(text, "{sign} {}", Escaped(what));
 }
 
-/// The parts of connecting, one on a line, and how long it took from their end to the first message.
+/// Returns the times of connecting, one on a line, and the time from their end to the first message.
 pub(super) fn timings(timings: &Timings, first_message: Option<Duration>) -> String {
     let parts = [
         ("DNS", timings.resolve),

@@ -1,4 +1,4 @@
-//! How far a talk over one connection has come.
+//! The stages of a talk over one connection.
 //!
 //! ```text
 //! Open ──input ends──▶ Flushing ──all is written──▶ Pinged ──Pong──▶ Closing
@@ -30,13 +30,13 @@ pub(super) enum Stage {
     Closing,
 }
 
-/// Whether the server has said anything about what was sent.
+/// Whether a message has arrived since the last one was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// No message was sent.
     Unasked,
-    /// No message has come since the last one was sent.
+    /// No message has arrived since the last one was sent.
     Awaited,
-    /// A message has come since.
-    Come,
+    /// A message has arrived since then.
+    Arrived,
 }

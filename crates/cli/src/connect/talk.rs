@@ -1,5 +1,4 @@
-//! One talk: the lines that go out, the messages that come in, and its end. It may go on over another
-//! connection.
+//! One talk: the messages that are sent and received, and the end. A talk may continue over another connection.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::failure::Failure;
-use super::goal::{Goal, State};
+use super::goal::{Goal, GoalState};
 use super::hidden;
 use super::input::{self, Form, Given, InputError};
 use super::options::{Options, Wait};
@@ -26,20 +25,20 @@ use crate::time::measured;
 
 mod ending;
 
-/// What outlives a connection.
+/// The state of a talk. It outlives a connection.
 pub(super) struct Talk<'a> {
     options: &'a Options,
     form: Form,
-    /// What the command line, or the prompt, gives to be sent.
+    /// Messages of the command line, or of the prompt, that are to be sent.
     given: VecDeque<Message>,
     // Whether a person types at a terminal.
     is_typed: bool,
     has_begun: bool,
-    /// `None` when they have ended.
+    /// `None` before the first connection, with `--message`, and after the end of the input.
     input: Option<mpsc::Receiver<Result<Given, InputError>>>,
-    // A message that there is no room for yet.
+    // The next message. The connection has no room for it yet.
     waiting: Option<Message>,
-    // When to close although nothing has ended.
+    // The end of the current stage.
     deadline: Option<Instant>,
     stage: Stage,
     answer: Answer,
@@ -49,20 +48,20 @@ pub(super) struct Talk<'a> {
     closing_from: Option<Instant>,
     // When a signal asked for the end.
     stopped_at: Option<Instant>,
-    // What has failed while the connection closes.
+    // The failure that closes the connection.
     failed: Option<Failure>,
     goal: Goal,
     printer: Printer,
-    // `None` where there is no prompt.
+    // `None` without a prompt.
     redraws: Option<Redraws>,
     recorder: Option<Recorder>,
 }
 
-/// How a connection ended.
-pub(super) enum End {
+/// How a talk over one connection ended.
+pub(super) enum TalkEnd {
     /// The talk is over.
     Over(Result<(), Failure>),
-    /// The talk is not: the connection is.
+    /// Only the connection is over. The talk may continue over another one.
     Interrupted(Interruption),
 }
 
@@ -99,8 +98,8 @@ impl<'a> Talk<'a> {
         })
     }
 
-    /// Talks over this connection.
-    pub(super) async fn over(&mut self, connection: &mut Connection, stop: &mut Stop) -> End {
+    /// Runs the talk over this connection until the connection ends.
+    pub(super) async fn over(&mut self, connection: &mut Connection, stop: &mut Stop) -> TalkEnd {
         (self.stage, self.deadline) = (Stage::Open, None);
         if let Some(failure) = self.failed.take() {
             self.fail(connection, failure);
@@ -114,7 +113,7 @@ impl<'a> Talk<'a> {
         };
         self.printer.hide_prompt();
         match self.closed(connection, &end) {
-            Err(failure) if !matches!(end, End::Over(Err(_))) => End::Over(Err(failure)),
+            Err(failure) if !matches!(end, TalkEnd::Over(Err(_))) => TalkEnd::Over(Err(failure)),
             _ => end,
         }
     }
@@ -142,16 +141,16 @@ impl<'a> Talk<'a> {
         opened.map_err(Failure::Record)
     }
 
-    /// Writes down how a connection ended.
-    fn closed(&mut self, connection: &Connection, end: &End) -> Result<(), Failure> {
+    /// Records how the connection ended.
+    fn closed(&mut self, connection: &Connection, end: &TalkEnd) -> Result<(), Failure> {
         let Some(recorder) = &mut self.recorder else {
             return Ok(());
         };
         let written = match (connection.close_received(), end) {
             (Some(reason), _) => recorder.closed(reason),
-            (None, End::Over(Err(failure))) => recorder.lost(&failure.to_string()),
-            (None, End::Interrupted(why)) => recorder.lost(&why.to_string()),
-            (None, End::Over(Ok(()))) => Ok(()),
+            (None, TalkEnd::Over(Err(failure))) => recorder.lost(&failure.to_string()),
+            (None, TalkEnd::Interrupted(why)) => recorder.lost(&why.to_string()),
+            (None, TalkEnd::Over(Ok(()))) => Ok(()),
         };
         written.map_err(Failure::Record)
     }
@@ -161,7 +160,7 @@ impl<'a> Talk<'a> {
         self.printer.tell(lines);
     }
 
-    /// Says that there is a connection, to a person who types.
+    /// Tells a person at a terminal that the connection is open.
     pub(super) fn greet(&mut self, connection: &Connection) {
         if self.is_typed {
             let subprotocol = connection.subprotocol().map(hidden::subprotocols);
@@ -171,12 +170,12 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Says something on stderr, under the program's name.
+    /// Writes a line to stderr, with the name of the program.
     pub(super) fn tell(&mut self, what: &str) {
         self.printer.tell(&format!("sockeye: {what}\n"));
     }
 
-    /// Prints what came.
+    /// Prints all messages that wait to be printed.
     pub(super) async fn print(&mut self) -> Result<(), Failure> {
         while !self.printer.is_idle() {
             self.printer.print().await.map_err(Failure::Output)?;
@@ -184,7 +183,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Prints what there is to print while there is no connection, and does not complete before there is.
+    /// Prints waiting messages while there is no connection. Never completes if no message waits.
     pub(super) async fn print_meanwhile(&mut self) {
         if self.printer.is_idle() {
             return pending().await;
@@ -194,7 +193,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn talk(&mut self, connection: &mut Connection, stop: &mut Stop) -> End {
+    async fn talk(&mut self, connection: &mut Connection, stop: &mut Stop) -> TalkEnd {
         let opened_at = Instant::now();
         let mut has_timings = self.options.timings;
         let mut pings = Pings::new(self.options.ping, !self.options.no_ping);
@@ -229,13 +228,13 @@ impl<'a> Talk<'a> {
                     }
                     Turn::Received(Err(error)) if self.is_closing() => {
                         let failure = self.failed.take().unwrap_or(Failure::Lost(error));
-                        return End::Over(Err(failure));
+                        return TalkEnd::Over(Err(failure));
                     }
                     Turn::Received(Err(error)) => {
                         if matches!(error, Error::UnexpectedEnd | Error::Io(_)) {
                             self.hint_at_ping();
                         }
-                        return End::Interrupted(Interruption::Lost(error));
+                        return TalkEnd::Interrupted(Interruption::Lost(error));
                     }
                 },
                 printed = self.printer.print(), if !self.printer.is_idle() => {
@@ -267,12 +266,12 @@ impl<'a> Talk<'a> {
         Duration::from_secs(self.options.close_timeout.into())
     }
 
-    /// Whether messages that find no room to be printed are dropped. Else they wait, and slow the peer.
+    /// Whether messages are dropped if the printer has no room. Otherwise they wait, and slow down the peer.
     fn drops_messages(&self) -> bool {
         self.goal.is_over() || self.stopped_at.is_some()
     }
 
-    /// Who types goes on while a message waits; other input is read when it can be sent.
+    /// Whether to read more input. A person may type while a message waits. Other input is read when it can be sent.
     fn wants_input(&self) -> bool {
         let has_room = match self.printer.has_prompt() {
             true => self.given.len() < MAX_TYPED_AHEAD && self.printer.has_room(),
@@ -299,7 +298,7 @@ impl<'a> Talk<'a> {
                         "the line {refusal}, and was not sent; press Enter for a new line"
                     ));
                 }
-                // Who mistypes may type again.
+                // After a refused line, a person can type again. A refused line of a pipe ends the talk.
                 Typed::Line(line) => match self.form.message(line.into()) {
                     Ok(message) => self.given.push_back(message),
                     Err(refusal) => self.tell(&format!("the line {refusal}, and was not sent")),
@@ -313,7 +312,7 @@ impl<'a> Talk<'a> {
         self.printer.end_prompt();
     }
 
-    /// Sees to what the input's end asks for.
+    /// At the end of the input, starts the next stage or the time of `--wait`.
     fn end_input(&mut self) {
         if self.input.is_some() || self.waiting.is_some() || self.stage != Stage::Open {
             return;
@@ -323,7 +322,7 @@ impl<'a> Talk<'a> {
                 self.deadline.get_or_insert_with(|| Instant::now() + time);
             }
             Some(Wait::Forever) => {}
-            None if self.goal.state() == State::Open => {}
+            None if self.goal.state() == GoalState::Open => {}
             None => {
                 self.stage = Stage::Flushing;
                 self.deadline = Some(Instant::now() + self.close_timeout());
@@ -337,14 +336,14 @@ impl<'a> Talk<'a> {
         }
         match (self.stage, self.answer) {
             (Stage::Pinged, Answer::Awaited) => self.start_grace(connection),
-            (Stage::Pinged, Answer::Unasked | Answer::Come) => self.close(connection),
+            (Stage::Pinged, Answer::Unasked | Answer::Arrived) => self.close(connection),
             _ => {}
         }
     }
 
-    /// Gives a server that has seen all messages some time to answer them.
+    /// Starts the time in which a server that has seen all messages may answer them.
     fn start_grace(&mut self, connection: &mut Connection) {
-        // A person who typed the last message has seen that nothing came meanwhile.
+        // A person has already waited for an answer since the last message was typed.
         let from = match self.is_typed {
             true => self.sent_at,
             false => self.sent_at.map(|_| Instant::now()),
@@ -377,7 +376,7 @@ impl<'a> Talk<'a> {
 
     fn received(&mut self, connection: &mut Connection, message: &Message) {
         if self.answer == Answer::Awaited {
-            self.answer = Answer::Come;
+            self.answer = Answer::Arrived;
         }
         if self.goal.is_over() {
             return;
@@ -398,9 +397,9 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn ended(&mut self, connection: &Connection) -> End {
+    fn ended(&mut self, connection: &Connection) -> TalkEnd {
         if let Some(failure) = self.failed.take() {
-            return End::Over(Err(failure));
+            return TalkEnd::Over(Err(failure));
         }
         match connection.close_received() {
             Some(reason) if !self.is_closing() => {
@@ -408,29 +407,29 @@ impl<'a> Talk<'a> {
                 {
                     self.hint_at_ping();
                 }
-                End::Interrupted(Interruption::Closed(reason.clone()))
+                TalkEnd::Interrupted(Interruption::Closed(reason.clone()))
             }
-            _ => End::Over(Ok(())),
+            _ => TalkEnd::Over(Ok(())),
         }
     }
 
-    /// Tells of the option for servers that end the connection at a Ping.
+    /// Names the option for servers that end the connection at a Ping.
     fn hint_at_ping(&mut self) {
         if self.stage == Stage::Pinged {
             self.tell("the connection ended after a Ping; --no-ping sends no Ping");
         }
     }
 
-    /// The close timeout is over.
-    fn gives_up(&mut self, connection: &Connection) -> End {
+    /// Returns the end of a talk whose close timeout is over.
+    fn gives_up(&mut self, connection: &Connection) -> TalkEnd {
         match connection.close_received() {
-            // Only the end of TCP is missing.
+            // The peer's Close has come. Only the end of TCP is missing.
             Some(_) => self.ended(connection),
-            None => End::Over(Err(self.failed.take().unwrap_or(Failure::Unanswered))),
+            None => TalkEnd::Over(Err(self.failed.take().unwrap_or(Failure::Unanswered))),
         }
     }
 
-    /// Closes the connection in order, as nothing more can be read, printed or recorded.
+    /// Closes the connection in order after a stream or the record has failed.
     fn fail(&mut self, connection: &mut Connection, failure: Failure) {
         if let Failure::Record(_) = failure {
             self.recorder = None;
@@ -439,8 +438,8 @@ impl<'a> Talk<'a> {
         self.close(connection);
     }
 
-    /// Starts the closing handshake, behind what was sent. What the peer sends before its Close still
-    /// comes.
+    /// Starts the closing handshake after the sent messages. Messages that the peer sends before its Close are still
+    /// received.
     fn close(&mut self, connection: &mut Connection) {
         if self.is_closing() {
             return;
@@ -457,7 +456,7 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// Whether a peer that closes for this reason has nothing to complain of.
+/// Whether the close code reports no problem.
 fn is_normal(reason: &CloseReason) -> bool {
     let codes = [
         CloseCode::NORMAL,
@@ -467,7 +466,7 @@ fn is_normal(reason: &CloseReason) -> bool {
     codes.contains(&reason.code())
 }
 
-/// With so many typed messages unsent no more are taken, beside those that come with the same keys.
+/// The number of typed messages that may wait. The lines of one read are all taken.
 const MAX_TYPED_AHEAD: usize = 16;
 
 async fn next_given(

@@ -1,4 +1,4 @@
-//! One turn of a connection: what it sends, what it receives, and the Pings between.
+//! One turn of a connection: it sends, receives, and sends Pings.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,20 +10,21 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::stage::Stage;
 
-/// What the connection did.
+/// The result of a turn.
 pub(super) enum Turn {
-    /// The message that waited was taken.
+    /// The connection took the waiting message.
     Fed,
     Received(Result<Option<Message>, Error>),
+    /// A Pong came, with the time since its Ping.
     Answered(Duration),
-    /// All is written at the end of the input, and no Ping is to be sent.
+    /// All messages before the end of the input are written, and no Ping is to be sent.
     Written,
 }
 
-/// When to send a Ping, and whether one is under way.
+/// The schedule of Pings, and whether a Pong is awaited.
 pub(super) struct Pings {
     interval: Option<Interval>,
-    // Whether one is sent at the end of the input.
+    // Whether to send a Ping at the end of the input.
     at_the_end: bool,
     is_unanswered: bool,
 }
@@ -42,7 +43,7 @@ impl Pings {
         }
     }
 
-    /// Sends one if it is time. Where there is no room for it, the next one may have more luck.
+    /// Sends a Ping if one is due. If the connection has no room for it, the next one follows after the interval.
     fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Result<(), Error> {
         let is_due =
             |interval: &mut Interval, cx: &mut Context<'_>| interval.poll_tick(cx).is_ready();
@@ -56,7 +57,8 @@ impl Pings {
         Ok(())
     }
 
-    /// Polled once it is taken if there is room, and then written by whatever is polled next.
+    /// Sends a Ping. One poll suffices: the connection takes the Ping if it has room, and the next poll of the connection
+    /// writes it.
     fn send(
         &mut self,
         payload: &[u8],
@@ -66,13 +68,13 @@ impl Pings {
         let sent = pin!(connection.ping(payload)).poll(cx);
         self.is_unanswered = true;
         match sent {
-            // What the connection is closing for is received next.
+            // The reason for the closing is received next.
             Poll::Ready(Err(Error::Send(SendError::Closed))) | Poll::Pending => Ok(()),
             Poll::Ready(sent) => sent,
         }
     }
 
-    /// The time of the last one, once.
+    /// Returns the round trip of the last Ping, once.
     fn answered(&mut self, connection: &Connection) -> Option<Duration> {
         let time = connection.round_trip().filter(|_| self.is_unanswered)?;
         self.is_unanswered = false;
@@ -80,16 +82,16 @@ impl Pings {
     }
 }
 
-/// What a Ping carries, and what the one before a Close: the answer to an earlier one is not to be taken for
-/// its answer.
+/// The payloads of a Ping, and of the Ping before a Close. They differ, so that the last Pong is not confused with an
+/// earlier one.
 const PING: &[u8] = b"sockeye";
 const LAST_PING: &[u8] = b"sockeye: the last";
 
-/// Receives, and sends the message that waits as soon as there is room: whichever comes first. Neither waits for
-/// the other: a peer that sends without reading, and one that does not read before it has sent, are both
-/// served. The connection keeps what is under way, so the futures may be made anew for each poll.
+/// Receives a message, or sends the waiting message when there is room, whichever is possible first.
 ///
-/// While `receives` is false it only sends, also the Close.
+/// Neither direction waits for the other. So it works with a peer that sends without reading, and with a peer that reads
+/// only after it has sent. The connection keeps partial I/O, so each poll may create new futures. While `receives` is
+/// false, the turn only sends. It also sends the Close.
 pub(super) async fn turn(
     connection: &mut Connection,
     waiting: Option<&Message>,
@@ -103,7 +105,7 @@ pub(super) async fn turn(
             sent => sent.map(|_| ()),
         };
         if receives && let Poll::Ready(received) = pin!(connection.recv()).poll(cx) {
-            // Messages that came before the connection failed come first.
+            // Messages that arrived before the failure come first.
             return Poll::Ready(Turn::Received(match (received, is_fed) {
                 (Ok(None), Err(error)) => Err(error),
                 (received, _) => received,
@@ -120,7 +122,7 @@ pub(super) async fn turn(
     .await
 }
 
-/// Sends what there is to send, if there is room.
+/// Sends Pings and the waiting message, if there is room.
 fn send(
     connection: &mut Connection,
     waiting: Option<&Message>,
@@ -135,7 +137,7 @@ fn send(
     if let Some(message) = waiting {
         let fed = pin!(connection.feed(message.clone())).poll(cx);
         match fed {
-            // What the connection is closing for is received next; another one may take the message.
+            // The reason for the closing is received next. Another connection may take the message.
             Poll::Ready(Err(Error::Send(SendError::Closed))) | Poll::Pending => {}
             Poll::Ready(fed) => return fed.map(|()| Some(Turn::Fed)),
         }
@@ -146,7 +148,7 @@ fn send(
             Poll::Ready(flushed) => flushed?,
             Poll::Pending => return Ok(None),
         }
-        // With all written there is room for the Ping.
+        // All messages are written, so there is room for the Ping.
         if *stage == Stage::Flushing {
             if !pings.at_the_end {
                 return Ok(Some(Turn::Written));

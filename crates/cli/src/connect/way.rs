@@ -1,4 +1,4 @@
-//! The client that the options describe: what it asks for, whom it trusts, and the way there.
+//! The client that the options describe: its request, its certificates, and the way to the server.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::options::{Deflate, Options};
 use super::report;
 
-/// The client. With `--verbose` it tells the opening of each connection, in lines to be shown.
+/// Returns the client. With `--verbose` it sends the events of each opening to `tell`, as lines to be shown.
 pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Client, Failure> {
     let mut client = Client::builder()
         .config(config(options))
@@ -22,7 +22,7 @@ pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Cl
         });
     if options.verbose {
         client = client.on_opening(move |event| {
-            // At the program's end it is not shown.
+            // At the end of the program nothing receives the event.
             let _ = tell.try_send(report::event(&event));
         });
     }
@@ -58,7 +58,7 @@ fn trusting(mut client: Client, options: &Options) -> Result<Client, Failure> {
     if options.insecure {
         tls = tls.dangerously_accept_any_certificate();
     }
-    // Without any of them the system's roots are read only where they are needed.
+    // Without these options the client reads the system's roots only when it needs them.
     if options.cacert.is_some() || options.cert.is_some() || options.insecure {
         client = client.tls(tls.build().map_err(Failure::Tls)?);
     }
@@ -77,7 +77,7 @@ fn by_way(mut client: Client, options: &Options) -> Result<Client, Failure> {
     if let Some(path) = &options.unix {
         client = client.unix(path);
     }
-    // The last call for a host counts, so each has all of its addresses.
+    // The last call for a host counts, so each call has all addresses of its host.
     for (host, _) in &options.resolve {
         let addresses = options.resolve.iter();
         let addresses = addresses.filter(|(other, _)| other.eq_ignore_ascii_case(host));

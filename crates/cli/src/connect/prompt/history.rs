@@ -1,4 +1,4 @@
-//! What was typed before, kept in a file from one run to the next.
+//! The history of typed lines, kept in a file from one run to the next.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// The lines, and which of them is looked at.
+/// The history, and the position in it.
 #[derive(Debug, Default)]
 pub(super) struct History {
     entries: VecDeque<String>,
-    /// How many entries back; 0 is the line that is being typed.
+    /// The shown entry, counted from the newest one. 0 is the line that is being typed.
     back: usize,
-    /// That line, while another one is looked at.
+    /// The line that is being typed, while an entry is shown.
     draft: String,
-    /// `None` where there is none, or it failed.
+    /// `None` if there is no file, or after a write failed.
     file: Option<File>,
 }
 
 impl History {
-    /// That of the file, which is made where it is not there.
+    /// Loads the history of a file. Creates the file if it does not exist.
     pub(super) fn load(path: &Path) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             private_directory().create(directory)?;
@@ -34,7 +34,7 @@ impl History {
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
         (&file).take(MAX_FILE).read_to_end(&mut bytes)?;
-        // What is read may begin inside a line, and a full disk may have cut the last one.
+        // The first line may lack its start, and a full disk may have cut the last line.
         let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
         let rest = lines.pop().unwrap_or_default();
         let is_cut = start > 0 || !rest.is_empty();
@@ -51,7 +51,7 @@ impl History {
         Ok(history)
     }
 
-    /// Adds a line that was said, in the file too. One that begins with a space stays out, as in shells.
+    /// Adds a sent line, also to the file. A line that begins with a space is not added, as in shells.
     pub(super) fn add(&mut self, line: &str) {
         self.back = 0;
         self.draft.clear();
@@ -61,12 +61,12 @@ impl History {
         if let Some(file) = &mut self.file
             && file.write_all(line_of(line).as_bytes()).is_err()
         {
-            // A full disk is no reason to disturb who types.
+            // A full disk must not disturb the user.
             self.file = None;
         }
     }
 
-    /// The entry before the one that is looked at.
+    /// Moves to the entry before the shown one. `typed` is the line that is being typed.
     pub(super) fn older(&mut self, typed: &str) -> Option<&str> {
         if self.back >= self.entries.len() {
             return None;
@@ -78,7 +78,7 @@ impl History {
         self.entry()
     }
 
-    /// The entry behind it; at last the line that was being typed.
+    /// Moves to the entry after the shown one, and at last to the line that was being typed.
     pub(super) fn newer(&mut self) -> Option<&str> {
         self.back = self.back.checked_sub(1)?;
         self.entry()
@@ -91,7 +91,7 @@ impl History {
         }
     }
 
-    /// Whether it is worth it.
+    /// Appends an entry, unless it is empty, too long, or the same as the last one. Returns whether it did.
     fn remember(&mut self, line: &str) -> bool {
         let is_same = self.entries.back().is_some_and(|last| last == line);
         if line.is_empty() || is_same || line.len() > MAX_ENTRY {
@@ -105,20 +105,21 @@ impl History {
     }
 }
 
-/// Where the state of programs is (the XDG base directories): `$XDG_STATE_HOME`, or `~/.local/state`.
+/// Returns the path of the file, by the XDG base directories: in `$XDG_STATE_HOME`, or in `~/.local/state`.
 pub(super) fn path() -> Option<PathBuf> {
     path_by(env::var_os("XDG_STATE_HOME"), env::var_os("HOME"))
 }
 
 fn path_by(state: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    // A relative path there is to be ignored.
+    // The specification says to ignore a relative path.
     let state = state.map(PathBuf::from).filter(|path| path.is_absolute());
     let in_home = || Some(PathBuf::from(home?).join(".local/state"));
     let state = state.or_else(in_home)?;
     Some(state.join("sockeye/history"))
 }
 
-/// An entry as a line of the file. One with line ends in it is a JSON string behind a record separator (RFC 7464).
+/// Returns the line of the file for an entry. An entry with line ends is a JSON string after a record separator
+/// (RFC 7464).
 fn line_of(entry: &str) -> String {
     match entry.contains(['\n', '\r', SEPARATOR]) {
         true => format!("{SEPARATOR}{}\n", Value::from(entry)),
@@ -126,7 +127,7 @@ fn line_of(entry: &str) -> String {
     }
 }
 
-/// `None` where a line is no text.
+/// Returns the entry of a line of the file. `None` if the line is invalid.
 fn entry_of(line: &[u8]) -> Option<Cow<'_, str>> {
     let line = std::str::from_utf8(line).ok()?;
     match line.strip_prefix(SEPARATOR) {
@@ -135,19 +136,19 @@ fn entry_of(line: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Beside it first, so that nobody reads a half.
+/// Writes a temporary file and renames it, so that no reader sees a partial history.
 fn rewrite(path: &Path, entries: &VecDeque<String>) -> io::Result<File> {
-    let beside = path.with_extension("new");
-    let mut file = private_file().create(true).open(&beside)?;
+    let temporary = path.with_extension("new");
+    let mut file = private_file().create(true).open(&temporary)?;
     file.set_len(0)?;
     for entry in entries {
         file.write_all(line_of(entry).as_bytes())?;
     }
-    fs::rename(beside, path)?;
+    fs::rename(temporary, path)?;
     Ok(file)
 }
 
-/// What is typed may be secret: nobody else reads it.
+/// Returns options for a file that only its user can read: typed lines may be secret.
 fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).append(true);
@@ -165,21 +166,22 @@ fn private_directory() -> fs::DirBuilder {
 }
 
 const SEPARATOR: char = '\u{1e}';
-/// So many lines are kept, of so many bytes each.
+/// The number of entries that are kept.
 const MAX_ENTRIES: usize = 1000;
+/// The size limit of an entry, in bytes.
 const MAX_ENTRY: usize = 4096;
-/// So much of a file is read: one that was written by this program alone is not longer.
+/// The number of bytes that are read of a file. A file that only this program has written is not longer.
 const MAX_FILE: u64 = 2 * (MAX_ENTRIES * (MAX_ENTRY + 1)) as u64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// In a directory of the test's own.
+    /// Returns a path in a new directory for one test.
     fn fresh(test: &str) -> PathBuf {
         let directory = format!("sockeye-{test}-{}", std::process::id());
         let directory = env::temp_dir().join(directory);
-        // That of an earlier process of the same number.
+        // An earlier process with the same id may have left it.
         let _ = fs::remove_dir_all(&directory);
         directory.join("state/history")
     }
@@ -261,7 +263,7 @@ mod tests {
         history.add("five");
         let lines = fs::read_to_string(&path).expect("written");
         assert_eq!(lines, "one\nthree\nfive\n");
-        // More is there than is read: what is read begins inside a line.
+        // The file is longer than the part that is read, so that part begins inside a line.
         let line = format!("{}\n", "x".repeat(MAX_ENTRY - 2));
         let count = usize::try_from(MAX_FILE).expect("it fits") / line.len() + 2;
         fs::write(&path, line.repeat(count)).expect("it is there");

@@ -1,7 +1,7 @@
-//! Job control: what signals do to a program that has the terminal.
+//! Job control: the signals that stop, continue and end a program with a prompt.
 //!
-//! Ctrl-Z (SIGTSTP) gives the terminal to the shell before the program stops, and SIGCONT takes it back, or leaves it to the
-//! shell after `bg`.
+//! At Ctrl-Z (SIGTSTP) the program gives the terminal to the shell, and stops. At SIGCONT it takes the terminal back. After
+//! `bg` the terminal stays with the shell.
 
 use std::io;
 use std::process;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::terminal::{is_taken, restore, suspend, take_back};
 use super::{ERASE_ROW, PASTE_OFF};
 
-/// Sees to the signals from now on. Returns what is notified when the program has the terminal again.
+/// Starts a task that handles the signals. Returns a `Notify` that is notified when the program has the terminal again.
 pub(super) fn control() -> io::Result<Arc<Notify>> {
     let mut stops = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     let mut continues = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
@@ -41,23 +41,23 @@ pub(super) fn control() -> io::Result<Arc<Notify>> {
     Ok(continued)
 }
 
-/// Stops the program. It goes on here, and SIGCONT comes next.
+/// Stops the program. After SIGCONT it continues here.
 async fn stop() {
-    // The first process of a container cannot be stopped, and would not be continued.
+    // The first process of a container cannot be stopped, and no shell would continue it.
     if getpid().is_init() {
         return;
     }
     if is_taken() {
-        // Behind what is being written. A terminal that takes nothing does not hold the program.
+        // Written after the output in progress. A terminal that takes no bytes does not hold the program.
         let leave = || rustix::io::write(io::stdout(), &[PASTE_OFF, ERASE_ROW].concat());
         let _ = timeout(PATIENCE, spawn_blocking(leave)).await;
         suspend();
     }
-    // SIGTSTP itself is handled, and does not stop.
+    // SIGTSTP has a handler, and does not stop the program.
     let _ = kill_process(getpid(), Signal::STOP);
 }
 
 /// How long writing to the terminal may keep the program from stopping or ending.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-/// The exit code after SIGQUIT: 128 and the signal's number, as shells have it.
+/// The exit code after SIGQUIT: 128 plus the number of the signal, as in shells.
 const QUIT: i32 = 131;

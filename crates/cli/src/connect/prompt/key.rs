@@ -1,16 +1,16 @@
-//! Keys, as a terminal's bytes tell them: ECMA-48's sequences, xterm's modifiers, and the control characters that
-//! readline has made a habit.
+//! Decodes a terminal's bytes into keys: the sequences of ECMA-48, the modifiers of xterm, and the control characters
+//! of readline.
 
 use super::paste::{Paste, PasteError};
 
-/// What a key asks for, whichever of its keys it was.
+/// The action of a key. Several keys may have one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Backspace,
     Char(char),
     Clear,
     Delete,
-    /// Ctrl-D, which also deletes.
+    /// Ctrl-D. In a line with text it deletes a character.
     EndOfInput,
     End,
     Enter,
@@ -23,14 +23,14 @@ pub(super) enum Key {
     Left,
     Newer,
     Older,
-    /// Everything between the two markers of a bracketed paste.
+    /// The text between the two markers of a bracketed paste.
     Paste(Result<String, PasteError>),
     Right,
     WordLeft,
     WordRight,
 }
 
-/// Takes one byte after another. Sequences that it does not know are passed over.
+/// A decoder that takes one byte after another. It ignores unknown sequences.
 ///
 /// ```text
 ///   Ground ── ESC ──▶ Escape ── [ ──▶ Csi ── final byte ──▶ Ground
@@ -44,7 +44,7 @@ pub(super) struct Decoder {
     state: State,
     /// The parameters of a sequence, or the start of a character.
     held: Vec<u8>,
-    /// The longest paste, in bytes.
+    /// The size limit of a paste, in bytes.
     max_paste: usize,
 }
 
@@ -73,13 +73,13 @@ impl Decoder {
     pub(super) fn push(&mut self, byte: u8, keys: &mut Vec<Key>) {
         match std::mem::take(&mut self.state) {
             State::Ground => keys.extend(self.ground(byte)),
-            // What Enter sends is not what a text has at the end of a line.
+            // Enter sends a carriage return, but a text has a line feed there.
             State::Quoted if byte == b'\r' => keys.push(Key::Char('\n')),
             State::Quoted if byte.is_ascii() => keys.push(Key::Char(byte.into())),
             State::Quoted => keys.extend(self.character(byte)),
             State::Utf8 if byte & 0xc0 == 0x80 => keys.extend(self.character(byte)),
             State::Utf8 => {
-                // The character before was cut off.
+                // The character before is incomplete.
                 self.held.clear();
                 keys.push(Key::Invalid);
                 keys.extend(self.ground(byte));
@@ -94,7 +94,7 @@ impl Decoder {
         }
     }
 
-    /// The bytes of the paste whose end has not come yet.
+    /// Returns the number of bytes of an unfinished paste.
     pub(super) fn pasted(&self) -> Option<usize> {
         match &self.state {
             State::Paste(paste) => Some(paste.len()),
@@ -102,7 +102,7 @@ impl Decoder {
         }
     }
 
-    /// Ends a paste whose end marker does not come.
+    /// Ends an unfinished paste whose end marker is lost.
     pub(super) fn end_paste(&mut self) -> Option<Key> {
         match std::mem::take(&mut self.state) {
             State::Paste(paste) => Some(Key::Paste(paste.end())),
@@ -148,7 +148,7 @@ impl Decoder {
         match byte {
             b'[' => self.state = State::Csi,
             b'O' => self.state = State::Ss3,
-            // Escape was pressed for itself before.
+            // The escape before was the key itself.
             ESC => self.state = State::Escape,
             b'b' => return Some(Key::WordLeft),
             b'f' => return Some(Key::WordRight),
@@ -216,7 +216,7 @@ fn arrow(byte: u8) -> Option<Key> {
 const ESC: u8 = 0x1b;
 const DEL: u8 = 0x7f;
 const CTRL_V: u8 = 0x16;
-/// The most bytes of a sequence's parameters that are looked at: those of no key are longer.
+/// The number of parameter bytes that are kept of a sequence. No known key has more.
 const MAX_PARAMETERS: usize = 16;
 
 #[cfg(test)]

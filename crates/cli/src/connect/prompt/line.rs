@@ -1,23 +1,23 @@
-//! The line that is being typed: its text, the cursor in it, and the part of it that fits beside the prompt.
+//! The line that is being typed: its text, its cursor, and the part that fits beside the prompt.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use crate::escape::Escaped;
 
-/// The cursor moves by what looks like one character.
+/// A line with a cursor, which moves by grapheme clusters.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     text: String,
-    /// In bytes, between two characters.
+    /// The offset of the cursor in bytes. It is between two characters.
     cursor: usize,
 }
 
-/// What is seen of a line.
+/// The visible part of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) text: String,
-    /// Columns of the text before the cursor.
+    /// The width of the text before the cursor, in columns.
     pub(super) cursor: usize,
 }
 
@@ -30,20 +30,20 @@ impl Line {
         self.text.is_empty()
     }
 
-    /// The text, after which the line is empty.
+    /// Returns the text, and clears the line.
     pub(super) fn take(&mut self) -> String {
         self.cursor = 0;
         std::mem::take(&mut self.text)
     }
 
-    /// Has another text in its place, with the cursor at its end.
+    /// Replaces the text, and puts the cursor at its end.
     pub(super) fn replace(&mut self, text: &str) {
         self.text.clear();
         self.text.push_str(text);
         self.cursor = text.len();
     }
 
-    /// Inserts a text at the cursor, whole, if the line then has no more bytes than this. Returns whether it did.
+    /// Inserts the whole text at the cursor, unless the line would have more than `max_len` bytes. Returns whether it did.
     pub(super) fn insert(&mut self, text: &str, max_len: usize) -> bool {
         let has_room = text.len() <= max_len.saturating_sub(self.text.len());
         if has_room {
@@ -102,7 +102,7 @@ impl Line {
         self.remove_from(self.word_start());
     }
 
-    /// What fits in so many columns: all of it, or what is around the cursor.
+    /// Returns the part that fits in this number of columns: all of the line, or the part around the cursor.
     pub(super) fn window(&self, columns: usize) -> Window {
         let (before, after) = self.halves();
         let reach = columns.saturating_mul(MAX_BYTES_PER_COLUMN);
@@ -149,7 +149,7 @@ impl Line {
         self.cursor + len
     }
 
-    /// Of the word that the cursor is in or behind.
+    /// Returns the start of the word in which, or behind which, the cursor is.
     fn word_start(&self) -> usize {
         let (before, _) = self.halves();
         let words = before.trim_end();
@@ -163,7 +163,7 @@ impl Line {
     }
 }
 
-/// With the cursor at its end.
+/// Creates a line with the cursor at its end.
 impl From<String> for Line {
     fn from(text: String) -> Self {
         Self {
@@ -173,19 +173,19 @@ impl From<String> for Line {
     }
 }
 
-/// As a terminal is to show it.
+/// Returns the text with escapes for the characters that a terminal obeys.
 pub(super) fn shown(text: &str) -> String {
     Escaped(text).to_string()
 }
 
-/// So many bytes on either side of the cursor are looked at for each column: a longer line costs no more to draw.
+/// The number of bytes on each side of the cursor that are examined for each column. It bounds the cost of a long line.
 const MAX_BYTES_PER_COLUMN: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A line with the cursor where `|` is.
+    /// Returns a line with the cursor at the `|`.
     fn line(text: &str) -> Line {
         let (before, after) = text.split_once('|').expect("a cursor");
         Line {

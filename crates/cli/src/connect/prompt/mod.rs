@@ -34,24 +34,24 @@ use super::input::{Form, Refusal};
 
 pub(crate) use self::terminal::{Redraw, Redraws, await_keys, restore};
 
-/// The terminal is in another mode while it is there.
+/// The prompt. The terminal passes on each key while it exists.
 #[derive(Debug)]
 pub(super) struct Prompt {
     decoder: Decoder,
     line: Line,
     state: LineState,
     form: Form,
-    /// When the last keys came.
+    /// The time of the last keys.
     pressed: Option<Instant>,
     history: History,
     view: View,
     _mode: KeyMode,
 }
 
-/// What the terminal shows of it.
+/// Whether the terminal shows the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum View {
-    /// It was never shown, and the terminal does not mark pastes yet.
+    /// It was not shown yet, and the terminal does not mark pastes.
     Unbegun,
     Hidden,
     Shown,
@@ -61,23 +61,22 @@ enum View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LineState {
     Edited,
-    /// A part of it was refused. Until Enter or Ctrl-U nothing is inserted, so that no part is sent.
+    /// A part of the line was refused. Until Enter or Ctrl-U nothing is inserted, so that no part is sent.
     Refused,
 }
 
-/// What was typed.
+/// The result of typed keys.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Typed {
-    /// Ctrl-D, where a line would begin.
+    /// Ctrl-D in an empty line: the end of the input.
     End,
     Line(String),
-    /// The line is given up, as a whole.
+    /// The whole line is refused.
     Refused(Refusal),
 }
 
 impl Prompt {
-    /// Takes the terminal: from then on it keeps what is typed, however much, until it is read. `None` where the terminal
-    /// does not let itself be used so.
+    /// Takes the terminal. From then on the terminal passes on each key. `None` if its mode cannot be changed.
     pub(super) fn start(form: Form) -> Option<Self> {
         let history = history::path().map(|path| History::load(&path));
         let history = history.and_then(|loaded| {
@@ -97,7 +96,7 @@ impl Prompt {
         })
     }
 
-    /// Takes keys, and shows what they do.
+    /// Takes keys, and draws the line that results. Returns completed and refused lines.
     pub(super) fn press(&mut self, bytes: &[u8], now: Instant, out: &mut Vec<u8>) -> Vec<Typed> {
         self.hide(out);
         let mut typed = Vec::new();
@@ -106,7 +105,7 @@ impl Prompt {
                 Key::Enter if self.state == LineState::Refused => self.state = LineState::Edited,
                 Key::Enter => {
                     let line = self.line.take();
-                    // It stands above what is answered.
+                    // The line stays on the screen, above the answer.
                     write(out, format_args!("{SIGN}{}\n", echo(&line)));
                     self.history.add(&line);
                     typed.push(Typed::Line(line));
@@ -129,7 +128,7 @@ impl Prompt {
         typed
     }
 
-    /// Decodes keys. A person who presses Enter alone, a while behind a paste, ends a paste whose end marker is lost.
+    /// Decodes keys. An Enter on its own, some time after the bytes before it, ends a paste whose end marker is lost.
     fn keys(&mut self, bytes: &[u8], now: Instant) -> Vec<Key> {
         let pause = self
             .pressed
@@ -197,7 +196,7 @@ impl Prompt {
         self.view == View::Shown
     }
 
-    /// Erases it, for something else to be printed in its row.
+    /// Erases the prompt, so that other output can use its row.
     pub(super) fn hide(&mut self, out: &mut Vec<u8>) {
         if self.is_shown() {
             out.extend_from_slice(ERASE_ROW);
@@ -205,13 +204,15 @@ impl Prompt {
         }
     }
 
-    /// By which it is known when to [draw it anew](Self::redraw).
+    /// Returns the source of the events after which to [draw the prompt again](Self::redraw).
     pub(super) fn redraws() -> Option<Redraws> {
         Redraws::new().ok()
     }
 
-    /// Draws it as wide as the terminal is now. One that has become narrower may have broken its row: what is below
-    /// the cursor is its own. A shell that had the terminal meanwhile has left the cursor in a row of its own.
+    /// Draws the prompt again, in the current width of the terminal.
+    ///
+    /// A terminal that became narrower may have wrapped the row of the prompt. So everything below the cursor is erased.
+    /// A shell that used the terminal meanwhile has left the cursor in an empty row.
     pub(super) fn redraw(&mut self, why: Redraw, out: &mut Vec<u8>) {
         if self.is_shown() {
             out.extend_from_slice(ERASE_BELOW);
@@ -222,7 +223,7 @@ impl Prompt {
         }
     }
 
-    /// Hides it for ever.
+    /// Erases the prompt for good.
     pub(super) fn end(self, out: &mut Vec<u8>) {
         if self.view != View::Unbegun {
             out.extend_from_slice(PASTE_OFF);
@@ -230,9 +231,9 @@ impl Prompt {
         }
     }
 
-    /// Draws it in the row where the cursor is. From the first time on the terminal marks what is pasted.
+    /// Draws the prompt in the row of the cursor. From the first time on, the terminal marks pastes.
     pub(super) fn show(&mut self, out: &mut Vec<u8>) {
-        // The last column stays free: what stands there makes some terminals begin a row.
+        // The last column stays free: a character there makes some terminals start a new row.
         let room = terminal::columns().saturating_sub(SIGN.len() + 1);
         let window = match self.decoder.pasted() {
             Some(bytes) => Line::from(format!("({bytes} bytes of a paste)")).window(room),
@@ -247,7 +248,7 @@ impl Prompt {
     }
 }
 
-/// A line as it is shown when it is sent: all of it, or the start of a very long one.
+/// Returns the text that stays on the screen for a sent line: all of it, or the start of a very long line.
 fn echo(line: &str) -> String {
     let mut start = (0..=MAX_ECHO).rev();
     let start = start.find(|at| line.is_char_boundary(*at)).unwrap_or(0);
@@ -262,9 +263,9 @@ fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// The end marker of a paste is lost when an Enter comes by itself, so long after the bytes before it.
+/// An Enter that comes on its own, this long after the bytes before it, shows that the end marker of a paste is lost.
 const PASTE_PAUSE: Duration = Duration::from_secs(1);
-/// So many bytes of a line that is sent stay on the screen.
+/// The number of bytes of a sent line that stay on the screen.
 const MAX_ECHO: usize = 64 * 1024;
 
 /// Bracketed paste: xterm's private mode 2004.

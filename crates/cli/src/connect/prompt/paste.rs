@@ -1,17 +1,17 @@
-//! A bracketed paste: the bytes between the marker `CSI 200~`, which came before, and `CSI 201~`, which ends it.
+//! A bracketed paste: the bytes between the markers `CSI 200~` and `CSI 201~`. The decoder has read the first marker.
 //!
-//! Every other byte is data, escape sequences included. The terminal keeps the end marker out of what it pastes.
+//! Every byte before the end marker is data, also an escape sequence. Terminals remove the end marker from pasted text.
 
 /// A paste whose end marker has not come yet.
 #[derive(Debug)]
 pub(super) struct Paste {
-    /// What came, or only the end of it if there are too many bytes.
+    /// The bytes so far, or only the last ones if there are too many.
     bytes: Vec<u8>,
     max_len: usize,
     is_too_long: bool,
 }
 
-/// Why a paste is refused as a whole.
+/// The reason why a whole paste is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PasteError {
     NotText,
@@ -36,7 +36,7 @@ impl Paste {
             return true;
         }
         if self.bytes.len() > self.max_len.saturating_add(END.len()) {
-            // The end marker may have begun.
+            // The last bytes may be the start of the end marker.
             let begun = self.bytes.len() - END.len();
             self.bytes.drain(..begun);
             self.bytes.shrink_to(END.len());
@@ -45,12 +45,12 @@ impl Paste {
         false
     }
 
-    /// The number of bytes that are held.
+    /// Returns the number of held bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Returns the pasted text. Terminals send a carriage return for a line feed.
+    /// Returns the pasted text. Terminals send a carriage return for a line feed, so those are turned back.
     pub(super) fn end(self) -> Result<String, PasteError> {
         if self.is_too_long || self.bytes.len() > self.max_len {
             return Err(PasteError::TooLong);
@@ -74,7 +74,7 @@ const END: &[u8] = b"\x1b[201~";
 mod tests {
     use super::*;
 
-    /// What is pasted, if the last byte is the end of it.
+    /// Returns the pasted text. The last byte has to end the paste.
     fn pasted(bytes: &[u8], max_len: usize) -> Result<String, PasteError> {
         let mut paste = Paste::new(max_len);
         let (last, bytes) = bytes.split_last().expect("a byte");

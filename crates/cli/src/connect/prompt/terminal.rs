@@ -1,7 +1,7 @@
-//! The mode and the size of the terminal that stdin is.
+//! The mode and the size of the terminal.
 //!
-//! Each key comes at once and is not shown by the terminal itself. Ctrl-C and Ctrl-Z are signals, and a line feed that
-//! is written starts a line.
+//! In the program's mode, the terminal passes on each key at once, and does not show it. Ctrl-C and Ctrl-Z still send
+//! signals, and a written line feed still starts a new line.
 
 use std::io;
 #[cfg(unix)]
@@ -25,11 +25,11 @@ use super::job::PATIENCE;
 #[cfg(unix)]
 use super::{PASTE_OFF, PASTE_ON, job};
 
-/// While it is there each key comes by itself.
+/// A guard: while it exists, the terminal passes on each key.
 #[derive(Debug)]
 pub(super) struct KeyMode(());
 
-/// Whose mode the terminal is in.
+/// The mode of the terminal.
 ///
 /// ```text
 ///   Lines ── enter ──▶ Keys ── suspend ──▶ Suspended
@@ -41,13 +41,13 @@ pub(super) struct KeyMode(());
 enum Mode {
     /// The terminal is as the program found it.
     Lines,
-    /// With what it was before.
+    /// The terminal passes on each key. Holds the mode from before.
     Keys(Termios),
-    /// The program gave it back, and wants it when it is continued.
+    /// The program gave the terminal back, and takes it when it continues.
     Suspended,
 }
 
-/// A terminal belongs to the process, and a signal has to find its mode.
+/// The mode is global: a process has one terminal, and signals have to restore it.
 #[cfg(unix)]
 static MODE: Mutex<Mode> = Mutex::new(Mode::Lines);
 
@@ -58,13 +58,13 @@ impl KeyMode {
         Ok(Self(()))
     }
 
-    /// Without a terminal.
+    /// Returns a guard without a terminal.
     #[cfg(test)]
     pub(super) fn none() -> Self {
         Self(())
     }
 
-    /// Only the lines that the terminal itself edits can be had.
+    /// Not supported here: the terminal edits lines itself.
     #[cfg(not(unix))]
     pub(super) fn enter() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
@@ -77,7 +77,7 @@ impl Drop for KeyMode {
     }
 }
 
-/// Leaves the terminal as it was; for who ends the program without dropping anything, too.
+/// Restores the terminal. A caller that ends the program without dropping its values calls this first.
 pub(crate) fn restore() {
     #[cfg(unix)]
     if let Mode::Keys(before) = std::mem::replace(&mut *mode(), Mode::Lines)
@@ -108,8 +108,8 @@ pub(super) fn is_taken() -> bool {
     matches!(&*mode(), Mode::Keys(_))
 }
 
-/// Takes the terminal back after [`suspend`], or after a stop that no process can see coming. In the background it stays
-/// the shell's. Returns whether it was taken.
+/// Takes the terminal back after [`suspend`], or after SIGSTOP. In the background it leaves the terminal to the shell.
+/// Returns whether it took the terminal.
 #[cfg(unix)]
 pub(super) fn take_back() -> bool {
     let mut mode = mode();
@@ -129,14 +129,14 @@ pub(super) fn take_back() -> bool {
     }
 }
 
-/// Returns how the terminal was before.
+/// Changes the mode of the terminal. Returns the mode from before.
 #[cfg(unix)]
 fn take_keys() -> io::Result<Termios> {
     let before = tcgetattr(io::stdin())?;
     let mut mode = before.clone();
     let lines = LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN;
     mode.local_modes.remove(lines);
-    // A line end in a paste comes as the terminal sent it.
+    // Line ends in a paste stay as the terminal sent them.
     let line_ends = InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR;
     mode.input_modes.remove(line_ends);
     mode.special_codes[SpecialCodeIndex::VMIN] = 1;
@@ -147,19 +147,19 @@ fn take_keys() -> io::Result<Termios> {
 
 #[cfg(unix)]
 fn give_back(before: &Termios) {
-    // A terminal that is gone needs it no more.
+    // Fails if the terminal is gone.
     let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
 }
 
-/// Whether this process may change the terminal: SIGTTOU stops one in the background that tries.
+/// Whether this process is in the foreground. In the background, a change of the terminal would stop it by SIGTTOU.
 #[cfg(unix)]
 fn is_foreground() -> bool {
-    // A terminal that does not control this process knows no background.
+    // Without a controlling terminal there is no background.
     tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
 }
 
-/// Waits until there are keys to be read. Reading in the background would stop the program by SIGTTIN, and then no signal
-/// could end it in order: keys are left to the shell there.
+/// Waits until keys can be read. In the background it leaves them to the shell: a read would stop the program by SIGTTIN,
+/// and then no signal could end the program in order.
 pub(crate) fn await_keys() {
     #[cfg(unix)]
     loop {
@@ -181,7 +181,7 @@ pub(crate) fn await_keys() {
     }
 }
 
-/// Between two looks at keys that came while the program is in the background.
+/// The pause between two checks for keys while the program is in the background.
 #[cfg(unix)]
 const BACKGROUND_PAUSE: Duration = Duration::from_millis(100);
 
@@ -207,7 +207,7 @@ fn write_within(patience: Duration, terminal: impl AsFd, bytes: &[u8]) {
         }
     };
     if is_ready && ready.iter().all(|fd| fd.revents() == PollFlags::OUT) {
-        // A terminal that is gone needs it no more.
+        // Fails if the terminal is gone.
         let _ = rustix::io::write(&terminal, bytes);
     }
 }
@@ -217,7 +217,7 @@ fn mode() -> MutexGuard<'static, Mode> {
     MODE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The columns of the terminal that stdout is.
+/// Returns the number of columns of the terminal; 80 if it is not known.
 pub(super) fn columns() -> usize {
     #[cfg(unix)]
     let known = tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col.into());
@@ -229,16 +229,16 @@ pub(super) fn columns() -> usize {
     }
 }
 
-/// Why to draw the prompt anew.
+/// The reason to draw the prompt again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redraw {
-    /// The terminal has another size.
+    /// The size of the terminal has changed.
     Resized,
     /// The program was stopped, and has the terminal again.
     Continued,
 }
 
-/// Tells when to draw the prompt anew.
+/// The source of events after which the prompt has to be drawn again.
 #[derive(Debug)]
 pub(crate) struct Redraws {
     #[cfg(unix)]
@@ -248,7 +248,7 @@ pub(crate) struct Redraws {
 }
 
 impl Redraws {
-    /// From then on the program stops and continues with its terminal in order.
+    /// Starts the handling of signals that stop and continue the program.
     #[cfg(unix)]
     pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -258,13 +258,13 @@ impl Redraws {
         })
     }
 
-    /// There is no prompt there.
+    /// Not supported here: there is no prompt.
     #[cfg(not(unix))]
     pub(super) fn new() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Completes the next time. Cancel safe.
+    /// Completes at the next event. Cancel safe.
     pub(crate) async fn next(&mut self) -> Redraw {
         #[cfg(unix)]
         tokio::select! {

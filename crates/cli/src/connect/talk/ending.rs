@@ -1,4 +1,4 @@
-//! The end of a talk: the rest of the output, the last words on stderr, and the exit code.
+//! The end of a talk: the remaining output, the last lines on stderr, and the exit code.
 
 use std::io;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use sockeye::Connection;
 
 use super::{Talk, is_normal, until};
 use crate::connect::failure::Failure;
-use crate::connect::goal::State;
+use crate::connect::goal::GoalState;
 use crate::connect::stage::Answer;
 use crate::escape::Escaped;
 use crate::exit::{Exit, complain};
 use crate::signal::Stop;
 
 impl Talk<'_> {
-    /// Prints what came, however the talk ended; then gives its exit.
+    /// Prints the remaining messages, however the talk ended. Returns the exit of the program.
     pub(in crate::connect) async fn end(
         mut self,
         ended: Result<(), Failure>,
@@ -22,7 +22,7 @@ impl Talk<'_> {
         stop: &mut Stop,
     ) -> Result<Exit, Failure> {
         self.printer.end_prompt();
-        let printed = self.print_rest(stop).await;
+        let printed = self.print_remaining(stop).await;
         // Later failures follow from the first one.
         let ended = match (ended, printed, self.printer.lost()) {
             (Ok(()), Err(failure), _) => Err(failure),
@@ -30,12 +30,12 @@ impl Talk<'_> {
             (ended, _, _) => ended,
         };
         match ended {
-            // The reader of stdout is gone, as `| head` is: the talk is over.
+            // The reader of stdout is gone, for example `| head`. The talk is over.
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Ok(Exit::Done)
             }
-            // Whatever the server does then.
-            Err(Failure::Lost(_) | Failure::Unanswered) if self.goal.state() == State::Met => {
+            // The goal is met, so the way in which the server ends the connection does not count.
+            Err(Failure::Lost(_) | Failure::Unanswered) if self.goal.state() == GoalState::Met => {
                 Ok(Exit::Done)
             }
             Err(failure) => Err(failure),
@@ -43,12 +43,13 @@ impl Talk<'_> {
         }
     }
 
-    /// Prints what is left. A reader of stdout may be slow. It may stop altogether for the close timeout if this side
-    /// closed the connection, and for as long as it likes if the server did. After a signal it has the close timeout in
-    /// all.
-    async fn print_rest(&mut self, stop: &mut Stop) -> Result<(), Failure> {
+    /// Prints the remaining messages. The reader of stdout may be slow.
+    ///
+    /// If this side closed the connection, the reader may pause for the close timeout. If the server closed it, the
+    /// reader may pause for any time. After a signal, the close timeout bounds the whole output.
+    async fn print_remaining(&mut self, stop: &mut Stop) -> Result<(), Failure> {
         self.printer.hand_over();
-        // What stdout has not been offered before.
+        // Bytes that stdout was not offered before get some time in any case.
         let offered = self.printer.progressed_at() + LAST_BYTES;
         while !self.printer.is_idle() {
             let progressed_at = self.printer.progressed_at();
@@ -71,9 +72,9 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// Tells what the server closed the connection with, where that is of interest.
+    /// Reports the server's close code to a person, or if it is not a normal one. Returns the exit of the program.
     fn conclude(&self, last: Option<&Connection>) -> Exit {
-        if self.goal.state() == State::Met {
+        if self.goal.state() == GoalState::Met {
             return Exit::Done;
         }
         let reason = last.and_then(Connection::close_received);
@@ -84,18 +85,18 @@ impl Talk<'_> {
         }
         match self.goal.state() {
             _ if !is_normal => Exit::Abnormal,
-            State::Open | State::Missed => {
+            GoalState::Open | GoalState::Missed => {
                 complain("closed before the goal of --count or --expect was reached");
                 Exit::Unmet
             }
-            State::None | State::Met => {
+            GoalState::None | GoalState::Met => {
                 self.tell_silence();
                 Exit::Done
             }
         }
     }
 
-    /// Says that the last message was not answered, where the program cannot know that no answer was expected.
+    /// Reports that no message followed the last one, unless the options show that the user expected none.
     fn tell_silence(&self) {
         let has_ended = self.input.is_none() && self.stopped_at.is_none();
         let is_asked = !self.is_typed && self.options.wait.is_none();
@@ -113,5 +114,5 @@ impl Talk<'_> {
     }
 }
 
-/// How long stdout may take for bytes that it was not offered before, although the time is over.
+/// The time for bytes that stdout was not offered before, although the close timeout is over.
 const LAST_BYTES: Duration = Duration::from_secs(1);
