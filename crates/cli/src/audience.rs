@@ -1,16 +1,16 @@
-//! Telling many the same: nothing waits while they are told, then the speaker waits a little for those that read.
+//! Sends one message to many listeners. Sending does not wait; after it, the speaker waits a little for slow readers.
 //!
-//! A speaker that did not wait would fill the outboxes of readers that read, only slower than it speaks. A speaker
-//! that waited for all would be held by a reader that does not read. So after each message:
+//! A speaker that never waits fills the outboxes of readers that read more slowly than it speaks. A speaker that waits
+//! for all is blocked by a reader that does not read. So after each message:
 //!
 //! ```text
 //!   a reader has ──▶ ≤ 256 KiB waiting ──▶ the speaker does not wait for it
 //!               ──▶ more, and it reads  ──▶ the speaker waits, at most 100 ms
 //!               ──▶ more, and it did not read during the last ten waits ──▶ the speaker does not wait for it
-//!               ──▶ a full outbox       ──▶ it is given up, whether or not it reads
+//!               ──▶ a full outbox       ──▶ it is dropped, whether or not it reads
 //! ```
 //!
-//! One speaker after the other has the turn. So a room with 500 speakers waits as often as a room with one.
+//! Speakers take turns. So a room with 500 speakers waits as often as a room with one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -23,7 +23,7 @@ use std::time::Duration;
 use sockeye::{CloseCode, PreparedMessage, SendError, SendHandle, Session};
 use tokio::time::timeout;
 
-/// One that is told what happens.
+/// A receiver of an audience's messages.
 pub(crate) trait Listener: Send {
     /// Completes when a message is written.
     type Sent: Future<Output = Result<(), SendError>> + fmt::Debug + Send + Unpin;
@@ -32,10 +32,10 @@ pub(crate) trait Listener: Send {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] when too much waits for it already. Other errors: it is about to leave.
+    /// [`SendError::Full`] if its outbox is full. Other errors mean that it is about to leave.
     fn tell(&self, message: &PreparedMessage) -> Result<Self::Sent, SendError>;
 
-    /// It did not keep up, and is told nothing more.
+    /// Tells the listener that it was dropped, because it did not keep up.
     fn give_up(&self);
 }
 
@@ -52,14 +52,14 @@ impl Listener for Session {
     }
 }
 
-/// What a lock guards, and the turn of those that speak.
+/// A state behind a lock, and the turn of its speakers.
 #[derive(Debug, Default)]
 pub(crate) struct Shared<T> {
     turn: tokio::sync::Mutex<()>,
     state: Mutex<T>,
 }
 
-/// A state with an audience in it.
+/// A state that has an audience.
 pub(crate) trait Gathering {
     type Listener: Listener;
 
@@ -74,7 +74,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// No callback runs under this lock, so the state is whole even after a panic.
+    /// Locks the state. No callback runs under the lock, so the state is consistent even after a panic.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,7 +95,7 @@ impl<T: Gathering> Shared<T> {
         if behind.is_empty() {
             return;
         }
-        // One after the other: the wait is over when all are done, and each wakes this task once.
+        // One reader after the other: the wait ends when all have caught up, and each wakes this task once.
         let all = async {
             for id in &behind {
                 poll_fn(|cx| self.lock().audience().poll_reader(*id, cx)).await;
@@ -107,7 +107,7 @@ impl<T: Gathering> Shared<T> {
     }
 }
 
-/// Those that are told, in the order in which they came.
+/// The listeners, in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Audience<L: Listener> {
     readers: BTreeMap<u64, Reader<L>>,
@@ -115,12 +115,12 @@ pub(crate) struct Audience<L: Listener> {
 }
 
 impl<L: Listener> Audience<L> {
-    /// How many there are.
+    /// Returns the number of listeners.
     pub(crate) fn len(&self) -> usize {
         self.readers.len()
     }
 
-    /// Lets one in. Returns its number, which no other gets.
+    /// Adds a listener. Returns its unique number.
     pub(crate) fn admit(&mut self, listener: L) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -128,20 +128,20 @@ impl<L: Listener> Audience<L> {
         id
     }
 
-    /// Takes one out.
+    /// Removes a listener.
     pub(crate) fn remove(&mut self, id: u64) {
         self.readers.remove(&id);
     }
 
-    /// Tells one alone.
+    /// Sends a message to one listener.
     pub(crate) fn tell(&mut self, id: u64, message: &PreparedMessage) {
         if let Some(reader) = self.readers.get_mut(&id) {
-            // If its outbox is full, the next message for all finds it so and gives it up.
+            // If its outbox is full, the next message for all drops it.
             let _ = reader.tell(message);
         }
     }
 
-    /// Tells all, and gives up those whose outbox is full. Returns the numbers of these; they are out.
+    /// Sends a message to all listeners, and drops those whose outbox is full. Returns the numbers of the dropped ones.
     pub(crate) fn tell_all(&mut self, message: &PreparedMessage) -> Vec<u64> {
         let mut slow = Vec::new();
         self.readers.retain(|id, reader| {
@@ -155,18 +155,18 @@ impl<L: Listener> Audience<L> {
         slow
     }
 
-    /// Those that a speaker waits for.
+    /// Returns the numbers of the readers that a speaker waits for.
     fn behind(&mut self) -> Vec<u64> {
         let readers = self.readers.iter_mut();
         let behind = readers.filter_map(|(id, reader)| {
-            // In this order: who took something is waited for again.
+            // In this order: the first call resets the count of a reader that took something.
             let is_awaited = reader.is_behind() && reader.vain_waits < MAX_VAIN_WAITS;
             is_awaited.then_some(*id)
         });
         behind.collect()
     }
 
-    /// Ready when this one is no longer behind.
+    /// Ready when the reader is no longer behind.
     fn poll_reader(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<()> {
         match self.readers.get_mut(&id) {
             Some(reader) => reader.poll_caught_up(cx),
@@ -174,7 +174,7 @@ impl<L: Listener> Audience<L> {
         }
     }
 
-    /// Counts a wait for each of these that took nothing meanwhile.
+    /// Counts a vain wait for each of these readers that took nothing meanwhile.
     fn waited_in_vain_for(&mut self, ids: &[u64]) {
         for id in ids {
             if let Some(reader) = self.readers.get_mut(id) {
@@ -195,17 +195,19 @@ impl<L: Listener> Default for Audience<L> {
     }
 }
 
-/// One that is told, and how much waits for it.
+/// A listener, and the number of bytes that wait for it.
 #[derive(Debug)]
 struct Reader<L: Listener> {
     listener: L,
-    // Bytes that were sent to it; up to the last checkpoint; and that it has taken, as far as is known.
+    // Bytes that were sent to it.
     sent: u64,
+    // Bytes up to the last checkpoint.
     marked: u64,
+    // Bytes that it has taken, up to the last checkpoint that it passed.
     taken: u64,
-    // The sends that are looked at: one for each `STEP` bytes, the oldest first.
+    // The sends that are polled: one for each `STEP` bytes, the oldest first.
     checkpoints: VecDeque<(u64, L::Sent)>,
-    // How often a speaker waited for it since it has taken something.
+    // How often a speaker waited for it since it last took something.
     vain_waits: u32,
 }
 
@@ -227,7 +229,7 @@ impl<L: Listener> Reader<L> {
         if self.sent - self.marked >= STEP {
             self.marked = self.sent;
             self.checkpoints.push_back((self.sent, sent));
-            // Drops the checkpoints that it has passed.
+            // Removes the checkpoints that it has passed.
             self.is_behind();
         }
         Ok(())
@@ -242,7 +244,7 @@ impl<L: Listener> Reader<L> {
         while self.sent - self.taken > MARK
             && let Some((at, sent)) = self.checkpoints.front_mut()
         {
-            // An error means that it is about to leave: then there is nothing to wait for.
+            // An error means that it is about to leave. Then the speaker does not wait for it.
             if Pin::new(sent).poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -254,19 +256,19 @@ impl<L: Listener> Reader<L> {
     }
 }
 
-/// What a message counts for in an outbox.
+/// Returns the number of bytes that a message counts in an outbox.
 fn weight(message: &PreparedMessage) -> u64 {
     let bytes = message.message().as_bytes().len().max(64);
     bytes.try_into().unwrap_or(u64::MAX)
 }
 
-/// How long a speaker waits for readers after a message, at most.
+/// How long a speaker waits for readers after a message.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// As many bytes may wait for a reader before a speaker waits for it: a quarter of what its outbox takes.
+/// The number of bytes that may wait for a reader before a speaker waits for it: a quarter of its outbox.
 const MARK: u64 = 256 << 10;
-/// How exactly it is known what a reader has taken.
+/// The number of bytes between two checkpoints.
 const STEP: u64 = 32 << 10;
-/// After as many waits, a second in all, without taking anything a reader counts as one that does not read.
+/// The number of vain waits, one second in all, after which a speaker no longer waits for a reader.
 const MAX_VAIN_WAITS: u32 = 10;
 
 #[cfg(test)]

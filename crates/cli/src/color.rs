@@ -1,12 +1,12 @@
-//! Colours of a terminal, for who wants them.
+//! Colours on a terminal.
 
 use std::env;
 
-/// Whether nobody has turned them off: `NO_COLOR`, set to anything, does.
+/// Whether colours are on. The variable `NO_COLOR` turns them off, unless it is empty.
 pub(crate) fn is_wanted() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// In which messages stand that came.
+/// The colour of received messages.
 pub(crate) const RECEIVED: &[u8] = b"\x1b[36m";
 pub(crate) const PLAIN: &[u8] = b"\x1b[0m";

@@ -1,4 +1,4 @@
-//! `/drawboard`: one sheet on which everybody draws at once, and sees the same picture.
+//! `/drawboard`: one shared sheet. All clients draw on it at once, and see the same picture.
 //!
 //! Messages are JSON objects in text messages. A client sends
 //!
@@ -17,17 +17,17 @@
 //! {"type":"error","message":"expected a colour from 0 to 8"}
 //! ```
 //!
-//! - The first message is the welcome, with the picture as it is. What comes behind it comes to all in the same
-//!   order, to who drew it too, so all pictures are the same. `tag` comes back as it was.
-//! - A stroke's points are x and y by turns, within the sheet. Colours are 0 to 8, of which 8 is the paper's; widths
-//!   1 to 60.
-//! - The sheet holds 20,000 points, where each stroke counts for 4 more points than it has. Beyond that the oldest
-//!   strokes are removed for all: `dropped` says how many.
-//! - A command that cannot be done is answered with an error, and the connection stays open. One of more than 4,096 bytes
+//! - The first message is the welcome, with the current picture. All later messages go to all clients in the same order,
+//!   also to their sender, so all pictures are the same. `tag` comes back unchanged.
+//! - The points of a stroke are x and y in turn, within the sheet. Colours are 0 to 8, of which 8 is that of the paper.
+//!   Widths are 1 to 60.
+//! - The sheet holds 20,000 points. Each stroke counts for 4 more points than it has. Beyond that the server removes the
+//!   oldest strokes for all clients: `dropped` is their number.
+//! - The answer to an invalid command is an error, and the connection stays open. A command of more than 4,096 bytes
 //!   closes the connection with 1009.
-//! - A client that sends more than 40 messages a second, or 80 at once after a pause, is read more slowly.
-//! - 64 may draw; the next client is closed with 1013. A drawer waits up to 100 ms for clients that read more slowly
-//!   than it draws. A client that reads so slowly that its outbox is full is closed with 1013 too.
+//! - The server reads a client that sends more than 40 messages a second, or 80 at once after a pause, more slowly.
+//! - 64 clients may draw. The next client is closed with 1013. A drawer waits up to 100 ms for clients that read more
+//!   slowly than it draws. A client whose outbox is full is closed with 1013, too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,10 +38,10 @@ use sockeye::{CloseCode, Outgoing, PreparedMessage, Session, server_endpoint};
 use crate::audience::{Audience, Gathering, Shared};
 use crate::pace::{Pace, Rate, rate};
 
-/// The most bytes of a command. The longest stroke needs about 2,600.
+/// The size limit of a command, in bytes. The longest stroke needs about 2,600.
 pub(crate) const MAX_COMMAND: u64 = 4096;
 
-/// The sheet that all draw on. A handle.
+/// A handle of the shared sheet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Board(Arc<Shared<State>>);
 
@@ -59,7 +59,7 @@ impl Gathering for State {
     }
 }
 
-/// One for each connection.
+/// The endpoint of one connection.
 #[derive(Debug)]
 pub(crate) struct Drawboard {
     board: Board,
@@ -116,7 +116,7 @@ impl Drawboard {
     }
 }
 
-/// Not every session that ends is closed: its task may be dropped.
+/// Leaves the board. `on_close` does not run if the task of the session is dropped.
 impl Drop for Drawboard {
     fn drop(&mut self) {
         self.leave();
@@ -124,7 +124,7 @@ impl Drop for Drawboard {
 }
 
 impl Board {
-    /// `None` when there is no room.
+    /// Adds a session. Returns its number, or `None` if the board is full.
     fn enter(&self, session: &Session) -> Option<u64> {
         let mut state = self.0.lock();
         if state.people.len() >= MAX_PEOPLE {
@@ -135,10 +135,10 @@ impl Board {
         let people = state.people.len() + 1;
         state.tell(&Event::People { people });
         let id = state.people.admit(session.clone());
-        // The picture is up to 300 KB. Compressing it for each client that comes would cost more than the way here costs
-        // that client.
+        // The picture has up to 300 KB. To compress it for each new client would cost the server more than the handshake
+        // costs that client.
         let welcome = Outgoing::uncompressed(state.sheet.welcome(id, people));
-        // It is the first message, so there is room; or the connection is closing already.
+        // The outbox is empty, so this fails only if the connection is closing.
         let _ = session.async_remote().send(welcome);
         Some(id)
     }
@@ -173,17 +173,17 @@ impl Board {
 }
 
 impl State {
-    /// Tells all, in one order: the lock is held. Clients that do not keep up are given up; they count as people until
-    /// they leave.
+    /// Sends an event to all clients, in one order, because the lock is held. Clients that do not keep up are dropped.
+    /// They count as people until they leave.
     fn tell(&mut self, event: &Event<'_>) {
         self.people.tell_all(&PreparedMessage::new(event.to_json()));
     }
 }
 
-/// What is drawn, the oldest stroke first.
+/// The picture, the oldest stroke first.
 #[derive(Debug, Default)]
 struct Sheet {
-    // As JSON: so a client that comes costs a copy of the picture, and nothing is encoded for it.
+    // As JSON: for a new client the picture is copied, not encoded again.
     strokes: VecDeque<Drawn>,
     weight: usize,
 }
@@ -195,7 +195,7 @@ struct Drawn {
 }
 
 impl Sheet {
-    /// Returns how many of the oldest strokes had to go for it.
+    /// Adds a stroke. Returns the number of the oldest strokes that were removed for it.
     fn draw(&mut self, stroke: &Stroke) -> usize {
         let weight = STROKE_WEIGHT + stroke.points.len() / 2;
         let json = serde_json::to_string(stroke).expect("a stroke is JSON");
@@ -302,12 +302,13 @@ const HEIGHT: u16 = 1200;
 const MAX_COLOR: u8 = 8;
 const MAX_WIDTH: u8 = 60;
 const MAX_PEOPLE: usize = 64;
-/// Of a stroke, and of the sheet.
+/// The limit of points in a stroke.
 const MAX_STROKE: usize = 256;
+/// The limit of points on the sheet.
 const MAX_POINTS: usize = 20_000;
-/// What a stroke counts for beside its points, as they do: about as long are its colour and its width in JSON.
+/// The number of points for which a stroke counts in addition to its own: its colour and width are about as long in JSON.
 const STROKE_WEIGHT: usize = 4;
-/// How fast a connection may draw. The page sends 25 strokes a second while the pointer moves.
+/// The rate at which a connection may draw. The page sends 25 strokes a second while the pointer moves.
 const RATE: Rate = rate(40, 80);
 
 #[cfg(test)]

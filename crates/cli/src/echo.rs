@@ -1,11 +1,11 @@
 //! `/echo`: sends every message back as it came.
 //!
-//! A text `close CODE REASON` closes instead, with that code and that reason: so a client can be tried
-//! against any close. The subprotocol `echo.sockeye` is agreed on with who offers it; it changes nothing.
+//! The text `close CODE REASON` closes the connection with that code and that reason, so that a client can be tried with
+//! any close. The server accepts the subprotocol `echo.sockeye`, which changes nothing.
 
 use sockeye::{CloseCode, Reply, Result, Session, server_endpoint};
 
-/// One for each connection, without a state.
+/// The endpoint of one connection, without state.
 #[derive(Debug, Default)]
 pub(crate) struct Echo;
 
@@ -28,7 +28,7 @@ impl Echo {
     }
 }
 
-/// The code and reason of `close 4001 some reason`; `None` for any other text.
+/// Returns the code and the reason of `close 4001 some reason`. `None` for any other text.
 fn parse_close(text: &str) -> Option<(CloseCode, &str)> {
     let rest = text.strip_prefix("close ")?;
     let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));

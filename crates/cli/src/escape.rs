@@ -1,9 +1,9 @@
-//! Text of a peer where it could do harm: what it shows is what it is.
+//! Escapes control and bidi characters in untrusted text before it is printed.
 
 use std::fmt::{self, Write};
 
-/// Whether a character does something instead of showing: control characters, which a terminal obeys,
-/// and those which turn the order of what stands around them or cannot be seen.
+/// Whether a character may deceive a reader: a control character, which a terminal obeys, a character that changes the
+/// order of the text around it, or an invisible one.
 pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -13,7 +13,7 @@ pub(crate) fn is_deceptive(c: char) -> bool {
         )
 }
 
-/// Shows a text on one line, such characters as Rust writes them: `\n`, `\u{1b}`.
+/// Displays a text on one line, with deceptive characters escaped as in Rust: `\n`, `\u{1b}`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 

@@ -1,25 +1,25 @@
-//! How the program ends: its exit codes, and what it says when it fails.
+//! The end of the program: its exit codes, and the messages about failures.
 
 use std::process::ExitCode;
 
 use crate::log::stderr;
 
-/// The exit codes; each command's help lists its own.
+/// The exit codes. The help of each command lists those that it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All went well.
+    /// Success.
     Done = 0,
-    /// An address cannot be had or reached, or the input or output failed.
+    /// An address cannot be used or reached, or the input or output failed.
     Failed = 1,
-    /// The command line asks for what cannot be. clap ends with the same code.
+    /// Invalid command line. clap uses the same code.
     Usage = 2,
-    /// The server answered the handshake with a refusal.
+    /// The server refused the handshake.
     Refused = 3,
-    /// The connection ended otherwise than in order.
+    /// The connection did not end in order.
     Abnormal = 4,
-    /// The connection ended in order, without what was asked for.
+    /// The connection ended in order before the goal was reached.
     Unmet = 5,
-    /// A signal ended what had not begun; as [`INTERRUPTED`].
+    /// A signal ended the program before there was a connection. The same code as [`INTERRUPTED`].
     Interrupted = 130,
 }
 
@@ -29,15 +29,15 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Of a program that a second Ctrl-C ended: 128 and the signal's number, as shells have it.
+/// The exit code after a second Ctrl-C: 128 plus the number of the signal, as in shells.
 pub(crate) const INTERRUPTED: i32 = 130;
 
-/// Says on stderr what happened, under the program's name. A stderr that is not read is no further failure.
+/// Writes a line to stderr, with the name of the program. A failure of stderr is ignored.
 pub(crate) fn complain(what: &str) {
     say(&format!("sockeye: {what}\n"));
 }
 
-/// Says lines of its own on stderr. Does not block.
+/// Writes lines to stderr. Does not block.
 pub(crate) fn say(lines: &str) {
     stderr().push(lines.as_bytes());
 }

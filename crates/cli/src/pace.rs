@@ -1,4 +1,4 @@
-//! How fast something may happen: a token bucket.
+//! Rates, and the token bucket that enforces them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use sockeye::Session;
 use tokio::time::{Instant, sleep_until};
 
-/// A rate, and how much may happen at once after a pause.
+/// A rate, and the burst that is allowed after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) per_second: NonZeroU32,
@@ -35,14 +35,14 @@ impl Bucket {
         }
     }
 
-    /// Takes a token. Returns the time at which the token is there, if that is later than `now`.
+    /// Takes a token. Returns the time at which it is available, if that is later than `now`.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Instant> {
         self.charge(1, now);
         let due = self.full_at.checked_sub(self.span)?;
         (due > now).then_some(due)
     }
 
-    /// Takes as many tokens, if they are there now. Returns whether they were.
+    /// Takes this many tokens if they are available now. Returns whether it did.
     pub(crate) fn try_take(&mut self, many: u32, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + self.period * many;
         let is_there = full_at - now <= self.span;
@@ -52,20 +52,21 @@ impl Bucket {
         is_there
     }
 
-    /// Takes as many tokens whether or not they are there. The bucket owes those that are not.
+    /// Takes this many tokens, also if they are not available. Then the bucket is in debt.
     pub(crate) fn charge(&mut self, many: u32, now: Instant) {
         self.full_at = self.full_at.max(now) + self.period * many;
     }
 }
 
-/// The bucket of one connection, which waits for its tokens.
+/// The rate limit of one connection, which delays messages.
 ///
-/// A handler awaits [`turn`](Self::turn) before it looks at a message. While it waits the session hands no other message
-/// to it and soon reads no more, so TCP holds the peer back. No message is lost, and a peer that is too fast pays with
-/// its own time. Closing such a peer would punish a paste or a reconnect that sends what it has kept.
+/// A handler awaits [`turn`](Self::turn) before it handles a message. While it waits, the session passes it no other
+/// message and soon stops reading, so TCP slows down the peer. No message is lost. Closing such a peer would punish a
+/// paste, or a client that sends its queue after a reconnect.
 ///
-/// A peer may fill the buffers of its connection, and go. Its end lies behind what it has sent, so it would be noticed
-/// after many minutes. Therefore such a peer is sent a Ping now and then: its system answers that with a reset.
+/// A peer may fill the buffers of its connection, and disappear. The session reads the end of the stream only after the
+/// buffered messages, many minutes later. So the server sends such a peer a Ping now and then: the peer's system
+/// answers with a reset.
 #[derive(Debug)]
 pub(crate) struct Pace {
     bucket: Bucket,
@@ -81,16 +82,16 @@ impl Pace {
         }
     }
 
-    /// Completes when the session may go on.
+    /// Completes when the next message may be handled.
     pub(crate) async fn turn(&mut self, session: &Session) {
         self.turn_with(|| {
-            // A session that is closing needs none.
+            // Fails if the session is closing. Then no Ping is needed.
             let _ = session.async_remote().send_ping(b"");
         })
         .await;
     }
 
-    /// As [`turn`](Self::turn), with what probes the peer.
+    /// Waits like [`turn`](Self::turn), and probes the peer with `probe`.
     async fn turn_with(&mut self, probe: impl FnOnce()) {
         let now = Instant::now();
         let Some(due) = self.bucket.take(now) else {
@@ -104,10 +105,10 @@ impl Pace {
     }
 }
 
-/// How often a peer that has to wait is probed.
+/// The time between two probes of a peer that has to wait.
 const PROBE_PERIOD: Duration = Duration::from_secs(10);
 
-/// A rate that is written in the source.
+/// Returns a rate that is written in the source. Panics if a number is 0.
 pub(crate) const fn rate(per_second: u32, burst: u32) -> Rate {
     match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
         (Some(per_second), Some(burst)) => Rate { per_second, burst },

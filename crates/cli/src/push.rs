@@ -1,5 +1,4 @@
-//! `/push`: the server says what time it is, at once and then each second, unasked: the thing that polling
-//! cannot do.
+//! `/push`: the server sends the time, at once and then each second, without a request.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,10 +8,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::time::rfc3339;
 
-/// The most bytes of a message. What a peer says here is dropped, so there is no need to read much of it.
+/// The size limit of a received message, in bytes. Received messages are ignored, so the limit is small.
 pub(crate) const MAX_COMMAND: u64 = 4096;
 
-/// One for each connection: it owns the task that pushes.
+/// The endpoint of one connection. It owns the task that pushes.
 #[derive(Debug, Default)]
 pub(crate) struct Push {
     ticking: Option<JoinHandle<SendError>>,
@@ -25,7 +24,7 @@ impl Push {
         self.ticking = Some(tokio::spawn(tick(session.clone())));
     }
 
-    /// What the peer says is of no interest.
+    /// Ignores received messages.
     #[on_message]
     fn ignore_text(&mut self, _text: &str) {}
 
@@ -33,7 +32,7 @@ impl Push {
     fn ignore_binary(&mut self, _bytes: &[u8]) {}
 }
 
-/// However the session ends, the task ends with it.
+/// Ends the task, however the session ends.
 impl Drop for Push {
     fn drop(&mut self) {
         if let Some(ticking) = self.ticking.take() {
@@ -42,7 +41,7 @@ impl Drop for Push {
     }
 }
 
-/// Waits until each time is written: a peer that reads slowly gets fewer of them, and no old ones.
+/// Sends the time each second, and waits until it is written. A slow peer gets fewer times, and no old ones.
 async fn tick(session: Session) -> SendError {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);

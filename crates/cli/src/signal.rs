@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use crate::connect::restore_terminal;
 use crate::exit::INTERRUPTED;
 
-/// The signals from now on: they end nothing by themselves any more.
+/// The handlers of the signals. While they exist, the signals do not end the program by themselves.
 pub(crate) struct Signals {
     #[cfg(unix)]
     sources: Vec<tokio::signal::unix::Signal>,
 }
 
-/// Tells that the program is asked to end. Clones tell the same.
+/// The request to end the program. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<Option<Instant>>);
 
@@ -74,7 +74,7 @@ impl Signals {
 }
 
 impl Stop {
-    /// Completes when the first signal has come, and at once after that. Cancel safe.
+    /// Completes at the first signal, and at once after that. Returns the time of that signal. Cancel safe.
     pub(crate) async fn asked(&mut self) -> Instant {
         loop {
             if let Some(at) = *self.0.borrow_and_update() {
@@ -95,11 +95,11 @@ fn takes_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Where the mask cannot be read, the signal keeps its default: it ends the program.
+    // If the mask cannot be read, the signal keeps its default action, and ends the program.
     ignored.is_some_and(|mask| mask & HANGUP == 0)
 }
 
-/// Where the program cannot tell whether the signal is ignored, it stays as it is.
+/// The program cannot see here whether the signal is ignored, so it leaves the signal alone.
 #[cfg(all(unix, not(target_os = "linux")))]
 fn takes_hangup() -> bool {
     false

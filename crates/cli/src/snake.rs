@@ -1,21 +1,21 @@
-//! `/snake`: everybody has a snake in one field. Ten times a second all snakes move, and everybody is told how the
-//! field looks then.
+//! `/snake`: each client has a snake in one field. Ten times a second all snakes move, and the server sends the field to
+//! all clients.
 //!
-//! A client sends where to turn: `n`, `e`, `s` or `w`. It is sent JSON objects in text messages:
+//! A client sends the direction of a turn: `n`, `e`, `s` or `w`. The server sends JSON objects in text messages:
 //!
 //! ```json
 //! {"type":"welcome","width":40,"height":30,"you":4}
 //! {"type":"field","food":[3,4],"snakes":[{"id":4,"color":4,"score":2,"best":9,"alive":true,"body":[7,8,6,8,5,8]}]}
 //! ```
 //!
-//! - A body is x and y by turns, the head first. The field has no borders: who leaves it comes in on the other side.
-//! - A snake that eats grows, up to 80. One that runs into a body, its own too, is dead for two seconds and begins
-//!   anew; whose body it was grows.
-//! - Two turns may wait, one for each move; a turn straight back is none. Any other text of up to 64 bytes is ignored; a
-//!   longer one closes the connection with 1009.
-//! - A client that sends more than 50 messages a second, or 100 at once after a pause, is read more slowly.
-//! - Each message has all of the field: who has not taken one yet misses those that come meanwhile. 32 may play; who comes then is closed
-//!   with 1013.
+//! - A body is x and y in turn, the head first. The field has no borders: a snake that leaves it enters on the other side.
+//! - A snake that eats grows, up to a length of 80. A snake that runs into a body, also its own, is dead for two seconds
+//!   and starts again. The other snake grows.
+//! - Two turns may wait, one for each move. A turn straight back is ignored, and so is any other text of up to 64 bytes.
+//!   A longer text closes the connection with 1009.
+//! - The server reads a client that sends more than 50 messages a second, or 100 at once after a pause, more slowly.
+//! - Each message has the whole field. While one message waits for a slow client, the client misses the next ones. 32
+//!   clients may play. The next client is closed with 1013.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -31,10 +31,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::pace::{Pace, Rate, rate};
 
-/// The most bytes of a message. A turn is one letter.
+/// The size limit of a message, in bytes. A turn is one letter.
 pub(crate) const MAX_COMMAND: u64 = 64;
 
-/// The field that all play in. A handle.
+/// A handle of the shared field.
 #[derive(Clone, Debug)]
 pub(crate) struct Field(Arc<Mutex<State>>);
 
@@ -45,16 +45,16 @@ struct State {
     moves: bool,
 }
 
-/// One who is told of the field.
+/// A client to which the field is sent.
 #[derive(Debug)]
 struct Player {
     id: u64,
     session: Session,
-    // The field that was told last, until it is written.
+    // The last message, until it is written.
     last: Option<SendHandle>,
 }
 
-/// One for each connection.
+/// The endpoint of one connection.
 #[derive(Debug)]
 pub(crate) struct Snake {
     field: Field,
@@ -88,7 +88,7 @@ impl Snake {
     }
 }
 
-/// However the session ends, its snake is gone then.
+/// Removes the snake, however the session ends.
 impl Drop for Snake {
     fn drop(&mut self) {
         if let Some(id) = self.id {
@@ -115,7 +115,7 @@ impl Field {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `None` when there is no room.
+    /// Adds a player. Returns its number, or `None` if the field is full.
     fn enter(&self, session: &Session) -> Option<u64> {
         let mut state = self.lock();
         if state.players.len() >= MAX_PLAYERS {
@@ -129,7 +129,7 @@ impl Field {
             height: HEIGHT,
             you: id,
         };
-        // It is the first that is sent, so there is room; or the connection is closing already.
+        // The outbox is empty, so this fails only if the connection is closing.
         let _ = session.async_remote().send_text(welcome.to_json());
         state.players.push(Player {
             id,
@@ -142,7 +142,7 @@ impl Field {
         Some(id)
     }
 
-    /// Moves all while there is somebody.
+    /// Moves all snakes while there is a player.
     async fn run(self) {
         let mut moves = interval(PERIOD);
         moves.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -163,12 +163,12 @@ impl Field {
 }
 
 impl Player {
-    /// Who has not taken the last one yet misses this one: the next has all of the field again, and nothing old
-    /// piles up.
+    /// Sends the field, unless the last message is not written yet. The next message has the whole field again, so no old
+    /// messages pile up.
     fn tell(&mut self, message: &PreparedMessage) {
-        let mut nobody = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         if let Some(last) = &mut self.last
-            && Pin::new(last).poll(&mut nobody).is_pending()
+            && Pin::new(last).poll(&mut cx).is_pending()
         {
             return;
         }
@@ -176,7 +176,7 @@ impl Player {
     }
 }
 
-/// All that happens in the field. Knows no sockets and no time.
+/// The game, without sockets and time.
 #[derive(Debug)]
 struct Game {
     snakes: Vec<Body>,
@@ -194,7 +194,7 @@ struct Body {
     length: usize,
     direction: Direction,
     turns: VecDeque<Direction>,
-    // How many moves it is dead for.
+    // The number of moves for which it stays dead.
     dead: u32,
     score: u32,
     best: u32,
@@ -287,7 +287,7 @@ impl Game {
         }
     }
 
-    /// All move at once: what counts is where everybody is when all have moved.
+    /// Moves all snakes at once. Their positions after the move decide which ones die.
     fn advance(&mut self) {
         for at in 0..self.snakes.len() {
             self.move_one(at);
@@ -299,7 +299,7 @@ impl Game {
                 continue;
             };
             for other in &self.snakes {
-                // Its own head is where it is.
+                // The head of a snake does not collide with itself.
                 let own = usize::from(other.id == snake.id);
                 if other.cells.iter().skip(own).any(|cell| cell == head) {
                     dead.push(snake.id);
@@ -346,12 +346,13 @@ impl Game {
         }
         snake.cells.truncate(snake.length);
         if let Some(food) = eaten.and_then(|eaten| self.food.get_mut(eaten)) {
-            // It was found before anything moved: another snake may be there now, which then eats at once.
+            // The cell was chosen before the move. Another snake may be there now, and eats at once.
             *food = start;
         }
     }
 
-    /// One where no snake and no food is. With so few of them there is one soon; after so many tries any will do.
+    /// Returns a random cell without snake and food. The field is mostly free, so a few tries suffice; after 100 tries
+    /// any cell is taken.
     fn free_cell(&mut self) -> Cell {
         let mut cell = (0, 0);
         for _ in 0..100 {
@@ -364,7 +365,7 @@ impl Game {
         cell
     }
 
-    /// SplitMix64: nobody has an advantage of guessing where food will be but in this game.
+    /// Returns a random number by SplitMix64. It need not be unpredictable: it only places food and snakes.
     fn below(&mut self, limit: u16) -> u16 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -417,7 +418,7 @@ enum Event {
     Field { food: Vec<u16>, snakes: Vec<Seen> },
 }
 
-/// A snake as it is told of.
+/// A snake in a message.
 #[derive(Debug, Serialize)]
 struct Seen {
     id: u64,
@@ -438,14 +439,14 @@ const PERIOD: Duration = Duration::from_millis(100);
 const WIDTH: u16 = 40;
 const HEIGHT: u16 = 30;
 const MAX_PLAYERS: usize = 32;
-/// How fast a connection may send turns. Ten a second have an effect.
+/// The rate at which a connection may send turns. Only ten a second have an effect.
 const RATE: Rate = rate(50, 100);
 const MAX_TURNS: usize = 2;
 const MAX_LENGTH: usize = 80;
 const FIRST_LENGTH: usize = 5;
 const FOOD: usize = 4;
 const COLORS: u64 = 8;
-/// In moves.
+/// How long a snake is dead, in moves.
 const DEAD: u32 = 20;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! stdin and stdout of the terminal client. A thread of its own writes stdout, so that a stdout that takes nothing (a
-//! full pipe, a stopped terminal) blocks no caller, and the caller sees how far it has come.
+//! stdin and stdout of the terminal client. A thread writes stdout, so a full pipe or a stopped terminal blocks no
+//! caller, and the caller sees the progress.
 //!
-//! This module does not know what the bytes mean.
+//! This module does not know the meaning of the bytes.
 
 #[cfg(not(unix))]
 use std::io::Write;
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-/// Writes bytes to stdout, in their order, without blocking its caller.
+/// A writer of stdout that does not block its caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer(Arc<Shared>);
 
@@ -31,13 +31,13 @@ struct State {
     waiting: Vec<u8>,
     // Bytes that the thread has taken and not yet written.
     in_hand: usize,
-    // When the stream last took a byte, or had taken all of them.
+    // When the stream last took a byte, or when bytes were added while none waited.
     progressed_at: Instant,
     // After an error nothing more is written.
     failed: Option<Failed>,
 }
 
-/// An error that can be given more than once.
+/// A copy of an error, for more than one caller.
 #[derive(Clone, Copy, Debug)]
 struct Failed(io::ErrorKind, Option<i32>);
 
@@ -76,25 +76,25 @@ impl Writer {
         Self(shared)
     }
 
-    /// Takes bytes, however many wait already.
+    /// Takes bytes. Has no limit of its own.
     pub(crate) fn push(&self, bytes: Vec<u8>) {
         self.0.state().append(bytes);
         self.0.has_work.notify_one();
     }
 
-    /// How many bytes are not written yet; none after an error.
+    /// Returns the number of bytes that are not written yet. It is 0 after an error.
     pub(crate) fn pending(&self) -> usize {
         self.0.state().pending()
     }
 
-    /// When the stream last took a byte. Where nothing waited, when bytes were given again.
+    /// Returns the time at which the stream last took a byte, or at which bytes were added while none waited.
     pub(crate) fn progressed_at(&self) -> Instant {
         self.0.state().progressed_at
     }
 
     /// Waits until all bytes are written.
     ///
-    /// Cancel safe: bytes that are not written stay.
+    /// Cancel safe: unwritten bytes stay in the queue.
     pub(crate) async fn flushed(&self) -> io::Result<()> {
         loop {
             let notified = self.0.changed.notified();
@@ -113,13 +113,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes bytes as they come, until an error.
+    /// Writes bytes when they are added, until an error.
     fn run(&self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) {
         loop {
             let bytes = self.take();
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
-                // A blocking write returns when it has written all. Small ones show progress.
+                // A blocking write returns when it has written all bytes. Small writes show progress.
                 let part = rest.get(..MAX_WRITE).unwrap_or(rest);
                 let written = write(part);
                 let mut state = self.state();
@@ -145,7 +145,7 @@ impl Shared {
         }
     }
 
-    /// Waits for bytes.
+    /// Waits for bytes, and takes them.
     fn take(&self) -> Vec<u8> {
         let mut state = self.state();
         while state.waiting.is_empty() {
@@ -177,7 +177,7 @@ impl State {
         self.waiting.len() + self.in_hand
     }
 
-    /// `None` while bytes are not written.
+    /// Returns `None` while bytes wait.
     fn flushed(&self) -> Option<io::Result<()>> {
         match self.failed {
             Some(failed) => Some(Err(failed.into())),
@@ -198,8 +198,10 @@ impl From<Failed> for io::Error {
     }
 }
 
-/// Writes once. The standard library takes bytes for a descriptor that cannot be written, and gives up at one that does
-/// not block; this reports the first and waits for the second.
+/// Writes once.
+///
+/// The standard library ignores `EBADF`, and fails at a non-blocking descriptor. This function reports
+/// the first, and waits for the second.
 #[cfg(unix)]
 fn write_some(bytes: &[u8]) -> io::Result<usize> {
     use rustix::event::PollFlags;
@@ -222,12 +224,12 @@ fn write_some(bytes: &[u8]) -> io::Result<usize> {
     stdout.flush().map(|()| written)
 }
 
-/// stdin. Reading it blocks.
+/// A reader of stdin. Reading blocks.
 ///
-/// Unlike the standard library's it reports a descriptor that cannot be read, and waits for one that does not block.
+/// Unlike the standard library, it reports a descriptor that cannot be read, and waits for a non-blocking one.
 #[derive(Debug)]
 pub(crate) struct Stdin {
-    // A terminal that is gone is none any more.
+    // Saved, because a terminal that is gone is no longer recognized.
     was_terminal: bool,
 }
 
@@ -271,13 +273,13 @@ fn wait_until_ready(
     use rustix::io::Errno;
 
     match poll(&mut [PollFd::new(&stream, flags)], None) {
-        // The next read or write tells.
+        // The next read or write reports the state.
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Bytes of one write.
+/// The size limit of one write, in bytes.
 const MAX_WRITE: usize = 4096;
 #[cfg(test)]
 mod tests {

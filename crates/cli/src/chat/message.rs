@@ -1,4 +1,4 @@
-//! The chat's messages as JSON. Knows no rooms and no sessions.
+//! The messages of the chat as JSON. This module does not know rooms and sessions.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Reads the type first, then the fields of that type. So nothing that the peer adds is kept in memory:
-    /// serde's tagged enums would store all of it before they know the type.
+    /// Reads the type first, then the fields of that type. So unknown fields take no memory. serde's tagged enums would
+    /// store all fields before they know the type.
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
         let Tag { kind } = read(text)?;
         Ok(match kind {
@@ -56,14 +56,14 @@ struct Rename {
 }
 
 fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Refusal> {
-    // Serde takes a list for a structure too.
+    // serde also accepts a list for a structure.
     if !text.trim_start().starts_with('{') {
         return Err(Refusal::NotUnderstood("expected a JSON object".to_owned()));
     }
     serde_json::from_str(text).map_err(|error| Refusal::NotUnderstood(cut(&error.to_string())))
 }
 
-/// Cuts an error that may quote the peer.
+/// Shortens an error that may quote the peer.
 fn cut(error: &str) -> String {
     match error.char_indices().nth(MAX_QUOTED) {
         Some((at, _)) => format!("{}…", error.get(..at).unwrap_or_default()),
@@ -71,10 +71,10 @@ fn cut(error: &str) -> String {
     }
 }
 
-/// The most characters of an error that quotes the peer.
+/// The number of characters that remain of an error that quotes the peer.
 const MAX_QUOTED: usize = 200;
 
-/// What a client is told.
+/// A message to a client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum Event<'a> {
@@ -122,7 +122,7 @@ impl Event<'_> {
     }
 }
 
-/// Why a client's wish is not granted. It stays connected.
+/// The reason why a command is refused. The client stays connected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     NameEmpty,
@@ -137,7 +137,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// What a program tells it by.
+    /// Returns the code by which programs recognize the reason.
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::NameEmpty => "name-empty",
@@ -153,7 +153,7 @@ impl Refusal {
     }
 }
 
-/// What a person reads.
+/// Displays the reason for people.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,6 @@
-//! `/chat/{room}`: clients that connect are in the room, and hear what is said in it.
+//! `/chat/{room}`: a connected client is a member of the room, and receives all messages in it.
 //!
-//! Messages are JSON objects in text messages; `docs/chat.md` shows a whole talk. A client sends
+//! Messages are JSON objects in text messages; `docs/chat.md` shows a complete talk. A client sends
 //!
 //! ```json
 //! {"type":"message","text":"Has the run begun?"}
@@ -19,20 +19,20 @@
 //! {"type":"error","code":"text-too-long","message":"the text is longer than 4000 characters"}
 //! ```
 //!
-//! - The first message is the welcome: the name that was given, and who is here, in the order of coming. The list has
-//!   the 100 that came last; `more` says how many others there are.
-//! - From then on every joining, leaving and renaming is told, so a list that is kept by them is right. While very many
-//!   come and go, the whole list is told instead, once a second.
-//! - The name is the one in the query, as in `/chat/river?name=Ada`, or a guest's. If a name that looks the same is taken
-//!   in the room, a number follows: `Ada-2`.
-//! - A message goes to all in the room, the sender included, in the same order to all.
-//! - A command that cannot be done is answered with an error, and the connection stays open. A binary message closes
-//!   the connection: 1003.
+//! - The first message is the welcome: the client's name, and the members in the order of joining. The list has the
+//!   newest 100 members; `more` is the number of the others.
+//! - From then on the server sends each joining, leaving and renaming, so a client can keep its list correct. While very
+//!   many members come and go, the server sends the whole list instead, once a second.
+//! - The name is that of the query, for example `/chat/river?name=Ada`, or a guest's. If a name that looks the same is
+//!   taken in the room, a number follows: `Ada-2`.
+//! - A message goes to all members, also to its sender, in the same order to all.
+//! - The answer to an invalid command is an error, and the connection stays open. A binary message closes the
+//!   connection with 1003.
 //! - A room holds a limited number of people (500 by default). The next client is closed with 1013.
-//! - A client that sends faster than its rate (20 messages a second, 50 at once, by default) is read more slowly.
-//! - A speaker waits up to 100 ms for members that read more slowly than it speaks. A member that reads so slowly that
-//!   its outbox is full, 1 MiB, is out of the room at once, and closed with 1013: it may connect again.
-//! - Fields that are not known are ignored, on both sides.
+//! - The server reads a client that exceeds its rate (20 messages a second, 50 at once, by default) more slowly.
+//! - A speaker waits up to 100 ms for members that read more slowly than it speaks. A member whose outbox of 1 MiB is
+//!   full leaves the room at once, and is closed with 1013. It may connect again.
+//! - Both sides ignore unknown fields.
 
 use std::time::SystemTime;
 
@@ -45,30 +45,30 @@ mod roster;
 
 use self::message::{Command, Event, Refusal};
 use self::name::{Name, RoomName};
-use self::room::{RoomFull, Seat};
+use self::room::{Member, RoomFull};
 use crate::pace::{Pace, Rate, rate};
 
 pub(crate) use self::room::MAX_PEOPLE;
 
-/// The rooms of a chat among sessions.
+/// The rooms of a chat whose members are sessions.
 pub(crate) type Rooms = room::Rooms<Session>;
 
-/// The most characters of a text.
+/// The limit of characters in a text.
 const MAX_TEXT: usize = 4000;
 
-/// The most bytes of a command. It holds the longest text with each character written as `\ud83d\ude00`.
+/// The size limit of a command, in bytes. It suffices for the longest text with each character as `\ud83d\ude00`.
 pub(crate) const MAX_COMMAND: u64 = 64 << 10;
 
-/// How fast a connection may send commands, unless options say otherwise.
+/// The default rate at which a connection may send commands.
 pub(crate) const RATE: Rate = rate(20, 50);
 
-/// One for each connection: its seat in a room.
+/// The endpoint of one connection: its membership in a room.
 #[derive(Debug)]
 pub(crate) struct Chat {
     rooms: Rooms,
-    // What the query asks for.
+    // The name in the query.
     wanted: Option<Box<str>>,
-    seat: Option<Seat<Session>>,
+    member: Option<Member<Session>>,
     pace: Pace,
 }
 
@@ -82,14 +82,14 @@ impl Chat {
         Self {
             rooms,
             wanted,
-            seat: None,
+            member: None,
             pace: Pace::new(rate),
         }
     }
 
     async fn handle(&mut self, command: &str, room: &str) -> Result<(), Refusal> {
-        let Some(seat) = &self.seat else {
-            // Why there is none.
+        let Some(member) = &self.member else {
+            // Returns the reason why the client did not join.
             return RoomName::parse(room).map(drop);
         };
         match Command::parse(command)? {
@@ -100,9 +100,9 @@ impl Chat {
                 if text.chars().count() > MAX_TEXT {
                     return Err(Refusal::TextTooLong);
                 }
-                seat.say(&text, SystemTime::now()).await;
+                member.say(&text, SystemTime::now()).await;
             }
-            Command::Name { name } => seat.rename(&Name::parse(&name)?),
+            Command::Name { name } => member.rename(&Name::parse(&name)?),
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Chat {
     #[on_open]
     fn enter(&mut self, session: &Session, #[path] room: &str) {
         let refuse = |refusal| {
-            // Nothing else was sent yet, so there is room; or the connection is closing already.
+            // The outbox is empty, so this fails only if the connection is closing.
             let _ = session.async_remote().send_text(refused(&refusal));
         };
         let room = match RoomName::parse(room) {
@@ -127,7 +127,7 @@ impl Chat {
             None => (Name::guest(session.id()), None),
         };
         match self.rooms.join(&room, &name, session.clone()) {
-            Ok(seat) => self.seat = Some(seat),
+            Ok(member) => self.member = Some(member),
             Err(RoomFull) => {
                 let closed = session.close(CloseCode::TRY_AGAIN_LATER, "the room is full");
                 debug_assert!(closed.is_ok(), "1013 may be sent");
@@ -150,7 +150,7 @@ impl Chat {
 
     #[on_close]
     fn leave(&mut self) {
-        self.seat = None;
+        self.member = None;
     }
 }
 

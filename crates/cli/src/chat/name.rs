@@ -13,7 +13,7 @@ use crate::escape::is_deceptive;
 pub(super) struct Name(String);
 
 impl Name {
-    /// The most characters of a name.
+    /// The limit of characters in a name.
     pub(super) const MAX: usize = 40;
 
     /// Parses the name that a client wishes for. Blanks around it are removed; several blanks become one space.
@@ -31,20 +31,20 @@ impl Name {
         Ok(Self(name))
     }
 
-    /// The name of a client that asks for none: `guest-7f3a`.
+    /// Returns the name for a client that asks for none: `guest-7f3a`.
     pub(super) fn guest(id: SessionId) -> Self {
         let id = id.to_string();
         Self(format!("guest-{}", id.get(..4).unwrap_or_default()))
     }
 
-    /// The name with a number behind it: `Ada-2`.
+    /// Returns the name with a number behind it: `Ada-2`.
     pub(super) fn numbered(&self, number: usize) -> Self {
         let suffix = format!("-{number}");
         let kept = self.0.chars().take(Self::MAX - suffix.len());
         Self(kept.chain(suffix.chars()).collect())
     }
 
-    /// Two names with the same key look the same.
+    /// Returns the key of the name. Two names with the same key look the same.
     pub(super) fn key(&self) -> String {
         key(&self.0)
     }
@@ -59,7 +59,7 @@ impl Name {
 pub(super) struct RoomName(String);
 
 impl RoomName {
-    /// The most characters of a room's name.
+    /// The limit of characters in the name of a room.
     pub(super) const MAX: usize = 64;
 
     /// Parses the name that a path holds.
@@ -76,7 +76,7 @@ impl RoomName {
         Ok(Self(text.to_owned()))
     }
 
-    /// Two names with the same key look the same, and are names of one room.
+    /// Returns the key of the room. Two names with the same key look the same, and name one room.
     pub(super) fn key(&self) -> String {
         key(&self.0)
     }
@@ -86,7 +86,7 @@ impl RoomName {
     }
 }
 
-/// The text by which names are compared: NFKC without letters' case and without characters that do not show.
+/// Returns the key by which names are compared: NFKC, without letter case and without invisible characters.
 ///
 /// Case is removed through upper case, so that `ß` equals `SS` and `ς` equals `σ`. Letters of different scripts
 /// that look alike, such as the Latin and the Cyrillic `a`, stay different.
@@ -107,7 +107,7 @@ fn tidy(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a character shows by itself: a letter, a number, punctuation or a symbol.
+/// Whether a character is visible by itself: a letter, a number, punctuation or a symbol.
 fn is_visible(c: char) -> bool {
     const VISIBLE: GeneralCategoryGroup = GeneralCategoryGroup::Letter
         .union(GeneralCategoryGroup::Number)
@@ -116,13 +116,13 @@ fn is_visible(c: char) -> bool {
     VISIBLE.contains(category(c)) && !is_ignorable(c) && !is_blank(c)
 }
 
-/// Whether a character shows as nothing where it is not supported, or always: a zero-width joiner, a variation selector.
+/// Whether a character is invisible, always or where it is not supported: a zero-width joiner, a variation selector.
 fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
         || category(c) == GeneralCategory::Format
 }
 
-/// Whether a character shows as empty space. Unicode has symbols among them: the Braille pattern without dots, and
+/// Whether a character looks like empty space. Some of them are symbols in Unicode: the Braille pattern without dots, and
 /// the musical null notehead.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{2800}' | '\u{1d159}')

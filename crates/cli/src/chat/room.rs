@@ -1,23 +1,23 @@
-//! Who is in which room. Knows no sockets: members are told through a [`Listener`].
+//! The rooms and their members. This module does not know sockets: it sends messages to a [`Listener`].
 //!
-//! A room has one lock. Messages are told to all before the lock is given back, so all are told the same in the same
-//! order. Telling does not wait, and nothing is logged under the lock. A room exists while it has a member:
+//! A room has one lock. A message is sent to all members under the lock, so all members get the same messages in the same
+//! order. Sending does not wait, and nothing is logged under the lock. A room exists while it has a member:
 //!
 //! ```text
 //!   (none) ── first joins ──▶ open ── last leaves ──▶ closed, and no longer listed
 //! ```
 //!
-//! A client that finds a closed room looks again: the last member has left in between.
+//! A client that finds a closed room searches again: the last member has left in between.
 //!
-//! A change of who is here (joining, leaving, renaming) is told to all, so a crowd that comes costs the square of its
-//! size. A budget bounds that: [`CHANGES`] counts each member that is told a change. When the budget is used up, a
-//! task tells all the list as it is then, and until then changes are not told:
+//! Each joining, leaving and renaming is sent to all members. So a crowd that joins costs the square of its size. The
+//! budget [`CHANGES`] bounds that: it counts each member to which a change is sent. When the budget is used up, changes
+//! are no longer sent. A task sends the whole list to all members one second later:
 //!
 //! ```text
 //!              the budget is used up            a task was started
 //!   EachChange ──────────────────────▶ ListDue ──────────────────▶ ListComing
 //!       ▲                                                              │
-//!       └────────────── the list was told, a second later ─────────────┘
+//!       └────────────── the list was sent, a second later ─────────────┘
 //! ```
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -45,12 +45,12 @@ pub(crate) struct Rooms<L: Listener> {
 
 type SharedRoom<L> = Arc<Shared<Room<L>>>;
 
-/// The room has as many members as it may have.
+/// The error of joining a full room.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RoomFull;
 
 impl<L: Listener + 'static> Rooms<L> {
-    /// No rooms yet. Each will hold at most `max_people` members.
+    /// Creates an empty list of rooms. Each room will hold at most `max_people` members.
     pub(crate) fn new(max_people: NonZeroUsize) -> Self {
         Self {
             listed: Arc::default(),
@@ -59,7 +59,7 @@ impl<L: Listener + 'static> Rooms<L> {
         }
     }
 
-    /// Joins a room, under the name that is wanted or one like it.
+    /// Joins a room, with the wanted name or with a number behind it.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl<L: Listener + 'static> Rooms<L> {
         name: &RoomName,
         wanted: &Name,
         listener: L,
-    ) -> Result<Seat<L>, RoomFull> {
+    ) -> Result<Member<L>, RoomFull> {
         let key = name.key();
         loop {
             let room = self.find_or_open(&key);
@@ -83,10 +83,10 @@ impl<L: Listener + 'static> Rooms<L> {
                 return Err(RoomFull);
             }
             let id = state.join(name, wanted, listener, Instant::now());
-            let told = finish(&room, state);
+            let slow = finish(&room, state);
             tracing::debug!(room = ?name.as_str(), "joined");
-            log_slow(&told);
-            return Ok(Seat {
+            log_slow(&slow);
+            return Ok(Member {
                 id,
                 key,
                 room,
@@ -107,7 +107,7 @@ impl<L: Listener + 'static> Rooms<L> {
 }
 
 impl<L: Listener> Rooms<L> {
-    /// Takes a closed room off the list, unless another has its place already.
+    /// Removes a closed room from the list, unless a new room has replaced it.
     fn forget(&self, key: &str, room: &SharedRoom<L>) {
         let mut rooms = lock(&self.listed);
         if rooms
@@ -116,7 +116,7 @@ impl<L: Listener> Rooms<L> {
         {
             rooms.remove(key);
         }
-        // The largest chat of the past is no reason to keep its memory.
+        // The list does not keep the memory of its largest size.
         if rooms.capacity() > 64 && rooms.len() < rooms.capacity() / 4 {
             rooms.shrink_to_fit();
         }
@@ -132,17 +132,17 @@ impl<L: Listener> Clone for Rooms<L> {
     }
 }
 
-/// A member's place in a room. Dropping it is leaving.
+/// The membership of a client in a room. Dropping it leaves the room.
 #[derive(Debug)]
-pub(super) struct Seat<L: Listener + 'static> {
+pub(super) struct Member<L: Listener + 'static> {
     id: u64,
     key: String,
     room: SharedRoom<L>,
     rooms: Rooms<L>,
 }
 
-impl<L: Listener + 'static> Seat<L> {
-    /// Says something to all in the room, then waits at most 100 ms for members that read and are behind.
+impl<L: Listener + 'static> Member<L> {
+    /// Sends a text to all members, then waits at most 100 ms for members that read and are behind.
     pub(super) async fn say(&self, text: &str, now: SystemTime) {
         let say = |room: &mut Room<L>| {
             room.say(self.id, text, now, Instant::now());
@@ -153,7 +153,7 @@ impl<L: Listener + 'static> Seat<L> {
         log_slow(&slow);
     }
 
-    /// Takes another name, or one like it.
+    /// Changes the name, to the wanted one or to that with a number behind it.
     pub(super) fn rename(&self, wanted: &Name) {
         let mut room = self.room.lock();
         room.rename(self.id, wanted, Instant::now());
@@ -167,7 +167,7 @@ impl<L: Listener + 'static> Seat<L> {
     }
 }
 
-impl<L: Listener + 'static> Drop for Seat<L> {
+impl<L: Listener + 'static> Drop for Member<L> {
     fn drop(&mut self) {
         let mut room = self.room.lock();
         room.leave(self.id, Instant::now());
@@ -182,7 +182,7 @@ impl<L: Listener + 'static> Drop for Seat<L> {
     }
 }
 
-/// Gives the lock back. Returns the names of those that were given up, to be logged.
+/// Releases the lock. Returns the names of dropped members, to be logged.
 fn finish<L: Listener + 'static>(
     shared: &SharedRoom<L>,
     mut room: MutexGuard<'_, Room<L>>,
@@ -191,7 +191,7 @@ fn finish<L: Listener + 'static>(
     std::mem::take(&mut room.slow)
 }
 
-/// Starts a task that tells the list, if it is due and none was started.
+/// Starts a task that sends the list, if the list is due and no task was started.
 fn schedule<L: Listener + 'static>(shared: &SharedRoom<L>, room: &mut Room<L>) {
     if room.presence != Presence::ListDue {
         return;
@@ -202,35 +202,35 @@ fn schedule<L: Listener + 'static>(shared: &SharedRoom<L>, room: &mut Room<L>) {
         sleep(LIST_PERIOD).await;
         if let Some(shared) = shared.upgrade() {
             let mut room = shared.lock();
-            room.tell_list(Instant::now());
+            room.send_list(Instant::now());
             let slow = finish(&shared, room);
             log_slow(&slow);
         }
     });
 }
 
-/// Never under a room's lock: a log that is slow would hold the room.
+/// Logs the names of dropped members. Never called under a room's lock: a slow log would block the room.
 fn log_slow(slow: &[TakenName]) {
     for taken in slow {
         tracing::debug!(name = ?taken.as_str(), "reads too slowly");
     }
 }
 
-/// One room, as its lock guards it.
+/// The state of a room, behind its lock.
 #[derive(Debug)]
 struct Room<L: Listener> {
     audience: Audience<L>,
-    // By their numbers in the audience, so in the order of coming.
+    // By their numbers in the audience, so in the order of joining.
     people: BTreeMap<u64, TakenName>,
     roster: Roster,
     presence: Presence,
     changes: Bucket,
-    // Those that were given up since the lock was taken.
+    // Members that were dropped since the lock was taken.
     slow: Vec<TakenName>,
     closed: bool,
 }
 
-/// How members are told who is here.
+/// How members learn about joining, leaving and renaming.
 #[derive(Debug, PartialEq, Eq)]
 enum Presence {
     EachChange,
@@ -278,7 +278,7 @@ impl<L: Listener> Room<L> {
     }
 
     fn leave(&mut self, id: u64, now: Instant) {
-        // A member that was given up has left already.
+        // A dropped member has already left.
         let Some(taken) = self.people.remove(&id) else {
             return;
         };
@@ -318,12 +318,12 @@ impl<L: Listener> Room<L> {
         if self.may_tell_change(now) {
             self.tell_all(&renamed, now);
         } else {
-            // The list that is due does not say which name is whose.
+            // The list that is due does not tell the member its own name.
             self.audience.tell(id, &renamed);
         }
     }
 
-    /// Tells a change of who is here, or leaves it to the list that is due.
+    /// Sends a change to all members, unless the list is due.
     fn tell_change(&mut self, change: &Event<'_>, now: Instant) {
         if self.may_tell_change(now) {
             self.tell_all(&prepare(change), now);
@@ -341,7 +341,7 @@ impl<L: Listener> Room<L> {
         may
     }
 
-    fn tell_list(&mut self, now: Instant) {
+    fn send_list(&mut self, now: Instant) {
         self.presence = Presence::EachChange;
         self.changes.charge(self.deliveries(), now);
         let (people, more) = self.list();
@@ -349,7 +349,7 @@ impl<L: Listener> Room<L> {
         self.tell_all(&list, now);
     }
 
-    /// The members that came last, in the order in which they came, and how many others there are.
+    /// Returns the newest members in the order of joining, and the number of the others.
     fn list(&self) -> (Vec<&str>, usize) {
         let newest = self.people.values().rev().take(MAX_LISTED);
         let mut people: Vec<&str> = newest.map(TakenName::as_str).collect();
@@ -358,7 +358,7 @@ impl<L: Listener> Room<L> {
         (people, more)
     }
 
-    /// Tells all, and gives up those that do not keep up. The others are told that these left.
+    /// Sends a message to all members, and drops those that do not keep up. The others learn that these left.
     fn tell_all(&mut self, message: &PreparedMessage, now: Instant) {
         let mut slow = VecDeque::from(self.audience.tell_all(message));
         while let Some(id) = slow.pop_front() {
@@ -379,23 +379,23 @@ impl<L: Listener> Room<L> {
     }
 }
 
-/// Encoded once, however many are told.
+/// Encodes an event once, for all members.
 fn prepare(event: &Event<'_>) -> PreparedMessage {
     PreparedMessage::new(event.to_json())
 }
 
-/// No callback runs under this lock, so the list is whole even after a panic.
+/// Locks a mutex. No callback runs under the lock, so the data is consistent even after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many people a room holds, unless an option says otherwise.
+/// The default limit of people in a room.
 pub(crate) const MAX_PEOPLE: NonZeroUsize = NonZeroUsize::new(500).expect("not 0");
-/// How many names a list has at most.
+/// The limit of names in a list.
 const MAX_LISTED: usize = 100;
-/// How many times a second a member of a room is told a change of who is here: each counts for as many as are told.
+/// The budget for changes in a room, for each second and at once. A change costs one for each member to which it is sent.
 const CHANGES: Rate = rate(1000, 5000);
-/// When the changes are too many the list is told, and not more often than this.
+/// The time between two lists, while there are too many changes.
 const LIST_PERIOD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

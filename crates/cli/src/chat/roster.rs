@@ -1,7 +1,7 @@
-//! The names that are taken in a room, and the numbers behind equal ones.
+//! The names that are taken in a room, and the numbers behind equal names.
 //!
-//! The least free number is found without a search: numbers are counted for each name, and those that were given back
-//! are kept. So a crowd that comes by one name costs as much as a crowd of different names.
+//! The roster finds the least free number without a search. It counts the numbers of each name, and keeps those that
+//! were given back. So a crowd with one name costs as much as a crowd with different names.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -10,27 +10,27 @@ use super::name::Name;
 /// The names of a room.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    // The keys of all names that are taken.
+    // The keys of all taken names.
     taken: HashSet<String>,
-    // By the key of the name that was wanted.
+    // By the key of the wanted name.
     numbers: HashMap<String, Numbers>,
 }
 
 /// The numbers behind one name.
 #[derive(Debug)]
 struct Numbers {
-    // No number from here on was ever tried.
+    // The least number that was never tried.
     next: usize,
     given_back: BTreeSet<usize>,
     in_use: usize,
 }
 
-/// A name that is taken, until it is [given back](Roster::give_back).
+/// A taken name, until it is [given back](Roster::give_back).
 #[derive(Debug)]
 pub(super) struct TakenName {
     name: Name,
     key: String,
-    // The key of the name that was wanted, and the number behind it.
+    // The key of the wanted name, and the number behind it.
     number: Option<(String, usize)>,
 }
 
@@ -45,7 +45,7 @@ impl TakenName {
 }
 
 impl Roster {
-    /// Takes the name that is wanted, or that name with the least free number behind it.
+    /// Takes the wanted name, or that name with the least free number behind it.
     pub(super) fn take(&mut self, wanted: &Name) -> TakenName {
         let wanted_key = wanted.key();
         if self.taken.insert(wanted_key.clone()) {
@@ -63,7 +63,7 @@ impl Roster {
             });
             let name = wanted.numbered(number);
             let key = name.key();
-            // `Ada-2` itself may be taken. Such a number is passed over.
+            // A member may have asked for `Ada-2` itself. Then that number is skipped.
             if self.taken.insert(key.clone()) {
                 numbers.in_use += 1;
                 let number = Some((wanted_key, number));
@@ -72,7 +72,7 @@ impl Roster {
         }
     }
 
-    /// The name is free again.
+    /// Frees a name.
     pub(super) fn give_back(&mut self, taken: &TakenName) {
         self.taken.remove(&taken.key);
         let Some((wanted_key, number)) = &taken.number else {

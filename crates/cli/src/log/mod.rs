@@ -1,5 +1,5 @@
-//! Log lines: on stderr, so that stdout stays what a command prints. No log line waits for stderr to be read, and each
-//! event is one line, whatever text of a peer is in it.
+//! The log, on stderr. The program does not wait until log lines are written. Each event is one line, whatever text of a
+//! peer it quotes.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
@@ -17,19 +17,18 @@ use crate::escape::is_deceptive;
 
 pub(crate) mod queue;
 
-/// The log of the program. Dropped, it writes the lines that wait, as far as stderr takes them in time.
+/// The log of the program. Dropping it writes the waiting lines, as far as stderr takes them in time.
 #[derive(Clone, Debug)]
 #[must_use = "dropped, it writes the lines that wait"]
 pub(crate) struct Log(Arc<LineQueue>);
 
-/// The lines for stderr, of the log and of the commands.
+/// Returns the queue of lines for stderr. The log and the commands share it.
 pub(crate) fn stderr() -> &'static Arc<LineQueue> {
     static STDERR: OnceLock<Arc<LineQueue>> = OnceLock::new();
     STDERR.get_or_init(|| Arc::new(LineQueue::stderr()))
 }
 
-/// Starts logging. [`VARIABLE`] says what is logged; `default` holds where it is not set, or says nothing
-/// that can be understood.
+/// Starts logging. The variable [`VARIABLE`] selects the events. If it is not set or invalid, `default` applies.
 pub(crate) fn init(default: &str) -> Log {
     let queue = Arc::clone(stderr());
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
@@ -57,12 +56,12 @@ pub(crate) fn init(default: &str) -> Log {
 }
 
 impl Log {
-    /// Says what happened, under the program's name, behind the log lines.
+    /// Writes a line with the name of the program, after the log lines.
     pub(crate) fn complain(&self, what: &str) {
         self.0.push(format!("sockeye: {what}\n").as_bytes());
     }
 
-    /// Logs the panics from now on, one in 10 s: the default hook waits for stderr to be read.
+    /// Logs panics from now on, at most one in 10 s. The default hook would wait until stderr is read.
     pub(crate) fn take_panics(&self) {
         static PANICS: LogLimit = LogLimit::new();
         let log = self.clone();
@@ -85,7 +84,7 @@ impl Drop for Log {
     }
 }
 
-/// Writes a text on one line, without characters that a terminal obeys, and cut to so many characters.
+/// A writer that escapes characters that a terminal obeys, and stops after `room` characters.
 struct Escaping<'a, W> {
     writer: &'a mut W,
     room: usize,
@@ -108,7 +107,7 @@ impl<W: Write> Write for Escaping<'_, W> {
     }
 }
 
-/// The most characters of one field.
+/// The number of characters of one field that are logged.
 const MAX_FIELD: usize = 1024;
 
 const VARIABLE: &str = "SOCKEYE_LOG";

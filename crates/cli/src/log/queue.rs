@@ -1,5 +1,5 @@
-//! Lines for a stream that may not be read: they wait in a bounded queue, and a thread of its own writes them. Nothing
-//! here waits for the stream but that thread.
+//! Queues of lines for stdout and stderr. Lines wait in a bounded queue, and a thread writes them. Only that thread waits
+//! for the stream.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -7,15 +7,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A bounded queue of lines for one stream. A line that finds no room is left out and counted; when the stream can be
-/// written again, a line tells how many.
+/// A bounded queue of lines for one stream. If it is full, lines are left out and counted. When the stream can be written
+/// again, a line says how many were left out.
 pub(crate) struct LineQueue {
     shared: Arc<Shared>,
-    /// The stream, until the first line: then its thread has it.
+    /// The stream, until the first line starts the thread. Then the thread owns it.
     stream: Mutex<Option<Stream>>,
 }
 
-/// What the thread writes to, and calls with an error.
+/// The stream that the thread writes to, and the function that it calls with an error.
 struct Stream {
     name: &'static str,
     writer: Box<dyn Write + Send>,
@@ -36,17 +36,17 @@ struct Queue {
 }
 
 impl LineQueue {
-    /// The most bytes that wait.
+    /// The number of bytes that may wait.
     pub(crate) const MAX_BYTES: usize = 1 << 20;
     /// How long [`finish`](Self::finish) waits.
     pub(crate) const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Creates a queue for stderr. Errors of stderr have nowhere to be told.
+    /// Creates a queue for stderr. Errors of stderr are ignored.
     pub(crate) fn stderr() -> Self {
         Self::new("stderr", unlocked(&io::stderr()), |_| {})
     }
 
-    /// Creates a queue for stdout, which calls `failed` with an error of it.
+    /// Creates a queue for stdout. It calls `failed` with each error of stdout.
     pub(crate) fn stdout(failed: fn(&io::Error)) -> Self {
         Self::new("stdout", unlocked(&io::stdout()), failed)
     }
@@ -62,7 +62,7 @@ impl LineQueue {
         }
     }
 
-    /// Takes whole lines to be written, all of them or none. It never waits for the stream.
+    /// Takes whole lines to be written, all of them or none. Never waits for the stream.
     pub(crate) fn push(&self, lines: &[u8]) {
         let mut queue = self.shared.lock();
         if queue.waiting.len() + lines.len() > Self::MAX_BYTES {
@@ -76,17 +76,17 @@ impl LineQueue {
         if let Some(stream) = stream {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name(stream.name.to_owned());
-            // A program without a thread more goes on without its lines.
+            // If no thread can be started, the program continues without these lines.
             let _ = thread.spawn(move || shared.write_to(stream));
         }
     }
 
-    /// A writer that takes one event: each of its writes is a whole line.
+    /// Returns a writer for one event. Each of its writes is a whole line.
     pub(crate) fn line(self: &Arc<Self>) -> Line {
         Line(Arc::clone(self))
     }
 
-    /// Waits until all lines are written, and [`FINISH_TIMEOUT`](Self::FINISH_TIMEOUT) at most.
+    /// Waits until all lines are written, or until [`FINISH_TIMEOUT`](Self::FINISH_TIMEOUT) is over.
     pub(crate) fn finish(&self) {
         let is_busy = |queue: &mut Queue| queue.is_writing || !queue.waiting.is_empty();
         let queue = self.shared.lock();
@@ -110,7 +110,7 @@ impl Shared {
                 .wait_while(queue, |queue| queue.waiting.is_empty())
                 .unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut lines, &mut queue.waiting);
-            // The queue was full behind these lines.
+            // Lines after these were left out, because the queue was full.
             let left_out = std::mem::take(&mut queue.left_out);
             queue.is_writing = true;
             drop(queue);
@@ -130,7 +130,7 @@ impl Shared {
     }
 }
 
-/// What a logger writes an event to.
+/// The writer of one event.
 pub(crate) struct Line(Arc<LineQueue>);
 
 impl Write for Line {
@@ -150,7 +150,7 @@ impl fmt::Debug for LineQueue {
     }
 }
 
-/// Writes all, also to a stream that another program has made non-blocking.
+/// Writes all bytes.
 fn write_all(stream: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match stream.write(bytes) {
@@ -163,7 +163,7 @@ fn write_all(stream: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
     stream.flush()
 }
 
-/// The stream by a descriptor of its own: a write that waits must not hold the standard library's lock.
+/// Returns a writer with its own descriptor of the stream. A write that waits must not hold the standard library's lock.
 #[cfg(unix)]
 fn unlocked(stream: &impl std::os::fd::AsFd) -> Box<dyn Write + Send> {
     match stream.as_fd().try_clone_to_owned() {
@@ -180,7 +180,7 @@ fn unlocked(stream: &(impl std::os::windows::io::AsHandle)) -> Box<dyn Write + S
     }
 }
 
-/// A descriptor that is waited for where another program has made it non-blocking.
+/// A descriptor whose writes wait, also if another program has made it non-blocking.
 #[cfg(unix)]
 struct Blocking(std::fs::File);
 
@@ -207,7 +207,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The memory that the thread keeps when it has nothing to write.
+/// The number of bytes of memory that the thread keeps when it has nothing to write.
 const KEPT_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    /// A stream of which each write is told, and waits until it may go on.
+    /// A stream that reports each write, and waits until the test lets it continue.
     struct Gate {
         begun: mpsc::SyncSender<Vec<u8>>,
         may_go: mpsc::Receiver<()>,
@@ -247,7 +247,7 @@ mod tests {
         let (queue, writes, go) = gate();
         queue.push(b"first\n");
         assert_eq!(writes.recv().unwrap(), b"first\n");
-        // The stream is stuck now. Exactly as much as there is room for waits.
+        // The stream is stuck now. The queue holds exactly as many bytes as it has room for.
         let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
         for _ in 0..LineQueue::MAX_BYTES / line.len() + 7 {
             queue.push(&line);
@@ -274,7 +274,7 @@ mod tests {
         queue.finish();
         assert_eq!(writes.try_recv().unwrap(), b"one\n");
         queue.push(b"stuck\n");
-        // It returns: the test would hang else.
+        // It returns. Otherwise the test would hang.
         queue.finish();
         drop(go);
     }

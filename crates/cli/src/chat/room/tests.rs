@@ -66,7 +66,7 @@ impl Listener for Ear {
 
 impl Rooms<Ear> {
     /// Joins a room that is not full.
-    fn enter(&self, room: &RoomName, name: &Name, ear: Ear) -> Seat<Ear> {
+    fn enter(&self, room: &RoomName, name: &Name, ear: Ear) -> Member<Ear> {
         self.join(room, name, ear).expect("the room is not full")
     }
 }
@@ -102,13 +102,13 @@ async fn who_joins_is_told_who_is_here_and_the_others_that_somebody_came() {
 async fn what_is_said_is_heard_in_the_room_and_nowhere_else() {
     let rooms = rooms();
     let (ada, grace, linus) = (Ear::new(), Ear::new(), Ear::new());
-    let seat = rooms.enter(&room("river"), &name("Ada"), ada.clone());
+    let member = rooms.enter(&room("river"), &name("Ada"), ada.clone());
     let _grace = rooms.enter(&room("river"), &name("Grace"), grace.clone());
     let _linus = rooms.enter(&room("sea"), &name("Linus"), linus.clone());
     for ear in [&ada, &grace, &linus] {
         ear.heard();
     }
-    seat.say("hi", UNIX_EPOCH).await;
+    member.say("hi", UNIX_EPOCH).await;
     let time = "1970-01-01T00:00:00.000Z";
     let said = json!({"type": "message", "from": "Ada", "text": "hi", "time": time});
     assert_eq!(ada.heard(), std::slice::from_ref(&said));
@@ -200,17 +200,17 @@ async fn a_room_is_gone_with_the_last_who_leaves_it() {
 #[tokio::test(start_paused = true)]
 async fn a_room_is_gone_also_when_its_last_member_was_given_up() {
     let rooms = rooms();
-    let seat = rooms.enter(&room("river"), &name("Ada"), Ear::of_limit(1));
-    seat.say("too much", UNIX_EPOCH).await;
-    assert!(seat.room.lock().people.is_empty());
-    drop(seat);
+    let member = rooms.enter(&room("river"), &name("Ada"), Ear::of_limit(1));
+    member.say("too much", UNIX_EPOCH).await;
+    assert!(member.room.lock().people.is_empty());
+    drop(member);
     assert_eq!(lock(&rooms.listed).len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_finds_a_closed_room_opens_another() {
     let rooms = rooms();
-    let seat = rooms.enter(&room("river"), &name("Ada"), Ear::new());
+    let member = rooms.enter(&room("river"), &name("Ada"), Ear::new());
     // As if the last one had left, and not yet taken the room off the list.
     let old = rooms.find_or_open("river");
     old.lock().closed = true;
@@ -218,7 +218,7 @@ async fn who_finds_a_closed_room_opens_another() {
     let _other = rooms.enter(&room("river"), &name("Grace"), ear.clone());
     assert_eq!(ear.heard()[0]["people"], json!(["Grace"]));
     // Leaving the old one does not take the new one away.
-    drop(seat);
+    drop(member);
     assert_eq!(lock(&rooms.listed).len(), 1);
 }
 
@@ -233,7 +233,7 @@ fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
         ..rooms()
     };
     let witness = Ear::new();
-    let seat = rooms.enter(&room("river"), &name("Witness"), witness.clone());
+    let member = rooms.enter(&room("river"), &name("Witness"), witness.clone());
     let _ = thread::scope(|scope| {
         let threads: Vec<_> = (0..PEOPLE)
             .map(|person| {
@@ -241,12 +241,12 @@ fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
                 scope.spawn(move || {
                     for turn in 0..TURNS {
                         let ear = Ear::new();
-                        let seat = rooms.enter(&room("river"), &name("Ada"), ear.clone());
-                        handle.block_on(seat.say("here", UNIX_EPOCH));
+                        let member = rooms.enter(&room("river"), &name("Ada"), ear.clone());
+                        handle.block_on(member.say("here", UNIX_EPOCH));
                         if turn % 3 == person % 3 {
-                            seat.rename(&name("Grace"));
+                            member.rename(&name("Grace"));
                         }
-                        drop(seat);
+                        drop(member);
                         check(&ear.heard());
                         // A room that is empty again and again.
                         drop(rooms.enter(&room("sea"), &name("Ada"), Ear::new()));
@@ -260,7 +260,7 @@ fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
             .count()
     });
     assert_eq!(check(&witness.heard()), ["Witness"]);
-    drop(seat);
+    drop(member);
     assert!(lock(&rooms.listed).is_empty());
 }
 
@@ -268,7 +268,7 @@ fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
 async fn a_room_holds_as_many_people_as_it_may_and_a_place_is_free_when_one_leaves() {
     let rooms = rooms();
     let here = room("river");
-    let mut seats: Vec<_> = (0..MAX_PEOPLE.get())
+    let mut members: Vec<_> = (0..MAX_PEOPLE.get())
         .map(|_| rooms.enter(&here, &name("Ada"), Ear::new()))
         .collect();
     let late = Ear::new();
@@ -277,7 +277,7 @@ async fn a_room_holds_as_many_people_as_it_may_and_a_place_is_free_when_one_leav
     assert!(late.heard().is_empty());
     // Other rooms have places.
     let _sea = rooms.enter(&room("sea"), &name("Late"), Ear::new());
-    seats.pop();
+    members.pop();
     assert!(rooms.join(&here, &name("Late"), Ear::new()).is_ok());
 }
 
@@ -285,10 +285,10 @@ async fn a_room_holds_as_many_people_as_it_may_and_a_place_is_free_when_one_leav
 async fn a_welcome_lists_the_100_that_came_last_and_counts_the_others() {
     let rooms = rooms();
     let here = room("river");
-    let mut seats = Vec::new();
+    let mut members = Vec::new();
     let mut welcome_of = |text: &str| {
         let ear = Ear::new();
-        seats.push(rooms.enter(&here, &name(text), ear.clone()));
+        members.push(rooms.enter(&here, &name(text), ear.clone()));
         ear.heard().swap_remove(0)
     };
     for number in 1..=99 {
@@ -318,23 +318,23 @@ async fn a_crowd_that_comes_is_told_one_by_one_until_the_budget_is_used_up_then_
     witness.heard();
     // Five cost 1 + 2 + 3 + 4 deliveries, and one more than there are.
     let first = Ear::new();
-    let mut seats = vec![rooms.enter(&here, &name("P1"), first.clone())];
+    let mut members = vec![rooms.enter(&here, &name("P1"), first.clone())];
     for number in 2..=5 {
-        seats.push(rooms.enter(&here, &name(&format!("P{number}")), Ear::new()));
+        members.push(rooms.enter(&here, &name(&format!("P{number}")), Ear::new()));
     }
     let told = witness.heard();
     assert_eq!(told.len(), 4);
     assert_eq!(told[3], json!({"type": "joined", "name": "P4"}));
     // What happens until the list comes is in the list.
-    seats[0].rename(&name("First"));
+    members[0].rename(&name("First"));
     let renamed = json!({"type": "renamed", "from": "P1", "to": "First"});
     assert_eq!(
         first.heard().pop(),
         Some(renamed),
         "a member always learns its own name"
     );
-    seats.remove(1);
-    seats[0].say("hello", UNIX_EPOCH).await;
+    members.remove(1);
+    members[0].say("hello", UNIX_EPOCH).await;
     let kinds: Vec<_> = witness
         .heard()
         .iter()
@@ -349,7 +349,7 @@ async fn a_crowd_that_comes_is_told_one_by_one_until_the_budget_is_used_up_then_
     );
     // With a new budget each change is told again.
     sleep(Duration::from_secs(60)).await;
-    seats.pop();
+    members.pop();
     assert_eq!(witness.heard(), [json!({"type": "left", "name": "P5"})]);
 }
 
@@ -359,15 +359,15 @@ async fn what_a_crowd_costs_grows_with_its_size_and_not_with_the_square() {
         let rooms = rooms();
         let ears: Vec<Ear> = (0..people).map(|_| Ear::new()).collect();
         let enter = |ear: &Ear| rooms.enter(&room("river"), &name("Ada"), ear.clone());
-        let seats: Vec<_> = ears.iter().map(enter).collect();
+        let members: Vec<_> = ears.iter().map(enter).collect();
         sleep(LIST_PERIOD * 2).await;
         // The crowd renames itself, and goes.
-        for seat in &seats {
-            seat.rename(&name("Grace"));
+        for member in &members {
+            member.rename(&name("Grace"));
         }
         sleep(LIST_PERIOD * 2).await;
         let told = ears.iter().map(|ear| ear.heard().len()).sum::<usize>();
-        drop(seats);
+        drop(members);
         assert!(lock(&rooms.listed).is_empty());
         told
     };
