@@ -1,6 +1,6 @@
-//! What a message larger than memory costs both sides of it, as Linux counts their memory at its peak:
-//! `cargo bench -p sockeye-cli --bench large`. A client writes 1 GiB to an endpoint, which writes as much back; each
-//! is a program of its own and looks at every byte. Fails when one of them takes more than was set as the goal.
+//! The peak memory of both sides of a message that is larger than memory, as Linux counts it:
+//! `cargo bench -p sockeye-cli --bench large`. A client writes 1 GiB to an endpoint, which writes 1 GiB back. Each is its
+//! own process and checks every byte. Fails if one of them takes more memory than the goal.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
@@ -25,7 +25,7 @@ fn main() -> Result<ExitCode> {
     runtime.block_on(measure())
 }
 
-/// As which the program runs itself.
+/// The argument with which the program starts itself as the server.
 const SERVE: &str = "serve";
 
 async fn measure() -> Result<ExitCode> {
@@ -105,7 +105,7 @@ impl Large {
     }
 }
 
-/// Writes the message, as `Check` wants it.
+/// Writes the message that `Check` expects.
 async fn write(mut message: MessageWriter<'_>) -> Result {
     let block: Vec<u8> = (0..BLOCK).map(byte).collect();
     let mut left = LEN;
@@ -118,14 +118,14 @@ async fn write(mut message: MessageWriter<'_>) -> Result {
     Ok(())
 }
 
-/// A prime: so nothing that is lost or comes twice goes unseen.
+/// A prime, so that lost or repeated blocks are noticed.
 const BLOCK: usize = 65_521;
 
 fn byte(place: usize) -> u8 {
     (place % 251) as u8
 }
 
-/// Looks at each byte of the message.
+/// Checks each byte of the message.
 #[derive(Default)]
 struct Check(usize);
 
@@ -133,7 +133,7 @@ impl Check {
     fn take(&mut self, bytes: &[u8]) -> Result {
         for &found in bytes {
             if found != byte(self.0 % BLOCK) {
-                return Err(format!("byte {} is another", self.0).into());
+                return Err(format!("byte {} differs", self.0).into());
             }
             self.0 += 1;
         }
@@ -144,12 +144,12 @@ impl Check {
         if self.0 == LEN {
             Ok(())
         } else {
-            Err(format!("{} bytes came", self.0).into())
+            Err(format!("expected 1 GiB, received {} bytes", self.0).into())
         }
     }
 }
 
-/// The most KiB of memory that this program has had resident.
+/// Returns the peak of this program's resident memory in KiB.
 fn peak_kib() -> Result<usize> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,5 +1,5 @@
-//! What connections cost the program that holds them, as Linux counts its memory:
-//! `cargo bench -p sockeye-cli --bench memory`. Fails when it is more than was set as the goal.
+//! The memory of `sockeye serve` for each connection, as Linux counts it:
+//! `cargo bench -p sockeye-cli --bench memory`. Fails if it is more than the goal.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
@@ -16,13 +16,13 @@ mod program;
 const CONNECTIONS: usize = 10_000;
 
 fn main() -> ExitCode {
-    // Each connection takes a descriptor here too; the usual soft limit is 1,024.
+    // Each connection also takes a descriptor in this process. The usual soft limit is 1,024.
     rlimit::increase_nofile_limit(u64::MAX).expect("a limit of descriptors");
     let mut outcome = ExitCode::SUCCESS;
     for (what, sent, goal) in [
         ("idle", Vec::new(), 16),
         ("1 MiB announced, one byte sent", begun(0x82, 0), 16),
-        // 0xf2 begins a block: there is something to inflate, and that takes a state.
+        // 0xf2 begins a block, so the server needs a state to inflate it.
         ("the same of a compressed frame", begun(0xc2, 0xf2), 64),
     ] {
         let each = resident_for_each(&sent);
@@ -35,13 +35,13 @@ fn main() -> ExitCode {
     outcome
 }
 
-/// The header of a masked frame of 1 MiB, and the first byte of its payload.
+/// Returns the header of a masked frame of 1 MiB, and the first byte of its payload.
 fn begun(first: u8, byte: u8) -> Vec<u8> {
     let len = (1_u64 << 20).to_be_bytes();
     [&[first, 0xff][..], &len, &[0; 4], &[byte]].concat()
 }
 
-/// By how many bytes the resident memory of `sockeye serve` grows for each connection that sends this.
+/// Returns the growth of the resident memory of `sockeye serve` for each connection that sends these bytes.
 fn resident_for_each(sent: &[u8]) -> usize {
     let server = Server::start(&[]);
     let first = open(&server.addr, sent);
@@ -52,7 +52,7 @@ fn resident_for_each(sent: &[u8]) -> usize {
     after.saturating_sub(before) / CONNECTIONS
 }
 
-/// The bytes of memory that a process has resident.
+/// Returns the resident memory of a process in bytes.
 fn resident_bytes(process: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux tells");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -61,7 +61,7 @@ fn resident_bytes(process: u32) -> usize {
     kib * 1024
 }
 
-/// A connection to the echo, which has handled what was sent.
+/// Opens a connection to the echo, and waits until the server has handled the sent bytes.
 fn open(addr: &str, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(addr).expect("it listens");
     let request = format!(
@@ -77,7 +77,7 @@ fn open(addr: &str, sent: &[u8]) -> TcpStream {
         answer.extend(byte);
     }
     assert!(answer.starts_with(b"HTTP/1.1 101 "));
-    // The answer to a Ping in front says that the same read has been handled.
+    // The Pong of a Ping in front shows that the server has handled the same read.
     const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
     let bytes = [&PING[..], sent].concat();
     stream.write_all(&bytes).expect("it reads");

@@ -433,7 +433,7 @@ mod tests {
                 points: [1600, 1200].repeat(points),
             }) == 0
             {}
-            // An outbox takes one message whatever its size; but what follows has to have room behind it.
+            // An empty outbox takes one message of any size. The next message needs room.
             assert!(sheet.welcome(u64::MAX, MAX_PEOPLE).len() < 300_000);
         }
     }

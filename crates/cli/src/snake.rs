@@ -453,7 +453,7 @@ const DEAD: u32 = 20;
 mod tests {
     use super::*;
 
-    /// A game of snakes that lie as they are told, and no food in their way.
+    /// Returns a game with snakes at these places, and without food in their way.
     fn game(snakes: &[(&[Cell], Direction)]) -> Game {
         let mut game = Game::new(1);
         game.food.clear();
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn turns_wait_for_a_move_each_and_none_goes_straight_back() {
         let mut game = game(&[(&[(10, 10), (9, 10), (8, 10)], East)]);
-        // Back is passed over, and a third is one too many.
+        // A turn back is ignored, and a third turn does not fit.
         for turn in ["w", "s", "e"] {
             game.turn(1, Direction::parse(turn).unwrap());
         }
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(cells(&game, 0)[0], (10, 11));
         game.advance();
         assert_eq!(cells(&game, 0)[0], (10, 12));
-        // Of somebody who is not there.
+        // A turn of an unknown snake is ignored.
         game.turn(99, North);
         for text in ["", "N", "north", "n ", "🐍"] {
             assert_eq!(Direction::parse(text), None);
@@ -581,13 +581,13 @@ mod tests {
         assert_eq!(told.code(), CloseCode::TRY_AGAIN_LATER);
         let leaves = players.pop().expect("one of many");
         drop(leaves);
-        // It is gone when the server sees it.
+        // The snake is gone when the server has seen the close.
         while field.lock().players.len() == MAX_PLAYERS {
             tokio::task::yield_now().await;
         }
         let mut next = sockeye::connect(&*url).await.unwrap();
         assert!(next.recv().await.unwrap().is_some());
-        // When all are gone nothing moves any more.
+        // Without players nothing moves.
         drop((players, next));
         while field.lock().moves {
             tokio::task::yield_now().await;

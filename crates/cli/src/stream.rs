@@ -287,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    /// A writer of a stream that takes bytes when the sender says so, and gives what it has taken.
+    /// Returns a writer of a stream that takes bytes when the sender allows it, and reports the bytes.
     fn gated() -> (
         Writer,
         mpsc::SyncSender<io::Result<()>>,
@@ -310,7 +310,7 @@ mod tests {
         writer.push(b"one ".to_vec());
         writer.push(b"two".to_vec());
         assert_eq!(writer.pending(), 7);
-        // As many as there are writes at most.
+        // At most the number of writes.
         (0..2).for_each(|_| open.send(Ok(())).expect("it writes"));
         writer.flushed().await.expect("it does not fail");
         assert_eq!(writer.pending(), 0);

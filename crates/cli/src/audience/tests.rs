@@ -1,4 +1,4 @@
-//! Listeners that take what they are told when the test says so.
+//! Tests with listeners that take messages when the test lets them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// Holds up to 1 MiB.
+/// A listener that holds up to 1 MiB.
 #[derive(Clone, Debug, Default)]
 struct Ear(Arc<Heard>);
 
@@ -20,7 +20,7 @@ struct Heard {
 }
 
 impl Ear {
-    /// Takes as many messages, and wakes those that wait for it.
+    /// Takes this many messages, and wakes the waiting speakers.
     fn take(&self, many: usize) {
         let taken = (self.0.taken.load(SeqCst) + many).min(self.0.told.load(SeqCst));
         self.0.taken.store(taken, SeqCst);
@@ -80,7 +80,7 @@ impl Gathering for Hall {
     }
 }
 
-/// A hall with these listeners in it.
+/// Returns a hall with these listeners.
 fn hall(ears: &[&Ear]) -> Shared<Hall> {
     let hall = Shared::new(Hall::default());
     for ear in ears {
@@ -95,7 +95,7 @@ async fn say(hall: &Shared<Hall>) {
 }
 
 const KIB: usize = 1 << 10;
-/// As many messages are above the mark.
+/// The number of messages above the mark.
 const ABOVE: usize = 257;
 const OUTBOX: usize = 1024;
 
@@ -193,7 +193,7 @@ async fn however_many_speak_no_reader_that_reads_320_kib_a_second_is_given_up() 
     );
 }
 
-/// Polls all until all are done.
+/// Polls all futures until all are done.
 async fn join_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
     let mut futures: Vec<_> = futures.map(Box::pin).collect();
     poll_fn(|cx| {

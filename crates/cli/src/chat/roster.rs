@@ -118,13 +118,13 @@ mod tests {
         for expected in ["ada-2", "ada-4", "ada-6"] {
             assert_eq!(roster.take(&name("ada")).as_str(), expected);
         }
-        // The name itself is free when the first one has left.
+        // The name itself is free after the first member has left.
         roster.give_back(&taken.remove(0));
         assert_eq!(roster.take(&name("ADA")).as_str(), "ADA");
     }
 
     #[test]
-    fn a_number_that_somebody_asked_for_by_name_is_passed_over() {
+    fn a_number_that_a_member_asked_for_by_name_is_skipped() {
         let mut roster = Roster::default();
         let all: Vec<TakenName> = ["Ada-2", "Ada-4", "Ada", "Ada", "Ada"]
             .map(|wanted| roster.take(&name(wanted)))

@@ -350,7 +350,7 @@ mod tests {
             (Input::Base64, "AAAA", "AAAAAA=="),
             (Input::Hex, "00 00 00", "00 00 00 00"),
         ] {
-            // The longest line that is read has a limit too.
+            // The length of a line is limited, too.
             let form = Form::of(input, 3);
             let read = |line: &str| {
                 read_line(&mut line.as_bytes(), form)
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_stops_when_nobody_wants_lines() {
+    fn reading_stops_when_no_more_lines_are_wanted() {
         let mut lines = 0;
         read_lines(&b"one\ntwo\nthree\n"[..], form(Input::Text), |_| {
             lines += 1;

@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// The lines of a record, without their times.
+    /// Returns the lines of a record without their times.
     fn lines(write: impl FnOnce(&mut Recorder<Vec<u8>>) -> Result<(), RecordError>) -> Vec<String> {
         let mut recorder = Recorder {
             out: Vec::new(),

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_stuck_holds_nobody_and_tells_later_how_many_lines_were_left_out() {
+    fn a_stuck_stream_blocks_no_caller_and_reports_later_how_many_lines_were_left_out() {
         let (queue, writes, go) = gate();
         queue.push(b"first\n");
         assert_eq!(writes.recv().unwrap(), b"first\n");

@@ -1,4 +1,4 @@
-//! `sockeye connect` as it is started from a shell.
+//! `sockeye connect`, started as from a shell.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -27,7 +27,7 @@ fn a_close_waits_until_a_ping_behind_the_last_line_is_answered() {
     let (url, serving) = peer::serve(|mut peer| {
         peer.open();
         assert_eq!(peer.read_frame(), (0x81, b"hi".to_vec()));
-        // Until it is answered nothing else comes: the Close does not overtake the answer.
+        // No other frame comes before the answer: the Close does not overtake it.
         let (kind, payload) = peer.read_frame();
         assert_eq!(kind, 0x89);
         let len = u8::try_from(payload.len()).expect("125 at most");

@@ -1,4 +1,4 @@
-//! What many clients, and fast ones, may do to `sockeye serve`: limits of its endpoints, on the wire.
+//! Many clients, and fast ones, at `sockeye serve`: the limits of its endpoints on the wire.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,13 +13,13 @@ async fn connect(server: &Server, path: &str) -> Connection {
     sockeye::connect(&*url).await.expect("the server takes it")
 }
 
-/// The next event that is sent.
+/// Returns the next event.
 async fn event(client: &mut Connection) -> Value {
     let message = client.recv().await.expect("no error").expect("a message");
     serde_json::from_str(message.as_text().expect("a text")).expect("JSON")
 }
 
-/// The next event of this type.
+/// Returns the next event of this type.
 async fn event_of(client: &mut Connection, kind: &str) -> Value {
     loop {
         let event = event(client).await;
@@ -46,7 +46,7 @@ async fn a_room_that_is_full_closes_the_next_client_with_1013_and_says_why() {
     let told = late.close_received().expect("a Close");
     assert_eq!(told.code(), CloseCode::TRY_AGAIN_LATER);
     assert_eq!(told.reason(), "the room is full");
-    // Another room has places, and so has this one when a member has left.
+    // Another room has free places, and so has this one after a member has left.
     let mut sea = connect(&server, "/chat/sea?name=Late").await;
     assert_eq!(event(&mut sea).await["people"], json!(["Late"]));
     grace
@@ -62,7 +62,7 @@ async fn a_room_that_is_full_closes_the_next_client_with_1013_and_says_why() {
 async fn a_crowd_that_joins_one_room_and_does_not_read_leaves_the_server_as_it_was() {
     const CROWD: usize = 600;
     const PLACES: usize = 500;
-    // Each client takes a descriptor here too.
+    // Each client also takes a descriptor in this process.
     let _ = rlimit::increase_nofile_limit(2048);
     let server = Server::start(&[]);
     let mut crowd = Vec::new();
@@ -74,7 +74,7 @@ async fn a_crowd_that_joins_one_room_and_does_not_read_leaves_the_server_as_it_w
     for mut client in crowd {
         match client.recv().await.expect("no error") {
             Some(welcome) => {
-                // Its list is cut.
+                // The list is cut.
                 assert!(welcome.as_bytes().len() < 4096);
                 members.push(client);
             }
@@ -103,7 +103,7 @@ async fn a_speaker_that_is_as_fast_as_it_can_be_loses_no_reader_that_reads() {
         event(&mut reader).await;
         readers.push(reader);
     }
-    // In all more than an outbox takes.
+    // Together more than an outbox takes.
     let text = "x".repeat(4000);
     let reading: Vec<_> = readers
         .into_iter()
@@ -141,7 +141,7 @@ async fn from_a_client_that_is_too_fast_the_server_reads_no_faster_than_its_rate
         let time = time.as_str().expect("a time").to_owned();
         times.push(time);
     }
-    // The server's own clock says that none came early. A slow machine only makes them later.
+    // By the server's clock no message came early. A slow machine only delays them.
     let millis = |time: &str| {
         let (hour, rest) = (&time[11..13], &time[14..]);
         let (minute, second) = (&rest[..2], &rest[3..9]);
@@ -164,7 +164,7 @@ fn a_message_that_an_endpoint_has_no_use_for_is_refused_at_its_header_with_1009(
                 .expect("it reads");
             assert_eq!(close_code(&mut stream), 1009, "{path} {opcode}");
         }
-        // Exactly as much is read: the text is no command, the binary message of no use in most places.
+        // The server reads a message of exactly this size. The text is not a command, and most endpoints take no binary message.
         let mut stream = open(&server.addr, path);
         send_spaces(&mut stream, limit);
         stream.write_all(&header(CLOSE, 0)).expect("it reads");
@@ -197,7 +197,7 @@ async fn what_clients_of_the_chat_do_is_logged_at_debug_alone() {
     }
 }
 
-/// What a message of each endpoint has at most, in bytes.
+/// The size limit of a message of each endpoint, in bytes.
 const LIMITS: [(&str, usize); 4] = [
     ("/chat/river", 65_536),
     ("/drawboard", 4096),
@@ -209,7 +209,7 @@ const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 
-/// A connection that is open, as bytes.
+/// Opens a connection of plain bytes.
 fn open(addr: &str, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(addr).expect("it listens");
     write!(
@@ -228,7 +228,7 @@ fn open(addr: &str, path: &str) -> TcpStream {
     stream
 }
 
-/// The header of a client's frame, with a masking key of zeros.
+/// Returns the header of a client's frame, with a masking key of zeros.
 fn header(opcode: u8, length: usize) -> Vec<u8> {
     let mut header = vec![0x80 | opcode];
     match (u8::try_from(length), u16::try_from(length)) {
@@ -251,7 +251,7 @@ fn send_spaces(stream: &mut TcpStream, length: usize) {
     stream.write_all(&vec![b' '; length]).expect("it reads");
 }
 
-/// The code of the next Close, 1005 where it has none. What comes before it is read over.
+/// Returns the code of the next Close, 1005 if it has none. Skips the frames before it.
 fn close_code(stream: &mut TcpStream) -> u16 {
     loop {
         let [first, second] = read(stream);

@@ -11,7 +11,7 @@ use crate::program::{Program, Server};
 const CLOSE: &[u8] = b"\x88\x02\x03\xe8";
 const SILENCE: &str = "sockeye: no message arrived after the last one was sent";
 
-/// Reads a message and the Ping behind it, and answers only the Ping.
+/// Reads a message and the Ping after it, and answers only the Ping.
 fn answer_ping(peer: &mut Peer) {
     assert_eq!(peer.read_frame(), (0x81, b"hi".to_vec()));
     let (kind, payload) = peer.read_frame();
@@ -30,7 +30,7 @@ fn a_server_that_answers_a_ping_first_has_the_grace_to_answer_the_message() {
     let (url, serving) = peer::serve(|mut peer| {
         peer.open();
         answer_ping(&mut peer);
-        // It thinks for a while. A Close would come meanwhile.
+        // The server needs some time. A Close would arrive meanwhile.
         let close = peer.wait_for_byte(Duration::from_millis(50));
         assert_eq!(
             close.map_err(|error| error.kind()),
@@ -117,7 +117,7 @@ fn without_pings_the_grace_begins_when_all_is_sent() {
         assert_eq!(peer.read_frame(), (0x81, b"hi".to_vec()));
         peer.write(b"\x81\x01a");
         peer.write(b"\x81\x01b");
-        // No Ping comes before it.
+        // No Ping comes before the Close.
         answer_close(&mut peer);
     });
     let arguments = ["connect", "--no-ping", "--grace", "1h", "-m", "hi", &url];
@@ -137,7 +137,7 @@ fn without_pings_the_grace_begins_when_all_is_sent() {
 
 #[test]
 fn what_came_before_a_server_dies_from_a_ping_is_printed() {
-    // By a reset, an end without a Close, and a Close that complains.
+    // The server ends by a reset, without a Close, and with a Close that reports an error.
     for (last, ends) in [(&b""[..], false), (b"", true), (b"\x88\x02\x03\xea", true)] {
         let (url, serving) = peer::serve(move |mut peer| {
             peer.open();

@@ -1,4 +1,4 @@
-//! `sockeye serve` when its log, or its stdout, is not read.
+//! `sockeye serve` with a log or a stdout that is not read.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, Stdio};
 
 use crate::program::command;
 
-/// A server whose stderr is a pipe that the test reads or not.
+/// Starts a server whose stderr is a pipe. The test may read it.
 fn start(variables: &[(&str, &str)], stdout: Stdio) -> Child {
     let mut command = command(&["serve", "--listen", "127.0.0.1:0"]);
     command.envs(variables.iter().copied());
@@ -21,7 +21,7 @@ fn terminate(child: &mut Child) -> Option<i32> {
     child.wait().expect("it ends").code()
 }
 
-/// An answer to a handshake that is refused, which is a line at `debug`.
+/// Returns the response to a refused handshake, which is a log line at `debug`.
 fn refused(addr: &str) -> String {
     let mut stream = TcpStream::connect(addr).expect("it listens");
     write!(
@@ -45,7 +45,7 @@ fn a_server_whose_stderr_is_not_read_goes_on_and_ends_at_sigterm() {
         .trim()
         .trim_start_matches("http://")
         .trim_end_matches('/');
-    // A pipe holds 64 KiB; each refusal is a line of about 100 bytes.
+    // A pipe holds 64 KiB, and each refusal is a line of about 100 bytes.
     for _ in 0..1_500 {
         assert!(refused(addr).starts_with("HTTP/1.1 4"));
     }

@@ -1,4 +1,4 @@
-//! The program as it is started from a shell, command by command.
+//! Tests of the program, started as from a shell, one module for each topic.
 
 mod connect;
 mod crowd;

@@ -1,8 +1,8 @@
-//! How messages are written on stdout, and read from stdin, so that one program's output is another one's input.
+//! The notation of messages on stdout and stdin: the output of one program is the input of another.
 
 use crate::program::{Ended, Program, Server};
 
-/// Runs against `/echo` with these options.
+/// Runs the client against `/echo` with these options.
 fn echo(server: &Server, options: &[&str], input: &str) -> Ended {
     let url = server.url("/echo");
     let ended = Program::run(&[&["connect", &url], options].concat(), input);
@@ -10,7 +10,7 @@ fn echo(server: &Server, options: &[&str], input: &str) -> Ended {
     ended
 }
 
-/// What is printed with `--json`: a value for each message.
+/// Returns the values that `--json` prints, one for each message.
 fn messages(ended: &Ended) -> Vec<serde_json::Value> {
     let lines = ended.stdout.lines();
     lines
@@ -18,7 +18,7 @@ fn messages(ended: &Ended) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// Texts that are no JSON.
+/// Texts that are not JSON.
 const TEXTS: [&str; 10] = [
     "a\nb",
     r"a\nb",

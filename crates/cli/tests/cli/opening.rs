@@ -1,4 +1,4 @@
-//! What `sockeye connect` shows of the opening, by `-v`, and what it hides.
+//! The output of `sockeye connect -v` about the opening, and the secrets that it hides.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use rcgen::generate_simple_self_signed;
 use crate::peer::{Peer, serve, serve_once};
 use crate::program::{Ended, Program, Server};
 
-/// Runs with `-v` against a server that gives its one client this answer.
+/// Runs the client with `-v` against a server that sends this response.
 fn verbose(answer: &[u8]) -> Ended {
     let (url, served) = serve_once(answer);
     let ended = Program::run(&["connect", "-v", "-m", "hi", &url], "");
@@ -57,7 +57,7 @@ fn both_sides_of_a_handshake_that_fails_are_shown() {
             ],
             "write wss://",
         ),
-        // It ends in the middle.
+        // The response ends in the middle.
         (
             b"HTTP/1.1 101 Switching Protocols\r\nServer: x\r\nSet-Cookie: s3cret",
             1,
@@ -107,7 +107,7 @@ fn a_handshake_that_is_given_up_is_shown_as_far_as_it_came() {
         peer.read_to_end();
     });
     let mut client = Program::start(&["connect", "-v", "--wait", &url]);
-    // Shown while it waits.
+    // The request is shown while the client waits.
     client.log_line("> GET / HTTP/1.1");
     client.signal("INT");
     let ended = client.wait();
@@ -184,7 +184,7 @@ fn secrets_of_the_command_line_and_of_the_answer_are_not_shown() {
             "< set-cookie: (not shown)",
             "< x-auth-token: (not shown)",
             "< server: x",
-            // As the refusal is told without -v.
+            // The refusal is reported in the same way without -v.
             "set-cookie: (not shown)",
         ],
     );
@@ -262,7 +262,7 @@ fn a_command_line_that_is_almost_right_is_mended() {
 
 #[test]
 fn the_wrong_scheme_for_a_port_is_told_with_the_right_one() {
-    // `wss:` to a server without TLS.
+    // `wss:` at a server without TLS.
     let server = Server::start(&[]);
     let url = server.url("/echo").replace("ws://", "wss://");
     let ended = Program::run(&["connect", &url], "");
@@ -272,7 +272,7 @@ fn the_wrong_scheme_for_a_port_is_told_with_the_right_one() {
         &ended,
         &["  tip: if the server does not speak TLS on this port, write ws://"],
     );
-    // `ws:` to a server with it.
+    // `ws:` at a server with TLS.
     let names = ["localhost".to_owned()];
     let identity = generate_simple_self_signed(names).expect("a name");
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -295,7 +295,7 @@ fn the_wrong_scheme_for_a_port_is_told_with_the_right_one() {
         "{}",
         ended.stderr
     );
-    // And one whose authority is not known.
+    // `wss:` at a server whose authority is unknown.
     let ended = Program::run(&["connect", &line.replace("https://", "wss://")], "");
     assert_lines(
         &ended,

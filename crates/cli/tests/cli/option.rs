@@ -1,4 +1,4 @@
-//! The options of `sockeye connect`, each as a shell gives it.
+//! The options of `sockeye connect`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -35,14 +35,14 @@ impl Drop for TestFile {
     }
 }
 
-/// Runs against `/echo` with these options.
+/// Runs the client against `/echo` with these options.
 fn echo(options: &[&str], input: &str) -> Ended {
     let server = Server::start(&[]);
     let url = server.url("/echo");
     Program::run(&[&["connect", &url], options].concat(), input)
 }
 
-/// The request that a client with these options makes, in lower case.
+/// Returns the request of a client with these options.
 fn request(options: &[&str], variables: &[(&str, &str)]) -> String {
     let (url, served) = serve_once(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let arguments = [&["connect", &url], options].concat();
@@ -94,7 +94,7 @@ fn a_value_may_begin_with_a_hyphen() {
         let ended = Program::run(&[&["connect", "wss://127.0.0.1:1/"], options].concat(), "");
         assert_eq!(ended.code, Some(1), "{options:?}: {}", ended.stderr);
     }
-    // What is wrong is the value.
+    // The error is about the value.
     for option in ["--count", "--close-timeout", "--ping", "--max-size"] {
         let ended = Program::run(&["connect", "ws://a/", option, "-5"], "");
         assert_eq!(ended.code, Some(2));
@@ -177,7 +177,7 @@ fn it_stays_when_the_input_has_ended_as_it_was_told() {
     let server = Server::start(&[]);
     let mut client = Program::start(&["connect", "--wait", &server.url("/push")]);
     client.end_input();
-    // The server has sent one before it can hear of an end: the second one shows that there is none.
+    // The server sends the first time before it can see the end of the input. The second one shows that the client stays.
     client.line();
     client.line();
     drop(server);
@@ -202,7 +202,7 @@ fn a_record_has_what_was_said_and_how_it_ended() {
     let line = |event: &str, text: &str, reason: &str| {
         (event.to_owned(), text.to_owned(), reason.to_owned())
     };
-    // The echo may come before or after the second line has gone.
+    // The echo may come before or after the second line is sent.
     lines[1..4].sort();
     let expected = [
         line("opened", "", ""),
@@ -253,7 +253,7 @@ fn the_times_of_connecting_and_of_the_first_message_are_shown_once() {
         .map(|line| line.split("  ").next().unwrap_or(line));
     let expected = ["DNS", "TCP", "proxy", "TLS", "upgrade", "first message"];
     assert_eq!(names.collect::<Vec<_>>(), expected);
-    // There is none: the times are shown nevertheless.
+    // Without a message the times are shown, too.
     let ended = echo(&["-w"], "");
     let last = ended.stderr.lines().last();
     assert!(
@@ -283,7 +283,7 @@ fn a_secret_comes_from_the_command_line_a_file_or_the_environment() {
     fs::write(&file.0, "filed\r\n").expect("cargo makes the folder");
     let at_file = format!("@{}", file.path());
     let environment = [("SOCKEYE_BEARER", "from-env"), ("SOCKEYE_BASIC", "a:b")];
-    // What is sent for each.
+    // Options, variables, and the resulting field.
     for (options, variables, sent) in [
         (&["--bearer", "given"][..], &environment[..], "Bearer given"),
         (&["--bearer", &at_file], &[], "Bearer filed"),
@@ -338,7 +338,7 @@ fn an_origin_and_what_is_offered_about_compression_are_in_the_request() {
 fn a_host_may_be_given_an_address_and_a_family() {
     let server = Server::start(&[]);
     let port = server.addr.rsplit(':').next().expect("a port");
-    // The server takes no other names in `Host` on a loopback address.
+    // On a loopback address the server accepts only such names in `Host`.
     let url = format!("ws://river.localhost:{port}/echo");
     let resolve = ["--resolve", "river.localhost:127.0.0.1"];
     let run =
@@ -407,7 +407,7 @@ fn a_unix_socket_is_connected_to_in_place_of_the_host() {
         stream.read_exact(&mut start).expect("a request");
         let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
         stream.write_all(answer).expect("it reads");
-        // Until the client has gone.
+        // Reads until the client is gone.
         let _ = stream.read_to_end(&mut Vec::new());
         start
     });
@@ -417,7 +417,7 @@ fn a_unix_socket_is_connected_to_in_place_of_the_host() {
 }
 
 #[test]
-fn a_closed_connection_is_told_to_no_one_who_did_not_ask() {
+fn an_orderly_close_is_not_reported_without_an_option() {
     let server = Server::start(&[]);
     let ended = connect(&server, "/echo", "hi\n");
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("hi\n", ""));

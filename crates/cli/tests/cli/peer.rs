@@ -1,4 +1,4 @@
-//! A server that speaks bytes, for what no real one does.
+//! A server that sends plain bytes, for cases that no real server shows.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use sockeye_proto::handshake::Key;
 /// The connection of one client.
 pub(crate) struct Peer(TcpStream);
 
-/// A server of one connection, and what it does with it.
+/// Starts a server that runs this function with its one connection.
 pub(crate) fn serve<T: Send + 'static>(
     talk: impl FnOnce(Peer) -> T + Send + 'static,
 ) -> (String, JoinHandle<T>) {
@@ -23,7 +23,7 @@ pub(crate) fn serve<T: Send + 'static>(
     (url, serving)
 }
 
-/// A server that gives one connection this answer. The thread gives the request's head.
+/// Starts a server that sends this response to one connection. The thread returns the head of the request.
 pub(crate) fn serve_once(answer: &[u8]) -> (String, JoinHandle<String>) {
     let answer = answer.to_vec();
     serve(move |mut peer| {
@@ -52,7 +52,7 @@ impl Peer {
         self.0.write_all(bytes).expect("it reads");
     }
 
-    /// The first byte of the client's next frame, which is short, and its payload.
+    /// Reads the client's next frame, which is short. Returns its first byte and its payload.
     pub(crate) fn read_frame(&mut self) -> (u8, Vec<u8>) {
         let mut start = [0; 6];
         self.0.read_exact(&mut start).expect("a frame");
@@ -64,7 +64,7 @@ impl Peer {
         (kind, payload)
     }
 
-    /// The payload of the client's next frame, which is longer than 65,535 bytes.
+    /// Reads the client's next frame, which is longer than 65,535 bytes. Returns its payload.
     #[cfg(unix)]
     pub(crate) fn read_long_frame(&mut self) -> Vec<u8> {
         let mut start = [0; 14];
@@ -80,17 +80,17 @@ impl Peer {
         payload
     }
 
-    /// Another handle of the same connection, for another thread.
+    /// Returns another handle of the same connection, for another thread.
     pub(crate) fn other(&self) -> Self {
         Self(self.0.try_clone().expect("a descriptor"))
     }
 
-    /// Writes until the client is gone, or takes nothing for long enough to be said.
+    /// Writes until the client is gone, or takes no byte until the timeout.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.0.write_all(bytes)
     }
 
-    /// Waits until there is a byte to read, and leaves it there.
+    /// Waits until a byte can be read, and does not read it.
     pub(crate) fn wait_for_byte(&self, patience: Duration) -> std::io::Result<()> {
         self.0.set_read_timeout(Some(patience))?;
         let peeked = self.0.peek(&mut [0]);
@@ -100,7 +100,7 @@ impl Peer {
 
     /// Reads until the client is gone.
     pub(crate) fn read_to_end(&mut self) {
-        // A client that is killed resets the connection.
+        // A killed client resets the connection.
         let _ = self.0.read_to_end(&mut Vec::new());
     }
 

@@ -1,11 +1,11 @@
-//! The program as a child: its streams, its exit, and its end when the test ends.
+//! The program as a child process: its streams, its exit code, and its end at the end of the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
-/// A running `sockeye`. Killed when it is dropped.
+/// A running `sockeye`. Dropping it kills the process.
 pub(crate) struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -17,7 +17,7 @@ pub(crate) struct Program {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
-    /// What of stdout was not read before.
+    /// The part of stdout that the test had not read before.
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -27,7 +27,7 @@ impl Program {
         Self::start_with(arguments, &[])
     }
 
-    /// With variables; of those that it looks at it has no others.
+    /// Starts the program with these variables, and with no others of those that it reads.
     pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command(arguments);
         let mut child = command
@@ -47,7 +47,7 @@ impl Program {
         }
     }
 
-    /// Runs it to its end with this input.
+    /// Runs the program to its end with this input.
     pub(crate) fn run(arguments: &[&str], input: &str) -> Ended {
         let mut program = Self::start(arguments);
         program.say(input);
@@ -55,7 +55,7 @@ impl Program {
         program.wait()
     }
 
-    /// Writes to its stdin, if it still reads.
+    /// Writes to stdin, if the program still reads it.
     pub(crate) fn say(&mut self, text: &str) {
         let stdin = self.stdin.as_mut().expect("the input was not ended");
         let _ = stdin.write_all(text.as_bytes());
@@ -65,17 +65,17 @@ impl Program {
         self.stdin = None;
     }
 
-    /// Its stdin, for another thread to write.
+    /// Returns stdin, for another thread.
     pub(crate) fn take_input(&mut self) -> ChildStdin {
         self.stdin.take().expect("the input was not ended")
     }
 
-    /// The next line of its stdout.
+    /// Reads the next line of stdout.
     pub(crate) fn line(&mut self) -> String {
-        read_line(self.stdout.as_mut().expect("somebody reads it"))
+        read_line(self.stdout.as_mut().expect("stdout is open"))
     }
 
-    /// The next line of its stderr in which this text is.
+    /// Reads lines of stderr up to one with this text, and returns that line.
     pub(crate) fn log_line(&mut self, text: &str) -> String {
         loop {
             let line = read_line(&mut self.stderr);
@@ -85,7 +85,7 @@ impl Program {
         }
     }
 
-    /// The process's id.
+    /// Returns the id of the process.
     #[cfg(unix)]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -100,13 +100,13 @@ impl Program {
         assert!(sent.expect("kill starts").success());
     }
 
-    /// Nobody reads its stdout any more; waits for its end.
+    /// Closes the reading end of stdout, and waits for the end of the program.
     pub(crate) fn wait_unread(mut self) -> Ended {
         self.stdout = None;
         self.wait()
     }
 
-    /// Waits for its end. Its stdin stays as it is.
+    /// Waits for the end of the program. Leaves stdin as it is.
     pub(crate) fn wait(mut self) -> Ended {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         thread::scope(|scope| {
@@ -126,13 +126,13 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The program with these arguments; of the variables that it looks at it has none.
+/// Returns the command of the program with these arguments, and with none of the variables that it reads.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
     for name in [
@@ -148,7 +148,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {
         command.env_remove(name);
     }
-    // No test reads or writes the history of who runs it.
+    // No test reads or writes the user's history.
     command.env("XDG_STATE_HOME", "/dev/null");
     command.args(arguments).env("COLUMNS", "80");
     command
@@ -188,7 +188,7 @@ impl Server {
         format!("ws://{}{path}", self.addr)
     }
 
-    /// Sends a request, and gives the whole answer.
+    /// Sends a request, and returns the whole response.
     pub(crate) fn http(&self, method: &str, path: &str, fields: &str) -> String {
         let mut stream = TcpStream::connect(&self.addr).expect("it listens");
         let host = &self.addr;

@@ -1,4 +1,4 @@
-//! `sockeye::Reconnecting` against a server that is killed, and started again where it was.
+//! `sockeye::Reconnecting` with a server that is killed, and started again on the same address.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use tokio::time::timeout;
 
 use crate::program::Server;
 
-/// A client that numbers what it says, and hears its numbers again.
+/// A client that sends numbers, and receives them from the echo.
 struct Counter {
     client: Reconnecting,
     sender: ReconnectSender,
     next: u32,
     heard: Vec<u32>,
-    /// Given back, as a connection ended before it had written them.
+    /// Numbers that came back because a connection ended before it had written them.
     unconfirmed: Vec<u32>,
 }
 
 impl Counter {
     fn of(server: &Server, retry: Retry) -> Self {
-        // Each connection ends the row of failures.
+        // Each connection resets the count of failures.
         let retry = retry
             .stable_after(Duration::ZERO)
             .first_pause(Duration::from_millis(1))
@@ -38,7 +38,7 @@ impl Counter {
         }
     }
 
-    /// Says the next number.
+    /// Sends the next number.
     fn say(&mut self) -> Result<u32, QueueError> {
         let number = self.next;
         self.sender.send(number.to_string())?;
@@ -46,7 +46,7 @@ impl Counter {
         Ok(number)
     }
 
-    /// The next event. What it gives back and what is heard is noted.
+    /// Returns the next event, and notes the numbers in it.
     async fn event(&mut self) -> ReconnectEvent {
         let event = timeout(PATIENCE, self.client.next()).await;
         let event = event.expect("it does not hang").expect("it goes on");
@@ -72,7 +72,7 @@ impl Counter {
         }
     }
 
-    /// Passes over what is heard until the connection is lost.
+    /// Skips received numbers until the connection is lost.
     async fn lose(&mut self) {
         let event = loop {
             match self.event().await {
@@ -92,7 +92,7 @@ impl Counter {
         );
     }
 
-    /// An attempt that finds nobody.
+    /// Expects an attempt that fails.
     async fn miss(&mut self, attempt: u32) {
         let event = self.event().await;
         assert!(
@@ -130,7 +130,7 @@ fn number(message: Outgoing) -> u32 {
     text.and_then(|text| text.parse().ok()).expect("a number")
 }
 
-/// What is not done by then hangs: no test asks for how long anything takes.
+/// A step that takes longer hangs. No test measures time.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Room for four numbers of one or two digits, each with its 64 bytes.
 const QUEUE: usize = 4 * 66;
@@ -144,15 +144,15 @@ async fn a_client_comes_back_to_a_server_that_is_killed_again_and_again() {
     for _ in 0..4 {
         let said = counter.say().expect("there is room");
         counter.hear(said).await;
-        // These may have been written or not when the server dies.
+        // These may be written or not when the server dies.
         for _ in 0..2 {
             counter.say().expect("there is room");
         }
-        // By SIGKILL: nobody is told anything.
+        // SIGKILL: the server sends no Close.
         drop(server);
         counter.lose().await;
         counter.miss(2).await;
-        // What is said now waits, as far as there is room; the rest is given back.
+        // The next numbers wait, as far as there is room. The others come back.
         let refused = loop {
             if let Err(error) = counter.say() {
                 break error;
@@ -177,7 +177,7 @@ async fn a_client_comes_back_to_a_server_that_is_killed_again_and_again() {
         panic!("{event:?}");
     };
     assert!(unsent.is_empty(), "{unsent:?}");
-    // In order and once, and nothing that was given back.
+    // In order, once, and without the numbers that came back.
     assert!(counter.heard.is_sorted_by(|one, next| one < next));
     let is_heard = |number: &u32| counter.heard.contains(number);
     assert!(!counter.unconfirmed.iter().any(is_heard));
@@ -208,5 +208,5 @@ async fn a_server_that_stays_away_ends_it_and_what_waits_is_given_back() {
     assert!(matches!(counter.say(), Err(QueueError::Closed(_))));
 }
 
-/// No other test binds a port of this address, so none takes it while the server is away.
+/// Only this test binds ports of this address, so its port stays free while the server is away.
 const PLACE: &str = "127.0.0.2:0";

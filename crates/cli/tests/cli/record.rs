@@ -1,4 +1,4 @@
-//! `sockeye connect --record`: what the file has, and what it must not have.
+//! `sockeye connect --record`: the content of the file, and secrets that it must not have.
 
 use std::fs;
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use crate::program::{Program, Server, command};
 fn a_file_that_exists_is_refused_and_stays_as_it_was() {
     let file = TestFile::new("record-exists");
     fs::write(file.path(), "mine\n").expect("cargo makes the folder");
-    // Nothing listens there: the file is refused before anything is connected to.
+    // No server listens there: the client refuses the file before it connects.
     let url = "ws://127.0.0.1:1/";
     for path in [file.path(), "/dev/null", "/"] {
         let ended = Program::run(&["connect", "--record", path, url], "hi\n");
@@ -40,7 +40,7 @@ fn a_link_is_not_followed() {
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_can_read_a_record_and_it_has_no_credentials() {
+fn only_the_user_can_read_a_record_and_it_has_no_credentials() {
     use std::os::unix::fs::PermissionsExt;
 
     let server = Server::start(&[]);

@@ -54,7 +54,7 @@ fn a_server_that_is_not_there_is_tried_as_often_as_was_said() {
 
 #[test]
 fn a_server_may_say_until_which_date_to_wait() {
-    // The server's own clock counts: the answer's dates are half a minute apart.
+    // The clock of the server counts: the dates in the response are half a minute apart.
     let (url, served) = serve_once(
         b"HTTP/1.1 503 Service Unavailable\r\nDate: Sun, 06 Nov 1994 08:49:07 GMT\r\n\
           Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n",

@@ -1,8 +1,8 @@
-//! `sockeye serve` as it is started from a shell.
+//! `sockeye serve`, started as from a shell.
 
 use crate::program::{Program, Server};
 
-/// The fields of an answer that are there, of those that are asked for.
+/// Returns the values of these fields of a response, without those that are missing.
 fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let (head, _) = answer.split_once("\r\n\r\n")?;
     let mut fields = head.lines().filter_map(|line| line.split_once(": "));
@@ -103,7 +103,7 @@ fn the_index_leads_to_every_page() {
 }
 
 #[test]
-fn who_polls_is_told_the_time_which_nobody_keeps() {
+fn a_poll_gets_the_time_and_no_cache_keeps_it() {
     let server = Server::start(&[]);
     let answer = server.http("GET", "/time", "");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -127,7 +127,7 @@ fn a_stroke_is_told_to_who_drew_it_and_what_is_none_is_refused() {
         client.line().trim_end(),
         r#"{"type":"error","message":"expected a colour from 0 to 8"}"#
     );
-    // Who comes later is told what was drawn before.
+    // A later client gets the picture so far.
     let mut late = Program::start(&["connect", &server.url("/drawboard")]);
     assert!(
         late.line()
@@ -149,7 +149,7 @@ fn a_snake_is_told_of_itself_and_of_the_field() {
     assert!(client.line().contains(r#""snakes":[{"id":1,"#));
 }
 
-/// The status of a handshake with this Host and this Origin.
+/// Returns the status of a handshake with this Host and this Origin.
 fn handshake(server: &Server, host: &str, origin: &str) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(&server.addr).expect("it listens");
@@ -214,7 +214,7 @@ fn a_host_that_a_proxy_passes_on_is_taken_where_an_option_says_so() {
         let server = Server::start(options);
         assert_eq!(handshake(&server, "chat.example", page), expected);
     }
-    // A proxy that changes Host: the page's origin is another one then.
+    // With a proxy that changes Host, the page has another origin.
     for (options, expected) in [(&[][..], "403"), (&["--origin", page], "101")] {
         let server = Server::start(options);
         assert_eq!(handshake(&server, &server.addr, page), expected);
@@ -287,7 +287,7 @@ fn a_signal_stops_in_order_and_tells_every_session() {
         let mut client = Program::start(&["connect", &server.url("/push")]);
         client.line();
         server.program.signal(signal);
-        // 1001 is one of the orderly codes.
+        // 1001 is an orderly code.
         let ended = client.wait();
         assert_eq!(
             (ended.code, ended.stderr.as_str()),
@@ -304,7 +304,7 @@ fn a_signal_stops_in_order_and_tells_every_session() {
 #[test]
 fn a_second_signal_ends_at_once() {
     let mut server = Server::start(&["--stop-timeout", "4000000000"]);
-    // A session whose peer answers nothing: only the stop timeout would end it.
+    // The peer of this session answers nothing, so only the stop timeout would end it.
     let silent = silent_session(&server.addr);
     server.program.signal("INT");
     server.program.log_line("stopping");
@@ -313,7 +313,7 @@ fn a_second_signal_ends_at_once() {
     drop(silent);
 }
 
-/// A connection that opens in order, and then neither reads nor writes.
+/// Opens a connection that then neither reads nor writes.
 fn silent_session(addr: &str) -> std::net::TcpStream {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(addr).expect("it listens");

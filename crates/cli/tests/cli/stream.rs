@@ -1,5 +1,5 @@
-//! stdin, stdout and stderr in trouble: full, slow, gone, closed, not blocking, of the wrong kind. Whatever they do,
-//! the program ends, with a code that its help lists.
+//! stdin, stdout and stderr in trouble: full, slow, gone, closed, non-blocking, of the wrong kind. In each case the
+//! program ends, with a code that its help lists.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -16,10 +16,10 @@ use crate::peer::{self, Peer};
 use crate::program::{Server, command};
 use crate::terminal::open_terminal;
 
-/// A program with these streams. Killed when it is dropped.
+/// A program with given streams. Dropping it kills the process.
 struct Running(Child);
 
-/// A program that has not ended by then hangs: no test asks for how long anything takes.
+/// A program that runs longer hangs. No test measures time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Running {
@@ -41,7 +41,7 @@ impl Running {
         signal(self.0.id(), name);
     }
 
-    /// Its exit code.
+    /// Waits for the exit code.
     fn code(&mut self) -> Option<i32> {
         let id = self.0.id();
         let (sender, ended) = mpsc::sync_channel::<()>(1);
@@ -56,7 +56,7 @@ impl Running {
         status.code()
     }
 
-    /// Its exit code, and what it wrote to a stderr that is piped.
+    /// Waits for the exit code, and for the output on a piped stderr.
     fn end(&mut self) -> (Option<i32>, String) {
         let mut stderr = self.0.stderr.take().expect("piped");
         let reading = thread::spawn(move || {
@@ -71,7 +71,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -84,17 +84,17 @@ fn signal(id: u32, name: &str) {
     assert!(sent.expect("kill starts").success());
 }
 
-/// The program's usual options here, and a URL.
+/// Returns the usual arguments of these tests, with a URL.
 fn connect<'a>(url: &'a str, options: &[&'a str]) -> Vec<&'a str> {
     [&["connect", "--close-timeout", "1", url], options].concat()
 }
 
-/// A pipe that takes no byte more, and how many it has taken.
+/// Returns a full pipe, and the number of bytes in it.
 fn full_pipe() -> (PipeReader, PipeWriter, usize) {
     let (reader, mut writer) = io::pipe().expect("a pipe");
     set_blocking(&writer, false);
     let mut len = 0;
-    // A pipe takes what fits in its pages.
+    // The capacity of a pipe depends on its pages.
     for size in [4096, 1] {
         while let Ok(written) = writer.write(&vec![b'x'; size]) {
             len += written;
@@ -104,7 +104,7 @@ fn full_pipe() -> (PipeReader, PipeWriter, usize) {
     (reader, writer, len)
 }
 
-/// Whether a descriptor blocks, in each process that has it.
+/// Sets whether a descriptor blocks, in all processes that share it.
 fn set_blocking(stream: impl std::os::fd::AsFd, blocks: bool) {
     let mut flags = fcntl_getfl(&stream).expect("it is open");
     flags.set(OFlags::NONBLOCK, !blocks);
@@ -120,11 +120,11 @@ fn write_only() -> File {
     file.expect("it is there")
 }
 
-/// A server that gives the client's Close: its first byte and its payload.
+/// A server that returns the client's Close: its first byte and its payload.
 type Serving = JoinHandle<(u8, Vec<u8>)>;
 
-/// A server that sends texts of 1,000 bytes without end. The receiver tells when more has been sent than a full pipe
-/// lets the client print. The thread gives the client's Close, after it has answered.
+/// Starts a server that sends texts of 1,000 bytes without end. The receiver gets a value when the server has sent more
+/// than the client can print to a full pipe. The thread returns the client's Close after it has answered.
 fn flood() -> (String, mpsc::Receiver<()>, Serving) {
     let (sender, many) = mpsc::sync_channel(1);
     let (url, serving) = peer::serve(move |mut peer| {
@@ -147,7 +147,7 @@ fn flood() -> (String, mpsc::Receiver<()>, Serving) {
         });
         let close = read_close(&mut peer);
         is_over.store(true, Ordering::SeqCst);
-        // A client that does not read has to end the connection first.
+        // A client that does not read must end the connection first.
         flooding.join().expect("no panic");
         let _ = peer.try_write(b"\x88\x02\x03\xe8");
         close
@@ -155,7 +155,7 @@ fn flood() -> (String, mpsc::Receiver<()>, Serving) {
     (url, many, serving)
 }
 
-/// Passes over all frames until the client's Close comes, and gives that.
+/// Skips frames up to the client's Close, and returns that.
 fn read_close(peer: &mut Peer) -> (u8, Vec<u8>) {
     loop {
         match peer.read_frame() {
@@ -178,7 +178,7 @@ fn a_signal_ends_a_program_whose_stdout_is_full() {
         let (url, many, serving) = flood();
         let (reader, writer) = io::pipe().expect("a pipe");
         let (stdin, _open) = io::pipe().expect("a pipe");
-        // A caller may have been started with SIGHUP ignored, as by `nohup`.
+        // The test may have been started with SIGHUP ignored, for example by `nohup`.
         let mut defaults = Command::new("env");
         let program = command(&connect(&url, &[]));
         defaults.arg(format!("--default-signal={name}"));
@@ -231,7 +231,7 @@ fn a_count_ends_a_program_whose_stdout_is_full() {
     drop(reader);
 }
 
-/// A server that says one thing and closes.
+/// Starts a server that sends one message and closes.
 fn greeter() -> (String, Serving) {
     peer::serve(|mut peer| {
         peer.open();
@@ -278,7 +278,7 @@ fn a_second_signal_ends_at_once_a_program_all_of_whose_streams_are_full() {
     let mut program = Running::start(&arguments, stdin, stdout, stderr);
     many.recv().expect("it floods");
     program.signal("TERM");
-    // The first one is seen.
+    // The first signal is handled.
     is_normal(serving);
     program.signal("TERM");
     assert_eq!(program.code(), Some(130));
@@ -325,7 +325,7 @@ fn streams_that_do_not_block_are_waited_for() {
     set_blocking(&stdout, false);
     set_blocking(&stderr, false);
     let mut program = Running::start(&connect(&url, &["-v"]), stdin, stdout, stderr);
-    // The handshake is shown before anything is typed: stdin was found empty.
+    // The handshake is shown before stdin has data.
     let mut first = [0];
     errors.read_exact(&mut first).expect("a line");
     let text = line.repeat(1000);
@@ -414,7 +414,7 @@ fn a_terminal_that_is_gone_ends_the_input_and_the_connection() {
     let mut program = Running::start(&program, stream(), stream(), Stdio::piped());
     drop(far);
     let mut shown = Vec::new();
-    // Both directions work before.
+    // Both directions work before the terminal goes.
     while !String::from_utf8_lossy(&shown).contains("hi") {
         let mut bytes = [0; 100];
         let len = near.read(&mut bytes).expect("it is open");
@@ -440,7 +440,7 @@ fn a_signal_ends_a_program_on_a_terminal_that_is_stopped_by_ctrl_s() {
     is_normal(serving);
 }
 
-/// What a stderr may be that shows nothing to anybody.
+/// Returns kinds of stderr that show nothing.
 fn mute_stderrs() -> Vec<(&'static str, Stdio, Option<PipeReader>)> {
     let (full, full_writer, _) = full_pipe();
     let (gone, gone_writer) = io::pipe().expect("a pipe");
@@ -485,7 +485,7 @@ fn a_mute_stderr_stops_nothing_and_changes_no_exit_code() {
             let mut stdout = program.0.stdout.take().expect("piped");
             let mut said = String::new();
             stdout.read_to_string(&mut said).expect("UTF-8");
-            // A deadline of no time may pass before the echo comes.
+            // With a wait of 0 s, the deadline may pass before the echo comes.
             if code != 5 {
                 assert_eq!(said, printed, "{name}: {options:?}");
             }
@@ -498,7 +498,7 @@ fn a_signal_ends_a_program_whose_stderr_is_full() {
     for name in ["TERM", "INT"] {
         let (url, serving) = peer::serve(|mut peer| {
             peer.open();
-            // More Pings than a pipe has room for lines.
+            // More Pings than the lines that fit into a pipe.
             for _ in 0..50 {
                 let (kind, payload) = peer.read_frame();
                 assert_eq!(kind, 0x89);
@@ -515,7 +515,7 @@ fn a_signal_ends_a_program_whose_stderr_is_full() {
         program.signal(name);
         assert_eq!(read_close(&mut peer), (NORMAL.0, NORMAL.1.to_vec()));
         peer.write(b"\x88\x02\x03\xe8");
-        // The connection stays open: the client has the answer, and ends it after the close timeout.
+        // The server keeps the connection open. The client has the Close, and ends it after the close timeout.
         assert_eq!(program.code(), Some(0));
         drop(peer);
     }
@@ -523,7 +523,7 @@ fn a_signal_ends_a_program_whose_stderr_is_full() {
 
 #[test]
 fn a_server_stops_in_order_whatever_its_stdout_is() {
-    // No other test binds a port of this address.
+    // Only this test binds ports of this address.
     let listener = TcpListener::bind("127.0.0.3:0").expect("a free port");
     let addr = listener.local_addr().expect("bound").to_string();
     drop(listener);

@@ -1,4 +1,4 @@
-//! `sockeye connect` on a terminal: what it prints for a person, who types.
+//! `sockeye connect` on a terminal: its output, and its prompt.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use rustix::termios::{tcgetattr, tcsetattr, tcsetwinsize};
 use crate::peer;
 use crate::program::{Server, command};
 
-/// A program whose three streams are a terminal, 40 columns wide. Killed when it is dropped.
+/// A program whose three streams are a terminal, 40 columns wide. Dropping it kills the process.
 struct Terminal {
     near: File,
     far: File,
@@ -25,7 +25,7 @@ struct Terminal {
     shown: String,
 }
 
-/// What is not shown by then never is: no test asks for how long anything takes.
+/// Output that takes longer never comes. No test measures time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Terminal {
@@ -63,8 +63,8 @@ impl Terminal {
         }
     }
 
-    /// As [`start`](Self::start), of a terminal that controls its processes: only that makes signals of Ctrl-C and of
-    /// another size. `setsid`, of util-linux, makes it one.
+    /// Starts a program on its controlling terminal. Only that terminal sends signals for Ctrl-C and for another size.
+    /// `setsid` of util-linux makes it the controlling one.
     #[cfg(target_os = "linux")]
     fn start_controlling(arguments: &[&str]) -> Self {
         let program = command(arguments);
@@ -82,7 +82,7 @@ impl Terminal {
         Self::run(&mut controlled)
     }
 
-    /// Whether the terminal edits and shows lines by itself.
+    /// Whether the terminal itself edits and shows lines.
     fn has_lines(&self) -> bool {
         let lines = LocalModes::ICANON | LocalModes::ECHO;
         let mode = tcgetattr(&self.far).expect("a terminal");
@@ -91,21 +91,21 @@ impl Terminal {
         has_lines
     }
 
-    /// Waits until the program takes each key by itself.
+    /// Waits until the terminal passes on each key.
     fn loses_lines(&self) {
         while self.has_lines() {
             thread::yield_now();
         }
     }
 
-    /// Types from a thread of its own: a terminal takes about as much at once as is read of it.
+    /// Types in a thread: a terminal takes no more bytes until the program reads some.
     fn type_much(&mut self, text: String) -> thread::JoinHandle<()> {
         let mut near = self.near.try_clone().expect("a descriptor");
         thread::spawn(move || near.write_all(text.as_bytes()).expect("it is open"))
     }
 
-    /// As [`start_controlling`](Self::start_controlling), under a shell with job control. `script` runs in it, and `$sockeye`
-    /// connects.
+    /// Starts a shell with job control on its controlling terminal. The shell runs `script`, in which `$sockeye` is the
+    /// command of the client.
     #[cfg(target_os = "linux")]
     fn start_in_shell(url: &str, script: &str) -> Self {
         let program = command(&["connect", url]);
@@ -125,7 +125,7 @@ impl Terminal {
         self.near.write_all(text.as_bytes()).expect("it is open");
     }
 
-    /// Reads until this is shown, and gives what was shown up to its end.
+    /// Reads until this text is shown. Returns all output up to its end.
     fn shows(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.shown.find(text) {
@@ -137,7 +137,7 @@ impl Terminal {
         }
     }
 
-    /// `setsid` has become the program.
+    /// Sends a signal to the program, which has replaced `setsid`.
     #[cfg(target_os = "linux")]
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
@@ -152,9 +152,9 @@ impl Terminal {
     }
 }
 
-/// A terminal, 40 columns wide: the end of its keys and screen, and the end for programs.
+/// Returns both ends of a terminal that is 40 columns wide: the test's end, and the program's end.
 pub(crate) fn open_terminal() -> (File, File) {
-    // A program that inherited this end would keep the terminal open.
+    // If a program inherited this end, the terminal would stay open.
     #[cfg(target_os = "linux")]
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     #[cfg(not(target_os = "linux"))]
@@ -170,7 +170,7 @@ pub(crate) fn open_terminal() -> (File, File) {
     (File::from(near), far)
 }
 
-/// Makes a terminal so many columns wide.
+/// Sets the width of a terminal, in columns.
 fn resize(terminal: &File, columns: u16) {
     let size = Winsize {
         ws_row: 24,
@@ -183,16 +183,16 @@ fn resize(terminal: &File, columns: u16) {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// In the row that was the prompt's.
+/// Erases the row of the prompt.
 const ROW: &str = "\r\u{1b}[K";
 
-/// What the terminal is told about pastes, and what it sends around one.
+/// Sequences that switch bracketed paste on and off, and the markers around a paste.
 const PASTE_ON: &str = "\u{1b}[?2004h";
 const PASTE_OFF: &str = "\u{1b}[?2004l";
 const PASTE: &str = "\u{1b}[200~";
@@ -204,7 +204,7 @@ fn what_is_typed_is_answered_in_colour_and_ctrl_d_closes() {
     let mut terminal = Terminal::start(&["connect", &server.url("/echo")], &[]);
     terminal.shows("sockeye: connected; Ctrl-D closes\r\n> \r\u{1b}[2C");
     assert!(!terminal.has_lines());
-    // An escape, which Ctrl-V lets be typed, comes back as text.
+    // Ctrl-V inserts an escape character, which is shown as text.
     terminal.type_in("hi\u{16}\u{1b}[2J\n");
     terminal.shows(&format!("{ROW}> hi\\u{{1b}}[2J\r\n"));
     terminal.shows("\u{1b}[36mhi\\u{1b}[2J\u{1b}[0m\r\n> ");
@@ -221,7 +221,7 @@ fn no_color_is_obeyed() {
     let mut terminal = Terminal::start(&["connect", &server.url("/echo")], &variables);
     terminal.shows("Ctrl-D closes\r\n");
     terminal.type_in("hi\n");
-    // Once as it was typed, and once as it came.
+    // Once as typed, and once as received.
     terminal.shows("> hi\r\n");
     let shown = terminal.shows("hi\r\n");
     assert!(shown.ends_with(&format!("{ROW}hi\r\n")), "{shown:?}");
@@ -254,7 +254,7 @@ fn a_line_is_edited_and_its_part_around_the_cursor_is_shown() {
     let server = Server::start(&[]);
     let mut terminal = Terminal::start(&["connect", &server.url("/echo")], &[]);
     terminal.shows("> ");
-    // Left twice, and a letter; to the start, and another one.
+    // Four steps left, and a letter; then to the start, and another letter.
     terminal.type_in("sokeye\u{1b}[D\u{1b}[D\u{1b}[D\u{1b}[Dc\u{1}>");
     terminal.shows("> >sockeye\r\u{1b}[3C");
     terminal.type_in("\u{7f}\u{4}S\u{5}!\u{7f}?\n");
@@ -359,7 +359,7 @@ fn ctrl_c_closes_and_a_second_one_ends_at_once_with_the_terminal_as_it_was() {
     let (url, serving) = peer::serve(|mut peer| {
         peer.open();
         assert_eq!(peer.read_frame(), (0x88, vec![3, 232]));
-        // The Close is never answered.
+        // The server never answers the Close.
         peer.read_to_end();
     });
     let mut terminal =
@@ -399,7 +399,7 @@ fn a_paste_of_several_lines_is_one_message() {
     });
     let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &[]);
     terminal.shows(PASTE_ON);
-    // A message comes while one is pasted.
+    // A message arrives during a paste.
     terminal.type_in(&format!("{PASTE}{{\r \"a\": 1\r"));
     terminal.shows("> (10 bytes of a paste)");
     go.send(()).expect("the peer waits");
@@ -428,7 +428,7 @@ fn a_line_of_any_size_is_sent_whole() {
         ),
     ] {
         let typing = terminal.type_much(keys);
-        // The line as it was typed is cut, and the message is not.
+        // The shown line is cut, and the message is not.
         terminal.shows("... (100");
         terminal.shows(&format!("\u{1b}[36m{message}\u{1b}[0m\r\n"));
         typing.join().expect("no panic");
@@ -456,7 +456,7 @@ fn a_line_that_is_typed_before_there_is_a_connection_is_sent_whole() {
 }
 
 #[test]
-fn a_line_that_is_too_long_or_no_text_is_refused_with_a_word() {
+fn a_line_that_is_too_long_or_not_utf_8_is_refused_with_an_error() {
     let (url, serving) = peer::serve(|mut peer| {
         peer.open();
         assert_eq!(peer.read_frame(), (0x81, b"sent".to_vec()));
@@ -465,7 +465,7 @@ fn a_line_that_is_too_long_or_no_text_is_refused_with_a_word() {
     let mut terminal = Terminal::start(&["connect", "--deflate", "off", &url], &[]);
     terminal.shows(PASTE_ON);
     let refused = ", and was not sent; press Enter for a new line\r\n";
-    // The end of the line is refused with its start.
+    // The whole line is refused.
     let long = "x".repeat((16 << 20) + 1000);
     let typing = terminal.type_much(format!("{PASTE}{long}{PASTE_END}more\r"));
     terminal.shows(&format!("sockeye: the line is longer than 16 MiB{refused}"));
@@ -497,7 +497,7 @@ fn a_line_that_a_terminal_cuts_is_refused() {
 #[test]
 fn ctrl_z_leaves_the_terminal_to_the_shell_and_fg_takes_it_back() {
     let server = Server::start(&[]);
-    // The shell reads a line after each stop.
+    // After each stop the shell reads a line.
     let script = "$sockeye; echo stopped; read line; fg; echo again; read line; fg; echo over";
     let mut terminal = Terminal::start_in_shell(&server.url("/echo"), script);
     terminal.shows(PASTE_ON);
@@ -525,7 +525,7 @@ fn ctrl_z_leaves_the_terminal_to_the_shell_and_fg_takes_it_back() {
 #[test]
 fn in_the_background_it_goes_on_without_the_terminal_and_can_be_ended() {
     let server = Server::start(&[]);
-    // `wait` also returns when the job stops: 0 is the exit code of a program that ended in order.
+    // `wait` also returns when the job stops. 0 is the exit code of an orderly end.
     let script = "$sockeye; bg; echo background; kill %1; wait %1; echo over $?";
     let mut terminal = Terminal::start_in_shell(&server.url("/echo"), script);
     terminal.shows(PASTE_ON);
@@ -560,7 +560,7 @@ fn a_stop_that_no_program_can_see_is_mended_when_it_is_continued() {
     terminal.type_in("half");
     terminal.shows("> half\r\u{1b}[6C");
     terminal.signal("STOP");
-    // As a shell does.
+    // A shell does the same.
     let mut lines = tcgetattr(&terminal.far).expect("a terminal");
     lines
         .local_modes

@@ -7,7 +7,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use crate::program::Program;
 
-/// A certificate for the loopback that signs itself, and its key, in files.
+/// A self-signed certificate for the loopback, and its key, in files.
 struct Identity {
     cert: PathBuf,
     key: PathBuf,
@@ -68,7 +68,7 @@ fn a_talk_over_tls_with_a_server_whose_certificate_is_trusted() {
     let ended = talk.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 
-    // The system does not trust it, and says why not.
+    // The system does not trust the certificate, and the error says so.
     let ended = Program::run(&["connect", &url], "");
     assert_eq!(ended.code, Some(1));
     assert!(
@@ -147,7 +147,7 @@ fn whom_to_trust_and_which_name_to_ask_for_may_be_said() {
         &["--insecure"][..],
         &["--insecure", "--sni", "elsewhere.example"],
         &["--cacert", cert, "--sni", "localhost"],
-        // Nobody asks for it.
+        // The server does not ask for the client certificate.
         &["--cacert", cert, "--cert", cert, "--key", key],
     ] {
         let ended = run(options);

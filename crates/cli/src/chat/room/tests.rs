@@ -1,4 +1,4 @@
-//! Rooms without sockets: a listener keeps what it is told.
+//! Tests of rooms without sockets: a listener keeps the messages that it gets.
 
 use std::collections::VecDeque;
 use std::future::{Ready, ready};
@@ -15,7 +15,7 @@ fn rooms() -> Rooms<Ear> {
     Rooms::new(MAX_PEOPLE)
 }
 
-/// Reads what it is told when asked to, and holds `limit` messages until then.
+/// A listener that reads its messages when the test asks for them, and holds `limit` messages until then.
 #[derive(Clone, Debug)]
 struct Ear(Arc<Heard>);
 
@@ -80,7 +80,7 @@ fn room(text: &str) -> RoomName {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_joins_is_told_who_is_here_and_the_others_that_somebody_came() {
+async fn a_new_member_gets_the_list_and_the_others_learn_of_it() {
     let rooms = rooms();
     let (ada, grace) = (Ear::new(), Ear::new());
     let _ada = rooms.enter(&room("river"), &name("Ada"), ada.clone());
@@ -175,7 +175,7 @@ async fn who_does_not_keep_up_is_out_at_once_and_the_others_are_told() {
     let told = ada.heard();
     let kinds: Vec<_> = told.iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["message", "message", "left", "left"]);
-    // What they say now, and that they leave, concerns nobody.
+    // Their further texts, and their leaving, are not sent to the others.
     slow_seat.say("late", UNIX_EPOCH).await;
     slow_seat.rename(&name("Late"));
     drop(slow_seat);
@@ -211,19 +211,19 @@ async fn a_room_is_gone_also_when_its_last_member_was_given_up() {
 async fn who_finds_a_closed_room_opens_another() {
     let rooms = rooms();
     let member = rooms.enter(&room("river"), &name("Ada"), Ear::new());
-    // As if the last one had left, and not yet taken the room off the list.
+    // The last member has left, but the room is still listed.
     let old = rooms.find_or_open("river");
     old.lock().closed = true;
     let ear = Ear::new();
     let _other = rooms.enter(&room("river"), &name("Grace"), ear.clone());
     assert_eq!(ear.heard()[0]["people"], json!(["Grace"]));
-    // Leaving the old one does not take the new one away.
+    // Leaving the old room does not remove the new one.
     drop(member);
     assert_eq!(lock(&rooms.listed).len(), 1);
 }
 
 #[test]
-fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
+fn a_list_kept_by_the_events_is_right_while_many_join_and_leave_at_once() {
     const PEOPLE: usize = 8;
     const TURNS: usize = 200;
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -248,7 +248,7 @@ fn a_list_kept_by_the_events_is_right_whoever_comes_and_goes_at_once() {
                         }
                         drop(member);
                         check(&ear.heard());
-                        // A room that is empty again and again.
+                        // This room becomes empty again and again.
                         drop(rooms.enter(&room("sea"), &name("Ada"), Ear::new()));
                     }
                 })
@@ -275,7 +275,7 @@ async fn a_room_holds_as_many_people_as_it_may_and_a_place_is_free_when_one_leav
     let refused = rooms.join(&here, &name("Late"), late.clone());
     assert_eq!(refused.err(), Some(RoomFull));
     assert!(late.heard().is_empty());
-    // Other rooms have places.
+    // Other rooms have free places.
     let _sea = rooms.enter(&room("sea"), &name("Late"), Ear::new());
     members.pop();
     assert!(rooms.join(&here, &name("Late"), Ear::new()).is_ok());
@@ -316,7 +316,7 @@ async fn a_crowd_that_comes_is_told_one_by_one_until_the_budget_is_used_up_then_
     let witness = Ear::new();
     let _witness = rooms.enter(&here, &name("Witness"), witness.clone());
     witness.heard();
-    // Five cost 1 + 2 + 3 + 4 deliveries, and one more than there are.
+    // Five members cost 1 + 2 + 3 + 4 deliveries, which is one more than the budget.
     let first = Ear::new();
     let mut members = vec![rooms.enter(&here, &name("P1"), first.clone())];
     for number in 2..=5 {
@@ -325,7 +325,7 @@ async fn a_crowd_that_comes_is_told_one_by_one_until_the_budget_is_used_up_then_
     let told = witness.heard();
     assert_eq!(told.len(), 4);
     assert_eq!(told[3], json!({"type": "joined", "name": "P4"}));
-    // What happens until the list comes is in the list.
+    // The list includes the changes until it is sent.
     members[0].rename(&name("First"));
     let renamed = json!({"type": "renamed", "from": "P1", "to": "First"});
     assert_eq!(
@@ -347,7 +347,7 @@ async fn a_crowd_that_comes_is_told_one_by_one_until_the_budget_is_used_up_then_
         witness.heard(),
         [json!({"type": "people", "people": people})]
     );
-    // With a new budget each change is told again.
+    // With a new budget each change is sent again.
     sleep(Duration::from_secs(60)).await;
     members.pop();
     assert_eq!(witness.heard(), [json!({"type": "left", "name": "P5"})]);
@@ -361,7 +361,7 @@ async fn what_a_crowd_costs_grows_with_its_size_and_not_with_the_square() {
         let enter = |ear: &Ear| rooms.enter(&room("river"), &name("Ada"), ear.clone());
         let members: Vec<_> = ears.iter().map(enter).collect();
         sleep(LIST_PERIOD * 2).await;
-        // The crowd renames itself, and goes.
+        // The crowd changes its names, and leaves.
         for member in &members {
             member.rename(&name("Grace"));
         }
@@ -371,7 +371,7 @@ async fn what_a_crowd_costs_grows_with_its_size_and_not_with_the_square() {
         assert!(lock(&rooms.listed).is_empty());
         told
     };
-    // At most the burst and what comes in a few seconds, the welcomes, and two lists.
+    // At most the burst and the budget of a few seconds, the welcomes, and two lists.
     assert!(told_to_all(500).await <= 5_000 + 5 * 1_000 + 500 + 2 * 500);
 }
 
@@ -393,7 +393,7 @@ async fn many_members_that_are_given_up_together_are_out_at_once_and_the_others_
     talker.say("hello", UNIX_EPOCH).await;
     sleep(LIST_PERIOD * 20).await;
     assert!(ears.iter().all(|ear| ear.0.given_up.load(Ordering::SeqCst)));
-    // The budget is that of 2,500 changes in a room of two.
+    // The budget suffices for 2,500 changes in a room of two.
     let told = witness.heard();
     assert_eq!(told[0]["type"], "message");
     assert!(told[1..].iter().all(|event| event["type"] == "left"));
@@ -427,7 +427,7 @@ async fn a_name_that_looks_like_one_that_is_taken_gets_a_number() {
     assert_eq!(names, ["Ada", "A\u{200d}da-2", "Ａda-3", "ADA-4"]);
 }
 
-/// Keeps the list as a client does, and gives the one it ends with.
+/// Applies events to a list, as a client does. Returns the final list.
 fn check(events: &[Value]) -> Vec<String> {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let mut people: Vec<String> = Vec::new();
@@ -449,11 +449,11 @@ fn check(events: &[Value]) -> Vec<String> {
                 people.push(text(&event["name"]));
             }
             "left" => {
-                let at = position(&event["name"]).expect("somebody who is here");
+                let at = position(&event["name"]).expect("a member");
                 people.remove(at);
             }
             "renamed" => {
-                let at = position(&event["from"]).expect("somebody who is here");
+                let at = position(&event["from"]).expect("a member");
                 assert_eq!(position(&event["to"]), None, "{event}");
                 people[at] = text(&event["to"]);
             }

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_there_in_the_next_run_once_and_for_nobody_else() {
+    fn sent_lines_are_kept_once_for_the_next_run_and_only_the_user_can_read_them() {
         let path = fresh("kept");
         let mut history = History::load(&path).expect("it is made");
         for line in [

@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(seen("abcdef|", 3), "def|");
         assert_eq!(seen("abc|def", 4), "abc|d");
         assert_eq!(seen("|abcdef", 3), "|abc");
-        // Wide characters, and what is escaped, are never shown in part.
+        // Wide characters and escapes are never shown in part.
         assert_eq!(seen("紅鮭|", 3), "鮭|");
         assert_eq!(seen("a\u{1b}|b", 6), "\\u{1b}|");
         assert_eq!(seen("a\u{1b}|b", 5), "|b");
