@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_a_peer_sends_is_refused_with_a_reason() {
+    fn any_other_text_is_refused_with_a_reason() {
         let draw = |color: &str, width: &str, points: &str| {
             format!(r#"{{"type":"draw","color":{color},"width":{width},"points":{points}}}"#)
         };

@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn who_runs_into_a_body_is_dead_for_a_while_and_the_other_grows() {
+    fn a_snake_that_runs_into_a_body_is_dead_for_a_while_and_the_other_grows() {
         let mut game = game(&[
             (&[(10, 10), (9, 10)], East),
             (&[(11, 9), (11, 10), (11, 11)], North),
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn two_heads_that_meet_are_both_dead_and_so_is_who_bites_itself() {
+    fn two_heads_that_meet_are_both_dead_and_so_is_a_snake_that_bites_itself() {
         let mut met = game(&[(&[(10, 10)], East), (&[(12, 10)], West)]);
         met.advance();
         assert!(cells(&met, 0).is_empty() && cells(&met, 1).is_empty());
@@ -596,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_turned_the_game_goes_on_within_its_bounds() {
+    fn after_any_turns_the_game_stays_within_its_bounds() {
         let mut game = Game::new(3);
         let ids: Vec<u64> = (0..MAX_PLAYERS).map(|_| game.add()).collect();
         for step in 0..2000 {

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_are_not_known_are_ignored_whatever_they_hold() {
+    fn unknown_fields_are_ignored_with_any_content() {
         let text = format!(
             r#"{{"name":1,"deep":{}{},"type":"message","text":"hi","more":{{}}}}"#,
             "[".repeat(100),

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_printed_for_whatever_comes() {
+    fn every_message_is_printed_as_json() {
         let json = |format| Format {
             json: true,
             ..format

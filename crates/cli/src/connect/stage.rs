@@ -11,9 +11,9 @@
 //!
 //! A deadline ends each stage but the first.
 
-/// A step of the way to the end of a connection.
+/// A stage of a talk over one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum TalkStage {
     /// Messages go both ways.
     Open,
     /// The input has ended. The messages before its end are being written.

@@ -18,7 +18,7 @@ use super::output::Printer;
 use super::prompt::{Prompt, Redraw, Redraws, Typed};
 use super::record::Recorder;
 use super::report;
-use super::stage::{Answer, Stage};
+use super::stage::{Answer, TalkStage};
 use super::turn::{Pings, Turn, turn};
 use crate::signal::Stop;
 use crate::time::measured;
@@ -40,7 +40,7 @@ pub(super) struct Talk<'a> {
     waiting: Option<Message>,
     // The end of the current stage.
     deadline: Option<Instant>,
-    stage: Stage,
+    stage: TalkStage,
     answer: Answer,
     // When the last message was sent.
     sent_at: Option<Instant>,
@@ -85,7 +85,7 @@ impl<'a> Talk<'a> {
             input: None,
             waiting: None,
             deadline: None,
-            stage: Stage::Open,
+            stage: TalkStage::Open,
             answer: Answer::Unasked,
             sent_at: None,
             closing_from: None,
@@ -100,7 +100,7 @@ impl<'a> Talk<'a> {
 
     /// Runs the talk over this connection until the connection ends.
     pub(super) async fn over(&mut self, connection: &mut Connection, stop: &mut Stop) -> TalkEnd {
-        (self.stage, self.deadline) = (Stage::Open, None);
+        (self.stage, self.deadline) = (TalkStage::Open, None);
         if let Some(failure) = self.failed.take() {
             self.fail(connection, failure);
         }
@@ -259,7 +259,7 @@ impl<'a> Talk<'a> {
     }
 
     fn is_closing(&self) -> bool {
-        self.stage == Stage::Closing
+        self.stage == TalkStage::Closing
     }
 
     fn close_timeout(&self) -> Duration {
@@ -314,7 +314,7 @@ impl<'a> Talk<'a> {
 
     /// At the end of the input, starts the next stage or the time of `--wait`.
     fn end_input(&mut self) {
-        if self.input.is_some() || self.waiting.is_some() || self.stage != Stage::Open {
+        if self.input.is_some() || self.waiting.is_some() || self.stage != TalkStage::Open {
             return;
         }
         match self.options.wait {
@@ -324,7 +324,7 @@ impl<'a> Talk<'a> {
             Some(Wait::Forever) => {}
             None if self.goal.state() == GoalState::Open => {}
             None => {
-                self.stage = Stage::Flushing;
+                self.stage = TalkStage::Flushing;
                 self.deadline = Some(Instant::now() + self.close_timeout());
             }
         }
@@ -335,8 +335,8 @@ impl<'a> Talk<'a> {
             self.tell(&format!("ping: {}", measured(time)));
         }
         match (self.stage, self.answer) {
-            (Stage::Pinged, Answer::Awaited) => self.start_grace(connection),
-            (Stage::Pinged, Answer::Unasked | Answer::Arrived) => self.close(connection),
+            (TalkStage::Pinged, Answer::Awaited) => self.start_grace(connection),
+            (TalkStage::Pinged, Answer::Unasked | Answer::Arrived) => self.close(connection),
             _ => {}
         }
     }
@@ -350,7 +350,7 @@ impl<'a> Talk<'a> {
         };
         match from.filter(|_| !self.options.grace.is_zero()) {
             Some(from) => {
-                self.stage = Stage::Grace;
+                self.stage = TalkStage::Grace;
                 self.deadline = Some(from + self.options.grace);
             }
             None => self.close(connection),
@@ -415,7 +415,7 @@ impl<'a> Talk<'a> {
 
     /// Names the option for servers that end the connection at a Ping.
     fn hint_at_ping(&mut self) {
-        if self.stage == Stage::Pinged {
+        if self.stage == TalkStage::Pinged {
             self.tell("the connection ended after a Ping; --no-ping sends no Ping");
         }
     }
@@ -444,7 +444,7 @@ impl<'a> Talk<'a> {
         if self.is_closing() {
             return;
         }
-        self.stage = Stage::Closing;
+        self.stage = TalkStage::Closing;
         let now = Instant::now();
         self.closing_from = Some(now);
         self.deadline = Some(now + self.close_timeout());

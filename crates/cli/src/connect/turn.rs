@@ -8,7 +8,7 @@ use std::time::Duration;
 use sockeye::{Connection, Error, Message, SendError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::stage::Stage;
+use super::stage::TalkStage;
 
 /// The result of a turn.
 pub(super) enum Turn {
@@ -96,7 +96,7 @@ pub(super) async fn turn(
     connection: &mut Connection,
     waiting: Option<&Message>,
     pings: &mut Pings,
-    stage: &mut Stage,
+    stage: &mut TalkStage,
     receives: bool,
 ) -> Turn {
     poll_fn(|cx| {
@@ -127,7 +127,7 @@ fn send(
     connection: &mut Connection,
     waiting: Option<&Message>,
     pings: &mut Pings,
-    stage: &mut Stage,
+    stage: &mut TalkStage,
     receives: bool,
     cx: &mut Context<'_>,
 ) -> Result<Option<Turn>, Error> {
@@ -142,19 +142,19 @@ fn send(
             Poll::Ready(fed) => return fed.map(|()| Some(Turn::Fed)),
         }
     }
-    let flushes = *stage == Stage::Flushing || !receives;
+    let flushes = *stage == TalkStage::Flushing || !receives;
     if flushes {
         match pin!(connection.flush()).poll(cx) {
             Poll::Ready(flushed) => flushed?,
             Poll::Pending => return Ok(None),
         }
         // All messages are written, so there is room for the Ping.
-        if *stage == Stage::Flushing {
+        if *stage == TalkStage::Flushing {
             if !pings.at_the_end {
                 return Ok(Some(Turn::Written));
             }
             pings.send(LAST_PING, connection, cx)?;
-            *stage = Stage::Pinged;
+            *stage = TalkStage::Pinged;
         }
     }
     Ok(None)

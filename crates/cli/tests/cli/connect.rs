@@ -84,7 +84,7 @@ fn two_people_talk_in_a_room() {
 }
 
 #[test]
-fn what_is_said_last_is_heard_by_who_said_it() {
+fn the_last_message_is_answered_before_the_close() {
     let server = Server::start(&[]);
     let ended = connect(
         &server,

@@ -79,7 +79,7 @@ fn a_server_whose_stdout_is_full_serves_and_ends_at_sigterm() {
 }
 
 #[test]
-fn a_log_line_is_one_line_whatever_a_peer_sends() {
+fn a_log_line_is_one_line_for_any_bytes_of_a_peer() {
     let mut child = start(&[], Stdio::piped());
     let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
     let mut url = String::new();

@@ -113,7 +113,7 @@ fn a_poll_gets_the_time_and_no_cache_keeps_it() {
 }
 
 #[test]
-fn a_stroke_is_told_to_who_drew_it_and_what_is_none_is_refused() {
+fn a_stroke_is_sent_back_to_its_drawer_and_an_invalid_one_is_refused() {
     let server = Server::start(&[]);
     let mut client = Program::start(&["connect", &server.url("/drawboard")]);
     assert!(client.line().contains(r#""type":"welcome""#));

@@ -522,7 +522,7 @@ fn a_signal_ends_a_program_whose_stderr_is_full() {
 }
 
 #[test]
-fn a_server_stops_in_order_whatever_its_stdout_is() {
+fn a_server_stops_in_order_with_any_stdout() {
     // Only this test binds ports of this address.
     let listener = TcpListener::bind("127.0.0.3:0").expect("a free port");
     let addr = listener.local_addr().expect("bound").to_string();

@@ -117,7 +117,7 @@ async fn what_is_said_is_heard_in_the_room_and_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_taken_gets_a_number_whatever_its_case() {
+async fn a_taken_name_gets_a_number_in_any_letter_case() {
     let rooms = rooms();
     let ear = Ear::new();
     let here = room("river");
@@ -160,7 +160,7 @@ async fn a_new_name_is_told_to_all_and_the_old_one_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_keep_up_is_out_at_once_and_the_others_are_told() {
+async fn a_member_that_does_not_keep_up_is_dropped_at_once_and_the_others_learn_of_it() {
     let rooms = rooms();
     let (ada, slow, slower) = (Ear::new(), Ear::of_limit(3), Ear::of_limit(2));
     let talker = rooms.enter(&room("river"), &name("Ada"), ada.clone());
@@ -187,7 +187,7 @@ async fn who_does_not_keep_up_is_out_at_once_and_the_others_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_is_gone_with_the_last_who_leaves_it() {
+async fn a_room_is_gone_when_its_last_member_leaves() {
     let rooms = rooms();
     let ada = rooms.enter(&room("river"), &name("Ada"), Ear::new());
     let grace = rooms.enter(&room("river"), &name("Grace"), Ear::new());
@@ -208,7 +208,7 @@ async fn a_room_is_gone_also_when_its_last_member_was_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_a_closed_room_opens_another() {
+async fn a_client_that_finds_a_closed_room_opens_another() {
     let rooms = rooms();
     let member = rooms.enter(&room("river"), &name("Ada"), Ear::new());
     // The last member has left, but the room is still listed.
