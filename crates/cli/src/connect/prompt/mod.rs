@@ -8,7 +8,7 @@
 //! - Both drop typed bytes that are not UTF-8: `a`, `0xff`, `b` was sent as `ab`. The prompt refuses such a line.
 //! - Both switch the signals of keys off: Ctrl-Z does not stop the program. After SIGTERM the terminal stays in raw mode.
 //! - `reedline` 0.49 blocks a thread in `read_line`, and looks for output each 100 ms. It has no limit for a line. It adds 29
-//!   crates. Newer versions need Rust 1.95 (0.52.1); this workspace promises 1.88.
+//!   crates. It is the newest version for Rust 1.88, which this workspace promises; 0.52.1 needs 1.95.
 //! - `rustyline-async` 0.4.9 has no bracketed paste: three pasted lines were sent as three messages. It adds 19 crates. Its
 //!   licence is the Unlicense, which `deny.toml` does not allow.
 
