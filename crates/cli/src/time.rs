@@ -4,11 +4,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Parses a duration such as `500ms`, `1.5s` or `1h 30m`, of ten years at most: any clock can add that.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration <= LONGEST => Ok(duration),
-        Ok(_) => Err("longer than ten years".to_owned()),
-        Err(error) => Err(error.to_string()),
+    // One part at a time: `humantime` panics where a carry of the nanoseconds exceeds the seconds.
+    let mut sum = Duration::ZERO;
+    for part in parts(text) {
+        let part = humantime::parse_duration(part).map_err(|error| error.to_string())?;
+        sum = sum.saturating_add(part);
     }
+    match sum <= LONGEST {
+        true => Ok(sum),
+        false => Err("longer than ten years".to_owned()),
+    }
+}
+
+/// Splits a duration in front of each number that follows a unit. An empty text is one empty part.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let unit = text.find(|c: char| c.is_alphabetic());
+        let next =
+            unit.and_then(|unit| Some(unit + text[unit..].find(|c: char| c.is_ascii_digit())?));
+        let (part, left) = text.split_at(next.unwrap_or(text.len()));
+        rest = next.map(|_| left);
+        Some(part)
+    })
 }
 
 /// Formats a measured duration with three significant digits, as in `1.23 ms`. `humantime` prints every digit.
@@ -65,6 +84,9 @@ mod tests {
             ("-1s", "expected number"),
             ("87841h", "longer than ten years"),
             ("99999999999999999999s", "too large"),
+            ("18446744073709551615s 1000ms", "longer than ten years"),
+            ("1h x", "expected number"),
+            ("1h 5", "unit needed"),
         ] {
             let error = parse_duration(text).expect_err(text);
             assert!(error.contains(problem), "{text:?}: {error}");
