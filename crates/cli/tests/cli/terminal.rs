@@ -69,8 +69,9 @@ impl Terminal {
     fn start_controlling(arguments: &[&str]) -> Self {
         let program = command(arguments);
         let mut controlled = Command::new("setsid");
+        // Under `nohup` the tests ignore SIGHUP, and the program would do so too.
         controlled
-            .arg("--ctty")
+            .args(["--ctty", "env", "--default-signal=HUP"])
             .arg(program.get_program())
             .args(program.get_args());
         for (name, value) in program.get_envs() {
