@@ -17,8 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::admission::{Admission, Guest};
+use super::shared::Shared;
+use super::stage::Stage;
 use super::stall::StallGuard;
-use super::{Shared, Stage, unread, upgrade};
+use super::{unread, upgrade};
 use crate::deadline::InputTimer;
 use crate::endpoint::handshake::ConnectionInfo;
 use crate::sync::Arc;

@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
+use super::error::DeploymentError;
 use super::reception::{self, Asked, Reception, Rejection};
-use super::{DeploymentError, Stage};
+use super::stage::Stage;
 use crate::connection::permit::SessionPermit;
 use crate::endpoint::{ConnectionInfo, EndpointConfig, Properties};
 use crate::stats::Stats;

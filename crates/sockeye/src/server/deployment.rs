@@ -10,7 +10,8 @@ use bytes::Bytes;
 use sockeye_proto::{CloseCode, Config};
 use tokio::sync::watch;
 
-use super::{DeploymentError, Stage};
+use super::error::DeploymentError;
+use super::stage::Stage;
 use crate::connection::Compression;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::permit::SessionPermit;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +15,14 @@ use tokio::sync::watch;
 use self::admission::Admission;
 pub use self::container::{Container, Responding, ResponseBody};
 use self::deployment::Deployment;
+pub use self::error::{BindError, DeploymentError};
 use self::reception::Reception;
+use self::shared::{HeadLimits, HttpService, Shared};
+use self::stage::Stage;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
-use crate::router::{RouteError, Router};
+use crate::router::Router;
 use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
 use crate::transport::Stream;
@@ -31,15 +33,14 @@ mod accept;
 mod admission;
 mod container;
 mod deployment;
+mod error;
 mod listen;
 mod reception;
+mod shared;
+mod stage;
 mod stall;
 mod unread;
 mod upgrade;
-
-/// The future of an HTTP service's answer.
-type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
-type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Served + Send + Sync>;
 
 /// A server that is bound to an address and ready to serve.
 ///
@@ -65,18 +66,6 @@ pub struct Server {
     shared: Arc<Shared>,
     admission: Arc<Admission>,
     stage: watch::Sender<Stage>,
-}
-
-/// The state that the tasks of a server share.
-struct Shared {
-    reception: Reception,
-    http: Option<HttpService>,
-    head_limits: HeadLimits,
-    #[cfg(feature = "tls")]
-    tls: Option<Acceptor>,
-    local_addr: SocketAddr,
-    /// Whether the server is bound to one address: then each accepted connection is to `local_addr`.
-    is_bound_to_one: bool,
 }
 
 impl Server {
@@ -242,41 +231,6 @@ impl ServerHandle {
     /// ```
     pub fn stats(&self) -> Stats {
         self.0.reception.deployment.stats()
-    }
-}
-
-/// The limits of a request's head. RFC 6455 has none, but the input of a peer needs some.
-#[derive(Clone, Copy, Debug)]
-struct HeadLimits {
-    bytes: usize,
-    fields: usize,
-}
-
-impl Default for HeadLimits {
-    fn default() -> Self {
-        Self {
-            bytes: 16 * 1024,
-            fields: 100,
-        }
-    }
-}
-
-/// The stage of a server's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Serving,
-    /// The server accepts no more connections, and open sessions end in order.
-    Stopping,
-    /// The sessions that are left are dropped.
-    Dropping,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("reception", &self.reception)
-            .field("local_addr", &self.local_addr)
-            .finish_non_exhaustive()
     }
 }
 
@@ -557,20 +511,3 @@ fn default_connections() -> usize {
 fn default_connections() -> usize {
     usize::MAX
 }
-
-/// Why a server cannot be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The endpoints contradict each other, or themselves.
-    #[error(transparent)]
-    Deployment(#[from] DeploymentError),
-    /// The address cannot be bound.
-    #[error("cannot bind")]
-    Io(#[from] io::Error),
-}
-
-/// Why endpoints cannot be deployed. The text says what to do.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct DeploymentError(RouteError);

@@ -9,10 +9,10 @@ use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use sockeye_proto::handshake::is_websocket_request;
 
-use super::Shared;
 use super::admission::{ConnectionPermit, Entry, Guest, Pending};
 use super::deployment::Agreed;
 use super::reception::{self, Asked, Rejection};
+use super::shared::Shared;
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
 use crate::endpoint::Properties;

@@ -1,0 +1,54 @@
+//! The state that the tasks of a server share.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use super::reception::Reception;
+use crate::sync::Arc;
+#[cfg(feature = "tls")]
+use crate::transport::tls::Acceptor;
+
+/// The future of an HTTP service's answer.
+pub(super) type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
+pub(super) type HttpService = Arc<dyn Fn(http::Request<Bytes>) -> Served + Send + Sync>;
+
+/// The state that the tasks of a server share.
+pub(super) struct Shared {
+    pub(super) reception: Reception,
+    pub(super) http: Option<HttpService>,
+    pub(super) head_limits: HeadLimits,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Acceptor>,
+    pub(super) local_addr: SocketAddr,
+    /// Whether the server is bound to one address: then each accepted connection is to `local_addr`.
+    pub(super) is_bound_to_one: bool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("reception", &self.reception)
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The limits of a request's head. RFC 6455 has none, but the input of a peer needs some.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadLimits {
+    pub(super) bytes: usize,
+    pub(super) fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 16 * 1024,
+            fields: 100,
+        }
+    }
+}
