@@ -18,6 +18,7 @@ pub(crate) mod permit;
 mod plain;
 pub(crate) mod pool;
 mod reader;
+pub(crate) mod reply;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;

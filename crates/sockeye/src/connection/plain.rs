@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::budget::AssemblyBudget;
-use super::driver::{Driver, Ending, put, put_lent};
+use super::driver::{Driver, Ending};
 use super::link::{Link, Received, Whole};
 use super::machine::{client_machine, server_machine};
 use super::opening::Opening;
@@ -184,7 +184,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         message: &mut MessageBuffer,
     ) -> impl Future<Output = Result<bool, Error>> {
         poll_fn(move |cx| {
-            if self.take_plain(|lent| put_lent(message, lent)).is_some() {
+            if self
+                .take_plain(|lent| pool::set_message(message, lent))
+                .is_some()
+            {
                 return Poll::Ready(Ok(true));
             }
             self.poll_recv_into(cx, message)
@@ -410,7 +413,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Result<bool, Error>> {
         self.link.give_whole();
-        let came = ready!(self.poll_piece(cx, |whole| put(message, whole)))?;
+        let came = ready!(self.poll_piece(cx, |whole| whole.put_into(message)))?;
         Poll::Ready(Ok(came.is_some()))
     }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut, RangeInclusive};
 
 use bytes::Bytes;
-use sockeye_proto::{Message, MessageBuffer, Output, Text};
+use sockeye_proto::{Message, MessageBuffer, Output, Text, WholeMessage};
 
 use super::outbox::Item;
 
@@ -150,6 +150,15 @@ pub(crate) fn recycle_message(message: &mut MessageBuffer) {
 #[inline(never)]
 fn recycle_buffer_of(message: &mut MessageBuffer) {
     recycle_buffer(std::mem::take(message).into_vec());
+}
+
+/// Puts a borrowed message into the buffer of a message that is handled.
+#[inline]
+pub(crate) fn set_message(message: &mut MessageBuffer, lent: WholeMessage<'_>) {
+    match lent {
+        WholeMessage::Text(text) => set_text(message, text),
+        WholeMessage::Binary(bytes) => set_binary(message, bytes),
+    }
 }
 
 /// Puts a text into the buffer of a message that is handled.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
 use super::incoming::{Incoming, MessageKind};
-use super::life::{report, send};
+use super::life::report;
 use super::reply::Reply;
 use super::session::Session;
 use crate::connection::driver::Driver;
@@ -41,12 +41,12 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     };
     let sent = match handled {
         Some(Ok(Reply::Text(text))) if place == Place::of(MessageKind::Text, text.as_bytes()) => {
-            driver.reply(pool::share(std::mem::take(message)).into())
+            driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
         }
         Some(Ok(Reply::Binary(bytes))) if place == Place::of(MessageKind::Binary, bytes) => {
-            driver.reply(pool::share(std::mem::take(message)).into())
+            driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
         }
-        Some(Ok(reply)) => send(driver, reply),
+        Some(Ok(reply)) => driver.reply(reply),
         Some(Err(error)) => Err(Error::of_callback(error)),
         // The session was aborted. The next event says so.
         None => Ok(()),

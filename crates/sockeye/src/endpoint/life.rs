@@ -17,7 +17,6 @@ use super::incoming::{Incoming, Pong};
 use super::large::{handle_large, is_large};
 use super::open_sessions::OpenSessions;
 use super::part::{handle_part, in_parts};
-use super::reply::Reply;
 use super::report;
 use super::session::{Session, Tenure};
 use crate::connection::budget::AssemblyBudget;
@@ -250,7 +249,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     }
                 };
                 let sent = match handled {
-                    Some(Ok(reply)) => send(driver, reply),
+                    Some(Ok(reply)) => driver.reply(reply),
                     Some(Err(error)) => Err(Error::of_callback(error)),
                     // Aborted: that is what comes next.
                     None => Ok(()),
@@ -292,13 +291,15 @@ impl<E: Endpoint> AnswerAtOnce for AtOnce<'_, E> {
     }
 
     #[inline(always)]
-    fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Option<Answered> {
+    fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Answered {
         if self.session.heard() {
-            return None;
+            return Answered::Declined;
         }
-        let reply = self.endpoint.on_message_at_once(self.session, message)?;
-        let sent = |reply| send_at_once(reply, answer);
-        Some(reply.map_err(Error::of_callback).and_then(sent))
+        match self.endpoint.on_message_at_once(self.session, message) {
+            None => Answered::Declined,
+            Some(Ok(reply)) => answer.send(reply),
+            Some(Err(error)) => Answered::Failed(Error::of_callback(error)),
+        }
     }
 }
 
@@ -325,31 +326,6 @@ pub(super) async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     let running = pin!(endpoint.on_error(session, &error));
     driver.alongside(running).await;
-}
-
-/// Sends a reply while the message that it may borrow still lies where it came. Gives it back where it has to
-/// wait for others.
-#[inline(always)]
-fn send_at_once(reply: Reply<'_>, answer: Answer<'_, '_>) -> Answered {
-    match reply {
-        Reply::None => Ok(None),
-        Reply::Text(text) => answer.text(text),
-        Reply::Binary(bytes) => answer.binary(bytes),
-        Reply::Message(outgoing) => answer.message(outgoing),
-    }
-}
-
-#[inline(always)]
-pub(super) fn send<T: AsyncRead + AsyncWrite + Unpin>(
-    driver: &mut Driver<T>,
-    reply: Reply<'_>,
-) -> Result<(), Error> {
-    match reply {
-        Reply::None => Ok(()),
-        Reply::Text(text) => driver.reply_text(text),
-        Reply::Binary(bytes) => driver.reply_binary(bytes),
-        Reply::Message(outgoing) => driver.reply(outgoing),
-    }
 }
 
 /// Lets a connection come to its end without its endpoint.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
 use super::incoming::{Incoming, MessageKind, Pong};
-use super::life::{report, send};
+use super::life::report;
 use super::session::Session;
 use crate::connection::driver::Driver;
 use crate::connection::driver::rest::Rest;
@@ -85,7 +85,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let sent = match handled {
-        Some(Ok(reply)) => send(driver, reply),
+        Some(Ok(reply)) => driver.reply(reply),
         Some(Err(error)) => Err(Error::of_callback(error)),
         // Aborted: that is what comes next.
         None => Ok(()),

@@ -7,20 +7,7 @@ use crate::error::{BoxError, Result};
 
 use super::incoming::Incoming;
 
-/// What goes back to the peer when a handler is done. It may lend from the message that it answers.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub enum Reply<'m> {
-    /// Nothing.
-    #[default]
-    None,
-    /// A text message, copied when it is sent, unless it is a whole large message.
-    Text(&'m str),
-    /// A binary message, copied when it is sent, unless it is a whole large message.
-    Binary(&'m [u8]),
-    /// A message, compressed or not as it says.
-    Message(Outgoing),
-}
+pub use crate::connection::reply::Reply;
 
 /// The message itself, as an echo. A Pong is not answered, nor is a part of a message: it is no message.
 impl<'m> From<Incoming<'m>> for Reply<'m> {

@@ -1,12 +1,16 @@
 //! The fast path for messages that lie complete in the input: the driver shows each one to an [`AnswerAtOnce`] and
 //! sends its [`Answer`] in the same poll. An answer that would overtake the items of the outbox goes there instead.
 
-use sockeye_proto::{Exchange, MessageBuffer, Outgoing, SendError, WholeMessage};
+use sockeye_proto::{Exchange, MessageBuffer, Outgoing, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Driver, Next, WRITE_AT, put_lent};
+use super::core::WRITE_AT;
+use super::event::Next;
+use super::running::{Driver, Running};
 use crate::connection::link::InParts;
 use crate::connection::outbox::Outbox;
+use crate::connection::pool;
+use crate::connection::reply::Reply;
 use crate::error::Error;
 
 /// Answers a message that is borrowed from the read buffer: no future, no copy.
@@ -15,8 +19,8 @@ pub(crate) trait AnswerAtOnce {
     /// changed while there was nothing.
     fn in_parts(&self) -> InParts;
 
-    /// Answers a message. `None` leaves it to the caller of [`next_unanswered`](Driver::next_unanswered).
-    fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Option<Answered>;
+    /// Answers a message, or declines it.
+    fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Answered;
 }
 
 /// Answers no message. All messages come whole.
@@ -29,8 +33,8 @@ impl AnswerAtOnce for NoAnswers {
     }
 
     #[inline]
-    fn answer(&mut self, _message: WholeMessage<'_>, _answer: Answer<'_, '_>) -> Option<Answered> {
-        None
+    fn answer(&mut self, _message: WholeMessage<'_>, _answer: Answer<'_, '_>) -> Answered {
+        Answered::Declined
     }
 }
 
@@ -40,52 +44,42 @@ pub(crate) struct Answer<'a, 'l> {
     outbox: &'a Outbox,
 }
 
-/// What came of an answer: it may have to wait, for what the handler itself has put into the outbox.
-pub(crate) type Answered = Result<Option<Outgoing>, Error>;
+/// What became of a message that was shown to an [`AnswerAtOnce`].
+pub(crate) enum Answered {
+    /// It is not answered at once: the caller of [`next_unanswered`](Driver::next_unanswered) handles it.
+    Declined,
+    /// Its reply is in the output, or it has none.
+    Sent,
+    /// Its reply has to wait for what the handler itself has put into the outbox.
+    Deferred(Outgoing),
+    Failed(Error),
+}
 
 impl Answer<'_, '_> {
     #[inline(always)]
-    pub(crate) fn text(self, text: &str) -> Answered {
-        if self.outbox.is_quiet() {
-            answered(self.exchange.send_text(text))
-        } else {
-            later(text)
+    pub(crate) fn send(self, reply: Reply<'_>) -> Answered {
+        if let Reply::None = reply {
+            return Answered::Sent;
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn binary(self, bytes: &[u8]) -> Answered {
-        if self.outbox.is_quiet() {
-            answered(self.exchange.send_binary(bytes))
-        } else {
-            later(bytes)
+        if !self.outbox.is_quiet() {
+            return defer(reply);
         }
-    }
-
-    pub(crate) fn message(self, outgoing: Outgoing) -> Answered {
-        if self.outbox.is_quiet() {
-            answered(self.exchange.send_message(outgoing))
-        } else {
-            Ok(Some(outgoing))
+        match reply.send_by(self.exchange) {
+            Ok(()) => Answered::Sent,
+            Err(error) => Answered::Failed(Error::Send(error.into())),
         }
     }
 }
 
 #[inline(never)]
-fn later<'a>(payload: impl Into<Outgoing> + 'a) -> Answered {
-    Ok(Some(payload.into()))
-}
-
-#[inline(always)]
-fn answered(sent: Result<(), SendError>) -> Answered {
-    match sent {
-        Ok(()) => Ok(None),
-        Err(error) => Err(Error::Send(error.into())),
-    }
+fn defer(reply: Reply<'_>) -> Answered {
+    reply
+        .into_outgoing()
+        .map_or(Answered::Sent, Answered::Deferred)
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// The fast path: shows the messages that lie complete in the input to `answering`. One that it leaves is put into
+    /// The fast path: shows the messages that lie complete in the input to `answering`. One that it declines is put into
     /// `message`.
     #[inline(always)]
     pub(super) fn answer_plain(
@@ -93,40 +87,37 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
         answering: &mut impl AnswerAtOnce,
     ) -> Option<Next> {
-        if !self.is_plain() {
+        let running = self.plain()?;
+        if running.link.machine_mut().output().len() >= WRITE_AT || running.link.has_had_its_turn()
+        {
             return None;
         }
-        let mut exchanged = self.link.exchange(WRITE_AT)?;
-        let outbox = &*self.outbox;
+        let outbox = &*running.core.outbox;
+        let mut exchanged = running.link.exchange(WRITE_AT)?;
         loop {
             let whole = exchanged.pull()?;
             let exchange = &mut exchanged.exchange;
             match answering.answer(whole, Answer { exchange, outbox }) {
-                // All else that is plain only the driver changes.
-                Some(Ok(None)) if outbox.is_plain() => {}
-                Some(Ok(None)) => return None,
-                Some(Ok(Some(outgoing))) => {
-                    return self.reply(outgoing).err().map(Next::AnswerFailed);
-                }
-                Some(Err(error)) => return Some(Next::AnswerFailed(error)),
-                None => {
-                    put_lent(message, whole);
+                // Only the driver changes what else is plain.
+                Answered::Sent if outbox.is_plain() => {}
+                Answered::Sent => return None,
+                Answered::Deferred(outgoing) => return running.send_deferred(outgoing),
+                Answered::Failed(error) => return Some(Next::AnswerFailed(error)),
+                Answered::Declined => {
+                    pool::set_message(message, whole);
                     return Some(Next::Message);
                 }
             }
         }
     }
+}
 
-    /// Whether the next message of the input may be handed on with nothing to be looked at before.
-    #[inline]
-    fn is_plain(&mut self) -> bool {
-        !self.parked
-            && self.ahead.is_none()
-            && self.ended.is_none()
-            && self.directive.is_none()
-            && self.replies == 0
-            && self.outbox.is_plain()
-            && self.link.machine_mut().output().len() < WRITE_AT
-            && !self.link.has_had_its_turn()
+impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
+    /// Sends a reply behind what its handler has put into the outbox.
+    #[inline(never)]
+    fn send_deferred(&mut self, outgoing: Outgoing) -> Option<Next> {
+        self.update();
+        let replied = self.reply(Reply::Message(outgoing));
+        replied.err().map(Next::AnswerFailed)
     }
 }

@@ -3,13 +3,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{Driver, Ending, Next};
+use super::event::{Ending, Next, Step};
+use super::running::{Driver, Running};
 use crate::connection::pool;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
@@ -41,137 +42,67 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         cx: &mut Context<'_>,
         suspended: &mut bool,
     ) -> Poll<Option<R>> {
-        if !*suspended && !self.outbox.is_awaited() {
+        if !*suspended && !self.core().outbox.is_awaited() {
             // It may be ready again at once, as after an uncontended lock or a yield: that must not
             // cost a write for each message.
             *suspended = true;
-            self.link.park();
+            self.drive().link.park();
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         *suspended = true;
         self.poll_beside(cx);
-        match self.ending() {
+        match self.core().phase.ending() {
             Some(Ending::Aborted) => Poll::Ready(None),
             _ => Poll::Pending,
         }
     }
 
-    #[inline(never)]
-    pub(super) fn put_ahead(&mut self, next: Next, message: &mut MessageBuffer) {
-        self.ahead = Some(Box::new((next, std::mem::take(message))));
-    }
-
-    #[inline(never)]
-    pub(super) fn take_ahead(&mut self, message: &mut MessageBuffer) -> Option<Next> {
-        let (next, buffer) = *self.ahead.take()?;
-        if self.directive.is_some() {
-            return None;
-        }
-        pool::recycle_message(message);
-        *message = buffer;
-        Some(next)
-    }
-
-    /// Whether the application wants nothing yet of what came.
-    #[inline]
-    pub(super) fn is_held_back(&self) -> bool {
-        self.outbox.is_paused() && self.directive.is_none() && self.ended.is_none()
-    }
-
-    /// Keeps what came, as while a handler is suspended, until the application goes on or wants the end, or there
-    /// is an end.
+    /// What came while the owner was busy, or the end. While the application is paused the driver keeps it, and goes on
+    /// as beside a suspended handler. `None` if the owner gets nothing of that.
     #[cold]
     #[inline(never)]
-    pub(super) fn poll_released(
+    pub(super) fn poll_ahead(
         &mut self,
         cx: &mut Context<'_>,
         message: &mut MessageBuffer,
-    ) -> Poll<()> {
-        self.poll_beside(cx);
-        if self.is_held_back() {
-            pool::recycle_message(message);
-            return Poll::Pending;
+    ) -> Poll<Option<Next>> {
+        self.drive();
+        if self.core().phase.ahead().is_some() && self.core().is_held_back() {
+            self.poll_beside(cx);
+            if self.core().is_held_back() {
+                pool::recycle_message(message);
+                return Poll::Pending;
+            }
         }
-        Poll::Ready(())
+        // It came before the end of the connection, so it comes first.
+        let next = self.core_mut().take_ahead(message);
+        Poll::Ready(next.or_else(|| self.core().phase.is_ended().then_some(Next::End)))
     }
 
     /// What goes on while a handler is suspended.
     pub(super) fn poll_beside(&mut self, cx: &mut Context<'_>) {
-        if self.ahead.is_none() && self.ended.is_none() {
+        if self.core().phase.is_open() {
             let mut message = MessageBuffer::default();
             match self.poll_event_beside(cx, &mut message) {
                 Poll::Pending => return,
                 Poll::Ready(Next::End) => {}
-                Poll::Ready(next) => self.ahead = Some(Box::new((next, message))),
+                Poll::Ready(next) => self.core_mut().phase.put_ahead(next, message),
             }
         }
-        // The driver does not read now, so the peer's silence does not count against the peer.
-        self.link.pause_reading();
         loop {
-            self.drive();
-            if self.is_aborted() {
-                self.ended = None;
-                self.note_ending(Ending::Aborted);
-                return;
-            }
-            let output = self.poll_output(cx);
-            if let Poll::Ready(Err(error)) = output {
-                self.lose(error);
-                continue;
-            }
-            if let Some(ending) = self.closed_here() {
-                self.note_ending(ending);
-            }
-            if self.is_effect_due() {
-                self.settle();
-                continue;
-            }
-            if self.ended.is_some() && !self.link.machine().can_send() {
-                self.linger_beside(cx);
-                if self.park(cx, false) {
-                    return;
+            let running = self.drive();
+            // The driver does not read now, so the peer's silence does not count against the peer.
+            running.link.pause_reading();
+            match running.write_beside(cx) {
+                Beside::Aborted => return,
+                Beside::Again => {}
+                Beside::Idle { has_room } => {
+                    if self.park(cx, has_room) {
+                        return;
+                    }
                 }
-                continue;
             }
-            match self.poll_timer(cx) {
-                Poll::Ready(Some(expired)) => {
-                    let _ = self.end(Ending::Failed(expired.into()));
-                    continue;
-                }
-                Poll::Ready(None) => continue,
-                Poll::Pending => {}
-            }
-            if self.park(cx, output.is_ready()) {
-                return;
-            }
-        }
-    }
-
-    /// The connection ends while a handler runs on: ends the transport, and tells those tasks that wait for it. The handler
-    /// may be one of them. One that runs on for the close timeout gives up its permit.
-    #[cold]
-    fn linger_beside(&mut self, cx: &mut Context<'_>) {
-        let timeout = self.close_timeout();
-        if self.permit.is_some()
-            && let Some(ended) = &mut self.ended
-        {
-            let sleep = || Box::pin(tokio::time::sleep(timeout));
-            ended.permit_until.get_or_insert_with(sleep);
-        }
-        let outbox = &*self.outbox;
-        let wake_by = |due: Instant| outbox.wake_by(due.into_std());
-        if self.link.poll_linger(cx, wake_by).is_pending() {
-            return;
-        }
-        let Some(ended) = &mut self.ended else {
-            return;
-        };
-        self.outbox.end(ended.why.reason());
-        if let Some(permit_until) = &mut ended.permit_until
-            && permit_until.as_mut().poll(cx).is_ready()
-        {
-            (self.permit, ended.permit_until) = (None, None);
         }
     }
 
@@ -182,10 +113,87 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Next> {
         loop {
-            if let Some(next) = ready!(self.poll_event(cx, message)) {
-                return Poll::Ready(next);
+            match self.poll_event(cx, message, || None) {
+                Step::Event(next) => return Poll::Ready(next),
+                Step::Again => {}
+                Step::Pending => return Poll::Pending,
             }
         }
+    }
+}
+
+/// What came of one look at the output, beside a handler.
+enum Beside {
+    /// The application has aborted the connection.
+    Aborted,
+    /// Conditions have changed: everything is looked at again.
+    Again,
+    /// There is nothing to do until the driver is woken. Without room the transport takes no output.
+    Idle { has_room: bool },
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
+    /// Writes the output without reading, and ends the transport once the connection has ended.
+    fn write_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        if self.core.is_aborted() {
+            self.core.phase.abort();
+            return Beside::Aborted;
+        }
+        let output = self.poll_output(cx);
+        if let Poll::Ready(Err(error)) = output {
+            self.lose(error);
+            return Beside::Again;
+        }
+        if let Some(ending) = self.closed_here() {
+            self.core.phase.end(ending);
+        }
+        if self.is_effect_due() {
+            self.settle();
+            return Beside::Again;
+        }
+        if self.core.phase.is_ended() && !self.link.machine().can_send() {
+            self.linger_beside(cx);
+            return Beside::Idle { has_room: false };
+        }
+        match self.poll_timer(cx) {
+            Poll::Ready(Some(expired)) => {
+                self.end(Ending::Failed(expired.into()));
+                Beside::Again
+            }
+            Poll::Ready(None) => Beside::Again,
+            Poll::Pending => Beside::Idle {
+                has_room: output.is_ready(),
+            },
+        }
+    }
+
+    /// The connection ends while a handler runs on: ends the transport, and tells those tasks that wait for it. The handler
+    /// may be one of them. One that runs on for the close timeout gives up its permit.
+    #[cold]
+    fn linger_beside(&mut self, cx: &mut Context<'_>) {
+        let timeout = self.link.machine().config().close_timeout;
+        let has_permit = self.core.permit.is_some();
+        if let Some(ended) = self.core.phase.ended()
+            && has_permit
+        {
+            let sleep = || Box::pin(tokio::time::sleep(timeout));
+            ended.permit_until.get_or_insert_with(sleep);
+        }
+        if self.poll_linger(cx).is_pending() {
+            return;
+        }
+        let Some(ended) = self.core.phase.ended() else {
+            return;
+        };
+        let reason = ended.why.reason();
+        let permit_until = &mut ended.permit_until;
+        if let Some(sleep) = permit_until
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            *permit_until = None;
+            self.core.permit = None;
+        }
+        self.core.outbox.end(reason);
     }
 
     /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer

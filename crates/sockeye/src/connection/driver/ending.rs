@@ -3,97 +3,30 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use sockeye_proto::{CloseCode, CloseReason, Expired};
+use sockeye_proto::{CloseReason, Expired};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use super::{Driver, Next};
+use super::event::{Ending, Next, Step};
+use super::phase::Phase;
+use super::running::{Driver, Running};
 use crate::connection::outbox::Directive;
-use crate::error::{Error, ErrorChain};
-
-/// Why nothing comes any more.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    /// The peer sent its Close.
-    ClosedByPeer(CloseReason),
-    /// This side sent its Close first.
-    ClosedHere(CloseReason),
-    /// [`Outbox::abort`](crate::connection::outbox::Outbox::abort).
-    Aborted,
-    Failed(Error),
-}
-
-/// The end of a connection, while its handler may still run.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) why: Ending,
-    // Until when a handler that runs on without a transport keeps the session's permit.
-    pub(super) permit_until: Option<Pin<Box<Sleep>>>,
-}
-
-impl Ending {
-    /// What the connection was closed for, as this side sees it: 1006 where there was no Close.
-    pub(crate) fn reason(&self) -> CloseReason {
-        match self {
-            Self::ClosedByPeer(reason) | Self::ClosedHere(reason) => reason.clone(),
-            Self::Failed(Error::Protocol(error)) => error.close_reason(),
-            // It was closed for that, though the peer did not take the Close either.
-            Self::Failed(error @ Error::WriteStalled) => {
-                let cause = error.to_string();
-                CloseReason::new(CloseCode::POLICY_VIOLATION, &cause)
-                    .unwrap_or_else(|_| CloseReason::abnormal(&cause))
-            }
-            Self::Failed(error) => CloseReason::abnormal(&ErrorChain::new(error).to_string()),
-            Self::Aborted => CloseReason::abnormal("aborted here"),
-        }
-    }
-}
+use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Why nothing comes any more; once, after [`Next::End`].
     pub(crate) fn take_ending(&mut self) -> Ending {
-        let ended = self.ended.take();
-        ended.map_or(Ending::Aborted, |ended| ended.why)
-    }
-
-    /// Why nothing comes any more, if so.
-    pub(super) fn ending(&self) -> Option<&Ending> {
-        self.ended.as_deref().map(|ended| &ended.why)
-    }
-
-    /// Notes why nothing comes any more. The first ending counts.
-    pub(super) fn note_ending(&mut self, why: Ending) {
-        self.ended.get_or_insert_with(|| {
-            Box::new(Ended {
-                why,
-                permit_until: None,
-            })
-        });
+        match std::mem::take(&mut self.core_mut().phase) {
+            Phase::Ended(ended) => ended.why,
+            Phase::Open | Phase::Ahead(_) => Ending::Aborted,
+        }
     }
 
     /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
     pub(crate) fn settle(&mut self) {
-        self.drive();
-        if self.is_aborted() {
-            self.link.machine_mut().handle_end();
-        }
-        // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
-        // replies do: a handler sends through the outbox too. It is no more than the outbox holds.
-        while self.link.machine().can_send()
-            && (self.take_items(usize::MAX).is_some()
-                || self.read_log(usize::MAX)
-                || !self.outbox.is_empty())
-        {}
-        self.link.machine_mut().conclude(Instant::now().into_std());
-        self.outbox.shut();
-    }
-
-    /// Whether [`linger`](Self::linger) ended with something to write.
-    pub(crate) fn left_unwritten(&self) -> bool {
-        self.link.left_unwritten()
+        self.drive().settle();
     }
 
     /// Ends the transport in order, within the close deadline. Dropped by [`Outbox::abort`](crate::connection::outbox::Outbox::abort).
@@ -101,32 +34,47 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) async fn linger(&mut self) -> Option<CloseReason> {
         self.settle();
         poll_fn(|cx| {
-            self.drive();
-            if self.is_aborted() {
+            let running = self.drive();
+            if running.core.is_aborted() || running.poll_linger(cx).is_ready() {
                 return Poll::Ready(());
             }
-            let outbox = &*self.outbox;
-            let polled = self
-                .link
-                .poll_linger(cx, |due| outbox.wake_by(due.into_std()));
-            if polled.is_pending() {
-                self.link.park();
-                if !self.park_outbox(cx, false) {
-                    cx.waker().wake_by_ref();
-                }
+            if !self.park(cx, false) {
+                cx.waker().wake_by_ref();
             }
-            polled
+            Poll::Pending
         })
         .await;
-        self.link.machine().close_received().cloned()
+        self.drive().link.machine().close_received().cloned()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
+    pub(super) fn settle(&mut self) {
+        if self.core.is_aborted() {
+            self.link.machine_mut().handle_end();
+        }
+        // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
+        // replies do: a handler sends through the outbox too. It is no more than the outbox holds.
+        while self.link.machine().can_send()
+            && (self.take_items(usize::MAX).is_some()
+                || self.read_log(usize::MAX)
+                || !self.core.outbox.is_empty())
+        {}
+        self.link.machine_mut().conclude(Instant::now().into_std());
+        self.core.outbox.shut();
+    }
+
+    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let outbox = &*self.core.outbox;
+        self.link
+            .poll_linger(cx, |due| outbox.wake_by(due.into_std()))
     }
 
     /// The ending by this side's Close, if that went out first.
     #[inline]
     pub(super) fn closed_here(&self) -> Option<Ending> {
-        self.directive
-            .as_deref()
-            .and_then(|directive| self.closed_by(directive))
+        let directive = self.core.directive.as_deref()?;
+        self.closed_by(directive)
     }
 
     #[cold]
@@ -141,9 +89,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    /// Ends the connection. The owner gets [`Next::End`].
     #[cold]
     #[inline(never)]
-    pub(super) fn end(&mut self, ending: Ending) -> Poll<Option<Next>> {
+    pub(super) fn end(&mut self, ending: Ending) -> Step {
         match ending {
             // Nothing can be sent any more. The waiting senders must know now.
             Ending::Failed(
@@ -152,17 +101,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 | Error::UnexpectedEnd
                 | Error::WriteStalled),
             ) => self.lose(error),
-            ending => self.note_ending(ending),
+            ending => self.core.phase.end(ending),
         }
-        Poll::Ready(Some(Next::End))
+        Step::Event(Next::End)
     }
 
     /// The transport is of no use any more.
     pub(super) fn lose(&mut self, error: Error) {
         self.link.lose();
-        self.taken = VecDeque::new();
-        self.note_ending(Ending::Failed(error));
-        self.outbox.shut();
+        self.core.taken = VecDeque::new();
+        self.core.phase.end(Ending::Failed(error));
+        self.core.outbox.shut();
     }
 }
 

@@ -5,57 +5,53 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use sockeye_proto::{Cause, Connection as Machine, Outgoing, SendError};
+use sockeye_proto::{Cause, Connection as Machine, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{Driver, WRITE_AT};
+use super::core::WRITE_AT;
+use super::running::{Driver, Running};
 use crate::connection::outbox::{Directive, Item, Part, Reached};
 use crate::connection::pool;
+use crate::connection::reply::Reply;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Sends a handler's reply, behind what the handler itself has put into the outbox.
-    pub(crate) fn reply(&mut self, outgoing: Outgoing) -> Result<(), Error> {
-        if self.outbox_is_drained() {
-            let sent = self.link.sending().send_message(outgoing, Cause::Input);
-            return sent.map_err(|error| Error::Send(error.into()));
+    #[inline(never)]
+    pub(crate) fn reply(&mut self, reply: Reply<'_>) -> Result<(), Error> {
+        match reply {
+            Reply::None => Ok(()),
+            reply => self.drive().reply(reply),
         }
-        self.reply_later(outgoing)
     }
+}
 
-    /// As [`reply`](Self::reply), of a text that is lent.
-    #[inline]
-    pub(crate) fn reply_text(&mut self, text: &str) -> Result<(), Error> {
+impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
+    pub(super) fn reply(&mut self, reply: Reply<'_>) -> Result<(), Error> {
         if self.outbox_is_drained() {
-            let sent = self.link.sending().send_text(text, Cause::Input);
+            let sent = reply.send_by(self.link.sending());
             return sent.map_err(|error| Error::Send(error.into()));
         }
-        self.reply_later(text.into())
-    }
-
-    /// As [`reply`](Self::reply), of bytes that are lent.
-    #[inline]
-    pub(crate) fn reply_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.outbox_is_drained() {
-            let sent = self.link.sending().send_binary(bytes, Cause::Input);
-            return sent.map_err(|error| Error::Send(error.into()));
-        }
-        self.reply_later(bytes.into())
+        self.reply_later(reply)
     }
 
     /// Whether a reply would not overtake anything that was sent before it.
     #[inline]
     fn outbox_is_drained(&mut self) -> bool {
-        if self.outbox.is_quiet() && self.directive.is_none() {
+        if self.core.outbox.is_quiet() && self.core.directive.is_none() {
             return true;
         }
-        self.drive();
-        self.fill_from_outbox() && !self.outbox.is_held()
+        self.fill_from_outbox() && !self.core.outbox.is_held()
     }
 
-    fn reply_later(&mut self, outgoing: Outgoing) -> Result<(), Error> {
-        self.replies += self.outbox.push_reply(outgoing).map_err(Error::Send)?;
+    #[inline(never)]
+    fn reply_later(&mut self, reply: Reply<'_>) -> Result<(), Error> {
+        let Some(outgoing) = reply.into_outgoing() else {
+            return Ok(());
+        };
+        let weight = self.core.outbox.push_reply(outgoing).map_err(Error::Send)?;
+        self.core.replies += weight;
         Ok(())
     }
 
@@ -68,7 +64,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// takes no more.
     #[inline(always)]
     pub(super) fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.outbox.is_only_logged() {
+        if self.core.outbox.is_only_logged() {
             self.write_log(cx)?;
         }
         loop {
@@ -85,10 +81,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Writes what was said to many, where it is all that there is to write: it needs no output then.
     #[inline(never)]
     fn write_log(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.directive.is_some() || !self.link.is_empty() || !self.link.machine().can_send() {
+        if self.core.directive.is_some() || !self.link.is_empty() || !self.link.machine().can_send()
+        {
             return Ok(());
         }
-        let outbox = &*self.outbox;
+        let outbox = &*self.core.outbox;
         self.link.write_apart(cx, |room| {
             let mut len = 0;
             outbox.read_log(WRITE_AT, |frames| {
@@ -104,7 +101,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Says whether all of it was taken.
     #[inline]
     fn fill(&mut self) -> bool {
-        if self.outbox.is_quiet() && self.directive.is_none() {
+        if self.core.outbox.is_quiet() && self.core.directive.is_none() {
             return true;
         }
         self.fill_from_outbox()
@@ -123,17 +120,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let room = WRITE_AT - waits;
             if let Some(taken) = self.take_items(room) {
                 reached = Some(taken);
-            } else if !self.read_log(room) && self.outbox.is_empty() {
+            } else if !self.read_log(room) && self.core.outbox.is_empty() {
                 self.close_if_asked();
                 break;
             }
-            if self.outbox.is_quiet() && self.directive.is_none() {
+            if self.core.outbox.is_quiet() && self.core.directive.is_none() {
                 break;
             }
         }
         if let Some(taken) = reached {
             let waits = self.link.machine_mut().output().len() as u64;
-            self.taken.push_back((self.link.written() + waits, taken));
+            self.core
+                .taken
+                .push_back((self.link.written() + waits, taken));
         }
         drained
     }
@@ -143,17 +142,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(super) fn take_items(&mut self, room: usize) -> Option<Reached> {
         // Few at a time: others wait for the lock, and memory is not to follow their number.
         const MANY: usize = 64;
-        if !self.outbox.has_items() {
+        if !self.core.outbox.has_items() {
             return None;
         }
-        let (machine, replies) = (self.link.sending(), &mut self.replies);
+        let (machine, replies) = (self.link.sending(), &mut self.core.replies);
         if !machine.compresses() {
             let send = |item| send_item(machine, replies, item);
-            return self.outbox.take_some(room, MANY, send);
+            return self.core.outbox.take_some(room, MANY, send);
         }
         // Compressing takes longer than anyone is to wait for the lock.
         let mut items = pool::take_items();
-        let taken = self.outbox.take_some(room, MANY, |item| items.push(item));
+        let taken = self
+            .core
+            .outbox
+            .take_some(room, MANY, |item| items.push(item));
         for item in items.drain(..) {
             send_item(machine, replies, item);
         }
@@ -168,12 +170,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let sent = machine.send_frames(frames, Cause::Push);
             debug_assert!(sent.is_ok(), "{sent:?}");
         };
-        self.outbox.read_log(room, send)
+        self.core.outbox.read_log(room, send)
     }
 
     /// A Close that the application asked for goes behind what it sent before.
     fn close_if_asked(&mut self) {
-        if let Some(Directive::Close(reason)) = self.directive.as_deref() {
+        if let Some(Directive::Close(reason)) = self.core.directive.as_deref() {
             let now = Instant::now().into_std();
             let sent = self.link.machine_mut().send_close(reason, now);
             debug_assert!(sent.is_ok(), "{sent:?}");
@@ -183,7 +185,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Tells those who wait for what has been written.
     #[inline]
     fn tell_written(&mut self) {
-        if !self.taken.is_empty() {
+        if !self.core.taken.is_empty() {
             self.tell_those_who_wait();
         }
     }
@@ -191,14 +193,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     #[inline(never)]
     fn tell_those_who_wait(&mut self) {
         let mut reached = None;
-        while let Some((end, taken)) = self.taken.front()
+        while let Some((end, taken)) = self.core.taken.front()
             && *end <= self.link.written()
         {
             reached = Some(*taken);
-            self.taken.pop_front();
+            self.core.taken.pop_front();
         }
         if let Some(reached) = reached {
-            self.outbox.wrote(reached);
+            self.core.outbox.wrote(reached);
         }
     }
 }

@@ -22,7 +22,8 @@ use bytes::Bytes;
 use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Driver, Ending, Next};
+use super::event::{Ending, Next};
+use super::running::Driver;
 use crate::connection::outbox::Directive;
 use crate::connection::pool;
 use crate::error::{Error, ErrorChain};
@@ -202,7 +203,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 if self.poll_rest(cx, feed).is_pending() {
                     return Poll::Pending;
                 }
-                if let Some(Ending::Aborted) = self.ending() {
+                if let Some(Ending::Aborted) = self.core().phase.ending() {
                     return Poll::Ready(None);
                 }
             }
@@ -219,15 +220,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     // Unlike beside a handler that waits for something else, reading does not stop: the peer's deadlines run.
     fn poll_rest(&mut self, cx: &mut Context<'_>, feed: &Feed) -> Poll<()> {
         loop {
-            if let Some(Directive::Close(_)) = self.directive.as_deref() {
+            if let Some(Directive::Close(_)) = self.core().directive.as_deref() {
                 feed.fail(closed_here(), cx.waker());
                 return Poll::Ready(());
             }
             let mut part = MessageBuffer::default();
-            let next = if let Some(ahead) = self.ahead.take() {
-                part = ahead.1;
-                ahead.0
-            } else if self.ended.is_some() {
+            let next = if let Some((next, buffer)) = self.core_mut().phase.take_ahead() {
+                part = buffer;
+                next
+            } else if self.core().phase.is_ended() {
                 Next::End
             } else {
                 ready!(self.poll_event_beside(cx, &mut part))
@@ -241,7 +242,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 Next::Pong(payload) => feed.keep_pong(payload),
                 Next::End => {
                     // The handler of an aborted one is dropped.
-                    if let Some(ending) = self.ending() {
+                    if let Some(ending) = self.core().phase.ending() {
                         feed.fail(broken(ending), cx.waker());
                     }
                     return Poll::Ready(());
@@ -257,10 +258,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) async fn released(&mut self) {
         poll_fn(|cx| {
             self.drive();
-            if self.is_held_back() {
+            if self.core().is_held_back() {
                 self.poll_beside(cx);
             }
-            if self.is_held_back() {
+            if self.core().is_held_back() {
                 return Poll::Pending;
             }
             Poll::Ready(())
@@ -270,14 +271,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// Throws away what comes of the message of which a part was given.
     pub(crate) fn skip_message(&mut self) {
-        if let Some((Next::Part(is_last), _)) = self.ahead.as_deref() {
-            let is_last = *is_last;
-            self.ahead = None;
+        if let Some(&(Next::Part(is_last), _)) = self.core().phase.ahead() {
+            self.core_mut().phase.take_ahead();
             if is_last {
                 return;
             }
         }
-        self.link.skip_message();
+        self.drive().link.skip_message();
     }
 }
 

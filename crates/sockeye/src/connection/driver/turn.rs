@@ -7,9 +7,11 @@ use std::task::{Context, Poll, ready};
 use sockeye_proto::{Expired, MessageBuffer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::answer::NoAnswers;
-use super::{AnswerAtOnce, Driver, Ending, Next, WRITE_AT, put};
-use crate::connection::link::{Received, Turn};
+use super::answer::{AnswerAtOnce, NoAnswers};
+use super::core::WRITE_AT;
+use super::event::{Ending, Next, Step};
+use super::running::{Driver, Running};
+use crate::connection::link::{InParts, Received, Turn};
 use crate::connection::pool;
 use crate::error::Error;
 
@@ -43,39 +45,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             if let Some(next) = self.answer_plain(message, answering) {
                 return Poll::Ready(next);
             }
-            self.drive();
-            self.link.give_in_parts(answering.in_parts());
-            // It came before whatever ended the connection since. Only an application that has asked for a
-            // Close wants no more.
-            if self.ahead.is_some() {
-                if self.is_held_back() {
-                    ready!(self.poll_released(cx, message));
-                    continue;
-                }
-                if let Some(next) = self.take_ahead(message) {
-                    return Poll::Ready(next);
-                }
+            if !self.core().phase.is_open()
+                && let Some(next) = ready!(self.poll_ahead(cx, message))
+            {
+                return Poll::Ready(next);
             }
-            if self.ended.is_some() {
-                return Poll::Ready(Next::End);
-            }
-            match self.poll_event(cx, message) {
-                Poll::Pending => {
+            match self.poll_event(cx, message, || Some(answering.in_parts())) {
+                Step::Pending => {
                     pool::recycle_message(message);
                     return Poll::Pending;
                 }
-                Poll::Ready(None) => {}
-                Poll::Ready(Some(next)) => {
-                    if matches!(next, Next::End) || !self.is_held_back() {
+                Step::Again => {}
+                Step::Event(next) => {
+                    if matches!(next, Next::End) || !self.core().is_held_back() {
                         return Poll::Ready(next);
                     }
-                    self.put_ahead(next, message);
+                    self.core_mut().put_ahead(next, message);
                 }
             }
         }
     }
 
-    /// What comes next, or nothing: more input, to be looked at.
+    /// What comes next. Takes an event from the input; else writes the output, reads, looks at the deadlines, and parks.
+    /// Messages of the kinds `in_parts` come in parts from now on.
     // Each function that returns across a system call is mispredicted: the kernel leaves the processor's
     // memory of return addresses cleared. So those between the task and the socket are one.
     #[inline(always)]
@@ -83,119 +75,117 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         &mut self,
         cx: &mut Context<'_>,
         message: &mut MessageBuffer,
-    ) -> Poll<Option<Next>> {
+        in_parts: impl Fn() -> Option<InParts>,
+    ) -> Step {
         // Whether the transport takes no more output in this turn.
         let mut blocked = false;
         loop {
+            let running = self.drive();
+            if let Some(kinds) = in_parts() {
+                running.link.give_in_parts(kinds);
+            }
             // Woken to read: nothing is left of the turn before, as a rule.
-            let mut reads = self.is_drained();
+            let mut reads = running.is_drained();
             if !reads {
-                if self.is_aborted() {
-                    return self.end(Ending::Aborted);
+                if running.core.is_aborted() {
+                    return running.end(Ending::Aborted);
                 }
                 // 1. What the input holds. The output of it is written before it becomes too much.
                 if !blocked
-                    && self.link.machine_mut().output().len() >= WRITE_AT
-                    && let Poll::Ready(Err(error)) = self.poll_output(cx)
+                    && running.link.machine_mut().output().len() >= WRITE_AT
+                    && let Poll::Ready(Err(error)) = running.poll_output(cx)
                 {
-                    return self.end(Ending::Failed(error));
+                    return running.end(Ending::Failed(error));
                 }
-                if self.link.has_had_its_turn() {
-                    return match self.link.judge_turn() {
-                        Turn::Over => self.poll_yield(cx),
-                        Turn::GoesOn => Poll::Ready(None),
+                if running.link.has_had_its_turn() {
+                    return match running.link.judge_turn() {
+                        Turn::Over => running.give_way(cx),
+                        Turn::GoesOn => Step::Again,
                     };
                 }
-                if !self.link.wants_input()
-                    && !self.is_gated()
-                    && let Some(came) = self.pull(cx, message)
+                if !running.link.wants_input()
+                    && !running.is_gated()
+                    && let Some(step) = running.pull(cx, message)
                 {
-                    return came;
+                    return step;
                 }
                 // What is left of the input waits for the output that this input caused.
-                let gated = self.is_gated();
+                let gated = running.is_gated();
                 // 2. What is to be sent leaves in one write.
-                match self.poll_output_here(cx) {
-                    Poll::Ready(Err(error)) => return self.end(Ending::Failed(error)),
+                match running.poll_output_here(cx) {
+                    Poll::Ready(Err(error)) => return running.end(Ending::Failed(error)),
                     polled => blocked = polled.is_pending(),
                 }
-                if let Some(ending) = self.closed_here() {
-                    return self.end(ending);
+                if let Some(ending) = running.closed_here() {
+                    return running.end(ending);
                 }
-                reads = !self.is_gated() && !self.link.lacks_memory();
+                reads = !running.is_gated() && !running.link.lacks_memory();
                 if gated && reads {
                     continue;
                 }
             }
             if reads {
                 // 3. More input.
-                self.link.resume_reading();
-                match self.link.poll_read(cx) {
-                    Poll::Ready(Ok(0)) => return self.end(Ending::Failed(Error::UnexpectedEnd)),
-                    Poll::Ready(Ok(_)) => return Poll::Ready(None),
-                    Poll::Ready(Err(error)) => return self.end(Ending::Failed(error.into())),
+                running.link.resume_reading();
+                match running.link.poll_read(cx) {
+                    Poll::Ready(Ok(0)) => return running.end(Ending::Failed(Error::UnexpectedEnd)),
+                    Poll::Ready(Ok(_)) => return Step::Again,
+                    Poll::Ready(Err(error)) => return running.end(Ending::Failed(error.into())),
                     Poll::Pending => {}
                 }
             } else {
                 // The peer has to read before it is read, or other messages have to end: its silence is not its own.
-                self.link.pause_reading();
-                if self.link.poll_memory(cx).is_ready() {
+                running.link.pause_reading();
+                if running.link.poll_memory(cx).is_ready() {
                     continue;
                 }
             }
             // 4. Deadlines, now that nothing is left to read.
-            match self.poll_timer(cx) {
-                Poll::Ready(Some(expired)) => return self.end(Ending::Failed(expired.into())),
+            match running.poll_timer(cx) {
+                Poll::Ready(Some(expired)) => return running.end(Ending::Failed(expired.into())),
                 Poll::Ready(None) => continue,
                 Poll::Pending => {}
             }
             // 5. Nothing to do.
             if self.park(cx, !blocked) {
-                return Poll::Pending;
+                return Step::Pending;
             }
-            self.drive();
         }
     }
+}
 
-    /// What the input holds next: nothing if more has to be read, and ready with nothing if all is to be looked at
-    /// anew.
+impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
+    /// Takes the next event from the input. `None` if the input has no more.
     // Apart from what each read runs through: whole messages do not come here, as a rule.
     #[inline(never)]
-    fn pull(
-        &mut self,
-        cx: &mut Context<'_>,
-        message: &mut MessageBuffer,
-    ) -> Option<Poll<Option<Next>>> {
-        let next = match self.link.pull(|whole| put(message, whole)) {
+    fn pull(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Option<Step> {
+        Some(match self.link.pull(|whole| whole.put_into(message)) {
             Ok(Some(Received::Ping)) => {
-                self.outbox.pinged();
-                return Some(Poll::Ready(None));
+                self.core.outbox.pinged();
+                Step::Again
             }
             // Once the application has asked for a Close it wants no more.
             Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
-                if self.directive.is_some() =>
+                if self.core.directive.is_some() =>
             {
-                return Some(Poll::Ready(None));
+                Step::Again
             }
-            Ok(Some(Received::Message(()))) => Next::Message,
-            Ok(Some(Received::Part((), is_last))) => Next::Part(is_last),
-            Ok(Some(Received::Pong(payload))) => Next::Pong(payload),
-            Ok(Some(Received::Close(reason))) => {
-                return Some(self.end(Ending::ClosedByPeer(reason)));
-            }
+            Ok(Some(Received::Message(()))) => Step::Event(Next::Message),
+            Ok(Some(Received::Part((), is_last))) => Step::Event(Next::Part(is_last)),
+            Ok(Some(Received::Pong(payload))) => Step::Event(Next::Pong(payload)),
+            Ok(Some(Received::Close(reason))) => self.end(Ending::ClosedByPeer(reason)),
             // Fragments are counted when they have been read, together.
-            Ok(None) if self.link.ends_turn() => return Some(self.poll_yield(cx)),
+            Ok(None) if self.link.ends_turn() => self.give_way(cx),
             Ok(None) => return None,
-            Err(error) => return Some(self.end(Ending::Failed(error.into()))),
-        };
-        Some(Poll::Ready(Some(next)))
+            Err(error) => self.end(Ending::Failed(error.into())),
+        })
     }
 
     /// Whether nothing waits: neither input nor output, here or in the outbox.
     #[inline]
     fn is_drained(&mut self) -> bool {
-        self.outbox.is_quiet()
-            && self.directive.is_none()
+        self.core.outbox.is_quiet()
+            && self.core.directive.is_none()
             && !self.link.has_had_its_turn()
             && self.link.is_drained()
     }
@@ -203,39 +193,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Whether so much output waits that input has caused that no more of it is taken, or a message waits for memory.
     fn is_gated(&self) -> bool {
         let machine = self.link.machine();
-        machine.is_gated() || self.replies > machine.config().output_mark || self.link.is_starved()
+        machine.is_gated()
+            || self.core.replies > machine.config().output_mark
+            || self.link.is_starved()
     }
 
     /// Waits for the machine's next deadline; as
     /// [`Link::poll_timer`](crate::connection::link::Link::poll_timer).
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
-        let outbox = &*self.outbox;
+        let outbox = &*self.core.outbox;
         self.link
             .poll_timer(cx, |due| outbox.wake_by(due.into_std()))
-    }
-
-    /// Releases all buffers, and waits for an item in the outbox. False if the outbox has an item already.
-    pub(super) fn park(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
-        // After this side's Close nothing is taken from the outbox any more.
-        let wants_items = has_room && self.link.machine().can_send();
-        let parked = self.park_outbox(cx, wants_items);
-        if parked {
-            self.link.park();
-        }
-        parked
-    }
-
-    pub(super) fn park_outbox(&mut self, cx: &Context<'_>, wants_items: bool) -> bool {
-        self.parked = self
-            .outbox
-            .park(&mut self.waker, cx.waker(), wants_items, &self.directive);
-        self.parked
     }
 
     /// Lets the neighbours run, after writing what there is.
     #[cold]
     #[inline(never)]
-    fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+    fn give_way(&mut self, cx: &mut Context<'_>) -> Step {
         if let Poll::Ready(Err(error)) = self.poll_output(cx) {
             return self.end(Ending::Failed(error));
         }
@@ -248,6 +222,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         self.link.park();
         cx.waker().wake_by_ref();
-        Poll::Pending
+        Step::Pending
     }
 }

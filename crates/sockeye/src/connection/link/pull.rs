@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Link;
 use crate::connection::assembly::Giving;
-use crate::connection::pool::Scratch;
+use crate::connection::pool::{self, Scratch};
 use crate::connection::turn::TurnBudget;
 
 /// What the peer sent, as far as the layers above have to know.
@@ -29,6 +29,19 @@ pub(crate) enum Whole<'a> {
     Lent(WholeMessage<'a>),
     /// Of several reads, or frames, or compressed.
     Assembled(MessageBuffer),
+}
+
+impl Whole<'_> {
+    /// Puts the message into a buffer that was used before.
+    pub(crate) fn put_into(self, message: &mut MessageBuffer) {
+        match self {
+            Self::Lent(lent) => pool::set_message(message, lent),
+            Self::Assembled(assembled) => {
+                pool::recycle_message(message);
+                *message = assembled;
+            }
+        }
+    }
 }
 
 /// Whole messages of the input, one behind the other: [`Link::exchange`].

@@ -376,8 +376,8 @@ impl crate::connection::driver::AnswerAtOnce for Parts {
         &mut self,
         _: sockeye_proto::WholeMessage<'_>,
         _: crate::connection::driver::Answer<'_, '_>,
-    ) -> Option<crate::connection::driver::Answered> {
-        None
+    ) -> crate::connection::driver::Answered {
+        crate::connection::driver::Answered::Declined
     }
 }
 

@@ -15,6 +15,7 @@ use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
 use crate::connection::log::{Copied, Log, Pushed};
 use crate::connection::outbox::{Heard, Hearing, Item, Outbox, OverflowPolicy, Parts};
+use crate::connection::reply::Reply;
 use crate::connection::server_machine;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -67,7 +68,9 @@ async fn the_task_yields_after_128_kib_of_what_it_read_and_of_frames() {
             let Poll::Ready(Next::Message) = poll(driver.next(&mut message), &waker) else {
                 panic!("a message");
             };
-            driver.reply(Message::from(message).into()).unwrap();
+            driver
+                .reply(Reply::Message(Message::from(message).into()))
+                .unwrap();
         }
         assert_eq!(peer.reads(), 1);
         assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
@@ -288,7 +291,7 @@ async fn what_is_said_to_many_comes_behind_what_was_sent_before_and_waits_for_wh
         };
         hears.tell("third");
         let reply = Message::from("reply").into();
-        hears.driver.reply(reply).unwrap();
+        hears.driver.reply(Reply::Message(reply)).unwrap();
         hears.run();
         let came = texts(&hears.peer);
         assert_eq!(came, ["first", "second", "ping", "third", "reply"]);

@@ -1,0 +1,62 @@
+//! The state of a driver besides its link.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use sockeye_proto::MessageBuffer;
+
+use super::event::Next;
+use super::phase::Phase;
+use crate::connection::outbox::{Directive, Outbox, Reached};
+use crate::connection::permit::SessionPermit;
+use crate::connection::pool;
+use crate::sync::Arc;
+
+/// The state of a driver besides its link.
+#[repr(C)]
+pub(super) struct Core {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) phase: Phase,
+    pub(super) directive: Option<Box<Directive>>,
+    // What the replies count for that wait in the outbox, behind what was put there before them.
+    pub(super) replies: usize,
+    // The waker that the outbox has: with the same one parking takes no lock.
+    pub(super) waker: Option<Waker>,
+    // `(offset, reached)`: once `offset` bytes are written, every item up to `reached` is written.
+    pub(super) taken: VecDeque<(u64, Reached)>,
+    // Until the transport is gone.
+    pub(super) permit: Option<SessionPermit>,
+}
+
+/// So much output is written before more is made.
+pub(super) const WRITE_AT: usize = 64 * 1024;
+
+impl Core {
+    pub(super) fn is_aborted(&self) -> bool {
+        self.directive.as_deref() == Some(&Directive::Abort)
+    }
+
+    /// Whether the application wants nothing yet of what came.
+    #[inline]
+    pub(super) fn is_held_back(&self) -> bool {
+        self.outbox.is_paused() && self.directive.is_none() && !self.phase.is_ended()
+    }
+
+    /// Keeps what came until the owner asks for it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn put_ahead(&mut self, next: Next, message: &mut MessageBuffer) {
+        self.phase.put_ahead(next, std::mem::take(message));
+    }
+
+    /// What came while the owner was busy. An application that has asked for a Close wants none of it.
+    pub(super) fn take_ahead(&mut self, message: &mut MessageBuffer) -> Option<Next> {
+        let (next, buffer) = self.phase.take_ahead()?;
+        if self.directive.is_some() {
+            return None;
+        }
+        pool::recycle_message(message);
+        *message = buffer;
+        Some(next)
+    }
+}

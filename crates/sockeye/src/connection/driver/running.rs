@@ -1,0 +1,202 @@
+//! The guard of a running driver.
+//!
+//! While a driver is parked, another task may write broadcasts past it, straight to the transport. If the driver wrote
+//! at the same time, two frames would mix. So the link lies in [`Running`], behind a private field. The driver lends it
+//! after a look at the outbox's signal, and parking needs the driver back.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::core::Core;
+use super::event::Ending;
+#[cfg(test)]
+use super::event::Next;
+use super::phase::Phase;
+use crate::connection::link::{InParts, Link};
+#[cfg(test)]
+use crate::connection::outbox::Reached;
+use crate::connection::outbox::{News, Outbox};
+use crate::connection::permit::SessionPermit;
+use crate::sync::Arc;
+
+/// The driver of one connection.
+pub(crate) struct Driver<T> {
+    guarded: Guarded<T>,
+}
+
+/// A driver that runs: no other task writes to its transport.
+// In this order, as `Link` too: what a task that is woken to send looks at lies side by side. Of many
+// connections each line of the processor's cache has to be fetched.
+#[repr(C)]
+pub(super) struct Running<T> {
+    pub(super) link: Link<T>,
+    pub(super) core: Core,
+}
+
+/// A driver that may be parked.
+pub(super) struct Guarded<T>(Running<T>);
+
+impl<T> Guarded<T> {
+    pub(super) fn new(link: Link<T>, core: Core) -> Self {
+        Self(Running { link, core })
+    }
+
+    #[inline(always)]
+    pub(super) fn core(&self) -> &Core {
+        &self.0.core
+    }
+
+    #[inline(always)]
+    pub(super) fn core_mut(&mut self) -> &mut Core {
+        &mut self.0.core
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    pub(crate) fn new(link: Link<T>, outbox: Arc<Outbox>) -> Self {
+        if !link.machine().can_send() {
+            outbox.shut();
+        }
+        let core = Core {
+            outbox,
+            phase: Phase::Open,
+            directive: None,
+            waker: None,
+            taken: VecDeque::new(),
+            replies: 0,
+            permit: None,
+        };
+        Self {
+            guarded: Guarded::new(link, core),
+        }
+    }
+
+    /// Keeps the connection's permit until the transport is gone.
+    pub(crate) fn holding(mut self, permit: SessionPermit) -> Self {
+        self.core_mut().permit = Some(permit);
+        self
+    }
+
+    /// The connection's permit, for an owner that outlives the driver.
+    pub(crate) fn take_permit(&mut self) -> Option<SessionPermit> {
+        self.core_mut().permit.take()
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        self.guarded.core()
+    }
+
+    pub(super) fn core_mut(&mut self) -> &mut Core {
+        self.guarded.core_mut()
+    }
+
+    /// The driver of a connection of which nothing comes any more.
+    pub(crate) fn ended(mut self, ending: Ending) -> Self {
+        self.core_mut().phase.end(ending);
+        self
+    }
+
+    /// The bytes of memory that this connection takes, besides what waits in its outbox.
+    #[cfg(test)]
+    pub(crate) fn retained_bytes(&self) -> usize {
+        let core = self.core();
+        let ahead = match core.phase.ahead() {
+            Some((Next::Pong(payload), _)) => payload.len(),
+            Some((_, message)) => message.capacity(),
+            None => 0,
+        };
+        ahead + core.taken.capacity() * size_of::<(u64, Reached)>() + self.retained_by_link()
+    }
+
+    /// Gives messages of these kinds in parts from now on, unless they have begun.
+    #[inline]
+    pub(crate) fn give_in_parts(&mut self, kinds: InParts) {
+        self.drive().link.give_in_parts(kinds);
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// Tells the outbox that the driver runs, and applies what the outbox asks for.
+    #[inline]
+    pub(super) fn drive(&mut self) -> &mut Running<T> {
+        let running = &mut self.guarded.0;
+        running.update();
+        running
+    }
+
+    /// The running driver, if it runs already and neither the outbox nor the application wants anything of it.
+    #[inline(always)]
+    pub(super) fn plain(&mut self) -> Option<&mut Running<T>> {
+        let running = &mut self.guarded.0;
+        let core = &running.core;
+        let is_plain = core.outbox.is_plain()
+            && core.phase.is_open()
+            && core.directive.is_none()
+            && core.replies == 0;
+        is_plain.then_some(running)
+    }
+
+    /// Releases all buffers and parks the driver until the outbox wakes it. False if the outbox has something for the
+    /// driver already. With `has_room` unset the transport is full: an item does not wake the driver.
+    #[inline(never)]
+    pub(super) fn park(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
+        let Running { link, core } = &mut self.guarded.0;
+        // After this side's Close the driver takes nothing from the outbox.
+        let wants_items = has_room && link.machine().can_send();
+        let is_parked = core
+            .outbox
+            .park(&mut core.waker, cx.waker(), wants_items, &core.directive);
+        if is_parked {
+            // Another task may write to the transport by now. This releases buffers, and no more.
+            link.park();
+        }
+        is_parked
+    }
+
+    /// The time that a peer has for its end of the closing.
+    pub(crate) fn close_timeout(&self) -> Duration {
+        self.guarded.0.link.machine().config().close_timeout
+    }
+
+    /// Whether [`linger`](Self::linger) ended with something to write.
+    pub(crate) fn left_unwritten(&self) -> bool {
+        self.guarded.0.link.left_unwritten()
+    }
+
+    #[cfg(test)]
+    pub(super) fn retained_by_link(&self) -> usize {
+        self.guarded.0.link.retained_bytes()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
+    /// Applies what the outbox has asked for since the last look.
+    #[inline]
+    pub(super) fn update(&mut self) {
+        if let Some(news) = self.core.outbox.drive(&mut self.core.directive) {
+            self.apply(&news);
+        }
+    }
+
+    #[cold]
+    fn apply(&mut self, news: &News) {
+        if news.is_due {
+            self.link.forget_alarm();
+        }
+        if !news.rest.is_empty() {
+            self.link.send_rest(&news.rest);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Driver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("phase", &self.guarded.core().phase)
+            .finish_non_exhaustive()
+    }
+}
