@@ -15,8 +15,7 @@ use crate::error::Error;
 
 /// Answers a message that is borrowed from the read buffer: no future, no copy.
 pub(crate) trait AnswerAtOnce {
-    /// Which kinds are to be given in parts from now on. Asked for whenever there is something to do: it may have
-    /// changed while there was nothing.
+    /// The kinds of messages that come in parts from now on. The driver asks in each turn: a handler may have been added.
     fn in_parts(&self) -> InParts;
 
     /// Answers a message, or declines it.

@@ -1,5 +1,5 @@
-//! The work of the driver while a handler is suspended, or while the application is paused. The driver writes,
-//! and reads until it has one [`Next`] ahead. Then it stops reading, until the handler is done.
+//! The work of the driver while a handler is suspended, or while the application is paused. The driver writes, and
+//! reads until it has one [`Next`] ahead. Then it stops reading, until the handler is done.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -14,8 +14,8 @@ use super::running::{Driver, Running};
 use crate::connection::pool;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// Runs a handler's future, and everything else beside it while it is suspended. `None` when the
-    /// connection was aborted: the handler is to be dropped then.
+    /// Runs a handler's future, and everything else beside it while it is suspended. `None` if the connection was
+    /// aborted: then the owner drops the handler.
     #[inline]
     pub(crate) fn alongside<F: Future>(
         &mut self,
@@ -25,7 +25,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let mut suspended = false;
         poll_fn(move |cx| {
             if suspended {
-                // The task runs again: a send of the handler need not wake it.
+                // The task runs, so a send of the handler need not wake it.
                 self.drive();
             }
             if let Poll::Ready(output) = handler.as_mut().poll(cx) {
@@ -35,7 +35,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         })
     }
 
-    /// What goes on when a handler is not ready. Ready when it never is to be.
+    /// Goes on beside a handler that is not ready. Ready if the handler must not go on.
     #[cold]
     pub(super) fn poll_suspended<R>(
         &mut self,
@@ -43,8 +43,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         suspended: &mut bool,
     ) -> Poll<Option<R>> {
         if !*suspended && !self.core().outbox.is_awaited() {
-            // It may be ready again at once, as after an uncontended lock or a yield: that must not
-            // cost a write for each message.
+            // The handler may be ready again at once, as after a lock or a yield. That must not cost a write for each
+            // message.
             *suspended = true;
             self.drive().link.park();
             cx.waker().wake_by_ref();
@@ -80,7 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         Poll::Ready(next.or_else(|| self.core().phase.is_ended().then_some(Next::End)))
     }
 
-    /// What goes on while a handler is suspended.
+    /// Does the work of the connection while a handler is suspended, and parks.
     pub(super) fn poll_beside(&mut self, cx: &mut Context<'_>) {
         if self.core().phase.is_open() {
             let mut message = MessageBuffer::default();
@@ -167,8 +167,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         }
     }
 
-    /// The connection ends while a handler runs on: ends the transport, and tells those tasks that wait for it. The handler
-    /// may be one of them. One that runs on for the close timeout gives up its permit.
+    /// Ends the transport while the handler runs on, and then wakes the tasks that wait for the end. The handler may be
+    /// one of them. After the close timeout the session's permit returns to the server, even if the handler still runs.
     #[cold]
     fn linger_beside(&mut self, cx: &mut Context<'_>) {
         let timeout = self.link.machine().config().close_timeout;
@@ -196,8 +196,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         self.core.outbox.end(reason);
     }
 
-    /// A peer's Close, or its mistake, does not cancel the handler; but it does not wait for it longer
-    /// than for a Close: the machine's deadline wakes this task.
+    /// Whether this side must answer the peer's Close, or its broken rule, although the handler still runs. The handler
+    /// has the close timeout before. The machine's deadline wakes this task.
     fn is_effect_due(&self) -> bool {
         let machine = self.link.machine();
         let now = Instant::now().into_std();

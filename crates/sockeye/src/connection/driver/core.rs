@@ -18,17 +18,17 @@ pub(super) struct Core {
     pub(super) outbox: Arc<Outbox>,
     pub(super) phase: Phase,
     pub(super) directive: Option<Box<Directive>>,
-    // What the replies count for that wait in the outbox, behind what was put there before them.
+    // The weight of the replies that wait in the outbox.
     pub(super) replies: usize,
     // The waker that the outbox has: with the same one parking takes no lock.
     pub(super) waker: Option<Waker>,
     // `(offset, reached)`: once `offset` bytes are written, every item up to `reached` is written.
     pub(super) taken: VecDeque<(u64, Reached)>,
-    // Until the transport is gone.
+    // Held until the transport is gone.
     pub(super) permit: Option<SessionPermit>,
 }
 
-/// So much output is written before more is made.
+/// The driver writes when so many bytes of output wait, before it makes more.
 pub(super) const WRITE_AT: usize = 64 * 1024;
 
 impl Core {
@@ -36,7 +36,7 @@ impl Core {
         self.directive.as_deref() == Some(&Directive::Abort)
     }
 
-    /// Whether the application wants nothing yet of what came.
+    /// Whether the application is paused, so that the driver keeps what came.
     #[inline]
     pub(super) fn is_held_back(&self) -> bool {
         self.outbox.is_paused() && self.directive.is_none() && !self.phase.is_ended()
@@ -49,7 +49,7 @@ impl Core {
         self.phase.put_ahead(next, std::mem::take(message));
     }
 
-    /// What came while the owner was busy. An application that has asked for a Close wants none of it.
+    /// Takes what came while the owner was busy. `None` if the application has asked for a Close: it wants no more.
     pub(super) fn take_ahead(&mut self, message: &mut MessageBuffer) -> Option<Next> {
         let (next, buffer) = self.phase.take_ahead()?;
         if self.directive.is_some() {

@@ -16,7 +16,7 @@ use crate::connection::outbox::Directive;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// Why nothing comes any more; once, after [`Next::End`].
+    /// Takes the reason of the end, once, after [`Next::End`].
     pub(crate) fn take_ending(&mut self) -> Ending {
         match std::mem::take(&mut self.core_mut().phase) {
             Phase::Ended(ended) => ended.why,
@@ -24,13 +24,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
-    /// Lets the ending take effect: the Close that is owed goes out, sends answer `Closed`.
+    /// Lets the end take effect: the machine sends the Close that it owes, and sends answer `Closed`.
     pub(crate) fn settle(&mut self) {
         self.drive().settle();
     }
 
-    /// Ends the transport in order, within the close deadline. Dropped by [`Outbox::abort`](crate::connection::outbox::Outbox::abort).
-    /// Gives the peer's Close, if it came.
+    /// Ends the transport in order, within the close deadline. Returns the peer's Close, if it came.
+    /// [`Outbox::abort`](crate::connection::outbox::Outbox::abort) ends the transport at once.
     pub(crate) async fn linger(&mut self) -> Option<CloseReason> {
         self.settle();
         poll_fn(|cx| {
@@ -53,8 +53,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         if self.core.is_aborted() {
             self.link.machine_mut().handle_end();
         }
-        // What was sent until the peer's Close, or its mistake, was come to goes out before the answer, as
-        // replies do: a handler sends through the outbox too. It is no more than the outbox holds.
+        // What the application sent before goes out before the Close, as replies do. It is at most what the outbox holds.
         while self.link.machine().can_send()
             && (self.take_items(usize::MAX).is_some()
                 || self.read_log(usize::MAX)
@@ -94,7 +93,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     #[inline(never)]
     pub(super) fn end(&mut self, ending: Ending) -> Step {
         match ending {
-            // Nothing can be sent any more. The waiting senders must know now.
+            // Nothing can be sent any more. The waiting senders learn it now.
             Ending::Failed(
                 error @ (Error::Io(_)
                 | Error::PeerDead
@@ -106,7 +105,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         Step::Event(Next::End)
     }
 
-    /// The transport is of no use any more.
+    /// Drops the transport, and shuts the outbox.
     pub(super) fn lose(&mut self, error: Error) {
         self.link.lose();
         self.core.taken = VecDeque::new();

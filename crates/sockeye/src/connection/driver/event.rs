@@ -4,21 +4,21 @@ use sockeye_proto::{CloseCode, CloseReason};
 
 use crate::error::{Error, ErrorChain};
 
-/// What a connection's owner has to act on.
+/// An event that the owner of a driver acts on.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It is in the buffer that was given.
+    /// A message is in the caller's buffer.
     Message,
-    /// A part of a message is in the buffer that was given; the last one, or not.
+    /// A part of a message is in the caller's buffer. The flag: whether it is the last part.
     Part(bool),
     Pong(Vec<u8>),
     /// Why an [answer](super::AnswerAtOnce::answer) was not sent: the handler's error, or that of sending.
     AnswerFailed(Error),
-    /// Nothing comes any more: [`Driver::take_ending`](super::Driver::take_ending) says why.
+    /// Nothing comes any more. [`Driver::take_ending`](super::Driver::take_ending) says why.
     End,
 }
 
-/// Why nothing comes any more.
+/// The reason for which a connection ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// The peer sent its Close.
@@ -31,12 +31,12 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// What the connection was closed for, as this side sees it: 1006 where there was no Close.
+    /// The close code and reason as this side sees them: 1006 if there was no Close.
     pub(crate) fn reason(&self) -> CloseReason {
         match self {
             Self::ClosedByPeer(reason) | Self::ClosedHere(reason) => reason.clone(),
             Self::Failed(Error::Protocol(error)) => error.close_reason(),
-            // It was closed for that, though the peer did not take the Close either.
+            // This side closed for that reason. The peer did not take the Close either.
             Self::Failed(error @ Error::WriteStalled) => {
                 let cause = error.to_string();
                 CloseReason::new(CloseCode::POLICY_VIOLATION, &cause)

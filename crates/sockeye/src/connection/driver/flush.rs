@@ -17,7 +17,7 @@ use crate::connection::reply::Reply;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// Sends a handler's reply, behind what the handler itself has put into the outbox.
+    /// Sends a handler's reply behind what the handler has put into the outbox.
     #[inline(never)]
     pub(crate) fn reply(&mut self, reply: Reply<'_>) -> Result<(), Error> {
         match reply {
@@ -36,7 +36,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         self.reply_later(reply)
     }
 
-    /// Whether a reply would not overtake anything that was sent before it.
+    /// Moves the outbox to the output. Whether a reply overtakes nothing now that was sent before it.
     #[inline]
     fn outbox_is_drained(&mut self) -> bool {
         if self.core.outbox.is_quiet() && self.core.directive.is_none() {
@@ -60,8 +60,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         self.poll_output_here(cx)
     }
 
-    /// Moves what waits in the outbox to the output and writes, until nothing waits or the transport
-    /// takes no more.
+    /// Moves items from the outbox to the output and writes, until nothing waits or the transport takes no more.
     #[inline(always)]
     pub(super) fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.core.outbox.is_only_logged() {
@@ -78,7 +77,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         }
     }
 
-    /// Writes what was said to many, where it is all that there is to write: it needs no output then.
+    /// Writes broadcasts straight from the log, if nothing else waits to be written. Then they need no output.
     #[inline(never)]
     fn write_log(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.core.directive.is_some() || !self.link.is_empty() || !self.link.machine().can_send()
@@ -97,8 +96,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         })
     }
 
-    /// Takes items from the outbox while there is room in the output: what stays is bounded there.
-    /// Says whether all of it was taken.
+    /// Takes items from the outbox while the output has room. The rest stays in the outbox, which has a limit. Whether
+    /// everything was taken.
     #[inline]
     fn fill(&mut self) -> bool {
         if self.core.outbox.is_quiet() && self.core.directive.is_none() {
@@ -137,10 +136,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         drained
     }
 
-    /// Takes items that make up for so many bytes, and sends them. Says how far the outbox is taken;
-    /// `None` where nothing was in.
+    /// Takes items of about `room` bytes from the outbox, and sends them. Returns how far the outbox is taken. `None` if
+    /// it was empty.
     pub(super) fn take_items(&mut self, room: usize) -> Option<Reached> {
-        // Few at a time: others wait for the lock, and memory is not to follow their number.
+        // At most so many at a time: other tasks wait for the lock, and memory must not grow with the items.
         const MANY: usize = 64;
         if !self.core.outbox.has_items() {
             return None;
@@ -150,7 +149,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             let send = |item| send_item(machine, replies, item);
             return self.core.outbox.take_some(room, MANY, send);
         }
-        // Compressing takes longer than anyone is to wait for the lock.
+        // Compressing takes too long to hold the lock meanwhile.
         let mut items = pool::take_items();
         let taken = self
             .core
@@ -163,7 +162,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         taken
     }
 
-    /// Sends what was said to many, in frames that they share. Says whether there was something.
+    /// Sends broadcasts of the log, as frames that the sessions share. Whether there was one.
     pub(super) fn read_log(&mut self, room: usize) -> bool {
         let machine = self.link.sending();
         let send = |frames: &[u8]| {
@@ -173,7 +172,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         self.core.outbox.read_log(room, send)
     }
 
-    /// A Close that the application asked for goes behind what it sent before.
+    /// Sends the Close that the application asked for, behind everything that it sent before.
     fn close_if_asked(&mut self) {
         if let Some(Directive::Close(reason)) = self.core.directive.as_deref() {
             let now = Instant::now().into_std();
@@ -182,7 +181,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         }
     }
 
-    /// Tells those who wait for what has been written.
+    /// Wakes the tasks whose items are written.
     #[inline]
     fn tell_written(&mut self) {
         if !self.core.taken.is_empty() {
@@ -217,7 +216,7 @@ fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
         Item::Pong(payload) => machine.send_pong(&payload),
         Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
         Item::Part(part) => send_part(machine, &part),
-        // It gives its parts; and a gap is never in front.
+        // Only its parts leave the queue. A gap is never in front.
         Item::Streamed(_) | Item::Gap(_) => Ok(()),
     };
     // The sender has checked the item, and this side's Close has not been sent.

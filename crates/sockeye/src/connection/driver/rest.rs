@@ -1,6 +1,6 @@
-//! The rest of a message whose handler reads it as it comes: between the driver, which reads no more than is
-//! asked for and one part ahead, and the reader. Both are in one task as a rule, and the handler may as well give
-//! the reader to another.
+//! The rest of a message whose handler reads it as it comes. The driver gives parts to the reader: the part that the
+//! reader asks for, and one part ahead. Driver and reader are usually in one task. A handler may give its reader to
+//! another task.
 //!
 //! ```text
 //!              reader waits           a part came
@@ -29,24 +29,24 @@ use crate::connection::pool;
 use crate::error::{Error, ErrorChain};
 use crate::sync::{Arc, Mutex, lock};
 
-/// Pongs that come while a handler reads wait until it is done: the newest of them.
+/// The newest pongs that come while a handler reads. They wait until the handler is done.
 pub(crate) const MAX_PONGS: usize = 16;
 
-/// What a handler may ask for of its message, beyond the part that it was given. When this is dropped the handler
-/// is done, and a reader that it gave away ends with an error.
+/// Access to the rest of a message, for its handler. When the handler is done this is dropped: then a reader in another
+/// task ends with an error.
 #[derive(Debug, Default)]
 pub(crate) struct Rest(OnceLock<Arc<Feed>>);
 
-/// What the driver and a reader share.
+/// The parts on their way from the driver to a reader.
 #[derive(Debug, Default)]
 pub(crate) struct Feed(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     stage: Stage,
-    // The task that runs the handler, while that is suspended.
+    // The task of the driver, while the handler is suspended.
     driver: Option<Waker>,
-    // Whether the last part was given.
+    // Whether the driver gave the last part.
     is_complete: bool,
     pongs: VecDeque<Vec<u8>>,
 }
@@ -61,18 +61,18 @@ enum Stage {
 }
 
 impl Rest {
-    /// What a reader takes parts from.
+    /// The source of a reader's parts.
     pub(crate) fn feed(&self) -> Arc<Feed> {
         Arc::clone(self.0.get_or_init(Arc::default))
     }
 
-    /// Whether the message is left before its end by a handler that has read it.
+    /// Whether the handler has read from the message, but not to its end.
     pub(crate) fn is_left(&self) -> bool {
         let feed = self.0.get();
         feed.is_some_and(|feed| !lock(&feed.0).is_complete)
     }
 
-    /// The pongs that came meanwhile.
+    /// The pongs that came while the handler read.
     pub(crate) fn take_pongs(&self) -> VecDeque<Vec<u8>> {
         let feed = self.0.get();
         feed.map_or_else(VecDeque::new, |feed| {
@@ -93,7 +93,7 @@ impl Drop for Rest {
 }
 
 impl Feed {
-    /// The next part, and whether it is the last. An error stays.
+    /// The next part, and whether it is the last. Each call after an error returns the error.
     pub(crate) fn poll_part(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, bool)>> {
         let mut state = lock(&self.0);
         match std::mem::take(&mut state.stage) {
@@ -105,7 +105,7 @@ impl Feed {
             }
             Stage::Unasked | Stage::Asked(_) => {
                 state.stage = Stage::Asked(cx.waker().clone());
-                // The driver is told where it does not run already, which is so in its own task.
+                // In the driver's own task the driver runs already.
                 let driver = state.driver.take();
                 drop(state);
                 if let Some(driver) = driver.filter(|driver| !driver.will_wake(cx.waker())) {
@@ -116,7 +116,7 @@ impl Feed {
         }
     }
 
-    /// Whether somebody waits for a part. If not, `driver` is woken when they do.
+    /// Whether a reader waits for a part. If not, a reader that comes wakes `driver`.
     fn is_asked(&self, driver: &Waker) -> bool {
         let mut state = lock(&self.0);
         let is_asked = matches!(state.stage, Stage::Asked(_));
@@ -139,7 +139,7 @@ impl Feed {
         wake_other(stage, driver);
     }
 
-    /// Nothing more comes, nor what was given and not taken.
+    /// Ends the reader with an error. A part that it has not taken is dropped.
     fn end(&self, kind: io::ErrorKind, why: &str) {
         let mut state = lock(&self.0);
         if let Stage::Over(..) = state.stage {
@@ -162,7 +162,7 @@ impl Feed {
     }
 }
 
-/// Wakes the reader that waited, unless the driver polls it anyway.
+/// Wakes the reader that waited, unless it is in the driver's own task.
 fn wake_other(stage: Stage, driver: &Waker) {
     if let Stage::Asked(reader) = stage
         && !reader.will_wake(driver)
@@ -172,8 +172,8 @@ fn wake_other(stage: Stage, driver: &Waker) {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// As [`alongside`](Self::alongside), of a handler that was given a part of a message and may read the rest of
-    /// it: that comes to it as it asks.
+    /// Runs a handler that got a part of a message and may read the rest, and everything else beside it. The rest comes
+    /// as the handler asks for it. `None` if the connection was aborted.
     pub(crate) fn alongside_reader<F: Future>(
         &mut self,
         handler: Pin<&mut F>,
@@ -210,14 +210,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         })
     }
 
-    /// Whoever waits for the rest. If nobody does, this task is woken when they do.
+    /// The source of a reader that waits for a part. `None` if no reader waits: one that comes wakes this task.
     fn asking<'r>(&self, cx: &Context<'_>, rest: &'r Rest) -> Option<&'r Feed> {
         let feed = rest.0.get()?;
         feed.is_asked(cx.waker()).then_some(feed)
     }
 
-    /// Gives what comes next to who waits for it, or why nothing does.
-    // Unlike beside a handler that waits for something else, reading does not stop: the peer's deadlines run.
+    /// Gives the next part to the reader, or the error for which none comes.
+    // The driver reads on here, so the deadlines on the peer's silence run.
     fn poll_rest(&mut self, cx: &mut Context<'_>, feed: &Feed) -> Poll<()> {
         loop {
             if let Some(Directive::Close(_)) = self.core().directive.as_deref() {
@@ -241,7 +241,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 }
                 Next::Pong(payload) => feed.keep_pong(payload),
                 Next::End => {
-                    // The handler of an aborted one is dropped.
+                    // The owner drops the handler of an aborted connection.
                     if let Some(ending) = self.core().phase.ending() {
                         feed.fail(broken(ending), cx.waker());
                     }
@@ -254,7 +254,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
-    /// Waits while the application holds back what came.
+    /// Waits while the application is paused.
     pub(crate) async fn released(&mut self) {
         poll_fn(|cx| {
             self.drive();
@@ -269,7 +269,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         .await;
     }
 
-    /// Throws away what comes of the message of which a part was given.
+    /// Throws away the rest of the message of which a part was given.
     pub(crate) fn skip_message(&mut self) {
         if let Some(&(Next::Part(is_last), _)) = self.core().phase.ahead() {
             self.core_mut().phase.take_ahead();
@@ -281,7 +281,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 }
 
-/// What a reader is told of a connection that has ended in the middle of its message.
+/// The reader's error for a connection that ended in the middle of the message.
 fn broken(ending: &Ending) -> (io::ErrorKind, String) {
     match ending {
         Ending::ClosedByPeer(_) => {

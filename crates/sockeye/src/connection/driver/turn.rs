@@ -1,5 +1,5 @@
-//! One turn of a connection: the driver takes events from the input, writes the output, reads, looks at
-//! the deadlines, and parks when nothing is left to do.
+//! One turn of a connection. The driver takes events from the input, writes the output, reads, and looks at the
+//! deadlines. It parks when nothing is left to do.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -16,15 +16,15 @@ use crate::connection::pool;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// The next thing to act on. A message is put into `message`, in the place of the one before; while
-    /// there is none, that holds no memory.
+    /// The next event that the owner acts on. `message` takes a message, in place of the message before. While the
+    /// driver waits, `message` holds no memory.
     #[inline]
     pub(crate) async fn next(&mut self, message: &mut MessageBuffer) -> Next {
         self.next_unanswered(message, NoAnswers).await
     }
 
-    /// As [`next`](Self::next), but the messages that lie complete in the input are shown to `answering` before, one
-    /// after the other.
+    /// The next event that the owner acts on. Before, `answering` may answer each message that lies complete in the
+    /// input.
     #[inline]
     pub(crate) async fn next_unanswered(
         &mut self,
@@ -84,13 +84,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             if let Some(kinds) = in_parts() {
                 running.link.give_in_parts(kinds);
             }
-            // Woken to read: nothing is left of the turn before, as a rule.
+            // After a wake-up by the transport there is usually nothing to do but to read.
             let mut reads = running.is_drained();
             if !reads {
                 if running.core.is_aborted() {
                     return running.end(Ending::Aborted);
                 }
-                // 1. What the input holds. The output of it is written before it becomes too much.
+                // 1. The next event of the input. The output that input causes is written before it becomes too much.
                 if !blocked
                     && running.link.machine_mut().output().len() >= WRITE_AT
                     && let Poll::Ready(Err(error)) = running.poll_output(cx)
@@ -109,9 +109,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 {
                     return step;
                 }
-                // What is left of the input waits for the output that this input caused.
+                // The rest of the input waits until the output that input caused is written.
                 let gated = running.is_gated();
-                // 2. What is to be sent leaves in one write.
+                // 2. One write for all output.
                 match running.poll_output_here(cx) {
                     Poll::Ready(Err(error)) => return running.end(Ending::Failed(error)),
                     polled => blocked = polled.is_pending(),
@@ -134,7 +134,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     Poll::Pending => {}
                 }
             } else {
-                // The peer has to read before it is read, or other messages have to end: its silence is not its own.
+                // The peer has to read first, or other messages have to end: the peer is not to blame for its silence.
                 running.link.pause_reading();
                 if running.link.poll_memory(cx).is_ready() {
                     continue;
@@ -156,7 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Takes the next event from the input. `None` if the input has no more.
-    // Apart from what each read runs through: whole messages do not come here, as a rule.
+    // Not inlined: most whole messages take the fast path.
     #[inline(never)]
     fn pull(&mut self, cx: &mut Context<'_>, message: &mut MessageBuffer) -> Option<Step> {
         Some(match self.link.pull(|whole| whole.put_into(message)) {
@@ -164,7 +164,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
                 self.core.outbox.pinged();
                 Step::Again
             }
-            // Once the application has asked for a Close it wants no more.
+            // An application that has asked for a Close wants no more messages.
             Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
                 if self.core.directive.is_some() =>
             {
@@ -174,14 +174,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             Ok(Some(Received::Part((), is_last))) => Step::Event(Next::Part(is_last)),
             Ok(Some(Received::Pong(payload))) => Step::Event(Next::Pong(payload)),
             Ok(Some(Received::Close(reason))) => self.end(Ending::ClosedByPeer(reason)),
-            // Fragments are counted when they have been read, together.
+            // A turn counts fragments together, when the link has taken them all.
             Ok(None) if self.link.ends_turn() => self.give_way(cx),
             Ok(None) => return None,
             Err(error) => self.end(Ending::Failed(error.into())),
         })
     }
 
-    /// Whether nothing waits: neither input nor output, here or in the outbox.
+    /// Whether no input and no output waits, neither here nor in the outbox.
     #[inline]
     fn is_drained(&mut self) -> bool {
         self.core.outbox.is_quiet()
@@ -190,7 +190,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             && self.link.is_drained()
     }
 
-    /// Whether so much output waits that input has caused that no more of it is taken, or a message waits for memory.
+    /// Whether the driver takes no more input: too much output that input caused waits, or a message waits for memory.
     fn is_gated(&self) -> bool {
         let machine = self.link.machine();
         machine.is_gated()
@@ -198,15 +198,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             || self.link.is_starved()
     }
 
-    /// Waits for the machine's next deadline; as
-    /// [`Link::poll_timer`](crate::connection::link::Link::poll_timer).
+    /// Waits for the machine's next deadline. The sweeper of the runtime wakes the task for a far one.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
         let outbox = &*self.core.outbox;
         self.link
             .poll_timer(cx, |due| outbox.wake_by(due.into_std()))
     }
 
-    /// Lets the neighbours run, after writing what there is.
+    /// Lets other tasks run, after writing the output.
     #[cold]
     #[inline(never)]
     fn give_way(&mut self, cx: &mut Context<'_>) -> Step {

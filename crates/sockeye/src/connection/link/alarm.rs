@@ -15,17 +15,19 @@ use crate::deadline::InputDeadline;
 const FAR: Duration = Duration::from_secs(2);
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
-    /// Waits until the machine's next deadline, and does what it asks for. The caller writes and reads before, each
-    /// time: a deadline that ends the connection passes after some more looks at the socket ([`InputDeadline`]).
-    /// `None` when something may have to be written. `wake_by` is asked first to wake the task not later than
-    /// then, and [`forget_alarm`](Self::forget_alarm) called when it has.
+    /// Waits for the machine's next deadline, and lets the machine handle it. Before each call the caller writes and
+    /// reads: a deadline that ends the connection passes only after some more looks at the socket ([`InputDeadline`]).
+    /// `None` if the machine may have something to write.
+    ///
+    /// `wake_by` may promise to wake the task by a time. Then the link sets no timer, and the caller calls
+    /// [`forget_alarm`](Self::forget_alarm) when the task was woken so.
     #[inline]
     pub(crate) fn poll_timer(
         &mut self,
         cx: &mut Context<'_>,
         wake_by: impl Fn(Instant) -> bool,
     ) -> Poll<Option<Expired>> {
-        // No deadline needs a look while no earlier one has come to be.
+        // While the next deadline has not moved nearer, the alarm is right.
         if !self.machine.timeout_came_nearer() && self.is_alarm_set(cx) {
             return Poll::Pending;
         }
@@ -43,7 +45,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 return Poll::Pending;
             };
             let due = Instant::from_std(due);
-            // An alarm that comes too early is cheap; one that is set for each read, or even looked at, is not.
+            // An alarm that comes too early is cheap. Setting an alarm for each read is not.
             if self.alarm.is_some_and(|alarm| alarm <= due) && self.is_alarm_set(cx) {
                 return Poll::Pending;
             }
@@ -85,8 +87,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
     }
 
-    /// Whether the task is woken at the alarm's time, and has not been yet: by whoever [forgets](Self::forget_alarm) it
-    /// then, or by the timer.
+    /// Whether an alarm is set that will wake the task: the timer, or the promise of `wake_by`.
     #[inline]
     fn is_alarm_set(&self, cx: &Context<'_>) -> bool {
         self.alarm.is_some() && self.timer.as_ref().is_none_or(|timer| timer.wakes(cx))
@@ -108,7 +109,7 @@ impl Timer {
         }
     }
 
-    /// Whether it will wake this task.
+    /// Whether the timer will wake this task.
     fn wakes(&self, cx: &Context<'_>) -> bool {
         !self.deadline.is_fired() && self.waker.will_wake(cx.waker())
     }

@@ -1,10 +1,10 @@
-//! The bytes that a link has read and its machine has not yet consumed. Lends them, makes room for the next read,
-//! and keeps the rest in a small buffer while the connection waits. Knows nothing of frames.
+//! The unread input: bytes that the link has read and the machine has not consumed. It makes room for the next read,
+//! and moves to a small buffer while the connection waits. Nothing here knows of frames.
 
 use crate::connection::pool::Scratch;
 
-/// Bytes that were read and not yet consumed: in the scratch while the connection is being driven, in
-/// a buffer just large enough when it is not.
+/// The unread input. While the task runs it is in a scratch buffer of the thread. While the task waits it is in `kept`,
+/// which is just large enough.
 #[derive(Default)]
 pub(super) struct Input {
     pub(super) scratch: Option<Scratch>,
@@ -14,7 +14,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// What was read and is not consumed, and where that begins.
+    /// The unread bytes, and the index of the first one.
     #[inline]
     pub(super) fn unread(&mut self) -> (&mut [u8], &mut usize) {
         let bytes = match &mut self.scratch {
@@ -28,9 +28,9 @@ impl Input {
         self.start == self.end
     }
 
-    /// Where to read to: the scratch, with what is unread at its front.
-    // INVARIANT: reading goes on only when the machine has consumed all but part of a header or of a
-    // control frame, so what is unread fits, and leaves room.
+    /// Room for the next read, in the scratch behind the unread bytes.
+    // INVARIANT: the link reads only when the machine has consumed all but a part of a header or of a control frame. So
+    // the unread bytes fit, and leave room.
     #[inline]
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.is_empty() {
@@ -42,7 +42,7 @@ impl Input {
         &mut scratch[self.end..]
     }
 
-    /// Holds nothing of its own once all is consumed.
+    /// Drops the small buffer, once everything is consumed.
     #[inline]
     fn forget(&mut self) {
         if !self.kept.is_empty() {

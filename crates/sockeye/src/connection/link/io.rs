@@ -1,5 +1,5 @@
-//! A link's reads and writes. Each method calls the transport, and leaves a partial result in the link: so a
-//! caller may drop its future at any point. Knows nothing of deadlines.
+//! Reads from the transport and writes to it. A partial result stays in the link, so a caller may drop its future at
+//! any point. Nothing here knows of deadlines.
 
 use std::io;
 use std::ops::Range;
@@ -15,8 +15,8 @@ use super::Link;
 use crate::connection::log::Log;
 use crate::connection::pool;
 
-/// A message of which so many bytes have come, and as many are missing, is read straight into its buffer.
-/// That grows by what has come: memory follows it, and not what was announced.
+/// When so many bytes of a message have come and as many are missing, the link reads straight into its buffer. The
+/// buffer grows with the bytes that have come, not with the length that the header announced.
 const DIRECT_FROM: usize = 64 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
@@ -33,7 +33,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 let direct = missing >= DIRECT_FROM as u64
                     && assembly.buffer_mut().len() >= DIRECT_FROM
                     && self.input.is_empty();
-                // A gated machine would not take the bytes from where they are.
+                // A gated machine would not take the bytes in the buffer.
                 if direct && !self.machine.is_gated() {
                     return self.poll_read_direct(cx, missing);
                 }
@@ -46,12 +46,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         self.input.end += read;
         self.now = Instant::now();
         self.turn.read(read, self.now);
-        // What is read is answered, as a rule.
+        // Most reads cause an answer.
         self.sending();
         Poll::Ready(Ok(read))
     }
 
-    /// Reads a large message's payload to where it is to be, so that it is never copied.
+    /// Reads the payload of a large message straight into its buffer, without a copy.
     #[inline(never)]
     fn poll_read_direct(&mut self, cx: &mut Context<'_>, missing: u64) -> Poll<io::Result<usize>> {
         let Some(assembly) = &mut self.assembly else {
@@ -66,7 +66,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         };
         let read = ready!(pin!(stream.read_buf(&mut limited)).poll(cx))?;
         self.now = Instant::now();
-        // The rest of the message is unmasked and checked in place: the chunk is the bytes just read.
+        // The machine unmasks and checks the bytes in place: its chunk is the bytes just read.
         assembly.receive(read);
         if read == missing {
             assembly.count_later(read);
@@ -85,7 +85,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         Poll::Ready(Ok(read))
     }
 
-    /// Writes what waits, until nothing does.
+    /// Writes the output, until nothing of it waits.
     #[inline(always)]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(transport) = &mut self.stream else {
@@ -105,7 +105,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 Poll::Ready(Ok(written)) => {
                     self.written += written as u64;
                     self.flushed = false;
-                    // Of the time only what is still waiting has to know.
+                    // Only output that still waits needs the exact time.
                     let now = if written == self.machine.output().len() {
                         self.now
                     } else {
@@ -128,21 +128,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether there is nothing to do but to read: nothing of the input, no message begun, nothing to be written.
+    /// Whether reading is all that is left to do: no input, no unfinished message, no output.
     #[inline]
     pub(crate) fn is_drained(&mut self) -> bool {
         self.wants_input() && self.flushed && self.machine.output().is_empty()
     }
 
-    /// Whether nothing that is read or to be written lies in a buffer.
+    /// Whether neither input nor output lies in a buffer.
     #[inline]
     pub(crate) fn is_empty(&mut self) -> bool {
         self.input.is_empty() && self.machine.output().is_empty()
     }
 
-    /// Writes frames while the link [is empty](Self::is_empty), without the machine's output: `fill` puts them where
-    /// the next read goes to, and says how many bytes they are. What the transport does not take is left to the
-    /// output.
+    /// Writes frames past the machine's output, while the link [is empty](Self::is_empty). `fill` puts them into the
+    /// read buffer, and returns their length. The output takes over what the transport does not take.
     #[inline(always)]
     pub(crate) fn write_apart(
         &mut self,
@@ -180,14 +179,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         debug_assert!(sent.is_ok(), "{sent:?}");
     }
 
-    /// Puts frames into the output whose beginning the transport has, which others wrote.
+    /// Puts the rest of frames into the output. Another task wrote their beginning.
     pub(crate) fn send_rest(&mut self, rest: &[u8]) {
         let sent = self.sending().send_frames(rest, Cause::Push);
         debug_assert!(sent.is_ok(), "{sent:?}");
     }
 }
 
-/// Writes what lies in several places. Its slices are no part of what each write runs through.
+/// Writes output that lies in several buffers. Not inlined: most writes need no slices.
 #[inline(never)]
 fn write_vectored<T: AsyncWrite>(
     stream: Pin<&mut T>,
@@ -200,5 +199,5 @@ fn write_vectored<T: AsyncWrite>(
     stream.poll_write_vectored(cx, &slices[..filled])
 }
 
-// What `write_apart` writes of a log: weights, and four bytes of header for 64 of weight.
+// `write_apart` writes what a log holds: its weight, and four bytes of header for each 64 of weight.
 const _: () = assert!(Log::LIMIT + Log::LIMIT / 16 <= pool::SCRATCH_LEN);

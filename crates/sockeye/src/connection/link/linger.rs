@@ -17,8 +17,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         self.left_unwritten
     }
 
-    /// Ends the connection in order (§7.1.1): writes what waits, finishes the closing handshake, shuts
-    /// the write side, discards input until the peer ends too, or until the close deadline.
+    /// Ends the connection in order (§7.1.1): writes the output, finishes the closing handshake, and ends this side's
+    /// stream. Discards input until the peer ends its stream, or until the close deadline.
     pub(crate) fn poll_linger(
         &mut self,
         cx: &mut Context<'_>,
@@ -32,11 +32,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         {
             self.forget_message();
         }
-        // The peer's Close may have been read before this side sent its own.
+        // The input may hold the peer's Close already.
         let mut has_input = true;
         loop {
             if std::mem::take(&mut has_input) && self.discard_input() == Turn::Over {
-                // A peer that sends on and on has no longer for it.
+                // A peer that sends on and on has the same deadline.
                 if let Poll::Ready(Some(_)) = self.poll_timer(cx, &wake_by) {
                     self.lose();
                     continue;
@@ -48,14 +48,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 return Poll::Ready(());
             }
             let written = self.poll_write(cx);
-            // The deadline drops it, and so does a loss.
+            // Noted each time: the deadline and a loss drop the output.
             self.left_unwritten = self.machine.output().len() > LONGEST_CLOSE;
             if let Poll::Ready(Err(_)) = written {
                 self.lose();
                 continue;
             }
-            // §7.1.1: the server ends the transport first; a client waits for it, unless it fails the
-            // connection.
+            // §7.1.1: the server ends the transport first. A client waits for that, unless it fails the connection.
             let first = self.machine.role() == Role::Server || self.machine.failure().is_some();
             if self.machine.is_finished()
                 && first
@@ -89,7 +88,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
     }
 
-    /// Takes the peer's Close, if it is there, and forgets everything else.
+    /// Takes the peer's Close from the input, if it is there, and drops everything else.
     fn discard_input(&mut self) -> Turn {
         let mut turn = Turn::GoesOn;
         loop {

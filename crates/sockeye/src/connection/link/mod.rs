@@ -1,6 +1,6 @@
-//! One protocol machine on one transport: the reads, the writes and the timer that it asks for. All
-//! partial I/O lives here and none in a future, so futures above may be dropped at any point. Knows
-//! nothing of outboxes, handlers or tasks.
+//! One protocol machine on one transport. The link reads, writes, and runs the timer for the machine. It holds all
+//! partial input and output. No future holds any, so a caller may drop its future at any point. The link knows nothing
+//! of outboxes, handlers or tasks.
 
 use std::fmt;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ mod pull;
 
 pub(crate) use self::pull::{Received, Whole};
 
-/// Of which kinds messages are given in parts, as they come.
+/// The kinds of messages that the link gives in parts, as they come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InParts {
     pub(crate) text: bool,
@@ -45,36 +45,36 @@ impl InParts {
 // In this order: see `Driver`.
 #[repr(C)]
 pub(crate) struct Link<T> {
-    // A pointer: of an idle connection no message is begun, and most come whole.
+    // The unfinished message. Boxed: an idle connection has none, and most messages come whole.
     assembly: Option<Box<Assembly>>,
     // What all unfinished messages of a server or a client may hold.
     budget: Arc<AssemblyBudget>,
-    // `None` once it is lost: the descriptor is given back then, whatever else goes on.
+    // `None` once the transport is lost. Its descriptor is free then, even if a handler still runs.
     stream: Option<T>,
     machine: Machine,
     input: Input,
-    // When the transport was last seen to have brought something, or later.
+    // The time of the last read that brought bytes, or a later time.
     now: Instant,
-    // When the task is woken for the machine's deadline, and by what, unless somebody else sees to it.
+    // When the task is woken for the machine's deadline. Without a timer, the sweeper of the runtime wakes it.
     alarm: Option<Instant>,
     timer: Option<Box<Timer>>,
     written: u64,
     turn: TurnBudget,
     output_lent: bool,
-    // Whether the transport has nothing of what it took to hand on.
+    // Whether the transport has handed on all that it took (TLS keeps records).
     flushed: bool,
     transport: Transport,
     left_unwritten: bool,
     in_parts: InParts,
-    // Whether the message waits for a share of the budget: no input is taken meanwhile.
+    // Whether the message waits for a share of the budget. The link takes no input meanwhile.
     is_starved: bool,
-    // Whether messages are thrown away as they come.
+    // Whether the link throws messages away as they come.
     discards: bool,
 }
 
 struct Timer {
     deadline: Pin<Box<InputDeadline>>,
-    // The task that it wakes.
+    // Of the task that the timer wakes.
     waker: Waker,
 }
 
@@ -85,18 +85,18 @@ pub(crate) enum Turn {
     Over,
 }
 
-/// How far the transport's end has come.
+/// How far the end of the transport has come.
 #[derive(Debug, PartialEq, Eq)]
 enum Transport {
     Open,
-    /// This side has ended; the peer may still write.
+    /// This side has ended its stream. The peer may still write.
     WriteShut,
-    /// It is of no use any more: neither read nor written.
+    /// The link neither reads nor writes it any more.
     Lost,
 }
 
 impl<T> Link<T> {
-    /// Takes over `stream`, of which `read_ahead` has been read already.
+    /// A link on `stream`. The bytes `read_ahead` were read from it before.
     pub(crate) fn new(
         stream: T,
         machine: Machine,
@@ -140,7 +140,7 @@ impl<T> Link<T> {
         &mut self.machine
     }
 
-    /// The machine, with buffers for what it is to send.
+    /// The machine, with buffers for its output.
     #[inline]
     pub(crate) fn sending(&mut self) -> &mut Machine {
         if !self.output_lent {
@@ -154,7 +154,7 @@ impl<T> Link<T> {
         self.output_lent = true;
     }
 
-    /// This side reads no more for now: the peer's silence is not its own.
+    /// Stops the deadlines on the peer's silence: this side does not read for now.
     pub(crate) fn pause_reading(&mut self) {
         if self.machine.is_reading() {
             self.now = Instant::now();
@@ -162,7 +162,7 @@ impl<T> Link<T> {
         }
     }
 
-    /// The peer may be silent again for as long as it likes, from now on, if this side did not read before.
+    /// Starts the deadlines on the peer's silence again, if [`pause_reading`](Self::pause_reading) stopped them.
     pub(crate) fn resume_reading(&mut self) {
         if !self.machine.is_reading() {
             self.now = Instant::now();
@@ -170,24 +170,24 @@ impl<T> Link<T> {
         }
     }
 
-    /// How many bytes have been written since the connection was opened.
+    /// The bytes written since the connection was opened.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Whether so much was done in this turn of the task that it is the neighbours'. It begins another one then.
+    /// Whether the task's turn is over, so that other tasks run next. Then another turn begins.
     #[inline]
     pub(crate) fn ends_turn(&mut self) -> bool {
         self.has_had_its_turn() && self.judge_turn() == Turn::Over
     }
 
-    /// Whether the turn may be over: [`judge_turn`](Self::judge_turn) says.
+    /// Whether the turn may be over. [`judge_turn`](Self::judge_turn) decides.
     #[inline]
     pub(crate) fn has_had_its_turn(&self) -> bool {
         self.turn.is_reached(self.machine.frames_received())
     }
 
-    /// Looks at the clock where half of a turn's work is done. Begins another turn where it is over.
+    /// Looks at the clock when half of a turn's work is done. If the turn is over, begins another one.
     #[cold]
     pub(crate) fn judge_turn(&mut self) -> Turn {
         if self.is_turn_over() {
@@ -206,7 +206,7 @@ impl<T> Link<T> {
         self.turn.begin(self.machine.frames_received());
     }
 
-    /// How many bytes more the message may hold, if one is begun; `None` where it waits for a share of the budget.
+    /// The bytes that the unfinished message may still take. `None` if it waits for a share of the budget.
     #[inline]
     fn most_of_message(&mut self) -> Option<usize> {
         if self.assembly.is_some() {
@@ -221,7 +221,7 @@ impl<T> Link<T> {
         let missing = self.machine.payload_remaining();
         let assembly = self.assembly.as_mut()?;
         assembly.set_here(is_here);
-        // Between two fragments it is not known whether there will be more.
+        // Between two fragments the link does not know whether more will come.
         let wants_more = assembly.is_compressed() || missing > Some(0);
         if wants_more && !assembly.may_grow(&self.budget, missing) {
             return None;
@@ -231,13 +231,13 @@ impl<T> Link<T> {
         Some(room)
     }
 
-    /// Whether the message waits for a share of the budget: then nothing is read.
+    /// Whether the message waits for a share of the budget. Then the link does not read.
     #[inline]
     pub(crate) fn is_starved(&self) -> bool {
         self.is_starved
     }
 
-    /// Whether reading on needs a share of the budget that is not to be had: what is read straight to its place.
+    /// Whether a read straight into the message needs a share of the budget that is not free.
     #[inline]
     pub(crate) fn lacks_memory(&mut self) -> bool {
         if self.assembly.is_some() && !self.is_starved {
@@ -258,16 +258,15 @@ impl<T> Link<T> {
         Poll::Ready(())
     }
 
-    /// Nothing of the peer's counts any more: what has come of a message needs no memory until the
-    /// connection's owner is done with it.
+    /// Drops the unfinished message and its memory. The link throws the rest of it away as it comes.
     fn forget_message(&mut self) {
         self.assembly = None;
         self.is_starved = false;
-        // What is still to come of it is thrown away: no room is needed.
+        // The rest needs no room.
         self.machine.limit_chunks(usize::MAX);
     }
 
-    /// The transport ended, or nothing can be expected of it any more.
+    /// Drops the transport: it has ended, failed, or outlived its deadline.
     pub(crate) fn lose(&mut self) {
         self.machine.handle_end();
         self.forget_message();
@@ -276,15 +275,15 @@ impl<T> Link<T> {
         self.stream = None;
     }
 
-    /// Gives every buffer back that an idle connection does not need. What was read and not consumed
-    /// moves into a buffer of its own size. The task's next turn is a whole one.
+    /// Returns the buffers that an idle connection does not need. Unread input moves to a buffer of its own size. The
+    /// task's next turn is a whole one.
     #[inline]
     pub(crate) fn park(&mut self) {
         self.start_turn();
         self.give_back();
     }
 
-    /// As [`park`](Self::park), within the task's turn.
+    /// Returns the buffers that an idle connection does not need, within the task's turn.
     #[inline]
     pub(crate) fn give_back(&mut self) {
         self.input.park();

@@ -1,5 +1,5 @@
-//! How a link gives a message: whole, in parts as they come, or not at all. Cuts a text only between
-//! characters (RFC 6455 §8.1). Reads and writes nothing.
+//! How a link gives a message: whole, in parts as they come, or not at all. A text is cut between characters only
+//! (RFC 6455 §8.1). Nothing here reads or writes.
 
 use sockeye_proto::{MessageBuffer, MessageKind, ProtocolError, into_string};
 
@@ -25,8 +25,8 @@ impl<T> Link<T> {
         self.assembly = Some(Box::new(assembly));
     }
 
-    /// The part that is given next, if one is to be, and whether it is the last. As a rule it is what came of one
-    /// fragment; what is inflated is given when there is more of it, or nothing more to inflate.
+    /// The next part to give, and whether it is the last part. One fragment makes one part. Inflated data makes a part
+    /// of 64 KiB, or a smaller one when nothing is left to inflate.
     pub(super) fn next_part(
         &mut self,
         kind: MessageKind,
@@ -38,11 +38,11 @@ impl<T> Link<T> {
         if self.machine.message_ends_here() {
             let cut = kind == MessageKind::Text && cut_character(assembly.buffer_mut()) > 0;
             if cut {
-                // Not UTF-8: that is what comes next.
+                // Not UTF-8. The next event is that error.
                 return Ok(None);
             }
             assembly.giving = Giving::Nothing;
-            // The machine has checked it: what it let pass is UTF-8.
+            // The machine has checked that it is UTF-8.
             let last = assembly.end().map_err(|_| ProtocolError::InvalidUtf8)?;
             return Ok(Some((last, true)));
         }
@@ -53,7 +53,7 @@ impl<T> Link<T> {
         Ok(self.part_so_far()?.map(|part| (part, false)))
     }
 
-    /// What has come of the message and may be given: all but a part of a character.
+    /// The payload that has come and is not given yet, without a cut character at its end.
     pub(super) fn part_so_far(&mut self) -> Result<Option<MessageBuffer>, ProtocolError> {
         let Some(assembly) = &mut self.assembly else {
             return Ok(None);
@@ -75,7 +75,7 @@ impl<T> Link<T> {
         assembly.giving = Giving::Parts { kind, given: true };
         Ok(Some(match kind {
             MessageKind::Text => {
-                // The machine has checked it: what it let pass is UTF-8.
+                // The machine has checked that it is UTF-8.
                 let text = into_string(part).map_err(|_| ProtocolError::InvalidUtf8)?;
                 MessageBuffer::Text(text)
             }
@@ -83,14 +83,14 @@ impl<T> Link<T> {
         }))
     }
 
-    /// Gives messages of these kinds in parts from now on, those that are not begun.
+    /// Gives messages of these kinds in parts from now on, unless they have begun.
     #[inline]
     pub(crate) fn give_in_parts(&mut self, kinds: InParts) {
         self.in_parts = kinds;
     }
 
-    /// Gives no message in parts from now on: nothing more of one of which a part was given, another when it is
-    /// complete.
+    /// Gives no message in parts from now on. A begun message is given when it is complete, or not at all if a part of
+    /// it was given.
     pub(crate) fn give_whole(&mut self) {
         self.in_parts = InParts::default();
         self.skip_message();
@@ -112,7 +112,7 @@ impl<T> Link<T> {
     }
 }
 
-/// How many bytes at the end of a text, UTF-8 so far, are part of a character.
+/// The number of bytes at the end of a text that are a cut character. The text is UTF-8 up to there.
 fn cut_character(text: &[u8]) -> usize {
     let continues = |byte: &&u8| **byte & 0xC0 == 0x80;
     let tail = text.iter().rev().take(3).take_while(continues).count();

@@ -1,5 +1,5 @@
-//! A link's input as messages and control frames: one for each call. A message that lies complete in the input has
-//! a fast path; the link assembles any other. Reads and writes nothing.
+//! Takes messages and control frames from the input, one for each call. A message that lies complete in the input has
+//! a fast path. The link assembles any other message. Nothing here reads or writes.
 
 use sockeye_proto::{CloseReason, Event, Exchange, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::time::Instant;
@@ -9,14 +9,14 @@ use crate::connection::assembly::Giving;
 use crate::connection::pool::{self, Scratch};
 use crate::connection::turn::TurnBudget;
 
-/// What the peer sent, as far as the layers above have to know.
+/// A message or control frame that the layers above act on.
 #[derive(Debug)]
 pub(crate) enum Received<M> {
     Message(M),
-    /// Of a message of a kind that is taken [in parts](super::InParts): the next one, and whether it is the last. A text
-    /// is cut between characters.
+    /// The next part of a message that is taken [in parts](super::InParts), and whether it is the last part. A text is
+    /// cut between characters.
     Part(M, bool),
-    /// It is answered already.
+    /// The machine has answered it.
     Ping,
     Pong(Vec<u8>),
     Close(CloseReason),
@@ -27,7 +27,7 @@ pub(crate) enum Received<M> {
 pub(crate) enum Whole<'a> {
     /// Lent from the scratch.
     Lent(WholeMessage<'a>),
-    /// Of several reads, or frames, or compressed.
+    /// Assembled from several reads or frames, or inflated.
     Assembled(MessageBuffer),
 }
 
@@ -44,9 +44,9 @@ impl Whole<'_> {
     }
 }
 
-/// Whole messages of the input, one behind the other: [`Link::exchange`].
+/// Takes whole messages from the input and answers them. Made by [`Link::exchange`].
 pub(crate) struct Exchanged<'l> {
-    /// By which they are answered.
+    /// Sends the answers.
     pub(crate) exchange: Exchange<'l>,
     unread: &'l mut [u8],
     // Where the unread input begins. It is updated at once, because a handler may panic.
@@ -56,7 +56,7 @@ pub(crate) struct Exchanged<'l> {
 }
 
 impl<'l> Exchanged<'l> {
-    /// The next one. After `None` there may be anything else.
+    /// The next whole message. After `None` the input may hold anything else.
     #[inline(always)]
     pub(crate) fn pull(&mut self) -> Option<WholeMessage<'l>> {
         if self.exchange.frames_received() >= self.turn_end && self.ends_turn() {
@@ -80,8 +80,7 @@ impl Exchanged<'_> {
 }
 
 impl<T> Link<T> {
-    /// The next thing in the input that was read; `None` when more has to be read. A message is given to
-    /// `take`.
+    /// The next message or control frame of the input. `None` if the link has to read more. `take` gets a message.
     ///
     /// # Errors
     ///
@@ -97,7 +96,7 @@ impl<T> Link<T> {
         self.pull_what_came(take)
     }
 
-    /// Whether nothing comes without more input.
+    /// Whether only more input can bring an event.
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
         self.input.is_empty() && self.machine.is_between_messages()
@@ -116,8 +115,7 @@ impl<T> Link<T> {
         self.pull_any(take)
     }
 
-    /// The fast path of [`pull`](Self::pull): the next message, where it lies complete in the input. For anything
-    /// else `None`.
+    /// The next message, if it lies complete in the input: the fast path of [`pull`](Self::pull).
     #[inline(always)]
     pub(crate) fn pull_whole(&mut self) -> Option<WholeMessage<'_>> {
         let now = self.now.into_std();
@@ -128,7 +126,7 @@ impl<T> Link<T> {
         whole
     }
 
-    /// Begins to take whole messages from the input, and to answer them, as long as less than `until` bytes of
+    /// Begins to take whole messages from the input and to answer them. It goes on while less than `until` bytes of
     /// output wait and the task's turn lasts.
     #[inline(always)]
     pub(crate) fn exchange(&mut self, until: usize) -> Option<Exchanged<'_>> {
@@ -146,7 +144,7 @@ impl<T> Link<T> {
         })
     }
 
-    // `None` also says that the turn is over, or that the message waits for a share of the budget.
+    // `None` also means that the turn is over, or that the message waits for a share of the budget.
     fn pull_any<M>(
         &mut self,
         take: impl FnOnce(Whole<'_>) -> M,
@@ -166,7 +164,7 @@ impl<T> Link<T> {
             self.forget_message();
             return Err(self.machine.give_up_message(self.now.into_std()));
         }
-        // Where a compressed message's chunks are made.
+        // The machine inflates the chunks of a compressed message into this.
         let mut room = self.machine.compresses().then(Scratch::take);
         loop {
             let Some(most) = self.most_of_message() else {
@@ -213,7 +211,7 @@ impl<T> Link<T> {
                             return Ok(Some(Received::Part(take(part), is_last)));
                         }
                     }
-                    // Inflating gives way in the middle of a message.
+                    // Inflating lets other tasks run in the middle of a message.
                     if work > 0 && self.has_had_its_turn() && self.is_turn_over() {
                         return Ok(None);
                     }
@@ -226,7 +224,7 @@ impl<T> Link<T> {
                     if assembly.giving == Giving::Nothing {
                         continue;
                     }
-                    // The machine has checked it: what it let pass is UTF-8.
+                    // The machine has checked that it is UTF-8.
                     let message = assembly.end().map_err(|_| ProtocolError::InvalidUtf8)?;
                     let message = Whole::Assembled(message);
                     return Ok(Some(match assembly.giving {
@@ -241,7 +239,7 @@ impl<T> Link<T> {
                     return Ok(Some(Received::Close(reason)));
                 }
                 Some(_) => {}
-                // It stopped in front of the payload of another fragment.
+                // The machine stopped in front of the payload of another fragment.
                 None if most == 0 && self.machine.payload_remaining() > Some(0) => {}
                 None => {
                     let work = self.machine.take_work();
