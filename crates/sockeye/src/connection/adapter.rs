@@ -1,5 +1,5 @@
-//! Connections and their halves as the `Stream` and `Sink` of the futures crates, for what is built of those.
-//! The methods of their own do the same, and need no traits.
+//! `Stream` and `Sink` of the futures crates for connections and their halves. Their own methods do the same, and need no
+//! traits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,7 +15,7 @@ use super::plain::{Connection, End};
 use super::split::{Receiver, Sender};
 use crate::error::{Error, SendError};
 
-/// As [`recv`](Connection::recv): it ends when the connection is closed in order, and after an error.
+/// The messages of [`recv`](Connection::recv). The stream ends when the connection is closed in order, and after an error.
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Connection<T> {
     type Item = Result<Message, Error>;
 
@@ -27,7 +27,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Connection<T> {
     }
 }
 
-/// As [`feed`](Connection::feed), [`flush`](Connection::flush), and [`close`](Connection::close) with 1000.
+/// Sends by [`feed`](Connection::feed) and [`flush`](Connection::flush), and closes with 1000.
 impl<T: AsyncRead + AsyncWrite + Unpin, M: Into<Outgoing>> Sink<M> for Connection<T> {
     type Error = Error;
 
@@ -58,7 +58,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin, M: Into<Outgoing>> Sink<M> for Connectio
     }
 }
 
-/// As [`recv`](Receiver::recv).
+/// The messages of [`recv`](Receiver::recv).
 impl Stream for Receiver {
     type Item = Result<Message, Error>;
 
@@ -67,9 +67,9 @@ impl Stream for Receiver {
     }
 }
 
-/// A [`Sender`] as a `Sink`; see [`Sender::into_sink`].
+/// A [`Sender`] as a `Sink`, made by [`Sender::into_sink`].
 ///
-/// It holds one message for which there is no room yet. Dropped then, that one is not sent.
+/// It holds at most one message for which the connection has no room yet. Dropping the sink drops that message.
 #[derive(Debug)]
 pub struct SenderSink {
     sender: Sender,
@@ -79,7 +79,7 @@ pub struct SenderSink {
 }
 
 impl Sender {
-    /// This sender as a `Sink`, which waits for its own messages. Clones of the sender go on as they are.
+    /// Turns this sender into a `Sink`, which waits for its own messages. Other clones of the sender stay as they are.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -108,7 +108,7 @@ impl SenderSink {
     }
 }
 
-/// As [`feed`](Sender::feed), [`flush`](Sender::flush), and [`close`](Sender::close) with 1000.
+/// Sends by [`feed`](Sender::feed) and [`flush`](Sender::flush), and closes with 1000.
 impl<M: Into<Outgoing>> Sink<M> for SenderSink {
     type Error = SendError;
 
@@ -118,14 +118,14 @@ impl<M: Into<Outgoing>> Sink<M> for SenderSink {
 
     /// # Errors
     ///
-    /// [`SendError::Full`] where it was not ready.
+    /// [`SendError::Full`] if the sink was not ready.
     fn start_send(mut self: Pin<&mut Self>, message: M) -> Result<(), SendError> {
         if self.feeding.is_some() {
             return Err(SendError::Full);
         }
         let item = Item::Message(message.into());
         self.feeding = Some(self.sender.outbox.feed(item));
-        // What is flushed has to include it.
+        // The next flush has to include this message.
         self.flushing = None;
         Ok(())
     }
@@ -152,7 +152,7 @@ impl<M: Into<Outgoing>> Sink<M> for SenderSink {
     }
 }
 
-/// Polls a future that is there until it is ready, and then forgets it.
+/// Polls the stored future, if there is one, and drops it when it is ready.
 fn poll_stored<F: Future + Unpin>(
     stored: &mut Option<F>,
     cx: &mut Context<'_>,

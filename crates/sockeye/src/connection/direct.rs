@@ -1,5 +1,5 @@
-//! The way to a transport past the task that owns it: what is said to many is written by one task, where theirs
-//! have nothing to do.
+//! A write to a transport past the task that owns it. One task writes a broadcast to the transports of many sessions
+//! whose own tasks are parked.
 
 use std::fmt;
 #[cfg(test)]
@@ -8,7 +8,7 @@ use std::io;
 #[cfg(not(loom))]
 use tokio::net::tcp::OwnedWriteHalf;
 
-/// Writes to a transport what it takes at once. Nothing here waits, or ends the transport.
+/// Writes as much as a transport takes at once. It never waits, and never ends the transport.
 pub(crate) struct Direct(Way);
 
 enum Way {
@@ -18,7 +18,7 @@ enum Way {
     Scripted(Box<Script>),
 }
 
-/// A transport that a test has written.
+/// The transport of a test.
 #[cfg(test)]
 pub(crate) type Script = dyn Fn(&[u8]) -> io::Result<usize> + Send + Sync;
 
@@ -35,7 +35,7 @@ impl Direct {
         Self(Way::Scripted(Box::new(script)))
     }
 
-    /// How many bytes were written. What went wrong the transport's owner meets when it writes the rest.
+    /// Returns how many bytes were written. After an error it is 0: the owner meets the error when it writes the rest.
     #[inline]
     pub(crate) fn write(&self, bytes: &[u8]) -> usize {
         let written = match &self.0 {
@@ -52,7 +52,7 @@ impl Direct {
 
 #[cfg(not(loom))]
 impl Drop for Direct {
-    /// The half alone would end the stream, in which its owner has still something to say.
+    /// Dropping tokio's half would end the stream, which its owner still uses.
     fn drop(&mut self) {
         match &mut self.0 {
             Way::Tcp(half) => half.take().into_iter().for_each(OwnedWriteHalf::forget),

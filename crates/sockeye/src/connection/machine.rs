@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::sync::Arc;
 
-/// What the handshake agreed on about compression, and with what it is done.
+/// The compression that the handshake agreed on: its parameters, its settings, and the pool of its states.
 #[derive(Clone, Debug)]
 pub(crate) struct Compression {
     pub(crate) params: DeflateParams,
@@ -17,7 +17,7 @@ pub(crate) struct Compression {
     pub(crate) pool: DeflatePool,
 }
 
-/// A client's machine, open now.
+/// A client's machine. Its connection is opened now.
 pub(crate) fn client_machine(
     config: impl Into<Arc<Config>>,
     compression: Option<Compression>,
@@ -26,7 +26,7 @@ pub(crate) fn client_machine(
     with_compression(machine, compression)
 }
 
-/// A server's machine, open now.
+/// A server's machine. Its connection is opened now.
 pub(crate) fn server_machine(
     config: impl Into<Arc<Config>>,
     compression: Option<Compression>,
@@ -46,8 +46,7 @@ fn with_compression(machine: Machine, compression: Option<Compression>) -> Machi
     }
 }
 
-/// §10.3: each key from a strong source, none to be told from those before it. The thread's generator
-/// is ChaCha, seeded by the system.
+/// Unpredictable masking keys (§10.3). The thread's generator is ChaCha, seeded by the system.
 pub(super) fn masking_keys() -> MaskingKeys {
     Box::new(|| MaskingKey::new(rand::random()))
 }

@@ -1,8 +1,11 @@
-//! An open connection: messages out, messages in. [`Connection`] is driven by the calls made on it, a
-//! split one by a task of its own.
+//! An open connection: messages out, messages in. The calls of the application drive a [`Connection`]. A task drives
+//! a split connection, and each session.
 //!
-//! [`link`] is one protocol machine on one transport, [`driver`] keeps it going for those above,
-//! [`outbox`] is what other tasks send through, [`log`] what is said to many, [`pool`] lends buffers to those who are active.
+//! - [`link`]: one protocol machine on one transport.
+//! - [`driver`]: drives a link for its owner, in one task.
+//! - [`outbox`]: the queue through which other tasks send.
+//! - [`log`]: the broadcasts of an endpoint's sessions.
+//! - [`pool`]: the buffers that the connections of a thread share.
 
 mod adapter;
 pub(crate) mod assembly;

@@ -1,12 +1,11 @@
-//! What a client's opening handshake said, kept for who asks.
+//! A client's opening handshake, kept for the application.
 
 use std::time::Duration;
 
 use http::{Request, Response};
 use sockeye_proto::DeflateParams;
 
-/// The two sides of an opening handshake (RFC 6455 section 4): what the client asked for, and the answer
-/// that opened the connection.
+/// A client's opening handshake (RFC 6455 section 4): the request, and the answer that opened the connection.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,15 +20,15 @@ use sockeye_proto::DeflateParams;
 pub struct Opening {
     /// The request. Its target is in origin form; secrets in its fields are marked as sensitive.
     pub request: Request<()>,
-    /// The answer, a 101.
+    /// The accepting answer: a 101.
     pub response: Response<()>,
-    /// How long it took to come to it.
+    /// The time that each step took.
     pub timings: Timings,
     pub(crate) deflate: Option<DeflateParams>,
 }
 
 impl Opening {
-    /// The extensions that the server chose, as its answer has them; empty where it chose none.
+    /// The extensions that the server chose, as its answer has them. Empty if it chose none.
     pub fn extensions(&self) -> String {
         let chosen = self.response.headers().get_all("sec-websocket-extensions");
         let chosen: Vec<_> = chosen
@@ -40,8 +39,7 @@ impl Opening {
     }
 }
 
-/// How long each part of connecting took. They follow one another; of several attempts, as redirects ask for,
-/// the last one counts.
+/// The time that each step of connecting took. The steps follow one another. After redirects, the last attempt counts.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,13 +52,13 @@ impl Opening {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
-    /// Finding the addresses of the host, or of the proxy; `None` where there was no host to find.
+    /// Finding the addresses of the host, or of the proxy. `None` if the address was known.
     pub resolve: Option<Duration>,
-    /// TCP's handshake, or that of a Unix socket.
+    /// The handshake of TCP, or connecting the Unix socket.
     pub connect: Duration,
-    /// The proxy's way to the server, its own TLS included; `None` without a proxy.
+    /// The proxy's connection to the server, with the proxy's own TLS. `None` without a proxy.
     pub proxy: Option<Duration>,
-    /// The TLS handshake with the server; `None` for `ws:`.
+    /// The TLS handshake with the server. `None` for `ws:`.
     pub tls: Option<Duration>,
     /// From the request to its answer.
     pub upgrade: Duration,

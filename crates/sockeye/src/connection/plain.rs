@@ -1,5 +1,5 @@
-//! A connection that has no task: a method's future reads, writes and keeps the deadlines while its caller polls it.
-//! Nothing of a connection moves between those polls.
+//! A connection without a task. The future of a method reads, writes and keeps the deadlines while the caller polls it.
+//! Between two polls nothing moves.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -26,8 +26,8 @@ use crate::transport::Stream;
 
 /// An open WebSocket connection over any transport.
 ///
-/// It has no task of its own: keep-alive, pongs and deadlines go on while one of its methods is being
-/// polled. [`split`](Self::split) gives it a task.
+/// It has no task of its own. Keep-alive, pongs and deadlines go on while the caller polls one of its methods.
+/// [`split`](Self::split) gives it a task.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,12 +51,12 @@ pub struct Connection<T = Stream> {
 #[derive(Debug)]
 pub(super) enum End {
     Open,
-    /// What is left is to end the transport in order; then this is told.
+    /// The transport is being ended in order. Then the caller gets the error, if there is one.
     Lingering(Option<Error>),
     Done,
 }
 
-/// What is known of the time that a Ping and its Pong take.
+/// The measurement of a round trip: from a Ping to its Pong.
 #[derive(Debug)]
 enum RoundTrip {
     Unknown,
@@ -64,18 +64,18 @@ enum RoundTrip {
     Measured(Duration),
 }
 
-/// Output beyond this waits for the transport before more is taken.
+/// When so many bytes of output wait, the connection takes no more before the transport has taken some.
 const FEED_MARK: usize = 64 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
-    /// The server's end of a connection whose opening handshake is done, on `stream`.
+    /// Makes a server's connection on `stream`, after the opening handshake.
     pub fn server(stream: T, config: impl Into<Arc<Config>>) -> Self {
         let machine = server_machine(config, None);
         Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
     }
 
-    /// The client's end of a connection whose opening handshake is done, on `stream`. Its masking keys
-    /// come from the thread's cryptographically secure generator (RFC 6455 §10.3).
+    /// Makes a client's connection on `stream`, after the opening handshake. The masking keys come from the thread's
+    /// cryptographically secure generator (RFC 6455 §10.3).
     pub fn client(stream: T, config: impl Into<Arc<Config>>) -> Self {
         let machine = client_machine(config, None);
         Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
@@ -107,7 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.subprotocol.as_deref()
     }
 
-    /// What the opening handshake said, where [`Client`](crate::Client) made it.
+    /// The opening handshake, if [`Client`](crate::Client) made the connection.
     pub fn opening(&self) -> Option<&Opening> {
         self.opening.as_deref()
     }
@@ -117,7 +117,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.link.machine().close_received()
     }
 
-    /// Whether the transport has taken all that was sent.
+    /// Whether the transport has taken everything that was sent.
     pub(crate) fn has_written(&mut self) -> bool {
         self.link.machine_mut().output().is_empty()
     }
@@ -127,17 +127,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.link.retained_bytes()
     }
 
-    /// Receives the next message; `None` once the connection is closed in order. Pings are answered
-    /// and the closing handshake is finished here.
+    /// Receives the next message. `None` once the connection is closed in order. This method also answers pings and
+    /// finishes the closing handshake.
     ///
     /// # Errors
     ///
-    /// Once, what ended the connection out of order: [`Error::Protocol`], [`Error::UnexpectedEnd`],
+    /// The reason for which the connection ended out of order, once: [`Error::Protocol`], [`Error::UnexpectedEnd`],
     /// [`Error::PeerDead`], [`Error::WriteStalled`] or [`Error::Io`]. Then `None`.
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, it has taken nothing.
+    /// Safe: a future that is dropped before it is ready has taken no message.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
         if let Some(message) = self.take_plain(|lent| lent.into()) {
             return Ok(Some(message));
@@ -145,9 +145,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Receives the next message into a buffer that is used again, in the place of the one before; false once the
-    /// connection is closed in order. Where [`recv`](Self::recv) makes each message anew, this asks for memory only
-    /// for one that is longer than those before it.
+    /// Receives the next message into a buffer that is used again, in place of the message before. `false` once the
+    /// connection is closed in order. [`recv`](Self::recv) allocates each message. This method allocates only for a message
+    /// that is longer than all before it.
     ///
     /// ```no_run
     /// # async fn example(mut ws: sockeye::Connection) -> Result<(), sockeye::Error> {
@@ -155,7 +155,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// let mut message = MessageBuffer::default();
     /// while ws.recv_into(&mut message).await? {
-    ///     // What is fed here goes out in one write, when all is answered that was read at once.
+    ///     // The answers to all messages of one read go out in one write.
     ///     match &message {
     ///         MessageBuffer::Text(text) => ws.feed_text(text).await?,
     ///         MessageBuffer::Binary(bytes) => ws.feed_binary(bytes).await?,
@@ -165,19 +165,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// # }
     /// ```
     ///
-    /// A message that lies complete in what was read is copied into the buffer. Any other (of several reads or
-    /// fragments, or compressed) comes in the buffer that it was put together in, and this one is used for another:
-    /// its capacity may become that of the longest message that may come ([`Config::max_message`]). While there is
-    /// no message, what it holds stays as it is.
+    /// A message that one read brought is copied into the buffer. Any other message (of several reads or fragments, or
+    /// compressed) comes in the buffer in which it was assembled, and the connection uses the given buffer for another
+    /// message. So the capacity may grow to that of the longest message allowed ([`Config::max_message`]). While no message
+    /// comes, the buffer stays as it is.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, it has taken nothing, and the buffer is as it was.
-    // Here and in `feed_text`: an `async fn` around it would be one more state to look at for each message.
+    /// Safe: a future that is dropped before it is ready has taken no message, and the buffer is as it was.
+    // Not an `async fn`, here and in `feed_text`: its state would cost instructions for each message.
     #[inline]
     pub fn recv_into(
         &mut self,
@@ -194,7 +194,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         })
     }
 
-    /// The fast path of [`recv`](Self::recv): a message that lies complete in what was read.
+    /// The fast path of [`recv`](Self::recv): a message that lies complete in the input.
     #[inline]
     pub(super) fn take_plain<M>(&mut self, take: impl FnOnce(WholeMessage<'_>) -> M) -> Option<M> {
         if !matches!(self.end, End::Open) || self.link.has_had_its_turn() {
@@ -214,23 +214,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Cancel safety
     ///
-    /// The first poll that finds room takes the message: from then on it is sent once, by whichever
-    /// method is polled next, whether or not this future is dropped. Dropped before, it is not sent.
+    /// The first poll that finds room takes the message. From then on the message is sent once, even if this future is
+    /// dropped: any method that is polled next writes it. If the future is dropped before, the message is not sent.
     pub async fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await
     }
 
-    /// Takes a message without writing it, as long as no more than 64 KiB wait. [`flush`](Self::flush),
-    /// or any other method, writes it.
+    /// Takes a message without writing it. [`flush`](Self::flush) or any other method writes it. While 64 KiB or more wait,
+    /// `feed` writes first.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// The first poll that finds room takes the message, as with [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
         let message = message.into();
         if self.is_full() {
@@ -240,7 +240,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         sent.map_err(|error| Error::Send(error.into()))
     }
 
-    /// Whether so much waits that the transport has to take some of it before more is taken.
+    /// Whether the transport has to take output before the connection takes another message.
     #[inline]
     fn is_full(&mut self) -> bool {
         self.link.machine_mut().output().len() >= FEED_MARK
@@ -250,35 +250,37 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
-    /// As [`feed`](Self::feed), of a text that is lent: it is copied to where it is written from.
+    /// Takes a borrowed text as a message without writing it. The text is copied into the output. Otherwise this is
+    /// [`feed`](Self::feed).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, it has taken nothing.
+    /// Safe: a future that is dropped before it is ready has taken no message.
     #[inline]
     pub fn feed_text(&mut self, text: &str) -> impl Future<Output = Result<(), Error>> {
         poll_fn(move |cx| self.poll_feed(cx, |machine| machine.send_text(text, Cause::Push)))
     }
 
-    /// As [`feed_text`](Self::feed_text), of a binary message.
+    /// Takes borrowed bytes as a binary message without writing it. The bytes are copied into the output. Otherwise this is
+    /// [`feed`](Self::feed).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     ///
     /// # Cancel safety
     ///
-    /// As [`feed_text`](Self::feed_text).
+    /// Safe: a future that is dropped before it is ready has taken no message.
     #[inline]
     pub fn feed_binary(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), Error>> {
         poll_fn(move |cx| self.poll_feed(cx, |machine| machine.send_binary(bytes, Cause::Push)))
     }
 
-    /// Lets the machine send as soon as there is room.
+    /// Calls `send` as soon as the output has room.
     #[inline]
     fn poll_feed(
         &mut self,
@@ -290,29 +292,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(sent.map_err(|error| Error::Send(error.into())))
     }
 
-    /// Writes what waits.
+    /// Writes the output.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     ///
     /// # Cancel safety
     ///
-    /// Safe: what is not written waits for the next call.
+    /// Safe: the rest of the output waits for the next call.
     pub async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// Sends a Ping of at most 125 bytes. It keeps the connection alive; its Pong is not given, but
-    /// measured: see [`round_trip`](Self::round_trip).
+    /// Sends a Ping of at most 125 bytes, for [`round_trip`](Self::round_trip). The keep-alive sends its own Pings.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::ControlPayloadTooLong`].
+    /// The errors of [`send`](Self::send), and [`SendError::ControlPayloadTooLong`].
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// The first poll that finds room takes the Ping, as with [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room().await?;
         let sent = self.link.sending().send_ping(payload);
@@ -324,8 +325,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.flush().await
     }
 
-    /// How long the Pong took that answered the last [`ping`](Self::ping); `None` until it has come.
-    /// [`recv`](Self::recv) takes it: while nobody calls that, time passes that is not the peer's.
+    /// The time from the last [`ping`](Self::ping) to its Pong. `None` until the Pong has come. [`recv`](Self::recv) takes the
+    /// Pong, so time in which the application does not receive counts too.
     pub fn round_trip(&self) -> Option<Duration> {
         match self.round_trip {
             RoundTrip::Measured(time) => Some(time),
@@ -333,10 +334,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// Starts the closing handshake: takes a Close behind what was sent before, and nothing after it.
-    /// Whichever method is polled next writes it. Unlike [`close`](Self::close), this lets
-    /// [`recv`](Self::recv) give what the peer sends until its own Close, for which it has the close
-    /// timeout. Does nothing when a Close is sent already.
+    /// Starts the closing handshake. The connection takes a Close behind the messages sent before, and no message after it.
+    /// The method that is polled next writes the Close. Then [`recv`](Self::recv) still returns the peer's messages, until
+    /// the peer's own Close or the close timeout. [`close`](Self::close) drops them. Does nothing if a Close was sent before.
     ///
     /// # Errors
     ///
@@ -348,14 +348,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ) -> Result<(), SendError> {
         let reason = CloseReason::new(code, reason)?;
         let now = Instant::now().into_std();
-        // Refused when this side's Close is sent already.
+        // Refused if this side's Close was sent before.
         let _ = self.link.machine_mut().send_close(&reason, now);
         Ok(())
     }
 
-    /// Closes the connection: sends a Close behind what was sent before, waits for the peer's, and ends
-    /// the transport; messages that still come are dropped. It takes the close timeout at most, and
-    /// does nothing more when it is called again.
+    /// Closes the connection: sends a Close behind the messages sent before, waits for the peer's Close, and ends the
+    /// transport. Messages that still come are dropped. It takes the close timeout at most. Another call does nothing.
     ///
     /// # Errors
     ///
@@ -363,8 +362,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Cancel safety
     ///
-    /// The first poll that finds room takes the Close; dropped then, [`recv`](Self::recv) or another
-    /// `close` finishes.
+    /// The first poll takes the Close. If the future is dropped then, [`recv`](Self::recv) or another `close` finishes.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let reason = CloseReason::new(code, reason).map_err(SendError::from)?;
         if matches!(self.end, End::Open) {
@@ -375,7 +373,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Ok(())
     }
 
-    /// Takes messages of these lengths at most from now on, where it is said.
+    /// Limits the length of the messages that begin from now on. `None` leaves the limit of a kind as it is.
     pub(crate) fn limit_messages(&mut self, text: Option<u64>, binary: Option<u64>) {
         let machine = self.link.machine_mut();
         for (kind, limit) in [(MessageKind::Text, text), (MessageKind::Binary, binary)] {
@@ -385,7 +383,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// The same connection, driven by a task for those who send through `outbox`.
+    /// Turns the connection into a driver, for a task. Other tasks send through `outbox`.
     pub(crate) fn into_driver(mut self, outbox: Arc<Outbox>) -> Driver<T> {
         self.link.give_whole();
         let reason = self.close_received().cloned();
@@ -417,7 +415,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(Ok(came.is_some()))
     }
 
-    /// The next message or part of one, by `take`, and whether it is the last part.
+    /// The next message or part, as `take` makes it, and whether it is the last part of its message.
     pub(super) fn poll_piece<M>(
         &mut self,
         cx: &mut Context<'_>,
@@ -458,7 +456,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     self.end = End::Lingering(None);
                     continue;
                 }
-                // Fragments are counted when they have been read, together.
+                // A turn counts fragments together, when the link has taken them all.
                 Ok(None) if self.link.ends_turn() => return self.poll_yield(cx),
                 Ok(None) => {}
                 Err(error) => {
@@ -466,7 +464,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     continue;
                 }
             }
-            // What is left of the input waits for the output that this input caused.
+            // The rest of the input waits until the output that input caused is written.
             let gated = self.link.machine().is_gated() || self.link.lacks_memory();
             if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
                 self.lose(error.into());
@@ -476,7 +474,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 if !self.link.machine().is_gated() && !self.link.is_starved() {
                     continue;
                 }
-                // The peer has to read first, or other messages have to end: the peer's silence is not its own.
+                // The peer has to read first, or other messages have to end: the peer is not to blame for its silence.
                 self.link.pause_reading();
                 if self.link.poll_memory(cx).is_ready() {
                     continue;
@@ -500,7 +498,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// Lets the neighbours run, after writing what there is.
+    /// Lets other tasks run, after writing the output.
     fn poll_yield<R>(&mut self, cx: &mut Context<'_>) -> Poll<R> {
         if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
             self.lose(error.into());
@@ -514,7 +512,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 
     fn expire(&mut self, error: Error) {
         match error {
-            // Its Close is owed, as after any broken rule.
+            // The machine owes a Close, as after any broken rule.
             Error::Protocol(_) => self.end = End::Lingering(Some(error)),
             _ => self.lose(error),
         }
@@ -543,8 +541,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 }
                 Poll::Pending => {}
             }
-            // Of the deadlines only the write's can pass: while the caller does not read, silence is
-            // not the peer's own.
+            // Only the deadline for writing can pass here. While the caller does not receive, the peer is not to blame for
+            // its silence.
             self.link.pause_reading();
             let expired = self.link.poll_timer(cx, |_| false);
             self.link
@@ -559,7 +557,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     pub(super) fn begin_close(&mut self, reason: &CloseReason, now: Instant) {
-        // Refused when this side's Close is sent already: then there is only to wait.
+        // Refused if this side's Close was sent before. Then only the peer's end is missing.
         let _ = self.link.machine_mut().send_close(reason, now.into_std());
         self.end = End::Lingering(None);
     }
@@ -590,7 +588,7 @@ impl<T> fmt::Debug for Connection<T> {
     }
 }
 
-/// A message to keep: one that lies among others is copied, so that it does not pin their buffer.
+/// The message as a value of its own. A message in the read buffer is copied, so that it does not keep that buffer.
 pub(super) fn to_keep(whole: Whole<'_>) -> Message {
     match whole {
         Whole::Lent(lent) => lent.into(),

@@ -1,5 +1,5 @@
-//! Buffers that a thread's connections share: a connection has some only while it is being driven, so
-//! an idle one holds none. A buffer goes back by being dropped, on every path.
+//! The buffers that the connections of a thread share. A connection has buffers only while its task runs, so an idle
+//! connection has none. A buffer returns when it is dropped, on every path.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut, RangeInclusive};
@@ -9,9 +9,9 @@ use sockeye_proto::{Message, MessageBuffer, Output, Text, WholeMessage};
 
 use super::outbox::Item;
 
-/// What one read takes at most. 16 KiB messages cost a tenth less with 128 KiB than with 64.
+/// The most bytes of one read. Messages of 16 KiB cost a tenth less with 128 KiB than with 64 KiB.
 pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
-/// Buffers beyond these are not kept: few connections of a thread are in the middle of a turn at once.
+/// The thread keeps at most so many buffers: few of its connections are in the middle of a turn at once.
 const MAX_SCRATCHES: usize = 2;
 const MAX_BUFFERS: usize = 16;
 const MAX_OUTPUTS: usize = 16;
@@ -32,9 +32,9 @@ struct Pool {
     scratches: Vec<Box<[u8]>>,
     buffers: Vec<Vec<u8>>,
     outputs: Vec<Output>,
-    // The most recently used is the last.
+    // The last one was used most recently.
     large_buffers: Vec<Vec<u8>>,
-    // One is enough: it is used where no other connection comes in between.
+    // One is enough: it serves one connection at a time.
     items: Vec<Item>,
 }
 
@@ -59,7 +59,7 @@ impl Pool {
     }
 }
 
-/// A buffer to read into, on loan from the thread.
+/// A read buffer, on loan from the thread.
 #[derive(Debug)]
 pub(crate) struct Scratch(Box<[u8]>);
 
@@ -73,7 +73,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let scratch = std::mem::take(&mut self.0);
-        // While the thread ends there is no pool any more.
+        // While the thread ends, its pool is gone.
         let _ = POOL.try_with(|pool| {
             let pool = &mut pool.borrow_mut().scratches;
             if pool.len() < MAX_SCRATCHES {
@@ -97,12 +97,12 @@ impl DerefMut for Scratch {
     }
 }
 
-/// An empty list for what is taken from an outbox.
+/// An empty list for the items of an outbox.
 pub(crate) fn take_items() -> Vec<Item> {
     POOL.with_borrow_mut(|pool| std::mem::take(&mut pool.items))
 }
 
-/// Gives the list back, empty.
+/// Returns the list, which is empty.
 pub(crate) fn recycle_items(items: Vec<Item>) {
     debug_assert!(items.is_empty());
     POOL.with_borrow_mut(|pool| pool.items = items);
@@ -114,10 +114,10 @@ pub(crate) fn take_buffer() -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// Gives a message's buffer back.
+/// Returns the buffer of a message.
 pub(crate) fn recycle_buffer(mut buffer: Vec<u8>) {
     buffer.clear();
-    // The pool is gone while the thread ends.
+    // While the thread ends, its pool is gone.
     let _ = POOL.try_with(|pool| {
         let pool = &mut *pool.borrow_mut();
         match buffer.capacity() {
@@ -139,7 +139,7 @@ pub(crate) fn take_large_buffer(capacity: RangeInclusive<usize>) -> Option<Vec<u
     })
 }
 
-/// Gives the buffer of a message back that is handled.
+/// Returns the buffer of a message that was handled.
 #[inline]
 pub(crate) fn recycle_message(message: &mut MessageBuffer) {
     if message.capacity() > 0 {
@@ -152,7 +152,7 @@ fn recycle_buffer_of(message: &mut MessageBuffer) {
     recycle_buffer(std::mem::take(message).into_vec());
 }
 
-/// Puts a borrowed message into the buffer of a message that is handled.
+/// Copies a borrowed message into a buffer that is used again.
 #[inline]
 pub(crate) fn set_message(message: &mut MessageBuffer, lent: WholeMessage<'_>) {
     match lent {
@@ -161,7 +161,7 @@ pub(crate) fn set_message(message: &mut MessageBuffer, lent: WholeMessage<'_>) {
     }
 }
 
-/// Puts a text into the buffer of a message that is handled.
+/// Copies a text into a buffer that is used again.
 // Inlined: a call would cost as much as a short copy.
 #[inline(always)]
 pub(crate) fn set_text(message: &mut MessageBuffer, text: &str) {
@@ -171,7 +171,7 @@ pub(crate) fn set_text(message: &mut MessageBuffer, text: &str) {
     message.set_text(text);
 }
 
-/// As [`set_text`], of bytes.
+/// Copies bytes into a buffer that is used again.
 #[inline(always)]
 pub(crate) fn set_binary(message: &mut MessageBuffer, bytes: &[u8]) {
     if message.capacity() == 0 {
@@ -180,7 +180,7 @@ pub(crate) fn set_binary(message: &mut MessageBuffer, bytes: &[u8]) {
     message.set_binary(bytes);
 }
 
-/// A message to keep. A small one in a large buffer is copied, so that it does not pin the buffer.
+/// Makes a message from its buffer. A small message in a large buffer is copied, so that it does not keep the buffer.
 pub(crate) fn into_message(buffer: MessageBuffer) -> Message {
     if buffer.len() >= buffer.capacity() / 2 {
         return buffer.into();
@@ -228,7 +228,7 @@ pub(crate) fn take_output() -> Output {
         .unwrap_or_default()
 }
 
-/// Gives empty output buffers back.
+/// Returns empty output buffers.
 pub(crate) fn recycle_output(output: Output) {
     let retained = output.retained_bytes();
     if retained == 0 || retained > MAX_KEPT_CAPACITY {

@@ -1,4 +1,4 @@
-//! A message that is read as it comes. Knows neither machines nor frames.
+//! A message that the application reads as it comes. Nothing here knows of machines or frames.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -15,11 +15,11 @@ use super::plain::{Connection, to_keep};
 use crate::error::Error;
 use crate::transport::Stream;
 
-/// A message that is read as it comes, of [`Connection::recv_reader`]: it may be longer than what memory holds.
+/// Reads one message as it comes. Made by [`Connection::recv_reader`]. The message may be larger than memory.
 ///
-/// It is an [`AsyncRead`] of the message's bytes, whose end is that of the message. A peer that breaks a rule in
-/// the middle (a text is checked as it comes) makes it an error of the connection's, and no end. Dropped before the
-/// end, it leaves the rest to be read and thrown away by whatever is received next.
+/// It is an [`AsyncRead`] of the message's bytes, and ends where the message ends. If the peer breaks a rule in the middle
+/// (a text is checked as it comes), reading fails with the error of the connection. If the reader is dropped before the
+/// end, the next receive skips the rest of the message.
 ///
 /// ```no_run
 /// use tokio::io::AsyncReadExt;
@@ -37,28 +37,27 @@ use crate::transport::Stream;
 pub struct MessageReader<'c, T: AsyncRead + AsyncWrite + Unpin = Stream> {
     connection: &'c mut Connection<T>,
     is_text: bool,
-    // What has come and is not read.
+    // Bytes that have come and are not read yet.
     unread: Bytes,
     is_complete: bool,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
-    /// Receives the next message as it comes: when its first bytes are here, not when all are. `None` once the
-    /// connection is closed in order.
+    /// Receives the next message as it comes: the reader is ready with the first bytes. `None` once the connection is
+    /// closed in order.
     ///
-    /// The limit on a message's length is on this one too: [`Config::max_message`](crate::Config::max_message)
-    /// is to be raised for those that are to be longer than what memory holds. A message of which
-    /// a [`recv`](Self::recv) that was dropped has read the beginning is given when it is complete.
+    /// The limit [`Config::max_message`](crate::Config::max_message) holds here too: raise it for messages larger than memory.
+    /// If a [`recv`](Self::recv) was dropped in the middle of a message, the reader gets that message when it is complete.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, it has taken nothing.
+    /// Safe: a future that is dropped before it is ready has taken no message.
     pub async fn recv_reader(&mut self) -> Result<Option<MessageReader<'_, T>>, Error> {
-        // Of one that was dropped in the middle nothing more.
+        // Skips the rest of a message whose reader was dropped.
         self.link.give_whole();
         self.link.give_in_parts(InParts {
             text: true,
@@ -79,21 +78,21 @@ impl<'c, T: AsyncRead + AsyncWrite + Unpin> MessageReader<'c, T> {
         }
     }
 
-    /// Whether it is a text message; else it is a binary one.
+    /// Whether the message is a text message. Otherwise it is a binary message.
     pub fn is_text(&self) -> bool {
         self.is_text
     }
 
-    /// The next bytes, as they came: never none, but at the message's end, which is `None`. Those of a text are
-    /// whole characters, unless some of them were read by [`AsyncRead`].
+    /// The next bytes, as they came. They are never empty. `None` at the end of the message. The bytes of a text are whole
+    /// characters, unless [`AsyncRead`] has read some of them.
     ///
     /// # Errors
     ///
-    /// As [`Connection::recv`].
+    /// The errors of [`Connection::recv`].
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, it has taken nothing.
+    /// Safe: a future that is dropped before it is ready has taken no bytes.
     pub async fn next_part(&mut self) -> Result<Option<Bytes>, Error> {
         poll_fn(|cx| self.poll_unread(cx)).await?;
         let part = std::mem::take(&mut self.unread);
@@ -106,7 +105,7 @@ impl<'c, T: AsyncRead + AsyncWrite + Unpin> MessageReader<'c, T> {
         self.unread.len() + self.connection.retained_bytes()
     }
 
-    /// Ready when there is something unread, or nothing more comes.
+    /// Ready when bytes are unread, or the message has ended.
     fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.unread.is_empty() && !self.is_complete {
             match ready!(self.connection.poll_piece(cx, to_keep))? {
@@ -114,7 +113,7 @@ impl<'c, T: AsyncRead + AsyncWrite + Unpin> MessageReader<'c, T> {
                     self.unread = part.into_bytes();
                     self.is_complete = is_last;
                 }
-                // The peer closed in the middle of it.
+                // The peer closed in the middle of the message.
                 None => return Poll::Ready(Err(Error::UnexpectedEnd)),
             }
         }

@@ -19,12 +19,12 @@ use crate::error::{Error, ErrorChain, SendError};
 use crate::sync::Arc;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
-    /// Splits the connection into a sender, of which there may be many, and a receiver, and spawns the
-    /// task that drives it: pings are answered and deadlines kept whether or not anybody polls. The
-    /// receiver is one message behind the task; then reading stops, which is the backpressure.
+    /// Splits the connection into a sender, which can be cloned, and a receiver. Spawns the task that drives the connection:
+    /// it answers pings and keeps deadlines, even if the application polls neither half. The task reads one message ahead of
+    /// the receiver. Then it stops reading, which is the backpressure.
     ///
-    /// Dropping the receiver discards what comes and keeps the rest going; dropping all of both halves
-    /// closes the connection with 1000.
+    /// After the receiver is dropped, the task discards what comes, and sending goes on. When the receiver and all senders
+    /// are dropped, the connection closes with 1000.
     ///
     /// # Panics
     ///
@@ -34,7 +34,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         (sender, receiver)
     }
 
-    /// Tells how it ended as well.
+    /// Splits the connection, and reports its end too.
     pub(crate) fn split_with_end(self) -> (Sender, Receiver, Arc<SetOnce<SplitEnd>>) {
         let outbox = Outbox::new(Outbox::DEFAULT_LIMIT);
         let (messages, receiver) = mpsc::channel(1);
@@ -62,11 +62,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
 /// How a split connection ended.
 #[derive(Debug)]
 pub(crate) struct SplitEnd {
-    /// What broke it.
+    /// The error that ended the connection out of order.
     pub(crate) failure: Option<String>,
     /// The peer's Close.
     pub(crate) received: Option<CloseReason>,
-    /// Whether all that was taken was written.
+    /// Whether every message that was taken was written.
     pub(crate) all_written: bool,
 }
 
@@ -86,18 +86,17 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] once the connection is closing, also when it closes before the message is
-    /// written.
+    /// [`SendError::Closed`] once the connection is closing, or if it closes before the message is written.
     ///
     /// # Cancel safety
     ///
-    /// The first poll that finds room takes the message: from then on it is sent once, whether or not
-    /// this future is dropped. Dropped before, it is not sent.
+    /// The first poll that finds room takes the message. From then on the message is sent once, even if this future is
+    /// dropped. If the future is dropped before, the message is not sent.
     pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.send(Item::Message(message.into())).await
     }
 
-    /// Takes a message to be written, waiting only while more than 1 MiB waits before it.
+    /// Takes a message, and completes without waiting for its write. Waits only while more than 1 MiB waits before it.
     ///
     /// # Errors
     ///
@@ -105,12 +104,12 @@ impl Sender {
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// The first poll that finds room takes the message, as with [`send`](Self::send).
     pub async fn feed(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.outbox.feed(Item::Message(message.into())).await
     }
 
-    /// Takes a message to be written, if there is room now.
+    /// Takes a message if there is room now.
     ///
     /// # Errors
     ///
@@ -120,11 +119,11 @@ impl Sender {
         Ok(())
     }
 
-    /// Completes when everything that was taken before is written.
+    /// Completes when every message that was taken before is written.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the connection closes before.
+    /// [`SendError::Closed`] if the connection closes before.
     ///
     /// # Cancel safety
     ///
@@ -133,12 +132,12 @@ impl Sender {
         self.outbox.flush().await
     }
 
-    /// A text message to be sent in parts, as they are made. It takes its turn with its first part.
+    /// Begins a text message that is sent in parts. It enters the queue with its first part.
     pub fn text_writer(&self) -> MessageWriter<'_> {
         writer(&self.outbox, MessageKind::Text)
     }
 
-    /// As [`text_writer`](Self::text_writer), of a binary message.
+    /// Begins a binary message that is sent in parts. It enters the queue with its first part.
     pub fn binary_writer(&self) -> MessageWriter<'_> {
         writer(&self.outbox, MessageKind::Binary)
     }
@@ -147,18 +146,18 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::ControlPayloadTooLong`].
+    /// The errors of [`send`](Self::send), and [`SendError::ControlPayloadTooLong`].
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// The first poll takes the Ping, as with [`send`](Self::send).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         check_control(payload)?;
         self.outbox.send(Item::Ping(payload.to_vec())).await
     }
 
-    /// Closes the connection behind what was sent before, and completes when the transport has ended:
-    /// after the close timeout at most. The first reason given counts.
+    /// Closes the connection behind the messages sent before, and completes when the transport has ended: after the close
+    /// timeout at most. The code and reason of the first call count.
     ///
     /// # Errors
     ///
@@ -166,7 +165,7 @@ impl Sender {
     ///
     /// # Cancel safety
     ///
-    /// The first poll asks for the Close; the rest is waiting.
+    /// The first poll asks for the Close. Dropping the future then does not take it back.
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.outbox.close(CloseReason::new(code, reason)?);
         self.outbox.ended().await;
@@ -181,15 +180,15 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Receives the next message; `None` once the connection is closed in order.
+    /// Receives the next message. `None` once the connection is closed in order.
     ///
     /// # Errors
     ///
-    /// Once, what ended the connection out of order; then `None`.
+    /// The error that ended the connection out of order, once. Then `None`.
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, it has taken nothing.
+    /// Safe: a future that is dropped before it is ready has taken no message.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.messages.recv().await.transpose()
     }

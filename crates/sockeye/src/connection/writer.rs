@@ -1,5 +1,5 @@
-//! Messages that are written part by part (RFC 6455 §5.4), into an outbox or on a connection that has none.
-//! Keeps at most one fragment of its own; knows neither machines nor frames.
+//! Messages that are sent part by part (RFC 6455 §5.4), through an outbox or on a connection without a task. The writer
+//! holds at most one fragment. It knows neither machines nor frames.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,21 +17,21 @@ use crate::sync::Arc;
 
 mod plain;
 
-/// A message that is sent in parts, as they are made: it may be larger than what memory holds.
+/// Sends one message in parts, as the application makes them. The message may be larger than memory.
 ///
-/// It is an [`AsyncWrite`]: what is written leaves in fragments of 256 KiB, or when it is flushed, and
-/// `shutdown` ends the message. [`send_part`](Self::send_part) makes each part a fragment of its own. Both wait
-/// while the peer takes nothing, so that 512 KiB or so are held, and one part more.
+/// The writer is an [`AsyncWrite`]: the bytes leave in fragments of 256 KiB, or on a flush, and `shutdown` ends the
+/// message. [`send_part`](Self::send_part) sends each part as a fragment of its own. Both wait while the peer takes nothing,
+/// so that about 512 KiB wait at most, and one part.
 ///
-/// From its first part until its end nothing but control frames goes in between: other messages of the
-/// connection wait, a handler's replies too. Whoever awaits one of them before the end of this waits for itself.
+/// Between the first part and the end of the message only control frames may be sent. All other messages of the
+/// connection wait, a handler's replies too. A task that awaits another message before it ends this one waits for ever.
 ///
-/// It is to be ended by [`finish`](Self::finish) or `shutdown`. Dropped before, it leaves nothing where no part
-/// has gone yet; else the message can be neither ended nor taken back, and the connection is closed with 1011.
-/// A Close that somebody asks for in the middle of it cuts it off: what is behind it is not sent then.
+/// End the message by [`finish`](Self::finish) or `shutdown`. If the writer is dropped before and no part was sent, nothing
+/// is sent. If a part was sent, the message can be neither ended nor taken back: the connection closes with 1011. A Close
+/// in the middle of the message cuts the message off.
 ///
-/// Where compression was agreed on and the first part is worth it, all of it is compressed, each part for itself:
-/// larger ones become smaller.
+/// If the connection compresses and the first part is large enough, each part is compressed. Larger parts compress
+/// better.
 ///
 /// ```
 /// use sockeye::{Result, Session, server_endpoint};
@@ -54,27 +54,27 @@ mod plain;
 /// ```
 pub struct MessageWriter<'w> {
     slot: Box<dyn Slot + 'w>,
-    // Of a text message.
+    // Checks a text message.
     utf8: Option<Utf8Validator>,
     buffer: Vec<u8>,
-    // A fragment that waits for room.
+    // A fragment for which the connection has no room yet.
     ready: Option<Bytes>,
     stage: Stage,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
-    /// No part is taken, and none was written.
+    /// Nothing was written, and no part was taken.
     Idle,
-    /// It is to be a message.
+    /// Bytes were written or a part was taken.
     Begun,
-    /// The last part is taken, or there was none.
+    /// The last part was taken, or the message had none.
     Ended,
 }
 
-/// Where the parts of one message go.
+/// The place to which the parts of one message go.
 trait Slot: Send {
-    /// Takes the part when there is room for it.
+    /// Takes the part as soon as there is room for it.
     fn poll_part(
         &mut self,
         cx: &mut Context<'_>,
@@ -82,16 +82,16 @@ trait Slot: Send {
         is_last: bool,
     ) -> Poll<Result<(), Error>>;
 
-    /// Writes what it took, unless somebody else does.
+    /// Writes the parts that it took. The slot of an outbox leaves that to the driver.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
-    /// Ready when the message is written whose last part it took.
+    /// Ready when the whole message is written, after its last part was taken.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
     fn set_uncompressed(&mut self);
 }
 
-/// A fragment of what is written byte by byte.
+/// The length of a fragment of bytes that were written by [`AsyncWrite`].
 const FRAGMENT: usize = 256 * 1024;
 
 impl<'w> MessageWriter<'w> {
@@ -105,58 +105,59 @@ impl<'w> MessageWriter<'w> {
         }
     }
 
-    /// Sends the message as it is, whatever the connection has agreed on: see
-    /// [`Outgoing::uncompressed`](crate::Outgoing::uncompressed). To be said before its first part.
+    /// Sends the message without compression: see [`Outgoing::uncompressed`](crate::Outgoing::uncompressed). Call it before
+    /// the first part.
     #[must_use]
     pub fn uncompressed(mut self) -> Self {
         self.slot.set_uncompressed();
         self
     }
 
-    /// Sends a part as a fragment of its own, behind what was written before, and waits for room only. A text
-    /// may be cut inside of a character.
+    /// Sends a part as a fragment of its own, behind the bytes written before. Completes when the connection has taken it. A
+    /// text may be cut inside a character.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] once the connection is closing, [`SendError::InvalidUtf8`] where the part makes a text
-    /// message none, [`SendError::Finished`] behind the end; on a [`Connection`](crate::Connection) also what
-    /// ended it.
+    /// - [`SendError::Closed`] once the connection is closing.
+    /// - [`SendError::InvalidUtf8`] if the part makes the text invalid.
+    /// - [`SendError::Finished`] after the end of the message.
+    /// - On a [`Connection`](crate::Connection) also the error that ended the connection.
     ///
     /// # Cancel safety
     ///
-    /// The first poll that finds room takes the part. Dropped before, it is not sent, and may be sent again.
+    /// The first poll that finds room takes the part. If the future is dropped before, the part is not sent.
     pub async fn send_part(&mut self, part: impl Into<Message>) -> Result<(), Error> {
         let part = part.into().into_bytes();
         self.send(part, false).await?;
         poll_fn(|cx| self.slot.poll_flush(cx)).await
     }
 
-    /// As [`send_part`](Self::send_part), of the last part: it ends the message, and completes when all of it is
-    /// written.
+    /// Sends the last part, which ends the message. Completes when the whole message is written.
     ///
     /// # Errors
     ///
-    /// As [`send_part`](Self::send_part).
+    /// The errors of [`send_part`](Self::send_part).
     ///
     /// # Cancel safety
     ///
-    /// As [`send_part`](Self::send_part); what is left is waiting then, and [`finish`](Self::finish) waits too.
+    /// The first poll that finds room takes the part. If the future is dropped then, [`finish`](Self::finish) waits for the
+    /// rest.
     pub async fn send_last_part(&mut self, part: impl Into<Message>) -> Result<(), Error> {
         let part = part.into().into_bytes();
         self.send(part, true).await?;
         poll_fn(|cx| self.slot.poll_written(cx)).await
     }
 
-    /// Ends the message, and completes when all of it is written. Where there was no part, not even an empty
-    /// one, there is no message.
+    /// Ends the message, and completes when the whole message is written. Without any part, not even an empty one, no
+    /// message is sent.
     ///
     /// # Errors
     ///
-    /// As [`send_part`](Self::send_part); [`SendError::InvalidUtf8`] where a text ends inside of a character.
+    /// The errors of [`send_part`](Self::send_part). [`SendError::InvalidUtf8`] if a text ends inside a character.
     ///
     /// # Cancel safety
     ///
-    /// Safe: it may be called again.
+    /// Safe: call it again to go on.
     pub async fn finish(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_finish(cx)).await
     }
@@ -180,7 +181,7 @@ impl<'w> MessageWriter<'w> {
         Ok(())
     }
 
-    /// What is known of the text behind this part.
+    /// The state of the UTF-8 check after this part.
     fn checked(&self, part: &[u8]) -> Result<Option<Utf8Validator>, SendError> {
         let Some(mut utf8) = self.utf8.clone() else {
             return Ok(None);
@@ -190,7 +191,7 @@ impl<'w> MessageWriter<'w> {
         Ok(Some(utf8))
     }
 
-    /// Makes what was written byte by byte a fragment.
+    /// Sends the bytes that were written by [`AsyncWrite`] as a fragment.
     fn poll_written_before(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.ready.is_none() && !self.buffer.is_empty() {
             self.ready = Some(std::mem::take(&mut self.buffer).into());
@@ -240,7 +241,7 @@ impl<'w> MessageWriter<'w> {
     }
 }
 
-/// §5.6: a text message as a whole is UTF-8.
+/// §5.6: a text message is UTF-8 as a whole.
 fn is_whole(utf8: &Option<Utf8Validator>) -> Result<(), SendError> {
     match utf8 {
         Some(utf8) => utf8.finish().map_err(|InvalidUtf8| SendError::InvalidUtf8),
@@ -284,7 +285,7 @@ impl fmt::Debug for MessageWriter<'_> {
     }
 }
 
-/// A writer into an outbox.
+/// A writer that sends through an outbox.
 pub(crate) fn writer(outbox: &Arc<Outbox>, kind: MessageKind) -> MessageWriter<'static> {
     MessageWriter::new(Parts::new(outbox, kind), kind)
 }
@@ -299,7 +300,7 @@ impl Slot for Parts {
         Self::poll_part(self, cx, part, is_last).map_err(Error::Send)
     }
 
-    /// The outbox's driver writes.
+    /// Ready: the driver of the outbox writes.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }

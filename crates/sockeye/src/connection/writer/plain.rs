@@ -1,5 +1,5 @@
-//! Writes a message's parts to a connection that has no task: each part goes into the machine's output, and the
-//! writer's own polls write it. Closes the connection when the message stays unfinished.
+//! Sends the parts of a message on a connection without a task. Each part goes into the machine's output, and the polls of
+//! the writer write it. A message that stays unfinished closes the connection.
 
 use std::task::{Context, Poll, ready};
 
@@ -13,7 +13,7 @@ use crate::connection::outbox::UNFINISHED;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
-    /// A text message to be sent in parts, as they are made. Nothing is sent before the first one.
+    /// Begins a text message that is sent in parts. Nothing is sent before the first part.
     pub fn text_writer(&mut self) -> MessageWriter<'_>
     where
         T: Send,
@@ -21,7 +21,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.writer(MessageKind::Text)
     }
 
-    /// As [`text_writer`](Self::text_writer), of a binary message.
+    /// Begins a binary message that is sent in parts. Nothing is sent before the first part.
     pub fn binary_writer(&mut self) -> MessageWriter<'_>
     where
         T: Send,
@@ -43,12 +43,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 }
 
-/// A connection that is being sent a message in parts.
+/// The slot of a message on a connection without a task.
 struct ConnectionSlot<'c, T: AsyncRead + AsyncWrite + Unpin> {
     connection: &'c mut Connection<T>,
     kind: MessageKind,
     compressible: bool,
-    // Whether a part is taken, and not the last.
+    // Whether a part was taken, but not the last one.
     is_open: bool,
 }
 
