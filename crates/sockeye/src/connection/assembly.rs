@@ -1,5 +1,5 @@
-//! The message that a connection has begun to receive and that did not come whole: where its bytes are put together,
-//! how they are handed on, and what it may hold of the budget that it shares with other connections.
+//! The unfinished message of a connection: one that did not come whole in one read. Its bytes are assembled here. It takes
+//! shares of the budget for memory, which all connections of a server or a client have in common.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,15 +13,15 @@ use super::budget::{AssemblyBudget, FREE, Holder, INFLATER, SHARE};
 use super::pool;
 use crate::sync::Arc;
 
-/// How the message is handed on that came in several reads, or frames, or compressed.
+/// How the link hands on an unfinished message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Giving {
-    /// When it is complete.
+    /// Whole, when it is complete.
     Whole,
-    /// As it comes. The assembler holds what has come and is not given: part of a character as a rule; all of it
-    /// before the first part is `given`.
+    /// In parts, as it comes. Before the first part is `given` the assembler holds all bytes, and later mostly a cut
+    /// character.
     Parts { kind: MessageKind, given: bool },
-    /// Not any more: its last part was given, or nothing of it is wanted.
+    /// No more: its last part was given, or the link throws it away.
     Nothing,
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Assembly {
     assembler: MessageAssembler,
     pub(crate) giving: Giving,
     is_compressed: bool,
-    // Whether all of it has come, and is only to be inflated.
+    // Whether the rest of the message lies in the input.
     is_here: bool,
-    // Of the payload, as it came.
+    // Bytes of the payload, before inflating.
     received: u64,
     // Bytes of `received` that the turn has not counted yet. They completed a frame.
     uncounted: u64,
@@ -42,12 +42,12 @@ pub(crate) struct Assembly {
     failure: Option<ProtocolError>,
 }
 
-/// What a message holds of the budget; given back when it is dropped.
+/// The part of the budget that a message holds. It returns on drop.
 #[derive(Debug)]
 struct Share {
     budget: Arc<AssemblyBudget>,
     holder: Arc<Holder>,
-    // While it waits for more: when the others' progress is looked at.
+    // While the message waits: the time at which the budget looks at the progress of all messages.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -67,7 +67,7 @@ impl Assembly {
         }
     }
 
-    /// The bytes that are put together and not given.
+    /// The assembled bytes that are not given yet.
     pub(crate) fn buffer_mut(&mut self) -> &mut Vec<u8> {
         self.assembler.buffer_mut()
     }
@@ -80,7 +80,7 @@ impl Assembly {
         self.assembler.end()
     }
 
-    /// Says whether the rest of the message has come, and is only to be taken from the input.
+    /// Sets whether the rest of the message lies in the input.
     pub(crate) fn set_here(&mut self, is_here: bool) {
         self.is_here = is_here;
     }
@@ -98,7 +98,7 @@ impl Assembly {
         self.failure.take()
     }
 
-    /// Counts bytes of the payload that were taken from the input.
+    /// Counts bytes of the payload that the link took from the input.
     pub(crate) fn receive(&mut self, bytes: usize) {
         self.received += bytes as u64;
         if let Some(share) = &self.share {
@@ -117,8 +117,8 @@ impl Assembly {
         std::mem::take(&mut self.uncounted)
     }
 
-    /// How many bytes more it may hold. Of a compressed one that is as long as it may be there is room for one: that
-    /// it makes none is how its end is found.
+    /// The bytes that the message may still take. A compressed message always has room for one byte more: the machine
+    /// finds the end by inflating and getting nothing.
     pub(crate) fn room(&mut self) -> usize {
         let len = self.assembler.buffer_mut().len();
         let probe = usize::from(self.is_compressed);
@@ -128,10 +128,10 @@ impl Assembly {
     fn limit(&self) -> usize {
         match self.giving {
             Giving::Whole => {}
-            // What is handed on, or thrown away, is not put together.
+            // These bytes do not stay in memory.
             Giving::Parts { .. } | Giving::Nothing => return usize::MAX,
         }
-        // A message that waits for its peer keeps its inflater.
+        // While the message waits for its peer it also keeps its inflater.
         let free = match self.is_compressed && !self.is_here {
             true => FREE - INFLATER,
             false => FREE,
@@ -139,7 +139,7 @@ impl Assembly {
         free + self.share.as_ref().map_or(0, |share| share.holder.bytes())
     }
 
-    /// Appends what came, which is no more than there is [room](Self::room) for.
+    /// Appends a chunk. The chunk fits into the [room](Self::room).
     pub(crate) fn append(&mut self, chunk: &[u8]) {
         if self.giving == Giving::Nothing {
             return;
@@ -147,7 +147,7 @@ impl Assembly {
         let (room, buffer) = (self.room(), self.assembler.buffer_mut());
         let len = buffer.len() + chunk.len();
         if len > buffer.capacity() {
-            // By itself it would grow beyond what it may hold.
+            // `Vec` would grow beyond the limit.
             let most = buffer.len().saturating_add(room);
             let grown = len.max(2 * buffer.capacity()).min(most).max(len);
             buffer.reserve_exact(grown - buffer.len());
@@ -155,13 +155,13 @@ impl Assembly {
         self.assembler.chunk(chunk);
     }
 
-    /// The buffer, with room for the bytes that are read straight into it: no more than `missing`, and than it may
-    /// hold.
+    /// The buffer for a read straight into it, and the bytes that the read may take: at most `missing`, and at most the
+    /// room.
     pub(crate) fn buffer_for(&mut self, missing: usize) -> (&mut Vec<u8>, usize) {
         let room = self.room().min(missing);
         let buffer = self.assembler.buffer_mut();
         let free = buffer.capacity() - buffer.len();
-        // It grows by what has come: memory follows that, and not what was announced.
+        // The buffer grows with the bytes that have come, not with the length that the header announced.
         if free < room.min(SHARE) {
             buffer.reserve_exact(room.min(buffer.len().max(SHARE)));
         }
@@ -169,9 +169,9 @@ impl Assembly {
         (buffer, room)
     }
 
-    /// Whether it may take more, of which `missing` bytes are still to come if that is known. It asks the budget to
-    /// double the message's memory. If the thread has a large buffer, it asks for all of that buffer and moves the
-    /// message there.
+    /// Whether the message may take more bytes. `missing` bytes are still to come, if that is known. Asks the budget to
+    /// double the message's memory. If the thread has a large buffer, asks for all of that buffer and moves the message
+    /// there.
     pub(crate) fn may_grow(&mut self, budget: &Arc<AssemblyBudget>, missing: Option<u64>) -> bool {
         let room = self.room();
         let missing = missing.map_or(usize::MAX, |missing| {
@@ -219,20 +219,20 @@ impl Assembly {
         pool::recycle_buffer(buffer);
     }
 
-    /// Whether it was given up, in favour of other connections' messages.
+    /// Whether the budget gave up this message, for the messages of other connections.
     pub(crate) fn is_given_up(&self) -> bool {
         let share = self.share.as_ref();
         share.is_some_and(|share| share.holder.is_given_up())
     }
 
-    /// Keeps the task that is woken when the message is given up.
+    /// Keeps the waker of the task. The budget wakes it when it gives up the message.
     pub(crate) fn keep_waker(&self, cx: &Context<'_>) {
         if let Some(share) = &self.share {
             share.holder.keep(cx.waker());
         }
     }
 
-    /// Blocks the thread until there is a share, or the message is given up; false when neither is so by `until`.
+    /// Blocks the thread until the message gets a share or is given up. False if neither happens by `until`.
     pub(crate) fn wait_until(&self, until: Option<std::time::Instant>) -> bool {
         let Some(share) = &self.share else {
             return true;
@@ -254,7 +254,7 @@ impl Assembly {
         }
     }
 
-    /// Waits for a share; ready when there is one, or when the message is given up.
+    /// Ready when the message has got a share, or is given up.
     pub(crate) fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.share {
             Some(share) => share.poll(cx),
@@ -263,7 +263,7 @@ impl Assembly {
     }
 }
 
-/// Wakes a thread that blocks.
+/// A waker that unparks a thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {

@@ -1,10 +1,10 @@
-//! The memory that all unfinished messages of a server, or of a client and its clones, may take together. Time is an
-//! argument, and waking is all that it does to others: it knows neither sockets nor protocol.
+//! The budget of memory for all unfinished messages of a server, or of a client and its clones. Time is an argument.
+//! Nothing here knows of sockets or of the protocol.
 //!
-//! Each connection's first [`FREE`] bytes are free. Beyond them a message holds shares of [`SHARE`] bytes. When no
-//! share is left, messages that want one wait in a line, and their connections are not read. While messages wait, the
-//! progress of those that hold shares is looked at every [`PATIENCE`]: the one that made the least is given up, and all
-//! that made next to none, as far as those that wait need it.
+//! The first [`FREE`] bytes of each connection are free. For more, a message holds shares of [`SHARE`] bytes. When no share
+//! is left, messages wait in a line, and their connections do not read. While messages wait, the budget looks at the
+//! progress of the messages that hold shares, every [`PATIENCE`]. It gives up the message that made the least progress,
+//! and messages that made almost none, as many as the waiting messages need.
 //!
 //! ```text
 //!            a share is left                    it is complete, or its connection ends
@@ -28,15 +28,16 @@ use tokio::time::Instant;
 use crate::memory_limit::memory_limit;
 use crate::sync::{Arc, Mutex, lock};
 
-/// What a connection's unfinished message takes without a share.
+/// The bytes that an unfinished message takes without a share.
 pub(crate) const FREE: usize = 64 * 1024;
-/// What an inflater takes in the middle of a message, about: part of what is free to a message that waits for its peer.
+/// About the bytes of an inflater in the middle of a message. They count among the free bytes while the message waits for
+/// its peer.
 pub(crate) const INFLATER: usize = 48 * 1024;
-/// The step in which memory is counted.
+/// The unit in which the budget counts memory.
 pub(crate) const SHARE: usize = 64 * 1024;
-/// For so long messages wait before others are given up for them.
+/// Messages wait for so long before the budget gives up others for them.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// A message that brings less in that time stands still.
+/// A message that brings fewer bytes in [`PATIENCE`] makes almost no progress.
 const STANDSTILL: u64 = 4 * 1024;
 
 /// The memory for the unfinished messages of many connections.
@@ -48,22 +49,22 @@ pub(crate) struct AssemblyBudget {
 #[derive(Default)]
 struct State {
     held: usize,
-    // Those that hold shares, and those that wait for one each, the first to be served in front: by a number that each
-    // has from when it began.
+    // The messages that hold shares, and the messages that wait for one share each. The keys are numbers in the order of
+    // arrival, so the first message of `waiting` is served first.
     holders: BTreeMap<u64, Arc<Holder>>,
     waiting: BTreeMap<u64, Arc<Holder>>,
     numbers: u64,
-    // Since when progress is looked at; `None` while none waits.
+    // The begin of the current look at progress. `None` while no message waits.
     watched_since: Option<Instant>,
     given_up: u64,
 }
 
-/// One message's part in the budget. Its connection and the budget share it.
+/// The part of one message in the budget. Its connection and the budget share it.
 #[derive(Default)]
 pub(crate) struct Holder {
-    // Of the message's payload, as it came from the transport.
+    // Bytes of the message's payload, as they came from the transport.
     received: AtomicU64,
-    // What that was when progress began to be looked at; `UNMARKED` of one that holds no share since then.
+    // `received` at the begin of the current look. `UNMARKED` if the message took its first share later.
     mark: AtomicU64,
     is_given_up: AtomicBool,
     claim: Mutex<Claim>,
@@ -72,7 +73,7 @@ pub(crate) struct Holder {
 #[derive(Default)]
 struct Claim {
     shares: usize,
-    // Its numbers among those that hold and those that wait.
+    // The message's keys in `holders` and in `waiting`.
     held_as: Option<u64>,
     waits_as: Option<u64>,
     waker: Option<Waker>,
@@ -81,7 +82,7 @@ struct Claim {
 const UNMARKED: u64 = u64::MAX;
 
 impl AssemblyBudget {
-    /// A budget of so many bytes beyond what is free.
+    /// A budget of so many bytes, beside the free bytes.
     pub(crate) fn new(bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             shares: usize::try_from(bytes / SHARE as u64).unwrap_or(usize::MAX),
@@ -89,26 +90,26 @@ impl AssemblyBudget {
         })
     }
 
-    /// The budget by default: the smaller of 256 MiB and a quarter of the memory that the process may take.
+    /// The default budget: the smaller of 256 MiB and a quarter of the process's memory limit.
     pub(crate) fn of_process() -> Arc<Self> {
         const MOST: u64 = 256 << 20;
         let quarter = memory_limit().map_or(MOST, |limit| limit / 4);
         Self::new(quarter.min(MOST))
     }
 
-    /// The budget of the connections that neither a server nor a client made.
+    /// The budget of all connections that were made from a stream, without a server or a client.
     pub(crate) fn of_others() -> Arc<Self> {
         static OTHERS: OnceLock<Arc<AssemblyBudget>> = OnceLock::new();
         Arc::clone(OTHERS.get_or_init(Self::of_process))
     }
 
-    /// The bytes that are held, and the messages that were given up.
+    /// The bytes that messages hold, and the number of messages given up so far.
     pub(crate) fn usage(&self) -> (u64, u64) {
         let state = lock(&self.state);
         (state.held as u64 * SHARE as u64, state.given_up)
     }
 
-    /// Takes up to `shares` shares for a message, at least one of them. False where there is none, or others wait.
+    /// Gives a message up to `shares` shares, but at least one. False if none is left, or if messages wait.
     pub(crate) fn take(&self, holder: &Arc<Holder>, shares: usize) -> bool {
         let mut state = lock(&self.state);
         if !state.waiting.is_empty() {
@@ -122,7 +123,7 @@ impl AssemblyBudget {
         true
     }
 
-    /// Lets a message wait for a share, behind those that wait already.
+    /// Puts a message at the end of the line for a share.
     pub(crate) fn wait(&self, holder: &Arc<Holder>, waker: &Waker, now: Instant) {
         let mut state = lock(&self.state);
         let mut claim = lock(&holder.claim);
@@ -137,11 +138,11 @@ impl AssemblyBudget {
         if state.watched_since.is_none() {
             state.watch(now);
         }
-        // What was given back since it was asked for.
+        // A share may have returned since the message asked.
         self.serve(&mut state);
     }
 
-    /// Gives back what a message held, and its place in the line.
+    /// Takes back the shares of a message, and removes it from the line.
     pub(crate) fn give_back(&self, holder: &Arc<Holder>) {
         let mut state = lock(&self.state);
         let claim = std::mem::take(&mut *lock(&holder.claim));
@@ -155,7 +156,7 @@ impl AssemblyBudget {
         self.serve(&mut state);
     }
 
-    /// Looks at the progress of all messages, if some have waited for [`PATIENCE`]. Says when to call it again.
+    /// Looks at the progress of all messages, if messages have waited for [`PATIENCE`]. Returns when to call it again.
     pub(crate) fn relieve(&self, now: Instant) -> Instant {
         let mut state = lock(&self.state);
         let due = state.watched_since.unwrap_or(now) + PATIENCE;
@@ -172,7 +173,7 @@ impl AssemblyBudget {
             .filter_map(|holder| Some((holder.progress()?, holder)))
             .collect();
         candidates.sort_by_key(|(progress, holder)| (*progress, Reverse(holder.shares())));
-        // One goes at least, unless one is going already.
+        // The budget gives up at least one message, unless one given up before still holds shares.
         let mut goes_anyway = leaving.is_empty();
         let mut given_up = 0_u64;
         for (progress, holder) in candidates {
@@ -183,7 +184,7 @@ impl AssemblyBudget {
             needed = needed.saturating_sub(holder.give_up());
             given_up += 1;
         }
-        // A budget without a share never serves them.
+        // No message holds a share: the budget has none at all, and cannot serve.
         if state.holders.is_empty() {
             state.waiting.values().for_each(|holder| {
                 holder.give_up();
@@ -195,7 +196,7 @@ impl AssemblyBudget {
         now + PATIENCE
     }
 
-    /// Gives the shares that are left to those that have waited longest.
+    /// Gives the free shares to the messages that have waited longest.
     fn serve(&self, state: &mut State) {
         while state.held < self.shares
             && let Some((_, holder)) = state.waiting.pop_first()
@@ -233,7 +234,7 @@ impl State {
         self.numbers
     }
 
-    /// Begins to look at progress.
+    /// Begins another look at progress.
     fn watch(&mut self, now: Instant) {
         self.watched_since = (!self.waiting.is_empty()).then_some(now);
         for holder in self.holders.values() {
@@ -244,12 +245,12 @@ impl State {
 }
 
 impl Holder {
-    /// Counts bytes of the message's payload that came from the transport.
+    /// Counts bytes of the payload that came from the transport.
     pub(crate) fn receive(&self, bytes: u64) {
         self.received.fetch_add(bytes, Relaxed);
     }
 
-    /// The bytes that its shares are.
+    /// The bytes of its shares.
     pub(crate) fn bytes(&self) -> usize {
         self.shares() * SHARE
     }
@@ -258,17 +259,17 @@ impl Holder {
         lock(&self.claim).shares
     }
 
-    /// Whether it stands in the line.
+    /// Whether the message waits in the line.
     pub(crate) fn waits(&self) -> bool {
         lock(&self.claim).waits_as.is_some()
     }
 
-    /// Whether its message has to end, in favour of others.
+    /// Whether the budget gave up the message.
     pub(crate) fn is_given_up(&self) -> bool {
         self.is_given_up.load(Relaxed)
     }
 
-    /// Keeps the task that is to be woken when the message is given up, or may go on.
+    /// Keeps the waker of the task. The budget wakes it when it gives up the message, or gives it a share.
     pub(crate) fn keep(&self, waker: &Waker) {
         let mut claim = lock(&self.claim);
         match &mut claim.waker {
@@ -277,8 +278,8 @@ impl Holder {
         }
     }
 
-    /// The bytes that it brought since progress is looked at; `None` of one that is not marked yet. One that waits is
-    /// not read: what it brought before counts.
+    /// The bytes that the message brought since the look began. `None` if it is unmarked. The connection of a waiting
+    /// message does not read, so all bytes that it brought before count.
     fn progress(&self) -> Option<u64> {
         let (received, mark) = (self.received.load(Relaxed), self.mark.load(Relaxed));
         match mark {
@@ -288,7 +289,7 @@ impl Holder {
         }
     }
 
-    /// Says how many shares it will give back.
+    /// Gives up the message. Returns how many shares will come back.
     fn give_up(&self) -> usize {
         self.is_given_up.store(true, Relaxed);
         let claim = lock(&self.claim);

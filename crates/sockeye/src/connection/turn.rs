@@ -1,35 +1,34 @@
-//! How much one connection may do before its neighbours run: a bound on its work, and a coarse one on its time. Knows
-//! neither bytes nor tasks.
+//! The budget of one turn: how much a connection may do before other tasks run. It bounds the work, and roughly the time.
 //!
-//! Work is counted in KiB: the bytes that were read, what it took to inflate them, and 1 KiB for each frame. So a turn
-//! ends at a number of frames, and bytes bring that number nearer: the path of a small message compares two numbers.
+//! Work is counted in KiB: the bytes read, the work of inflating, and 1 KiB for each frame. A turn ends at a number of
+//! frames, and bytes bring that number nearer. So a small message costs one comparison.
 //!
 //! ```text
 //!            read            64 KiB of work, in time            64 KiB more, or 1 ms
 //!   Fresh ──────────▶ First ─────────────────────────▶ Second ──────────────────────▶ Over
 //!                      ▲ └──────────────────── 1 ms ────────────────────────────────────▲ │
-//!                      └───── a look at the clock ────── Behind ◀── the others ran ───────┘
+//!                      └───── a look at the clock ────── Behind ◀── other tasks ran ──────┘
 //! ```
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is left of a connection's turn.
+/// The rest of a connection's turn.
 #[derive(Debug)]
 pub(crate) struct TurnBudget {
-    // In frames: at this number of them the work is half or all done. Bytes may bring it below zero.
+    // The number of frames at which half or all of the work is done. Bytes may bring it below zero.
     ends_at: i64,
-    // When the turn began: it is read, and only where its time is looked at again is more done with it.
+    // When the turn began.
     since: Instant,
     stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing was read yet.
+    /// The turn has not read yet.
     Fresh,
-    /// Input is left of the turn before, and others ran since: when they are done is not known yet.
+    /// The turn before left input, and other tasks ran since. The clock was not read yet.
     Behind,
     First,
     Second,
@@ -37,12 +36,12 @@ enum Stage {
 }
 
 impl TurnBudget {
-    /// After so much work, in KiB, the time is looked at. A turn is twice as much.
+    /// After so much work, in KiB, the turn looks at the clock. A whole turn is twice as much.
     const HALF: i64 = 64;
     /// The most that one read counts. It is less than a turn: after a full read the task still handles the input in the
     /// scratch buffer, and still reads on when the input begins a large message.
     const READ: usize = 126 * 1024;
-    /// The most time of a turn, as far as it is looked at: at each read, and after half of the work.
+    /// The most time of a turn. The turn looks at the clock at each read, and after half of the work.
     const TIME: Duration = Duration::from_millis(1);
 
     /// A turn that begins when `frames` frames have been received.
@@ -54,7 +53,7 @@ impl TurnBudget {
         }
     }
 
-    /// Begins another turn, with nothing to do before the next read.
+    /// Begins another turn, which starts with a read.
     #[inline]
     pub(crate) fn begin(&mut self, frames: u64) {
         if self.stage != Stage::Behind {
@@ -63,7 +62,7 @@ impl TurnBudget {
         }
     }
 
-    /// Begins another turn, behind those of others.
+    /// Begins another turn, after other tasks have run. Input of the turn before is left.
     pub(crate) fn begin_behind_others(&mut self, frames: u64) {
         self.ends_at = signed(frames);
         self.stage = Stage::Behind;
@@ -81,25 +80,25 @@ impl TurnBudget {
         }
     }
 
-    /// Counts work, of so many bytes.
+    /// Counts the work of so many bytes.
     #[inline]
     pub(crate) fn charge(&mut self, bytes: u64) {
         self.ends_at -= signed(bytes.div_ceil(1024));
     }
 
-    /// The number of frames at which [`is_reached`](Self::is_reached) says so, if nothing else is counted.
+    /// The number of frames at which [`is_reached`](Self::is_reached) becomes true, if no bytes are counted.
     #[inline]
     pub(crate) fn end(&self) -> u64 {
         self.ends_at.max(0).cast_unsigned()
     }
 
-    /// Whether the work may be done, when `frames` frames have been received: then [`ends`](Self::ends) tells.
+    /// Whether the turn may be over, after `frames` frames. [`ends`](Self::ends) decides.
     #[inline]
     pub(crate) fn is_reached(&self, frames: u64) -> bool {
         signed(frames) >= self.ends_at
     }
 
-    /// Whether the turn is over. After half of the work it looks at the clock.
+    /// Whether the turn is over. Looks at the clock after half of the work.
     #[cold]
     pub(crate) fn ends(&mut self, frames: u64, clock: impl FnOnce() -> Instant) -> bool {
         if !self.is_reached(frames) {
