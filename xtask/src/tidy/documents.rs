@@ -1,5 +1,6 @@
 //! The documents that a project needs, and what none of its files may contain.
 
+use super::ledger::test_names;
 use super::{Finding, Tree};
 
 /// All rules on documents and on text of any kind.
@@ -8,6 +9,7 @@ pub(super) fn check(tree: &Tree<'_>) -> Vec<Finding> {
         required_documents(tree),
         architecture_length(tree),
         machine_places(tree),
+        named_tests(tree),
     ]
     .concat()
 }
@@ -38,6 +40,29 @@ fn architecture_length(tree: &Tree<'_>) -> Vec<Finding> {
     )]
 }
 
+/// The tests that prose names have to exist. The name of a test is a sentence: it has several underscores.
+fn named_tests(tree: &Tree<'_>) -> Vec<Finding> {
+    let tests = test_names(tree);
+    let mut findings = Vec::new();
+    for path in NAME_TESTS {
+        for (index, line) in tree.get(path).unwrap_or_default().lines().enumerate() {
+            let code = line.split('`').skip(1).step_by(2);
+            let is_sentence = |name: &&str| {
+                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+                name.chars().all(plain) && name.matches('_').count() >= 4
+            };
+            for name in code
+                .filter(is_sentence)
+                .filter(|name| !tests.contains(name))
+            {
+                let message = format!("no test function is called `{name}`");
+                findings.push(Finding::new(path, index + 1, message));
+            }
+        }
+    }
+    findings
+}
+
 /// Folders of one machine and hosts of package registries: another machine has others.
 fn machine_places(tree: &Tree<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -65,6 +90,9 @@ fn names_folder(line: &str, folder: &str) -> bool {
     })
 }
 
+/// Documents whose tables name tests.
+const NAME_TESTS: [&str; 2] = ["ARCHITECTURE.md", "docs/endpoints.md"];
+
 const REQUIRED: [&str; 6] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -73,7 +101,7 @@ const REQUIRED: [&str; 6] = [
     "LICENSE-MIT",
     "README.md",
 ];
-const ARCHITECTURE_LINES: usize = 150;
+const ARCHITECTURE_LINES: usize = 200;
 // Each is written in two parts, so that this file does not break its own rule.
 const FOLDERS: [&str; 4] = [
     concat!("/ho", "me/"),
@@ -107,11 +135,21 @@ mod tests {
 
     #[test]
     fn a_long_architecture_is_found() {
-        assert!(architecture_length(&tree(&[("ARCHITECTURE.md", &"a\n".repeat(150))])).is_empty());
+        assert!(architecture_length(&tree(&[("ARCHITECTURE.md", &"a\n".repeat(200))])).is_empty());
         assert_eq!(
-            architecture_length(&tree(&[("ARCHITECTURE.md", &"a\n".repeat(151))])).len(),
+            architecture_length(&tree(&[("ARCHITECTURE.md", &"a\n".repeat(201))])).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_test_that_does_not_exist_is_found_by_its_name() {
+        let text = "| a | `a_test_that_is_here`, `a_test_that_is_gone`, `an_item` |";
+        let code = "#[test]\nfn a_test_that_is_here() {}";
+        let files = [(NAME_TESTS[0], text), ("crates/a/src/lib.rs", code)];
+        let found = named_tests(&tree(&files));
+        let line = "ARCHITECTURE.md:1: no test function is called `a_test_that_is_gone`";
+        assert_eq!(lines(&found), [line]);
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn code_fault(tree: &Tree<'_>, named: &str) -> Option<String> {
 }
 
 /// The names of all functions with an attribute that says `test`.
-fn test_names<'a>(tree: &Tree<'a>) -> BTreeSet<&'a str> {
+pub(super) fn test_names<'a>(tree: &Tree<'a>) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
     for (_, tokens) in tree.rust_files() {
         for (at, pair) in tokens.windows(2).enumerate() {

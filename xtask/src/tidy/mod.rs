@@ -25,6 +25,8 @@
 //! a path before the name. Several are separated by anything. Either cell may say
 //! `n/a: reason` or `later: reason` instead.
 //!
+//! **ARCHITECTURE.md and docs/endpoints.md.** The tests that they name exist.
+//!
 //! **xtask/limits.tsv.** The limits of the parts that break a rule which counts: see `limits`.
 
 mod circles;
