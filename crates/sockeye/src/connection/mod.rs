@@ -25,7 +25,7 @@ pub(crate) mod reply;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
-mod turn;
+mod turn_budget;
 mod writer;
 
 pub use self::adapter::SenderSink;

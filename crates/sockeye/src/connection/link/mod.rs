@@ -13,7 +13,7 @@ use self::input::Input;
 use super::assembly::Assembly;
 use super::budget::AssemblyBudget;
 use super::pool;
-use super::turn::TurnBudget;
+use super::turn_budget::TurnBudget;
 use crate::deadline::InputDeadline;
 use crate::sync::Arc;
 

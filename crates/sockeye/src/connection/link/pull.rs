@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Link;
 use crate::connection::assembly::Giving;
 use crate::connection::pool::{self, Scratch};
-use crate::connection::turn::TurnBudget;
+use crate::connection::turn_budget::TurnBudget;
 
 /// A message or control frame that the layers above act on.
 #[derive(Debug)]
