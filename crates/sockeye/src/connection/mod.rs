@@ -25,6 +25,7 @@ pub(crate) mod reply;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turn;
 mod turn_budget;
 mod writer;
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use sockeye_proto::{
-    Cause, CloseCode, CloseReason, Config, Connection as Machine, Message, MessageBuffer,
+    Cause, CloseCode, CloseReason, Config, Connection as Machine, Expired, Message, MessageBuffer,
     MessageKind, Outgoing, WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +20,7 @@ use super::machine::{client_machine, server_machine};
 use super::opening::Opening;
 use super::outbox::Outbox;
 use super::pool;
+use super::turn::{Host, Look, look};
 use crate::error::{Error, SendError};
 use crate::sync::Arc;
 use crate::transport::Stream;
@@ -430,84 +431,30 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     _ => Ok(None),
                 });
             }
-            if self.link.ends_turn() {
-                return self.poll_yield(cx);
-            }
-            match self.link.pull(&mut take) {
-                Ok(Some(Received::Message(message))) => {
+            let (connection, take) = (&mut *self, &mut take);
+            match look(Receiving { connection, take }, cx) {
+                Look::Event(piece) => {
                     // The connection cannot know for how long the caller is busy with the message.
                     self.link.park();
-                    return Poll::Ready(Ok(Some((message, true))));
+                    return Poll::Ready(Ok(Some(piece)));
                 }
-                Ok(Some(Received::Part(part, is_last))) => {
+                Look::Again => {}
+                Look::Idle { .. } => {
                     self.link.park();
-                    return Poll::Ready(Ok(Some((part, is_last))));
+                    return Poll::Pending;
                 }
-                Ok(Some(Received::Ping)) => continue,
-                Ok(Some(Received::Pong(answer))) => {
-                    if let RoundTrip::Pinged { payload, at } = &self.round_trip
-                        && *payload == *answer
-                    {
-                        self.round_trip = RoundTrip::Measured(at.elapsed());
-                    }
-                    continue;
-                }
-                Ok(Some(Received::Close(_))) => {
-                    self.end = End::Lingering(None);
-                    continue;
-                }
-                // A turn counts fragments together, when the link has taken them all.
-                Ok(None) if self.link.ends_turn() => return self.poll_yield(cx),
-                Ok(None) => {}
-                Err(error) => {
-                    self.end = End::Lingering(Some(error.into()));
-                    continue;
-                }
-            }
-            // The rest of the input waits until the output that input caused is written.
-            let gated = self.link.machine().is_gated() || self.link.lacks_memory();
-            if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
-                self.lose(error.into());
-                continue;
-            }
-            if gated {
-                if !self.link.machine().is_gated() && !self.link.is_starved() {
-                    continue;
-                }
-                // The peer has to read first, or other messages have to end: the peer is not to blame for its silence.
-                self.link.pause_reading();
-                if self.link.poll_memory(cx).is_ready() {
-                    continue;
-                }
-            } else {
-                self.link.resume_reading();
-                if let Poll::Ready(read) = self.link.poll_read(cx) {
-                    match read {
-                        Ok(0) => self.lose(Error::UnexpectedEnd),
-                        Ok(_) => {}
-                        Err(error) => self.lose(error.into()),
-                    }
-                    continue;
-                }
-            }
-            match ready_or_park(&mut self.link, cx) {
-                Poll::Ready(Some(error)) => self.expire(error),
-                Poll::Ready(None) => {}
-                Poll::Pending => return Poll::Pending,
+                Look::Yield => return Poll::Pending,
             }
         }
     }
 
-    /// Lets other tasks run, after writing the output.
-    fn poll_yield<R>(&mut self, cx: &mut Context<'_>) -> Poll<R> {
-        if let Poll::Ready(Err(error)) = self.link.poll_write(cx) {
-            self.lose(error.into());
-        } else if let Poll::Ready(Some(expired)) = self.link.poll_timer(cx, |_| false) {
-            self.expire(expired.into());
+    /// Takes the time of a round trip, if this Pong ends it.
+    fn measure(&mut self, pong: &[u8]) {
+        if let RoundTrip::Pinged { payload, at } = &self.round_trip
+            && *payload == *pong
+        {
+            self.round_trip = RoundTrip::Measured(at.elapsed());
         }
-        self.link.park();
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn expire(&mut self, error: Error) {
@@ -596,13 +543,51 @@ pub(super) fn to_keep(whole: Whole<'_>) -> Message {
     }
 }
 
-fn ready_or_park<T: AsyncRead + AsyncWrite + Unpin>(
-    link: &mut Link<T>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Error>> {
-    let polled = link.poll_timer(cx, |_| false);
-    if polled.is_pending() {
-        link.park();
+/// A connection that receives, and the function that takes its messages.
+struct Receiving<'c, T, F> {
+    connection: &'c mut Connection<T>,
+    take: &'c mut F,
+}
+
+impl<T, F, M> Host<T> for Receiving<'_, T, F>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    F: FnMut(Whole<'_>) -> M,
+{
+    type Event = (M, bool);
+
+    #[inline(always)]
+    fn link(&mut self) -> &mut Link<T> {
+        &mut self.connection.link
     }
-    polled.map(|expired| expired.map(Error::from))
+
+    #[inline(always)]
+    fn pull(&mut self) -> Option<Look<(M, bool)>> {
+        match self.connection.link.pull(&mut *self.take) {
+            Ok(Some(Received::Message(message))) => return Some(Look::Event((message, true))),
+            Ok(Some(Received::Part(part, is_last))) => return Some(Look::Event((part, is_last))),
+            Ok(Some(Received::Ping)) => {}
+            Ok(Some(Received::Pong(answer))) => self.connection.measure(&answer),
+            Ok(Some(Received::Close(_))) => self.connection.end = End::Lingering(None),
+            Ok(None) => return None,
+            Err(error) => self.connection.expire(error.into()),
+        }
+        Some(Look::Again)
+    }
+
+    #[inline(always)]
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.connection.link.poll_write(cx).map_err(Error::from)
+    }
+
+    #[inline(always)]
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
+        self.connection.link.poll_timer(cx, |_| false)
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) -> Look<(M, bool)> {
+        self.connection.expire(error);
+        Look::Again
+    }
 }

@@ -9,9 +9,11 @@ use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::event::{Ending, Next, Step};
+use super::event::{Ending, Next};
 use super::running::{Driver, Running};
+use super::turn::Reading;
 use crate::connection::pool;
+use crate::connection::turn::{Look, look};
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Runs a handler's future, and everything else beside it while it is suspended. `None` if the connection was
@@ -113,10 +115,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Next> {
         loop {
-            match self.poll_event(cx, message, || None) {
-                Step::Event(next) => return Poll::Ready(next),
-                Step::Again => {}
-                Step::Pending => return Poll::Pending,
+            let running = self.drive();
+            match look(Reading { running, message }, cx) {
+                Look::Event(next) => return Poll::Ready(next),
+                Look::Again => {}
+                Look::Idle { has_room } if !self.park(cx, has_room) => {}
+                Look::Idle { .. } | Look::Yield => return Poll::Pending,
             }
         }
     }

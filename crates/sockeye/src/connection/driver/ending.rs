@@ -9,14 +9,14 @@ use sockeye_proto::{CloseReason, Expired};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::event::{Ending, Next, Step};
+use super::event::Ending;
 use super::phase::Phase;
 use super::running::{Driver, Running};
 use crate::connection::outbox::Directive;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// Takes the reason of the end, once, after [`Next::End`].
+    /// Takes the reason of the end, once, after [`Next::End`](super::Next::End).
     pub(crate) fn take_ending(&mut self) -> Ending {
         match std::mem::take(&mut self.core_mut().phase) {
             Phase::Ended(ended) => ended.why,
@@ -88,10 +88,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         }
     }
 
-    /// Ends the connection. The owner gets [`Next::End`].
+    /// Ends the connection. The owner gets [`Next::End`](super::Next::End).
     #[cold]
     #[inline(never)]
-    pub(super) fn end(&mut self, ending: Ending) -> Step {
+    pub(super) fn end(&mut self, ending: Ending) {
         match ending {
             // Nothing can be sent any more. The waiting senders learn it now.
             Ending::Failed(
@@ -102,7 +102,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             ) => self.lose(error),
             ending => self.core.phase.end(ending),
         }
-        Step::Event(Next::End)
     }
 
     /// Drops the transport, and shuts the outbox.

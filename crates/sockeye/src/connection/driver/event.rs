@@ -47,14 +47,3 @@ impl Ending {
         }
     }
 }
-
-/// What came of one look at a connection.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// The owner has to act on this.
-    Event(Next),
-    /// Conditions have changed: everything is looked at again.
-    Again,
-    /// The driver is parked, or has woken its task because its turn is over.
-    Pending,
-}

@@ -4,12 +4,14 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use sockeye_proto::{FrameHeader, Role};
+use sockeye_proto::{Expired, FrameHeader, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{Link, Transport, Turn};
+use super::{Link, Transport};
 use crate::connection::assembly::Giving;
+use crate::connection::turn::{Host, Look, look};
+use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     /// Whether lingering ended with more to write than the answer to a Close.
@@ -32,81 +34,106 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         {
             self.forget_message();
         }
-        // The input may hold the peer's Close already.
-        let mut has_input = true;
         loop {
-            if std::mem::take(&mut has_input) && self.discard_input() == Turn::Over {
-                // A peer that sends on and on has the same deadline.
-                if let Poll::Ready(Some(_)) = self.poll_timer(cx, &wake_by) {
-                    self.lose();
-                    continue;
-                }
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.transport == Transport::Lost {
-                return Poll::Ready(());
-            }
-            let written = self.poll_write(cx);
-            // Noted each time: the deadline and a loss drop the output.
-            self.left_unwritten = self.machine.output().len() > LONGEST_CLOSE;
-            if let Poll::Ready(Err(_)) = written {
-                self.lose();
-                continue;
-            }
-            // §7.1.1: the server ends the transport first. A client waits for that, unless it fails the connection.
-            let first = self.machine.role() == Role::Server || self.machine.failure().is_some();
-            if self.machine.is_finished()
-                && first
-                && written.is_ready()
-                && self.transport == Transport::Open
-                && let Some(stream) = &mut self.stream
-                && let Poll::Ready(shut) = Pin::new(stream).poll_shutdown(cx)
-            {
-                match shut {
-                    Ok(()) => self.transport = Transport::WriteShut,
-                    Err(_) => self.lose(),
-                }
-                continue;
-            }
-            match self.poll_read(cx) {
-                Poll::Ready(Ok(0)) => {
-                    // TLS sends its end. The link does not wait for it.
-                    if let Some(stream) = &mut self.stream {
-                        let _ = Pin::new(stream).poll_shutdown(cx);
-                    }
-                    self.lose();
-                }
-                Poll::Ready(Err(_)) => self.lose(),
-                Poll::Ready(Ok(_)) => has_input = true,
-                Poll::Pending => {
-                    if ready!(self.poll_timer(cx, &wake_by)).is_some() {
-                        self.lose();
-                    }
-                }
+            let (link, wake_by) = (&mut *self, &wake_by);
+            match look(Lingering { link, wake_by }, cx) {
+                Look::Event(()) => return Poll::Ready(()),
+                Look::Again => {}
+                Look::Idle { .. } | Look::Yield => return Poll::Pending,
             }
         }
     }
+}
 
-    /// Takes the peer's Close from the input, if it is there, and drops everything else.
-    fn discard_input(&mut self) -> Turn {
-        let mut turn = Turn::GoesOn;
-        loop {
-            if self.ends_turn() {
-                turn = Turn::Over;
-                break;
-            }
-            match self.pull(|_| ()) {
-                Ok(Some(_)) => {}
-                Ok(None) if self.ends_turn() => {
-                    turn = Turn::Over;
-                    break;
-                }
-                Ok(None) | Err(_) => break,
+/// A link whose connection ends. Its event is the end of the transport.
+struct Lingering<'l, T, W> {
+    link: &'l mut Link<T>,
+    wake_by: &'l W,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin, W> Lingering<'_, T, W> {
+    /// Ends this side's stream when both sides have closed. §7.1.1: the server ends the transport first. A client waits
+    /// for that, unless it fails the connection.
+    fn shut(&mut self, cx: &mut Context<'_>) {
+        let machine = &self.link.machine;
+        let is_first = machine.role() == Role::Server || machine.failure().is_some();
+        if machine.is_finished()
+            && is_first
+            && self.link.transport == Transport::Open
+            && let Some(stream) = &mut self.link.stream
+            && let Poll::Ready(shut) = Pin::new(stream).poll_shutdown(cx)
+        {
+            match shut {
+                Ok(()) => self.link.transport = Transport::WriteShut,
+                Err(_) => self.link.lose(),
             }
         }
-        self.machine.conclude(Instant::now().into_std());
-        turn
+    }
+}
+
+impl<T, W> Host<T> for Lingering<'_, T, W>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    W: Fn(Instant) -> bool,
+{
+    type Event = ();
+
+    fn link(&mut self) -> &mut Link<T> {
+        self.link
+    }
+
+    /// Takes the peer's Close from the input, and drops everything else.
+    fn pull(&mut self) -> Option<Look<()>> {
+        match self.link.pull(|_| ()) {
+            Ok(Some(_)) => Some(Look::Again),
+            Ok(None) | Err(_) => None,
+        }
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.link.machine.conclude(Instant::now().into_std());
+        let written = self.link.poll_write(cx);
+        // Noted each time: the deadline and a loss drop the output.
+        self.link.left_unwritten = self.link.machine.output().len() > LONGEST_CLOSE;
+        ready!(written)?;
+        self.shut(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
+        self.link.poll_timer(cx, self.wake_by)
+    }
+
+    fn fail(&mut self, _error: Error) -> Look<()> {
+        self.link.lose();
+        Look::Again
+    }
+
+    /// TLS sends its own end. The link does not wait for it.
+    fn finish_reading(&mut self, cx: &mut Context<'_>) -> Look<()> {
+        if let Some(stream) = &mut self.link.stream {
+            let _ = Pin::new(stream).poll_shutdown(cx);
+        }
+        self.link.lose();
+        Look::Again
+    }
+
+    /// The output may end the transport, so every look comes by it.
+    fn is_drained(&mut self) -> bool {
+        false
+    }
+
+    /// Nothing of the input causes output any more.
+    fn is_gated(&mut self) -> bool {
+        false
+    }
+
+    fn abort(&mut self) -> Option<Look<()>> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Option<Look<()>> {
+        (self.link.transport == Transport::Lost).then_some(Look::Event(()))
     }
 }
 
