@@ -358,7 +358,7 @@ impl Connection {
         let limit = self.config.limit(kind);
         let size = header.payload_len;
         if size > payload_limit(limit, header.reserved.rsv1()) {
-            return Err(ProtocolError::MessageTooBig { size, limit });
+            return Err(too_big(size, limit));
         }
         Ok(Some(kind))
     }
@@ -449,7 +449,7 @@ impl Receiver {
             let limit = config.limit(message.kind);
             if message.len > payload_limit(limit, message.compressed.is_some()) {
                 let size = message.len;
-                return Err(ProtocolError::MessageTooBig { size, limit });
+                return Err(too_big(size, limit));
             }
             message.payload = Some(Payload::new(header));
         }
@@ -556,7 +556,7 @@ impl OpenMessage {
         if compressed.inflated > limit {
             // Not the number of inflated bytes: it depends on how the input was cut.
             let size = limit.saturating_add(1);
-            return Err(ProtocolError::MessageTooBig { size, limit });
+            return Err(too_big(size, limit));
         }
         let chunk = take_front(room, made);
         self.check_text(chunk)?;
@@ -656,6 +656,13 @@ fn take_front<'a>(input: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
     let (front, rest) = std::mem::take(input).split_at_mut(len);
     *input = rest;
     front
+}
+
+// Not inlined: the error's fields would take registers of the fast path.
+#[cold]
+#[inline(never)]
+fn too_big(size: u64, limit: u64) -> ProtocolError {
+    ProtocolError::MessageTooBig { size, limit }
 }
 
 #[cfg(test)]

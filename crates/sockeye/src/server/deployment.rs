@@ -65,16 +65,20 @@ impl Deployment {
         &self,
         stream: Stream,
         read_ahead: Bytes,
-        (agreed, permit): (Agreed, SessionPermit),
+        (agreed, permit): (Box<Agreed>, SessionPermit),
         stage: &watch::Receiver<Stage>,
     ) {
-        let mounted = agreed.mounted;
+        let Agreed {
+            mounted,
+            handshake,
+            compression,
+        } = *agreed;
         mounted.launch(Opened {
             stream,
             read_ahead,
-            handshake: agreed.handshake,
+            handshake,
             config: Arc::clone(mounted.limits()),
-            compression: agreed.compression,
+            compression,
             outbox_limit: self.outbox_limit,
             overflow: mounted.overflow(),
             budget: Arc::clone(&self.budget),

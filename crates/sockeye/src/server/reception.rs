@@ -79,7 +79,8 @@ pub(super) enum Rejection {
     Stopping,
 }
 
-type Answer = Result<(Response<()>, Agreed), Response<Bytes>>;
+// Boxed: the value is moved often on its way, and an HTTP connection has room for it all its life.
+type Answer = Result<(Response<()>, Box<Agreed>), Response<Bytes>>;
 
 /// A handshake that is refused, with its answer.
 enum Refused {
@@ -134,7 +135,7 @@ impl Reception {
         })
     }
 
-    async fn accept(&self, asked: Asked<'_>) -> Result<(Response<()>, Agreed), Refused> {
+    async fn accept(&self, asked: Asked<'_>) -> Result<(Response<()>, Box<Agreed>), Refused> {
         let Asked {
             request,
             target,
@@ -185,11 +186,11 @@ impl Reception {
             }
             None => handshake.configure(None, properties),
         }
-        let agreed = Agreed {
+        let agreed = Box::new(Agreed {
             mounted,
             handshake,
             compression,
-        };
+        });
         Ok((response, agreed))
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Peer {
     pub(super) pending: Pending,
     info: ConnectionInfo,
     /// Set if the last request was a handshake that is answered with 101.
-    agreed: Mutex<Option<Agreed>>,
+    agreed: Mutex<Option<Box<Agreed>>>,
     /// The last field: the admission goes on when all other fields are dropped.
     pub(super) entry: Entry,
 }
@@ -94,7 +94,7 @@ impl Peer {
 
     /// Takes the outcome of the handshake, and the permit of its session, if the last request was a handshake. The answer
     /// is written when hyper is done with the connection without an error.
-    pub(super) fn take_agreed(&self) -> Option<(Agreed, SessionPermit)> {
+    pub(super) fn take_agreed(&self) -> Option<(Box<Agreed>, SessionPermit)> {
         let agreed = lock(&self.agreed).take()?;
         let permit = lock(&self.permit).take()?;
         Some((agreed, permit.into_session()))
