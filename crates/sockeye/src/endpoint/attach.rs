@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::handshake::ConnectionInfo;
 use super::life::spawn;
 use super::open_sessions::OpenSessions;
-use super::session::{Session, Tenure};
+use super::session::{Session, SessionGuard};
 use super::{Endpoint, Handshake, MessageKind};
 use crate::connection::Connection;
 use crate::connection::driver::Driver;
@@ -34,13 +34,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let handshake = self.handshake();
         let open_sessions = OpenSessions::default();
         // What is masked anew for each message is nothing that many share: no seat at a log.
-        let (place, _) = open_sessions.take_place();
+        let (slot, _) = open_sessions.reserve_slot();
         let outbox =
             Outbox::of_session(Outbox::DEFAULT_LIMIT, OverflowPolicy::default(), None, None);
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
-        let tenure = Tenure::new(handshake, outbox, open_sessions, place);
-        let session = Session::clone(&tenure);
-        spawn(endpoint, tenure, driver);
+        let guard = SessionGuard::new(handshake, outbox, open_sessions, slot);
+        let session = Session::clone(&guard);
+        spawn(endpoint, guard, driver);
         session
     }
 

@@ -7,48 +7,54 @@ use std::sync::Weak;
 
 use tokio::sync::Notify;
 
-use super::open_sessions::Room;
+use super::open_sessions::SessionSet;
 use crate::connection::log::Copied;
 use crate::sync::Arc;
 
 /// The task of an endpoint that delivers, until nobody has the endpoint's sessions any more.
 pub(super) struct Delivery {
-    room: Weak<Room>,
-    said: Arc<Notify>,
+    sessions: Weak<SessionSet>,
+    delivery_wanted: Arc<Notify>,
 }
 
 impl Delivery {
     /// So many places are one task's, so that a runtime of several threads shares them.
-    const SHARE: usize = 256;
+    const SLOTS_PER_TASK: usize = 256;
     /// After so many the others' tasks have their turn.
-    const MANY: usize = 32;
+    const BATCH: usize = 32;
 
-    pub(super) fn new(room: Weak<Room>, said: Arc<Notify>) -> Self {
-        Self { room, said }
+    pub(super) fn new(sessions: Weak<SessionSet>, delivery_wanted: Arc<Notify>) -> Self {
+        Self {
+            sessions,
+            delivery_wanted,
+        }
     }
 
     pub(super) async fn run(self) {
         loop {
-            self.said.notified().await;
-            let Some(room) = self.room.upgrade() else {
+            self.delivery_wanted.notified().await;
+            let Some(sessions) = self.sessions.upgrade() else {
                 return;
             };
             // Who comes later hears of what is said later.
-            let len = room.len();
-            for start in (Self::SHARE..len).step_by(Self::SHARE) {
-                tokio::spawn(deliver(Arc::clone(&room), start..start + Self::SHARE));
+            let len = sessions.len();
+            for start in (Self::SLOTS_PER_TASK..len).step_by(Self::SLOTS_PER_TASK) {
+                tokio::spawn(deliver(
+                    Arc::clone(&sessions),
+                    start..start + Self::SLOTS_PER_TASK,
+                ));
             }
-            deliver(room, 0..Self::SHARE).await;
+            deliver(sessions, 0..Self::SLOTS_PER_TASK).await;
         }
     }
 }
 
 /// Writes to those at these places.
-async fn deliver(room: Arc<Room>, places: Range<usize>) {
+async fn deliver(sessions: Arc<SessionSet>, slots: Range<usize>) {
     let mut copied = Copied::default();
-    for start in places.clone().step_by(Delivery::MANY) {
-        let end = places.end.min(start + Delivery::MANY);
-        let outboxes = room.outboxes(start..end);
+    for start in slots.clone().step_by(Delivery::BATCH) {
+        let end = slots.end.min(start + Delivery::BATCH);
+        let outboxes = sessions.outboxes(start..end);
         if outboxes.is_empty() {
             continue;
         }
@@ -62,8 +68,8 @@ async fn deliver(room: Arc<Room>, places: Range<usize>) {
 impl Drop for Delivery {
     /// The runtime may end before the sessions do.
     fn drop(&mut self) {
-        if let Some(room) = self.room.upgrade() {
-            room.end_delivery();
+        if let Some(sessions) = self.sessions.upgrade() {
+            sessions.end_delivery();
         }
     }
 }

@@ -28,9 +28,9 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     driver: &mut Driver<T>,
     message: &mut MessageBuffer,
 ) {
-    let place = match message {
-        MessageBuffer::Text(text) => Place::of(MessageKind::Text, text.as_bytes()),
-        MessageBuffer::Binary(bytes) => Place::of(MessageKind::Binary, bytes),
+    let location = match message {
+        MessageBuffer::Text(text) => PayloadLocation::of(MessageKind::Text, text.as_bytes()),
+        MessageBuffer::Binary(bytes) => PayloadLocation::of(MessageKind::Binary, bytes),
     };
     let handled = match session.start_handler(Incoming::of(message)) {
         Ok(running) => driver.alongside(pin!(running)).await,
@@ -40,10 +40,14 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
         }
     };
     let sent = match handled {
-        Some(Ok(Reply::Text(text))) if place == Place::of(MessageKind::Text, text.as_bytes()) => {
+        Some(Ok(Reply::Text(text)))
+            if location == PayloadLocation::of(MessageKind::Text, text.as_bytes()) =>
+        {
             driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
         }
-        Some(Ok(Reply::Binary(bytes))) if place == Place::of(MessageKind::Binary, bytes) => {
+        Some(Ok(Reply::Binary(bytes)))
+            if location == PayloadLocation::of(MessageKind::Binary, bytes) =>
+        {
             driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
         }
         Some(Ok(reply)) => driver.reply(reply),
@@ -58,13 +62,13 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
 
 /// The kind of a message, and the location of its payload in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct PayloadLocation {
     kind: MessageKind,
     address: usize,
     len: usize,
 }
 
-impl Place {
+impl PayloadLocation {
     fn of(kind: MessageKind, payload: &[u8]) -> Self {
         Self {
             kind,

@@ -18,7 +18,7 @@ use super::large::{handle_large, is_large};
 use super::open_sessions::OpenSessions;
 use super::part::{handle_part, in_parts};
 use super::report;
-use super::session::{Session, Tenure};
+use super::session::{Session, SessionGuard};
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Direct;
 use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
@@ -48,7 +48,7 @@ pub(crate) struct Opened<T = Stream> {
 impl<T> Opened<T> {
     /// Whether what is said to all comes to it by the log: frames that many share are not compressed; and what they
     /// hold is to be little beside the limit.
-    fn hears(&self) -> bool {
+    fn reads_log(&self) -> bool {
         self.compression.is_none() && self.outbox_limit >= Log::LIMIT
     }
 }
@@ -66,7 +66,7 @@ where
     F: Fn(&Handshake) -> E + Send + Sync + 'static,
 {
     fn launch(&self, opened: Opened, open_sessions: &OpenSessions) {
-        let (stream, writer) = if opened.hears() {
+        let (stream, writer) = if opened.reads_log() {
             opened.stream.shared()
         } else {
             (opened.stream, None)
@@ -91,15 +91,15 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (place, seat) = open_sessions.take_place();
-        let seat = opened.hears().then_some(seat);
+        let (slot, seat) = open_sessions.reserve_slot();
+        let seat = opened.reads_log().then_some(seat);
         let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.
         let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.permit));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
-        let session = Tenure::new(opened.handshake, outbox, open_sessions.clone(), place);
+        let session = SessionGuard::new(opened.handshake, outbox, open_sessions.clone(), slot);
         match made {
             Ok(endpoint) => {
                 spawn(endpoint, session, driver);
@@ -107,14 +107,14 @@ where
             Err(panic) => {
                 report::panic(session.counters(), &*panic);
                 close_failed(&session);
-                tokio::spawn(end(session, driver));
+                tokio::spawn(end_without_endpoint(session, driver));
             }
         }
     }
 }
 
 /// Spawns the task of an endpoint whose connection is open.
-pub(super) fn spawn<E, T>(endpoint: E, session: Tenure, driver: Box<Driver<T>>)
+pub(super) fn spawn<E, T>(endpoint: E, session: SessionGuard, driver: Box<Driver<T>>)
 where
     E: Endpoint,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -127,7 +127,7 @@ where
 #[expect(clippy::manual_async_fn, reason = "see above")]
 fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     mut endpoint: E,
-    session: Tenure,
+    session: SessionGuard,
     mut driver: Box<Driver<T>>,
 ) -> impl Future<Output = ()> + Send {
     async move {
@@ -137,7 +137,7 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         let panicked = served
             .map_err(|panic| report::panic(session.counters(), &*panic))
             .is_err();
-        let end: Seldom<'_> = Box::pin(conclude(endpoint, session, driver, panicked));
+        let end: RareStep<'_> = Box::pin(conclude(endpoint, session, driver, panicked));
         end.await;
     }
 }
@@ -145,7 +145,7 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 /// The end of a connection that was served.
 async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
-    session: Tenure,
+    session: SessionGuard,
     mut driver: Box<Driver<T>>,
     panicked: bool,
 ) {
@@ -154,7 +154,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         until_end(&mut driver).await;
     }
     let ending = driver.take_ending();
-    let reason = session.told(ending.reason());
+    let reason = session.reason_for_on_close(ending.reason());
     session.outbox().note_end(reason.clone());
     driver.settle();
     session.retire();
@@ -162,7 +162,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         // The transport goes at once. What `on_close` does waits for nobody, and nothing drops it.
         let (permit, timeout) = (driver.take_permit(), driver.close_timeout());
         linger(&session, driver, reason.clone()).await;
-        let mut last = pin!(outlive(endpoint, &session, reason));
+        let mut last = pin!(close_without_transport(endpoint, &session, reason));
         // A permit that is held for longer than a peer may take is given up.
         if tokio::time::timeout(timeout, &mut last).await.is_err() {
             drop(permit);
@@ -205,9 +205,9 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     async move {
         driver.give_in_parts(in_parts::<E>());
         // What is seldom has its memory only while it lasts.
-        session.work();
+        session.mark_busy();
         boxed(|| open(endpoint, session, driver)).await;
-        session.rest();
+        session.mark_idle();
         let mut message = MessageBuffer::default();
         'turns: loop {
             let answering = AtOnce {
@@ -216,16 +216,16 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             };
             let next = driver.next_unanswered(&mut message, answering).await;
             // What is not a message that is handled. One place to wait at for all of it: each more would cost a message.
-            let seldom: Seldom<'_> = 'seldom: {
+            let rare_step: RareStep<'_> = 'rare: {
                 let (endpoint, driver) = (&mut *endpoint, &mut *driver);
                 let incoming = match next {
                     Next::Message if is_large(&message) => {
                         let message = &mut message;
-                        break 'seldom boxed(|| handle_large(endpoint, session, driver, message));
+                        break 'rare boxed(|| handle_large(endpoint, session, driver, message));
                     }
                     Next::Message => Incoming::of(&mut message),
                     Next::AnswerFailed(error) => {
-                        break 'seldom boxed(|| report(endpoint, session, driver, error));
+                        break 'rare boxed(|| report(endpoint, session, driver, error));
                     }
                     Next::Part(is_last) => {
                         // The rest of a message whose handler was taken away is nobody's.
@@ -233,14 +233,14 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                             continue 'turns;
                         }
                         let message = &mut message;
-                        break 'seldom boxed(|| {
+                        break 'rare boxed(|| {
                             handle_part(endpoint, session, driver, message, is_last)
                         });
                     }
                     Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
                     Next::End => return,
                 };
-                session.work();
+                session.mark_busy();
                 let handled = match session.start_handler(incoming) {
                     Ok(running) => driver.alongside(pin!(running)).await,
                     Err(incoming) => {
@@ -256,25 +256,25 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 };
                 match sent {
                     Ok(()) => {
-                        session.rest();
+                        session.mark_idle();
                         continue 'turns;
                     }
                     Err(error) => boxed(|| report(endpoint, session, driver, error)),
                 }
             };
-            session.work();
-            seldom.await;
-            session.rest();
+            session.mark_busy();
+            rare_step.await;
+            session.mark_idle();
         }
     }
 }
 
 /// What is seldom has its memory only while it lasts; and, by way of a table, is no part of the code of what is not.
-type Seldom<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
+type RareStep<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
 /// Boxes a future in a stack frame of its own, so that the frame of the session's loop stays small.
 #[inline(never)]
-fn boxed<'s, F: Future<Output = ()> + Send + 's>(make: impl FnOnce() -> F) -> Seldom<'s> {
+fn boxed<'s, F: Future<Output = ()> + Send + 's>(make: impl FnOnce() -> F) -> RareStep<'s> {
     Box::pin(make())
 }
 
@@ -292,7 +292,7 @@ impl<E: Endpoint> AnswerAtOnce for AtOnce<'_, E> {
 
     #[inline(always)]
     fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Answered {
-        if self.session.heard() {
+        if self.session.note_message() {
             return Answered::Declined;
         }
         match self.endpoint.on_message_at_once(self.session, message) {
@@ -335,7 +335,11 @@ async fn until_end<T: AsyncRead + AsyncWrite + Unpin>(driver: &mut Driver<T>) {
 }
 
 /// What is left of an endpoint whose transport is gone.
-async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseReason) {
+async fn close_without_transport<E: Endpoint>(
+    mut endpoint: E,
+    session: &Session,
+    reason: CloseReason,
+) {
     let last = async {
         if let Err(error) = endpoint.on_close(session, reason).await {
             endpoint.on_error(session, &Error::of_callback(error)).await;
@@ -347,7 +351,10 @@ async fn outlive<E: Endpoint>(mut endpoint: E, session: &Session, reason: CloseR
 }
 
 /// What is left of a connection that has no endpoint.
-async fn end<T: AsyncRead + AsyncWrite + Unpin>(session: Tenure, mut driver: Box<Driver<T>>) {
+async fn end_without_endpoint<T: AsyncRead + AsyncWrite + Unpin>(
+    session: SessionGuard,
+    mut driver: Box<Driver<T>>,
+) {
     until_end(&mut driver).await;
     let reason = driver.take_ending().reason();
     session.retire();
@@ -412,7 +419,7 @@ mod tests {
     /// The task of an idle connection is the larger part of what the connection costs.
     #[test]
     fn the_task_of_an_idle_connection_is_small() {
-        fn task_size<F: Future>(_: fn(Silent, Tenure, Box<Driver<Stream>>) -> F) -> usize {
+        fn task_size<F: Future>(_: fn(Silent, SessionGuard, Box<Driver<Stream>>) -> F) -> usize {
             size_of::<F>()
         }
 

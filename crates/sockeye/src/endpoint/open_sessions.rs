@@ -27,31 +27,31 @@ use crate::sync::{Arc, Mutex, lock};
 /// The open sessions of one endpoint, whatever the parameters of their paths are: from before `on_open` until before
 /// `on_close`. A handle.
 #[derive(Clone, Default)]
-pub struct OpenSessions(Arc<Room>);
+pub struct OpenSessions(Arc<SessionSet>);
 
 #[derive(Default)]
-pub(super) struct Room {
-    places: Mutex<Places>,
+pub(super) struct SessionSet {
+    slots: Mutex<Slots>,
     log: Arc<Log>,
     // Something was said that is to be delivered.
-    said: Arc<Notify>,
+    delivery_wanted: Arc<Notify>,
     // Those of the server. A client's endpoint has none.
     counters: Option<Arc<Counters>>,
 }
 
 /// Each session has a place, which its seat at the log has too.
 #[derive(Default)]
-struct Places {
-    all: Vec<Option<Placed>>,
+struct Slots {
+    all: Vec<Option<Slot>>,
     free: Vec<u32>,
     open: usize,
     is_swept: bool,
     // Where the task runs that delivers.
-    delivers_on: Option<runtime::Id>,
+    delivery_runtime: Option<runtime::Id>,
 }
 
 /// A session; and its outbox, beside it: whoever broadcasts looks at nothing else.
-struct Placed {
+struct Slot {
     session: Session,
     outbox: Arc<Outbox>,
 }
@@ -59,10 +59,10 @@ struct Placed {
 impl OpenSessions {
     /// None yet. `counters` count what happens to them.
     pub(super) fn counted_by(counters: Arc<Counters>) -> Self {
-        Self(Arc::new(Room {
-            places: Mutex::default(),
+        Self(Arc::new(SessionSet {
+            slots: Mutex::default(),
             log: Arc::default(),
-            said: Arc::default(),
+            delivery_wanted: Arc::default(),
             counters: Some(counters),
         }))
     }
@@ -75,7 +75,7 @@ impl OpenSessions {
 
     /// How many there are now.
     pub fn len(&self) -> usize {
-        lock(&self.0.places).open
+        lock(&self.0.slots).open
     }
 
     /// Whether there is none.
@@ -85,7 +85,7 @@ impl OpenSessions {
 
     /// The sessions that are open now.
     pub fn to_vec(&self) -> Vec<Session> {
-        lock(&self.0.places).sessions().cloned().collect()
+        lock(&self.0.slots).sessions().cloned().collect()
     }
 
     /// Returns those of them whose path has a parameter of this name with this decoded value: one room of a chat at
@@ -122,13 +122,13 @@ impl OpenSessions {
     pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
         let prepared = PreparedMessage::new(message);
         // Nothing of the application's runs meanwhile: a wake-up makes a task ready, and no more.
-        let places = lock(&self.0.places);
+        let slots = lock(&self.0.slots);
         let number = loop {
             match self.0.log.push(&prepared) {
                 Pushed::Kept(number) => break Some(number),
                 Pushed::Known(many) => return many,
                 Pushed::Unfit => break None,
-                Pushed::Full(slow) => slow.into_iter().for_each(|place| places.catch_up(place)),
+                Pushed::Full(slow) => slow.into_iter().for_each(|slot| slots.catch_up(slot)),
             }
         };
         let mut hearing = Hearing {
@@ -137,25 +137,25 @@ impl OpenSessions {
             overflowed: None,
         };
         let (mut many, mut losses) = (0, Losses::default());
-        for placed in places.placed() {
+        for slot in slots.occupied() {
             let heard = match number {
-                Some(number) => placed.outbox.hear(number, &prepared, &mut hearing),
-                None => placed.outbox.hear_alone(&prepared, &mut hearing),
+                Some(number) => slot.outbox.hear(number, &prepared, &mut hearing),
+                None => slot.outbox.hear_alone(&prepared, &mut hearing),
             };
             match heard {
                 Heard::Taken => many += 1,
                 Heard::Closed => {}
-                Heard::Overflowed => many += losses.add(&placed.session, hearing.overflowed.take()),
+                Heard::Overflowed => many += losses.add(&slot.session, hearing.overflowed.take()),
             }
         }
         if hearing.is_settled {
             self.0.log.told(many);
         }
         if hearing.wants_delivery {
-            self.0.said.notify_one();
+            self.0.delivery_wanted.notify_one();
         }
-        drop(places);
-        losses.tell(self.counters());
+        drop(slots);
+        losses.report(self.counters());
         many
     }
 
@@ -166,98 +166,98 @@ impl OpenSessions {
         prepared: &PreparedMessage,
         is_meant: impl Fn(&Session) -> bool,
     ) -> usize {
-        let places = lock(&self.0.places);
+        let slots = lock(&self.0.slots);
         let mut hearing = Hearing {
             is_settled: false,
             wants_delivery: false,
             overflowed: None,
         };
         let (mut many, mut losses) = (0, Losses::default());
-        let meant = places.placed().filter(|placed| is_meant(&placed.session));
-        for placed in meant {
-            match placed.outbox.hear_alone(prepared, &mut hearing) {
+        let meant = slots.occupied().filter(|slot| is_meant(&slot.session));
+        for slot in meant {
+            match slot.outbox.hear_alone(prepared, &mut hearing) {
                 Heard::Taken => many += 1,
                 Heard::Closed => {}
-                Heard::Overflowed => many += losses.add(&placed.session, hearing.overflowed.take()),
+                Heard::Overflowed => many += losses.add(&slot.session, hearing.overflowed.take()),
             }
         }
-        drop(places);
-        losses.tell(self.counters());
+        drop(slots);
+        losses.report(self.counters());
         many
     }
 
     /// A place for a session, and its seat at the log.
-    pub(super) fn take_place(&self) -> (u32, Seat) {
-        let mut places = lock(&self.0.places);
-        let place = places.free.pop().unwrap_or_else(|| {
-            places.all.push(None);
-            u32::try_from(places.all.len() - 1).expect("fewer sessions than 2^32 fit in memory")
+    pub(super) fn reserve_slot(&self) -> (u32, Seat) {
+        let mut slots = lock(&self.0.slots);
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            slots.all.push(None);
+            u32::try_from(slots.all.len() - 1).expect("fewer sessions than 2^32 fit in memory")
         });
-        drop(places);
-        (place, self.0.log.seat(place as usize))
+        drop(slots);
+        (slot, self.0.log.seat(slot as usize))
     }
 
     /// The session is one of the open ones now.
-    pub(super) fn insert(&self, place: u32, session: Session) {
+    pub(super) fn insert(&self, slot: u32, session: Session) {
         let here = runtime::Handle::current().id();
-        let mut places = lock(&self.0.places);
-        let delivers_on = places.delivers_on.replace(here);
+        let mut slots = lock(&self.0.slots);
+        let delivery_runtime = slots.delivery_runtime.replace(here);
         // On another runtime, and perhaps another processor, a session writes for itself.
-        let delivers = delivers_on.is_none_or(|there| there == here);
+        let delivers = delivery_runtime.is_none_or(|there| there == here);
         if !delivers {
-            places.delivers_on = delivers_on;
+            slots.delivery_runtime = delivery_runtime;
         }
         let outbox = Arc::clone(session.outbox());
         outbox.join_log(delivers);
-        if let Some(free) = places.all.get_mut(place as usize) {
-            *free = Some(Placed { session, outbox });
+        if let Some(free) = slots.all.get_mut(slot as usize) {
+            *free = Some(Slot { session, outbox });
         }
-        places.open += 1;
+        slots.open += 1;
         self.counters().opened_sessions.increment();
-        let is_swept = std::mem::replace(&mut places.is_swept, true);
-        drop(places);
+        let is_swept = std::mem::replace(&mut slots.is_swept, true);
+        drop(slots);
         // Nothing is locked: a runtime that is ending drops what it is given at once.
         if !is_swept {
             tokio::spawn(Sweep(Arc::downgrade(&self.0)).run());
         }
-        if delivers_on.is_none() {
-            let said = Arc::clone(&self.0.said);
-            tokio::spawn(Delivery::new(Arc::downgrade(&self.0), said).run());
+        if delivery_runtime.is_none() {
+            let delivery_wanted = Arc::clone(&self.0.delivery_wanted);
+            tokio::spawn(Delivery::new(Arc::downgrade(&self.0), delivery_wanted).run());
         }
     }
 
     /// Frees the place, if this session has it still.
-    pub(super) fn remove(&self, place: u32, id: SessionId) {
-        let mut places = lock(&self.0.places);
-        let taken = places.all.get_mut(place as usize);
-        let placed = taken.and_then(|taken| taken.take_if(|placed| placed.session.id() == id));
-        if let Some(placed) = &placed {
-            placed.outbox.retire();
-            places.free.push(place);
-            places.open -= 1;
+    pub(super) fn remove(&self, slot: u32, id: SessionId) {
+        let mut slots = lock(&self.0.slots);
+        let found = slots.all.get_mut(slot as usize);
+        let removed = found.and_then(|found| found.take_if(|held| held.session.id() == id));
+        if let Some(removed) = &removed {
+            removed.outbox.retire();
+            slots.free.push(slot);
+            slots.open -= 1;
         }
-        drop(places);
+        drop(slots);
     }
 }
 
-impl Places {
-    fn placed(&self) -> impl Iterator<Item = &Placed> {
+impl Slots {
+    fn occupied(&self) -> impl Iterator<Item = &Slot> {
         self.all.iter().flatten()
     }
 
     fn sessions(&self) -> impl Iterator<Item = &Session> {
-        self.placed().map(|placed| &placed.session)
+        self.occupied().map(|slot| &slot.session)
     }
 
-    fn catch_up(&self, place: usize) {
-        if let Some(Some(placed)) = self.all.get(place) {
-            placed.outbox.catch_up();
+    fn catch_up(&self, slot: usize) {
+        if let Some(Some(slot)) = self.all.get(slot) {
+            slot.outbox.catch_up();
         }
     }
 }
 
 /// Wakes the sessions of which something is due soon: one timer for all of them, and not one for each.
-struct Sweep(Weak<Room>);
+struct Sweep(Weak<SessionSet>);
 
 impl Sweep {
     /// Each session that asked to be woken at a time is woken at most [`HORIZON`](Self::HORIZON) before.
@@ -265,7 +265,7 @@ impl Sweep {
     /// A tick may be late by half its period.
     const HORIZON: Duration = Duration::from_millis(1_500);
     /// So many are looked at with the lock held.
-    const MANY: usize = 256;
+    const BATCH: usize = 256;
 
     /// Goes on while there are sessions.
     async fn run(mut self) {
@@ -283,10 +283,10 @@ impl Sweep {
             looked = now;
             let horizon = now + Self::HORIZON;
             let mut start = 0;
-            while let Some(room) = self.0.upgrade()
-                && room.look_at(start..start + Self::MANY, horizon, elapsed)
+            while let Some(sessions) = self.0.upgrade()
+                && sessions.sweep_slots(start..start + Self::BATCH, horizon, elapsed)
             {
-                start += Self::MANY;
+                start += Self::BATCH;
                 tokio::task::yield_now().await;
             }
             if self.is_done() {
@@ -297,68 +297,66 @@ impl Sweep {
 
     /// Whether there is nobody left to wake: the next session starts another sweep then.
     fn is_done(&mut self) -> bool {
-        let Some(room) = self.0.upgrade() else {
+        let Some(sessions) = self.0.upgrade() else {
             return true;
         };
-        let mut places = lock(&room.places);
-        if places.open > 0 {
+        let mut slots = lock(&sessions.slots);
+        if slots.open > 0 {
             return false;
         }
-        places.is_swept = false;
+        slots.is_swept = false;
         self.0 = Weak::new();
         true
     }
 }
 
-impl Room {
+impl SessionSet {
     /// Wakes those at these places whose time comes before `horizon`, and closes those that were idle for too
     /// long, `elapsed` after the look before. Says whether there are places behind.
-    fn look_at(&self, places: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
+    fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
         let broadcasts = self.log.pushed();
-        let all = &lock(&self.places).all;
-        let end = places.end.min(all.len());
-        for placed in all.get(places.start..end).into_iter().flatten().flatten() {
-            placed.outbox.wake_if_due(horizon.into_std());
-            placed.session.close_if_idle(elapsed, broadcasts);
+        let all = &lock(&self.slots).all;
+        let end = slots.end.min(all.len());
+        for slot in all.get(slots.start..end).into_iter().flatten().flatten() {
+            slot.outbox.wake_if_due(horizon.into_std());
+            slot.session.close_if_idle(elapsed, broadcasts);
         }
         end < all.len()
     }
 
     /// How many places there are, some of them free.
     pub(super) fn len(&self) -> usize {
-        lock(&self.places).all.len()
+        lock(&self.slots).all.len()
     }
 
     /// The outboxes at these places.
-    pub(super) fn outboxes(&self, places: Range<usize>) -> Vec<Arc<Outbox>> {
-        let all = &lock(&self.places).all;
-        let places = places.start.min(all.len())..places.end.min(all.len());
-        let placed = all.get(places).into_iter().flatten().flatten();
-        placed.map(|placed| Arc::clone(&placed.outbox)).collect()
+    pub(super) fn outboxes(&self, slots: Range<usize>) -> Vec<Arc<Outbox>> {
+        let all = &lock(&self.slots).all;
+        let slots = slots.start.min(all.len())..slots.end.min(all.len());
+        let occupied = all.get(slots).into_iter().flatten().flatten();
+        occupied.map(|slot| Arc::clone(&slot.outbox)).collect()
     }
 
     /// Nobody delivers any more: each session writes for itself, until another task is there for those that come.
     pub(super) fn end_delivery(&self) {
-        let mut places = lock(&self.places);
-        places.delivers_on = None;
-        places
-            .placed()
-            .for_each(|placed| placed.outbox.end_delivery());
+        let mut slots = lock(&self.slots);
+        slots.delivery_runtime = None;
+        slots.occupied().for_each(|slot| slot.outbox.end_delivery());
     }
 }
 
-impl Drop for Room {
+impl Drop for SessionSet {
     fn drop(&mut self) {
         // Who delivers has nobody left to deliver to.
-        self.said.notify_one();
+        self.delivery_wanted.notify_one();
     }
 }
 
 impl Drop for Sweep {
     /// The runtime may end before the sessions' endpoint does, which may then have another one.
     fn drop(&mut self) {
-        if let Some(room) = self.0.upgrade() {
-            lock(&room.places).is_swept = false;
+        if let Some(sessions) = self.0.upgrade() {
+            lock(&sessions.slots).is_swept = false;
         }
     }
 }

@@ -28,7 +28,7 @@ impl Losses {
         usize::from(lost.ticket.is_some())
     }
 
-    pub(super) fn tell(self, counters: &Counters) {
+    pub(super) fn report(self, counters: &Counters) {
         if self.dropped > 0 {
             counters.dropped_messages.add(self.dropped as u64);
         }

@@ -76,7 +76,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     incoming: Incoming<'_>,
     rest: &Rest,
 ) {
-    session.work();
+    session.mark_busy();
     let handled: Option<Result<_>> = match session.start_handler(incoming) {
         Ok(running) => driver.alongside_reader(pin!(running), rest).await,
         Err(incoming) => {
@@ -93,5 +93,5 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     if let Err(error) = sent {
         report(endpoint, session, driver, error).await;
     }
-    session.rest();
+    session.mark_idle();
 }

@@ -32,9 +32,9 @@ struct Inner {
     outbox: Arc<Outbox>,
     open_sessions: OpenSessions,
     // Its place among them.
-    place: u32,
+    slot: u32,
     // Of the bits below. Most sessions have none of them: so each message looks at one word, and takes no lock.
-    special: AtomicU8,
+    flags: AtomicU8,
     handlers: Mutex<Handlers>,
 }
 
@@ -51,7 +51,7 @@ const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
 const IDLE: u8 = 32;
 
 /// What the word says of these handlers.
-fn handled(handlers: &Handlers) -> u8 {
+fn handler_flags(handlers: &Handlers) -> u8 {
     let of = |kind, exists, takes_parts| match handlers.takes_parts(kind) {
         Some(true) => exists | takes_parts,
         Some(false) => exists,
@@ -133,7 +133,7 @@ impl Session {
     pub fn add_message_handler(&self, handler: MessageHandler) -> Result<(), HandlerExists> {
         let mut handlers = lock(&self.0.handlers);
         handlers.add(handler)?;
-        self.know(&handlers);
+        self.update_handler_flags(&handlers);
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl Session {
     pub fn remove_message_handler(&self, kind: MessageKind) -> bool {
         let mut handlers = lock(&self.0.handlers);
         let removed = handlers.remove(kind);
-        self.know(&handlers);
+        self.update_handler_flags(&handlers);
         drop(handlers);
         removed.is_some()
     }
@@ -193,7 +193,7 @@ impl Session {
     /// that is never too early, and up to two seconds late.
     pub fn set_max_idle_timeout(&self, timeout: Option<Duration>) {
         self.0.handshake.idle().set_limit(timeout);
-        self.0.special.fetch_or(IDLE, Ordering::Release);
+        self.0.flags.fetch_or(IDLE, Ordering::Release);
     }
 
     /// For how long the session may be idle.
@@ -235,15 +235,15 @@ impl Session {
     }
 
     /// Notes which handlers there are now; they are locked.
-    fn know(&self, handlers: &Handlers) {
-        let now = |special: u8| Some(special & !HANDLERS | handled(handlers));
-        let special = &self.0.special;
-        let _ = special.fetch_update(Ordering::Release, Ordering::Acquire, now);
+    fn update_handler_flags(&self, handlers: &Handlers) {
+        let now = |flags: u8| Some(flags & !HANDLERS | handler_flags(handlers));
+        let flags = &self.0.flags;
+        let _ = flags.fetch_update(Ordering::Release, Ordering::Acquire, now);
     }
 
     #[inline]
-    fn has(&self, special: u8) -> bool {
-        self.0.special.load(Ordering::Acquire) & special != 0
+    fn has(&self, flags: u8) -> bool {
+        self.0.flags.load(Ordering::Acquire) & flags != 0
     }
 
     #[inline]
@@ -254,7 +254,7 @@ impl Session {
     /// Of which kinds messages are to come in parts, where the endpoint itself takes those of `endpoint` so.
     #[inline]
     pub(super) fn in_parts(&self, endpoint: InParts) -> InParts {
-        let handled = self.0.special.load(Ordering::Acquire) & HANDLERS;
+        let handled = self.0.flags.load(Ordering::Acquire) & HANDLERS;
         if handled == 0 {
             return endpoint;
         }
@@ -270,19 +270,19 @@ impl Session {
 
     /// A message came that may be answered where it lies. Says whether the session has a handler of its own for it.
     #[inline]
-    pub(super) fn heard(&self) -> bool {
-        let special = self.0.special.load(Ordering::Acquire);
-        special != 0 && self.heard_what_is_special(special)
+    pub(super) fn note_message(&self) -> bool {
+        let flags = self.0.flags.load(Ordering::Acquire);
+        flags != 0 && self.note_message_by_flags(flags)
     }
 
     // Apart, so that what each message runs through stays small.
     #[cold]
     #[inline(never)]
-    fn heard_what_is_special(&self, special: u8) -> bool {
-        if special & IDLE != 0 {
+    fn note_message_by_flags(&self, flags: u8) -> bool {
+        if flags & IDLE != 0 {
             self.0.handshake.idle().touch();
         }
-        special & HANDLERS != 0
+        flags & HANDLERS != 0
     }
 
     #[cold]
@@ -299,7 +299,7 @@ impl Session {
 
     /// A handler starts: the session is not idle until [`rest`](Self::rest).
     #[inline]
-    pub(super) fn work(&self) {
+    pub(super) fn mark_busy(&self) {
         if self.has(IDLE) {
             self.hold();
         }
@@ -307,7 +307,7 @@ impl Session {
 
     /// No handler runs any more.
     #[inline]
-    pub(super) fn rest(&self) {
+    pub(super) fn mark_idle(&self) {
         if self.has(IDLE) {
             self.touch();
         }
@@ -327,7 +327,7 @@ impl Session {
     }
 
     /// What `on_close` is told of a Close.
-    pub(super) fn told(&self, reason: CloseReason) -> CloseReason {
+    pub(super) fn reason_for_on_close(&self, reason: CloseReason) -> CloseReason {
         let idle = self.0.handshake.known_idle();
         let is_ours =
             reason.code() == CloseCode::GOING_AWAY && reason.reason() == IDLE_FOR_TOO_LONG;
@@ -375,7 +375,7 @@ impl Session {
 
     /// No message comes any more: the session is none of the open ones, and its handlers are dropped.
     pub(crate) fn retire(&self) {
-        self.0.open_sessions.remove(self.0.place, self.0.id);
+        self.0.open_sessions.remove(self.0.slot, self.0.id);
         let handlers = lock(&self.0.handlers).retire();
         drop(handlers);
     }
@@ -414,15 +414,15 @@ impl fmt::Debug for SessionId {
 
 /// The session as the task has it that serves it. However that task ends (it may panic, or be dropped with
 /// its runtime), the session is none of the open ones then, and who waits for its end is told.
-pub(crate) struct Tenure(Session);
+pub(crate) struct SessionGuard(Session);
 
-impl Tenure {
+impl SessionGuard {
     /// A session that is open from now on.
     pub(crate) fn new(
         handshake: Handshake,
         outbox: Arc<Outbox>,
         open_sessions: OpenSessions,
-        place: u32,
+        slot: u32,
     ) -> Self {
         let limited = handshake.known_idle().and_then(Idle::limit).is_some();
         let session = Session(Arc::new(Inner {
@@ -430,16 +430,16 @@ impl Tenure {
             handshake,
             outbox,
             open_sessions,
-            place,
-            special: AtomicU8::new(if limited { IDLE } else { 0 }),
+            slot,
+            flags: AtomicU8::new(if limited { IDLE } else { 0 }),
             handlers: Mutex::default(),
         }));
-        session.0.open_sessions.insert(place, session.clone());
+        session.0.open_sessions.insert(slot, session.clone());
         Self(session)
     }
 }
 
-impl Deref for Tenure {
+impl Deref for SessionGuard {
     type Target = Session;
 
     fn deref(&self) -> &Session {
@@ -447,7 +447,7 @@ impl Deref for Tenure {
     }
 }
 
-impl Drop for Tenure {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.0.retire();
         // Told already, unless the task did not come to it.
