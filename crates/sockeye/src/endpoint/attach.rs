@@ -1,4 +1,4 @@
-//! Endpoints on connections that are open already: the client's end as a rule.
+//! Attaches an endpoint to a connection that is open already, usually a client's.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,18 +14,18 @@ use crate::router::PathParameters;
 use crate::sync::Arc;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
-    /// Gives the connection to an endpoint, and spawns the task that calls it: with all that an endpoint of a
-    /// server has, from `on_open` to `on_close`. It goes on until one of the sides closes, whether or not anybody
-    /// keeps the session.
+    /// Gives the connection to an endpoint, and spawns the task that calls the endpoint, from `on_open` to `on_close`,
+    /// as for an endpoint of a server. The task runs until one side closes the connection. To drop the session does not
+    /// end it.
     ///
-    /// [`Session::request`] is what [`Client`](crate::Client) asked; of a connection that another has opened it is
-    /// empty. There are no path parameters, and the session is the only one of its
-    /// [`open_sessions`](Session::open_sessions). The endpoint's [limits](Endpoint::MAX_MESSAGES) go before the
-    /// connection's. One that is annotated for a server serves here too: its path is of no account.
+    /// [`Session::request`] is the request of the [`Client`](crate::Client) that opened the connection; it is empty for
+    /// other connections. There are no path parameters. The session is the only one of its
+    /// [`open_sessions`](Session::open_sessions). The endpoint's [limits](Endpoint::MAX_MESSAGES) replace the
+    /// connection's. An endpoint that is annotated for a server works here too, and its path is ignored.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If the caller is not in a tokio runtime.
     pub fn serve<E: Endpoint>(mut self, endpoint: E) -> Session {
         self.limit_messages(
             MessageKind::Text.limit_among(E::MAX_MESSAGES),
@@ -33,7 +33,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         );
         let handshake = self.handshake();
         let open_sessions = OpenSessions::default();
-        // What is masked anew for each message is nothing that many share: no seat at a log.
+        // A client masks each frame with a key of its own, so it cannot share the log's frames: it gets no seat.
         let (slot, _) = open_sessions.reserve_slot();
         let outbox =
             Outbox::of_session(Outbox::DEFAULT_LIMIT, OverflowPolicy::default(), None, None);

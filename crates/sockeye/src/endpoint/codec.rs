@@ -1,5 +1,4 @@
-//! Objects of the application's own as messages: what a handler takes is decoded, what it returns or sends
-//! is encoded. Knows no connection.
+//! Encoding and decoding of the application's own types as messages. Knows no connection.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -10,10 +9,10 @@ use super::incoming::{Argument, Incoming, MessageKind, wrong_kind};
 use super::reply::{IntoReply, Reply};
 use crate::error::{BoxError, DecodeError, EncodeError, Result};
 
-/// A type that is made of a message: a handler takes it as its argument.
+/// A type that can be decoded from a message: a handler takes it as its argument.
 ///
-/// An error of it goes to [`Endpoint::on_error`](super::Endpoint::on_error) as
-/// [`Error::Decode`](crate::Error::Decode), and the connection stays.
+/// A failure goes to [`Endpoint::on_error`](super::Endpoint::on_error) as [`Error::Decode`](crate::Error::Decode), and
+/// the connection stays open.
 ///
 /// ```
 /// use sockeye::{Decoder, server_endpoint};
@@ -47,20 +46,20 @@ use crate::error::{BoxError, DecodeError, EncodeError, Result};
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be decoded of a message",
+    message = "`{Self}` cannot be decoded from a message",
     note = "implement `Decoder` for it"
 )]
 pub trait Decoder: Sized {
-    /// What it is made of: `str` of text messages, `[u8]` of binary ones.
+    /// The payload that it is decoded from: `str` for text messages, `[u8]` for binary messages.
     type Message: Payload + ?Sized;
-    /// Why a message is none of these.
+    /// The reason why a message cannot be decoded.
     type Error: Into<BoxError>;
 
-    /// Makes it of a whole message.
+    /// Decodes a whole message.
     ///
     /// # Errors
     ///
-    /// When the message does not hold one.
+    /// If the message cannot be decoded as this type.
     fn decode(message: &Self::Message) -> Result<Self, Self::Error>;
 }
 
@@ -88,18 +87,18 @@ pub trait Decoder: Sized {
     note = "implement `Encoder` for it"
 )]
 pub trait Encoder {
-    /// Why it cannot be sent.
+    /// The reason why a value cannot be encoded.
     type Error: Into<BoxError>;
 
-    /// Makes a message of it.
+    /// Encodes the value as a message.
     ///
     /// # Errors
     ///
-    /// When it cannot be said in a message.
+    /// If the value cannot be encoded.
     fn encode(&self) -> Result<Outgoing, Self::Error>;
 }
 
-/// What a [`Decoder`] reads: `str` of text messages, `[u8]` of binary ones.
+/// The payload that a [`Decoder`] reads: `str` for text messages, `[u8]` for binary messages.
 pub trait Payload: sealed::Lend {}
 
 impl Payload for str {}
@@ -110,7 +109,7 @@ mod sealed {
     use super::{Incoming, MessageKind};
     use crate::error::Result;
 
-    #[expect(unnameable_types, reason = "nobody else implements it")]
+    #[expect(unnameable_types, reason = "it seals `Payload`")]
     pub trait Lend {
         const KIND: MessageKind;
 
@@ -157,12 +156,12 @@ impl<'m, T: Encoder> IntoReply<'m> for T {
     }
 }
 
-/// The message that an object is sent as.
+/// Encodes an object as a message.
 pub(super) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
     object.encode().map_err(EncodeError::of::<T>)
 }
 
-/// A value that is a text message by [`FromStr`], and is sent as one by [`Display`]: a number, an address.
+/// A value that is received as a text message by [`FromStr`], and sent as one by [`Display`]: a number, an address.
 ///
 /// ```
 /// use sockeye::{Parsed, server_endpoint};

@@ -1,4 +1,4 @@
-//! How an endpoint is deployed: its path, its factory, what it takes of whom.
+//! The configuration of a server's endpoint: its path, its factory, its limits, and the pages that may connect.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::stats::Counters;
 use crate::sync::Arc;
 
-/// An endpoint at a path, to be given to [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
+/// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
 #[derive(Clone)]
 pub struct EndpointConfig {
     path: String,
@@ -31,10 +31,10 @@ pub struct EndpointConfig {
     launch: Arc<dyn Launch>,
 }
 
-/// An endpoint that knows its path: what `#[server_endpoint("…")]` makes.
+/// An endpoint that knows its path. `#[server_endpoint("…")]` implements it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say at which path a server has it",
-    note = "`#[server_endpoint(\"/path\")]` on the `impl` block of its callbacks says so",
+    message = "`{Self}` has no path at which a server can serve it",
+    note = "put `#[server_endpoint(\"/path\")]` on the `impl` block of its callbacks",
     note = "`#[client_endpoint]` makes a client's endpoint, for `Client::connect_endpoint`"
 )]
 pub trait ServerEndpoint: Endpoint {
@@ -43,14 +43,14 @@ pub trait ServerEndpoint: Endpoint {
     /// The subprotocols that it speaks.
     const SUBPROTOCOLS: &'static [&'static str] = &[];
 
-    /// Adds what else it says of its place, such as its [`Configurator`].
+    /// Adds further settings to the configuration, such as a [`Configurator`].
     fn configure(config: EndpointConfig) -> EndpointConfig {
         config
     }
 }
 
-/// A programmatic endpoint at a path, made anew for each connection by `factory`, which sees the
-/// handshake and holds what the application shares. For an object that serves all connections give
+/// Creates the configuration of an endpoint at a path. For each connection `factory` makes an endpoint object; it gets
+/// the handshake, and may hold state that the connections share. For one object that serves all connections it returns
 /// clones of an `Arc`: see [`SharedEndpoint`](super::SharedEndpoint).
 ///
 /// ```
@@ -70,7 +70,7 @@ pub fn endpoint<E: Endpoint>(
 }
 
 impl EndpointConfig {
-    /// As [`endpoint`].
+    /// Creates the configuration of an endpoint at a path. See [`endpoint`].
     pub fn new<E: Endpoint>(
         path: &str,
         factory: impl Fn(&Handshake) -> E + Send + Sync + 'static,
@@ -88,8 +88,8 @@ impl EndpointConfig {
         }
     }
 
-    /// As [`EndpointConfig::new`], with all that an annotated endpoint says of its place. The objects are of that
-    /// type, or share one of it.
+    /// Creates the configuration of an annotated endpoint, with the path and the settings of its attribute. `factory`
+    /// returns objects of that type, or of an `Arc` of it.
     #[doc(hidden)]
     pub fn of<S: ServerEndpoint, E: Endpoint>(
         factory: impl Fn(&Handshake) -> E + Send + Sync + 'static,
@@ -98,8 +98,8 @@ impl EndpointConfig {
         S::configure(Self::new(S::PATH, factory).subprotocols(subprotocols))
     }
 
-    /// The subprotocols that the endpoint speaks. The first of the client's list that is one of them is
-    /// agreed on; without one the connection has none.
+    /// Sets the subprotocols that the endpoint speaks. The first one in the client's list that the endpoint speaks is
+    /// agreed on. If there is none, the connection has no subprotocol.
     pub fn subprotocols<I, S>(mut self, names: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -109,9 +109,9 @@ impl EndpointConfig {
         self
     }
 
-    /// The longest message of a kind that this endpoint takes, in bytes, inclusive, in the place of
-    /// [`Endpoint::MAX_MESSAGES`] and of the server's [`Config::max_message`]: it may be less or more. A longer
-    /// one closes the connection with 1009. A Pong has no limit of its own: 125 bytes are the protocol's.
+    /// Sets the longest message of a kind that this endpoint takes, in bytes, inclusive. A longer message closes the
+    /// connection with 1009. This replaces [`Endpoint::MAX_MESSAGES`] and the server's [`Config::max_message`], and may
+    /// be lower or higher. A Pong has no limit here: the protocol's is 125 bytes.
     pub fn max_message(mut self, kind: MessageKind, bytes: u64) -> Self {
         match kind {
             MessageKind::Text => self.max_text = Some(bytes),
@@ -121,14 +121,14 @@ impl EndpointConfig {
         self
     }
 
-    /// Sets which pages may connect to this endpoint (RFC 6455 §10.2), whatever
-    /// [`ServerBuilder::origins`](crate::ServerBuilder::origins) says of others.
+    /// Sets which pages may connect to this endpoint (RFC 6455 §10.2), in place of
+    /// [`ServerBuilder::origins`](crate::ServerBuilder::origins).
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = Some(policy);
         self
     }
 
-    /// Sets who decides of this endpoint's opening handshakes.
+    /// Sets the configurator that decides about this endpoint's opening handshakes.
     pub fn configurator(mut self, configurator: impl Configurator) -> Self {
         self.configurator = Some(Arc::new(configurator));
         self
@@ -141,19 +141,18 @@ impl EndpointConfig {
         self
     }
 
-    /// Sets what becomes of a message of the [asynchronous remote](super::AsyncRemote) that finds no room in the outbox of
-    /// one of this endpoint's sessions. The default is [`Overflow::Refuse`]: the sender is told. The outbox has the size of
-    /// [`ServerBuilder::outbox_limit`](crate::ServerBuilder::outbox_limit). For one session there is
-    /// [`Session::set_overflow`](super::Session::set_overflow).
+    /// Sets what happens to a message of the [asynchronous remote](super::AsyncRemote) while the session's outbox is
+    /// full. The default is [`Overflow::Refuse`]: the send fails. The outbox has the size of
+    /// [`ServerBuilder::outbox_limit`](crate::ServerBuilder::outbox_limit).
+    /// [`Session::set_overflow`](super::Session::set_overflow) sets it for one session.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow.remote = overflow;
         self
     }
 
-    /// Sets what becomes of a [broadcast](super::OpenSessions::broadcast) that finds no room in the outbox of one of this
-    /// endpoint's sessions. The default is [`Overflow::Close`]: the session is closed with 1013, so that a slow subscriber
-    /// knows that it missed something. For one session there is
-    /// [`Session::set_broadcast_overflow`](super::Session::set_broadcast_overflow).
+    /// Sets what happens to a [broadcast](super::OpenSessions::broadcast) for a session whose outbox is full. The
+    /// default is [`Overflow::Close`]: the session is closed with 1013, so that its client knows that it missed a
+    /// message. [`Session::set_broadcast_overflow`](super::Session::set_broadcast_overflow) sets it for one session.
     ///
     /// ```
     /// use sockeye::{Endpoint, Overflow, endpoint};
@@ -184,11 +183,11 @@ impl fmt::Debug for EndpointConfig {
     }
 }
 
-/// An endpoint in its place, with the sessions that it has.
+/// A deployed endpoint, with its open sessions.
 #[derive(Debug)]
 pub(crate) struct Mounted {
     config: EndpointConfig,
-    // Of its connections: the server's own, unless the endpoint has limits of its own.
+    // The limits of its connections: the server's, unless the endpoint has limits of its own.
     limits: Arc<Config>,
     open_sessions: OpenSessions,
 }

@@ -1,5 +1,5 @@
-//! The configurator of an endpoint, by which an application decides about opening handshakes: the pages that may connect,
-//! the subprotocol, the name of the peer, and the answer. Knows no sockets.
+//! The configurator of an endpoint, by which an application decides about opening handshakes: the pages that may
+//! connect, the subprotocol, the name of the peer, and the answer. Knows no sockets.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -21,10 +21,10 @@ use crate::sync::Arc;
 /// Decides about the opening handshakes of one endpoint; given to
 /// [`EndpointConfig::configurator`](super::EndpointConfig::configurator).
 ///
-/// Its methods are called in the order of Jakarta's: the request is found to be a handshake, then
-/// [`check_origin`](Self::check_origin), [`negotiate_subprotocol`](Self::negotiate_subprotocol), the
-/// extensions, [`modify_handshake`](Self::modify_handshake), the 101, the endpoint's factory, `on_open`. Each
-/// has a default that decides nothing.
+/// The order of the calls is that of Jakarta: the check of the request, [`check_origin`](Self::check_origin),
+/// [`negotiate_subprotocol`](Self::negotiate_subprotocol), the extensions,
+/// [`modify_handshake`](Self::modify_handshake), the 101, the endpoint's factory, `on_open`. Each method has a default
+/// that changes nothing.
 ///
 /// If it panics, the handshake is refused with 500, and no other connection is touched.
 ///
@@ -62,15 +62,15 @@ use crate::sync::Arc;
     note = "implement `Configurator` for it: each of its methods has a default"
 )]
 pub trait Configurator: Send + Sync + 'static {
-    /// Returns whether a page of the request's `Origin` may connect (RFC 6455 §10.2); else it gets 403. `allowed` is the
-    /// decision of the policy of the endpoint, or of the server. It is the default.
+    /// Returns whether a page of the request's `Origin` may connect (RFC 6455 §10.2); else it gets 403. `allowed` is
+    /// the decision of the policy of the endpoint, or of the server. It is the default.
     fn check_origin(&self, request: &Handshake, allowed: bool) -> bool {
         let _ = request;
         allowed
     }
 
-    /// Returns the subprotocol to agree on, or none. `offered` are the client's, the preferred one first; `spoken` are the
-    /// endpoint's. The default is the first offered one that is spoken.
+    /// Returns the subprotocol to agree on, or none. `offered` are the client's, the preferred one first; `spoken` are
+    /// the endpoint's. The default is the first offered one that is spoken.
     ///
     /// A subprotocol that was not offered leads to 500: clients do not accept it (§4.1).
     fn negotiate_subprotocol<'o>(
@@ -89,8 +89,8 @@ pub trait Configurator: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] is sent in place of the 101. `?` makes any other error a refusal with 500. When the refusal is sent,
-    /// the server logs the error; the client does not see it.
+    /// A [`Refusal`] is sent in place of the 101. `?` makes any other error a refusal with 500. When the refusal is
+    /// sent, the server logs the error; the client does not see it.
     ///
     /// # Cancel safety
     ///
@@ -190,8 +190,8 @@ impl HandshakeResponse {
         &self.properties
     }
 
-    /// Returns the fields to send, the principal and the properties. `agreed` are the fields before the configurator saw
-    /// them.
+    /// Returns the fields to send, the principal and the properties. `agreed` are the fields before the configurator
+    /// saw them.
     pub(crate) fn finish(
         mut self,
         agreed: &HeaderMap,
@@ -217,8 +217,8 @@ const FIXED: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// The answer to a handshake that is refused: any status, header fields and body. The connection ends behind it, because
-/// the client may have sent frames behind its handshake.
+/// The answer to a handshake that is refused: any status, header fields and body. The connection ends behind it,
+/// because the client may have sent frames behind its handshake.
 ///
 /// `?` makes a refusal with 500 of any error. When the refusal is sent, the server logs the error; a refusal that is
 /// dropped is not logged.

@@ -1,6 +1,5 @@
-//! Who writes what was said to all sessions of an endpoint, to those that have nothing else to do. A session's own
-//! task would be woken, look at all that it might have to do, and write the same: that costs several times what is
-//! spent here.
+//! Writes an endpoint's broadcasts to the sessions that have nothing else to do. To wake each session's own task for
+//! the same write would cost several times as much, because that task examines all of its work.
 
 use std::ops::Range;
 use std::sync::Weak;
@@ -11,16 +10,16 @@ use super::open_sessions::SessionSet;
 use crate::connection::log::Copied;
 use crate::sync::Arc;
 
-/// The task of an endpoint that delivers, until nobody has the endpoint's sessions any more.
+/// The task that delivers an endpoint's broadcasts. It ends when the last handle of the endpoint's sessions is dropped.
 pub(super) struct Delivery {
     sessions: Weak<SessionSet>,
     delivery_wanted: Arc<Notify>,
 }
 
 impl Delivery {
-    /// So many places are one task's, so that a runtime of several threads shares them.
+    /// The number of slots that one task serves, so that the threads of a runtime share the work.
     const SLOTS_PER_TASK: usize = 256;
-    /// After so many the others' tasks have their turn.
+    /// The number of slots after which the task yields to other tasks.
     const BATCH: usize = 32;
 
     pub(super) fn new(sessions: Weak<SessionSet>, delivery_wanted: Arc<Notify>) -> Self {
@@ -36,7 +35,7 @@ impl Delivery {
             let Some(sessions) = self.sessions.upgrade() else {
                 return;
             };
-            // Who comes later hears of what is said later.
+            // A session that opens later reads only later broadcasts.
             let len = sessions.len();
             for start in (Self::SLOTS_PER_TASK..len).step_by(Self::SLOTS_PER_TASK) {
                 tokio::spawn(deliver(
@@ -49,7 +48,7 @@ impl Delivery {
     }
 }
 
-/// Writes to those at these places.
+/// Writes to the sessions in these slots.
 async fn deliver(sessions: Arc<SessionSet>, slots: Range<usize>) {
     let mut copied = Copied::default();
     for start in slots.clone().step_by(Delivery::BATCH) {
@@ -66,7 +65,7 @@ async fn deliver(sessions: Arc<SessionSet>, slots: Range<usize>) {
 }
 
 impl Drop for Delivery {
-    /// The runtime may end before the sessions do.
+    /// Tells the sessions that the delivery ended: the runtime may end before they do.
     fn drop(&mut self) {
         if let Some(sessions) = self.sessions.upgrade() {
             sessions.end_delivery();

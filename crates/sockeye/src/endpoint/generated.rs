@@ -1,4 +1,4 @@
-//! What the code that `#[server_endpoint]` writes calls. Not for others.
+//! Functions for the code that `#[server_endpoint]` and `#[client_endpoint]` generate. Not for other code.
 
 use std::str::FromStr;
 
@@ -11,21 +11,22 @@ use super::report;
 use super::session::Session;
 use crate::error::{BoxError, Result};
 
-/// The value of a `#[path]` parameter, parsed.
+/// Returns the value of a `#[path]` parameter, parsed.
 pub fn path<T: FromStr<Err: Into<BoxError>>>(session: &Session, name: &str) -> Result<T> {
     Ok(session.parameters().parse(name)?)
 }
 
-/// The value of a `#[path]` parameter.
+/// Returns the value of a `#[path]` parameter.
 pub fn path_text<'s>(session: &'s Session, name: &str) -> Result<&'s str> {
     Ok(session.parameters().text(name)?)
 }
 
-/// Answers a message that the endpoint has no method for: 1003 (RFC 6455 §7.4.1). A Pong needs none.
+/// Closes the session with 1003 (RFC 6455 §7.4.1) for a message of a kind that the endpoint has no method for. A Pong
+/// is ignored.
 pub fn unsupported<'m>(session: &Session, kind: MessageKind) -> Reply<'m> {
     let reason = match kind {
-        MessageKind::Text => "text messages are not taken here",
-        MessageKind::Binary => "binary messages are not taken here",
+        MessageKind::Text => "text messages are not accepted here",
+        MessageKind::Binary => "binary messages are not accepted here",
         MessageKind::Pong => return Reply::None,
     };
     let closed = session.close(CloseCode::UNSUPPORTED_DATA, reason);
@@ -33,7 +34,7 @@ pub fn unsupported<'m>(session: &Session, kind: MessageKind) -> Reply<'m> {
     Reply::None
 }
 
-/// Answers a message by a handler that borrows it.
+/// Calls a handler that borrows the message, with a message that is in a buffer of its own.
 pub fn at_once<'m>(
     message: Incoming<'m>,
     answer: impl FnOnce(WholeMessage<'m>) -> Option<Result<Reply<'m>>>,
@@ -41,7 +42,7 @@ pub fn at_once<'m>(
     message.lend().and_then(answer).unwrap_or(Ok(Reply::None))
 }
 
-/// Which of the kinds a message is that is lent.
+/// Returns the kind of a borrowed message.
 #[inline]
 pub fn kind_of(message: WholeMessage<'_>) -> MessageKind {
     match message {
@@ -50,13 +51,13 @@ pub fn kind_of(message: WholeMessage<'_>) -> MessageKind {
     }
 }
 
-/// What a handler borrows of a message, where it lies.
+/// A type that borrows its content from a message: `&str` or `&[u8]`.
 pub trait Lent<'m>: Sized {
-    /// Borrows it of a message of its kind.
+    /// Borrows from a message of the type's kind.
     ///
     /// # Errors
     ///
-    /// When the message is of the other kind.
+    /// If the message is of the other kind.
     fn from_lent(message: WholeMessage<'m>) -> Result<Self>;
 }
 
@@ -65,7 +66,9 @@ impl<'m> Lent<'m> for &'m str {
     fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
         match message {
             WholeMessage::Text(text) => Ok(text),
-            WholeMessage::Binary(_) => Err("a handler of text was given bytes".into()),
+            WholeMessage::Binary(_) => {
+                Err("a handler of text messages was given a binary message".into())
+            }
         }
     }
 }
@@ -75,17 +78,19 @@ impl<'m> Lent<'m> for &'m [u8] {
     fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
         match message {
             WholeMessage::Binary(bytes) => Ok(bytes),
-            WholeMessage::Text(_) => Err("a handler of bytes was given a text".into()),
+            WholeMessage::Text(_) => {
+                Err("a handler of binary messages was given a text message".into())
+            }
         }
     }
 }
 
-/// An error that `on_error` itself made: there is nobody to be told but the log.
+/// Logs an error of `on_error` itself, which no other callback can handle.
 pub fn unreported(session: &Session, error: &BoxError) {
     report::on_error_failed(session, error);
 }
 
-/// The kinds of which messages are taken in parts.
+/// Returns the kinds of messages that are taken in parts.
 pub const fn in_parts(handlers: &[(MessageKind, bool)]) -> &'static [MessageKind] {
     let (mut text, mut binary) = (false, false);
     let mut rest = handlers;
@@ -105,7 +110,7 @@ pub const fn in_parts(handlers: &[(MessageKind, bool)]) -> &'static [MessageKind
     }
 }
 
-/// Whether two handlers take the same kind of message, where a constant has to know.
+/// Returns whether two kinds are the same, in a constant context, where `==` is not available.
 pub const fn same_kind(a: MessageKind, b: MessageKind) -> bool {
     a as u8 == b as u8
 }

@@ -1,4 +1,4 @@
-//! Message handlers that are added to a live session.
+//! Message handlers that an application adds to an open session.
 
 use std::fmt;
 use std::future::Future;
@@ -19,10 +19,12 @@ pub struct MessageHandler {
 type Call = Box<dyn FnMut(Incoming<'_>) -> Running + Send>;
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + Send>>;
 
-/// A handler of whole messages. The argument's type decides of which kind: `String` and
-/// [`Text`](crate::Text) take text, `Vec<u8>` and `Bytes` binary, [`Pong`](super::Pong) pongs. What it
-/// returns is sent back. With [`TextReader`](super::TextReader) and [`BinaryReader`](super::BinaryReader) it is
-/// called when a message begins, and reads it as it comes.
+/// Creates a handler of whole messages. The type of its argument decides the kind: `String` and [`Text`](crate::Text)
+/// take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The returned reply is sent to the
+/// peer.
+///
+/// A handler that takes a [`TextReader`](super::TextReader) or a [`BinaryReader`](super::BinaryReader) is called when a
+/// message begins, and reads it while it arrives.
 ///
 /// ```
 /// use sockeye::{Endpoint, Result, Session, whole};
@@ -46,12 +48,13 @@ where
     MessageHandler::new(handler)
 }
 
-/// A handler that is called for each part of a message, as it comes, with whether it is the last: with a pair
-/// such as `(Text, bool)` or `(Bytes, bool)`, whose first says of which kind. What it returns is sent back.
+/// Creates a handler that is called for each part of a message when it arrives. It takes a pair such as `(Text, bool)`
+/// or `(Bytes, bool)`: the part, whose type decides the kind of message, and whether it is the last part. The returned
+/// reply is sent to the peer.
 ///
-/// A part is what came of one fragment, or less, never more than some 128 KiB; of a compressed message it is what
-/// there was to inflate. A text is cut between characters. No part is empty but perhaps the last. The next part
-/// is read while this one is handled, and no more.
+/// A part is one fragment, or less, and at most some 128 KiB. Of a compressed message it is the inflated data that was
+/// available. Text is cut between characters. Only the last part may be empty. While the handler runs, one more part is
+/// read.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -116,7 +119,7 @@ impl fmt::Debug for MessageHandler {
     }
 }
 
-/// The session has a handler for that kind of message already.
+/// An error: the session already has a handler for that kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has a handler for {0} messages already")]
 pub struct HandlerExists(pub MessageKind);
@@ -133,7 +136,7 @@ struct Added {
 pub(super) struct Handlers {
     // At most one for each kind.
     added: Vec<Added>,
-    // No message comes any more. A handler that was kept then would keep the session that it holds.
+    // No message is delivered any more, and no handler is kept: a handler may hold its own session, which would leak.
     retired: bool,
 }
 
@@ -153,7 +156,7 @@ impl Handlers {
         Ok(())
     }
 
-    /// The handler of a kind. A part of a message goes to none that takes whole ones.
+    /// Returns the handler for a kind. A handler of whole messages gets no parts.
     pub(super) fn of(
         &self,
         kind: MessageKind,
@@ -167,24 +170,25 @@ impl Handlers {
         self.added.iter().find(|added| added.kind == kind)
     }
 
-    /// Takes the handler of a kind away, to be dropped where no lock is held: what it holds is the
-    /// application's.
+    /// Removes the handler for a kind, and returns it. The caller drops it without a lock, because the drop runs code
+    /// of the application.
     pub(super) fn remove(&mut self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
         let at = self.added.iter().position(|added| added.kind == kind)?;
         Some(self.added.remove(at).handler)
     }
 
-    /// The kinds that have a handler, in the order in which those were added.
+    /// Returns the kinds that have a handler, in the order of their addition.
     pub(super) fn kinds(&self) -> Vec<MessageKind> {
         self.added.iter().map(|added| added.kind).collect()
     }
 
-    /// Whether messages of a kind come to a handler of this session's in parts; `None` where there is none.
+    /// Returns whether the handler for a kind takes parts; `None` if there is no such handler.
     pub(super) fn takes_parts(&self, kind: MessageKind) -> Option<bool> {
         self.find(kind).map(|added| added.in_parts)
     }
 
-    /// Gives up the handlers, to be dropped where no lock is held: what they hold is the application's.
+    /// Removes all handlers for good, and returns them. The caller drops them without a lock, because the drop runs
+    /// code of the application.
     pub(super) fn retire(&mut self) -> Self {
         let retired = Self {
             retired: true,

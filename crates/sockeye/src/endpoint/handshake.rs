@@ -16,8 +16,8 @@ use crate::secret;
 
 /// The request of an opening handshake, which an endpoint's factory gets and a session keeps.
 ///
-/// It is kept in fewer bytes than it had on the wire, and decoded when [`uri`](Self::uri), [`query`](Self::query) or
-/// [`headers`](Self::headers) is first asked for; from then on it takes some 100 bytes more for each field.
+/// It is stored in fewer bytes than it had on the wire. The first call of [`uri`](Self::uri), [`query`](Self::query) or
+/// [`headers`](Self::headers) decodes it; from then on it takes some 100 bytes more for each field.
 #[derive(Clone)]
 pub struct Handshake {
     head: Head,
@@ -85,8 +85,8 @@ impl ConnectionInfo {
 }
 
 impl Handshake {
-    /// Copies the parts of the request that are kept. A header that shared its bytes with the request would pin the whole
-    /// read buffer.
+    /// Copies the parts of the request that are kept. A header that shared its bytes with the request would pin the
+    /// whole read buffer.
     pub(crate) fn new(
         request: &http::request::Parts,
         path_parameters: PathParameters,

@@ -5,15 +5,15 @@
 //!   /chat?x \n [upgrade:websocket] \n [cookie:] a=b   the compact form: one byte for each bracket
 //! ```
 //!
-//! The form exists in memory alone, so the list below may change. It has the fields of browsers and proxies of its time: a
-//! field that is not in the list takes more bytes, and is kept as well.
+//! The form exists in memory alone, so the list below may change. It has the fields of browsers and proxies of its
+//! time: a field that is not in the list takes more bytes, and is kept as well.
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-/// A line with the target, and a line for each field. Neither holds a line's end, and no name holds a colon or a space. A
-/// space at the start of a line marks a sensitive value. A byte beyond ASCII stands for an entry of [`KNOWN`].
+/// A line with the target, and a line for each field. Neither holds a line's end, and no name holds a colon or a space.
+/// A space at the start of a line marks a sensitive value. A byte beyond ASCII stands for an entry of [`KNOWN`].
 #[derive(Clone)]
 pub(super) struct Head(Box<[u8]>);
 
@@ -87,8 +87,8 @@ impl Head {
             Some(_) => Cow::Owned(request.uri.to_string()),
             None => Cow::Borrowed(request.uri.path_and_query().map_or("", |all| all.as_str())),
         };
-        // One allocation of the final size: a second one would leave a hole in the heap beside each session. So the first
-        // pass sums up the length, and keeps the codes of the first fields for the second pass.
+        // One allocation of the final size: a second one would leave a hole in the heap beside each session. So the
+        // first pass sums up the length, and keeps the codes of the first fields for the second pass.
         let mut codes = [None; 32];
         let mut len = uri.len();
         for (at, (name, value)) in request.headers.iter().enumerate() {

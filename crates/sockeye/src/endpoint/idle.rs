@@ -1,27 +1,28 @@
-//! How long a session may be idle: neither said nor told anything. Whoever looks at all sessions of an endpoint
-//! each second counts for each how long it was; a session that has a limit has no timer for it.
+//! The idle time of a session, during which it neither receives nor sends. The endpoint's sweep measures it for all
+//! sessions each second, so a session with a limit needs no timer of its own.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::time::Duration;
 
-/// What is known of a session that has, or had, a limit.
+/// The idle limit and idle time of a session that has a limit, or had one.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
-    // In nanoseconds: 0 where there is none.
+    // In nanoseconds; 0 for no limit.
     limit: AtomicU64,
+    // `NONE`, `SEEN` or `BUSY`.
     activity: AtomicU8,
     expired: AtomicBool,
-    // Of whoever looks: how long nothing happened, and what was counted then.
+    // The sweep's own: the idle time so far in nanoseconds, and the counter's last value.
     quiet: AtomicU64,
     counted: AtomicU64,
 }
 
-/// Nothing happened since somebody looked.
+/// No activity since the sweep looked.
 const NONE: u8 = 0;
-/// A message came, or a Pong.
+/// A message or a Pong arrived.
 const SEEN: u8 = 1;
-/// A handler runs: the peer waits for this side, and not the other way round.
+/// A handler runs: the peer waits for this side.
 const BUSY: u8 = 2;
 
 impl Idle {
@@ -30,29 +31,29 @@ impl Idle {
         (limit > 0).then(|| Duration::from_nanos(limit))
     }
 
-    /// From now on; the time before is forgotten.
+    /// Sets the limit. The idle time starts again.
     pub(super) fn set_limit(&self, limit: Option<Duration>) {
         let nanos = limit.map_or(0, |limit| limit.as_nanos().max(1));
-        // The look that comes next may come at once.
+        // The next sweep may come at once, and must not count the time before.
         let _ = self.activity.compare_exchange(NONE, SEEN, AcqRel, Relaxed);
         self.limit
             .store(u64::try_from(nanos).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Something came.
+    /// Notes that a message or a Pong arrived, or that a handler ended.
     #[inline]
     pub(super) fn touch(&self) {
         self.activity.store(SEEN, Release);
     }
 
-    /// A handler was started; [`touch`](Self::touch) says that it is done.
+    /// Notes that a handler started; [`touch`](Self::touch) notes its end.
     #[inline]
     pub(super) fn hold(&self) {
         self.activity.store(BUSY, Release);
     }
 
-    /// Whether the limit is reached, `elapsed` after somebody looked before. `counted` is another number when
-    /// something else happened meanwhile.
+    /// Returns whether the limit is reached. `elapsed` is the time since the last call. `counted` is a counter of other
+    /// activity: a changed value starts the idle time again.
     pub(super) fn is_over(&self, elapsed: Duration, counted: u64) -> bool {
         let before = self.counted.swap(counted, Relaxed);
         let seen = self
@@ -76,13 +77,13 @@ impl Idle {
         over
     }
 
-    /// Whether the session was closed for it.
+    /// Returns whether the limit was ever reached.
     pub(super) fn is_expired(&self) -> bool {
         self.expired.load(Acquire)
     }
 }
 
-/// A clone is of another session: it has the limit.
+/// A clone has the same limit, and is for another session: its idle time starts at zero.
 impl Clone for Idle {
     fn clone(&self) -> Self {
         let clone = Self::default();
@@ -122,7 +123,7 @@ mod tests {
         idle.touch();
         assert!(!idle.is_over(SECOND, 0));
         assert!(!idle.is_over(SECOND, 0));
-        // Something was sent.
+        // The counter changed: a message was sent.
         assert!(!idle.is_over(SECOND, 1));
         assert!(!idle.is_over(SECOND, 1));
         idle.hold();
@@ -143,7 +144,7 @@ mod tests {
         assert!((0..3).all(|_| !idle.is_over(Duration::from_secs(1 << 32), 0)));
         idle.set_limit(None);
         assert_eq!(idle.limit(), None);
-        // None at all is the shortest, and not none.
+        // A limit of zero is the shortest limit, not "no limit".
         idle.set_limit(Some(Duration::ZERO));
         assert!(!idle.is_over(SECOND, 0));
         assert!(idle.is_over(SECOND, 0));

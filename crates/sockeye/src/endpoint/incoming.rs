@@ -1,4 +1,4 @@
-//! What comes to a handler, and how it becomes a handler's argument.
+//! Incoming messages and pongs, and their conversion to the argument of a handler.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,7 +9,8 @@ use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 use crate::connection::driver::rest::Rest;
 use crate::error::Result;
 
-/// What came, lent from a buffer that is used again: copy or take what is to be kept.
+/// A message, a part of a message, or a Pong. It borrows a buffer that is used again: a handler copies or takes the
+/// data that it keeps.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Incoming<'m> {
@@ -17,12 +18,12 @@ pub enum Incoming<'m> {
     Text(TextMessage<'m>),
     /// A whole binary message.
     Binary(BinaryMessage<'m>),
-    /// A part of a message, and not the last; only where parts are asked for, as by
-    /// [`partial`](super::partial). A text is cut between characters.
+    /// A part of a message, but not the last. Only a handler that takes parts gets it, such as
+    /// [`partial`](super::partial). Text is cut between characters.
     Part(MessagePart<'m>),
     /// The last part of a message.
     LastPart(MessagePart<'m>),
-    /// A Pong: the answer to a Ping that the application sent, or to none.
+    /// A Pong: the answer to a Ping that the application sent, or unsolicited.
     Pong(Pong),
 }
 
@@ -44,7 +45,7 @@ impl<'m> Incoming<'m> {
         }
     }
 
-    /// What a handler may borrow of it; `None` of a Pong.
+    /// Returns the content of a whole message, for a handler that borrows it; `None` for a part and for a Pong.
     pub(super) fn lend(self) -> Option<WholeMessage<'m>> {
         match self {
             Self::Text(text) => Some(WholeMessage::Text(text.into_str())),
@@ -55,7 +56,7 @@ impl<'m> Incoming<'m> {
 }
 
 impl Incoming<'_> {
-    /// Which of the kinds it is.
+    /// Returns the kind of the message.
     #[inline]
     pub fn kind(&self) -> MessageKind {
         match self {
@@ -66,14 +67,14 @@ impl Incoming<'_> {
         }
     }
 
-    /// Whether it is a part of a message, and not the whole.
+    /// Returns whether it is a part of a message.
     #[inline]
     pub fn is_part(&self) -> bool {
         matches!(self, Self::Part(_) | Self::LastPart(_))
     }
 }
 
-/// The kinds of what comes to handlers: for each there is one handler.
+/// The kinds of messages for handlers. An endpoint or a session has one handler for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "Jakarta's three native kinds")]
 pub enum MessageKind {
@@ -86,7 +87,7 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
-    /// The limit of this kind, if there is one among these.
+    /// Returns the limit for this kind, if the list has one.
     pub(super) fn limit_among(self, limits: &[(Self, u64)]) -> Option<u64> {
         let of_kind = |(kind, bytes): &(Self, u64)| (*kind == self).then_some(*bytes);
         limits.iter().find_map(of_kind)
@@ -107,13 +108,13 @@ impl fmt::Display for MessageKind {
 pub struct TextMessage<'m>(pub(super) &'m mut String);
 
 impl<'m> TextMessage<'m> {
-    /// The text, for as long as the handler runs.
+    /// Returns the text, for as long as the handler runs.
     #[inline]
     pub fn into_str(self) -> &'m str {
         self.0
     }
 
-    /// The text, to keep. A large one is taken, not copied.
+    /// Returns the text as a value to keep. A large text is moved, not copied.
     pub fn into_string(self) -> String {
         if is_worth_taking(self.0.len(), self.0.capacity()) {
             std::mem::take(self.0)
@@ -141,13 +142,13 @@ impl fmt::Debug for TextMessage<'_> {
 pub struct BinaryMessage<'m>(pub(super) &'m mut Vec<u8>);
 
 impl<'m> BinaryMessage<'m> {
-    /// The bytes, for as long as the handler runs.
+    /// Returns the bytes, for as long as the handler runs.
     #[inline]
     pub fn into_slice(self) -> &'m [u8] {
         self.0
     }
 
-    /// The bytes, to keep. A large message is taken, not copied.
+    /// Returns the bytes as a value to keep. A large message is moved, not copied.
     pub fn into_vec(self) -> Vec<u8> {
         if is_worth_taking(self.0.len(), self.0.capacity()) {
             std::mem::take(self.0)
@@ -181,12 +182,12 @@ struct InHand<'m> {
 }
 
 impl MessagePart<'_> {
-    /// Of which kind the message is.
+    /// Returns the kind of the message.
     pub fn kind(&self) -> MessageKind {
         kind_of(self.0.buffer)
     }
 
-    /// The bytes, of either kind, for as long as the handler runs.
+    /// Returns the bytes of a text or binary message, for as long as the handler runs.
     pub fn as_bytes(&self) -> &[u8] {
         match &*self.0.buffer {
             MessageBuffer::Text(text) => text.as_bytes(),
@@ -194,7 +195,7 @@ impl MessagePart<'_> {
         }
     }
 
-    /// The bytes, of either kind, to keep.
+    /// Returns the bytes of a text or binary message as a value to keep.
     pub(super) fn into_bytes(self) -> Bytes {
         match self.0.buffer {
             MessageBuffer::Text(text) => TextMessage(text).into_string().into(),
@@ -202,7 +203,7 @@ impl MessagePart<'_> {
         }
     }
 
-    /// What comes behind it.
+    /// Returns the access to the rest of the message.
     pub(super) fn rest(&self) -> &Rest {
         self.0.rest
     }
@@ -216,7 +217,7 @@ impl fmt::Debug for MessagePart<'_> {
 
 /// A Pong's payload, at most 125 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-// Boxed: so what comes to a handler is a kind and a pointer, which travel in registers.
+// Boxed, so that `Incoming` is a tag and one pointer, which are passed in registers.
 pub struct Pong(Box<Bytes>);
 
 impl Pong {
@@ -224,24 +225,27 @@ impl Pong {
         Self(Box::new(payload.into()))
     }
 
-    /// The payload: that of the Ping which it answers.
+    /// Returns the payload. An answer has the payload of its Ping.
     pub fn payload(&self) -> &[u8] {
         &self.0
     }
 
-    /// The payload, to keep.
+    /// Returns the payload as a value to keep.
     pub fn into_bytes(self) -> Bytes {
         *self.0
     }
 }
 
-/// A type that a message handler takes. Its [`KIND`](Self::KIND) says which messages come to it.
+/// A type that a message handler can take as its message. Its [`KIND`](Self::KIND) is the kind of those messages.
 ///
-/// Text comes to `&str`, `String` and [`Text`]; binary to `&[u8]`, `Vec<u8>` and [`Bytes`]; a Pong to
-/// [`Pong`]. [`Parsed`](super::Parsed) and `Json` (feature `json`) are made of text, and types of your own of
-/// either, by [`Decoder`](super::Decoder). A pair of a text or bytes and a `bool` takes a message part by part, as
-/// it comes, and is told which part is the last; [`TextReader`](super::TextReader) and
-/// [`BinaryReader`](super::BinaryReader) are called once, and read the message as it comes.
+/// - Text: `&str`, `String`, [`Text`], [`Parsed`](super::Parsed), and `Json` (feature `json`).
+/// - Binary: `&[u8]`, `Vec<u8>`, [`Bytes`].
+/// - Pongs: [`Pong`].
+/// - Text or binary: your own types, by [`Decoder`](super::Decoder).
+/// - Part by part: a pair of a text or bytes and a `bool`, such as `(Bytes, bool)`. The handler is called for each part
+///   when it arrives; the `bool` is true for the last part.
+/// - As a stream: [`TextReader`](super::TextReader) and [`BinaryReader`](super::BinaryReader). The handler is called
+///   once, and reads the message while it arrives.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a type that a message handler takes",
     note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs",
@@ -250,16 +254,16 @@ impl Pong {
     note = "a type of your own implements `Decoder`; `Parsed<T>` takes what implements `FromStr`, `Json<T>` JSON, with the feature `json`"
 )]
 pub trait Argument<'m>: Sized {
-    /// The kind of message that it is made of.
+    /// The kind of message that it is made from.
     const KIND: MessageKind;
-    /// Whether it is made of parts of messages, as they come, and not of whole ones.
+    /// Whether it is made from parts of messages, while they arrive, instead of from whole messages.
     const IN_PARTS: bool = false;
 
-    /// Makes it of a message of that kind.
+    /// Makes a value from a message of that kind.
     ///
     /// # Errors
     ///
-    /// When the message does not hold what the type asks for.
+    /// If the message cannot be decoded as this type.
     fn from_message(message: Incoming<'m>) -> Result<Self>;
 }
 
@@ -289,7 +293,7 @@ argument!(Pong, Pong, pong => pong);
 
 macro_rules! part {
     ($type:ty, $kind:ident, $message:ident => $made:expr) => {
-        /// A part of a message as it came, and whether it is the last.
+        /// A part of a message, and whether it is the last part.
         impl<'m> Argument<'m> for ($type, bool) {
             const KIND: MessageKind = MessageKind::$kind;
             const IN_PARTS: bool = true;
@@ -341,8 +345,8 @@ pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxEr
     format!("a handler of {wanted} messages was given a {came} message").into()
 }
 
-/// A small message's copy costs less than the buffer that would be lost to the connection, and a
-/// buffer much larger than its message would be pinned by it.
+/// Returns whether to move a message out of the connection's buffer, and not to copy it. For a small message the copy
+/// costs less than a new buffer for the connection. A message must not keep a buffer that is more than twice its size.
 fn is_worth_taking(len: usize, capacity: usize) -> bool {
     const TAKE_FROM: usize = 16 * 1024;
     len >= TAKE_FROM && len >= capacity / 2

@@ -1,4 +1,4 @@
-//! Messages that are JSON, by serde.
+//! JSON messages, encoded and decoded by serde.
 
 use serde::{Deserialize, Serialize};
 use sockeye_proto::Outgoing;
@@ -7,12 +7,12 @@ use super::codec::Encoder;
 use super::incoming::{Argument, Incoming, MessageKind};
 use crate::error::{DecodeError, Result};
 
-/// A value that is a text message of JSON: a handler takes it and returns it, a remote sends it by
-/// `send_object`.
+/// A value that is sent and received as a text message of JSON. A handler takes and returns it, and `send_object` of a
+/// remote sends it.
 ///
-/// It may borrow from the message while the handler runs. What is no such value goes to
-/// [`Endpoint::on_error`](super::Endpoint::on_error) as [`Error::Decode`](crate::Error::Decode), which says at
-/// which line and column, and the connection stays.
+/// The value may borrow from the message while the handler runs. A message that cannot be decoded goes to
+/// [`Endpoint::on_error`](super::Endpoint::on_error) as [`Error::Decode`](crate::Error::Decode), with line and column,
+/// and the connection stays open.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

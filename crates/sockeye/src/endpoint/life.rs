@@ -1,5 +1,5 @@
-//! An endpoint's life: one task that calls one callback after another, in the order that is drawn in
-//! [`endpoint`](super), and isolates what panics.
+//! The task of an endpoint. It calls one callback after another, in the order of the graph in [`endpoint`](super), and
+//! catches panics.
 
 use std::any::Any;
 use std::future::Future;
@@ -41,19 +41,19 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) outbox_limit: usize,
     pub(crate) overflow: OverflowPolicy,
     pub(crate) budget: Arc<AssemblyBudget>,
-    /// By these a server counts its connections, and waits for them when it stops.
+    /// Counts the connection at its server, which waits for all permits when it stops.
     pub(crate) permit: SessionPermit,
 }
 
 impl<T> Opened<T> {
-    /// Whether what is said to all comes to it by the log: frames that many share are not compressed; and what they
-    /// hold is to be little beside the limit.
+    /// Returns whether the session reads broadcasts from the log. The log's frames are not compressed, and the limit of
+    /// the outbox must not be smaller than the log's.
     fn reads_log(&self) -> bool {
         self.compression.is_none() && self.outbox_limit >= Log::LIMIT
     }
 }
 
-/// Starts endpoints of one type.
+/// A [`Factory`] as a trait object: starts endpoints of one type.
 pub(crate) trait Launch: Send + Sync {
     fn launch(&self, opened: Opened, open_sessions: &OpenSessions);
 }
@@ -81,8 +81,8 @@ where
     E: Endpoint,
     F: Fn(&Handshake) -> E,
 {
-    /// Starts an endpoint on any transport: sessions of HTTP/2 have none of their own, tests have theirs.
-    /// `direct` is the way past them.
+    /// Starts an endpoint on any transport, such as a stream of HTTP/2, or a test's. `direct` writes to the socket past
+    /// the transport.
     pub(crate) fn start<T>(
         &self,
         opened: Opened<T>,
@@ -96,7 +96,7 @@ where
         let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
-        // Boxed, so that the task moves and keeps a pointer: an idle connection is little more than this.
+        // Boxed, so that the task moves and stores only a pointer.
         let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.permit));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
         let session = SessionGuard::new(opened.handshake, outbox, open_sessions.clone(), slot);
@@ -122,8 +122,8 @@ where
     tokio::spawn(live(endpoint, session, driver));
 }
 
-// Not an `async fn`: that would keep each of its arguments twice. An idle connection is little more than
-// this, so what comes after serving is apart.
+// Not an `async fn`: that would store each argument twice. This future is the larger part of an idle connection's
+// memory, so the steps after `serve` are in a future of their own.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     mut endpoint: E,
@@ -131,8 +131,7 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     mut driver: Box<Driver<T>>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        // One for all that the endpoint does while it serves: around each callback it would cost a message
-        // a tenth of what handling it does.
+        // One guard for the whole of `serve`: a guard for each callback would cost a tenth of the time of a message.
         let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
         let panicked = served
             .map_err(|panic| report::panic(session.counters(), &*panic))
@@ -142,7 +141,7 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
-/// The end of a connection that was served.
+/// Ends a connection after `serve`: calls the last callbacks, and closes the transport.
 async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
     session: SessionGuard,
@@ -159,11 +158,11 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     driver.settle();
     session.retire();
     if let Ending::Aborted = ending {
-        // The transport goes at once. What `on_close` does waits for nobody, and nothing drops it.
+        // The transport is dropped at once. `on_close` runs after that, and is never dropped.
         let (permit, timeout) = (driver.take_permit(), driver.close_timeout());
         linger(&session, driver, reason.clone()).await;
         let mut last = pin!(close_without_transport(endpoint, &session, reason));
-        // A permit that is held for longer than a peer may take is given up.
+        // The permit is released after the close timeout, even if `on_close` still runs.
         if tokio::time::timeout(timeout, &mut last).await.is_err() {
             drop(permit);
             last.await;
@@ -195,7 +194,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     linger(&session, driver, reason).await;
 }
 
-/// Calls one callback after another until nothing comes any more.
+/// Calls one callback after another, until the driver has no more events.
 #[expect(clippy::manual_async_fn, reason = "as `live`")]
 fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     endpoint: &mut E,
@@ -204,7 +203,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 ) -> impl Future<Output = ()> + Send {
     async move {
         driver.give_in_parts(in_parts::<E>());
-        // What is seldom has its memory only while it lasts.
+        // `on_open` is a rare step: it is boxed, so its memory is freed when it ends.
         session.mark_busy();
         boxed(|| open(endpoint, session, driver)).await;
         session.mark_idle();
@@ -215,7 +214,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 session,
             };
             let next = driver.next_unanswered(&mut message, answering).await;
-            // What is not a message that is handled. One place to wait at for all of it: each more would cost a message.
+            // All rare steps share one `await` below: each further one would cost time for every message.
             let rare_step: RareStep<'_> = 'rare: {
                 let (endpoint, driver) = (&mut *endpoint, &mut *driver);
                 let incoming = match next {
@@ -228,7 +227,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                         break 'rare boxed(|| report(endpoint, session, driver, error));
                     }
                     Next::Part(is_last) => {
-                        // The rest of a message whose handler was taken away is nobody's.
+                        // The handler of parts was removed: the rest of its message is dropped.
                         if !session.in_parts(in_parts::<E>()).takes(&message) {
                             continue 'turns;
                         }
@@ -251,7 +250,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 let sent = match handled {
                     Some(Ok(reply)) => driver.reply(reply),
                     Some(Err(error)) => Err(Error::of_callback(error)),
-                    // Aborted: that is what comes next.
+                    // The session was aborted. The next event says so.
                     None => Ok(()),
                 };
                 match sent {
@@ -269,7 +268,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
-/// What is seldom has its memory only while it lasts; and, by way of a table, is no part of the code of what is not.
+/// A rare step, boxed: an idle task holds no memory for it, and dynamic dispatch keeps its code out of the hot loop.
 type RareStep<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
 /// Boxes a future in a stack frame of its own, so that the frame of the session's loop stays small.
@@ -278,7 +277,7 @@ fn boxed<'s, F: Future<Output = ()> + Send + 's>(make: impl FnOnce() -> F) -> Ra
     Box::pin(make())
 }
 
-/// Answers messages where they lie, as far as an endpoint does.
+/// Calls [`Endpoint::on_message_at_once`] with messages in the read buffer, unless the session has an added handler.
 struct AtOnce<'s, E> {
     endpoint: &'s mut E,
     session: &'s Session,
@@ -328,13 +327,13 @@ pub(super) async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     driver.alongside(running).await;
 }
 
-/// Lets a connection come to its end without its endpoint.
+/// Drives a connection to its end without its endpoint, and drops its messages.
 async fn until_end<T: AsyncRead + AsyncWrite + Unpin>(driver: &mut Driver<T>) {
     let mut message = MessageBuffer::default();
     while !matches!(driver.next(&mut message).await, Next::End) {}
 }
 
-/// What is left of an endpoint whose transport is gone.
+/// Calls `on_close` of an endpoint whose transport is gone, and `on_error` if that fails.
 async fn close_without_transport<E: Endpoint>(
     mut endpoint: E,
     session: &Session,
@@ -350,7 +349,7 @@ async fn close_without_transport<E: Endpoint>(
     }
 }
 
-/// What is left of a connection that has no endpoint.
+/// Ends a connection whose endpoint could not be made.
 async fn end_without_endpoint<T: AsyncRead + AsyncWrite + Unpin>(
     session: SessionGuard,
     mut driver: Box<Driver<T>>,
@@ -371,7 +370,7 @@ async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
     session.outbox().end(reason);
 }
 
-/// Runs a callback beside everything else that the connection does. `None` when it panicked, or the
+/// Runs a callback while the driver serves the connection. Returns `None` if the callback panicked, or if the
 /// connection was aborted.
 async fn guarded<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
     session: &Session,
@@ -393,14 +392,14 @@ fn close_failed(session: &Session) {
     debug_assert!(closed.is_ok(), "1011 may be sent");
 }
 
-/// A future whose panic is a value, so that it touches no other connection.
+/// A future that returns a panic as an error, so that the panic affects no other connection.
 pub(crate) struct CatchPanic<F>(pub(crate) F);
 
 impl<F: Future + Unpin> Future for CatchPanic<F> {
     type Output = Result<F::Output, Box<dyn Any + Send>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // After a panic neither the future nor the connection's messages are looked at again.
+        // Unwind safety: after a panic neither the future nor the connection's messages are used again.
         match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
@@ -416,7 +415,7 @@ mod tests {
 
     impl Endpoint for Silent {}
 
-    /// The task of an idle connection is the larger part of what the connection costs.
+    /// The task is the larger part of an idle connection's memory.
     #[test]
     fn the_task_of_an_idle_connection_is_small() {
         fn task_size<F: Future>(_: fn(Silent, SessionGuard, Box<Driver<Stream>>) -> F) -> usize {

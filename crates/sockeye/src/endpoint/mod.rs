@@ -1,5 +1,5 @@
-//! Endpoints: what an application is made of. One object for each connection, its session, and the
-//! remote that it sends through. Knows no sockets and no HTTP.
+//! Endpoints: the objects with which an application handles its connections. A connection has an endpoint object, a
+//! session, and remotes that send. Knows no sockets and no HTTP.
 //!
 //! An endpoint's life:
 //!
@@ -9,7 +9,7 @@
 //!                             └── error ────┴──▶ on_error ◀─────────┘
 //! ```
 //!
-//! One callback runs at a time. `on_close` comes once and last, also when `on_open` failed.
+//! One callback of a connection runs at a time. `on_close` is called once, also after a failed `on_open`.
 
 use std::future::{Future, ready};
 
@@ -65,10 +65,10 @@ pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};
 
-/// The application's end of one connection. Every method has a default that does nothing.
+/// The application's side of one connection: the callbacks for its events. Each method has a default.
 ///
-/// The attributes [`server_endpoint`](crate::server_endpoint) and [`client_endpoint`](crate::client_endpoint) write
-/// this implementation.
+/// The attributes [`server_endpoint`](crate::server_endpoint) and [`client_endpoint`](crate::client_endpoint) generate
+/// an implementation.
 ///
 /// ```
 /// use sockeye::{Endpoint, Incoming, Reply, Result, Session};
@@ -82,26 +82,25 @@ pub use self::session::{Session, SessionId};
 /// }
 /// ```
 pub trait Endpoint: Send + 'static {
-    /// The kinds of messages that [`on_message`](Self::on_message) is given part by part, as they come, and not
+    /// The kinds of messages that [`on_message`](Self::on_message) receives part by part, while they arrive, instead of
     /// whole.
     const IN_PARTS: &'static [MessageKind] = &[];
-    /// The longest messages that it takes, in bytes, inclusive, by their kinds: those with a limit of their own,
-    /// which goes before the server's or the client's, be it less or more. A longer one closes the connection with
-    /// 1009.
+    /// The longest message of each kind that has a limit of its own, in bytes, inclusive. Such a limit replaces the
+    /// server's or the client's limit, and may be lower or higher. A longer message closes the connection with 1009.
     const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
 
-    /// The connection is open. No message comes before this is done; sending is allowed.
+    /// Called when the connection is open. It may send. No message is delivered before it returns.
     ///
-    /// An error goes to [`on_error`](Self::on_error), and the connection is closed with 1011.
+    /// An error goes to [`on_error`](Self::on_error), and closes the connection with 1011.
     fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
         let _ = session;
         ready(Ok(()))
     }
 
-    /// A message came, or a Pong. What is returned is sent back.
+    /// Called with each message and each Pong. The returned reply is sent to the peer.
     ///
-    /// An error goes to [`on_error`](Self::on_error); the connection stays open. While this is
-    /// suspended, what others send goes out, pings are answered, and one more message is read.
+    /// An error goes to [`on_error`](Self::on_error), and the connection stays open. While this method is suspended,
+    /// the session sends the messages of other tasks, answers pings, and reads one more message.
     ///
     /// The default drops the message.
     fn on_message<'m>(
@@ -109,14 +108,15 @@ pub trait Endpoint: Send + 'static {
         session: &Session,
         message: Incoming<'m>,
     ) -> impl Future<Output = Result<Reply<'m>>> + Send {
-        tracing::debug!(session = %session.id(), kind = ?message.kind(), "no handler: dropped");
+        tracing::debug!(session = %session.id(), kind = ?message.kind(), "the endpoint handles no messages: dropped");
         ready(Ok(Reply::None))
     }
 
-    /// As [`on_message`](Self::on_message), asked before it where the message lies whole, for a handler that
-    /// neither suspends nor keeps what comes: it is called in that place, and there is no future. `None` leaves
-    /// the message to `on_message`, which has to do the same for those that lie nowhere. The attribute writes it
-    /// for methods that are no `async fn` and take `&str` or `&[u8]`.
+    /// Handles a whole message that is borrowed from the read buffer, without a future. It is called before
+    /// [`on_message`](Self::on_message), and only with a message that is complete in that buffer. `None` leaves the
+    /// message to `on_message`, which also handles all other messages, and has to handle them in the same way.
+    ///
+    /// The attribute generates this method for methods that are not `async` and take `&str` or `&[u8]`.
     #[doc(hidden)]
     #[inline]
     fn on_message_at_once<'m>(
@@ -128,10 +128,10 @@ pub trait Endpoint: Send + 'static {
         None
     }
 
-    /// The connection is about to end: this side or the peer closed it, or it was lost. Sends answer
-    /// that it is closed.
+    /// Called once, when the connection is about to end: this side or the peer closed it, or it was lost. Sends fail
+    /// with [`SendError::Closed`](crate::SendError::Closed) from now on.
     ///
-    /// The code is 1006 when there was no Close, and the reason is the cause then.
+    /// If there was no Close, the code is 1006, and the reason names the cause.
     fn on_close(
         &mut self,
         session: &Session,
@@ -141,43 +141,43 @@ pub trait Endpoint: Send + 'static {
         ready(Ok(()))
     }
 
-    /// A callback failed, or a message was too big. A peer that vanishes is no error: it is told by
-    /// [`on_close`](Self::on_close).
+    /// Called when a callback failed, or when a message was too big. A peer that vanishes is not an error:
+    /// [`on_close`](Self::on_close) reports it.
     ///
-    /// The default logs: at `debug` what the peer causes, such as a message that does not decode; else at `warn`, but
-    /// no more than one line in 10 s for the server. A peer may be able to repeat any error, so an `on_error` that logs
-    /// should have a [`LogLimit`](crate::LogLimit).
+    /// The default logs the error. An error that the peer causes, such as a message that cannot be decoded, is logged
+    /// at `debug`. Other errors are logged at `warn`, at most one line in 10 s for each server. A peer may be able to
+    /// repeat any error, so an `on_error` that logs should have a [`LogLimit`](crate::LogLimit).
     fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
         report::callback_error(session, error);
         ready(())
     }
 }
 
-/// An endpoint that one object serves for all its connections: its methods take `&self`, and run at once
-/// for different connections. `Arc` of it is an [`Endpoint`].
+/// An endpoint of which one object serves all connections. Its methods take `&self`, and run concurrently for
+/// different connections. An `Arc` of it is an [`Endpoint`].
 pub trait SharedEndpoint: Send + Sync + 'static {
-    /// As [`Endpoint::IN_PARTS`].
+    /// The kinds of messages that are delivered part by part. See [`Endpoint::IN_PARTS`].
     const IN_PARTS: &'static [MessageKind] = &[];
-    /// As [`Endpoint::MAX_MESSAGES`].
+    /// The longest message of each kind that has a limit of its own. See [`Endpoint::MAX_MESSAGES`].
     const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
 
-    /// As [`Endpoint::on_open`].
+    /// Called when a connection is open. See [`Endpoint::on_open`].
     fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
         let _ = session;
         ready(Ok(()))
     }
 
-    /// As [`Endpoint::on_message`].
+    /// Called with each message and each Pong. See [`Endpoint::on_message`].
     fn on_message<'m>(
         &self,
         session: &Session,
         message: Incoming<'m>,
     ) -> impl Future<Output = Result<Reply<'m>>> + Send {
-        tracing::debug!(session = %session.id(), kind = ?message.kind(), "no handler: dropped");
+        tracing::debug!(session = %session.id(), kind = ?message.kind(), "the endpoint handles no messages: dropped");
         ready(Ok(Reply::None))
     }
 
-    /// As [`Endpoint::on_message_at_once`].
+    /// Handles a whole message that is borrowed from the read buffer. See [`Endpoint::on_message_at_once`].
     #[doc(hidden)]
     #[inline]
     fn on_message_at_once<'m>(
@@ -189,7 +189,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         None
     }
 
-    /// As [`Endpoint::on_close`].
+    /// Called once, when a connection is about to end. See [`Endpoint::on_close`].
     fn on_close(
         &self,
         session: &Session,
@@ -199,7 +199,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         ready(Ok(()))
     }
 
-    /// As [`Endpoint::on_error`].
+    /// Called when a callback failed, or when a message was too big. See [`Endpoint::on_error`].
     fn on_error(&self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
         report::callback_error(session, error);
         ready(())

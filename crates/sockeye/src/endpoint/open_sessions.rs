@@ -1,8 +1,8 @@
-//! The open sessions of an endpoint: what is said to all of them, and who looks at what is due.
+//! The open sessions of an endpoint: broadcasts to all of them, and the sweep that wakes them for their deadlines.
 //!
 //! ```text
-//!   broadcast ──▶ log ──▶ a session that is woken, by its own task: what it has before comes first
-//!                  └────▶ sessions that have nothing to do, by the endpoint's `Delivery`: no task is woken
+//!   broadcast ──▶ log ──▶ a session with other output: its own task writes the log behind that output
+//!                  └────▶ sessions without other output: the endpoint's `Delivery` writes, and wakes no session's task
 //! ```
 
 use std::fmt;
@@ -24,8 +24,8 @@ use crate::connection::outbox::{Heard, Hearing, Outbox};
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
-/// The open sessions of one endpoint, whatever the parameters of their paths are: from before `on_open` until before
-/// `on_close`. A handle.
+/// A handle of the open sessions of one endpoint, with any values of the path's parameters. A session is one of them
+/// from before `on_open` until before `on_close`.
 #[derive(Clone, Default)]
 pub struct OpenSessions(Arc<SessionSet>);
 
@@ -33,31 +33,31 @@ pub struct OpenSessions(Arc<SessionSet>);
 pub(super) struct SessionSet {
     slots: Mutex<Slots>,
     log: Arc<Log>,
-    // Something was said that is to be delivered.
+    // Wakes the `Delivery` after a broadcast.
     delivery_wanted: Arc<Notify>,
-    // Those of the server. A client's endpoint has none.
+    // The server's counters. A client's endpoint has none.
     counters: Option<Arc<Counters>>,
 }
 
-/// Each session has a place, which its seat at the log has too.
+/// The slots of the sessions. A session's seat at the log has the same index as its slot.
 #[derive(Default)]
 struct Slots {
     all: Vec<Option<Slot>>,
     free: Vec<u32>,
     open: usize,
     is_swept: bool,
-    // Where the task runs that delivers.
+    // The runtime on which the `Delivery` runs.
     delivery_runtime: Option<runtime::Id>,
 }
 
-/// A session; and its outbox, beside it: whoever broadcasts looks at nothing else.
+/// A session, and its outbox, so that a broadcast reaches the outbox without a look at the session.
 struct Slot {
     session: Session,
     outbox: Arc<Outbox>,
 }
 
 impl OpenSessions {
-    /// None yet. `counters` count what happens to them.
+    /// Creates an empty set of sessions, with the counters of its server.
     pub(super) fn counted_by(counters: Arc<Counters>) -> Self {
         Self(Arc::new(SessionSet {
             slots: Mutex::default(),
@@ -67,32 +67,31 @@ impl OpenSessions {
         }))
     }
 
-    /// The counters of the server that these sessions belong to. At a client's end nobody reads them.
+    /// Returns the counters of the server that these sessions belong to. Those of a client's endpoint are never read.
     pub(super) fn counters(&self) -> &Counters {
         static UNREAD: Counters = Counters::new();
         self.0.counters.as_deref().unwrap_or(&UNREAD)
     }
 
-    /// How many there are now.
+    /// Returns the number of sessions that are open now.
     pub fn len(&self) -> usize {
         lock(&self.0.slots).open
     }
 
-    /// Whether there is none.
+    /// Returns whether no session is open.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The sessions that are open now.
+    /// Returns the sessions that are open now.
     pub fn to_vec(&self) -> Vec<Session> {
         lock(&self.0.slots).sessions().cloned().collect()
     }
 
-    /// Returns those of them whose path has a parameter of this name with this decoded value: one room of a chat at
-    /// `/chat/{room}`. If the endpoint's path has no such parameter, there are none.
+    /// Returns the sessions whose path has a parameter of this name with this decoded value: one room of a chat at
+    /// `/chat/{room}`. If the endpoint's path has no such parameter, it returns none.
     ///
-    /// An endpoint's open sessions are those of all values of its path's parameters. A message for one of them goes this
-    /// way:
+    /// An endpoint's open sessions are those of all rooms. This sends a message to the sessions of one room:
     ///
     /// ```
     /// # fn said(session: &sockeye::Session, room: &str, text: &str) {
@@ -107,21 +106,24 @@ impl OpenSessions {
         FilteredSessions::new(self, name, value)
     }
 
-    /// Sends a message to all of them, whatever the parameters of their paths are, and returns how many took it. The
-    /// message is framed and compressed once, as a [`PreparedMessage`].
+    /// Sends a message to all open sessions of the endpoint, with any values of the path's parameters. Returns the
+    /// number of sessions that accepted it. The message is framed and compressed once, as a [`PreparedMessage`].
     ///
-    /// It does not wait for a slow peer. A session whose outbox is full is closed with 1013 ("try again later") behind what
-    /// waits for it, and logged as a warning. So its client knows that it missed something.
+    /// It does not wait for slow peers. A session whose outbox is full is closed with 1013 ("try again later") behind
+    /// its queued messages, and a warning is logged. So its client knows that it missed a message.
     /// [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow) chooses another
     /// [`Overflow`](crate::Overflow): to leave the session out, or to drop messages.
-    /// [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts what was not sent.
+    /// [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts the messages that were not sent.
     ///
-    /// All get what is broadcast in the same order, and each gets it in the order in which whoever broadcasts
-    /// sends to it otherwise. What is short is kept once for all who do not compress, beside their own limits:
-    /// 64 KiB of it at most, and what the slowest have not taken by then goes into their outboxes.
+    /// All sessions get all broadcasts in the same order. A broadcast and other messages of the same sender reach a
+    /// session in the order in which the sender sent them.
+    ///
+    /// Short messages are stored once for all sessions that do not compress, at most 64 KiB of them, and do not count
+    /// against the outboxes' limits. When that space is full, the unread messages of the slowest sessions move to their
+    /// outboxes.
     pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
         let prepared = PreparedMessage::new(message);
-        // Nothing of the application's runs meanwhile: a wake-up makes a task ready, and no more.
+        // No code of the application runs while the lock is held: a wake-up only makes a task ready.
         let slots = lock(&self.0.slots);
         let number = loop {
             match self.0.log.push(&prepared) {
@@ -159,8 +161,8 @@ impl OpenSessions {
         many
     }
 
-    /// As [`broadcast`](Self::broadcast), to those alone that `is_meant` chooses. It runs while the sessions are locked, so
-    /// it must call nothing of the application's.
+    /// Sends a message to the sessions for which `is_meant` is true, as [`broadcast`](Self::broadcast) does. `is_meant`
+    /// is called while the sessions are locked, so it must call no code of the application.
     pub(super) fn broadcast_to(
         &self,
         prepared: &PreparedMessage,
@@ -186,7 +188,7 @@ impl OpenSessions {
         many
     }
 
-    /// A place for a session, and its seat at the log.
+    /// Reserves a slot for a session, and returns it with its seat at the log.
     pub(super) fn reserve_slot(&self) -> (u32, Seat) {
         let mut slots = lock(&self.0.slots);
         let slot = slots.free.pop().unwrap_or_else(|| {
@@ -197,12 +199,12 @@ impl OpenSessions {
         (slot, self.0.log.seat(slot as usize))
     }
 
-    /// The session is one of the open ones now.
+    /// Puts the session into its slot: it is open from now on.
     pub(super) fn insert(&self, slot: u32, session: Session) {
         let here = runtime::Handle::current().id();
         let mut slots = lock(&self.0.slots);
         let delivery_runtime = slots.delivery_runtime.replace(here);
-        // On another runtime, and perhaps another processor, a session writes for itself.
+        // A session on another runtime, and perhaps on another processor, writes its broadcasts itself.
         let delivers = delivery_runtime.is_none_or(|there| there == here);
         if !delivers {
             slots.delivery_runtime = delivery_runtime;
@@ -216,7 +218,7 @@ impl OpenSessions {
         self.counters().opened_sessions.increment();
         let is_swept = std::mem::replace(&mut slots.is_swept, true);
         drop(slots);
-        // Nothing is locked: a runtime that is ending drops what it is given at once.
+        // Spawned without the lock: a runtime that shuts down drops the task at once, and the drop takes the lock.
         if !is_swept {
             tokio::spawn(Sweep(Arc::downgrade(&self.0)).run());
         }
@@ -226,7 +228,7 @@ impl OpenSessions {
         }
     }
 
-    /// Frees the place, if this session has it still.
+    /// Frees the slot, if this session still has it.
     pub(super) fn remove(&self, slot: u32, id: SessionId) {
         let mut slots = lock(&self.0.slots);
         let found = slots.all.get_mut(slot as usize);
@@ -256,25 +258,26 @@ impl Slots {
     }
 }
 
-/// Wakes the sessions of which something is due soon: one timer for all of them, and not one for each.
+/// A task that wakes the sessions whose deadlines are near. All sessions share its one timer.
 struct Sweep(Weak<SessionSet>);
 
 impl Sweep {
-    /// Each session that asked to be woken at a time is woken at most [`HORIZON`](Self::HORIZON) before.
+    /// The time between two looks. A session is woken at most [`HORIZON`](Self::HORIZON) before its deadline.
     const PERIOD: Duration = Duration::from_secs(1);
-    /// A tick may be late by half its period.
+    /// How far a look sees ahead: one period, and half of one more, because a tick may be late.
     const HORIZON: Duration = Duration::from_millis(1_500);
-    /// So many are looked at with the lock held.
+    /// The number of slots that are examined under one lock.
     const BATCH: usize = 256;
 
-    /// Goes on while there are sessions.
+    /// Runs until no session is open.
     async fn run(mut self) {
         let mut ticks = tokio::time::interval(Self::PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looked = Instant::now();
         loop {
             ticks.tick().await;
-            // A late tick judges no session: the process was stopped or busy, and what came then may not be read yet.
+            // A late tick counts as no idle time: the process was stopped or busy, and input of that time may be
+            // unread.
             let now = Instant::now();
             let elapsed = match now - looked {
                 elapsed if elapsed < 2 * Self::PERIOD => elapsed,
@@ -295,7 +298,7 @@ impl Sweep {
         }
     }
 
-    /// Whether there is nobody left to wake: the next session starts another sweep then.
+    /// Returns whether no session is open. The next session starts another sweep then.
     fn is_done(&mut self) -> bool {
         let Some(sessions) = self.0.upgrade() else {
             return true;
@@ -311,8 +314,8 @@ impl Sweep {
 }
 
 impl SessionSet {
-    /// Wakes those at these places whose time comes before `horizon`, and closes those that were idle for too
-    /// long, `elapsed` after the look before. Says whether there are places behind.
+    /// Wakes the sessions in these slots whose deadline comes before `horizon`, and closes those that were idle for too
+    /// long. `elapsed` is the time since the last look. Returns whether there are more slots.
     fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
         let broadcasts = self.log.pushed();
         let all = &lock(&self.slots).all;
@@ -324,12 +327,12 @@ impl SessionSet {
         end < all.len()
     }
 
-    /// How many places there are, some of them free.
+    /// Returns the number of slots, free ones included.
     pub(super) fn len(&self) -> usize {
         lock(&self.slots).all.len()
     }
 
-    /// The outboxes at these places.
+    /// Returns the outboxes of the sessions in these slots.
     pub(super) fn outboxes(&self, slots: Range<usize>) -> Vec<Arc<Outbox>> {
         let all = &lock(&self.slots).all;
         let slots = slots.start.min(all.len())..slots.end.min(all.len());
@@ -337,7 +340,8 @@ impl SessionSet {
         occupied.map(|slot| Arc::clone(&slot.outbox)).collect()
     }
 
-    /// Nobody delivers any more: each session writes for itself, until another task is there for those that come.
+    /// Marks the delivery as ended: each open session writes its broadcasts itself. The next session starts a new
+    /// delivery.
     pub(super) fn end_delivery(&self) {
         let mut slots = lock(&self.slots);
         slots.delivery_runtime = None;
@@ -347,13 +351,13 @@ impl SessionSet {
 
 impl Drop for SessionSet {
     fn drop(&mut self) {
-        // Who delivers has nobody left to deliver to.
+        // Lets the `Delivery` see that the sessions are gone, and end.
         self.delivery_wanted.notify_one();
     }
 }
 
 impl Drop for Sweep {
-    /// The runtime may end before the sessions' endpoint does, which may then have another one.
+    /// Allows another sweep: the runtime may end before the endpoint, which may then run on another runtime.
     fn drop(&mut self) {
         if let Some(sessions) = self.0.upgrade() {
             lock(&sessions.slots).is_swept = false;

@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::connection::outbox::{Overflow, Overflowed};
 use crate::stats::Counters;
 
-/// What one broadcast cost the sessions that had no room for it. Collected while the sessions are locked, and told
+/// The messages that one broadcast made full sessions lose. Collected while the sessions are locked, and reported
 /// afterwards: no line is logged under a lock.
 #[derive(Default)]
 pub(super) struct Losses {

@@ -1,5 +1,5 @@
-//! A part of a message on its way to a handler, which may read the rest of the message by itself. Apart from the
-//! loop that handles whole ones: what is seldom has its memory only while it lasts.
+//! Delivers a part of a message to a handler, which may read the rest of the message itself. This is apart from the
+//! loop for whole messages, so an idle session holds no memory for it.
 
 use std::pin::pin;
 
@@ -15,7 +15,7 @@ use crate::connection::driver::rest::Rest;
 use crate::connection::link::InParts;
 use crate::error::{Error, Result};
 
-/// The kinds of messages that an endpoint takes in parts.
+/// Returns the kinds of messages that an endpoint takes in parts.
 pub(super) const fn in_parts<E: Endpoint>() -> InParts {
     const { kinds_in_parts(E::IN_PARTS) }
 }
@@ -46,7 +46,8 @@ impl InParts {
     }
 }
 
-/// Gives a part to its handler, and what else comes of the message as far as that reads it.
+/// Calls the handler with a part of a message, feeds its reader with later parts, and then delivers the pongs that
+/// arrived meanwhile.
 pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
@@ -87,7 +88,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     let sent = match handled {
         Some(Ok(reply)) => driver.reply(reply),
         Some(Err(error)) => Err(Error::of_callback(error)),
-        // Aborted: that is what comes next.
+        // The session was aborted. The next event says so.
         None => Ok(()),
     };
     if let Err(error) = sent {

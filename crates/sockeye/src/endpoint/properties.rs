@@ -1,13 +1,13 @@
-//! What an application keeps with a session: one value of each type.
+//! The values that an application stores in a session: one of each type.
 
 use std::any::{Any, TypeId};
 use std::fmt;
 
 use crate::sync::{Arc, Mutex, lock};
 
-/// The application's own values of one session, one of each type. What a
-/// [`Configurator`](super::Configurator) puts there, the endpoint finds; and it stays readable after the close
-/// for as long as somebody has the session. So a value must not hold its own session.
+/// The application's own values of one session, one of each type. A [`Configurator`](super::Configurator) can insert
+/// values for the endpoint. They stay readable after the close, as long as a handle of the session exists. So a value
+/// must not hold a handle of its own session: that would never be freed.
 ///
 /// A clone holds the same values, and is independent from then on.
 ///
@@ -33,14 +33,14 @@ impl Properties {
         lock(&self.0).is_empty()
     }
 
-    /// The value of this type.
+    /// Returns the value of this type.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let values = lock(&self.0);
         let (_, value) = values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         Arc::clone(value).downcast().ok()
     }
 
-    /// Puts a value in the place of the one of its type, which is given back.
+    /// Inserts a value, and returns the previous value of its type.
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
         let value: Value = Arc::new(value);
         let mut values = lock(&self.0);
@@ -52,12 +52,13 @@ impl Properties {
                 None
             }
         };
-        // What is dropped is the application's: it may come back here.
+        // Unlocked before the previous value is dropped: its `Drop` is the application's, and may call a method of
+        // `self`.
         drop(values);
         before?.downcast().ok()
     }
 
-    /// Takes the value of this type out.
+    /// Removes the value of this type, and returns it.
     pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let mut values = lock(&self.0);
         let at = values.iter().position(|(id, _)| *id == TypeId::of::<T>())?;

@@ -1,4 +1,4 @@
-//! Messages that a handler reads as they come. Knows no frames and no transport.
+//! Readers of messages, with which a handler reads a message while it arrives. Knows no frames and no transport.
 
 use std::fmt;
 use std::io;
@@ -13,17 +13,17 @@ use crate::connection::driver::rest::Feed;
 use crate::error::Result;
 use crate::sync::Arc;
 
-/// A binary message that its handler reads as it comes: it may be longer than what memory holds, up to the limit of
-/// the handler's kind of message.
+/// A reader of a binary message, with which the handler reads the message while it arrives. The message may be larger
+/// than the memory, up to the limit for binary messages.
 ///
-/// It is an [`AsyncRead`] and an [`AsyncBufRead`] of the message's bytes, whose end is that of the message. The peer
-/// is read as the handler reads, and one part ahead (what came of one fragment, or less); pings are answered
-/// meanwhile, and a Pong comes to its handler afterwards: of many the newest 16.
+/// It is an [`AsyncRead`] and an [`AsyncBufRead`] of the message's bytes, and ends with the message. The session reads
+/// from the peer as fast as the handler reads, and one part ahead: one fragment, or less. Pings are answered meanwhile.
+/// Pongs reach their handler afterwards, at most the newest 16.
 ///
-/// - What the handler has not read when it is done is thrown away as it comes. A reader that it gave to another task
-///   ends with an error then.
-/// - A connection that ends in the middle of the message, by whichever side, is an error of the reader's and no end;
-///   [`on_close`](super::Endpoint::on_close) follows when the handler is done. A rule that the peer broke is
+/// - When the handler returns, the unread rest of the message is dropped while it arrives. A reader that the handler
+///   gave to another task then fails.
+/// - If the connection ends in the middle of the message, the reader fails. [`on_close`](super::Endpoint::on_close)
+///   follows when the handler has returned. If the peer broke a rule, the error is
 ///   [`InvalidData`](io::ErrorKind::InvalidData).
 ///
 /// ```
@@ -46,13 +46,13 @@ use crate::sync::Arc;
 /// }
 /// ```
 ///
-/// A method of an annotated endpoint takes one as its message, too. An [`Endpoint`](super::Endpoint) written by
-/// hand lists the kind in [`IN_PARTS`](super::Endpoint::IN_PARTS), and makes it of the part that is given to it by
+/// A method of an annotated endpoint may take a reader as its message, too. An [`Endpoint`](super::Endpoint) without
+/// attributes lists the kind in [`IN_PARTS`](super::Endpoint::IN_PARTS), and makes the reader from the first part by
 /// [`Argument::from_message`].
 pub struct BinaryReader(Body);
 
-/// A text message that its handler reads as it comes, as [`BinaryReader`] of a binary one. Its bytes are UTF-8, which
-/// is checked as they come: one that is not ends in an error.
+/// A reader of a text message, with which the handler reads the message while it arrives, as with [`BinaryReader`]. The
+/// bytes are UTF-8, which is checked while they arrive: invalid text makes the reader fail.
 ///
 /// ```
 /// # #[cfg(feature = "macros")] {
@@ -77,10 +77,10 @@ pub struct BinaryReader(Body);
 /// ```
 pub struct TextReader(Body);
 
-/// What has come and is not read, and who gives more.
+/// The unread bytes of a message, and the source of its further parts.
 struct Body {
     unread: Bytes,
-    // `None`: what is unread is all.
+    // `None` after the last part.
     feed: Option<Arc<Feed>>,
 }
 
@@ -103,7 +103,7 @@ impl Body {
         Ok(Self { unread, feed })
     }
 
-    /// Ready when there is something unread, or nothing more comes.
+    /// Returns when there are unread bytes, or when the message has ended.
     fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.unread.is_empty()
             && let Some(feed) = &self.feed

@@ -1,4 +1,4 @@
-//! The remote endpoint: sending, awaited or not.
+//! The remotes of a session: senders that wait until a message is written, and senders that queue it.
 
 use std::fmt;
 use std::future::Future;
@@ -15,19 +15,18 @@ use crate::connection::{MessageWriter, check_control, writer};
 use crate::error::{Error, SendError};
 use crate::sync::Arc;
 
-/// Sends to the peer; each send completes when it is written.
+/// Sends messages to the peer. Each send completes when the message is written.
 ///
-/// Any number of tasks may send at once: they are served in turn. Of all its methods:
+/// Any number of tasks may send at once; they are served in turn. For all methods:
 ///
 /// # Errors
 ///
-/// [`SendError::Closed`] once the connection is closing, also when it closes before the message is
-/// written.
+/// [`SendError::Closed`] if the connection is closing, or if it closes before the message is written.
 ///
 /// # Cancel safety
 ///
-/// The first poll that finds room takes the message: from then on it is sent once, whether or not the
-/// future is dropped. Dropped before, it is not sent.
+/// The first poll that finds room in the outbox takes the message. From then on the message is sent once, even if the
+/// future is dropped. If the future is dropped before, the message is not sent.
 #[derive(Debug)]
 pub struct BasicRemote<'s> {
     outbox: &'s Arc<Outbox>,
@@ -53,8 +52,8 @@ impl<'s> BasicRemote<'s> {
         self.outbox.send(Item::Message(message.into())).await
     }
 
-    /// Completes when everything that was sent before, by either remote and whoever did it, is written: the end
-    /// of a batch that the asynchronous remote was given.
+    /// Completes when all messages that were sent before are written, by either remote and any task. It ends a batch of
+    /// messages that were given to the asynchronous remote.
     ///
     /// # Cancel safety
     ///
@@ -63,28 +62,28 @@ impl<'s> BasicRemote<'s> {
         self.outbox.flush().await
     }
 
-    /// A text message to be sent in parts, as they are made. It takes its turn with its first part, and others
-    /// theirs when it is finished.
+    /// Starts a text message that is sent in parts. With its first part it takes its turn; other messages wait until it
+    /// is finished.
     pub fn text_writer(&self) -> MessageWriter<'static> {
         writer(self.outbox, MessageKind::Text)
     }
 
-    /// As [`text_writer`](Self::text_writer), of a binary message.
+    /// Starts a binary message that is sent in parts, as [`text_writer`](Self::text_writer) does for text.
     pub fn binary_writer(&self) -> MessageWriter<'static> {
         writer(self.outbox, MessageKind::Binary)
     }
 
-    /// Sends an object, encoded: `send_object(&Json(&order))`.
+    /// Encodes an object and sends it: `send_object(&Json(&order))`.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] when no message can be made of it, else [`Error::Send`].
+    /// [`Error::Encode`] if the object cannot be encoded, else [`Error::Send`].
     pub async fn send_object(&self, object: &impl Encoder) -> Result<(), Error> {
         let message = encoded(object)?;
         Ok(self.send(message).await?)
     }
 
-    /// Sends a Ping of at most 125 bytes, ahead of messages that wait.
+    /// Sends a Ping of at most 125 bytes, ahead of queued messages.
     ///
     /// # Errors
     ///
@@ -94,7 +93,7 @@ impl<'s> BasicRemote<'s> {
         self.outbox.send(Item::Ping(payload.to_vec())).await
     }
 
-    /// Sends a Pong that answers no Ping, of at most 125 bytes, ahead of messages that wait.
+    /// Sends a Pong that answers no Ping, of at most 125 bytes, ahead of queued messages.
     ///
     /// # Errors
     ///
@@ -105,14 +104,12 @@ impl<'s> BasicRemote<'s> {
     }
 }
 
-/// Sends to the peer without waiting: what is sent is queued, in order, up to the outbox's limit. Of all
-/// its methods:
+/// Sends messages to the peer without waiting. They are queued in order, up to the outbox's limit. For all methods:
 ///
 /// # Errors
 ///
-/// [`SendError::Full`] when as many bytes wait as the limit allows, unless the session's
-/// [`Overflow`](crate::Overflow) says otherwise; [`SendError::Closed`] once the connection is closing. The
-/// message is not sent then.
+/// [`SendError::Full`] if the outbox is full, unless the session has another [`Overflow`](crate::Overflow).
+/// [`SendError::Closed`] if the connection is closing. In both cases the message is not sent.
 #[derive(Debug)]
 pub struct AsyncRemote<'s> {
     session: &'s Session,
@@ -138,16 +135,16 @@ impl<'s> AsyncRemote<'s> {
         self.push(Item::Message(message.into()))
     }
 
-    /// Sends an object, encoded: `send_object(&Json(&order))`.
+    /// Encodes an object and sends it: `send_object(&Json(&order))`.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] when no message can be made of it, else [`Error::Send`].
+    /// [`Error::Encode`] if the object cannot be encoded, else [`Error::Send`].
     pub fn send_object(&self, object: &impl Encoder) -> Result<SendHandle, Error> {
         Ok(self.send(encoded(object)?)?)
     }
 
-    /// Sends a Ping of at most 125 bytes, ahead of messages that wait.
+    /// Sends a Ping of at most 125 bytes, ahead of queued messages.
     ///
     /// # Errors
     ///
@@ -157,7 +154,7 @@ impl<'s> AsyncRemote<'s> {
         self.push(Item::Ping(payload.to_vec()))
     }
 
-    /// Sends a Pong that answers no Ping, of at most 125 bytes, ahead of messages that wait.
+    /// Sends a Pong that answers no Ping, of at most 125 bytes, ahead of queued messages.
     ///
     /// # Errors
     ///
@@ -174,13 +171,13 @@ impl<'s> AsyncRemote<'s> {
     }
 }
 
-/// A message on its way: a future that completes when it is written, or cannot be any more. Dropping it
-/// changes nothing.
+/// A future that completes when a queued message is written, or can no longer be written. To drop it changes nothing:
+/// the message is still sent.
 ///
 /// # Errors
 ///
-/// [`SendError::Closed`] when the connection closes before, [`SendError::Full`] when the message was dropped for
-/// want of room, as the session's [`Overflow`](crate::Overflow) says.
+/// [`SendError::Closed`] if the connection closes before. [`SendError::Full`] if the message was dropped because the
+/// outbox was full, by the session's [`Overflow`](crate::Overflow).
 pub struct SendHandle(outbox::Send);
 
 impl Future for SendHandle {

@@ -1,4 +1,4 @@
-//! What a handler returns.
+//! The types that handlers and other callbacks may return.
 
 use bytes::Bytes;
 use sockeye_proto::{Message, Outgoing, PreparedMessage, Text};
@@ -9,7 +9,7 @@ use super::incoming::Incoming;
 
 pub use crate::connection::reply::Reply;
 
-/// The message itself, as an echo. A Pong is not answered, nor is a part of a message: it is no message.
+/// Returns the message itself, as an echo. A Pong and a part of a message make no reply.
 impl<'m> From<Incoming<'m>> for Reply<'m> {
     fn from(message: Incoming<'m>) -> Self {
         match message {
@@ -27,11 +27,11 @@ impl<'m> From<Incoming<'m>> for Reply<'m> {
     note = "a type of your own implements `Encoder`"
 )]
 pub trait IntoReply<'m> {
-    /// What to send, if anything.
+    /// Returns the reply to send.
     ///
     /// # Errors
     ///
-    /// The handler's own, or that of making a message.
+    /// The handler's own error, or that of an encoder.
     fn into_reply(self) -> Result<Reply<'m>>;
 }
 
@@ -61,7 +61,7 @@ reply! {
     Reply<'m>, reply => reply;
 }
 
-/// Nothing for `None`.
+/// `None` sends no reply.
 impl<'m, T: IntoReply<'m>> IntoReply<'m> for Option<T> {
     #[inline]
     fn into_reply(self) -> Result<Reply<'m>> {
@@ -83,11 +83,11 @@ impl<'m, T: IntoReply<'m>, E: Into<BoxError>> IntoReply<'m> for Result<T, E> {
     note = "return nothing, or a `Result` of nothing"
 )]
 pub trait IntoOutcome {
-    /// How the callback ended.
+    /// Returns the result of the callback.
     ///
     /// # Errors
     ///
-    /// The callback's own.
+    /// The callback's own error.
     fn into_outcome(self) -> Result;
 }
 

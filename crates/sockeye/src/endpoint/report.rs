@@ -1,5 +1,5 @@
-//! Log lines about callbacks. A peer can repeat each of them, so each reason has a limit, and what is a peer's fault
-//! is `debug`.
+//! Log lines about callbacks. A peer may be able to repeat each of them, so each reason has a limit. Errors that the
+//! peer causes are logged at `debug`.
 
 use std::any::Any;
 
@@ -36,10 +36,10 @@ pub(super) fn panic(counters: &Counters, panic: &(dyn Any + Send)) {
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("not a text")
+        .unwrap_or("not a string")
 }
 
-/// Whether the peer causes this error: by what it sends, by the path that it asks for, or by going away.
+/// Returns whether the peer causes this error: by a message, by the path that it requests, or by its disconnect.
 fn is_of_the_peer(error: &Error) -> bool {
     match error {
         Error::Decode(_)

@@ -1,4 +1,4 @@
-//! The session: the application's handle of one connection, and the open sessions of an endpoint.
+//! The session: the application's handle of one connection.
 
 use std::fmt;
 use std::ops::Deref;
@@ -21,8 +21,8 @@ use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
-/// One connection of an endpoint. A handle: cheap to clone, usable from any task, and dropping it never
-/// closes the connection. What it tells of the handshake stays readable after the close.
+/// A handle of one connection of an endpoint. It is cheap to clone, and usable from any task. To drop it does not close
+/// the connection. The facts of the handshake stay readable after the close.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
@@ -31,26 +31,26 @@ struct Inner {
     handshake: Handshake,
     outbox: Arc<Outbox>,
     open_sessions: OpenSessions,
-    // Its place among them.
+    // Its slot among the open sessions.
     slot: u32,
-    // Of the bits below. Most sessions have none of them: so each message looks at one word, and takes no lock.
+    // The bits below. Most sessions have none set: so a message costs a look at one byte, and no lock.
     flags: AtomicU8,
     handlers: Mutex<Handlers>,
 }
 
-/// The session has a handler of its own.
+/// The session has at least one added handler.
 const ANY: u8 = 1;
-/// It has one for text, or binary messages; of parts.
+/// The session has an added handler for text or binary messages, and takes them in parts.
 const TEXT: u8 = 2;
 const TEXT_PARTS: u8 = 4;
 const BINARY: u8 = 8;
 const BINARY_PARTS: u8 = 16;
-/// All that tell of handlers.
+/// All bits about handlers.
 const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
-/// The session has a limit for being idle, or had one.
+/// The session has an idle timeout, or had one.
 const IDLE: u8 = 32;
 
-/// What the word says of these handlers.
+/// Returns the bits for these handlers.
 fn handler_flags(handlers: &Handlers) -> u8 {
     let of = |kind, exists, takes_parts| match handlers.takes_parts(kind) {
         Some(true) => exists | takes_parts,
@@ -62,74 +62,73 @@ fn handler_flags(handlers: &Handlers) -> u8 {
     any | text | of(MessageKind::Binary, BINARY, BINARY_PARTS)
 }
 
-/// A session's random, hence unguessable, name.
+/// The name of a session: 128 random bits, which cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(u128);
 
 impl Session {
-    /// The session's name.
+    /// Returns the session's name.
     pub fn id(&self) -> SessionId {
         self.0.id
     }
 
-    /// The request that opened the connection.
+    /// Returns the request that opened the connection.
     pub fn request(&self) -> &Handshake {
         &self.0.handshake
     }
 
-    /// The decoded value of a variable of the endpoint's path template.
+    /// Returns the decoded value of a variable of the endpoint's path template.
     pub fn path_parameter(&self, name: &str) -> Option<&str> {
         self.0.handshake.path_parameter(name)
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.0.handshake.subprotocol()
     }
 
-    /// The extensions that were agreed on: permessage-deflate, or none. Parameters that have their default
-    /// are left out.
+    /// Returns the extensions that were agreed on: permessage-deflate, or none. Parameters with their default value are
+    /// left out.
     pub fn extensions(&self) -> Vec<Extension> {
         self.0.handshake.extensions()
     }
 
-    /// Who the peer is, if the endpoint's [`Configurator`](super::Configurator) has said so.
+    /// Returns the name of the peer, if the endpoint's [`Configurator`](super::Configurator) has set one.
     pub fn principal(&self) -> Option<&str> {
         self.0.handshake.principal()
     }
 
-    /// The application's own values of this session.
+    /// Returns the application's own values of this session.
     pub fn properties(&self) -> &Properties {
         self.0.handshake.properties()
     }
 
-    /// Whether messages are still taken to be sent.
+    /// Returns whether the session still accepts messages to send.
     pub fn is_open(&self) -> bool {
         self.0.outbox.is_open()
     }
 
-    /// The open sessions of the endpoint, this one included.
+    /// Returns the open sessions of the endpoint, this one included.
     pub fn open_sessions(&self) -> &OpenSessions {
         &self.0.open_sessions
     }
 
-    /// The peer, for those who wait until what they send is written.
+    /// Returns the remote whose sends complete when the message is written.
     pub fn basic_remote(&self) -> BasicRemote<'_> {
         BasicRemote::new(&self.0.outbox)
     }
 
-    /// The peer, for those who do not wait.
+    /// Returns the remote whose sends queue the message and do not wait.
     pub fn async_remote(&self) -> AsyncRemote<'_> {
         AsyncRemote::new(self)
     }
 
-    /// Adds a handler for one kind of message, made by [`whole`](super::whole) or
-    /// [`partial`](super::partial). Messages of its kind go
-    /// to it, and no more to [`Endpoint::on_message`](super::Endpoint::on_message).
+    /// Adds a handler for one kind of message, made by [`whole`](super::whole) or [`partial`](super::partial). It
+    /// receives the messages of its kind in place of [`Endpoint::on_message`](super::Endpoint::on_message).
     ///
     /// # Errors
     ///
-    /// [`HandlerExists`] when there is one of its kind already, which stays.
+    /// [`HandlerExists`] if the session has a handler for this kind already. That handler stays.
     pub fn add_message_handler(&self, handler: MessageHandler) -> Result<(), HandlerExists> {
         let mut handlers = lock(&self.0.handlers);
         handlers.add(handler)?;
@@ -137,10 +136,12 @@ impl Session {
         Ok(())
     }
 
-    /// Removes the handler that was added for a kind of message, and says whether there was one. A handler
-    /// that runs goes on; later messages of its kind go to
-    /// [`Endpoint::on_message`](super::Endpoint::on_message) again. Of a message that it was given in parts the
-    /// rest is dropped, unless another handler of parts is added before.
+    /// Removes the handler that was added for a kind of message, and returns whether there was one. A call of the
+    /// handler that runs goes on. Later messages of its kind go to
+    /// [`Endpoint::on_message`](super::Endpoint::on_message) again.
+    ///
+    /// If the handler takes parts, the remaining parts of its current message are dropped, unless another handler of
+    /// parts is added before they arrive.
     pub fn remove_message_handler(&self, kind: MessageKind) -> bool {
         let mut handlers = lock(&self.0.handlers);
         let removed = handlers.remove(kind);
@@ -149,34 +150,35 @@ impl Session {
         removed.is_some()
     }
 
-    /// The kinds of messages for which handlers were added, in the order in which they were. None once the
-    /// connection has ended.
+    /// Returns the kinds of messages that have an added handler, in the order of their addition. It returns none when
+    /// the connection has ended.
     pub fn message_handlers(&self) -> Vec<MessageKind> {
         lock(&self.0.handlers).kinds()
     }
 
-    /// Closes the connection behind what was sent before. Messages that come after it are dropped, the
-    /// handler that runs goes on, then `on_close` follows. Only the first call counts.
+    /// Closes the connection behind the messages that were sent before. Messages that arrive later are dropped. The
+    /// handler that runs goes on, and `on_close` follows it. Only the first call counts.
     ///
     /// # Errors
     ///
-    /// [`InvalidCloseReason`] for a code or reason that no Close may carry.
+    /// [`InvalidCloseReason`] for a code or a reason that a Close may not carry.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), InvalidCloseReason> {
         self.0.outbox.close(CloseReason::new(code, reason)?);
         Ok(())
     }
 
-    /// Drops the connection now, without a Close and with it the handler that runs.
+    /// Drops the connection now, without a Close, and drops the handler that runs.
     pub fn abort(&self) {
         self.0.outbox.abort();
     }
 
-    /// Completes when the transport is gone, with what the connection was closed for.
+    /// Completes when the transport is gone, with the reason for which the connection was closed.
     ///
-    /// A callback of the session itself may await it too. When the peer closes, ends or resets the connection, the transport
-    /// goes although the callback has not returned: after a Close, within the close timeout for the answer and once more
-    /// for the peer's end. `on_close` follows when the callback has returned. A callback that never returns keeps no
-    /// more than its task's memory. The peer's end is not seen while it lies behind a message that waits for the callback.
+    /// A callback of the session itself may await it too. If the peer closes, ends or resets the connection, the
+    /// transport is dropped although the callback has not returned. After a Close that takes up to two close timeouts:
+    /// one for the answer, and one for the peer's end. `on_close` follows when the callback has returned. A callback
+    /// that never returns keeps only its task's memory. The peer's end is not seen while a message before it waits for
+    /// the callback.
     ///
     /// # Cancel safety
     ///
@@ -185,56 +187,57 @@ impl Session {
         self.0.outbox.ended().await
     }
 
-    /// Sets for how long the session may be idle, from now on; `None` for ever. It is idle while nothing comes and
-    /// nothing is sent: no message, and no ping or pong but those of the keep-alive. A message counts when it is
-    /// whole; while a handler runs the session is not idle.
+    /// Sets for how long the session may be idle, from now on; `None` means without limit. A session is idle while it
+    /// neither receives nor sends a message, a ping or a pong. The pings and pongs of the keep-alive do not count. A
+    /// message counts when it is complete. While a handler runs, the session is not idle.
     ///
-    /// Then the peer is told 1001, and `on_close` 1006 with its cause, as with Tomcat. It is looked at each second:
-    /// that is never too early, and up to two seconds late.
+    /// After that time the peer gets a Close with 1001, and `on_close` gets 1006 with the cause, as with Tomcat. The
+    /// endpoint checks each second: never too early, and up to two seconds late.
     pub fn set_max_idle_timeout(&self, timeout: Option<Duration>) {
         self.0.handshake.idle().set_limit(timeout);
         self.0.flags.fetch_or(IDLE, Ordering::Release);
     }
 
-    /// For how long the session may be idle.
+    /// Returns for how long the session may be idle; `None` means without limit.
     pub fn max_idle_timeout(&self) -> Option<Duration> {
         self.0.handshake.known_idle()?.limit()
     }
 
-    /// Sets what becomes of messages of the asynchronous remote that find no room in the outbox, from now on. It
-    /// replaces what [`EndpointConfig::overflow`](super::EndpointConfig::overflow) says.
+    /// Sets the [`Overflow`] of the asynchronous remote, from now on: what happens to its messages while the outbox is
+    /// full. It replaces the value of [`EndpointConfig::overflow`](super::EndpointConfig::overflow).
     pub fn set_overflow(&self, overflow: Overflow) {
         self.0.outbox.set_overflow(overflow);
     }
 
-    /// Sets what becomes of broadcasts that find no room in the outbox, from now on. It replaces what
-    /// [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow) says.
+    /// Sets the [`Overflow`] of broadcasts, from now on: what happens to them while the outbox is full. It replaces the
+    /// value of [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow).
     pub fn set_broadcast_overflow(&self, overflow: Overflow) {
         self.0.outbox.set_broadcast_overflow(overflow);
     }
 
-    /// Hands no message on, and no Pong, from now on until [`resume`](Self::resume). The handler that runs goes on,
-    /// and what it [reads](super::BinaryReader) of its message still comes to it.
+    /// Stops the delivery of messages and pongs until [`resume`](Self::resume). The handler that runs goes on, and a
+    /// [reader](super::BinaryReader) still gets the rest of its message.
     ///
-    /// It holds the peer back as a handler does that waits: one message is read ahead, then nothing is
-    /// read, and TCP tells the peer. Pings before it are answered, and sends go on. [`close`](Self::close),
-    /// [`abort`](Self::abort) and the idle timeout end a paused session, and so does a transport that fails to
-    /// take what is sent. The peer's end does unless it lies behind a message that is kept.
+    /// A pause holds the peer back as a suspended handler does. The session reads one message ahead, then it stops
+    /// reading, and TCP's flow control stops the peer. Pings before that message are answered, and sends go on.
+    ///
+    /// [`close`](Self::close), [`abort`](Self::abort), the idle timeout, and a write that fails or stalls end a paused
+    /// session. The peer's end does too, unless it comes behind the message that was read ahead.
     pub fn pause(&self) {
         self.0.outbox.pause();
     }
 
-    /// Hands messages on again, those that came meanwhile first.
+    /// Delivers messages again, the delayed ones first.
     pub fn resume(&self) {
         self.0.outbox.resume();
     }
 
-    /// Whether messages are held back.
+    /// Returns whether the delivery of messages is paused.
     pub fn is_paused(&self) -> bool {
         self.0.outbox.is_paused()
     }
 
-    /// Notes which handlers there are now; they are locked.
+    /// Sets the bits for the handlers. The caller holds their lock.
     fn update_handler_flags(&self, handlers: &Handlers) {
         let now = |flags: u8| Some(flags & !HANDLERS | handler_flags(handlers));
         let flags = &self.0.flags;
@@ -251,7 +254,8 @@ impl Session {
         self.has(HANDLERS)
     }
 
-    /// Of which kinds messages are to come in parts, where the endpoint itself takes those of `endpoint` so.
+    /// Returns the kinds of messages that are delivered in parts. `endpoint` are the endpoint's own, which an added
+    /// handler overrides for its kind.
     #[inline]
     pub(super) fn in_parts(&self, endpoint: InParts) -> InParts {
         let handled = self.0.flags.load(Ordering::Acquire) & HANDLERS;
@@ -268,14 +272,15 @@ impl Session {
         }
     }
 
-    /// A message came that may be answered where it lies. Says whether the session has a handler of its own for it.
+    /// Notes the arrival of a message that may be answered in the read buffer. Returns whether the session has an added
+    /// handler, of any kind.
     #[inline]
     pub(super) fn note_message(&self) -> bool {
         let flags = self.0.flags.load(Ordering::Acquire);
         flags != 0 && self.note_message_by_flags(flags)
     }
 
-    // Apart, so that what each message runs through stays small.
+    // Out of line, so that the code for each message stays small.
     #[cold]
     #[inline(never)]
     fn note_message_by_flags(&self, flags: u8) -> bool {
@@ -297,7 +302,7 @@ impl Session {
         self.0.handshake.idle().touch();
     }
 
-    /// A handler starts: the session is not idle until [`rest`](Self::rest).
+    /// Notes that a handler starts: the session is not idle until [`mark_idle`](Self::mark_idle).
     #[inline]
     pub(super) fn mark_busy(&self) {
         if self.has(IDLE) {
@@ -305,7 +310,7 @@ impl Session {
         }
     }
 
-    /// No handler runs any more.
+    /// Notes that no handler runs any more.
     #[inline]
     pub(super) fn mark_idle(&self) {
         if self.has(IDLE) {
@@ -313,8 +318,8 @@ impl Session {
         }
     }
 
-    /// Closes the session if it was idle for longer than it may be, `elapsed` after somebody has looked.
-    /// `broadcasts` is how many there were.
+    /// Closes the session if it was idle for too long. `elapsed` is the time since the last call, `broadcasts` the
+    /// number of broadcasts so far.
     pub(super) fn close_if_idle(&self, elapsed: Duration, broadcasts: u64) {
         if !self.has(IDLE) || !self.is_open() {
             return;
@@ -326,7 +331,7 @@ impl Session {
         }
     }
 
-    /// What `on_close` is told of a Close.
+    /// Returns the reason that `on_close` gets: 1006 in place of the 1001 that the idle timeout sent.
     pub(super) fn reason_for_on_close(&self, reason: CloseReason) -> CloseReason {
         let idle = self.0.handshake.known_idle();
         let is_ours =
@@ -337,8 +342,8 @@ impl Session {
         reason
     }
 
-    /// Starts the handler that was added for what came; gives it back where there is none.
-    // By value, both ways: what borrows it would keep it in the task's memory.
+    /// Starts the added handler for `incoming`. Returns `incoming` if there is none.
+    // It goes both ways by value: a borrow would keep it in the task's memory.
     #[inline]
     pub(super) fn start_handler<'m>(
         &self,
@@ -352,7 +357,7 @@ impl Session {
     }
 
     fn start_added<'m>(&self, incoming: Incoming<'m>) -> Result<Running, Incoming<'m>> {
-        // A message keeps the handler that it started with.
+        // The call keeps this handler to its end, also if the handler is removed meanwhile.
         let handler = lock(&self.0.handlers).of(incoming.kind(), incoming.is_part());
         match handler {
             Some(handler) => Ok(lock(&handler).call(incoming)),
@@ -360,7 +365,7 @@ impl Session {
         }
     }
 
-    /// The counters of the server that the session belongs to.
+    /// Returns the counters of the server that the session belongs to.
     pub(super) fn counters(&self) -> &Counters {
         self.0.open_sessions.counters()
     }
@@ -373,7 +378,7 @@ impl Session {
         self.0.handshake.parameters()
     }
 
-    /// No message comes any more: the session is none of the open ones, and its handlers are dropped.
+    /// Takes the session out of the open sessions, and drops its handlers: no message is delivered any more.
     pub(crate) fn retire(&self) {
         self.0.open_sessions.remove(self.0.slot, self.0.id);
         let handlers = lock(&self.0.handlers).retire();
@@ -412,12 +417,12 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// The session as the task has it that serves it. However that task ends (it may panic, or be dropped with
-/// its runtime), the session is none of the open ones then, and who waits for its end is told.
+/// The session that its task holds. The drop of the guard takes the session out of the open sessions, and completes
+/// [`Session::closed`]. So it does not matter whether the task returns, panics, or is dropped with its runtime.
 pub(crate) struct SessionGuard(Session);
 
 impl SessionGuard {
-    /// A session that is open from now on.
+    /// Creates a session, and puts it among the open sessions.
     pub(crate) fn new(
         handshake: Handshake,
         outbox: Arc<Outbox>,
@@ -450,7 +455,7 @@ impl Deref for SessionGuard {
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.0.retire();
-        // Told already, unless the task did not come to it.
+        // Has an effect only if the task ended early.
         let cause = "the connection's task was dropped";
         self.0.outbox().end(CloseReason::abnormal(cause));
     }

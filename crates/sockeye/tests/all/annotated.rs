@@ -511,7 +511,10 @@ async fn a_kind_of_message_without_a_method_closes_1003_but_a_pong_needs_none() 
         peer.send(refused, b"refused").await;
         let (code, reason) = peer.recv_close().await;
         assert_eq!(code, 1003, "{reason}");
-        assert!(reason.ends_with("messages are not taken here"), "{reason}");
+        assert!(
+            reason.ends_with("messages are not accepted here"),
+            "{reason}"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the attribute makes costs what a handler by hand costs.
+//! A generated handler costs what a handler without the attribute costs.
 
 use super::life::{messages, numbers, texts};
 use super::*;
@@ -21,7 +21,7 @@ async fn sixteen_messages_in_one_segment_are_answered_with_one_write() {
     idle().await;
     assert_eq!(texts(&peer.frames()), numbers(16));
     assert_eq!((peer.reads(), peer.writes()), (1, 1));
-    // Once more, now that the task was parked.
+    // Again, after the task was parked.
     peer.segment(messages(16));
     idle().await;
     assert_eq!(texts(&peer.frames()), numbers(16));

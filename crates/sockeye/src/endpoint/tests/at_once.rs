@@ -1,4 +1,4 @@
-//! Handlers that are called where their message lies: to the peer they are the same as the others.
+//! Handlers that are called with a message in the read buffer: to the peer they behave as the others do.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -70,7 +70,7 @@ impl Endpoint for Obedient {
     }
 }
 
-/// What came of a segment: frames, what was handled, and whether the task is there.
+/// The result of a segment: the frames sent, the messages handled, and whether the task still runs.
 async fn outcome(segment: &[u8], at_once: bool) -> (Vec<(u8, Vec<u8>)>, Vec<String>, bool) {
     let log = Log::default();
     let obedient = Obedient {

@@ -1,4 +1,4 @@
-//! What is said to all sessions, to those that may be written to from beside their tasks.
+//! Broadcasts to sessions that the endpoint's delivery writes to, past their tasks.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,7 +21,7 @@ impl Endpoint for Echo {
     }
 }
 
-/// Sessions of one endpoint, and how much was written to them from beside their tasks.
+/// Sessions of one endpoint, and the number of writes to them past their tasks.
 #[derive(Default)]
 struct Audience {
     sessions: OpenSessions,
@@ -30,7 +30,7 @@ struct Audience {
 }
 
 impl Audience {
-    /// Opens so many more on the runtime that this is called on.
+    /// Opens this many more sessions on the runtime of the caller.
     fn join(&mut self, many: usize) {
         let places = Arc::new(Semaphore::new(many));
         for _ in 0..many {
@@ -46,7 +46,7 @@ impl Audience {
         }
     }
 
-    /// How often one was written to since this was called last.
+    /// Returns the number of writes past the tasks since the last call.
     fn delivered(&self) -> usize {
         self.delivered.swap(0, Ordering::SeqCst)
     }
@@ -185,7 +185,7 @@ fn the_end_of_the_runtime_that_delivers_leaves_the_others_their_messages() {
     assert_eq!(audience.sessions.broadcast("a"), 2);
     run(&other);
     assert_eq!(audience.came()[1..], [["a"], ["a"]]);
-    // The second one of it came when nobody delivered.
+    // Only the new session is written to past its task: it joined after the first delivery had ended.
     assert_eq!(audience.delivered(), 1);
 }
 
@@ -197,7 +197,7 @@ async fn who_delivers_ends_when_nobody_has_the_sessions_any_more() {
     audience.join(1);
     idle().await;
     audience.peers[0].end();
-    // Who looks at what is due finds nobody.
+    // The sweep finds no session, and ends.
     tokio::time::sleep(seconds(10)).await;
     assert_eq!(tasks(), before + 1);
     drop(audience);

@@ -126,7 +126,7 @@ async fn a_limit_that_a_handler_sets_leaves_its_reply() {
     started.is_closed_for_it_soon(&told).await;
 }
 
-/// A ping in each third of the limit keeps it open, and so does a pong that nobody asked for.
+/// A ping in each third of the limit keeps the session open, and so does an unsolicited pong.
 #[tokio::test(start_paused = true)]
 async fn messages_pings_and_pongs_that_come_keep_a_session_open() {
     for opcode in [TEXT, PING, PONG] {

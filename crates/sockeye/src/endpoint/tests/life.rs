@@ -1,4 +1,4 @@
-//! What an endpoint's task does with what comes in one read, and while a handler is suspended.
+//! The task of an endpoint: the events of one read, and those that arrive while a handler is suspended.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::endpoint::{Incoming, Reply};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 
-/// What callbacks tell the test, in order.
+/// The events that the callbacks report to the test, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -439,7 +439,7 @@ async fn while_reading_is_paused_no_peer_looks_dead() {
     assert_eq!(peer.frames(), []);
     go.notify_one();
     tokio::time::sleep(seconds(15)).await;
-    // Its silence counts from when it could be heard again.
+    // The peer's silence counts from the moment when reading went on.
     assert_eq!(texts(&peer.frames()), ["0"]);
     go.notify_one();
     tokio::time::sleep(seconds(19)).await;
@@ -548,7 +548,7 @@ async fn while_reading_is_paused_no_message_is_late() {
     let (Started { peer, session, .. }, log, go) = slow();
     peer.segment(messages(1));
     idle().await;
-    // A Pong that nobody asked for is the one thing that is read ahead.
+    // An unsolicited Pong is the one event that is read ahead.
     peer.segment([masked(0x01, "1"), masked(PONG, "")].concat());
     tokio::time::sleep(seconds(600)).await;
     assert!(session.is_open());
@@ -902,7 +902,7 @@ impl Drop for StartsAtTheEnd {
     }
 }
 
-/// A runtime that is ending drops at once what is spawned on it.
+/// A runtime that shuts down drops each task that is spawned on it at once.
 #[test]
 fn an_endpoint_started_while_the_runtime_ends_is_dropped_with_it() {
     let sessions = OpenSessions::default();

@@ -36,7 +36,7 @@ fn handshake() -> Handshake {
     )
 }
 
-/// What is left of an endpoint when it is started.
+/// The test's handles of a started endpoint.
 struct Started {
     peer: Peer,
     session: Session,
@@ -83,7 +83,7 @@ where
     (sessions.to_vec().remove(0), places)
 }
 
-/// A connection whose opening handshake is done, and which took one of the places.
+/// A connection whose opening handshake is done, with one of the server's permits.
 fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
     Opened {
         stream,

@@ -1,4 +1,4 @@
-//! A peer that takes nothing, and what is said to it meanwhile.
+//! A peer that does not read, and the messages that are sent to it meanwhile.
 
 use sockeye_proto::CloseCode;
 
@@ -13,15 +13,15 @@ impl Endpoint for Silent {}
 
 /// More than the log, the outbox and the output hold together, in messages of 1 KiB.
 const MANY: usize = 2_000;
-/// What waits at most where the limit is 1 MiB and whatever is in the log has been moved: it, and the output.
+/// The most that is queued with a limit of 1 MiB, after the log's messages were moved: the outbox and the output.
 const HELD: usize = 1024 + 64;
 
 fn message(number: usize) -> String {
     format!("{number:01024}")
 }
 
-/// Broadcasts to a session whose peer takes nothing; says which it took. Then the peer takes all there is: says
-/// which came.
+/// Broadcasts to a session whose peer does not read, and returns the messages that it accepted. Then the peer reads
+/// everything, and the function returns the messages that arrived.
 async fn broadcast_to_a_slow_one(overflow: Overflow) -> (Started, Vec<usize>, Vec<usize>) {
     let started = start(|_| Silent);
     let (peer, session) = (&started.peer, &started.session);
@@ -54,7 +54,7 @@ async fn of_refuse_a_broadcast_leaves_out_who_has_no_room() {
 async fn of_a_broadcast_the_newest_come_where_the_oldest_are_dropped() {
     let (_, taken, came) = broadcast_to_a_slow_one(Overflow::DropOldest).await;
     assert_eq!(taken, (0..MANY).collect::<Vec<_>>());
-    // Of those that had left the outbox already, and of the newest, none is missing.
+    // No message is missing of those that had left the outbox already, nor of the newest ones.
     let gaps = came.windows(2).filter(|pair| pair[0] + 1 != pair[1]);
     assert_eq!(gaps.count(), 1, "{came:?}");
     assert!(came.is_sorted());

@@ -1,4 +1,4 @@
-//! Messages that come to their handlers part by part.
+//! Messages that their handlers get part by part.
 
 use std::sync::Mutex;
 

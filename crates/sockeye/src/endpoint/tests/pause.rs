@@ -1,4 +1,4 @@
-//! A session that is paused: what comes meanwhile, and what ends it.
+//! A paused session: the events that arrive meanwhile, and those that end it.
 
 use sockeye_proto::{CloseCode, CloseReason};
 
@@ -71,7 +71,7 @@ async fn a_handler_that_pauses_is_the_last_until_another_task_resumes() {
     session.resume();
     idle().await;
     assert_eq!(texts(&peer.frames()), ["1", "2"]);
-    // To resume what is not paused is nothing.
+    // To resume a session that is not paused does nothing.
     session.resume();
     peer.segment(masked(TEXT, "3"));
     idle().await;

@@ -1,4 +1,4 @@
-//! Messages that their handlers read as they come.
+//! Messages that their handlers read while they arrive.
 
 use std::io;
 

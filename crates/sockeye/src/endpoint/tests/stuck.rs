@@ -1,4 +1,5 @@
-//! Callbacks that do not return, or wait for the end of their own session: what is let go when the peer is gone.
+//! Callbacks that do not return, or that wait for the end of their own session: the resources that are freed when the
+//! peer is gone.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +40,7 @@ struct Endangered {
 struct Seen {
     /// The callback that is stuck has begun.
     begun: AtomicBool,
-    /// It was dropped, or is done.
+    /// The callback was dropped, or returned.
     over: AtomicBool,
     closed: std::sync::Mutex<Option<u16>>,
 }

@@ -1,4 +1,4 @@
-//! Messages that are sent in parts, beside what else a session does.
+//! Messages that are sent in parts, while the session does other work.
 
 use sockeye_proto::CloseReason;
 
