@@ -1,36 +1,36 @@
-//! Frame headers (RFC 6455 §5.2): parsed from bytes, written to bytes. Knows what one header can say
-//! of itself; whether it fits the frames before it is the business of [`connection`](crate::connection).
+//! Frame headers (RFC 6455 §5.2): parsed from bytes, and written to bytes. Knows the rules for a single header. The
+//! rules for a sequence of frames are in [`connection`](crate::connection).
 //!
 //! ```text
 //!   0                   1                   2                   3
 //!   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
 //!  +-+-+-+-+-------+-+-------------+-------------------------------+
-//!  |F|R|R|R| opcode|M| length      | length, 16 or 64 bits, when   |
-//!  |I|S|S|S|  (4)  |A|  (7)        | those 7 say 126 or 127        |
+//!  |F|R|R|R| opcode|M| length      | length, 16 or 64 bits, if     |
+//!  |I|S|S|S|  (4)  |A|  (7)        | those 7 are 126 or 127        |
 //!  |N|V|V|V|       |S|             |                               |
 //!  +-+-+-+-+-------+-+-------------+ - - - - - - - - - - - - - - - +
-//!  | … | masking key, 4 bytes, when MASK is set | payload …        |
+//!  | … | masking key, 4 bytes, if MASK is set   | payload …        |
 //!  +---+----------------------------------------+------------------+
 //! ```
 
 use crate::error::ProtocolError;
 use crate::mask::MaskingKey;
 
-/// Which end of the connection this is.
+/// The role of an end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
 pub enum Role {
     /// The end that sent the opening handshake. Its frames are masked (§5.1).
     Client,
-    /// The end that answered it. Its frames are not masked.
+    /// The end that answered the opening handshake. Its frames are not masked (§5.1).
     Server,
 }
 
-/// What a frame is (§5.2).
+/// The type of a frame (§5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the opcodes of RFC 6455")]
 pub enum OpCode {
-    /// 0x0: goes on with the message that is open.
+    /// 0x0: continues the open message.
     Continuation = 0x0,
     /// 0x1: starts a text message.
     Text = 0x1,
@@ -40,12 +40,12 @@ pub enum OpCode {
     Close = 0x8,
     /// 0x9: asks for a Pong.
     Ping = 0x9,
-    /// 0xA: answers a Ping, or none.
+    /// 0xA: answers a Ping, or is unsolicited.
     Pong = 0xA,
 }
 
 impl OpCode {
-    /// The opcode of these four bits; `None` for the reserved ones.
+    /// Returns the opcode for these four bits; `None` for the reserved ones.
     pub const fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
             0x0 => Self::Continuation,
@@ -58,62 +58,62 @@ impl OpCode {
         })
     }
 
-    /// The four bits.
+    /// Returns the four bits of the opcode.
     pub const fn bits(self) -> u8 {
         self as u8
     }
 
-    /// Whether the frame controls the connection rather than carries data (§5.5).
+    /// Returns whether the frame is a control frame (§5.5), and carries no data of a message.
     pub const fn is_control(self) -> bool {
         self.bits() & 0x8 != 0
     }
 }
 
-/// The three reserved bits of a frame, which belong to extensions (§5.2).
+/// The three reserved bits of a frame, for extensions (§5.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ReservedBits(u8);
 
 impl ReservedBits {
     /// None of the three.
     pub const NONE: Self = Self(0);
-    /// RSV1, which RFC 7692 gives a meaning.
+    /// RSV1, which marks a compressed message (RFC 7692 §6).
     pub const RSV1: Self = Self(0b100_0000);
 
     const MASK: u8 = 0b111_0000;
 
-    /// Whether each bit that is set here is set in `allowed` too.
+    /// Returns whether each bit of `self` is set in `allowed` too.
     pub const fn is_within(self, allowed: Self) -> bool {
         self.0 & !allowed.0 == 0
     }
 
-    /// Whether RSV1 is set.
+    /// Returns whether RSV1 is set.
     pub const fn rsv1(self) -> bool {
         self.0 & Self::RSV1.0 != 0
     }
 }
 
-/// A frame's header. One that [`parse`](Self::parse) gave obeys §5.2 and §5.5 by itself.
+/// The header of a frame. A header from [`parse`](Self::parse) obeys all rules of §5.2 and §5.5 for a single header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Whether the frame is its message's last.
+    /// Whether the frame is the last one of its message.
     pub fin: bool,
-    /// The bits of extensions.
+    /// The reserved bits.
     pub reserved: ReservedBits,
-    /// What the frame is.
+    /// The type of the frame.
     pub opcode: OpCode,
-    /// The key that the payload is masked with.
+    /// The key with which the payload is masked; `None` if it is not masked.
     pub masking_key: Option<MaskingKey>,
     /// The payload's length in bytes; the most significant bit is never set.
     pub payload_len: u64,
 }
 
 impl FrameHeader {
-    /// The most bytes that a header has.
+    /// The length of the longest header, in bytes.
     pub const MAX_LEN: usize = 14;
     /// The longest payload of a control frame (§5.5), in bytes.
     pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-    /// The header of an unfragmented frame without extension bits.
+    /// Creates the header of an unfragmented frame without reserved bits and without a mask.
     pub const fn new(opcode: OpCode, payload_len: u64) -> Self {
         Self {
             fin: true,
@@ -124,9 +124,9 @@ impl FrameHeader {
         }
     }
 
-    /// Parses the header at the start of `input` and says how many bytes it took; `None` when more
-    /// bytes are needed. `receiver` is the end that reads the frame, `allowed` the reserved bits
-    /// that an extension uses.
+    /// Parses the header at the start of `input`. Returns the header and its length in bytes; `None` if more bytes are
+    /// needed. `receiver` is the role of the end that reads the frame. `allowed` are the reserved bits that an
+    /// extension uses.
     ///
     /// ```
     /// use sockeye_proto::{FrameHeader, OpCode, ReservedBits, Role};
@@ -137,7 +137,7 @@ impl FrameHeader {
     ///
     /// # Errors
     ///
-    /// The first rule that the header breaks, as soon as the bytes that break it are there.
+    /// The first rule that the header breaks. It is found as soon as the bytes that break it are in `input`.
     pub fn parse(
         input: &[u8],
         receiver: Role,
@@ -152,8 +152,8 @@ impl FrameHeader {
         // §5.2: an opcode that is not defined fails the connection.
         let opcode =
             OpCode::from_bits(bits).ok_or(ProtocolError::ReservedOpCode { opcode: bits })?;
-        // §5.2: so does a reserved bit that no extension gave a meaning; RSV1 has one on a message's
-        // first frame only (RFC 7692 §6.1).
+        // §5.2: a reserved bit that no extension defines fails the connection. RSV1 is defined for the first frame of a
+        // message only (RFC 7692 §6.1).
         let allowed = match opcode {
             OpCode::Text | OpCode::Binary => allowed,
             _ => ReservedBits::NONE,
@@ -170,7 +170,7 @@ impl FrameHeader {
             return Ok(None);
         };
         let masked = second & 0x80 != 0;
-        // §5.1: a client masks each frame, a server none.
+        // §5.1: a client masks each frame, and a server masks no frame.
         match (receiver, masked) {
             (Role::Server, false) => return Err(ProtocolError::UnmaskedFrame),
             (Role::Client, true) => return Err(ProtocolError::MaskedFrame),
@@ -181,7 +181,7 @@ impl FrameHeader {
         if opcode.is_control() && usize::from(short) > Self::MAX_CONTROL_PAYLOAD {
             return Err(ProtocolError::ControlFrameTooLong);
         }
-        // §5.2: the length is in its shortest form, the top bit of the longest is zero.
+        // §5.2: the length has its shortest form, and the top bit of the 64-bit form is zero.
         let (payload_len, rest) = match short {
             127 => {
                 let Some((len, rest)) = rest.split_first_chunk::<8>() else {
@@ -233,7 +233,7 @@ impl FrameHeader {
         out.extend_from_slice(bytes.get(..len).unwrap_or_default());
     }
 
-    /// Puts the header's bytes at the front of `out`, and says how many they are.
+    /// Writes the header's bytes to the front of `out`, and returns their number.
     #[inline(always)]
     pub(crate) fn encode(&self, out: &mut [u8; Self::MAX_LEN]) -> usize {
         let fin = if self.fin { 0x80 } else { 0 };
@@ -255,7 +255,7 @@ impl FrameHeader {
         let Some(key) = self.masking_key else {
             return len;
         };
-        // INVARIANT: it is 10 at most.
+        // INVARIANT: `len` is at most 10.
         if let Some(last) = out.get_mut(len..len + 4) {
             last.copy_from_slice(&key.to_bytes());
         }
@@ -263,20 +263,20 @@ impl FrameHeader {
     }
 }
 
-/// What nearly every frame is: a whole message without extension bits, of less than 64 KiB. Its payload is
-/// still masked.
+/// The most common form of a frame: a whole message of less than 64 KiB, without reserved bits. Its payload is still
+/// masked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PlainFrame<'a> {
-    /// Whether it is a text: it is binary otherwise.
+    /// Whether the message is text; otherwise it is binary.
     pub(crate) is_text: bool,
     pub(crate) masking_key: Option<MaskingKey>,
     pub(crate) payload: &'a mut [u8],
 }
 
 impl<'a> PlainFrame<'a> {
-    /// Takes such a frame, if its payload has `limit` bytes at most and lies complete in `input`, at the least
-    /// cost. `None` for any other, for one that breaks a rule and for one of which bytes are missing:
-    /// [`FrameHeader::parse`] knows which.
+    /// Takes such a frame from `input`, if it is complete there and its payload has at most `limit` bytes. This is the
+    /// fast path. It returns `None` for any other frame, for a frame that breaks a rule, and for an incomplete one:
+    /// [`FrameHeader::parse`] tells these apart.
     #[inline(always)]
     pub(crate) fn take(input: &mut &'a mut [u8], receiver: Role, limit: u16) -> Option<Self> {
         let &mut [first, second, ref rest @ ..] = *input else {
@@ -287,7 +287,8 @@ impl<'a> PlainFrame<'a> {
             0x82 => false,
             _ => return None,
         };
-        // §5.1: a client masks each frame, a server none. The wrong bit makes a length beyond all below.
+        // §5.1: a client masks each frame, and a server masks no frame. With the wrong mask bit the XOR below gives at
+        // least 128, which no arm matches.
         let (mask_bit, key_len) = match receiver {
             Role::Server => (0x80, 4),
             Role::Client => (0, 0),

@@ -1,14 +1,14 @@
 //! Masking of payloads (RFC 6455 §5.3). Knows nothing of frames.
 
-/// The 32-bit value a client masks one frame's payload with.
+/// The 32-bit value with which a client masks the payload of one frame.
 ///
-/// A client needs a new one for each frame, from a strong source of randomness (§10.3): where it
-/// comes from is the business of whoever constructs the [`Connection`](crate::Connection).
+/// A client needs a new key for each frame, from a strong source of randomness (§10.3). The code that constructs the
+/// [`Connection`](crate::Connection) provides that source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MaskingKey([u8; 4]);
 
 impl MaskingKey {
-    /// A key of these four bytes, in the order in which they stand in a frame's header.
+    /// Creates a key from its four bytes, in the order of the frame's header.
     ///
     /// ```
     /// use sockeye_proto::MaskingKey;
@@ -21,27 +21,26 @@ impl MaskingKey {
         Self(bytes)
     }
 
-    /// The key's bytes in the order of the header.
+    /// Returns the key's bytes in the order of the header.
     pub const fn to_bytes(self) -> [u8; 4] {
         self.0
     }
 
-    /// Masks `payload`, or unmasks it: §5.3 defines one operation for both, byte `i` of the frame's
-    /// payload XOR byte `i mod 4` of the key. `offset` is how many bytes of that payload stand
-    /// before `payload`.
+    /// Masks or unmasks `payload`. §5.3 defines one operation for both: byte `i` of the frame's payload XOR byte `i mod
+    /// 4` of the key. `offset` is the number of bytes of the frame's payload before `payload`.
     #[inline]
     pub fn apply(self, payload: &mut [u8], offset: u64) {
         self.apply_gathering(payload, offset);
     }
 
-    /// As [`apply`](Self::apply) from the payload's start, and says whether what came out is ASCII: that
-    /// is known in the same pass, and spares most texts one of their own.
+    /// Applies the key from the start of the frame's payload, and returns whether the result is ASCII. This takes no
+    /// second pass over the payload, and saves most texts the validation.
     #[inline]
     pub(crate) fn apply_noting_ascii(self, payload: &mut [u8]) -> bool {
         self.apply_gathering(payload, 0) & 0x8080_8080_8080_8080 == 0
     }
 
-    /// Applies the key, and gives the bits that are set in any byte that came out, in any of eight places.
+    /// Applies the key. Returns the bitwise OR of the resulting bytes, spread over the eight bytes of the result.
     #[inline]
     fn apply_gathering(self, payload: &mut [u8], offset: u64) -> u64 {
         let key = self.rotated(offset);
@@ -64,8 +63,7 @@ fn apply_words(payload: &mut [u8], key: [u8; 4]) -> u64 {
     let short = u32::from_ne_bytes(key);
     let wide = u64::from(short) << 32 | u64::from(short);
     let mut gathered = 0;
-    // One word after the other in a loop without branches: of 64 bits, the compiler makes vector
-    // instructions of it; of 128 it does not.
+    // A loop over single words without branches. The compiler vectorizes it for words of 64 bits, but not of 128.
     let (words, rest) = payload.as_chunks_mut::<8>();
     for word in words {
         let value = u64::from_ne_bytes(*word) ^ wide;
@@ -85,8 +83,9 @@ fn apply_words(payload: &mut [u8], key: [u8; 4]) -> u64 {
     gathered
 }
 
-/// The same in the processor's own vectors: the compiler makes more instructions of the loop's beginning and end
-/// than of the loop where a payload is short, and less than a newer processor can do where it is long.
+/// The same operation in vector instructions, against two weaknesses of the compiler's code. For a short payload the
+/// vector loop's start and end cost more than the loop. For a long payload the code does not use a newer processor's
+/// instructions.
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use std::arch::x86_64::{
@@ -94,7 +93,7 @@ mod wide {
         _mm_setzero_si128, _mm_unpackhi_epi64, _mm_xor_si128,
     };
 
-    /// From how many bytes on the instructions of newer processors are worth a call.
+    /// The payload length in bytes from which the instructions of newer processors are worth a call.
     const FROM: usize = 256;
 
     #[inline]
@@ -122,7 +121,7 @@ mod wide {
         if !std::arch::is_x86_feature_detected!("avx2") {
             return None;
         }
-        // SAFETY: the processor has these instructions, say the lines above.
+        // SAFETY: the check above found that the processor has these instructions.
         Some(unsafe { apply_avx2(payload, key) })
     }
 
@@ -149,7 +148,7 @@ mod wide {
         (low | high).cast_unsigned()
     }
 
-    /// The lower half, and the higher one.
+    /// Returns the lower half and the higher half.
     #[inline]
     #[target_feature(enable = "sse2")]
     fn halves(value: __m128i) -> [i64; 2] {
@@ -170,7 +169,7 @@ mod tests {
         }
     }
 
-    /// Short, and long enough for other instructions.
+    /// Short payloads, and payloads that are long enough for the other instructions.
     fn payload() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             any::<Vec<u8>>(),

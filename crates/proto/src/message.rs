@@ -11,24 +11,24 @@ use crate::utf8::{self, InvalidUtf8, Text};
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the data opcodes of RFC 6455")]
 pub enum Message {
-    /// UTF-8, by construction.
+    /// A text message: UTF-8, by construction.
     Text(Text),
-    /// Any bytes.
+    /// A binary message: any bytes.
     Binary(Bytes),
 }
 
 impl Message {
-    /// A text message.
+    /// Creates a text message.
     pub fn text(text: impl Into<Text>) -> Self {
         Self::Text(text.into())
     }
 
-    /// A binary message.
+    /// Creates a binary message.
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Self::Binary(bytes.into())
     }
 
-    /// Which of the two it is.
+    /// Returns whether the message is text or binary.
     pub fn kind(&self) -> MessageKind {
         match self {
             Self::Text(_) => MessageKind::Text,
@@ -36,7 +36,7 @@ impl Message {
         }
     }
 
-    /// The text; `None` for a binary message.
+    /// Returns the text; `None` for a binary message.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -44,7 +44,7 @@ impl Message {
         }
     }
 
-    /// The payload, of either kind.
+    /// Returns the payload of a text or binary message.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -52,7 +52,7 @@ impl Message {
         }
     }
 
-    /// The payload, of either kind, without a copy.
+    /// Returns the payload of a text or binary message, without a copy.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => text.into_bytes(),
@@ -97,7 +97,7 @@ impl From<Bytes> for Message {
     }
 }
 
-/// A text as it is; of a binary message, how long it is.
+/// Shows a text as it is, and a binary message as its length.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -116,7 +116,7 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Whether a message is text or binary.
+/// The kind of a message: text or binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the data opcodes of RFC 6455")]
 pub enum MessageKind {
@@ -136,18 +136,18 @@ impl MessageKind {
     }
 }
 
-/// The payload of a whole message in a buffer that can be used again.
+/// The payload of a whole message, in a buffer that can be reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the data opcodes of RFC 6455")]
 pub enum MessageBuffer {
-    /// Of a text message.
+    /// The payload of a text message.
     Text(String),
-    /// Of a binary message.
+    /// The payload of a binary message.
     Binary(Vec<u8>),
 }
 
 impl MessageBuffer {
-    /// The payload's length in bytes.
+    /// Returns the length of the payload in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -155,12 +155,12 @@ impl MessageBuffer {
         }
     }
 
-    /// Whether the payload is empty.
+    /// Returns whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes it can take without asking for memory.
+    /// Returns the number of bytes that the buffer can hold without a new allocation.
     #[inline]
     pub fn capacity(&self) -> usize {
         match self {
@@ -169,7 +169,7 @@ impl MessageBuffer {
         }
     }
 
-    /// Makes it a text message, copied into the same buffer.
+    /// Replaces the content by a text message, which is copied into the same buffer.
     #[inline]
     pub fn set_text(&mut self, text: &str) {
         if let Self::Binary(bytes) = self {
@@ -184,7 +184,7 @@ impl MessageBuffer {
         }
     }
 
-    /// Makes it a binary message, copied into the same buffer.
+    /// Replaces the content by a binary message, which is copied into the same buffer.
     #[inline]
     pub fn set_binary(&mut self, bytes: &[u8]) {
         if let Self::Text(text) = self {
@@ -196,7 +196,7 @@ impl MessageBuffer {
         }
     }
 
-    /// The buffer behind it.
+    /// Returns the payload's buffer.
     pub fn into_vec(self) -> Vec<u8> {
         match self {
             Self::Text(text) => text.into_bytes(),
@@ -205,7 +205,7 @@ impl MessageBuffer {
     }
 }
 
-/// Empty, and without a buffer.
+/// An empty binary payload, without an allocation.
 impl Default for MessageBuffer {
     fn default() -> Self {
         Self::Binary(Vec::new())
@@ -221,10 +221,10 @@ impl From<MessageBuffer> for Message {
     }
 }
 
-/// Makes whole messages of [`Event::MessageStart`], [`Event::Chunk`] and [`Event::MessageEnd`].
+/// Assembles whole messages from [`Event::MessageStart`], [`Event::Chunk`] and [`Event::MessageEnd`].
 ///
-/// It keeps one contiguous buffer, so memory follows the bytes received and not the number of
-/// fragments; how many bytes there may be, the connection has checked before it gave the event.
+/// It has one contiguous buffer, so its memory grows with the received bytes, and not with the number of fragments. It
+/// has no limit of its own: the connection checks the length of a message before it returns the event.
 ///
 /// ```
 /// use sockeye_proto::{MessageAssembler, MessageBuffer, MessageKind};
@@ -246,7 +246,7 @@ pub struct MessageAssembler {
 }
 
 impl MessageAssembler {
-    /// Starts a message, to be assembled in `buffer`, which is emptied.
+    /// Starts a message. `buffer` is cleared, and the message is assembled in it.
     pub fn start(&mut self, kind: MessageKind, buffer: Vec<u8>) {
         self.open = Some(kind);
         self.buffer = buffer;
@@ -258,13 +258,13 @@ impl MessageAssembler {
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// Whether a message is open.
+    /// Returns whether a message is open.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// The buffer of the open message, for a caller who reads the next bytes of it straight to the
-    /// buffer's end and shows them to the connection there. What is before that end is not to change.
+    /// Returns the buffer of the open message. A caller may read the next bytes of the message to the end of the
+    /// buffer, and pass them to the connection there. It must not change the bytes before that end.
     pub fn buffer_mut(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
@@ -273,8 +273,8 @@ impl MessageAssembler {
     ///
     /// # Errors
     ///
-    /// [`InvalidUtf8`] for a text message that is not UTF-8; a connection's events are checked, so
-    /// for them it does not happen.
+    /// [`InvalidUtf8`] for a text message that is not UTF-8. The events of a connection are checked, so they never
+    /// cause it.
     pub fn end(&mut self) -> Result<MessageBuffer, InvalidUtf8> {
         let buffer = std::mem::take(&mut self.buffer);
         Ok(match self.open.take() {
@@ -283,7 +283,7 @@ impl MessageAssembler {
         })
     }
 
-    /// The bytes that the buffer of the open message takes.
+    /// Returns the capacity of the open message's buffer in bytes.
     pub fn retained_bytes(&self) -> usize {
         self.buffer.capacity()
     }

@@ -1,5 +1,5 @@
-//! Text that is UTF-8 by construction, and its validation as bytes arrive (RFC 6455 §8.1). Knows
-//! nothing of frames.
+//! Text that is UTF-8 by construction, and the validation of text while its bytes arrive (RFC 6455 §8.1). Knows no
+//! frames.
 
 use std::fmt;
 use std::ops::Deref;
@@ -28,13 +28,13 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// [`InvalidUtf8`] when they are not UTF-8.
+    /// [`InvalidUtf8`] if they are not UTF-8.
     pub fn from_utf8(bytes: Bytes) -> Result<Self, InvalidUtf8> {
         simdutf8::basic::from_utf8(&bytes).map_err(|_| InvalidUtf8)?;
         Ok(Self { bytes })
     }
 
-    /// A text that lives as long as the program, without a copy.
+    /// Creates a text from a static string, without a copy.
     pub const fn from_static(text: &'static str) -> Self {
         Self {
             bytes: Bytes::from_static(text.as_bytes()),
@@ -48,14 +48,17 @@ impl Text {
         }
     }
 
-    /// The text.
-    #[expect(unsafe_code, reason = "validating again at each look is O(n)")]
+    /// Returns the text.
+    #[expect(
+        unsafe_code,
+        reason = "another validation at each access would be O(n)"
+    )]
     pub fn as_str(&self) -> &str {
         // SAFETY: the invariant of `bytes`.
         unsafe { std::str::from_utf8_unchecked(&self.bytes) }
     }
 
-    /// The bytes of the text, without a copy.
+    /// Returns the bytes of the text, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
@@ -150,16 +153,16 @@ impl fmt::Debug for Text {
     }
 }
 
-/// Bytes that should have been UTF-8 are not.
+/// An error: bytes of a text are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid UTF-8")]
 pub struct InvalidUtf8;
 
-/// Takes `bytes` as a `String` without a copy.
+/// Converts `bytes` to a `String` without a copy.
 ///
 /// # Errors
 ///
-/// [`InvalidUtf8`] when they are not UTF-8; the bytes are dropped.
+/// [`InvalidUtf8`] if they are not UTF-8; the bytes are dropped.
 #[expect(
     unsafe_code,
     reason = "std validates non-ASCII text at an eighth of simdutf8's speed"
@@ -170,15 +173,15 @@ pub fn into_string(bytes: Vec<u8>) -> Result<String, InvalidUtf8> {
     Ok(unsafe { String::from_utf8_unchecked(bytes) })
 }
 
-/// Unmasks the whole payload of a text message (§5.3) and lends the text that it is.
+/// Unmasks the whole payload of a text message (§5.3), and returns it as text.
 ///
 /// # Errors
 ///
-/// [`InvalidUtf8`] when it is none; it is unmasked all the same.
+/// [`InvalidUtf8`] if it is not UTF-8. The payload is unmasked even then.
 #[inline]
 #[expect(
     unsafe_code,
-    reason = "looking again at 64 bytes that are known to be ASCII costs a third of what handling them does"
+    reason = "a second look at 64 bytes of known ASCII costs a third of the time that a message of them takes"
 )]
 pub(crate) fn unmask_text(payload: &mut [u8], key: MaskingKey) -> Result<&str, InvalidUtf8> {
     if key.apply_noting_ascii(payload) {
@@ -188,17 +191,17 @@ pub(crate) fn unmask_text(payload: &mut [u8], key: MaskingKey) -> Result<&str, I
     simdutf8::basic::from_utf8(payload).map_err(|_| InvalidUtf8)
 }
 
-/// Validates UTF-8 that comes in pieces, which may end inside a character, and refuses it at the
-/// first byte that no continuation can make valid.
+/// Validates UTF-8 in pieces, which may end inside a character. It rejects the text at the first byte that cannot be
+/// part of valid UTF-8.
 #[derive(Clone, Debug, Default)]
 pub struct Utf8Validator {
-    // The start of a character whose rest has not come; at most three bytes of the four are used.
+    // The start of an incomplete character: at most three of the four bytes are used.
     partial: [u8; 4],
     partial_len: u8,
 }
 
 impl Utf8Validator {
-    /// Goes on with `bytes`.
+    /// Validates the next bytes of the text.
     ///
     /// # Errors
     ///
@@ -225,11 +228,11 @@ impl Utf8Validator {
         }
     }
 
-    /// Ends the text.
+    /// Checks that the text may end here.
     ///
     /// # Errors
     ///
-    /// [`InvalidUtf8`] when it ends inside a character.
+    /// [`InvalidUtf8`] if the text ends inside a character.
     pub fn finish(&self) -> Result<(), InvalidUtf8> {
         if self.partial_len == 0 {
             Ok(())
@@ -258,7 +261,7 @@ mod tests {
 
     use super::*;
 
-    /// Where the validator refuses `bytes` when they come one at a time.
+    /// Returns the position at which the validator rejects `bytes` if they arrive one at a time.
     fn refused_at(bytes: &[u8]) -> Option<usize> {
         let mut validator = Utf8Validator::default();
         bytes

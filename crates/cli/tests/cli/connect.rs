@@ -238,7 +238,7 @@ fn a_bad_command_line_is_exit_code_2() {
         (&["connect", "ws://a/", "-H", "no colon"], "no colon"),
         (
             &["connect", "ws://a/", "-H", "Sec-WebSocket-Key: x"],
-            "the handshake's own",
+            "reserved for the handshake",
         ),
         (
             &["connect", "ws://a/", "--subprotocol", "a b"],

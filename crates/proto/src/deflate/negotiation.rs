@@ -1,20 +1,20 @@
-//! The negotiation of permessage-deflate (RFC 7692 §5, §7.1): offers, the answer, what is agreed on.
+//! The negotiation of permessage-deflate (RFC 7692 §5, §7.1): the offers, the answer, and the agreed parameters.
 
 use std::fmt;
 
 use crate::handshake::Extension;
 
-/// The base-2 logarithm of a compression window's bytes: 8 to 15 (§7.1.2).
+/// The size of a compression window, as the base-2 logarithm of its bytes: 8 to 15 (§7.1.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WindowBits(u8);
 
 impl WindowBits {
-    /// 256 bytes.
+    /// The smallest window: 256 bytes.
     pub const MIN: Self = Self(8);
-    /// 32,768 bytes: DEFLATE's own limit, and the default.
+    /// The largest window: 32,768 bytes. It is DEFLATE's limit, and the default.
     pub const MAX: Self = Self(15);
 
-    /// A window of `2^bits` bytes; `None` unless `bits` is in 8 to 15.
+    /// Creates the size of a window of `2^bits` bytes; `None` unless `bits` is in 8 to 15.
     pub const fn new(bits: u8) -> Option<Self> {
         match bits {
             8..=15 => Some(Self(bits)),
@@ -22,7 +22,7 @@ impl WindowBits {
         }
     }
 
-    /// The logarithm.
+    /// Returns the logarithm.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -55,7 +55,7 @@ impl fmt::Debug for WindowBits {
     }
 }
 
-/// What both ends have agreed on.
+/// The parameters of permessage-deflate that both ends have agreed on.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DeflateParams {
@@ -67,11 +67,12 @@ pub struct DeflateParams {
     pub server_max_window_bits: WindowBits,
     /// The client's window.
     pub client_max_window_bits: WindowBits,
-    /// Whether the server told the client to keep no window, and the client had not offered that.
+    /// Whether the server asked the client to keep no window although the client had not offered that. The client may
+    /// ignore it.
     pub(crate) client_is_in_doubt: bool,
 }
 
-/// The doubt is the server's alone, and no part of what is agreed on.
+/// Compares the agreed parameters, without `client_is_in_doubt`, which only the server has.
 impl PartialEq for DeflateParams {
     fn eq(&self, other: &Self) -> bool {
         self.server_no_context_takeover == other.server_no_context_takeover
@@ -83,11 +84,11 @@ impl PartialEq for DeflateParams {
 
 impl Eq for DeflateParams {}
 
-/// How one end compresses, and what it asks of the other.
+/// The settings of permessage-deflate for one end, and its requests to the other end.
 ///
-/// A server decides by it what is agreed on. For a client the settings of the server's window are requests: the
-/// client also takes an answer by which the server keeps its window, or has a larger one. The client then holds a
-/// copy of that window, 32 KiB at most.
+/// A server agrees on parameters by its settings. For a client the settings of the server's window are only requests.
+/// The client also accepts an answer with which the server keeps its window, or has a larger one. It then holds a copy
+/// of that window, at most 32 KiB.
 ///
 /// ```
 /// use sockeye_proto::{DeflateConfig, handshake::Extension};
@@ -101,23 +102,26 @@ impl Eq for DeflateParams {}
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeflateConfig {
-    /// Asks, or makes, the server start each message with an empty window; on. Off it compresses
-    /// better, and both ends keep what the window holds of the messages before: 32 KiB at most for each
-    /// connection that waits, some 300 KiB more while messages are sent. A client also takes a server that
-    /// ignores the request.
+    /// Whether the server starts each message with an empty window. The default is on. A client asks for it, and also
+    /// accepts a server that ignores the request.
+    ///
+    /// Off compresses better, and both ends keep the window's content of earlier messages. That is at most 32 KiB for
+    /// each idle connection, and some 300 KiB more while messages are sent.
     pub server_no_context_takeover: bool,
-    /// The same of the client, whose compressed messages the server then inflates without keeping a
-    /// window. Some clients ignore it in an answer (Python's Tornado). Unless a client offers it by itself, the server
-    /// keeps the client's window, 32 KiB at most, until four messages of the client refer to none before them.
-    /// For a client whose messages do, it keeps the window for good.
+    /// Whether the client starts each message with an empty window, so that the server keeps no window for it. The
+    /// default is on.
+    ///
+    /// Some clients ignore it in an answer, such as Python's Tornado. Unless the client offers it, the server keeps the
+    /// client's window, at most 32 KiB, until four messages of the client refer to no earlier message. If the client's
+    /// messages do refer to earlier ones, the server keeps the window for good.
     pub client_no_context_takeover: bool,
-    /// The largest window of the server. A client also takes a server that ignores the request.
+    /// The largest window of the server. A client also accepts a server that ignores the request. The default is 15.
     pub server_max_window_bits: WindowBits,
-    /// The largest window of the client.
+    /// The largest window of the client. The default is 15.
     pub client_max_window_bits: WindowBits,
-    /// Messages of fewer bytes are sent as they are; 128.
+    /// The length in bytes below which messages are sent uncompressed. The default is 128.
     pub threshold: usize,
-    /// The effort, from 1 (least) to 9; 4.
+    /// The effort, from 1 (least) to 9. The default is 4.
     pub level: u8,
 }
 
@@ -135,7 +139,7 @@ impl Default for DeflateConfig {
 }
 
 impl DeflateConfig {
-    /// Sets whether windows are kept from message to message, in both directions.
+    /// Sets whether both ends keep their windows from message to message.
     pub fn context_takeover(mut self, kept: bool) -> Self {
         self.server_no_context_takeover = !kept;
         self.client_no_context_takeover = !kept;
@@ -160,13 +164,13 @@ impl DeflateConfig {
         self
     }
 
-    /// Sets [`level`](Self::level); what is outside of 1 to 9 becomes the nearest of them.
+    /// Sets [`level`](Self::level). A value outside of 1 to 9 becomes the nearest value inside.
     pub fn level(mut self, level: u8) -> Self {
         self.level = level.clamp(1, 9);
         self
     }
 
-    /// The client's offer. It always says that a limit on the client's window would be understood.
+    /// Returns the client's offer. It always says that the client understands a limit on its window.
     pub fn offer(&self) -> Extension {
         let mut offer = DeflateParams {
             server_no_context_takeover: self.server_no_context_takeover,
@@ -182,14 +186,14 @@ impl DeflateConfig {
         offer
     }
 
-    /// The server's answer to what a client offers: the first offer that can be met (§5), and what is
-    /// agreed on by it. `None`: every offer is declined, and messages go uncompressed.
+    /// Returns the agreed parameters, and the server's answer to a client's offers. It accepts the first offer that it
+    /// can meet (§5). `None` declines all offers, and messages are sent uncompressed.
     pub fn answer(&self, offers: &[Extension]) -> Option<(DeflateParams, Extension)> {
         let mut offers = offers.iter().filter(|offer| offer.name() == NAME);
         offers.find_map(|offer| {
             let offer = Element::parse(offer)?;
             let params = self.agree(&offer)?;
-            // §7.1.2.1: an offered limit is accepted by answering with one, also with the default.
+            // §7.1.2.1: the answer to an offered limit has a limit too, even if it is the default.
             let limited = offer.server_max_window_bits.is_some();
             Some((params, params.element(limited)))
         })
@@ -202,8 +206,8 @@ impl DeflateConfig {
             Some(Some(bits)) => bits,
             None => WindowBits::MAX,
         };
-        // §7.1.2.2: the client's window is limited only when it said that it understands that. A value
-        // is a hint that it will use no larger one.
+        // §7.1.2.2: the client's window is limited only if the client said that it understands that. A value is a hint
+        // that the client will use no larger window.
         let client_bits = match offer.client_max_window_bits {
             Some(hint) => hint.unwrap_or_default().min(self.client_max_window_bits),
             None => WindowBits::MAX,
@@ -220,31 +224,31 @@ impl DeflateConfig {
         })
     }
 
-    /// The client's judgement of the server's answer to [`offer`](Self::offer): what is agreed on, or
-    /// `None` when the server does not compress.
+    /// Checks the server's answer to the client's [`offer`](Self::offer). Returns the agreed parameters, or `None` if
+    /// the server does not compress.
     ///
     /// # Errors
     ///
-    /// [`InvalidAnswer`] fails the connection (§5, §7).
+    /// [`InvalidAnswer`] if the answer is invalid. The client must fail the connection then (§5, §7).
     pub fn accept(&self, chosen: &[Extension]) -> Result<Option<DeflateParams>, InvalidAnswer> {
         let mut elements = chosen.iter().filter(|element| element.name() == NAME);
         let Some(element) = elements.next() else {
             return Ok(None);
         };
         if elements.next().is_some() {
-            return Err(InvalidAnswer("permessage-deflate stands twice"));
+            return Err(InvalidAnswer("permessage-deflate occurs twice"));
         }
         let answer = Element::parse(element).ok_or(InvalidAnswer("a parameter is invalid"))?;
-        // §7: an answer fails for a configuration that the client does not support. This client
-        // supports every window of the server, kept or not, so its own limits are only requests.
-        // Tornado and libwebsockets drop `server_no_context_takeover`, Undertow drops
-        // `server_max_window_bits`, Boost.Beast answers 9 bits to an offer of 8.
+        // §7: a client rejects an answer with a configuration that it does not support. This client supports every
+        // window of the server, kept or not, so its own limits are only requests. Tornado and libwebsockets drop
+        // `server_no_context_takeover`, Undertow drops `server_max_window_bits`, Boost.Beast answers 9 bits to an offer
+        // of 8.
         let server_bits = match answer.server_max_window_bits {
             Some(None) => return Err(InvalidAnswer("server_max_window_bits has no value")),
             Some(Some(bits)) => bits,
             None => WindowBits::MAX,
         };
-        // §7.1.2.2: in an answer it has a value. We always offer it.
+        // §7.1.2.2: in an answer this parameter has a value. The client always offers it.
         let client_bits = match answer.client_max_window_bits {
             Some(None) => return Err(InvalidAnswer("client_max_window_bits has no value")),
             Some(Some(bits)) => bits.min(self.client_max_window_bits),
@@ -262,13 +266,13 @@ impl DeflateConfig {
 }
 
 impl DeflateParams {
-    /// These parameters as an element of an extension list, without those that have their default.
+    /// Returns these parameters as an element of an extension list, without those with their default.
     pub fn to_extension(&self) -> Extension {
         self.element(false)
     }
 
-    /// These parameters as an element of the extension list; what is the default is left out, but for
-    /// the server's window where it is `limited`.
+    /// Returns these parameters as an element of the extension list, without those with their default. The server's
+    /// window is also included if it is `limited`.
     fn element(&self, limited: bool) -> Extension {
         let mut element = Extension::from_static(NAME);
         if self.server_no_context_takeover {
@@ -287,12 +291,12 @@ impl DeflateParams {
     }
 }
 
-/// The server's answer does not fit the client's offer.
+/// An error: the server's answer does not fit the client's offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server's answer on permessage-deflate is invalid: {0} (RFC 7692 §7.1)")]
+#[error("the server's answer for permessage-deflate is invalid: {0} (RFC 7692 §7.1)")]
 pub struct InvalidAnswer(&'static str);
 
-/// An element of the list, each parameter checked by itself.
+/// An element of the extension list, of which each parameter is valid by itself.
 #[derive(Default)]
 struct Element {
     server_no_context_takeover: bool,
@@ -302,7 +306,7 @@ struct Element {
 }
 
 impl Element {
-    /// §7: `None` for a parameter that is not defined, that stands twice, or whose value is invalid.
+    /// §7: returns `None` if a parameter is not defined, occurs twice, or has an invalid value.
     fn parse(extension: &Extension) -> Option<Self> {
         let mut element = Self::default();
         for (name, value) in extension.params() {
@@ -318,7 +322,7 @@ impl Element {
     }
 }
 
-/// A parameter without a value.
+/// Sets a parameter that has no value. Returns `None` if there is a value, or if it was set before.
 fn flag(flag: &mut bool, value: Option<&str>) -> Option<()> {
     (value.is_none() && !std::mem::replace(flag, true)).then_some(())
 }
@@ -382,7 +386,7 @@ mod tests {
             answer(&smaller, &[offer]).unwrap(),
             "permessage-deflate; server_no_context_takeover; server_max_window_bits=8"
         );
-        // Python's websockets takes no answer that is silent on what it asked for.
+        // Python's websockets rejects an answer without the limit that it asked for.
         let default = "permessage-deflate; server_max_window_bits=15";
         assert_eq!(answer(&takeover(), &[default]).unwrap(), default);
     }

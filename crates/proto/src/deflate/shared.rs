@@ -1,5 +1,5 @@
-//! One payload compressed for many connections (RFC 7692 §7.2.1): by itself, so that any of them may send
-//! it, and once for each window that their peers have agreed on.
+//! One payload that is compressed for many connections (RFC 7692 §7.2.1). It refers to no earlier message, so that any
+//! connection may send it. It is compressed once for each size of the agreed windows.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::codec::Deflater;
 use super::negotiation::WindowBits;
 
-/// The compressed forms of one payload, each made by the first connection that needs it. Connections that
-/// need the same one at the same time wait for it, as they would for their own.
+/// The compressed forms of one payload. The first connection that needs a form makes it. Other threads that need it
+/// meanwhile wait, for no longer than they would need to make it themselves.
 #[derive(Default)]
 pub(crate) struct SharedPayload([OnceLock<Option<Bytes>>; WINDOWS]);
 
@@ -18,12 +18,12 @@ pub(crate) struct SharedPayload([OnceLock<Option<Bytes>>; WINDOWS]);
 const WINDOWS: usize = 7;
 
 impl SharedPayload {
-    /// `payload`, which is always the same, compressed so that the peer of `deflater` can inflate it whatever
-    /// was sent before; `None` when that makes it no smaller.
+    /// Returns `payload` in the compressed form that the peer of `deflater` can inflate behind any other message.
+    /// Returns `None` if that is not smaller than the payload. Each call has to pass the same payload.
     pub(crate) fn compressed(&self, payload: &[u8], deflater: &Deflater) -> Option<Bytes> {
         let window = deflater.window();
-        // Nothing refers further back than to the payload's start: a window that holds all of it is as
-        // good as the largest.
+        // No reference goes back behind the payload's start, so a window that holds the whole payload is as good as the
+        // largest one.
         let bits = if payload.len() <= 1 << window.get() {
             WindowBits::MAX
         } else {
@@ -35,7 +35,7 @@ impl SharedPayload {
             let mut alone = deflater.alone(bits);
             alone.compress(payload, &mut compressed);
             let smaller = compressed.len() < payload.len();
-            // Boxed: it may be kept for long, and must not take more than it says.
+            // Boxed, so that it keeps no unused capacity: it may be kept for long.
             smaller.then(|| Bytes::from(compressed.into_boxed_slice()))
         });
         compressed.clone()
@@ -97,7 +97,7 @@ mod tests {
         #[test]
         fn what_is_shared_can_be_inflated_amid_a_connections_own(
             messages in prop::collection::vec(
-                // Words whose repetitions are as far from each other as small windows are large.
+                // Words that repeat at distances around the sizes of small windows.
                 (prop::collection::vec(any::<u8>(), 1..3000), 1..5000_usize, any::<bool>()),
                 1..8,
             ),

@@ -1,6 +1,6 @@
 //! The client's side of the opening handshake: RFC 6455 section 4.1.
 //!
-//! Knows no connection, no proxy and no redirect: it writes the request, and judges the answer.
+//! It writes the request, and checks the answer. Knows no connection, no proxy and no redirect.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
@@ -15,7 +15,7 @@ use super::header::{Sole, field_value, is_token, lists_token, sole, token};
 use super::key::Key;
 use super::uri::WebSocketUri;
 
-/// One attempt to open a connection: what it asks for, and how it judges the answer.
+/// One attempt to open a connection. It makes the request, and checks the answer.
 ///
 /// ```
 /// use http::Response;
@@ -51,7 +51,7 @@ pub struct ClientHandshake {
 }
 
 impl ClientHandshake {
-    /// An attempt at `uri`. The nonce is 16 bytes from a random source, for this attempt alone
+    /// Creates an attempt to connect to `uri`. The nonce is 16 bytes from a random source, for this attempt alone
     /// (section 4.1).
     pub fn new(uri: WebSocketUri, nonce: [u8; 16]) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl ClientHandshake {
         }
     }
 
-    /// Offers these subprotocols after those offered already, the preferred one first.
+    /// Adds subprotocols to the offer, behind those that are offered already, the preferred one first.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl ClientHandshake {
     ) -> Result<Self, OfferError> {
         for subprotocol in subprotocols {
             let subprotocol = subprotocol.into();
-            // §4.1: each is a token, and unlike all others.
+            // §4.1: each is a token, and differs from all others.
             if !is_token(subprotocol.as_bytes()) {
                 return Err(OfferError::SubprotocolNotAToken(subprotocol));
             }
@@ -87,15 +87,15 @@ impl ClientHandshake {
         Ok(self)
     }
 
-    /// Whether an answer that chooses none of the subprotocols offered fails, as it does in
-    /// browsers. By default it opens the connection without a subprotocol, as section 4.1 has it.
+    /// Sets whether an answer fails if it chooses none of the offered subprotocols, as in browsers. By default it opens
+    /// the connection without a subprotocol, as section 4.1 specifies.
     #[must_use]
     pub fn require_subprotocol(mut self, required: bool) -> Self {
         self.subprotocol_required = required;
         self
     }
 
-    /// Offers these extensions after those offered already, the preferred one first.
+    /// Adds extensions to the offer, behind those that are offered already, the preferred one first.
     #[must_use]
     pub fn extensions(mut self, extensions: impl IntoIterator<Item = Extension>) -> Self {
         self.extensions.extend(extensions);
@@ -107,7 +107,7 @@ impl ClientHandshake {
     ///
     /// # Errors
     ///
-    /// [`OfferError::FieldReserved`] if the field is the handshake's own, or would announce a body.
+    /// [`OfferError::FieldReserved`] if the handshake sets the field itself, or if the field announces a body.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Result<Self, OfferError> {
         if is_reserved(&name) {
             return Err(OfferError::FieldReserved(name));
@@ -116,22 +116,22 @@ impl ClientHandshake {
         Ok(self)
     }
 
-    /// Where this goes: what to connect to, and whether over TLS.
+    /// Returns the URI to connect to.
     pub fn uri(&self) -> &WebSocketUri {
         &self.uri
     }
 
-    /// The request, in origin form. After it nothing may be sent until the answer is there (section
+    /// Returns the request, in origin form. The client may send nothing behind it until the answer arrives (section
     /// 4.1).
     pub fn request(&self) -> Request<()> {
         let mut headers = HeaderMap::new();
-        // §4.1: Host, Upgrade, Connection, key and version 13 are in every request,
+        // §4.1: Host, Upgrade, Connection, the key and version 13 are in every request.
         headers.insert(HOST, field_value(&self.uri.host_field()));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(SEC_WEBSOCKET_KEY, field_value(self.key.as_str()));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        // and what there is to offer.
+        // §4.1: the offers are in the request if there are any.
         if !self.subprotocols.is_empty() {
             let list = self.subprotocols.join(", ");
             headers.insert(SEC_WEBSOCKET_PROTOCOL, field_value(&list));
@@ -142,7 +142,7 @@ impl ClientHandshake {
         }
         headers.extend(self.headers.clone());
 
-        // §4.1: GET, at HTTP/1.1, of the resource name.
+        // §4.1: a GET of the resource name, with HTTP/1.1.
         let mut request = Request::new(());
         *request.version_mut() = Version::HTTP_11;
         *request.uri_mut() = Uri::from(self.uri.path_and_query().clone());
@@ -150,10 +150,10 @@ impl ClientHandshake {
         request
     }
 
-    /// Judges the answer. The connection is open if it returns `Ok`, and must be dropped if not,
-    /// but for [`ResponseError::Refused`], which is plain HTTP.
+    /// Checks the answer. If it returns `Ok`, the connection is open. After an error the connection must be dropped,
+    /// except after [`ResponseError::Refused`]: that answer is plain HTTP.
     ///
-    /// Which parameters an extension was accepted with is for the extension to check.
+    /// It does not check the parameters of the extensions; each extension has to.
     ///
     /// # Errors
     ///
@@ -161,18 +161,17 @@ impl ClientHandshake {
     pub fn receive(&self, response: &Parts) -> Result<Accepted, ResponseError> {
         let headers = &response.headers;
 
-        // §4.1: any status but 101 is an answer of plain HTTP, whatever its fields say.
+        // §4.1: an answer with any status but 101 is plain HTTP, with any fields.
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Err(ResponseError::Refused {
                 status: response.status,
             });
         }
-        // §4.2.2 with RFC 9110 §7.8: Upgrade is of HTTP/1.1, so a 101 of another version answers
-        // nobody.
+        // §4.2.2 with RFC 9110 §7.8: Upgrade exists in HTTP/1.1 only, so a 101 of another version is not an answer.
         if response.version != Version::HTTP_11 {
             return Err(ResponseError::HttpVersion);
         }
-        // §4.1: Upgrade is websocket, alone; Connection lists Upgrade; both without regard to case.
+        // §4.1: Upgrade is websocket alone, and Connection lists Upgrade. Both ignore case.
         match sole(headers, &UPGRADE) {
             Sole::One(value) if value.eq_ignore_ascii_case(b"websocket") => {}
             _ => return Err(ResponseError::Upgrade),
@@ -180,7 +179,7 @@ impl ClientHandshake {
         if !lists_token(headers, &CONNECTION, "upgrade") {
             return Err(ResponseError::Connection);
         }
-        // §4.1: Accept answers our key, but for whitespace around it. §11.3.3: it stands once.
+        // §4.1: Accept answers our key; whitespace around it is ignored. §11.3.3: it occurs once.
         match sole(headers, &SEC_WEBSOCKET_ACCEPT) {
             Sole::One(value) if value == self.key.accept().as_str().as_bytes() => {}
             Sole::One(_) => return Err(ResponseError::AcceptWrong),
@@ -200,13 +199,12 @@ impl ClientHandshake {
                 return Err(ResponseError::SubprotocolMissing);
             }
             Sole::Missing => return Ok(None),
-            // §11.3.4: the field stands at most once in an answer.
+            // §11.3.4: the field occurs at most once in an answer.
             Sole::Repeated => return Err(ResponseError::SubprotocolRepeated),
         };
-        // §4.3: its value is one token, not a list, and not nothing.
+        // §4.3: its value is one token: not a list, and not empty.
         let chosen = token(value).ok_or(ResponseError::SubprotocolInvalid)?;
-        // §4.1: a subprotocol that was not offered fails the connection; so does any where none was
-        // offered.
+        // §4.1: a subprotocol that was not offered fails the connection.
         if self.subprotocols.iter().any(|offered| offered == chosen) {
             Ok(Some(chosen.to_owned()))
         } else {
@@ -215,8 +213,8 @@ impl ClientHandshake {
     }
 
     fn receive_extensions(&self, headers: &HeaderMap) -> Result<Vec<Extension>, ResponseError> {
-        // §4.2.2 lets the list span several fields, §11.3.2 forbids that in an answer. It cannot be
-        // misread, so we take it (and send one field only, where we are the server).
+        // §4.2.2 allows a list over several fields, but §11.3.2 forbids that in an answer. It cannot be misread, so we
+        // accept it. As a server we send one field only.
         let chosen = extension::receive(headers).map_err(|_| ResponseError::ExtensionsInvalid)?;
         // §4.1, §9.1: an extension that was not offered fails the connection.
         let offered = |name| self.extensions.iter().any(|offer| offer.name() == name);
@@ -227,7 +225,7 @@ impl ClientHandshake {
     }
 }
 
-/// What the server chose: the connection is open (section 4.1).
+/// The choices of a server that accepted the handshake: the connection is open (section 4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accepted {
@@ -237,12 +235,12 @@ pub struct Accepted {
     pub extensions: Vec<Extension>,
 }
 
-/// Something that the client must not ask for: the caller's mistake.
+/// An error of the caller: an offer that a client must not make.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OfferError {
-    /// The handshake writes this field itself, or has no use for it.
-    #[error("the field {0} is the handshake's own")]
+    /// The handshake sets this field itself, or the field announces a body.
+    #[error("cannot add the field {0}: it is reserved for the handshake")]
     FieldReserved(HeaderName),
     /// The subprotocol is empty, or has a character that is not allowed.
     #[error("the subprotocol {0:?} is not a token: visible ASCII characters, no separators")]
@@ -252,23 +250,23 @@ pub enum OfferError {
     SubprotocolRepeated(String),
 }
 
-/// The rule that a server's answer breaks, in the order in which they are checked.
+/// The rule that a server's answer breaks. The variants are in the order of the checks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResponseError {
-    /// The status is not 101: no WebSocket here, or not for us, or not now.
+    /// The status is not 101: the server refuses the handshake.
     #[error("the server answered the WebSocket handshake with status {status}")]
     Refused {
         /// The status.
         status: StatusCode,
     },
     /// The 101 is not of HTTP/1.1.
-    #[error("the server's 101 is not of HTTP/1.1")]
+    #[error("the server's 101 answer does not have HTTP version 1.1")]
     HttpVersion,
     /// `Upgrade` is missing, repeated, or not `websocket`.
     #[error("the answer's Upgrade field is not websocket")]
     Upgrade,
-    /// `Connection` does not list upgrade, or is no list of tokens.
+    /// `Connection` does not list upgrade, or is not a list of tokens.
     #[error("the answer's Connection field does not list the token Upgrade")]
     Connection,
     /// No `Sec-WebSocket-Accept`.
@@ -280,9 +278,8 @@ pub enum ResponseError {
     /// `Sec-WebSocket-Accept` does not answer our key.
     #[error("the answer's Sec-WebSocket-Accept field does not match the key that was sent")]
     AcceptWrong,
-    /// Subprotocols were offered, one is [required](ClientHandshake::require_subprotocol), none was
-    /// chosen.
-    #[error("the server chose none of the subprotocols offered")]
+    /// The server chose no subprotocol, but one is [required](ClientHandshake::require_subprotocol).
+    #[error("the server chose none of the offered subprotocols")]
     SubprotocolMissing,
     /// More than one `Sec-WebSocket-Protocol`.
     #[error("the answer's Sec-WebSocket-Protocol field is repeated")]
@@ -302,7 +299,7 @@ pub enum ResponseError {
 }
 
 impl ResponseError {
-    /// The section that has the rule.
+    /// Returns the section with the rule.
     pub fn section(&self) -> &'static str {
         match self {
             Self::Refused { .. }
@@ -322,7 +319,7 @@ impl ResponseError {
     }
 }
 
-/// What the handshake writes itself, what only answers carry, and what would announce a body.
+/// Returns whether a field is reserved: set by the handshake itself, for answers only, or an announcement of a body.
 fn is_reserved(name: &HeaderName) -> bool {
     [HOST, UPGRADE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name)
         || name.as_str().starts_with("sec-websocket-")

@@ -1,7 +1,7 @@
 //! `Sec-WebSocket-Extensions`: the grammar of RFC 6455 section 9.1, read and written.
 //!
-//! Knows no extension. What a name or a parameter means, and which values it may have, is for the
-//! extension's own module to say; here a held [`Extension`] is one that the grammar allows.
+//! An [`Extension`] here obeys the grammar. Knows no extension: an extension's own module defines the meaning of its
+//! name, its parameters and their values.
 
 use std::fmt;
 
@@ -9,11 +9,10 @@ use http::header::{HeaderMap, SEC_WEBSOCKET_EXTENSIONS};
 
 use super::header::{is_token, is_token_byte};
 
-/// One element of an extension list, offered by a client or chosen by a server: a name and its
-/// parameters, in order.
+/// One element of an extension list, offered by a client or chosen by a server: a name with parameters, in order.
 ///
-/// Names and values are tokens, so that writing one back needs no quotes. A list may hold one name
-/// several times: that is how a client offers alternatives.
+/// Names and values are tokens, so they are written without quotes. A list may hold a name several times: so a client
+/// offers alternatives.
 ///
 /// ```
 /// use sockeye_proto::handshake::Extension;
@@ -32,7 +31,7 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// An extension without parameters.
+    /// Creates an extension without parameters.
     ///
     /// # Errors
     ///
@@ -44,7 +43,7 @@ impl Extension {
         })
     }
 
-    /// Adds a parameter after those it has.
+    /// Adds a parameter behind the others.
     ///
     /// # Errors
     ///
@@ -55,7 +54,7 @@ impl Extension {
         Ok(self)
     }
 
-    /// An extension whose name is a token, as all that this crate knows are.
+    /// Creates an extension whose name must be a token. All names in this crate are.
     pub(crate) fn from_static(name: &'static str) -> Self {
         debug_assert!(is_token(name.as_bytes()));
         Self {
@@ -72,12 +71,12 @@ impl Extension {
         self
     }
 
-    /// The extension's name.
+    /// Returns the extension's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The parameters in the order of the field, each with its value if it has one, unquoted.
+    /// Returns the parameters in the order of the field, each with its value if it has one, unquoted.
     pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.params
             .iter()
@@ -98,17 +97,16 @@ impl fmt::Display for Extension {
     }
 }
 
-/// A name or value that is not a token: empty, or with a character that the grammar does not allow.
+/// An error: a name or value is not a token. It is empty, or has a character that the grammar does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a token: one or more visible ASCII characters, no separators")]
 pub struct NotAToken(pub String);
 
-/// A field that breaks the grammar. What to answer is for each role to say.
+/// An error: the field breaks the grammar. Each role has its own reaction.
 #[derive(Debug)]
 pub(super) struct BrokenGrammar;
 
-/// The extensions of all `Sec-WebSocket-Extensions` lines, in order; none if there is no such
-/// field.
+/// Returns the extensions of all `Sec-WebSocket-Extensions` lines, in order; none if there is no such field.
 pub(super) fn receive(headers: &HeaderMap) -> Result<Vec<Extension>, BrokenGrammar> {
     let mut extensions = Vec::new();
     let mut lines = headers
@@ -116,34 +114,32 @@ pub(super) fn receive(headers: &HeaderMap) -> Result<Vec<Extension>, BrokenGramm
         .into_iter()
         .peekable();
     let present = lines.peek().is_some();
-    // §9.1: several lines are one list. A line can be read alone, for nothing can run on over the
-    // comma that would join it to the next: a quoted string that did would hold that comma, and no
-    // value holds one.
+    // §9.1: several lines are one list, joined by commas. Each line can be read alone: only a quoted string could
+    // continue over such a comma, and no value may hold a comma.
     for line in lines {
         receive_line(line.as_bytes(), &mut extensions)?;
     }
-    // §9.1: the list has at least one element, so a field without any breaks the grammar.
+    // §9.1: the list has at least one element, so an empty field breaks the grammar.
     if present && extensions.is_empty() {
         return Err(BrokenGrammar);
     }
     Ok(extensions)
 }
 
-/// The list as the value of one field.
+/// Returns the list as the value of one field.
 pub(super) fn send(extensions: &[Extension]) -> String {
     let texts: Vec<String> = extensions.iter().map(Extension::to_string).collect();
     texts.join(", ")
 }
 
-/// Reads one line once, from left to right.
+/// Reads one line from left to right, in one pass.
 fn receive_line(line: &[u8], extensions: &mut Vec<Extension>) -> Result<(), BrokenGrammar> {
     let mut rest = Cursor(line);
     loop {
         rest.skip_whitespace();
         match rest.peek() {
             None => return Ok(()),
-            // §9.1 by way of RFC 2616 §2.1 (now RFC 9110 §5.6.1.2): empty elements of a list are
-            // passed over.
+            // §9.1 with RFC 2616 §2.1 (now RFC 9110 §5.6.1.2): empty elements of a list are ignored.
             Some(b',') => rest.skip(),
             Some(_) => {
                 extensions.push(receive_extension(&mut rest)?);
@@ -156,7 +152,7 @@ fn receive_line(line: &[u8], extensions: &mut Vec<Extension>) -> Result<(), Brok
     }
 }
 
-/// extension = extension-token *( ";" extension-param ), with whitespace allowed around each part.
+/// Reads extension-token *( ";" extension-param ), with optional whitespace around each part.
 fn receive_extension(rest: &mut Cursor<'_>) -> Result<Extension, BrokenGrammar> {
     let mut extension = Extension {
         name: rest.token()?,
@@ -184,7 +180,7 @@ fn receive_extension(rest: &mut Cursor<'_>) -> Result<Extension, BrokenGrammar> 
     Ok(extension)
 }
 
-/// What is left of a line.
+/// The unread rest of a line.
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
@@ -225,7 +221,7 @@ impl Cursor<'_> {
         non_empty(token)
     }
 
-    /// The rest of a quoted string, whose first quote is behind us.
+    /// Reads the rest of a quoted string, behind its first quote.
     fn quoted(&mut self) -> Result<String, BrokenGrammar> {
         let mut value = String::new();
         loop {
@@ -234,8 +230,7 @@ impl Cursor<'_> {
                 Some(b'\\') => self.next(),
                 other => other,
             };
-            // §9.1: what the quotes hold, once unescaped, is a token itself; so no separator, not
-            // even an escaped one.
+            // §9.1: the unescaped text between the quotes is a token, so it has no separator, not even an escaped one.
             match byte {
                 Some(byte) if is_token_byte(byte) => value.push(char::from(byte)),
                 _ => return Err(BrokenGrammar),

@@ -1,20 +1,20 @@
-//! The grammar that the handshake's header fields share: tokens, comma-separated lists, fields that
-//! stand once. RFC 9110 section 5.6, to which RFC 6455 section 4.3 comes down.
+//! The grammar that the handshake's header fields share: tokens, comma-separated lists, and fields that may occur once.
+//! RFC 9110 section 5.6, on which RFC 6455 section 4.3 is based.
 //!
-//! Knows no rule of the handshake itself. Everything is linear in the bytes of the fields, which
-//! the caller bounds.
+//! Knows no rule of the handshake itself. All functions take linear time in the bytes of the fields, and the caller
+//! limits these.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// How often a field stands that may stand only once.
+/// The lines of a field that may occur once.
 pub(super) enum Sole<'a> {
     Missing,
-    /// The value of the one field line, without the whitespace around it.
+    /// The value of the only field line, without the whitespace around it.
     One(&'a [u8]),
     Repeated,
 }
 
-/// The field `name`, where several lines would not mean one list.
+/// Returns the field `name`, which may occur once: several lines of it are not one list.
 pub(super) fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Sole<'a> {
     if headers.keys_len() == headers.len() {
         // The usual case: no field is repeated.
@@ -29,10 +29,10 @@ pub(super) fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Sole<'a> {
     }
 }
 
-/// The elements of a comma-separated list, over all field lines in order.
+/// Returns the elements of a comma-separated list, of all field lines in order.
 ///
-/// RFC 9110 §5.3: several lines mean the list that joining them with commas makes. §5.6.1.2: empty
-/// elements are passed over. Not for lists whose elements may hold a quoted comma.
+/// RFC 9110 §5.3: several lines are one list, joined by commas. §5.6.1.2: empty elements are ignored. This is not for
+/// lists whose elements may hold a quoted comma.
 pub(super) fn elements<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -45,25 +45,25 @@ pub(super) fn elements<'a>(
         .filter(|element| !element.is_empty())
 }
 
-/// The tokens of a list; `None` if an element is something else.
+/// Returns the tokens of a list; `None` if an element is not a token.
 pub(super) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Vec<&'a str>> {
     elements(headers, name).map(token).collect()
 }
 
-/// Whether a well-formed list of tokens holds `wanted`, ignoring ASCII case.
+/// Returns whether a field is a well-formed list of tokens with the element `wanted`, ignoring ASCII case.
 pub(super) fn lists_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     lists(headers, name, wanted, is_token)
 }
 
-/// Whether a well-formed list of protocols (a token, or two with a slash between: RFC 9110 §7.8)
-/// holds `wanted`, ignoring ASCII case.
+/// Returns whether a field is a well-formed list of protocols with the element `wanted`, ignoring ASCII case. A
+/// protocol is a token, or two tokens with a slash between them (RFC 9110 §7.8).
 pub(super) fn lists_protocol(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     lists(headers, name, wanted, |element| {
         element.splitn(2, |&byte| byte == b'/').all(is_token)
     })
 }
 
-/// Whether a list of which all elements are well formed holds `wanted`, ignoring ASCII case.
+/// Returns whether all elements of a list are well formed, and one is `wanted`, ignoring ASCII case.
 fn lists(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -81,14 +81,14 @@ fn lists(
     well_formed && found
 }
 
-/// Whether any element of the list is `wanted`, ignoring ASCII case, whatever the others are.
+/// Returns whether any element of the list is `wanted`, ignoring ASCII case. The other elements may be malformed.
 pub(super) fn mentions(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     is(headers, name, wanted)
         || elements(headers, name).any(|element| element.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-/// Whether the field is one line with the value `wanted`, ignoring ASCII case. This is the usual case, and it needs no
-/// split into elements.
+/// Returns whether the field is one line with the value `wanted`, ignoring ASCII case. This is the usual case, and it
+/// needs no split into elements.
 fn is(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     match sole(headers, name) {
         Sole::One(value) => value.eq_ignore_ascii_case(wanted.as_bytes()),
@@ -96,7 +96,7 @@ fn is(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     }
 }
 
-/// `text` as a token.
+/// Returns `text` if it is a token.
 pub(super) fn token(text: &[u8]) -> Option<&str> {
     if is_token(text) {
         str::from_utf8(text).ok()
@@ -105,7 +105,7 @@ pub(super) fn token(text: &[u8]) -> Option<&str> {
     }
 }
 
-/// Whether `text` is a token: one or more of the characters that [`is_token_byte`] allows.
+/// Returns whether `text` is a token: one or more of the characters that [`is_token_byte`] allows.
 pub(super) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().copied().all(is_token_byte)
 }
@@ -117,7 +117,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !separator
 }
 
-/// `text` without the optional whitespace around it: spaces and tabs, RFC 9110 §5.6.3.
+/// Returns `text` without the optional whitespace around it: spaces and tabs, RFC 9110 §5.6.3.
 pub(super) fn trim(text: &[u8]) -> &[u8] {
     let mut text = text;
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
@@ -126,7 +126,7 @@ pub(super) fn trim(text: &[u8]) -> &[u8] {
     text
 }
 
-/// A field value from text that is legal by construction.
+/// Makes a field value from text that is legal by construction.
 pub(super) fn field_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text)
         .expect("tokens, base64, hosts and what joins them are visible ASCII and spaces")

@@ -1,6 +1,6 @@
-//! A host with its port, as `Host`, `Origin` and a URI's authority carry it: RFC 3986 section 3.2.
+//! A host with its port, as in `Host`, `Origin` and a URI's authority: RFC 3986 section 3.2.
 //!
-//! Knows no scheme and so no default port, and resolves nothing.
+//! Knows no scheme, and so no default port. Resolves no names.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
@@ -17,17 +17,17 @@ pub(super) struct Host {
     /// `name` or `name:port`.
     text: String,
     name_len: usize,
-    /// `None` means the default of whatever scheme is meant.
+    /// `None` means the default port of the scheme.
     port: Option<u16>,
 }
 
 impl Host {
-    /// Reads a host; `None` if the syntax does not allow it, user information included.
+    /// Parses a host. Returns `None` if the syntax does not allow it, for example if there is user information.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let text = str::from_utf8(text).ok()?;
         let (name, port) = if let Some(rest) = text.strip_prefix('[') {
-            // RFC 3986 §3.2.2: an IPv6 address stands in brackets. (Of the versions to come that
-            // the same rule has room for, none came.)
+            // RFC 3986 §3.2.2: an IPv6 address is in brackets. (The rule also allows future versions of IP addresses,
+            // of which none exists.)
             let (address, port) = rest.split_once(']')?;
             let address: Ipv6Addr = address.parse().ok()?;
             (Cow::Owned(format!("[{address}]")), port)
@@ -39,7 +39,7 @@ impl Host {
             (Cow::Borrowed(name), port)
         };
         let port = match port.strip_prefix(':') {
-            // RFC 3986 §3.2.3: a colon without digits means the default port, as no colon does.
+            // RFC 3986 §3.2.3: a colon without digits means the default port, as does no colon.
             Some("") => None,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)
@@ -61,12 +61,12 @@ impl Host {
         })
     }
 
-    /// The host: a name, an IPv4 address, or an IPv6 address in brackets and in canonical form.
+    /// Returns the host: a name, an IPv4 address, or an IPv6 address in brackets and in canonical form.
     pub(super) fn name(&self) -> &str {
         self.text.get(..self.name_len).unwrap_or_default()
     }
 
-    /// The host as text: `name` or `name:port`.
+    /// Returns the host as text: `name` or `name:port`.
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
@@ -81,10 +81,9 @@ impl Host {
         self.port = None;
     }
 
-    /// The host that a request is for; `None` if it is missing, repeated or illegal.
+    /// Returns the host that a request is for; `None` if it is missing, repeated or illegal.
     pub(super) fn of_request(request: &Parts) -> Option<Self> {
-        // RFC 9112 §3.2.2: where the target is in absolute form, its authority counts and Host does
-        // not.
+        // RFC 9112 §3.2.2: if the target is in absolute form, its authority counts, and Host does not.
         match (request.uri.authority(), sole(&request.headers, &HOST)) {
             (Some(authority), _) => Self::parse(authority.as_str().as_bytes()),
             (None, Sole::One(value)) => Self::parse(value),
@@ -93,7 +92,7 @@ impl Host {
     }
 
     pub(super) fn is_loopback(&self) -> bool {
-        // A final dot marks a name as complete, and means the same one.
+        // A final dot marks a name as complete. It is the same name.
         let name = self.name();
         let name = name.strip_suffix('.').unwrap_or(name);
         let address = name
@@ -119,12 +118,11 @@ impl fmt::Display for Host {
     }
 }
 
-/// Whether a host, with or without port, names the machine itself whatever DNS says: `localhost`
-/// and names below it, 127.0.0.0/8, `[::1]`.
+/// Returns whether a host, with or without a port, names the local machine independently of DNS: `localhost` and names
+/// below it, 127.0.0.0/8, `[::1]`.
 ///
-/// A server bound to loopback that serves only such hosts is safe from DNS rebinding, where a
-/// page's own name is made to resolve to 127.0.0.1: there `Host` and `Origin` agree, and both name
-/// the attacker.
+/// A server on a loopback address that serves only such hosts is safe from DNS rebinding. In that attack the name of a
+/// page's host resolves to 127.0.0.1: `Host` and `Origin` are equal, and both name the attacker's host.
 ///
 /// ```
 /// use sockeye_proto::handshake::host_is_loopback;
@@ -136,7 +134,7 @@ pub fn host_is_loopback(host: &str) -> bool {
     Host::parse(trim(host.as_bytes())).is_some_and(|host| host.is_loopback())
 }
 
-/// RFC 3986 §3.2.2: unreserved characters, sub-delimiters, and percent signs for the escaped ones.
+/// RFC 3986 §3.2.2: unreserved characters, sub-delimiters, and the percent sign of an escaped character.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
 }

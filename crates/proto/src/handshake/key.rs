@@ -23,8 +23,7 @@ use sha1::{Digest, Sha1};
 pub struct Key([u8; 24]);
 
 impl Key {
-    /// The key for a nonce, which the caller takes from a random source anew for each connection
-    /// (section 4.1).
+    /// Creates the key for a nonce. The caller takes a new random nonce for each connection (section 4.1).
     pub fn from_nonce(nonce: [u8; 16]) -> Self {
         Self(encoded(&nonce))
     }
@@ -33,28 +32,27 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`InvalidKey`] unless the value is the base64 form of exactly 16 bytes, with its padding. Bits that are set
-    /// behind the last byte are passed over.
+    /// [`InvalidKey`] unless the value is the base64 form of exactly 16 bytes, with padding. Bits behind the last byte
+    /// are ignored.
     pub fn parse(value: &[u8]) -> Result<Self, InvalidKey> {
         let mut nonce = [0; 18];
-        // §4.2.1: the value, decoded, is 16 bytes long. 24 characters make at most 18 bytes: the
-        // decoder refuses a longer value unread. The example of §4.1 itself has bits set behind its
-        // last byte.
+        // §4.2.1: the decoded value is 16 bytes long. 24 characters make at most 18 bytes, and the decoder rejects a
+        // longer value without reading it. The example of §4.1 has bits set behind its last byte, so these are allowed.
         match LENIENT.decode_slice(value, &mut nonce) {
             Ok(16) => value.try_into().map(Self).map_err(|_| InvalidKey),
             _ => Err(InvalidKey),
         }
     }
 
-    /// The key as it stands in the field.
+    /// Returns the key as the text of the field.
     pub fn as_str(&self) -> &str {
         ascii(&self.0)
     }
 
-    /// The value with which a server proves that it understood the request.
+    /// Returns the value with which a server proves that it understood the request.
     pub fn accept(&self) -> Accept {
         let mut hash = Sha1::new();
-        // §4.2.2: the key's text goes in as it was sent, not decoded.
+        // §4.2.2: the hash is over the key's text as it was sent, not over the decoded nonce.
         hash.update(self.0);
         hash.update(GUID);
         Accept(encoded(&hash.finalize()))
@@ -75,9 +73,9 @@ impl fmt::Display for Key {
 
 /// A `Sec-WebSocket-Accept`: base64(SHA-1(key + GUID)).
 ///
-/// Comparing it needs no constant time. It is no secret and authenticates nobody: anyone who has
-/// seen the key can compute it. It shows that the answer comes from a WebSocket server and not from
-/// a cache or an unaware one.
+/// To compare it needs no constant time. It is not a secret, and does not authenticate: it can be computed from the
+/// key. It shows that the answer comes from a WebSocket server, and not from a cache or from a server that does not
+/// know WebSocket.
 ///
 /// ```
 /// use sockeye_proto::handshake::Key;
@@ -90,7 +88,7 @@ impl fmt::Display for Key {
 pub struct Accept([u8; 28]);
 
 impl Accept {
-    /// The value as it stands in the field.
+    /// Returns the value as the text of the field.
     pub fn as_str(&self) -> &str {
         ascii(&self.0)
     }
@@ -110,10 +108,10 @@ impl fmt::Display for Accept {
 
 /// A `Sec-WebSocket-Key` value that is not the base64 form of 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key is the base64 form of 16 bytes")]
+#[error("not a Sec-WebSocket-Key: expected the base64 form of 16 bytes")]
 pub struct InvalidKey;
 
-/// The base64 of so many bytes that it is `N` characters.
+/// Encodes bytes in base64, as `N` characters.
 fn encoded<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut text = [0; N];
     let len = STANDARD.encode_slice(bytes, &mut text);
@@ -125,12 +123,11 @@ fn ascii(text: &[u8]) -> &str {
     str::from_utf8(text).expect("base64 is ASCII")
 }
 
-/// Reads base64 whose last character has bits set that belong to no byte, as other servers do.
+/// A decoder that ignores bits of the last character that belong to no byte, as other servers do.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     PAD.with_decode_allow_trailing_bits(true),
 );
 
-/// What section 1.3 appends to the key, so that only an endpoint that knows WebSocket makes the
-/// right answer.
+/// The text that section 1.3 appends to the key, so that only an endpoint that knows WebSocket gives the right answer.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -1,9 +1,9 @@
 //! The opening handshake, RFC 6455 sections 3, 4, 9.1, 10.2 and 11.3, for both roles.
 //!
-//! Rules only: requests and responses come in as values of the `http` crate, whose bytes somebody
-//! else has parsed and bounded. This module knows no socket, no TLS, no HTTP parsing, no randomness
-//! (the nonce is an argument), and no particular extension: it reads and writes extension lists,
-//! hands the offers over, and checks that an answer names only what was offered.
+//! This module has the rules only. Requests and responses are values of the `http` crate: the caller has parsed their
+//! bytes and limited their size. The module knows no socket, no TLS, no HTTP parsing, no randomness (the nonce is an
+//! argument), and no particular extension. It reads and writes extension lists, returns the offers, and checks that an
+//! answer names only offered extensions.
 //!
 //! ```text
 //!   client                                             server

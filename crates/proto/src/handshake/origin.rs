@@ -1,8 +1,7 @@
-//! Who may open a connection: the `Origin` check of RFC 6455 sections 4.2.2 and 10.2.
+//! The `Origin` check of RFC 6455 sections 4.2.2 and 10.2: which pages may open a connection.
 //!
-//! Browsers let any page open a WebSocket to any host and send the user's cookies along, so the
-//! server is the one that must ask where the page came from. It is no authentication: whoever is
-//! not a browser sends what he likes (§10.1).
+//! Browsers let any page open a WebSocket to any host, and send the user's cookies with it. So the server must check
+//! the page's origin. This is not authentication: other clients can send any origin (§10.1).
 
 use core::net::Ipv4Addr;
 use std::fmt;
@@ -16,8 +15,8 @@ use super::header::{Sole, sole};
 use super::host::Host;
 use super::server::refusal;
 
-/// Which origins may connect. A request without `Origin` is always allowed: it is not taken for a
-/// browser's (§4.2.1).
+/// The origins that may connect. A request without `Origin` is always allowed: it does not come from a browser
+/// (§4.2.1).
 ///
 /// ```
 /// use http::Request;
@@ -39,32 +38,31 @@ use super::server::refusal;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// Any origin: for services meant for pages of every site, which use no cookies.
+    /// Any origin. This is for services that use no cookies, and that pages of any site may use.
     Any,
-    /// These origins and no other, not even the server's own. Each is listed in full: there are no wildcards.
+    /// These origins and no others, not even the server's own. Each is listed in full: there are no wildcards.
     List(Vec<Origin>),
-    /// Pages served from the host and port that the request is for.
+    /// Pages from the host and port of the request.
     #[default]
     SameHost,
-    /// Pages served from the host and port that the request is for, and pages of these origins.
+    /// Pages from the host and port of the request, and pages of these origins.
     SameHostOr(Vec<Origin>),
 }
 
 impl OriginPolicy {
-    /// Checks the origin of a request that came over TLS (`secure`) or not.
+    /// Checks the origin of a request. `secure` is whether the request came over TLS.
     ///
     /// # Errors
     ///
-    /// [`Forbidden::Origin`] if there is an `Origin` that the policy does not allow: `null`,
-    /// several fields and values that are no origin included.
+    /// [`Forbidden::Origin`] if there is an `Origin` that the policy does not allow. That includes `null`, several
+    /// fields, and a value that is not an origin.
     pub fn check(&self, request: &Parts, secure: bool) -> Result<(), Forbidden> {
         let value = match sole(&request.headers, &ORIGIN) {
             Sole::Missing => return Ok(()),
             Sole::One(value) => Some(value),
             Sole::Repeated => None,
         };
-        // `null`, which sandboxed pages and local files send alike, does not parse: it tells nobody
-        // from anybody.
+        // `null` does not parse: sandboxed pages and local files all send it, so it identifies no page.
         let origin = || Origin::parse(value?);
         let is_listed = |list: &[Origin]| origin().is_some_and(|origin| list.contains(&origin));
         let is_same_host = || {
@@ -89,10 +87,10 @@ impl OriginPolicy {
 /// The origin of a page, as RFC 6454 section 6.2 writes it: `https://chat.example`,
 /// `http://localhost:3000`.
 ///
-/// Upper case and the scheme's default port mean nothing, as in browsers. A final dot of the host does: browsers take
-/// `https://chat.example.` for another origin.
+/// Upper case and the scheme's default port are ignored, as in browsers. A final dot of the host counts: for browsers
+/// `https://chat.example.` is another origin.
 ///
-/// Text that no browser sends as an origin does not parse, as it would match nothing: [`OriginProblem`] lists the
+/// Text that no browser sends as an origin does not parse, because it would match no page. [`OriginProblem`] lists the
 /// reasons.
 ///
 /// ```
@@ -107,7 +105,7 @@ impl OriginPolicy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: String,
-    /// Without a port where it is the scheme's default, so that equal origins are equal values.
+    /// Without the port if that is the scheme's default, so that equal origins are equal values.
     host: Host,
 }
 
@@ -129,16 +127,15 @@ impl Origin {
         Some(Self { scheme, host })
     }
 
-    /// Whether a page of this origin came from `host`.
+    /// Returns whether a page of this origin came from `host`.
     fn is_same_host(&self, host: &Host, secure: bool) -> bool {
         let Some(default) = default_port(&self.scheme) else {
-            // A page of no web server (an extension's, an application's) has no host in our sense.
+            // A page of an extension or an application comes from no web server, and so from no host.
             return false;
         };
-        // Where Host leaves out the port, it is the default of the scheme that the client used.
-        // Over TLS that is https. Without TLS it need not be http: a proxy in front may have ended
-        // TLS, and an https page, which no browser lets use plain ws, shows that one has. So there
-        // the page's scheme tells.
+        // A Host without a port means the default port of the scheme that the client used. Over TLS that scheme is
+        // https. Without TLS it may still be https, because a proxy may have ended TLS. The page's scheme tells:
+        // browsers do not let an https page use plain ws, so an https page shows that a proxy ended TLS.
         let implied = if secure { HTTPS_PORT } else { default };
         self.host.name() == host.name()
             && self.host.port().unwrap_or(default) == host.port().unwrap_or(implied)
@@ -156,7 +153,7 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         Self::parse_listed(text).map_err(|problem| InvalidOrigin {
-            // It may hold a password.
+            // The text may hold a password.
             origin: match text.contains('@') {
                 true => String::new(),
                 false => text.to_owned(),
@@ -167,7 +164,7 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Parses an origin that is to be compared with those of browsers. It must be one that a browser can send.
+    /// Parses an origin for the comparison with those of browsers. It must be one that a browser can send.
     fn parse_listed(text: &str) -> Result<Self, OriginProblem> {
         if text.eq_ignore_ascii_case("null") {
             return Err(OriginProblem::Null);
@@ -178,11 +175,11 @@ impl Origin {
         let (scheme, rest) = text.split_once("://").ok_or(OriginProblem::Scheme)?;
         match scheme.to_ascii_lowercase().as_str() {
             "ws" | "wss" => return Err(OriginProblem::Scheme),
-            // The pages of local files.
+            // Pages of local files send `null`.
             "file" => return Err(OriginProblem::Null),
             _ => {}
         }
-        // A list is no origin.
+        // A list is not an origin.
         if rest.contains(',') {
             return Err(OriginProblem::Host);
         }
@@ -198,7 +195,7 @@ impl Origin {
             return Err(OriginProblem::International);
         }
         let origin = Self::parse(text.as_bytes()).ok_or(OriginProblem::Syntax)?;
-        // A browser normalises the hosts of web servers alone. Those of extensions and applications it leaves as they are.
+        // A browser normalises only the hosts of web servers. It does not change those of extensions and applications.
         if default_port(&origin.scheme).is_some() && !is_host_of_browser(origin.host.name()) {
             return Err(OriginProblem::Host);
         }
@@ -209,7 +206,7 @@ impl Origin {
     }
 }
 
-/// Whether a browser writes the host of a web server like this.
+/// Returns whether a browser writes the host of a web server like this.
 fn is_host_of_browser(name: &str) -> bool {
     if name.starts_with('[') {
         return true;
@@ -228,45 +225,45 @@ fn is_host_of_browser(name: &str) -> bool {
     are_legal && (!is_number || name.parse::<Ipv4Addr>().is_ok())
 }
 
-/// Text that is not the origin of a page.
+/// An error: the text is not the origin of a page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an origin{}: {problem}", Quoted(origin))]
 #[non_exhaustive]
 pub struct InvalidOrigin {
-    /// The text; empty where it may hold a password.
+    /// The text; empty if it may hold a password.
     pub origin: String,
-    /// What is wrong with it.
+    /// The reason.
     pub problem: OriginProblem,
 }
 
-/// Why a text is not the origin of a page.
+/// The reason why a text is not the origin of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OriginProblem {
     /// No browser writes a host like this: an empty label, a percent sign, a comma, an IPv4 address that is not four
     /// decimal numbers.
-    #[error("browsers do not write a host like this; one origin has one host in its plain form")]
+    #[error("browsers do not write a host like this; write one host in its normalized form")]
     Host,
     /// The host has characters beyond ASCII.
     #[error("write an international host in its ASCII form, which begins with xn--")]
     International,
-    /// `null`, or `file:`, whose pages send `null`. All pages without an origin of their own send that.
-    #[error("`null` is the origin of sandboxed pages and local files alike, and cannot be allowed")]
+    /// `null`, or `file:`, whose pages send `null`. All pages without an origin of their own send `null`.
+    #[error("`null` cannot be allowed: all sandboxed pages and local files have this origin")]
     Null,
-    /// A path, a query or a fragment, be it only a final slash.
-    #[error("an origin ends with the host or the port, without a path or a final slash")]
+    /// A path, a query or a fragment, even if it is only a final slash.
+    #[error("an origin ends with the host or the port; remove the path or the final slash")]
     Path,
     /// Port 0, on which no page is served.
-    #[error("no page is served on port 0; leave the port out where it is the scheme's default")]
+    #[error("no page comes from port 0; leave the port out if it is the scheme's default")]
     Port,
-    /// There is no scheme, or one of WebSocket: pages come from `http:`, `https:` and the schemes of applications.
-    #[error("an origin begins with the scheme of the page, as https://")]
+    /// There is no scheme, or a scheme of WebSocket. Pages come from `http:`, `https:` and the schemes of applications.
+    #[error("an origin begins with the scheme of the page, such as https://")]
     Scheme,
-    /// The text has another form than `scheme://host` and `scheme://host:port`.
+    /// The text has a form other than `scheme://host` and `scheme://host:port`.
     #[error("expected scheme://host or scheme://host:port")]
     Syntax,
     /// A user name or a password.
-    #[error("an origin has no user name and no password")]
+    #[error("an origin cannot have a user name or a password")]
     UserInfo,
     /// A `*`.
     #[error("wildcards are not supported: list each origin in full")]
@@ -284,13 +281,13 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Why a well-formed request is not served: 403.
+/// The reason why a well-formed request gets 403.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Forbidden {
-    /// A server bound to loopback was asked for under a name that is not the machine's own: what
-    /// DNS rebinding looks like. See [`host_is_loopback`](super::host_is_loopback).
-    #[error("this server listens on loopback and serves loopback host names only")]
+    /// A request to a server on a loopback address has a host that is not the local machine, as in an attack by DNS
+    /// rebinding. See [`host_is_loopback`](super::host_is_loopback).
+    #[error("this server listens on a loopback address and serves only loopback host names")]
     Host,
     /// A page of this origin may not connect.
     #[error("pages of this origin may not connect here")]
@@ -298,12 +295,12 @@ pub enum Forbidden {
 }
 
 impl Forbidden {
-    /// §10.2: 403 tells a browser's user that the page, not the network, is at fault.
+    /// Returns the status, 403 (§10.2).
     pub fn status(self) -> StatusCode {
         StatusCode::FORBIDDEN
     }
 
-    /// The section that asks for the refusal.
+    /// Returns the section that asks for the refusal.
     pub fn section(self) -> &'static str {
         match self {
             Self::Host => "RFC 6455 §4.2.2",
@@ -311,7 +308,7 @@ impl Forbidden {
         }
     }
 
-    /// The answer: status, reason in plain text, and the end of the connection.
+    /// Returns the answer: the status, the reason in plain text, and `Connection: close`.
     pub fn to_response(self) -> Response<String> {
         refusal(self.status(), &self)
     }

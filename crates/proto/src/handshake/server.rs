@@ -1,7 +1,7 @@
 //! The server's side of the opening handshake: RFC 6455 section 4.2.
 //!
-//! Knows no routes, no policy about origins or credentials, and no extension: it judges the
-//! request's form, holds what was offered, and writes the answer.
+//! It checks the form of the request, holds the offers, and writes the answer. Knows no routes, no policy about origins
+//! or credentials, and no extension.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,8 +19,7 @@ use super::header::{Sole, field_value, lists_protocol, lists_token, mentions, so
 use super::host::Host;
 use super::key::Key;
 
-/// A request that asks for a WebSocket in the right form, and what it offers. It borrows nothing
-/// from the request.
+/// A valid request for a WebSocket, with its offers. It borrows nothing from the request.
 ///
 /// ```
 /// use http::Request;
@@ -52,23 +51,23 @@ pub struct ServerHandshake {
 }
 
 impl ServerHandshake {
-    /// Judges a request by the rules of section 4.2.1, in this order: method, HTTP version, target,
-    /// `Host`, body, `Upgrade`, `Connection`, `Sec-WebSocket-Version`, `-Key`, `-Protocol`,
-    /// `-Extensions`. Fields may stand in any order, and unknown ones are passed over.
+    /// Checks a request by the rules of section 4.2.1, in this order: method, HTTP version, target, `Host`, body,
+    /// `Upgrade`, `Connection`, `Sec-WebSocket-Version`, `-Key`, `-Protocol`, `-Extensions`. The fields may be in any
+    /// order, and unknown fields are ignored.
     ///
-    /// It is for HTTP/1.1. HTTP/2 asks for a WebSocket in another way (RFC 8441).
+    /// This is for HTTP/1.1. A request in HTTP/2 has another form (RFC 8441).
     ///
     /// # Errors
     ///
-    /// [`RequestError`] names the first rule that the request breaks, and knows the answer to it.
+    /// [`RequestError`] names the first rule that the request breaks, and makes the answer.
     pub fn receive(request: &Parts) -> Result<Self, RequestError> {
         let headers = &request.headers;
 
-        // §4.2.1: the request is a GET
+        // §4.2.1: the request is a GET,
         if request.method != Method::GET {
             return Err(RequestError::Method);
         }
-        // at HTTP/1.1
+        // with HTTP/1.1,
         if request.version != Version::HTTP_11 {
             return Err(RequestError::HttpVersion);
         }
@@ -80,31 +79,29 @@ impl ServerHandshake {
         if announces_body(headers) {
             return Err(RequestError::Body);
         }
-        // §4.2.1: Upgrade has the value websocket, and Connection the token Upgrade, both without
-        // regard to case.
+        // §4.2.1: Upgrade has the value websocket, and Connection has the token Upgrade. Both ignore case.
         if !lists_protocol(headers, &UPGRADE, "websocket") {
             return Err(RequestError::Upgrade);
         }
         if !lists_token(headers, &CONNECTION, "upgrade") {
             return Err(RequestError::Connection);
         }
-        // §4.2.1: the version is 13, which §4.1 spells in one way only.
+        // §4.2.1: the version is 13. §4.1 allows one spelling of it.
         match sole(headers, &SEC_WEBSOCKET_VERSION) {
             Sole::One(b"13") => {}
             Sole::One(_) => return Err(RequestError::VersionUnsupported),
             Sole::Missing => return Err(RequestError::VersionMissing),
-            // §11.3.5: a request carries one version, even where the second is the same.
+            // §11.3.5: a request has one version, even if the second one is the same.
             Sole::Repeated => return Err(RequestError::VersionRepeated),
         }
         let key = match sole(headers, &SEC_WEBSOCKET_KEY) {
             Sole::One(value) => Key::parse(value).map_err(|_| RequestError::KeyInvalid)?,
             Sole::Missing => return Err(RequestError::KeyMissing),
-            // §11.3.1: a request carries one key.
+            // §11.3.1: a request has one key.
             Sole::Repeated => return Err(RequestError::KeyRepeated),
         };
         let subprotocols = receive_subprotocols(headers)?;
-        // §9.1: an extension list that breaks the grammar ends the handshake, though a server may
-        // ignore offers.
+        // §9.1: an extension list that breaks the grammar fails the handshake, although a server may ignore offers.
         let extensions =
             extension::receive(headers).map_err(|_| RequestError::ExtensionsInvalid)?;
 
@@ -116,48 +113,46 @@ impl ServerHandshake {
         })
     }
 
-    /// The host that the client asked for, with its port if it named one: that of an absolute
-    /// target, else of `Host`.
+    /// Returns the host of the request, with its port if it has one: that of an absolute target, else that of `Host`.
     pub fn host(&self) -> &str {
         self.host.as_str()
     }
 
-    /// Whether [`host`](Self::host) names this machine. Same rule as [`host_is_loopback`](super::host_is_loopback).
+    /// Returns whether [`host`](Self::host) names the local machine, by the rule of
+    /// [`host_is_loopback`](super::host_is_loopback).
     pub fn host_is_loopback(&self) -> bool {
         self.host.is_loopback()
     }
 
-    /// The client's key.
+    /// Returns the client's key.
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// The subprotocols that the client offers, the one it prefers first.
+    /// Returns the subprotocols that the client offers, the preferred one first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.subprotocols.iter().map(String::as_str)
     }
 
-    /// The extensions that the client offers, the one it prefers first. One name may stand several
-    /// times, with other parameters; unknown ones are there to be passed over.
+    /// Returns the extensions that the client offers, the preferred one first. A name may occur several times, with
+    /// different parameters. The caller ignores unknown extensions.
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
     }
 
-    /// The first subprotocol of the client's list that the server supports. Names are compared as
-    /// they are written.
+    /// Returns the first subprotocol of the client's list that the server supports. The comparison is case-sensitive.
     pub fn choose_subprotocol(&self, supported: &[impl AsRef<str>]) -> Option<&str> {
         self.subprotocols()
             .find(|offered| supported.iter().any(|known| known.as_ref() == *offered))
     }
 
-    /// The 101 that opens the connection, with a subprotocol and extensions that the client
-    /// offered.
+    /// Returns the 101 that opens the connection, with a subprotocol and extensions that the client offered.
     ///
-    /// Further fields (a cookie, say) may be added to it.
+    /// The caller may add further fields, such as a cookie.
     ///
     /// # Errors
     ///
-    /// [`AcceptError`] if the choice was not among the offers.
+    /// [`AcceptError`] if the client did not offer the subprotocol or an extension.
     pub fn accept(
         &self,
         subprotocol: Option<&str>,
@@ -174,7 +169,7 @@ impl ServerHandshake {
             field_value(self.key.accept().as_str()),
         );
 
-        // §4.2.2: without a subprotocol there is no such field; an empty one would be illegal.
+        // §4.2.2: without a subprotocol there is no such field. An empty field would be illegal.
         if let Some(subprotocol) = subprotocol {
             if !self.subprotocols().any(|offered| offered == subprotocol) {
                 return Err(AcceptError::SubprotocolNotOffered(subprotocol.to_owned()));
@@ -187,7 +182,7 @@ impl ServerHandshake {
         if let Some(chosen) = extensions.iter().find(|chosen| !offered(chosen.name())) {
             return Err(AcceptError::ExtensionNotOffered(chosen.name().to_owned()));
         }
-        // §11.3.2: the field stands at most once in an answer, whatever §4.2.2 says of several.
+        // §11.3.2: the field occurs at most once in an answer, although §4.2.2 allows several.
         if !extensions.is_empty() {
             let list = extension::send(extensions);
             headers.insert(SEC_WEBSOCKET_EXTENSIONS, field_value(&list));
@@ -196,8 +191,8 @@ impl ServerHandshake {
     }
 }
 
-/// Whether a request means to open a WebSocket, well or badly: its `Upgrade` mentions websocket, or
-/// it has a field that only such a request has. Anything else is for the HTTP service.
+/// Returns whether a request tries to open a WebSocket, validly or not: its `Upgrade` mentions websocket, or it has a
+/// field that only such a request has. Other requests are for the HTTP service.
 ///
 /// ```
 /// use http::Request;
@@ -214,15 +209,15 @@ pub fn is_websocket_request(request: &Parts) -> bool {
         || mentions(headers, &UPGRADE, "websocket")
 }
 
-/// The rule that a client's request breaks, in the order in which they are checked.
+/// The rule that a client's request breaks. The variants are in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The method is not GET.
-    #[error("a WebSocket handshake is a GET request")]
+    #[error("the method of a WebSocket handshake must be GET")]
     Method,
     /// The HTTP version is not 1.1.
-    #[error("a WebSocket handshake of this form takes HTTP/1.1")]
+    #[error("a WebSocket handshake with Upgrade must use HTTP/1.1")]
     HttpVersion,
     /// The target is neither a path nor an absolute URI of a web server.
     #[error("the request target is neither a path nor an absolute http, https, ws or wss URI")]
@@ -233,16 +228,16 @@ pub enum RequestError {
     /// More than one `Host`.
     #[error("the Host field is repeated")]
     HostRepeated,
-    /// `Host` holds something else than a host and a port.
+    /// `Host` is not a host with an optional port.
     #[error("the Host field is not a host with an optional port")]
     HostInvalid,
-    /// A body is announced.
-    #[error("a WebSocket handshake has no body")]
+    /// The request announces a body.
+    #[error("a WebSocket handshake must not have a body")]
     Body,
-    /// `Upgrade` does not list websocket, or is no list.
+    /// `Upgrade` does not list websocket, or is not a list.
     #[error("the Upgrade field does not list websocket")]
     Upgrade,
-    /// `Connection` does not list upgrade, or is no list of tokens.
+    /// `Connection` does not list upgrade, or is not a list of tokens.
     #[error("the Connection field does not list the token Upgrade")]
     Connection,
     /// No `Sec-WebSocket-Version`.
@@ -275,20 +270,19 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The status to answer with.
+    /// Returns the status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            // §4.4: a client of another version learns from this status, and the version beside it,
-            // what to speak.
+            // §4.4: this status, with the supported version, tells a client of another version what to use.
             Self::Upgrade | Self::VersionUnsupported => StatusCode::UPGRADE_REQUIRED,
-            // §4.2.1, §10.7: whatever else departs from the form gets a fitting error.
+            // §4.2.1, §10.7: any other invalid request gets an appropriate error.
             _ => StatusCode::BAD_REQUEST,
         }
     }
 
-    /// The section that has the rule.
+    /// Returns the section with the rule.
     pub fn section(self) -> &'static str {
         match self {
             Self::Method
@@ -309,8 +303,7 @@ impl RequestError {
         }
     }
 
-    /// The answer: status, the fields that it calls for, reason in plain text, and the end of the
-    /// connection.
+    /// Returns the answer: the status, its fields, the reason in plain text, and `Connection: close`.
     pub fn to_response(self) -> Response<String> {
         let mut response = refusal(self.status(), &self);
         let headers = response.headers_mut();
@@ -319,9 +312,8 @@ impl RequestError {
             Self::Method => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET"));
             }
-            // RFC 9110 §15.5.22: a 426 names the protocol to upgrade to. §7.8: whoever sends
-            // Upgrade lists it in Connection. §4.4: the answer to another version lists all
-            // versions that are supported.
+            // RFC 9110 §15.5.22: a 426 names the protocol to upgrade to. §7.8: a sender of Upgrade lists it in
+            // Connection. RFC 6455 §4.4: the answer to another version lists all supported versions.
             Self::Upgrade | Self::VersionUnsupported => {
                 headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(CONNECTION, HeaderValue::from_static("Upgrade, close"));
@@ -333,22 +325,21 @@ impl RequestError {
     }
 }
 
-/// A choice that the client did not offer: the caller's mistake.
+/// An error of the caller: a choice that the client did not offer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The extension of this name.
+    /// The client did not offer an extension of this name.
     #[error("the client did not offer the extension {0:?}")]
     ExtensionNotOffered(String),
-    /// This subprotocol.
+    /// The client did not offer this subprotocol.
     #[error("the client did not offer the subprotocol {0:?}")]
     SubprotocolNotOffered(String),
 }
 
-/// An answer that ends handshake and connection.
+/// Returns an answer that ends the handshake and the connection.
 ///
-/// What follows a refused request on the wire may have been meant as frames, and must not be read
-/// as a next request.
+/// The bytes behind a refused request may be frames, and must not be read as the next request.
 pub(super) fn refusal(status: StatusCode, reason: &dyn fmt::Display) -> Response<String> {
     let mut response = Response::new(format!("{reason}\n"));
     *response.status_mut() = status;
@@ -361,16 +352,16 @@ pub(super) fn refusal(status: StatusCode, reason: &dyn fmt::Display) -> Response
     response
 }
 
-/// §4.2.1: a resource name, or an absolute URI with one. It says http or https there; since clients
-/// know the resource by its ws and wss URI, that is taken too.
+/// §4.2.1: the target is a resource name, or an absolute URI with one. The rule names http and https. Clients know the
+/// resource by its ws or wss URI, so these are accepted too.
 fn is_target(uri: &Uri) -> bool {
     let origin_form = uri.scheme().is_none() && uri.authority().is_none();
     let absolute_form = matches!(uri.scheme_str(), Some("http" | "https" | "ws" | "wss"));
     (origin_form || absolute_form) && uri.path().starts_with('/')
 }
 
-/// RFC 9112 §3.2: a request without Host, with several, or with an invalid one, gets a 400, even
-/// where an absolute target makes it irrelevant.
+/// RFC 9112 §3.2: a request gets a 400 if Host is missing, repeated or invalid, even if an absolute target makes Host
+/// irrelevant.
 fn receive_host(request: &Parts) -> Result<Host, RequestError> {
     let host = match sole(&request.headers, &HOST) {
         Sole::One(value) => Host::parse(value).ok_or(RequestError::HostInvalid)?,
@@ -383,8 +374,8 @@ fn receive_host(request: &Parts) -> Result<Host, RequestError> {
     }
 }
 
-/// RFC 9110 §9.3.1: a body of a GET means nothing. Here its bytes would be taken for frames by us,
-/// and for a body by a proxy between, or the other way round.
+/// RFC 9110 §9.3.1: the body of a GET has no meaning. Here it would be dangerous: this server could read it as frames,
+/// and a proxy as a body, or the other way round.
 fn announces_body(headers: &HeaderMap) -> bool {
     let is_zero = |value: &[u8]| !value.is_empty() && value.iter().all(|&byte| byte == b'0');
     headers.contains_key(TRANSFER_ENCODING)
@@ -394,7 +385,7 @@ fn announces_body(headers: &HeaderMap) -> bool {
             .any(|value| !is_zero(trim(value.as_bytes())))
 }
 
-/// §4.1: each subprotocol is a token, and no two are equal. §11.3.4: several lines are one list.
+/// §4.1: each subprotocol is a token, and all differ. §11.3.4: several lines are one list.
 fn receive_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, RequestError> {
     let name = &SEC_WEBSOCKET_PROTOCOL;
     if !headers.contains_key(name) {

@@ -1,8 +1,7 @@
 //! `ws` and `wss` URIs: RFC 6455 section 3.
 //!
-//! Knows no references to resolve and no international names: a URI here is absolute and ASCII. Who
-//! takes URLs from people converts them first, as section 11.1 has it (IDNA for the host,
-//! percent-encoded UTF-8 elsewhere).
+//! A URI here is absolute and ASCII: relative references and international names are not supported. A program that
+//! takes URLs from users converts them first, by section 11.1: IDNA for the host, percent-encoded UTF-8 elsewhere.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,8 +10,7 @@ use http::uri::PathAndQuery;
 
 use super::host::Host;
 
-/// A `ws` or `wss` URI, taken apart into what section 3 names: secure flag, host, port, resource
-/// name.
+/// A `ws` or `wss` URI, parsed into the parts that section 3 names: secure flag, host, port, resource name.
 ///
 /// ```
 /// use sockeye_proto::handshake::WebSocketUri;
@@ -26,29 +24,28 @@ use super::host::Host;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocketUri {
     secure: bool,
-    /// Without a port where it is the scheme's default.
+    /// Without the port if that is the scheme's default.
     host: Host,
     resource_name: PathAndQuery,
 }
 
 impl WebSocketUri {
-    /// Takes a URI apart.
+    /// Parses a URI.
     ///
-    /// The resource name may hold the characters that RFC 3986 allows, and the few more that
-    /// browsers send as they are (`|`, `{`, a percent sign that escapes nothing): a server that
-    /// refuses those says so itself.
+    /// The resource name may hold the characters that RFC 3986 allows, and a few more that browsers send unescaped:
+    /// `|`, `{`, a percent sign that escapes nothing. A server may refuse those.
     ///
     /// # Errors
     ///
     /// [`UriError`] names the part that section 3 does not allow.
     pub fn parse(uri: &str) -> Result<Self, UriError> {
-        // §3: a fragment means nothing to a server, so no URI that has one is used; a '#' that is
-        // meant as such is written %23. This comes first: a fragment may hold anything.
+        // §3: a URI must not have a fragment, and a literal '#' is written %23. This check is first, because a fragment
+        // may hold any text.
         if uri.contains('#') {
             return Err(UriError::Fragment);
         }
         let (scheme, rest) = uri.split_once("://").ok_or(UriError::Scheme)?;
-        // §3: the scheme is matched without regard to case.
+        // §3: the scheme ignores case.
         let secure = if scheme.eq_ignore_ascii_case("ws") {
             false
         } else if scheme.eq_ignore_ascii_case("wss") {
@@ -58,7 +55,7 @@ impl WebSocketUri {
         };
 
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        // §3: host and port is all that the authority holds. (Credentials are for a header field.)
+        // §3: the authority is a host and a port only. (Credentials belong in a header field.)
         if authority.contains('@') {
             return Err(UriError::UserInfo);
         }
@@ -74,22 +71,22 @@ impl WebSocketUri {
         })
     }
 
-    /// Whether the scheme is `wss`: TLS comes before the handshake.
+    /// Returns whether the scheme is `wss`: the connection uses TLS.
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The host, in lower case; an IPv6 address stands in brackets.
+    /// Returns the host, in lower case. An IPv6 address is in brackets.
     pub fn host(&self) -> &str {
         self.host.name()
     }
 
-    /// The port: that of the URI, else 80 for `ws` and 443 for `wss`.
+    /// Returns the port: that of the URI, else 80 for `ws` and 443 for `wss`.
     pub fn port(&self) -> u16 {
         self.host.port().unwrap_or(default_port(self.secure))
     }
 
-    /// The path, `/` where it is empty, and the query if there is one.
+    /// Returns the path (`/` if it is empty), and the query if there is one.
     pub fn resource_name(&self) -> &str {
         self.resource_name.as_str()
     }
@@ -98,7 +95,7 @@ impl WebSocketUri {
         &self.resource_name
     }
 
-    /// What `Host` says: the port only where it is not the scheme's default (§4.1).
+    /// Returns the value of `Host`. It has the port only if that is not the scheme's default (§4.1).
     pub(super) fn host_field(&self) -> String {
         self.host.to_string()
     }
@@ -126,21 +123,21 @@ pub enum UriError {
     /// Host or port.
     #[error("the URI's host or port is missing or malformed")]
     Authority,
-    /// A fragment, be it empty.
-    #[error("a WebSocket URI has no fragment; a literal # is written %23")]
+    /// A fragment, even an empty one.
+    #[error("a WebSocket URI cannot have a fragment; write a literal # as %23")]
     Fragment,
     /// Path or query.
     #[error("the URI's path or query has characters that must be percent-encoded, or is too long")]
     ResourceName,
-    /// No scheme, or another than `ws` and `wss`.
-    #[error("expected ws:// or wss:// at its start")]
+    /// No scheme, or a scheme other than `ws` and `wss`.
+    #[error("expected ws:// or wss:// at the start")]
     Scheme,
     /// A user name before the host.
-    #[error("a WebSocket URI has no user name or password")]
+    #[error("a WebSocket URI cannot have a user name or a password; use the Authorization field")]
     UserInfo,
 }
 
-/// §3: "/" where the path is empty, and "?" with the query where that is not.
+/// §3: "/" if the path is empty, and "?" with the query if that is not empty.
 fn resource_name(path_and_query: &str) -> Option<PathAndQuery> {
     if !path_and_query.is_ascii() {
         return None;

@@ -165,7 +165,7 @@ fn an_answer_that_breaks_a_rule_of_the_rfc_fails() {
     let no_list = ResponseError::ExtensionsInvalid.to_string();
     let not_offered = |name: &str| ResponseError::ExtensionNotOffered(name.to_owned()).to_string();
     let invalid = |why| {
-        format!("the server's answer on permessage-deflate is invalid: {why} (RFC 7692 §7.1)")
+        format!("the server's answer for permessage-deflate is invalid: {why} (RFC 7692 §7.1)")
     };
     let parameter = || invalid("a parameter is invalid");
     for (line, error) in [
@@ -217,7 +217,7 @@ fn an_answer_that_breaks_a_rule_of_the_rfc_fails() {
         // Two that use one bit of the frame.
         (
             "permessage-deflate, permessage-deflate",
-            invalid("permessage-deflate stands twice"),
+            invalid("permessage-deflate occurs twice"),
         ),
         // RFC 6455 §9.1: what was not offered, and what is no list.
         (
