@@ -31,11 +31,11 @@ impl Side {
 pub(crate) enum Arguments {
     /// What a client asks, and with what, its `Client` is told.
     Client,
-    Server(Box<Place>),
+    Server(Box<ServerArguments>),
 }
 
 /// Where a server has an endpoint, and whom it lets in.
-pub(crate) struct Place {
+pub(crate) struct ServerArguments {
     pub(crate) path: LitStr,
     pub(crate) subprotocols: Vec<LitStr>,
     pub(crate) configurator: Option<Expr>,
@@ -46,20 +46,20 @@ impl Arguments {
     pub(crate) fn parse(side: Side, arguments: TokenStream) -> syn::Result<Self> {
         match side {
             Side::Client => refuse_arguments.parse2(arguments).map(|()| Self::Client),
-            Side::Server => syn::parse2(arguments).map(|place| Self::Server(Box::new(place))),
+            Side::Server => syn::parse2(arguments).map(|server| Self::Server(Box::new(server))),
         }
     }
 
     /// The place at a server; a client has none.
-    pub(crate) fn place(&self) -> Option<&Place> {
+    pub(crate) fn server(&self) -> Option<&ServerArguments> {
         match self {
             Self::Client => None,
-            Self::Server(place) => Some(place),
+            Self::Server(server) => Some(server),
         }
     }
 }
 
-impl Place {
+impl ServerArguments {
     /// Whether the path has a variable of this name.
     pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.variables().any(|variable| variable == name)
@@ -80,7 +80,7 @@ impl Place {
     }
 }
 
-impl Parse for Place {
+impl Parse for ServerArguments {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         if input.is_empty() {
             return Err(Error::new(Span::call_site(), PATH_MISSING));
@@ -142,10 +142,10 @@ fn refuse_arguments(input: ParseStream<'_>) -> syn::Result<()> {
     if input.is_empty() {
         return Ok(());
     }
-    let place = input.span();
+    let span = input.span();
     let name = input.call(Ident::parse_any).map(|name| name.to_string());
     Err(Error::new(
-        place,
+        span,
         match name.as_deref() {
             Ok("subprotocols") => {
                 "a client's subprotocols are what its `Client` offers; write `#[client_endpoint]`, \

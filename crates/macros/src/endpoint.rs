@@ -135,12 +135,12 @@ fn refuse_rivals(callbacks: &[Callback], mistakes: &mut Mistakes) {
             Some(kind) if callback.event == Event::Message => format!("takes {kind} messages"),
             _ => format!("is marked `#[{}]`", callback.event.name()),
         };
-        let place = |name: &Ident, text: String| Error::new_spanned(name, text);
-        mistakes.add(place(
+        let at = |name: &Ident, text: String| Error::new_spanned(name, text);
+        mistakes.add(at(
             second,
             format!("`{first}` {what} already; make `{first}` and `{second}` one method"),
         ));
-        mistakes.add(place(first, format!("`{first}` {what} here first")));
+        mistakes.add(at(first, format!("`{first}` {what} here first")));
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
 
 /// A parameter that was marked `#[path]`.
 fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Result<Parameter> {
-    let Some(place) = arguments.place() else {
+    let Some(server) = arguments.server() else {
         return Err(Error::new_spanned(mark, NO_PATH));
     };
     let variable = match &mark.meta {
@@ -96,8 +96,8 @@ fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Resu
         }
     };
     let name = variable.value();
-    if !place.has_variable(&name) {
-        let known: Vec<String> = place
+    if !server.has_variable(&name) {
+        let known: Vec<String> = server
             .variables()
             .map(|variable| format!("`{variable}`"))
             .collect();
@@ -117,7 +117,7 @@ fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Resu
             format!(
                 "`{name}` is no variable of the path `{}`, {known}; \
                  {remedy}, or add `{{{name}}}` to the path",
-                place.template()
+                server.template()
             ),
         ));
     }
@@ -193,8 +193,8 @@ fn unmarked(
     }
 
     let name = parameter_name(input).map(|name| name.unraw().to_string());
-    let place = arguments.place();
-    let is_variable = |name: &str| place.is_some_and(|place| place.has_variable(name));
+    let server = arguments.server();
+    let is_variable = |name: &str| server.is_some_and(|server| server.has_variable(name));
     if let Some(name) = name.filter(|name| is_variable(name)) {
         return Err(Error::new_spanned(
             input,
@@ -207,7 +207,7 @@ fn unmarked(
         Event::Close => "one `CloseReason`, `&Session`",
         Event::Error => "one `&Error`, `&Session`",
     };
-    let more = match place {
+    let more = match server {
         Some(_) => "and parameters of the path, which are marked `#[path]`",
         None => "and nothing else at a client's end",
     };

@@ -12,7 +12,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Error, Generics, Item, ItemImpl, Type, spanned::Spanned};
 
 use crate::{
-    argument::{Place, Side},
+    argument::{ServerArguments, Side},
     endpoint::{self, AnnotatedEndpoint},
     marker::Event,
 };
@@ -131,8 +131,8 @@ impl<'e> Expansion<'e> {
                 }
             }
         };
-        let place = endpoint.arguments.place();
-        let deployment = place.map(|place| self.deployment(place));
+        let server = endpoint.arguments.server();
+        let deployment = server.map(|server| self.deployment(server));
         let assertions = self
             .rivals(false)
             .map(|(conditions, assertion)| quote!(#conditions const _: () = #assertion;));
@@ -146,7 +146,7 @@ impl<'e> Expansion<'e> {
     }
 
     /// Where a server has the endpoint, and the constructor of its configuration.
-    fn deployment(&self, place: &Place) -> TokenStream {
+    fn deployment(&self, server: &ServerArguments) -> TokenStream {
         let (generics, _, bounds) = self.generics.split_for_impl();
         let Self {
             endpoint,
@@ -154,14 +154,14 @@ impl<'e> Expansion<'e> {
             conditions,
             ..
         } = self;
-        let path = &place.path;
-        let subprotocols = &place.subprotocols;
+        let path = &server.path;
+        let subprotocols = &server.subprotocols;
         let subprotocols = (!subprotocols.is_empty()).then(|| {
             quote! {
                 const SUBPROTOCOLS: &'static [&'static str] = &[#(#subprotocols),*];
             }
         });
-        let configurator = place.configurator.as_ref().map(|configurator| {
+        let configurator = server.configurator.as_ref().map(|configurator| {
             let config = Ident::new("config", Span::mixed_site());
             let configured = quote_spanned! {configurator.span()=>
                 ::sockeye::EndpointConfig::configurator(#config, #configurator)
@@ -176,7 +176,7 @@ impl<'e> Expansion<'e> {
             "The configuration that serves this endpoint at `{}`.\n\n\
              `factory` is called for each connection once its handshake is accepted, and returns \
              the object that the connection's callbacks are called on.{}",
-            place.template(),
+            server.template(),
             if endpoint.is_shared() {
                 " The object may be an `Arc` that many connections share."
             } else {
