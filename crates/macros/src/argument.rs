@@ -1,4 +1,5 @@
-//! What stands in the parentheses of `#[server_endpoint("/path", …)]` and of `#[client_endpoint]`.
+//! The arguments of the attributes: the content of the parentheses of `#[server_endpoint("/path", …)]` and of
+//! `#[client_endpoint]`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
@@ -10,7 +11,7 @@ use syn::{
 
 use crate::template::{Segment, Template};
 
-/// At which end of a connection an endpoint is, as its attribute says.
+/// The end of a connection for which an attribute makes an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
@@ -18,7 +19,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// The attribute's name.
+    /// Returns the attribute's name.
     pub(crate) fn attribute(self) -> &'static str {
         match self {
             Self::Client => "client_endpoint",
@@ -27,14 +28,14 @@ impl Side {
     }
 }
 
-/// The attribute's arguments, all of them legal.
+/// The valid arguments of an attribute.
 pub(crate) enum Arguments {
-    /// What a client asks, and with what, its `Client` is told.
+    /// No arguments: the URL and the request of a client are set on its `Client`.
     Client,
     Server(Box<ServerArguments>),
 }
 
-/// Where a server has an endpoint, and whom it lets in.
+/// The arguments of `#[server_endpoint]`: the path, the subprotocols, and the configurator.
 pub(crate) struct ServerArguments {
     pub(crate) path: LitStr,
     pub(crate) subprotocols: Vec<LitStr>,
@@ -50,7 +51,7 @@ impl Arguments {
         }
     }
 
-    /// The place at a server; a client has none.
+    /// Returns the arguments of a server's endpoint; `None` for a client's.
     pub(crate) fn server(&self) -> Option<&ServerArguments> {
         match self {
             Self::Client => None,
@@ -60,12 +61,12 @@ impl Arguments {
 }
 
 impl ServerArguments {
-    /// Whether the path has a variable of this name.
+    /// Returns whether the path has a variable of this name.
     pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.variables().any(|variable| variable == name)
     }
 
-    /// The names of the path's variables, from left to right.
+    /// Returns the names of the path's variables, from left to right.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         let segments = self.template.segments().iter();
         segments.filter_map(|segment| match segment {
@@ -74,7 +75,7 @@ impl ServerArguments {
         })
     }
 
-    /// The path as it was written.
+    /// Returns the path as it was written.
     pub(crate) fn template(&self) -> &str {
         self.template.as_str()
     }
@@ -105,8 +106,7 @@ impl Parse for ServerArguments {
                 input.parse::<Token![=]>()?;
                 subprotocols = Some(parse_subprotocols(input)?);
             } else if name == "configurator" {
-                let twice =
-                    "`configurator` is given twice; one decides of an endpoint's handshakes";
+                let twice = "`configurator` is given twice; an endpoint has one configurator, so remove one of the two";
                 let refuse = |_| Error::new(name.span(), CONFIGURATOR_FORM);
                 refuse_second(&name, configurator.is_some(), twice)?;
                 input.parse::<Token![=]>().map_err(refuse)?;
@@ -115,7 +115,7 @@ impl Parse for ServerArguments {
                 return Err(Error::new(
                     name.span(),
                     format!(
-                        "`{name}` is no argument of `#[server_endpoint]`; after the path it takes \
+                        "`{name}` is not an argument of `#[server_endpoint]`; after the path it takes \
                          `subprotocols = [\"…\"]` and `configurator = …`"
                     ),
                 ));
@@ -137,7 +137,8 @@ fn refuse_second(name: &Ident, is_given: bool, twice: &str) -> syn::Result<()> {
     Ok(())
 }
 
-/// What a server's attribute would take: at a client's end somebody else is told.
+/// Refuses all arguments of `#[client_endpoint]`. For those of a server's attribute the error names the method of
+/// `Client`.
 fn refuse_arguments(input: ParseStream<'_>) -> syn::Result<()> {
     if input.is_empty() {
         return Ok(());
@@ -148,12 +149,12 @@ fn refuse_arguments(input: ParseStream<'_>) -> syn::Result<()> {
         span,
         match name.as_deref() {
             Ok("subprotocols") => {
-                "a client's subprotocols are what its `Client` offers; write `#[client_endpoint]`, \
+                "a client's subprotocols are set on its `Client`; write `#[client_endpoint]`, \
                  and give them to `Client::subprotocols`"
             }
             Ok("configurator") => {
-                "a configurator decides whom a server lets in; write `#[client_endpoint]`, and tell \
-                 the `Client` what to ask with"
+                "a configurator decides about a server's handshakes; write `#[client_endpoint]`, and set \
+                 the request's fields on the `Client`"
             }
             Ok(_) => "`#[client_endpoint]` takes no arguments; write it alone",
             Err(_) => {
@@ -193,7 +194,7 @@ fn parse_subprotocols(input: ParseStream<'_>) -> syn::Result<Vec<LitStr>> {
     Ok(names)
 }
 
-/// RFC 6455 §4.1 wants the elements of `Sec-WebSocket-Protocol` to be HTTP's tokens.
+/// RFC 6455 §4.1: the elements of `Sec-WebSocket-Protocol` are tokens of HTTP.
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

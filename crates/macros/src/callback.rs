@@ -1,4 +1,4 @@
-//! One marked method: what it is called for, and how.
+//! One marked method: its event, its parameters, and its result.
 
 use proc_macro2::Span;
 use syn::{
@@ -16,17 +16,17 @@ use crate::{
 /// A method that is called for an event.
 pub(crate) struct Callback {
     pub(crate) event: Event,
-    /// The longest message that it takes, in bytes, where that was said.
+    /// The longest message that the method takes, in bytes, if `max` is given.
     pub(crate) max: Option<Expr>,
     pub(crate) name: Ident,
     pub(crate) is_async: bool,
     pub(crate) receiver: Access,
     pub(crate) parameters: Vec<Parameter>,
-    /// Where an unfit return type is to be blamed.
+    /// The place of an error about the return type.
     pub(crate) output: Span,
-    /// The method's own lifetimes, which mean nothing outside of it.
+    /// The lifetimes that the method declares. They are unknown outside of it.
     pub(crate) lifetimes: Vec<Lifetime>,
-    /// The method's `#[cfg]`s: what calls it must stand under the same.
+    /// The method's `#[cfg]`s. The code that calls the method gets the same ones.
     pub(crate) conditions: Vec<Attribute>,
 }
 
@@ -38,12 +38,13 @@ pub(crate) enum Access {
 }
 
 impl Callback {
-    /// Whether it can be called where the message lies: it does not suspend, and keeps nothing of it.
+    /// Returns whether the method can be called with a message in the read buffer: it does not suspend, and borrows the
+    /// message.
     pub(crate) fn is_at_once(&self) -> bool {
         !self.is_async && self.subject().is_some_and(is_lent)
     }
 
-    /// Reads a marked method, and takes `#[path]` off its parameters.
+    /// Parses a marked method, and removes `#[path]` from its parameters.
     pub(crate) fn parse(
         Mark { event, max }: Mark,
         method: &mut ImplItemFn,
@@ -66,7 +67,7 @@ impl Callback {
                 GenericParam::Const(_) | GenericParam::Type(_) => mistakes.add(Error::new_spanned(
                     parameter,
                     format!(
-                        "nothing decides this parameter when an `#[{mark}]` method is called; \
+                        "the caller of an `#[{mark}]` method cannot choose this parameter; \
                          move it to the `impl` block, or write a concrete type"
                     ),
                 )),
@@ -106,7 +107,7 @@ impl Callback {
                 if event == Event::Error && !is_unit(ty) {
                     mistakes.add(Error::new_spanned(
                         ty,
-                        "nobody is left to take what an `#[on_error]` method returns; return nothing",
+                        "an `#[on_error]` method cannot return a value; return nothing",
                     ));
                 }
                 ty.span()
@@ -130,7 +131,7 @@ impl Callback {
         mistakes.into_result(callback)
     }
 
-    /// The type of the message, for `#[on_message]`.
+    /// Returns the type of the event's subject: of the message, for `#[on_message]`.
     pub(crate) fn subject(&self) -> Option<&Type> {
         self.parameters
             .iter()
@@ -159,7 +160,7 @@ fn access(receiver: &Receiver, mark: &str) -> syn::Result<Access> {
         None => Err(Error::new_spanned(
             receiver,
             format!(
-                "the endpoint's object outlives an `#[{mark}]` method; take `&mut self` or `&self`"
+                "an `#[{mark}]` method cannot consume the endpoint's object; take `&mut self` or `&self`"
             ),
         )),
     }
@@ -169,7 +170,7 @@ fn is_unit(ty: &Type) -> bool {
     matches!(peel(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
 }
 
-/// Whether a message's type is `&str` or `&[u8]`, by these words.
+/// Returns whether a message's type is written as `&str` or `&[u8]`.
 fn is_lent(ty: &Type) -> bool {
     let Type::Reference(reference) = peel(ty) else {
         return false;

@@ -1,5 +1,4 @@
-//! The `impl` block of an annotated endpoint: which callbacks it has, and what they must be to one
-//! another.
+//! The `impl` block of an annotated endpoint: its callbacks, and the rules among them.
 
 use std::fmt;
 
@@ -15,14 +14,14 @@ use crate::{
     parameter::{NO_PATH, is_path_mark, last_name, peel},
 };
 
-/// An annotated endpoint whose callbacks are legal, as far as a macro can see.
+/// An annotated endpoint whose callbacks are valid, as far as a macro can check.
 pub(crate) struct AnnotatedEndpoint {
     pub(crate) arguments: Arguments,
     pub(crate) callbacks: Vec<Callback>,
 }
 
 impl AnnotatedEndpoint {
-    /// Reads the block, and takes the marks off it.
+    /// Parses the block, and removes the marks from it.
     pub(crate) fn parse(
         side: Side,
         arguments: TokenStream,
@@ -76,21 +75,20 @@ impl AnnotatedEndpoint {
         }))
     }
 
-    /// The methods for an event.
+    /// Returns the methods for an event.
     pub(crate) fn callbacks(&self, event: Event) -> impl Iterator<Item = &Callback> {
         let callbacks = self.callbacks.iter();
         callbacks.filter(move |callback| callback.event == event)
     }
 
-    /// Whether one object can serve many connections.
+    /// Returns whether one object can serve many connections.
     pub(crate) fn is_shared(&self) -> bool {
         let mut callbacks = self.callbacks.iter();
         callbacks.all(|callback| callback.receiver == Access::Shared)
     }
 }
 
-/// Takes the marks of parameters off a block that has mistakes, so that the compiler does not
-/// report each of them once more.
+/// Removes the marks of parameters from a block with mistakes, so that the compiler does not report each mark as well.
 pub(crate) fn strip(block: &mut ItemImpl) {
     for item in &mut block.items {
         let ImplItem::Fn(method) = item else { continue };
@@ -101,7 +99,7 @@ pub(crate) fn strip(block: &mut ItemImpl) {
     }
 }
 
-/// A method without a mark that has a parameter with one.
+/// Refuses a method without a mark if a parameter of it has one.
 fn refuse_path_marks(side: Side, method: &ImplItemFn, mistakes: &mut Mistakes) {
     let why = match side {
         Side::Client => NO_PATH,
@@ -118,12 +116,12 @@ fn refuse_path_marks(side: Side, method: &ImplItemFn, mistakes: &mut Mistakes) {
     }
 }
 
-/// Two methods that would be called for the same thing.
+/// Refuses two methods for the same event, and for the same kind of message.
 fn refuse_rivals(callbacks: &[Callback], mistakes: &mut Mistakes) {
     for (index, callback) in callbacks.iter().enumerate() {
         let rival = callbacks.iter().take(index).find(|earlier| {
-            // Under a `#[cfg]` only one of the two may exist: then the compiler's own checks, and
-            // the assertion about kinds, must do.
+            // With a `#[cfg]` perhaps only one of the two exists. The compiler's own checks, and the assertion about
+            // kinds, find the rest.
             earlier.event == callback.event
                 && earlier.conditions.is_empty()
                 && callback.conditions.is_empty()
@@ -149,8 +147,8 @@ fn same_kind(one: &Callback, other: &Callback) -> bool {
     kind(one).is_some() && kind(one) == kind(other)
 }
 
-/// The kind of message that a type takes, where the macro knows the type by its name. What it
-/// does not know, the compiler finds by the types themselves.
+/// The kind of message of a type that the macro knows by its name. For other types the generated assertions find
+/// rivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MessageKind {
     Text,

@@ -1,10 +1,10 @@
 //! The attributes of Sockeye's annotated endpoints.
 //!
-//! Use them through the `sockeye` crate, which re-exports them and which the generated code
-//! names. This file only dispatches: `argument` reads what stands in the attribute's parentheses,
-//! `endpoint` the `impl` block, `callback` a marked method and `parameter` what it takes; `expand`
-//! writes the code. A mistake becomes a compile error at its place that says what to do about it;
-//! all mistakes of a block are reported at once.
+//! Use them through the `sockeye` crate, which re-exports them: the generated code names that crate.
+//!
+//! This file only dispatches. `argument` parses the attribute's arguments, `endpoint` the `impl` block, `callback` a
+//! marked method, and `parameter` one of its parameters. `expand` writes the code. A mistake becomes a compile error at
+//! its place that names the remedy. All mistakes of a block are reported at once.
 
 mod argument;
 mod callback;
@@ -19,8 +19,8 @@ use proc_macro::TokenStream;
 
 use self::argument::Side;
 
-/// Makes a type an endpoint that a server serves at a path: the methods of an `impl` block that
-/// carry a mark are called when something happens to a connection.
+/// Makes a type an endpoint that a server serves at a path. The methods of an `impl` block with a mark become the
+/// callbacks for the events of a connection.
 ///
 /// ```
 /// use sockeye::{CloseReason, Error, Result, Session, server_endpoint};
@@ -61,54 +61,52 @@ use self::argument::Side;
 ///
 /// # Arguments
 ///
-/// - The path's template: whole segments, each a literal or a variable in braces. A literal beats
-///   a variable, and a variable is never empty.
-/// - `subprotocols = ["…"]`, which are those that the endpoint speaks.
-/// - `configurator = Gate`, who decides of the endpoint's handshakes: any expression whose value implements
-///   `Configurator`, such as a unit struct, a constant or a call. It is evaluated once for each configuration that
-///   is made.
+/// - The path's template: whole segments, each a literal or a variable in braces. A literal takes precedence over a
+///   variable. The value of a variable is never empty.
+/// - `subprotocols = ["…"]`: the subprotocols that the endpoint speaks.
+/// - `configurator = Gate`: the configurator that decides about the endpoint's handshakes. It is an expression whose
+///   value implements `Configurator`, such as a unit struct, a constant or a call. It is evaluated once for each
+///   configuration.
 ///
 /// # Methods
 ///
-/// Methods may be `async`, and take `&mut self` or `&self`. If all marked ones take `&self`, one
-/// object may serve all connections: then an `Arc` of the type is an endpoint too. Their
-/// parameters come in any order:
+/// Methods may be `async`, and take `&mut self` or `&self`. If all marked methods take `&self`, one object may serve
+/// all connections: then an `Arc` of the type is an endpoint too. Their parameters may be in any order:
 ///
-/// - `&Session`, the connection's session.
-/// - `#[path] room: &str`, the value of the variable `{room}` of the path, or any owned type
-///   that implements `FromStr`: a value that does not parse is an error of the callback.
-///   `#[path("room")]` names the variable where the parameter has another name.
+/// - `&Session`: the connection's session.
+/// - `#[path] room: &str`: the value of the variable `{room}` of the path. The type may also be any owned type that
+///   implements `FromStr`; then a value that does not parse is an error of the callback. `#[path("room")]` names the
+///   variable if the parameter has another name.
 ///
 /// | mark | when | also takes | returns |
 /// |---|---|---|---|
 /// | `#[on_open]` | the handshake is done | – | nothing or a `Result` |
-/// | `#[on_message]` | a message, or a pong, is there | the message: a type that implements `Argument` | the reply: what implements `IntoReply` |
-/// | `#[on_close]` | the session is closed | `CloseReason`, or a reference to it, if it likes | nothing or a `Result` |
-/// | `#[on_error]` | a callback failed, or the peer broke a rule | `&Error`, if it likes | nothing |
+/// | `#[on_message]` | a message or a pong arrived | the message: a type that implements `Argument` | the reply: a type that implements `IntoReply` |
+/// | `#[on_close]` | the session is closed | optionally `CloseReason`, or a reference to it | nothing or a `Result` |
+/// | `#[on_error]` | a callback failed, or a message was too big | optionally `&Error` | nothing |
 ///
-/// `#[on_message(max = 65536)]` says how many bytes the method's messages have at most: a longer one closes
-/// the session with 1009. It goes before the server's limit, be it less or more.
+/// `#[on_message(max = 65536)]` limits the length of the method's messages, in bytes, inclusive. A longer message
+/// closes the session with 1009. This limit replaces the server's, and may be lower or higher.
 ///
-/// The message comes whole; or part by part, as it comes, to a method that takes a pair such as `(Bytes, bool)`; or
-/// to an `async` method that reads it as it comes, of a `TextReader` or `BinaryReader`.
+/// A method gets whole messages. A method that takes a pair such as `(Bytes, bool)` gets each part of a message when it
+/// arrives. An `async` method that takes a `TextReader` or a `BinaryReader` reads the message while it arrives.
 ///
-/// There is at most one method for each mark, and one `#[on_message]` for each kind of message:
-/// text, binary and pong. A text or binary message that no method takes closes the session with
-/// 1003.
+/// There is at most one method for each mark, and one `#[on_message]` for each kind of message: text, binary and pong. A
+/// text or binary message without a method closes the session with 1003.
 ///
 /// # What is generated
 ///
-/// `Endpoint` (and `SharedEndpoint`, if all marked methods take `&self`), `ServerEndpoint`, and
-/// an associated function `endpoint(factory)`, which is as visible as the type: it makes the
-/// configuration from a closure that sees the handshake and returns the endpoint's object, or an
-/// `Arc` of a shared one. The methods stay as they are, and can be called.
+/// The attribute implements `Endpoint` (and `SharedEndpoint`, if all marked methods take `&self`) and `ServerEndpoint`.
+/// It adds the associated function `endpoint(factory)`, which is as visible as the type. That makes the configuration
+/// from a closure, which gets the handshake and returns the endpoint's object, or an `Arc` of a shared one. The methods
+/// stay unchanged, and can be called.
 #[proc_macro_attribute]
 pub fn server_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::endpoint(Side::Server, arguments.into(), &item.into()).into()
 }
 
-/// Makes a type an endpoint of a client, which `Client::connect_endpoint` and `Connection::serve` take: the
-/// methods of an `impl` block that carry a mark are called when something happens to a connection.
+/// Makes a type an endpoint of a client, for `Client::connect_endpoint` and `Connection::serve`. The methods of an
+/// `impl` block with a mark become the callbacks for the events of a connection.
 ///
 /// ```
 /// use sockeye::{Client, CloseReason, Result, Session, client_endpoint};
@@ -141,11 +139,11 @@ pub fn server_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream
 /// # }
 /// ```
 ///
-/// It takes no arguments: what is asked, and with what, is told to the `Client`. All that is said of the methods of
-/// a [`server_endpoint`] holds, but that there is no path, and so no `#[path]`; the limits of
-/// `#[on_message(max = …)]` go before the client's.
+/// It takes no arguments: the URL and the request are set on the `Client`. Its methods are those of a
+/// [`server_endpoint`], but there is no path, and so no `#[path]`. The limits of `#[on_message(max = …)]` replace the
+/// client's.
 ///
-/// What is generated is `Endpoint`, and `SharedEndpoint` if all marked methods take `&self`.
+/// The attribute implements `Endpoint`, and `SharedEndpoint` if all marked methods take `&self`.
 #[proc_macro_attribute]
 pub fn client_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::endpoint(Side::Client, arguments.into(), &item.into()).into()
@@ -157,7 +155,7 @@ pub fn on_open(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_open", &item.into()).into()
 }
 
-/// Marks a method of a [`server_endpoint`] or [`client_endpoint`] that takes messages: one for each kind.
+/// Marks a method of a [`server_endpoint`] or [`client_endpoint`] that is called with each message of one kind.
 #[proc_macro_attribute]
 pub fn on_message(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_message", &item.into()).into()
@@ -169,7 +167,7 @@ pub fn on_close(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_close", &item.into()).into()
 }
 
-/// Marks the method of a [`server_endpoint`] or [`client_endpoint`] that is told of errors.
+/// Marks the method of a [`server_endpoint`] or [`client_endpoint`] that is called with errors.
 #[proc_macro_attribute]
 pub fn on_error(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_error", &item.into()).into()

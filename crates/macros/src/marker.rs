@@ -1,11 +1,11 @@
-//! The marks of callback methods: finding them on a method, and what they say outside of an
-//! endpoint's `impl` block.
+//! The marks of callback methods: finds them on a method, and makes the error for a mark outside of an endpoint's
+//! `impl` block.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Attribute, Error, Expr, Ident, Meta, Path, Token, parse::ParseStream};
 
-/// What a callback is called for.
+/// The event that a callback handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Open,
@@ -15,7 +15,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// The name of the mark, which is that of the trait's method too.
+    /// Returns the name of the mark. The trait's method has the same name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Open => "on_open",
@@ -25,7 +25,7 @@ impl Event {
         }
     }
 
-    /// What a path marks, if it is a mark: `on_open` or `sockeye::on_open`.
+    /// Returns the event of an attribute's path, if it is a mark: `on_open` or `sockeye::on_open`.
     fn from_path(path: &Path) -> Option<Self> {
         let name = path.segments.last()?;
         let ours = match path.segments.len() {
@@ -40,14 +40,14 @@ impl Event {
     }
 }
 
-/// A method's mark.
+/// The mark of a method.
 pub(crate) struct Mark {
     pub(crate) event: Event,
     /// The longest message that the method takes, in bytes: `#[on_message(max = 65536)]`.
     pub(crate) max: Option<Expr>,
 }
 
-/// Takes the marks from a method's attributes; a method that has none is no callback.
+/// Removes the mark from a method's attributes, and returns it. A method without a mark is not a callback.
 pub(crate) fn take(attributes: &mut Vec<Attribute>) -> syn::Result<Option<Mark>> {
     let mut found: Option<Event> = None;
     let mut max = None;
@@ -88,14 +88,16 @@ pub(crate) fn take(attributes: &mut Vec<Attribute>) -> syn::Result<Option<Mark>>
     mistake.map(|()| found.map(|event| Mark { event, max }))
 }
 
-/// What stands in the parentheses of `#[on_message(max = 65536)]`.
+/// Parses the content of the parentheses of `#[on_message(max = 65536)]`.
 fn parse_max(input: ParseStream<'_>) -> syn::Result<Expr> {
     let refuse = |error: Error| Error::new(error.span(), MAX_FORM);
     let name: Ident = input.parse().map_err(refuse)?;
     if name != "max" {
         return Err(Error::new(
             name.span(),
-            format!("`{name}` is no argument of `#[on_message]`; it takes `max = 65536`, in bytes"),
+            format!(
+                "`{name}` is not an argument of `#[on_message]`; it takes `max = 65536`, in bytes"
+            ),
         ));
     }
     input.parse::<Token![=]>().map_err(refuse)?;
@@ -113,7 +115,7 @@ fn parse_max(input: ParseStream<'_>) -> syn::Result<Expr> {
 const MAX_FORM: &str = "the longest message that a method takes is given in bytes; write \
                         `#[on_message(max = 65536)]`, or `#[on_message]` alone";
 
-/// A mark that the compiler expands itself, so that no endpoint's attribute stands around it.
+/// Returns the error for a mark that the compiler expands: such a mark is not in an annotated `impl` block.
 pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
     let message = format!(
         "`#[{name}]` marks a method of an endpoint; put `#[server_endpoint(\"/path\")]` or \

@@ -1,4 +1,4 @@
-//! Mistakes met on the way, so that one compilation reports all of them.
+//! A list of mistakes, so that one compilation reports all of them.
 
 use proc_macro2::Span;
 use syn::Error;
@@ -15,7 +15,7 @@ impl Mistakes {
         }
     }
 
-    /// The value, or the mistake noted.
+    /// Returns the value; or adds the error, and returns `None`.
     pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.add(error)).ok()
     }
@@ -24,15 +24,12 @@ impl Mistakes {
         self.0.is_none()
     }
 
-    /// The value, if there was no mistake. A value that is missing must have left one.
+    /// Returns the value if there was no mistake. If there is no value, there must be a mistake.
     pub(crate) fn into_result<T>(self, value: Option<T>) -> syn::Result<T> {
         match (self.0, value) {
             (None, Some(value)) => Ok(value),
             (Some(error), _) => Err(error),
-            (None, None) => Err(Error::new(
-                Span::call_site(),
-                "the endpoint is not understood",
-            )),
+            (None, None) => Err(Error::new(Span::call_site(), "cannot parse the endpoint")),
         }
     }
 }

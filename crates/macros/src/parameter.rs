@@ -1,7 +1,7 @@
-//! One parameter of a callback: what it is given.
+//! One parameter of a callback, and the value that it gets.
 //!
-//! A macro sees names and no types. The session, the reason and the error are known by their names;
-//! a message is whatever is left, and the compiler judges its type.
+//! A macro sees names, and no types. It recognizes the session, the reason and the error by the names of their types.
+//! Any other parameter is the message, and the compiler checks its type.
 
 use syn::{
     Attribute, Error, Ident, LitStr, Meta, Pat, PatType, Type, TypeReference, ext::IdentExt,
@@ -9,22 +9,22 @@ use syn::{
 
 use crate::{argument::Arguments, marker::Event};
 
-/// What a parameter is given.
+/// The value that a parameter gets.
 pub(crate) enum Parameter {
-    /// A variable of the path. No type: the value as text.
+    /// A variable of the path. Without a type the parameter gets the value as text.
     Path {
         variable: LitStr,
         parsed: Option<Box<Type>>,
     },
     Session,
-    /// What the callback is about: the message, the reason or the error.
+    /// The subject of the event: the message, the reason or the error.
     Subject {
         ty: Box<Type>,
     },
 }
 
 impl Parameter {
-    /// Reads a parameter, and takes `#[path]` off it.
+    /// Parses a parameter, and removes its `#[path]`.
     pub(crate) fn parse(
         event: Event,
         input: &mut PatType,
@@ -45,12 +45,12 @@ impl Parameter {
     }
 }
 
-/// Whether an attribute of a parameter is `#[path]`.
+/// Returns whether an attribute of a parameter is `#[path]`.
 pub(crate) fn is_path_mark(attribute: &Attribute) -> bool {
     attribute.path().is_ident("path")
 }
 
-/// The type inside of the groups that `macro_rules!` and parentheses leave.
+/// Returns the type inside of parentheses, and of the invisible groups of `macro_rules!`.
 pub(crate) fn peel(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => peel(&group.elem),
@@ -59,7 +59,7 @@ pub(crate) fn peel(ty: &Type) -> &Type {
     }
 }
 
-/// The last name of a path: `Session` of `sockeye::Session`. Macros see no more of a type.
+/// Returns the last name of a path: `Session` of `sockeye::Session`. A macro sees no more of a type.
 pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
     match peel(ty) {
         Type::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
@@ -67,7 +67,7 @@ pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
     }
 }
 
-/// A parameter that was marked `#[path]`.
+/// Parses a parameter with the mark `#[path]`.
 fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Result<Parameter> {
     let Some(server) = arguments.server() else {
         return Err(Error::new_spanned(mark, NO_PATH));
@@ -91,7 +91,7 @@ fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Resu
         Meta::NameValue(_) => {
             return Err(Error::new_spanned(
                 mark,
-                "the variable's name stands in parentheses; write `#[path(\"name\")]`",
+                "the variable's name must be in parentheses; write `#[path(\"name\")]`",
             ));
         }
     };
@@ -115,7 +115,7 @@ fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Resu
         return Err(Error::new(
             variable.span(),
             format!(
-                "`{name}` is no variable of the path `{}`, {known}; \
+                "`{name}` is not a variable of the path `{}`, {known}; \
                  {remedy}, or add `{{{name}}}` to the path",
                 server.template()
             ),
@@ -139,7 +139,7 @@ fn marked(mark: &Attribute, input: &PatType, arguments: &Arguments) -> syn::Resu
     Ok(Parameter::Path { variable, parsed })
 }
 
-/// What a parameter without a mark is: the session, or what the callback is about.
+/// Parses a parameter without a mark: the session, or the subject of the event.
 fn unmarked(
     event: Event,
     input: &PatType,
@@ -198,7 +198,9 @@ fn unmarked(
     if let Some(name) = name.filter(|name| is_variable(name)) {
         return Err(Error::new_spanned(
             input,
-            format!("a variable of the path is marked; write `#[path] {name}: …`"),
+            format!(
+                "a parameter for a variable of the path needs a mark; write `#[path] {name}: …`"
+            ),
         ));
     }
     let takes = match event {
@@ -209,7 +211,7 @@ fn unmarked(
     };
     let more = match server {
         Some(_) => "and parameters of the path, which are marked `#[path]`",
-        None => "and nothing else at a client's end",
+        None => "and nothing else in a client's endpoint",
     };
     Err(Error::new_spanned(
         input,
@@ -224,6 +226,6 @@ fn parameter_name(input: &PatType) -> Option<&Ident> {
     }
 }
 
-/// What is said of `#[path]` in a client's endpoint.
-pub(crate) const NO_PATH: &str = "a client's endpoint has no path; take `&Session`, whose `request()` is what the \
-                                  client asked, or keep the value in the endpoint";
+/// The error for `#[path]` in a client's endpoint.
+pub(crate) const NO_PATH: &str = "a client's endpoint has no path; take `&Session`, whose `request()` is the client's \
+                                  request, or store the value in the endpoint";

@@ -1,8 +1,7 @@
-//! What the attributes accept, and what they say about what they refuse: the errors are API.
+//! The code that the attributes accept, and the errors for code that they refuse: the errors are part of the API.
 //!
-//! `tests/ui/pass` must compile without a warning and run; `tests/ui/fail` must not compile, with
-//! exactly the errors of the `.stderr` files. `TRYBUILD=overwrite` writes those anew: read them
-//! before you commit them.
+//! `tests/ui/pass` must compile without a warning, and run. `tests/ui/fail` must not compile, and its errors must equal
+//! the `.stderr` files. `TRYBUILD=overwrite` writes these files again: read them before you commit them.
 
 #[test]
 fn annotated_endpoints_compile_and_their_mistakes_are_explained() {

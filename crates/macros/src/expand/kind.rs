@@ -1,4 +1,5 @@
-//! The kinds of messages, which only the compiler knows: constants of the messages' types.
+//! Generated code about the kinds of messages. Only the compiler knows these: they are constants of the messages'
+//! types.
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -8,9 +9,9 @@ use super::Expansion;
 use crate::{callback::Callback, marker::Event};
 
 impl Expansion<'_> {
-    /// For each two methods, the assertion that they take messages of different kinds, and its
-    /// conditions: those that depend on the block's parameters, which only an instance can
-    /// check, or the others, which are checked at once.
+    /// Returns for each pair of methods the assertion that they take different kinds of messages, with its `#[cfg]`s.
+    /// With `generic` these are the pairs that depend on the block's parameters, which only an instance can check.
+    /// Without it these are the other pairs, which are checked at once.
     pub(super) fn rivals(&self, generic: bool) -> impl Iterator<Item = (TokenStream, TokenStream)> {
         let callbacks: Vec<&Callback> = self.endpoint.callbacks(Event::Message).collect();
         let mut assertions = Vec::new();
@@ -38,8 +39,8 @@ impl Expansion<'_> {
         assertions.into_iter()
     }
 
-    /// The limits that methods have, by the kinds of what they take, each under its conditions: a constant of the
-    /// endpoint's trait.
+    /// Returns the constant `MAX_MESSAGES` of the endpoint's trait: the limit of each method with `max`, by its kind of
+    /// message, under the method's `#[cfg]`s.
     pub(super) fn max_messages(&self) -> Option<TokenStream> {
         let callbacks = self.endpoint.callbacks(Event::Message);
         let limit = |callback: &Callback| {
@@ -57,8 +58,8 @@ impl Expansion<'_> {
         })
     }
 
-    /// Of which kinds messages are taken in parts: a constant of the endpoint's trait. Methods that borrow a whole
-    /// message, by their words, take none.
+    /// Returns the constant `IN_PARTS` of the endpoint's trait: the kinds of messages that are taken in parts. A method
+    /// whose message type is written as `&str` or `&[u8]` takes whole messages.
     pub(super) fn in_parts(&self) -> Option<TokenStream> {
         let callbacks = self.endpoint.callbacks(Event::Message);
         let handlers: Vec<TokenStream> = callbacks
@@ -81,7 +82,7 @@ impl Expansion<'_> {
         })
     }
 
-    /// For each limit, the assertion that it is one of messages and not of pongs.
+    /// Returns for each limit the assertion that it is not for pongs.
     pub(super) fn limited_kinds(&self) -> impl Iterator<Item = TokenStream> {
         let callbacks = self.endpoint.callbacks(Event::Message);
         callbacks
@@ -105,7 +106,7 @@ impl Expansion<'_> {
             })
     }
 
-    /// Whether a callback's message depends on the parameters of the `impl` block.
+    /// Returns whether a callback's message type depends on the parameters of the `impl` block.
     fn is_generic(&self, callback: &Callback) -> bool {
         let parameters = self.generics.params.iter();
         let mut names: Vec<&Ident> = parameters
@@ -123,7 +124,7 @@ impl Expansion<'_> {
     }
 }
 
-/// The kind of message that a method takes: a constant.
+/// Returns the constant with the kind of message that a method takes.
 pub(super) fn kind_of(callback: &Callback) -> Option<TokenStream> {
     let ty = without_lifetimes(callback.subject()?, &callback.lifetimes);
     Some(quote_spanned!(ty.span()=> <#ty as ::sockeye::Argument<'_>>::KIND))
@@ -137,8 +138,8 @@ fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {
     })
 }
 
-/// A type as it reads outside of the method that declares these lifetimes: the compiler finds
-/// them by itself.
+/// Returns a type for use outside of the method that declares these lifetimes: each becomes `'_`, and the compiler
+/// infers it.
 pub(super) fn without_lifetimes(ty: &Type, lifetimes: &[Lifetime]) -> TokenStream {
     replace_lifetimes(ty.to_token_stream(), lifetimes)
 }

@@ -1,5 +1,5 @@
-//! The methods of `Endpoint` or `SharedEndpoint`: each gathers what its callback takes, calls it,
-//! and converts what it returns.
+//! The generated methods of `Endpoint` or `SharedEndpoint`. Each makes the arguments of its callback, calls it, and
+//! converts the result.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Expansion<'_> {
-    /// `on_open` or `on_close`.
+    /// Returns `on_open` or `on_close`.
     pub(super) fn outcome_method(&self, event: Event) -> TokenStream {
         let receiver = self.receiver();
         let Self {
@@ -28,7 +28,7 @@ impl Expansion<'_> {
             let conditions = &callback.conditions;
             let call = self.call(callback, |fallible| quote!(#fallible?));
             let (value, convert) = conversion(callback, "IntoOutcome", "into_outcome");
-            // A future that is not `Send` is the method's fault: it is blamed for it.
+            // If the future is not `Send`, the error points to the user's method.
             quote_spanned! {blaming(callback.name.span())=>
                 #(#conditions)*
                 async fn #name(
@@ -44,8 +44,8 @@ impl Expansion<'_> {
         quote!(#(#methods)*)
     }
 
-    /// `on_message`, also without a callback for it: the trait's own method does nothing, but an
-    /// annotated endpoint refuses the kinds that it has no method for.
+    /// Returns `on_message`, even if there is no callback for it. The trait's default drops messages, but an annotated
+    /// endpoint refuses the kinds that it has no method for.
     pub(super) fn message_method(&self) -> TokenStream {
         let receiver = self.receiver();
         let Self {
@@ -95,8 +95,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// `on_message_at_once`, where a callback is no `async fn` and borrows what it takes: it needs neither a
-    /// future nor a buffer of its own.
+    /// Returns `on_message_at_once`, if a callback is not `async` and borrows its message. Such a call needs no future,
+    /// and no buffer of its own.
     pub(super) fn message_at_once_method(&self) -> TokenStream {
         let receiver = self.receiver();
         let Self {
@@ -149,7 +149,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// The trait that has the methods.
+    /// Returns the trait with the methods.
     fn at_once(&self) -> TokenStream {
         if self.endpoint.is_shared() {
             quote!(::sockeye::SharedEndpoint)
@@ -165,8 +165,7 @@ impl Expansion<'_> {
         } = self;
         let methods = self.endpoint.callbacks(Event::Error).map(|callback| {
             let conditions = &callback.conditions;
-            // A parameter of the path that does not parse is an error with no callback left to go
-            // to: it must not vanish all the same.
+            // If a parameter of the path does not parse here, no callback can get the error: it is logged.
             let call = self.call(callback, |fallible| {
                 quote! {
                     match #fallible {
@@ -199,8 +198,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// The call of a method, in the trait's method for its event. `unwrap` makes a `Result`'s
-    /// value of it, and returns otherwise.
+    /// Returns the call of a callback, for the trait's method of its event. `unwrap` wraps an expression of type
+    /// `Result`: the wrapped expression has the value, or returns with the error.
     fn call(
         &self,
         callback: &Callback,
@@ -237,8 +236,8 @@ impl Expansion<'_> {
                     _ => quote!(#subject),
                 },
             };
-            // Bound first: a `Result` among the arguments would live in the future until the
-            // callback is done.
+            // Each argument is bound first: a `Result` among the arguments would stay in the future until the callback
+            // returns.
             let argument = format_ident!("argument{index}", span = Span::mixed_site());
             bindings.push(quote!(let #argument = #value;));
             arguments.push(argument);
@@ -252,8 +251,8 @@ impl Expansion<'_> {
     }
 }
 
-/// A name for what a method returned, and the expression that converts it: if there is no
-/// conversion, the method's return type is to blame.
+/// Returns a name for the result of a method, and the expression that converts the result. If there is no conversion,
+/// the error points to the method's return type.
 fn conversion(callback: &Callback, convert: &str, function: &str) -> (Ident, TokenStream) {
     let convert = format_ident!("{convert}");
     let function = format_ident!("{function}");
@@ -262,7 +261,7 @@ fn conversion(callback: &Callback, convert: &str, function: &str) -> (Ident, Tok
     (value, call)
 }
 
-/// Where generated code is to stand in an error, although its names are this macro's.
+/// Returns a span that errors show as `span`, but whose names are resolved as this macro's.
 fn blaming(span: Span) -> Span {
     Span::call_site().located_at(span)
 }

@@ -1,8 +1,8 @@
-//! Writes what `#[server_endpoint]` and `#[client_endpoint]` add to an `impl` block.
+//! Writes the code that `#[server_endpoint]` and `#[client_endpoint]` add to an `impl` block.
 //!
-//! The generated code names everything through `::sockeye::…`, and costs nothing over a trait
-//! written by hand: the kinds of messages are constants, so that the compiler folds the
-//! comparisons into a match on the message's tag; nothing is boxed or allocated.
+//! The generated code names all items by `::sockeye::…`. It costs no more than an implementation written by hand. The
+//! kinds of messages are constants, so the compiler folds the comparisons into a match on the message's tag. Nothing is
+//! boxed or allocated.
 
 mod kind;
 mod method;
@@ -17,7 +17,7 @@ use crate::{
     marker::Event,
 };
 
-/// An endpoint's attribute: the block without its marks, and the endpoint's traits or the mistakes.
+/// Expands an endpoint's attribute. Returns the block without its marks, and the implementations or the mistakes.
 pub(crate) fn endpoint(side: Side, arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let mut block = match syn::parse2(item.clone()) {
         Ok(Item::Impl(block)) => block,
@@ -53,14 +53,14 @@ fn refuse_item(side: Side, item: &Item) -> TokenStream {
     quote!(#error #item)
 }
 
-/// An endpoint, what is around it, and the names that the generated code gives to its own things.
+/// The expansion of an endpoint: the endpoint, its `impl` block, and the names in the generated code.
 struct Expansion<'e> {
     endpoint: &'e AnnotatedEndpoint,
     generics: &'e Generics,
     ty: &'e Type,
-    /// The block's `#[cfg]`s: what is added must stand under the same.
+    /// The block's `#[cfg]`s. The added items get the same ones.
     conditions: Vec<&'e Attribute>,
-    // Invisible to the user's code, and it to them.
+    // Names of the generated code. Hygiene separates them from those of the user's code.
     session: Ident,
     subject: Ident,
     kind: Ident,
@@ -145,7 +145,7 @@ impl<'e> Expansion<'e> {
         }
     }
 
-    /// Where a server has the endpoint, and the constructor of its configuration.
+    /// Returns the implementation of `ServerEndpoint`, and the constructor of the configuration.
     fn deployment(&self, server: &ServerArguments) -> TokenStream {
         let (generics, _, bounds) = self.generics.split_for_impl();
         let Self {
@@ -210,7 +210,7 @@ impl<'e> Expansion<'e> {
         }
     }
 
-    /// `Endpoint` by way of `SharedEndpoint`: the futures themselves are handed on.
+    /// Returns the methods of `Endpoint` that call those of `SharedEndpoint`, and return their futures.
     fn delegations(&self) -> TokenStream {
         let Self {
             session, subject, ..
