@@ -37,7 +37,7 @@ impl<'m> Incoming<'m> {
     }
 
     pub(super) fn part(buffer: &'m mut MessageBuffer, rest: &'m Rest, is_last: bool) -> Self {
-        let part = MessagePart(Box::new(InHand { buffer, rest }));
+        let part = MessagePart(Box::new(BorrowedPart { buffer, rest }));
         if is_last {
             Self::LastPart(part)
         } else {
@@ -174,9 +174,9 @@ impl fmt::Debug for BinaryMessage<'_> {
 
 /// A part of a message, in the connection's buffer.
 // Boxed: see `Pong`.
-pub struct MessagePart<'m>(Box<InHand<'m>>);
+pub struct MessagePart<'m>(Box<BorrowedPart<'m>>);
 
-struct InHand<'m> {
+struct BorrowedPart<'m> {
     buffer: &'m mut MessageBuffer,
     rest: &'m Rest,
 }
