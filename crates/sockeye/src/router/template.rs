@@ -1,10 +1,10 @@
-//! The grammar of path templates: `/chat/{room}` is a `/` before each segment, and a segment is a
-//! literal or one variable in braces.
+//! The grammar of path templates such as `/chat/{room}`: a `/` before each segment, which is a literal or one variable
+//! in braces.
 //!
-//! Literals are written decoded (`/café`, never `/caf%C3%A9`), so that a template has one spelling.
-//! This file must know nothing of requests: `sockeye` matches paths against templates, and
-//! `sockeye-macros` checks them while compiling. A procedural macro's crate can export nothing
-//! else, so each of the two has this file, and a test of `sockeye` holds the copies equal.
+//! Literals are written decoded (`/café`, never `/caf%C3%A9`), so that a template has one spelling. This file must know
+//! nothing of requests: `sockeye` matches paths against templates, and `sockeye-macros` checks templates at compile
+//! time. The crate of a procedural macro can export nothing else. So each of the two crates has this file, and a test
+//! of `sockeye` checks that the copies are equal.
 
 use std::{fmt, sync::Arc};
 
@@ -15,20 +15,20 @@ pub(crate) struct Template {
     segments: Box<[Segment]>,
 }
 
-/// What stands between two slashes of a template.
+/// The part of a template between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// Text that a path must have here. Empty only at the end: a trailing slash.
+    /// The text that a path must have here. It is empty only at the end, for a trailing slash.
     Literal(Arc<str>),
-    /// The name of a variable, which takes any one segment that is not empty.
+    /// The name of a variable, which matches any one segment that is not empty.
     Variable(Arc<str>),
 }
 
-/// Why a text is not a path template, where, and what to write instead.
+/// An error: a text is not a path template. It shows the reason, the position, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TemplateError {
     template: String,
-    /// The byte at which the culprit begins.
+    /// The byte at which the mistake begins.
     position: usize,
     mistake: Mistake,
 }
@@ -47,7 +47,7 @@ enum Mistake {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
         let refuse = |position, mistake| TemplateError {
             template: text.to_owned(),
@@ -84,19 +84,19 @@ impl Template {
         })
     }
 
-    /// The template as it was written.
+    /// Returns the template as it was written.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The segments; there is at least one, which is empty for `/`.
+    /// Returns the segments. There is at least one; it is empty for `/`.
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }
 }
 
 impl Segment {
-    /// Reads one segment; a mistake comes with its offset in the segment.
+    /// Parses one segment. An error has the offset of the mistake in the segment.
     fn parse(part: &str) -> Result<Self, (usize, Mistake)> {
         if part == "." || part == ".." {
             return Err((0, Mistake::DotSegment(part.to_owned())));
@@ -134,15 +134,15 @@ impl fmt::Display for TemplateError {
         match mistake {
             Mistake::DotSegment(segment) => write!(
                 f,
-                "no path that is routed has a segment `{segment}`; write the path without it"
+                "a path with a segment `{segment}` is never routed; write the template without it"
             ),
-            Mistake::Empty => write!(f, "it is empty; write `/` for the root"),
+            Mistake::Empty => write!(f, "the template is empty; write `/` for the root"),
             Mistake::EmptySegment => {
                 write!(f, "a segment is empty; write one `/` between two segments")
             }
             Mistake::Encoded => write!(
                 f,
-                "templates are compared with decoded paths; write the character itself, not its `%` code"
+                "a template is compared with decoded paths; write the character itself, not its `%` code"
             ),
             Mistake::NoLeadingSlash => write!(f, "a path begins with `/`; write `/{template}`"),
             Mistake::NotAName(name) => write!(
@@ -152,11 +152,11 @@ impl fmt::Display for TemplateError {
             Mistake::PartialVariable(segment) => write!(
                 f,
                 "in `{segment}` braces are only a part of the segment; \
-                 a variable is a whole one, as in `/{{room}}`, and a literal has no braces"
+                 make the variable a whole segment, as in `/{{room}}`, or write a literal without braces"
             ),
             Mistake::Query(mark) => write!(
                 f,
-                "a path ends before `{mark}`; leave it and what follows out, the handshake has the query"
+                "a path ends before `{mark}`; remove it and the text behind it: the handshake has the query"
             ),
             Mistake::RepeatedVariable(name) => write!(
                 f,
@@ -168,8 +168,8 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// Whether a variable may have this name: a parameter of a function could have it too, so that
-/// `#[path]` finds it.
+/// Returns whether a variable may have this name. A parameter of a function must be able to have it, so that `#[path]`
+/// finds it.
 fn is_identifier(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
