@@ -1,4 +1,4 @@
-//! Faults in the parentheses of the attribute.
+//! Mistakes in the arguments of the attribute.
 
 use sockeye::server_endpoint;
 

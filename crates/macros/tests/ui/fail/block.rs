@@ -1,4 +1,4 @@
-//! The attribute, or a mark, on what it does not belong on.
+//! The attribute, or a mark, on an item that cannot have it.
 #![allow(unused_variables)]
 
 use sockeye::{Endpoint, on_close, on_error, on_message, on_open, server_endpoint};

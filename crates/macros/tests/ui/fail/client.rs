@@ -1,4 +1,4 @@
-//! What only a server's endpoint has.
+//! Arguments and marks that only an endpoint of a server may have.
 #![allow(unused_variables)]
 
 use sockeye::{Endpoint, Error, Session, client_endpoint};

@@ -1,4 +1,4 @@
-//! Configurators that are none, as far as the macro sees.
+//! Configurators that are not valid, as the macro finds.
 
 use sockeye::{Configurator, server_endpoint};
 

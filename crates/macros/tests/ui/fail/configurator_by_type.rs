@@ -1,4 +1,4 @@
-//! Configurators that are none, as the compiler finds.
+//! Configurators that are not valid, as the compiler finds.
 
 use sockeye::{Configurator, server_endpoint};
 

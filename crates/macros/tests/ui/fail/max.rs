@@ -1,4 +1,4 @@
-//! Limits that are none.
+//! Limits that are not valid, as the macro finds.
 #![allow(unused_variables)]
 
 use sockeye::server_endpoint;

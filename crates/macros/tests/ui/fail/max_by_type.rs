@@ -1,4 +1,4 @@
-//! Limits that only the compiler finds to be none.
+//! Limits that are not valid, as the compiler finds.
 #![allow(unused_variables)]
 
 use sockeye::{Pong, server_endpoint};

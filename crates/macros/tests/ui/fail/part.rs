@@ -1,4 +1,4 @@
-//! Parts of messages that are none, or that another method takes whole.
+//! Parameters for parts of messages that are not valid, or whose kind another method takes whole.
 #![allow(unused_variables)]
 
 use bytes::Bytes;

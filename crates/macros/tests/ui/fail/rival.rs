@@ -1,4 +1,4 @@
-//! Two methods for one thing, by what the macro sees.
+//! Two methods for one event or kind of message, as the macro finds.
 #![allow(unused_variables)]
 
 use bytes::Bytes;

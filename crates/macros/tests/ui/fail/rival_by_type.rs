@@ -1,4 +1,4 @@
-//! Two methods for one kind of message, where only the compiler knows the kind.
+//! Two methods for one kind of message, as the compiler finds.
 #![allow(unused_variables)]
 
 use sockeye::server_endpoint;

@@ -1,4 +1,4 @@
-//! Types that do not fit: the compiler finds them, at the user's own words.
+//! Types that do not fit: the compiler reports them, at the user's own code.
 #![allow(unused_variables)]
 
 use std::rc::Rc;

@@ -55,7 +55,7 @@ impl Watch {
         let _ = error;
     }
 
-    /// This name is taken at a server only.
+    /// This name is reserved in an endpoint of a server only.
     fn endpoint(&self) -> usize {
         self.heard
     }

@@ -1,4 +1,4 @@
-//! Who decides of an endpoint's handshakes: any expression. Warnings are errors.
+//! The configurator of an endpoint, given by any expression. Warnings are errors.
 #![deny(warnings, unused_qualifications)]
 
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl<C: Configurator + Default> Generic<C> {
     }
 }
 
-/// What the attribute does may be done by hand.
+/// The same implementation as the attribute generates, written by hand.
 struct ByHand;
 
 impl Endpoint for ByHand {}

@@ -21,7 +21,7 @@ use sockeye::{
     Text, TextReader, server_endpoint,
 };
 
-/// Nothing but the mark, without a message method.
+/// A method with a mark alone, and no method for messages.
 struct Silent;
 
 #[server_endpoint("/")]
@@ -30,7 +30,7 @@ impl Silent {
     fn open(&mut self) {}
 }
 
-/// Parameters in any order, of the path's every type.
+/// Parameters in any order, and each type of a path parameter.
 struct Parameters;
 
 #[derive(Clone, Copy)]
@@ -93,7 +93,7 @@ impl Parameters {
     }
 }
 
-/// Every message and every reply.
+/// Each type of message, and each type of reply.
 struct Owned;
 
 type Alias = String;
@@ -290,7 +290,7 @@ impl Parts {
 
 const _: () = assert!(<Parts as Endpoint>::IN_PARTS.len() == 2);
 
-/// Messages that are read as they come.
+/// Messages that a handler reads while they arrive.
 struct Readers;
 
 #[server_endpoint("/readers")]
