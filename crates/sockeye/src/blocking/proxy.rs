@@ -8,7 +8,7 @@ use http::Response;
 
 use super::handshake::exchange;
 use super::stream::Stream;
-use crate::client::{ConnectError, Observer, Proxy, ProxyError, SocksError, Step};
+use crate::client::{ConnectError, Observer, Proxy, ProxyError, SocksError, SocksStep};
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
@@ -68,13 +68,13 @@ fn socks(
     let mut socks = proxy.ask_socks(host, port)?;
     loop {
         match socks.step() {
-            Step::Write(bytes) => stream.write_all_until(&bytes, deadline)?,
-            Step::Read(len) => {
+            SocksStep::Write(bytes) => stream.write_all_until(&bytes, deadline)?,
+            SocksStep::Read(len) => {
                 let mut bytes = vec![0; len];
                 stream.read_exact_until(&mut bytes, deadline)?;
                 socks.receive(&bytes)?;
             }
-            Step::Done => return Ok(()),
+            SocksStep::Done => return Ok(()),
         }
     }
 }

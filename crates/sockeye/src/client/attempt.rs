@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use sockeye_proto::handshake::{Accepted, ClientHandshake, Extension, ResponseError};
 use tokio::time::Instant;
 
-use super::exchange::{self, Answered, beside};
+use super::exchange::{self, Answered, drive_until};
 use super::proxy::{Proxy, ProxyError};
 use super::target::Target;
 use super::turn::Peer;
@@ -23,14 +23,14 @@ use crate::transport::Stream;
 use crate::transport::tls::{self, rustls};
 
 /// How a server is reached, with what had to be looked up for it.
-enum Way {
+enum Route {
     Direct(Vec<SocketAddr>),
     /// The proxy, its addresses, and that of the server where the proxy wants it.
     Proxy(Proxy, Vec<SocketAddr>, Option<SocketAddr>),
     Unix(PathBuf),
 }
 
-impl Way {
+impl Route {
     /// §4.1: whom no other connection is being opened to meanwhile. A Unix socket is no host.
     fn peers(&self, target: &Target) -> Vec<Peer> {
         match self {
@@ -56,19 +56,19 @@ impl Client {
         let handshake = self.handshake(target)?;
         let mut timings = Timings::default();
         let late = |_| ConnectError::ConnectTimeout(self.connect_timeout);
-        let finding = timeout(self.connect_timeout, self.find(target, &mut timings));
+        let finding = timeout(self.connect_timeout, self.find_route(target, &mut timings));
         let started = Instant::now();
-        let way = Box::pin(finding).await.map_err(late)??;
+        let route = Box::pin(finding).await.map_err(late)??;
         let left = self.connect_timeout.saturating_sub(started.elapsed());
         // Until the handshake is over, or this is dropped.
         let mut turn = match &self.turns {
             Some(turns) => {
                 let allowance = self.connect_timeout.saturating_add(self.handshake_timeout);
-                Some(turns.wait(way.peers(target), allowance).await)
+                Some(turns.wait(route.peers(target), allowance).await)
             }
             None => None,
         };
-        let reaching = timeout(left, self.reach(target, way, &mut timings));
+        let reaching = timeout(left, self.reach(target, route, &mut timings));
         let stream = Box::pin(reaching).await.map_err(late)??;
         if let (Some(turn), Ok(address)) = (&mut turn, stream.peer_addr()) {
             turn.keep(address);
@@ -114,16 +114,20 @@ impl Client {
     }
 
     /// The way to the server, by a proxy where there is one.
-    async fn find(&self, target: &Target, timings: &mut Timings) -> Result<Way, ConnectError> {
+    async fn find_route(
+        &self,
+        target: &Target,
+        timings: &mut Timings,
+    ) -> Result<Route, ConnectError> {
         if let Some(path) = &self.unix {
-            return Ok(Way::Unix(path.clone()));
+            return Ok(Route::Unix(path.clone()));
         }
         let started = Instant::now();
         let (host, port) = (target.bare_host(), target.uri.port());
-        let way = match self.proxy_for(target)? {
+        let route = match self.proxy_for(target)? {
             None => {
                 let addresses = self.dialer.resolve(host, port).await;
-                Way::Direct(addresses.map_err(ConnectError::Connect)?)
+                Route::Direct(addresses.map_err(ConnectError::Connect)?)
             }
             Some(proxy) => {
                 let addresses = self.dialer.resolve(proxy.host(), proxy.port()).await;
@@ -133,33 +137,33 @@ impl Client {
                     false => Ok(Vec::new()),
                 };
                 let server = server.map_err(ConnectError::Connect)?;
-                Way::Proxy(proxy, addresses, server.first().copied())
+                Route::Proxy(proxy, addresses, server.first().copied())
             }
         };
         timings.resolve = Some(started.elapsed());
-        Ok(way)
+        Ok(route)
     }
 
     /// A transport to the server.
     async fn reach(
         &self,
         target: &Target,
-        way: Way,
+        route: Route,
         timings: &mut Timings,
     ) -> Result<Stream, ConnectError> {
         let started = Instant::now();
-        match way {
-            Way::Unix(path) => {
+        match route {
+            Route::Unix(path) => {
                 let stream = super::unix::connect(&path).await;
                 timings.connect = started.elapsed();
                 stream.map_err(ConnectError::Connect)
             }
-            Way::Direct(addresses) => {
+            Route::Direct(addresses) => {
                 let tcp = self.dialer.connect(addresses).await;
                 timings.connect = started.elapsed();
                 Ok(Stream::from(tcp.map_err(ConnectError::Connect)?))
             }
-            Way::Proxy(proxy, addresses, server) => {
+            Route::Proxy(proxy, addresses, server) => {
                 let tcp = self.dialer.connect(addresses).await;
                 let tcp = tcp.map_err(ProxyError::Connect)?;
                 timings.connect = started.elapsed();
@@ -282,7 +286,7 @@ impl Client {
             deflate: compression.as_ref().map(|agreed| agreed.params),
         };
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
-        let upgraded = beside(&mut connection, on_upgrade).await?;
+        let upgraded = drive_until(&mut connection, on_upgrade).await?;
         let Some((stream, read_ahead)) = exchange::into_transport(upgraded) else {
             return Err(ConnectError::NoResponse);
         };

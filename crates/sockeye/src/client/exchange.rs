@@ -23,7 +23,7 @@ use crate::sync::{Mutex, lock};
 use crate::transport::Stream;
 
 /// Drives one connection. Boxed: it is large, and done with long before the transport is.
-pub(super) type Driving = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+pub(super) type HttpDriver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// The most bytes of a refusal's body that its error tells, and how long it waits for them.
 const MAX_REFUSAL_BODY: usize = 4 * 1024;
@@ -35,7 +35,7 @@ const MAX_HEADERS: usize = 100;
 /// An answer, and the connection that its body, or its upgrade, comes by.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
-    pub(super) connection: Option<Driving>,
+    pub(super) connection: Option<HttpDriver>,
     /// The connection may end without it.
     pub(super) sender: http1::SendRequest<Empty<Bytes>>,
 }
@@ -71,10 +71,10 @@ pub(super) async fn ask(
         .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(tap));
     let (mut sender, connection) = beginning.await.map_err(unanswered)?;
-    let mut connection: Option<Driving> = Some(Box::pin(connection.with_upgrades()));
+    let mut connection: Option<HttpDriver> = Some(Box::pin(connection.with_upgrades()));
     observer.request(&request);
     let request = request.map(|()| Empty::new());
-    let response = beside(&mut connection, sender.send_request(request));
+    let response = drive_until(&mut connection, sender.send_request(request));
     let (mut parts, body) = response.await.map_err(unanswered)?.into_parts();
     secret::mark_all(&mut parts.headers);
     unread.answered();
@@ -149,7 +149,10 @@ impl AsyncWrite for Tap {
 
 /// Drives an HTTP connection beside what waits for something of it. It may end first, with what is
 /// waited for read already; its errors come that way too.
-pub(super) async fn beside<F: Future>(connection: &mut Option<Driving>, waiting: F) -> F::Output {
+pub(super) async fn drive_until<F: Future>(
+    connection: &mut Option<HttpDriver>,
+    waiting: F,
+) -> F::Output {
     let mut waiting = pin!(waiting);
     poll_fn(|cx| {
         if let Some(driven) = connection
@@ -163,9 +166,9 @@ pub(super) async fn beside<F: Future>(connection: &mut Option<Driving>, waiting:
 }
 
 /// What comes soon of a body. Its head has come, so nobody waits for this for long.
-pub(super) async fn start_of(connection: &mut Option<Driving>, mut body: Incoming) -> Bytes {
+pub(super) async fn start_of(connection: &mut Option<HttpDriver>, mut body: Incoming) -> Bytes {
     let mut start = Vec::new();
-    let reading = beside(connection, read_start(&mut body, &mut start));
+    let reading = drive_until(connection, read_start(&mut body, &mut start));
     let _ = timeout(REFUSAL_BODY_TIMEOUT, reading).await;
     start.into()
 }

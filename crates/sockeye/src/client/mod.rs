@@ -34,7 +34,7 @@ pub use self::reconnect::{
 };
 pub(crate) use self::redirect::Redirects;
 pub use self::socks::SocksError;
-pub(crate) use self::socks::Step;
+pub(crate) use self::socks::SocksStep;
 pub use self::target::Target;
 pub use self::websocket::{
     CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,

@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 use super::environment::Environment;
-use super::exchange::{self, Answered, Unanswered, beside};
+use super::exchange::{self, Answered, Unanswered, drive_until};
 use super::observer::Observer;
-use super::socks::{Socks, SocksError, Step};
+use super::socks::{Socks, SocksError, SocksStep};
 use super::target::{Target, bare_host, basic};
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
@@ -169,7 +169,7 @@ impl Proxy {
         }
         drop(sender);
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
-        let upgraded = beside(&mut connection, on_upgrade).await?;
+        let upgraded = drive_until(&mut connection, on_upgrade).await?;
         match exchange::into_transport(upgraded) {
             // Neither TLS nor HTTP begins with a word of the server.
             Some((stream, read_ahead)) if read_ahead.is_empty() => Ok(stream),
@@ -181,13 +181,13 @@ impl Proxy {
         let mut socks = self.ask_socks(host, port)?;
         loop {
             match socks.step() {
-                Step::Write(bytes) => stream.write_all(&bytes).await?,
-                Step::Read(len) => {
+                SocksStep::Write(bytes) => stream.write_all(&bytes).await?,
+                SocksStep::Read(len) => {
                     let mut bytes = vec![0; len];
                     stream.read_exact(&mut bytes).await?;
                     socks.receive(&bytes)?;
                 }
-                Step::Done => return Ok(stream),
+                SocksStep::Done => return Ok(stream),
             }
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Socks {
 
 /// What is next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum SocksStep {
     Done,
     /// So many bytes, for [`Socks::receive`]: no more, as what follows is not the proxy's.
     Read(usize),
@@ -81,28 +81,28 @@ impl Socks {
     }
 
     /// What is to be done next. What is to be written is given once.
-    pub(crate) fn step(&mut self) -> Step {
+    pub(crate) fn step(&mut self) -> SocksStep {
         match self.state {
             State::Greet => {
                 self.state = State::Method;
-                Step::Write(match self.auth {
+                SocksStep::Write(match self.auth {
                     None => vec![VERSION, 1, NO_AUTH],
                     Some(_) => vec![VERSION, 2, NO_AUTH, PASSWORD],
                 })
             }
             State::Identify => {
                 self.state = State::Verdict;
-                Step::Write(self.auth.take().unwrap_or_default())
+                SocksStep::Write(self.auth.take().unwrap_or_default())
             }
             State::Ask => {
                 self.state = State::Reply;
-                Step::Write(std::mem::take(&mut self.request))
+                SocksStep::Write(std::mem::take(&mut self.request))
             }
-            State::Method | State::Verdict => Step::Read(2),
-            State::Reply => Step::Read(4),
-            State::Name => Step::Read(1),
-            State::Rest(len) => Step::Read(len),
-            State::Done => Step::Done,
+            State::Method | State::Verdict => SocksStep::Read(2),
+            State::Reply => SocksStep::Read(4),
+            State::Name => SocksStep::Read(1),
+            State::Rest(len) => SocksStep::Read(len),
+            State::Done => SocksStep::Done,
         }
     }
 
@@ -206,13 +206,13 @@ mod tests {
         let mut written = Vec::new();
         loop {
             match socks.step() {
-                Step::Write(bytes) => written.extend(bytes),
-                Step::Read(len) => {
+                SocksStep::Write(bytes) => written.extend(bytes),
+                SocksStep::Read(len) => {
                     let (now, rest) = proxy.split_at(len);
                     socks.receive(now)?;
                     proxy = rest;
                 }
-                Step::Done => {
+                SocksStep::Done => {
                     assert_eq!(proxy, b"", "not all of it is the proxy's");
                     return Ok(written);
                 }

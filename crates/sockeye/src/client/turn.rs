@@ -18,14 +18,14 @@ use crate::sync::{Arc, Mutex, lock};
 pub(super) struct Turns(Arc<Shared>);
 
 struct Shared {
-    places: Mutex<HashMap<Peer, Arc<Room>>>,
+    locks: Mutex<HashMap<Peer, Arc<PeerLock>>>,
     by_proxy: Arc<Semaphore>,
 }
 
-/// Where one may be that opens a connection. Those who wait are served in the order in which they came.
-struct Room {
-    door: Arc<tokio::sync::Mutex<()>>,
-    /// When whoever is in there should have come out; `None` for never.
+/// The lock that a connection attempt holds for one peer. Waiting attempts get it in the order of their arrival.
+struct PeerLock {
+    mutex: Arc<tokio::sync::Mutex<()>>,
+    /// The time by which the holder should have released the lock; `None` for no limit.
     until: Mutex<Option<Instant>>,
 }
 
@@ -40,15 +40,15 @@ pub(super) enum Peer {
 /// The turn of one connection. Dropped, it is over.
 #[derive(Debug)]
 pub(super) struct Turn {
-    places: Vec<Place>,
+    peers: Vec<PeerTurn>,
     _by_proxy: Option<OwnedSemaphorePermit>,
 }
 
-/// One peer's room, wanted or held.
-struct Place {
+/// An attempt's turn at one peer: it waits for the peer's lock, or holds it.
+struct PeerTurn {
     turns: Turns,
     peer: Peer,
-    room: Option<Arc<Room>>,
+    lock: Option<Arc<PeerLock>>,
     held: Option<OwnedMutexGuard<()>>,
 }
 
@@ -70,12 +70,12 @@ impl Turns {
         // In one order for all: nobody holds what another one waits for, who holds what that one waits for.
         peers.sort_unstable();
         peers.dedup();
-        let mut places = Vec::with_capacity(peers.len());
+        let mut held = Vec::with_capacity(peers.len());
         let is_by_proxy = peers.iter().any(|peer| matches!(peer, Peer::Name(..)));
         for peer in peers {
-            let mut place = Place::new(self, peer, allowance);
-            place.hold(allowance).await;
-            places.push(place);
+            let mut peer_turn = PeerTurn::new(self, peer, allowance);
+            peer_turn.hold(allowance).await;
+            held.push(peer_turn);
         }
         let by_proxy = match is_by_proxy {
             true => {
@@ -85,7 +85,7 @@ impl Turns {
             false => None,
         };
         Turn {
-            places,
+            peers: held,
             _by_proxy: by_proxy,
         }
     }
@@ -95,55 +95,55 @@ impl Turn {
     /// TCP has chosen this address: nobody has to wait for the others any more.
     pub(super) fn keep(&mut self, address: SocketAddr) {
         let chosen = Peer::Address(address);
-        if self.places.iter().any(|place| place.peer == chosen) {
-            self.places.retain(|place| place.peer == chosen);
+        if self.peers.iter().any(|turn| turn.peer == chosen) {
+            self.peers.retain(|turn| turn.peer == chosen);
         }
     }
 }
 
-impl Place {
+impl PeerTurn {
     fn new(turns: &Turns, peer: Peer, allowance: Duration) -> Self {
-        let mut places = lock(&turns.0.places);
-        let room = places.entry(peer.clone());
-        let room = room.or_insert_with(|| Room::new(allowance));
+        let mut locks = lock(&turns.0.locks);
+        let peer_lock = locks.entry(peer.clone());
+        let peer_lock = peer_lock.or_insert_with(|| PeerLock::new(allowance));
         Self {
             turns: turns.clone(),
-            room: Some(Arc::clone(room)),
+            lock: Some(Arc::clone(peer_lock)),
             peer,
             held: None,
         }
     }
 
     async fn hold(&mut self, allowance: Duration) {
-        while let Some(room) = self.room.clone() {
+        while let Some(peer_lock) = self.lock.clone() {
             tokio::select! {
                 biased;
-                held = Arc::clone(&room.door).lock_owned() => {
-                    *lock(&room.until) = Instant::now().checked_add(allowance);
+                held = Arc::clone(&peer_lock.mutex).lock_owned() => {
+                    *lock(&peer_lock.until) = Instant::now().checked_add(allowance);
                     self.held = Some(held);
                     return;
                 }
-                () = room.is_overdue() => self.move_on(&room, allowance),
+                () = peer_lock.is_overdue() => self.move_on(&peer_lock, allowance),
             }
         }
     }
 
-    /// The first to find a room overdue opens another one, and the others queue up there.
-    fn move_on(&mut self, overdue: &Arc<Room>, allowance: Duration) {
-        let mut places = lock(&self.turns.0.places);
-        let room = places.entry(self.peer.clone());
-        let room = room.or_insert_with(|| Room::new(allowance));
-        if Arc::ptr_eq(room, overdue) {
-            *room = Room::new(allowance);
+    /// Leaves an overdue lock. The first waiter that leaves it creates a new one, and the others queue there.
+    fn move_on(&mut self, overdue: &Arc<PeerLock>, allowance: Duration) {
+        let mut locks = lock(&self.turns.0.locks);
+        let peer_lock = locks.entry(self.peer.clone());
+        let peer_lock = peer_lock.or_insert_with(|| PeerLock::new(allowance));
+        if Arc::ptr_eq(peer_lock, overdue) {
+            *peer_lock = PeerLock::new(allowance);
         }
-        self.room = Some(Arc::clone(room));
+        self.lock = Some(Arc::clone(peer_lock));
     }
 }
 
-impl Room {
+impl PeerLock {
     fn new(allowance: Duration) -> Arc<Self> {
         Arc::new(Self {
-            door: Arc::default(),
+            mutex: Arc::default(),
             until: Mutex::new(Instant::now().checked_add(allowance)),
         })
     }
@@ -161,15 +161,15 @@ impl Room {
     }
 }
 
-/// Whoever is the last to want a room takes it away.
-impl Drop for Place {
+/// The last waiter or holder of a lock removes it from the map.
+impl Drop for PeerTurn {
     fn drop(&mut self) {
-        let mut places = lock(&self.turns.0.places);
+        let mut locks = lock(&self.turns.0.locks);
         self.held = None;
-        self.room = None;
-        let is_unwanted = |room: &Arc<Room>| Arc::strong_count(room) == 1;
-        if places.get(&self.peer).is_some_and(is_unwanted) {
-            places.remove(&self.peer);
+        self.lock = None;
+        let is_unwanted = |peer_lock: &Arc<PeerLock>| Arc::strong_count(peer_lock) == 1;
+        if locks.get(&self.peer).is_some_and(is_unwanted) {
+            locks.remove(&self.peer);
         }
     }
 }
@@ -177,7 +177,7 @@ impl Drop for Place {
 impl Default for Turns {
     fn default() -> Self {
         Self(Arc::new(Shared {
-            places: Mutex::default(),
+            locks: Mutex::default(),
             by_proxy: Arc::new(Semaphore::new(MAX_BY_PROXY)),
         }))
     }
@@ -189,7 +189,7 @@ impl fmt::Debug for Turns {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for PeerTurn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.peer.fmt(f)
     }
@@ -227,7 +227,7 @@ mod tests {
         assert!(now(Turns::default().wait(vec![address(1, 80)], ALLOWANCE)).is_some());
         drop(first);
         assert!(now(turns.wait(vec![address(1, 80)], ALLOWANCE)).is_some());
-        assert!(lock(&turns.0.places).is_empty());
+        assert!(lock(&turns.0.locks).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -252,7 +252,7 @@ mod tests {
         drop(turn);
         assert!(third.as_mut().poll(&mut cx).is_ready());
         drop((second, third));
-        assert!(lock(&turns.0.places).is_empty());
+        assert!(lock(&turns.0.locks).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -297,7 +297,7 @@ mod tests {
         // Both knew that it was overdue, and still went in one after the other.
         assert_eq!((one.min(other), one.max(other)), (30, 40));
         drop(stuck);
-        assert!(lock(&turns.0.places).is_empty());
+        assert!(lock(&turns.0.locks).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,11 +36,11 @@ enum Kind {
     // Boxed: its state is some twenty times a socket's.
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
-    Brought(Box<Brought<dyn Io>>),
+    Custom(Box<Custom<dyn Io>>),
 }
 
 /// What a caller brought.
-struct Brought<T: ?Sized> {
+struct Custom<T: ?Sized> {
     is_write_vectored: bool,
     // Never locked: it makes `Sync` of what is `Send` alone, and the other kinds are `Sync`.
     io: Mutex<T>,
@@ -54,7 +54,7 @@ impl Stream {
     /// A stream over any transport: a Unix socket, a tunnel, memory in a test. A `TcpStream` is better
     /// converted: so it keeps its addresses, and is not boxed.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self(Kind::Brought(Box::new(Brought {
+        Self(Kind::Custom(Box::new(Custom {
             is_write_vectored: io.is_write_vectored(),
             io: Mutex::new(io),
         })))
@@ -82,7 +82,7 @@ impl Stream {
     /// caller brought.
     pub fn is_secure(&self) -> bool {
         match &self.0 {
-            Kind::Tcp(_) | Kind::SharedTcp(_) | Kind::Brought(_) => false,
+            Kind::Tcp(_) | Kind::SharedTcp(_) | Kind::Custom(_) => false,
             #[cfg(feature = "tls")]
             Kind::Tls(_) => true,
         }
@@ -106,7 +106,7 @@ impl Stream {
             Kind::SharedTcp(tcp) => Ok(tcp.as_ref()),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.get_ref().0.tcp(),
-            Kind::Brought(_) => {
+            Kind::Custom(_) => {
                 let text = "the transport is not TCP: it has no address";
                 Err(io::Error::new(io::ErrorKind::Unsupported, text))
             }
@@ -114,15 +114,15 @@ impl Stream {
     }
 }
 
-impl Brought<dyn Io> {
+impl Custom<dyn Io> {
     fn io(&mut self) -> Pin<&mut dyn Io> {
         Pin::new(self.io.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl<T: ?Sized> fmt::Debug for Brought<T> {
+impl<T: ?Sized> fmt::Debug for Custom<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Brought").finish_non_exhaustive()
+        f.debug_struct("Custom").finish_non_exhaustive()
     }
 }
 
@@ -154,7 +154,7 @@ impl AsyncRead for Stream {
             Kind::Tls(tls) => Pin::new(tls)
                 .poll_read(cx, buffer)
                 .map_err(tls::explain_truncation),
-            Kind::Brought(brought) => brought.io().poll_read(cx, buffer),
+            Kind::Custom(custom) => custom.io().poll_read(cx, buffer),
         }
     }
 }
@@ -171,7 +171,7 @@ impl AsyncWrite for Stream {
             Kind::SharedTcp(tcp) => poll_shared(cx, tcp, |tcp| tcp.try_write(bytes)),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-            Kind::Brought(brought) => brought.io().poll_write(cx, bytes),
+            Kind::Custom(custom) => custom.io().poll_write(cx, bytes),
         }
     }
 
@@ -185,7 +185,7 @@ impl AsyncWrite for Stream {
             Kind::SharedTcp(tcp) => poll_shared(cx, tcp, |tcp| tcp.try_write_vectored(slices)),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
-            Kind::Brought(brought) => brought.io().poll_write_vectored(cx, slices),
+            Kind::Custom(custom) => custom.io().poll_write_vectored(cx, slices),
         }
     }
 
@@ -195,7 +195,7 @@ impl AsyncWrite for Stream {
             Kind::SharedTcp(_) => true,
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.is_write_vectored(),
-            Kind::Brought(brought) => brought.is_write_vectored,
+            Kind::Custom(custom) => custom.is_write_vectored,
         }
     }
 
@@ -206,7 +206,7 @@ impl AsyncWrite for Stream {
             Kind::SharedTcp(_) => Poll::Ready(Ok(())),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_flush(cx),
-            Kind::Brought(brought) => brought.io().poll_flush(cx),
+            Kind::Custom(custom) => custom.io().poll_flush(cx),
         }
     }
 
@@ -218,7 +218,7 @@ impl AsyncWrite for Stream {
             }
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-            Kind::Brought(brought) => brought.io().poll_shutdown(cx),
+            Kind::Custom(custom) => custom.io().poll_shutdown(cx),
         }
     }
 }

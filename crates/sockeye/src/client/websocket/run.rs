@@ -37,7 +37,7 @@ enum Step {
         driver: Box<Driver<Stream>>,
         message: MessageBuffer,
     },
-    Lingering(Working<End>),
+    Lingering(Working<Outcome>),
     /// The event `close` is due.
     Closed,
     Done,
@@ -46,7 +46,7 @@ enum Step {
 type Working<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What the connection came to.
-struct End {
+struct Outcome {
     ending: Ending,
     /// The peer's Close.
     received: Option<CloseReason>,
@@ -94,8 +94,8 @@ impl Events {
                     Next::End => self.linger(),
                 },
                 Step::Lingering(lingering) => {
-                    let end = lingering.await;
-                    match self.judge(end) {
+                    let outcome = lingering.await;
+                    match self.judge(outcome) {
                         Ok(event) => {
                             self.ws.finish();
                             self.last = event;
@@ -147,12 +147,12 @@ impl Events {
         self.step = Step::Lingering(Box::pin(async move {
             // The code is the peer's first Close's, whoever closed first.
             let received = driver.linger().await;
-            End { ending, received }
+            Outcome { ending, received }
         }));
     }
 
-    fn judge(&self, end: End) -> Result<CloseEvent, BoxError> {
-        match (end.received, end.ending) {
+    fn judge(&self, outcome: Outcome) -> Result<CloseEvent, BoxError> {
+        match (outcome.received, outcome.ending) {
             (_, Ending::Failed(error)) => Err(error.into()),
             (_, Ending::Aborted) => Err(match self.ws.0.overflowed.get() {
                 Some(()) => "more was sent than the buffer takes".into(),
