@@ -1,4 +1,5 @@
-//! What a connection runs on: one type, whatever carries the bytes. Knows nothing of WebSocket.
+//! The transport of a connection: one stream type for TCP, TLS and any other carrier of bytes. Knows nothing of
+//! WebSocket.
 
 use std::fmt;
 use std::io;
@@ -17,7 +18,7 @@ use crate::sync::Mutex;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-/// A stream of bytes to a peer: TCP, TLS over another one, or whatever else carries bytes.
+/// A stream of bytes to a peer: TCP, TLS over another stream, or a transport of the caller.
 ///
 /// ```
 /// use sockeye::transport::Stream;
@@ -31,18 +32,18 @@ pub struct Stream(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpStream),
-    // Another one may write too.
+    // The owner of the other half writes to the socket too.
     SharedTcp(OwnedReadHalf),
-    // Boxed: its state is some twenty times a socket's.
+    // Boxed: its state is about twenty times the size of a socket's.
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
     Custom(Box<Custom<dyn Io>>),
 }
 
-/// What a caller brought.
+/// A transport of the caller.
 struct Custom<T: ?Sized> {
     is_write_vectored: bool,
-    // Never locked: it makes `Sync` of what is `Send` alone, and the other kinds are `Sync`.
+    // Never locked. It only makes a transport that is not `Sync` fit: the other kinds are `Sync`.
     io: Mutex<T>,
 }
 
@@ -51,8 +52,8 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Stream {
-    /// A stream over any transport: a Unix socket, a tunnel, memory in a test. A `TcpStream` is better
-    /// converted: so it keeps its addresses, and is not boxed.
+    /// A stream over any transport: a Unix socket, a tunnel, memory in a test. Convert a `TcpStream` by `From` instead:
+    /// then the stream knows its addresses and is not boxed.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(Kind::Custom(Box::new(Custom {
             is_write_vectored: io.is_write_vectored(),
@@ -64,22 +65,21 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// The system's error; [`io::ErrorKind::Unsupported`] where this is neither TCP nor TLS.
+    /// The system's error; [`io::ErrorKind::Unsupported`] when the stream is neither TCP nor TLS over TCP.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp()?.peer_addr()
     }
 
-    /// The address of this end, where the transport has one.
+    /// The local address, where the transport has one.
     ///
     /// # Errors
     ///
-    /// As [`peer_addr`](Self::peer_addr).
+    /// The errors of [`peer_addr`](Self::peer_addr).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp()?.local_addr()
     }
 
-    /// Whether the bytes are encrypted on their way, as far as is known: not of a transport that the
-    /// caller brought.
+    /// Whether the stream is TLS. False for a transport of the caller, whether or not it encrypts.
     pub fn is_secure(&self) -> bool {
         match &self.0 {
             Kind::Tcp(_) | Kind::SharedTcp(_) | Kind::Custom(_) => false,
@@ -88,8 +88,8 @@ impl Stream {
         }
     }
 
-    /// The stream, and where it is TCP its writing half for somebody beside it: it writes with both then. Dropped as it
-    /// is, the half ends the stream.
+    /// Splits off a second writing half when the stream is TCP. Both the stream and the half can then write. Dropping
+    /// the half shuts the socket down for writing; [`OwnedWriteHalf::forget`] prevents that.
     pub(crate) fn shared(self) -> (Self, Option<OwnedWriteHalf>) {
         match self.0 {
             Kind::Tcp(tcp) => {
@@ -107,7 +107,7 @@ impl Stream {
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.get_ref().0.tcp(),
             Kind::Custom(_) => {
-                let text = "the transport is not TCP: it has no address";
+                let text = "the transport has no address: it is not TCP";
                 Err(io::Error::new(io::ErrorKind::Unsupported, text))
             }
         }
@@ -126,7 +126,7 @@ impl<T: ?Sized> fmt::Debug for Custom<T> {
     }
 }
 
-/// Small messages leave when they are written: this sets TCP_NODELAY, as far as the system lets it.
+/// Sets TCP_NODELAY where the system allows it, so that small messages are sent at once.
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
         send_at_once(&tcp);
@@ -223,7 +223,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Writes, or waits until that may succeed.
+/// Writes, or waits until the socket is writable.
 #[inline]
 fn poll_shared(
     cx: &mut Context<'_>,
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_that_is_shared_goes_on_when_the_other_lets_go_and_ends_when_it_is_told_to() {
+    async fn a_shared_stream_works_after_the_half_is_forgotten_and_ends_at_a_shutdown() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
         let (connected, accepted) = tokio::join!(connecting, listener.accept());
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(came, b"still heard");
     }
 
-    /// More than the system keeps: what the peer has not read yet waits, and nothing is lost.
+    /// 32 MiB exceed the system's buffers: the writer waits for the reader, and no byte is lost.
     #[tokio::test]
     async fn a_stream_that_is_shared_waits_for_its_peer() {
         const LEN: usize = 32 << 20;
@@ -303,9 +303,9 @@ mod tests {
         assert!(came == bytes);
     }
 
-    /// Each idle connection holds one.
+    /// Each idle connection holds one stream.
     #[test]
-    fn what_a_caller_brings_makes_the_others_no_larger() {
+    fn a_custom_transport_makes_the_other_kinds_no_larger() {
         assert_eq!(size_of::<Stream>(), size_of::<TcpStream>());
     }
 
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_caller_brings_has_no_address_and_says_so() {
+    async fn a_custom_transport_has_no_address_and_its_error_says_so() {
         let stream = Stream::new(tokio::io::duplex(1).0);
         for error in [stream.peer_addr(), stream.local_addr()].map(Result::unwrap_err) {
             assert_eq!(error.kind(), io::ErrorKind::Unsupported);

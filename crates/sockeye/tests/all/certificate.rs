@@ -333,7 +333,7 @@ fn a_key_with_a_password_is_told_as_such() {
             );
             assert!(is_encrypted, "{error:?}");
             let said = sockeye::ErrorChain::new(&error).to_string();
-            assert!(said.contains(": the key has a password"), "{said}");
+            assert!(said.contains(": the private key is encrypted"), "{said}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A client's configuration: what it trusts, and by what it is known itself.
+//! A client's TLS configuration: the certificates that it trusts, and its own certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,27 +12,25 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::{FileProblem, TlsError, read_certificates, read_private_key, rustls, with_provider};
 
-/// A client's configuration that trusts what the system trusts. It is what `wss:` URLs use by default.
+/// A client's configuration that trusts the system's roots: the default for `wss:` URLs.
 ///
 /// # Errors
 ///
-/// [`TlsError::Config`] when the system's verifier cannot be had.
+/// [`TlsError::Config`] when the system's verifier is not available.
 pub fn client_config() -> Result<ClientConfig, TlsError> {
     ClientOptions::default().build()
 }
 
-/// A client's configuration that trusts the certificates of a PEM file, and none else: those of
-/// one's own certificate authority.
+/// A client's configuration that trusts only the certificates of a PEM file, for example a private authority's.
 ///
 /// # Errors
 ///
-/// [`TlsError::File`] when the file cannot be used; [`TlsError::Config`] when a certificate of it
-/// cannot.
+/// [`TlsError::File`] when the file, or a certificate in it, cannot be used.
 pub fn client_config_trusting(roots: impl AsRef<Path>) -> Result<ClientConfig, TlsError> {
     ClientOptions::default().roots(roots.as_ref()).build()
 }
 
-/// What a client's configuration is made of. TLS 1.2 and 1.3.
+/// Options that build a client's configuration for TLS 1.2 and 1.3.
 ///
 /// ```no_run
 /// use sockeye::{Client, tls};
@@ -53,14 +51,16 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// Trusts the certificates of this PEM file, and none else. By default what the system trusts.
+    /// Trusts only the certificates of this PEM file. By default the client trusts the system's roots.
     pub fn roots(mut self, certificates: impl Into<PathBuf>) -> Self {
         self.roots = Some(certificates.into());
         self
     }
 
-    /// Shows a server that asks for it the certificate in a PEM file, its own first and behind it those up to
-    /// its root, and signs with the private key in another (PKCS #8, PKCS #1 or SEC 1).
+    /// Sets the client's certificate, for servers that ask for one.
+    ///
+    /// The first PEM file holds the client's own certificate, followed by the certificates up to its root. The second
+    /// holds the private key in PKCS #8, PKCS #1 or SEC 1.
     pub fn identity(
         mut self,
         certificates: impl Into<PathBuf>,
@@ -70,23 +70,23 @@ impl ClientOptions {
         self
     }
 
-    /// Takes any certificate: expired, of another host, of an authority, signed with SHA-1 or a short key, malformed.
-    /// Neither the certificate nor the handshake's signature is looked at, so anyone between the two sides can
-    /// read and change what is sent. This is for trying things out.
+    /// Accepts any certificate: expired, of another host, of an authority, signed with SHA-1 or a short key,
+    /// malformed. The client checks neither the certificate nor the handshake's signature. So an attacker between the
+    /// two sides can read and change all data. Use it only for tests.
     ///
-    /// What rustls itself does not speak still fails: TLS 1.1 and older, key exchange by RSA or by a finite field alone,
-    /// DSA keys, in TLS 1.2 also keys of P-521, Ed448 and RSA-PSS, and a server that shows no certificate.
+    /// Handshakes that rustls does not support still fail: TLS 1.1 and older, key exchange only by RSA or by a finite
+    /// field, DSA keys, and a server without a certificate. In TLS 1.2 keys of P-521, Ed448 and RSA-PSS fail too.
     pub fn dangerously_accept_any_certificate(mut self) -> Self {
         self.accepts_any = true;
         self
     }
 
-    /// The configuration.
+    /// Reads the files and builds the configuration.
     ///
     /// # Errors
     ///
-    /// [`TlsError::File`] names the file that cannot be used; [`TlsError::Config`] when key and certificate
-    /// do not belong together, or the system's verifier cannot be had.
+    /// [`TlsError::File`] names the file that cannot be used; [`TlsError::Config`] when the key is not that of the
+    /// certificate, or the system's verifier is not available.
     pub fn build(&self) -> Result<ClientConfig, TlsError> {
         let builder = with_provider(ClientConfig::builder_with_provider)?;
         let builder = if self.accepts_any {
@@ -134,8 +134,8 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Takes any certificate, and any signature: it proves nothing that the server has the key of a certificate that anybody
-/// may have made. To check it would only refuse keys and certificates that rustls cannot read.
+/// A verifier that accepts any certificate and any signature. A signature proves nothing here: an attacker signs with
+/// the key of a certificate of its own. A check would only refuse keys and certificates that rustls cannot read.
 #[derive(Debug)]
 struct AnyCertificate;
 
@@ -169,7 +169,7 @@ impl ServerCertVerifier for AnyCertificate {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    /// All that there are: a server whose key fits none of those offered does not answer.
+    /// All schemes: a server whose key fits none of the offered schemes does not answer.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![
             SignatureScheme::ECDSA_NISTP256_SHA256,
@@ -180,7 +180,7 @@ impl ServerCertVerifier for AnyCertificate {
             SignatureScheme::RSA_PSS_SHA256,
             SignatureScheme::RSA_PSS_SHA384,
             SignatureScheme::RSA_PSS_SHA512,
-            // RFC 8446 §4.2.3: rsa_pss_pss, of keys that are for PSS alone.
+            // RFC 8446 §4.2.3: rsa_pss_pss, for keys that are restricted to PSS.
             SignatureScheme::Unknown(0x0809),
             SignatureScheme::Unknown(0x080a),
             SignatureScheme::Unknown(0x080b),

@@ -1,4 +1,4 @@
-//! Sentences for the errors of rustls: what is wrong with a certificate or a handshake, and what to do.
+//! Plain texts for the errors of rustls: each names the mistake in a certificate or a handshake, and the remedy.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InconsistentKeys, OtherError};
 
+use super::alpn::ProtocolNames;
 use super::rustls;
 
 /// Shows an error of rustls as a fragment with a remedy.
@@ -58,7 +59,7 @@ impl fmt::Display for Explained<'_> {
             ),
             Error::AlertReceived(alert) => write_alert(f, *alert),
             Error::NoApplicationProtocol => {
-                f.write_str("the peer offers no http/1.1 by ALPN, which WebSocket begins with")
+                write!(f, "the peer does not offer {} by ALPN", ProtocolNames)
             }
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => f.write_str(
                 "the private key is not that of the certificate; give the pair that belongs together",
@@ -77,7 +78,7 @@ impl fmt::Display for Explained<'_> {
 fn write_certificate(f: &mut fmt::Formatter<'_>, error: &CertificateError) -> fmt::Result {
     use CertificateError as E;
     match error {
-        E::Expired => f.write_str("has expired; it has to be renewed"),
+        E::Expired => f.write_str("has expired; renew it"),
         E::ExpiredContext { time, not_after } => write!(
             f,
             "expired on {}, and this machine's clock says {}; renew the certificate, or set \
@@ -92,7 +93,7 @@ fn write_certificate(f: &mut fmt::Formatter<'_>, error: &CertificateError) -> fm
             Date(*not_before),
             Date(*time)
         ),
-        E::Revoked => f.write_str("is revoked by its authority; it has to be replaced"),
+        E::Revoked => f.write_str("is revoked by its authority; replace it"),
         E::UnhandledCriticalExtension => f.write_str(CRITICAL_EXTENSION),
         E::UnknownIssuer => f.write_str(
             "is not issued by a trusted authority; trust the authority's certificate, or have the \
@@ -134,7 +135,7 @@ fn write_certificate(f: &mut fmt::Formatter<'_>, error: &CertificateError) -> fm
             f.write_str("is refused by the verifier of this program")
         }
         E::Other(other) => write_other(f, other),
-        // Of the deprecated variants this one alone still comes.
+        // rustls still makes this one of its deprecated variants.
         error if format!("{error:?}") == "UnsupportedSignatureAlgorithm" => {
             write_unsupported_signature(f)
         }
@@ -142,11 +143,11 @@ fn write_certificate(f: &mut fmt::Formatter<'_>, error: &CertificateError) -> fm
     }
 }
 
-/// What rustls has no variant of its own for.
+/// Continues the sentence for the errors that have no variant in rustls.
 fn write_other(f: &mut fmt::Formatter<'_>, OtherError(error): &OtherError) -> fmt::Result {
     use webpki::Error as E;
     let Some(webpki) = error.downcast_ref::<E>() else {
-        // Of the platform's verifier, which does not export the type.
+        // An error of the platform's verifier, which does not export its type.
         if error.to_string() == "certificate had invalid extensions" {
             return write_purpose(f);
         }
@@ -204,7 +205,7 @@ fn write_sources(f: &mut fmt::Formatter<'_>, error: &(dyn StdError + 'static)) -
 
 fn write_unsupported_signature(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(
-        "or the handshake is signed by an algorithm that is not supported, as SHA-1; issue a \
+        "or the handshake is signed by an unsupported algorithm, for example SHA-1; issue a \
          certificate with SHA-256, and RSA of 2048 bits or more, ECDSA or Ed25519",
     )
 }
@@ -227,7 +228,7 @@ fn write_names(f: &mut fmt::Formatter<'_>, expected: &str, presented: &[String])
     f.write_str(" but for ")?;
     for (index, name) in presented.iter().take(MAX_NAMES).enumerate() {
         let comma = if index == 0 { "" } else { ", " };
-        // webpki writes `DnsName("host")`, with the bytes that the certificate has.
+        // webpki writes `DnsName("host")`, and copies the certificate's bytes unescaped.
         let name = name.strip_prefix("DnsName(\"").unwrap_or(name);
         let name = name.strip_suffix("\")").unwrap_or(name);
         write!(f, "{comma}{}", name.escape_debug())?;
@@ -262,24 +263,24 @@ fn write_alert(f: &mut fmt::Formatter<'_>, alert: AlertDescription) -> fmt::Resu
             );
         }
         A::ProtocolVersion => {
-            "the peer speaks neither TLS 1.2 nor TLS 1.3, and older versions are not spoken here"
+            "the peer speaks neither TLS 1.2 nor TLS 1.3; this side supports no older version"
         }
         A::HandshakeFailure | A::InsufficientSecurity => {
-            "the peer refuses: there is no cipher in common, or it asks for a certificate of this \
-             side"
+            "the peer refused the handshake: there is no common cipher, or the peer asks for a \
+             certificate of this side"
         }
-        A::UnrecognisedName => "the peer has no certificate for the name that it was asked for (SNI)",
+        A::UnrecognisedName => "the peer has no certificate for the name that this side asked for (SNI)",
         A::NoApplicationProtocol => {
-            "the peer does not take http/1.1 by ALPN, which WebSocket begins with"
+            return write!(f, "the peer does not accept {} by ALPN", ProtocolNames);
         }
-        _ => return write!(f, "the peer ended it with the alert {alert:?}"),
+        _ => return write!(f, "the peer ended the handshake with the alert {alert:?}"),
     })
 }
 
 const CRITICAL_EXTENSION: &str =
     "has a critical extension that is not supported here; issue a certificate without it";
 
-/// A moment as HTTP writes it; beyond the year 9999 its seconds since 1970.
+/// Shows a moment as HTTP writes it; beyond the year 9999 as the seconds since 1970.
 struct Date(UnixTime);
 
 impl fmt::Display for Date {
@@ -293,10 +294,10 @@ impl fmt::Display for Date {
     }
 }
 
-/// `httpdate` panics from here on.
+/// The first second of the year 10000. `httpdate` panics from there on.
 const YEAR_10000: u64 = 253_402_300_800;
 
-/// So many names of a certificate are shown.
+/// The most names of a certificate that an error shows.
 const MAX_NAMES: usize = 4;
 
 #[cfg(test)]
@@ -402,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn the_alerts_of_a_peer_say_what_it_wants() {
+    fn the_texts_for_a_peers_alerts_name_its_demand() {
         let said = |alert| Explained::of_peer(&Error::AlertReceived(alert)).to_string();
         let asks = said(AlertDescription::CertificateRequired);
         assert!(
@@ -413,6 +414,10 @@ mod tests {
         assert!(old.contains("neither TLS 1.2 nor TLS 1.3"), "{old}");
         let bad = said(AlertDescription::BadCertificate);
         assert!(bad.contains("(alert BadCertificate)"), "{bad}");
+        let alpn = said(AlertDescription::NoApplicationProtocol);
+        assert_eq!(alpn, "the peer does not accept http/1.1 by ALPN");
+        let not_offered = Explained::of_peer(&Error::NoApplicationProtocol).to_string();
+        assert_eq!(not_offered, "the peer does not offer http/1.1 by ALPN");
         let other = said(AlertDescription::InternalError);
         assert!(other.ends_with("the alert InternalError"), "{other}");
     }

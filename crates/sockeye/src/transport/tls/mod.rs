@@ -1,5 +1,5 @@
-//! TLS over another transport, by rustls: configurations made of files or of what the system trusts, and the
-//! two handshakes. Knows nothing of HTTP but its name in ALPN.
+//! TLS over another transport, by rustls: configurations from files or from the system's roots, and the two
+//! handshakes. Knows nothing of HTTP except its ALPN name.
 
 use std::fmt;
 use std::io;
@@ -17,6 +17,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Kind, Stream};
 
+mod alpn;
 mod client;
 mod explain;
 
@@ -24,20 +25,15 @@ pub(crate) use self::client::anonymous;
 pub use self::client::{ClientOptions, client_config, client_config_trusting};
 use self::explain::Explained;
 
-/// The library that encrypts, for who makes a configuration of their own.
+/// The TLS library, for programs that build a configuration of their own.
 pub use tokio_rustls::rustls;
 
 pub(super) type TlsStream = tokio_rustls::TlsStream<Stream>;
 
-/// The protocols that this build speaks over TLS, as ALPN names them (RFC 7301 §3.1), the preferred one first. A server
-/// and a client have the same list. RFC 6455 begins with HTTP/1.1.
-fn alpn_protocols() -> Vec<Vec<u8>> {
-    let built_in: &[&[u8]] = &[b"http/1.1"];
-    built_in.iter().map(|name| name.to_vec()).collect()
-}
-
-/// A server's configuration from two PEM files: its certificate and those up to its root, its own
-/// first; and its private key in PKCS #8, PKCS #1 or SEC 1. TLS 1.2 and 1.3.
+/// A server's configuration for TLS 1.2 and 1.3 from two PEM files.
+///
+/// The first file holds the server's own certificate, followed by the certificates up to its root. The second holds
+/// the private key in PKCS #8, PKCS #1 or SEC 1.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,8 +48,8 @@ fn alpn_protocols() -> Vec<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// [`TlsError::File`] names the file that cannot be used; [`TlsError::Config`] when key and certificate
-/// do not belong together.
+/// [`TlsError::File`] names the file that cannot be used; [`TlsError::Config`] when the key is not that of the
+/// certificate.
 pub fn server_config(
     certificates: impl AsRef<Path>,
     private_key: impl AsRef<Path>,
@@ -66,35 +62,34 @@ pub fn server_config(
     Ok(config)
 }
 
-/// Why there is no TLS.
+/// Why a configuration or a handshake of TLS failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A configuration contradicts itself.
-    #[error("the TLS configuration cannot be used: {}", Explained::of_configuration(.0))]
+    /// A configuration is invalid: for example, the key is not that of the certificate.
+    #[error("invalid TLS configuration: {}", Explained::of_configuration(.0))]
     Config(rustls::Error),
-    /// A file that a configuration is made of cannot be used.
+    /// A file of a configuration cannot be used.
     #[error("cannot use {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake in the file.
         #[source]
         problem: FileProblem,
     },
-    /// The two sides could not agree, or the peer's certificate is not good. The text says what is wrong, and the
-    /// remedy.
+    /// The two sides did not agree, or a certificate was rejected. The text names the mistake and the remedy.
     #[error("the TLS handshake failed: {}", Explained::of_peer(.0))]
     Handshake(rustls::Error),
     /// The transport failed, or ended, during the handshake.
     #[error("the TLS handshake failed{}", explain_end(.0))]
     Io(#[source] io::Error),
-    /// The host's name can stand in no certificate.
-    #[error("the host's name cannot stand in a certificate")]
+    /// The host is not a name that a certificate can hold.
+    #[error("the host is not a valid certificate name")]
     ServerName(#[from] InvalidDnsNameError),
 }
 
-/// What is wrong with a PEM file.
+/// The mistake in a PEM file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileProblem {
@@ -103,21 +98,21 @@ pub enum FileProblem {
     Certificate(rustls::Error),
     /// The private key in the file is encrypted.
     #[error(
-        "the key has a password, which cannot be asked for here; write the key without it: \
+        "the private key is encrypted; write it without a password: \
          openssl pkey -in FILE -out NEW_FILE"
     )]
     Encrypted,
     /// The file cannot be read.
     #[error(transparent)]
     Io(io::Error),
-    /// It holds no certificate.
-    #[error("there is no certificate in it (a PEM file has lines that say BEGIN CERTIFICATE)")]
+    /// The file holds no certificate.
+    #[error("the file holds no certificate: expected a line such as -----BEGIN CERTIFICATE-----")]
     NoCertificate,
-    /// It holds no private key.
-    #[error("there is no private key in it (a PEM file has a line that says BEGIN PRIVATE KEY)")]
+    /// The file holds no private key.
+    #[error("the file holds no private key: expected a line such as -----BEGIN PRIVATE KEY-----")]
     NoPrivateKey,
-    /// It is not PEM.
-    #[error("it is no PEM file")]
+    /// The file is not PEM.
+    #[error("not a PEM file")]
     Pem(#[source] pem::Error),
 }
 
@@ -127,8 +122,8 @@ impl TlsError {
         Self::File { path, problem }
     }
 
-    /// The error of TLS that another error comes from. In TLS 1.3 a server judges the client's certificate when the
-    /// client takes the handshake for done: its alert comes in the place of an answer.
+    /// Finds a TLS error among the sources of another error. A TLS 1.3 server checks the client's certificate after
+    /// the client has finished the handshake. So its alert arrives in place of an HTTP response.
     pub(crate) fn within(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -144,7 +139,7 @@ impl TlsError {
         None
     }
 
-    /// tokio knows I/O errors only.
+    /// Unwraps the TLS error of a handshake. tokio reports it inside an I/O error.
     pub(crate) fn handshake(error: io::Error) -> Self {
         match error.downcast::<rustls::Error>() {
             Ok(error) => Self::Handshake(error),
@@ -169,15 +164,15 @@ impl FileProblem {
     }
 }
 
-/// Accepts TLS.
+/// Accepts TLS connections with one configuration.
 #[derive(Clone)]
 pub(crate) struct Acceptor(TlsAcceptor);
 
 impl Acceptor {
-    /// What this server speaks is what ALPN is to say, whatever `config` has there: a client that asks
-    /// for something else alone must learn that it is not to be had (RFC 7301 §3.2).
+    /// Replaces the ALPN protocols of `config` by those that this server speaks. A client that offers only others is
+    /// then refused (RFC 7301 §3.2).
     pub(crate) fn new(mut config: ServerConfig) -> Self {
-        config.alpn_protocols = alpn_protocols();
+        config.alpn_protocols = alpn::protocols();
         Self(Arc::new(config).into())
     }
 
@@ -197,7 +192,7 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// Begins TLS with the server that is called `host`: a name, or an address without brackets.
+/// Performs the client's handshake with the server `host`: a name, or an address without brackets.
 pub(crate) async fn connect(
     config: Option<&Arc<ClientConfig>>,
     host: &str,
@@ -211,9 +206,9 @@ pub(crate) async fn connect(
     Ok(Stream(Kind::Tls(Box::new(stream.into()))))
 }
 
-/// The client's configuration as this client uses it; see [`Acceptor::new`].
+/// Replaces the ALPN protocols of a client's configuration, as [`Acceptor::new`] does for a server.
 pub(crate) fn for_client(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = alpn_protocols();
+    config.alpn_protocols = alpn::protocols();
     Arc::new(config)
 }
 
@@ -223,8 +218,8 @@ pub(crate) fn given_or_system(
     given.map_or_else(system_config, |config| Ok(Arc::clone(config)))
 }
 
-/// What the system trusts is read once: it is hundreds of files on some systems. Sessions are resumed
-/// across clients too.
+/// The configuration that trusts the system's roots. They are read once, because some systems have hundreds of files.
+/// All clients share the configuration, so they also resume each other's TLS sessions.
 fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = CONFIG.get() {
@@ -234,8 +229,8 @@ fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
     Ok(Arc::clone(CONFIG.get_or_init(|| config)))
 }
 
-/// The end of the peer's stream without its `close_notify` may be an attacker's doing (RFC 8446 §6.1);
-/// it is an error, and no end.
+/// Explains an end of the stream without `close_notify`. An attacker may have caused it, so it is an error instead of
+/// an end (RFC 8446 §6.1).
 pub(super) fn explain_truncation(error: io::Error) -> io::Error {
     const CUT_OFF: &str = "the TLS stream was cut off: it ended without close_notify";
     match error.kind() {
@@ -244,7 +239,7 @@ pub(super) fn explain_truncation(error: io::Error) -> io::Error {
     }
 }
 
-/// The end of the stream, or a reset, in the middle of a handshake: what servers without TLS do.
+/// Explains an end of the stream, or a reset, during a handshake: servers without TLS cause it.
 fn explain_end(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::UnexpectedEof
@@ -278,7 +273,7 @@ fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
-/// Whether a file has an encrypted key: of PKCS #8 (RFC 7468 §11), or of the older form of OpenSSL (RFC 1421 §4.6.1.1).
+/// Whether a file holds an encrypted key, in PKCS #8 (RFC 7468 §11) or in OpenSSL's older form (RFC 1421 §4.6.1.1).
 fn is_encrypted(path: &Path) -> bool {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -287,8 +282,8 @@ fn is_encrypted(path: &Path) -> bool {
     })
 }
 
-/// With the cryptography that the program has chosen for itself, or else ring: rustls panics where
-/// there is none to choose, or more than one.
+/// A configuration's builder with the program's default cryptography, or else ring. Without a provider, rustls panics
+/// when it finds none or several.
 fn with_provider<S: ConfigSide>(
     builder: impl FnOnce(Arc<CryptoProvider>) -> ConfigBuilder<S, rustls::WantsVersions>,
 ) -> Result<ConfigBuilder<S, WantsVerifier>, rustls::Error> {
@@ -307,7 +302,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_host_that_no_certificate_can_be_for_is_told_as_such() {
+    async fn a_host_that_no_certificate_can_hold_has_its_own_error() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await;
         let error = connect(None, "a..b", Stream::from(tcp.unwrap()))
