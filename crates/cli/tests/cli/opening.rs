@@ -213,7 +213,7 @@ fn what_is_refused_of_the_command_line_is_not_repeated_where_it_may_be_a_secret(
         ),
         (
             &["--proxy", "ftp://u:s3cret@p", "ws://a/"],
-            "not the URL of a proxy",
+            "not a proxy URL",
         ),
         (
             &["--subprotocol", "bearer.s3cret==", "ws://a/"],

@@ -1,4 +1,4 @@
-//! One attempt to open a connection: a transport to the server, TLS on it, the handshake over it.
+//! One attempt to open a connection: the transport to the server, TLS over it, then the opening handshake.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -22,16 +22,16 @@ use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, rustls};
 
-/// How a server is reached, with what had to be looked up for it.
+/// The route to a server, with the addresses that were resolved for it.
 enum Route {
     Direct(Vec<SocketAddr>),
-    /// The proxy, its addresses, and that of the server where the proxy wants it.
+    /// The proxy, its addresses, and the server's address if the proxy wants one.
     Proxy(Proxy, Vec<SocketAddr>, Option<SocketAddr>),
     Unix(PathBuf),
 }
 
 impl Route {
-    /// §4.1: whom no other connection is being opened to meanwhile. A Unix socket is no host.
+    /// The peers to serialise on (§4.1: one pending connection to a host). A Unix socket has none.
     fn peers(&self, target: &Target) -> Vec<Peer> {
         match self {
             Self::Direct(addresses) => {
@@ -60,7 +60,7 @@ impl Client {
         let started = Instant::now();
         let route = Box::pin(finding).await.map_err(late)??;
         let left = self.connect_timeout.saturating_sub(started.elapsed());
-        // Until the handshake is over, or this is dropped.
+        // Held until the handshake is over, or the attempt is dropped.
         let mut turn = match &self.turns {
             Some(turns) => {
                 let allowance = self.connect_timeout.saturating_add(self.handshake_timeout);
@@ -113,7 +113,7 @@ impl Client {
         Ok(handshake)
     }
 
-    /// The way to the server, by a proxy where there is one.
+    /// Finds the route to the server, through a proxy where one is set, and resolves its addresses.
     async fn find_route(
         &self,
         target: &Target,
@@ -144,7 +144,7 @@ impl Client {
         Ok(route)
     }
 
-    /// A transport to the server.
+    /// Opens a transport to the server.
     async fn reach(
         &self,
         target: &Target,
@@ -201,8 +201,8 @@ impl Client {
         }
     }
 
-    /// RFC 6455 §4.1: the TLS handshake comes first, with the host's name for the server to choose its
-    /// certificate by.
+    /// Performs the TLS handshake for a `wss:` URL, before the opening handshake. The host name in it lets the server
+    /// choose its certificate (RFC 6455 §4.1).
     async fn secure(&self, stream: Stream, target: &Target) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
         if target.uri.is_secure() {
@@ -216,17 +216,17 @@ impl Client {
         Ok(stream)
     }
 
-    /// How TLS is spoken with a server; `None` as the system's defaults say.
+    /// The TLS configuration for a server; `None` for the system's defaults.
     #[cfg(feature = "tls")]
     pub(crate) fn tls_for(&self, target: &Target) -> Option<Arc<rustls::ClientConfig>> {
         match &self.tls {
-            // A certificate of this client's is a credential too.
+            // A client certificate is a credential too: another origin must not get it.
             Some(config) if target.is_foreign => Some(tls::anonymous(config)),
             config => config.clone(),
         }
     }
 
-    /// One deadline for all of the handshake: what waits for a part of it, or that it is late.
+    /// Waits for one part of the handshake. All parts share one deadline.
     async fn in_time<F: Future>(
         &self,
         deadline: Pin<&mut InputDeadline>,
@@ -296,7 +296,7 @@ impl Client {
         Ok(connection.with_opening(opening))
     }
 
-    /// What the server answers about compression.
+    /// The compression that the server's response accepts.
     pub(crate) fn agreed_compression(
         &self,
         chosen: &[Extension],

@@ -1,4 +1,4 @@
-//! How a client connects: everything that may be set.
+//! The options of a client.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::secret;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, rustls};
 
-/// How to connect. It connects as often as it is asked to.
+/// A client: the options for connections, and the methods that open them. One client opens any number of connections.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Client {
@@ -34,7 +34,7 @@ pub struct Client {
     pub(super) subprotocols: Vec<String>,
     pub(super) require_subprotocol: bool,
     pub(super) dialer: Dialer,
-    /// `None` where nobody waits for another one.
+    /// `None` if attempts do not take turns.
     pub(super) turns: Option<Turns>,
     pub(super) proxies: Proxies,
     pub(super) unix: Option<PathBuf>,
@@ -50,8 +50,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// The defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to connect
-    /// and 10 s for the handshake.
+    /// A client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
+    /// connect and 10 s for the handshake.
     pub fn builder() -> Self {
         Self {
             config: Config::new(Role::Client),
@@ -77,55 +77,55 @@ impl Client {
         }
     }
 
-    /// Sets how many bytes the unfinished messages of all connections of this client and of its clones may take
-    /// together, beyond the first 64 KiB of each connection: as
-    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling), by default too.
+    /// Sets the most bytes that the unfinished messages of all connections of this client and of its clones hold
+    /// together. The first 64 KiB of each connection do not count. The default is that of
+    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling).
     pub fn max_assembling(mut self, bytes: u64) -> Self {
         self.budget = AssemblyBudget::new(bytes);
         self
     }
 
-    /// Adds a header field to the request. The value of a field that holds a secret by its name (`Cookie`,
-    /// `Authorization`, `X-Api-Key` and the like) is marked as sensitive.
+    /// Adds a header field to the request. If the name of the field says that it holds a secret (`Cookie`,
+    /// `Authorization`, `X-Api-Key` and the like), the value is marked as sensitive.
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         secret::mark(&name, &mut value);
         self.headers.push((name, value));
         self
     }
 
-    /// Sets the field `Origin` (RFC 6455 §10.2), as `https://chat.example`; who is no browser sends none by
-    /// default.
+    /// Sets the field `Origin` (RFC 6455 §10.2), for example `https://chat.example`. By default the client sends none.
     pub fn origin(self, origin: HeaderValue) -> Self {
         self.header(ORIGIN, origin)
     }
 
-    /// Asks with a user name and a password (RFC 7617). They are sent in every request to the origin that
-    /// is connected to, and to no other one.
+    /// Sets a user name and a password for basic authentication (RFC 7617). The client sends them in each request to
+    /// the target's origin, and to no other origin.
     pub fn basic_auth(self, user: &str, password: &str) -> Self {
         self.header(AUTHORIZATION, basic(user.as_bytes(), password.as_bytes()))
     }
 
-    /// Asks with a token (RFC 6750), which goes where [`basic_auth`](Self::basic_auth)'s password would.
+    /// Sets a bearer token (RFC 6750). The client sends it in each request to the target's origin, and to no other
+    /// origin.
     ///
     /// # Errors
     ///
-    /// The token has characters that no header field has.
+    /// The token has characters that a header field cannot hold.
     pub fn bearer_auth(self, token: &str) -> Result<Self, InvalidHeaderValue> {
         let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
         value.set_sensitive(true);
         Ok(self.header(AUTHORIZATION, value))
     }
 
-    /// Sets the jar that cookies come from, and that an answer's go to. A field `Cookie` of the caller's
-    /// own is sent in place of them.
+    /// Sets the jar that holds the cookies for requests and stores those of responses. If the caller sets a field
+    /// `Cookie`, the client sends that instead.
     pub fn cookies(mut self, jar: Arc<dyn CookieJar>) -> Self {
         self.cookies = Some(jar);
         self
     }
 
-    /// Calls a function with each part of opening a connection as it happens: each request, to a proxy and after redirects
-    /// too, each answer, and what came in the place of one. So both sides of a handshake that fails can be shown. The
-    /// function is called in the task that connects, and must not block.
+    /// Sets a function that is called for each event of opening a connection: each request, also to a proxy and after a
+    /// redirect, each response, and bytes that are not a response. So a program can show both sides of a handshake that
+    /// fails. The function is called in the task that connects, and must not block.
     ///
     /// ```
     /// use sockeye::{Client, OpeningEvent};
@@ -133,53 +133,58 @@ impl Client {
     /// let client = Client::builder().on_opening(|event| match event {
     ///     OpeningEvent::Request(request) => println!("> {} {}", request.method(), request.uri()),
     ///     OpeningEvent::Response(response) => println!("< {}", response.status()),
-    ///     OpeningEvent::Unreadable(bytes) => println!("< {} bytes that are no answer", bytes.len()),
+    ///     OpeningEvent::Unreadable(bytes) => println!("< {} bytes that are not HTTP", bytes.len()),
     ///     _ => {}
     /// });
     /// ```
-    pub fn on_opening(mut self, tell: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
-        self.observer = Observer::new(tell);
+    pub fn on_opening(
+        mut self,
+        callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.observer = Observer::new(callback);
         self
     }
 
-    /// Follows so many redirects; none by default, as browsers do. Of what the caller has set nothing
-    /// crosses to another origin but the fields `Origin`, `User-Agent` and `Accept-Language`: neither
-    /// credentials, nor the client's certificate, nor the name that [`server_name`](Self::server_name)
-    /// sets. None is followed from `wss:` to `ws:`.
-    pub fn redirects(mut self, most: u32) -> Self {
-        self.redirects = most;
+    /// Sets the most redirects that the client follows for one connection. The default is none, as in browsers.
+    ///
+    /// To another origin the client sends only the caller's fields `Origin`, `User-Agent` and `Accept-Language`. It
+    /// sends no credentials, no client certificate, and not the name of [`server_name`](Self::server_name). It
+    /// follows no redirect from `wss:` to `ws:`.
+    pub fn redirects(mut self, limit: u32) -> Self {
+        self.redirects = limit;
         self
     }
 
-    /// Connects through a proxy, whatever the server is.
+    /// Connects to all servers through this proxy.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxies = Proxies::One(proxy);
         self
     }
 
-    /// Connects through the proxies that the environment names, by the rules of curl. The variables are read now; by
-    /// default they are not read.
+    /// Connects through the proxies that environment variables name, by the rules of curl. This call reads the
+    /// variables; by default the client ignores them.
     ///
-    /// For `wss:` the first of `wss_proxy`, `https_proxy` and `all_proxy` counts that is not empty, in lower case before
-    /// upper case; for `ws:` the first of `ws_proxy`, `http_proxy` (in lower case only) and `all_proxy`. A proxy
-    /// without a scheme is an HTTP proxy, and one without a port at 1080, of `https:` at 443.
+    /// For `wss:` the client uses the first of `wss_proxy`, `https_proxy` and `all_proxy` that is not empty. For
+    /// `ws:` it uses the first of `ws_proxy`, `http_proxy` and `all_proxy`. Each name counts in lower case before
+    /// upper case, but `http_proxy` in lower case only. A proxy without a scheme is an HTTP proxy. The default port
+    /// is 1080, and 443 for `https:`.
     ///
-    /// Hosts in the list of `no_proxy` or `NO_PROXY` are connected to directly: `*` alone is all hosts, a name is itself
-    /// and all below it, an address is itself or with `/BITS` a network. Ports and other wildcards match nothing.
+    /// The client connects directly to the hosts in the list of `no_proxy` or `NO_PROXY`. A list that is only `*`
+    /// covers all hosts. A name covers itself and all names below it, an address covers itself or with `/BITS` its
+    /// network. Ports and other wildcards match nothing.
     pub fn proxy_from_env(mut self) -> Self {
         self.proxies = Proxies::from_env();
         self
     }
 
-    /// Connects to the Unix socket at this path, whatever host a URL names; that goes into the request, and
-    /// TLS is for it.
+    /// Connects to the Unix socket at this path instead of the URL's host. The request and TLS still name that host.
     pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.unix = Some(path.into());
         self
     }
 
-    /// Uses these addresses for a host, instead of asking the system. The host is named as in a URL's
-    /// ASCII form. The last call for a host counts.
+    /// Sets the addresses of a host, which the system then does not resolve. The name is in the ASCII form of URLs. The
+    /// last call for a host counts.
     pub fn resolve(
         mut self,
         host: impl Into<String>,
@@ -190,50 +195,51 @@ impl Client {
         self
     }
 
-    /// Uses IPv4 alone. By default both are tried, in turns, a quarter of a second apart (RFC 8305).
+    /// Connects by IPv4 only. By default the client tries both families alternately, 250 ms apart (RFC 8305).
     pub fn ipv4_only(mut self) -> Self {
         self.dialer.family = Family::V4;
         self
     }
 
-    /// Uses IPv6 alone.
+    /// Connects by IPv6 only.
     pub fn ipv6_only(mut self) -> Self {
         self.dialer.family = Family::V6;
         self
     }
 
-    /// Connects from this address, and to addresses of its family alone.
+    /// Connects from this local address, and only to addresses of the same family.
     pub fn local_address(mut self, address: IpAddr) -> Self {
         self.dialer.local_address = Some(address);
         self
     }
 
-    /// Whether TCP's own keep-alive is on; off by default, as [`KeepAlive`](crate::KeepAlive) does more.
+    /// Switches TCP's own keep-alive. It is off by default, because [`KeepAlive`](crate::KeepAlive) does more.
     pub fn tcp_keepalive(mut self, on: bool) -> Self {
         self.dialer.keepalive = on;
         self
     }
 
-    /// Sets the sizes of the socket's buffers in bytes, to send and to receive. The system has its own
-    /// limits.
+    /// Sets the sizes of the socket's send and receive buffers in bytes. The system has limits of its own.
     pub fn tcp_buffers(mut self, send: u32, receive: u32) -> Self {
         self.dialer.send_buffer = Some(send);
         self.dialer.receive_buffer = Some(receive);
         self
     }
 
-    /// Whether connections to one address and port are opened one after the other, as RFC 6455 §4.1 has it; so they
-    /// are by default, by this client and its clones together. They wait for one another in the order in which they
-    /// came, before their own deadlines begin, and for no longer than the other one's allow; connections to
-    /// other addresses do not wait.
-    /// Where a proxy finds the address, each host's name counts as one, and eight connections at most are
-    /// being opened at a time. Off, all are opened at once: to try a server of one's own under load.
+    /// Switches turns: this client and its clones then open one connection to an address and port at a time (RFC 6455
+    /// §4.1). Turns are on by default.
+    ///
+    /// Attempts wait in the order of their arrival, before their own deadlines begin. Each waits no longer than the
+    /// deadlines of the attempts in front of it allow. Attempts to other addresses do not wait. If a proxy resolves the
+    /// address, each host name counts as an address, and at most eight connections are opened at a time.
+    ///
+    /// Without turns all connections are opened at once, for example for a load test of one's own server.
     pub fn in_turn(mut self, on: bool) -> Self {
         self.turns = on.then(Turns::default);
         self
     }
 
-    /// Offers subprotocols, the preferred first.
+    /// Sets the subprotocols to offer, the preferred one first.
     pub fn subprotocols<I, S>(mut self, names: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -243,8 +249,8 @@ impl Client {
         self
     }
 
-    /// Whether a server that chooses none of the subprotocols offered fails the handshake, as it does
-    /// in browsers; RFC 6455 lets it pass, and so does the default.
+    /// Sets whether the handshake fails when the server chooses none of the offered subprotocols, as in browsers. By
+    /// default it does not fail, as RFC 6455 allows.
     pub fn require_subprotocol(mut self, required: bool) -> Self {
         self.require_subprotocol = required;
         self
@@ -256,51 +262,51 @@ impl Client {
         self
     }
 
-    /// Sets what is offered about compression (RFC 7692); `None` offers none. By default it is offered, as
-    /// browsers do, without context takeover.
+    /// Sets the offer of compression (RFC 7692); `None` offers none. By default the client offers compression without
+    /// context takeover.
     pub fn compression(mut self, config: impl Into<Option<DeflateConfig>>) -> Self {
         self.compression = config.into();
         self
     }
 
-    /// Sets how `wss:` URLs are connected to; by default as [`tls::client_config`] says: the server's
-    /// certificate must be for the URL's host and from an authority that the system trusts. Of ALPN
-    /// this client offers what it speaks, whatever `config` says.
+    /// Sets the TLS configuration for `wss:` URLs. The default is [`tls::client_config`]: the server's certificate
+    /// must be for the URL's host, and from an authority that the system trusts. The client replaces the ALPN
+    /// protocols of `config` by those that it speaks.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
         self.tls = Some(tls::for_client(config));
         self
     }
 
-    /// The name that TLS asks the server for (SNI, RFC 6066 §3), and that its certificate must be for; by
-    /// default the URL's host.
+    /// Sets the name that TLS asks the server for (SNI, RFC 6066 §3). The server's certificate must be for this name.
+    /// The default is the URL's host.
     #[cfg(feature = "tls")]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Sets how long it may take to find the host, to connect to it, and through a proxy; 10 s.
+    /// Sets the time limit for resolving the host and connecting to it, also through a proxy. The default is 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets how long the opening handshake may take, TLS included; 10 s.
+    /// Sets the time limit for the opening handshake, TLS included. The default is 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// Connects to a `ws:` or `wss:` URL, or as a request says that has one; see [`Target`].
+    /// Connects to a target: a `ws:` or `wss:` URL, or a request with one. See [`Target`].
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], which says how far it came.
+    /// [`ConnectError`] names the step that failed.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the attempt ends.
+    /// Dropping the future ends the attempt.
     pub async fn connect(
         &self,
         target: impl TryInto<Target, Error = ConnectError>,
@@ -308,7 +314,7 @@ impl Client {
         self.connect_to(target.try_into()?).await
     }
 
-    /// As [`connect`](Self::connect), for an endpoint: see [`Connection::serve`].
+    /// Connects to a target, and serves the connection with an endpoint: see [`Connection::serve`].
     ///
     /// ```no_run
     /// use sockeye::{Client, CloseReason, Endpoint, Incoming, Reply, Result, Session};
@@ -337,11 +343,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], which says how far it came. The endpoint is dropped then.
+    /// [`ConnectError`] names the step that failed. The endpoint is dropped then.
     ///
     /// # Cancel safety
     ///
-    /// As [`connect`](Self::connect).
+    /// Dropping the future ends the attempt.
     pub async fn connect_endpoint(
         &self,
         target: impl TryInto<Target, Error = ConnectError>,
@@ -350,23 +356,23 @@ impl Client {
         Ok(self.connect(target).await?.serve(endpoint))
     }
 
-    /// The browser's object for a URL, which connects as this client does, but follows no redirects. See
-    /// [`WebSocket::new`].
+    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
+    /// See [`WebSocket::new`].
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::with_protocols`].
+    /// The errors of [`WebSocket::with_protocols`].
     pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
         WebSocket::with_client(url, self.redirects(0))
     }
 
-    /// Takes turns with all in the process that have no client of their own.
+    /// Takes turns with all objects in the process that have no client of their own.
     pub(super) fn in_turn_of_process(mut self) -> Self {
         self.turns = Some(Turns::of_process());
         self
     }
 
-    /// The proxy on the way to this server.
+    /// The proxy for this server; `None` for a direct connection.
     pub(crate) fn proxy_for(&self, target: &Target) -> Result<Option<Proxy>, ConnectError> {
         Ok(self.proxies.choose(target)?)
     }

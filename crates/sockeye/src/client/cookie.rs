@@ -1,13 +1,13 @@
-//! Cookies: what is asked of the jar that a caller brings. RFC 6265 is the jar's to know.
+//! Cookies: the interface of a jar that the caller provides. The jar implements RFC 6265.
 
 use std::fmt::Debug;
 
 use http::HeaderValue;
 
-/// A jar of cookies, as a crate like `cookie_store` has one: which are sent to a server, and what its
-/// answers set.
+/// A jar of cookies, for example that of the crate `cookie_store`. It gives the cookies for a request, and stores those
+/// that a response sets.
 ///
-/// URLs are given with the scheme `http` or `https`, which is how cookies know them (RFC 6265 §5.4).
+/// The client passes URLs with the scheme `http` or `https`, as RFC 6265 §5.4 defines cookies for these.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use http::HeaderValue;
 /// use http::HeaderValue;
 /// use sockeye::{Client, CookieJar};
 ///
-/// /// Of one server, which sets one cookie.
+/// /// A jar for one server that sets one cookie.
 /// #[derive(Debug, Default)]
 /// struct Session(Mutex<Option<HeaderValue>>);
 ///
@@ -35,9 +35,9 @@ use http::HeaderValue;
 /// let client = Client::builder().cookies(Arc::new(Session::default()));
 /// ```
 pub trait CookieJar: Debug + Send + Sync {
-    /// The value of the field `Cookie` for a request to `url`; `None` to send none.
+    /// Returns the value of the field `Cookie` for a request to `url`; `None` for no field.
     fn cookies(&self, url: &str) -> Option<HeaderValue>;
 
-    /// Takes one value of `Set-Cookie` from an answer of `url`, whatever its status is.
+    /// Stores one `Set-Cookie` value from a response of `url`. Responses of every status count.
     fn store(&self, url: &str, set_cookie: &HeaderValue);
 }

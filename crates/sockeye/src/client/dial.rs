@@ -1,5 +1,5 @@
-//! TCP to a host: its addresses, and the race of connections to them (Happy Eyeballs, RFC 8305). Knows
-//! nothing of WebSocket.
+//! TCP connections to a host: its addresses, and the race between them (Happy Eyeballs, RFC 8305). Knows nothing of
+//! WebSocket.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, sleep};
 
-/// How TCP connections are made.
+/// The options of TCP connections.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dialer {
-    /// Addresses of hosts that the system is not asked for.
+    /// Hosts with addresses of the caller. The system does not resolve these hosts.
     pub(super) known: Vec<(String, Vec<IpAddr>)>,
     pub(super) family: Family,
     pub(super) local_address: Option<IpAddr>,
@@ -23,7 +23,7 @@ pub(super) struct Dialer {
     pub(super) receive_buffer: Option<u32>,
 }
 
-/// Which addresses are used.
+/// The address family that a client uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Family {
     #[default]
@@ -32,7 +32,7 @@ pub(super) enum Family {
     V6,
 }
 
-/// RFC 8305 §5: the next address is tried when the one before has not connected for so long.
+/// The delay before the next address is tried while the one before has not connected (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 impl Dialer {
@@ -40,7 +40,7 @@ impl Dialer {
         race(addresses, |address| self.connect_to(address)).await
     }
 
-    /// The addresses of a host, in the order in which they are tried.
+    /// Resolves a host to its usable addresses, in the order of the attempts.
     pub(super) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let known = self.known.iter();
         let known = { known }.rfind(|(name, _)| name.eq_ignore_ascii_case(host));
@@ -54,7 +54,7 @@ impl Dialer {
         let usable = addresses.into_iter().filter(|addr| self.may_use(*addr));
         let usable = interleave(usable.collect());
         if usable.is_empty() {
-            let text = "the host has no address that may be used";
+            let text = "the host has no address of a family that this client may use";
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
         }
         Ok(usable)
@@ -91,7 +91,7 @@ impl Dialer {
     }
 }
 
-/// RFC 8305 §4: the families take turns, and that of the first address begins.
+/// Sorts the addresses so that the families alternate, beginning with that of the first address (RFC 8305 §4).
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first().map(SocketAddr::is_ipv6) else {
         return addresses;
@@ -109,8 +109,12 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// Tries one address after another, the next one when [`ATTEMPT_DELAY`] has passed or one has failed. The
-/// first to connect wins, and the others are dropped. The last error is told when all have failed.
+/// Tries the addresses in order. The next attempt starts when [`ATTEMPT_DELAY`] has passed or an attempt has failed.
+/// The first connection wins, and the other attempts are dropped.
+///
+/// # Errors
+///
+/// The last error, when all attempts have failed.
 async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     mut connect: impl FnMut(SocketAddr) -> F,
@@ -207,7 +211,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_fails_is_followed_by_the_next_at_once_and_the_last_error_is_told() {
+    async fn an_address_that_fails_is_followed_by_the_next_at_once_and_the_last_error_is_returned()
+    {
         let started = Instant::now();
         let two = addresses(&["[::1]:1", "1.1.1.1:1"]);
         let failed = race::<(), _>(two, |address| async move {
@@ -250,7 +255,7 @@ mod tests {
         dialer.family = Family::V6;
         let v6 = dialer.resolve("host.invalid", 5).await.unwrap();
         assert_eq!(v6, addresses(&["[::]:5"]));
-        // Nothing can go from an IPv4 address to an IPv6 one.
+        // An IPv4 socket cannot connect to an IPv6 address.
         dialer.local_address = Some([127, 0, 0, 1].into());
         let none = dialer.resolve("host.invalid", 5).await.unwrap_err();
         assert_eq!(none.kind(), io::ErrorKind::AddrNotAvailable);

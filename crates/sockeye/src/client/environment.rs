@@ -1,4 +1,4 @@
-//! The proxies that the environment names, by the rules of curl. Knows the variables, and nothing of connections.
+//! The proxies that environment variables name, by the rules of curl. Knows nothing of connections.
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::proxy::{Proxy, ProxyError};
 use super::target::{Target, bare_host};
 
-/// What the variables said when they were read.
+/// The values of the variables at the time when they were read.
 #[derive(Clone, Debug)]
 pub(super) struct Environment {
     /// For `ws:`.
@@ -20,16 +20,16 @@ pub(super) struct Environment {
 #[derive(Clone, Debug)]
 struct Named {
     variable: &'static str,
-    /// `None` where the text is not the URL of a proxy. The text is not kept: it may have a password.
+    /// `None` if the value is not a proxy URL. The value is not kept, because it may hold a password.
     proxy: Option<Proxy>,
 }
 
-/// The hosts that no proxy is used for: the list of `no_proxy`.
+/// The hosts that the client connects to directly: the list of `no_proxy`.
 #[derive(Clone, Debug, Default)]
 struct Exceptions(String);
 
-/// The variables for `ws:`, in the order in which they are looked at. As in curl, `HTTP_PROXY` is not among them: a CGI
-/// program has it from the header field `Proxy` of a request.
+/// The variables for `ws:`, in order of precedence. As in curl, `HTTP_PROXY` is not among them: in a CGI program it
+/// holds the header field `Proxy` of a request.
 const PLAIN: [&str; 5] = [
     "ws_proxy",
     "WS_PROXY",
@@ -53,7 +53,7 @@ impl Environment {
         Self::of(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
-    /// Reads the variables by `lookup`. An empty variable counts as none.
+    /// Reads the variables through `lookup`. An empty variable counts as missing.
     fn of(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: &[&'static str]| {
             let mut values = names.iter().map(|&name| (name, lookup(name)));
@@ -72,11 +72,11 @@ impl Environment {
         }
     }
 
-    /// The proxy on the way to a server.
+    /// The proxy for a server; `None` for a direct connection.
     ///
     /// # Errors
     ///
-    /// [`ProxyError::Url`] with the name of the variable that cannot be used.
+    /// [`ProxyError::Url`] with the name of the variable whose value is not a proxy URL.
     pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, ProxyError> {
         let named = match target.is_secure() {
             true => &self.secure,
@@ -94,10 +94,10 @@ impl Environment {
 }
 
 impl Exceptions {
-    /// Whether the list has this host, which stands in brackets where it is an IPv6 address.
+    /// Whether the list covers this host. An IPv6 address is in brackets.
     ///
-    /// A single `*` covers all hosts; there are no other wildcards. A name covers itself and all names below it, a dot
-    /// at either end means nothing. An address covers itself, and with `/BITS` a network. There are no ports.
+    /// A list that is only `*` covers all hosts; there are no other wildcards. A name covers itself and all names below
+    /// it; a dot at either end is ignored. An address covers itself, and with `/BITS` its network. Ports match nothing.
     fn cover(&self, host: &str) -> bool {
         if self.0 == "*" {
             return true;
@@ -131,7 +131,7 @@ fn covers_address(entry: &str, address: IpAddr) -> bool {
     let (network, bits) = match entry.split_once('/') {
         None => (entry, None),
         Some((network, bits)) => match bits.parse::<u32>() {
-            // To curl /0 is the address alone.
+            // curl takes /0 for the single address.
             Ok(0) => (network, None),
             Ok(bits) => (network, Some(bits)),
             Err(_) => return false,
@@ -177,7 +177,7 @@ mod tests {
             (&[("http_proxy", "p:1")], wss, None),
             (&[("https_proxy", "p:1")], ws, None),
             (&[("https_proxy", "p:1")], wss, Some("p:1")),
-            // Only in lower case.
+            // Counts only in lower case.
             (&[("HTTP_PROXY", "p:1")], ws, None),
             (
                 &[("HTTP_PROXY", "p:1"), ("ALL_PROXY", "q:2")],
@@ -207,7 +207,7 @@ mod tests {
                 wss,
                 Some("q:2"),
             ),
-            // Of the schemes of WebSocket themselves.
+            // The variables of the WebSocket schemes.
             (
                 &[("ws_proxy", "p:1"), ("http_proxy", "q:2")],
                 ws,
@@ -229,7 +229,7 @@ mod tests {
                 Some("p:1"),
             ),
             (&[("ws_proxy", "p:1")], wss, None),
-            // An empty variable counts as none.
+            // An empty variable counts as missing.
             (&[("http_proxy", "")], ws, None),
             (&[("http_proxy", ""), ("ALL_PROXY", "q:2")], ws, Some("q:2")),
             (
@@ -258,7 +258,7 @@ mod tests {
             ("example.com", "example.com.", true),
             ("EXAMPLE.com", "example.COM", true),
             (".", "example.com", false),
-            // There are no wildcards but one.
+            // `*` is the only wildcard.
             ("*", "example.com", true),
             ("*", "10.1.2.3", true),
             ("*,x", "example.com", false),
@@ -287,7 +287,7 @@ mod tests {
             ("10.0.0.0/0", "10.0.0.0", true),
             ("10.", "10.1.2.3", false),
             (".2.3", "10.1.2.3", false),
-            // Names are not looked up for it.
+            // Names are not resolved for the list.
             ("127.0.0.1", "localhost", false),
             ("::1", "[::1]", true),
             ("0:0::1", "[::1]", true),

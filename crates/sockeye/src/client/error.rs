@@ -1,4 +1,4 @@
-//! Why connecting failed, by how far it came.
+//! The errors of connecting, by the step that failed.
 
 use std::io;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::error::BoxError;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
-/// Why connecting failed, and how far it came.
+/// The error of connecting. The variant names the step that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The server's answer on compression does not fit what was offered.
+    /// The server's answer about compression does not fit the client's offer.
     #[error(transparent)]
     Compression(#[from] InvalidAnswer),
-    /// The transport could not be established, or the host has no address.
+    /// The transport could not be opened, or the host has no address.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
-    /// The caller's own connector of a [`Reconnecting`](super::Reconnecting) failed before it connected.
+    /// The connector of a [`Reconnecting`](super::Reconnecting) failed before it connected.
     #[error("cannot connect")]
     Connector(#[source] BoxError),
-    /// The transport was not established in time.
+    /// The transport was not opened within the connect timeout.
     #[error("cannot connect: no connection within {0:?}")]
     ConnectTimeout(Duration),
-    /// The handshake was not answered in time.
+    /// The server did not answer the handshake within the handshake timeout.
     #[error("the server did not answer the handshake within {0:?}")]
     HandshakeTimeout(Duration),
     /// The server's answer to a [blocking](crate::blocking) client is not HTTP, or its head is too large.
@@ -42,26 +42,26 @@ pub enum ConnectError {
     /// A redirect leads from `wss:` to this URL, which is not encrypted.
     #[error("the server redirects to {0}, which is not encrypted")]
     InsecureRedirect(String),
-    /// A request that was given has another method than GET.
-    #[error("a WebSocket is opened by GET, not by {0}")]
+    /// The caller's request has another method than GET.
+    #[error("the request's method is {0}: expected GET")]
     Method(Method),
     /// The server ended the connection without an answer.
     #[error("the server closed the connection without an answer")]
     NoResponse,
-    /// What was to be offered may not be.
+    /// A header field or a subprotocol of the client's request is invalid.
     #[error(transparent)]
     Offer(#[from] OfferError),
     /// The proxy did not connect to the server.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    /// The server answered with another status than 101: here it is, with the first 4 KiB of its body, as
-    /// far as they came within a second.
+    /// The server answered with another status than 101. This is the response, with the first 4 KiB of its body, as far
+    /// as they came within a second.
     #[error("the server refused the handshake: {}", .0.status())]
     Refused(Box<Response<Bytes>>),
-    /// The server's 101 is not a WebSocket's.
-    #[error("the server's answer is wrong")]
+    /// The server's response with status 101 breaks a rule of the WebSocket handshake.
+    #[error("the server's handshake response is invalid")]
     Response(#[source] ResponseError),
-    /// The connection could not be secured.
+    /// TLS failed.
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -69,21 +69,21 @@ pub enum ConnectError {
     #[error("the server speaks TLS on this port: write wss:// in place of ws://")]
     TlsExpected,
     /// `wss:` needs this crate's feature `tls`.
-    #[error("wss: URLs need the feature `tls` of sockeye, which this program is built without")]
+    #[error("this program has no TLS for wss: URLs: build it with the feature `tls` of sockeye")]
     TlsUnsupported,
-    /// The server redirected more often than is followed.
+    /// The server redirected more often than the client follows.
     #[error("the server redirects more than {0} times")]
     TooManyRedirects(u32),
     /// The URL cannot be parsed.
-    #[error("the URL cannot be parsed")]
+    #[error("cannot parse the URL")]
     Url(#[from] url::ParseError),
-    /// The URL is none of a WebSocket.
+    /// The URL is not a WebSocket URL.
     #[error("not a WebSocket URL")]
     WebSocketUri(#[from] UriError),
 }
 
 impl ConnectError {
-    /// Of an exchange by hyper.
+    /// Converts the error of a request that hyper sent.
     pub(super) fn unanswered(Unanswered { error, is_tls }: Unanswered) -> Self {
         if is_tls {
             return Self::TlsExpected;
@@ -92,7 +92,7 @@ impl ConnectError {
         if let Some(error) = TlsError::within(&error) {
             return Self::Tls(error);
         }
-        // What hyper calls a connection that ended before the answer did.
+        // hyper's two errors for a connection that ended before the answer was complete.
         if error.is_incomplete_message() || error.is_canceled() {
             Self::NoResponse
         } else {
@@ -100,7 +100,7 @@ impl ConnectError {
         }
     }
 
-    /// Of a transport that fails before the answer is there.
+    /// Converts the error of a transport that failed before the answer was complete.
     pub(crate) fn transport(error: io::Error) -> Self {
         #[cfg(feature = "tls")]
         if let Some(error) = TlsError::within(&error) {
@@ -109,7 +109,7 @@ impl ConnectError {
         Self::Connect(error)
     }
 
-    /// The status with which the server refused the handshake, if it did.
+    /// The status of a [`Refused`](Self::Refused) handshake.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused(response) => Some(response.status()),

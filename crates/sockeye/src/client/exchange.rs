@@ -1,4 +1,4 @@
-//! One request and its answer over HTTP/1.1, by hyper, on a transport that leaves it afterwards.
+//! One request and its answer over HTTP/1.1. hyper does it on a transport that it gives back afterwards.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,38 +22,38 @@ use crate::secret;
 use crate::sync::{Mutex, lock};
 use crate::transport::Stream;
 
-/// Drives one connection. Boxed: it is large, and done with long before the transport is.
+/// The future that drives hyper's connection. Boxed, because it is large and ends long before the transport.
 pub(super) type HttpDriver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-/// The most bytes of a refusal's body that its error tells, and how long it waits for them.
+/// The most bytes of a refusal's body that the error holds, and the longest wait for them.
 const MAX_REFUSAL_BODY: usize = 4 * 1024;
 const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most bytes of a response's head, and the most header fields.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 
-/// An answer, and the connection that its body, or its upgrade, comes by.
+/// An answer, with the connection that delivers its body or its upgrade.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
     pub(super) connection: Option<HttpDriver>,
-    /// The connection may end without it.
+    /// Kept because hyper may end the connection when it is dropped.
     pub(super) sender: http1::SendRequest<Empty<Bytes>>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 pub(super) struct Unanswered {
     pub(super) error: hyper::Error,
-    /// Whether a record of TLS came in the place of an answer.
+    /// Whether a TLS record came in place of an answer.
     pub(super) is_tls: bool,
 }
 
-/// Sends a request on a transport, and takes the head of the answer.
+/// Sends a request on a transport, and reads the head of the answer.
 pub(super) async fn ask(
     stream: Stream,
     request: Request<()>,
     observer: &Observer,
 ) -> Result<Answered, Unanswered> {
-    // Tells what came when no answer did: whether that fails, or is dropped.
+    // Reports the bytes that were read if no answer came, also when this future is dropped.
     let unread = Unread {
         bytes: Arc::default(),
         observer: Some(observer),
@@ -64,7 +64,7 @@ pub(super) async fn ask(
     };
     let tap = Tap {
         stream,
-        heard: Arc::clone(&unread.bytes),
+        copy: Arc::clone(&unread.bytes),
     };
     let beginning = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
@@ -86,14 +86,14 @@ pub(super) async fn ask(
     })
 }
 
-/// The bytes that came before there is an answer. Dropped, it tells them.
+/// The bytes that were read before an answer was complete. Dropping it reports them to the observer.
 struct Unread<'a> {
     bytes: Arc<Mutex<Vec<u8>>>,
     observer: Option<&'a Observer>,
 }
 
 impl Unread<'_> {
-    /// There is an answer.
+    /// Reports nothing: the answer is complete.
     fn answered(mut self) {
         self.observer = None;
     }
@@ -107,10 +107,10 @@ impl Drop for Unread<'_> {
     }
 }
 
-/// A transport of which the first bytes that are read are kept too.
+/// A transport that keeps a copy of the first bytes that are read.
 struct Tap {
     stream: Stream,
-    heard: Arc<Mutex<Vec<u8>>>,
+    copy: Arc<Mutex<Vec<u8>>>,
 }
 
 impl AsyncRead for Tap {
@@ -122,9 +122,9 @@ impl AsyncRead for Tap {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
-        let mut heard = lock(&self.heard);
-        let room = MAX_UNREADABLE.saturating_sub(heard.len());
-        heard.extend_from_slice(read.get(..room).unwrap_or(read));
+        let mut copy = lock(&self.copy);
+        let room = MAX_UNREADABLE.saturating_sub(copy.len());
+        copy.extend_from_slice(read.get(..room).unwrap_or(read));
         Poll::Ready(Ok(()))
     }
 }
@@ -147,8 +147,8 @@ impl AsyncWrite for Tap {
     }
 }
 
-/// Drives an HTTP connection beside what waits for something of it. It may end first, with what is
-/// waited for read already; its errors come that way too.
+/// Drives an HTTP connection until `waiting` completes. The connection may end first: `waiting` still gets the data
+/// that was read before, and the connection's error.
 pub(super) async fn drive_until<F: Future>(
     connection: &mut Option<HttpDriver>,
     waiting: F,
@@ -165,7 +165,7 @@ pub(super) async fn drive_until<F: Future>(
     .await
 }
 
-/// What comes soon of a body. Its head has come, so nobody waits for this for long.
+/// The start of a body, as far as it arrives within [`REFUSAL_BODY_TIMEOUT`].
 pub(super) async fn start_of(connection: &mut Option<HttpDriver>, mut body: Incoming) -> Bytes {
     let mut start = Vec::new();
     let reading = drive_until(connection, read_start(&mut body, &mut start));
@@ -173,7 +173,7 @@ pub(super) async fn start_of(connection: &mut Option<HttpDriver>, mut body: Inco
     start.into()
 }
 
-/// The transport that hyper was given, and what it has read beyond the answer.
+/// Takes the transport back from hyper, with the bytes that hyper read beyond the answer.
 pub(super) fn into_transport(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<Tap>>().ok()?;
     Some((parts.io.into_inner().stream, parts.read_buf))
@@ -198,7 +198,7 @@ mod tests {
     use crate::client::OpeningEvent;
 
     #[tokio::test(start_paused = true)]
-    async fn the_start_of_an_answer_is_told_when_the_rest_is_no_longer_waited_for() {
+    async fn the_start_of_an_answer_is_reported_when_the_client_no_longer_waits_for_the_rest() {
         let (near, mut far) = tokio::io::duplex(1024);
         // Kept, so that the stream does not end.
         let _far = tokio::spawn(async move {

@@ -1,8 +1,9 @@
-//! Connecting: the opening handshake of a client, over TCP, TLS, a Unix socket or a proxy. hyper speaks HTTP; the
-//! stream leaves it.
+//! The client: it opens connections over TCP, TLS, a Unix socket or a proxy. hyper does the HTTP of the opening
+//! handshake, and gives the stream back.
 //!
-//! [`builder`] is how a client connects, [`attempt`] what it does then; [`turn`] says when; below lie [`dial`] (TCP),
-//! [`proxy`], [`socks`] and [`exchange`] (HTTP). [`reconnect`] does it again, [`websocket`] is the browser's object.
+//! [`builder`] holds a client's options and [`attempt`] opens a connection; [`turn`] serialises attempts. The layers
+//! below are [`dial`] (TCP), [`proxy`], [`socks`] and [`exchange`] (HTTP). [`reconnect`] opens a lost connection again,
+//! [`websocket`] holds the browser's objects.
 
 use crate::connection::Connection;
 
@@ -46,11 +47,11 @@ pub use self::websocket::{
 ///
 /// # Errors
 ///
-/// As [`Client::connect`].
+/// [`ConnectError`] names the step that failed.
 ///
 /// # Cancel safety
 ///
-/// Dropped, the attempt ends.
+/// Dropping the future ends the attempt.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

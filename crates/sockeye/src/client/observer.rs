@@ -1,4 +1,4 @@
-//! What a client tells while it opens a connection: each head, as soon as it is written or read.
+//! Events of opening a connection: each head of a request or response, as soon as it is written or read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,49 +9,49 @@ use http::{Request, Response};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum OpeningEvent<'a> {
-    /// A request is written: `CONNECT` to a proxy, or the handshake to the server. Secrets in its fields are marked as
-    /// sensitive.
+    /// The client writes a request: `CONNECT` to a proxy, or the handshake to the server. Fields with secrets are
+    /// marked as sensitive.
     Request(&'a Request<()>),
-    /// The head of its answer was read, whatever the status. Secrets in its fields are marked as sensitive.
+    /// The client has read the head of a response, of any status. Fields with secrets are marked as sensitive.
     Response(&'a Response<()>),
-    /// The first bytes that were read where no answer is: a head that was cut off or did not end in time, or another
-    /// protocol. At most 4 KiB.
+    /// The first bytes of an answer that is not a complete head: it was cut off, came too late, or is another protocol.
+    /// At most 4 KiB.
     Unreadable(&'a [u8]),
 }
 
-/// Who is told of the parts, if anyone is.
+/// The caller's function for the events, if one is set.
 #[derive(Clone, Default)]
-pub(crate) struct Observer(Option<Arc<Tell>>);
+pub(crate) struct Observer(Option<Arc<Callback>>);
 
-type Tell = dyn Fn(OpeningEvent<'_>) + Send + Sync;
+type Callback = dyn Fn(OpeningEvent<'_>) + Send + Sync;
 
 impl Observer {
-    pub(super) fn new(tell: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(tell)))
+    pub(super) fn new(callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(callback)))
     }
 
     pub(crate) fn request(&self, request: &Request<()>) {
-        self.tell(OpeningEvent::Request(request));
+        self.report(OpeningEvent::Request(request));
     }
 
     pub(crate) fn response(&self, response: &http::response::Parts) {
         if self.0.is_some() {
             let head = Response::from_parts(response.clone(), ());
-            self.tell(OpeningEvent::Response(&head));
+            self.report(OpeningEvent::Response(&head));
         }
     }
 
-    /// Of the bytes that are no answer; of none there is nothing to tell.
+    /// Reports bytes that are not an answer. Does nothing without bytes.
     pub(crate) fn unreadable(&self, bytes: &[u8]) {
         let start = bytes.get(..MAX_UNREADABLE).unwrap_or(bytes);
         if !start.is_empty() {
-            self.tell(OpeningEvent::Unreadable(start));
+            self.report(OpeningEvent::Unreadable(start));
         }
     }
 
-    fn tell(&self, event: OpeningEvent<'_>) {
-        if let Some(tell) = &self.0 {
-            tell(event);
+    fn report(&self, event: OpeningEvent<'_>) {
+        if let Some(callback) = &self.0 {
+            callback(event);
         }
     }
 }
@@ -62,11 +62,11 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// So many bytes of what is no answer are told.
+/// The most bytes of an unreadable answer that an event holds.
 pub(super) const MAX_UNREADABLE: usize = 4 * 1024;
 
-/// Whether bytes that came in the place of HTTP are a record of TLS (RFC 8446 §5.1): an alert, from a server that was
-/// sent no TLS.
+/// Whether bytes that came in place of HTTP are a TLS alert record (RFC 8446 §5.1). A TLS server answers
+/// plain HTTP with it.
 pub(crate) fn are_tls(bytes: &[u8]) -> bool {
     bytes.starts_with(&[ALERT, 3])
 }

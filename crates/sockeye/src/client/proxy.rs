@@ -1,5 +1,5 @@
-//! Proxies on the way to a server: HTTP's CONNECT (RFC 9110 section 9.3.6) and SOCKS5 (RFC 1928, 1929).
-//! Knows nothing of WebSocket: what comes out is a transport to the server.
+//! Proxies: HTTP's CONNECT (RFC 9110 section 9.3.6) and SOCKS5 (RFC 1928, 1929). The result is a transport to the
+//! server. Knows nothing of WebSocket.
 
 use std::fmt;
 use std::io;
@@ -22,7 +22,7 @@ use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
-/// A proxy that connects to servers for this client.
+/// A proxy that connects a client to servers.
 ///
 /// ```
 /// use sockeye::{Client, Proxy};
@@ -43,9 +43,9 @@ pub struct Proxy {
 enum Kind {
     Http,
     Https,
-    /// The proxy is given an address.
+    /// The client sends the proxy an address.
     Socks5,
-    /// The proxy is given the name.
+    /// The client sends the proxy the host name.
     Socks5h,
 }
 
@@ -56,7 +56,7 @@ enum Auth {
     Password(String, String),
 }
 
-/// Which proxy is used for which server.
+/// The rule that chooses the proxy for a server.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Proxies {
     #[default]
@@ -80,7 +80,7 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// The proxy's host, an IPv6 address without brackets.
+    /// The proxy's host; an IPv6 address is without brackets.
     pub(crate) fn host(&self) -> &str {
         bare_host(&self.host)
     }
@@ -89,12 +89,12 @@ impl Proxy {
         self.port
     }
 
-    /// Whether the way to the proxy is TLS.
+    /// Whether the client connects to the proxy by TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.kind == Kind::Https
     }
 
-    /// Whether the proxy is to be given an address rather than a name.
+    /// Whether the client sends the proxy the server's address instead of its name.
     pub(crate) fn wants_address(&self) -> bool {
         self.kind == Kind::Socks5
     }
@@ -103,7 +103,7 @@ impl Proxy {
         matches!(self.kind, Kind::Socks5 | Kind::Socks5h)
     }
 
-    /// What an HTTP proxy is asked.
+    /// The request `CONNECT` for an HTTP proxy.
     pub(crate) fn connect_request(&self, authority: &str) -> Result<Request<()>, ProxyError> {
         let mut request = Request::connect(authority).header(HOST, authority);
         if let Auth::Basic(value) = &self.auth {
@@ -113,7 +113,7 @@ impl Proxy {
         request.map_err(|_| ProxyError::Url(authority.to_owned()))
     }
 
-    /// What a SOCKS proxy is asked.
+    /// The handshake with a SOCKS proxy.
     pub(crate) fn ask_socks(&self, host: &str, port: u16) -> Result<Socks, SocksError> {
         let auth = match &self.auth {
             Auth::Password(user, password) => Some((user.as_str(), password.as_str())),
@@ -122,7 +122,7 @@ impl Proxy {
         Socks::new(host, port, auth)
     }
 
-    /// A proxy as a variable of the environment names it: for curl, an HTTP proxy without a port is at 1080.
+    /// Parses the value of an environment variable. As in curl, an HTTP proxy without a port is at 1080.
     pub(super) fn of_environment(text: &str) -> Result<Self, ProxyError> {
         let mut proxy: Self = text.parse()?;
         if proxy.kind == Kind::Http && !has_port(text) {
@@ -131,7 +131,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Has the proxy connect `stream` to a host, which stands in brackets where it is an IPv6 address.
+    /// Asks the proxy at the other end of `stream` for a tunnel to a host. An IPv6 address is in brackets.
     pub(super) async fn tunnel(
         &self,
         stream: Stream,
@@ -171,7 +171,7 @@ impl Proxy {
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
         let upgraded = drive_until(&mut connection, on_upgrade).await?;
         match exchange::into_transport(upgraded) {
-            // Neither TLS nor HTTP begins with a word of the server.
+            // In TLS and HTTP the client speaks first, so bytes ahead are an error.
             Some((stream, read_ahead)) if read_ahead.is_empty() => Ok(stream),
             _ => Err(ProxyError::TooEarly),
         }
@@ -193,14 +193,14 @@ impl Proxy {
     }
 }
 
-/// A proxy's URL: `http://`, `https://`, `socks5://` (this client looks the server's name up) or
-/// `socks5h://` (the proxy does); without a scheme `http://`. It may have a user name and a password. Ports
-/// are 80, 443 and 1080 by default.
+/// Parses a proxy URL: `http://`, `https://`, `socks5://` (the client resolves the server's name) or `socks5h://` (the
+/// proxy resolves it). Without a scheme it is `http://`. It may hold a user name and a password. The default ports are
+/// 80, 443 and 1080.
 impl FromStr for Proxy {
     type Err = ProxyError;
 
     fn from_str(text: &str) -> Result<Self, ProxyError> {
-        // Not what was given: that may hold a password.
+        // The error does not show the text, because it may hold a password.
         let wrong = || ProxyError::Url("the given text".to_owned());
         let text = match text.contains("://") {
             true => text.to_owned(),
@@ -229,7 +229,7 @@ impl FromStr for Proxy {
     }
 }
 
-/// Whether a proxy's URL says its port, be it the default of its scheme: [`Url`] leaves that out.
+/// Whether a proxy's URL names a port. [`Url`] itself drops the default port of a scheme.
 fn has_port(text: &str) -> bool {
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     Url::parse(&format!("proxy://{rest}")).is_ok_and(|url| url.port().is_some())
@@ -237,7 +237,7 @@ fn has_port(text: &str) -> bool {
 
 const CURL_PORT: u16 = 1080;
 
-/// Without its password.
+/// Shows no password.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
@@ -268,48 +268,49 @@ impl Kind {
     }
 }
 
-/// Why a proxy did not connect.
+/// The error of connecting through a proxy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// The proxy itself cannot be reached.
+    /// The client cannot connect to the proxy.
     #[error("cannot connect to the proxy")]
     Connect(#[source] io::Error),
-    /// SOCKS5 takes a user name and a password that are UTF-8 here.
-    #[error("the proxy's user name or password is no text")]
+    /// The user name or the password for a SOCKS5 proxy is not UTF-8.
+    #[error("the proxy's user name or password is not UTF-8")]
     Credentials,
     /// The proxy's answer to a [blocking](crate::blocking) client is not HTTP, or its head is too large.
     #[error("the proxy's answer is not HTTP, or its head is too large")]
     Head,
-    /// The proxy's answer is not HTTP, or the way to it failed.
+    /// The proxy's answer is not HTTP, or the transport to the proxy failed.
     #[error("the proxy did not answer")]
     Http(#[from] hyper::Error),
     /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
     #[error("the proxy closed the connection without an answer")]
     NoResponse,
-    /// The proxy answered CONNECT with this, and the start of its body.
+    /// The proxy answered CONNECT with this response, which holds the start of its body.
     #[error("the proxy refused to connect: {}", .0.status())]
     Refused(Box<Response<Bytes>>),
-    /// A SOCKS proxy did not connect.
+    /// The handshake with a SOCKS proxy failed.
     #[error("the SOCKS proxy failed")]
     Socks(#[from] SocksError),
-    /// The way to the proxy could not be secured.
+    /// TLS to the proxy failed.
     #[cfg(feature = "tls")]
     #[error("cannot secure the connection to the proxy")]
     Tls(#[source] TlsError),
-    /// The proxy answered with TLS: its URL begins with `https://`.
+    /// The proxy answered with TLS: its URL has to begin with `https://`.
     #[error("the proxy speaks TLS on this port: write https:// in place of http://")]
     TlsExpected,
-    /// Bytes came through the tunnel before any went.
-    #[error("the proxy sent bytes before it was asked for any")]
+    /// The proxy sent bytes through the tunnel before the client did.
+    #[error("the proxy sent bytes through the tunnel before the client did")]
     TooEarly,
-    /// The URL is not one of a proxy. It says where the URL was read, and not the URL: that may have a password.
-    #[error("{0} is not the URL of a proxy: expected http://, https://, socks5:// or socks5h://")]
+    /// The text is not a proxy URL. The field names the origin of the text instead of the text, which may hold a
+    /// password.
+    #[error("{0} is not a proxy URL: expected http://, https://, socks5:// or socks5h://")]
     Url(String),
 }
 
 impl ProxyError {
-    /// Of an exchange by hyper.
+    /// Converts the error of a request that hyper sent.
     fn unanswered(Unanswered { error, is_tls }: Unanswered) -> Self {
         if is_tls {
             return Self::TlsExpected;
@@ -327,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxys_url_has_a_scheme_a_host_a_port_and_who_asks() {
+    fn a_proxys_url_has_a_scheme_a_host_a_port_and_credentials() {
         for (url, kind, host, port) in [
             ("http://proxy:3128", Kind::Http, "proxy", 3128),
             ("proxy:3128", Kind::Http, "proxy", 3128),

@@ -1,4 +1,4 @@
-//! Redirects (RFC 9110 section 15.4): where an answer leads to, and what goes along.
+//! Redirects (RFC 9110 section 15.4): the target of a redirect, and the header fields that a client sends there.
 
 use http::header::{ACCEPT_LANGUAGE, HeaderName, LOCATION, ORIGIN, USER_AGENT};
 use http::{Response, StatusCode};
@@ -6,37 +6,41 @@ use http::{Response, StatusCode};
 use super::ConnectError;
 use super::target::Target;
 
-/// The redirects that a client still follows for one connection.
+/// The number of redirects that a client still follows for one connection.
 pub(crate) struct Redirects {
-    most: u32,
+    limit: u32,
     left: u32,
 }
 
 impl Redirects {
-    pub(crate) fn new(most: u32) -> Self {
-        Self { most, left: most }
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit, left: limit }
     }
 
-    /// Where to go to from an attempt that came to `error`; else why not.
+    /// Returns the next target after an attempt failed with `error`.
+    ///
+    /// # Errors
+    ///
+    /// `error` itself when it is no redirect; else the reason why the client does not follow it.
     pub(crate) fn follow(
         &mut self,
         from: &Target,
         error: ConnectError,
     ) -> Result<Target, ConnectError> {
         let response = match error {
-            ConnectError::Refused(response) if self.most > 0 => response,
+            ConnectError::Refused(response) if self.limit > 0 => response,
             error => return Err(error),
         };
         let Some(next) = follow(from, &response)? else {
             return Err(ConnectError::Refused(response));
         };
         let left = self.left.checked_sub(1);
-        self.left = left.ok_or(ConnectError::TooManyRedirects(self.most))?;
+        self.left = left.ok_or(ConnectError::TooManyRedirects(self.limit))?;
         Ok(next)
     }
 }
 
-/// Where an answer redirects to; `None` where it does not, or to nothing that can be connected to.
+/// The target of a redirect; `None` when the answer is no redirect, or its target is not a WebSocket URL.
 fn follow<B>(from: &Target, answer: &Response<B>) -> Result<Option<Target>, ConnectError> {
     let redirects = [
         StatusCode::MOVED_PERMANENTLY,
@@ -55,7 +59,7 @@ fn follow<B>(from: &Target, answer: &Response<B>) -> Result<Option<Target>, Conn
     let Ok(mut url) = from.url.join(location) else {
         return Ok(None);
     };
-    // RFC 9110 §10.2.2: a fragment is for who shows what is found.
+    // RFC 9110 §10.2.2: a fragment is for the program that shows the resource.
     url.set_fragment(None);
     let Ok(mut target) = Target::parse_any_scheme(url.as_str()) else {
         return Ok(None);
@@ -64,13 +68,12 @@ fn follow<B>(from: &Target, answer: &Response<B>) -> Result<Option<Target>, Conn
         return Err(ConnectError::InsecureRedirect(target.uri.to_string()));
     }
     target.headers.clone_from(&from.headers);
-    // It stays so when a further redirect leads back: who sent it there may not have been the origin.
+    // A target stays foreign when a further redirect leads back: a foreign server may have chosen that redirect.
     target.is_foreign = from.is_foreign || target.origin() != from.origin();
     Ok(Some(target))
 }
 
-/// Whether a field that the caller set goes along to another origin. Any of them may be a secret, but
-/// for those that say who asks.
+/// Whether the client sends a field of the caller to another origin too. All other fields may hold secrets.
 pub(super) fn crosses_origins(name: &HeaderName) -> bool {
     [ACCEPT_LANGUAGE, ORIGIN, USER_AGENT].contains(name)
 }

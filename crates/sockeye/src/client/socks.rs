@@ -1,5 +1,5 @@
-//! What is said to a SOCKS5 proxy until it has connected (RFC 1928, and 1929 for who asks), sans-IO: whoever has a
-//! stream writes and reads as [`Socks::step`] says.
+//! The handshake with a SOCKS5 proxy (RFC 1928; RFC 1929 for the user name and password), sans-IO: the caller writes
+//! and reads its stream as [`Socks::step`] says.
 //!
 //! ```text
 //!   Greet ──▶ Method ──────────────────────────▶ Ask ──▶ Reply ──▶ Name ──▶ Rest ──▶ Done
@@ -9,7 +9,7 @@
 use std::io;
 use std::net::IpAddr;
 
-/// One conversation with a proxy, up to its tunnel.
+/// The state of one handshake with a proxy.
 #[derive(Debug)]
 pub(crate) struct Socks {
     state: State,
@@ -17,11 +17,11 @@ pub(crate) struct Socks {
     request: Vec<u8>,
 }
 
-/// What is next.
+/// The next step of the handshake.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SocksStep {
     Done,
-    /// So many bytes, for [`Socks::receive`]: no more, as what follows is not the proxy's.
+    /// Read exactly this many bytes for [`Socks::receive`]. The bytes behind them may be the server's.
     Read(usize),
     Write(Vec<u8>),
 }
@@ -41,11 +41,12 @@ enum State {
 }
 
 impl Socks {
-    /// Asks for a host, which stands in brackets where it is an IPv6 address.
+    /// A handshake that asks for a connection to this host. An IPv6 address is in brackets.
     ///
     /// # Errors
     ///
-    /// [`SocksError::Host`]; [`SocksError::Credentials`] for a name or password of more than 255 bytes.
+    /// [`SocksError::Host`] for a host name of more than 255 bytes; [`SocksError::Credentials`] for such a user name or
+    /// password.
     pub(crate) fn new(
         host: &str,
         port: u16,
@@ -80,7 +81,7 @@ impl Socks {
         })
     }
 
-    /// What is to be done next. What is to be written is given once.
+    /// The next step. The bytes of a write are returned once.
     pub(crate) fn step(&mut self) -> SocksStep {
         match self.state {
             State::Greet => {
@@ -106,7 +107,7 @@ impl Socks {
         }
     }
 
-    /// Takes as many bytes as were asked for.
+    /// Handles the bytes of a [`SocksStep::Read`].
     ///
     /// # Errors
     ///
@@ -135,28 +136,28 @@ impl Socks {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocksError {
-    /// SOCKS5 takes a user name and a password of 255 bytes at most.
+    /// The user name or the password has more than 255 bytes, the most that SOCKS5 allows.
     #[error("the user name or the password has more than 255 bytes")]
     Credentials,
-    /// SOCKS5 takes a host's name of 255 bytes at most.
-    #[error("the host's name has more than 255 bytes")]
+    /// The host name has more than 255 bytes, the most that SOCKS5 allows.
+    #[error("the host name has more than 255 bytes")]
     Host,
-    /// The way to the proxy failed.
+    /// The transport to the proxy failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What the proxy said is no SOCKS5.
-    #[error("its answer is no SOCKS5")]
+    /// The proxy's answer is not SOCKS5.
+    #[error("the proxy's answer is not SOCKS5")]
     Protocol,
     /// The proxy refused to connect, with this code (RFC 1928 §6).
-    #[error("it refused: {}", reply(*.0))]
+    #[error("the proxy refused to connect: {}", reply(*.0))]
     Refused(u8),
-    /// The proxy does not take the user name and the password, or wants some.
-    #[error("it does not accept who asks")]
+    /// The proxy rejected the user name and password, or requires them.
+    #[error("the proxy rejected the credentials, or requires a user name and a password")]
     Unauthorized,
 }
 
 impl SocksError {
-    /// Whether the proxy may say something else later: the server, or the way to it, is away.
+    /// Whether the same request may succeed later: the network, the server or the route to it failed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Io(_) => true,
@@ -168,20 +169,20 @@ impl SocksError {
 
 fn reply(code: u8) -> String {
     let text = match code {
-        1 => "it failed",
-        2 => "its rules do not allow it",
+        1 => "general failure",
+        2 => "its rules forbid the connection",
         3 => "the network is unreachable",
         4 => "the host is unreachable",
-        5 => "the server refused",
+        5 => "the server refused the connection",
         6 => "the time to live has expired",
-        7 => "it does not connect",
-        8 => "it does not know such addresses",
+        7 => "it does not support the command CONNECT",
+        8 => "it does not support this type of address",
         _ => return format!("code {code}"),
     };
     text.to_owned()
 }
 
-/// A text behind its length.
+/// A text with its length in front, as one byte.
 fn counted(text: &str) -> Option<Vec<u8>> {
     let len = u8::try_from(text.len()).ok()?;
     Some([&[len], text.as_bytes()].concat())
@@ -201,7 +202,7 @@ const IPV6: u8 = 4;
 mod tests {
     use super::*;
 
-    /// What is written to a proxy that says this; it is cut into what is asked for.
+    /// The bytes that the client writes to a proxy that sends `proxy`, read in the pieces that the steps ask for.
     fn said(mut socks: Socks, mut proxy: &[u8]) -> Result<Vec<u8>, SocksError> {
         let mut written = Vec::new();
         loop {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_is_told_to_a_proxy_that_wants_it_alone() {
+    fn credentials_are_sent_only_to_a_proxy_that_asks_for_them() {
         let auth = Some(("u", "pw"));
         let wants = b"\x05\x02\x01\x00\x05\x00\x00\x03\x02ab\x00\x00";
         let written = said(to("h", auth), wants).unwrap();
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_refused_is_told_from_what_may_pass() {
+    fn final_refusals_are_told_from_transient_ones() {
         let auth = Some(("u", "p"));
         let fails = |proxy: &[u8]| said(to("h", auth), proxy).unwrap_err();
         for proxy in [&b"\x05\xff"[..], b"\x05\x02\x01\x01"] {
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_socks_is_refused_wherever_it_comes() {
+    fn bytes_that_are_not_socks_are_refused_at_each_step() {
         let auth = Some(("u", "p"));
         for proxy in [
             &b"HT"[..],
@@ -279,7 +280,7 @@ mod tests {
             assert!(matches!(error, SocksError::Protocol), "{proxy:?}");
             assert!(!error.is_transient());
         }
-        // A password that was not offered.
+        // The proxy chose a method that was not offered.
         let error = said(to("h", None), b"\x05\x02").unwrap_err();
         assert!(matches!(error, SocksError::Protocol));
         let error = said(to("h", None), b"\x05\x00\x05\x00\x00\x02").unwrap_err();

@@ -1,4 +1,4 @@
-//! Where a connection goes: a URL taken apart. Knows nothing of connections.
+//! The target of a connection: a parsed URL. Knows nothing of connections.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use url::Url;
 use super::ConnectError;
 use crate::secret;
 
-/// Where to connect to: a URL of a WebSocket, or an [`http::Request`] with header fields of its own.
+/// The target of a connection: a WebSocket URL, or an [`http::Request`] with header fields of its own.
 ///
-/// Host names may be international, and other characters that a URL does not have are percent-encoded. A user
-/// name and password in it are sent by basic authentication (RFC 7617), unless there is a field
-/// `Authorization`. The fields that the handshake writes itself may not stand in a request.
+/// Host names may be international. Other characters that a URL cannot hold are percent-encoded. The client sends a
+/// user name and password of the URL by basic authentication (RFC 7617), unless the caller sets a field
+/// `Authorization`. A request must not have the fields that the handshake itself writes.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,24 +31,25 @@ use crate::secret;
 /// ```
 #[derive(Clone)]
 pub struct Target {
-    /// As it was given, serialised.
+    /// The caller's URL, serialised.
     pub(super) url: Url,
     pub(super) uri: WebSocketUri,
-    /// What the user name and password in the URL come to.
+    /// The field `Authorization` for the user name and password of the URL.
     pub(super) authorization: Option<HeaderValue>,
-    /// What a request had.
+    /// The header fields of the caller's request.
     pub(super) headers: HeaderMap,
-    /// Whether a redirect of another origin led here.
+    /// Whether a redirect led here from another origin.
     pub(super) is_foreign: bool,
 }
 
 impl Target {
-    /// RFC 6455 §11.1: an international host name in its ASCII form, other characters percent-encoded.
+    /// Parses a URL. The host name is converted to its ASCII form, other characters are percent-encoded (RFC 6455
+    /// §11.1).
     pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
         Self::of(parse_url(url)?)
     }
 
-    /// WHATWG: `http` and `https` stand for `ws` and `wss`.
+    /// Parses a URL as WHATWG does: `http` and `https` are converted to `ws` and `wss`.
     pub(super) fn parse_any_scheme(url: &str) -> Result<Self, ConnectError> {
         let mut url = parse_url(url)?;
         let scheme = match url.scheme() {
@@ -56,18 +57,18 @@ impl Target {
             "https" => "wss",
             _ => return Self::of(url),
         };
-        // All four are special schemes, between which a URL may change.
+        // `set_scheme` succeeds, because all four are special schemes.
         let changed = url.set_scheme(scheme);
         debug_assert!(changed.is_ok());
         Self::of(url)
     }
 
-    /// RFC 6455 §3 has no user name in a URL; RFC 9110 §4.2.4 leaves it to the client to make a header
-    /// field of it, as browsers do.
+    /// The target for a URL. RFC 6455 §3 has no user name in a URL. RFC 9110 §4.2.4 lets a client send it as a header
+    /// field, as browsers do.
     fn of(url: Url) -> Result<Self, ConnectError> {
         let mut bare = url.clone();
         let authorization = credentials(&url);
-        // A URL that cannot have them has none.
+        // Both fail only for a URL that cannot hold a user name or a password.
         let _ = bare.set_username("");
         let _ = bare.set_password(None);
         let uri = WebSocketUri::parse(bare.as_str())?;
@@ -80,12 +81,12 @@ impl Target {
         })
     }
 
-    /// An IPv6 address in brackets.
+    /// The host; an IPv6 address is in brackets.
     pub(crate) fn host(&self) -> &str {
         self.uri.host()
     }
 
-    /// An IPv6 address without the brackets that a URL puts around it.
+    /// The host; an IPv6 address is without brackets.
     pub(crate) fn bare_host(&self) -> &str {
         bare_host(self.uri.host())
     }
@@ -103,7 +104,7 @@ impl Target {
         self.url.origin().ascii_serialization()
     }
 
-    /// The URL as HTTP knows it, without a user.
+    /// The URL with the scheme `http` or `https`, without a user name.
     pub(super) fn http_url(&self) -> String {
         self.uri.to_string().replacen("ws", "http", 1)
     }
@@ -157,7 +158,7 @@ impl TryFrom<Request<()>> for Target {
     }
 }
 
-/// Without a password.
+/// Shows no password.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
@@ -167,7 +168,7 @@ impl fmt::Debug for Target {
     }
 }
 
-/// A URL with a scheme. There is nothing that one without could be relative to.
+/// Parses an absolute URL: there is no base for a relative one.
 fn parse_url(text: &str) -> Result<Url, ConnectError> {
     Url::parse(text).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => UriError::Scheme.into(),
@@ -175,7 +176,8 @@ fn parse_url(text: &str) -> Result<Url, ConnectError> {
     })
 }
 
-/// `Authorization` and `Proxy-Authorization` by RFC 7617. It is not shown where fields are.
+/// The value of `Authorization` or `Proxy-Authorization` by RFC 7617. It is sensitive: `Debug` of header fields hides
+/// it.
 pub(super) fn basic(user: &[u8], password: &[u8]) -> HeaderValue {
     let pair = [user, b":", password].concat();
     let value = format!("Basic {}", BASE64_STANDARD.encode(pair));

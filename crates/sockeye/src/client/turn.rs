@@ -1,5 +1,5 @@
-//! Taking turns (RFC 6455 section 4.1): no two connections to one address are being opened at a time. Knows nothing
-//! of how they are.
+//! Turns of connection attempts (RFC 6455 section 4.1): a client opens one connection to an address at a time. Knows
+//! nothing of how a connection is opened.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::sync::{Arc, Mutex, lock};
 
-/// Those who take turns with one another: a client and its clones.
+/// The locks that a client and its clones share: their attempts take turns.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Shared>);
 
@@ -29,15 +29,15 @@ struct PeerLock {
     until: Mutex<Option<Instant>>,
 }
 
-/// Whom only one connects to at a time.
+/// The peer that a lock is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Peer {
     Address(SocketAddr),
-    /// §4.1: where a proxy finds the address, each name is a host of its own.
+    /// §4.1: when a proxy resolves the address, each host name counts as a host of its own.
     Name(String, u16),
 }
 
-/// The turn of one connection. Dropped, it is over.
+/// The turn of one connection attempt: the locks of all its peers. Dropping it releases them.
 #[derive(Debug)]
 pub(super) struct Turn {
     peers: Vec<PeerTurn>,
@@ -52,22 +52,22 @@ struct PeerTurn {
     held: Option<OwnedMutexGuard<()>>,
 }
 
-/// §4.1: a reasonably low number of connections is being opened at a time to hosts whose addresses are not known.
+/// The most connections that are opened at a time by proxies that resolve the address (§4.1: a reasonably low number).
 const MAX_BY_PROXY: usize = 8;
 
 impl Turns {
-    /// Those of all of the process that has no client of its own.
+    /// The turns of all objects in the process that have no client of their own.
     pub(super) fn of_process() -> Self {
         static TURNS: LazyLock<Turns> = LazyLock::new(Turns::default);
         TURNS.clone()
     }
 
-    /// Waits until nobody else is connecting to any of these. The turn may take `allowance`; whoever takes
-    /// longer, because nobody polls it any more, is not waited for.
+    /// Waits until no other attempt connects to any of these peers. The turn may take `allowance`. An attempt that is
+    /// no longer polled may hold its turn for longer: waiters then go on without it.
     ///
-    /// Dropped, it wants and holds nothing any more.
+    /// Dropping the future releases all that it holds, and stops waiting.
     pub(super) async fn wait(&self, mut peers: Vec<Peer>, allowance: Duration) -> Turn {
-        // In one order for all: nobody holds what another one waits for, who holds what that one waits for.
+        // All attempts take their locks in the same order, so they cannot deadlock.
         peers.sort_unstable();
         peers.dedup();
         let mut held = Vec::with_capacity(peers.len());
@@ -92,7 +92,7 @@ impl Turns {
 }
 
 impl Turn {
-    /// TCP has chosen this address: nobody has to wait for the others any more.
+    /// Releases the locks of all peers except the address that TCP has connected to.
     pub(super) fn keep(&mut self, address: SocketAddr) {
         let chosen = Peer::Address(address);
         if self.peers.iter().any(|turn| turn.peer == chosen) {
@@ -148,7 +148,7 @@ impl PeerLock {
         })
     }
 
-    /// Completes when whoever is in there has had all of its time.
+    /// Completes when the holder has used up its time.
     async fn is_overdue(&self) {
         loop {
             let until = *lock(&self.until);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_came_first_is_next_and_who_gives_up_holds_nobody_up() {
+    async fn attempts_are_served_in_order_and_one_that_gives_up_delays_no_other() {
         let turns = Turns::default();
         let held = now(turns.wait(vec![address(1, 80)], ALLOWANCE)).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
@@ -242,7 +242,7 @@ mod tests {
             assert!(waiting.as_mut().poll(&mut cx).is_pending());
         }
         drop(held);
-        // It was given the turn, and never takes it.
+        // The lock passed to this waiter, which never takes it.
         drop(gives_up);
         assert!(third.as_mut().poll(&mut cx).is_pending());
         let Poll::Ready(turn) = second.as_mut().poll(&mut cx) else {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_not_polled_any_more_is_waited_for_no_longer_than_its_time() {
+    async fn an_attempt_that_is_not_polled_is_waited_for_no_longer_than_its_time() {
         let turns = Turns::default();
         let started = Instant::now();
         let stuck = now(turns.wait(vec![address(1, 80)], ALLOWANCE)).unwrap();
@@ -294,14 +294,14 @@ mod tests {
             started.elapsed().as_secs()
         };
         let (one, other) = tokio::join!(takes_half(), takes_half());
-        // Both knew that it was overdue, and still went in one after the other.
+        // Both found the lock overdue, and still took their turns one after the other.
         assert_eq!((one.min(other), one.max(other)), (30, 40));
         drop(stuck);
         assert!(lock(&turns.0.locks).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_long_in_a_moving_queue_still_waits_for_its_turn() {
+    async fn an_attempt_that_waits_long_in_a_moving_queue_still_waits_for_its_turn() {
         let turns = Turns::default();
         let first = now(turns.wait(vec![address(1, 80)], ALLOWANCE)).unwrap();
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Unix sockets, where there are any.
+//! Unix sockets, on systems that have them.
 
 use std::io;
 use std::path::Path;
@@ -12,6 +12,6 @@ pub(super) async fn connect(path: &Path) -> io::Result<Stream> {
 
 #[cfg(not(unix))]
 pub(super) async fn connect(_path: &Path) -> io::Result<Stream> {
-    let text = "this system has no Unix sockets";
+    let text = "cannot use a Unix socket: this system has none";
     Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }

@@ -132,7 +132,7 @@ async fn what_was_not_sent_makes_a_close_unclean_and_its_code_is_told() {
     opened.writable.write("x".repeat(20 << 20)).await.unwrap();
     peer.write(&unmasked_close(4001, "enough")).await;
     let error = soon(ws.closed()).await.unwrap_err();
-    assert_eq!(error.to_string(), "not all was sent");
+    assert_eq!(error.to_string(), "not all messages were sent");
     let code = error.close_reason().map(|reason| reason.code().get());
     assert_eq!(code, Some(4001));
 }
@@ -168,7 +168,7 @@ async fn it_opens_once_and_as_browsers_do() {
     let (opened, _peer) = soon(async { tokio::join!(ws.opened(), answer) }).await;
     assert_eq!(opened.unwrap().protocol, "chat");
     let again: WebSocketError = ws.opened().await.unwrap_err();
-    assert_eq!(again.to_string(), "it has been opened before");
+    assert_eq!(again.to_string(), "the stream was opened before");
 
     for url in ["ftp://host/", "ws://host/#a", "host"] {
         assert!(WebSocketStream::new(url).is_err(), "{url}");

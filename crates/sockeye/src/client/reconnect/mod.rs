@@ -1,5 +1,5 @@
-//! A client that connects again: [`retry`] judges, [`queue`] holds what is said meanwhile, and [`Reconnecting`] has
-//! the connection.
+//! A client that opens a lost connection again. [`Reconnecting`] owns the connection, [`retry`] decides about further
+//! attempts, and [`queue`] holds the messages that wait.
 //!
 //! ```text
 //!              ┌────────── Waiting ◀──────────┐ worth another attempt
@@ -33,12 +33,12 @@ use self::queue::Queue;
 pub use self::queue::{QueueError, ReconnectSender};
 pub use self::retry::{Interruption, Retry};
 
-/// A connection that is made anew when it is lost. It has no task of its own: it goes on while
-/// [`next`](Self::next) is being polled.
+/// A client that opens its connection again when it is lost. It has no task of its own: it works only while
+/// [`next`](Self::next) is polled.
 ///
-/// Messages are sent through a [`sender`](Self::sender). While there is no connection they wait, up to
-/// [`queue_limit`](Self::queue_limit). A message is sent at most once: what a connection may have taken with it is
-/// told by [`ReconnectEvent::Interrupted`], and what is left when all is over by [`ReconnectEvent::Ended`].
+/// A program sends messages through a [`sender`](Self::sender). Without a connection they wait, up to
+/// [`queue_limit`](Self::queue_limit). A message is sent at most once. [`ReconnectEvent::Interrupted`] returns the
+/// messages that may be lost with a connection, and [`ReconnectEvent::Ended`] also those that were never sent.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,7 +46,7 @@ pub use self::retry::{Interruption, Retry};
 ///
 /// let mut feed = Client::builder()
 ///     .reconnecting("wss://feed.example/")?
-///     // Said first on each connection.
+///     // The first messages on each connection.
 ///     .greeting(|_connection| vec![r#"{"subscribe":"salmon"}"#.into()]);
 /// let sender = feed.sender();
 /// sender.send("hello")?;
@@ -83,53 +83,53 @@ enum State {
 struct Open {
     connection: Connection,
     greeting: VecDeque<Outgoing>,
-    /// What the connection took and may not have written yet.
+    /// The messages that the connection took and may not have written yet.
     unwritten: Vec<Outgoing>,
     unwritten_bytes: usize,
     is_closing: bool,
 }
 
-/// What happened to a [`Reconnecting`] client.
+/// An event of a [`Reconnecting`] client.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReconnectEvent {
     /// An attempt begins.
     Connecting {
-        /// Which one in a row, from 1.
+        /// The number of the attempt since the last stable connection, from 1.
         attempt: u32,
     },
-    /// There is a connection: see [`Reconnecting::connection`].
+    /// A connection is open: see [`Reconnecting::connection`].
     Opened,
     /// The peer sent a message.
     Message(Message),
-    /// There is no connection, and there will be another attempt.
+    /// The connection was lost, or an attempt failed. Another attempt follows.
     Interrupted {
-        /// What happened.
+        /// The cause.
         why: Interruption,
-        /// How long it waits.
+        /// The pause before the next attempt.
         pause: Duration,
-        /// What was given to the connection and may not have reached the peer: all that was not written to the
-        /// transport when it ended, some 64 KiB and one message at most. It is not sent again.
+        /// The messages that the connection took and may not have written to the transport: at most about 64 KiB and
+        /// one message. They may not have reached the peer, and are not sent again.
         unconfirmed: Vec<Outgoing>,
     },
-    /// It is over: the last event.
+    /// The client has ended: the last event.
     Ended {
-        /// What happened; `None` where [`ReconnectSender::close`] asked for it.
+        /// The cause; `None` after [`ReconnectSender::close`].
         why: Option<Interruption>,
-        /// As in [`Interrupted`](Self::Interrupted).
+        /// The messages that may not have reached the peer, as in [`Interrupted`](Self::Interrupted).
         unconfirmed: Vec<Outgoing>,
-        /// What waited for a connection.
+        /// The messages that still waited for a connection.
         unsent: Vec<Outgoing>,
     },
 }
 
 impl Client {
-    /// A connection to this target, made as this client does, and again when it is lost; see [`Reconnecting`].
-    /// Nothing is done before [`Reconnecting::next`] is polled.
+    /// A client that connects to this target with the options of this one, and again when the connection is lost. It
+    /// does nothing before [`Reconnecting::next`] is polled.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] for a target that cannot be connected to.
+    /// [`ConnectError`] for an invalid target.
     pub fn reconnecting(
         self,
         target: impl TryInto<Target, Error = ConnectError>,
@@ -144,11 +144,11 @@ impl Client {
 }
 
 impl Reconnecting {
-    /// How many bytes wait for a connection by default, as [`ReconnectSender::queued_bytes`] counts: 1 MiB.
+    /// The default of [`queue_limit`](Self::queue_limit): 1 MiB.
     pub const DEFAULT_QUEUE_LIMIT: usize = 1 << 20;
 
-    /// A connection that `connector` makes, anew for each attempt: the place to fetch a fresh token, or to choose
-    /// another server. What fails before it connects is [`ConnectError::Connector`].
+    /// A client whose connections `connector` opens, one for each attempt. The connector can fetch a fresh token, or
+    /// choose another server. Its own failures are [`ConnectError::Connector`].
     ///
     /// ```no_run
     /// use sockeye::{Client, ConnectError, Reconnecting};
@@ -174,14 +174,15 @@ impl Reconnecting {
         }
     }
 
-    /// Sets whether and when it connects again; by default as [`Retry::default`] says.
+    /// Sets whether and when the client connects again. The default is [`Retry::default`].
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets what is said first on each connection, before what waits: to log in again, to subscribe.
+    /// Sets the function that makes the first messages of each connection, sent before those that wait: for example to
+    /// log in or to subscribe again.
     #[must_use]
     pub fn greeting(
         mut self,
@@ -191,20 +192,20 @@ impl Reconnecting {
         self
     }
 
-    /// Sets how many bytes may wait, as [`ReconnectSender::queued_bytes`] counts;
-    /// [`DEFAULT_QUEUE_LIMIT`](Self::DEFAULT_QUEUE_LIMIT).
+    /// Sets the most bytes that may wait for a connection, as [`ReconnectSender::queued_bytes`] counts them. The
+    /// default is [`DEFAULT_QUEUE_LIMIT`](Self::DEFAULT_QUEUE_LIMIT).
     #[must_use]
     pub fn queue_limit(self, bytes: usize) -> Self {
         self.queue.set_limit(bytes);
         self
     }
 
-    /// What sends messages, from any task.
+    /// Returns a handle that sends messages from any task.
     pub fn sender(&self) -> ReconnectSender {
         ReconnectSender(Arc::clone(&self.queue))
     }
 
-    /// The connection, while there is one.
+    /// The open connection, if there is one.
     pub fn connection(&self) -> Option<&Connection> {
         match &self.state {
             State::Open(open) => Some(&open.connection),
@@ -212,11 +213,11 @@ impl Reconnecting {
         }
     }
 
-    /// Goes on until something has happened; `None` after [`ReconnectEvent::Ended`].
+    /// Waits for the next event; `None` after [`ReconnectEvent::Ended`].
     ///
     /// # Cancel safety
     ///
-    /// Safe: an attempt, a pause and a connection are kept, and go on with the next call.
+    /// Safe: an attempt, a pause or a connection continues with the next call.
     pub async fn next(&mut self) -> Option<ReconnectEvent> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
@@ -316,7 +317,7 @@ impl Reconnecting {
     }
 }
 
-/// As [`next`](Self::next).
+/// The events of [`next`](Self::next).
 impl Stream for Reconnecting {
     type Item = ReconnectEvent;
 
@@ -347,11 +348,11 @@ impl fmt::Debug for Reconnecting {
     }
 }
 
-/// With so many bytes unwritten no more are given to the connection.
+/// The number of unwritten bytes from which on the connection gets no more messages.
 const UNWRITTEN_MARK: usize = 64 * 1024;
 
 impl Open {
-    /// Gives the connection what waits, as far as there is room, and receives.
+    /// Gives the connection the messages that wait, as far as it has room, and receives a message.
     fn poll(
         &mut self,
         queue: &Queue,
@@ -360,12 +361,12 @@ impl Open {
         loop {
             let fed = self.poll_feed(queue, cx)?;
             let received = pin!(self.connection.recv()).poll(cx);
-            // An end drops what was not written.
+            // When the connection has ended, its unwritten messages are lost: they stay in `unwritten`.
             let is_open = matches!(received, Poll::Pending | Poll::Ready(Ok(Some(_))));
             if is_open && self.connection.has_written() {
                 self.unwritten.clear();
                 self.unwritten_bytes = 0;
-                // There is room for what had none.
+                // Now there is room for the messages that had none.
                 if fed.is_pending() && received.is_pending() {
                     continue;
                 }
@@ -374,7 +375,7 @@ impl Open {
         }
     }
 
-    /// Ready when nothing waits any more.
+    /// Gives messages to the connection. Ready when no message waits.
     fn poll_feed(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.is_closing {
             let greeting = self.greeting.front().cloned();
@@ -398,7 +399,7 @@ impl Open {
                     self.unwritten_bytes += queue::size(&message);
                     self.unwritten.push(message);
                 }
-                // What it is closing for is received next; the message waits for another connection.
+                // The cause of the closing is received next. The message waits for another connection.
                 Err(Error::Send(SendError::Closed)) => break,
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -407,7 +408,7 @@ impl Open {
     }
 }
 
-/// Short enough for a line of a log.
+/// Shows the interruption with its causes in one line.
 impl fmt::Display for Interruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

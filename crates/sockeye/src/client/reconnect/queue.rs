@@ -1,4 +1,4 @@
-//! What waits for a connection, shared with those who send. Knows nothing of connections.
+//! The queue of messages that wait for a connection, shared with its senders. Knows nothing of connections.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,7 +9,7 @@ use sockeye_proto::{CloseCode, CloseReason, Outgoing};
 use crate::error::SendError;
 use crate::sync::{self, Arc, Mutex, MutexGuard};
 
-/// Sends messages over whatever connection a [`Reconnecting`](super::Reconnecting) has. Clones share one queue.
+/// Sends messages over the current connection of a [`Reconnecting`](super::Reconnecting). Clones share one queue.
 #[derive(Clone)]
 pub struct ReconnectSender(pub(super) Arc<Queue>);
 
@@ -21,20 +21,20 @@ struct Waiting {
     bytes: usize,
     limit: usize,
     close: Option<CloseReason>,
-    // Nobody takes anything any more.
+    // The `Reconnecting` has ended: it takes no more messages.
     is_over: bool,
     taker: Option<Waker>,
 }
 
-/// What a message takes beside its payload.
+/// The bytes that a message counts beside its payload.
 const OVERHEAD: usize = 64;
 
 impl ReconnectSender {
-    /// Takes a message to be sent when there is a connection, in order behind those that wait.
+    /// Queues a message behind those that wait. It is sent when there is a connection.
     ///
     /// # Errors
     ///
-    /// [`QueueError`], with the message: the queue is full, or there will be no connection any more.
+    /// [`QueueError`], which holds the message: the queue is full, or the client is closing or has ended.
     pub fn send(&self, message: impl Into<Outgoing>) -> Result<(), QueueError> {
         let message = message.into();
         let mut waiting = self.0.lock();
@@ -51,13 +51,13 @@ impl ReconnectSender {
         Ok(())
     }
 
-    /// The bytes that wait: payloads, and 64 for each message.
+    /// The bytes that wait: the payloads, and 64 bytes for each message.
     pub fn queued_bytes(&self) -> usize {
         self.0.lock().bytes
     }
 
-    /// Ends it: with a Close behind what waits where there is a connection, at once where there is none. The
-    /// first reason given counts.
+    /// Closes the client. With a connection, a Close is sent behind the messages that wait. Without one, the client
+    /// ends at once. The reason of the first call counts.
     ///
     /// # Errors
     ///
@@ -89,7 +89,8 @@ impl Queue {
         self.lock().limit = limit;
     }
 
-    /// The first message, which stays until it is [popped](Self::pop); who takes is woken for a later one.
+    /// Returns the first message, which stays until it is [popped](Self::pop). Without a message, the task is woken
+    /// by the next one.
     pub(super) fn front(&self, cx: &Context<'_>) -> Option<Outgoing> {
         let mut waiting = self.lock();
         let front = waiting.messages.front().cloned();
@@ -106,14 +107,14 @@ impl Queue {
         }
     }
 
-    /// Whether and how it is to end; who takes is woken when it is.
+    /// Returns the reason to close with, if a sender has asked for a Close. The task is woken by that.
     pub(super) fn closing(&self, cx: &Context<'_>) -> Option<CloseReason> {
         let mut waiting = self.lock();
         waiting.watch(cx);
         waiting.close.clone()
     }
 
-    /// Takes no more, and gives what is left.
+    /// Ends the queue, and returns the messages that are left.
     pub(super) fn end(&self) -> Vec<Outgoing> {
         let mut waiting = self.lock();
         waiting.is_over = true;
@@ -145,20 +146,20 @@ pub(super) fn size(message: &Outgoing) -> usize {
     message.message().as_bytes().len().saturating_add(OVERHEAD)
 }
 
-/// Why a message was not taken; it is in here.
+/// The error for a message that was not queued. It holds the message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// It is closing, or has ended.
-    #[error("there will be no connection any more")]
+    /// The client is closing or has ended.
+    #[error("the reconnecting client is closing or has ended")]
     Closed(Outgoing),
-    /// With it more bytes would wait than the limit allows.
-    #[error("as many bytes wait for a connection as the limit allows")]
+    /// The message would exceed the queue's limit.
+    #[error("the queue of messages is full")]
     Full(Outgoing),
 }
 
 impl QueueError {
-    /// The message that was not taken.
+    /// Returns the message that was not queued.
     pub fn into_message(self) -> Outgoing {
         match self {
             Self::Closed(message) | Self::Full(message) => message,

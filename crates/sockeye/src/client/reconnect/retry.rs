@@ -1,4 +1,4 @@
-//! Whether to connect again, and when: the judgement alone. Time and chance are arguments.
+//! The decision whether and when to connect again. The time and a random number are arguments.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,14 +11,14 @@ use crate::error::Error;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
-/// Whether to connect again, and when: exponential backoff with full jitter and a cap.
+/// The rule whether and when to connect again: exponential backoff with full jitter and a cap.
 ///
-/// The pause after the n-th failure in a row is chosen at random between nothing and `first_pause` times 2ⁿ⁻¹,
-/// at most `longest_pause`: many clients that lost one server do not come back all at once. A connection
-/// that stays for `stable_after` ends the row.
+/// The pause after the n-th failure in a row is random, between zero and `first_pause` times 2ⁿ⁻¹, at most
+/// `longest_pause`. So many clients of one server do not come back at the same time. A connection that lasts for
+/// `stable_after` ends the row.
 ///
-/// Not everything is worth trying again: see [`Interruption::is_transient`].
-/// [`Reconnecting`](super::Reconnecting) asks this; who has a loop of one's own may as well.
+/// There is no further attempt after a failure that is not [transient](Interruption::is_transient).
+/// [`Reconnecting`](super::Reconnecting) uses this type, and so can a program with a loop of its own.
 ///
 /// ```
 /// use std::time::{Duration, Instant, SystemTime};
@@ -42,21 +42,21 @@ pub struct Retry {
     connected_at: Option<Instant>,
 }
 
-/// Why there is no connection any more, or none yet.
+/// The cause for which there is no connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Interruption {
-    /// The peer closed it with this.
+    /// The peer closed the connection with this reason.
     Closed(CloseReason),
-    /// It could not be had.
+    /// The attempt to connect failed.
     Connect(ConnectError),
-    /// It ended out of order.
+    /// The connection failed with this error.
     Lost(Error),
 }
 
 impl Default for Retry {
-    /// Pauses of at most 0.5 s, 1 s, 2 s and so on up to 30 s, without limit of their number; a connection
-    /// is stable after 10 s.
+    /// Pauses of at most 0.5 s, 1 s, 2 s and so on up to 30 s, for any number of failures. A connection is stable after
+    /// 10 s.
     fn default() -> Self {
         Self {
             first_pause: Duration::from_millis(500),
@@ -70,49 +70,50 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Sets the longest pause after a first failure; 500 ms.
+    /// Sets the longest pause after the first failure. The default is 500 ms.
     pub fn first_pause(mut self, pause: Duration) -> Self {
         self.first_pause = pause;
         self
     }
 
-    /// Sets what pauses do not grow beyond; 30 s.
+    /// Sets the longest pause after any failure. The default is 30 s.
     pub fn longest_pause(mut self, pause: Duration) -> Self {
         self.longest_pause = pause;
         self
     }
 
-    /// Sets how long a connection has to last until failures before it are forgotten; 10 s.
+    /// Sets the time after which a connection is stable: the failures before it no longer count. The default is 10 s.
     pub fn stable_after(mut self, time: Duration) -> Self {
         self.stable_after = time;
         self
     }
 
-    /// Sets how many failures in a row are followed by another attempt; all by default, none with 0.
+    /// Sets the number of failures in a row after which another attempt follows. By default there is no limit; with 0
+    /// there is no further attempt.
     pub fn limit(mut self, failures: u32) -> Self {
         self.limit = failures;
         self
     }
 
-    /// How many failures there were in a row.
+    /// The number of failures in a row.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// A connection is open.
+    /// Records that a connection is open.
     pub fn connected(&mut self, now: Instant) {
         self.connected_at = Some(now);
     }
 
-    /// Returns the pause before the next attempt; `None` when there is to be no further attempt.
+    /// Returns the pause before the next attempt; `None` for no further attempt.
     ///
     /// `now` and `date` are the same moment, by the monotonic clock and by the wall clock. `random` is at least 0 and
     /// below 1.
     ///
-    /// A `Retry-After` field of the server or the proxy (RFC 9110 §10.2.3) sets the shortest pause. It holds
-    /// seconds or a date, and counts for at most five minutes. A date is compared with the `Date` field of the same answer, so
-    /// that a wrong clock here does not matter; with `date` where the answer has no such field. A date in the past, and a value of another
-    /// form, change nothing.
+    /// A `Retry-After` field of the server or the proxy (RFC 9110 §10.2.3) sets the shortest pause. It holds seconds
+    /// or a date, and counts for at most five minutes. A date is compared with the `Date` field of the same response,
+    /// so a wrong local clock does not matter. Without such a field it is compared with `date`. A date in the past,
+    /// and a value of another form, change nothing.
     pub fn after(
         &mut self,
         why: &Interruption,
@@ -139,10 +140,12 @@ impl Retry {
 }
 
 impl Interruption {
-    /// Whether another attempt may lead further. It may as [`ConnectError::is_transient`] says; after a loss,
-    /// but not where the peer broke the protocol; and after a Close with 1001 (going away), 1011 (internal error), 1012 (service restart), 1013 (try
-    /// again later) or 1014 (bad gateway). All other codes are final: 1000 and no code end in order, and what
-    /// the application's own codes mean only the application knows.
+    /// Whether another attempt may succeed.
+    ///
+    /// After a failed attempt this is [`ConnectError::is_transient`]. A lost connection is transient, unless the peer
+    /// broke the protocol. A Close is transient with 1001 (going away), 1011 (internal error), 1012 (service restart),
+    /// 1013 (try again later) and 1014 (bad gateway). All other codes are final: 1000 and no code are a normal end, and
+    /// only the application knows the meaning of its own codes.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Closed(reason) => [
@@ -160,10 +163,12 @@ impl Interruption {
 }
 
 impl ConnectError {
-    /// Whether the same attempt may succeed later: the network failed, the server did not answer, or it
-    /// answered with 408, 425, 429, 500, 502, 503 or 504; so too of a proxy, and where one of SOCKS says
-    /// that it failed, or that the server or the way to it is away. What the caller asked for, a certificate that is
-    /// not trusted, an answer against the rules, or any other status stays as it is.
+    /// Whether the same attempt may succeed later.
+    ///
+    /// It may when the network failed, when the server did not answer, and when it answered with 408, 425, 429, 500,
+    /// 502, 503 or 504. The same counts for a proxy. A SOCKS proxy's answer is transient if the proxy failed, or did
+    /// not reach the server. All other errors are final: invalid options, an untrusted certificate, an invalid
+    /// response or any other status.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(_)
@@ -181,7 +186,8 @@ impl ConnectError {
     }
 }
 
-/// A server that is away for a while is so behind a proxy too, and the proxy tells it in its own way.
+/// Whether the same attempt may succeed later after a proxy's error. A proxy reports a server that is down in its own
+/// way.
 fn is_transient_by_proxy(error: &ProxyError) -> bool {
     match error {
         ProxyError::Connect(_) | ProxyError::NoResponse => true,
@@ -207,7 +213,7 @@ fn is_transient(status: StatusCode) -> bool {
     .contains(&status)
 }
 
-/// The pause that the server, or the proxy before it, asked for.
+/// The pause that the server or the proxy asked for; zero without a request.
 fn asked_pause(why: &Interruption, date: SystemTime) -> Duration {
     let response = match why {
         Interruption::Connect(ConnectError::Refused(response)) => response,
@@ -215,15 +221,15 @@ fn asked_pause(why: &Interruption, date: SystemTime) -> Duration {
         _ => return Duration::ZERO,
     };
     let headers = response.headers();
-    // The field may stand once. Of several, the longest pause satisfies all of them.
+    // RFC 9110 allows one such field. Of several, the longest pause satisfies all.
     let pauses = texts(headers, RETRY_AFTER).filter_map(|text| pause_of(text, headers, date));
     pauses.max().unwrap_or_default().min(LONGEST_ASKED)
 }
 
-/// RFC 9110 §10.2.3: a date in one of three forms, or digits that are seconds.
+/// Parses a pause (RFC 9110 §10.2.3): a date in one of three forms, or digits that are seconds.
 fn pause_of(text: &str, headers: &HeaderMap, date: SystemTime) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit ask for more than the longest pause.
+        // A number that overflows exceeds the longest pause anyway.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(text).ok()?;
@@ -337,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_or_the_network_may_get_over_is_transient() {
+    fn failures_that_the_server_or_the_network_may_get_over_are_transient() {
         for status in [408, 425, 429, 500, 502, 503, 504] {
             assert!(refused(status, "").is_transient(), "{status}");
         }

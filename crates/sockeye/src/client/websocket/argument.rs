@@ -1,4 +1,4 @@
-//! What a caller may ask of a [`WebSocket`](super::WebSocket), and the errors of what it may not.
+//! The arguments of a [`WebSocket`](super::WebSocket)'s methods, and the errors for invalid arguments.
 
 use sockeye_proto::handshake::OfferError;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
@@ -6,8 +6,7 @@ use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 use crate::client::target::Target;
 use crate::client::{Client, ConnectError};
 
-/// The arguments of [`WebSocket::close`](super::WebSocket::close): none (`()`), a code, a reason, or a code
-/// and a reason.
+/// The arguments of [`WebSocket::close`](super::WebSocket::close): nothing (`()`), a code, a reason, or both.
 #[derive(Clone, Debug, Default)]
 pub struct CloseArgs {
     code: Option<u16>,
@@ -15,7 +14,7 @@ pub struct CloseArgs {
 }
 
 impl CloseArgs {
-    /// WHATWG looks at the code first, and at the reason whether or not there is a code.
+    /// Checks the arguments. As in WHATWG the code comes first, and the reason is checked with or without a code.
     pub(super) fn into_reason(self) -> Result<CloseReason, CloseError> {
         if let Some(code) = self.code
             && code != CloseCode::NORMAL.get()
@@ -45,7 +44,7 @@ impl From<u16> for CloseArgs {
     }
 }
 
-/// Stands for 1000 with this reason.
+/// The reason, with the code 1000.
 impl From<&str> for CloseArgs {
     fn from(reason: &str) -> Self {
         Self {
@@ -64,7 +63,7 @@ impl From<(u16, &str)> for CloseArgs {
     }
 }
 
-/// The URL, a subprotocol or a close reason is none: WHATWG's `SyntaxError`.
+/// An invalid URL, subprotocol or close reason: WHATWG's `SyntaxError`.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct SyntaxError(Culprit);
@@ -100,16 +99,16 @@ impl From<InvalidCloseReason> for SyntaxError {
 #[error("the connection is not open yet")]
 pub struct InvalidState;
 
-/// A code that is neither 1000 nor in 3000-4999: WHATWG's `InvalidAccessError`.
+/// A close code that is neither 1000 nor in 3000-4999: WHATWG's `InvalidAccessError`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a program may close with 1000 or 3000 to 4999, not with {0}")]
+#[error("close code {0} is not allowed: expected 1000 or 3000 to 4999")]
 pub struct InvalidAccess(u16);
 
-/// Why [`WebSocket::close`](super::WebSocket::close) does nothing.
+/// The error of [`WebSocket::close`](super::WebSocket::close) for invalid arguments.
 #[derive(Debug, thiserror::Error)]
 #[expect(clippy::exhaustive_enums, reason = "WHATWG's two")]
 pub enum CloseError {
-    /// The code may not be used.
+    /// A program must not close with this code.
     #[error(transparent)]
     InvalidAccess(#[from] InvalidAccess),
     /// The reason has more than 123 bytes.
@@ -117,8 +116,8 @@ pub enum CloseError {
     Syntax(#[from] SyntaxError),
 }
 
-/// The client as a browser would have it for this target: what it offers is legal, and a subprotocol that was
-/// asked for has to be chosen, where WHATWG is stricter than RFC 6455.
+/// The client with a browser's rules for this target. Its offer must be legal, and the server must choose one of the
+/// offered subprotocols. WHATWG is stricter here than RFC 6455.
 pub(super) fn for_browser(client: Client, target: &Target) -> Result<Client, SyntaxError> {
     client.handshake(target)?;
     refuse_repeated(&client.subprotocols)?;
@@ -126,7 +125,7 @@ pub(super) fn for_browser(client: Client, target: &Target) -> Result<Client, Syn
     Ok(client.require_subprotocol(is_required))
 }
 
-/// RFC 6455 compares subprotocols as they are written; browsers take no two that differ in case only.
+/// Refuses two subprotocols that differ only in case, as browsers do. RFC 6455 compares them exactly.
 fn refuse_repeated(subprotocols: &[String]) -> Result<(), SyntaxError> {
     for (index, name) in subprotocols.iter().enumerate() {
         let earlier = &subprotocols[..index];

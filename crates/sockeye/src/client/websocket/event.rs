@@ -1,4 +1,4 @@
-//! What happens to a [`WebSocket`](super::WebSocket): its states and its events.
+//! The states and events of a [`WebSocket`](super::WebSocket).
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use sockeye_proto::{CloseReason, Message};
 
 use crate::error::BoxError;
 
-/// How far a [`WebSocket`](super::WebSocket) is.
+/// The state of a [`WebSocket`](super::WebSocket).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "WHATWG's four states")]
 pub enum ReadyState {
@@ -20,13 +20,13 @@ pub enum ReadyState {
     Closed = 3,
 }
 
-/// One event, as [`Events`](super::Events) gives them.
+/// One event of [`Events`](super::Events).
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "WHATWG's four events")]
 pub enum Event {
     /// The connection is open.
     Open,
-    /// A message came.
+    /// The server sent a message.
     Message(MessageEvent),
     /// The connection failed; [`Close`](Self::Close) follows.
     Error(ErrorEvent),
@@ -38,7 +38,7 @@ pub enum Event {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MessageEvent {
-    /// The message. A binary one is bytes: what `binaryType` is about in browsers does not arise.
+    /// The message. There is no counterpart of the browser's `binaryType`: a binary message is bytes.
     pub data: Message,
     origin: Arc<str>,
 }
@@ -48,13 +48,13 @@ impl MessageEvent {
         Self { data, origin }
     }
 
-    /// Scheme, host and port of the object's URL, as `ws://xn--bcher-kva.example:8080`.
+    /// The scheme, host and port of the object's URL, for example `ws://xn--bcher-kva.example:8080`.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 }
 
-/// The event `error`. Browsers keep its cause from pages; here it is, as
+/// The event `error`. Browsers hide its cause from pages; here it is the
 /// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[error("the connection failed")]
@@ -72,7 +72,7 @@ impl ErrorEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseEvent {
-    /// The code of the peer's Close; 1005 when it had none, 1006 when there was no Close.
+    /// The code of the peer's Close; 1005 if the Close had no code, 1006 if there was no Close.
     pub code: u16,
     /// The reason of the peer's Close.
     pub reason: String,

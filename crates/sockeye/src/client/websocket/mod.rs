@@ -1,6 +1,7 @@
 //! The browser's `WebSocket` object (WHATWG WebSockets): events, `send`, `close`, `ready_state`.
 //!
-//! Here is what a program may call; [`run`] is what happens meanwhile. [`stream`] is its sibling `WebSocketStream`.
+//! This file holds the methods for programs; [`run`] connects and produces the events. [`stream`] is the sibling
+//! `WebSocketStream`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -27,10 +28,11 @@ pub use self::event::{CloseEvent, ErrorEvent, Event, MessageEvent, ReadyState};
 pub use self::run::Events;
 pub use self::stream::{OpenedStream, Readable, WebSocketError, WebSocketStream, Writable};
 
-/// A client shaped as the browser's object: events come to handlers, `send` and `close` never wait.
+/// A client with the interface of the browser's `WebSocket` object: handlers get the events, `send` and `close` never
+/// wait.
 ///
-/// A handle: clones are the same object. Nothing happens before [`run`](Self::run) is polled, so no
-/// event can be missed between making the object and setting its handlers.
+/// The type is a handle: clones are the same object. The object does nothing before [`run`](Self::run) is polled. So a
+/// program that sets the handlers first misses no event.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,8 +62,7 @@ struct Inner {
     protocol: OnceLock<String>,
     extensions: OnceLock<String>,
     outbox: Arc<Outbox>,
-    // Payload bytes given to `send` after the connection began to close: they are never sent, and
-    // counted all the same.
+    // Payload bytes that were given to `send` after the connection began to close. They are counted, but never sent.
     discarded: AtomicU64,
     overflowed: OnceLock<()>,
     closed_early: Notify,
@@ -81,17 +82,19 @@ struct Handlers {
 type OnOpen = dyn Fn(&WebSocket) + Send + Sync;
 type OnEvent<E> = dyn Fn(&WebSocket, &E) + Send + Sync;
 
-/// What may wait to be sent, in bytes, before the connection is failed as browsers fail it.
+/// The most bytes that may wait to be sent. With more, the connection fails, as in browsers.
 const BUFFER_LIMIT: usize = 64 << 20;
 
 impl WebSocket {
-    /// An object for a `ws:` or `wss:` URL; `http:` and `https:` stand for them. A user name and password
-    /// in it are sent by basic authentication (RFC 7617). It connects as [`Client`] does by default;
-    /// [`Client::websocket`] makes one that connects otherwise. Objects made here take turns at connecting to one
-    /// address all over the process (RFC 6455 §4.1): see [`Client::in_turn`].
+    /// An object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. A user name and password in
+    /// the URL are sent by basic authentication (RFC 7617).
     ///
-    /// It may be made anywhere, also outside of a runtime. Whether there is a server, and whether its
-    /// port is one that browsers connect to, is told by the event `error`.
+    /// The object connects with the defaults of [`Client`]; for other options, use [`Client::websocket`]. All objects
+    /// of this function in the process open one connection to an address at a time (RFC 6455 §4.1): see
+    /// [`Client::in_turn`].
+    ///
+    /// It can be made outside of a runtime too. A failed connection, and a port that browsers block, are reported by
+    /// the event `error`.
     ///
     /// # Errors
     ///
@@ -100,12 +103,13 @@ impl WebSocket {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// As [`new`](Self::new), offering subprotocols, the preferred first. A server that chooses none of
-    /// them fails the connection.
+    /// An object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
+    /// fails when the server chooses none of them.
     ///
     /// # Errors
     ///
-    /// Also when a subprotocol is no token, or stands twice, if only in another case.
+    /// [`SyntaxError`] for the URLs that [`new`](Self::new) refuses, for a subprotocol that is not a token, and for two
+    /// that differ at most in case.
     pub fn with_protocols<I, S>(url: &str, protocols: I) -> Result<Self, SyntaxError>
     where
         I: IntoIterator<Item = S>,
@@ -140,7 +144,7 @@ impl WebSocket {
         self.0.target.url.as_str()
     }
 
-    /// How far the connection is.
+    /// The state of the connection.
     pub fn ready_state(&self) -> ReadyState {
         match self.0.state.load(Ordering::Acquire) {
             0 => ReadyState::Connecting,
@@ -150,19 +154,19 @@ impl WebSocket {
         }
     }
 
-    /// The subprotocol that the server chose; empty without one, and before the connection is open.
+    /// The subprotocol that the server chose. Empty without a subprotocol, and before the connection is open.
     pub fn protocol(&self) -> &str {
         self.0.protocol.get().map_or("", String::as_str)
     }
 
-    /// The extensions in use, as the server's answer has them: `permessage-deflate; ...`. Empty without
-    /// one, and before the connection is open.
+    /// The extensions in use, as the server's response writes them: `permessage-deflate; ...`. Empty without an
+    /// extension, and before the connection is open.
     pub fn extensions(&self) -> &str {
         self.0.extensions.get().map_or("", String::as_str)
     }
 
-    /// The bytes of payload given to [`send`](Self::send) that have not been handed to the transport. The
-    /// close does not reset it.
+    /// The payload bytes that were given to [`send`](Self::send) and not yet to the transport. Closing the connection
+    /// does not reset the number.
     pub fn buffered_amount(&self) -> u64 {
         self.0.outbox.unsent() as u64 + self.0.discarded.load(Ordering::Relaxed)
     }
@@ -187,9 +191,8 @@ impl WebSocket {
         lock(&self.0.handlers).close = Some(Arc::new(handler));
     }
 
-    /// Queues a message. Once the connection is closing it is dropped, though
-    /// [`buffered_amount`](Self::buffered_amount) counts it. More than 64 MiB in the queue fail the
-    /// connection.
+    /// Queues a message. Once the connection is closing, the message is dropped, but
+    /// [`buffered_amount`](Self::buffered_amount) counts it. The connection fails when more than 64 MiB are queued.
     ///
     /// # Errors
     ///
@@ -214,14 +217,16 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Starts to close the connection, behind what was sent before: `ws.close(())`, `ws.close(1000)`,
-    /// `ws.close((4001, "reason"))`, `ws.close("reason")` with 1000. Without arguments the Close has no
-    /// code. While the connection is being made, it is given up. Once it is closing, nothing happens.
+    /// Starts to close the connection, behind the messages that are queued. The argument is a code, a reason or both:
+    /// `ws.close(1000)`, `ws.close((4001, "reason"))`, `ws.close("reason")` with 1000. With `ws.close(())` the Close
+    /// has no code.
+    ///
+    /// A connection that is not open yet is given up. If the connection is closing already, nothing happens.
     ///
     /// # Errors
     ///
-    /// [`CloseError`] for a code that is neither 1000 nor in 3000-4999, or a reason of more than 123
-    /// bytes, however far the object is.
+    /// [`CloseError`] for a code that is neither 1000 nor in 3000-4999, or a reason of more than 123 bytes, in any
+    /// state of the object.
     pub fn close(&self, args: impl Into<CloseArgs>) -> Result<(), CloseError> {
         let reason = args.into().into_reason()?;
         if self.advance(ReadyState::Connecting, ReadyState::Closing) {
@@ -232,11 +237,11 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Completes when all that was given to [`send`](Self::send) before is handed to the transport.
+    /// Waits until the transport has taken all messages that were given to [`send`](Self::send) before.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the connection closes before.
+    /// [`SendError::Closed`] when the connection closes first.
     ///
     /// # Cancel safety
     ///
@@ -245,9 +250,8 @@ impl WebSocket {
         self.0.outbox.flush().await
     }
 
-    /// The object's events, one after another, in the place of handlers: those that are set are not called.
-    /// Asking for the first event connects. `None` once they are taken, or the object runs: an object
-    /// connects once.
+    /// Returns the object's events, to be used in place of handlers: handlers are not called then. Asking for the first
+    /// event connects. `None` if the events were taken before, or the object runs: an object connects once.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -271,13 +275,12 @@ impl WebSocket {
         (!runs).then(|| Events::new(self.clone()))
     }
 
-    /// Connects and dispatches the events to their handlers, one at a time, until the connection is closed.
-    /// Called again, it only waits for that: an object connects once.
+    /// Connects, and calls the handlers of the events one at a time until the connection is closed. A second call only
+    /// waits for that: an object connects once.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the transport is dropped with it, and no further event comes: the object is closed, with
-    /// 1006.
+    /// Dropping the future drops the transport. No further event comes, and the object is closed with 1006.
     pub async fn run(&self) -> CloseEvent {
         if let Some(mut events) = self.events() {
             while let Some(event) = events.next().await {
@@ -287,8 +290,8 @@ impl WebSocket {
         self.0.closed.wait().await.clone()
     }
 
-    /// As [`run`](Self::run), in a task of its own. Handlers may be set before or after; those that are
-    /// set when an event comes are called.
+    /// Spawns a task that does [`run`](Self::run). Handlers may be set before or after: an event calls the handler
+    /// that is set when it comes.
     ///
     /// # Panics
     ///
@@ -299,7 +302,7 @@ impl WebSocket {
     }
 
     fn dispatch(&self, event: &Event) {
-        // Copied: a handler may set another.
+        // Cloned, so that a handler can set another one without a deadlock.
         let handlers = lock(&self.0.handlers).clone();
         match event {
             Event::Open => {
@@ -313,13 +316,13 @@ impl WebSocket {
         }
     }
 
-    /// Nothing is sent any more.
+    /// Ends the object: it is closed, and its outbox sends nothing more.
     fn finish(&self) {
         self.set_state(ReadyState::Closed);
         self.0.outbox.shut();
     }
 
-    /// Goes from one state to the next, if that is the state: whoever does it first decides.
+    /// Moves from one state to the next. False if another call has left `from` first.
     fn advance(&self, from: ReadyState, to: ReadyState) -> bool {
         let state = &self.0.state;
         state
@@ -327,7 +330,7 @@ impl WebSocket {
             .is_ok()
     }
 
-    /// The state only goes on.
+    /// Moves on to a state; never back.
     fn set_state(&self, state: ReadyState) {
         self.0.state.fetch_max(state as u8, Ordering::AcqRel);
     }

@@ -1,9 +1,9 @@
-//! The ports that browsers connect to for nobody (WHATWG Fetch, "port blocking"): other protocols live
-//! there, whose servers could be made to take a page's bytes for their own.
+//! The ports that browsers block (WHATWG Fetch, "port blocking"). Servers of other protocols listen there, and a page
+//! could make them read its bytes as commands.
 
-/// Why a port is not connected to.
+/// The error for a blocked port.
 #[derive(Debug, thiserror::Error)]
-#[error("port {0} is of another protocol: WebSockets are not opened to it")]
+#[error("port {0} is blocked, as in browsers: it belongs to another protocol")]
 pub(super) struct BlockedPort(u16);
 
 /// Refuses the ports of the standard's list.

@@ -1,4 +1,4 @@
-//! The one run of a [`WebSocket`]: connecting, then one event after another until the last.
+//! The run of a [`WebSocket`]: it connects, then yields the events until the last. There is one run for an object.
 //!
 //! ```text
 //! Connecting ──▶ Open ──▶ Lingering ──▶ Closed ──▶ Done
@@ -21,10 +21,10 @@ use crate::connection::pool;
 use crate::error::BoxError;
 use crate::transport::Stream;
 
-/// The events of a [`WebSocket`], for who would rather ask for them than be called: see
+/// The events of a [`WebSocket`], for programs that ask for events instead of setting handlers. See
 /// [`WebSocket::events`].
 ///
-/// Dropped before the last event, it drops the transport: the object is closed then, with 1006.
+/// Dropping it before the last event drops the transport: the object is then closed with 1006.
 pub struct Events {
     ws: WebSocket,
     step: Step,
@@ -45,7 +45,7 @@ enum Step {
 
 type Working<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What the connection came to.
+/// The outcome of the connection.
 struct Outcome {
     ending: Ending,
     /// The peer's Close.
@@ -62,12 +62,12 @@ impl Events {
         }
     }
 
-    /// The next event; `None` after [`Event::Close`]. The object's state changes here, when the event that
-    /// tells of it is given, and in no other moment but when [`WebSocket::close`] is called.
+    /// Returns the next event; `None` after [`Event::Close`]. The object's state changes only when this method
+    /// returns the event of the change, and when [`WebSocket::close`] is called.
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, no event is lost.
+    /// Safe: dropping the future before it is ready loses no event.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match &mut self.step {
@@ -84,7 +84,7 @@ impl Events {
                     });
                 }
                 Step::Open { driver, message } => match driver.next(message).await {
-                    // Messages come while the state is open, and no more after `close`.
+                    // After `close`, messages are dropped.
                     Next::Message if self.ws.ready_state() == ReadyState::Open => {
                         let data = pool::into_message(std::mem::take(message));
                         let origin = Arc::clone(&self.ws.0.origin);
@@ -113,7 +113,7 @@ impl Events {
         }
     }
 
-    /// Fails when `close` was called meanwhile: then it never opens.
+    /// Enters the state `Open`. Fails when `close` was called meanwhile.
     fn open(&mut self, connection: Connection) -> Result<(), BoxError> {
         let ws = &self.ws;
         if let Some(protocol) = connection.subprotocol() {
@@ -133,7 +133,7 @@ impl Events {
         Ok(())
     }
 
-    /// Nothing comes any more: what is left is the transport's end.
+    /// Leaves the state `Open` after the last message, and starts to wait for the end of the transport.
     fn linger(&mut self) {
         let Step::Open { mut driver, .. } = std::mem::replace(&mut self.step, Step::Done) else {
             return;
@@ -141,11 +141,11 @@ impl Events {
         self.ws.set_state(ReadyState::Closing);
         let ending = driver.take_ending();
         if matches!(ending, Ending::Aborted) {
-            // None of what waits is sent any more.
+            // The messages that wait are not sent.
             self.ws.0.outbox.shut();
         }
         self.step = Step::Lingering(Box::pin(async move {
-            // The code is the peer's first Close's, whoever closed first.
+            // The event's code is that of the peer's first Close, whichever side closed first.
             let received = driver.linger().await;
             Outcome { ending, received }
         }));
@@ -155,7 +155,7 @@ impl Events {
         match (outcome.received, outcome.ending) {
             (_, Ending::Failed(error)) => Err(error.into()),
             (_, Ending::Aborted) => Err(match self.ws.0.overflowed.get() {
-                Some(()) => "more was sent than the buffer takes".into(),
+                Some(()) => "the send buffer is full".into(),
                 None => "aborted".into(),
             }),
             (Some(reason), _) => Ok(CloseEvent::new(&reason, true)),
@@ -163,7 +163,7 @@ impl Events {
         }
     }
 
-    /// Closed, then `error`, then `close`.
+    /// Ends with a failure: the state becomes closed, then come the events `error` and `close`.
     fn fail(&mut self, cause: BoxError) -> Event {
         self.ws.finish();
         self.step = Step::Closed;
@@ -171,7 +171,7 @@ impl Events {
     }
 }
 
-/// However the run ends, whoever waits for that is told.
+/// Every end of the run wakes the callers that wait for it.
 impl Drop for Events {
     fn drop(&mut self) {
         self.ws.finish();

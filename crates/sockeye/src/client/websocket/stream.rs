@@ -1,5 +1,4 @@
-//! WHATWG's `WebSocketStream`: the browser's object for who would rather read and write than be called, with
-//! backpressure both ways.
+//! WHATWG's `WebSocketStream`: a browser's object with a readable and a writable side, and backpressure both ways.
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,14 +17,13 @@ use crate::client::target::Target;
 use crate::connection::{Receiver, Sender, SenderSink, SplitEnd};
 use crate::error::{BoxError, SendError};
 
-/// A connection to read from and write to, as the browser's `WebSocketStream` is one.
+/// A client with the interface of the browser's `WebSocketStream`: a readable and a writable side.
 ///
-/// Who does not read stops the server from sending, and a write waits while as much waits before it as the
-/// connection takes (1 MiB). The rules on URLs, subprotocols, ports and codes are those of
-/// [`WebSocket`](super::WebSocket).
+/// A program that does not read stops the server from sending. A write waits while 1 MiB waits before it. The rules on
+/// URLs, subprotocols, ports and codes are those of [`WebSocket`](super::WebSocket).
 ///
-/// Dropping this object and both sides of it closes the connection with 1000. Dropping [`Readable`] alone
-/// discards what comes.
+/// Dropping this object and both its sides closes the connection with 1000. Dropping only [`Readable`] discards the
+/// messages that come.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,28 +49,28 @@ pub struct WebSocketStream {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct OpenedStream {
-    /// The messages that come.
+    /// The side that reads messages.
     pub readable: Readable,
-    /// Where messages go.
+    /// The side that writes messages.
     pub writable: Writable,
-    /// The subprotocol that the server chose; empty where none was asked for.
+    /// The subprotocol that the server chose; empty if the client offered none.
     pub protocol: String,
-    /// The extensions that the server chose, as its answer has them.
+    /// The extensions that the server chose, as its response writes them.
     pub extensions: String,
 }
 
-/// The messages of a [`WebSocketStream`], each read when it is asked for: the connection is one ahead.
+/// The readable side of a [`WebSocketStream`]. The connection reads at most one message ahead.
 #[derive(Debug)]
 pub struct Readable(Receiver);
 
-/// Where the messages of a [`WebSocketStream`] go.
+/// The writable side of a [`WebSocketStream`].
 #[derive(Debug)]
 pub struct Writable {
     sender: Sender,
     sink: SenderSink,
 }
 
-/// The connection failed, or ended otherwise than in order: WHATWG's `WebSocketError`.
+/// The error of a connection that failed, or did not close in order: WHATWG's `WebSocketError`.
 #[derive(Clone, Debug)]
 pub struct WebSocketError {
     close: Option<CloseReason>,
@@ -80,12 +78,12 @@ pub struct WebSocketError {
 }
 
 impl Client {
-    /// The browser's `WebSocketStream` for a URL, which connects as this client does, but follows no redirects.
-    /// See [`WebSocketStream::new`].
+    /// A browser's `WebSocketStream` that connects to a URL with the options of this client, but follows no
+    /// redirects. See [`WebSocketStream::new`].
     ///
     /// # Errors
     ///
-    /// As [`WebSocketStream::with_protocols`].
+    /// The errors of [`WebSocketStream::with_protocols`].
     pub fn websocket_stream(self, url: &str) -> Result<WebSocketStream, SyntaxError> {
         let target = Target::parse_any_scheme(url)?;
         let client = argument::for_browser(self.redirects(0), &target)?;
@@ -98,7 +96,7 @@ impl Client {
 }
 
 impl WebSocketStream {
-    /// An object for a `ws:` or `wss:` URL; `http:` and `https:` stand for them. Nothing is done before
+    /// An object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. The object does nothing before
     /// [`opened`](Self::opened) is polled.
     ///
     /// # Errors
@@ -108,12 +106,13 @@ impl WebSocketStream {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// As [`new`](Self::new), offering subprotocols, the preferred first. A server that chooses none of
-    /// them fails the connection.
+    /// An object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
+    /// fails when the server chooses none of them.
     ///
     /// # Errors
     ///
-    /// Also when a subprotocol is no token, or stands twice, if only in another case.
+    /// [`SyntaxError`] for the URLs that [`new`](Self::new) refuses, for a subprotocol that is not a token, and for two
+    /// that differ at most in case.
     pub fn with_protocols<I, S>(url: &str, protocols: I) -> Result<Self, SyntaxError>
     where
         I: IntoIterator<Item = S>,
@@ -128,11 +127,11 @@ impl WebSocketStream {
         self.target.url.as_str()
     }
 
-    /// Opens it, and spawns the task that drives it.
+    /// Opens the connection, and spawns the task that drives it.
     ///
     /// # Errors
     ///
-    /// [`WebSocketError`] when it cannot be opened, and when it has been opened before.
+    /// [`WebSocketError`] when the connection cannot be opened, and when it was opened before.
     ///
     /// # Panics
     ///
@@ -140,10 +139,10 @@ impl WebSocketStream {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the attempt ends, as WHATWG's `signal` would end it. Another call makes another one.
+    /// Dropping the future ends the attempt, like WHATWG's `signal`. Another call starts another attempt.
     pub async fn opened(&mut self) -> Result<OpenedStream, WebSocketError> {
         if self.open.is_some() {
-            return Err(WebSocketError::new("it has been opened before"));
+            return Err(WebSocketError::new("the stream was opened before"));
         }
         port::check(self.target.uri.port()).map_err(WebSocketError::new)?;
         let connecting = self.client.connect_to(self.target.clone());
@@ -164,20 +163,20 @@ impl WebSocketStream {
         })
     }
 
-    /// Completes when the connection has ended, with the code and reason of the server's Close. A server
-    /// that sends is heard to its end only where [`Readable`] is read, or dropped.
+    /// Waits for the end of the connection, and returns the code and reason of the server's Close. The connection
+    /// reads on to the Close only while the program reads [`Readable`], or after it has dropped it.
     ///
     /// # Errors
     ///
-    /// [`WebSocketError`] when it ended without a Close of the server's, when something was not sent that had
-    /// been taken, or when it is not open yet.
+    /// [`WebSocketError`] when the server sent no Close, when a written message was not sent, and before the
+    /// connection is open.
     ///
     /// # Cancel safety
     ///
     /// Safe.
     pub async fn closed(&self) -> Result<CloseReason, WebSocketError> {
         let Some((_, end)) = &self.open else {
-            return Err(WebSocketError::new("it is not open yet"));
+            return Err(WebSocketError::new("the stream is not open yet"));
         };
         let end = end.wait().await;
         if let Some(failure) = &end.failure {
@@ -189,19 +188,19 @@ impl WebSocketStream {
         if !end.all_written {
             return Err(WebSocketError {
                 close: Some(reason.clone()),
-                ..WebSocketError::new("not all was sent")
+                ..WebSocketError::new("not all messages were sent")
             });
         }
         Ok(reason.clone())
     }
 
-    /// Starts to close, behind what was written: with nothing (`()`), a code, a reason, which stands for 1000
-    /// with it, or both. Does nothing where it is not open, or is closing already.
+    /// Starts to close the connection, behind the written messages. The argument is nothing (`()`), a code, a reason
+    /// (with the code 1000) or both. Does nothing if the connection is not open, or is closing already.
     ///
     /// # Errors
     ///
-    /// [`CloseError`] for a code that is neither 1000 nor in 3000-4999, or a reason of more than 123
-    /// bytes, however far the object is.
+    /// [`CloseError`] for a code that is neither 1000 nor in 3000-4999, or a reason of more than 123 bytes, in any
+    /// state of the object.
     pub fn close(&self, args: impl Into<CloseArgs>) -> Result<(), CloseError> {
         let reason = args.into().into_reason()?;
         if let Some((sender, _)) = &self.open {
@@ -212,21 +211,21 @@ impl WebSocketStream {
 }
 
 impl Readable {
-    /// The next message; `None` once the connection is closed in order.
+    /// Returns the next message; `None` once the connection is closed in order.
     ///
     /// # Errors
     ///
-    /// Once, what ended it out of order; then `None`.
+    /// Once, the error that ended the connection. Later calls return `None`.
     ///
     /// # Cancel safety
     ///
-    /// Safe: dropped before it is ready, it has taken nothing.
+    /// Safe: dropping the future before it is ready loses no message.
     pub async fn read(&mut self) -> Result<Option<Message>, WebSocketError> {
         self.0.recv().await.map_err(WebSocketError::new)
     }
 }
 
-/// As [`read`](Readable::read).
+/// The messages of [`read`](Readable::read).
 impl Stream for Readable {
     type Item = Result<Message, WebSocketError>;
 
@@ -237,7 +236,7 @@ impl Stream for Readable {
 }
 
 impl Writable {
-    /// Writes a message, and completes when it is taken, not when it has arrived.
+    /// Writes a message. Completes when the connection has taken it, before it arrives.
     ///
     /// # Errors
     ///
@@ -245,15 +244,15 @@ impl Writable {
     ///
     /// # Cancel safety
     ///
-    /// The first poll that finds room takes the message: from then on it is sent once. Dropped before, it is
-    /// not sent.
+    /// The first poll that finds room takes the message, which is then sent once. If the future is dropped before, the
+    /// message is not sent.
     pub async fn write(&self, message: impl Into<Outgoing>) -> Result<(), WebSocketError> {
         self.sender.feed(message).await.map_err(WebSocketError::new)
     }
 }
 
-/// As [`write`](Writable::write). Closing it closes the connection with an empty Close, behind what was
-/// written, and completes when that has ended.
+/// Sends messages like [`write`](Writable::write). Closing the sink sends a Close without a code behind the written
+/// messages, and completes when the connection has ended.
 impl<M: Into<Outgoing>> Sink<M> for Writable {
     type Error = WebSocketError;
 
@@ -274,7 +273,7 @@ impl<M: Into<Outgoing>> Sink<M> for Writable {
         if Sink::<M>::poll_ready(Pin::new(&mut self.sink), cx).is_pending() {
             return Poll::Pending;
         }
-        // The first reason counts.
+        // Does nothing if a Close was given before.
         self.sender.outbox().close(CloseReason::no_status());
         failed(Sink::<M>::poll_close(Pin::new(&mut self.sink), cx))
     }
@@ -292,7 +291,7 @@ impl WebSocketError {
         }
     }
 
-    /// The code and reason of the server's Close, where one came.
+    /// The code and reason of the server's Close, if one came.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         self.close.as_ref()
     }
@@ -306,7 +305,7 @@ impl fmt::Display for WebSocketError {
 
 impl std::error::Error for WebSocketError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // Its text is the cause's.
+        // `Display` shows the cause itself, so the source is that of the cause.
         self.cause.source()
     }
 }
