@@ -1,4 +1,4 @@
-//! Connecting: TCP, TLS, the handshake, each within its deadline.
+//! The blocking client: it performs TCP, TLS and the opening handshake, each within its deadline.
 
 use std::io;
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
@@ -17,7 +17,8 @@ use crate::sync::Arc;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{self, TlsError, rustls};
 
-/// How to connect, with a socket that blocks. It connects as often as it is asked to.
+/// A client with blocking sockets: the options for connections, and the methods that open them. One client opens any
+/// number of connections.
 ///
 /// ```no_run
 /// use sockeye::blocking::Client;
@@ -35,14 +36,14 @@ pub struct Client(client::Client);
 ///
 /// # Errors
 ///
-/// As [`Client::connect`].
+/// [`ConnectError`] names the step that failed.
 pub fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
     Client::builder().connect(url.as_ref())
 }
 
 impl Client {
-    /// The defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to connect to each
-    /// address and 10 s for the handshake.
+    /// A client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
+    /// connect to each address and 10 s for the handshake.
     pub fn builder() -> Self {
         Self(client::Client::builder())
     }
@@ -52,7 +53,7 @@ impl Client {
         Self(self.0.header(name, value))
     }
 
-    /// Offers subprotocols, the preferred first.
+    /// Sets the subprotocols to offer, the preferred one first.
     pub fn subprotocols<I, S>(self, names: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -66,62 +67,62 @@ impl Client {
         Self(self.0.config(config))
     }
 
-    /// Sets how many bytes the unfinished messages of this client's connections may take together; see
+    /// Sets the most bytes that the unfinished messages of this client's connections hold together; see
     /// [`Client::max_assembling`](crate::Client::max_assembling).
     pub fn max_assembling(self, bytes: u64) -> Self {
         Self(self.0.max_assembling(bytes))
     }
 
-    /// Sets what is offered about compression; see
-    /// [`Client::compression`](crate::Client::compression).
+    /// Sets the offer of compression; see [`Client::compression`](crate::Client::compression).
     pub fn compression(self, config: impl Into<Option<DeflateConfig>>) -> Self {
         Self(self.0.compression(config))
     }
 
-    /// Calls a function with each part of opening a connection; see [`Client::on_opening`](crate::Client::on_opening).
-    pub fn on_opening(self, tell: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self(self.0.on_opening(tell))
+    /// Sets a function that is called for each event of opening a connection; see
+    /// [`Client::on_opening`](crate::Client::on_opening).
+    pub fn on_opening(self, callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self(self.0.on_opening(callback))
     }
 
-    /// Follows so many redirects; none by default. See [`Client::redirects`](crate::Client::redirects).
-    pub fn redirects(self, most: u32) -> Self {
-        Self(self.0.redirects(most))
+    /// Sets the most redirects that the client follows for one connection. The default is none. See
+    /// [`Client::redirects`](crate::Client::redirects).
+    pub fn redirects(self, limit: u32) -> Self {
+        Self(self.0.redirects(limit))
     }
 
-    /// Connects through a proxy, whatever the server is.
+    /// Connects to all servers through this proxy.
     pub fn proxy(self, proxy: Proxy) -> Self {
         Self(self.0.proxy(proxy))
     }
 
-    /// Connects through the proxies that the environment says; see
+    /// Connects through the proxies that environment variables name; see
     /// [`Client::proxy_from_env`](crate::Client::proxy_from_env).
     pub fn proxy_from_env(self) -> Self {
         Self(self.0.proxy_from_env())
     }
 
-    /// Sets how `wss:` URLs are connected to; by default as [`tls::client_config`] says.
+    /// Sets the TLS configuration for `wss:` URLs. The default is [`tls::client_config`].
     #[cfg(feature = "tls")]
     pub fn tls(self, config: rustls::ClientConfig) -> Self {
         Self(self.0.tls(config))
     }
 
-    /// Sets how long it may take to connect to one address of the host or the proxy, and then again through the
-    /// proxy; 10 s. Finding the addresses takes as
-    /// long as the system takes.
+    /// Sets the time limit for connecting to one address of the host or the proxy. The same limit counts again for the
+    /// connection through the proxy. The default is 10 s. There is no limit for resolving addresses.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         Self(self.0.connect_timeout(timeout))
     }
 
-    /// Sets how long the opening handshake may take, TLS included; 10 s.
+    /// Sets the time limit for the opening handshake, TLS included. The default is 10 s.
     pub fn handshake_timeout(self, timeout: Duration) -> Self {
         Self(self.0.handshake_timeout(timeout))
     }
 
-    /// Connects to a `ws:` or `wss:` URL, or as a request says that has one; see [`Target`].
+    /// Connects to a target: a `ws:` or `wss:` URL, or a request with one. See [`Target`].
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], which says how far it came.
+    /// [`ConnectError`] names the step that failed.
     pub fn connect(
         &self,
         target: impl TryInto<Target, Error = ConnectError>,
@@ -177,7 +178,7 @@ impl Client {
         ))
     }
 
-    /// A transport to the server, by a proxy where there is one.
+    /// Opens a transport to the server, through a proxy if one is set.
     fn reach(&self, target: &Target) -> Result<Stream, ConnectError> {
         let (host, port) = (target.bare_host(), target.port());
         let Some(proxy) = self.0.proxy_for(target)? else {
@@ -198,13 +199,13 @@ impl Client {
         Ok(stream)
     }
 
-    /// One address after another; the last error is told.
+    /// Tries the addresses in order. If all fail, returns the last error.
     fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in (host, port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, self.0.connect_timeout) {
                 Ok(tcp) => {
-                    // Small messages leave at once.
+                    // So small messages are sent at once.
                     let _ = tcp.set_nodelay(true);
                     return Ok(tcp);
                 }
@@ -268,7 +269,7 @@ impl Client {
     }
 }
 
-/// An address as a proxy is told it.
+/// The first address of a host, in the form for a proxy: an IPv6 address is in brackets.
 fn first_address(host: &str, port: u16) -> io::Result<String> {
     let mut addresses = (host, port).to_socket_addrs()?;
     let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);

@@ -1,4 +1,4 @@
-//! An open connection that blocks: one protocol machine, driven by the calls made on it.
+//! An open blocking connection: one protocol machine, which the caller's calls drive.
 
 use std::fmt;
 use std::io;
@@ -18,11 +18,11 @@ use crate::sync::Arc;
 
 /// An open WebSocket connection of a client, in the caller's thread.
 ///
-/// Pings are answered, and keep-alive and deadlines go on, while [`recv`](Self::recv) waits; between the calls
-/// nothing does. A peer that sends without reading and a caller that sends without receiving wait for one
-/// another until the write timeout.
+/// While [`recv`](Self::recv) waits, the connection answers pings, sends its own, and enforces deadlines. Between
+/// calls it does nothing. A peer that sends without reading and a caller that sends without receiving block each
+/// other until the write timeout.
 ///
-/// Dropped, it ends the transport without a Close.
+/// Dropping the connection ends the transport without a Close.
 ///
 /// ```no_run
 /// use std::task::Poll;
@@ -39,14 +39,14 @@ use crate::sync::Arc;
 pub struct Connection {
     stream: Stream,
     machine: Machine,
-    /// What was read and is not consumed.
+    /// The bytes that were read and not consumed yet.
     input: Vec<u8>,
-    /// Where compressed messages are inflated; empty where none comes.
-    room: Vec<u8>,
-    /// The message that has begun, and what all unfinished messages of the client may hold.
+    /// The buffer in which compressed messages are inflated; empty without compression.
+    inflated: Vec<u8>,
+    /// The message that has begun; with the memory budget of all unfinished messages of the client.
     assembly: Option<Assembly>,
     budget: Arc<AssemblyBudget>,
-    /// Whether messages are thrown away: the connection is being closed.
+    /// Whether messages are dropped, because the connection is closing.
     discards: bool,
     subprotocol: Option<String>,
     is_over: bool,
@@ -62,7 +62,7 @@ impl Connection {
     ) -> Self {
         Self {
             stream,
-            room: vec![0; if machine.compresses() { READ } else { 0 }],
+            inflated: vec![0; if machine.compresses() { READ } else { 0 }],
             machine,
             input: read_ahead,
             assembly: None,
@@ -73,12 +73,12 @@ impl Connection {
         }
     }
 
-    /// The subprotocol that the handshake agreed on.
+    /// The subprotocol that the server chose in the handshake.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
 
-    /// The peer's Close, once it has come.
+    /// The code and reason of the peer's Close, once it has come.
     pub fn close_received(&self) -> Option<&CloseReason> {
         self.machine.close_received()
     }
@@ -87,7 +87,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Once, what ended the connection out of order. Then `None`.
+    /// Once, the error that ended the connection. Later calls return `None`.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         match self.receive(None)? {
             Poll::Ready(received) => Ok(received),
@@ -95,31 +95,30 @@ impl Connection {
         }
     }
 
-    /// Waits for the next message for so long: [`Poll::Pending`] when none has come, and nothing is lost then.
-    /// [`Duration::ZERO`] takes what the socket holds and does not wait: a program that polls so answers pings and
-    /// notices the peer's Close.
+    /// Waits for the next message, at most for `timeout`. Returns [`Poll::Pending`] if none has come; no byte is lost
+    /// then. With [`Duration::ZERO`] it reads the bytes in the socket and does not wait: a program that polls in this
+    /// way answers pings and notices the peer's Close.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Poll<Option<Message>>, Error> {
         self.receive(Instant::now().checked_add(timeout))
     }
 
-    /// Sends a message: the system has taken it when this returns.
+    /// Sends a message. When this returns, the system has taken all its bytes.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] once the connection is closing; else what ended it.
+    /// [`SendError::Closed`] once the connection is closing; else the error that ended it.
     pub fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
         let sent = self.machine.send_message(message.into(), Cause::Push);
         sent.map_err(|error| Error::Send(error.into()))?;
         self.flush().inspect_err(|_| self.lose())
     }
 
-    /// Closes the connection: sends a Close behind what was sent before, waits for the peer's, and ends
-    /// the transport; messages that still come are dropped. It takes the close timeout at most, and
-    /// does nothing more when it is called again.
+    /// Closes the connection: sends a Close, waits for the peer's Close, and ends the transport. Messages that come
+    /// meanwhile are dropped. It takes at most the close timeout. A second call does nothing.
     ///
     /// # Errors
     ///
@@ -127,7 +126,7 @@ impl Connection {
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let reason = CloseReason::new(code, reason).map_err(SendError::from)?;
         if !self.is_over {
-            // Refused when this side's Close is sent already: then there is only to wait.
+            // Refused if this side has sent its Close already: then it only waits.
             let _ = self.machine.send_close(&reason, Instant::now());
             self.linger();
         }
@@ -183,7 +182,7 @@ impl Connection {
                     let now = Instant::now();
                     if let Some(expired) = self.machine.handle_timeout(now) {
                         let error = Error::from(expired);
-                        // A broken rule is owed a Close; whoever is dead is not.
+                        // A peer that broke a rule gets a Close; a dead peer does not.
                         match error {
                             Error::Protocol(_) => self.linger(),
                             _ => self.lose(),
@@ -203,10 +202,10 @@ impl Connection {
         Ok(Poll::Ready(None))
     }
 
-    /// Waits for memory for the message that has begun: other messages of the client have to end. False when there is
-    /// none by `until`.
+    /// Waits for memory for the message that has begun: other messages of the client have to end first. False if
+    /// there is none by `until`.
     fn has_memory(&mut self, until: Option<Instant>) -> Result<bool, Error> {
-        // The peer is not read meanwhile: its silence is not its own.
+        // This side does not read meanwhile, so the peer's deadlines are paused.
         self.machine.pause_reading(Instant::now());
         let has_memory = self
             .assembly
@@ -221,7 +220,7 @@ impl Connection {
         Ok(has_memory)
     }
 
-    /// How many bytes more the message may hold, if one is begun; `None` where it has to wait for memory.
+    /// The number of bytes by which the message that has begun may grow; `None` if it has to wait for memory.
     fn most_of_message(&mut self, consumed: usize) -> Option<usize> {
         let Some(assembly) = &mut self.assembly else {
             return Some(usize::MAX);
@@ -229,7 +228,7 @@ impl Connection {
         let unread = self.input.get(consumed..).unwrap_or_default();
         assembly.set_here(self.machine.message_is_complete_in(unread));
         let missing = self.machine.payload_remaining();
-        // Between two fragments it is not known whether there will be more.
+        // Between two fragments the number of further bytes is unknown.
         let wants_more = assembly.is_compressed() || missing > Some(0);
         if wants_more && !assembly.may_grow(&self.budget, missing) {
             return None;
@@ -239,7 +238,7 @@ impl Connection {
         Some(room)
     }
 
-    /// The next message or Close of what was read.
+    /// Takes the next message or Close from the bytes that were read.
     fn pull(&mut self) -> Result<Pulled, Error> {
         let now = Instant::now();
         let mut consumed = 0;
@@ -249,8 +248,8 @@ impl Connection {
             };
             let mut unread = self.input.get_mut(consumed..).unwrap_or_default();
             let len = unread.len();
-            let room = self.room.len().min(most);
-            let room = self.room.get_mut(..room).unwrap_or_default();
+            let room = self.inflated.len().min(most);
+            let room = self.inflated.get_mut(..room).unwrap_or_default();
             let event = self.machine.receive_inflating(&mut unread, room, now);
             let taken = len - unread.len();
             consumed += taken;
@@ -275,13 +274,13 @@ impl Connection {
                     let Some(mut assembly) = self.assembly.take() else {
                         continue;
                     };
-                    // Its text was checked as it came.
+                    // The machine has checked the text while it came.
                     let message = assembly.end().map_err(io::Error::other)?;
                     break Ok(Pulled::Message(message.into()));
                 }
                 Ok(Some(Event::Close(_))) => break Ok(Pulled::Close),
                 Ok(Some(_)) => {}
-                // It stopped in front of the payload of another fragment.
+                // The machine stopped in front of the payload of another fragment.
                 Ok(None) if most == 0 && self.machine.payload_remaining() > Some(0) => {}
                 Ok(None) => break Ok(Pulled::Nothing),
                 Err(error) => break Err(error.into()),
@@ -300,8 +299,8 @@ impl Connection {
         read
     }
 
-    /// Writes what waits, as far as the transport takes it until the deadline, or for the write timeout: then the
-    /// machine says that the write has stalled.
+    /// Writes the output, until the deadline or for the write timeout. After the latter the machine reports a stalled
+    /// write.
     fn write(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
         while !self.machine.output().is_empty() {
             let started = Instant::now();
@@ -352,14 +351,14 @@ impl Connection {
         self.stream.flush_until(Some(deadline)).map_err(stalled)
     }
 
-    /// §7.1.1: what is owed goes out; then the peer's end is waited for, within the close timeout.
+    /// Writes the remaining output, then waits for the end of the peer's stream, within the close timeout (§7.1.1).
     fn linger(&mut self) {
         let patience = self.machine.config().close_timeout;
         let end = Instant::now() + patience;
         self.discards = true;
         self.assembly = None;
         while !self.is_over {
-            // Takes the peer's Close, if it is there, and forgets everything else.
+            // Takes the peer's Close if it has come, and drops all messages.
             while let Ok(Pulled::Message(_)) = self.pull() {}
             self.machine.conclude(Instant::now());
             if self.flush().is_err() {
@@ -389,14 +388,14 @@ enum Pulled {
     Close,
     Message(Message),
     Nothing,
-    /// The message that has begun needs memory that others hold.
+    /// The message that has begun needs memory that other messages hold.
     Starved,
 }
 
-/// So many bytes are read, or inflated, at once.
+/// The most bytes that are read, or inflated, at once.
 const READ: usize = 16 * 1024;
-/// So much is read past the time of [`Connection::recv_timeout`], so that a peer that sends pings or parts of a message
-/// without end does not keep the caller.
+/// The most bytes that [`Connection::recv_timeout`] reads after its time. So a peer that sends pings or parts of a
+/// message without end does not hold the caller.
 const LATE: usize = 128 * 1024;
 
 impl fmt::Debug for Connection {

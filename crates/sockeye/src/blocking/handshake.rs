@@ -1,4 +1,4 @@
-//! The opening handshake over a blocking stream (RFC 6455 section 4.1): one request, one answer.
+//! The opening handshake over a blocking stream (RFC 6455 section 4.1): one request and its answer.
 
 use std::io;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::stream::Stream;
 use crate::client::{ConnectError, Observer, are_tls};
 use crate::secret;
 
-/// What opened a connection, and what was read beyond it.
+/// The result of a handshake, and the bytes that were read beyond it.
 pub(super) struct Opened {
     pub(super) accepted: Accepted,
     pub(super) read_ahead: Vec<u8>,
@@ -38,7 +38,7 @@ pub(super) fn shake_hands(
     }
 }
 
-/// Sends a request, and takes its answer, and what was read beyond its head.
+/// Sends a request. Returns the head of its answer, and the bytes that were read beyond it.
 pub(super) fn exchange(
     stream: &mut Stream,
     request: &Request<()>,
@@ -63,7 +63,8 @@ pub(super) fn exchange(
     })
 }
 
-/// Sends a request, and reads until its answer's head is there. What was read of no answer is left in `read`.
+/// Sends a request, and reads until the head of its answer is complete. On failure `read` holds the bytes that were
+/// read.
 fn read_answer(
     stream: &mut Stream,
     request: &Request<()>,
@@ -75,7 +76,7 @@ fn read_answer(
     loop {
         if let Some((answer, len)) = parse(read)? {
             let rest = read.split_off(len);
-            // RFC 9110 §15.2: any other 1xx comes before the answer.
+            // RFC 9110 §15.2: a response with any other 1xx precedes the answer.
             if answer.status().is_informational() && answer.status() != 101 {
                 *read = rest;
                 continue;
@@ -97,7 +98,7 @@ fn read_answer(
     }
 }
 
-/// A request's head as it is written.
+/// Writes the head of a request.
 fn head(request: &Request<()>) -> Vec<u8> {
     let (method, uri) = (request.method(), request.uri());
     let mut head = format!("{method} {uri} HTTP/1.1\r\n").into_bytes();
@@ -111,7 +112,7 @@ fn head(request: &Request<()>) -> Vec<u8> {
     head
 }
 
-/// An answer's head and its length; `None` while it is not whole.
+/// Parses the head of an answer, and returns its length too; `None` while it is incomplete.
 fn parse(read: &[u8]) -> Result<Option<(Response<()>, usize)>, ConnectError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut fields);

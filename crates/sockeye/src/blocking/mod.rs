@@ -1,8 +1,8 @@
 //! A client for programs without a runtime: the same protocol on a blocking socket, in the caller's thread.
 //!
-//! It has what a simple client needs: `ws:` and `wss:`, header fields, subprotocols, compression, proxies, redirects,
-//! limits and deadlines. What it leaves to [`Client`](crate::Client) would double it: it tries addresses one after
-//! the other, and its threads do not take turns at connecting.
+//! It has the features of a simple client: `ws:` and `wss:`, header fields, subprotocols, compression, proxies,
+//! redirects, limits and deadlines. It tries the addresses of a host one after the other, and its threads do not take
+//! turns at connecting. Other features need the asynchronous [`Client`](crate::Client).
 //!
 //! ```no_run
 //! use sockeye::{CloseCode, blocking};

@@ -1,4 +1,4 @@
-//! Through a proxy, over a blocking stream: what is said is what the other client says.
+//! Tunnels through a proxy over a blocking stream. The requests are those of the asynchronous client.
 
 use std::io;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::client::{ConnectError, Observer, Proxy, ProxyError, SocksError, Socks
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
-/// Has the proxy connect `stream` to a host, which stands in brackets where it is an IPv6 address.
+/// Asks the proxy at the other end of `stream` for a tunnel to a host. An IPv6 address is in brackets.
 pub(super) fn tunnel(
     proxy: &Proxy,
     stream: &mut Stream,
@@ -53,7 +53,7 @@ fn connect(
     }
     match rest.is_empty() {
         true => Ok(()),
-        // Neither TLS nor HTTP begins with a word of the server.
+        // In TLS and HTTP the client speaks first, so bytes ahead are an error.
         false => Err(ProxyError::TooEarly),
     }
 }
@@ -79,7 +79,7 @@ fn socks(
     }
 }
 
-/// Whether an error is of a deadline.
+/// Whether an error comes from a passed deadline.
 pub(super) fn is_late(error: &ConnectError) -> bool {
     let error = match error {
         ConnectError::Connect(error) | ConnectError::Proxy(ProxyError::Connect(error)) => error,

@@ -1,6 +1,6 @@
-//! The bytes of a blocking connection: TCP, with TLS on it or without, or twice: to a proxy, and through it. Waiting ends
-//! at a deadline. A deadline that has passed still takes what the socket holds: the process may have been stopped
-//! meanwhile, and a deadline of zero asks for no more than that.
+//! The transport of a blocking connection: TCP with no TLS, one layer or two (to a proxy, and through it). Waiting
+//! ends at a deadline. After a passed deadline an operation still takes the bytes in the socket, without waiting: the
+//! process may have been stopped meanwhile, and a timeout of zero asks for just that.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,8 +16,8 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Reads what there is, and waits for it until the deadline: then it is [`io::ErrorKind::TimedOut`]. At a deadline
-    /// that has passed it reads what the socket holds.
+    /// Reads some bytes. Waits for them until the deadline, then fails with [`io::ErrorKind::TimedOut`]. If the
+    /// deadline has passed already, it reads the bytes in the socket.
     pub(super) fn read_until(
         &mut self,
         buffer: &mut [u8],
@@ -26,7 +26,7 @@ impl Stream {
         self.by(deadline, |stream| stream.read(buffer))
     }
 
-    /// Writes some of it, and waits for that until the deadline.
+    /// Writes some of the bytes. Waits until the deadline, then fails with [`io::ErrorKind::TimedOut`].
     pub(super) fn write_until(
         &mut self,
         bytes: &[u8],
@@ -35,12 +35,12 @@ impl Stream {
         self.by(deadline, |stream| stream.write(bytes))
     }
 
-    /// Hands on what TLS has not yet.
+    /// Writes the bytes that TLS has buffered.
     pub(super) fn flush_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.by(deadline, Self::flush)
     }
 
-    /// Reads to the end of the buffer, and no more.
+    /// Fills the buffer, and reads no byte beyond it.
     pub(super) fn read_exact_until(
         &mut self,
         mut buffer: &mut [u8],
@@ -56,7 +56,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes and hands on all of it.
+    /// Writes all bytes, and flushes them.
     pub(super) fn write_all_until(
         &mut self,
         mut bytes: &[u8],
@@ -72,7 +72,7 @@ impl Stream {
         self.flush_until(Some(deadline))
     }
 
-    /// Completes the handshake of TLS, where there is TLS.
+    /// Completes the TLS handshake. Does nothing without TLS.
     #[cfg(feature = "tls")]
     pub(super) fn secure_until(&mut self, deadline: Instant) -> io::Result<()> {
         self.by(Some(deadline), |stream| match stream {
@@ -81,7 +81,7 @@ impl Stream {
         })
     }
 
-    /// Writes no more. TLS says so too, if that goes out at once.
+    /// Ends writing. With TLS it first sends `close_notify`, if that does not block.
     pub(super) fn shut(&mut self) {
         #[cfg(feature = "tls")]
         if let Self::Secure(tls) = self {
@@ -92,7 +92,7 @@ impl Stream {
         let _ = self.tcp().shutdown(Shutdown::Write);
     }
 
-    /// Does `io` until it succeeds, fails or the deadline has passed. The last time it does not wait.
+    /// Repeats `io` until it succeeds, fails or the deadline has passed. Then `io` runs once more without waiting.
     fn by<R>(
         &mut self,
         deadline: Option<Instant>,
@@ -104,7 +104,7 @@ impl Stream {
                 Some(remaining) => Some(remaining.max(LEAST)),
                 None => None,
             };
-            // TLS may read in order to write, and write in order to read.
+            // Both, because TLS may read in order to write, and write in order to read.
             self.tcp().set_read_timeout(waits)?;
             self.tcp().set_write_timeout(waits)?;
             match io(self) {
@@ -114,7 +114,7 @@ impl Stream {
         }
     }
 
-    /// Does `io` without waiting: [`io::ErrorKind::TimedOut`] where it would have to.
+    /// Runs `io` without waiting. Fails with [`io::ErrorKind::TimedOut`] if it would block.
     fn at_once<R>(&mut self, mut io: impl FnMut(&mut Self) -> io::Result<R>) -> io::Result<R> {
         self.tcp().set_nonblocking(true)?;
         let done = loop {
@@ -137,7 +137,7 @@ impl Stream {
     }
 }
 
-/// For as long as the socket's own clock says; for TLS, which asks it so.
+/// Reads and writes with the timeouts of the socket. TLS uses these traits.
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -166,7 +166,7 @@ impl Write for Stream {
     }
 }
 
-/// What the socket's own clock, or a signal, ended: the deadline is looked at again.
+/// Whether the socket's timeout or a signal caused an error. The operation is then repeated until the deadline.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -174,5 +174,5 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// The shortest time that a socket may wait: for it, no time at all means no limit.
+/// The shortest timeout of a socket. Zero is not allowed as one.
 const LEAST: Duration = Duration::from_millis(1);
