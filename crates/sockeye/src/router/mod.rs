@@ -1,20 +1,17 @@
 //! Finds the endpoint that answers a path, and the path's parameters.
 //!
-//! Templates form a trie of segments. At each one a literal beats a variable, from left to right;
-//! where the literal's branch leads nowhere the variable's is tried (Jakarta's greedy algorithm
-//! would give up). Each node is visited at most once for a path, so that the cost of a match is
-//! bounded by the templates, never by what a peer sends.
+//! Templates form a trie of segments. At each segment, from left to right, a literal beats a variable. If the branch of
+//! the literal has no match, the router tries that of the variable (Jakarta's greedy algorithm would give up). A match
+//! visits each node at most once. So its cost is bounded by the templates, never by a peer's path.
 //!
-//! What is compared is the *decoded* path: it is split at its slashes and then each segment is
-//! percent-decoded, so `%2F` is a character of a segment and never splits one. A segment that is
-//! empty, that is `.` or `..` however encoded, or that does not decode to UTF-8, matches nothing;
-//! the empty one after a trailing slash matches a template's trailing slash. Nothing is rewritten
-//! on the way: a path is either routed as it stands or not at all.
+//! The router compares the *decoded* path. It splits the path at its slashes and then percent-decodes each segment,
+//! so `%2F` is a character of a segment and never splits one. A segment matches nothing if it is empty, if it is `.`
+//! or `..` in any encoding, or if it does not decode to UTF-8. The empty segment after a trailing slash matches a
+//! template's trailing slash. The router rewrites no path: it routes a path unchanged or not at all.
 //!
-//! **Authorise on what was matched, never on the request's raw target.** `/admin` and `/%61dmin`
-//! are one endpoint; a guard that compares raw paths sees two, and lets the second through
-//! (Tomcat's CVE-2026-76183). The route that was found and its [`PathParameters`] are the one
-//! normalised form of a path, and the only thing to decide on.
+//! **Authorise by the matched route, never by the request's raw target.** `/admin` and `/%61dmin` are one endpoint. A
+//! guard that compares raw paths sees two, and lets the second through (Tomcat's CVE-2026-76183). The matched route and
+//! its [`PathParameters`] are the only normalised form of a path, so a guard must decide by them.
 //!
 //! This module must not know HTTP, sessions or endpoints: it maps paths to values.
 
@@ -36,11 +33,11 @@ use self::template::{Segment, Template, TemplateError};
 pub(crate) struct Router<T> {
     root: Node,
     routes: Vec<Route<T>>,
-    /// How many segments the longest template has: no longer path is looked at any further.
+    /// The number of segments of the longest template. A path with more segments matches nothing.
     depth: usize,
 }
 
-/// Why a template was not added.
+/// The error for a template that was not added.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum RouteError {
     /// Another template already matches exactly the same paths.
@@ -61,8 +58,8 @@ struct Route<T> {
     value: T,
 }
 
-/// What may follow a prefix of segments. Variables of different names share a node: the names
-/// are the route's, for the trie a variable has none.
+/// A node of the trie: the segments that may follow a prefix. Variables of different names share a node, because their
+/// names are stored in the route.
 #[derive(Debug, Default)]
 struct Node {
     literals: HashMap<Arc<str>, Self>,
@@ -85,8 +82,8 @@ impl<T> Router<T> {
     ///
     /// # Errors
     ///
-    /// When the text is not a template, or when it is equivalent to one that is there: the same
-    /// but for the names of variables. Nothing has changed then.
+    /// When the text is not a template, or when it differs from a present template at most in the names of its
+    /// variables. The router is then unchanged.
     pub(crate) fn insert(&mut self, template: &str, value: T) -> Result<(), RouteError> {
         let template = Template::parse(template)?;
         let mut node = &mut self.root;
@@ -117,8 +114,8 @@ impl<T> Router<T> {
         self.routes.iter().map(|route| &route.value)
     }
 
-    /// The value of the best template for a path (as the request has it, without the query) and
-    /// the values of the template's variables.
+    /// Returns the value of the best template for a path, and the values of the template's variables. The path is
+    /// that of the request, not decoded and without the query.
     pub(crate) fn find(&self, path: &str) -> Option<(&T, PathParameters)> {
         let mut segments = Vec::with_capacity(self.depth);
         for (index, segment) in path.strip_prefix('/')?.split('/').enumerate() {
@@ -135,8 +132,8 @@ impl<T> Router<T> {
 }
 
 impl Node {
-    /// The route for the rest of a path. `values` then holds what its variables took, and is as
-    /// it was when there is none.
+    /// Returns the index of the route for the rest of a path. `values` then also holds the values of its variables.
+    /// Without a route `values` is unchanged.
     fn find<'p>(&self, segments: &'p [Cow<'_, str>], values: &mut Vec<&'p str>) -> Option<usize> {
         let Some((segment, rest)) = segments.split_first() else {
             return self.route;

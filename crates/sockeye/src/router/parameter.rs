@@ -1,4 +1,4 @@
-//! The values that the variables of a path template took, as a session keeps them.
+//! The parameters of a path: the values of a template's variables. A session keeps them.
 
 use std::{any::type_name, str::FromStr, sync::Arc};
 
@@ -6,25 +6,23 @@ use thiserror::Error;
 
 use crate::BoxError;
 
-/// The parameters of a path, from left to right: for `/chat/{room}` and `/chat/rust%20fans`, one
-/// named `room` with the value `rust fans`.
+/// The parameters of a path, from left to right. For `/chat/{room}` and `/chat/rust%20fans` there is one parameter
+/// `room` with the value `rust fans`.
 ///
-/// Values are percent-decoded and never empty. They are what a peer chose to send: a value may
-/// hold any character, `/` among them.
+/// Values are percent-decoded and never empty. The peer chooses them: a value may hold any character, `/` included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PathParameters {
-    // An idle session keeps this: two words, and no allocation without parameters. The names are
-    // shared with the route.
+    // An idle session keeps this field: two words, and no allocation without parameters. The route shares the names.
     entries: Box<[(Arc<str>, Box<str>)]>,
 }
 
-/// Why a callback could not be given a path parameter.
+/// The error for a path parameter that a callback cannot get.
 #[derive(Debug, Error)]
 pub(crate) enum ParameterError {
-    /// The endpoint is served at a path that has no such variable.
+    /// The endpoint's path template has no such variable.
     #[error("the path that this session was opened at has no parameter `{name}`")]
     Missing { name: String },
-    /// The value is not one of the type's.
+    /// The value cannot be parsed as the type.
     #[error(
         "the path parameter `{name}` has the value {value:?}, which is not of type `{expected}`"
     )]
@@ -54,7 +52,7 @@ impl PathParameters {
         self.entries.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The value of a parameter as a callback takes it.
+    /// Returns the value of a parameter for a callback.
     ///
     /// # Errors
     ///
@@ -65,7 +63,7 @@ impl PathParameters {
         })
     }
 
-    /// The value of a parameter, read as a type of the callback's choice.
+    /// Returns the value of a parameter, parsed as a type of the callback's choice.
     ///
     /// # Errors
     ///

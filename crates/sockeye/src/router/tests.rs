@@ -171,7 +171,7 @@ fn segments_are_compared_decoded() {
         found_alone("/chat/{room}", "/chat/rust%20fans"),
         "/chat/{room} room=rust fans"
     );
-    // What is no escape stands for itself, and nothing is decoded twice.
+    // A `%` that begins no escape is a literal, and nothing is decoded twice.
     assert_eq!(found_alone("/{x}", "/100%"), "/{x} x=100%");
     assert_eq!(found_alone("/{x}", "/%2561"), "/{x} x=%61");
 }
