@@ -1,11 +1,11 @@
-//! Deadlines on what a peer sends or takes. Such a deadline does not pass while the peer's bytes already lie in the
-//! socket: the runtime looks at all sockets first. Knows no protocol.
+//! Deadlines on a peer's sending or reading. Such a deadline does not pass while the peer's bytes already wait in the
+//! socket: the runtime polls all sockets first. Knows no protocol.
 //!
-//! A process that was stopped (SIGSTOP, a frozen cgroup, a machine that slept) finds its timers due when it goes on,
-//! and the runtime may fire them before it knows which sockets are ready: a signal interrupts `epoll_wait`. A timer
-//! that is set *then* fires after a further look at the sockets, because tokio's driver looks at the sockets before it
-//! looks at the timers. So a deadline that is due sets a timer for the next tick, and again, until all sockets had
-//! their turn.
+//! A process that was stopped (SIGSTOP, a frozen cgroup, a machine that slept) finds its timers due when it goes on.
+//! The runtime may fire them before it knows which sockets are ready, because a signal interrupts `epoll_wait`. A
+//! timer that is set *then* fires after another poll of the sockets: tokio's driver polls the sockets before the
+//! timers. So a deadline that is due sets a timer for the next tick, several times, until all sockets were polled.
+//! One such poll is called a look.
 //!
 //! ```text
 //!            the time comes               one tick, one look at the sockets
@@ -34,21 +34,22 @@ pin_project! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Waiting,
-    /// The time has come. The sockets are looked at so many times more.
+    /// The time has come. This many looks at the sockets are left.
     Looking(u32),
     Passed,
 }
 
-/// The deadline passed before the future completed.
+/// The error of a future that did not complete before its deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Elapsed;
 
-/// The resolution of the runtime's timers: what is set for the next tick does not fire at once.
+/// The resolution of the runtime's timers. A timer for the next tick does not fire at once.
 const TICK: Duration = Duration::from_millis(1);
-/// A hundred years: what a deadline beyond the clock is set to.
+/// A hundred years: the time of a deadline that exceeds the clock's range.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// Tokio's driver takes up to 1,024 ready sockets at one look by default, and the longest-waiting first. This is
-/// lower, since a program may lower that and a task may have several sockets.
+/// The number of ready sockets that one look is assumed to take. Tokio's driver takes up to 1,024 by default, the
+/// longest waiting first. This number is lower, because a program may lower that limit, and a task may have several
+/// sockets.
 const SOCKETS_AT_A_LOOK: usize = 256;
 
 impl InputDeadline {
@@ -59,13 +60,13 @@ impl InputDeadline {
         }
     }
 
-    /// The deadline `limit` from now; never where the clock does not reach so far.
+    /// A deadline `limit` from now; a hundred years from now if that exceeds the clock's range.
     pub(crate) fn after(limit: Duration) -> Self {
         let now = Instant::now();
         Self::new(now.checked_add(limit).unwrap_or(now + NEVER))
     }
 
-    /// When the timer fires next.
+    /// The time at which the timer fires next.
     pub(crate) fn wakes_at(&self) -> Instant {
         self.sleep.deadline()
     }
@@ -82,12 +83,12 @@ impl InputDeadline {
         this.sleep.reset(due);
     }
 
-    /// Whether the time has come, and the sockets are being looked at.
+    /// Whether the time has come. The runtime may still have to poll the sockets.
     pub(crate) fn is_looking(&self) -> bool {
         self.stage != Stage::Waiting
     }
 
-    /// Ready when the time has come, whatever lies in the sockets.
+    /// Ready when the time has come, even if bytes wait in the sockets.
     pub(crate) fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.stage {
             Stage::Waiting => self.project().sleep.poll(cx),
@@ -95,8 +96,8 @@ impl InputDeadline {
         }
     }
 
-    /// Ready when the time has come and the runtime has looked at all sockets since. What the deadline is about has
-    /// to be polled before this, each time.
+    /// Ready when the time has come and the runtime has polled all sockets since. Callers poll the operation under the
+    /// deadline first, each time.
     pub(crate) fn poll_passed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         loop {
@@ -121,13 +122,13 @@ impl InputDeadline {
     }
 }
 
-/// How many looks it takes to see all sockets. The first may be the one that a signal interrupted.
+/// The number of looks that reach all sockets. The first may be the one that a signal interrupted.
 fn looks() -> u32 {
     let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
     u32::try_from(tasks / SOCKETS_AT_A_LOOK).map_or(u32::MAX, |looks| looks.saturating_add(2))
 }
 
-/// Completes with the future, or after `limit`: but not before the runtime has looked at all sockets once more.
+/// Completes with the future, or with an error after `limit`, once the runtime has polled all sockets again.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut deadline = pin!(InputDeadline::after(limit));
     let mut future = pin!(future);
@@ -140,12 +141,12 @@ pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::
     .await
 }
 
-/// Completes after `limit`, when the runtime has looked at all sockets once more.
+/// Completes after `limit`, once the runtime has polled all sockets again.
 pub(crate) async fn pass(limit: Duration) {
     let _ = timeout(limit, pending::<()>()).await;
 }
 
-/// A deadline is the future of its passing.
+/// Completes when the deadline has passed.
 impl Future for InputDeadline {
     type Output = ();
 
@@ -154,7 +155,7 @@ impl Future for InputDeadline {
     }
 }
 
-/// The timer of hyper's own deadlines, which are all on what the peer sends.
+/// The timer for hyper's own deadlines, all of which are on the peer's input.
 #[derive(Debug)]
 pub(crate) struct InputTimer;
 
@@ -191,7 +192,7 @@ mod tests {
         let late = poll_fn(|_| {
             looks += u32::from(start.elapsed() >= LIMIT);
             match looks {
-                // The look at which the timer fires, and the one behind it.
+                // The look at which the timer fires, and the next one.
                 2 => Poll::Ready("in time"),
                 _ => Poll::Pending,
             }

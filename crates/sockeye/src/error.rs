@@ -1,5 +1,5 @@
-//! What can go wrong, by culprit: the peer broke the protocol, the caller asked for what cannot be, or
-//! the world failed. One enum for each boundary.
+//! Errors by culprit: the peer broke the protocol, the caller made an invalid request, or the system failed. There is
+//! one enum for each boundary.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ mod tests;
 
 /// Shows an error and its causes in one line, for a log or a terminal: "the transport failed: connection reset".
 ///
-/// A cause that the text before it contains is left out: some libraries' errors repeat theirs.
+/// It leaves out a cause whose text is part of the text before, because some libraries' errors repeat their causes.
 ///
 /// ```
 /// use sockeye::{Error, ErrorChain};
@@ -25,7 +25,7 @@ mod tests;
 pub struct ErrorChain<'a>(&'a (dyn std::error::Error + Send + Sync + 'static));
 
 impl<'a> ErrorChain<'a> {
-    /// The chain that begins with `error`.
+    /// The chain of `error` and its causes.
     pub fn new(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Self {
         Self(error)
     }
@@ -48,19 +48,19 @@ impl fmt::Display for ErrorChain<'_> {
     }
 }
 
-/// Any error of a handler: what `?` makes of it.
+/// Any error of a handler. The operator `?` converts other errors to it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What handlers return.
+/// The result of a handler.
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
-/// Why a connection, or a callback on it, failed.
+/// The error of a connection, or of a callback on it.
 ///
 /// Errors of this crate do not repeat their [`source`](std::error::Error::source): [`ErrorChain`] shows both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A message does not hold what the handler takes.
+    /// A message cannot be decoded as the type that the handler takes.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// An object cannot be sent as a message.
@@ -90,7 +90,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Of what a callback failed with, or making what it takes or returns.
+    /// Converts the error of a callback, or of converting its argument or its result.
     #[cold]
     pub(crate) fn of_callback(error: BoxError) -> Self {
         let error = match error.downcast::<Self>() {
@@ -109,16 +109,16 @@ impl Error {
     }
 }
 
-/// A message does not hold what a handler takes. The source says why, and where: of JSON the line and the
-/// column.
+/// The error for a message that cannot be decoded as the type that a handler takes. The source names the cause and the
+/// place: for JSON the line and the column.
 #[derive(Debug)]
 pub struct DecodeError(Box<Failed>);
 
-/// An object cannot be sent as a message. The source says why.
+/// The error for an object that cannot be encoded as a message. The source names the cause.
 #[derive(Debug)]
 pub struct EncodeError(Box<Failed>);
 
-// A pointer: errors travel with what did not fail.
+// Boxed, because the size of an error counts for each `Result`.
 #[derive(Debug)]
 struct Failed {
     type_name: &'static str,
@@ -170,7 +170,7 @@ impl std::error::Error for EncodeError {
     }
 }
 
-/// Why a message was not sent.
+/// The error for a message that was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -180,23 +180,23 @@ pub enum SendError {
     /// A ping's or pong's payload has more than 125 bytes (RFC 6455 §5.5).
     #[error("control payload of {len} bytes is longer than 125")]
     ControlPayloadTooLong {
-        /// Its length in bytes.
+        /// The length of the payload in bytes.
         len: usize,
     },
-    /// The message that was sent in parts is complete: it takes no more.
+    /// The message that was sent in parts is complete: it takes no further part.
     #[error("the message is finished")]
     Finished,
-    /// As many bytes wait to be sent as the limit allows.
-    #[error("as many bytes wait to be sent as the limit allows")]
+    /// The outbox is full: the bytes that wait to be sent have reached its limit.
+    #[error("the outbox is full")]
     Full,
     /// A code or reason that no Close may carry.
     #[error(transparent)]
     InvalidClose(#[from] InvalidCloseReason),
-    /// The parts of a text message are no UTF-8 (RFC 6455 §5.6).
-    #[error("a text message has to be UTF-8")]
+    /// The parts of a text message are not UTF-8 (RFC 6455 §5.6).
+    #[error("the text message is not UTF-8")]
     InvalidUtf8,
-    /// Another message was begun in parts and cannot be ended: its [`MessageWriter`](crate::MessageWriter) was leaked,
-    /// as by [`forget`](std::mem::forget). Only a Close can still be sent.
+    /// Another message was begun in parts and cannot be ended: its [`MessageWriter`](crate::MessageWriter) was
+    /// leaked, for example by [`forget`](std::mem::forget). The connection can only send a Close.
     #[error("another message is unfinished, and its writer was leaked: close the connection")]
     Unfinished,
 }

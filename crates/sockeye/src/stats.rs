@@ -1,15 +1,15 @@
-//! Counts of what a server did: the counters that its parts share, and the snapshot that an application reads. Knows
-//! nothing of servers, endpoints or sessions.
+//! A server's counters, which its parts share, and the snapshot that an application reads. Knows nothing of servers,
+//! endpoints or sessions.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::log_limit::LogLimits;
 
-/// What a server, or a [`Container`](crate::Container), has counted since it was built. A snapshot, made by
-/// [`ServerHandle::stats`](crate::ServerHandle::stats) and [`Container::stats`](crate::Container::stats).
+/// A snapshot of the counts of a server, or of a [`Container`](crate::Container), since it was built.
+/// [`ServerHandle::stats`](crate::ServerHandle::stats) and [`Container::stats`](crate::Container::stats) make it.
 ///
-/// The counts only grow; `open_sessions` is the number at the time of the call. The fields are read one after the
-/// other while the server goes on, so they may differ by what happened meanwhile.
+/// Most counts only grow; `open_sessions` and `assembling_bytes` are the numbers at the time of the call. The fields
+/// are read one after another while the server works, so they may not fit each other exactly.
 ///
 /// ```
 /// use sockeye::Server;
@@ -24,46 +24,47 @@ use crate::log_limit::LogLimits;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Sessions that are open now, at all endpoints: from before `on_open` until before `on_close`.
+    /// Open sessions of all endpoints. A session counts from before `on_open` until before `on_close`.
     pub open_sessions: usize,
-    /// Handshakes that were answered with 101 and became a session.
+    /// Handshakes that the server answered with 101, and that became a session.
     pub opened_sessions: u64,
-    /// WebSocket handshakes for one of the endpoints that were refused, whatever the status.
+    /// WebSocket handshakes for an endpoint that the server refused, with any status.
     pub refused_handshakes: u64,
-    /// Messages that were not sent because a session's outbox was full, one for each message and session: broadcasts, and
-    /// messages of the asynchronous remote unless [`SendError::Full`](crate::SendError::Full) told the sender. See
-    /// [`Overflow`](crate::Overflow).
+    /// Messages that were not sent because a session's outbox was full, counted for each message and session. These are
+    /// broadcasts and messages of the asynchronous remote, except those for which the sender got
+    /// [`SendError::Full`](crate::SendError::Full). See [`Overflow`](crate::Overflow).
     pub dropped_messages: u64,
-    /// Of the refused handshakes, those whose `Origin` may not connect: 403.
+    /// Refused handshakes whose `Origin` may not connect: 403.
     pub forbidden_origins: u64,
-    /// Of the refused handshakes, those whose `Host` is not a name of the loopback: 403.
+    /// Refused handshakes whose `Host` is not a loopback name: 403.
     pub forbidden_hosts: u64,
-    /// Connections that were dropped for a new one before they had sent a byte.
+    /// Connections that the server dropped for a new connection before they had sent a byte.
     pub dropped_silent_connections: u64,
-    /// Connections that were answered 503, because there were as many as there may be.
+    /// Connections that the server answered with 503, because the limit of connections was reached.
     pub refused_connections: u64,
-    /// Connections that ended before TLS was agreed on: the handshake failed, or did not come in time.
+    /// Connections whose TLS handshake failed, or did not end in time.
     pub failed_tls_handshakes: u64,
-    /// Connections of HTTP that ended with an error: a request that cannot be read, a reset, or no request in time.
+    /// HTTP connections that ended with an error: an unreadable request, a reset, or no request in time.
     pub failed_http_connections: u64,
-    /// Messages that went to `on_error` as [`Error::Decode`](crate::Error::Decode): no argument of the handler could be
-    /// made of them.
+    /// Messages that went to `on_error` as [`Error::Decode`](crate::Error::Decode), because they could not be decoded
+    /// as the handler's argument.
     pub undecodable_messages: u64,
-    /// Sessions that ended because the peer broke the protocol, or a limit.
+    /// Sessions that ended because the peer broke the protocol, or exceeded a limit.
     pub protocol_errors: u64,
-    /// Sessions that ended without a Close: by a reset, an end, or a peer that did not answer or did not read.
+    /// Sessions that ended without a Close: by a reset, by an end of the stream, or because the peer did not answer or
+    /// read.
     pub lost_sessions: u64,
-    /// Bytes that the unfinished messages of all connections hold now, of what
-    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling) allows.
+    /// Bytes that the unfinished messages of all connections hold now. The limit is
+    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling).
     pub assembling_bytes: u64,
-    /// Messages that were given up with 1013, because the memory for unfinished messages was used up.
+    /// Messages that the server gave up with 1013, because the memory for unfinished messages was used up.
     pub given_up_messages: u64,
-    /// Log lines that [`LogLimit`](crate::LogLimit) left out, of the lines that the server itself writes.
+    /// Log lines of the server itself that [`LogLimit`](crate::LogLimit) left out.
     pub log_lines_left_out: u64,
 }
 
-/// The counters of one server, and the limits of log lines that its peers can repeat. All parts of the server share one
-/// of these. Nothing is counted for each message.
+/// The counters of one server, and the limits for log lines that its peers can cause. All parts of the server share one
+/// value. No counter changes for each message.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) opened_sessions: Counter,
@@ -81,7 +82,7 @@ pub(crate) struct Counters {
     pub(crate) log: LogLimits,
 }
 
-/// A number that only grows. Adding to it orders nothing else.
+/// A number that only grows. It is relaxed: adding to it orders no other memory access.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -104,7 +105,7 @@ impl Counters {
         }
     }
 
-    /// The snapshot. The number of open sessions and what unfinished messages hold are not counted here.
+    /// Makes the snapshot. The caller fills in `assembling_bytes` and `given_up_messages`, which are counted elsewhere.
     pub(crate) fn snapshot(&self, open_sessions: usize) -> Stats {
         Stats {
             open_sessions,

@@ -1,6 +1,6 @@
-//! The primitives that tasks share, which loom replaces where it checks them.
+//! The synchronisation primitives that tasks share. Under loom its versions replace them.
 
-// Counting references is not what loom has to check, and no method can take loom's `Arc` as `self`.
+// `Arc` is std's under loom too: reference counts need no check, and no method can take loom's `Arc` as `self`.
 pub(crate) use std::sync::Arc;
 
 #[cfg(loom)]
@@ -8,8 +8,8 @@ pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicU16};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU16};
 
-/// Locks, whether or not a thread panicked while it held the lock: what these mutexes guard is changed
-/// in steps that leave it whole.
+/// Locks a mutex, also after a thread panicked while it held the lock. Each change of the guarded values leaves them
+/// consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

@@ -1,4 +1,4 @@
-//! No error repeats its source: who prints an error and its causes prints each of them once.
+//! No error repeats its source, so a program that prints an error and its causes prints each text once.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -84,7 +84,7 @@ fn invalid_answer() -> InvalidAnswer {
     DeflateConfig::default().accept(&twice).unwrap_err()
 }
 
-/// What hyper says of an answer that is not HTTP.
+/// hyper's error for an answer that is not HTTP.
 async fn not_http() -> hyper::Error {
     let (near, mut far) = tokio::io::duplex(100);
     tokio::io::AsyncWriteExt::write_all(&mut far, b"220 mail\r\n\r\n")
@@ -226,7 +226,7 @@ async fn no_error_repeats_its_source() {
             texts.push(cause_text);
             source = cause.source();
         }
-        // What `anyhow` prints for `{:#}`.
+        // The text that `anyhow` prints for `{:#}`.
         assert_eq!(ErrorChain::new(&**error).to_string(), texts.join(": "));
     }
     assert!(with_source > 20, "{with_source}");
