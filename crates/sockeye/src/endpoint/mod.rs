@@ -43,6 +43,7 @@ mod remote;
 mod reply;
 pub(crate) mod report;
 mod session;
+mod sweep;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-//! The open sessions of an endpoint: broadcasts to all of them, and the sweep that wakes them for their deadlines.
+//! The open sessions of an endpoint, and broadcasts to all of them.
 //!
 //! ```text
 //!   broadcast ──▶ log ──▶ a session with other output: its own task writes the log behind that output
@@ -7,18 +7,18 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Weak;
 use std::time::Duration;
 
 use sockeye_proto::{Outgoing, PreparedMessage};
 use tokio::runtime;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::delivery::Delivery;
 use super::filter::FilteredSessions;
 use super::overflow::Losses;
 use super::session::{Session, SessionId};
+use super::sweep;
 use crate::connection::log::{Log, Pushed, Seat};
 use crate::connection::outbox::{Heard, Hearing, Outbox};
 use crate::stats::Counters;
@@ -203,14 +203,15 @@ impl OpenSessions {
     pub(super) fn insert(&self, slot: u32, session: Session) {
         let here = runtime::Handle::current().id();
         let mut slots = lock(&self.0.slots);
-        let delivery_runtime = slots.delivery_runtime.replace(here);
         // A session on another runtime, and perhaps on another processor, writes its broadcasts itself.
-        let delivers = delivery_runtime.is_none_or(|there| there == here);
-        if !delivers {
-            slots.delivery_runtime = delivery_runtime;
-        }
+        let delivers = slots.delivery_runtime.is_none_or(|there| there == here);
         let outbox = Arc::clone(session.outbox());
-        outbox.join_log(delivers);
+        let has_seat = outbox.join_log(delivers);
+        // The sessions of clients have no seat: they need no delivery.
+        let starts_delivery = has_seat && slots.delivery_runtime.is_none();
+        if starts_delivery {
+            slots.delivery_runtime = Some(here);
+        }
         if let Some(free) = slots.all.get_mut(slot as usize) {
             *free = Some(Slot { session, outbox });
         }
@@ -218,11 +219,11 @@ impl OpenSessions {
         self.counters().opened_sessions.increment();
         let is_swept = std::mem::replace(&mut slots.is_swept, true);
         drop(slots);
-        // Spawned without the lock: a runtime that shuts down drops the task at once, and the drop takes the lock.
+        // Without the lock: a runtime that shuts down drops a spawned task at once, and the drop takes the lock.
         if !is_swept {
-            tokio::spawn(Sweep(Arc::downgrade(&self.0)).run());
+            sweep::watch(&self.0);
         }
-        if delivery_runtime.is_none() {
+        if starts_delivery {
             let delivery_wanted = Arc::clone(&self.0.delivery_wanted);
             tokio::spawn(Delivery::new(Arc::downgrade(&self.0), delivery_wanted).run());
         }
@@ -258,65 +259,15 @@ impl Slots {
     }
 }
 
-/// A task that wakes the sessions whose deadlines are near. All sessions share its one timer.
-struct Sweep(Weak<SessionSet>);
-
-impl Sweep {
-    /// The time between two looks. A session is woken at most [`HORIZON`](Self::HORIZON) before its deadline.
-    const PERIOD: Duration = Duration::from_secs(1);
-    /// How far a look sees ahead: one period, and half of one more, because a tick may be late.
-    const HORIZON: Duration = Duration::from_millis(1_500);
-    /// The number of slots that are examined under one lock.
-    const BATCH: usize = 256;
-
-    /// Runs until no session is open.
-    async fn run(mut self) {
-        let mut ticks = tokio::time::interval(Self::PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looked = Instant::now();
-        loop {
-            ticks.tick().await;
-            // A late tick counts as no idle time: the process was stopped or busy, and input of that time may be
-            // unread.
-            let now = Instant::now();
-            let elapsed = match now - looked {
-                elapsed if elapsed < 2 * Self::PERIOD => elapsed,
-                _ => Duration::ZERO,
-            };
-            looked = now;
-            let horizon = now + Self::HORIZON;
-            let mut start = 0;
-            while let Some(sessions) = self.0.upgrade()
-                && sessions.sweep_slots(start..start + Self::BATCH, horizon, elapsed)
-            {
-                start += Self::BATCH;
-                tokio::task::yield_now().await;
-            }
-            if self.is_done() {
-                return;
-            }
-        }
-    }
-
-    /// Returns whether no session is open. The next session starts another sweep then.
-    fn is_done(&mut self) -> bool {
-        let Some(sessions) = self.0.upgrade() else {
-            return true;
-        };
-        let mut slots = lock(&sessions.slots);
-        if slots.open > 0 {
-            return false;
-        }
-        slots.is_swept = false;
-        self.0 = Weak::new();
-        true
-    }
-}
-
 impl SessionSet {
     /// Wakes the sessions in these slots whose deadline comes before `horizon`, and closes those that were idle for too
     /// long. `elapsed` is the time since the last look. Returns whether there are more slots.
-    fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
+    pub(super) fn sweep_slots(
+        &self,
+        slots: Range<usize>,
+        horizon: Instant,
+        elapsed: Duration,
+    ) -> bool {
         let broadcasts = self.log.pushed();
         let all = &lock(&self.slots).all;
         let end = slots.end.min(all.len());
@@ -325,6 +276,18 @@ impl SessionSet {
             slot.session.close_if_idle(elapsed, broadcasts);
         }
         end < all.len()
+    }
+
+    /// Leaves the sweeper if no session is open. The next session joins a sweeper again.
+    pub(super) fn leave_sweeper_if_empty(&self) -> bool {
+        let mut slots = lock(&self.slots);
+        slots.is_swept = slots.open > 0;
+        !slots.is_swept
+    }
+
+    /// Marks that no sweeper watches the set: the next session joins one again.
+    pub(super) fn leave_sweeper(&self) {
+        lock(&self.slots).is_swept = false;
     }
 
     /// Returns the number of slots, free ones included.
@@ -353,15 +316,6 @@ impl Drop for SessionSet {
     fn drop(&mut self) {
         // Lets the `Delivery` see that the sessions are gone, and end.
         self.delivery_wanted.notify_one();
-    }
-}
-
-impl Drop for Sweep {
-    /// Allows another sweep: the runtime may end before the endpoint, which may then run on another runtime.
-    fn drop(&mut self) {
-        if let Some(sessions) = self.0.upgrade() {
-            lock(&sessions.slots).is_swept = false;
-        }
     }
 }
 

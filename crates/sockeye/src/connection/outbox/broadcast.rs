@@ -176,15 +176,17 @@ impl Outbox {
         self.signal.fetch_or(ITEMS, AcqRel);
     }
 
-    /// Hears what is put into the log from now on, which somebody `delivers` to those who may be written to, or nobody.
-    pub(crate) fn join_log(&self, delivers: bool) {
+    /// Begins to read the log: the session gets the broadcasts from now on. If it `delivers`, another task may write them
+    /// to the transport. Returns whether the session has a seat at the log.
+    pub(crate) fn join_log(&self, delivers: bool) -> bool {
         let Some(seat) = &self.seat else {
-            return;
+            return false;
         };
         if delivers && lock(&self.state).direct.is_some() {
             self.signal.fetch_or(DELIVERED, AcqRel);
         }
         seat.sit();
+        true
     }
 
     pub(super) fn leave_log_under(&self, state: &State) {

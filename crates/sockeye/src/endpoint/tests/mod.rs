@@ -25,6 +25,7 @@ mod partial;
 mod pause;
 mod reader;
 mod stuck;
+mod sweep;
 mod writer;
 
 fn handshake() -> Handshake {
