@@ -91,12 +91,13 @@ pub use self::{
     stats::Stats,
 };
 pub use sockeye_proto::handshake::{
-    Extension, Forbidden, InvalidOrigin, OfferError, Origin, OriginPolicy, OriginProblem,
-    ResponseError, UriError,
+    Extension, Forbidden, InvalidOrigin, NotAToken, OfferError, Origin, OriginPolicy,
+    OriginProblem, ResponseError, UriError,
 };
 pub use sockeye_proto::{
-    CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, KeepAlive,
-    Message, MessageBuffer, Outgoing, PreparedMessage, ProtocolError, Role, Text, WindowBits,
+    CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, InvalidUtf8,
+    KeepAlive, Message, MessageBuffer, Outgoing, PreparedMessage, ProtocolError, Role, Text,
+    WholeMessage, WindowBits,
 };
 
 #[cfg(feature = "macros")]

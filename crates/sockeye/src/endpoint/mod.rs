@@ -82,6 +82,46 @@ pub use self::session::{Session, SessionId};
 ///     }
 /// }
 /// ```
+///
+/// An endpoint that wraps another one forwards the constants too, or it loses the limits and the kinds that come in
+/// parts. If it does not forward [`on_message_at_once`](Self::on_message_at_once), each message costs a future and a copy:
+///
+/// ```
+/// use sockeye::{CloseReason, Endpoint, Error, Incoming, MessageKind, Reply, Result, Session, WholeMessage};
+///
+/// /// Prints when a session opens.
+/// struct Logged<E>(E);
+///
+/// impl<E: Endpoint> Endpoint for Logged<E> {
+///     const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
+///     const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
+///
+///     async fn on_open(&mut self, session: &Session) -> Result {
+///         println!("{} is open", session.id());
+///         self.0.on_open(session).await
+///     }
+///
+///     async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+///         self.0.on_message(session, message).await
+///     }
+///
+///     fn on_message_at_once<'m>(
+///         &mut self,
+///         session: &Session,
+///         message: WholeMessage<'m>,
+///     ) -> Option<Result<Reply<'m>>> {
+///         self.0.on_message_at_once(session, message)
+///     }
+///
+///     async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+///         self.0.on_close(session, reason).await
+///     }
+///
+///     async fn on_error(&mut self, session: &Session, error: &Error) {
+///         self.0.on_error(session, error).await
+///     }
+/// }
+/// ```
 pub trait Endpoint: Send + 'static {
     /// The kinds of messages that [`on_message`](Self::on_message) receives part by part, while they arrive, instead of
     /// whole.
@@ -118,7 +158,6 @@ pub trait Endpoint: Send + 'static {
     /// message to `on_message`, which also handles all other messages, and has to handle them in the same way.
     ///
     /// The attribute generates this method for methods that are not `async` and take `&str` or `&[u8]`.
-    #[doc(hidden)]
     #[inline]
     fn on_message_at_once<'m>(
         &mut self,
@@ -179,7 +218,6 @@ pub trait SharedEndpoint: Send + Sync + 'static {
     }
 
     /// Handles a whole message that is borrowed from the read buffer. See [`Endpoint::on_message_at_once`].
-    #[doc(hidden)]
     #[inline]
     fn on_message_at_once<'m>(
         &self,

@@ -37,3 +37,4 @@ mod upgrade;
 mod websocket;
 mod websocket_facts;
 mod websocket_stream;
+mod wrapper;
