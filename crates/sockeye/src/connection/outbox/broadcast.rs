@@ -127,7 +127,7 @@ impl Outbox {
 
     #[cold]
     fn leave_to_driver(&self, state: &mut State, rest: &[u8]) -> Option<Waker> {
-        state.seldom().rest = rest.to_vec();
+        state.waiters().unsent = rest.to_vec();
         self.raise_under(state, REST)
     }
 

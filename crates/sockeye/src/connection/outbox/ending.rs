@@ -25,9 +25,9 @@ impl Outbox {
             seat.leave(take_over, || self.mark_left());
         }
         let mut wakes = Vec::new();
-        if let Some(seldom) = &mut state.seldom {
-            wakes.extend(seldom.room.drain(..).map(|(_, waker)| waker));
-            wakes.extend(seldom.parts.drain(..).map(|(_, waker)| waker));
+        if let Some(waiters) = &mut state.waiters {
+            wakes.extend(waiters.room.take_all());
+            wakes.extend(waiters.parts.take_all());
         }
         wakes.extend(self.raise_under(&state, NEWS));
         drop(state);
@@ -79,9 +79,10 @@ impl Outbox {
         let mut state = lock(&self.state);
         state.end.get_or_insert_with(|| Box::new(reason));
         state.lifetime = Lifetime::Gone;
-        let seldom = state.seldom.take();
+        let waiters = state.waiters.take();
         drop(state);
-        let ended = seldom.map(|seldom| seldom.ended).unwrap_or_default();
-        ended.into_iter().for_each(|(_, waker)| waker.wake());
+        if let Some(mut waiters) = waiters {
+            waiters.ended.take_all().for_each(Waker::wake);
+        }
     }
 }

@@ -50,6 +50,7 @@ mod schedule;
 mod send;
 mod signal;
 mod waiter;
+mod waker_list;
 
 pub(crate) use self::broadcast::{Heard, Hearing};
 pub(crate) use self::item::{Item, Reached, Ticket};
@@ -61,7 +62,7 @@ pub(crate) use self::signal::News;
 
 use self::send::Stage;
 use self::signal::ITEMS;
-use self::waiter::{Seldom, wake_one};
+use self::waiter::{Waiters, wake_one};
 
 /// How the application asked the driver to end the connection.
 // The outbox and the driver each hold one as an `Option<Box<_>>`: most connections have none yet.
@@ -111,7 +112,7 @@ struct State {
     has_overflowed: bool,
     lifetime: Lifetime,
     // Boxed: as a rule an idle connection needs none of it.
-    seldom: Option<Box<Seldom>>,
+    waiters: Option<Box<Waiters>>,
     // A pointer: it comes once, and last.
     end: Option<Box<CloseReason>>,
 }
@@ -170,7 +171,7 @@ impl Outbox {
                 directive: None,
                 is_swept,
                 due: None,
-                seldom: None,
+                waiters: None,
                 pings: 0,
                 overflow,
                 has_overflowed: false,

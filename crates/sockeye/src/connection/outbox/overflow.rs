@@ -315,16 +315,16 @@ impl State {
                 None => {}
                 Some(Item::Gap(many)) => {
                     *many += 1;
-                    self.seldom().in_gaps += 1;
+                    self.waiters().in_gaps += 1;
                 }
                 Some(_) => kept.push(Item::Gap(1)),
             }
             if let Item::Loose(_, Some(fate)) = item {
                 fate.store(true, Relaxed);
-                let seldom = self.seldom.as_ref();
-                let waiting = seldom.into_iter().flat_map(|seldom| &seldom.writers);
-                let its = waiting.filter(|(_, ticket, _)| ticket.is_of_item(number));
-                told.extend(its.map(|(.., waker)| waker.clone()));
+                if let Some(waiters) = &self.waiters {
+                    let writers = &waiters.writers;
+                    told.extend(writers.waiting_for(|ticket| ticket.is_of_item(number)));
+                }
             }
         }
         for item in kept.into_iter().rev() {
@@ -337,7 +337,7 @@ impl State {
     #[cold]
     pub(super) fn close_gap(&mut self) {
         if let Some(Item::Gap(many)) = self.items.pop_front() {
-            self.seldom().in_gaps -= many - 1;
+            self.waiters().in_gaps -= many - 1;
         }
     }
 }

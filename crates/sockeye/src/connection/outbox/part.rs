@@ -107,17 +107,15 @@ impl State {
         Some(part)
     }
 
-    /// Whoever waits to put the next part of the message in front, if there is room for some. It is in no
-    /// queue then.
+    /// Removes the task that waits to put in the next part of the message in front, if there is room for some of it.
     pub(super) fn take_part_waiter(&mut self) -> Option<Waker> {
         let number = self.front_number();
-        let waiting = &self.seldom.as_ref()?.parts;
-        let at = waiting.iter().position(|(known, _)| *known == number)?;
-        let streamed = self.streamed_in_front(number)?;
-        if !streamed.has_room(0) {
+        if !self.waiters.as_ref()?.parts.contains(number)
+            || !self.streamed_in_front(number)?.has_room(0)
+        {
             return None;
         }
-        Some(self.seldom.as_mut()?.parts.swap_remove(at).1)
+        self.waiters.as_mut()?.parts.remove(number)
     }
 }
 
@@ -264,11 +262,7 @@ impl Outbox {
         let front = state.streamed_in_front(number);
         let room = front.filter(|streamed| streamed.has_room(len));
         let Some((streamed, payload)) = room.and_then(|room| Some((room, part.take()?))) else {
-            let waiting = &mut state.seldom().parts;
-            match waiting.iter_mut().find(|(known, _)| *known == number) {
-                Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => waiting.push((number, cx.waker().clone())),
-            }
+            state.waiters().parts.register(number, cx.waker());
             return Poll::Pending;
         };
         streamed.push(payload, is_last);
@@ -281,8 +275,8 @@ impl Outbox {
     }
 
     fn forget_part_waiter(&self, number: u64) {
-        if let Some(seldom) = &mut lock(&self.state).seldom {
-            seldom.parts.retain(|(known, _)| *known != number);
+        if let Some(waiters) = &mut lock(&self.state).waiters {
+            waiters.parts.remove(number);
         }
     }
 }

@@ -52,7 +52,7 @@ impl Outbox {
             self.signal.fetch_xor(HELD, AcqRel);
         }
         let reached = state.taken();
-        let wake = state.front_waiter();
+        let wake = state.waker_for_room();
         let next_part = state.take_part_waiter();
         drop(state);
         wake_one(wake);
@@ -91,7 +91,7 @@ impl State {
 
     /// Whether nothing is in, or nothing but what waits for the next part of the message in front.
     fn has_nothing_to_take(&self) -> bool {
-        let controls = self.seldom.as_ref().map(|seldom| &seldom.controls);
+        let controls = self.waiters.as_ref().map(|waiters| &waiters.controls);
         let front = self.items.front();
         front.is_none_or(Item::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
     }
@@ -103,7 +103,7 @@ impl State {
 
     pub(super) fn push(&mut self, item: Item) -> Ticket {
         if item.is_control() {
-            let controls = &mut self.seldom().controls;
+            let controls = &mut self.waiters().controls;
             controls.push_back(item);
             if controls.len() > MAX_CONTROLS {
                 // §5.5.3: the newest is enough.
@@ -127,8 +127,8 @@ impl State {
 
     /// Control frames first.
     fn pop(&mut self) -> Option<Item> {
-        if let Some(seldom) = &mut self.seldom
-            && let Some(control) = seldom.controls.pop_front()
+        if let Some(waiters) = &mut self.waiters
+            && let Some(control) = waiters.controls.pop_front()
         {
             return Some(control);
         }
@@ -152,9 +152,9 @@ impl State {
 
     /// How far the lanes have been taken.
     pub(super) fn taken(&self) -> Reached {
-        let seldom = self.seldom.as_deref();
-        let (controls, in_gaps) = seldom.map_or((0, 0), |seldom| {
-            (seldom.controls.len() as u64, seldom.in_gaps)
+        let waiters = self.waiters.as_deref();
+        let (controls, in_gaps) = waiters.map_or((0, 0), |waiters| {
+            (waiters.controls.len() as u64, waiters.in_gaps)
         });
         Reached {
             controls: self.pushed.controls - controls,
@@ -169,7 +169,7 @@ impl State {
         if self.items.capacity() > KEPT && self.items.is_empty() {
             self.items = VecDeque::new();
         }
-        self.seldom.take_if(|seldom| seldom.is_of_no_use());
+        self.waiters.take_if(|waiters| waiters.is_unused());
     }
 }
 

@@ -116,28 +116,21 @@ impl Outbox {
             *waiter = None;
             return Poll::Ready(Err(error));
         }
-        let first = match (state.front_waiter_id(), *waiter) {
-            (None, _) => true,
-            (Some(front), Some(waiter)) => front == waiter,
-            (Some(_), None) => false,
-        };
-        let ready = item.take_if(|item| item.is_control() || (first && state.has_room(item)));
+        let first = state.first_for_room();
+        let is_first = first.is_none_or(|(key, _)| *waiter == Some(key));
+        let ready = item.take_if(|item| item.is_control() || (is_first && state.has_room(item)));
         let Some(ready) = ready else {
-            let seldom = state.seldom();
-            let id = seldom.waiter(*waiter);
-            *waiter = Some(id);
-            match seldom.room.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => seldom.room.push_back((id, cx.waker().clone())),
-            }
+            let waiters = state.waiters();
+            let key = waiters.key(waiter);
+            waiters.room.register(key, cx.waker());
             return Poll::Pending;
         };
-        if let Some(id) = waiter.take() {
-            state.seldom().room.retain(|(known, _)| *known != id);
+        if let Some(key) = waiter.take() {
+            state.waiters().room.remove(key);
         }
         let (ticket, driver) = self.push_and_raise(&mut state, ready);
         // The next in the queue may find room too.
-        let next = state.front_waiter();
+        let next = state.waker_for_room();
         drop(state);
         wake_one(driver);
         wake_one(next);
@@ -173,35 +166,31 @@ impl Outbox {
             *waiter = None;
             return Poll::Ready(Err(SendError::Closed));
         }
-        let seldom = state.seldom();
-        let id = seldom.waiter(*waiter);
-        *waiter = Some(id);
-        match seldom.writers.iter_mut().find(|(known, ..)| *known == id) {
-            Some((_, _, waker)) => waker.clone_from(cx.waker()),
-            None => seldom.writers.push((id, ticket, cx.waker().clone())),
-        }
+        let waiters = state.waiters();
+        let key = waiters.key(waiter);
+        waiters.writers.register_for(key, ticket, cx.waker());
         self.signal.fetch_or(AWAITED, AcqRel);
         Poll::Pending
     }
 
     pub(super) fn forget_writer(&self, waiter: u64) {
         let mut state = lock(&self.state);
-        let Some(seldom) = &mut state.seldom else {
+        let Some(waiters) = &mut state.waiters else {
             return;
         };
-        seldom.writers.retain(|(id, ..)| *id != waiter);
-        if seldom.writers.is_empty() {
+        waiters.writers.remove(waiter);
+        if waiters.writers.is_empty() {
             self.lower(AWAITED);
         }
     }
 
     pub(super) fn leave_room_queue(&self, waiter: u64) {
         let mut state = lock(&self.state);
-        if let Some(seldom) = &mut state.seldom {
-            seldom.room.retain(|(id, _)| *id != waiter);
+        if let Some(waiters) = &mut state.waiters {
+            waiters.room.remove(waiter);
         }
-        // Whoever stands first now was perhaps not told of room that the one who left was told of.
-        let next = state.front_waiter();
+        // The task that left may have used up a wake-up. So the first of the others is woken.
+        let next = state.waker_for_room();
         drop(state);
         wake_one(next);
     }
@@ -226,13 +215,9 @@ impl Future for Ended {
             this.waiter = None;
             return Poll::Ready((**reason).clone());
         }
-        let seldom = state.seldom();
-        let id = seldom.waiter(this.waiter);
-        this.waiter = Some(id);
-        match seldom.ended.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => seldom.ended.push((id, cx.waker().clone())),
-        }
+        let waiters = state.waiters();
+        let key = waiters.key(&mut this.waiter);
+        waiters.ended.register(key, cx.waker());
         Poll::Pending
     }
 }
@@ -240,9 +225,9 @@ impl Future for Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter
-            && let Some(seldom) = &mut lock(&self.outbox.state).seldom
+            && let Some(waiters) = &mut lock(&self.outbox.state).waiters
         {
-            seldom.ended.retain(|(id, _)| *id != waiter);
+            waiters.ended.remove(waiter);
         }
     }
 }

@@ -94,8 +94,8 @@ impl Outbox {
         let mut state = lock(&self.state);
         let signal = self.signal.fetch_and(!(NEWS | DUE | REST), AcqRel);
         directive.clone_from(&state.directive);
-        let rest = match &mut state.seldom {
-            Some(seldom) if signal & REST != 0 => std::mem::take(&mut seldom.rest),
+        let rest = match &mut state.waiters {
+            Some(waiters) if signal & REST != 0 => std::mem::take(&mut waiters.unsent),
             _ => Vec::new(),
         };
         News {

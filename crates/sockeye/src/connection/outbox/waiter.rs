@@ -5,98 +5,94 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::signal::AWAITED;
+use super::waker_list::WakerList;
 use super::{Item, Outbox, Reached, State, Ticket};
 use crate::sync::lock;
 
+/// The tasks that wait at an outbox, and what else an outbox has only now and then.
 #[derive(Debug, Default)]
-pub(super) struct Seldom {
+pub(super) struct Waiters {
     pub(super) controls: VecDeque<Item>,
-    // Those who wait for room, first come first served.
-    pub(super) room: VecDeque<(u64, Waker)>,
-    // Those who wait for an item to be written.
-    pub(super) writers: Vec<(u64, Ticket, Waker)>,
-    // Those who have a message in here that is sent in parts, by its number: for room for the next part.
-    pub(super) parts: Vec<(u64, Waker)>,
-    // Those who wait for the connection's end.
-    pub(super) ended: Vec<(u64, Waker)>,
-    pub(super) next_waiter: u64,
-    // How many items gave way beyond one for each gap.
+    // For room: first come, first served.
+    pub(super) room: WakerList,
+    // For an item to be written.
+    pub(super) writers: WakerList<Ticket>,
+    // For room for the next part of a message. The key is the message's number.
+    pub(super) parts: WakerList,
+    // For the connection's end.
+    pub(super) ended: WakerList,
+    last_key: u64,
+    // How many items gave way, less one for each gap.
     pub(super) in_gaps: u64,
-    // What a delivery has begun to write.
-    pub(super) rest: Vec<u8>,
+    // Frames of which a delivery has written a part.
+    pub(super) unsent: Vec<u8>,
 }
 
-impl Seldom {
-    pub(super) fn is_of_no_use(&self) -> bool {
+impl Waiters {
+    /// Whether the outbox can do without all of this.
+    pub(super) fn is_unused(&self) -> bool {
         self.controls.is_empty()
             && self.room.is_empty()
             && self.parts.is_empty()
             && self.writers.is_empty()
             && self.ended.is_empty()
             && self.in_gaps == 0
-            && self.rest.is_empty()
+            && self.unsent.is_empty()
     }
 
-    pub(super) fn waiter(&mut self, known: Option<u64>) -> u64 {
-        known.unwrap_or_else(|| {
-            self.next_waiter += 1;
-            self.next_waiter
+    /// The key of a task. A task that has none yet gets the next one.
+    pub(super) fn key(&mut self, known: &mut Option<u64>) -> u64 {
+        *known.get_or_insert_with(|| {
+            self.last_key += 1;
+            self.last_key
         })
     }
 }
 
 impl State {
-    pub(super) fn seldom(&mut self) -> &mut Seldom {
-        self.seldom.get_or_insert_default()
+    pub(super) fn waiters(&mut self) -> &mut Waiters {
+        self.waiters.get_or_insert_default()
     }
 
     pub(super) fn is_awaited_for_room(&self) -> bool {
-        self.front_waiter_id().is_some()
+        self.first_for_room().is_some()
     }
 
-    /// Whoever waits longest for room. It stays in the queue until it has looked.
-    pub(super) fn front_waiter(&self) -> Option<Waker> {
-        let (_, waker) = self.seldom.as_ref()?.room.front()?;
-        Some(waker.clone())
+    /// The task that waits longest for room. It stays in the list until it has looked.
+    pub(super) fn first_for_room(&self) -> Option<(u64, &Waker)> {
+        self.waiters.as_ref()?.room.first()
     }
 
-    pub(super) fn front_waiter_id(&self) -> Option<u64> {
-        let (id, _) = self.seldom.as_ref()?.room.front()?;
-        Some(*id)
+    /// A clone of the waker of the task that waits longest for room.
+    pub(super) fn waker_for_room(&self) -> Option<Waker> {
+        self.first_for_room().map(|(_, waker)| waker.clone())
     }
 
-    /// Takes all away who wait for what does not come any more, and what is in.
+    /// Drops the control frames, and removes the tasks that wait for room or for a write.
     pub(super) fn release_senders(&mut self) -> Vec<Waker> {
-        let Some(seldom) = &mut self.seldom else {
+        let Some(waiters) = &mut self.waiters else {
             return Vec::new();
         };
-        seldom.controls = VecDeque::new();
-        seldom.in_gaps = 0;
-        let room = seldom.room.drain(..).map(|(_, waker)| waker);
-        let parts = seldom.parts.drain(..).map(|(_, waker)| waker);
-        let writers = seldom.writers.drain(..).map(|(_, _, waker)| waker);
-        room.chain(parts).chain(writers).collect()
+        waiters.controls = VecDeque::new();
+        waiters.in_gaps = 0;
+        let for_room = waiters.room.take_all().chain(waiters.parts.take_all());
+        for_room.chain(waiters.writers.take_all()).collect()
     }
 }
 
 impl Outbox {
-    /// All that was taken up to `taken` is written.
+    /// Notes that the driver has written every item up to `taken`, and wakes the tasks that wait for one of them.
     pub(crate) fn wrote(&self, taken: Reached) {
         let mut state = lock(&self.state);
         state.written = taken.max(state.written);
         let written = state.written;
-        let Some(seldom) = &mut state.seldom else {
+        let Some(waiters) = &mut state.waiters else {
             return;
         };
-        let waiting = seldom.writers.iter_mut();
-        let told = |(_, ticket, waker): &mut (u64, Ticket, Waker)| {
-            written.includes(*ticket).then(|| waker.clone())
-        };
-        let wakes: Vec<Waker> = waiting.filter_map(told).collect();
-        seldom
-            .writers
-            .retain(|(_, ticket, _)| !written.includes(*ticket));
-        if seldom.writers.is_empty() {
+        let writers = &mut waiters.writers;
+        let done = writers.take_waiting_for(|ticket| written.includes(*ticket));
+        let wakes: Vec<Waker> = done.collect();
+        if writers.is_empty() {
             self.lower(AWAITED);
         }
         drop(state);
