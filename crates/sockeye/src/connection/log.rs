@@ -248,11 +248,16 @@ impl Seat {
     }
 
     /// Takes what is not read yet out, and frees the seat: nothing is put in between. `left` is called while
-    /// nobody reads or puts in.
-    pub(crate) fn leave(&self, take: impl FnMut(PreparedMessage), left: impl FnOnce()) {
+    /// nobody reads or puts in. Both get the `reader`.
+    pub(crate) fn leave<R>(
+        &self,
+        reader: &mut R,
+        mut take: impl FnMut(&mut R, PreparedMessage),
+        left: impl FnOnce(&R),
+    ) {
         let mut state = self.enter();
-        state.catch_up(self.index, u64::MAX, take);
-        left();
+        state.catch_up(self.index, u64::MAX, |message| take(reader, message));
+        left(reader);
         let Some(at) = state.position(self.index) else {
             return;
         };

@@ -63,7 +63,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Moves items from the outbox to the output and writes, until nothing waits or the transport takes no more.
     #[inline(always)]
     pub(super) fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.core.outbox.is_only_logged() {
+        if self.core.outbox.is_only_pending() {
             self.write_log(cx)?;
         }
         loop {

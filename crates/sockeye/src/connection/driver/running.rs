@@ -19,7 +19,7 @@ use super::phase::Phase;
 use crate::connection::link::{InParts, Link};
 #[cfg(test)]
 use crate::connection::outbox::Reached;
-use crate::connection::outbox::{News, Outbox};
+use crate::connection::outbox::{Outbox, WakeReason};
 use crate::connection::permit::SessionPermit;
 use crate::sync::Arc;
 
@@ -177,18 +177,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Applies what the outbox has asked for since the last look.
     #[inline]
     pub(super) fn update(&mut self) {
-        if let Some(news) = self.core.outbox.drive(&mut self.core.directive) {
-            self.apply(&news);
+        if let Some(reason) = self.core.outbox.drive(&mut self.core.directive) {
+            self.apply(&reason);
         }
     }
 
     #[cold]
-    fn apply(&mut self, news: &News) {
-        if news.is_due {
+    fn apply(&mut self, reason: &WakeReason) {
+        if reason.is_due {
             self.link.forget_alarm();
         }
-        if !news.rest.is_empty() {
-            self.link.send_rest(&news.rest);
+        if !reason.unsent.is_empty() {
+            self.link.send_rest(&reason.unsent);
         }
     }
 }

@@ -67,7 +67,7 @@ fn readers_are_told_once_until_one_of_them_does_something() {
         |seat| drop(copy(seat, 1000, &mut Copied::default())),
         |seat| seat.catch_up(drop),
         |seat| assert!(seat.pass_over(0, drop)),
-        |seat| seat.leave(drop, || {}),
+        |seat| seat.leave(&mut (), |(), message| drop(message), |()| {}),
         |seat| seat.log.seat(2).sit(),
     ];
     for something in something {
@@ -157,7 +157,7 @@ fn a_full_log_names_the_slowest_and_takes_more_when_they_have_caught_up() {
     seats[0].catch_up(|message| caught.push(message));
     assert_eq!(caught.len(), many);
     assert_eq!(log.push(&text("")), Pushed::Full(vec![2]));
-    seats[2].leave(|_| {}, || {});
+    seats[2].leave(&mut (), |(), _| {}, |()| {});
     assert_eq!(log.push(&text("")), Pushed::Kept(many as u64));
     assert_eq!(lock(&log.0).messages.len(), 1, "the rest is forgotten");
 }
@@ -181,7 +181,7 @@ fn a_vacant_seat_is_in_nobodys_way() {
     let (log, seats) = seats(2);
     seats.iter().for_each(Seat::sit);
     log.push(&text("a"));
-    seats[0].leave(|_| {}, || {});
+    seats[0].leave(&mut (), |(), _| {}, |()| {});
     assert_eq!(read(&seats[0], 9), (vec![], true));
     assert_eq!(read(&seats[1], 9), (frame("a"), true));
     assert_eq!(lock(&log.0).frames, b"");
@@ -259,7 +259,7 @@ proptest! {
                     prop_assert_eq!(out_of_log, all.unwrap_or_default());
                 }
                 Step::Leave(seat) => {
-                    seats[seat].leave(|_| {}, || {});
+                    seats[seat].leave(&mut (), |(), _| {}, |()| {});
                     expected[seat] = None;
                 }
                 Step::Sit(seat) if expected[seat].is_none() => {

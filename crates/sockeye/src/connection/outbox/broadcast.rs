@@ -2,13 +2,11 @@
 //! A broadcast leaves the log in one of three ways: the driver reads it, a delivery writes it to the transport of a parked
 //! driver, or a sender moves it into the outbox before its own item.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::task::Waker;
 
 use sockeye_proto::PreparedMessage;
 
 use super::overflow::{Offered, Source};
-use super::signal::{DELIVERED, HELD, ITEMS, LEFT, LOGGED, PARKED, REST, WRITING, is_deliverable};
 use super::waiter::wake_one;
 use super::{Item, Outbox, Overflowed, State, Ticket};
 use crate::connection::log::{Copied, Seat};
@@ -48,11 +46,11 @@ impl Outbox {
             hearing.is_settled = false;
             return self.hear_alone(message, hearing);
         }
-        let signal = self.signal.load(Acquire);
-        if signal & LEFT != 0 {
+        let look = self.signal.look();
+        if look.has_left() {
             return Heard::Closed;
         }
-        if signal & (ITEMS | HELD) != 0 {
+        if look.has_items_or_is_held() {
             hearing.is_settled = false;
             let item = Item::Message(message.into());
             let mut state = lock(&self.state);
@@ -61,15 +59,13 @@ impl Outbox {
                 return Heard::Overflowed;
             }
         }
-        if signal & DELIVERED != 0 {
-            let before = self.signal.fetch_or(LOGGED, AcqRel);
-            // It may have changed since.
-            if before & DELIVERED != 0 {
-                hearing.wants_delivery |= before & PARKED != 0;
-                return Heard::Taken;
-            }
+        if look.is_delivered()
+            && let Some(is_parked) = self.signal.leave_to_deliverer()
+        {
+            hearing.wants_delivery |= is_parked;
+            return Heard::Taken;
         }
-        if self.raise(LOGGED)
+        if self.signal.raise_pending()
             && let Some(driver) = &lock(&self.state).driver
         {
             // A session's task: nothing of the application's runs here.
@@ -94,18 +90,17 @@ impl Outbox {
     /// Writes what is in the log, as far as the transport takes it, if the driver is parked and nothing else is to be
     /// sent. Whoever is told so by [`hear`](Self::hear) has to call it, or to [end](Self::end_delivery) it.
     pub(crate) fn deliver(&self, copied: &mut Copied) {
-        if !is_deliverable(self.signal.load(Acquire)) {
+        if !self.signal.look().is_deliverable() {
             return;
         }
         let mut state = lock(&self.state);
-        let begin = |signal| is_deliverable(signal).then_some(signal | WRITING);
-        if self.signal.fetch_update(AcqRel, Acquire, begin).is_err() {
+        if !self.signal.try_begin_writing(&state.locked) {
             return;
         }
-        // Until `WRITING` is lowered the driver waits for the lock before it does anything.
+        // Until `end_writing` a driver that is woken waits for the lock before it does anything.
         let rest = self.write_log(&state, copied);
         let wake = rest.and_then(|rest| self.leave_to_driver(&mut state, rest));
-        self.lower(WRITING);
+        self.signal.end_writing(&state.locked);
         drop(state);
         wake_one(wake);
     }
@@ -117,7 +112,7 @@ impl Outbox {
             return None;
         };
         loop {
-            let frames = seat.copy(ROOM, copied, || self.lower(LOGGED))?;
+            let frames = seat.copy(ROOM, copied, || self.signal.clear_pending())?;
             let written = direct.write(frames);
             if written < frames.len() {
                 return copied.frames().get(written..);
@@ -128,17 +123,17 @@ impl Outbox {
     #[cold]
     fn leave_to_driver(&self, state: &mut State, rest: &[u8]) -> Option<Waker> {
         state.waiters().unsent = rest.to_vec();
-        self.raise_under(state, REST)
+        state.driver_if(self.signal.raise_unsent(&state.locked))
     }
 
     /// Nobody delivers any more.
     pub(crate) fn end_delivery(&self) {
         let state = lock(&self.state);
-        self.lower(DELIVERED);
-        let is_logged = self.signal.load(Acquire) & LOGGED != 0;
-        let wake = is_logged.then(|| self.raise_under(&state, LOGGED));
+        self.signal.forbid_delivery(&state.locked);
+        let has_pending = self.signal.look().has_pending();
+        let wake = state.driver_if(has_pending && self.signal.raise_pending());
         drop(state);
-        wake_one(wake.flatten());
+        wake_one(wake);
     }
 
     /// Moves what it has not read of the log here.
@@ -153,7 +148,8 @@ impl Outbox {
     pub(super) fn catch_up_with(&self, state: &mut State) -> Option<Waker> {
         let seat = self.seat_under(state)?;
         seat.catch_up(|message| self.take_over(state, message));
-        self.has_items().then(|| self.raise_under(state, ITEMS))?
+        let has_items = self.signal.look().has_items();
+        state.driver_if(has_items && self.signal.raise_items(&state.locked))
     }
 
     /// Moves what comes before this message here, and leaves the message out; unless it is read already.
@@ -164,7 +160,7 @@ impl Outbox {
 
     /// The seat, which nobody gives up while the state is locked.
     pub(super) fn seat_under(&self, _state: &State) -> Option<&Seat> {
-        let has_left = self.signal.load(Acquire) & LEFT != 0;
+        let has_left = self.signal.look().has_left();
         self.seat.as_ref().filter(|_| !has_left)
     }
 
@@ -173,7 +169,7 @@ impl Outbox {
         let item = Item::Message(message.into());
         let item = state.as_it_gives_way(item, Source::Broadcast, None);
         state.push(item);
-        self.signal.fetch_or(ITEMS, AcqRel);
+        self.signal.note_items(&state.locked);
     }
 
     /// Begins to read the log: the session gets the broadcasts from now on. If it `delivers`, another task may write them
@@ -182,8 +178,9 @@ impl Outbox {
         let Some(seat) = &self.seat else {
             return false;
         };
-        if delivers && lock(&self.state).direct.is_some() {
-            self.signal.fetch_or(DELIVERED, AcqRel);
+        let state = lock(&self.state);
+        if delivers && state.direct.is_some() {
+            self.signal.allow_delivery(&state.locked);
         }
         seat.sit();
         true
@@ -191,17 +188,14 @@ impl Outbox {
 
     pub(super) fn leave_log_under(&self, state: &State) {
         if let Some(seat) = self.seat_under(state) {
-            seat.leave(drop, || self.mark_left());
+            let left = |(): &()| self.signal.leave(&state.locked);
+            seat.leave(&mut (), |(), message| drop(message), left);
         }
-    }
-
-    pub(super) fn mark_left(&self) {
-        self.signal.fetch_or(LEFT, AcqRel);
     }
 
     /// Puts an item in behind what it hears of in the log.
     pub(super) fn push_behind(&self, state: &mut State, item: Item) -> Ticket {
-        if self.signal.load(Acquire) & LOGGED != 0
+        if self.signal.look().has_pending()
             && !item.is_control()
             && let Some(seat) = self.seat_under(state)
         {
@@ -214,19 +208,19 @@ impl Outbox {
     /// them. Says whether there were any.
     #[inline]
     pub(crate) fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
-        if self.signal.load(Acquire) & (LOGGED | HELD) != LOGGED {
+        if !self.signal.look().is_readable() {
             return false;
         }
         let Some(seat) = &self.seat else {
             return false;
         };
         let is_overtaken = || {
-            let signal = self.signal.load(Acquire);
-            if signal & LEFT != 0 {
-                self.lower(LOGGED);
+            let look = self.signal.look();
+            if look.has_left() {
+                self.signal.clear_pending();
             }
-            signal & (ITEMS | LEFT) != 0
+            look.has_left() || look.has_items()
         };
-        seat.read(room, is_overtaken, read, || self.lower(LOGGED))
+        seat.read(room, is_overtaken, read, || self.signal.clear_pending())
     }
 }

@@ -6,9 +6,8 @@ use std::task::Waker;
 
 use sockeye_proto::CloseReason;
 
-use super::signal::{AWAITED, DELIVERED, HELD, ITEMS, NEWS};
 use super::waiter::wake_one;
-use super::{Directive, Ended, Lifetime, Outbox};
+use super::{Directive, Ended, Lifetime, Outbox, State};
 use crate::sync::{Arc, lock};
 
 impl Outbox {
@@ -19,17 +18,17 @@ impl Outbox {
             return;
         }
         state.directive = Some(Box::new(Directive::Close(reason)));
-        // What was said to all before goes out before.
+        // The broadcasts before the Close go out before it.
         if let Some(seat) = self.seat_under(&state) {
-            let take_over = |message| self.take_over(&mut state, message);
-            seat.leave(take_over, || self.mark_left());
+            let take = |state: &mut State, message| self.take_over(state, message);
+            seat.leave(&mut *state, take, |state| self.signal.leave(&state.locked));
         }
         let mut wakes = Vec::new();
         if let Some(waiters) = &mut state.waiters {
             wakes.extend(waiters.room.take_all());
             wakes.extend(waiters.parts.take_all());
         }
-        wakes.extend(self.raise_under(&state, NEWS));
+        wakes.extend(state.driver_if(self.signal.raise_directive(&state.locked)));
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
     }
@@ -39,7 +38,7 @@ impl Outbox {
         let mut state = lock(&self.state);
         state.directive = Some(Box::new(Directive::Abort));
         self.leave_log_under(&state);
-        let wake = self.raise_under(&state, NEWS);
+        let wake = state.driver_if(self.signal.raise_directive(&state.locked));
         drop(state);
         wake_one(wake);
     }
@@ -61,7 +60,7 @@ impl Outbox {
         state.weight = 0;
         self.leave_log_under(&state);
         state.direct = None;
-        self.lower(ITEMS | AWAITED | HELD | DELIVERED);
+        self.signal.shut(&state.locked);
         let wakes = state.release_senders();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);

@@ -516,8 +516,8 @@ async fn write_all(outbox: &Outbox, transport: &Shared, last: char) {
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            if let Some(news) = outbox.drive(&mut directive) {
-                transport.write(&news.rest);
+            if let Some(reason) = outbox.drive(&mut directive) {
+                transport.write(&reason.unsent);
             }
             loop {
                 if let Some(item) = outbox.take() {

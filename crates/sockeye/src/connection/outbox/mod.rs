@@ -38,12 +38,13 @@ use sockeye_proto::CloseReason;
 use super::direct::Direct;
 use super::log::Seat;
 use crate::error::SendError;
-use crate::sync::{Arc, AtomicU16, Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
 
 mod broadcast;
 mod ending;
 mod item;
 mod overflow;
+mod parking;
 mod part;
 mod queue;
 mod schedule;
@@ -56,12 +57,12 @@ pub(crate) use self::broadcast::{Heard, Hearing};
 pub(crate) use self::item::{Item, Reached, Ticket};
 pub use self::overflow::Overflow;
 pub(crate) use self::overflow::{OverflowPolicy, Overflowed};
+pub(crate) use self::parking::WakeReason;
 pub(crate) use self::part::{Part, Parts, UNFINISHED};
 pub(crate) use self::send::{Ended, Send};
-pub(crate) use self::signal::News;
 
 use self::send::Stage;
-use self::signal::ITEMS;
+use self::signal::{Locked, Signal};
 use self::waiter::{Waiters, wake_one};
 
 /// How the application asked the driver to end the connection.
@@ -79,14 +80,15 @@ pub(crate) enum Directive {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     seat: Option<Seat>,
-    // Of the bits in `signal.rs`. What they say of the state is changed under its lock; PARKED, LOGGED and PAUSED are not.
-    signal: AtomicU16,
+    signal: Signal,
     state: Mutex<State>,
 }
 
 #[repr(C)]
 #[derive(Debug)]
 struct State {
+    // Takes no memory.
+    locked: Locked,
     // Of the driver's task, when it has parked once.
     driver: Option<Waker>,
     // By which what is in the log may be written while the driver is parked.
@@ -155,10 +157,12 @@ impl Outbox {
         direct: Option<Direct>,
         is_swept: bool,
     ) -> Arc<Self> {
+        let (signal, locked) = Signal::new();
         Arc::new(Self {
             seat,
-            signal: AtomicU16::new(0),
+            signal,
             state: Mutex::new(State {
+                locked,
                 driver: None,
                 direct,
                 limit,
@@ -201,7 +205,8 @@ impl Outbox {
     /// Puts an item in; gives the driver's waker where it is to be woken.
     fn push_and_raise(&self, state: &mut State, item: Item) -> (Ticket, Option<Waker>) {
         let ticket = self.push_behind(state, item);
-        (ticket, self.raise_under(state, ITEMS))
+        let has_to_wake = self.signal.raise_items(&state.locked);
+        (ticket, state.driver_if(has_to_wake))
     }
 
     /// Puts an item in when there is room, and waits until it is written.

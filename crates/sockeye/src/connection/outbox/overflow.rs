@@ -14,7 +14,6 @@ use std::task::Waker;
 use sockeye_proto::{CloseCode, CloseReason};
 
 use super::send::Stage;
-use super::signal::ITEMS;
 use super::waiter::wake_one;
 use super::{Item, Outbox, Send, State, Ticket};
 use crate::error::SendError;
@@ -217,7 +216,7 @@ impl Outbox {
                 let item = state.as_it_gives_way(item, source, fate);
                 overflowed.ticket = Some(state.push(item));
                 overflowed.dropped = given_way.count;
-                let driver = self.raise_under(&state, ITEMS);
+                let driver = state.driver_if(self.signal.raise_items(&state.locked));
                 drop(state);
                 let told = given_way.told.into_iter();
                 told.chain(driver).for_each(Waker::wake);

@@ -15,7 +15,6 @@ use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, MessageKind};
 
 use super::item::{Item, LEAST_WEIGHT, Ticket};
-use super::signal::ITEMS;
 use super::waiter::wake_one;
 use super::{Outbox, State};
 use crate::error::SendError;
@@ -268,7 +267,7 @@ impl Outbox {
         streamed.push(payload, is_last);
         state.bytes += len;
         state.weight += len.max(LEAST_WEIGHT);
-        let driver = self.raise_under(&state, ITEMS);
+        let driver = state.driver_if(self.signal.raise_items(&state.locked));
         drop(state);
         wake_one(driver);
         Poll::Ready(Ok(()))

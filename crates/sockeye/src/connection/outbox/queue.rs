@@ -2,11 +2,9 @@
 //! first. The limit of an outbox is checked here.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use sockeye_proto::Outgoing;
 
-use super::signal::{HELD, ITEMS};
 use super::waiter::wake_one;
 use super::{Item, Lifetime, Outbox, Reached, State, Ticket};
 use crate::error::SendError;
@@ -30,8 +28,8 @@ impl Outbox {
         many: usize,
         mut take: impl FnMut(Item),
     ) -> Option<Reached> {
-        let signal = self.signal.load(Acquire);
-        if signal & ITEMS == 0 {
+        let look = self.signal.look();
+        if !look.has_items() {
             return None;
         }
         let mut state = lock(&self.state);
@@ -45,11 +43,12 @@ impl Outbox {
             take(item);
         }
         if state.has_nothing_to_take() {
-            self.lower(ITEMS);
+            self.signal.clear_items(&state.locked);
             state.forget_capacity();
         }
-        if state.is_held() != (signal & HELD != 0) {
-            self.signal.fetch_xor(HELD, AcqRel);
+        let is_held = state.is_held();
+        if is_held != look.is_held() {
+            self.signal.set_held(is_held, &state.locked);
         }
         let reached = state.taken();
         let wake = state.waker_for_room();
@@ -69,7 +68,7 @@ impl Outbox {
         let weight = reply.weight();
         self.push_behind(&mut state, reply);
         // The driver itself is at it.
-        self.signal.fetch_or(ITEMS, AcqRel);
+        self.signal.note_items(&state.locked);
         Ok(weight)
     }
 

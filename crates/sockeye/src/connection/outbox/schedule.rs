@@ -1,11 +1,9 @@
 //! The times and counts that an endpoint looks at from outside. The driver says when it has to be woken, and the
 //! endpoint wakes it then. The endpoint also counts a session's activity, and pauses and resumes its reading.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::Instant;
 
 use super::Outbox;
-use super::signal::{DUE, PAUSED};
 use super::waiter::wake_one;
 use crate::sync::lock;
 
@@ -17,7 +15,7 @@ impl Outbox {
         state.is_swept = false;
         // The driver is to see to it itself.
         let due = state.due.take();
-        let wake = due.and_then(|_| self.raise_under(&state, DUE));
+        let wake = due.and_then(|_| state.driver_if(self.signal.raise_due(&state.locked)));
         drop(state);
         wake_one(wake);
     }
@@ -39,20 +37,22 @@ impl Outbox {
 
     /// Lets the driver hand nothing on that comes, from now on.
     pub(crate) fn pause(&self) {
-        self.signal.fetch_or(PAUSED, AcqRel);
+        self.signal.pause();
     }
 
     /// Lets the driver go on.
     pub(crate) fn resume(&self) {
-        if self.signal.fetch_and(!PAUSED, AcqRel) & PAUSED != 0 {
-            let wake = self.raise_under(&lock(&self.state), DUE);
+        if self.signal.resume() {
+            let state = lock(&self.state);
+            let wake = state.driver_if(self.signal.raise_due(&state.locked));
+            drop(state);
             wake_one(wake);
         }
     }
 
     #[inline]
     pub(crate) fn is_paused(&self) -> bool {
-        self.signal.load(Acquire) & PAUSED != 0
+        self.signal.look().is_paused()
     }
 
     /// Wakes the driver if the time that it asked for comes before `horizon`.
@@ -61,7 +61,7 @@ impl Outbox {
         if state.due.take_if(|due| *due < horizon).is_none() {
             return;
         }
-        let wake = self.raise_under(&state, DUE);
+        let wake = state.driver_if(self.signal.raise_due(&state.locked));
         drop(state);
         wake_one(wake);
     }

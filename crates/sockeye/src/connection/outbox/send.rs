@@ -2,14 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::AcqRel;
 use std::task::{Context, Poll};
 
 use sockeye_proto::CloseReason;
 
 use super::item::{Item, Ticket};
 use super::overflow::{Fate, gave_way};
-use super::signal::AWAITED;
 use super::waiter::wake_one;
 use super::{Lifetime, Outbox};
 use crate::error::SendError;
@@ -169,7 +167,7 @@ impl Outbox {
         let waiters = state.waiters();
         let key = waiters.key(waiter);
         waiters.writers.register_for(key, ticket, cx.waker());
-        self.signal.fetch_or(AWAITED, AcqRel);
+        self.signal.note_awaited(&state.locked);
         Poll::Pending
     }
 
@@ -180,7 +178,7 @@ impl Outbox {
         };
         waiters.writers.remove(waiter);
         if waiters.writers.is_empty() {
-            self.lower(AWAITED);
+            self.signal.clear_awaited(&state.locked);
         }
     }
 

@@ -1,210 +1,371 @@
-//! The signal of an outbox: one word beside the lock. It says whether the driver has something to look at, and whether
-//! the driver is parked. Senders raise a bit and wake a parked driver; the driver looks at the word and parks.
+//! The signal of an outbox: one atomic word beside the lock of the outbox's state. Senders raise a bit and wake a parked
+//! driver. The driver looks at the word, and takes the lock only if the word says that there is something for it.
+//!
+//! ```text
+//!   driver: no lock                                PARKED, WANTS_ITEMS
+//!       running ───────────── park ─────────────▶ parked
+//!          ▲                                         │
+//!          ├── run, unpark: the driver itself ───────┤
+//!          └── raise_*: its caller wakes the driver ─┘
+//!
+//!   content: under the state's lock
+//!       ITEMS        raise_items, note_items ──▶ clear_items, shut
+//!       DIRECTIVE    raise_directive ──────────▶ take_reasons, forget_directive
+//!       DUE          raise_due ────────────────▶ take_reasons
+//!       AWAITED      note_awaited ─────────────▶ clear_awaited, shut
+//!       HELD         set_held(true) ───────────▶ set_held(false), shut
+//!
+//!   broadcasts
+//!       PENDING      raise_pending, leave_to_deliverer: no lock ──▶ clear_pending: under the lock of the log
+//!       LEFT         leave: under the state's lock and the lock of the log. It stays.
+//!
+//!   delivery: under the state's lock
+//!       DELIVERED    allow_delivery ───────────▶ forbid_delivery, shut
+//!       WRITING      try_begin_writing ────────▶ end_writing: the lock is held in between
+//!       UNSENT       raise_unsent ─────────────▶ take_reasons
+//!
+//!   reading: no lock                                PAUSED
+//!       pause ─────▶ resume
+//! ```
+//!
+//! A transition that needs the state's lock takes [`Locked`], which lies in the state.
+//!
+//! Each transition is a read-modify-write of one word, so all of them have one order. Of a park and a raise, the second
+//! sees the first: no wake-up is lost. A transition releases what its task wrote before, and a look acquires that. So a
+//! deliverer that sees PARKED sees all that the driver wrote, and a driver that does not see WRITING sees all that the
+//! deliverer wrote. The content of the state needs its lock alone.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use std::task::Waker;
 
-use super::{Directive, Outbox, State};
-use crate::sync::lock;
+use crate::sync::AtomicU16;
 
-/// Something waits to be taken.
-pub(super) const ITEMS: u16 = 1;
-/// The order is another one than the driver has seen.
-pub(super) const NEWS: u16 = 2;
-/// Somebody waits for an item to be written.
-pub(super) const AWAITED: u16 = 4;
-/// The driver is to be woken for orders.
-pub(super) const PARKED: u16 = 8;
-/// The driver is to be woken for items too.
-pub(super) const WANTS_ITEMS: u16 = 16;
-/// There may be something in the log that this one has not read.
-pub(super) const LOGGED: u16 = 32;
-/// The seat at the log is given up.
-pub(super) const LEFT: u16 = 64;
-/// The time has come that the driver asked to be woken at, or it is no longer paused.
-pub(super) const DUE: u16 = 128;
-/// The message in front is being sent in parts, and has begun: no other is taken until it ends.
-pub(super) const HELD: u16 = 256;
-/// Nothing that comes is to be handed on.
-pub(super) const PAUSED: u16 = 512;
-/// What is in the log somebody delivers while the driver is parked: it is not to be woken for that.
-pub(super) const DELIVERED: u16 = 1024;
-/// Somebody delivers, with the state locked.
-pub(super) const WRITING: u16 = 2048;
-/// What the transport did not take of that waits for the driver.
-pub(super) const REST: u16 = 4096;
+/// The driver can take something: a control frame, an item, or a part of the message in front.
+const ITEMS: u16 = 1;
+/// The directive is another than the driver has seen.
+const DIRECTIVE: u16 = 2;
+/// A task waits for an item to be written.
+const AWAITED: u16 = 4;
+/// The driver has to be woken for a directive, for its time, and for what is unsent.
+const PARKED: u16 = 8;
+/// A parked driver has to be woken for items and broadcasts too.
+const WANTS_ITEMS: u16 = 16;
+/// The log may hold a broadcast that the session has not read.
+const PENDING: u16 = 32;
+/// The session gets no more broadcasts from the log.
+const LEFT: u16 = 64;
+/// The time has come at which the driver asked to be woken, or reading goes on.
+const DUE: u16 = 128;
+/// The message in front is sent in parts and has begun: no other message is taken until it ends.
+const HELD: u16 = 256;
+/// The driver hands on nothing that it receives.
+const PAUSED: u16 = 512;
+/// A deliverer writes the broadcasts of a parked driver, which is not woken for them.
+const DELIVERED: u16 = 1024;
+/// The deliverer writes to the transport.
+const WRITING: u16 = 2048;
+/// Frames that the deliverer began to write wait for the driver.
+const UNSENT: u16 = 4096;
 
-/// What the driver finds when it runs again.
-#[derive(Debug, Default)]
-pub(crate) struct News {
-    /// The time has come that it asked for.
-    pub(crate) is_due: bool,
-    /// Frames, of which a part may be written already: they come before anything else.
-    pub(crate) rest: Vec<u8>,
-}
+/// The word. Only this file knows its bits.
+#[derive(Debug)]
+pub(super) struct Signal(AtomicU16);
 
-impl Outbox {
-    /// Says that something is there now, and whether the driver is to be woken for that.
-    pub(super) fn raise(&self, bit: u16) -> bool {
-        let parked = match bit {
-            ITEMS | LOGGED => PARKED | WANTS_ITEMS,
-            _ => PARKED,
-        };
-        let signal = self.signal.load(Acquire);
-        if signal & bit != 0 && signal & parked != parked {
-            // Said already; and a driver that is not parked looks before it is.
-            return false;
-        }
-        let before = self.signal.fetch_or(bit, AcqRel);
-        if before & parked != parked {
-            return false;
-        }
-        // Whoever takes the mark away wakes; however many come after it, and the driver if it runs by then,
-        // find none.
-        let before = self.signal.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
-        before & PARKED != 0
-    }
+/// Proof that the state of the outbox is locked. The state holds the only one.
+#[derive(Debug)]
+pub(super) struct Locked(());
 
-    pub(super) fn raise_under(&self, state: &State, bit: u16) -> Option<Waker> {
-        self.raise(bit).then(|| state.driver.clone())?
-    }
+/// The word as it was at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Look(u16);
 
-    pub(super) fn lower(&self, bit: u16) {
-        self.signal.fetch_and(!bit, AcqRel);
-    }
+/// What a driver that parks would wait for, and is there already.
+#[derive(Clone, Copy)]
+pub(super) struct Present(u16);
 
-    /// The driver runs: nobody has to wake it until it parks, and nobody writes in its place. Brings its `order` up to
-    /// date.
+/// The driver's transitions.
+impl Signal {
+    /// Marks the driver as running. Returns whether the driver has to look at the state: it waits there for a deliverer
+    /// that writes.
     #[inline]
-    pub(crate) fn drive(&self, directive: &mut Option<Box<Directive>>) -> Option<News> {
-        let mut signal = self.signal.load(Acquire);
+    pub(super) fn run(&self) -> bool {
+        let mut signal = self.0.load(Acquire);
         if signal & (PARKED | WRITING) != 0 {
-            signal = self.signal.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
+            signal = self.0.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
         }
-        if signal & (NEWS | DUE | WRITING | REST) == 0 {
-            return None;
-        }
-        Some(self.news(directive))
+        signal & (DIRECTIVE | DUE | WRITING | UNSENT) != 0
     }
 
-    #[cold]
-    #[inline(never)]
-    fn news(&self, directive: &mut Option<Box<Directive>>) -> News {
-        // Whoever writes has it locked.
-        let mut state = lock(&self.state);
-        let signal = self.signal.fetch_and(!(NEWS | DUE | REST), AcqRel);
-        directive.clone_from(&state.directive);
-        let rest = match &mut state.waiters {
-            Some(waiters) if signal & REST != 0 => std::mem::take(&mut waiters.unsent),
-            _ => Vec::new(),
-        };
-        News {
-            is_due: signal & DUE != 0,
-            rest,
-        }
-    }
-
-    /// Parks the driver until there is something for it to do; false when there is already. With
-    /// `wants_items` unset it has no room for items, and is woken for orders only. `known` is the waker that
-    /// it parked with before: with the same one there is nothing to lock.
-    // Inlined into its one caller: saving registers twice is a tenth of what parking costs.
+    /// Marks the driver as parked, with room for items or without. Returns what is there already: with anything there
+    /// the driver has to [`unpark`](Self::unpark), or to look further.
     #[inline(always)]
-    pub(crate) fn park(
-        &self,
-        known: &mut Option<Waker>,
-        waker: &Waker,
-        wants_items: bool,
-        seen: &Option<Box<Directive>>,
-    ) -> bool {
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            self.change_waker(known, waker);
-        }
+    pub(super) fn park(&self, wants_items: bool) -> Present {
         let (parked, waits_for) = if wants_items {
-            (PARKED | WANTS_ITEMS, NEWS | DUE | ITEMS | LOGGED)
+            (PARKED | WANTS_ITEMS, DIRECTIVE | DUE | ITEMS | PENDING)
         } else {
-            (PARKED, NEWS | DUE)
+            (PARKED, DIRECTIVE | DUE)
         };
-        let before = self.signal.fetch_or(parked, AcqRel);
+        let before = self.0.fetch_or(parked, AcqRel);
         let waits_for = if before & HELD != 0 {
-            waits_for & !LOGGED
+            waits_for & !PENDING
         } else {
             waits_for
         };
-        if before & waits_for == 0 {
-            return true;
-        }
-        self.stay_awake(before & waits_for, seen)
+        Present(before & waits_for)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn change_waker(&self, known: &mut Option<Waker>, waker: &Waker) {
-        *known = Some(waker.clone());
-        lock(&self.state).driver = Some(waker.clone());
+    /// Marks the driver as running, after a park that found something.
+    pub(super) fn unpark(&self) {
+        self.clear(PARKED | WANTS_ITEMS);
     }
 
-    /// Takes the marks of a parked driver away again, unless there is nothing but a directive that it has seen. Returns
-    /// whether it stays parked.
-    #[cold]
-    #[inline(never)]
-    fn stay_awake(&self, asked: u16, seen: &Option<Box<Directive>>) -> bool {
-        if asked == NEWS {
-            let state = lock(&self.state);
-            if state.directive == *seen {
-                self.lower(NEWS);
-                return true;
-            }
-        }
-        self.lower(PARKED | WANTS_ITEMS);
-        false
+    /// Clears the reasons for which the driver has to look at the state. Returns the word before.
+    pub(super) fn take_reasons(&self, _: &Locked) -> Look {
+        Look(self.0.fetch_and(!(DIRECTIVE | DUE | UNSENT), AcqRel))
     }
 
-    /// Whether a message has begun that is sent in parts: no other may be sent.
-    pub(crate) fn is_held(&self) -> bool {
-        self.signal.load(Acquire) & HELD != 0
-    }
-
-    /// Whether nothing waits to be taken, nothing new is asked for, and any message may be sent.
-    #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD) == 0
-    }
-
-    /// Whether the driver runs, and may hand on what comes with nothing to look at before.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        const RUNS: u16 = PARKED | WRITING | REST | DUE;
-        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD | PAUSED | RUNS) == 0
-    }
-
-    /// Whether there may be something in the log, and nothing else.
-    #[inline]
-    pub(crate) fn is_only_logged(&self) -> bool {
-        self.signal.load(Acquire) & (ITEMS | NEWS | LOGGED | HELD) == LOGGED
-    }
-
-    /// Whether an item waits to be taken.
-    #[inline]
-    pub(crate) fn has_items(&self) -> bool {
-        self.signal.load(Acquire) & ITEMS != 0
-    }
-
-    /// Whether nothing waits that can be taken now.
-    pub(crate) fn is_empty(&self) -> bool {
-        let signal = self.signal.load(Acquire);
-        signal & ITEMS == 0 && signal & (LOGGED | HELD) != LOGGED
-    }
-
-    /// Whether somebody waits for an item to be written.
-    #[inline]
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.signal.load(Acquire) & AWAITED != 0
+    /// Forgets a directive that the driver has seen.
+    pub(super) fn forget_directive(&self, _: &Locked) {
+        self.clear(DIRECTIVE);
     }
 }
 
-/// Whether there is something in the log for a driver that is parked with room for it, and nothing before it.
-pub(super) fn is_deliverable(signal: u16) -> bool {
-    const WANTED: u16 = DELIVERED | LOGGED | PARKED | WANTS_ITEMS;
-    const UNWANTED: u16 = ITEMS | HELD | LEFT | WRITING | REST;
-    signal & (WANTED | UNWANTED) == WANTED
+/// The transitions that may wake the driver. Each returns whether the caller has to wake it.
+impl Signal {
+    #[must_use]
+    pub(super) fn raise_items(&self, _: &Locked) -> bool {
+        self.raise(ITEMS)
+    }
+
+    #[must_use]
+    pub(super) fn raise_directive(&self, _: &Locked) -> bool {
+        self.raise(DIRECTIVE)
+    }
+
+    #[must_use]
+    pub(super) fn raise_due(&self, _: &Locked) -> bool {
+        self.raise(DUE)
+    }
+
+    #[must_use]
+    pub(super) fn raise_unsent(&self, _: &Locked) -> bool {
+        self.raise(UNSENT)
+    }
+
+    #[must_use]
+    pub(super) fn raise_pending(&self) -> bool {
+        self.raise(PENDING)
+    }
+
+    /// Sets the bit. If the driver is parked and has to be woken for it, the driver is unparked, and one of the tasks that
+    /// raise a bit wakes it.
+    fn raise(&self, bit: u16) -> bool {
+        let parked = match bit {
+            ITEMS | PENDING => PARKED | WANTS_ITEMS,
+            _ => PARKED,
+        };
+        let signal = self.0.load(Acquire);
+        if signal & bit != 0 && signal & parked != parked {
+            // The bit is set, and a driver that runs looks at it before it parks.
+            return false;
+        }
+        if self.0.fetch_or(bit, AcqRel) & parked != parked {
+            return false;
+        }
+        // The task that clears PARKED wakes the driver. The other tasks find it cleared, and so does a driver that runs.
+        self.0.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel) & PARKED != 0
+    }
+}
+
+/// The transitions that wake no driver.
+impl Signal {
+    pub(super) fn new() -> (Self, Locked) {
+        (Self(AtomicU16::new(0)), Locked(()))
+    }
+
+    /// Sets ITEMS for a driver that runs, or before [`raise_items`](Self::raise_items).
+    pub(super) fn note_items(&self, _: &Locked) {
+        self.set(ITEMS);
+    }
+
+    pub(super) fn clear_items(&self, _: &Locked) {
+        self.clear(ITEMS);
+    }
+
+    pub(super) fn note_awaited(&self, _: &Locked) {
+        self.set(AWAITED);
+    }
+
+    pub(super) fn clear_awaited(&self, _: &Locked) {
+        self.clear(AWAITED);
+    }
+
+    pub(super) fn set_held(&self, is_held: bool, _: &Locked) {
+        if is_held {
+            self.set(HELD);
+        } else {
+            self.clear(HELD);
+        }
+    }
+
+    /// Leaves a broadcast to the deliverer: `Some` with whether the driver is parked. `None` if none delivers any more.
+    #[inline]
+    pub(super) fn leave_to_deliverer(&self) -> Option<bool> {
+        let before = self.0.fetch_or(PENDING, AcqRel);
+        (before & DELIVERED != 0).then_some(before & PARKED != 0)
+    }
+
+    /// Notes that the session has read the whole log. Its lock is held.
+    pub(super) fn clear_pending(&self) {
+        self.clear(PENDING);
+    }
+
+    /// Notes that the session gets no more broadcasts from the log. Its lock is held too.
+    pub(super) fn leave(&self, _: &Locked) {
+        self.set(LEFT);
+    }
+
+    pub(super) fn allow_delivery(&self, _: &Locked) {
+        self.set(DELIVERED);
+    }
+
+    pub(super) fn forbid_delivery(&self, _: &Locked) {
+        self.clear(DELIVERED);
+    }
+
+    /// Begins a delivery, unless the driver runs or another frame goes first.
+    pub(super) fn try_begin_writing(&self, _: &Locked) -> bool {
+        let begin = |signal| Look(signal).is_deliverable().then_some(signal | WRITING);
+        self.0.fetch_update(AcqRel, Acquire, begin).is_ok()
+    }
+
+    pub(super) fn end_writing(&self, _: &Locked) {
+        self.clear(WRITING);
+    }
+
+    /// Clears what the content of a shut outbox has set. Its broadcasts are delivered no more.
+    pub(super) fn shut(&self, _: &Locked) {
+        self.clear(ITEMS | AWAITED | HELD | DELIVERED);
+    }
+
+    pub(super) fn pause(&self) {
+        self.set(PAUSED);
+    }
+
+    /// Returns whether reading was paused.
+    pub(super) fn resume(&self) -> bool {
+        self.0.fetch_and(!PAUSED, AcqRel) & PAUSED != 0
+    }
+
+    fn set(&self, bits: u16) {
+        self.0.fetch_or(bits, AcqRel);
+    }
+
+    fn clear(&self, bits: u16) {
+        self.0.fetch_and(!bits, AcqRel);
+    }
+
+    /// Looks at the word.
+    #[inline(always)]
+    pub(super) fn look(&self) -> Look {
+        Look(self.0.load(Acquire))
+    }
+}
+
+impl Present {
+    #[inline(always)]
+    pub(super) fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn is_directive_alone(self) -> bool {
+        self.0 == DIRECTIVE
+    }
+}
+
+impl Look {
+    #[inline(always)]
+    fn has(self, bits: u16) -> bool {
+        self.0 & bits != 0
+    }
+
+    #[inline]
+    pub(super) fn has_items(self) -> bool {
+        self.has(ITEMS)
+    }
+
+    #[inline]
+    pub(super) fn is_awaited(self) -> bool {
+        self.has(AWAITED)
+    }
+
+    #[inline]
+    pub(super) fn is_held(self) -> bool {
+        self.has(HELD)
+    }
+
+    #[inline]
+    pub(super) fn is_paused(self) -> bool {
+        self.has(PAUSED)
+    }
+
+    pub(super) fn is_due(self) -> bool {
+        self.has(DUE)
+    }
+
+    pub(super) fn has_unsent(self) -> bool {
+        self.has(UNSENT)
+    }
+
+    #[inline]
+    pub(super) fn has_pending(self) -> bool {
+        self.has(PENDING)
+    }
+
+    #[inline]
+    pub(super) fn has_left(self) -> bool {
+        self.has(LEFT)
+    }
+
+    #[inline]
+    pub(super) fn is_delivered(self) -> bool {
+        self.has(DELIVERED)
+    }
+
+    /// Whether the outbox holds something that goes before the next broadcast.
+    #[inline]
+    pub(super) fn has_items_or_is_held(self) -> bool {
+        self.has(ITEMS | HELD)
+    }
+
+    /// Whether the driver has nothing to take and no new directive, and may send any message.
+    #[inline]
+    pub(super) fn is_quiet(self) -> bool {
+        !self.has(ITEMS | DIRECTIVE | PENDING | HELD)
+    }
+
+    /// Whether the driver runs, and may hand on what it receives with nothing to do before.
+    #[inline]
+    pub(super) fn is_plain(self) -> bool {
+        const RUNS: u16 = PARKED | WRITING | UNSENT | DUE;
+        !self.has(ITEMS | DIRECTIVE | PENDING | HELD | PAUSED | RUNS)
+    }
+
+    /// Whether the log may hold a broadcast, and the driver has nothing else to take.
+    #[inline]
+    pub(super) fn is_only_pending(self) -> bool {
+        self.0 & (ITEMS | DIRECTIVE | PENDING | HELD) == PENDING
+    }
+
+    /// Whether the log may hold a broadcast that no begun message keeps back.
+    #[inline]
+    pub(super) fn is_readable(self) -> bool {
+        self.0 & (PENDING | HELD) == PENDING
+    }
+
+    /// Whether the log may hold a broadcast for a driver that is parked with room for it, and nothing goes before.
+    pub(super) fn is_deliverable(self) -> bool {
+        const WANTED: u16 = DELIVERED | PENDING | PARKED | WANTS_ITEMS;
+        const UNWANTED: u16 = ITEMS | HELD | LEFT | WRITING | UNSENT;
+        self.0 & (WANTED | UNWANTED) == WANTED
+    }
 }

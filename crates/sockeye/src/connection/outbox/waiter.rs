@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::signal::AWAITED;
 use super::waker_list::WakerList;
 use super::{Item, Outbox, Reached, State, Ticket};
 use crate::sync::lock;
@@ -93,7 +92,7 @@ impl Outbox {
         let done = writers.take_waiting_for(|ticket| written.includes(*ticket));
         let wakes: Vec<Waker> = done.collect();
         if writers.is_empty() {
-            self.lower(AWAITED);
+            self.signal.clear_awaited(&state.locked);
         }
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
