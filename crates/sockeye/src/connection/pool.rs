@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut, RangeInclusive};
 use bytes::Bytes;
 use sockeye_proto::{Message, MessageBuffer, Output, Text, WholeMessage};
 
-use super::outbox::Item;
+use super::outbox::Taken;
 
 /// The most bytes of one read. Messages of 16 KiB cost a tenth less with 128 KiB than with 64 KiB.
 pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
@@ -35,7 +35,7 @@ struct Pool {
     // The last one was used most recently.
     large_buffers: Vec<Vec<u8>>,
     // One is enough: it serves one connection at a time.
-    items: Vec<Item>,
+    items: Vec<Taken>,
 }
 
 impl Pool {
@@ -98,12 +98,12 @@ impl DerefMut for Scratch {
 }
 
 /// An empty list for the items of an outbox.
-pub(crate) fn take_items() -> Vec<Item> {
+pub(crate) fn take_items() -> Vec<Taken> {
     POOL.with_borrow_mut(|pool| std::mem::take(&mut pool.items))
 }
 
 /// Returns the list, which is empty.
-pub(crate) fn recycle_items(items: Vec<Item>) {
+pub(crate) fn recycle_items(items: Vec<Taken>) {
     debug_assert!(items.is_empty());
     POOL.with_borrow_mut(|pool| pool.items = items);
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::core::WRITE_AT;
 use super::running::{Driver, Running};
-use crate::connection::outbox::{Directive, Item, Part, Reached};
+use crate::connection::outbox::{Directive, Part, Reached, Taken};
 use crate::connection::pool;
 use crate::connection::reply::Reply;
 use crate::error::Error;
@@ -204,20 +204,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     }
 }
 
-fn send_item(machine: &mut Machine, replies: &mut usize, item: Item) {
-    if let Item::Reply(_) = item {
+fn send_item(machine: &mut Machine, replies: &mut usize, item: Taken) {
+    if let Taken::Reply(_) = item {
         *replies -= item.weight();
     }
     let sent = match item {
-        Item::Message(outgoing) | Item::Loose(outgoing, _) => {
-            machine.send_message(outgoing, Cause::Push)
-        }
-        Item::Ping(payload) => machine.send_ping(&payload),
-        Item::Pong(payload) => machine.send_pong(&payload),
-        Item::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
-        Item::Part(part) => send_part(machine, &part),
-        // Only its parts leave the queue. A gap is never in front.
-        Item::Streamed(_) | Item::Gap(_) => Ok(()),
+        Taken::Message(outgoing) => machine.send_message(outgoing, Cause::Push),
+        Taken::Ping(payload) => machine.send_ping(&payload),
+        Taken::Pong(payload) => machine.send_pong(&payload),
+        Taken::Reply(outgoing) => machine.send_message(outgoing, Cause::Input),
+        Taken::Part(part) => send_part(machine, &part),
     };
     // The sender has checked the item, and this side's Close has not been sent.
     debug_assert!(sent.is_ok(), "{sent:?}");

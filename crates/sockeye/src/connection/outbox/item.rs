@@ -1,36 +1,45 @@
-//! What waits in an outbox, and the numbers by which somebody waits for it.
+//! The items of an outbox: as they wait in it, and as the driver takes them; and the numbers by which a task waits for
+//! an item.
 
 use sockeye_proto::Outgoing;
 
 use super::overflow::Fate;
 use super::part::{Part, Streamed};
 
-/// One thing to send.
+/// One thing that waits to be sent.
 #[derive(Debug)]
 pub(crate) enum Item {
     Message(Outgoing),
-    /// One that gives way to a newer one where there is no room. Whoever waits for it learns of its fate.
+    /// A message that gives way to a newer one if there is no room. A task that waits for it reads its fate.
     Loose(Outgoing, Option<Fate>),
-    /// So many loose ones that gave way lay here, behind others that are in still.
+    /// This many loose messages lay here, behind an item that still waits, and gave way.
     Gap(u64),
-    /// Of the message in front: what is taken of it.
-    Part(Part),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
-    /// Of the driver itself: a reply that would overtake what was put in before it.
+    /// A reply of the driver, which must not overtake the items before it.
     Reply(Outgoing),
-    /// A message that is sent in parts, as it lies here.
+    /// A message that is sent in parts. It gives its parts, and does not leave the outbox itself.
     Streamed(Box<Streamed>),
 }
 
-/// A place in a lane.
+/// One thing that the driver has taken, and sends.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Message(Outgoing),
+    Part(Part),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Reply(Outgoing),
+}
+
+/// The number of an item in its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub(super) control: bool,
     pub(super) number: u64,
 }
 
-/// How far the lanes have come.
+/// A number in each lane: items up to it are put in, taken, or written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reached {
     pub(super) controls: u64,
@@ -70,30 +79,56 @@ impl Item {
         matches!(self, Self::Loose(..))
     }
 
-    /// Whether it is a message that is sent in parts, and the next one is not there.
+    /// Whether the item is a message that is sent in parts, and its next part is missing.
     pub(super) fn has_no_part_ready(&self) -> bool {
         matches!(self, Self::Streamed(streamed) if streamed.len_of_next().is_none())
     }
 
-    /// The bytes of payload, as they are before they are compressed: so many are held while it waits.
+    /// The item as the driver takes it. `None` for an item that does not leave the outbox.
+    pub(super) fn into_taken(self) -> Option<Taken> {
+        match self {
+            Self::Message(outgoing) | Self::Loose(outgoing, _) => Some(Taken::Message(outgoing)),
+            Self::Reply(outgoing) => Some(Taken::Reply(outgoing)),
+            Self::Ping(payload) => Some(Taken::Ping(payload)),
+            Self::Pong(payload) => Some(Taken::Pong(payload)),
+            Self::Streamed(_) | Self::Gap(_) => None,
+        }
+    }
+
+    /// The bytes of payload that the item holds, before compression.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Message(outgoing) | Self::Reply(outgoing) | Self::Loose(outgoing, _) => {
                 outgoing.message().as_bytes().len()
             }
             Self::Gap(_) => 0,
-            Self::Part(part) => part.payload.len(),
             Self::Ping(payload) | Self::Pong(payload) => payload.len(),
             Self::Streamed(streamed) => streamed.len(),
         }
     }
 
-    /// What it counts for where a limit is: its payload, or what carries that where it is less. Else
-    /// empty messages would wait without a limit.
+    /// The bytes that the item counts for against a limit: its payload, and at least what carries a payload.
+    /// Otherwise the number of empty messages would have no limit.
+    pub(super) fn weight(&self) -> usize {
+        self.len().max(LEAST_WEIGHT)
+    }
+}
+
+impl Taken {
+    /// The bytes of payload, before compression.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Message(outgoing) | Self::Reply(outgoing) => outgoing.message().as_bytes().len(),
+            Self::Part(part) => part.payload.len(),
+            Self::Ping(payload) | Self::Pong(payload) => payload.len(),
+        }
+    }
+
+    /// The bytes that it counted for in the outbox.
     pub(crate) fn weight(&self) -> usize {
         self.len().max(LEAST_WEIGHT)
     }
 }
 
-/// A short message takes about as much memory for itself.
+/// The memory that a short message takes besides its payload, about.
 pub(super) const LEAST_WEIGHT: usize = 64;

@@ -35,10 +35,10 @@ fn text(text: &str) -> Item {
     Item::Message(text.into())
 }
 
-fn payload(item: &Item) -> &str {
+fn payload(item: &Taken) -> &str {
     match item {
-        Item::Message(outgoing) => outgoing.message().as_text().unwrap(),
-        Item::Part(part) => std::str::from_utf8(&part.payload).unwrap(),
+        Taken::Message(outgoing) => outgoing.message().as_text().unwrap(),
+        Taken::Part(part) => std::str::from_utf8(&part.payload).unwrap(),
         other => panic!("{other:?}"),
     }
 }

@@ -54,7 +54,7 @@ mod waiter;
 mod waker_list;
 
 pub(crate) use self::broadcast::{Heard, Hearing};
-pub(crate) use self::item::{Item, Reached, Ticket};
+pub(crate) use self::item::{Item, Reached, Taken, Ticket};
 pub use self::overflow::Overflow;
 pub(crate) use self::overflow::{OverflowPolicy, Overflowed};
 pub(crate) use self::parking::WakeReason;

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, MessageKind};
 
-use super::item::{Item, LEAST_WEIGHT, Ticket};
+use super::item::{Item, LEAST_WEIGHT, Taken, Ticket};
 use super::waiter::wake_one;
 use super::{Outbox, State};
 use crate::error::SendError;
@@ -85,14 +85,14 @@ impl State {
 
     /// The next part of the message in front, which goes with its last part.
     #[cold]
-    pub(super) fn pop_part(&mut self) -> Option<Item> {
+    pub(super) fn pop_part(&mut self) -> Option<Taken> {
         let Some(Item::Streamed(streamed)) = self.items.front_mut() else {
             return None;
         };
         let (payload, is_last) = streamed.parts.pop_front()?;
         streamed.bytes -= payload.len();
         streamed.has_begun = true;
-        let part = Item::Part(Part {
+        let part = Taken::Part(Part {
             kind: streamed.kind,
             compressible: streamed.compressible,
             payload,

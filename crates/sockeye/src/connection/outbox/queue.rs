@@ -6,14 +6,14 @@ use std::collections::VecDeque;
 use sockeye_proto::Outgoing;
 
 use super::waiter::wake_one;
-use super::{Item, Lifetime, Outbox, Reached, State, Ticket};
+use super::{Item, Lifetime, Outbox, Reached, State, Taken, Ticket};
 use crate::error::SendError;
 use crate::sync::lock;
 
 impl Outbox {
     /// Takes the next item, control frames first.
     #[cfg(test)]
-    pub(crate) fn take(&self) -> Option<Item> {
+    pub(crate) fn take(&self) -> Option<Taken> {
         let mut one = None;
         self.take_some(1, 1, |item| one = Some(item));
         one
@@ -26,7 +26,7 @@ impl Outbox {
         &self,
         room: usize,
         many: usize,
-        mut take: impl FnMut(Item),
+        mut take: impl FnMut(Taken),
     ) -> Option<Reached> {
         let look = self.signal.look();
         if !look.has_items() {
@@ -103,7 +103,7 @@ impl State {
     pub(super) fn push(&mut self, item: Item) -> Ticket {
         if item.is_control() {
             let controls = &mut self.waiters().controls;
-            controls.push_back(item);
+            controls.extend(item.into_taken());
             if controls.len() > MAX_CONTROLS {
                 // §5.5.3: the newest is enough.
                 controls.pop_front();
@@ -125,7 +125,7 @@ impl State {
     }
 
     /// Control frames first.
-    fn pop(&mut self) -> Option<Item> {
+    fn pop(&mut self) -> Option<Taken> {
         if let Some(waiters) = &mut self.waiters
             && let Some(control) = waiters.controls.pop_front()
         {
@@ -137,7 +137,7 @@ impl State {
         let item = self.pop_front()?;
         self.bytes -= item.len();
         self.weight -= item.weight();
-        Some(item)
+        item.into_taken()
     }
 
     /// Takes the item in front away, and the gap behind it: a gap is never in front.

@@ -67,16 +67,13 @@ fn directive(outbox: &Outbox) -> Option<Box<Directive>> {
 fn drain(outbox: &Outbox) -> Vec<String> {
     std::iter::from_fn(|| outbox.take())
         .map(|item| match item {
-            Item::Message(outgoing) | Item::Reply(outgoing) | Item::Loose(outgoing, _) => {
-                outgoing.message().to_string()
-            }
-            Item::Ping(payload) => format!("ping {}", String::from_utf8(payload).unwrap()),
-            Item::Pong(payload) => format!("pong {}", String::from_utf8(payload).unwrap()),
-            Item::Part(part) => {
+            Taken::Message(outgoing) | Taken::Reply(outgoing) => outgoing.message().to_string(),
+            Taken::Ping(payload) => format!("ping {}", String::from_utf8(payload).unwrap()),
+            Taken::Pong(payload) => format!("pong {}", String::from_utf8(payload).unwrap()),
+            Taken::Part(part) => {
                 let text = std::str::from_utf8(&part.payload).unwrap();
                 format!("part {text}{}", if part.is_last { "." } else { "" })
             }
-            Item::Streamed(_) | Item::Gap(_) => panic!("never taken"),
         })
         .collect()
 }

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::waker_list::WakerList;
-use super::{Item, Outbox, Reached, State, Ticket};
+use super::{Outbox, Reached, State, Taken, Ticket};
 use crate::sync::lock;
 
 /// The tasks that wait at an outbox, and what else an outbox has only now and then.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    pub(super) controls: VecDeque<Item>,
+    pub(super) controls: VecDeque<Taken>,
     // For room: first come, first served.
     pub(super) room: WakerList,
     // For an item to be written.

@@ -42,7 +42,7 @@ fn write_one(outbox: &Outbox) -> Option<String> {
     let item = outbox.take()?;
     outbox.wrote(outbox.taken());
     match item {
-        Item::Message(outgoing) | Item::Loose(outgoing, _) => Some(outgoing.message().to_string()),
+        Taken::Message(outgoing) => Some(outgoing.message().to_string()),
         other => panic!("{other:?} was put in by nobody"),
     }
 }
@@ -342,7 +342,7 @@ proptest! {
                 }
                 Step::Write => {
                     if let Some(item) = outbox.take() {
-                        let (Item::Message(outgoing) | Item::Loose(outgoing, _)) = item else {
+                        let Taken::Message(outgoing) = item else {
                             panic!("{item:?} was put in by nobody");
                         };
                         let mut number = [0; 8];
