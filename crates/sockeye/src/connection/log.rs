@@ -1,15 +1,15 @@
-//! What is sent to all sessions of an endpoint: made into frames once, kept once, and read by each
-//! connection at its own place. Knows nothing of sessions: a reader is a seat.
+//! The log of the broadcasts of one endpoint. A broadcast is made into a frame once and kept once, and each connection
+//! reads it at its own position. The log knows nothing of sessions: a reader has a seat.
 //!
 //! ```text
 //!   frames  ── 17 ── 18 ── 19 ── 20 ──▶ push
 //!              ▲           ▲      ▲
 //!              slow seat   │      a seat that has read all
-//!              a seat that its driver is woken for
+//!                          a seat whose driver has been notified
 //! ```
 //!
-//! Bounded: whoever puts more in tells the slowest readers before to take what they have not read into
-//! their own outboxes, where their own limits hold.
+//! The log is bounded. If it is full, the broadcaster first moves what the slowest readers have not read into their
+//! outboxes, where their own limits hold.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,12 +19,12 @@ use sockeye_proto::PreparedMessage;
 
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
-/// The messages that some of the readers have not read yet. Whoever holds an outbox's lock may take this
-/// one's, and never the other way round.
+/// The messages that some readers have not read yet. Lock order: a task that holds an outbox's lock may take the log's
+/// lock, and never the other way round.
 #[derive(Default)]
 pub(crate) struct Log(Mutex<State>);
 
-/// Where one connection reads.
+/// The position of one connection in the log.
 pub(crate) struct Seat {
     log: Arc<Log>,
     index: usize,
@@ -36,29 +36,29 @@ struct State {
     first: u64,
     messages: VecDeque<Logged>,
     weight: usize,
-    // Their frames, one behind the other, behind some that are kept no more.
+    // The frames of the messages, one behind the other. Some forgotten frames may come first.
     frames: Vec<u8>,
-    // How many bytes of frames came before these.
+    // The number of bytes of the frames that came before these.
     before: u64,
-    // The number of the message that each seat reads next: `VACANT` where nobody sits.
+    // The number of the message that each seat reads next: `VACANT` for a seat that no connection has.
     seats: Vec<u64>,
-    // How many seats have read all.
+    // The number of seats that have read all.
     idle: usize,
-    told: Told,
+    notified: Notified,
 }
 
-/// Whether all who sit here know that there is something to read, as long as nobody has read.
+/// Whether all sessions have been notified that there is something to read, and none has read since.
 #[derive(Clone, Copy, Default)]
-enum Told {
+enum Notified {
     #[default]
     NotAll,
-    /// Whoever put the last message in tells them.
-    Telling,
-    /// So many know.
+    /// The broadcaster of the last message notifies them.
+    InProgress,
+    /// All sessions are notified; this many accepted the last broadcast.
     All(usize),
 }
 
-/// Frames that were copied out of a log, for many to send: which messages they are of, and their bytes.
+/// Frames that were copied out of a log for several transports: the numbers of their messages, and their bytes.
 #[derive(Default)]
 pub(crate) struct Copied {
     messages: Range<u64>,
@@ -67,43 +67,43 @@ pub(crate) struct Copied {
 
 struct Logged {
     message: PreparedMessage,
-    // Where its frame starts.
+    // The offset at which its frame starts.
     start: u64,
-    // How many seats read it next.
+    // The number of seats that read it next.
     readers: usize,
 }
 
 const VACANT: u64 = u64::MAX;
 
-/// What a message counts for at least: what is kept of it beside its frame.
+/// The least that a message counts for: about the memory that the log holds for it besides its frame.
 const LEAST_WEIGHT: usize = 64;
 
-/// How a push ended.
+/// The outcome of a push.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// Readers find it as the message of this number, when they are told. If each would take another one too,
-    /// [`told`](Log::told) says how many they were.
+    /// The message has this number. The broadcaster has to notify all sessions, and then to call
+    /// [`notified`](Log::notified) if all of them would take another message too.
     Kept(u64),
-    /// Readers find it, and know already that there is something: so many.
+    /// All sessions have been notified already: this many get the message.
     Known(usize),
-    /// It is larger than what is kept at all, or nobody sits here.
+    /// The message is too large for the log, or no connection has a seat.
     Unfit,
-    /// These seats stand in the way: they have to catch up first.
+    /// The log is full: these seats have to catch up first.
     Full(Vec<usize>),
 }
 
 impl Log {
-    /// What the messages weigh that are kept, their frames' bytes as a rule.
+    /// The limit of the weight of the messages that are kept: mostly the bytes of their frames.
     pub(crate) const LIMIT: usize = 64 * 1024;
-    /// A larger message goes to each reader's outbox, which shares its bytes.
+    /// The limit of one message. A larger one goes into each reader's outbox, and the outboxes share its bytes.
     const MAX_MESSAGE: usize = 8 * 1024;
 
-    /// How many messages were put in.
+    /// The number of messages that were ever put in.
     pub(crate) fn pushed(&self) -> u64 {
         lock(&self.0).end()
     }
 
-    /// A seat that nobody sits on yet.
+    /// A seat that no connection has yet.
     pub(crate) fn seat(self: &Arc<Self>, index: usize) -> Seat {
         Seat {
             log: Arc::clone(self),
@@ -111,7 +111,7 @@ impl Log {
         }
     }
 
-    /// Puts a message in, for all who sit here now.
+    /// Puts a message in, for all connections that have a seat now.
     pub(crate) fn push(&self, message: &PreparedMessage) -> Pushed {
         let len = message.message().as_bytes().len();
         let mut state = lock(&self.0);
@@ -131,33 +131,33 @@ impl Log {
         message.write_frame(&mut state.frames);
         state.weight += weight;
         state.messages.push_back(logged);
-        if let Told::All(many) = state.told {
+        if let Notified::All(many) = state.notified {
             return Pushed::Known(many);
         }
-        state.told = Told::Telling;
+        state.notified = Notified::InProgress;
         Pushed::Kept(number)
     }
 
-    /// So many were told of the message that was put in last. Until one of them does something here, the next
-    /// messages need no telling.
-    pub(crate) fn told(&self, many: usize) {
+    /// Notes that all sessions have been notified of the last message, and that this many accepted it. Until one of them
+    /// uses the log, the next messages need no notification.
+    pub(crate) fn notified(&self, many: usize) {
         let mut state = lock(&self.0);
-        if let Told::Telling = state.told {
-            state.told = Told::All(many);
+        if let Notified::InProgress = state.notified {
+            state.notified = Notified::All(many);
         }
     }
 }
 
 impl Seat {
-    /// Whatever a reader does here, it has to be told of the next message.
+    /// Locks the log for a reader, which has to be notified of the next message.
     #[inline]
     fn enter(&self) -> MutexGuard<'_, State> {
         let mut state = lock(&self.log.0);
-        state.told = Told::NotAll;
+        state.notified = Notified::NotAll;
         state
     }
 
-    /// Sits down: the first message is the next that is put in.
+    /// Takes the seat. Its first message is the next one that is put in.
     pub(crate) fn sit(&self) {
         let mut state = self.enter();
         if state.seats.len() <= self.index {
@@ -165,15 +165,14 @@ impl Seat {
         }
         let end = state.end();
         if let Some(seat) = state.seats.get_mut(self.index) {
-            debug_assert_eq!(*seat, VACANT, "a seat is taken by one");
+            debug_assert_eq!(*seat, VACANT, "one connection has the seat");
             *seat = end;
             state.idle += 1;
         }
     }
 
-    /// Reads frames that make up for `room` bytes or a little more, unless `is_overtaken` says, now that
-    /// nothing more can be put in, that others come first. `read_all` is called where nothing is left.
-    /// Says whether something was read.
+    /// Reads frames, up to `room` bytes and the rest of the last frame. Reads nothing if `is_overtaken` says, with the
+    /// log locked, that other messages go first. Calls `read_all` if nothing is left. Returns whether there were frames.
     #[inline]
     pub(crate) fn read(
         &self,
@@ -202,8 +201,8 @@ impl Seat {
         any
     }
 
-    /// As [`read`](Self::read), of frames that are sent when the log is free for others: those that the seat before
-    /// this one had are copied already, as a rule. `None` where nothing was read.
+    /// Reads frames into `copied`, so that they can be sent while the log is free. Frames that an earlier seat has copied
+    /// are not copied again. Calls `read_all` if nothing is left. Returns `None` if there was nothing to read.
     pub(crate) fn copy<'c>(
         &self,
         room: usize,
@@ -230,13 +229,12 @@ impl Seat {
         (at < next).then_some(copied.frames())
     }
 
-    /// Takes what is not read yet out, message by message.
+    /// Reads all messages that are left, one by one.
     pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
         self.enter().catch_up(self.index, u64::MAX, take);
     }
 
-    /// Takes what is not read yet out, and passes the message of this number over. False where it is read
-    /// already.
+    /// Reads the messages before this number one by one, and passes this one over. Returns false if it is read already.
     pub(crate) fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
         let mut state = self.enter();
         state.catch_up(self.index, number, take);
@@ -247,8 +245,8 @@ impl Seat {
         true
     }
 
-    /// Takes what is not read yet out, and frees the seat: nothing is put in between. `left` is called while
-    /// nobody reads or puts in. Both get the `reader`.
+    /// Reads all messages that are left, one by one, and frees the seat: no message is put in between. Calls `left` while
+    /// the log is locked. Gives the `reader` to both closures.
     pub(crate) fn leave<R>(
         &self,
         reader: &mut R,
@@ -270,14 +268,14 @@ impl Seat {
 }
 
 impl Copied {
-    /// Their bytes.
+    /// The bytes of the frames.
     pub(crate) fn frames(&self) -> &[u8] {
         &self.frames
     }
 }
 
 impl State {
-    /// The number of the next message that is put in.
+    /// The number of the next message.
     fn end(&self) -> u64 {
         self.first + self.messages.len() as u64
     }
@@ -296,8 +294,8 @@ impl State {
         self.before + self.frames.len() as u64
     }
 
-    /// The frames of the messages from this one on that make up for so many bytes, one at least; and the
-    /// number of the message behind them.
+    /// The frames from this message on, up to `room` bytes and the rest of the last frame. Also returns the number of the
+    /// message behind them.
     fn frames_from(&self, at: u64, room: usize) -> (&[u8], u64) {
         let Some(start) = self.get(at).map(|logged| logged.start) else {
             return (&[], at);
@@ -316,7 +314,7 @@ impl State {
         (frames.unwrap_or_default(), next)
     }
 
-    /// Takes out what a seat has not read of the messages before this one.
+    /// Reads the messages before `end` that a seat has not read.
     fn catch_up(&mut self, index: usize, end: u64, mut take: impl FnMut(PreparedMessage)) {
         let Some(at) = self.position(index) else {
             return;
@@ -332,7 +330,7 @@ impl State {
         }
     }
 
-    /// Moves a seat on, and forgets what nobody reads any more.
+    /// Moves a seat on, and forgets the messages that all seats have read.
     fn move_seat(&mut self, index: usize, from: u64, to: u64) {
         if from == to {
             return;
@@ -355,7 +353,7 @@ impl State {
         }
     }
 
-    /// Forgets the messages at the front that nobody reads any more.
+    /// Forgets the messages at the front that all seats have read.
     fn forget(&mut self) {
         while self
             .messages
@@ -371,7 +369,7 @@ impl State {
             return;
         };
         let forgotten = usize::try_from(first.start - self.before).unwrap_or(usize::MAX);
-        // Not before it is half: so each byte moves once or so.
+        // Half of the bytes at least go at once: so each byte moves about once.
         if forgotten >= self.frames.len() / 2 {
             self.frames.drain(..forgotten);
             self.before = first.start;

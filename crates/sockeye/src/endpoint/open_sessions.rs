@@ -20,7 +20,7 @@ use super::overflow::Losses;
 use super::session::{Session, SessionId};
 use super::sweep;
 use crate::connection::log::{Log, Pushed, Seat};
-use crate::connection::outbox::{Heard, Hearing, Outbox};
+use crate::connection::outbox::{BroadcastOutcome, Outbox, SessionOutcome};
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -133,7 +133,7 @@ impl OpenSessions {
                 Pushed::Full(slow) => slow.into_iter().for_each(|slot| slots.catch_up(slot)),
             }
         };
-        let mut hearing = Hearing {
+        let mut outcome = BroadcastOutcome {
             is_settled: number.is_some(),
             wants_delivery: false,
             overflowed: None,
@@ -141,19 +141,23 @@ impl OpenSessions {
         let (mut many, mut losses) = (0, Losses::default());
         for slot in slots.occupied() {
             let heard = match number {
-                Some(number) => slot.outbox.hear(number, &prepared, &mut hearing),
-                None => slot.outbox.hear_alone(&prepared, &mut hearing),
+                Some(number) => slot
+                    .outbox
+                    .offer_broadcast(number, &prepared, &mut outcome),
+                None => slot.outbox.offer_item(&prepared, &mut outcome),
             };
             match heard {
-                Heard::Taken => many += 1,
-                Heard::Closed => {}
-                Heard::Overflowed => many += losses.add(&slot.session, hearing.overflowed.take()),
+                SessionOutcome::Taken => many += 1,
+                SessionOutcome::Closed => {}
+                SessionOutcome::Overflowed => {
+                    many += losses.add(&slot.session, outcome.overflowed.take())
+                }
             }
         }
-        if hearing.is_settled {
-            self.0.log.told(many);
+        if outcome.is_settled {
+            self.0.log.notified(many);
         }
-        if hearing.wants_delivery {
+        if outcome.wants_delivery {
             self.0.delivery_wanted.notify_one();
         }
         drop(slots);
@@ -169,7 +173,7 @@ impl OpenSessions {
         is_meant: impl Fn(&Session) -> bool,
     ) -> usize {
         let slots = lock(&self.0.slots);
-        let mut hearing = Hearing {
+        let mut outcome = BroadcastOutcome {
             is_settled: false,
             wants_delivery: false,
             overflowed: None,
@@ -177,10 +181,12 @@ impl OpenSessions {
         let (mut many, mut losses) = (0, Losses::default());
         let meant = slots.occupied().filter(|slot| is_meant(&slot.session));
         for slot in meant {
-            match slot.outbox.hear_alone(prepared, &mut hearing) {
-                Heard::Taken => many += 1,
-                Heard::Closed => {}
-                Heard::Overflowed => many += losses.add(&slot.session, hearing.overflowed.take()),
+            match slot.outbox.offer_item(prepared, &mut outcome) {
+                SessionOutcome::Taken => many += 1,
+                SessionOutcome::Closed => {}
+                SessionOutcome::Overflowed => {
+                    many += losses.add(&slot.session, outcome.overflowed.take())
+                }
             }
         }
         drop(slots);

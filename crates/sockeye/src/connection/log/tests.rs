@@ -74,8 +74,12 @@ fn readers_are_told_once_until_one_of_them_does_something() {
         let (log, all) = seats(2);
         all.iter().for_each(Seat::sit);
         assert_eq!(log.push(&text("a")), Pushed::Kept(0));
-        assert_eq!(log.push(&text("b")), Pushed::Kept(1), "nobody was told");
-        log.told(2);
+        assert_eq!(
+            log.push(&text("b")),
+            Pushed::Kept(1),
+            "not all were notified"
+        );
+        log.notified(2);
         assert_eq!(log.push(&text("c")), Pushed::Known(2));
         assert_eq!(log.push(&text("d")), Pushed::Known(2));
         something(&all[0]);
@@ -85,7 +89,7 @@ fn readers_are_told_once_until_one_of_them_does_something() {
         all.iter().for_each(Seat::sit);
         assert_eq!(log.push(&text("a")), Pushed::Kept(0));
         something(&all[0]);
-        log.told(2);
+        log.notified(2);
         assert_eq!(log.push(&text("b")), Pushed::Kept(1), "as they were told");
     }
 }
@@ -136,7 +140,7 @@ fn nothing_is_read_where_others_come_first() {
 fn what_is_larger_than_the_bound_is_not_kept() {
     let (log, seats) = seats(1);
     let largest = "x".repeat(Log::MAX_MESSAGE);
-    assert_eq!(log.push(&text(&largest)), Pushed::Unfit, "nobody sits here");
+    assert_eq!(log.push(&text(&largest)), Pushed::Unfit, "no seat is taken");
     seats[0].sit();
     assert_eq!(log.push(&text(&largest)), Pushed::Kept(0));
     assert_eq!(log.push(&text(&(largest + "x"))), Pushed::Unfit);

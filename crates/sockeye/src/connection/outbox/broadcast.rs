@@ -1,5 +1,5 @@
-//! The broadcasts of an endpoint, as one outbox hears of them through its seat at the [`log`](crate::connection::log).
-//! A broadcast leaves the log in one of three ways: the driver reads it, a delivery writes it to the transport of a parked
+//! The broadcasts of an endpoint, as they reach one outbox through its seat at the [`log`](crate::connection::log).
+//! A broadcast leaves the log in one of three ways: the driver reads it, a deliverer writes it to the transport of a parked
 //! driver, or a sender moves it into the outbox before its own item.
 
 use std::task::Waker;
@@ -12,83 +12,88 @@ use super::{Item, Outbox, Overflowed, State, Ticket};
 use crate::connection::log::{Copied, Seat};
 use crate::sync::lock;
 
-/// What became of a broadcast at one session.
+/// The outcome of offering one broadcast to one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// It goes out.
+pub(crate) enum SessionOutcome {
+    /// The session gets the broadcast.
     Taken,
-    /// The session takes nothing any more.
+    /// The session takes no more messages.
     Closed,
-    /// It found no room: [`Hearing::overflowed`] says what became of it.
+    /// The broadcast found no room. [`BroadcastOutcome::overflowed`] says what became of it.
     Overflowed,
 }
 
-/// How whoever broadcasts finds those who hear it.
+/// The outcome of offering one broadcast to every session.
 #[derive(Debug)]
-pub(crate) struct Hearing {
-    /// Whether the next message ends for all as this one did, as long as nobody has been at the log.
+pub(crate) struct BroadcastOutcome {
+    /// Whether all sessions have been notified: until one of them uses the log, the next broadcast need not visit them.
     pub(crate) is_settled: bool,
-    /// Whether there is one to whom it has to be [delivered](Outbox::deliver).
+    /// Whether a deliverer has to [deliver](Outbox::deliver) the broadcast to a session.
     pub(crate) wants_delivery: bool,
-    /// What gave way at the last session that had no room.
+    /// What became of the broadcast at the last session that had no room.
     pub(crate) overflowed: Option<Overflowed>,
 }
 
 impl Outbox {
-    /// Hears of a message in the log, or does what the policy says where there is no room now.
-    pub(crate) fn hear(
+    /// Offers a message of the log to the session. Applies the overflow policy if there is no room now.
+    pub(crate) fn offer_broadcast(
         &self,
         number: u64,
         message: &PreparedMessage,
-        hearing: &mut Hearing,
-    ) -> Heard {
+        outcome: &mut BroadcastOutcome,
+    ) -> SessionOutcome {
         if self.seat.is_none() {
-            hearing.is_settled = false;
-            return self.hear_alone(message, hearing);
+            outcome.is_settled = false;
+            return self.offer_item(message, outcome);
         }
         let look = self.signal.look();
         if look.has_left() {
-            return Heard::Closed;
+            return SessionOutcome::Closed;
         }
         if look.has_items_or_is_held() {
-            hearing.is_settled = false;
+            outcome.is_settled = false;
             let item = Item::Message(message.into());
             let mut state = lock(&self.state);
             if !state.takes(&item, Source::Broadcast) && self.pass_over(&mut state, number) {
-                hearing.overflowed = Some(self.overflow(state, item, Source::Broadcast, None));
-                return Heard::Overflowed;
+                outcome.overflowed = Some(self.overflow(state, item, Source::Broadcast, None));
+                return SessionOutcome::Overflowed;
             }
         }
         if look.is_delivered()
             && let Some(is_parked) = self.signal.leave_to_deliverer()
         {
-            hearing.wants_delivery |= is_parked;
-            return Heard::Taken;
+            outcome.wants_delivery |= is_parked;
+            return SessionOutcome::Taken;
         }
         if self.signal.raise_pending()
             && let Some(driver) = &lock(&self.state).driver
         {
-            // A session's task: nothing of the application's runs here.
+            // This makes a session's task ready, and runs no code of the application.
             driver.wake_by_ref();
         }
-        Heard::Taken
+        SessionOutcome::Taken
     }
 
-    /// As [`hear`](Self::hear), of a message that is not in the log.
-    pub(crate) fn hear_alone(&self, message: &PreparedMessage, hearing: &mut Hearing) -> Heard {
+    /// Offers a message that is not in the log, as an item. Applies the overflow policy if there is no room now.
+    pub(crate) fn offer_item(
+        &self,
+        message: &PreparedMessage,
+        outcome: &mut BroadcastOutcome,
+    ) -> SessionOutcome {
         let item = Item::Message(message.into());
         match self.offer(item, Source::Broadcast, None) {
-            Ok(Offered::Taken(_)) => Heard::Taken,
+            Ok(Offered::Taken(_)) => SessionOutcome::Taken,
             Ok(Offered::Overflowed(overflowed)) => {
-                hearing.overflowed = Some(overflowed);
-                Heard::Overflowed
+                outcome.overflowed = Some(overflowed);
+                SessionOutcome::Overflowed
             }
-            Err(_) => Heard::Closed,
+            Err(_) => SessionOutcome::Closed,
         }
     }
 
-    /// Writes what is in the log, as far as the transport takes it, if the driver is parked and nothing else is to be
-    /// sent. Whoever is told so by [`hear`](Self::hear) has to call it, or to [end](Self::end_delivery) it.
+    /// Writes the broadcasts of the log, as far as the transport takes them. Does nothing if the driver runs, or has
+    /// something else to send. After [`BroadcastOutcome::wants_delivery`] the deliverer has to call this, or
+    /// [`end_delivery`](Self::end_delivery).
     pub(crate) fn deliver(&self, copied: &mut Copied) {
         if !self.signal.look().is_deliverable() {
             return;
@@ -98,14 +103,14 @@ impl Outbox {
             return;
         }
         // Until `end_writing` a driver that is woken waits for the lock before it does anything.
-        let rest = self.write_log(&state, copied);
-        let wake = rest.and_then(|rest| self.leave_to_driver(&mut state, rest));
+        let unsent = self.write_log(&state, copied);
+        let wake = unsent.and_then(|unsent| self.leave_to_driver(&mut state, unsent));
         self.signal.end_writing(&state.locked);
         drop(state);
         wake_one(wake);
     }
 
-    /// Writes what is in the log. Gives what the transport did not take.
+    /// Writes the broadcasts of the log. Returns the bytes that the transport did not take.
     fn write_log<'c>(&self, state: &State, copied: &'c mut Copied) -> Option<&'c [u8]> {
         const ROOM: usize = 64 * 1024;
         let (Some(seat), Some(direct)) = (&self.seat, &state.direct) else {
@@ -121,12 +126,12 @@ impl Outbox {
     }
 
     #[cold]
-    fn leave_to_driver(&self, state: &mut State, rest: &[u8]) -> Option<Waker> {
-        state.waiters().unsent = rest.to_vec();
+    fn leave_to_driver(&self, state: &mut State, unsent: &[u8]) -> Option<Waker> {
+        state.waiters().unsent = unsent.to_vec();
         state.driver_if(self.signal.raise_unsent(&state.locked))
     }
 
-    /// Nobody delivers any more.
+    /// Leaves the broadcasts to the driver from now on.
     pub(crate) fn end_delivery(&self) {
         let state = lock(&self.state);
         self.signal.forbid_delivery(&state.locked);
@@ -136,7 +141,7 @@ impl Outbox {
         wake_one(wake);
     }
 
-    /// Moves what it has not read of the log here.
+    /// Moves the broadcasts that the session has not read from the log into the outbox.
     pub(crate) fn catch_up(&self) {
         let mut state = lock(&self.state);
         let wake = self.catch_up_with(&mut state);
@@ -144,7 +149,8 @@ impl Outbox {
         wake_one(wake);
     }
 
-    /// Gives the driver's waker where it is to be woken: nobody delivers what is here.
+    /// Catches up with the state locked. Returns the driver's waker if the driver has to be woken: a deliverer writes no
+    /// items.
     pub(super) fn catch_up_with(&self, state: &mut State) -> Option<Waker> {
         let seat = self.seat_under(state)?;
         seat.catch_up(|message| self.take_over(state, message));
@@ -152,19 +158,20 @@ impl Outbox {
         state.driver_if(has_items && self.signal.raise_items(&state.locked))
     }
 
-    /// Moves what comes before this message here, and leaves the message out; unless it is read already.
+    /// Moves the broadcasts before this one into the outbox, and leaves this one out. Returns false if the session has
+    /// read this one already.
     fn pass_over(&self, state: &mut State, number: u64) -> bool {
         let seat = self.seat_under(state);
         seat.is_some_and(|seat| seat.pass_over(number, |message| self.take_over(state, message)))
     }
 
-    /// The seat, which nobody gives up while the state is locked.
+    /// The seat, unless it is given up. That needs the state's lock.
     pub(super) fn seat_under(&self, _state: &State) -> Option<&Seat> {
         let has_left = self.signal.look().has_left();
         self.seat.as_ref().filter(|_| !has_left)
     }
 
-    /// There was room for it when it was put into the log.
+    /// Puts a broadcast of the log into the outbox. There was room for it when it came.
     pub(super) fn take_over(&self, state: &mut State, message: PreparedMessage) {
         let item = Item::Message(message.into());
         let item = state.as_it_gives_way(item, Source::Broadcast, None);
@@ -172,8 +179,8 @@ impl Outbox {
         self.signal.note_items(&state.locked);
     }
 
-    /// Begins to read the log: the session gets the broadcasts from now on. If it `delivers`, another task may write them
-    /// to the transport. Returns whether the session has a seat at the log.
+    /// Joins the log: the session gets each broadcast from now on. `delivers` says whether the endpoint has a deliverer.
+    /// Returns whether the session has a seat at the log.
     pub(crate) fn join_log(&self, delivers: bool) -> bool {
         let Some(seat) = &self.seat else {
             return false;
@@ -193,7 +200,7 @@ impl Outbox {
         }
     }
 
-    /// Puts an item in behind what it hears of in the log.
+    /// Puts an item in, behind the broadcasts that the session has been offered before.
     pub(super) fn push_behind(&self, state: &mut State, item: Item) -> Ticket {
         if self.signal.look().has_pending()
             && !item.is_control()
@@ -204,8 +211,8 @@ impl Outbox {
         state.push(item)
     }
 
-    /// Reads frames of the log that make up for `room` bytes or a little more, if nothing else comes before
-    /// them. Says whether there were any.
+    /// Reads frames of the log, up to `room` bytes and the rest of the last frame, if nothing goes before them. Returns
+    /// whether there were any.
     #[inline]
     pub(crate) fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
         if !self.signal.look().is_readable() {

@@ -11,7 +11,7 @@ use super::{Directive, Ended, Lifetime, Outbox, State};
 use crate::sync::{Arc, lock};
 
 impl Outbox {
-    /// Asks for a Close behind what is in. The first one asked for counts.
+    /// Asks the driver for a Close behind the items that are in. The first call decides the reason.
     pub(crate) fn close(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
         if state.lifetime > Lifetime::Open || state.directive.is_some() {
@@ -33,7 +33,7 @@ impl Outbox {
         wakes.into_iter().for_each(Waker::wake);
     }
 
-    /// Asks for the transport to be dropped.
+    /// Asks the driver to drop the transport.
     pub(crate) fn abort(&self) {
         let mut state = lock(&self.state);
         state.directive = Some(Box::new(Directive::Abort));
@@ -43,7 +43,7 @@ impl Outbox {
         wake_one(wake);
     }
 
-    /// Completes at the connection's end, with what it was closed for.
+    /// Returns a future of the connection's end, with the reason of the Close.
     pub(crate) fn ended(self: &Arc<Self>) -> Ended {
         Ended {
             outbox: Arc::clone(self),
@@ -51,7 +51,7 @@ impl Outbox {
         }
     }
 
-    /// Takes nothing any more, and tells those who wait. What is in is dropped.
+    /// Shuts the outbox: drops the items, and wakes the tasks that wait for room or for a write.
     pub(crate) fn shut(&self) {
         let mut state = lock(&self.state);
         state.lifetime = state.lifetime.max(Lifetime::Shut);
@@ -66,13 +66,13 @@ impl Outbox {
         wakes.into_iter().for_each(Waker::wake);
     }
 
-    /// Notes what the connection is closed for, before its transport is gone. The first reason counts.
+    /// Notes the reason of the connection's end, before the transport is gone. The first call decides.
     pub(crate) fn note_end(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
         state.end.get_or_insert_with(|| Box::new(reason));
     }
 
-    /// The transport is gone. A reason that was [noted](Self::note_end) before counts.
+    /// Reports that the transport is gone. A reason that was [noted](Self::note_end) before goes before this one.
     pub(crate) fn end(&self, reason: CloseReason) {
         self.shut();
         let mut state = lock(&self.state);

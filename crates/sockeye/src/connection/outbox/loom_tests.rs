@@ -1,4 +1,4 @@
-//! Every interleaving of those who share an outbox. A lost wake-up is a deadlock, which loom reports.
+//! Every interleaving of the tasks that share an outbox. A lost wake-up is a deadlock, which loom reports.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -14,8 +14,8 @@ use super::item::LEAST_WEIGHT;
 use super::*;
 use crate::connection::log::{Copied, Log, Pushed};
 
-/// Every interleaving of two threads; of three or more those with at most three preemptions, since all
-/// of them would take hours.
+/// Checks every interleaving of two threads. Of three threads or more it checks those with at most three preemptions:
+/// all of them would take hours.
 fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) {
     let mut builder = loom::model::Builder::new();
     if threads > 2 {
@@ -24,7 +24,7 @@ fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) 
     builder.check(check);
 }
 
-/// The interleavings with at most two preemptions, of threads that do so much that more would take minutes.
+/// Checks the interleavings with at most two preemptions, for long threads: more would take minutes.
 fn model_long(check: impl Fn() + Sync + std::marker::Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
@@ -43,7 +43,7 @@ fn payload(item: &Taken) -> &str {
     }
 }
 
-/// What a driver does with an outbox, over and over until it has taken `items`.
+/// Acts as a driver until it has taken `items`.
 async fn take(outbox: &Outbox, items: usize) -> Vec<String> {
     let mut taken = Vec::new();
     let (mut directive, mut known) = (None, None);
@@ -65,7 +65,7 @@ async fn take(outbox: &Outbox, items: usize) -> Vec<String> {
     taken
 }
 
-/// As a driver that has written all that it took.
+/// Acts as a driver that has written all that it took.
 fn write(outbox: &Outbox) {
     outbox.wrote(outbox.taken());
 }
@@ -83,7 +83,7 @@ fn close(reason: CloseReason) -> Option<Box<Directive>> {
     Some(Box::new(Directive::Close(reason)))
 }
 
-/// As a driver whose transport takes nothing: it waits for a directive.
+/// Acts as a driver whose transport takes nothing: it waits for a directive.
 async fn await_directive(outbox: &Outbox) -> Option<Box<Directive>> {
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
@@ -100,7 +100,7 @@ async fn await_directive(outbox: &Outbox) -> Option<Box<Directive>> {
     .await
 }
 
-/// Polls once, so that it stands in its queue.
+/// Polls once, so that the task waits in its list.
 fn enqueue(send: &mut Send) {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(pin!(send).poll(&mut cx).is_pending());
@@ -167,7 +167,7 @@ fn a_driver_that_parks_misses_no_close() {
             other.close(reason());
         });
         assert_eq!(block_on(await_directive(&outbox)), close(reason()));
-        // What was put in before goes out before.
+        // The item that was put in before the Close goes out before it.
         assert_eq!(payload(&outbox.take().unwrap()), "last");
         assert!(outbox.take().is_none());
         closer.join().unwrap();
@@ -211,7 +211,7 @@ fn senders_find_room_in_the_order_in_which_they_came() {
         let senders = [first, second].map(spawn);
         assert_eq!(payload(&outbox.take().unwrap()), "0");
         for (number, sender) in ["1", "2"].into_iter().zip(senders) {
-            // Nothing else is taken meanwhile: each comes by the turn that the one before handed on.
+            // Nothing else is taken meanwhile: each sender is woken by the one before.
             sender.join().unwrap().unwrap();
             assert_eq!(payload(&outbox.take().unwrap()), number);
         }
@@ -354,8 +354,8 @@ fn all_who_wait_for_the_end_are_told_of_it() {
     });
 }
 
-/// An endpoint's log, and the outbox of a session that hears it.
-fn hearing() -> (Arc<Log>, Arc<Outbox>) {
+/// An endpoint's log, and the outbox of a session that reads it.
+fn session_with_log() -> (Arc<Log>, Arc<Outbox>) {
     let log = Arc::new(Log::default());
     let outbox = Outbox::of_session(1000, OverflowPolicy::default(), Some(log.seat(0)), None);
     outbox.join_log(false);
@@ -366,14 +366,15 @@ fn broadcast(log: &Log, outbox: &Outbox, text: &str) -> bool {
     let message = PreparedMessage::new(text);
     match log.push(&message) {
         Pushed::Kept(number) => {
-            let mut hearing = Hearing {
+            let mut outcome = BroadcastOutcome {
                 is_settled: true,
                 wants_delivery: false,
                 overflowed: None,
             };
-            let hears = outbox.hear(number, &message, &mut hearing) == Heard::Taken;
-            if hearing.is_settled {
-                log.told(usize::from(hears));
+            let hears =
+                outbox.offer_broadcast(number, &message, &mut outcome) == SessionOutcome::Taken;
+            if outcome.is_settled {
+                log.notified(usize::from(hears));
             }
             hears
         }
@@ -387,8 +388,8 @@ fn payloads(frames: &[u8]) -> impl Iterator<Item = char> + '_ {
     frames.chunks(3).map(|frame| char::from(frame[2]))
 }
 
-/// What a driver does with an outbox that hears a log, until it has so many, or there is another order.
-async fn hear_all(outbox: &Outbox, many: usize) -> String {
+/// Acts as a driver that reads a log, until it has this many messages or a directive.
+async fn take_all(outbox: &Outbox, many: usize) -> String {
     let mut heard = String::new();
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
@@ -418,14 +419,14 @@ async fn hear_all(outbox: &Outbox, many: usize) -> String {
 #[test]
 fn broadcasts_and_what_one_sends_itself_keep_their_order() {
     model(3, || {
-        let (log, outbox) = hearing();
+        let (log, outbox) = session_with_log();
         let other = Arc::clone(&outbox);
         let sender = thread::spawn(move || {
             other.try_push(text("a")).unwrap();
             assert!(broadcast(&log, &other, "b"));
             other.try_push(text("c")).unwrap();
         });
-        assert_eq!(block_on(hear_all(&outbox, 3)), "abc");
+        assert_eq!(block_on(take_all(&outbox, 3)), "abc");
         sender.join().unwrap();
     });
 }
@@ -433,14 +434,14 @@ fn broadcasts_and_what_one_sends_itself_keep_their_order() {
 #[test]
 fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
     model_long(|| {
-        let (log, outbox) = hearing();
+        let (log, outbox) = session_with_log();
         let other = Arc::clone(&outbox);
         let broadcaster = thread::spawn(move || {
             assert!(broadcast(&log, &other, "a"));
         });
         let other = Arc::clone(&outbox);
         let sender = thread::spawn(move || other.try_push(text("x")).map(drop).unwrap());
-        let heard = block_on(hear_all(&outbox, 2));
+        let heard = block_on(take_all(&outbox, 2));
         assert!(["xa", "ax"].contains(&heard.as_str()), "{heard}");
         broadcaster.join().unwrap();
         sender.join().unwrap();
@@ -450,14 +451,14 @@ fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
 #[test]
 fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
     model(3, || {
-        let (log, outbox) = hearing();
+        let (log, outbox) = session_with_log();
         let other = Arc::clone(&outbox);
         let broadcaster = thread::spawn(move || {
             for message in ["a", "b", "c"] {
                 assert!(broadcast(&log, &other, message));
             }
         });
-        assert_eq!(block_on(hear_all(&outbox, 3)), "abc");
+        assert_eq!(block_on(take_all(&outbox, 3)), "abc");
         broadcaster.join().unwrap();
     });
 }
@@ -465,21 +466,20 @@ fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
 #[test]
 fn what_was_heard_before_a_close_goes_out_before_it() {
     model_long(|| {
-        let (log, outbox) = hearing();
+        let (log, outbox) = session_with_log();
         let other = Arc::clone(&outbox);
         let broadcaster = thread::spawn(move || broadcast(&log, &other, "a"));
         let other = Arc::clone(&outbox);
         let closer = thread::spawn(move || other.close(reason()));
-        let heard = block_on(hear_all(&outbox, usize::MAX));
+        let heard = block_on(take_all(&outbox, usize::MAX));
         let was_heard = broadcaster.join().unwrap();
         closer.join().unwrap();
-        // What a Close that comes at the same moment takes along is not counted as heard.
+        // A broadcast that a Close of the same moment takes along does not count as taken.
         assert!(heard == "a" || !was_heard, "{heard}");
     });
 }
 
-/// A transport that whoever delivers writes to as well as the driver: what it has taken, and how much of it at once
-/// from beside the driver.
+/// The bytes that a transport has taken from the driver and from the deliverer.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<String>>);
 
@@ -494,7 +494,7 @@ impl Shared {
     }
 }
 
-/// An endpoint's log, a session's outbox to which it is delivered, and its transport, which takes so many bytes at once.
+/// An endpoint's log, a session's outbox with a deliverer, and its transport, which takes `at_once` bytes of a write.
 fn delivered(at_once: usize) -> (Arc<Log>, Arc<Outbox>, Shared) {
     let log = Arc::new(Log::default());
     let shared = Shared(Arc::new(Mutex::new(String::new())));
@@ -510,8 +510,7 @@ fn delivered(at_once: usize) -> (Arc<Log>, Arc<Outbox>, Shared) {
     (log, outbox, shared)
 }
 
-/// What a driver does with such an outbox until `last` is written, by whomever, and it has parked nowhere in between
-/// with something left.
+/// Acts as a driver until `last` is written, by itself or by the deliverer. It may not park with something left.
 async fn write_all(outbox: &Outbox, transport: &Shared, last: char) {
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
@@ -541,7 +540,7 @@ async fn write_all(outbox: &Outbox, transport: &Shared, last: char) {
 
 #[test]
 fn what_is_delivered_keeps_its_order_with_what_is_sent_and_wakes_whoever_has_to_go_on() {
-    // All at once; part of the frame.
+    // The transport takes all at once, or a part of the frame.
     for at_once in [usize::MAX, 3] {
         model_long(move || {
             let (log, outbox, transport) = delivered(at_once);
@@ -638,7 +637,7 @@ fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
     });
 }
 
-/// As a driver that keeps what came while it is paused, and sends meanwhile.
+/// Acts as a driver that is paused, and sends meanwhile.
 async fn await_release(outbox: &Outbox) -> usize {
     let (mut directive, mut known) = (None, None);
     let mut sent = 0;

@@ -1,6 +1,8 @@
-//! What other tasks want a connection to send: the one structure that a connection's driver shares with
-//! them. Bounded in bytes, fair to those who wait for room, and quiet: however many messages are put in
-//! while the driver is parked, it is woken once; while it runs, never.
+//! The outbox of one connection: the items that other tasks want it to send. It is the one structure that a driver
+//! shares with them.
+//!
+//! The outbox is bounded in bytes, and fair to the tasks that wait for room. Senders wake a parked driver once, however
+//! many items they put in, and a running driver never.
 //!
 //! ```text
 //!   Session, Sender ──▶ controls ─┐ first
@@ -9,25 +11,18 @@
 //!   Session, Sender ──▶ close ────┘ last
 //! ```
 //!
-//! A session's outbox has a seat at its endpoint's [`log`](super::log), where broadcasts are. What it has not read
-//! of that comes behind its items: whoever puts an item in moves what came before into the outbox first.
+//! The outbox of a session has a seat at its endpoint's [`log`](super::log), which holds broadcasts. The driver takes
+//! the items first, and then reads the log. So a sender moves the broadcasts that came before its own item into the
+//! outbox.
 //!
-//! Items are counted in the order in which they enter their lane: whoever waits for one to be written
-//! waits for a number, and nothing is allocated for it.
+//! Each lane numbers its items as they come. A task that waits for a write waits for a number: an item needs no memory for it.
 //!
-//! A message that is sent in parts has its place among the items, and keeps it until its last part is taken: what
-//! was put in behind it waits, but for control frames (RFC 6455 §5.4). Its parts come in as the driver takes them,
-//! so that they need little room, and none of what others wait for.
+//! A message that is sent in parts stays in front until the driver has taken its last part. The items behind it wait,
+//! but control frames do not (RFC 6455 §5.4). Its parts come in as the driver takes them. They need little room, and
+//! take none from other senders.
 //!
-//! Beside the lock stands one word, the signal. It says whether there is anything for the driver to look
-//! at, and whether the driver is parked: so a driver that has nothing to do with others takes no lock.
-//!
-//! ```text
-//!             park: nothing that it waits for is there
-//!   running ────────────────────────────────────────────▶ parked
-//!      ▲                                                    │
-//!      └──── drive, or a wake of whoever brings something ──┘
-//! ```
+//! Beside the lock stands one word, the [signal](signal). It says whether there is something for the driver, and whether
+//! the driver is parked. A driver that shares nothing at the moment takes no lock.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -53,7 +48,7 @@ mod signal;
 mod waiter;
 mod waker_list;
 
-pub(crate) use self::broadcast::{Heard, Hearing};
+pub(crate) use self::broadcast::{BroadcastOutcome, SessionOutcome};
 pub(crate) use self::item::{Item, Reached, Taken, Ticket};
 pub use self::overflow::Overflow;
 pub(crate) use self::overflow::{OverflowPolicy, Overflowed};
@@ -75,7 +70,7 @@ pub(crate) enum Directive {
     Abort,
 }
 
-// In this order: whoever broadcasts, and the driver that this wakes, touch what stands first and no more of it.
+// The order of the fields matters: a broadcast, and the driver that it wakes, touch the first cache lines alone.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -89,58 +84,58 @@ pub(crate) struct Outbox {
 struct State {
     // Takes no memory.
     locked: Locked,
-    // Of the driver's task, when it has parked once.
+    // The waker of the driver's task, once it has parked.
     driver: Option<Waker>,
-    // By which what is in the log may be written while the driver is parked.
+    // The way by which a deliverer writes broadcasts while the driver is parked.
     direct: Option<Direct>,
     limit: usize,
-    // Of payload, and what the items that carry it count for.
+    // The bytes of payload, and the bytes that their items count for against the limit.
     bytes: usize,
     weight: usize,
-    // Bytes that were in when the outbox was shut.
+    // The bytes of payload that the outbox dropped when it was shut.
     dropped: usize,
     items: VecDeque<Item>,
-    // How many items were put into each lane, and how many are written.
+    // The number of the last item that was put into each lane, and of the last one that is written.
     pushed: Reached,
     written: Reached,
     directive: Option<Box<Directive>>,
-    // Whether somebody looks now and then at what is due, and when the driver is to be woken.
+    // When the endpoint's sweep has to wake the driver, and whether a sweep looks at this outbox.
     due: Option<Instant>,
     is_swept: bool,
-    // How many pings came, from some number on.
+    // Counts the pings that came. It wraps.
     pings: u16,
     overflow: OverflowPolicy,
-    // Whether a message has found no room before.
+    // Whether the session has lost a message before.
     has_overflowed: bool,
     lifetime: Lifetime,
-    // Boxed: as a rule an idle connection needs none of it.
+    // Boxed: most idle connections need none of it.
     waiters: Option<Box<Waiters>>,
-    // A pointer: it comes once, and last.
+    // Boxed: a connection gets one at its end.
     end: Option<Box<CloseReason>>,
 }
 
-/// How far the life of an outbox has come. It only goes on.
+/// The stages of an outbox's life, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lifetime {
-    /// It takes items, unless a Close or an abort is asked for.
+    /// The outbox takes items, unless the application has asked for a Close or an abort.
     Open,
-    /// It takes nothing: this side's Close is sent, or nothing can be sent.
+    /// The outbox takes nothing: this side's Close is sent, or the connection can send nothing.
     Shut,
-    /// The transport is gone as well.
+    /// The transport is gone too.
     Gone,
 }
 
 impl Outbox {
-    /// How many bytes wait at most, by default, a message of less than 64 bytes counted as 64. One message
-    /// is taken whatever its size.
+    /// The default limit of the bytes that wait. A message of less than 64 bytes counts as 64. An empty outbox takes one
+    /// message of any size.
     pub(crate) const DEFAULT_LIMIT: usize = 1 << 20;
 
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Self::make(limit, OverflowPolicy::default(), None, None, false)
     }
 
-    /// The outbox of one of an endpoint's sessions, at which somebody looks from time to time by
-    /// [`wake_if_due`](Self::wake_if_due). By `direct` it may be written what comes to the seat.
+    /// The outbox of a session of an endpoint. The endpoint's sweep calls [`wake_if_due`](Self::wake_if_due) from time to
+    /// time. A deliverer writes the broadcasts for the `seat` by `direct`.
     pub(crate) fn of_session(
         limit: usize,
         overflow: OverflowPolicy,
@@ -185,11 +180,11 @@ impl Outbox {
         })
     }
 
-    /// Puts an item in, if there is room now and nobody waits for it.
+    /// Puts an item in, if there is room now and no task waits for room.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] or [`SendError::Closed`]; the item is dropped then.
+    /// [`SendError::Full`] or [`SendError::Closed`], and drops the item.
     pub(crate) fn try_push(&self, item: Item) -> Result<Ticket, SendError> {
         let mut state = lock(&self.state);
         state.check_open()?;
@@ -202,14 +197,14 @@ impl Outbox {
         Ok(ticket)
     }
 
-    /// Puts an item in; gives the driver's waker where it is to be woken.
+    /// Puts an item in. Returns the driver's waker if the driver has to be woken.
     fn push_and_raise(&self, state: &mut State, item: Item) -> (Ticket, Option<Waker>) {
         let ticket = self.push_behind(state, item);
         let has_to_wake = self.signal.raise_items(&state.locked);
         (ticket, state.driver_if(has_to_wake))
     }
 
-    /// Puts an item in when there is room, and waits until it is written.
+    /// Puts an item in when there is room, and waits until the driver has written it.
     pub(crate) fn send(self: &Arc<Self>, item: Item) -> Send {
         self.push(item, true)
     }
@@ -230,7 +225,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until everything that is in now is written.
+    /// Waits until the driver has written everything that is in now.
     pub(crate) fn flush(self: &Arc<Self>) -> Send {
         let mut state = lock(&self.state);
         let wake = self.catch_up_with(&mut state);
@@ -243,7 +238,7 @@ impl Outbox {
         })
     }
 
-    /// Waits until an item is written.
+    /// Waits until the driver has written an item.
     pub(crate) fn written(self: &Arc<Self>, ticket: Ticket) -> Send {
         Send {
             outbox: Arc::clone(self),
@@ -256,7 +251,7 @@ impl Outbox {
         }
     }
 
-    /// Whether items are still taken.
+    /// Whether the outbox still takes items.
     pub(crate) fn is_open(&self) -> bool {
         lock(&self.state).check_open().is_ok()
     }
@@ -267,14 +262,13 @@ impl Outbox {
         lock(&self.state).bytes
     }
 
-    /// The bytes of payload that were taken and not handed to the transport: those that wait, and those
-    /// that waited at the end.
+    /// The bytes of payload that wait, or waited when the outbox was shut. The transport never got them.
     pub(crate) fn unsent(&self) -> usize {
         let state = lock(&self.state);
         state.bytes + state.dropped
     }
 
-    /// How many items were ever put in.
+    /// The number of items that were ever put in.
     #[cfg(test)]
     pub(crate) fn pushed(&self) -> u64 {
         let state = lock(&self.state);

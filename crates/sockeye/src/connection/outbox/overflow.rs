@@ -1,12 +1,12 @@
-//! What gives way where there is no room for a message with which nobody waits.
+//! The policies for a message that finds no room, and whose sender does not wait.
 //!
 //! ```text
 //!   DropOldest:   awaited  loose  loose  awaited  loose  ◀── newest, loose
 //!                 awaited  gap 2         awaited  loose   newest
 //! ```
 //!
-//! Items are known by their numbers, which follow from their places. So what gives way behind an item that stays
-//! leaves a gap, and neighbouring gaps are one: there are no more of them than of those that stay.
+//! The number of an item follows from its place. So messages that give way behind an item that stays leave a gap.
+//! Neighbouring gaps become one: there are no more gaps than items that stay.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Waker;
@@ -19,33 +19,33 @@ use super::{Item, Outbox, Send, State, Ticket};
 use crate::error::SendError;
 use crate::sync::{Arc, MutexGuard, lock};
 
-/// What becomes of a message that finds no room in a session's outbox, because the peer reads more slowly than the
+/// The policy for a message that finds no room in a session's outbox, because the peer reads more slowly than the
 /// application sends.
 ///
 /// A session has two of these policies. One is for the [asynchronous remote](crate::AsyncRemote): `Refuse` unless
 /// [`EndpointConfig::overflow`](crate::EndpointConfig::overflow) or [`Session::set_overflow`](crate::Session::set_overflow)
-/// says otherwise. The other is for [broadcasts](crate::OpenSessions::broadcast), whose sender is told nothing of a
+/// says otherwise. The other is for [broadcasts](crate::OpenSessions::broadcast), which report nothing of a
 /// single session: `Close` unless [`EndpointConfig::broadcast_overflow`](crate::EndpointConfig::broadcast_overflow) or
 /// [`Session::set_broadcast_overflow`](crate::Session::set_broadcast_overflow) says otherwise. The [basic
 /// remote](crate::BasicRemote) waits for room, and a handler's reply always has room.
 ///
-/// A session that loses messages in this way, or is closed for it, is logged once as a warning, but with `Refuse` at the
-/// asynchronous remote: its sender is told. [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts them.
+/// If a session loses messages in this way, or is closed for it, one warning is logged. There is none for `Refuse` at the
+/// asynchronous remote, which returns an error to the sender. [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts them.
 ///
-/// A peer that takes nothing at all is given up after [`Config::write_timeout`](crate::Config::write_timeout), whatever
-/// the policy is.
+/// If a peer takes nothing at all, the connection ends after [`Config::write_timeout`](crate::Config::write_timeout) under
+/// each policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
     /// The message is not taken. The asynchronous remote returns [`SendError::Full`]; a broadcast leaves the session
     /// out.
     Refuse,
-    /// The message is taken and dropped, so that the sender need not care. Its handle, if it is awaited, returns
-    /// [`SendError::Full`].
+    /// The message is taken and dropped, and the sender gets no error at once. Its handle returns [`SendError::Full`] when
+    /// it is awaited.
     DropNewest,
-    /// The oldest messages that were sent under this policy are dropped, as many as the new one needs. Their handles, if
-    /// they are awaited, return [`SendError::Full`]. If they are too few, the new message is dropped. This is for a
-    /// state of which only the newest counts.
+    /// The oldest messages that were sent under this policy are dropped, as many as the new one needs. Their handles
+    /// return [`SendError::Full`] when they are awaited. If they are too few, the new message is dropped. Use this for a
+    /// state of which only the newest version counts.
     DropOldest,
     /// The session is closed with 1013, "try again later", behind the messages that wait. The asynchronous remote
     /// returns [`SendError::Full`].
@@ -55,7 +55,7 @@ pub enum Overflow {
 /// The policies of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OverflowPolicy {
-    /// Of the asynchronous remote, which tells its sender.
+    /// The policy of the asynchronous remote, which can return an error to its sender.
     pub(crate) remote: Overflow,
     pub(crate) broadcast: Overflow,
 }
@@ -78,60 +78,60 @@ impl OverflowPolicy {
     }
 }
 
-/// Who sends a message and does not wait for room.
+/// The sender of a message that does not wait for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Remote,
     Broadcast,
 }
 
-/// A message found no room: what became of it, and of others for it.
+/// What the policy did about a message that found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overflowed {
     pub(crate) policy: Overflow,
-    /// Where it is in, if others gave way for it.
+    /// The number of the message, if others gave way for it.
     pub(crate) ticket: Option<Ticket>,
-    /// Messages that are not sent: it, or those that gave way.
+    /// The number of messages that are not sent: the message, or those that gave way.
     pub(crate) dropped: usize,
-    /// Whether this is the first time in this session that messages are lost.
+    /// Whether the session lost no message before.
     pub(crate) is_first: bool,
 }
 
-/// What became of a message that was offered.
+/// The outcome of offering a message.
 #[derive(Debug)]
 pub(super) enum Offered {
     Taken(Ticket),
     Overflowed(Overflowed),
 }
 
-/// Whether a message gave way. Looked at and changed while its outbox is locked.
+/// Whether a message gave way. Its outbox is locked for each look and each change.
 pub(crate) type Fate = Arc<AtomicBool>;
 
 pub(super) fn gave_way(fate: &Fate) -> bool {
     fate.load(Relaxed)
 }
 
-/// Why a connection is closed whose peer is too slow.
+/// The reason of the Close for a peer that is too slow.
 const TOO_SLOW: &str = "too much waits to be sent";
 
 impl Outbox {
-    /// Sets what the asynchronous remote does from now on where there is no room.
+    /// Sets the policy of the asynchronous remote.
     pub(crate) fn set_overflow(&self, overflow: Overflow) {
         lock(&self.state).overflow.remote = overflow;
     }
 
-    /// Sets what broadcasts do from now on where there is no room.
+    /// Sets the policy for broadcasts.
     pub(crate) fn set_broadcast_overflow(&self, overflow: Overflow) {
         lock(&self.state).overflow.broadcast = overflow;
     }
 
-    /// Puts an item of the asynchronous remote in, or does what the policy says where there is no room now or others
-    /// wait for it. Gives what tells when it is written. `overflowed` is called, with nothing locked, where messages
-    /// are lost of which no sender is told.
+    /// Puts in an item of the asynchronous remote. Applies the policy if there is no room now, or if other tasks wait for
+    /// room. Returns a future of the write. Calls `overflowed`, with nothing locked, if messages are lost and no sender
+    /// gets an error for it.
     ///
     /// # Errors
     ///
-    /// As [`try_push`](Self::try_push).
+    /// [`SendError::Full`] or [`SendError::Closed`], and drops the item.
     pub(crate) fn offer_awaited(
         self: &Arc<Self>,
         item: Item,
@@ -166,8 +166,8 @@ impl Outbox {
         })
     }
 
-    /// Puts an item in, or does what the policy of its source says where there is no room now. The sender may wait for
-    /// it only if there is a place for the item's fate.
+    /// Puts an item in. Applies the policy of its source if there is no room now. The sender may wait for the write only
+    /// if it gives a place for the item's `fate`.
     pub(super) fn offer(
         &self,
         item: Item,
@@ -187,7 +187,7 @@ impl Outbox {
         Ok(Offered::Taken(ticket))
     }
 
-    /// There is no room for the item: does what the policy says.
+    /// Applies the policy to an item that finds no room.
     #[cold]
     pub(super) fn overflow(
         &self,
@@ -197,18 +197,18 @@ impl Outbox {
         fate: Option<&mut Option<Fate>>,
     ) -> Overflowed {
         let policy = state.overflow.of(source);
-        // A sender that is told loses nothing.
-        let is_told = source == Source::Remote && policy == Overflow::Refuse;
+        // A sender that gets the error has its message still.
+        let is_refused = source == Source::Remote && policy == Overflow::Refuse;
         let mut overflowed = Overflowed {
             policy,
             ticket: None,
             dropped: 1,
-            is_first: !is_told && !std::mem::replace(&mut state.has_overflowed, true),
+            is_first: !is_refused && !std::mem::replace(&mut state.has_overflowed, true),
         };
         match policy {
             Overflow::Refuse | Overflow::DropNewest => {}
             Overflow::DropOldest => {
-                // What was said to all before is older.
+                // The broadcasts that were offered before are older.
                 self.catch_up_with(&mut state);
                 let Some(given_way) = state.make_way(&item) else {
                     return overflowed;
@@ -218,8 +218,8 @@ impl Outbox {
                 overflowed.dropped = given_way.count;
                 let driver = state.driver_if(self.signal.raise_items(&state.locked));
                 drop(state);
-                let told = given_way.told.into_iter();
-                told.chain(driver).for_each(Waker::wake);
+                let notified = given_way.notified.into_iter();
+                notified.chain(driver).for_each(Waker::wake);
             }
             Overflow::Close => {
                 drop(state);
@@ -234,23 +234,23 @@ impl Outbox {
     }
 }
 
-/// Messages that were dropped for another.
+/// The messages that were dropped for another one.
 struct GivenWay {
     count: usize,
-    // Those who waited for them.
-    told: Vec<Waker>,
+    // The wakers of the tasks that waited for them.
+    notified: Vec<Waker>,
 }
 
 impl State {
-    /// Whether the item may be put in now. A sender that waits for room goes first, unless the item's policy is to
-    /// close: that is for a peer that is too slow, and not for one that takes a large message.
+    /// Whether the item may be put in now. A sender that waits for room goes first, except before an item whose policy is
+    /// to close. That policy is for a slow peer: it must not strike because a large message waits.
     #[inline]
     pub(super) fn takes(&self, item: &Item, source: Source) -> bool {
         let goes_first = || self.overflow.of(source) == Overflow::Close;
         item.is_control() || (self.has_room(item) && (!self.is_awaited_for_room() || goes_first()))
     }
 
-    /// The item as it is put in: loose where it may give way.
+    /// The item as it is put in: a loose one if it may give way.
     #[inline]
     pub(super) fn as_it_gives_way(
         &self,
@@ -267,11 +267,11 @@ impl State {
         }
     }
 
-    /// Drops the oldest loose items, as many as the item needs, and none where all of them were not enough.
+    /// Drops the oldest loose items, as many as the item needs. Drops none if all of them are too few.
     fn make_way(&mut self, item: &Item) -> Option<GivenWay> {
         let is_awaited = self.is_awaited_for_room();
         let needed = if is_awaited {
-            // What becomes free beyond that is for those who wait.
+            // Any other room that becomes free is for the tasks that wait.
             item.weight()
         } else {
             (self.weight + item.weight()).saturating_sub(self.limit)
@@ -283,7 +283,7 @@ impl State {
                 Some(*freed)
             })
             .any(|freed| freed >= needed);
-        // One is taken alone whatever its size.
+        // An empty outbox takes one item of any size.
         if !enough && (is_awaited || !self.items.iter().all(Item::is_loose)) {
             return None;
         }
@@ -292,7 +292,7 @@ impl State {
 
     fn drop_oldest(&mut self, needed: usize) -> GivenWay {
         let mut number = self.taken().items;
-        let (mut freed, mut count, mut told) = (0, 0, Vec::new());
+        let (mut freed, mut count, mut notified) = (0, 0, Vec::new());
         let mut kept: Vec<Item> = Vec::new();
         while freed < needed
             && let Some(item) = self.items.pop_front()
@@ -310,7 +310,7 @@ impl State {
             self.bytes -= item.len();
             self.weight -= item.weight();
             match kept.last_mut() {
-                // In front nothing is left of it: it counts as taken.
+                // An item that gives way in front leaves no gap: it counts as taken.
                 None => {}
                 Some(Item::Gap(many)) => {
                     *many += 1;
@@ -322,17 +322,17 @@ impl State {
                 fate.store(true, Relaxed);
                 if let Some(waiters) = &self.waiters {
                     let writers = &waiters.writers;
-                    told.extend(writers.waiting_for(|ticket| ticket.is_of_item(number)));
+                    notified.extend(writers.waiting_for(|ticket| ticket.is_of_item(number)));
                 }
             }
         }
         for item in kept.into_iter().rev() {
             self.items.push_front(item);
         }
-        GivenWay { count, told }
+        GivenWay { count, notified }
     }
 
-    /// Takes a gap away that has come to the front.
+    /// Removes a gap that has come to the front.
     #[cold]
     pub(super) fn close_gap(&mut self) {
         if let Some(Item::Gap(many)) = self.items.pop_front() {

@@ -1,11 +1,11 @@
-//! Messages that are sent in parts (RFC 6455 §5.4): how they lie in an outbox, and who puts them there.
+//! Messages that are sent in parts (RFC 6455 §5.4): as they lie in an outbox, and the type that puts them in.
 //!
 //! ```text
-//!          first part, where there is room                 last part
+//!          first part, when there is room                  last part
 //!   Idle ─────────────────────────────────▶ Open{number} ─────────────▶ Ended{ticket}
 //!                                               │ dropped
 //!                                               ▼
-//!                               a Close with 1011, behind what is in
+//!                               a Close with 1011, behind the items that are in
 //! ```
 
 use std::collections::VecDeque;
@@ -29,19 +29,19 @@ pub(crate) struct Part {
     pub(crate) is_last: bool,
 }
 
-/// A message that is sent in parts, and those that wait.
+/// A message that is sent in parts, and the parts of it that wait.
 #[derive(Debug)]
 pub(crate) struct Streamed {
     kind: MessageKind,
     compressible: bool,
     parts: VecDeque<(Bytes, bool)>,
     bytes: usize,
-    // Whether a part of it is taken.
+    // Whether the driver has taken a part of it.
     has_begun: bool,
 }
 
 impl Streamed {
-    /// So many bytes of the message in front wait to be taken, or one part whatever its size.
+    /// The limit of the bytes of the message in front that wait. One part of any size may wait alone.
     const WINDOW: usize = 256 * 1024;
 
     pub(super) fn len(&self) -> usize {
@@ -83,7 +83,7 @@ impl State {
         matches!(self.items.front(), Some(Item::Streamed(streamed)) if streamed.has_begun)
     }
 
-    /// The next part of the message in front, which goes with its last part.
+    /// Takes the next part of the message in front. With its last part the message is gone.
     #[cold]
     pub(super) fn pop_part(&mut self) -> Option<Taken> {
         let Some(Item::Streamed(streamed)) = self.items.front_mut() else {
@@ -129,7 +129,7 @@ pub(crate) struct Parts {
 
 #[derive(Debug)]
 enum Stage {
-    /// Nothing is in; perhaps it waits for room.
+    /// No part is in. The message may wait for room.
     Idle {
         waiter: Option<u64>,
     },
@@ -156,8 +156,8 @@ impl Parts {
         self.compressible = false;
     }
 
-    /// Takes the part when there is room for it: the first in the order of all who send, the others when the
-    /// message is in front. It stays where it is until then.
+    /// Takes the part when there is room for it. The first part waits in the order of all senders, the others until their
+    /// message is in front. Until then the part stays in `part`.
     pub(crate) fn poll_part(
         &mut self,
         cx: &mut Context<'_>,
@@ -209,7 +209,7 @@ impl Parts {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when the whole message is written.
+    /// Completes when the driver has written the whole message.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         match &mut self.stage {
             Stage::Ended { ticket, waiter } => self.outbox.poll_written(cx, *ticket, waiter),
@@ -224,7 +224,7 @@ impl Drop for Parts {
             Stage::Idle {
                 waiter: Some(waiter),
             } => self.outbox.leave_room_queue(waiter),
-            // Its peer must not take for a whole message what is none; and no other can go before it ends.
+            // The peer must not get half a message as a whole one, and no other message can go before its end.
             Stage::Open { number } => {
                 self.outbox.forget_part_waiter(number);
                 let reason = CloseReason::new(CloseCode::INTERNAL_ERROR, UNFINISHED);
@@ -242,7 +242,7 @@ impl Drop for Parts {
     }
 }
 
-/// Why a connection is closed whose message was left in the middle.
+/// The reason of the Close after a message that its sender left unfinished.
 pub(crate) const UNFINISHED: &str = "a message was not finished";
 
 impl Outbox {

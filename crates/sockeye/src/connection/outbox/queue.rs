@@ -19,9 +19,8 @@ impl Outbox {
         one
     }
 
-    /// Takes items, control frames first, until what was taken makes up for `room` bytes, or is so `many`;
-    /// each is given to `take` while the outbox is locked. Says how far the lanes are taken then; `None`
-    /// where nothing can be taken.
+    /// Takes items, control frames first, until they reach `room` bytes or `many` items. Gives each to `take` while the
+    /// outbox is locked. Returns the number of the last item taken of each lane, or `None` if there is nothing to take.
     pub(crate) fn take_some(
         &self,
         room: usize,
@@ -59,20 +58,20 @@ impl Outbox {
         (count > 0).then_some(reached)
     }
 
-    /// Puts a reply in behind what is in, whether or not there is room: the driver bounds its replies by
-    /// not reading. Says what it counts for.
+    /// Puts a reply in behind the items that are in, whether or not there is room: the driver reads no more while too
+    /// many replies wait. Returns the bytes that the reply counts for.
     pub(crate) fn push_reply(&self, reply: Outgoing) -> Result<usize, SendError> {
         let mut state = lock(&self.state);
         state.check_open()?;
         let reply = Item::Reply(reply);
         let weight = reply.weight();
         self.push_behind(&mut state, reply);
-        // The driver itself is at it.
+        // The driver itself calls this: it needs no waking.
         self.signal.note_items(&state.locked);
         Ok(weight)
     }
 
-    /// How far the lanes have been taken.
+    /// The number of the last item that the driver has taken of each lane.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> Reached {
         lock(&self.state).taken()
@@ -88,14 +87,14 @@ impl State {
         }
     }
 
-    /// Whether nothing is in, or nothing but what waits for the next part of the message in front.
+    /// Whether the outbox is empty, or all that is in waits for the next part of the message in front.
     fn has_nothing_to_take(&self) -> bool {
         let controls = self.waiters.as_ref().map(|waiters| &waiters.controls);
         let front = self.items.front();
         front.is_none_or(Item::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
     }
 
-    /// One item is taken whatever its size, or a message larger than the limit could never be sent.
+    /// Whether there is room for the item. An empty outbox takes one of any size: a message above the limit can be sent.
     pub(super) fn has_room(&self, item: &Item) -> bool {
         self.items.is_empty() || self.weight + item.weight() <= self.limit
     }
@@ -124,7 +123,7 @@ impl State {
         }
     }
 
-    /// Control frames first.
+    /// Takes the next thing to send, control frames first.
     fn pop(&mut self) -> Option<Taken> {
         if let Some(waiters) = &mut self.waiters
             && let Some(control) = waiters.controls.pop_front()
@@ -140,7 +139,7 @@ impl State {
         item.into_taken()
     }
 
-    /// Takes the item in front away, and the gap behind it: a gap is never in front.
+    /// Removes the item in front, and the gap behind it: a gap is never in front.
     pub(super) fn pop_front(&mut self) -> Option<Item> {
         let item = self.items.pop_front();
         if let Some(Item::Gap(_)) = self.items.front() {
@@ -149,7 +148,7 @@ impl State {
         item
     }
 
-    /// How far the lanes have been taken.
+    /// The number of the last item that the driver has taken of each lane.
     pub(super) fn taken(&self) -> Reached {
         let waiters = self.waiters.as_deref();
         let (controls, in_gaps) = waiters.map_or((0, 0), |waiters| {
@@ -161,8 +160,8 @@ impl State {
         }
     }
 
-    /// Gives memory back that an idle connection should not hold. What it holds of it spares a connection
-    /// that is often sent to from asking for it each time.
+    /// Releases memory that an idle connection should not hold. A small queue stays: a connection that sends often need
+    /// not allocate each time.
     fn forget_capacity(&mut self) {
         const KEPT: usize = 8;
         if self.items.capacity() > KEPT && self.items.is_empty() {
@@ -172,5 +171,5 @@ impl State {
     }
 }
 
-/// An application's pings and pongs that wait at most; beyond it the newest win.
+/// The limit of an application's pings and pongs that wait. Above it the oldest is dropped.
 pub(super) const MAX_CONTROLS: usize = 64;

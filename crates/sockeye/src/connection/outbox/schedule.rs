@@ -1,5 +1,5 @@
-//! The times and counts that an endpoint looks at from outside. The driver says when it has to be woken, and the
-//! endpoint wakes it then. The endpoint also counts a session's activity, and pauses and resumes its reading.
+//! The times and counts of a session that its endpoint reads. The driver says when it has to be woken, and the
+//! endpoint's sweep wakes it then. The endpoint also counts a session's activity, and pauses and resumes its reading.
 
 use std::time::Instant;
 
@@ -8,19 +8,19 @@ use super::waiter::wake_one;
 use crate::sync::lock;
 
 impl Outbox {
-    /// Neither hears more of the log, nor is looked at any more.
+    /// Leaves the log, and tells the driver that no sweep looks at this outbox any more.
     pub(crate) fn retire(&self) {
         let mut state = lock(&self.state);
         self.leave_log_under(&state);
         state.is_swept = false;
-        // The driver is to see to it itself.
+        // From now on the driver has to set a timer of its own.
         let due = state.due.take();
         let wake = due.and_then(|_| state.driver_if(self.signal.raise_due(&state.locked)));
         drop(state);
         wake_one(wake);
     }
 
-    /// A Ping came, which nobody else is told of.
+    /// Counts a Ping that came.
     #[cold]
     #[inline(never)]
     pub(crate) fn pinged(&self) {
@@ -28,19 +28,19 @@ impl Outbox {
         state.pings = state.pings.wrapping_add(1);
     }
 
-    /// Another number when something was put in, or a Ping came.
+    /// A number that changes when an item is put in, and when a Ping comes.
     pub(crate) fn activity(&self) -> u64 {
         let state = lock(&self.state);
         let sent = state.pushed.items.wrapping_add(state.pushed.controls);
         sent.wrapping_add(state.pings.into())
     }
 
-    /// Lets the driver hand nothing on that comes, from now on.
+    /// Pauses reading: the driver hands on nothing that it receives.
     pub(crate) fn pause(&self) {
         self.signal.pause();
     }
 
-    /// Lets the driver go on.
+    /// Resumes reading.
     pub(crate) fn resume(&self) {
         if self.signal.resume() {
             let state = lock(&self.state);
@@ -55,7 +55,7 @@ impl Outbox {
         self.signal.look().is_paused()
     }
 
-    /// Wakes the driver if the time that it asked for comes before `horizon`.
+    /// Wakes the driver if it asked for a time before `horizon`.
     pub(crate) fn wake_if_due(&self, horizon: Instant) {
         let mut state = lock(&self.state);
         if state.due.take_if(|due| *due < horizon).is_none() {
@@ -66,7 +66,7 @@ impl Outbox {
         wake_one(wake);
     }
 
-    /// Asks for the driver to be woken not later than then, and not long before. False where nobody would.
+    /// Asks the sweep to wake the driver at `due`, or a little before. Returns false if no sweep looks at this outbox.
     pub(crate) fn wake_by(&self, due: Instant) -> bool {
         let mut state = lock(&self.state);
         if state.is_swept {

@@ -1,4 +1,4 @@
-//! The futures of those who wait at an outbox: for room, for a write, for the end.
+//! The futures of the tasks that wait at an outbox: for room, for a write, for the end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use super::{Lifetime, Outbox};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 
-/// Puts an item in when there is room, then waits until it is written.
+/// A future that puts an item in when there is room, and then waits until the driver has written it.
 ///
-/// The first poll that finds room takes the item: from then on it is sent once, whether or not the
-/// future is dropped. Dropped before, it is not sent.
+/// The first poll that finds room puts the item in. From then on the item is sent once, even if the future is dropped. If
+/// the future is dropped before, the item is not sent.
 #[derive(Debug)]
 pub(crate) struct Send {
     pub(super) outbox: Arc<Outbox>,
@@ -33,10 +33,10 @@ pub(super) enum Stage {
     Written {
         ticket: Ticket,
         waiter: Option<u64>,
-        // Of a message that may give way to another.
+        // The fate of a message that may give way.
         fate: Option<Fate>,
     },
-    /// There was no room, and it was dropped.
+    /// There was no room, and the item was dropped.
     Dropped,
     Done,
 }
@@ -127,7 +127,7 @@ impl Outbox {
             state.waiters().room.remove(key);
         }
         let (ticket, driver) = self.push_and_raise(&mut state, ready);
-        // The next in the queue may find room too.
+        // The next task in the list may find room too.
         let next = state.waker_for_room();
         drop(state);
         wake_one(driver);
@@ -194,7 +194,7 @@ impl Outbox {
     }
 }
 
-/// Completes at the connection's end.
+/// A future of the connection's end.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(super) outbox: Arc<Outbox>,

@@ -53,7 +53,7 @@ const WANTS_ITEMS: u16 = 16;
 const PENDING: u16 = 32;
 /// The session gets no more broadcasts from the log.
 const LEFT: u16 = 64;
-/// The time has come at which the driver asked to be woken, or reading goes on.
+/// The driver has to look at its timer: its time has come, reading goes on, or no sweep wakes it any more.
 const DUE: u16 = 128;
 /// The message in front is sent in parts and has begun: no other message is taken until it ends.
 const HELD: u16 = 256;

@@ -1,4 +1,4 @@
-//! The outbox in one thread: what it takes, in which order it gives it, and what dropped futures leave.
+//! Tests of the outbox in one thread: limits, order, and futures that are dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,7 +39,7 @@ fn poll_send(send: &mut Send) -> Poll<Result<(), SendError>> {
     Pin::new(send).poll(&mut cx)
 }
 
-/// A message that counts for so many of the shortest.
+/// A message that counts for this many of the shortest ones.
 fn bytes(shortest: usize) -> Item {
     Item::Message(Message::binary(vec![0; shortest * LEAST_WEIGHT]).into())
 }
@@ -52,18 +52,18 @@ fn reason() -> CloseReason {
     CloseReason::new(CloseCode::NORMAL, "bye").unwrap()
 }
 
-/// What a driver that looks is asked for, if it is new.
 fn close(reason: CloseReason) -> Option<Box<Directive>> {
     Some(Box::new(Directive::Close(reason)))
 }
 
+/// The directive that a driver finds.
 fn directive(outbox: &Outbox) -> Option<Box<Directive>> {
     let mut directive = None;
     outbox.drive(&mut directive);
     directive
 }
 
-/// Everything that is in, as text.
+/// Takes all that is in, as text.
 fn drain(outbox: &Outbox) -> Vec<String> {
     std::iter::from_fn(|| outbox.take())
         .map(|item| match item {
@@ -155,7 +155,7 @@ fn of_more_than_64_control_frames_the_newest_are_kept() {
     assert_eq!(taken.len(), MAX_CONTROLS);
     assert_eq!(taken[0], "ping 1");
     assert_eq!(taken[63], "ping 64");
-    // Nobody waits for ever for the one that was let go.
+    // The task that waits for the dropped Ping does not wait forever.
     outbox.wrote(outbox.taken());
     assert!(sent.iter_mut().all(poll));
 }
@@ -331,7 +331,7 @@ fn poll_part(parts: &mut Parts, part: &str, is_last: bool) -> Poll<Result<(), Se
     poll_part_by(Waker::noop(), parts, part, is_last)
 }
 
-/// Says what became of it; a part that is not taken stays.
+/// Returns the outcome. A part that is not taken stays.
 fn poll_part_by(
     waker: &Waker,
     parts: &mut Parts,

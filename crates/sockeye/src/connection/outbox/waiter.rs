@@ -1,5 +1,5 @@
 //! The tasks that wait at an outbox: for room, for a write, for room for the next part, or for the connection's end.
-//! An outbox keeps memory for them only while there are some.
+//! An outbox holds memory for them only while there are some.
 
 use std::collections::VecDeque;
 use std::task::Waker;

@@ -14,7 +14,9 @@ use crate::connection::direct::Direct;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
 use crate::connection::log::{Copied, Log, Pushed};
-use crate::connection::outbox::{Heard, Hearing, Item, Outbox, OverflowPolicy, Parts};
+use crate::connection::outbox::{
+    BroadcastOutcome, Item, Outbox, OverflowPolicy, Parts, SessionOutcome,
+};
 use crate::connection::reply::Reply;
 use crate::connection::server_machine;
 use crate::error::Error;
@@ -218,14 +220,14 @@ impl Hears {
         let Pushed::Kept(number) = self.log.push(&message) else {
             panic!("there is room for {text}");
         };
-        let mut hearing = Hearing {
+        let mut outcome = BroadcastOutcome {
             is_settled: true,
             wants_delivery: false,
             overflowed: None,
         };
-        let heard = self.outbox.hear(number, &message, &mut hearing);
-        assert_eq!(heard, Heard::Taken);
-        hearing.wants_delivery
+        let heard = self.outbox.offer_broadcast(number, &message, &mut outcome);
+        assert_eq!(heard, SessionOutcome::Taken);
+        outcome.wants_delivery
     }
 
     fn deliver(&mut self) {

@@ -1,4 +1,4 @@
-//! What gives way where there is no room, and what those learn who wait for it.
+//! Tests of the overflow policies: which messages give way, and what their handles return.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const LIMIT: usize = 4;
 
-/// An outbox with room for four of the shortest.
+/// An outbox with room for four of the shortest messages.
 fn outbox(overflow: Overflow) -> Arc<Outbox> {
     outbox_with(OverflowPolicy {
         remote: overflow,
@@ -26,24 +26,24 @@ fn offer(outbox: &Arc<Outbox>, name: &str) -> Send {
     try_offer(outbox, text(name)).unwrap()
 }
 
-/// Offers a broadcast; says what became of it, and of others for it.
-fn broadcast(outbox: &Outbox, name: &str) -> (Heard, Option<Overflowed>) {
-    let mut hearing = Hearing {
+/// Offers a broadcast. Returns its outcome.
+fn broadcast(outbox: &Outbox, name: &str) -> (SessionOutcome, Option<Overflowed>) {
+    let mut outcome = BroadcastOutcome {
         is_settled: false,
         wants_delivery: false,
         overflowed: None,
     };
-    let heard = outbox.hear_alone(&PreparedMessage::new(name), &mut hearing);
-    (heard, hearing.overflowed)
+    let heard = outbox.offer_item(&PreparedMessage::new(name), &mut outcome);
+    (heard, outcome.overflowed)
 }
 
-/// What the driver does: takes an item, and writes it.
+/// Acts as the driver: takes an item, and writes it.
 fn write_one(outbox: &Outbox) -> Option<String> {
     let item = outbox.take()?;
     outbox.wrote(outbox.taken());
     match item {
         Taken::Message(outgoing) => Some(outgoing.message().to_string()),
-        other => panic!("{other:?} was put in by nobody"),
+        other => panic!("{other:?} was never put in"),
     }
 }
 
@@ -85,7 +85,11 @@ fn of_drop_oldest_as_many_give_way_as_the_newest_needs_and_their_handles_say_so(
     let waiting = Pin::new(&mut a).poll(&mut Context::from_waker(&waker));
     assert!(waiting.is_pending());
     let mut large = try_offer(&outbox, bytes(3)).unwrap();
-    assert_eq!(woken.woken(), 1, "whoever waited for what gave way");
+    assert_eq!(
+        woken.woken(),
+        1,
+        "the task that waited for the dropped message"
+    );
     assert!(is_dropped(&mut a) && is_dropped(&mut b));
     assert_eq!(outbox.bytes(), 1 + 3 * LEAST_WEIGHT);
     assert_eq!(write_one(&outbox).as_deref(), Some("c"));
@@ -159,7 +163,7 @@ fn what_gives_way_does_not_pass_those_who_wait_for_room() {
     }
     let mut waits = outbox.send(bytes(LIMIT));
     assert!(!poll(&mut waits));
-    // In the place of one, and not of the one that waits.
+    // It takes the place of a loose one, and not the room of the sender that waits.
     let mut e = offer(&outbox, "e");
     assert_eq!(drain(&outbox), ["b", "c", "d", "e"]);
     assert!(is_dropped(&mut offer(&outbox, "f")));
@@ -190,7 +194,7 @@ fn of_close_the_connection_closes_1013_behind_what_is_in() {
 fn by_default_a_broadcast_that_finds_no_room_closes_1013_behind_what_is_in() {
     let outbox = outbox_with(OverflowPolicy::default());
     for name in ["a", "b", "c", "d"] {
-        assert_eq!(broadcast(&outbox, name), (Heard::Taken, None));
+        assert_eq!(broadcast(&outbox, name), (SessionOutcome::Taken, None));
     }
     let lost = Overflowed {
         policy: Overflow::Close,
@@ -198,12 +202,15 @@ fn by_default_a_broadcast_that_finds_no_room_closes_1013_behind_what_is_in() {
         dropped: 1,
         is_first: true,
     };
-    assert_eq!(broadcast(&outbox, "e"), (Heard::Overflowed, Some(lost)));
+    assert_eq!(
+        broadcast(&outbox, "e"),
+        (SessionOutcome::Overflowed, Some(lost))
+    );
     let Some(Directive::Close(reason)) = directive(&outbox).map(|boxed| *boxed) else {
         panic!("no Close was asked for");
     };
     assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
-    assert_eq!(broadcast(&outbox, "f"), (Heard::Closed, None));
+    assert_eq!(broadcast(&outbox, "f"), (SessionOutcome::Closed, None));
     assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
 }
 
@@ -228,7 +235,7 @@ fn the_remote_and_broadcasts_have_a_policy_each() {
     for name in ["a", "b", "c", "d"] {
         offer(&outbox, name);
     }
-    assert_eq!(broadcast(&outbox, "e").0, Heard::Overflowed);
+    assert_eq!(broadcast(&outbox, "e").0, SessionOutcome::Overflowed);
     assert_eq!(directive(&outbox), None);
     let refused = try_offer(&outbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
@@ -250,9 +257,9 @@ fn what_is_lost_is_told_each_time_and_only_the_first_time_as_the_first() {
         let of_broadcast = broadcast(&outbox, "f").1;
         let told = |lost: Option<Overflowed>| lost.map(|lost| (lost.dropped, lost.is_first));
         let expected = match policy {
-            // Its sender is told.
+            // The sender gets an error.
             Overflow::Refuse => [None, Some((1, true))],
-            // The two of which one had its room, and the next one.
+            // The two messages, of which one had had room, and the next one.
             Overflow::DropOldest => [Some((2, true)), Some((1, false))],
             _ => [Some((1, true)), Some((1, false))],
         };
@@ -264,14 +271,14 @@ fn what_is_lost_is_told_each_time_and_only_the_first_time_as_the_first() {
     }
 }
 
-/// A large message that waits is no fault of the peer's.
+/// The peer is not slow if a large message waits.
 #[test]
 fn a_sender_that_waits_for_room_closes_no_session_that_has_room_for_a_broadcast() {
     let outbox = outbox_with(OverflowPolicy::default());
     offer(&outbox, "a");
     let mut waits = outbox.send(bytes(LIMIT));
     assert!(!poll(&mut waits));
-    assert_eq!(broadcast(&outbox, "b"), (Heard::Taken, None));
+    assert_eq!(broadcast(&outbox, "b"), (SessionOutcome::Taken, None));
     assert_eq!(drain(&outbox), ["a", "b"]);
     assert!(!poll(&mut waits), "it is in");
     assert!(write_one(&outbox).is_some() && is_written(&mut waits));
@@ -313,8 +320,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever gives way: what is written is in order, and each handle tells what became of its own message,
-    /// never before it did.
+    /// The messages are written in order, whichever give way. Each handle returns what became of its own message, and not
+    /// before that is decided.
     #[test]
     fn every_handle_tells_the_truth(steps in steps()) {
         let outbox = outbox(Overflow::DropOldest);
@@ -343,7 +350,7 @@ proptest! {
                 Step::Write => {
                     if let Some(item) = outbox.take() {
                         let Taken::Message(outgoing) = item else {
-                            panic!("{item:?} was put in by nobody");
+                            panic!("{item:?} was never put in");
                         };
                         let mut number = [0; 8];
                         number.copy_from_slice(&outgoing.message().as_bytes()[..8]);
@@ -366,7 +373,7 @@ proptest! {
                 *handle = None;
             }
         }
-        prop_assert!(handles.iter().all(Option::is_none), "each is told in the end");
+        prop_assert!(handles.iter().all(Option::is_none), "each handle has its answer in the end");
         written.retain(|number| offered.contains(number));
         prop_assert!(written.is_sorted(), "{written:?}");
         prop_assert_eq!(lock(&outbox.state).weight, 0);
