@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Weak;
 use std::time::Duration;
 
 use sockeye_proto::{Outgoing, PreparedMessage};
@@ -18,7 +19,7 @@ use super::delivery::Delivery;
 use super::filter::FilteredSessions;
 use super::overflow::Losses;
 use super::session::{Session, SessionId};
-use super::sweep;
+use super::sweep::{self, Swept};
 use crate::connection::log::{Log, Pushed, Seat};
 use crate::connection::outbox::{BroadcastOutcome, Outbox, SessionOutcome};
 use crate::stats::Counters;
@@ -141,9 +142,7 @@ impl OpenSessions {
         let (mut many, mut losses) = (0, Losses::default());
         for slot in slots.occupied() {
             let heard = match number {
-                Some(number) => slot
-                    .outbox
-                    .offer_broadcast(number, &prepared, &mut outcome),
+                Some(number) => slot.outbox.offer_broadcast(number, &prepared, &mut outcome),
                 None => slot.outbox.offer_item(&prepared, &mut outcome),
             };
             match heard {
@@ -227,7 +226,8 @@ impl OpenSessions {
         drop(slots);
         // Without the lock: a runtime that shuts down drops a spawned task at once, and the drop takes the lock.
         if !is_swept {
-            sweep::watch(&self.0);
+            let set: Weak<SessionSet> = Arc::downgrade(&self.0);
+            sweep::watch(set);
         }
         if starts_delivery {
             let delivery_wanted = Arc::clone(&self.0.delivery_wanted);
@@ -265,15 +265,8 @@ impl Slots {
     }
 }
 
-impl SessionSet {
-    /// Wakes the sessions in these slots whose deadline comes before `horizon`, and closes those that were idle for too
-    /// long. `elapsed` is the time since the last look. Returns whether there are more slots.
-    pub(super) fn sweep_slots(
-        &self,
-        slots: Range<usize>,
-        horizon: Instant,
-        elapsed: Duration,
-    ) -> bool {
+impl Swept for SessionSet {
+    fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
         let broadcasts = self.log.pushed();
         let all = &lock(&self.slots).all;
         let end = slots.end.min(all.len());
@@ -284,18 +277,18 @@ impl SessionSet {
         end < all.len()
     }
 
-    /// Leaves the sweeper if no session is open. The next session joins a sweeper again.
-    pub(super) fn leave_sweeper_if_empty(&self) -> bool {
+    fn leave_sweeper_if_empty(&self) -> bool {
         let mut slots = lock(&self.slots);
         slots.is_swept = slots.open > 0;
         !slots.is_swept
     }
 
-    /// Marks that no sweeper watches the set: the next session joins one again.
-    pub(super) fn leave_sweeper(&self) {
+    fn leave_sweeper(&self) {
         lock(&self.slots).is_swept = false;
     }
+}
 
+impl SessionSet {
     /// Returns the number of slots, free ones included.
     pub(super) fn len(&self) -> usize {
         lock(&self.slots).all.len()

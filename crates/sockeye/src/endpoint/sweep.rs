@@ -6,27 +6,39 @@
 //!   the first set is watched ─▶ the sweeper starts ─▶ it has forgotten all sets ─▶ the sweeper ends
 //! ```
 
+use std::ops::Range;
 use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::open_sessions::SessionSet;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Mutex, lock};
+
+/// A set of sessions that a sweeper watches.
+pub(super) trait Swept: Send + Sync {
+    /// Looks at the sessions in these slots: wakes those whose deadline comes before `horizon`, and closes those that were
+    /// idle for too long. `elapsed` is the time since the last look. Returns whether there are more slots.
+    fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool;
+
+    /// Leaves the sweeper if no session is open. The next session joins a sweeper again.
+    fn leave_sweeper_if_empty(&self) -> bool;
+
+    /// Marks that no sweeper watches the set: the next session joins one again.
+    fn leave_sweeper(&self);
+}
 
 /// The sets of sessions that the sweeper of one runtime watches.
 struct Watched {
     runtime: runtime::Id,
-    sets: Vec<Weak<SessionSet>>,
+    sets: Vec<Weak<dyn Swept>>,
 }
 
 // Each runtime with open sessions has an entry, and a sweeper. Lock order: this, then the slots of a set.
 static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
 
 /// Lets the sweeper of the current runtime watch a set, until a look finds no session in it.
-pub(super) fn watch(sessions: &Arc<SessionSet>) {
-    let set = Arc::downgrade(sessions);
+pub(super) fn watch(set: Weak<dyn Swept>) {
     let handle = Handle::current();
     let runtime = handle.id();
     let mut watched = lock(&WATCHED);
@@ -76,7 +88,7 @@ impl Sweeper {
         }
     }
 
-    fn sets(&self) -> Vec<Weak<SessionSet>> {
+    fn sets(&self) -> Vec<Weak<dyn Swept>> {
         let watched = lock(&WATCHED);
         let own = watched.iter().find(|watched| watched.runtime == self.0);
         own.map(|own| own.sets.clone()).unwrap_or_default()
@@ -102,7 +114,7 @@ impl Sweeper {
 }
 
 /// Looks at the sessions of one set, some at a time.
-async fn look(set: &Weak<SessionSet>, horizon: Instant, elapsed: Duration) {
+async fn look(set: &Weak<dyn Swept>, horizon: Instant, elapsed: Duration) {
     let mut start = 0;
     while let Some(sessions) = set.upgrade()
         && sessions.sweep_slots(start..start + Sweeper::BATCH, horizon, elapsed)
