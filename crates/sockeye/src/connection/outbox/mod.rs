@@ -21,7 +21,7 @@
 //! but control frames do not (RFC 6455 §5.4). Its parts come in as the driver takes them. They need little room, and
 //! take none from other senders.
 //!
-//! Beside the lock stands one word, the [signal](signal). It says whether there is something for the driver, and whether
+//! Beside the lock stands one word, the [`signal`]. It says whether there is something for the driver, and whether
 //! the driver is parked. A driver that shares nothing at the moment takes no lock.
 
 use std::collections::VecDeque;
