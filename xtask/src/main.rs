@@ -135,7 +135,7 @@ fn test(root: &Path, steps: &mut Steps) -> Result<()> {
             &[
                 "test",
                 "-p",
-                "sockeye",
+                "sockeye-mailbox",
                 "--release",
                 "--lib",
                 "--target-dir",

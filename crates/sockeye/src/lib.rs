@@ -9,61 +9,36 @@
 //!
 //! Features: `macros` and `tls`, which are on by default, and `json`, for messages that are JSON (`Json`).
 
-// With `--cfg loom` tokio has no sockets. What loom checks is the outbox and the log, which need none: they and
-// what they stand on are the whole crate then.
-#[cfg(loom)]
-#[allow(dead_code, reason = "what is not checked is not called")]
-mod connection {
-    pub(crate) mod direct;
-    pub(crate) mod log;
-    pub(crate) mod outbox;
-}
-
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
 #[cfg(test)]
 extern crate self as sockeye;
 
-#[cfg(not(loom))]
 pub mod blocking;
-#[cfg(not(loom))]
 mod client;
-#[cfg(not(loom))]
 mod connection;
-#[cfg(not(loom))]
 mod deadline;
-#[cfg(not(loom))]
 mod endpoint;
 mod error;
-#[cfg(not(loom))]
 mod log_limit;
-#[cfg(not(loom))]
 mod memory_limit;
-#[cfg(not(loom))]
 mod peer_text;
-#[cfg(not(loom))]
 mod router;
-#[cfg(not(loom))]
 mod secret;
-#[cfg(not(loom))]
 mod server;
-#[cfg(not(loom))]
 mod stats;
-mod sync;
-#[cfg(not(loom))]
 pub mod transport;
 
-#[cfg(all(feature = "tls", not(loom)))]
+use sockeye_mailbox::sync;
+
+#[cfg(feature = "tls")]
 pub use self::transport::tls;
 
-#[cfg(all(feature = "json", not(loom)))]
+#[cfg(feature = "json")]
 pub use self::endpoint::Json;
-#[cfg(not(loom))]
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
-pub use self::error::{BoxError, DecodeError, EncodeError, Error, ErrorChain, Result, SendError};
-#[cfg(not(loom))]
+pub use self::error::{BoxError, DecodeError, EncodeError, Error, ErrorChain, Result};
 pub use self::log_limit::LogLimit;
-#[cfg(not(loom))]
 pub use self::{
     client::{
         Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
@@ -73,8 +48,7 @@ pub use self::{
         WebSocketError, WebSocketStream, Writable, connect,
     },
     connection::{
-        Connection, MessageReader, MessageWriter, Opening, Overflow, Receiver, Sender, SenderSink,
-        Timings,
+        Connection, MessageReader, MessageWriter, Opening, Receiver, Sender, SenderSink, Timings,
     },
     endpoint::{
         Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator,
@@ -90,6 +64,7 @@ pub use self::{
     },
     stats::Stats,
 };
+pub use sockeye_mailbox::{Overflow, SendError};
 pub use sockeye_proto::handshake::{
     Extension, Forbidden, InvalidOrigin, NotAToken, OfferError, Origin, OriginPolicy,
     OriginProblem, ResponseError, UriError,

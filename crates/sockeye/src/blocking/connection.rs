@@ -13,8 +13,9 @@ use sockeye_proto::{
 use super::stream::Stream;
 use crate::connection::assembly::{Assembly, Giving};
 use crate::connection::budget::AssemblyBudget;
-use crate::error::{Error, SendError};
+use crate::error::Error;
 use crate::sync::Arc;
+use sockeye_mailbox::SendError;
 
 /// An open WebSocket connection of a client, in the caller's thread.
 ///

@@ -8,10 +8,11 @@ use super::open_sessions::OpenSessions;
 use super::session::{Session, SessionGuard};
 use super::{Endpoint, Handshake, MessageKind};
 use crate::connection::Connection;
+use crate::connection::direct::Mailbox;
 use crate::connection::driver::Driver;
-use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::router::PathParameters;
 use crate::sync::Arc;
+use sockeye_mailbox::OverflowPolicy;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     /// Gives the connection to an endpoint, and spawns the task that calls the endpoint, from `on_open` to `on_close`,
@@ -35,8 +36,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let open_sessions = OpenSessions::default();
         // A client masks each frame with a key of its own, so it cannot share the log's frames: it gets no seat.
         let (slot, _) = open_sessions.reserve_slot();
-        let outbox =
-            Outbox::of_session(Outbox::DEFAULT_LIMIT, OverflowPolicy::default(), None, None);
+        let outbox = Mailbox::of_session(
+            Mailbox::DEFAULT_LIMIT,
+            OverflowPolicy::default(),
+            None,
+            None,
+        );
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
         let guard = SessionGuard::new(handshake, outbox, open_sessions, slot);
         let session = Session::clone(&guard);

@@ -13,9 +13,9 @@ use super::handshake::Handshake;
 use super::incoming::MessageKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
-use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::stats::Counters;
 use crate::sync::Arc;
+use sockeye_mailbox::{Overflow, OverflowPolicy};
 
 /// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
 #[derive(Clone)]

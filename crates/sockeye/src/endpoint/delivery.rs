@@ -7,8 +7,8 @@ use std::sync::Weak;
 use tokio::sync::Notify;
 
 use super::open_sessions::SessionSet;
-use crate::connection::log::Copied;
 use crate::sync::Arc;
+use sockeye_mailbox::Copied;
 
 /// The task that delivers an endpoint's broadcasts. It ends when the last handle of the endpoint's sessions is dropped.
 pub(super) struct Delivery {

@@ -21,15 +21,16 @@ use super::report;
 use super::session::{Session, SessionGuard};
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Direct;
+use crate::connection::direct::Mailbox;
 use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
 use crate::connection::link::{InParts, Link};
-use crate::connection::log::Log;
-use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, ErrorChain, Result};
 use crate::sync::Arc;
 use crate::transport::Stream;
+use sockeye_mailbox::Log;
+use sockeye_mailbox::OverflowPolicy;
 
 /// A connection whose opening handshake is done.
 pub(crate) struct Opened<T = Stream> {
@@ -93,7 +94,7 @@ where
     {
         let (slot, seat) = open_sessions.reserve_slot();
         let seat = opened.reads_log().then_some(seat);
-        let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
+        let outbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and stores only a pointer.

@@ -20,10 +20,11 @@ use super::filter::FilteredSessions;
 use super::overflow::Losses;
 use super::session::{Session, SessionId};
 use super::sweep::{self, Swept};
-use crate::connection::log::{Log, Pushed, Seat};
-use crate::connection::outbox::{BroadcastOutcome, Outbox, SessionOutcome};
+use crate::connection::direct::Mailbox;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
+use sockeye_mailbox::{BroadcastOutcome, SessionOutcome};
+use sockeye_mailbox::{Log, Pushed, Seat};
 
 /// A handle of the open sessions of one endpoint, with any values of the path's parameters. A session is one of them
 /// from before `on_open` until before `on_close`.
@@ -54,7 +55,7 @@ struct Slots {
 /// A session, and its outbox, so that a broadcast reaches the outbox without a look at the session.
 struct Slot {
     session: Session,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
 }
 
 impl OpenSessions {
@@ -295,7 +296,7 @@ impl SessionSet {
     }
 
     /// Returns the outboxes of the sessions in these slots.
-    pub(super) fn outboxes(&self, slots: Range<usize>) -> Vec<Arc<Outbox>> {
+    pub(super) fn outboxes(&self, slots: Range<usize>) -> Vec<Arc<Mailbox>> {
         let all = &lock(&self.slots).all;
         let slots = slots.start.min(all.len())..slots.end.min(all.len());
         let occupied = all.get(slots).into_iter().flatten().flatten();

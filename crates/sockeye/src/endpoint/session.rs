@@ -15,11 +15,12 @@ use super::incoming::{Incoming, MessageKind};
 use super::open_sessions::OpenSessions;
 use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
+use crate::connection::direct::Mailbox;
 use crate::connection::link::InParts;
-use crate::connection::outbox::{Outbox, Overflow};
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
+use sockeye_mailbox::Overflow;
 
 /// A handle of one connection of an endpoint. It is cheap to clone, and usable from any task. To drop it does not close
 /// the connection. The facts of the handshake stay readable after the close.
@@ -29,7 +30,7 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     id: SessionId,
     handshake: Handshake,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     open_sessions: OpenSessions,
     // Its slot among the open sessions.
     slot: u32,
@@ -370,7 +371,7 @@ impl Session {
         self.0.open_sessions.counters()
     }
 
-    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+    pub(crate) fn outbox(&self) -> &Arc<Mailbox> {
         &self.0.outbox
     }
 
@@ -425,7 +426,7 @@ impl SessionGuard {
     /// Creates a session, and puts it among the open sessions.
     pub(crate) fn new(
         handshake: Handshake,
-        outbox: Arc<Outbox>,
+        outbox: Arc<Mailbox>,
         open_sessions: OpenSessions,
         slot: u32,
     ) -> Self {

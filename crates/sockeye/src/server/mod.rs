@@ -20,7 +20,7 @@ use self::reception::Reception;
 use self::shared::{HeadLimits, HttpService, Shared};
 use self::stage::Stage;
 use crate::connection::budget::AssemblyBudget;
-use crate::connection::outbox::Outbox;
+use crate::connection::direct::Mailbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::Router;
 use crate::stats::{Counters, Stats};
@@ -76,7 +76,7 @@ impl Server {
             http: None,
             config: Arc::new(Config::new(Role::Server)),
             compression: None,
-            outbox_limit: Outbox::DEFAULT_LIMIT,
+            outbox_limit: Mailbox::DEFAULT_LIMIT,
             max_assembling: None,
             origins: OriginPolicy::default(),
             any_host: false,

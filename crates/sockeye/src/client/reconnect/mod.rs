@@ -23,8 +23,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::target::Target;
 use super::{Client, ConnectError};
 use crate::connection::Connection;
-use crate::error::{Error, ErrorChain, SendError};
+use crate::error::{Error, ErrorChain};
 use crate::sync::Arc;
+use sockeye_mailbox::SendError;
 
 mod queue;
 mod retry;

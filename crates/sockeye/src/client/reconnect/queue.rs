@@ -6,8 +6,8 @@ use std::task::{Context, Waker};
 
 use sockeye_proto::{CloseCode, CloseReason, Outgoing};
 
-use crate::error::SendError;
 use crate::sync::{self, Arc, Mutex, MutexGuard};
+use sockeye_mailbox::SendError;
 
 /// Sends messages over the current connection of a [`Reconnecting`](super::Reconnecting). Clones share one queue.
 #[derive(Clone)]

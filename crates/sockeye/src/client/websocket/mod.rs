@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 
 use super::Client;
 use super::target::Target;
-use crate::connection::outbox::{Item, Outbox};
-use crate::error::SendError;
+use crate::connection::direct::Mailbox;
 use crate::sync::{Arc, Mutex, lock};
+use sockeye_mailbox::Item;
+use sockeye_mailbox::SendError;
 
 mod argument;
 mod event;
@@ -61,7 +62,7 @@ struct Inner {
     state: AtomicU8,
     protocol: OnceLock<String>,
     extensions: OnceLock<String>,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     // Payload bytes that were given to `send` after the connection began to close. They are counted, but never sent.
     discarded: AtomicU64,
     overflowed: OnceLock<()>,
@@ -129,7 +130,7 @@ impl WebSocket {
             state: AtomicU8::new(ReadyState::Connecting as u8),
             protocol: OnceLock::new(),
             extensions: OnceLock::new(),
-            outbox: Outbox::new(BUFFER_LIMIT),
+            outbox: Mailbox::new(BUFFER_LIMIT),
             discarded: AtomicU64::new(0),
             overflowed: OnceLock::new(),
             closed_early: Notify::new(),

@@ -15,7 +15,8 @@ use super::port;
 use crate::client::Client;
 use crate::client::target::Target;
 use crate::connection::{Receiver, Sender, SenderSink, SplitEnd};
-use crate::error::{BoxError, SendError};
+use crate::error::BoxError;
+use sockeye_mailbox::SendError;
 
 /// A client with the interface of the browser's `WebSocketStream`: a readable and a writable side.
 ///

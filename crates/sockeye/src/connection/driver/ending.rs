@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::event::Ending;
 use super::phase::Phase;
 use super::running::{Driver, Running};
-use crate::connection::outbox::Directive;
 use crate::error::Error;
+use sockeye_mailbox::Directive;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Takes the reason of the end, once, after [`Next::End`](super::Next::End).
@@ -30,7 +30,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Ends the transport in order, within the close deadline. Returns the peer's Close, if it came.
-    /// [`Outbox::abort`](crate::connection::outbox::Outbox::abort) ends the transport at once.
+    /// [`Mailbox::abort`](sockeye_mailbox::Mailbox::abort) ends the transport at once.
     pub(crate) async fn linger(&mut self) -> Option<CloseReason> {
         self.settle();
         poll_fn(|cx| {

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::core::WRITE_AT;
 use super::running::{Driver, Running};
-use crate::connection::outbox::{Directive, Part, Reached, Taken};
 use crate::connection::pool;
 use crate::connection::reply::Reply;
 use crate::error::Error;
+use sockeye_mailbox::{Directive, Part, Reached, Taken};
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Sends a handler's reply behind what the handler has put into the outbox.

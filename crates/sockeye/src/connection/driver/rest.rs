@@ -24,10 +24,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::event::{Ending, Next};
 use super::running::Driver;
-use crate::connection::outbox::Directive;
 use crate::connection::pool;
 use crate::error::{Error, ErrorChain};
 use crate::sync::{Arc, Mutex, lock};
+use sockeye_mailbox::Directive;
 
 /// The newest pongs that come while a handler reads. They wait until the handler is done.
 pub(crate) const MAX_PONGS: usize = 16;

@@ -16,12 +16,13 @@ use super::event::Ending;
 #[cfg(test)]
 use super::event::Next;
 use super::phase::Phase;
+use crate::connection::direct::Mailbox;
 use crate::connection::link::{InParts, Link};
-#[cfg(test)]
-use crate::connection::outbox::Reached;
-use crate::connection::outbox::{Outbox, WakeReason};
 use crate::connection::permit::SessionPermit;
 use crate::sync::Arc;
+#[cfg(test)]
+use sockeye_mailbox::Reached;
+use sockeye_mailbox::WakeReason;
 
 /// The driver of one connection.
 pub(crate) struct Driver<T> {
@@ -57,7 +58,7 @@ impl<T> Guarded<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    pub(crate) fn new(link: Link<T>, outbox: Arc<Outbox>) -> Self {
+    pub(crate) fn new(link: Link<T>, outbox: Arc<Mailbox>) -> Self {
         if !link.machine().can_send() {
             outbox.shut();
         }

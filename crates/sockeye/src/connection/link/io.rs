@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Link;
-use crate::connection::log::Log;
 use crate::connection::pool;
+use sockeye_mailbox::Log;
 
 /// When so many bytes of a message have come and as many are missing, the link reads straight into its buffer. The
 /// buffer grows with the bytes that have come, not with the length that the header announced.

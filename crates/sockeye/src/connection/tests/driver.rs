@@ -11,16 +11,15 @@ use super::wire::{PING, TEXT, masked, wire};
 use super::*;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Direct;
+use crate::connection::direct::{Mailbox, Parts};
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
-use crate::connection::log::{Copied, Log, Pushed};
-use crate::connection::outbox::{
-    BroadcastOutcome, Item, Outbox, OverflowPolicy, Parts, SessionOutcome,
-};
 use crate::connection::reply::Reply;
 use crate::connection::server_machine;
 use crate::error::Error;
 use crate::sync::Arc;
+use sockeye_mailbox::{BroadcastOutcome, Item, OverflowPolicy, SessionOutcome};
+use sockeye_mailbox::{Copied, Log, Pushed};
 
 #[derive(Default)]
 pub(super) struct Count(AtomicUsize);
@@ -38,9 +37,9 @@ impl Wake for Count {
 }
 
 /// A driver, its outbox, its peer, and how often its task was woken.
-pub(super) fn driver() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Arc<Count>, Waker) {
+pub(super) fn driver() -> (Driver<wire::Wire>, Arc<Mailbox>, Peer, Arc<Count>, Waker) {
     let (stream, peer) = wire();
-    let outbox = Outbox::new(1 << 20);
+    let outbox = Mailbox::new(1 << 20);
     let link = Link::new(
         stream,
         server_machine(Config::new(Role::Server), None),
@@ -167,7 +166,7 @@ async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
 /// A driver with a seat at a log, parked, and whatever says something to all who sit there.
 struct Hears {
     driver: Driver<wire::Wire>,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     peer: Peer,
     waker: Waker,
     count: Arc<Count>,
@@ -186,7 +185,7 @@ impl Hears {
         let direct = Direct::scripted(move |bytes| beside.write_beside(bytes));
         let seat = log.seat(0);
         let outbox =
-            Outbox::of_session(1 << 20, OverflowPolicy::default(), Some(seat), Some(direct));
+            Mailbox::of_session(1 << 20, OverflowPolicy::default(), Some(seat), Some(direct));
         outbox.join_log(is_delivered);
         let link = Link::new(
             stream,
@@ -407,7 +406,7 @@ async fn what_a_driver_that_runs_finds_first_is_not_delivered() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_delivered_yet_goes_with_whatever_is_sent_behind_it() {
-    let sends: [fn(&Arc<Outbox>); 3] = [
+    let sends: [fn(&Arc<Mailbox>); 3] = [
         |outbox| {
             outbox.try_push(Item::Message("behind".into())).unwrap();
         },
@@ -523,7 +522,7 @@ async fn more_than_a_read_may_have_come_with_the_handshake() {
         &ahead[..ahead.len() - 3],
         AssemblyBudget::of_others(),
     );
-    let mut driver = Driver::new(link, Outbox::new(1 << 20));
+    let mut driver = Driver::new(link, Mailbox::new(1 << 20));
     peer.segment(&ahead[ahead.len() - 3..]);
     let mut message = MessageBuffer::default();
     for _ in 0..40_000 {

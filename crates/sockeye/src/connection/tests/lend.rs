@@ -11,7 +11,8 @@ use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, Wire, close_body, mask
 use super::*;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Compression, Connection, client_machine, server_machine};
-use crate::error::{Error, SendError};
+use crate::error::Error;
+use sockeye_mailbox::SendError;
 
 const TEXT_STARTS: u8 = 0x01;
 const ENDS: u8 = 0x80;

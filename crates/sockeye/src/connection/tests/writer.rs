@@ -13,7 +13,8 @@ use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, masked};
 use super::*;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Compression, Connection, MessageWriter, Sender, server_machine};
-use crate::error::{Error, SendError};
+use crate::error::Error;
+use sockeye_mailbox::SendError;
 
 const TEXT_STARTS: u8 = 0x01;
 const BINARY_STARTS: u8 = 0x02;

@@ -9,8 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{MessageWriter, Slot};
 use crate::connection::Connection;
-use crate::connection::outbox::UNFINISHED;
 use crate::error::Error;
+use sockeye_mailbox::UNFINISHED;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Begins a text message that is sent in parts. Nothing is sent before the first part.

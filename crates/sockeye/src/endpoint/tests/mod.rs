@@ -7,11 +7,11 @@ use super::handshake::ConnectionInfo;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
 use crate::connection::budget::AssemblyBudget;
-use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
 use crate::router::PathParameters;
 use crate::sync::Arc;
+use sockeye_mailbox::{Overflow, OverflowPolicy};
 
 #[cfg(feature = "macros")]
 mod annotated;

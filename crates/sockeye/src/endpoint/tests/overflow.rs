@@ -5,7 +5,7 @@ use sockeye_proto::CloseCode;
 use super::life::{Lines, texts};
 use super::*;
 use crate::connection::tests::wire::{CLOSE, close_body, masked};
-use crate::error::SendError;
+use sockeye_mailbox::SendError;
 
 struct Silent;
 

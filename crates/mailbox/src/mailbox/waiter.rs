@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::waker_list::WakerList;
-use super::{Outbox, Reached, State, Taken, Ticket};
+use super::{Mailbox, Reached, State, Taken, Ticket};
 use crate::sync::lock;
 
 /// The tasks that wait at an outbox, and what else an outbox has only now and then.
@@ -48,7 +48,7 @@ impl Waiters {
     }
 }
 
-impl State {
+impl<D> State<D> {
     pub(super) fn waiters(&mut self) -> &mut Waiters {
         self.waiters.get_or_insert_default()
     }
@@ -79,9 +79,9 @@ impl State {
     }
 }
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// Notes that the driver has written every item up to `taken`, and wakes the tasks that wait for one of them.
-    pub(crate) fn wrote(&self, taken: Reached) {
+    pub fn wrote(&self, taken: Reached) {
         let mut state = lock(&self.state);
         state.written = taken.max(state.written);
         let written = state.written;

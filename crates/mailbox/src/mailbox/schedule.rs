@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use super::Outbox;
+use super::Mailbox;
 use super::waiter::wake_one;
 use crate::sync::lock;
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// Leaves the log, and tells the driver that no sweep looks at this outbox any more.
-    pub(crate) fn retire(&self) {
+    pub fn retire(&self) {
         let mut state = lock(&self.state);
         self.leave_log_under(&state);
         state.is_swept = false;
@@ -23,25 +23,25 @@ impl Outbox {
     /// Counts a Ping that came.
     #[cold]
     #[inline(never)]
-    pub(crate) fn pinged(&self) {
+    pub fn pinged(&self) {
         let mut state = lock(&self.state);
         state.pings = state.pings.wrapping_add(1);
     }
 
     /// A number that changes when an item is put in, and when a Ping comes.
-    pub(crate) fn activity(&self) -> u64 {
+    pub fn activity(&self) -> u64 {
         let state = lock(&self.state);
         let sent = state.pushed.items.wrapping_add(state.pushed.controls);
         sent.wrapping_add(state.pings.into())
     }
 
     /// Pauses reading: the driver hands on nothing that it receives.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.signal.pause();
     }
 
     /// Resumes reading.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         if self.signal.resume() {
             let state = lock(&self.state);
             let wake = state.driver_if(self.signal.raise_due(&state.locked));
@@ -50,13 +50,14 @@ impl Outbox {
         }
     }
 
+    /// Whether reading is paused.
     #[inline]
-    pub(crate) fn is_paused(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         self.signal.look().is_paused()
     }
 
     /// Wakes the driver if it asked for a time before `horizon`.
-    pub(crate) fn wake_if_due(&self, horizon: Instant) {
+    pub fn wake_if_due(&self, horizon: Instant) {
         let mut state = lock(&self.state);
         if state.due.take_if(|due| *due < horizon).is_none() {
             return;
@@ -67,7 +68,7 @@ impl Outbox {
     }
 
     /// Asks the sweep to wake the driver at `due`, or a little before. Returns false if no sweep looks at this outbox.
-    pub(crate) fn wake_by(&self, due: Instant) -> bool {
+    pub fn wake_by(&self, due: Instant) -> bool {
         let mut state = lock(&self.state);
         if state.is_swept {
             state.due = Some(due);

@@ -3,30 +3,30 @@
 
 use std::task::Waker;
 
-use super::{Directive, Outbox, State};
+use super::{Directive, Mailbox, State};
 use crate::sync::lock;
 
 /// What a driver has to do before anything else when it runs again.
 #[derive(Debug, Default)]
-pub(crate) struct WakeReason {
+pub struct WakeReason {
     /// Whether the time has come at which the driver asked to be woken.
-    pub(crate) is_due: bool,
+    pub is_due: bool,
     /// Frames that a deliverer began to write. The transport has taken what is missing of the first one.
-    pub(crate) unsent: Vec<u8>,
+    pub unsent: Vec<u8>,
 }
 
-impl State {
+impl<D> State<D> {
     /// The waker of the driver, if the driver has to be woken.
     pub(super) fn driver_if(&self, has_to_wake: bool) -> Option<Waker> {
         has_to_wake.then(|| self.driver.clone())?
     }
 }
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// Marks the driver as running: until it parks, senders do not wake it and no deliverer writes. Brings the
     /// driver's `directive` up to date.
     #[inline]
-    pub(crate) fn drive(&self, directive: &mut Option<Box<Directive>>) -> Option<WakeReason> {
+    pub fn drive(&self, directive: &mut Option<Box<Directive>>) -> Option<WakeReason> {
         self.signal.run().then(|| self.wake_reason(directive))
     }
 
@@ -52,7 +52,7 @@ impl Outbox {
     /// with before: with the same one parking takes no lock.
     // Inlined into its one caller: saving registers twice is a tenth of what parking costs.
     #[inline(always)]
-    pub(crate) fn park(
+    pub fn park(
         &self,
         known: &mut Option<Waker>,
         waker: &Waker,
@@ -90,43 +90,43 @@ impl Outbox {
     }
 
     /// Whether the driver has begun a message that is sent in parts: it may send no other message.
-    pub(crate) fn is_held(&self) -> bool {
+    pub fn is_held(&self) -> bool {
         self.signal.look().is_held()
     }
 
     /// Whether the driver has nothing to take and no new directive, and may send any message.
     #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         self.signal.look().is_quiet()
     }
 
     /// Whether the driver runs, and may hand on what it receives with nothing to do before.
     #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         self.signal.look().is_plain()
     }
 
     /// Whether the log may hold a broadcast, and the driver has nothing else to take.
     #[inline]
-    pub(crate) fn is_only_pending(&self) -> bool {
+    pub fn is_only_pending(&self) -> bool {
         self.signal.look().is_only_pending()
     }
 
     /// Whether the driver can take something.
     #[inline]
-    pub(crate) fn has_items(&self) -> bool {
+    pub fn has_items(&self) -> bool {
         self.signal.look().has_items()
     }
 
     /// Whether the driver can neither take an item nor read a broadcast now.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let look = self.signal.look();
         !look.has_items() && !look.is_readable()
     }
 
     /// Whether a task waits for an item to be written.
     #[inline]
-    pub(crate) fn is_awaited(&self) -> bool {
+    pub fn is_awaited(&self) -> bool {
         self.signal.look().is_awaited()
     }
 }

@@ -21,16 +21,16 @@ use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
 /// The messages that some readers have not read yet. Lock order: a task that holds an outbox's lock may take the log's
 /// lock, and never the other way round.
-#[derive(Default)]
-pub(crate) struct Log(Mutex<State>);
+#[derive(Debug, Default)]
+pub struct Log(Mutex<State>);
 
 /// The position of one connection in the log.
-pub(crate) struct Seat {
+pub struct Seat {
     log: Arc<Log>,
     index: usize,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     // The number of the first message that is kept.
     first: u64,
@@ -48,7 +48,7 @@ struct State {
 }
 
 /// Whether all sessions have been notified that there is something to read, and none has read since.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Notified {
     #[default]
     NotAll,
@@ -59,12 +59,13 @@ enum Notified {
 }
 
 /// Frames that were copied out of a log for several transports: the numbers of their messages, and their bytes.
-#[derive(Default)]
-pub(crate) struct Copied {
+#[derive(Debug, Default)]
+pub struct Copied {
     messages: Range<u64>,
     frames: Vec<u8>,
 }
 
+#[derive(Debug)]
 struct Logged {
     message: PreparedMessage,
     // The offset at which its frame starts.
@@ -80,7 +81,7 @@ const LEAST_WEIGHT: usize = 64;
 
 /// The outcome of a push.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Pushed {
+pub enum Pushed {
     /// The message has this number. The broadcaster has to notify all sessions, and then to call
     /// [`notified`](Log::notified) if all of them would take another message too.
     Kept(u64),
@@ -94,17 +95,17 @@ pub(crate) enum Pushed {
 
 impl Log {
     /// The limit of the weight of the messages that are kept: mostly the bytes of their frames.
-    pub(crate) const LIMIT: usize = 64 * 1024;
+    pub const LIMIT: usize = 64 * 1024;
     /// The limit of one message. A larger one goes into each reader's outbox, and the outboxes share its bytes.
     const MAX_MESSAGE: usize = 8 * 1024;
 
     /// The number of messages that were ever put in.
-    pub(crate) fn pushed(&self) -> u64 {
+    pub fn pushed(&self) -> u64 {
         lock(&self.0).end()
     }
 
     /// A seat that no connection has yet.
-    pub(crate) fn seat(self: &Arc<Self>, index: usize) -> Seat {
+    pub fn seat(self: &Arc<Self>, index: usize) -> Seat {
         Seat {
             log: Arc::clone(self),
             index,
@@ -112,7 +113,7 @@ impl Log {
     }
 
     /// Puts a message in, for all connections that have a seat now.
-    pub(crate) fn push(&self, message: &PreparedMessage) -> Pushed {
+    pub fn push(&self, message: &PreparedMessage) -> Pushed {
         let len = message.message().as_bytes().len();
         let mut state = lock(&self.0);
         if len > Self::MAX_MESSAGE || (state.idle == 0 && state.messages.is_empty()) {
@@ -140,7 +141,7 @@ impl Log {
 
     /// Notes that all sessions have been notified of the last message, and that this many accepted it. Until one of them
     /// uses the log, the next messages need no notification.
-    pub(crate) fn notified(&self, many: usize) {
+    pub fn notified(&self, many: usize) {
         let mut state = lock(&self.0);
         if let Notified::InProgress = state.notified {
             state.notified = Notified::All(many);
@@ -158,7 +159,7 @@ impl Seat {
     }
 
     /// Takes the seat. Its first message is the next one that is put in.
-    pub(crate) fn sit(&self) {
+    pub fn sit(&self) {
         let mut state = self.enter();
         if state.seats.len() <= self.index {
             state.seats.resize(self.index + 1, VACANT);
@@ -174,7 +175,7 @@ impl Seat {
     /// Reads frames, up to `room` bytes and the rest of the last frame. Reads nothing if `is_overtaken` says, with the
     /// log locked, that other messages go first. Calls `read_all` if nothing is left. Returns whether there were frames.
     #[inline]
-    pub(crate) fn read(
+    pub fn read(
         &self,
         room: usize,
         is_overtaken: impl FnOnce() -> bool,
@@ -203,7 +204,7 @@ impl Seat {
 
     /// Reads frames into `copied`, so that they can be sent while the log is free. Frames that an earlier seat has copied
     /// are not copied again. Calls `read_all` if nothing is left. Returns `None` if there was nothing to read.
-    pub(crate) fn copy<'c>(
+    pub fn copy<'c>(
         &self,
         room: usize,
         copied: &'c mut Copied,
@@ -230,12 +231,12 @@ impl Seat {
     }
 
     /// Reads all messages that are left, one by one.
-    pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
+    pub fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
         self.enter().catch_up(self.index, u64::MAX, take);
     }
 
     /// Reads the messages before this number one by one, and passes this one over. Returns false if it is read already.
-    pub(crate) fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
+    pub fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
         let mut state = self.enter();
         state.catch_up(self.index, number, take);
         if state.position(self.index) != Some(number) {
@@ -247,7 +248,7 @@ impl Seat {
 
     /// Reads all messages that are left, one by one, and frees the seat: no message is put in between. Calls `left` while
     /// the log is locked. Gives the `reader` to both closures.
-    pub(crate) fn leave<R>(
+    pub fn leave<R>(
         &self,
         reader: &mut R,
         mut take: impl FnMut(&mut R, PreparedMessage),
@@ -269,7 +270,7 @@ impl Seat {
 
 impl Copied {
     /// The bytes of the frames.
-    pub(crate) fn frames(&self) -> &[u8] {
+    pub fn frames(&self) -> &[u8] {
         &self.frames
     }
 }

@@ -14,24 +14,28 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, MessageKind};
 
-use super::item::{Item, LEAST_WEIGHT, Taken, Ticket};
+use super::item::{LEAST_WEIGHT, Queued, Taken, Ticket};
 use super::waiter::wake_one;
-use super::{Outbox, State};
+use super::{Mailbox, State};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 
 /// One part of a message.
 #[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) kind: MessageKind,
-    pub(crate) compressible: bool,
-    pub(crate) payload: Bytes,
-    pub(crate) is_last: bool,
+pub struct Part {
+    /// The kind of the message.
+    pub kind: MessageKind,
+    /// Whether the message may be compressed.
+    pub compressible: bool,
+    /// The bytes of this part.
+    pub payload: Bytes,
+    /// Whether the message ends with this part.
+    pub is_last: bool,
 }
 
 /// A message that is sent in parts, and the parts of it that wait.
 #[derive(Debug)]
-pub(crate) struct Streamed {
+pub(super) struct Streamed {
     kind: MessageKind,
     compressible: bool,
     parts: VecDeque<(Bytes, bool)>,
@@ -62,7 +66,7 @@ impl Streamed {
     }
 }
 
-impl State {
+impl<D> State<D> {
     /// The number of the item in front, as its ticket says.
     fn front_number(&self) -> u64 {
         self.taken().items + 1
@@ -73,20 +77,20 @@ impl State {
             return None;
         }
         match self.items.front_mut() {
-            Some(Item::Streamed(streamed)) => Some(streamed),
+            Some(Queued::Streamed(streamed)) => Some(streamed),
             _ => None,
         }
     }
 
     /// Whether the message in front has begun and not ended.
     pub(super) fn is_held(&self) -> bool {
-        matches!(self.items.front(), Some(Item::Streamed(streamed)) if streamed.has_begun)
+        matches!(self.items.front(), Some(Queued::Streamed(streamed)) if streamed.has_begun)
     }
 
     /// Takes the next part of the message in front. With its last part the message is gone.
     #[cold]
     pub(super) fn pop_part(&mut self) -> Option<Taken> {
-        let Some(Item::Streamed(streamed)) = self.items.front_mut() else {
+        let Some(Queued::Streamed(streamed)) = self.items.front_mut() else {
             return None;
         };
         let (payload, is_last) = streamed.parts.pop_front()?;
@@ -120,8 +124,8 @@ impl State {
 
 /// Puts a message in, part after part.
 #[derive(Debug)]
-pub(crate) struct Parts {
-    outbox: Arc<Outbox>,
+pub struct Parts<D> {
+    outbox: Arc<Mailbox<D>>,
     kind: MessageKind,
     compressible: bool,
     stage: Stage,
@@ -142,8 +146,9 @@ enum Stage {
     },
 }
 
-impl Parts {
-    pub(crate) fn new(outbox: &Arc<Outbox>, kind: MessageKind) -> Self {
+impl<D> Parts<D> {
+    /// Creates a message without parts. Nothing is put in before the first part.
+    pub fn new(outbox: &Arc<Mailbox<D>>, kind: MessageKind) -> Self {
         Self {
             outbox: Arc::clone(outbox),
             kind,
@@ -152,13 +157,14 @@ impl Parts {
         }
     }
 
-    pub(crate) fn set_uncompressed(&mut self) {
+    /// Sends the message without compression.
+    pub fn set_uncompressed(&mut self) {
         self.compressible = false;
     }
 
     /// Takes the part when there is room for it. The first part waits in the order of all senders, the others until their
     /// message is in front. Until then the part stays in `part`.
-    pub(crate) fn poll_part(
+    pub fn poll_part(
         &mut self,
         cx: &mut Context<'_>,
         part: &mut Option<Bytes>,
@@ -169,7 +175,7 @@ impl Parts {
                 let Some(payload) = part.take() else {
                     return Poll::Ready(Ok(()));
                 };
-                let mut item = Some(Item::Streamed(Box::new(Streamed {
+                let mut item = Some(Queued::Streamed(Box::new(Streamed {
                     kind: self.kind,
                     compressible: self.compressible,
                     bytes: payload.len(),
@@ -177,7 +183,7 @@ impl Parts {
                     has_begun: false,
                 })));
                 let pushed = self.outbox.poll_push(cx, &mut item, waiter);
-                if let Some(Item::Streamed(mut refused)) = item {
+                if let Some(Queued::Streamed(mut refused)) = item {
                     *part = refused.parts.pop_front().map(|(payload, _)| payload);
                 }
                 let ticket = ready!(pushed)?;
@@ -210,7 +216,7 @@ impl Parts {
     }
 
     /// Completes when the driver has written the whole message.
-    pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         match &mut self.stage {
             Stage::Ended { ticket, waiter } => self.outbox.poll_written(cx, *ticket, waiter),
             Stage::Idle { .. } | Stage::Open { .. } => Poll::Ready(Ok(())),
@@ -218,7 +224,7 @@ impl Parts {
     }
 }
 
-impl Drop for Parts {
+impl<D> Drop for Parts<D> {
     fn drop(&mut self) {
         match self.stage {
             Stage::Idle {
@@ -243,9 +249,9 @@ impl Drop for Parts {
 }
 
 /// The reason of the Close after a message that its sender left unfinished.
-pub(crate) const UNFINISHED: &str = "a message was not finished";
+pub const UNFINISHED: &str = "a message was not finished";
 
-impl Outbox {
+impl<D> Mailbox<D> {
     fn poll_part(
         &self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The broadcasts of an endpoint, as they reach one outbox through its seat at the [`log`](crate::connection::log).
+//! The broadcasts of an endpoint, as they reach one outbox through its seat at the [`log`](crate::fanout::log).
 //! A broadcast leaves the log in one of three ways: the driver reads it, a deliverer writes it to the transport of a parked
 //! driver, or a sender moves it into the outbox before its own item.
 
@@ -8,13 +8,14 @@ use sockeye_proto::PreparedMessage;
 
 use super::overflow::{Offered, Source};
 use super::waiter::wake_one;
-use super::{Item, Outbox, Overflowed, State, Ticket};
-use crate::connection::log::{Copied, Seat};
+use super::{Mailbox, Overflowed, Queued, State, Ticket};
+use crate::direct::DirectWrite;
+use crate::fanout::log::{Copied, Seat};
 use crate::sync::lock;
 
 /// The outcome of offering one broadcast to one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SessionOutcome {
+pub enum SessionOutcome {
     /// The session gets the broadcast.
     Taken,
     /// The session takes no more messages.
@@ -25,18 +26,18 @@ pub(crate) enum SessionOutcome {
 
 /// The outcome of offering one broadcast to every session.
 #[derive(Debug)]
-pub(crate) struct BroadcastOutcome {
+pub struct BroadcastOutcome {
     /// Whether all sessions have been notified: until one of them uses the log, the next broadcast need not visit them.
-    pub(crate) is_settled: bool,
-    /// Whether a deliverer has to [deliver](Outbox::deliver) the broadcast to a session.
-    pub(crate) wants_delivery: bool,
+    pub is_settled: bool,
+    /// Whether a deliverer has to [deliver](Mailbox::deliver) the broadcast to a session.
+    pub wants_delivery: bool,
     /// What became of the broadcast at the last session that had no room.
-    pub(crate) overflowed: Option<Overflowed>,
+    pub overflowed: Option<Overflowed>,
 }
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// Offers a message of the log to the session. Applies the overflow policy if there is no room now.
-    pub(crate) fn offer_broadcast(
+    pub fn offer_broadcast(
         &self,
         number: u64,
         message: &PreparedMessage,
@@ -52,7 +53,7 @@ impl Outbox {
         }
         if look.has_items_or_is_held() {
             outcome.is_settled = false;
-            let item = Item::Message(message.into());
+            let item = Queued::Message(message.into());
             let mut state = lock(&self.state);
             if !state.takes(&item, Source::Broadcast) && self.pass_over(&mut state, number) {
                 outcome.overflowed = Some(self.overflow(state, item, Source::Broadcast, None));
@@ -75,12 +76,12 @@ impl Outbox {
     }
 
     /// Offers a message that is not in the log, as an item. Applies the overflow policy if there is no room now.
-    pub(crate) fn offer_item(
+    pub fn offer_item(
         &self,
         message: &PreparedMessage,
         outcome: &mut BroadcastOutcome,
     ) -> SessionOutcome {
-        let item = Item::Message(message.into());
+        let item = Queued::Message(message.into());
         match self.offer(item, Source::Broadcast, None) {
             Ok(Offered::Taken(_)) => SessionOutcome::Taken,
             Ok(Offered::Overflowed(overflowed)) => {
@@ -90,11 +91,13 @@ impl Outbox {
             Err(_) => SessionOutcome::Closed,
         }
     }
+}
 
+impl<D: DirectWrite> Mailbox<D> {
     /// Writes the broadcasts of the log, as far as the transport takes them. Does nothing if the driver runs, or has
     /// something else to send. After [`BroadcastOutcome::wants_delivery`] the deliverer has to call this, or
     /// [`end_delivery`](Self::end_delivery).
-    pub(crate) fn deliver(&self, copied: &mut Copied) {
+    pub fn deliver(&self, copied: &mut Copied) {
         if !self.signal.look().is_deliverable() {
             return;
         }
@@ -111,7 +114,7 @@ impl Outbox {
     }
 
     /// Writes the broadcasts of the log. Returns the bytes that the transport did not take.
-    fn write_log<'c>(&self, state: &State, copied: &'c mut Copied) -> Option<&'c [u8]> {
+    fn write_log<'c>(&self, state: &State<D>, copied: &'c mut Copied) -> Option<&'c [u8]> {
         const ROOM: usize = 64 * 1024;
         let (Some(seat), Some(direct)) = (&self.seat, &state.direct) else {
             return None;
@@ -124,15 +127,17 @@ impl Outbox {
             }
         }
     }
+}
 
+impl<D> Mailbox<D> {
     #[cold]
-    fn leave_to_driver(&self, state: &mut State, unsent: &[u8]) -> Option<Waker> {
+    fn leave_to_driver(&self, state: &mut State<D>, unsent: &[u8]) -> Option<Waker> {
         state.waiters().unsent = unsent.to_vec();
         state.driver_if(self.signal.raise_unsent(&state.locked))
     }
 
     /// Leaves the broadcasts to the driver from now on.
-    pub(crate) fn end_delivery(&self) {
+    pub fn end_delivery(&self) {
         let state = lock(&self.state);
         self.signal.forbid_delivery(&state.locked);
         let has_pending = self.signal.look().has_pending();
@@ -142,7 +147,7 @@ impl Outbox {
     }
 
     /// Moves the broadcasts that the session has not read from the log into the outbox.
-    pub(crate) fn catch_up(&self) {
+    pub fn catch_up(&self) {
         let mut state = lock(&self.state);
         let wake = self.catch_up_with(&mut state);
         drop(state);
@@ -151,7 +156,7 @@ impl Outbox {
 
     /// Catches up with the state locked. Returns the driver's waker if the driver has to be woken: a deliverer writes no
     /// items.
-    pub(super) fn catch_up_with(&self, state: &mut State) -> Option<Waker> {
+    pub(super) fn catch_up_with(&self, state: &mut State<D>) -> Option<Waker> {
         let seat = self.seat_under(state)?;
         seat.catch_up(|message| self.take_over(state, message));
         let has_items = self.signal.look().has_items();
@@ -160,20 +165,20 @@ impl Outbox {
 
     /// Moves the broadcasts before this one into the outbox, and leaves this one out. Returns false if the session has
     /// read this one already.
-    fn pass_over(&self, state: &mut State, number: u64) -> bool {
+    fn pass_over(&self, state: &mut State<D>, number: u64) -> bool {
         let seat = self.seat_under(state);
         seat.is_some_and(|seat| seat.pass_over(number, |message| self.take_over(state, message)))
     }
 
     /// The seat, unless it is given up. That needs the state's lock.
-    pub(super) fn seat_under(&self, _state: &State) -> Option<&Seat> {
+    pub(super) fn seat_under(&self, _state: &State<D>) -> Option<&Seat> {
         let has_left = self.signal.look().has_left();
         self.seat.as_ref().filter(|_| !has_left)
     }
 
     /// Puts a broadcast of the log into the outbox. There was room for it when it came.
-    pub(super) fn take_over(&self, state: &mut State, message: PreparedMessage) {
-        let item = Item::Message(message.into());
+    pub(super) fn take_over(&self, state: &mut State<D>, message: PreparedMessage) {
+        let item = Queued::Message(message.into());
         let item = state.as_it_gives_way(item, Source::Broadcast, None);
         state.push(item);
         self.signal.note_items(&state.locked);
@@ -181,7 +186,7 @@ impl Outbox {
 
     /// Joins the log: the session gets each broadcast from now on. `delivers` says whether the endpoint has a deliverer.
     /// Returns whether the session has a seat at the log.
-    pub(crate) fn join_log(&self, delivers: bool) -> bool {
+    pub fn join_log(&self, delivers: bool) -> bool {
         let Some(seat) = &self.seat else {
             return false;
         };
@@ -193,7 +198,7 @@ impl Outbox {
         true
     }
 
-    pub(super) fn leave_log_under(&self, state: &State) {
+    pub(super) fn leave_log_under(&self, state: &State<D>) {
         if let Some(seat) = self.seat_under(state) {
             let left = |(): &()| self.signal.leave(&state.locked);
             seat.leave(&mut (), |(), message| drop(message), left);
@@ -201,7 +206,7 @@ impl Outbox {
     }
 
     /// Puts an item in, behind the broadcasts that the session has been offered before.
-    pub(super) fn push_behind(&self, state: &mut State, item: Item) -> Ticket {
+    pub(super) fn push_behind(&self, state: &mut State<D>, item: Queued) -> Ticket {
         if self.signal.look().has_pending()
             && !item.is_control()
             && let Some(seat) = self.seat_under(state)
@@ -214,7 +219,7 @@ impl Outbox {
     /// Reads frames of the log, up to `room` bytes and the rest of the last frame, if nothing goes before them. Returns
     /// whether there were any.
     #[inline]
-    pub(crate) fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
+    pub fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
         if !self.signal.look().is_readable() {
             return false;
         }

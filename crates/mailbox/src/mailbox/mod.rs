@@ -30,9 +30,8 @@ use std::time::Instant;
 
 use sockeye_proto::CloseReason;
 
-use super::direct::Direct;
-use super::log::Seat;
 use crate::error::SendError;
+use crate::fanout::log::Seat;
 use crate::sync::{Arc, Mutex, lock};
 
 mod broadcast;
@@ -48,14 +47,15 @@ mod signal;
 mod waiter;
 mod waker_list;
 
-pub(crate) use self::broadcast::{BroadcastOutcome, SessionOutcome};
-pub(crate) use self::item::{Item, Reached, Taken, Ticket};
+pub use self::broadcast::{BroadcastOutcome, SessionOutcome};
+pub use self::item::{Item, Reached, Taken, Ticket};
 pub use self::overflow::Overflow;
-pub(crate) use self::overflow::{OverflowPolicy, Overflowed};
-pub(crate) use self::parking::WakeReason;
-pub(crate) use self::part::{Part, Parts, UNFINISHED};
-pub(crate) use self::send::{Ended, Send};
+pub use self::overflow::{OverflowPolicy, Overflowed};
+pub use self::parking::WakeReason;
+pub use self::part::{Part, Parts, UNFINISHED};
+pub use self::send::{Ended, Sending};
 
+use self::item::Queued;
 use self::send::Stage;
 use self::signal::{Locked, Signal};
 use self::waiter::{Waiters, wake_one};
@@ -63,38 +63,39 @@ use self::waiter::{Waiters, wake_one};
 /// How the application asked the driver to end the connection.
 // The outbox and the driver each hold one as an `Option<Box<_>>`: most connections have none yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Directive {
+pub enum Directive {
     /// Sends a Close with this reason behind the items.
     Close(CloseReason),
     /// Drops the transport at once.
     Abort,
 }
 
+/// What other tasks share with the driver of one connection. `D` is the way past the driver to its transport.
 // The order of the fields matters: a broadcast, and the driver that it wakes, touch the first cache lines alone.
 #[repr(C)]
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub struct Mailbox<D> {
     seat: Option<Seat>,
     signal: Signal,
-    state: Mutex<State>,
+    state: Mutex<State<D>>,
 }
 
 #[repr(C)]
 #[derive(Debug)]
-struct State {
+struct State<D> {
     // Takes no memory.
     locked: Locked,
     // The waker of the driver's task, once it has parked.
     driver: Option<Waker>,
     // The way by which a deliverer writes broadcasts while the driver is parked.
-    direct: Option<Direct>,
+    direct: Option<D>,
     limit: usize,
     // The bytes of payload, and the bytes that their items count for against the limit.
     bytes: usize,
     weight: usize,
     // The bytes of payload that the outbox dropped when it was shut.
     dropped: usize,
-    items: VecDeque<Item>,
+    items: VecDeque<Queued>,
     // The number of the last item that was put into each lane, and of the last one that is written.
     pushed: Reached,
     written: Reached,
@@ -125,22 +126,23 @@ enum Lifetime {
     Gone,
 }
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// The default limit of the bytes that wait. A message of less than 64 bytes counts as 64. An empty outbox takes one
     /// message of any size.
-    pub(crate) const DEFAULT_LIMIT: usize = 1 << 20;
+    pub const DEFAULT_LIMIT: usize = 1 << 20;
 
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
+    /// Creates the mailbox of a connection without an endpoint. `limit` is the limit of its outbox in bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
         Self::make(limit, OverflowPolicy::default(), None, None, false)
     }
 
     /// The outbox of a session of an endpoint. The endpoint's sweep calls [`wake_if_due`](Self::wake_if_due) from time to
     /// time. A deliverer writes the broadcasts for the `seat` by `direct`.
-    pub(crate) fn of_session(
+    pub fn of_session(
         limit: usize,
         overflow: OverflowPolicy,
         seat: Option<Seat>,
-        direct: Option<Direct>,
+        direct: Option<D>,
     ) -> Arc<Self> {
         Self::make(limit, overflow, seat, direct, true)
     }
@@ -149,7 +151,7 @@ impl Outbox {
         limit: usize,
         overflow: OverflowPolicy,
         seat: Option<Seat>,
-        direct: Option<Direct>,
+        direct: Option<D>,
         is_swept: bool,
     ) -> Arc<Self> {
         let (signal, locked) = Signal::new();
@@ -185,7 +187,8 @@ impl Outbox {
     /// # Errors
     ///
     /// [`SendError::Full`] or [`SendError::Closed`], and drops the item.
-    pub(crate) fn try_push(&self, item: Item) -> Result<Ticket, SendError> {
+    pub fn try_push(&self, item: Item) -> Result<Ticket, SendError> {
+        let item = Queued::from(item);
         let mut state = lock(&self.state);
         state.check_open()?;
         if !item.is_control() && (state.is_awaited_for_room() || !state.has_room(&item)) {
@@ -198,24 +201,24 @@ impl Outbox {
     }
 
     /// Puts an item in. Returns the driver's waker if the driver has to be woken.
-    fn push_and_raise(&self, state: &mut State, item: Item) -> (Ticket, Option<Waker>) {
+    fn push_and_raise(&self, state: &mut State<D>, item: Queued) -> (Ticket, Option<Waker>) {
         let ticket = self.push_behind(state, item);
         let has_to_wake = self.signal.raise_items(&state.locked);
         (ticket, state.driver_if(has_to_wake))
     }
 
     /// Puts an item in when there is room, and waits until the driver has written it.
-    pub(crate) fn send(self: &Arc<Self>, item: Item) -> Send {
-        self.push(item, true)
+    pub fn send(self: &Arc<Self>, item: Item) -> Sending<D> {
+        self.push(item.into(), true)
     }
 
     /// Puts an item in when there is room.
-    pub(crate) fn feed(self: &Arc<Self>, item: Item) -> Send {
-        self.push(item, false)
+    pub fn feed(self: &Arc<Self>, item: Item) -> Sending<D> {
+        self.push(item.into(), false)
     }
 
-    fn push(self: &Arc<Self>, item: Item, until_written: bool) -> Send {
-        Send {
+    fn push(self: &Arc<Self>, item: Queued, until_written: bool) -> Sending<D> {
+        Sending {
             outbox: Arc::clone(self),
             stage: Stage::Room {
                 item: Some(item),
@@ -226,7 +229,7 @@ impl Outbox {
     }
 
     /// Waits until the driver has written everything that is in now.
-    pub(crate) fn flush(self: &Arc<Self>) -> Send {
+    pub fn flush(self: &Arc<Self>) -> Sending<D> {
         let mut state = lock(&self.state);
         let wake = self.catch_up_with(&mut state);
         let number = state.pushed.items;
@@ -239,8 +242,8 @@ impl Outbox {
     }
 
     /// Waits until the driver has written an item.
-    pub(crate) fn written(self: &Arc<Self>, ticket: Ticket) -> Send {
-        Send {
+    pub fn written(self: &Arc<Self>, ticket: Ticket) -> Sending<D> {
+        Sending {
             outbox: Arc::clone(self),
             stage: Stage::Written {
                 ticket,
@@ -252,27 +255,19 @@ impl Outbox {
     }
 
     /// Whether the outbox still takes items.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         lock(&self.state).check_open().is_ok()
     }
 
     /// The bytes of payload that wait.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         lock(&self.state).bytes
     }
 
     /// The bytes of payload that wait, or waited when the outbox was shut. The transport never got them.
-    pub(crate) fn unsent(&self) -> usize {
+    pub fn unsent(&self) -> usize {
         let state = lock(&self.state);
         state.bytes + state.dropped
-    }
-
-    /// The number of items that were ever put in.
-    #[cfg(test)]
-    pub(crate) fn pushed(&self) -> u64 {
-        let state = lock(&self.state);
-        state.pushed.controls + state.pushed.items
     }
 }
 

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use sockeye_proto::CloseReason;
 
-use super::item::{Item, Ticket};
+use super::item::{Queued, Ticket};
 use super::overflow::{Fate, gave_way};
 use super::waiter::wake_one;
-use super::{Lifetime, Outbox};
+use super::{Lifetime, Mailbox};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 
@@ -18,8 +18,8 @@ use crate::sync::{Arc, lock};
 /// The first poll that finds room puts the item in. From then on the item is sent once, even if the future is dropped. If
 /// the future is dropped before, the item is not sent.
 #[derive(Debug)]
-pub(crate) struct Send {
-    pub(super) outbox: Arc<Outbox>,
+pub struct Sending<D> {
+    pub(super) outbox: Arc<Mailbox<D>>,
     pub(super) stage: Stage,
     pub(super) until_written: bool,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Send {
 #[derive(Debug)]
 pub(super) enum Stage {
     Room {
-        item: Option<Item>,
+        item: Option<Queued>,
         waiter: Option<u64>,
     },
     Written {
@@ -41,7 +41,7 @@ pub(super) enum Stage {
     Done,
 }
 
-impl Future for Send {
+impl<D> Future for Sending<D> {
     type Output = Result<(), SendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -86,7 +86,7 @@ impl Future for Send {
     }
 }
 
-impl Drop for Send {
+impl<D> Drop for Sending<D> {
     fn drop(&mut self) {
         match self.stage {
             Stage::Room {
@@ -102,11 +102,11 @@ impl Drop for Send {
     }
 }
 
-impl Outbox {
+impl<D> Mailbox<D> {
     pub(super) fn poll_push(
         &self,
         cx: &mut Context<'_>,
-        item: &mut Option<Item>,
+        item: &mut Option<Queued>,
         waiter: &mut Option<u64>,
     ) -> Poll<Result<Ticket, SendError>> {
         let mut state = lock(&self.state);
@@ -196,12 +196,12 @@ impl Outbox {
 
 /// A future of the connection's end.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(super) outbox: Arc<Outbox>,
+pub struct Ended<D> {
+    pub(super) outbox: Arc<Mailbox<D>>,
     pub(super) waiter: Option<u64>,
 }
 
-impl Future for Ended {
+impl<D> Future for Ended<D> {
     type Output = CloseReason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -220,7 +220,7 @@ impl Future for Ended {
     }
 }
 
-impl Drop for Ended {
+impl<D> Drop for Ended<D> {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter
             && let Some(waiters) = &mut lock(&self.outbox.state).waiters

@@ -6,14 +6,14 @@ use std::collections::VecDeque;
 use sockeye_proto::Outgoing;
 
 use super::waiter::wake_one;
-use super::{Item, Lifetime, Outbox, Reached, State, Taken, Ticket};
+use super::{Lifetime, Mailbox, Queued, Reached, State, Taken, Ticket};
 use crate::error::SendError;
 use crate::sync::lock;
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// Takes the next item, control frames first.
     #[cfg(test)]
-    pub(crate) fn take(&self) -> Option<Taken> {
+    pub fn take(&self) -> Option<Taken> {
         let mut one = None;
         self.take_some(1, 1, |item| one = Some(item));
         one
@@ -21,7 +21,7 @@ impl Outbox {
 
     /// Takes items, control frames first, until they reach `room` bytes or `many` items. Gives each to `take` while the
     /// outbox is locked. Returns the number of the last item taken of each lane, or `None` if there is nothing to take.
-    pub(crate) fn take_some(
+    pub fn take_some(
         &self,
         room: usize,
         many: usize,
@@ -60,10 +60,10 @@ impl Outbox {
 
     /// Puts a reply in behind the items that are in, whether or not there is room: the driver reads no more while too
     /// many replies wait. Returns the bytes that the reply counts for.
-    pub(crate) fn push_reply(&self, reply: Outgoing) -> Result<usize, SendError> {
+    pub fn push_reply(&self, reply: Outgoing) -> Result<usize, SendError> {
         let mut state = lock(&self.state);
         state.check_open()?;
-        let reply = Item::Reply(reply);
+        let reply = Queued::Reply(reply);
         let weight = reply.weight();
         self.push_behind(&mut state, reply);
         // The driver itself calls this: it needs no waking.
@@ -73,12 +73,12 @@ impl Outbox {
 
     /// The number of the last item that the driver has taken of each lane.
     #[cfg(test)]
-    pub(crate) fn taken(&self) -> Reached {
+    pub fn taken(&self) -> Reached {
         lock(&self.state).taken()
     }
 }
 
-impl State {
+impl<D> State<D> {
     pub(super) fn check_open(&self) -> Result<(), SendError> {
         if self.lifetime > Lifetime::Open || self.directive.is_some() {
             Err(SendError::Closed)
@@ -91,15 +91,15 @@ impl State {
     fn has_nothing_to_take(&self) -> bool {
         let controls = self.waiters.as_ref().map(|waiters| &waiters.controls);
         let front = self.items.front();
-        front.is_none_or(Item::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
+        front.is_none_or(Queued::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
     }
 
     /// Whether there is room for the item. An empty outbox takes one of any size: a message above the limit can be sent.
-    pub(super) fn has_room(&self, item: &Item) -> bool {
+    pub(super) fn has_room(&self, item: &Queued) -> bool {
         self.items.is_empty() || self.weight + item.weight() <= self.limit
     }
 
-    pub(super) fn push(&mut self, item: Item) -> Ticket {
+    pub(super) fn push(&mut self, item: Queued) -> Ticket {
         if item.is_control() {
             let controls = &mut self.waiters().controls;
             controls.extend(item.into_taken());
@@ -130,7 +130,7 @@ impl State {
         {
             return Some(control);
         }
-        if let Some(Item::Streamed(_)) = self.items.front() {
+        if let Some(Queued::Streamed(_)) = self.items.front() {
             return self.pop_part();
         }
         let item = self.pop_front()?;
@@ -140,9 +140,9 @@ impl State {
     }
 
     /// Removes the item in front, and the gap behind it: a gap is never in front.
-    pub(super) fn pop_front(&mut self) -> Option<Item> {
+    pub(super) fn pop_front(&mut self) -> Option<Queued> {
         let item = self.items.pop_front();
-        if let Some(Item::Gap(_)) = self.items.front() {
+        if let Some(Queued::Gap(_)) = self.items.front() {
             self.close_gap();
         }
         item

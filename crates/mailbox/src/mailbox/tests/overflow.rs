@@ -7,27 +7,27 @@ use super::*;
 const LIMIT: usize = 4;
 
 /// An outbox with room for four of the shortest messages.
-fn outbox(overflow: Overflow) -> Arc<Outbox> {
+fn outbox(overflow: Overflow) -> Arc<Mailbox> {
     outbox_with(OverflowPolicy {
         remote: overflow,
         ..OverflowPolicy::default()
     })
 }
 
-fn outbox_with(policy: OverflowPolicy) -> Arc<Outbox> {
-    Outbox::of_session(LIMIT * LEAST_WEIGHT, policy, None, None)
+fn outbox_with(policy: OverflowPolicy) -> Arc<Mailbox> {
+    Mailbox::of_session(LIMIT * LEAST_WEIGHT, policy, None, None)
 }
 
-fn try_offer(outbox: &Arc<Outbox>, item: Item) -> Result<Send, SendError> {
+fn try_offer(outbox: &Arc<Mailbox>, item: Item) -> Result<Sending, SendError> {
     outbox.offer_awaited(item, |_| ())
 }
 
-fn offer(outbox: &Arc<Outbox>, name: &str) -> Send {
+fn offer(outbox: &Arc<Mailbox>, name: &str) -> Sending {
     try_offer(outbox, text(name)).unwrap()
 }
 
 /// Offers a broadcast. Returns its outcome.
-fn broadcast(outbox: &Outbox, name: &str) -> (SessionOutcome, Option<Overflowed>) {
+fn broadcast(outbox: &Mailbox, name: &str) -> (SessionOutcome, Option<Overflowed>) {
     let mut outcome = BroadcastOutcome {
         is_settled: false,
         wants_delivery: false,
@@ -38,7 +38,7 @@ fn broadcast(outbox: &Outbox, name: &str) -> (SessionOutcome, Option<Overflowed>
 }
 
 /// Acts as the driver: takes an item, and writes it.
-fn write_one(outbox: &Outbox) -> Option<String> {
+fn write_one(outbox: &Mailbox) -> Option<String> {
     let item = outbox.take()?;
     outbox.wrote(outbox.taken());
     match item {
@@ -47,11 +47,11 @@ fn write_one(outbox: &Outbox) -> Option<String> {
     }
 }
 
-fn is_written(send: &mut Send) -> bool {
+fn is_written(send: &mut Sending) -> bool {
     poll_send(send) == Poll::Ready(Ok(()))
 }
 
-fn is_dropped(send: &mut Send) -> bool {
+fn is_dropped(send: &mut Sending) -> bool {
     poll_send(send) == Poll::Ready(Err(SendError::Full))
 }
 
@@ -69,7 +69,7 @@ fn by_default_what_finds_no_room_is_refused() {
 #[test]
 fn of_drop_newest_the_newest_is_dropped_and_its_handle_says_so() {
     let outbox = outbox(Overflow::DropNewest);
-    let mut kept: Vec<Send> = ["a", "b", "c", "d"].map(|name| offer(&outbox, name)).into();
+    let mut kept: Vec<Sending> = ["a", "b", "c", "d"].map(|name| offer(&outbox, name)).into();
     let mut dropped = offer(&outbox, "e");
     assert!(is_dropped(&mut dropped));
     while write_one(&outbox).is_some() {}
@@ -325,7 +325,7 @@ proptest! {
     #[test]
     fn every_handle_tells_the_truth(steps in steps()) {
         let outbox = outbox(Overflow::DropOldest);
-        let mut handles: Vec<Option<(Send, bool)>> = Vec::new();
+        let mut handles: Vec<Option<(Sending, bool)>> = Vec::new();
         let (mut written, mut offered) = (Vec::new(), Vec::new());
         let message = |number: usize, weight: usize| {
             let mut payload = vec![0; weight * LEAST_WEIGHT];

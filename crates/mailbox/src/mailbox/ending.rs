@@ -7,12 +7,12 @@ use std::task::Waker;
 use sockeye_proto::CloseReason;
 
 use super::waiter::wake_one;
-use super::{Directive, Ended, Lifetime, Outbox, State};
+use super::{Directive, Ended, Lifetime, Mailbox, State};
 use crate::sync::{Arc, lock};
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// Asks the driver for a Close behind the items that are in. The first call decides the reason.
-    pub(crate) fn close(&self, reason: CloseReason) {
+    pub fn close(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
         if state.lifetime > Lifetime::Open || state.directive.is_some() {
             return;
@@ -20,7 +20,7 @@ impl Outbox {
         state.directive = Some(Box::new(Directive::Close(reason)));
         // The broadcasts before the Close go out before it.
         if let Some(seat) = self.seat_under(&state) {
-            let take = |state: &mut State, message| self.take_over(state, message);
+            let take = |state: &mut State<D>, message| self.take_over(state, message);
             seat.leave(&mut *state, take, |state| self.signal.leave(&state.locked));
         }
         let mut wakes = Vec::new();
@@ -34,7 +34,7 @@ impl Outbox {
     }
 
     /// Asks the driver to drop the transport.
-    pub(crate) fn abort(&self) {
+    pub fn abort(&self) {
         let mut state = lock(&self.state);
         state.directive = Some(Box::new(Directive::Abort));
         self.leave_log_under(&state);
@@ -44,7 +44,7 @@ impl Outbox {
     }
 
     /// Returns a future of the connection's end, with the reason of the Close.
-    pub(crate) fn ended(self: &Arc<Self>) -> Ended {
+    pub fn ended(self: &Arc<Self>) -> Ended<D> {
         Ended {
             outbox: Arc::clone(self),
             waiter: None,
@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     /// Shuts the outbox: drops the items, and wakes the tasks that wait for room or for a write.
-    pub(crate) fn shut(&self) {
+    pub fn shut(&self) {
         let mut state = lock(&self.state);
         state.lifetime = state.lifetime.max(Lifetime::Shut);
         state.items = VecDeque::new();
@@ -67,13 +67,13 @@ impl Outbox {
     }
 
     /// Notes the reason of the connection's end, before the transport is gone. The first call decides.
-    pub(crate) fn note_end(&self, reason: CloseReason) {
+    pub fn note_end(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
         state.end.get_or_insert_with(|| Box::new(reason));
     }
 
     /// Reports that the transport is gone. A reason that was [noted](Self::note_end) before goes before this one.
-    pub(crate) fn end(&self, reason: CloseReason) {
+    pub fn end(&self, reason: CloseReason) {
         self.shut();
         let mut state = lock(&self.state);
         state.end.get_or_insert_with(|| Box::new(reason));

@@ -6,9 +6,20 @@ use sockeye_proto::Outgoing;
 use super::overflow::Fate;
 use super::part::{Part, Streamed};
 
+/// One thing that a sender puts in.
+#[derive(Debug)]
+pub enum Item {
+    /// A message.
+    Message(Outgoing),
+    /// A ping with this payload (RFC 6455 §5.5.2).
+    Ping(Vec<u8>),
+    /// A pong with this payload (RFC 6455 §5.5.3).
+    Pong(Vec<u8>),
+}
+
 /// One thing that waits to be sent.
 #[derive(Debug)]
-pub(crate) enum Item {
+pub(super) enum Queued {
     Message(Outgoing),
     /// A message that gives way to a newer one if there is no room. A task that waits for it reads its fate.
     Loose(Outgoing, Option<Fate>),
@@ -24,24 +35,29 @@ pub(crate) enum Item {
 
 /// One thing that the driver has taken, and sends.
 #[derive(Debug)]
-pub(crate) enum Taken {
+pub enum Taken {
+    /// A message.
     Message(Outgoing),
+    /// A part of a message.
     Part(Part),
+    /// A ping with this payload.
     Ping(Vec<u8>),
+    /// A pong with this payload.
     Pong(Vec<u8>),
+    /// A reply of the driver.
     Reply(Outgoing),
 }
 
 /// The number of an item in its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     pub(super) control: bool,
     pub(super) number: u64,
 }
 
 /// A number in each lane: items up to it are put in, taken, or written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reached {
+pub struct Reached {
     pub(super) controls: u64,
     pub(super) items: u64,
 }
@@ -70,7 +86,17 @@ impl Ticket {
     }
 }
 
-impl Item {
+impl From<Item> for Queued {
+    fn from(item: Item) -> Self {
+        match item {
+            Item::Message(outgoing) => Self::Message(outgoing),
+            Item::Ping(payload) => Self::Ping(payload),
+            Item::Pong(payload) => Self::Pong(payload),
+        }
+    }
+}
+
+impl Queued {
     pub(super) fn is_control(&self) -> bool {
         matches!(self, Self::Ping(_) | Self::Pong(_))
     }
@@ -125,7 +151,7 @@ impl Taken {
     }
 
     /// The bytes that it counted for in the outbox.
-    pub(crate) fn weight(&self) -> usize {
+    pub fn weight(&self) -> usize {
         self.len().max(LEAST_WEIGHT)
     }
 }

@@ -12,11 +12,16 @@ use sockeye_proto::{MessageKind, PreparedMessage};
 
 use super::item::LEAST_WEIGHT;
 use super::*;
-use crate::connection::log::{Copied, Log, Pushed};
+use crate::direct::Scripted;
+use crate::fanout::log::{Copied, Log, Pushed};
+
+type Mailbox = super::Mailbox<Scripted>;
+type Sending = super::Sending<Scripted>;
+type Parts = super::Parts<Scripted>;
 
 /// Checks every interleaving of two threads. Of three threads or more it checks those with at most three preemptions:
 /// all of them would take hours.
-fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) {
+fn model(threads: usize, check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     if threads > 2 {
         builder.preemption_bound = Some(3);
@@ -25,7 +30,7 @@ fn model(threads: usize, check: impl Fn() + Sync + std::marker::Send + 'static) 
 }
 
 /// Checks the interleavings with at most two preemptions, for long threads: more would take minutes.
-fn model_long(check: impl Fn() + Sync + std::marker::Send + 'static) {
+fn model_long(check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(check);
@@ -44,7 +49,7 @@ fn payload(item: &Taken) -> &str {
 }
 
 /// Acts as a driver until it has taken `items`.
-async fn take(outbox: &Outbox, items: usize) -> Vec<String> {
+async fn take(outbox: &Mailbox, items: usize) -> Vec<String> {
     let mut taken = Vec::new();
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
@@ -66,7 +71,7 @@ async fn take(outbox: &Outbox, items: usize) -> Vec<String> {
 }
 
 /// Acts as a driver that has written all that it took.
-fn write(outbox: &Outbox) {
+fn write(outbox: &Mailbox) {
     outbox.wrote(outbox.taken());
 }
 
@@ -84,7 +89,7 @@ fn close(reason: CloseReason) -> Option<Box<Directive>> {
 }
 
 /// Acts as a driver whose transport takes nothing: it waits for a directive.
-async fn await_directive(outbox: &Outbox) -> Option<Box<Directive>> {
+async fn await_directive(outbox: &Mailbox) -> Option<Box<Directive>> {
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
@@ -101,7 +106,7 @@ async fn await_directive(outbox: &Outbox) -> Option<Box<Directive>> {
 }
 
 /// Polls once, so that the task waits in its list.
-fn enqueue(send: &mut Send) {
+fn enqueue(send: &mut Sending) {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(pin!(send).poll(&mut cx).is_pending());
 }
@@ -122,7 +127,7 @@ impl Wake for Count {
 #[test]
 fn a_driver_that_parks_misses_no_push() {
     model(3, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let pushers = ["a", "b"].map(|name| {
             let outbox = Arc::clone(&outbox);
             thread::spawn(move || outbox.try_push(text(name)).map(drop).unwrap())
@@ -139,7 +144,7 @@ fn a_driver_that_parks_misses_no_push() {
 #[test]
 fn a_driver_that_parked_is_woken_once_however_many_push() {
     model(3, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let count = Arc::new(Count::default());
         let waker = Arc::clone(&count).into();
         assert!(outbox.park(&mut None, &waker, true, &None));
@@ -160,7 +165,7 @@ fn a_driver_that_parked_is_woken_once_however_many_push() {
 #[test]
 fn a_driver_that_parks_misses_no_close() {
     model(2, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let other = Arc::clone(&outbox);
         let closer = thread::spawn(move || {
             other.try_push(text("last")).unwrap();
@@ -177,7 +182,7 @@ fn a_driver_that_parks_misses_no_close() {
 #[test]
 fn a_driver_that_parks_misses_no_abort_whoever_closes() {
     model(3, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let other = Arc::clone(&outbox);
         let closer = thread::spawn(move || other.close(reason()));
         let other = Arc::clone(&outbox);
@@ -202,7 +207,7 @@ fn a_driver_that_parks_misses_no_abort_whoever_closes() {
 #[test]
 fn senders_find_room_in_the_order_in_which_they_came() {
     model(3, || {
-        let outbox = Outbox::new(1);
+        let outbox = Mailbox::new(1);
         outbox.try_push(text("0")).unwrap();
         let mut first = outbox.feed(text("1"));
         let mut second = outbox.feed(text("2"));
@@ -221,7 +226,7 @@ fn senders_find_room_in_the_order_in_which_they_came() {
 #[test]
 fn room_for_two_is_found_by_two() {
     model(3, || {
-        let outbox = Outbox::new(2 * LEAST_WEIGHT);
+        let outbox = Mailbox::new(2 * LEAST_WEIGHT);
         let both = "0".repeat(2 * LEAST_WEIGHT);
         outbox.try_push(text(&both)).unwrap();
         let mut first = outbox.feed(text("1"));
@@ -241,7 +246,7 @@ fn room_for_two_is_found_by_two() {
 #[test]
 fn a_sender_that_leaves_the_queue_hands_its_turn_on() {
     model(3, || {
-        let outbox = Outbox::new(1);
+        let outbox = Mailbox::new(1);
         outbox.try_push(text("0")).unwrap();
         let mut first = outbox.feed(text("1"));
         let mut second = outbox.feed(text("2"));
@@ -259,7 +264,7 @@ fn a_sender_that_leaves_the_queue_hands_its_turn_on() {
 #[test]
 fn a_sender_without_room_learns_of_the_close() {
     model(2, || {
-        let outbox = Outbox::new(1);
+        let outbox = Mailbox::new(1);
         outbox.try_push(text("0")).unwrap();
         let sender = spawn(outbox.feed(text("1")));
         outbox.close(reason());
@@ -270,7 +275,7 @@ fn a_sender_without_room_learns_of_the_close() {
 #[test]
 fn whoever_waits_for_the_write_is_told_of_it() {
     model(2, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let sender = spawn(outbox.send(text("a")));
         block_on(take(&outbox, 1));
         write(&outbox);
@@ -281,7 +286,7 @@ fn whoever_waits_for_the_write_is_told_of_it() {
 #[test]
 fn each_who_waits_for_the_write_is_told_of_it() {
     model(3, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let mut first = outbox.send(text("a"));
         let mut second = outbox.send(text("b"));
         enqueue(&mut first);
@@ -300,7 +305,7 @@ fn each_who_waits_for_the_write_is_told_of_it() {
 #[test]
 fn whoever_waits_for_the_write_is_told_that_it_will_not_be() {
     model(3, || {
-        let outbox = Outbox::new(1);
+        let outbox = Mailbox::new(1);
         outbox.try_push(text("0")).unwrap();
         let sender = spawn(outbox.send(text("1")));
         let flusher = spawn(outbox.flush());
@@ -314,7 +319,7 @@ fn whoever_waits_for_the_write_is_told_that_it_will_not_be() {
 #[test]
 fn what_was_written_before_the_end_counts_as_written() {
     model(2, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         outbox.try_push(text("0")).unwrap();
         let flusher = spawn(outbox.flush());
         outbox.take();
@@ -327,7 +332,7 @@ fn what_was_written_before_the_end_counts_as_written() {
 #[test]
 fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
     model(3, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let mut dropped = outbox.send(text("a"));
         let mut kept = outbox.send(text("b"));
         enqueue(&mut dropped);
@@ -345,7 +350,7 @@ fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
 #[test]
 fn all_who_wait_for_the_end_are_told_of_it() {
     model(3, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         let waiters = [outbox.ended(), outbox.ended()].map(spawn);
         outbox.end(reason());
         for waiter in waiters {
@@ -355,14 +360,14 @@ fn all_who_wait_for_the_end_are_told_of_it() {
 }
 
 /// An endpoint's log, and the outbox of a session that reads it.
-fn session_with_log() -> (Arc<Log>, Arc<Outbox>) {
+fn session_with_log() -> (Arc<Log>, Arc<Mailbox>) {
     let log = Arc::new(Log::default());
-    let outbox = Outbox::of_session(1000, OverflowPolicy::default(), Some(log.seat(0)), None);
+    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(log.seat(0)), None);
     outbox.join_log(false);
     (log, outbox)
 }
 
-fn broadcast(log: &Log, outbox: &Outbox, text: &str) -> bool {
+fn broadcast(log: &Log, outbox: &Mailbox, text: &str) -> bool {
     let message = PreparedMessage::new(text);
     match log.push(&message) {
         Pushed::Kept(number) => {
@@ -389,7 +394,7 @@ fn payloads(frames: &[u8]) -> impl Iterator<Item = char> + '_ {
 }
 
 /// Acts as a driver that reads a log, until it has this many messages or a directive.
-async fn take_all(outbox: &Outbox, many: usize) -> String {
+async fn take_all(outbox: &Mailbox, many: usize) -> String {
     let mut heard = String::new();
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
@@ -495,23 +500,23 @@ impl Shared {
 }
 
 /// An endpoint's log, a session's outbox with a deliverer, and its transport, which takes `at_once` bytes of a write.
-fn delivered(at_once: usize) -> (Arc<Log>, Arc<Outbox>, Shared) {
+fn delivered(at_once: usize) -> (Arc<Log>, Arc<Mailbox>, Shared) {
     let log = Arc::new(Log::default());
     let shared = Shared(Arc::new(Mutex::new(String::new())));
     let transport = shared.clone();
-    let direct = Direct::scripted(move |frames| {
+    let direct = Scripted::new(move |frames: &[u8]| {
         let len = frames.len().min(at_once);
         transport.write(&frames[..len]);
-        Ok(len)
+        len
     });
     let seat = Some(log.seat(0));
-    let outbox = Outbox::of_session(1000, OverflowPolicy::default(), seat, Some(direct));
+    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), seat, Some(direct));
     outbox.join_log(true);
     (log, outbox, shared)
 }
 
 /// Acts as a driver until `last` is written, by itself or by the deliverer. It may not park with something left.
-async fn write_all(outbox: &Outbox, transport: &Shared, last: char) {
+async fn write_all(outbox: &Mailbox, transport: &Shared, last: char) {
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
@@ -604,7 +609,7 @@ async fn push_part(parts: &mut Parts, part: &'static str, is_last: bool) {
 #[test]
 fn the_parts_of_a_message_are_taken_one_after_another_whatever_else_is_sent() {
     model_long(|| {
-        let outbox = Outbox::new(100 * LEAST_WEIGHT);
+        let outbox = Mailbox::new(100 * LEAST_WEIGHT);
         let sending = Arc::clone(&outbox);
         let writer = spawn(async move {
             let mut parts = Parts::new(&sending, MessageKind::Text);
@@ -621,7 +626,7 @@ fn the_parts_of_a_message_are_taken_one_after_another_whatever_else_is_sent() {
 #[test]
 fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
     model_long(|| {
-        let outbox = Outbox::new(100 * LEAST_WEIGHT);
+        let outbox = Mailbox::new(100 * LEAST_WEIGHT);
         let mut first = Parts::new(&outbox, MessageKind::Text);
         block_on(push_part(&mut first, "a", false));
         let sending = Arc::clone(&outbox);
@@ -638,7 +643,7 @@ fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
 }
 
 /// Acts as a driver that is paused, and sends meanwhile.
-async fn await_release(outbox: &Outbox) -> usize {
+async fn await_release(outbox: &Mailbox) -> usize {
     let (mut directive, mut known) = (None, None);
     let mut sent = 0;
     poll_fn(|cx| {
@@ -662,7 +667,7 @@ async fn await_release(outbox: &Outbox) -> usize {
 #[test]
 fn a_driver_that_is_paused_is_woken_by_whoever_resumes_it() {
     model(3, || {
-        let outbox = Outbox::new(1000);
+        let outbox = Mailbox::new(1000);
         outbox.pause();
         let resuming = Arc::clone(&outbox);
         let resumer = thread::spawn(move || resuming.resume());

@@ -15,25 +15,22 @@ use sockeye_proto::{CloseCode, CloseReason};
 
 use super::send::Stage;
 use super::waiter::wake_one;
-use super::{Item, Outbox, Send, State, Ticket};
+use super::{Item, Mailbox, Queued, Sending, State, Ticket};
 use crate::error::SendError;
 use crate::sync::{Arc, MutexGuard, lock};
 
 /// The policy for a message that finds no room in a session's outbox, because the peer reads more slowly than the
 /// application sends.
 ///
-/// A session has two of these policies. One is for the [asynchronous remote](crate::AsyncRemote): `Refuse` unless
-/// [`EndpointConfig::overflow`](crate::EndpointConfig::overflow) or [`Session::set_overflow`](crate::Session::set_overflow)
-/// says otherwise. The other is for [broadcasts](crate::OpenSessions::broadcast), which report nothing of a
-/// single session: `Close` unless [`EndpointConfig::broadcast_overflow`](crate::EndpointConfig::broadcast_overflow) or
-/// [`Session::set_broadcast_overflow`](crate::Session::set_broadcast_overflow) says otherwise. The [basic
-/// remote](crate::BasicRemote) waits for room, and a handler's reply always has room.
+/// A session has two of these policies. One is for the asynchronous remote: `Refuse` unless `EndpointConfig::overflow`
+/// or `Session::set_overflow` says otherwise. The other is for broadcasts, which report nothing of a single session:
+/// `Close` unless `EndpointConfig::broadcast_overflow` or `Session::set_broadcast_overflow` says otherwise. The basic
+/// remote waits for room, and a handler's reply always has room.
 ///
 /// If a session loses messages in this way, or is closed for it, one warning is logged. There is none for `Refuse` at the
-/// asynchronous remote, which returns an error to the sender. [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts them.
+/// asynchronous remote, which returns an error to the sender. `Stats::dropped_messages` counts them.
 ///
-/// If a peer takes nothing at all, the connection ends after [`Config::write_timeout`](crate::Config::write_timeout) under
-/// each policy.
+/// If a peer takes nothing at all, the connection ends after `Config::write_timeout` under each policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
@@ -54,10 +51,11 @@ pub enum Overflow {
 
 /// The policies of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OverflowPolicy {
+pub struct OverflowPolicy {
     /// The policy of the asynchronous remote, which can return an error to its sender.
-    pub(crate) remote: Overflow,
-    pub(crate) broadcast: Overflow,
+    pub remote: Overflow,
+    /// The policy of broadcasts.
+    pub broadcast: Overflow,
 }
 
 impl Default for OverflowPolicy {
@@ -87,14 +85,15 @@ pub(super) enum Source {
 
 /// What the policy did about a message that found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Overflowed {
-    pub(crate) policy: Overflow,
+pub struct Overflowed {
+    /// The policy.
+    pub policy: Overflow,
     /// The number of the message, if others gave way for it.
-    pub(crate) ticket: Option<Ticket>,
+    pub ticket: Option<Ticket>,
     /// The number of messages that are not sent: the message, or those that gave way.
-    pub(crate) dropped: usize,
+    pub dropped: usize,
     /// Whether the session lost no message before.
-    pub(crate) is_first: bool,
+    pub is_first: bool,
 }
 
 /// The outcome of offering a message.
@@ -105,7 +104,7 @@ pub(super) enum Offered {
 }
 
 /// Whether a message gave way. Its outbox is locked for each look and each change.
-pub(crate) type Fate = Arc<AtomicBool>;
+pub(super) type Fate = Arc<AtomicBool>;
 
 pub(super) fn gave_way(fate: &Fate) -> bool {
     fate.load(Relaxed)
@@ -114,14 +113,14 @@ pub(super) fn gave_way(fate: &Fate) -> bool {
 /// The reason of the Close for a peer that is too slow.
 const TOO_SLOW: &str = "too much waits to be sent";
 
-impl Outbox {
+impl<D> Mailbox<D> {
     /// Sets the policy of the asynchronous remote.
-    pub(crate) fn set_overflow(&self, overflow: Overflow) {
+    pub fn set_overflow(&self, overflow: Overflow) {
         lock(&self.state).overflow.remote = overflow;
     }
 
     /// Sets the policy for broadcasts.
-    pub(crate) fn set_broadcast_overflow(&self, overflow: Overflow) {
+    pub fn set_broadcast_overflow(&self, overflow: Overflow) {
         lock(&self.state).overflow.broadcast = overflow;
     }
 
@@ -132,13 +131,13 @@ impl Outbox {
     /// # Errors
     ///
     /// [`SendError::Full`] or [`SendError::Closed`], and drops the item.
-    pub(crate) fn offer_awaited(
+    pub fn offer_awaited(
         self: &Arc<Self>,
         item: Item,
         overflowed: impl FnOnce(Overflowed),
-    ) -> Result<Send, SendError> {
+    ) -> Result<Sending<D>, SendError> {
         let mut fate = None;
-        let ticket = match self.offer(item, Source::Remote, Some(&mut fate))? {
+        let ticket = match self.offer(item.into(), Source::Remote, Some(&mut fate))? {
             Offered::Taken(ticket) => Some(ticket),
             Offered::Overflowed(Overflowed {
                 policy: Overflow::Refuse,
@@ -159,7 +158,7 @@ impl Outbox {
             waiter: None,
             fate,
         });
-        Ok(Send {
+        Ok(Sending {
             outbox: Arc::clone(self),
             stage,
             until_written: true,
@@ -170,7 +169,7 @@ impl Outbox {
     /// if it gives a place for the item's `fate`.
     pub(super) fn offer(
         &self,
-        item: Item,
+        item: Queued,
         source: Source,
         fate: Option<&mut Option<Fate>>,
     ) -> Result<Offered, SendError> {
@@ -191,8 +190,8 @@ impl Outbox {
     #[cold]
     pub(super) fn overflow(
         &self,
-        mut state: MutexGuard<'_, State>,
-        item: Item,
+        mut state: MutexGuard<'_, State<D>>,
+        item: Queued,
         source: Source,
         fate: Option<&mut Option<Fate>>,
     ) -> Overflowed {
@@ -241,11 +240,11 @@ struct GivenWay {
     notified: Vec<Waker>,
 }
 
-impl State {
+impl<D> State<D> {
     /// Whether the item may be put in now. A sender that waits for room goes first, except before an item whose policy is
     /// to close. That policy is for a slow peer: it must not strike because a large message waits.
     #[inline]
-    pub(super) fn takes(&self, item: &Item, source: Source) -> bool {
+    pub(super) fn takes(&self, item: &Queued, source: Source) -> bool {
         let goes_first = || self.overflow.of(source) == Overflow::Close;
         item.is_control() || (self.has_room(item) && (!self.is_awaited_for_room() || goes_first()))
     }
@@ -254,21 +253,21 @@ impl State {
     #[inline]
     pub(super) fn as_it_gives_way(
         &self,
-        item: Item,
+        item: Queued,
         source: Source,
         fate: Option<&mut Option<Fate>>,
-    ) -> Item {
+    ) -> Queued {
         match item {
-            Item::Message(outgoing) if self.overflow.of(source) == Overflow::DropOldest => {
+            Queued::Message(outgoing) if self.overflow.of(source) == Overflow::DropOldest => {
                 let fate = fate.map(|fate| Arc::clone(fate.insert(Fate::default())));
-                Item::Loose(outgoing, fate)
+                Queued::Loose(outgoing, fate)
             }
             item => item,
         }
     }
 
     /// Drops the oldest loose items, as many as the item needs. Drops none if all of them are too few.
-    fn make_way(&mut self, item: &Item) -> Option<GivenWay> {
+    fn make_way(&mut self, item: &Queued) -> Option<GivenWay> {
         let is_awaited = self.is_awaited_for_room();
         let needed = if is_awaited {
             // Any other room that becomes free is for the tasks that wait.
@@ -284,7 +283,7 @@ impl State {
             })
             .any(|freed| freed >= needed);
         // An empty outbox takes one item of any size.
-        if !enough && (is_awaited || !self.items.iter().all(Item::is_loose)) {
+        if !enough && (is_awaited || !self.items.iter().all(Queued::is_loose)) {
             return None;
         }
         Some(self.drop_oldest(needed))
@@ -293,12 +292,12 @@ impl State {
     fn drop_oldest(&mut self, needed: usize) -> GivenWay {
         let mut number = self.taken().items;
         let (mut freed, mut count, mut notified) = (0, 0, Vec::new());
-        let mut kept: Vec<Item> = Vec::new();
+        let mut kept: Vec<Queued> = Vec::new();
         while freed < needed
             && let Some(item) = self.items.pop_front()
         {
             number += match item {
-                Item::Gap(many) => many,
+                Queued::Gap(many) => many,
                 _ => 1,
             };
             if !item.is_loose() {
@@ -312,13 +311,13 @@ impl State {
             match kept.last_mut() {
                 // An item that gives way in front leaves no gap: it counts as taken.
                 None => {}
-                Some(Item::Gap(many)) => {
+                Some(Queued::Gap(many)) => {
                     *many += 1;
                     self.waiters().in_gaps += 1;
                 }
-                Some(_) => kept.push(Item::Gap(1)),
+                Some(_) => kept.push(Queued::Gap(1)),
             }
-            if let Item::Loose(_, Some(fate)) = item {
+            if let Queued::Loose(_, Some(fate)) = item {
                 fate.store(true, Relaxed);
                 if let Some(waiters) = &self.waiters {
                     let writers = &waiters.writers;
@@ -335,7 +334,7 @@ impl State {
     /// Removes a gap that has come to the front.
     #[cold]
     pub(super) fn close_gap(&mut self) {
-        if let Some(Item::Gap(many)) = self.items.pop_front() {
+        if let Some(Queued::Gap(many)) = self.items.pop_front() {
             self.waiters().in_gaps -= many - 1;
         }
     }

@@ -14,6 +14,10 @@ use super::*;
 
 mod overflow;
 
+type Mailbox = super::Mailbox<()>;
+type Sending = super::Sending<()>;
+type Parts = super::Parts<()>;
+
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -34,7 +38,7 @@ fn poll(future: &mut (impl Future + Unpin)) -> bool {
     Pin::new(future).poll(&mut cx).is_ready()
 }
 
-fn poll_send(send: &mut Send) -> Poll<Result<(), SendError>> {
+fn poll_send(send: &mut Sending) -> Poll<Result<(), SendError>> {
     let mut cx = Context::from_waker(Waker::noop());
     Pin::new(send).poll(&mut cx)
 }
@@ -57,14 +61,14 @@ fn close(reason: CloseReason) -> Option<Box<Directive>> {
 }
 
 /// The directive that a driver finds.
-fn directive(outbox: &Outbox) -> Option<Box<Directive>> {
+fn directive(outbox: &Mailbox) -> Option<Box<Directive>> {
     let mut directive = None;
     outbox.drive(&mut directive);
     directive
 }
 
 /// Takes all that is in, as text.
-fn drain(outbox: &Outbox) -> Vec<String> {
+fn drain(outbox: &Mailbox) -> Vec<String> {
     std::iter::from_fn(|| outbox.take())
         .map(|item| match item {
             Taken::Message(outgoing) | Taken::Reply(outgoing) => outgoing.message().to_string(),
@@ -80,7 +84,7 @@ fn drain(outbox: &Outbox) -> Vec<String> {
 
 #[test]
 fn the_limit_is_inclusive() {
-    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let outbox = Mailbox::new(10 * LEAST_WEIGHT);
     outbox.try_push(bytes(4)).unwrap();
     outbox.try_push(bytes(6)).unwrap();
     assert_eq!(outbox.bytes(), 10 * LEAST_WEIGHT);
@@ -93,7 +97,7 @@ fn the_limit_is_inclusive() {
 
 #[test]
 fn what_is_short_or_empty_counts_for_what_carries_it() {
-    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let outbox = Mailbox::new(10 * LEAST_WEIGHT);
     for _ in 0..5 {
         outbox.try_push(text("")).unwrap();
         outbox.try_push(text("a")).unwrap();
@@ -106,7 +110,7 @@ fn what_is_short_or_empty_counts_for_what_carries_it() {
 
 #[test]
 fn one_item_larger_than_the_limit_is_taken_alone() {
-    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let outbox = Mailbox::new(10 * LEAST_WEIGHT);
     outbox.try_push(bytes(1)).unwrap();
     assert_eq!(outbox.try_push(bytes(11)), Err(SendError::Full));
     outbox.take();
@@ -116,7 +120,7 @@ fn one_item_larger_than_the_limit_is_taken_alone() {
 
 #[test]
 fn nobody_overtakes_those_who_wait_for_room() {
-    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let outbox = Mailbox::new(10 * LEAST_WEIGHT);
     outbox.try_push(bytes(8)).unwrap();
     let mut large = outbox.feed(bytes(9));
     assert!(!poll(&mut large));
@@ -131,7 +135,7 @@ fn nobody_overtakes_those_who_wait_for_room() {
 
 #[test]
 fn control_frames_go_first_and_find_room_always() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     outbox.try_push(text("a")).unwrap();
     outbox.try_push(Item::Ping(b"1".to_vec())).unwrap();
     let mut waiting = outbox.feed(text("b"));
@@ -144,7 +148,7 @@ fn control_frames_go_first_and_find_room_always() {
 
 #[test]
 fn of_more_than_64_control_frames_the_newest_are_kept() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     let mut sent = Vec::new();
     for number in 0..=MAX_CONTROLS {
         let mut send = outbox.send(Item::Ping(number.to_string().into_bytes()));
@@ -162,7 +166,7 @@ fn of_more_than_64_control_frames_the_newest_are_kept() {
 
 #[test]
 fn messages_prepared_and_replies_keep_their_order() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     outbox.try_push(text("a")).unwrap();
     outbox.push_reply("b".into()).unwrap();
     let prepared = PreparedMessage::new("c");
@@ -174,7 +178,7 @@ fn messages_prepared_and_replies_keep_their_order() {
 
 #[test]
 fn a_reply_is_taken_though_there_is_no_room() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     outbox.try_push(text("a")).unwrap();
     outbox.push_reply("reply".into()).unwrap();
     assert_eq!(drain(&outbox), ["a", "reply"]);
@@ -182,7 +186,7 @@ fn a_reply_is_taken_though_there_is_no_room() {
 
 #[test]
 fn a_send_dropped_before_it_found_room_is_not_sent() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     outbox.try_push(text("a")).unwrap();
     let mut send = outbox.send(text("b"));
     assert!(!poll(&mut send));
@@ -195,7 +199,7 @@ fn a_send_dropped_before_it_found_room_is_not_sent() {
 
 #[test]
 fn a_send_dropped_after_it_found_room_is_sent_once() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     let mut send = outbox.send(text("a"));
     assert!(!poll(&mut send));
     drop(send);
@@ -204,7 +208,7 @@ fn a_send_dropped_after_it_found_room_is_sent_once() {
 
 #[test]
 fn a_send_completes_when_it_is_written_and_not_before() {
-    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let outbox = Mailbox::new(10 * LEAST_WEIGHT);
     let mut first = outbox.send(text("a"));
     let mut second = outbox.send(text("b"));
     let mut flush = outbox.flush();
@@ -227,7 +231,7 @@ fn a_send_completes_when_it_is_written_and_not_before() {
 
 #[test]
 fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     outbox.try_push(text("a")).unwrap();
     let mut waiting = outbox.send(text("b"));
     assert!(!poll(&mut waiting));
@@ -247,7 +251,7 @@ fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
 
 #[test]
 fn an_abort_overrules_a_close() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     outbox.close(reason());
     outbox.abort();
     outbox.close(reason());
@@ -256,7 +260,7 @@ fn an_abort_overrules_a_close() {
 
 #[test]
 fn shut_drops_what_is_in_and_tells_those_who_wait() {
-    let outbox = Outbox::new(1);
+    let outbox = Mailbox::new(1);
     let mut written = outbox.send(text("a"));
     let mut room = outbox.send(text("b"));
     assert!(!poll(&mut written));
@@ -271,7 +275,7 @@ fn shut_drops_what_is_in_and_tells_those_who_wait() {
 
 #[test]
 fn a_parked_driver_is_woken_once_and_a_running_one_never() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
@@ -292,7 +296,7 @@ fn a_parked_driver_is_woken_once_and_a_running_one_never() {
 
 #[test]
 fn a_driver_without_room_is_woken_by_orders_only() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     outbox.try_push(text("a")).unwrap();
@@ -312,7 +316,7 @@ fn a_driver_without_room_is_woken_by_orders_only() {
 
 #[test]
 fn the_end_is_told_before_and_after_it_comes() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let mut before = outbox.ended();
     assert!(!poll(&mut before));
     outbox.end(reason());
@@ -323,7 +327,7 @@ fn the_end_is_told_before_and_after_it_comes() {
     }
 }
 
-fn parts(outbox: &Arc<Outbox>) -> Parts {
+fn parts(outbox: &Arc<Mailbox>) -> Parts {
     Parts::new(outbox, MessageKind::Text)
 }
 
@@ -349,7 +353,7 @@ const REFUSED: Poll<Result<(), SendError>> = Poll::Ready(Err(SendError::Closed))
 
 #[test]
 fn between_the_parts_of_a_message_nothing_is_taken_but_control_frames() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     outbox.try_push(text("before")).unwrap();
     let mut message = parts(&outbox);
     assert_eq!(poll_part(&mut message, "a", false), TAKEN);
@@ -372,7 +376,7 @@ fn between_the_parts_of_a_message_nothing_is_taken_but_control_frames() {
 
 #[test]
 fn a_message_of_one_part_is_taken_as_any_other() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let mut message = parts(&outbox);
     assert_eq!(poll_part(&mut message, "all", true), TAKEN);
     outbox.try_push(text("behind")).unwrap();
@@ -385,7 +389,7 @@ fn a_message_of_one_part_is_taken_as_any_other() {
 #[test]
 fn a_message_in_parts_takes_its_turn_with_its_first_and_waits_with_the_second_until_it_is_in_front()
 {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let (mut one, mut other) = (parts(&outbox), parts(&outbox));
     assert_eq!(poll_part(&mut one, "a", false), TAKEN);
     assert_eq!(poll_part(&mut other, "x", false), TAKEN);
@@ -404,7 +408,7 @@ fn a_message_in_parts_takes_its_turn_with_its_first_and_waits_with_the_second_un
 
 #[test]
 fn the_parts_of_the_message_in_front_need_none_of_the_room_that_others_wait_for() {
-    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let outbox = Mailbox::new(10 * LEAST_WEIGHT);
     let mut message = parts(&outbox);
     assert_eq!(poll_part(&mut message, "a", false), TAKEN);
     outbox.try_push(bytes(9)).unwrap();
@@ -420,7 +424,7 @@ fn the_parts_of_the_message_in_front_need_none_of_the_room_that_others_wait_for(
 
 #[test]
 fn a_first_part_waits_for_room_among_the_others_and_leaves_its_place_when_it_is_dropped() {
-    let outbox = Outbox::new(10 * LEAST_WEIGHT);
+    let outbox = Mailbox::new(10 * LEAST_WEIGHT);
     outbox.try_push(bytes(10)).unwrap();
     let mut message = parts(&outbox);
     assert!(poll_part(&mut message, "a", false).is_pending());
@@ -436,7 +440,7 @@ fn a_first_part_waits_for_room_among_the_others_and_leaves_its_place_when_it_is_
 #[test]
 fn of_a_message_in_parts_256_kib_wait_or_one_part() {
     const HALF: usize = 128 * 1024;
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let mut message = parts(&outbox);
     let half = "x".repeat(HALF);
     for _ in 0..2 {
@@ -453,7 +457,7 @@ fn of_a_message_in_parts_256_kib_wait_or_one_part() {
 
 #[test]
 fn whoever_leaves_a_message_unfinished_closes_the_connection_behind_what_it_sent() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let mut message = parts(&outbox);
     assert_eq!(poll_part(&mut message, "a", false), TAKEN);
     drop(message);
@@ -466,7 +470,7 @@ fn whoever_leaves_a_message_unfinished_closes_the_connection_behind_what_it_sent
 
 #[test]
 fn a_close_cuts_a_message_off_and_tells_whoever_waits_to_go_on_with_it() {
-    let outbox = Outbox::new(1000);
+    let outbox = Mailbox::new(1000);
     let (mut one, mut other) = (parts(&outbox), parts(&outbox));
     assert_eq!(poll_part(&mut one, "a", false), TAKEN);
     assert_eq!(poll_part(&mut other, "x", false), TAKEN);

@@ -1,0 +1,3 @@
+//! Channels: one message for many mailboxes.
+
+pub(crate) mod log;
