@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Connection as Machine, Event, Message, Outgoing,
 };
@@ -15,7 +16,6 @@ use crate::connection::assembly::{Assembly, Giving};
 use crate::connection::budget::AssemblyBudget;
 use crate::error::Error;
 use crate::sync::Arc;
-use sockeye_mailbox::SendError;
 
 /// An open WebSocket connection of a client, in the caller's thread.
 ///

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{Cause, CloseCode, CloseReason, Message, Outgoing};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -14,8 +15,6 @@ use super::plain::{Connection, End};
 use super::split::{Receiver, Sender};
 use crate::connection::direct::{Ended, Sending};
 use crate::error::Error;
-use sockeye_mailbox::Item;
-use sockeye_mailbox::SendError;
 
 /// The messages of [`recv`](Connection::recv). The stream ends when the connection is closed in order, and after an error.
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Connection<T> {

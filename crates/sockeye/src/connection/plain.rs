@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use sockeye_mailbox::SendError;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, Expired, Message, MessageBuffer,
     MessageKind, Outgoing, WholeMessage,
@@ -24,7 +25,6 @@ use crate::connection::direct::Mailbox;
 use crate::error::Error;
 use crate::sync::Arc;
 use crate::transport::Stream;
-use sockeye_mailbox::SendError;
 
 /// An open WebSocket connection over any transport.
 ///

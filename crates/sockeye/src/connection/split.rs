@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{
     CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, MessageKind, Outgoing,
 };
@@ -17,8 +18,6 @@ use super::writer::{MessageWriter, writer};
 use crate::connection::direct::Mailbox;
 use crate::error::{Error, ErrorChain};
 use crate::sync::Arc;
-use sockeye_mailbox::Item;
-use sockeye_mailbox::SendError;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     /// Splits the connection into a sender, which can be cloned, and a receiver. Spawns the task that drives the connection:

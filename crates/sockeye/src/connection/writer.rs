@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{InvalidUtf8, Message, MessageKind, Utf8Validator};
 use tokio::io::AsyncWrite;
 
 use crate::connection::direct::{Mailbox, Parts};
 use crate::error::Error;
 use crate::sync::Arc;
-use sockeye_mailbox::SendError;
 
 mod plain;
 

@@ -1,5 +1,6 @@
 //! Attaches an endpoint to a connection that is open already, usually a client's.
 
+use sockeye_mailbox::OverflowPolicy;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::handshake::ConnectionInfo;
@@ -12,7 +13,6 @@ use crate::connection::direct::Mailbox;
 use crate::connection::driver::Driver;
 use crate::router::PathParameters;
 use crate::sync::Arc;
-use sockeye_mailbox::OverflowPolicy;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     /// Gives the connection to an endpoint, and spawns the task that calls the endpoint, from `on_open` to `on_close`,

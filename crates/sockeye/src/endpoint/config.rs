@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use sockeye_mailbox::{Overflow, OverflowPolicy};
 use sockeye_proto::handshake::OriginPolicy;
 
 use sockeye_proto::Config;
@@ -15,7 +16,6 @@ use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
 use crate::stats::Counters;
 use crate::sync::Arc;
-use sockeye_mailbox::{Overflow, OverflowPolicy};
 
 /// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
 #[derive(Clone)]

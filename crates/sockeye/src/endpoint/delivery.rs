@@ -4,11 +4,11 @@
 use std::ops::Range;
 use std::sync::Weak;
 
+use sockeye_mailbox::Copied;
 use tokio::sync::Notify;
 
 use super::open_sessions::SessionSet;
 use crate::sync::Arc;
-use sockeye_mailbox::Copied;
 
 /// The task that delivers an endpoint's broadcasts. It ends when the last handle of the endpoint's sessions is dropped.
 pub(super) struct Delivery {

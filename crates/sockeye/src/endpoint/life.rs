@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use sockeye_mailbox::{Log, OverflowPolicy};
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -29,8 +30,6 @@ use crate::connection::{Compression, server_machine};
 use crate::error::{Error, ErrorChain, Result};
 use crate::sync::Arc;
 use crate::transport::Stream;
-use sockeye_mailbox::Log;
-use sockeye_mailbox::OverflowPolicy;
 
 /// A connection whose opening handshake is done.
 pub(crate) struct Opened<T = Stream> {

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Weak;
 use std::time::Duration;
 
+use sockeye_mailbox::{BroadcastOutcome, Log, Pushed, Seat, SessionOutcome};
 use sockeye_proto::{Outgoing, PreparedMessage};
 use tokio::runtime;
 use tokio::sync::Notify;
@@ -23,8 +24,6 @@ use super::sweep::{self, Swept};
 use crate::connection::direct::Mailbox;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
-use sockeye_mailbox::{BroadcastOutcome, SessionOutcome};
-use sockeye_mailbox::{Log, Pushed, Seat};
 
 /// A handle of the open sessions of one endpoint, with any values of the path's parameters. A session is one of them
 /// from before `on_open` until before `on_close`.

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use sockeye_mailbox::{Overflow, Overflowed};
+
 use super::session::Session;
 use crate::stats::Counters;
-use sockeye_mailbox::{Overflow, Overflowed};
 
 /// The messages that one broadcast made full sessions lose. Collected while the sessions are locked, and reported
 /// afterwards: no line is logged under a lock.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{Message, MessageKind, Outgoing, Text};
 
 use super::codec::{Encoder, encoded};
@@ -14,8 +15,6 @@ use crate::connection::direct::{self, Mailbox};
 use crate::connection::{MessageWriter, check_control, writer};
 use crate::error::Error;
 use crate::sync::Arc;
-use sockeye_mailbox::Item;
-use sockeye_mailbox::SendError;
 
 /// Sends messages to the peer. Each send completes when the message is written.
 ///

@@ -3,11 +3,12 @@
 
 use std::any::Any;
 
+use sockeye_mailbox::SendError;
+
 use super::session::Session;
 use crate::error::{BoxError, Error, ErrorChain};
 use crate::router::ParameterError;
 use crate::stats::Counters;
-use sockeye_mailbox::SendError;
 
 /// Logs the error of a callback, where the endpoint has no `on_error` of its own.
 pub(super) fn callback_error(session: &Session, error: &Error) {

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use sockeye_mailbox::Overflow;
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
@@ -20,7 +21,6 @@ use crate::connection::link::InParts;
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
-use sockeye_mailbox::Overflow;
 
 /// A handle of one connection of an endpoint. It is cheap to clone, and usable from any task. To drop it does not close
 /// the connection. The facts of the handshake stay readable after the close.

@@ -17,6 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -25,7 +26,6 @@ use super::{Client, ConnectError};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorChain};
 use crate::sync::Arc;
-use sockeye_mailbox::SendError;
 
 mod queue;
 mod retry;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Waker};
 
+use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseCode, CloseReason, Outgoing};
 
 use crate::sync::{self, Arc, Mutex, MutexGuard};
-use sockeye_mailbox::SendError;
 
 /// Sends messages over the current connection of a [`Reconnecting`](super::Reconnecting). Clones share one queue.
 #[derive(Clone)]

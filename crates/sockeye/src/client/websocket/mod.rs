@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::Outgoing;
 use tokio::sync::{Notify, SetOnce};
 use tokio::task::JoinHandle;
@@ -15,8 +16,6 @@ use super::Client;
 use super::target::Target;
 use crate::connection::direct::Mailbox;
 use crate::sync::{Arc, Mutex, lock};
-use sockeye_mailbox::Item;
-use sockeye_mailbox::SendError;
 
 mod argument;
 mod event;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseReason, Message, Outgoing};
 use tokio::sync::SetOnce;
 
@@ -16,7 +17,6 @@ use crate::client::Client;
 use crate::client::target::Target;
 use crate::connection::{Receiver, Sender, SenderSink, SplitEnd};
 use crate::error::BoxError;
-use sockeye_mailbox::SendError;
 
 /// A client with the interface of the browser's `WebSocketStream`: a readable and a writable side.
 ///

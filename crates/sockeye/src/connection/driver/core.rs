@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use sockeye_mailbox::{Directive, Reached};
 use sockeye_proto::MessageBuffer;
 
 use super::event::Next;
@@ -11,7 +12,6 @@ use crate::connection::direct::Mailbox;
 use crate::connection::permit::SessionPermit;
 use crate::connection::pool;
 use crate::sync::Arc;
-use sockeye_mailbox::{Directive, Reached};
 
 /// The state of a driver besides its link.
 #[repr(C)]

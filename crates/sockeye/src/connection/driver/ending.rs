@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use sockeye_mailbox::Directive;
 use sockeye_proto::{CloseReason, Expired};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -13,7 +14,6 @@ use super::event::Ending;
 use super::phase::Phase;
 use super::running::{Driver, Running};
 use crate::error::Error;
-use sockeye_mailbox::Directive;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Takes the reason of the end, once, after [`Next::End`](super::Next::End).

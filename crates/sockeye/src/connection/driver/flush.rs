@@ -5,6 +5,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use sockeye_mailbox::{Directive, Part, Reached, Taken};
 use sockeye_proto::{Cause, Connection as Machine, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -14,7 +15,6 @@ use super::running::{Driver, Running};
 use crate::connection::pool;
 use crate::connection::reply::Reply;
 use crate::error::Error;
-use sockeye_mailbox::{Directive, Part, Reached, Taken};
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Sends a handler's reply behind what the handler has put into the outbox.

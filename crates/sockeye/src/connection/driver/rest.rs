@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use sockeye_mailbox::Directive;
 use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,7 +28,6 @@ use super::running::Driver;
 use crate::connection::pool;
 use crate::error::{Error, ErrorChain};
 use crate::sync::{Arc, Mutex, lock};
-use sockeye_mailbox::Directive;
 
 /// The newest pongs that come while a handler reads. They wait until the handler is done.
 pub(crate) const MAX_PONGS: usize = 16;

@@ -9,6 +9,9 @@ use std::fmt;
 use std::task::Context;
 use std::time::Duration;
 
+#[cfg(test)]
+use sockeye_mailbox::Reached;
+use sockeye_mailbox::WakeReason;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::core::Core;
@@ -20,9 +23,6 @@ use crate::connection::direct::Mailbox;
 use crate::connection::link::{InParts, Link};
 use crate::connection::permit::SessionPermit;
 use crate::sync::Arc;
-#[cfg(test)]
-use sockeye_mailbox::Reached;
-use sockeye_mailbox::WakeReason;
 
 /// The driver of one connection.
 pub(crate) struct Driver<T> {

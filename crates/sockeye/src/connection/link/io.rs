@@ -7,13 +7,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut};
+use sockeye_mailbox::Log;
 use sockeye_proto::{Cause, Output};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Link;
 use crate::connection::pool;
-use sockeye_mailbox::Log;
 
 /// When so many bytes of a message have come and as many are missing, the link reads straight into its buffer. The
 /// buffer grows with the bytes that have come, not with the length that the header announced.

@@ -5,6 +5,9 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use sockeye_mailbox::{
+    BroadcastOutcome, Copied, Item, Log, OverflowPolicy, Pushed, SessionOutcome,
+};
 use sockeye_proto::{CloseCode, CloseReason, Message, MessageBuffer, MessageKind, PreparedMessage};
 
 use super::wire::{PING, TEXT, masked, wire};
@@ -18,8 +21,6 @@ use crate::connection::reply::Reply;
 use crate::connection::server_machine;
 use crate::error::Error;
 use crate::sync::Arc;
-use sockeye_mailbox::{BroadcastOutcome, Item, OverflowPolicy, SessionOutcome};
-use sockeye_mailbox::{Copied, Log, Pushed};
 
 #[derive(Default)]
 pub(super) struct Count(AtomicUsize);

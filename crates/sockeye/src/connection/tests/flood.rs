@@ -1,6 +1,7 @@
 //! What a hostile peer makes the driver hold and do. Memory is counted whenever the task has let go, work
 //! in turns of the task and in reads: never in time.
 
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{
     Cause, Connection as Machine, DeflateConfig, DeflatePool, MaskingKey, Message, MessageBuffer,
     ProtocolError,
@@ -17,8 +18,6 @@ use crate::connection::link::Link;
 use crate::connection::{Compression, server_machine};
 use crate::error::Error;
 use crate::sync::Arc;
-use sockeye_mailbox::Item;
-use sockeye_mailbox::SendError;
 
 /// What came of polling a driver until it waits for others.
 #[derive(Debug, Default)]

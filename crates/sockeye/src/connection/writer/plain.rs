@@ -4,13 +4,13 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use sockeye_mailbox::UNFINISHED;
 use sockeye_proto::{Cause, CloseCode, MessageKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{MessageWriter, Slot};
 use crate::connection::Connection;
 use crate::error::Error;
-use sockeye_mailbox::UNFINISHED;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Begins a text message that is sent in parts. Nothing is sent before the first part.

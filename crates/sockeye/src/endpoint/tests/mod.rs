@@ -1,5 +1,6 @@
 //! Endpoints on scripted transports, with paused time.
 
+use sockeye_mailbox::{Overflow, OverflowPolicy};
 use sockeye_proto::{Config, Role};
 use tokio::sync::Semaphore;
 
@@ -11,7 +12,6 @@ use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
 use crate::router::PathParameters;
 use crate::sync::Arc;
-use sockeye_mailbox::{Overflow, OverflowPolicy};
 
 #[cfg(feature = "macros")]
 mod annotated;
