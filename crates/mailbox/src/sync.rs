@@ -4,11 +4,11 @@
 pub use std::sync::Arc;
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::AtomicU16;
+pub(crate) use loom::sync::atomic::AtomicU64;
 #[cfg(loom)]
 pub use loom::sync::{Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::AtomicU16;
+pub(crate) use std::sync::atomic::AtomicU64;
 #[cfg(not(loom))]
 pub use std::sync::{Mutex, MutexGuard};
 

@@ -23,6 +23,7 @@ mod log_limit;
 mod memory_limit;
 mod peer_text;
 mod router;
+mod runtime;
 mod secret;
 mod server;
 mod stats;

@@ -1,14 +1,14 @@
-//! The log of the broadcasts of one endpoint. A broadcast is made into a frame once and kept once, and each connection
-//! reads it at its own position. The log knows nothing of sessions: a reader has a seat.
+//! The log of one channel. A message is made into a frame once and kept once, and each member reads it at its own
+//! position. The log knows nothing of mailboxes: a member reads through its [`Subscription`].
 //!
 //! ```text
 //!   frames  ── 17 ── 18 ── 19 ── 20 ──▶ push
 //!              ▲           ▲      ▲
-//!              slow seat   │      a seat that has read all
-//!                          a seat whose driver has been notified
+//!              slow member │      a member that has read all
+//!                          a member whose driver has been notified
 //! ```
 //!
-//! The log is bounded. If it is full, the broadcaster first moves what the slowest readers have not read into their
+//! The log is bounded. If it is full, the publisher first moves what the slowest members have not read into their
 //! outboxes, where their own limits hold.
 
 use std::collections::VecDeque;
@@ -19,15 +19,36 @@ use sockeye_proto::PreparedMessage;
 
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
-/// The messages that some readers have not read yet. Lock order: a task that holds an outbox's lock may take the log's
-/// lock, and never the other way round.
+/// The messages that some members have not read yet. Lock order: the members of a channel, then a mailbox, then its log.
 #[derive(Debug, Default)]
-pub struct Log(Mutex<State>);
+pub(crate) struct Log(Mutex<State>);
 
-/// The position of one connection in the log.
-pub struct Seat {
+/// The position of one mailbox in the log of a channel.
+#[derive(Clone)]
+pub struct Subscription {
     log: Arc<Log>,
-    index: usize,
+    member: u32,
+}
+
+/// The number by which a mailbox knows one of its subscriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u8);
+
+impl Slot {
+    /// The slot of the subscription that a mailbox keeps for life.
+    pub(crate) const FIRST: Self = Self(0);
+    /// How many subscriptions a mailbox has at most. It takes the messages of further channels as items.
+    pub(crate) const MANY: usize = 48;
+
+    pub(crate) fn new(number: u32) -> Option<Self> {
+        let number = u8::try_from(number).ok()?;
+        (usize::from(number) < Self::MANY).then_some(Self(number))
+    }
+
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        self.0.into()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,21 +61,21 @@ struct State {
     frames: Vec<u8>,
     // The number of bytes of the frames that came before these.
     before: u64,
-    // The number of the message that each seat reads next: `VACANT` for a seat that no connection has.
-    seats: Vec<u64>,
-    // The number of seats that have read all.
+    // The number of the message that each member reads next: `VACANT` for a member that has not begun.
+    positions: Vec<u64>,
+    // The number of members that have read all.
     idle: usize,
     notified: Notified,
 }
 
-/// Whether all sessions have been notified that there is something to read, and none has read since.
+/// Whether all members have been notified that there is something to read, and none has read since.
 #[derive(Clone, Copy, Debug, Default)]
 enum Notified {
     #[default]
     NotAll,
-    /// The broadcaster of the last message notifies them.
+    /// The publisher of the last message notifies them.
     InProgress,
-    /// All sessions are notified; this many accepted the last broadcast.
+    /// All members are notified; this many accepted the last message.
     All(usize),
 }
 
@@ -70,7 +91,7 @@ struct Logged {
     message: PreparedMessage,
     // The offset at which its frame starts.
     start: u64,
-    // The number of seats that read it next.
+    // The number of members that read it next.
     readers: usize,
 }
 
@@ -79,48 +100,49 @@ const VACANT: u64 = u64::MAX;
 /// The least that a message counts for: about the memory that the log holds for it besides its frame.
 const LEAST_WEIGHT: usize = 64;
 
+/// The limit of the weight of the messages that a log keeps: mostly the bytes of their frames.
+pub const LOG_LIMIT: usize = if cfg!(loom) { 128 } else { 64 * 1024 };
+
 /// The outcome of a push.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Pushed {
-    /// The message has this number. The broadcaster has to notify all sessions, and then to call
+pub(crate) enum Pushed {
+    /// The message has this number. The publisher has to notify all members, and then to call
     /// [`notified`](Log::notified) if all of them would take another message too.
     Kept(u64),
-    /// All sessions have been notified already: this many get the message.
+    /// All members have been notified already: this many get the message.
     Known(usize),
-    /// The message is too large for the log, or no connection has a seat.
+    /// The message is too large for the log, or no member reads the log.
     Unfit,
-    /// The log is full: these seats have to catch up first.
-    Full(Vec<usize>),
+    /// The log is full: these members have to catch up first.
+    Full(Vec<u32>),
 }
 
 impl Log {
-    /// The limit of the weight of the messages that are kept: mostly the bytes of their frames.
-    pub const LIMIT: usize = 64 * 1024;
     /// The limit of one message. A larger one goes into each reader's outbox, and the outboxes share its bytes.
     const MAX_MESSAGE: usize = 8 * 1024;
 
     /// The number of messages that were ever put in.
-    pub fn pushed(&self) -> u64 {
+    pub(crate) fn pushed(&self) -> u64 {
         lock(&self.0).end()
     }
 
-    /// A seat that no connection has yet.
-    pub fn seat(self: &Arc<Self>, index: usize) -> Seat {
-        Seat {
+    /// The subscription of a member, which has not begun yet.
+    pub(crate) fn subscription(self: &Arc<Self>, member: u32) -> Subscription {
+        Subscription {
             log: Arc::clone(self),
-            index,
+            member,
         }
     }
 
-    /// Puts a message in, for all connections that have a seat now.
-    pub fn push(&self, message: &PreparedMessage) -> Pushed {
+    /// Puts a message in, for all members that have begun.
+    pub(crate) fn push(&self, message: &PreparedMessage) -> Pushed {
         let len = message.message().as_bytes().len();
         let mut state = lock(&self.0);
         if len > Self::MAX_MESSAGE || (state.idle == 0 && state.messages.is_empty()) {
             return Pushed::Unfit;
         }
         let weight = len.max(LEAST_WEIGHT);
-        if state.weight + weight > Self::LIMIT {
+        if state.weight + weight > LOG_LIMIT {
             return Pushed::Full(state.behind_half());
         }
         let number = state.end();
@@ -139,9 +161,9 @@ impl Log {
         Pushed::Kept(number)
     }
 
-    /// Notes that all sessions have been notified of the last message, and that this many accepted it. Until one of them
+    /// Notes that all members have been notified of the last message, and that this many accepted it. Until one of them
     /// uses the log, the next messages need no notification.
-    pub fn notified(&self, many: usize) {
+    pub(crate) fn notified(&self, many: usize) {
         let mut state = lock(&self.0);
         if let Notified::InProgress = state.notified {
             state.notified = Notified::All(many);
@@ -149,7 +171,17 @@ impl Log {
     }
 }
 
-impl Seat {
+impl Subscription {
+    /// Whether this is a subscription to that log.
+    pub(crate) fn is_to(&self, log: &Arc<Log>) -> bool {
+        Arc::ptr_eq(&self.log, log)
+    }
+
+    /// Whether both are of the same member of the same channel.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.is_to(&other.log) && self.member == other.member
+    }
+
     /// Locks the log for a reader, which has to be notified of the next message.
     #[inline]
     fn enter(&self) -> MutexGuard<'_, State> {
@@ -158,16 +190,21 @@ impl Seat {
         state
     }
 
-    /// Takes the seat. Its first message is the next one that is put in.
-    pub fn sit(&self) {
+    fn place(&self) -> usize {
+        self.member as usize
+    }
+
+    /// Begins. The first message is the next one that is put in.
+    pub(crate) fn begin(&self) {
         let mut state = self.enter();
-        if state.seats.len() <= self.index {
-            state.seats.resize(self.index + 1, VACANT);
+        let place = self.place();
+        if state.positions.len() <= place {
+            state.positions.resize(place + 1, VACANT);
         }
         let end = state.end();
-        if let Some(seat) = state.seats.get_mut(self.index) {
-            debug_assert_eq!(*seat, VACANT, "one connection has the seat");
-            *seat = end;
+        if let Some(position) = state.positions.get_mut(place) {
+            debug_assert_eq!(*position, VACANT, "one mailbox is this member");
+            *position = end;
             state.idle += 1;
         }
     }
@@ -175,7 +212,7 @@ impl Seat {
     /// Reads frames, up to `room` bytes and the rest of the last frame. Reads nothing if `is_overtaken` says, with the
     /// log locked, that other messages go first. Calls `read_all` if nothing is left. Returns whether there were frames.
     #[inline]
-    pub fn read(
+    pub(crate) fn read(
         &self,
         room: usize,
         is_overtaken: impl FnOnce() -> bool,
@@ -186,7 +223,7 @@ impl Seat {
         if is_overtaken() {
             return false;
         }
-        let Some(at) = state.position(self.index) else {
+        let Some(at) = state.position(self.place()) else {
             read_all();
             return false;
         };
@@ -194,7 +231,7 @@ impl Seat {
         let any = !frames.is_empty();
         if any {
             read(frames);
-            state.move_seat(self.index, at, next);
+            state.move_on(self.place(), at, next);
         }
         if next == state.end() {
             read_all();
@@ -202,16 +239,17 @@ impl Seat {
         any
     }
 
-    /// Reads frames into `copied`, so that they can be sent while the log is free. Frames that an earlier seat has copied
-    /// are not copied again. Calls `read_all` if nothing is left. Returns `None` if there was nothing to read.
-    pub fn copy<'c>(
+    /// Reads frames into `copied`, so that they can be sent while the log is free. Frames that were copied for another
+    /// member before are not copied again. Calls `read_all` if nothing is left. Returns `None` if there was nothing to
+    /// read.
+    pub(crate) fn copy<'c>(
         &self,
         room: usize,
         copied: &'c mut Copied,
         read_all: impl FnOnce(),
     ) -> Option<&'c [u8]> {
         let mut state = self.enter();
-        let Some(at) = state.position(self.index) else {
+        let Some(at) = state.position(self.place()) else {
             read_all();
             return None;
         };
@@ -223,54 +261,48 @@ impl Seat {
             copied.messages = at..next;
         }
         let next = copied.messages.end;
-        state.move_seat(self.index, at, next);
+        state.move_on(self.place(), at, next);
         if next == end {
             read_all();
         }
         (at < next).then_some(copied.frames())
     }
 
-    /// Reads all messages that are left, one by one.
-    pub fn catch_up(&self, take: impl FnMut(PreparedMessage)) {
-        self.enter().catch_up(self.index, u64::MAX, take);
+    /// Reads all messages that are left, one by one. Calls `read_all` then, with the log locked.
+    pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage), read_all: impl FnOnce()) {
+        self.enter().catch_up(self.place(), u64::MAX, take);
+        read_all();
     }
 
     /// Reads the messages before this number one by one, and passes this one over. Returns false if it is read already.
-    pub fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
+    pub(crate) fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
         let mut state = self.enter();
-        state.catch_up(self.index, number, take);
-        if state.position(self.index) != Some(number) {
+        state.catch_up(self.place(), number, take);
+        if state.position(self.place()) != Some(number) {
             return false;
         }
-        state.move_seat(self.index, number, number + 1);
+        state.move_on(self.place(), number, number + 1);
         true
     }
 
-    /// Reads all messages that are left, one by one, and frees the seat: no message is put in between. Calls `left` while
-    /// the log is locked. Gives the `reader` to both closures.
-    pub fn leave<R>(
-        &self,
-        reader: &mut R,
-        mut take: impl FnMut(&mut R, PreparedMessage),
-        left: impl FnOnce(&R),
-    ) {
+    /// Reads all messages that are left, one by one, and ends: no message is put in between.
+    pub(crate) fn end(&self, take: impl FnMut(PreparedMessage)) {
         let mut state = self.enter();
-        state.catch_up(self.index, u64::MAX, |message| take(reader, message));
-        left(reader);
-        let Some(at) = state.position(self.index) else {
+        state.catch_up(self.place(), u64::MAX, take);
+        let Some(at) = state.position(self.place()) else {
             return;
         };
         debug_assert_eq!(at, state.end(), "it has caught up");
         state.idle -= 1;
-        if let Some(seat) = state.seats.get_mut(self.index) {
-            *seat = VACANT;
+        if let Some(position) = state.positions.get_mut(self.place()) {
+            *position = VACANT;
         }
     }
 }
 
 impl Copied {
     /// The bytes of the frames.
-    pub fn frames(&self) -> &[u8] {
+    pub(crate) fn frames(&self) -> &[u8] {
         &self.frames
     }
 }
@@ -282,7 +314,7 @@ impl State {
     }
 
     fn position(&self, index: usize) -> Option<u64> {
-        let at = self.seats.get(index).copied();
+        let at = self.positions.get(index).copied();
         at.filter(|at| *at != VACANT)
     }
 
@@ -315,7 +347,7 @@ impl State {
         (frames.unwrap_or_default(), next)
     }
 
-    /// Reads the messages before `end` that a seat has not read.
+    /// Reads the messages before `end` that a member has not read.
     fn catch_up(&mut self, index: usize, end: u64, mut take: impl FnMut(PreparedMessage)) {
         let Some(at) = self.position(index) else {
             return;
@@ -327,17 +359,17 @@ impl State {
             }
         }
         if at < end {
-            self.move_seat(index, at, end);
+            self.move_on(index, at, end);
         }
     }
 
-    /// Moves a seat on, and forgets the messages that all seats have read.
-    fn move_seat(&mut self, index: usize, from: u64, to: u64) {
+    /// Moves a member on, and forgets the messages that all members have read.
+    fn move_on(&mut self, index: usize, from: u64, to: u64) {
         if from == to {
             return;
         }
-        if let Some(seat) = self.seats.get_mut(index) {
-            *seat = to;
+        if let Some(position) = self.positions.get_mut(index) {
+            *position = to;
         }
         self.count_readers(from, |readers| *readers -= 1);
         self.count_readers(to, |readers| *readers += 1);
@@ -354,7 +386,7 @@ impl State {
         }
     }
 
-    /// Forgets the messages at the front that all seats have read.
+    /// Forgets the messages at the front that all members have read.
     fn forget(&mut self) {
         while self
             .messages
@@ -377,14 +409,12 @@ impl State {
         }
     }
 
-    /// The seats that have read less than half of what is kept.
-    fn behind_half(&self) -> Vec<usize> {
+    /// The members that have read less than half of what is kept.
+    fn behind_half(&self) -> Vec<u32> {
         let half = self.first + self.messages.len().div_ceil(2) as u64;
-        let seats = self.seats.iter().enumerate();
-        seats
-            .filter(|(_, at)| **at < half)
-            .map(|(index, _)| index)
-            .collect()
+        let members = (0_u32..).zip(&self.positions);
+        let behind = members.filter(|(_, at)| **at < half);
+        behind.map(|(member, _)| member).collect()
     }
 }
 
@@ -394,9 +424,9 @@ impl Logged {
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Seat").field(&self.index).finish()
+        f.debug_tuple("Subscription").field(&self.member).finish()
     }
 }
 

@@ -1,3 +1,6 @@
-//! Channels: one message for many mailboxes.
+//! The fan-out: channels, which bring one message to many mailboxes.
 
+pub(crate) mod channel;
+pub(crate) mod delivery;
 pub(crate) mod log;
+pub(crate) mod subscriptions;

@@ -2,45 +2,51 @@
 //! of the driver notes the reason and reports the end.
 
 use std::collections::VecDeque;
-use std::task::Waker;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use sockeye_proto::CloseReason;
 
-use super::waiter::wake_one;
-use super::{Directive, Ended, Lifetime, Mailbox, State};
+use super::Mailbox;
+use super::catch_up::Unread;
+use super::state::{Directive, Lifetime, State, Wakes};
 use crate::sync::{Arc, lock};
 
 impl<D> Mailbox<D> {
     /// Asks the driver for a Close behind the items that are in. The first call decides the reason.
     pub fn close(&self, reason: CloseReason) {
+        let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        if state.lifetime > Lifetime::Open || state.directive.is_some() {
+        self.close_under(&mut state, reason, &mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Asks for a Close with the state locked.
+    pub(super) fn close_under(&self, state: &mut State<D>, reason: CloseReason, wakes: &mut Wakes) {
+        if state.check_open().is_err() {
             return;
         }
         state.directive = Some(Box::new(Directive::Close(reason)));
         // The broadcasts before the Close go out before it.
-        if let Some(seat) = self.seat_under(&state) {
-            let take = |state: &mut State<D>, message| self.take_over(state, message);
-            seat.leave(&mut *state, take, |state| self.signal.leave(&state.locked));
-        }
-        let mut wakes = Vec::new();
+        self.leave_all(state, Unread::Sent, wakes);
         if let Some(waiters) = &mut state.waiters {
             wakes.extend(waiters.room.take_all());
             wakes.extend(waiters.parts.take_all());
         }
-        wakes.extend(state.driver_if(self.signal.raise_directive(&state.locked)));
-        drop(state);
-        wakes.into_iter().for_each(Waker::wake);
+        wakes.add(state.driver_if(self.signal.raise_directive(&state.locked)));
     }
 
     /// Asks the driver to drop the transport.
     pub fn abort(&self) {
+        let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         state.directive = Some(Box::new(Directive::Abort));
-        self.leave_log_under(&state);
-        let wake = state.driver_if(self.signal.raise_directive(&state.locked));
+        self.leave_all(&mut state, Unread::Dropped, &mut wakes);
+        wakes.add(state.driver_if(self.signal.raise_directive(&state.locked)));
         drop(state);
-        wake_one(wake);
+        wakes.wake();
     }
 
     /// Returns a future of the connection's end, with the reason of the Close.
@@ -58,12 +64,12 @@ impl<D> Mailbox<D> {
         state.items = VecDeque::new();
         state.dropped += std::mem::take(&mut state.bytes);
         state.weight = 0;
-        self.leave_log_under(&state);
+        let mut wakes = state.release_senders();
+        self.leave_all(&mut state, Unread::Dropped, &mut wakes);
         state.direct = None;
         self.signal.shut(&state.locked);
-        let wakes = state.release_senders();
         drop(state);
-        wakes.into_iter().for_each(Waker::wake);
+        wakes.wake();
     }
 
     /// Notes the reason of the connection's end, before the transport is gone. The first call decides.
@@ -82,6 +88,42 @@ impl<D> Mailbox<D> {
         drop(state);
         if let Some(mut waiters) = waiters {
             waiters.ended.take_all().for_each(Waker::wake);
+        }
+    }
+}
+
+/// A future of the connection's end.
+#[derive(Debug)]
+pub struct Ended<D> {
+    pub(super) outbox: Arc<Mailbox<D>>,
+    pub(super) waiter: Option<u64>,
+}
+
+impl<D> Future for Ended<D> {
+    type Output = CloseReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let this = &mut *self;
+        let mut state = lock(&this.outbox.state);
+        if state.lifetime == Lifetime::Gone
+            && let Some(reason) = &state.end
+        {
+            this.waiter = None;
+            return Poll::Ready((**reason).clone());
+        }
+        let waiters = state.waiters();
+        let key = waiters.key(&mut this.waiter);
+        waiters.ended.register(key, cx.waker());
+        Poll::Pending
+    }
+}
+
+impl<D> Drop for Ended<D> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter
+            && let Some(waiters) = &mut lock(&self.outbox.state).waiters
+        {
+            waiters.ended.remove(waiter);
         }
     }
 }

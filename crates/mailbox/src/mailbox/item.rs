@@ -1,10 +1,13 @@
 //! The items of an outbox: as they wait in it, and as the driver takes them; and the numbers by which a task waits for
 //! an item.
 
-use sockeye_proto::Outgoing;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::overflow::Fate;
-use super::part::{Part, Streamed};
+use bytes::Bytes;
+use sockeye_proto::{MessageKind, Outgoing};
+
+use crate::sync::Arc;
 
 /// One thing that a sender puts in.
 #[derive(Debug)]
@@ -46,6 +49,96 @@ pub enum Taken {
     Pong(Vec<u8>),
     /// A reply of the driver.
     Reply(Outgoing),
+}
+
+/// One part of a message.
+#[derive(Debug)]
+pub struct Part {
+    /// The kind of the message.
+    pub kind: MessageKind,
+    /// Whether the message may be compressed.
+    pub compressible: bool,
+    /// The bytes of this part.
+    pub payload: Bytes,
+    /// Whether the message ends with this part.
+    pub is_last: bool,
+}
+
+/// A message that is sent in parts, and the parts of it that wait.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    kind: MessageKind,
+    compressible: bool,
+    parts: VecDeque<(Bytes, bool)>,
+    bytes: usize,
+    has_begun: bool,
+}
+
+impl Streamed {
+    /// The limit of the bytes of the message in front that wait. One part of any size may wait alone.
+    const WINDOW: usize = 256 * 1024;
+
+    /// A message of which the first part is here. The second value says whether it is the last one too.
+    pub(super) fn new(kind: MessageKind, compressible: bool, first: (Bytes, bool)) -> Self {
+        Self {
+            kind,
+            compressible,
+            bytes: first.0.len(),
+            parts: VecDeque::from([first]),
+            has_begun: false,
+        }
+    }
+
+    /// Whether the driver has taken a part of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn len_of_next(&self) -> Option<usize> {
+        self.parts.front().map(|(payload, _)| payload.len())
+    }
+
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.parts.is_empty() || self.bytes + len <= Self::WINDOW
+    }
+
+    pub(super) fn push(&mut self, payload: Bytes, is_last: bool) {
+        self.bytes += payload.len();
+        self.parts.push_back((payload, is_last));
+    }
+
+    /// Takes the next part.
+    pub(super) fn pop(&mut self) -> Option<Part> {
+        let (payload, is_last) = self.parts.pop_front()?;
+        self.bytes -= payload.len();
+        self.has_begun = true;
+        Some(Part {
+            kind: self.kind,
+            compressible: self.compressible,
+            payload,
+            is_last,
+        })
+    }
+
+    /// Takes back the first part of a message that was not put in.
+    pub(super) fn take_back(&mut self) -> Option<Bytes> {
+        self.parts.pop_front().map(|(payload, _)| payload)
+    }
+}
+
+/// Whether a message gave way. Its outbox is locked for each look and each change.
+pub(super) type Fate = Arc<AtomicBool>;
+
+pub(super) fn gave_way(fate: &Fate) -> bool {
+    fate.load(Relaxed)
+}
+
+pub(super) fn give_way(fate: &Fate) {
+    fate.store(true, Relaxed);
 }
 
 /// The number of an item in its lane.

@@ -3,21 +3,26 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use loom::future::block_on;
 use loom::thread;
-use sockeye_proto::{MessageKind, PreparedMessage};
+use sockeye_proto::{CloseCode, CloseReason, MessageKind, PreparedMessage};
 
-use super::item::LEAST_WEIGHT;
-use super::*;
+use super::item::{Item, LEAST_WEIGHT, Taken};
+use super::policy::OverflowPolicy;
+use super::state::Directive;
 use crate::direct::Scripted;
-use crate::fanout::log::{Copied, Log, Pushed};
+use crate::error::SendError;
+use crate::fanout::delivery::Deliverer;
+use crate::fanout::log::Copied;
+use crate::sync::{Arc, Mutex, lock};
 
+type Channel = crate::fanout::channel::Channel<Scripted>;
 type Mailbox = super::Mailbox<Scripted>;
-type Sending = super::Sending<Scripted>;
-type Parts = super::Parts<Scripted>;
+type Parts = super::part::Parts<Scripted>;
+type Sending = super::send::Sending<Scripted>;
 
 /// Checks every interleaving of two threads. Of three threads or more it checks those with at most three preemptions:
 /// all of them would take hours.
@@ -359,33 +364,18 @@ fn all_who_wait_for_the_end_are_told_of_it() {
     });
 }
 
-/// An endpoint's log, and the outbox of a session that reads it.
-fn session_with_log() -> (Arc<Log>, Arc<Mailbox>) {
-    let log = Arc::new(Log::default());
-    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(log.seat(0)), None);
-    outbox.join_log(false);
-    (log, outbox)
+/// A channel, and the mailbox of a session that is a member of it.
+fn session_with_channel() -> (Arc<Channel>, Arc<Mailbox>) {
+    let channel = Arc::new(Channel::default());
+    let (member, first) = channel.reserve();
+    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), None);
+    channel.join(member, Arc::clone(&outbox), None);
+    (channel, outbox)
 }
 
-fn broadcast(log: &Log, outbox: &Mailbox, text: &str) -> bool {
-    let message = PreparedMessage::new(text);
-    match log.push(&message) {
-        Pushed::Kept(number) => {
-            let mut outcome = BroadcastOutcome {
-                is_settled: true,
-                wants_delivery: false,
-                overflowed: None,
-            };
-            let hears =
-                outbox.offer_broadcast(number, &message, &mut outcome) == SessionOutcome::Taken;
-            if outcome.is_settled {
-                log.notified(usize::from(hears));
-            }
-            hears
-        }
-        Pushed::Known(many) => many == 1,
-        _ => false,
-    }
+/// Publishes to a channel with one member. Returns whether it takes the message.
+fn publish(channel: &Arc<Channel>, text: &str) -> bool {
+    channel.publish(&PreparedMessage::new(text), |_, _| ()) == 1
 }
 
 /// The payloads of frames that have two bytes of header and one of payload.
@@ -421,14 +411,21 @@ async fn take_all(outbox: &Mailbox, many: usize) -> String {
     heard
 }
 
+/// Acts as a driver until it has taken a message that ends with this letter.
+async fn take_until(outbox: &Mailbox, last: char) -> String {
+    let shared = Shared(Arc::new(Mutex::new(String::new())));
+    write_all(outbox, &shared, last).await;
+    lock(&shared.0).clone()
+}
+
 #[test]
 fn broadcasts_and_what_one_sends_itself_keep_their_order() {
     model(3, || {
-        let (log, outbox) = session_with_log();
+        let (channel, outbox) = session_with_channel();
         let other = Arc::clone(&outbox);
         let sender = thread::spawn(move || {
             other.try_push(text("a")).unwrap();
-            assert!(broadcast(&log, &other, "b"));
+            assert!(publish(&channel, "b"));
             other.try_push(text("c")).unwrap();
         });
         assert_eq!(block_on(take_all(&outbox, 3)), "abc");
@@ -439,10 +436,9 @@ fn broadcasts_and_what_one_sends_itself_keep_their_order() {
 #[test]
 fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
     model_long(|| {
-        let (log, outbox) = session_with_log();
-        let other = Arc::clone(&outbox);
+        let (channel, outbox) = session_with_channel();
         let broadcaster = thread::spawn(move || {
-            assert!(broadcast(&log, &other, "a"));
+            assert!(publish(&channel, "a"));
         });
         let other = Arc::clone(&outbox);
         let sender = thread::spawn(move || other.try_push(text("x")).map(drop).unwrap());
@@ -456,11 +452,10 @@ fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
 #[test]
 fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
     model(3, || {
-        let (log, outbox) = session_with_log();
-        let other = Arc::clone(&outbox);
+        let (channel, outbox) = session_with_channel();
         let broadcaster = thread::spawn(move || {
             for message in ["a", "b", "c"] {
-                assert!(broadcast(&log, &other, message));
+                assert!(publish(&channel, message));
             }
         });
         assert_eq!(block_on(take_all(&outbox, 3)), "abc");
@@ -471,9 +466,8 @@ fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
 #[test]
 fn what_was_heard_before_a_close_goes_out_before_it() {
     model_long(|| {
-        let (log, outbox) = session_with_log();
-        let other = Arc::clone(&outbox);
-        let broadcaster = thread::spawn(move || broadcast(&log, &other, "a"));
+        let (channel, outbox) = session_with_channel();
+        let broadcaster = thread::spawn(move || publish(&channel, "a"));
         let other = Arc::clone(&outbox);
         let closer = thread::spawn(move || other.close(reason()));
         let heard = block_on(take_all(&outbox, usize::MAX));
@@ -499,9 +493,20 @@ impl Shared {
     }
 }
 
-/// An endpoint's log, a session's outbox with a deliverer, and its transport, which takes `at_once` bytes of a write.
-fn delivered(at_once: usize) -> (Arc<Log>, Arc<Mailbox>, Shared) {
-    let log = Arc::new(Log::default());
+/// A channel with a deliverer, a member, and its transport, which takes `at_once` bytes of a write.
+fn delivered(at_once: usize) -> (Arc<Channel>, Arc<Deliverer<Channel>>, Arc<Mailbox>, Shared) {
+    let channel = Arc::new(Channel::default());
+    let deliverer = Arc::new(Deliverer::new());
+    let (outbox, shared) = delivered_to(&[&channel], &deliverer, at_once);
+    (channel, deliverer, outbox, shared)
+}
+
+/// The mailbox of a session that is a member of these channels, and its transport.
+fn delivered_to(
+    channels: &[&Arc<Channel>],
+    deliverer: &Deliverer<Channel>,
+    at_once: usize,
+) -> (Arc<Mailbox>, Shared) {
     let shared = Shared(Arc::new(Mutex::new(String::new())));
     let transport = shared.clone();
     let direct = Scripted::new(move |frames: &[u8]| {
@@ -509,10 +514,22 @@ fn delivered(at_once: usize) -> (Arc<Log>, Arc<Mailbox>, Shared) {
         transport.write(&frames[..len]);
         len
     });
-    let seat = Some(log.seat(0));
-    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), seat, Some(direct));
-    outbox.join_log(true);
-    (log, outbox, shared)
+    let reserved: Vec<_> = channels.iter().map(|channel| channel.reserve()).collect();
+    let first = reserved[0].1.clone();
+    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), Some(direct));
+    for (channel, (member, _)) in channels.iter().zip(reserved) {
+        channel.join(member, Arc::clone(&outbox), Some(deliverer.handle()));
+    }
+    (outbox, shared)
+}
+
+/// Acts as a deliverer for the channels that wait for one now.
+fn deliver(deliverer: &Deliverer<Channel>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(channel)) = deliverer.poll_next(&mut cx) {
+        channel.begin_delivery();
+        channel.deliver(0..2, &mut Copied::default());
+    }
 }
 
 /// Acts as a driver until `last` is written, by itself or by the deliverer. It may not park with something left.
@@ -548,11 +565,11 @@ fn what_is_delivered_keeps_its_order_with_what_is_sent_and_wakes_whoever_has_to_
     // The transport takes all at once, or a part of the frame.
     for at_once in [usize::MAX, 3] {
         model_long(move || {
-            let (log, outbox, transport) = delivered(at_once);
+            let (channel, deliverer, outbox, transport) = delivered(at_once);
             let other = Arc::clone(&outbox);
             let deliverer = thread::spawn(move || {
-                assert!(broadcast(&log, &other, "ab"));
-                other.deliver(&mut Copied::default());
+                assert!(publish(&channel, "ab"));
+                deliver(&deliverer);
                 other.try_push(text("z")).unwrap();
             });
             let other = Arc::clone(&outbox);
@@ -571,11 +588,12 @@ fn what_is_delivered_keeps_its_order_with_what_is_sent_and_wakes_whoever_has_to_
 #[test]
 fn what_nobody_delivers_any_more_the_driver_writes() {
     model_long(|| {
-        let (log, outbox, transport) = delivered(usize::MAX);
-        let other = Arc::clone(&outbox);
-        let broadcaster = thread::spawn(move || assert!(broadcast(&log, &other, "a")));
-        let other = Arc::clone(&outbox);
-        let ender = thread::spawn(move || other.end_delivery());
+        let (channel, deliverer, outbox, transport) = delivered(usize::MAX);
+        let other = Arc::clone(&channel);
+        let broadcaster = thread::spawn(move || assert!(publish(&other, "a")));
+        let ender = thread::spawn(move || {
+            deliverer.end().for_each(|channel| channel.end_delivery());
+        });
         block_on(write_all(&outbox, &transport, 'a'));
         broadcaster.join().unwrap();
         ender.join().unwrap();
@@ -585,17 +603,182 @@ fn what_nobody_delivers_any_more_the_driver_writes() {
 #[test]
 fn nothing_is_delivered_once_the_outbox_is_shut() {
     model(2, || {
-        let (log, outbox, transport) = delivered(usize::MAX);
+        let (channel, deliverer, outbox, transport) = delivered(usize::MAX);
         let waker = Waker::noop();
         assert!(outbox.park(&mut None, waker, true, &None));
-        assert!(broadcast(&log, &outbox, "a"));
-        let other = Arc::clone(&outbox);
-        let deliverer = thread::spawn(move || other.deliver(&mut Copied::default()));
+        assert!(publish(&channel, "a"));
+        let deliverer = thread::spawn(move || deliver(&deliverer));
         outbox.drive(&mut None);
         let before = lock(&transport.0).clone();
         outbox.shut();
         deliverer.join().unwrap();
         assert_eq!(*lock(&transport.0), before);
+    });
+}
+
+/// The mailbox of a session that is a member of these channels.
+fn member_of(channels: &[&Arc<Channel>]) -> Arc<Mailbox> {
+    let reserved: Vec<_> = channels.iter().map(|channel| channel.reserve()).collect();
+    let first = reserved[0].1.clone();
+    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), None);
+    for (channel, (member, _)) in channels.iter().zip(reserved) {
+        channel.join(member, Arc::clone(&outbox), None);
+    }
+    outbox
+}
+
+fn two_channels() -> [Arc<Channel>; 2] {
+    std::array::from_fn(|_| Arc::default())
+}
+
+/// Whether the letters of `part` stand in `whole` in this order.
+fn keeps_order(whole: &str, part: &str) -> bool {
+    let mut letters = whole.chars().filter(|letter| part.contains(*letter));
+    letters.by_ref().eq(part.chars())
+}
+
+#[test]
+fn the_messages_of_each_channel_keep_their_order_and_none_is_lost() {
+    model_long(|| {
+        let channels = two_channels();
+        let outbox = member_of(&[&channels[0], &channels[1]]);
+        let publishers = [(0, ["a", "b"]), (1, ["x", "y"])].map(|(channel, texts)| {
+            let channel = Arc::clone(&channels[channel]);
+            thread::spawn(move || {
+                for text in texts {
+                    assert!(publish(&channel, text));
+                }
+            })
+        });
+        let taken = block_on(take_all(&outbox, 4));
+        assert!(
+            keeps_order(&taken, "ab") && keeps_order(&taken, "xy"),
+            "{taken}"
+        );
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_own_send_stands_behind_what_was_in_any_channel_before() {
+    model_long(|| {
+        let channels = two_channels();
+        let outbox = member_of(&[&channels[0], &channels[1]]);
+        let other = Arc::clone(&outbox);
+        let sender = thread::spawn(move || {
+            assert!(publish(&channels[0], "a"));
+            assert!(publish(&channels[1], "x"));
+            other.try_push(text("s")).unwrap();
+            assert!(publish(&channels[1], "y"));
+        });
+        let taken = block_on(take_all(&outbox, 4));
+        assert!(["axsy", "xasy"].contains(&taken.as_str()), "{taken}");
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_driver_that_parks_misses_no_message_of_any_channel() {
+    model_long(|| {
+        let channels = two_channels();
+        let outbox = member_of(&[&channels[0], &channels[1]]);
+        let publishers = channels.map(|channel| thread::spawn(move || publish(&channel, "a")));
+        assert_eq!(block_on(take_all(&outbox, 2)), "aa");
+        for publisher in publishers {
+            assert!(publisher.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_message_to_two_sessions_is_delivered_or_their_drivers_write_it() {
+    model_long(|| {
+        let channels = two_channels();
+        let deliverer = Arc::new(Deliverer::new());
+        let members =
+            [0, 1].map(|_| delivered_to(&[&channels[0], &channels[1]], &deliverer, usize::MAX));
+        let [(outbox, transport), (parked, its_transport)] = members;
+        assert!(parked.park(&mut None, Waker::noop(), true, &None));
+        let publisher = thread::spawn(move || {
+            for (channel, text) in channels.iter().zip(["a", "b"]) {
+                assert_eq!(channel.publish(&PreparedMessage::new(text), |_, _| ()), 2);
+            }
+            deliver(&deliverer);
+        });
+        block_on(write_all(&outbox, &transport, 'a'));
+        block_on(write_all(&outbox, &transport, 'b'));
+        publisher.join().unwrap();
+        assert_eq!(lock(&transport.0).len(), 2);
+        let written = lock(&its_transport.0).clone();
+        assert!(["ab", "ba"].contains(&written.as_str()), "{written}");
+    });
+}
+
+#[test]
+fn who_leaves_during_a_delivery_gets_whole_frames_and_nothing_afterwards() {
+    model_long(|| {
+        let channels = two_channels();
+        let deliverer = Arc::new(Deliverer::new());
+        // The transport takes a part of a frame at a time.
+        let (outbox, transport) = delivered_to(&[&channels[0], &channels[1]], &deliverer, 3);
+        assert!(outbox.park(&mut None, Waker::noop(), true, &None));
+        let other = Arc::clone(&channels[1]);
+        let publisher = thread::spawn(move || {
+            publish(&other, "ab");
+            deliver(&deliverer);
+        });
+        channels[1].leave(0);
+        assert_eq!(
+            channels[1].publish(&PreparedMessage::new("z"), |_, _| ()),
+            0
+        );
+        publisher.join().unwrap();
+        let mut directive = None;
+        if let Some(reason) = outbox.drive(&mut directive) {
+            transport.write(&reason.unsent);
+        }
+        while outbox.read_log(1000, |frames| transport.write(frames)) {}
+        let written = lock(&transport.0).clone();
+        assert!(["", "ab"].contains(&written.as_str()), "{written}");
+    });
+}
+
+#[test]
+fn a_channel_in_a_slot_that_another_channel_left_loses_no_message() {
+    model_long(|| {
+        let channels = two_channels();
+        let next = Arc::<Channel>::default();
+        let outbox = member_of(&[&channels[0], &channels[1]]);
+        let late = Arc::clone(&channels[1]);
+        let late = thread::spawn(move || publish(&late, "old"));
+        let (other, joined) = (Arc::clone(&outbox), Arc::clone(&channels[1]));
+        let joins = thread::spawn(move || {
+            joined.leave(0);
+            let (member, _) = next.reserve();
+            next.join(member, other, None);
+            assert!(publish(&next, "n"));
+        });
+        let taken = block_on(take_until(&outbox, 'n'));
+        assert!(["n", "oldn"].contains(&taken.as_str()), "{taken}");
+        late.join().unwrap();
+        joins.join().unwrap();
+    });
+}
+
+#[test]
+fn a_full_log_moves_what_a_slow_session_has_not_read_into_its_outbox() {
+    model_long(|| {
+        let (channel, outbox) = session_with_channel();
+        // The log has room for two such messages.
+        let publisher = thread::spawn(move || {
+            for message in ["a", "b", "c", "d"] {
+                assert!(publish(&channel, message));
+            }
+        });
+        assert_eq!(block_on(take_all(&outbox, 4)), "abcd");
+        publisher.join().unwrap();
     });
 }
 

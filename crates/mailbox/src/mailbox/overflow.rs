@@ -8,93 +8,13 @@
 //! The number of an item follows from its place. So messages that give way behind an item that stays leave a gap.
 //! Neighbouring gaps become one: there are no more gaps than items that stay.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::Waker;
-
-use sockeye_proto::{CloseCode, CloseReason};
-
-use super::send::Stage;
-use super::waiter::wake_one;
-use super::{Item, Mailbox, Queued, Sending, State, Ticket};
+use super::Mailbox;
+use super::item::{Fate, Item, Queued, Ticket, give_way};
+use super::policy::{Overflow, Overflowed, Source};
+use super::send::{Sending, Stage};
+use super::state::{State, Wakes};
 use crate::error::SendError;
-use crate::sync::{Arc, MutexGuard, lock};
-
-/// The policy for a message that finds no room in a session's outbox, because the peer reads more slowly than the
-/// application sends.
-///
-/// A session has two of these policies. One is for the asynchronous remote: `Refuse` unless `EndpointConfig::overflow`
-/// or `Session::set_overflow` says otherwise. The other is for broadcasts, which report nothing of a single session:
-/// `Close` unless `EndpointConfig::broadcast_overflow` or `Session::set_broadcast_overflow` says otherwise. The basic
-/// remote waits for room, and a handler's reply always has room.
-///
-/// If a session loses messages in this way, or is closed for it, one warning is logged. There is none for `Refuse` at the
-/// asynchronous remote, which returns an error to the sender. `Stats::dropped_messages` counts them.
-///
-/// If a peer takes nothing at all, the connection ends after `Config::write_timeout` under each policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// The message is not taken. The asynchronous remote returns [`SendError::Full`]; a broadcast leaves the session
-    /// out.
-    Refuse,
-    /// The message is taken and dropped, and the sender gets no error at once. Its handle returns [`SendError::Full`] when
-    /// it is awaited.
-    DropNewest,
-    /// The oldest messages that were sent under this policy are dropped, as many as the new one needs. Their handles
-    /// return [`SendError::Full`] when they are awaited. If they are too few, the new message is dropped. Use this for a
-    /// state of which only the newest version counts.
-    DropOldest,
-    /// The session is closed with 1013, "try again later", behind the messages that wait. The asynchronous remote
-    /// returns [`SendError::Full`].
-    Close,
-}
-
-/// The policies of one session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OverflowPolicy {
-    /// The policy of the asynchronous remote, which can return an error to its sender.
-    pub remote: Overflow,
-    /// The policy of broadcasts.
-    pub broadcast: Overflow,
-}
-
-impl Default for OverflowPolicy {
-    fn default() -> Self {
-        Self {
-            remote: Overflow::Refuse,
-            broadcast: Overflow::Close,
-        }
-    }
-}
-
-impl OverflowPolicy {
-    fn of(self, source: Source) -> Overflow {
-        match source {
-            Source::Remote => self.remote,
-            Source::Broadcast => self.broadcast,
-        }
-    }
-}
-
-/// The sender of a message that does not wait for room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Remote,
-    Broadcast,
-}
-
-/// What the policy did about a message that found no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflowed {
-    /// The policy.
-    pub policy: Overflow,
-    /// The number of the message, if others gave way for it.
-    pub ticket: Option<Ticket>,
-    /// The number of messages that are not sent: the message, or those that gave way.
-    pub dropped: usize,
-    /// Whether the session lost no message before.
-    pub is_first: bool,
-}
+use crate::sync::{Arc, lock};
 
 /// The outcome of offering a message.
 #[derive(Debug)]
@@ -102,16 +22,6 @@ pub(super) enum Offered {
     Taken(Ticket),
     Overflowed(Overflowed),
 }
-
-/// Whether a message gave way. Its outbox is locked for each look and each change.
-pub(super) type Fate = Arc<AtomicBool>;
-
-pub(super) fn gave_way(fate: &Fate) -> bool {
-    fate.load(Relaxed)
-}
-
-/// The reason of the Close for a peer that is too slow.
-const TOO_SLOW: &str = "too much waits to be sent";
 
 impl<D> Mailbox<D> {
     /// Sets the policy of the asynchronous remote.
@@ -173,27 +83,29 @@ impl<D> Mailbox<D> {
         source: Source,
         fate: Option<&mut Option<Fate>>,
     ) -> Result<Offered, SendError> {
+        let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         state.check_open()?;
-        if !state.takes(&item, source) {
-            let overflowed = self.overflow(state, item, source, fate);
-            return Ok(Offered::Overflowed(overflowed));
-        }
-        let item = state.as_it_gives_way(item, source, fate);
-        let (ticket, wake) = self.push_and_raise(&mut state, item);
+        let offered = if state.takes(&item, source) {
+            let item = state.as_it_gives_way(item, source, fate);
+            Offered::Taken(self.push_and_raise(&mut state, item, &mut wakes))
+        } else {
+            Offered::Overflowed(self.overflow(&mut state, item, source, fate, &mut wakes))
+        };
         drop(state);
-        wake_one(wake);
-        Ok(Offered::Taken(ticket))
+        wakes.wake();
+        Ok(offered)
     }
 
     /// Applies the policy to an item that finds no room.
     #[cold]
     pub(super) fn overflow(
         &self,
-        mut state: MutexGuard<'_, State<D>>,
+        state: &mut State<D>,
         item: Queued,
         source: Source,
         fate: Option<&mut Option<Fate>>,
+        wakes: &mut Wakes,
     ) -> Overflowed {
         let policy = state.overflow.of(source);
         // A sender that gets the error has its message still.
@@ -207,37 +119,20 @@ impl<D> Mailbox<D> {
         match policy {
             Overflow::Refuse | Overflow::DropNewest => {}
             Overflow::DropOldest => {
-                // The broadcasts that were offered before are older.
-                self.catch_up_with(&mut state);
-                let Some(given_way) = state.make_way(&item) else {
-                    return overflowed;
-                };
-                let item = state.as_it_gives_way(item, source, fate);
-                overflowed.ticket = Some(state.push(item));
-                overflowed.dropped = given_way.count;
-                let driver = state.driver_if(self.signal.raise_items(&state.locked));
-                drop(state);
-                let notified = given_way.notified.into_iter();
-                notified.chain(driver).for_each(Waker::wake);
-            }
-            Overflow::Close => {
-                drop(state);
-                let reason = CloseReason::new(CloseCode::TRY_AGAIN_LATER, TOO_SLOW);
-                debug_assert!(reason.is_ok(), "1013 may be sent");
-                if let Ok(reason) = reason {
-                    self.close(reason);
+                // The messages that the channels hold are older.
+                self.catch_up_with_all(state, wakes);
+                if let Some((ticket, dropped)) =
+                    state.push_in_place_of_oldest(item, source, fate, wakes)
+                {
+                    overflowed.ticket = Some(ticket);
+                    overflowed.dropped = dropped;
+                    wakes.add(state.driver_if(self.signal.raise_items(&state.locked)));
                 }
             }
+            Overflow::Close => self.close_as_too_slow(state, wakes),
         }
         overflowed
     }
-}
-
-/// The messages that were dropped for another one.
-struct GivenWay {
-    count: usize,
-    // The wakers of the tasks that waited for them.
-    notified: Vec<Waker>,
 }
 
 impl<D> State<D> {
@@ -266,8 +161,23 @@ impl<D> State<D> {
         }
     }
 
-    /// Drops the oldest loose items, as many as the item needs. Drops none if all of them are too few.
-    fn make_way(&mut self, item: &Queued) -> Option<GivenWay> {
+    /// Puts an item in, and drops the oldest loose items, as many as it needs. Returns its number and the number of those
+    /// that were dropped. `None` if all of them are too few: then none is dropped, and the item is not put in.
+    pub(super) fn push_in_place_of_oldest(
+        &mut self,
+        item: Queued,
+        source: Source,
+        fate: Option<&mut Option<Fate>>,
+        wakes: &mut Wakes,
+    ) -> Option<(Ticket, usize)> {
+        let dropped = self.make_way(&item, wakes)?;
+        let item = self.as_it_gives_way(item, source, fate);
+        Some((self.push(item), dropped))
+    }
+
+    /// Drops the oldest loose items, as many as the item needs. Drops none if all of them are too few. Returns their
+    /// number.
+    fn make_way(&mut self, item: &Queued, wakes: &mut Wakes) -> Option<usize> {
         let is_awaited = self.is_awaited_for_room();
         let needed = if is_awaited {
             // Any other room that becomes free is for the tasks that wait.
@@ -286,12 +196,12 @@ impl<D> State<D> {
         if !enough && (is_awaited || !self.items.iter().all(Queued::is_loose)) {
             return None;
         }
-        Some(self.drop_oldest(needed))
+        Some(self.drop_oldest(needed, wakes))
     }
 
-    fn drop_oldest(&mut self, needed: usize) -> GivenWay {
+    fn drop_oldest(&mut self, needed: usize, wakes: &mut Wakes) -> usize {
         let mut number = self.taken().items;
-        let (mut freed, mut count, mut notified) = (0, 0, Vec::new());
+        let (mut freed, mut count) = (0, 0);
         let mut kept: Vec<Queued> = Vec::new();
         while freed < needed
             && let Some(item) = self.items.pop_front()
@@ -318,17 +228,17 @@ impl<D> State<D> {
                 Some(_) => kept.push(Queued::Gap(1)),
             }
             if let Queued::Loose(_, Some(fate)) = item {
-                fate.store(true, Relaxed);
+                give_way(&fate);
                 if let Some(waiters) = &self.waiters {
                     let writers = &waiters.writers;
-                    notified.extend(writers.waiting_for(|ticket| ticket.is_of_item(number)));
+                    wakes.extend(writers.waiting_for(|ticket| ticket.is_of_item(number)));
                 }
             }
         }
         for item in kept.into_iter().rev() {
             self.items.push_front(item);
         }
-        GivenWay { count, notified }
+        count
     }
 
     /// Removes a gap that has come to the front.

@@ -3,7 +3,9 @@
 
 use std::task::Waker;
 
-use super::{Directive, Mailbox, State};
+use super::Mailbox;
+use super::item::Reached;
+use super::state::{Directive, Wakes};
 use crate::sync::lock;
 
 /// What a driver has to do before anything else when it runs again.
@@ -13,13 +15,6 @@ pub struct WakeReason {
     pub is_due: bool,
     /// Frames that a deliverer began to write. The transport has taken what is missing of the first one.
     pub unsent: Vec<u8>,
-}
-
-impl<D> State<D> {
-    /// The waker of the driver, if the driver has to be woken.
-    pub(super) fn driver_if(&self, has_to_wake: bool) -> Option<Waker> {
-        has_to_wake.then(|| self.driver.clone())?
-    }
 }
 
 impl<D> Mailbox<D> {
@@ -128,5 +123,24 @@ impl<D> Mailbox<D> {
     #[inline]
     pub fn is_awaited(&self) -> bool {
         self.signal.look().is_awaited()
+    }
+
+    /// Notes that the driver has written every item up to `taken`, and wakes the tasks that wait for one of them.
+    pub fn wrote(&self, taken: Reached) {
+        let mut state = lock(&self.state);
+        state.written = taken.max(state.written);
+        let written = state.written;
+        let Some(waiters) = &mut state.waiters else {
+            return;
+        };
+        let writers = &mut waiters.writers;
+        let done = writers.take_waiting_for(|ticket| written.includes(*ticket));
+        let mut wakes = Wakes::default();
+        wakes.extend(done);
+        if writers.is_empty() {
+            self.signal.clear_awaited(&state.locked);
+        }
+        drop(state);
+        wakes.wake();
     }
 }

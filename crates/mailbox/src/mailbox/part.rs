@@ -8,63 +8,16 @@
 //!                               a Close with 1011, behind the items that are in
 //! ```
 
-use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, MessageKind};
 
-use super::item::{LEAST_WEIGHT, Queued, Taken, Ticket};
-use super::waiter::wake_one;
-use super::{Mailbox, State};
+use super::Mailbox;
+use super::item::{LEAST_WEIGHT, Queued, Streamed, Taken, Ticket};
+use super::state::{State, Wakes};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
-
-/// One part of a message.
-#[derive(Debug)]
-pub struct Part {
-    /// The kind of the message.
-    pub kind: MessageKind,
-    /// Whether the message may be compressed.
-    pub compressible: bool,
-    /// The bytes of this part.
-    pub payload: Bytes,
-    /// Whether the message ends with this part.
-    pub is_last: bool,
-}
-
-/// A message that is sent in parts, and the parts of it that wait.
-#[derive(Debug)]
-pub(super) struct Streamed {
-    kind: MessageKind,
-    compressible: bool,
-    parts: VecDeque<(Bytes, bool)>,
-    bytes: usize,
-    // Whether the driver has taken a part of it.
-    has_begun: bool,
-}
-
-impl Streamed {
-    /// The limit of the bytes of the message in front that wait. One part of any size may wait alone.
-    const WINDOW: usize = 256 * 1024;
-
-    pub(super) fn len(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn len_of_next(&self) -> Option<usize> {
-        self.parts.front().map(|(payload, _)| payload.len())
-    }
-
-    fn has_room(&self, len: usize) -> bool {
-        self.parts.is_empty() || self.bytes + len <= Self::WINDOW
-    }
-
-    fn push(&mut self, payload: Bytes, is_last: bool) {
-        self.bytes += payload.len();
-        self.parts.push_back((payload, is_last));
-    }
-}
 
 impl<D> State<D> {
     /// The number of the item in front, as its ticket says.
@@ -84,7 +37,7 @@ impl<D> State<D> {
 
     /// Whether the message in front has begun and not ended.
     pub(super) fn is_held(&self) -> bool {
-        matches!(self.items.front(), Some(Queued::Streamed(streamed)) if streamed.has_begun)
+        matches!(self.items.front(), Some(Queued::Streamed(streamed)) if streamed.has_begun())
     }
 
     /// Takes the next part of the message in front. With its last part the message is gone.
@@ -93,15 +46,9 @@ impl<D> State<D> {
         let Some(Queued::Streamed(streamed)) = self.items.front_mut() else {
             return None;
         };
-        let (payload, is_last) = streamed.parts.pop_front()?;
-        streamed.bytes -= payload.len();
-        streamed.has_begun = true;
-        let part = Taken::Part(Part {
-            kind: streamed.kind,
-            compressible: streamed.compressible,
-            payload,
-            is_last,
-        });
+        let part = streamed.pop()?;
+        let is_last = part.is_last;
+        let part = Taken::Part(part);
         self.bytes -= part.len();
         self.weight -= part.weight();
         if is_last {
@@ -175,16 +122,11 @@ impl<D> Parts<D> {
                 let Some(payload) = part.take() else {
                     return Poll::Ready(Ok(()));
                 };
-                let mut item = Some(Queued::Streamed(Box::new(Streamed {
-                    kind: self.kind,
-                    compressible: self.compressible,
-                    bytes: payload.len(),
-                    parts: VecDeque::from([(payload, is_last)]),
-                    has_begun: false,
-                })));
+                let streamed = Streamed::new(self.kind, self.compressible, (payload, is_last));
+                let mut item = Some(Queued::Streamed(Box::new(streamed)));
                 let pushed = self.outbox.poll_push(cx, &mut item, waiter);
                 if let Some(Queued::Streamed(mut refused)) = item {
-                    *part = refused.parts.pop_front().map(|(payload, _)| payload);
+                    *part = refused.take_back();
                 }
                 let ticket = ready!(pushed)?;
                 if !is_last {
@@ -273,9 +215,10 @@ impl<D> Mailbox<D> {
         streamed.push(payload, is_last);
         state.bytes += len;
         state.weight += len.max(LEAST_WEIGHT);
-        let driver = state.driver_if(self.signal.raise_items(&state.locked));
+        let mut wakes = Wakes::default();
+        wakes.add(state.driver_if(self.signal.raise_items(&state.locked)));
         drop(state);
-        wake_one(driver);
+        wakes.wake();
         Poll::Ready(Ok(()))
     }
 

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use sockeye_proto::Outgoing;
 
-use super::waiter::wake_one;
-use super::{Lifetime, Mailbox, Queued, Reached, State, Taken, Ticket};
+use super::Mailbox;
+use super::item::{Queued, Reached, Taken, Ticket};
+use super::state::{State, Wakes};
 use crate::error::SendError;
 use crate::sync::lock;
 
@@ -50,11 +51,11 @@ impl<D> Mailbox<D> {
             self.signal.set_held(is_held, &state.locked);
         }
         let reached = state.taken();
-        let wake = state.waker_for_room();
-        let next_part = state.take_part_waiter();
+        let mut wakes = Wakes::default();
+        wakes.add(state.waker_for_room());
+        wakes.add(state.take_part_waiter());
         drop(state);
-        wake_one(wake);
-        wake_one(next_part);
+        wakes.wake();
         (count > 0).then_some(reached)
     }
 
@@ -65,9 +66,12 @@ impl<D> Mailbox<D> {
         state.check_open()?;
         let reply = Queued::Reply(reply);
         let weight = reply.weight();
-        self.push_behind(&mut state, reply);
+        let mut wakes = Wakes::default();
+        self.push_behind(&mut state, reply, &mut wakes);
         // The driver itself calls this: it needs no waking.
         self.signal.note_items(&state.locked);
+        drop(state);
+        wakes.wake();
         Ok(weight)
     }
 
@@ -79,14 +83,6 @@ impl<D> Mailbox<D> {
 }
 
 impl<D> State<D> {
-    pub(super) fn check_open(&self) -> Result<(), SendError> {
-        if self.lifetime > Lifetime::Open || self.directive.is_some() {
-            Err(SendError::Closed)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Whether the outbox is empty, or all that is in waits for the next part of the message in front.
     fn has_nothing_to_take(&self) -> bool {
         let controls = self.waiters.as_ref().map(|waiters| &waiters.controls);

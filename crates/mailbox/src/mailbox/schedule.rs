@@ -4,20 +4,27 @@
 use std::time::Instant;
 
 use super::Mailbox;
-use super::waiter::wake_one;
+use super::catch_up::Unread;
+use super::policy::Overflowed;
+use super::state::Wakes;
 use crate::sync::lock;
 
 impl<D> Mailbox<D> {
-    /// Leaves the log, and tells the driver that no sweep looks at this outbox any more.
-    pub fn retire(&self) {
+    /// Leaves all channels, and tells the driver that no sweeper looks at this mailbox any more. Returns what the session
+    /// lost since the last [`sweep`](Self::sweep).
+    pub fn retire(&self) -> Option<Overflowed> {
+        let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        self.leave_log_under(&state);
+        self.leave_all(&mut state, Unread::Dropped, &mut wakes);
         state.is_swept = false;
         // From now on the driver has to set a timer of its own.
-        let due = state.due.take();
-        let wake = due.and_then(|_| state.driver_if(self.signal.raise_due(&state.locked)));
+        if state.due.take().is_some() {
+            wakes.add(state.driver_if(self.signal.raise_due(&state.locked)));
+        }
+        let lost = state.take_loss();
         drop(state);
-        wake_one(wake);
+        wakes.wake();
+        lost
     }
 
     /// Counts a Ping that came.
@@ -43,10 +50,11 @@ impl<D> Mailbox<D> {
     /// Resumes reading.
     pub fn resume(&self) {
         if self.signal.resume() {
+            let mut wakes = Wakes::default();
             let state = lock(&self.state);
-            let wake = state.driver_if(self.signal.raise_due(&state.locked));
+            wakes.add(state.driver_if(self.signal.raise_due(&state.locked)));
             drop(state);
-            wake_one(wake);
+            wakes.wake();
         }
     }
 
@@ -56,15 +64,18 @@ impl<D> Mailbox<D> {
         self.signal.look().is_paused()
     }
 
-    /// Wakes the driver if it asked for a time before `horizon`.
-    pub fn wake_if_due(&self, horizon: Instant) {
+    /// Wakes the driver if it asked for a time before `horizon`. Returns what the session lost since the last call while
+    /// no one could be told.
+    pub fn sweep(&self, horizon: Instant) -> Option<Overflowed> {
+        let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        if state.due.take_if(|due| *due < horizon).is_none() {
-            return;
+        if state.due.take_if(|due| *due < horizon).is_some() {
+            wakes.add(state.driver_if(self.signal.raise_due(&state.locked)));
         }
-        let wake = state.driver_if(self.signal.raise_due(&state.locked));
+        let lost = state.take_loss();
         drop(state);
-        wake_one(wake);
+        wakes.wake();
+        lost
     }
 
     /// Asks the sweep to wake the driver at `due`, or a little before. Returns false if no sweep looks at this outbox.

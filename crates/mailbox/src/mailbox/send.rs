@@ -1,15 +1,12 @@
-//! The futures of the tasks that wait at an outbox: for room, for a write, for the end.
+//! The senders' way in: an item that is put in at once, and the future of an item that waits for room or for its write.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use sockeye_proto::CloseReason;
-
-use super::item::{Queued, Ticket};
-use super::overflow::{Fate, gave_way};
-use super::waiter::wake_one;
-use super::{Lifetime, Mailbox};
+use super::Mailbox;
+use super::item::{Fate, Item, Queued, Ticket, gave_way};
+use super::state::{Lifetime, State, Wakes};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 
@@ -103,6 +100,85 @@ impl<D> Drop for Sending<D> {
 }
 
 impl<D> Mailbox<D> {
+    /// Puts an item in, if there is room now and no task waits for room.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] or [`SendError::Closed`], and drops the item.
+    pub fn try_push(&self, item: Item) -> Result<Ticket, SendError> {
+        let item = Queued::from(item);
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        if !item.is_control() && (state.is_awaited_for_room() || !state.has_room(&item)) {
+            return Err(SendError::Full);
+        }
+        let mut wakes = Wakes::default();
+        let ticket = self.push_and_raise(&mut state, item, &mut wakes);
+        drop(state);
+        wakes.wake();
+        Ok(ticket)
+    }
+
+    /// Puts an item in behind what the mailbox's channels held before. Adds the driver to `wakes` if it has to be woken.
+    pub(super) fn push_and_raise(
+        &self,
+        state: &mut State<D>,
+        item: Queued,
+        wakes: &mut Wakes,
+    ) -> Ticket {
+        let ticket = self.push_behind(state, item, wakes);
+        wakes.add(state.driver_if(self.signal.raise_items(&state.locked)));
+        ticket
+    }
+
+    /// Puts an item in when there is room, and waits until the driver has written it.
+    pub fn send(self: &Arc<Self>, item: Item) -> Sending<D> {
+        self.push(item.into(), true)
+    }
+
+    /// Puts an item in when there is room.
+    pub fn feed(self: &Arc<Self>, item: Item) -> Sending<D> {
+        self.push(item.into(), false)
+    }
+
+    fn push(self: &Arc<Self>, item: Queued, until_written: bool) -> Sending<D> {
+        Sending {
+            outbox: Arc::clone(self),
+            stage: Stage::Room {
+                item: Some(item),
+                waiter: None,
+            },
+            until_written,
+        }
+    }
+
+    /// Waits until the driver has written everything that is in now.
+    pub fn flush(self: &Arc<Self>) -> Sending<D> {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        self.catch_up_with_all(&mut state, &mut wakes);
+        let number = state.pushed.items;
+        drop(state);
+        wakes.wake();
+        self.written(Ticket {
+            control: false,
+            number,
+        })
+    }
+
+    /// Waits until the driver has written an item.
+    pub fn written(self: &Arc<Self>, ticket: Ticket) -> Sending<D> {
+        Sending {
+            outbox: Arc::clone(self),
+            stage: Stage::Written {
+                ticket,
+                waiter: None,
+                fate: None,
+            },
+            until_written: true,
+        }
+    }
+
     pub(super) fn poll_push(
         &self,
         cx: &mut Context<'_>,
@@ -126,12 +202,12 @@ impl<D> Mailbox<D> {
         if let Some(key) = waiter.take() {
             state.waiters().room.remove(key);
         }
-        let (ticket, driver) = self.push_and_raise(&mut state, ready);
+        let mut wakes = Wakes::default();
+        let ticket = self.push_and_raise(&mut state, ready, &mut wakes);
         // The next task in the list may find room too.
-        let next = state.waker_for_room();
+        wakes.add(state.waker_for_room());
         drop(state);
-        wake_one(driver);
-        wake_one(next);
+        wakes.wake();
         Poll::Ready(Ok(ticket))
     }
 
@@ -188,44 +264,9 @@ impl<D> Mailbox<D> {
             waiters.room.remove(waiter);
         }
         // The task that left may have used up a wake-up. So the first of the others is woken.
-        let next = state.waker_for_room();
+        let mut wakes = Wakes::default();
+        wakes.add(state.waker_for_room());
         drop(state);
-        wake_one(next);
-    }
-}
-
-/// A future of the connection's end.
-#[derive(Debug)]
-pub struct Ended<D> {
-    pub(super) outbox: Arc<Mailbox<D>>,
-    pub(super) waiter: Option<u64>,
-}
-
-impl<D> Future for Ended<D> {
-    type Output = CloseReason;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        let this = &mut *self;
-        let mut state = lock(&this.outbox.state);
-        if state.lifetime == Lifetime::Gone
-            && let Some(reason) = &state.end
-        {
-            this.waiter = None;
-            return Poll::Ready((**reason).clone());
-        }
-        let waiters = state.waiters();
-        let key = waiters.key(&mut this.waiter);
-        waiters.ended.register(key, cx.waker());
-        Poll::Pending
-    }
-}
-
-impl<D> Drop for Ended<D> {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.waiter
-            && let Some(waiters) = &mut lock(&self.outbox.state).waiters
-        {
-            waiters.ended.remove(waiter);
-        }
+        wakes.wake();
     }
 }

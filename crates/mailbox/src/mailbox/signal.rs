@@ -15,9 +15,9 @@
 //!       AWAITED      note_awaited ─────────────▶ clear_awaited, shut
 //!       HELD         set_held(true) ───────────▶ set_held(false), shut
 //!
-//!   broadcasts
+//!   channels: a bit of PENDING for each slot
 //!       PENDING      raise_pending, leave_to_deliverer: no lock ──▶ clear_pending: under the lock of the log
-//!       LEFT         leave: under the state's lock and the lock of the log. It stays.
+//!       LEFT         leave: under the state's lock. It stays.
 //!
 //!   delivery: under the state's lock
 //!       DELIVERED    allow_delivery ───────────▶ forbid_delivery, shut
@@ -37,50 +37,66 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
-use crate::sync::AtomicU16;
+use crate::fanout::log::Slot;
+use crate::sync::AtomicU64;
 
 /// The driver can take something: a control frame, an item, or a part of the message in front.
-const ITEMS: u16 = 1;
+const ITEMS: u64 = 1;
 /// The directive is another than the driver has seen.
-const DIRECTIVE: u16 = 2;
+const DIRECTIVE: u64 = 2;
 /// A task waits for an item to be written.
-const AWAITED: u16 = 4;
+const AWAITED: u64 = 4;
 /// The driver has to be woken for a directive, for its time, and for what is unsent.
-const PARKED: u16 = 8;
+const PARKED: u64 = 8;
 /// A parked driver has to be woken for items and broadcasts too.
-const WANTS_ITEMS: u16 = 16;
-/// The log may hold a broadcast that the session has not read.
-const PENDING: u16 = 32;
-/// The session gets no more broadcasts from the log.
-const LEFT: u16 = 64;
+const WANTS_ITEMS: u64 = 16;
+/// The mailbox has left its channels: it gets no more of their messages.
+const LEFT: u64 = 64;
 /// The driver has to look at its timer: its time has come, reading goes on, or no sweep wakes it any more.
-const DUE: u16 = 128;
+const DUE: u64 = 128;
 /// The message in front is sent in parts and has begun: no other message is taken until it ends.
-const HELD: u16 = 256;
+const HELD: u64 = 256;
 /// The driver hands on nothing that it receives.
-const PAUSED: u16 = 512;
+const PAUSED: u64 = 512;
 /// A deliverer writes the broadcasts of a parked driver, which is not woken for them.
-const DELIVERED: u16 = 1024;
+const DELIVERED: u64 = 1024;
 /// The deliverer writes to the transport.
-const WRITING: u16 = 2048;
+const WRITING: u64 = 2048;
 /// Frames that the deliverer began to write wait for the driver.
-const UNSENT: u16 = 4096;
+const UNSENT: u64 = 4096;
+
+/// A bit for each slot: the log of the channel with this slot may hold a message that the mailbox has not read.
+const PENDING: u64 = !0 << FIRST_PENDING;
+/// The place of the bit of the first slot.
+const FIRST_PENDING: u32 = 16;
+
+const _: () = assert!(PENDING.count_ones() as usize == Slot::MANY);
+
+fn pending(slot: Slot) -> u64 {
+    1 << (FIRST_PENDING + slot.number())
+}
 
 /// The word. Only this file knows its bits.
 #[derive(Debug)]
-pub(super) struct Signal(AtomicU16);
+pub(super) struct Signal(AtomicU64);
 
 /// Proof that the state of the outbox is locked. The state holds the only one.
 #[derive(Debug)]
 pub(super) struct Locked(());
 
+impl Locked {
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
 /// The word as it was at one moment.
 #[derive(Clone, Copy)]
-pub(super) struct Look(u16);
+pub(super) struct Look(u64);
 
 /// What a driver that parks would wait for, and is there already.
 #[derive(Clone, Copy)]
-pub(super) struct Present(u16);
+pub(super) struct Present(u64);
 
 /// The driver's transitions.
 impl Signal {
@@ -152,16 +168,16 @@ impl Signal {
     }
 
     #[must_use]
-    pub(super) fn raise_pending(&self) -> bool {
-        self.raise(PENDING)
+    pub(super) fn raise_pending(&self, slot: Slot) -> bool {
+        self.raise(pending(slot))
     }
 
     /// Sets the bit. If the driver is parked and has to be woken for it, the driver is unparked, and one of the tasks that
     /// raise a bit wakes it.
-    fn raise(&self, bit: u16) -> bool {
+    fn raise(&self, bit: u64) -> bool {
         let parked = match bit {
-            ITEMS | PENDING => PARKED | WANTS_ITEMS,
-            _ => PARKED,
+            DIRECTIVE | DUE | UNSENT => PARKED,
+            _ => PARKED | WANTS_ITEMS,
         };
         let signal = self.0.load(Acquire);
         if signal & bit != 0 && signal & parked != parked {
@@ -178,8 +194,8 @@ impl Signal {
 
 /// The transitions that wake no driver.
 impl Signal {
-    pub(super) fn new() -> (Self, Locked) {
-        (Self(AtomicU16::new(0)), Locked(()))
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
     }
 
     /// Sets ITEMS for a driver that runs, or before [`raise_items`](Self::raise_items).
@@ -207,21 +223,27 @@ impl Signal {
         }
     }
 
-    /// Leaves a broadcast to the deliverer: `Some` with whether the driver is parked. `None` if none delivers any more.
+    /// Leaves a message to the deliverer: `Some` with whether the driver is parked. `None` if none delivers any more.
     #[inline]
-    pub(super) fn leave_to_deliverer(&self) -> Option<bool> {
-        let before = self.0.fetch_or(PENDING, AcqRel);
+    pub(super) fn leave_to_deliverer(&self, slot: Slot) -> Option<bool> {
+        let before = self.0.fetch_or(pending(slot), AcqRel);
         (before & DELIVERED != 0).then_some(before & PARKED != 0)
     }
 
-    /// Notes that the session has read the whole log. Its lock is held.
-    pub(super) fn clear_pending(&self) {
+    /// Notes that the mailbox has read the whole log of the channel with this slot. The log's lock is held, or the
+    /// slot has no channel.
+    pub(super) fn clear_pending(&self, slot: Slot) {
+        self.clear(pending(slot));
+    }
+
+    /// Notes that no log holds anything for a mailbox that has left its channels.
+    pub(super) fn clear_all_pending(&self) {
         self.clear(PENDING);
     }
 
-    /// Notes that the session gets no more broadcasts from the log. Its lock is held too.
-    pub(super) fn leave(&self, _: &Locked) {
-        self.set(LEFT);
+    /// Notes that the mailbox has left its channels. Returns whether it had before.
+    pub(super) fn leave(&self, _: &Locked) -> bool {
+        self.0.fetch_or(LEFT, AcqRel) & LEFT != 0
     }
 
     pub(super) fn allow_delivery(&self, _: &Locked) {
@@ -233,8 +255,12 @@ impl Signal {
     }
 
     /// Begins a delivery, unless the driver runs or another frame goes first.
-    pub(super) fn try_begin_writing(&self, _: &Locked) -> bool {
-        let begin = |signal| Look(signal).is_deliverable().then_some(signal | WRITING);
+    pub(super) fn try_begin_writing(&self, slot: Slot, _: &Locked) -> bool {
+        let begin = |signal| {
+            Look(signal)
+                .is_deliverable(slot)
+                .then_some(signal | WRITING)
+        };
         self.0.fetch_update(AcqRel, Acquire, begin).is_ok()
     }
 
@@ -256,11 +282,11 @@ impl Signal {
         self.0.fetch_and(!PAUSED, AcqRel) & PAUSED != 0
     }
 
-    fn set(&self, bits: u16) {
+    fn set(&self, bits: u64) {
         self.0.fetch_or(bits, AcqRel);
     }
 
-    fn clear(&self, bits: u16) {
+    fn clear(&self, bits: u64) {
         self.0.fetch_and(!bits, AcqRel);
     }
 
@@ -284,7 +310,7 @@ impl Present {
 
 impl Look {
     #[inline(always)]
-    fn has(self, bits: u16) -> bool {
+    fn has(self, bits: u64) -> bool {
         self.0 & bits != 0
     }
 
@@ -346,26 +372,51 @@ impl Look {
     /// Whether the driver runs, and may hand on what it receives with nothing to do before.
     #[inline]
     pub(super) fn is_plain(self) -> bool {
-        const RUNS: u16 = PARKED | WRITING | UNSENT | DUE;
+        const RUNS: u64 = PARKED | WRITING | UNSENT | DUE;
         !self.has(ITEMS | DIRECTIVE | PENDING | HELD | PAUSED | RUNS)
     }
 
-    /// Whether the log may hold a broadcast, and the driver has nothing else to take.
+    /// Whether the driver has nothing to take but what the logs may hold.
     #[inline]
     pub(super) fn is_only_pending(self) -> bool {
-        self.0 & (ITEMS | DIRECTIVE | PENDING | HELD) == PENDING
+        !self.has(ITEMS | DIRECTIVE | HELD) && self.has(PENDING)
     }
 
-    /// Whether the log may hold a broadcast that no begun message keeps back.
+    /// Whether a log may hold a message that no begun message keeps back.
     #[inline]
     pub(super) fn is_readable(self) -> bool {
-        self.0 & (PENDING | HELD) == PENDING
+        self.has(PENDING) && !self.has(HELD)
     }
 
-    /// Whether the log may hold a broadcast for a driver that is parked with room for it, and nothing goes before.
-    pub(super) fn is_deliverable(self) -> bool {
-        const WANTED: u16 = DELIVERED | PENDING | PARKED | WANTS_ITEMS;
-        const UNWANTED: u16 = ITEMS | HELD | LEFT | WRITING | UNSENT;
-        self.0 & (WANTED | UNWANTED) == WANTED
+    /// Whether no log but that of the first slot may hold a message.
+    #[inline]
+    pub(super) fn is_first_alone(self) -> bool {
+        !self.has(PENDING & !pending(Slot::FIRST))
+    }
+
+    /// The slots whose logs may hold a message.
+    pub(super) fn pending(self) -> impl Iterator<Item = Slot> {
+        let mut left = self.0 >> FIRST_PENDING;
+        std::iter::from_fn(move || {
+            let slot = Slot::new(left.trailing_zeros())?;
+            left &= left - 1;
+            Some(slot)
+        })
+    }
+
+    /// The slot behind `last` whose log may hold a message. Behind the last slot comes the first one.
+    pub(super) fn pending_behind(self, last: Slot) -> Option<Slot> {
+        let pending = self.0 >> FIRST_PENDING;
+        let behind = pending & (!1 << last.number());
+        let left = if behind == 0 { pending } else { behind };
+        Slot::new(left.trailing_zeros())
+    }
+
+    /// Whether the log of the channel with this slot may hold a message for a driver that is parked with room for it, and
+    /// nothing goes before.
+    pub(super) fn is_deliverable(self, slot: Slot) -> bool {
+        const UNWANTED: u64 = ITEMS | HELD | LEFT | WRITING | UNSENT;
+        let wanted = DELIVERED | PARKED | WANTS_ITEMS | pending(slot);
+        self.0 & (wanted | UNWANTED) == wanted
     }
 }

@@ -3,20 +3,25 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
-use sockeye_proto::{CloseCode, Message, MessageKind, PreparedMessage};
+use sockeye_proto::{CloseCode, CloseReason, Message, MessageKind, PreparedMessage};
 
-use super::item::LEAST_WEIGHT;
+use super::item::{Item, LEAST_WEIGHT, Taken};
+use super::offer::Offer;
+use super::part::UNFINISHED;
+use super::policy::{Overflow, OverflowPolicy, Overflowed};
 use super::queue::MAX_CONTROLS;
-use super::*;
+use super::state::Directive;
+use crate::error::SendError;
+use crate::sync::{Arc, lock};
 
 mod overflow;
 
 type Mailbox = super::Mailbox<()>;
-type Sending = super::Sending<()>;
-type Parts = super::Parts<()>;
+type Sending = super::send::Sending<()>;
+type Parts = super::part::Parts<()>;
 
 #[derive(Default)]
 struct Count(AtomicUsize);

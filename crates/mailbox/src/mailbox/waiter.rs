@@ -2,11 +2,10 @@
 //! An outbox holds memory for them only while there are some.
 
 use std::collections::VecDeque;
-use std::task::Waker;
 
+use super::item::{Taken, Ticket};
+use super::policy::Overflowed;
 use super::waker_list::WakerList;
-use super::{Mailbox, Reached, State, Taken, Ticket};
-use crate::sync::lock;
 
 /// The tasks that wait at an outbox, and what else an outbox has only now and then.
 #[derive(Debug, Default)]
@@ -25,6 +24,8 @@ pub(super) struct Waiters {
     pub(super) in_gaps: u64,
     // Frames of which a delivery has written a part.
     pub(super) unsent: Vec<u8>,
+    // What the session lost while no one could be told.
+    pub(super) lost: Option<Overflowed>,
 }
 
 impl Waiters {
@@ -37,6 +38,7 @@ impl Waiters {
             && self.ended.is_empty()
             && self.in_gaps == 0
             && self.unsent.is_empty()
+            && self.lost.is_none()
     }
 
     /// The key of a task. A task that has none yet gets the next one.
@@ -45,62 +47,5 @@ impl Waiters {
             self.last_key += 1;
             self.last_key
         })
-    }
-}
-
-impl<D> State<D> {
-    pub(super) fn waiters(&mut self) -> &mut Waiters {
-        self.waiters.get_or_insert_default()
-    }
-
-    pub(super) fn is_awaited_for_room(&self) -> bool {
-        self.first_for_room().is_some()
-    }
-
-    /// The task that waits longest for room. It stays in the list until it has looked.
-    pub(super) fn first_for_room(&self) -> Option<(u64, &Waker)> {
-        self.waiters.as_ref()?.room.first()
-    }
-
-    /// A clone of the waker of the task that waits longest for room.
-    pub(super) fn waker_for_room(&self) -> Option<Waker> {
-        self.first_for_room().map(|(_, waker)| waker.clone())
-    }
-
-    /// Drops the control frames, and removes the tasks that wait for room or for a write.
-    pub(super) fn release_senders(&mut self) -> Vec<Waker> {
-        let Some(waiters) = &mut self.waiters else {
-            return Vec::new();
-        };
-        waiters.controls = VecDeque::new();
-        waiters.in_gaps = 0;
-        let for_room = waiters.room.take_all().chain(waiters.parts.take_all());
-        for_room.chain(waiters.writers.take_all()).collect()
-    }
-}
-
-impl<D> Mailbox<D> {
-    /// Notes that the driver has written every item up to `taken`, and wakes the tasks that wait for one of them.
-    pub fn wrote(&self, taken: Reached) {
-        let mut state = lock(&self.state);
-        state.written = taken.max(state.written);
-        let written = state.written;
-        let Some(waiters) = &mut state.waiters else {
-            return;
-        };
-        let writers = &mut waiters.writers;
-        let done = writers.take_waiting_for(|ticket| written.includes(*ticket));
-        let wakes: Vec<Waker> = done.collect();
-        if writers.is_empty() {
-            self.signal.clear_awaited(&state.locked);
-        }
-        drop(state);
-        wakes.into_iter().for_each(Waker::wake);
-    }
-}
-
-pub(super) fn wake_one(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sockeye_mailbox::{Log, OverflowPolicy};
+use sockeye_mailbox::{LOG_LIMIT, OverflowPolicy};
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -49,7 +49,7 @@ impl<T> Opened<T> {
     /// Returns whether the session reads broadcasts from the log. The log's frames are not compressed, and the limit of
     /// the outbox must not be smaller than the log's.
     fn reads_log(&self) -> bool {
-        self.compression.is_none() && self.outbox_limit >= Log::LIMIT
+        self.compression.is_none() && self.outbox_limit >= LOG_LIMIT
     }
 }
 

@@ -22,7 +22,6 @@ mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;
-mod delivery;
 mod filter;
 pub mod generated;
 mod handler;
@@ -43,7 +42,6 @@ mod remote;
 mod reply;
 pub(crate) mod report;
 mod session;
-mod sweep;
 #[cfg(test)]
 mod tests;
 

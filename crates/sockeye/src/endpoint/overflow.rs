@@ -16,17 +16,15 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Adds what one session lost. Returns how many sessions took the new message: one, or none.
+    /// Adds what one session lost. It may be gone by now.
     #[cold]
-    pub(super) fn add(&mut self, session: &Session, lost: Option<Overflowed>) -> usize {
-        let Some(lost) = lost else {
-            return 0;
-        };
+    pub(super) fn add(&mut self, session: Option<&Session>, lost: Overflowed) {
         self.dropped += lost.dropped;
-        if lost.is_first {
+        if lost.is_first
+            && let Some(session) = session
+        {
             self.first.push((session.clone(), lost.policy));
         }
-        usize::from(lost.ticket.is_some())
     }
 
     pub(super) fn report(self, counters: &Counters) {

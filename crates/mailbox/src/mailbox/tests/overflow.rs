@@ -26,15 +26,16 @@ fn offer(outbox: &Arc<Mailbox>, name: &str) -> Sending {
     try_offer(outbox, text(name)).unwrap()
 }
 
-/// Offers a broadcast. Returns its outcome.
-fn broadcast(outbox: &Mailbox, name: &str) -> (SessionOutcome, Option<Overflowed>) {
-    let mut outcome = BroadcastOutcome {
-        is_settled: false,
-        wants_delivery: false,
-        overflowed: None,
-    };
-    let heard = outbox.offer_item(&PreparedMessage::new(name), &mut outcome);
-    (heard, outcome.overflowed)
+fn broadcast(outbox: &Mailbox, name: &str) -> Offer {
+    outbox.offer_item(&PreparedMessage::new(name))
+}
+
+/// What a message that was offered made the session lose.
+fn lost(offer: Offer) -> Option<Overflowed> {
+    match offer {
+        Offer::Overflowed(lost) => Some(lost),
+        Offer::Taken | Offer::Closed => None,
+    }
 }
 
 /// Acts as the driver: takes an item, and writes it.
@@ -194,23 +195,20 @@ fn of_close_the_connection_closes_1013_behind_what_is_in() {
 fn by_default_a_broadcast_that_finds_no_room_closes_1013_behind_what_is_in() {
     let outbox = outbox_with(OverflowPolicy::default());
     for name in ["a", "b", "c", "d"] {
-        assert_eq!(broadcast(&outbox, name), (SessionOutcome::Taken, None));
+        assert_eq!(broadcast(&outbox, name), Offer::Taken);
     }
-    let lost = Overflowed {
+    let overflowed = Overflowed {
         policy: Overflow::Close,
         ticket: None,
         dropped: 1,
         is_first: true,
     };
-    assert_eq!(
-        broadcast(&outbox, "e"),
-        (SessionOutcome::Overflowed, Some(lost))
-    );
+    assert_eq!(broadcast(&outbox, "e"), Offer::Overflowed(overflowed));
     let Some(Directive::Close(reason)) = directive(&outbox).map(|boxed| *boxed) else {
         panic!("no Close was asked for");
     };
     assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
-    assert_eq!(broadcast(&outbox, "f"), (SessionOutcome::Closed, None));
+    assert_eq!(broadcast(&outbox, "f"), Offer::Closed);
     assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
 }
 
@@ -226,8 +224,8 @@ fn the_remote_and_broadcasts_have_a_policy_each() {
     }
     let refused = try_offer(&outbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
-    let (_, lost) = broadcast(&outbox, "f");
-    assert_eq!(lost.map(|lost| lost.dropped), Some(1));
+    let dropped = lost(broadcast(&outbox, "f")).map(|lost| lost.dropped);
+    assert_eq!(dropped, Some(1));
     assert_eq!(drain(&outbox), ["a", "c", "d", "f"]);
 
     outbox.set_broadcast_overflow(Overflow::Refuse);
@@ -235,7 +233,7 @@ fn the_remote_and_broadcasts_have_a_policy_each() {
     for name in ["a", "b", "c", "d"] {
         offer(&outbox, name);
     }
-    assert_eq!(broadcast(&outbox, "e").0, SessionOutcome::Overflowed);
+    assert!(lost(broadcast(&outbox, "e")).is_some());
     assert_eq!(directive(&outbox), None);
     let refused = try_offer(&outbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
@@ -254,7 +252,7 @@ fn what_is_lost_is_told_each_time_and_only_the_first_time_as_the_first() {
         }
         let mut of_remote = None;
         let _ = outbox.offer_awaited(bytes(2), |lost| of_remote = Some(lost));
-        let of_broadcast = broadcast(&outbox, "f").1;
+        let of_broadcast = lost(broadcast(&outbox, "f"));
         let told = |lost: Option<Overflowed>| lost.map(|lost| (lost.dropped, lost.is_first));
         let expected = match policy {
             // The sender gets an error.
@@ -278,7 +276,7 @@ fn a_sender_that_waits_for_room_closes_no_session_that_has_room_for_a_broadcast(
     offer(&outbox, "a");
     let mut waits = outbox.send(bytes(LIMIT));
     assert!(!poll(&mut waits));
-    assert_eq!(broadcast(&outbox, "b"), (SessionOutcome::Taken, None));
+    assert_eq!(broadcast(&outbox, "b"), Offer::Taken);
     assert_eq!(drain(&outbox), ["a", "b"]);
     assert!(!poll(&mut waits), "it is in");
     assert!(write_one(&outbox).is_some() && is_written(&mut waits));

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::sync::{Mutex, lock};
 
 /// A set of sessions that a sweeper watches.
-pub(super) trait Swept: Send + Sync {
+pub(crate) trait Swept: Send + Sync {
     /// Looks at the sessions in these slots: wakes those whose deadline comes before `horizon`, and closes those that were
     /// idle for too long. `elapsed` is the time since the last look. Returns whether there are more slots.
     fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool;
@@ -38,7 +38,7 @@ struct Watched {
 static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
 
 /// Lets the sweeper of the current runtime watch a set, until a look finds no session in it.
-pub(super) fn watch(set: Weak<dyn Swept>) {
+pub(crate) fn watch(set: Weak<dyn Swept>) {
     let handle = Handle::current();
     let runtime = handle.id();
     let mut watched = lock(&WATCHED);
