@@ -17,6 +17,7 @@ use super::state::Directive;
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
 
+mod channels;
 mod overflow;
 
 type Mailbox = super::Mailbox<()>;
