@@ -1,5 +1,5 @@
-//! The end of an outbox: the application asks for a Close or for an abort, the driver shuts the outbox, and the owner
-//! of the driver notes the reason and reports the end.
+//! The end of an outbox. The application asks for a Close or for an abort. The driver shuts the outbox. The owner of the
+//! driver notes the reason and reports the end.
 
 use std::collections::VecDeque;
 use std::future::Future;
