@@ -34,7 +34,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         );
         let handshake = self.handshake();
         let open_sessions = OpenSessions::default();
-        // A client masks each frame with a key of its own, so it cannot share the log's frames: it gets no seat.
+        // A client masks each frame with a key of its own, so it cannot share frames: it takes broadcasts as items.
         let (slot, _) = open_sessions.reserve_slot();
         let outbox = Mailbox::of_session(
             Mailbox::DEFAULT_LIMIT,

@@ -91,9 +91,9 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (slot, seat) = open_sessions.reserve_slot();
-        let seat = opened.reads_log().then_some(seat);
-        let outbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
+        let (slot, broadcasts) = open_sessions.reserve_slot();
+        let broadcasts = opened.reads_log().then_some(broadcasts);
+        let outbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, broadcasts, direct);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and stores only a pointer.
