@@ -149,36 +149,33 @@ impl Signal {
 impl Signal {
     #[must_use]
     pub(super) fn raise_items(&self, _: &Locked) -> bool {
-        self.raise(ITEMS)
+        self.raise(ITEMS, PARKED | WANTS_ITEMS)
     }
 
     #[must_use]
     pub(super) fn raise_directive(&self, _: &Locked) -> bool {
-        self.raise(DIRECTIVE)
+        self.raise(DIRECTIVE, PARKED)
     }
 
     #[must_use]
     pub(super) fn raise_due(&self, _: &Locked) -> bool {
-        self.raise(DUE)
+        self.raise(DUE, PARKED)
     }
 
     #[must_use]
     pub(super) fn raise_unsent(&self, _: &Locked) -> bool {
-        self.raise(UNSENT)
+        self.raise(UNSENT, PARKED)
     }
 
     #[must_use]
     pub(super) fn raise_pending(&self, slot: Slot) -> bool {
-        self.raise(pending(slot))
+        self.raise(pending(slot), PARKED | WANTS_ITEMS)
     }
 
-    /// Sets the bit. If the driver is parked and has to be woken for it, the driver is unparked, and one of the tasks that
-    /// raise a bit wakes it.
-    fn raise(&self, bit: u64) -> bool {
-        let parked = match bit {
-            DIRECTIVE | DUE | UNSENT => PARKED,
-            _ => PARKED | WANTS_ITEMS,
-        };
+    /// Sets the bit. A driver that is `parked` in this way has to be woken for it: it is unparked, and one of the tasks
+    /// that raise a bit wakes it.
+    #[inline]
+    fn raise(&self, bit: u64, parked: u64) -> bool {
         let signal = self.0.load(Acquire);
         if signal & bit != 0 && signal & parked != parked {
             // The bit is set, and a driver that runs looks at it before it parks.
