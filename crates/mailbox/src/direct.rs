@@ -1,5 +1,5 @@
-//! A write to a transport past the task that owns it. One task writes a broadcast to the transports of many sessions
-//! whose own tasks are parked.
+//! A write to a transport past the task that owns it. One task writes the messages of a channel to the
+//! transports of many sessions whose own tasks are parked.
 
 /// A transport that another task may write to while its driver is parked.
 pub trait DirectWrite {

@@ -29,7 +29,7 @@ impl<D> Mailbox<D> {
             return;
         }
         state.directive = Some(Box::new(Directive::Close(reason)));
-        // The broadcasts before the Close go out before it.
+        // What the channels held before the Close goes out before it.
         self.leave_all(state, Unread::Sent, wakes);
         if let Some(waiters) = &mut state.waiters {
             wakes.extend(waiters.room.take_all());

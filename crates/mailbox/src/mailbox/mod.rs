@@ -47,7 +47,7 @@ mod waiter;
 mod waker_list;
 
 /// What other tasks share with the driver of one connection. `D` is the way past the driver to its transport.
-// The order of the fields matters: a broadcast, and the driver that it wakes, touch the first cache lines alone.
+// The order of the fields matters: an offer of a message, and the driver that it wakes, touch the first cache lines alone.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Mailbox<D> {

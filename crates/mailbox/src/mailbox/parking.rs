@@ -101,7 +101,7 @@ impl<D> Mailbox<D> {
         self.signal.look().is_plain()
     }
 
-    /// Whether the log may hold a broadcast, and the driver has nothing else to take.
+    /// Whether a log may hold a message, and the driver has nothing else to take.
     #[inline]
     pub fn is_only_pending(&self) -> bool {
         self.signal.look().is_only_pending()
@@ -113,7 +113,7 @@ impl<D> Mailbox<D> {
         self.signal.look().has_items()
     }
 
-    /// Whether the driver can neither take an item nor read a broadcast now.
+    /// Whether the driver can neither take an item nor read a log now.
     pub fn is_empty(&self) -> bool {
         let look = self.signal.look();
         !look.has_items() && !look.is_readable()

@@ -48,7 +48,7 @@ const DIRECTIVE: u64 = 2;
 const AWAITED: u64 = 4;
 /// The driver has to be woken for a directive, for its time, and for what is unsent.
 const PARKED: u64 = 8;
-/// A parked driver has to be woken for items and broadcasts too.
+/// A parked driver has to be woken for items, and for messages in a log, too.
 const WANTS_ITEMS: u64 = 16;
 /// The mailbox has left its channels: it gets no more of their messages.
 const LEFT: u64 = 64;
@@ -58,7 +58,7 @@ const DUE: u64 = 128;
 const HELD: u64 = 256;
 /// The driver hands on nothing that it receives.
 const PAUSED: u64 = 512;
-/// A deliverer writes the broadcasts of a parked driver, which is not woken for them.
+/// A deliverer writes the messages of the channels while the driver is parked. The driver is not woken for them.
 const DELIVERED: u64 = 1024;
 /// The deliverer writes to the transport.
 const WRITING: u64 = 2048;
@@ -265,7 +265,7 @@ impl Signal {
         self.clear(WRITING);
     }
 
-    /// Clears what the content of a shut outbox has set. Its broadcasts are delivered no more.
+    /// Clears what the content of a shut outbox has set. Nothing is delivered any more.
     pub(super) fn shut(&self, _: &Locked) {
         self.clear(ITEMS | AWAITED | HELD | DELIVERED);
     }
@@ -354,7 +354,7 @@ impl Look {
         self.has(DELIVERED)
     }
 
-    /// Whether the outbox holds something that goes before the next broadcast.
+    /// Whether the outbox holds something that goes before the next message of a log.
     #[inline]
     pub(super) fn has_items_or_is_held(self) -> bool {
         self.has(ITEMS | HELD)

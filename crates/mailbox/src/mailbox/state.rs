@@ -31,7 +31,7 @@ pub(super) struct State<D> {
     pub(super) locked: Locked,
     // The waker of the driver's task, once it has parked.
     pub(super) driver: Option<Waker>,
-    // The way by which a deliverer writes broadcasts while the driver is parked.
+    // The way by which a deliverer writes while the driver is parked.
     pub(super) direct: Option<D>,
     // The limit of the weight.
     pub(super) limit: usize,
