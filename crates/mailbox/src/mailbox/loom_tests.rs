@@ -119,7 +119,7 @@ fn enqueue(send: &mut Sending) {
 }
 
 fn reason() -> CloseReason {
-    CloseReason::new(sockeye_proto::CloseCode::NORMAL, "").unwrap()
+    CloseReason::new(CloseCode::NORMAL, "").unwrap()
 }
 
 #[derive(Default)]
