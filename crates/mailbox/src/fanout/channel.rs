@@ -72,14 +72,9 @@ impl<D> Channel<D> {
 
     /// Makes a mailbox the member of this number: it gets each message from now on. `delivery` is where a deliverer waits,
     /// if the mailbox may be delivered to.
-    pub fn join(
-        &self,
-        member: u32,
-        mailbox: Arc<Mailbox<D>>,
-        delivery: Option<Delivery<Channel<D>>>,
-    ) {
+    pub fn join(&self, member: u32, mailbox: Arc<Mailbox<D>>, delivery: Option<Delivery<Self>>) {
         let mut members = lock(&self.members);
-        let slot = mailbox.join(self.log.subscription(member));
+        let slot = mailbox.join(&self.log.subscription(member));
         if let Some(delivery) = delivery
             && slot.is_some()
             && members.is_delivered_by(delivery)

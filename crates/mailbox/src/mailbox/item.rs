@@ -11,6 +11,10 @@ use crate::sync::Arc;
 
 /// One thing that a sender puts in.
 #[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "it is all that can be sent at once"
+)]
 pub enum Item {
     /// A message.
     Message(Outgoing),
@@ -38,6 +42,7 @@ pub(super) enum Queued {
 
 /// One thing that the driver has taken, and sends.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the driver acts on each")]
 pub enum Taken {
     /// A message.
     Message(Outgoing),

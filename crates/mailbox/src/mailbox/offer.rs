@@ -107,13 +107,13 @@ impl<D> Mailbox<D> {
     /// Joins a channel: the mailbox gets each message of the subscription's log from now on. Returns the slot by which the
     /// mailbox knows the channel. `None` if it takes the channel's messages as items, because it cannot share frames, or
     /// because all slots are taken.
-    pub(crate) fn join(&self, subscription: Subscription) -> Option<Slot> {
+    pub(crate) fn join(&self, subscription: &Subscription) -> Option<Slot> {
         let first = self.first.as_ref()?;
         let mut state = lock(&self.state);
         if self.signal.look().has_left() {
             return None;
         }
-        if first.is_same(&subscription) {
+        if first.is_same(subscription) {
             first.begin();
             return Some(Slot::FIRST);
         }
