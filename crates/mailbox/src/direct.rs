@@ -35,3 +35,11 @@ impl std::fmt::Debug for Scripted {
         f.write_str("Scripted")
     }
 }
+
+/// A transport that takes nothing.
+#[cfg(all(test, not(loom)))]
+impl DirectWrite for () {
+    fn write(&self, _: &[u8]) -> usize {
+        0
+    }
+}

@@ -18,7 +18,7 @@ pub mod sync;
 pub use self::direct::DirectWrite;
 pub use self::error::SendError;
 pub use self::fanout::channel::Channel;
-pub use self::fanout::delivery::{Deliverer, Delivery};
+pub use self::fanout::delivery::{Deliver, Deliverer, Delivery};
 pub use self::fanout::log::{Copied, LOG_LIMIT, Subscription};
 pub use self::mailbox::Mailbox;
 pub use self::mailbox::ending::Ended;

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use sockeye_proto::PreparedMessage;
 
-use super::delivery::Delivery;
+use super::delivery::{Deliver, Delivery};
 use super::log::{Copied, Log, Pushed, Slot, Subscription};
 use crate::direct::DirectWrite;
 use crate::mailbox::Mailbox;
@@ -23,32 +23,39 @@ use crate::mailbox::offer::{Offer, Round};
 use crate::mailbox::policy::Overflowed;
 use crate::sync::{Arc, Mutex, lock};
 
-/// One stream of messages to many mailboxes.
-pub struct Channel<D> {
+/// One stream of messages to many mailboxes. `T` is what its owner keeps of each member, such as the session.
+pub struct Channel<D, T> {
     // Lock order: this, then a mailbox, then the log.
-    members: Mutex<Members<D>>,
+    members: Mutex<Members<D, T>>,
     log: Arc<Log>,
 }
 
 /// The members of a channel. A member has the same number in the log.
-struct Members<D> {
-    mailboxes: Vec<Option<Arc<Mailbox<D>>>>,
-    // The slot by which each mailbox knows the channel. Without one it takes items.
+struct Members<D, T> {
+    all: Vec<Option<Member<D, T>>>,
+    // The slot by which each member's mailbox knows the channel. Without one it takes items.
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
+    joined: usize,
     // Where the channel waits for a deliverer, once a member can be delivered to.
-    delivery: Option<Delivery<Channel<D>>>,
+    delivery: Option<Delivery>,
     // Whether the channel waits for a deliverer now.
     is_queued: bool,
 }
 
-impl<D> Default for Channel<D> {
+struct Member<D, T> {
+    mailbox: Arc<Mailbox<D>>,
+    kept: T,
+}
+
+impl<D, T> Default for Channel<D, T> {
     fn default() -> Self {
         Self {
             members: Mutex::new(Members {
-                mailboxes: Vec::new(),
+                all: Vec::new(),
                 slots: Vec::new(),
                 free: Vec::new(),
+                joined: 0,
                 delivery: None,
                 is_queued: false,
             }),
@@ -57,22 +64,21 @@ impl<D> Default for Channel<D> {
     }
 }
 
-impl<D> Channel<D> {
+impl<D, T> Channel<D, T> {
     /// Reserves a place for a member, and returns its number and its subscription.
     pub fn reserve(&self) -> (u32, Subscription) {
         let mut members = lock(&self.members);
         let member = members.free.pop().unwrap_or_else(|| {
-            members.mailboxes.push(None);
+            members.all.push(None);
             members.slots.push(None);
-            u32::try_from(members.mailboxes.len() - 1)
-                .expect("fewer mailboxes than 2^32 fit in memory")
+            u32::try_from(members.all.len() - 1).expect("fewer mailboxes than 2^32 fit in memory")
         });
         (member, self.log.subscription(member))
     }
 
-    /// Makes a mailbox the member of this number: it gets each message from now on. `delivery` is where a deliverer waits,
-    /// if the mailbox may be delivered to.
-    pub fn join(&self, member: u32, mailbox: Arc<Mailbox<D>>, delivery: Option<Delivery<Self>>) {
+    /// Makes a mailbox the member of this number, which was [reserved](Self::reserve): it gets each message from now on.
+    /// `delivery` is where a deliverer waits, if the mailbox may be delivered to.
+    pub fn join(&self, member: u32, mailbox: Arc<Mailbox<D>>, kept: T, delivery: Option<Delivery>) {
         let mut members = lock(&self.members);
         let slot = mailbox.join(&self.log.subscription(member));
         if let Some(delivery) = delivery
@@ -82,26 +88,49 @@ impl<D> Channel<D> {
             mailbox.begin_delivery();
         }
         let Members {
-            mailboxes, slots, ..
+            all, slots, joined, ..
         } = &mut *members;
         let place = member as usize;
-        // Both are there: see `reserve`.
-        if let (Some(joined), Some(known)) = (mailboxes.get_mut(place), slots.get_mut(place)) {
-            *joined = Some(mailbox);
+        if let (Some(free), Some(known)) = (all.get_mut(place), slots.get_mut(place)) {
+            *free = Some(Member { mailbox, kept });
             *known = slot;
+            *joined += 1;
         }
     }
 
-    /// Frees the place of a member. It gets no message any more, not even one that it has not read.
-    pub fn leave(&self, member: u32) {
+    /// Frees the place of a member, if `is_meant` says that it is still the same one. The member gets no message any more,
+    /// not even one that it has not read. Returns what was kept of it.
+    pub fn leave(&self, member: u32, is_meant: impl FnOnce(&T) -> bool) -> Option<T> {
         let mut members = lock(&self.members);
         let place = member as usize;
-        let slot = members.slots.get_mut(place).and_then(Option::take);
-        let left = members.mailboxes.get_mut(place).and_then(Option::take);
-        if let (Some(mailbox), Some(slot)) = (left, slot) {
-            mailbox.leave(slot);
+        let joined = members.all.get_mut(place)?;
+        let left = joined.take_if(|member| is_meant(&member.kept))?;
+        if let Some(slot) = members.slots.get_mut(place).and_then(Option::take) {
+            left.mailbox.leave(slot);
         }
+        members.joined -= 1;
         members.free.push(member);
+        Some(left.kept)
+    }
+
+    /// The number of members.
+    pub fn len(&self) -> usize {
+        lock(&self.members).joined
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Looks at the members in these places. Returns whether there are places behind them. `look` is called while the
+    /// members are locked, so it must not come back to the channel.
+    pub fn look(&self, places: Range<usize>, mut look: impl FnMut(&T)) -> bool {
+        let members = lock(&self.members);
+        members
+            .at(places.clone())
+            .for_each(|member| look(&member.kept));
+        places.end < members.all.len()
     }
 
     /// The number of messages that were ever put into the log.
@@ -109,14 +138,42 @@ impl<D> Channel<D> {
         self.log.pushed()
     }
 
-    /// Sends a message to all members. Returns the number of those that accepted it. Calls `overflowed` with the number of
-    /// each member that lost messages. It is called while the members are locked, so it must not come back to the channel.
+    /// Sends a message to some of the members, as items. All messages of the channel keep their order. `is_meant` and
+    /// `overflowed` are called as in [`publish`](Self::publish).
+    pub fn publish_to(
+        &self,
+        message: &PreparedMessage,
+        is_meant: impl Fn(&T) -> bool,
+        mut overflowed: impl FnMut(&T, Overflowed),
+    ) -> usize {
+        let members = lock(&self.members);
+        let mut many = 0;
+        for member in members
+            .all
+            .iter()
+            .flatten()
+            .filter(|member| is_meant(&member.kept))
+        {
+            let offer = member.mailbox.offer_item(message);
+            many += count(offer, |lost| overflowed(&member.kept, lost));
+        }
+        many
+    }
+}
+
+impl<D, T> Channel<D, T>
+where
+    D: DirectWrite + Send + 'static,
+    T: Send + 'static,
+{
+    /// Sends a message to all members. Returns the number of those that accepted it. Calls `overflowed` for each member that
+    /// lost messages. It is called while the members are locked, so it must not come back to the channel.
     // Not inlined: in the code of its caller the loop has too few registers.
     #[inline(never)]
     pub fn publish(
         self: &Arc<Self>,
         message: &PreparedMessage,
-        mut overflowed: impl FnMut(u32, Overflowed),
+        mut overflowed: impl FnMut(&T, Overflowed),
     ) -> usize {
         // No code of the application runs while the lock is held: a wake-up only makes a task ready.
         let mut members = lock(&self.members);
@@ -127,9 +184,7 @@ impl<D> Channel<D> {
                 Pushed::Unfit => break None,
                 Pushed::Full(slow) => {
                     for member in slow {
-                        if let Some(lost) = members.catch_up(member) {
-                            overflowed(member, lost);
-                        }
+                        members.catch_up(member, &mut overflowed);
                     }
                 }
             }
@@ -139,17 +194,24 @@ impl<D> Channel<D> {
             wants_delivery: false,
         };
         let mut many = 0;
-        for (member, mailbox, slot) in members.joined() {
+        for (place, member) in members.all.iter().enumerate() {
+            let Some(member) = member else {
+                continue;
+            };
+            let slot = members.slots.get(place).copied().flatten();
             let offer = match number.zip(slot) {
-                Some((number, slot)) => mailbox.offer_logged(slot, number, message, &mut round),
+                Some((number, slot)) => {
+                    let mailbox = &member.mailbox;
+                    mailbox.offer_logged(slot, number, message, &mut round)
+                }
                 None => {
                     round.is_settled = false;
-                    mailbox.offer_item(message)
+                    member.mailbox.offer_item(message)
                 }
             };
             match offer {
                 Offer::Taken => many += 1,
-                offer => many += count(offer, |lost| overflowed(member, lost)),
+                offer => many += count(offer, |lost| overflowed(&member.kept, lost)),
             }
         }
         if round.is_settled {
@@ -160,43 +222,20 @@ impl<D> Channel<D> {
         }
         many
     }
-
-    /// Sends a message to some of the members, as items. All messages of the channel keep their order. `is_meant` and
-    /// `overflowed` get a member's number, and are called as in [`publish`](Self::publish).
-    pub fn publish_to(
-        &self,
-        message: &PreparedMessage,
-        is_meant: impl Fn(u32) -> bool,
-        mut overflowed: impl FnMut(u32, Overflowed),
-    ) -> usize {
-        let members = lock(&self.members);
-        let mut many = 0;
-        for (member, mailbox, _) in members.joined().filter(|(member, ..)| is_meant(*member)) {
-            many += count(mailbox.offer_item(message), |lost| overflowed(member, lost));
-        }
-        many
-    }
-
-    /// The number of places, free ones included.
-    pub fn places(&self) -> usize {
-        lock(&self.members).mailboxes.len()
-    }
-
-    /// Notes that a deliverer has taken the channel: the next message asks for another delivery.
-    pub fn begin_delivery(&self) {
-        lock(&self.members).is_queued = false;
-    }
-
-    /// Leaves the messages to the drivers of the members from now on.
-    pub fn end_delivery(&self) {
-        lock(&self.members).end_delivery();
-    }
 }
 
-impl<D: DirectWrite> Channel<D> {
-    /// Writes what the log holds to the transports of the members in these places whose drivers are parked. Returns
-    /// whether there are members.
-    pub fn deliver(&self, places: Range<usize>, copied: &mut Copied) -> bool {
+impl<D, T> Deliver for Channel<D, T>
+where
+    D: DirectWrite + Send + 'static,
+    T: Send + 'static,
+{
+    fn begin_delivery(&self) -> usize {
+        let mut members = lock(&self.members);
+        members.is_queued = false;
+        members.all.len()
+    }
+
+    fn deliver(&self, places: Range<usize>, copied: &mut Copied) -> bool {
         let members = lock(&self.members).mailboxes_at(places);
         let are_any = !members.is_empty();
         for (mailbox, slot) in members {
@@ -204,38 +243,43 @@ impl<D: DirectWrite> Channel<D> {
         }
         are_any
     }
+
+    fn end_delivery(&self) {
+        lock(&self.members).end_delivery();
+    }
 }
 
-impl<D> Members<D> {
-    fn joined(&self) -> impl Iterator<Item = (u32, &Mailbox<D>, Option<Slot>)> {
-        // A zip of both would cost a quarter of what an offer costs.
-        (0..).zip(&self.mailboxes).filter_map(|(member, mailbox)| {
-            let mailbox = mailbox.as_ref()?;
-            Some((member, &**mailbox, *self.slots.get(member as usize)?))
-        })
+impl<D, T> Members<D, T> {
+    fn at(&self, places: Range<usize>) -> impl Iterator<Item = &Member<D, T>> {
+        let end = places.end.min(self.all.len());
+        let places = places.start.min(end)..end;
+        self.all.get(places).into_iter().flatten().flatten()
     }
 
     /// The mailboxes of the members in these places, without those that take items.
     fn mailboxes_at(&self, places: Range<usize>) -> Vec<(Arc<Mailbox<D>>, Slot)> {
-        let end = places.end.min(self.mailboxes.len());
+        let end = places.end.min(self.all.len());
         let places = places.start.min(end)..end;
-        let mailboxes = self.mailboxes.get(places.clone()).into_iter().flatten();
+        let members = self.all.get(places.clone()).into_iter().flatten();
         let slots = self.slots.get(places).into_iter().flatten();
-        let members = mailboxes.zip(slots);
-        members
-            .filter_map(|(mailbox, slot)| Some((mailbox.clone()?, (*slot)?)))
+        let both = members.zip(slots);
+        both.filter_map(|(member, slot)| Some((Arc::clone(&member.as_ref()?.mailbox), (*slot)?)))
             .collect()
     }
 
-    /// Moves what a member has not read into its outbox. Returns what it lost.
-    fn catch_up(&self, member: u32) -> Option<Overflowed> {
+    /// Moves what a member has not read into its outbox.
+    fn catch_up(&self, member: u32, overflowed: &mut impl FnMut(&T, Overflowed)) {
         let place = member as usize;
-        let mailbox = self.mailboxes.get(place)?.as_ref()?;
-        mailbox.catch_up((*self.slots.get(place)?)?)
+        let slot = self.slots.get(place).copied().flatten();
+        if let (Some(Some(member)), Some(slot)) = (self.all.get(place), slot)
+            && let Some(lost) = member.mailbox.catch_up(slot)
+        {
+            overflowed(&member.kept, lost);
+        }
     }
 
     /// Whether a member may be delivered to by this deliverer. The first deliverer has the channel for as long as it lives.
-    fn is_delivered_by(&mut self, delivery: Delivery<Channel<D>>) -> bool {
+    fn is_delivered_by(&mut self, delivery: Delivery) -> bool {
         match &self.delivery {
             Some(known) if !known.has_ended() => known.is_same(&delivery),
             ended => {
@@ -248,22 +292,28 @@ impl<D> Members<D> {
         }
     }
 
-    fn request_delivery(&mut self, channel: &Arc<Channel<D>>) {
+    fn end_delivery(&mut self) {
+        self.delivery = None;
+        self.is_queued = false;
+        for member in self.all.iter().flatten() {
+            member.mailbox.end_delivery();
+        }
+    }
+}
+
+impl<D, T> Members<D, T>
+where
+    D: DirectWrite + Send + 'static,
+    T: Send + 'static,
+{
+    fn request_delivery(&mut self, channel: &Arc<Channel<D, T>>) {
         if self.is_queued {
             return;
         }
         self.is_queued = true;
-        let is_wanted = |delivery: &Delivery<_>| delivery.request(Arc::clone(channel));
-        if !self.delivery.as_ref().is_some_and(is_wanted) {
+        let is_taken = |delivery: &Delivery| delivery.request(Arc::<Channel<D, T>>::clone(channel));
+        if !self.delivery.as_ref().is_some_and(is_taken) {
             self.end_delivery();
-        }
-    }
-
-    fn end_delivery(&mut self) {
-        self.delivery = None;
-        self.is_queued = false;
-        for mailbox in self.mailboxes.iter().flatten() {
-            mailbox.end_delivery();
         }
     }
 }
@@ -281,10 +331,10 @@ fn count(offer: Offer, overflowed: impl FnOnce(Overflowed)) -> usize {
     }
 }
 
-impl<D> fmt::Debug for Channel<D> {
+impl<D, T> fmt::Debug for Channel<D, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
-            .field("places", &self.places())
+            .field("members", &self.len())
             .finish_non_exhaustive()
     }
 }

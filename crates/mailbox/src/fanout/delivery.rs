@@ -8,25 +8,41 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
+use super::log::Copied;
 use crate::sync::{Arc, Mutex, lock};
 
+/// A channel, as a deliverer sees it.
+pub trait Deliver: Send + Sync {
+    /// Notes that a deliverer has taken the channel: the next message asks for another delivery. Returns the number of
+    /// places, free ones included.
+    fn begin_delivery(&self) -> usize;
+
+    /// Writes what the log holds to the transports of the members in these places whose drivers are parked. Returns
+    /// whether there are members.
+    fn deliver(&self, places: Range<usize>, copied: &mut Copied) -> bool;
+
+    /// Leaves the messages to the drivers of the members from now on.
+    fn end_delivery(&self);
+}
+
 /// The deliverer's end of the queue. Dropping it ends all deliveries.
-pub struct Deliverer<C>(Arc<Mutex<Queue<C>>>);
+pub struct Deliverer(Arc<Mutex<Queue>>);
 
 /// A channel's handle of a deliverer, which stays as long as a channel has one.
-pub struct Delivery<C>(Arc<Mutex<Queue<C>>>);
+pub struct Delivery(Arc<Mutex<Queue>>);
 
-struct Queue<C> {
-    channels: VecDeque<Arc<C>>,
+struct Queue {
+    channels: VecDeque<Arc<dyn Deliver>>,
     deliverer: Option<Waker>,
     // The number of handles.
     users: usize,
     has_ended: bool,
 }
 
-impl<C> Deliverer<C> {
+impl Deliverer {
     /// Creates a deliverer without handles.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Queue {
@@ -38,7 +54,7 @@ impl<C> Deliverer<C> {
     }
 
     /// A new handle, for a channel.
-    pub fn handle(&self) -> Delivery<C> {
+    pub fn handle(&self) -> Delivery {
         lock(&self.0).users += 1;
         Delivery(Arc::clone(&self.0))
     }
@@ -49,7 +65,7 @@ impl<C> Deliverer<C> {
     }
 
     /// Waits for the next channel that wants a delivery. `None` if no channel has a handle.
-    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Arc<C>>> {
+    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Arc<dyn Deliver>>> {
         let mut queue = lock(&self.0);
         if let Some(channel) = queue.channels.pop_front() {
             return Poll::Ready(Some(channel));
@@ -62,28 +78,28 @@ impl<C> Deliverer<C> {
     }
 
     /// Ends the deliverer: no channel can request a delivery any more. Returns the channels that wait for one.
-    pub fn end(&self) -> impl Iterator<Item = Arc<C>> {
+    pub fn end(&self) -> impl Iterator<Item = Arc<dyn Deliver>> {
         let mut queue = lock(&self.0);
         queue.has_ended = true;
         std::mem::take(&mut queue.channels).into_iter()
     }
 }
 
-impl<C> Default for Deliverer<C> {
+impl Default for Deliverer {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<C> Drop for Deliverer<C> {
+impl Drop for Deliverer {
     fn drop(&mut self) {
         self.end().for_each(drop);
     }
 }
 
-impl<C> Delivery<C> {
+impl Delivery {
     /// Puts a channel into the queue. Returns false if the deliverer has ended.
-    pub(super) fn request(&self, channel: Arc<C>) -> bool {
+    pub(super) fn request(&self, channel: Arc<dyn Deliver>) -> bool {
         let mut queue = lock(&self.0);
         if queue.has_ended {
             return false;
@@ -104,19 +120,19 @@ impl<C> Delivery<C> {
     }
 }
 
-impl<C> fmt::Debug for Deliverer<C> {
+impl fmt::Debug for Deliverer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Deliverer")
     }
 }
 
-impl<C> fmt::Debug for Delivery<C> {
+impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Delivery")
     }
 }
 
-impl<C> Drop for Delivery<C> {
+impl Drop for Delivery {
     fn drop(&mut self) {
         let mut queue = lock(&self.0);
         queue.users -= 1;

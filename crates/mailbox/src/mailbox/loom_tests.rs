@@ -21,7 +21,7 @@ use crate::sync::{Arc, Mutex, lock};
 
 mod channels;
 
-type Channel = crate::fanout::channel::Channel<Scripted>;
+type Channel = crate::fanout::channel::Channel<Scripted, ()>;
 type Mailbox = super::Mailbox<Scripted>;
 type Parts = super::part::Parts<Scripted>;
 type Sending = super::send::Sending<Scripted>;
@@ -371,7 +371,7 @@ fn session_with_channel() -> (Arc<Channel>, Arc<Mailbox>) {
     let channel = Arc::new(Channel::default());
     let (member, first) = channel.reserve();
     let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), None);
-    channel.join(member, Arc::clone(&outbox), None);
+    channel.join(member, Arc::clone(&outbox), (), None);
     (channel, outbox)
 }
 
@@ -496,7 +496,7 @@ impl Shared {
 }
 
 /// A channel with a deliverer, a member, and its transport, which takes `at_once` bytes of a write.
-fn delivered(at_once: usize) -> (Arc<Channel>, Arc<Deliverer<Channel>>, Arc<Mailbox>, Shared) {
+fn delivered(at_once: usize) -> (Arc<Channel>, Arc<Deliverer>, Arc<Mailbox>, Shared) {
     let channel = Arc::new(Channel::default());
     let deliverer = Arc::new(Deliverer::new());
     let (outbox, shared) = delivered_to(&[&channel], &deliverer, at_once);
@@ -506,7 +506,7 @@ fn delivered(at_once: usize) -> (Arc<Channel>, Arc<Deliverer<Channel>>, Arc<Mail
 /// The mailbox of a session that is a member of these channels, and its transport.
 fn delivered_to(
     channels: &[&Arc<Channel>],
-    deliverer: &Deliverer<Channel>,
+    deliverer: &Deliverer,
     at_once: usize,
 ) -> (Arc<Mailbox>, Shared) {
     let shared = Shared(Arc::new(Mutex::new(String::new())));
@@ -520,13 +520,13 @@ fn delivered_to(
     let first = reserved[0].1.clone();
     let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), Some(direct));
     for (channel, (member, _)) in channels.iter().zip(reserved) {
-        channel.join(member, Arc::clone(&outbox), Some(deliverer.handle()));
+        channel.join(member, Arc::clone(&outbox), (), Some(deliverer.handle()));
     }
     (outbox, shared)
 }
 
 /// Acts as a deliverer for the channels that wait for one now.
-fn deliver(deliverer: &Deliverer<Channel>) {
+fn deliver(deliverer: &Deliverer) {
     let mut cx = Context::from_waker(Waker::noop());
     while let Poll::Ready(Some(channel)) = deliverer.poll_next(&mut cx) {
         channel.begin_delivery();

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Weak;
 use std::time::Duration;
 
-use sockeye_mailbox::{Overflowed, Subscription};
+use sockeye_mailbox::Subscription;
 use sockeye_proto::{Outgoing, PreparedMessage};
 use tokio::time::Instant;
 
@@ -26,27 +26,19 @@ pub struct OpenSessions(Arc<SessionSet>);
 
 #[derive(Default)]
 pub(super) struct SessionSet {
-    slots: Mutex<Slots>,
-    // Each session's number as a member is that of its slot.
-    broadcasts: Arc<Channel>,
+    broadcasts: Arc<Channel<Session>>,
+    // Whether a sweeper watches the set. Lock order: this, then the members of the channel.
+    is_swept: Mutex<bool>,
     // The server's counters. A client's endpoint has none.
     counters: Option<Arc<Counters>>,
-}
-
-/// The slots of the sessions.
-#[derive(Default)]
-struct Slots {
-    all: Vec<Option<Session>>,
-    open: usize,
-    is_swept: bool,
 }
 
 impl OpenSessions {
     /// Creates an empty set of sessions, with the counters of its server.
     pub(super) fn counted_by(counters: Arc<Counters>) -> Self {
         Self(Arc::new(SessionSet {
-            slots: Mutex::default(),
             broadcasts: Arc::default(),
+            is_swept: Mutex::default(),
             counters: Some(counters),
         }))
     }
@@ -59,7 +51,7 @@ impl OpenSessions {
 
     /// Returns the number of sessions that are open now.
     pub fn len(&self) -> usize {
-        lock(&self.0.slots).open
+        self.0.broadcasts.len()
     }
 
     /// Returns whether no session is open.
@@ -69,7 +61,10 @@ impl OpenSessions {
 
     /// Returns the sessions that are open now.
     pub fn to_vec(&self) -> Vec<Session> {
-        lock(&self.0.slots).sessions().cloned().collect()
+        let mut sessions = Vec::with_capacity(self.len());
+        let add = |session: &Session| sessions.push(session.clone());
+        self.0.broadcasts.look(0..usize::MAX, add);
+        sessions
     }
 
     /// Returns the sessions whose path has a parameter of this name with this decoded value: one room of a chat at
@@ -106,29 +101,14 @@ impl OpenSessions {
     /// against the outboxes' limits. When that space is full, the unread messages of the slowest sessions move to their
     /// outboxes.
     pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
-        let mut overflowed = Vec::new();
+        let mut losses = Losses::default();
+        let lose = |session: &Session, lost| losses.add(session, lost);
         let many = self
             .0
             .broadcasts
-            .publish(&PreparedMessage::new(message), |slot, lost| {
-                overflowed.push((slot, lost));
-            });
-        if !overflowed.is_empty() {
-            self.report(overflowed);
-        }
-        many
-    }
-
-    /// Counts what sessions lost, and logs each such session once.
-    #[cold]
-    fn report(&self, overflowed: Vec<(u32, Overflowed)>) {
-        let mut losses = Losses::default();
-        let slots = lock(&self.0.slots);
-        for (slot, lost) in overflowed {
-            losses.add(slots.get(slot), lost);
-        }
-        drop(slots);
+            .publish(&PreparedMessage::new(message), lose);
         losses.report(self.counters());
+        many
     }
 
     /// Sends a message to the sessions for which `is_meant` is true, as [`broadcast`](Self::broadcast) does. `is_meant`
@@ -138,14 +118,9 @@ impl OpenSessions {
         prepared: &PreparedMessage,
         is_meant: impl Fn(&Session) -> bool,
     ) -> usize {
-        let slots = lock(&self.0.slots);
         let mut losses = Losses::default();
-        let many = self.0.broadcasts.publish_to(
-            prepared,
-            |slot| slots.get(slot).is_some_and(&is_meant),
-            |slot, lost| losses.add(slots.get(slot), lost),
-        );
-        drop(slots);
+        let lose = |session: &Session, lost| losses.add(session, lost);
+        let many = self.0.broadcasts.publish_to(prepared, is_meant, lose);
         losses.report(self.counters());
         many
     }
@@ -158,15 +133,11 @@ impl OpenSessions {
     /// Puts the session into its slot: it is open from now on.
     pub(super) fn insert(&self, slot: u32, session: Session) {
         let outbox = Arc::clone(session.outbox());
-        let mut slots = lock(&self.0.slots);
-        slots.put(slot, session);
-        slots.open += 1;
-        self.counters().opened_sessions.increment();
-        let is_swept = std::mem::replace(&mut slots.is_swept, true);
-        drop(slots);
         // A session on another runtime, and perhaps on another processor, writes its broadcasts itself.
         let delivery = outbox.has_direct().then(deliverer::here);
-        self.0.broadcasts.join(slot, outbox, delivery);
+        self.counters().opened_sessions.increment();
+        self.0.broadcasts.join(slot, outbox, session, delivery);
+        let is_swept = std::mem::replace(&mut *lock(&self.0.is_swept), true);
         // Without the lock: a runtime that shuts down drops a spawned task at once, and the drop takes the lock.
         if !is_swept {
             let set: Weak<SessionSet> = Arc::downgrade(&self.0);
@@ -176,42 +147,13 @@ impl OpenSessions {
 
     /// Frees the slot, if this session still has it.
     pub(super) fn remove(&self, slot: u32, id: SessionId) {
-        let mut slots = lock(&self.0.slots);
-        let Some(removed) = slots.take(slot, id) else {
+        let is_meant = |session: &Session| session.id() == id;
+        let Some(removed) = self.0.broadcasts.leave(slot, is_meant) else {
             return;
         };
-        slots.open -= 1;
-        drop(slots);
-        let lost = removed.outbox().retire();
-        self.0.broadcasts.leave(slot);
-        if let Some(lost) = lost {
+        if let Some(lost) = removed.outbox().retire() {
             removed.count_overflow(lost);
         }
-    }
-}
-
-impl Slots {
-    fn sessions(&self) -> impl Iterator<Item = &Session> {
-        self.all.iter().flatten()
-    }
-
-    fn get(&self, slot: u32) -> Option<&Session> {
-        self.all.get(slot as usize)?.as_ref()
-    }
-
-    fn put(&mut self, slot: u32, session: Session) {
-        let slot = slot as usize;
-        if self.all.len() <= slot {
-            self.all.resize_with(slot + 1, || None);
-        }
-        if let Some(free) = self.all.get_mut(slot) {
-            *free = Some(session);
-        }
-    }
-
-    fn take(&mut self, slot: u32, id: SessionId) -> Option<Session> {
-        let held = self.all.get_mut(slot as usize)?;
-        held.take_if(|held| held.id() == id)
     }
 }
 
@@ -219,17 +161,13 @@ impl Swept for SessionSet {
     fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
         let broadcasts = self.broadcasts.logged();
         let mut lost = Vec::new();
-        let slots_held = lock(&self.slots);
-        let all = &slots_held.all;
-        let end = slots.end.min(all.len());
-        for session in all.get(slots.start..end).into_iter().flatten().flatten() {
+        let are_more = self.broadcasts.look(slots, |session| {
             if let Some(loss) = session.outbox().sweep(horizon.into_std()) {
                 lost.push((session.clone(), loss));
             }
             session.close_if_idle(elapsed, broadcasts);
-        }
-        let are_more = end < all.len();
-        drop(slots_held);
+        });
+        // No line is logged under the lock.
         for (session, loss) in lost {
             session.count_overflow(loss);
         }
@@ -237,13 +175,13 @@ impl Swept for SessionSet {
     }
 
     fn leave_sweeper_if_empty(&self) -> bool {
-        let mut slots = lock(&self.slots);
-        slots.is_swept = slots.open > 0;
-        !slots.is_swept
+        let mut is_swept = lock(&self.is_swept);
+        *is_swept = !self.broadcasts.is_empty();
+        !*is_swept
     }
 
     fn leave_sweeper(&self) {
-        lock(&self.slots).is_swept = false;
+        *lock(&self.is_swept) = false;
     }
 }
 

@@ -16,13 +16,11 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Adds what one session lost. It may be gone by now.
+    /// Adds what one session lost.
     #[cold]
-    pub(super) fn add(&mut self, session: Option<&Session>, lost: Overflowed) {
+    pub(super) fn add(&mut self, session: &Session, lost: Overflowed) {
         self.dropped += lost.dropped;
-        if lost.is_first
-            && let Some(session) = session
-        {
+        if lost.is_first {
             self.first.push((session.clone(), lost.policy));
         }
     }

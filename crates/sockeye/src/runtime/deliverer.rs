@@ -10,23 +10,22 @@
 use std::future::poll_fn;
 use std::ops::Range;
 
-use sockeye_mailbox::{Copied, Deliverer, Delivery};
+use sockeye_mailbox::{Copied, Deliver, Deliverer, Delivery};
 use tokio::runtime::{self, Handle};
 
-use crate::connection::direct::Channel;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The deliverer of one runtime.
 struct Known {
     runtime: runtime::Id,
-    deliverer: Arc<Deliverer<Channel>>,
+    deliverer: Arc<Deliverer>,
 }
 
 // Each runtime with a channel to deliver has an entry, and a task.
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
 /// A handle of the deliverer of the current runtime. The deliverer starts if there is none.
-pub(crate) fn here() -> Delivery<Channel> {
+pub(crate) fn here() -> Delivery {
     let handle = Handle::current();
     let runtime = handle.id();
     let mut known = lock(&KNOWN);
@@ -47,7 +46,7 @@ pub(crate) fn here() -> Delivery<Channel> {
 
 /// The task of a deliverer.
 struct Task {
-    deliverer: Arc<Deliverer<Channel>>,
+    deliverer: Arc<Deliverer>,
     runtime: runtime::Id,
 }
 
@@ -86,10 +85,9 @@ impl Drop for Task {
 
 /// Writes to all sessions of a channel. Tasks of their own serve some sessions each, so that the threads of a runtime
 /// share the work.
-async fn deliver(channel: &Arc<Channel>) {
-    channel.begin_delivery();
+async fn deliver(channel: &Arc<dyn Deliver>) {
     // A session that opens later reads only later messages.
-    let places = channel.places();
+    let places = channel.begin_delivery();
     for start in (Round::PLACES..places).step_by(Round::PLACES) {
         tokio::spawn(Round::new(channel, start).run());
     }
@@ -98,7 +96,7 @@ async fn deliver(channel: &Arc<Channel>) {
 
 /// One delivery to some sessions of a channel.
 struct Round {
-    channel: Arc<Channel>,
+    channel: Arc<dyn Deliver>,
     left: Range<usize>,
 }
 
@@ -108,7 +106,7 @@ impl Round {
     /// The number of sessions after which the task yields to other tasks.
     const BATCH: usize = 32;
 
-    fn new(channel: &Arc<Channel>, start: usize) -> Self {
+    fn new(channel: &Arc<dyn Deliver>, start: usize) -> Self {
         Self {
             channel: Arc::clone(channel),
             left: start..start + Self::PLACES,

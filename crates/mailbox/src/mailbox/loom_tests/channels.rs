@@ -8,7 +8,7 @@ fn member_of(channels: &[&Arc<Channel>]) -> Arc<Mailbox> {
     let first = reserved[0].1.clone();
     let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), None);
     for (channel, (member, _)) in channels.iter().zip(reserved) {
-        channel.join(member, Arc::clone(&outbox), None);
+        channel.join(member, Arc::clone(&outbox), (), None);
     }
     outbox
 }
@@ -111,7 +111,7 @@ fn who_leaves_during_a_delivery_gets_whole_frames_and_nothing_afterwards() {
             publish(&other, "ab");
             deliver(&deliverer);
         });
-        channels[1].leave(0);
+        channels[1].leave(0, |()| true);
         assert_eq!(
             channels[1].publish(&PreparedMessage::new("z"), |_, _| ()),
             0
@@ -137,9 +137,9 @@ fn a_channel_in_a_slot_that_another_channel_left_loses_no_message() {
         let late = thread::spawn(move || publish(&late, "old"));
         let (other, joined) = (Arc::clone(&outbox), Arc::clone(&channels[1]));
         let joins = thread::spawn(move || {
-            joined.leave(0);
+            joined.leave(0, |()| true);
             let (member, _) = next.reserve();
-            next.join(member, other, None);
+            next.join(member, other, (), None);
             assert!(publish(&next, "n"));
         });
         let taken = block_on(take_until(&outbox, 'n'));

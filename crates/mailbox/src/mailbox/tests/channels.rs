@@ -8,7 +8,8 @@ use super::*;
 use crate::fanout::delivery::Deliverer;
 use crate::fanout::log::{LOG_LIMIT, Slot};
 
-type Channel = crate::fanout::channel::Channel<()>;
+// What is kept of a member is its number.
+type Channel = crate::fanout::channel::Channel<(), u32>;
 
 const LIMIT: usize = 1 << 20;
 
@@ -24,7 +25,7 @@ fn member_of(channels: &[Arc<Channel>], limit: usize, overflow: Overflow) -> Arc
     };
     let (member, first) = channels[0].reserve();
     let outbox = Mailbox::of_session(limit, policy, Some(first), None);
-    channels[0].join(member, Arc::clone(&outbox), None);
+    channels[0].join(member, Arc::clone(&outbox), member, None);
     for channel in &channels[1..] {
         join(channel, &outbox);
     }
@@ -33,12 +34,12 @@ fn member_of(channels: &[Arc<Channel>], limit: usize, overflow: Overflow) -> Arc
 
 fn join(channel: &Arc<Channel>, outbox: &Arc<Mailbox>) -> u32 {
     let (member, _) = channel.reserve();
-    channel.join(member, Arc::clone(outbox), None);
+    channel.join(member, Arc::clone(outbox), member, None);
     member
 }
 
 fn publish(channel: &Arc<Channel>, text: &str) -> usize {
-    let lost = |member, lost| panic!("{member} lost {lost:?}");
+    let lost = |member: &u32, lost| panic!("{member} lost {lost:?}");
     channel.publish(&PreparedMessage::new(text), lost)
 }
 
@@ -128,12 +129,12 @@ fn a_member_that_left_gets_nothing_and_its_slot_serves_the_next_channel() {
     let channels = channels::<3>();
     let outbox = member_of(&channels[..2], LIMIT, Overflow::Close);
     publish(&channels[1], "before");
-    channels[1].leave(0);
+    channels[1].leave(0, |_| true);
     assert_eq!(publish(&channels[1], "after"), 0);
     let member = join(&channels[2], &outbox);
     publish(&channels[2], "next");
     assert_eq!(take_all(&outbox), ["next"]);
-    channels[2].leave(member);
+    channels[2].leave(member, |_| true);
     publish(&channels[0], "first");
     assert_eq!(take_all(&outbox), ["first"], "the first channel stays");
 }
@@ -152,8 +153,8 @@ fn a_mailbox_takes_the_messages_of_channels_beyond_its_slots_as_items() {
     let all: Vec<_> = (0..=Slot::MANY).map(|number| number.to_string()).collect();
     assert_eq!(taken, all);
     // A slot that becomes free serves a channel again.
-    channels[7].leave(0);
-    channels[Slot::MANY].leave(0);
+    channels[7].leave(0, |_| true);
+    channels[Slot::MANY].leave(0, |_| true);
     join(&channels[Slot::MANY], &outbox);
     publish(&channels[Slot::MANY], "logged");
     assert_eq!(outbox.bytes(), 0);
@@ -206,8 +207,8 @@ fn messages_to_some_members_keep_their_order_with_those_to_all() {
     let one = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
     let other = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
     publish(&channel, "a");
-    let lost = |_, _| panic!("there is room");
-    let many = channel.publish_to(&PreparedMessage::new("b"), |member| member == 1, lost);
+    let lost = |_: &u32, _| panic!("there is room");
+    let many = channel.publish_to(&PreparedMessage::new("b"), |member| *member == 1, lost);
     assert_eq!(many, 1);
     publish(&channel, "c");
     assert_eq!(take_all(&one), ["a", "c"]);
@@ -244,7 +245,12 @@ fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log
     let deliverer = Deliverer::new();
     let (member, first) = channel.reserve();
     let outbox = Mailbox::of_session(LIMIT, OverflowPolicy::default(), Some(first), Some(()));
-    channel.join(member, Arc::clone(&outbox), Some(deliverer.handle()));
+    channel.join(
+        member,
+        Arc::clone(&outbox),
+        member,
+        Some(deliverer.handle()),
+    );
     let woken = Arc::new(Count::default());
     assert!(outbox.park(&mut None, &woken.clone().into(), true, &None));
     let many = LOG_LIMIT / LEAST_WEIGHT;
@@ -401,7 +407,7 @@ proptest! {
                         for text in drain(&member.outbox) {
                             member.came(&text)?;
                         }
-                        channels[channel].leave(number);
+                        channels[channel].leave(number, |_| true);
                         member.due[channel].clear();
                     }
                 }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use sockeye_mailbox::{Copied, Deliverer, Item, LOG_LIMIT, OverflowPolicy};
+use sockeye_mailbox::{Copied, Deliver, Deliverer, Item, LOG_LIMIT, OverflowPolicy};
 use sockeye_proto::{CloseCode, CloseReason, Message, MessageBuffer, MessageKind, PreparedMessage};
 
 use super::wire::{PING, TEXT, masked, wire};
@@ -168,8 +168,8 @@ struct Hears {
     peer: Peer,
     waker: Waker,
     count: Arc<Count>,
-    channel: Arc<Channel>,
-    deliverer: Deliverer<Channel>,
+    channel: Arc<Channel<()>>,
+    deliverer: Deliverer,
     delivered: Copied,
 }
 
@@ -186,7 +186,7 @@ impl Hears {
         let policy = OverflowPolicy::default();
         let outbox = Mailbox::of_session(1 << 20, policy, Some(first), Some(direct));
         let delivery = is_delivered.then(|| deliverer.handle());
-        channel.join(member, Arc::clone(&outbox), delivery);
+        channel.join(member, Arc::clone(&outbox), (), delivery);
         let link = Link::new(
             stream,
             server_machine(Config::new(Role::Server), None),
@@ -216,7 +216,7 @@ impl Hears {
 
     /// Publishes a text. Returns whether the channel waits for the deliverer.
     fn say(&self, text: &str) -> bool {
-        let lost = |_, lost| panic!("{lost:?}");
+        let lost = |(): &(), lost| panic!("{lost:?}");
         assert_eq!(self.channel.publish(&PreparedMessage::new(text), lost), 1);
         let mut cx = Context::from_waker(Waker::noop());
         let next = self.deliverer.poll_next(&mut cx);
