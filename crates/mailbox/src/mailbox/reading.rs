@@ -15,11 +15,8 @@ impl<D> Mailbox<D> {
     #[inline]
     pub fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
         let look = self.signal.look();
-        if !look.is_readable() {
-            return false;
-        }
         if !look.is_first_alone() {
-            return self.read_some_log(room, read);
+            return look.is_readable() && self.read_some_log(room, read);
         }
         let Some(first) = &self.first else {
             return false;
@@ -38,6 +35,7 @@ impl<D> Mailbox<D> {
 
     /// Reads frames of the log that comes behind the one that was read last.
     #[cold]
+    #[inline(never)]
     fn read_some_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
         // A slot gets another subscription with the state locked, so none does meanwhile.
         let mut state = lock(&self.state);

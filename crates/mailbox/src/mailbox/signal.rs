@@ -72,6 +72,7 @@ const FIRST_PENDING: u32 = 16;
 
 const _: () = assert!(PENDING.count_ones() as usize == Slot::MANY);
 
+#[inline]
 fn pending(slot: Slot) -> u64 {
     1 << (FIRST_PENDING + slot.number())
 }
@@ -385,10 +386,10 @@ impl Look {
         self.has(PENDING) && !self.has(HELD)
     }
 
-    /// Whether no log but that of the first slot may hold a message.
+    /// Whether the log of the first slot alone may hold a message, and no begun message keeps it back.
     #[inline]
     pub(super) fn is_first_alone(self) -> bool {
-        !self.has(PENDING & !pending(Slot::FIRST))
+        self.0 & (PENDING | HELD) == pending(Slot::FIRST)
     }
 
     /// The slots whose logs may hold a message.
