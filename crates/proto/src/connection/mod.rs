@@ -35,6 +35,7 @@ use self::deadline::Deadlines;
 use self::output::{Cause, Output};
 use self::receive::Receiver;
 
+mod close_body;
 pub(crate) mod config;
 mod deadline;
 mod exchange;
@@ -402,10 +403,8 @@ impl Connection {
     }
 
     fn push_close(&mut self, reason: &CloseReason, now: Instant) {
-        let mut body = Vec::new();
-        reason.write_body(&mut body);
         self.queue_all_pongs();
-        self.push_control(OpCode::Close, &body);
+        self.push_control(OpCode::Close, &close_body::write(reason));
         self.sending = None;
         self.deadlines
             .close_by(now.checked_add(self.config.close_timeout));

@@ -21,6 +21,7 @@ use crate::mask::MaskingKey;
 use crate::message::{Message, MessageKind};
 use crate::utf8::{self, InvalidUtf8, Utf8Validator};
 
+use super::close_body;
 use super::config::Config;
 use super::{Connection, State};
 
@@ -380,7 +381,7 @@ impl Connection {
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         match opcode {
             OpCode::Close => {
-                let reason = CloseReason::parse(payload)?;
+                let reason = close_body::parse(payload)?;
                 self.stop_receiving();
                 let received = Box::new(reason.clone());
                 self.state = match self.state {
