@@ -45,11 +45,12 @@ mod receive;
 mod send;
 #[cfg(test)]
 mod tests;
+mod timeout;
 
-pub use self::deadline::Expired;
 pub use self::exchange::Exchange;
 pub use self::outgoing::{Outgoing, PreparedMessage};
 pub use self::receive::{Event, WholeMessage};
+pub use self::timeout::Expired;
 
 /// Source of a client's masking keys: it returns a new, unpredictable key for each frame (§10.3). It is `Sync` so that
 /// a [`Connection`] is.
