@@ -33,7 +33,7 @@ use crate::message::MessageKind;
 use self::config::Config;
 use self::deadline::Deadlines;
 use self::output::{Cause, Output};
-use self::receive::Receiver;
+use self::receiver::Receiver;
 
 mod close_body;
 pub(crate) mod config;
@@ -42,6 +42,7 @@ mod exchange;
 mod outgoing;
 pub(crate) mod output;
 mod receive;
+mod receiver;
 mod send;
 #[cfg(test)]
 mod tests;
