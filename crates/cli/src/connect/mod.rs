@@ -18,6 +18,7 @@ use crate::time::measured;
 
 mod credential;
 mod failure;
+mod form;
 mod goal;
 mod hidden;
 mod input;

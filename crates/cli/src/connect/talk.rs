@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::failure::Failure;
+use super::form::Form;
 use super::goal::{Goal, GoalState};
 use super::hidden;
-use super::input::{self, Form, Given, InputError};
+use super::input::{self, Given, InputError};
 use super::options::{Options, Wait};
 use super::output::Printer;
 use super::prompt::{Prompt, Redraw, Redraws, Typed};
