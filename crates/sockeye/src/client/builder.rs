@@ -10,11 +10,12 @@ use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 
 use super::cookie::CookieJar;
 use super::dial::{Dialer, Family};
-use super::proxy::{Proxies, Proxy};
+use super::environment::Proxies;
+use super::proxy::Proxy;
 use super::redirect::Redirects;
 use super::target::{Target, basic};
 use super::turn::Turns;
-use super::{ConnectError, Observer, OpeningEvent, SyntaxError, WebSocket};
+use super::{ConnectError, Observer, OpeningEvent};
 use crate::connection::Connection;
 use crate::connection::budget::AssemblyBudget;
 use crate::endpoint::{Endpoint, Session};
@@ -354,16 +355,6 @@ impl Client {
         endpoint: impl Endpoint,
     ) -> Result<Session, ConnectError> {
         Ok(self.connect(target).await?.serve(endpoint))
-    }
-
-    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
-    /// See [`WebSocket::new`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`WebSocket::with_protocols`].
-    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
-        WebSocket::with_client(url, self.redirects(0))
     }
 
     /// Takes turns with all objects in the process that have no client of their own.
