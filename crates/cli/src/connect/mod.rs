@@ -33,6 +33,7 @@ mod stage;
 mod talk;
 mod tip;
 mod turn;
+mod wait;
 mod way;
 
 use self::failure::Failure;
