@@ -11,6 +11,7 @@ use crate::message::Message;
 
 use self::wire::{Frame, KEY, frame, frames, header, hex};
 
+mod assembly;
 mod closing;
 mod control;
 mod deadline;
