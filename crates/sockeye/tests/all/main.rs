@@ -15,6 +15,7 @@ mod codec;
 mod compression;
 mod configurator;
 mod connection;
+mod connection_time;
 mod endpoint;
 mod examples;
 mod facts;
