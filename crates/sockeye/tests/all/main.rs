@@ -5,6 +5,7 @@ mod support;
 
 mod adapter;
 mod add_endpoint;
+mod added_handler;
 mod annotated;
 mod blocking;
 mod certificate;
@@ -21,6 +22,7 @@ mod examples;
 mod facts;
 mod filter;
 mod handshake;
+mod handshake_client;
 mod log;
 mod opening_event;
 mod overflow;
