@@ -1,5 +1,5 @@
-//! Debian's packages, for the judges that need programs which this machine lacks: installed for the
-//! whole system, or unpacked into a folder of our own where the system must not change.
+//! Debian's packages, for judges that need programs which this machine lacks. They are installed for the whole system, or
+//! unpacked into a folder of our own where the system must not change.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

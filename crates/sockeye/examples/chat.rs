@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let addr = std::env::args().nth(1);
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let server = server().bind(addr).await?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("ws://{}/chat/lobby/you", server.local_addr());
     }

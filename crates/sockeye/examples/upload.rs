@@ -123,7 +123,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let directory = arguments.next().unwrap_or_else(|| "uploads".to_owned());
     let server = server(directory.into())?.bind(addr).await?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("http://{}/", server.local_addr());
     }

@@ -1,5 +1,5 @@
-//! Which header fields hold secrets. Their values are marked as sensitive: `Debug` does not show them, nor do those who
-//! show fields.
+//! The header fields that hold secrets. Their values are marked as sensitive: `Debug` does not show them, and programs
+//! that print fields can leave them out.
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};

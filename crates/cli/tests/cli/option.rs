@@ -303,7 +303,7 @@ fn a_secret_comes_from_the_command_line_a_file_or_the_environment() {
     }
     assert!(!request(&[], &[]).contains("authorization"));
     for (options, said) in [
-        (&["--basic", "nobody"][..], "USER:PASSWORD"),
+        (&["--basic", "user"][..], "USER:PASSWORD"),
         (&["--bearer", "a\nb"], "a header field cannot hold"),
         (&["--bearer", "a", "--basic", "b:c"], "cannot be used with"),
     ] {

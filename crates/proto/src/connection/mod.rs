@@ -59,9 +59,9 @@ pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send + Sync>;
 
 /// One end of an open connection.
 ///
-/// Its methods are of four kinds: `receive` and `handle_*` take what comes from the network and the
-/// clock, `send_*` are the application's commands, `output` and `poll_timeout` say what to write and
-/// when to call back, and the rest are getters. To drive it:
+/// Its methods are of four kinds. `receive` and `handle_*` take what comes from the network and the clock. `send_*` are
+/// the application's commands. `output` and `poll_timeout` say what to write and when to call back. The rest are
+/// getters. To drive it:
 ///
 /// 1. read bytes from the transport, and call [`receive`](Self::receive) until it gives `None`;
 /// 2. keep what it left of the input, put the next bytes behind it;

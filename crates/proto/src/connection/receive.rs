@@ -187,9 +187,9 @@ impl Connection {
         self.receiver.message_is_complete_in(input)
     }
 
-    /// Returns the work of inflating since the last call, in bytes: 1 for each byte made, 3 for each byte taken, and
-    /// 32 KiB for each stream that ended inside a message. A caller that drives several connections limits by it the
-    /// work of one turn: a peer can cause much work with few bytes.
+    /// Returns the work of inflating since the last call, in bytes. Each byte made counts 1, each byte taken 3, and each
+    /// stream that ended inside a message 32 KiB. A caller that drives several connections can limit the work of one
+    /// turn with it: a peer can cause much work with few bytes.
     pub fn take_work(&mut self) -> u64 {
         let compression = self.compression.as_mut();
         compression.map_or(0, |compression| compression.inflater.take_work())

@@ -87,7 +87,8 @@ impl Probe {
 }
 
 const LARGEST_WINDOW: usize = 32 * 1024;
-/// So many messages in a row, with so many bytes in all, that refer to none before them: a compressor that keeps its
-/// window finds three equal bytes in it sooner.
+/// The number of messages in a row that show a peer without a window, if none of them refers to an earlier one. A
+/// compressor that keeps its window would have found three equal bytes in it by then.
 const ENOUGH_MESSAGES: usize = 4;
+/// The least number of bytes that these messages have together.
 const ENOUGH_BYTES: usize = 512;

@@ -1,13 +1,14 @@
-//! The byte-exact frames of the fixtures, legal and not, sent to a server and to a client: as a whole,
-//! byte by byte, cut between frames, and, where they are short, cut at each single place; to a server
-//! masked as they are, by zeros, and by keys of no pattern; and in three places:
+//! The byte-exact frames of the fixtures, legal and not, sent to a server and to a client.
+//!
+//! They are sent as a whole, byte by byte, and cut between frames. Short ones are also cut at each single place. To a
+//! server they are sent masked as they are, by zeros, and by keys of no pattern. They are sent in three places:
 //!
 //! - On a fresh connection the record says what is expected.
-//! - Behind a good message the same is, and that message is delivered before.
-//! - Inside a fragmented message (RFC 6455 §5.4) its first frame decides. A control frame may stand
-//!   there, and a broken header is as broken as elsewhere: the same is expected. A text or binary frame
-//!   may not: 1002, whatever it would have been by itself, and nothing behind it counts. A continuation
-//!   goes on with the message, where on a fresh connection it had none.
+//! - Behind a good message the same is expected, and that message is delivered before.
+//! - Inside a fragmented message (RFC 6455 §5.4) the first frame decides. After a control frame or a broken header the
+//!   same is expected as elsewhere. A text or binary frame breaks the sequence: 1002 is expected, whatever the frame
+//!   would have been by itself, and nothing behind it counts. A continuation goes on with the message, where on a fresh
+//!   connection there was no message.
 
 use std::time::Instant;
 

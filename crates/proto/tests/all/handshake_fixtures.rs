@@ -64,7 +64,7 @@ fn status_of_answer(wire: &[u8]) -> u16 {
         Err(error) => error.to_response(),
     };
     if answered.status() == 426 {
-        // §4.4: whoever speaks another version learns which one to speak.
+        // §4.4: a client of another version learns which version to speak.
         assert_eq!(answered.headers()["sec-websocket-version"], "13");
     }
     answered.status().as_u16()

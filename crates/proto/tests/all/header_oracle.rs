@@ -1,7 +1,6 @@
-//! The first two bytes of a frame, exhaustively: 65,536 values, for each role, inside and outside of a
-//! fragmented message, in each state of the closing handshake. What the connection makes of them is
-//! compared with an oracle that is written from RFC 6455 §5.2, §5.4, §5.5 and §7.1, bit by bit, and
-//! does not use the crate's own parser.
+//! The first two bytes of a frame, exhaustively: 65,536 values, for each role, inside and outside of a fragmented
+//! message, in each state of the closing handshake. The outcome is compared with that of an oracle. The oracle is written
+//! from RFC 6455 §5.2, §5.4, §5.5 and §7.1, bit by bit, and does not use the crate's own parser.
 //!
 //! Each header is shown twice: the two bytes alone, then with all that they ask for behind them.
 
@@ -97,8 +96,8 @@ fn of_two_bytes(first: u8, second: u8, role: Role, fragment: Fragment) -> Outcom
     }
 }
 
-/// What they come to with the rest of the frame behind them: its length in the shortest form, a key, a
-/// payload of zeros or, for Close, code 1000 and zeros. At most two outcomes.
+/// Returns the outcomes of the two bytes with the rest of the frame behind them; at most two. The rest is the length in
+/// the shortest form, a key, and a payload of zeros. A Close has code 1000 before the zeros.
 fn of_whole_frame(first: u8, second: u8, role: Role, fragment: Fragment) -> [Outcome; 2] {
     let nothing = Outcome::Nothing { left: false };
     if let Some(error) = broken(first, second, role, fragment) {

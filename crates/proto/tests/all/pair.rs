@@ -1,6 +1,6 @@
-//! A client and a server, joined by two queues of bytes: each path through the closing handshake
-//! (RFC 6455 §7), messages of all lengths, keep-alive, and two ends that push at each other. The clock
-//! is a number, the masking keys and the sizes of the reads come from a seed.
+//! A client and a server, joined by two queues of bytes. The tests take each path through the closing handshake (RFC 6455
+//! §7), send messages of all lengths, let the keep-alive work, and let both ends push at each other. The clock is a
+//! number; the masking keys and the sizes of the reads come from a seed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -124,9 +124,9 @@ impl Client {
         self
     }
 
-    /// Sets a function that is called for each event of opening a connection: each request, also to a proxy and after a
-    /// redirect, each response, and bytes that are not a response. So a program can show both sides of a handshake that
-    /// fails. The function is called in the task that connects, and must not block.
+    /// Sets a function that is called for each event of opening a connection. The events are each request, also to a
+    /// proxy and after a redirect, each response, and bytes that are not a response. So a program can show both sides of
+    /// a handshake that fails. The function is called in the task that connects, and must not block.
     ///
     /// ```
     /// use sockeye::{Client, OpeningEvent};

@@ -127,7 +127,7 @@ async fn an_endpoint_is_added_while_others_serve_and_open_connections_stay_where
             peer.close().await;
         }
         soon(task).await.unwrap();
-        // It does no harm, and nobody comes.
+        // This does no harm: no client can connect any more.
         serving.add(named("/late", "late")).unwrap();
     }
 }
@@ -205,7 +205,7 @@ async fn of_many_that_are_added_at_once_each_path_has_one_and_none_is_lost() {
                 barrier.wait().await;
                 let path = format!("/{}", index % PATHS);
                 let is_added = serving.add(named(&path, "x")).is_ok();
-                // Whoever added it, it is there.
+                // The endpoint exists, whichever task added it.
                 let mut peer = Raw::open(addr, &path).await;
                 assert_eq!(peer.recv_text().await, "x -");
                 is_added

@@ -214,7 +214,7 @@ fn an_answer_on_compression_that_was_not_asked_for_opens_nothing() {
 fn a_proxy_is_asked_for_the_host_and_told_who_asks() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = serve(Server::builder());
-    // Nobody but the proxy can find this host.
+    // Only the proxy can resolve this host.
     let url = "ws://chat.invalid:81/echo";
     let talk = |proxy: String, url: &str| {
         let client = blocking::Client::builder().proxy(proxy.parse().unwrap());
@@ -281,7 +281,7 @@ fn a_proxy_that_does_not_connect_is_told_from_a_server_that_does_not() {
 
 #[test]
 fn each_deadline_is_of_what_was_waited_for() {
-    // Nobody accepts, and nobody answers.
+    // The listener accepts no connection, so no answer comes.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = silent.local_addr().unwrap();
     let instant = Duration::from_millis(1);

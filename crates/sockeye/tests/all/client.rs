@@ -256,7 +256,7 @@ async fn a_unix_socket_is_connected_to_whatever_the_host_is() {
 async fn http_and_socks_proxies_are_asked_for_the_name_and_told_who_asks() {
     let (listener, _) = listen().await;
     let server = listener.local_addr().unwrap();
-    // Nobody but the proxy can find this host.
+    // Only the proxy can resolve this host.
     let url = "ws://chat.invalid:81/";
     let (proxy, asked) = http_proxy(server).await;
     let client = |url: String| Client::builder().proxy(url.parse::<Proxy>().unwrap());

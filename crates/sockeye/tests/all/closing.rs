@@ -93,7 +93,7 @@ impl Endpoint for Probe {
     }
 }
 
-/// A session and whom it talks to.
+/// A session and its peer.
 struct Opened {
     at: At,
     peer: Far,
@@ -278,8 +278,8 @@ async fn testclose_normal_close_bug_58624() {
     }
 }
 
-/// The TCK's server: sends two texts in `on_open`, and closes when it is told to; in some of its tests it sends a text just
-/// before, in some it tries to when it is closed.
+/// The TCK's server. It sends two texts in `on_open`, and closes when it is told to. In some tests it sends a text just
+/// before the close, in others it tries to send one after it.
 struct Tck {
     log: Log,
     sends_before: bool,

@@ -1,4 +1,5 @@
-//! What an application decides of an opening handshake: who comes in, as whom, and what is agreed on.
+//! The decisions of an application about an opening handshake: which clients are accepted, under which principal, and
+//! what is agreed on.
 #![cfg(feature = "macros")]
 
 use std::sync::{Arc, Mutex};
@@ -39,7 +40,7 @@ fn told(session: &Session) -> String {
     let role = session.properties().get::<Role>();
     format!(
         "{} {} {}",
-        session.principal().unwrap_or("nobody"),
+        session.principal().unwrap_or("anonymous"),
         role.map_or("none", |role| role.0),
         session.subprotocol().unwrap_or("-")
     )
@@ -51,7 +52,7 @@ fn told_at(path: &str, log: &Log) -> EndpointConfig {
     endpoint(path, move |handshake| {
         log.push(format!(
             "factory {}",
-            handshake.principal().unwrap_or("nobody")
+            handshake.principal().unwrap_or("anonymous")
         ));
         Told(log.clone())
     })
@@ -564,7 +565,7 @@ struct Guarded;
 impl Guarded {
     #[on_message]
     fn who(&self, session: &Session, _: &str) -> String {
-        session.principal().unwrap_or("nobody").to_owned()
+        session.principal().unwrap_or("anonymous").to_owned()
     }
 }
 
@@ -593,7 +594,7 @@ async fn an_annotated_endpoint_names_its_configurator() {
     let addr = serve(Server::builder().endpoint(open)).await;
     let mut peer = Raw::open(addr, "/guarded").await;
     peer.send(TEXT, b"who am I?").await;
-    assert_eq!(peer.recv_text().await, "nobody");
+    assert_eq!(peer.recv_text().await, "anonymous");
 }
 
 /// Lets everybody in.

@@ -367,7 +367,7 @@ async fn a_broken_rule_is_told_once_to_both_sides() {
         assert_eq!(peer.frames()[0].code(), 1002);
         assert!(
             peer.is_shut(),
-            "whoever fails the connection ends the transport"
+            "the end that fails the connection ends the transport"
         );
         peer.end();
         let (error, mut ws) = ending.await.unwrap();

@@ -57,7 +57,7 @@ async fn a_caller_who_does_not_poll_loses_no_healthy_peer() {
         }
     });
     for _ in 0..3 {
-        // A Ping is out, and its Pong comes while nobody looks.
+        // A Ping is out, and its Pong comes while the caller does not poll.
         assert!(timeout(seconds(21), ws.recv()).await.is_err());
         sleep(seconds(600)).await;
         assert!(timeout(seconds(15), ws.recv()).await.is_err());

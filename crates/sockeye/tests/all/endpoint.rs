@@ -88,7 +88,7 @@ async fn open_sessions_hold_a_session_from_before_on_open_until_before_on_close(
             .endpoint(endpoint("/other", |_| Other)),
     )
     .await;
-    // Another endpoint's session is none of these.
+    // Another endpoint's session does not count here.
     let _other = Raw::open(addr, "/other").await;
     let mut peers = Vec::new();
     for count in 1..=3 {
@@ -106,7 +106,7 @@ async fn open_sessions_hold_a_session_from_before_on_open_until_before_on_close(
         peers.pop().unwrap().close().await;
         assert_eq!(events.next().await, format!("close 1000 {left}"));
         assert_eq!(
-            session.open_sessions().broadcast("to whoever is left"),
+            session.open_sessions().broadcast("to all that are left"),
             left
         );
     }

@@ -41,7 +41,7 @@ impl Endpoint for Echo {
     }
 }
 
-/// An echo at an end, its session, and whom it talks to.
+/// Opens a session with an echo at one end. Returns the peer and the session.
 async fn open(at: crate::support::end::At) -> (Far, Session) {
     let (opened, mut sessions) = mpsc::channel(1);
     let peer = Far::of(at, |config| config, Echo(opened)).await;
@@ -293,7 +293,7 @@ async fn tomcat_eight_writes_of_5000_characters_and_writes_of_none() {
     }
 }
 
-/// TCK pings: the container answers, and the application sees nothing; a Pong that nobody asked for reaches the handler;
+/// TCK pings: the container answers, and the application sees nothing; an unsolicited Pong reaches the handler;
 /// 126 bytes are refused, and harm nothing.
 #[tokio::test]
 async fn tck_pings_and_pongs() {

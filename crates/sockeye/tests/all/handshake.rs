@@ -354,7 +354,7 @@ async fn who_comes_beyond_the_most_connections_is_told_so_and_may_come_back() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.field("connection"), Some("close"));
     third.recv_end().await;
-    // Those who are there are served.
+    // The connections that are open are served.
     assert_eq!(second.recv_text().await, "/");
     first.close().await;
     // The server knows of the end a little later than the peer.

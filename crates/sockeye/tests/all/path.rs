@@ -188,7 +188,7 @@ async fn tck_negdep_paths_and_tomcat_duplicates() {
 }
 
 /// Tomcat TestWsServerContainer: the same class twice. The specification would pass over the second; as with
-/// Tomcat it is refused, as somebody must have meant another.
+/// Tomcat it is refused, as the second must be a mistake.
 #[tokio::test]
 async fn tomcat_the_same_annotated_endpoint_twice_is_refused() {
     #[derive(Default)]

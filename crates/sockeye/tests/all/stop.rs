@@ -80,11 +80,11 @@ async fn stopping_tells_every_session_1001_behind_what_is_queued_and_ends_when_a
     }
 }
 
-/// Nobody listens any more.
+/// Checks that the address refuses connections.
 async fn refuses(addr: std::net::SocketAddr) {
     let refused = soon(TcpStream::connect(addr)).await;
     assert_eq!(
-        refused.expect_err("nobody listens").kind(),
+        refused.expect_err("no server listens").kind(),
         std::io::ErrorKind::ConnectionRefused
     );
 }
@@ -233,7 +233,7 @@ async fn nobody_who_connects_while_the_server_stops_is_forgotten() {
                 ws.close_received().map(|reason| reason.code().get())
             });
         }
-        // Whoever is first: the others are anywhere on their way.
+        // The first connection is open. The others are somewhere between connecting and open.
         let first = Raw::open(server.addr, "/").await;
         server.stop();
         first.close().await;

@@ -206,7 +206,7 @@ async fn a_stream_that_is_cut_off_is_told_from_one_that_ends() {
 async fn bytes_that_were_tampered_with_fail_the_connection() {
     let authority = Authority::new("ours");
     let (ws, mut peer) = connected(&authority).await;
-    // A record of application data that nobody has encrypted.
+    // A record of application data that is not encrypted.
     let record = [&[23, 3, 3, 0, 32][..], &[0; 32]].concat();
     soon(peer.get_mut().0.write_all(&record)).await.unwrap();
     let error = soon(ws.unwrap().recv()).await.unwrap_err();
@@ -423,9 +423,9 @@ async fn a_callers_own_configuration_is_used_on_both_sides() {
     let echoed = soon(ws.recv()).await.unwrap();
     assert_eq!(echoed, Some(Message::from("hello")));
 
-    // Who has no certificate hears so, at the latest instead of an answer (TLS 1.3).
-    let nobody = Client::builder().tls(authority.trusted());
-    assert!(soon(nobody.connect(&url)).await.is_err());
+    // A client without a certificate gets an error: in TLS 1.3 it may come as late as the answer.
+    let anonymous = Client::builder().tls(authority.trusted());
+    assert!(soon(anonymous.connect(&url)).await.is_err());
 }
 
 fn parsed(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {

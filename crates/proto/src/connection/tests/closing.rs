@@ -119,7 +119,7 @@ fn a_message_sent_in_parts_is_left_unfinished_by_our_close() {
     }
 }
 
-// The peer closes: the answer is owed until somebody says that the messages before it are done with
+// The peer closes: the answer is owed until the caller says that it has handled the messages before it
 
 #[test]
 fn the_answer_goes_out_when_the_next_event_is_asked_for() {
