@@ -21,7 +21,7 @@ use sockeye::{
     server_endpoint,
 };
 
-/// Tells a user who they are.
+/// Answers each message with the user's name and plan.
 #[derive(Default)]
 struct Me;
 
@@ -35,14 +35,14 @@ impl Me {
     }
 }
 
-/// What an application knows of a user; each session has a copy.
+/// A property of a user; each session has a copy.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
     Free,
     Paid,
 }
 
-/// Who may come in, by token. An application asks a database.
+/// The users by their tokens. An application asks a database.
 struct Users(HashMap<&'static str, (&'static str, Plan)>);
 
 impl Users {

@@ -35,11 +35,11 @@ struct Download {
 impl Download {
     #[on_open]
     async fn opened(&mut self, session: &Session, #[path] name: &str) -> Result {
-        // What is appended meanwhile is not given.
+        // Bytes that are appended meanwhile are not sent beyond this limit.
         let mut file = File::open(self.directory.join(name)).await?.take(MAX_FILE);
         let mut message = session.basic_remote().binary_writer();
-        // It waits while the client takes nothing. If it fails the message stays unfinished, and the client is told
-        // so: 1011.
+        // The copy waits while the client takes nothing. If the copy fails, the message stays unfinished, and the
+        // connection closes with 1011.
         tokio::io::copy(&mut file, &mut message).await?;
         // Not only an end: an empty file is an empty message, and none otherwise.
         message.send_last_part(&b""[..]).await?;
@@ -48,7 +48,7 @@ impl Download {
     }
 }
 
-/// Lets in who names a file that is there.
+/// Accepts a client whose path names an existing file.
 struct Files {
     directory: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! How much memory the process may take: what the system says of it. Knows nothing of what takes it.
+//! The memory that the process may take, by the limits of the system. Knows nothing of the uses of memory.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn cgroup_limit(root: &Path, groups: &str) -> Option<u64> {
     limits.min()
 }
 
-/// `max` is no limit, and version 1 says so by a number that no machine has.
+/// Parses a limit. `max` means no limit; version 1 writes a number instead that no machine has.
 fn limit_in(file: &Path) -> Option<u64> {
     const UNLIMITED: u64 = 1 << 60;
     let bytes = fs::read_to_string(file).ok()?.trim().parse().ok()?;

@@ -11,7 +11,7 @@ pub(crate) fn mark_all(headers: &mut HeaderMap) {
     }
 }
 
-/// Marks the value of a field, if such a field holds a secret.
+/// Marks the value of a field as sensitive if a field of this name holds a secret.
 pub(crate) fn mark(name: &HeaderName, value: &mut HeaderValue) {
     if is_secret(name) {
         value.set_sensitive(true);

@@ -8,7 +8,7 @@ use super::config::{Config, KeepAlive};
 /// The deadlines of a connection.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    // When the peer was last heard or, once a ping asks it to speak, when that was sent.
+    // When the last byte of the peer came or, while a ping has no answer yet, when that ping was sent.
     silent_since: Instant,
     pinged: bool,
     // The number of bytes that the last read left in the input. Shown again, they are not new.
@@ -50,7 +50,7 @@ impl Deadlines {
         }
     }
 
-    /// Notes input of so many bytes. A new byte shows that the peer lives.
+    /// Notes that the caller showed `input` bytes of input. A new byte shows that the peer lives.
     #[inline]
     pub(super) fn shown(&mut self, input: usize, now: Instant) {
         if input > usize::from(self.left) {
@@ -59,7 +59,7 @@ impl Deadlines {
         }
     }
 
-    /// Notes that so many bytes of the input are left, and that more input is needed.
+    /// Notes that `input` bytes of the input are left, and that more input is needed.
     #[inline]
     pub(super) fn left(&mut self, input: usize) {
         self.left = u16::try_from(input).unwrap_or_default();

@@ -99,7 +99,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`receive`](Self::receive).
+    /// The errors of [`receive`](Self::receive).
     pub fn receive_inflating<'a>(
         &mut self,
         input: &mut &'a mut [u8],

@@ -360,7 +360,7 @@ impl Inflater {
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// The work to go on after the end of a stream: the window is copied.
 const RESTART: u64 = 32 * 1024;
-/// The least number of bytes that a state for compressing is filled with. Measured: after so many bytes, a text of
+/// The least number of bytes that a state for compressing is filled with. Measured: after this many bytes, a text of
 /// 1 KiB becomes as small as after a whole window.
 const FILLED: usize = 4 * 1024;
 /// The bytes that zlib-rs allocates for the largest window, measured.

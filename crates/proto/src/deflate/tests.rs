@@ -8,7 +8,7 @@ use super::codec::InvalidDeflate;
 use super::strict::StrictInflater;
 use super::{DeflatePool, Deflater, Inflater, SharedPayload, WindowBits};
 
-/// A direction of a connection: who compresses, who inflates, and two that judge, which never rest.
+/// A direction of a connection: the deflater, the inflater, and two inflaters that judge and never rest.
 struct Direction {
     deflater: Deflater,
     inflater: Inflater,
@@ -23,7 +23,7 @@ struct Sent {
     payload: Vec<u8>,
     /// Whether it is compressed for many.
     shared: bool,
-    /// Of the sender, before the message; of the receiver, behind so many bytes of it.
+    /// Whether the sender rests before the message, and after how many bytes of it the receiver rests.
     rests: (bool, Option<usize>),
 }
 
@@ -46,7 +46,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     )
 }
 
-/// Inflates a message whose payload is `input`, and rests behind so many bytes of it.
+/// Inflates a message whose payload is `input`, and rests after the given number of its bytes.
 fn inflate(
     inflater: &mut Inflater,
     input: &[u8],

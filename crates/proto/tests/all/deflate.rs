@@ -18,7 +18,7 @@ pub(super) fn start() -> Instant {
     Instant::now()
 }
 
-/// What is agreed on when a client's offer of `config` is answered by a server that takes any.
+/// The parameters that result when a server that accepts any offer answers a client's offer of `config`.
 fn params(config: &DeflateConfig) -> DeflateParams {
     let willing = DeflateConfig::default().context_takeover(true);
     willing.answer(&[config.offer()]).unwrap().0
@@ -455,7 +455,7 @@ pub(super) fn large() -> Message {
     bytes.into()
 }
 
-/// Where the payload lies that waits behind the frame's header.
+/// The address of the payload that waits behind the frame's header.
 fn payload_at(server: &mut Connection) -> *const u8 {
     const HEADER: usize = 10;
     server.output().advance(HEADER);
@@ -544,7 +544,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// How a message may be sent.
+/// A way to send a message.
 type Way = fn(&Message) -> Outgoing;
 
 fn way() -> impl Strategy<Value = Way> {

@@ -1,5 +1,5 @@
-//! What a connection that compresses keeps between messages (RFC 7692 §7.1): states, windows, and the doubt whether its
-//! peer keeps a window.
+//! The memory of a connection that compresses, between messages (RFC 7692 §7.1): states, windows, and the doubt whether
+//! the peer keeps a window.
 
 use sockeye_proto::{
     Cause, CloseReason, Config, Connection, DeflateConfig, DeflatePool, MaskingKey, Message, Role,
@@ -20,7 +20,8 @@ fn an_idle_connection_without_takeover_holds_no_state() {
     assert_eq!((server.retained_bytes(), client.retained_bytes()), before);
 }
 
-/// A server that told its client to keep no window, which the client had not offered, and that client: it obeys or not.
+/// A server that told its client to keep no window, although the client did not offer that; and the client, which obeys
+/// or not.
 fn in_doubt(obeys: bool) -> (Connection, Connection) {
     let server = DeflateConfig::default();
     let client = DeflateConfig::default().context_takeover(true).threshold(0);
@@ -56,7 +57,7 @@ fn pass(server: &mut Connection, client: &mut Connection, text: &str, step: usiz
     server.retained_bytes()
 }
 
-/// As Tornado's client does, which reads no parameter without a value.
+/// Tornado's client does so: it ignores parameters without a value.
 #[test]
 fn a_client_that_keeps_its_window_although_it_must_not_is_understood() {
     let (mut server, mut client) = in_doubt(false);

@@ -16,11 +16,11 @@ struct Record {
     id: String,
     note: String,
     expect: Expect,
-    /// What a client sends, in hexadecimal.
+    /// The client's request, in hexadecimal.
     wire: Option<String>,
-    /// What a server answers; `{ACCEPT}` stands for the right value.
+    /// The server's answer; `{ACCEPT}` stands for the right value.
     response: Option<String>,
-    /// What the client had offered: nothing, or `proto:` and a subprotocol.
+    /// The client's offer: nothing, or `proto:` and a subprotocol.
     offer: Option<String>,
 }
 

@@ -18,7 +18,7 @@ enum Fragment {
     Binary,
 }
 
-/// Where the closing handshake stands when the header comes.
+/// The state of the closing handshake when the header comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Closing {
     Open,
@@ -71,7 +71,7 @@ fn broken(first: u8, second: u8, role: Role, fragment: Fragment) -> Option<Proto
     (control && second & 0x7f > 125).then_some(ProtocolError::ControlFrameTooLong)
 }
 
-/// What the two bytes alone come to.
+/// The outcome of the two bytes alone.
 fn of_two_bytes(first: u8, second: u8, role: Role, fragment: Fragment) -> Outcome {
     if let Some(error) = broken(first, second, role, fragment) {
         return Outcome::Broken(error);
@@ -134,9 +134,9 @@ fn of_whole_frame(first: u8, second: u8, role: Role, fragment: Fragment) -> [Out
     }
 }
 
-// What is judged
+// The connection under test
 
-/// A connection that came to where the header is to be read, and how to make another.
+/// A connection in the state in which the header is to be read, and the means to make another.
 fn connection(role: Role, fragment: Fragment, closing: Closing, now: Instant) -> Connection {
     let config = Config::new(role);
     let mut connection = match role {
@@ -250,7 +250,7 @@ fn judge(role: Role, closing: Closing) {
     let now = start();
     let mut frame = Vec::new();
     for fragment in FRAGMENTS {
-        // A connection that a header did not change can be shown the next.
+        // If a header did not change the connection, the connection is used for the next header.
         let mut connection = connection(role, fragment, closing, now);
         for header in 0..=u16::MAX {
             let [first, second] = header.to_be_bytes();

@@ -170,7 +170,7 @@ impl Returning {
 async fn what_a_method_returns_is_sent_back_and_nothing_is_for_nothing() {
     let addr = serve(Server::builder().default_endpoint::<Returning>()).await;
     let mut peer = Raw::open(addr, "/returning").await;
-    // What sends nothing back: were it to, the next answer would be another one.
+    // The handler of this Pong returns nothing. If it sent a reply, the next answer would be another one.
     peer.send(PONG, b"").await;
     peer.send(TEXT, b"0").await;
     peer.send(TEXT, b"none").await;

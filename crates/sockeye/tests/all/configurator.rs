@@ -114,7 +114,7 @@ impl Configurator for InOrder {
         request: &Handshake,
         response: &mut HandshakeResponse,
     ) -> Result<(), Refusal> {
-        // What was agreed on before is in the answer already.
+        // The subprotocol that was agreed on is in the response already.
         let agreed = response.headers()["sec-websocket-protocol"].to_str()?;
         self.0.push(format!(
             "modify {} {agreed} {:?}",
@@ -216,7 +216,7 @@ async fn an_error_of_a_hook_is_500_and_the_client_is_not_told_which() {
     peer.recv_end().await;
 }
 
-/// Waits for what it is told: a database.
+/// Waits for the answer of a database: whether the client may connect.
 struct Database(Mutex<Option<oneshot::Receiver<bool>>>, Log);
 
 impl Configurator for Database {
@@ -541,7 +541,7 @@ async fn an_annotated_endpoint_has_a_configurator_too() {
     assert_eq!(peer.recv_text().await, "bea");
 }
 
-/// Lets in who brings the header field `X-Badge`.
+/// Accepts clients with the header field `X-Badge`.
 struct Badge;
 
 impl Configurator for Badge {
@@ -589,7 +589,7 @@ async fn an_annotated_endpoint_names_its_configurator() {
         peer.send(TEXT, b"who am I?").await;
         assert_eq!(peer.recv_text().await, "ann");
     }
-    // What is said of a configuration goes before what the attribute says.
+    // The configuration goes before the attribute.
     let open = Guarded::endpoint(|_| Guarded).configurator(Everybody);
     let addr = serve(Server::builder().endpoint(open)).await;
     let mut peer = Raw::open(addr, "/guarded").await;
@@ -623,7 +623,7 @@ impl Endpoint for LoggedIn {
     }
 }
 
-/// Seeds each session with the login.
+/// Gives each session the receiver that reports the end of its login.
 struct By(watch::Receiver<()>);
 
 impl Configurator for By {

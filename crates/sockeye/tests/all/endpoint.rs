@@ -166,7 +166,7 @@ async fn a_flush_completes_when_the_batch_before_it_is_written_and_not_before() 
 async fn a_hundred_tasks_send_at_once_and_each_message_is_whole_and_in_its_tasks_order() {
     const TASKS: usize = 100;
     const EACH: usize = 50;
-    /// Of some bytes to some KiB, told by its task and number.
+    /// A message of some bytes to some KiB that repeats its task and its number.
     fn message(task: usize, number: usize) -> String {
         format!("{task} {number} ").repeat(1 + (task * 7 + number * 13) % 200)
     }
@@ -288,7 +288,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
     let made = endpoint("/", move |_| ClosesAndReplies(log.clone()));
     let addr = serve(Server::builder().endpoint(made)).await;
     let mut peer = Raw::open(addr, "/").await;
-    // What comes behind the message that closes is never delivered, in the same segment or later.
+    // Messages behind the one at which the handler closes are never delivered, in the same segment or later.
     let segment = [
         crate::support::masked(TEXT, b"first"),
         crate::support::masked(BINARY, b"second"),

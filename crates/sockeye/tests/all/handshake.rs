@@ -40,7 +40,7 @@ async fn every_bad_handshake_of_the_fixtures_is_refused_with_a_reason_and_the_co
         let id = &record["id"];
         let mut peer = Raw::connect(addr).await;
         let mut bytes = unhex(record["wire"].as_str().expect("bytes"));
-        // What follows a refused request may have been meant as frames: it is never a request.
+        // The bytes behind a refused request may be meant as frames, so they are never read as a request.
         bytes.extend(crate::support::masked(TEXT, b"GET / HTTP/1.1\r\n\r\n"));
         peer.write(&bytes).await;
         let answer = peer.answer().await;
@@ -204,7 +204,7 @@ async fn what_is_no_handshake_is_told_what_to_do_at_an_endpoints_path_and_404_el
     let answer = peer.request(&request(addr, "/there", "")).await;
     assert_eq!(answer.status, 404);
     assert_eq!(answer.body, "there is no endpoint at this path\n");
-    // What follows a refused handshake may have been meant as frames.
+    // The bytes behind a refused handshake may be meant as frames, so the connection ends.
     assert_eq!(answer.field("connection"), Some("close"));
     for target in ["*", "/here/", "/here/%2e%2e/here", "//here", "/%68ere/x"] {
         let request = request(addr, target, "").replace("GET *", "OPTIONS *");
@@ -256,7 +256,7 @@ async fn the_http_service_gets_whatever_asks_for_no_websocket_with_its_body() {
         assert_eq!(answer.status, 202);
         assert_eq!(answer.body, format!("GET {path} 0"));
     }
-    // A body of the limit, told by its length and in chunks.
+    // A body as large as the limit, with `Content-Length` and in chunks.
     let body = "x".repeat(LIMIT);
     let post = "POST /form HTTP/1.1\r\nHost: localhost\r\n";
     let answer = peer
@@ -323,7 +323,7 @@ async fn a_handshake_that_does_not_come_in_time_ends_however_it_comes() {
     assert!(matches!(ended, Ok(0) | Err(_)));
     silent.recv_end().await;
     kept.recv_end().await;
-    // Who came in time stays.
+    // A connection that came in time stays.
     let mut peer = Raw::open(addr, "/").await;
     assert_eq!(peer.recv_text().await, "/");
 }
@@ -529,7 +529,7 @@ async fn endpoints_that_contradict_each_other_are_not_deployed() {
     assert_eq!(peer.recv_text().await, "/");
 }
 
-/// A handshake whose head has so many bytes and header fields.
+/// A handshake whose head has this number of bytes and of header fields.
 fn with_head(addr: SocketAddr, bytes: usize, fields: usize) -> String {
     let known = FIELDS.lines().count() + 1;
     let mut request = format!("GET / HTTP/1.1\r\nHost: {addr}\r\n{FIELDS}");

@@ -131,7 +131,7 @@ async fn the_client_asks_as_it_was_told_to() {
     );
 }
 
-/// What connecting fails with when a server answers so, and closes or not.
+/// Returns the error of connecting to a server that answers with `answer`, and closes or not.
 async fn answered(client: &Client, answer: &str, closes: bool) -> ConnectError {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("bound"));

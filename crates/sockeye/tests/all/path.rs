@@ -10,7 +10,7 @@ use crate::support::label::label;
 use crate::support::{Log, Raw, TEXT, log, request, serve};
 use sockeye::{BindError, CloseReason, Error, Result, Server, ServerBuilder, server_endpoint};
 
-/// What the endpoint says that answers; or the status that refuses.
+/// Returns the first message of the endpoint at `target`, or the status of the refusal.
 async fn answers(addr: std::net::SocketAddr, target: &str) -> String {
     let mut peer = Raw::connect(addr).await;
     let answer = peer.request(&request(addr, target, "")).await;

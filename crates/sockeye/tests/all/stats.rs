@@ -1,4 +1,4 @@
-//! What a server, and a container, count.
+//! The counters of a server and of a container.
 
 use sockeye::{Parsed, Server, Session, endpoint, server_endpoint};
 

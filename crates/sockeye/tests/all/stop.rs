@@ -7,7 +7,7 @@ use sockeye::{Endpoint, Incoming, Reply, Result, Server, Session, endpoint};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// Answers by the queue.
+/// Answers each message through the asynchronous remote.
 struct Chatty;
 
 impl Endpoint for Chatty {
@@ -36,7 +36,7 @@ async fn stopping_tells_every_session_1001_behind_what_is_queued_and_ends_when_a
     let mut two = Raw::open(server.addr, "/two").await;
     assert_eq!(events.next().await, "open");
     let session = soon(sessions.recv()).await.unwrap();
-    // Nothing runs in between: all of it still waits when the server is told to stop.
+    // Nothing runs in between: all messages still wait when the server is asked to stop.
     for number in 0..20 {
         let queued = session.async_remote().send_text(number.to_string());
         drop(queued.unwrap());

@@ -218,7 +218,7 @@ async fn a_user_in_the_url_is_sent_by_basic_authentication_and_stays_in_the_url(
     };
     let (event, ()) = soon(async { tokio::join!(ws.run(), server) }).await;
     assert!(event.was_clean);
-    // Who logs the object logs no password.
+    // A log of the object shows no password.
     assert!(!format!("{ws:?}").contains("sesame"), "{ws:?}");
 }
 

@@ -193,8 +193,9 @@ fn write_soon(bytes: &[u8]) {
     write_within(PATIENCE, io::stdout(), bytes);
 }
 
-/// Writes, unless `terminal` takes nothing for so long.
-// While another thread writes, the kernel says that a terminal takes nothing: so one look alone would lose the bytes.
+/// Writes to `terminal`. Gives up if the terminal takes no byte for the time `patience`.
+// While another thread writes, the kernel reports that the terminal takes nothing. So a single check would lose the
+// bytes.
 #[cfg(unix)]
 fn write_within(patience: Duration, terminal: impl AsFd, bytes: &[u8]) {
     let mut ready = [PollFd::new(&terminal, PollFlags::OUT)];

@@ -5,7 +5,7 @@ use super::*;
 
 const ASSEMBLY: Duration = Duration::from_secs(120);
 
-/// One that has no other deadline.
+/// An end without another deadline.
 fn unhurried(role: Role) -> End {
     End::with(Config::new(role).keep_alive(None), role)
 }
@@ -202,7 +202,7 @@ fn an_assembly_timeout_of_ones_own_is_kept() {
     assert_eq!(expires(&mut end), Some(Expired::Failed(failed)));
 }
 
-/// Lets a message come on, a byte each second, for so long.
+/// Brings a byte of the message each second, for `time` seconds.
 fn trickles(end: &mut End, time: u64) {
     for _ in 0..time {
         end.waits(seconds(1));

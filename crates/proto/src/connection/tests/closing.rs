@@ -7,7 +7,7 @@ const CLOSE_SENT: &str = "can receive";
 const CLOSE_OWED: &str = "can send, owes a Close";
 const FINISHED: &str = "finished";
 
-/// What the getters say of the state.
+/// The names of the getters that are true.
 fn state(end: &End) -> String {
     let machine = &end.machine;
     let all = [

@@ -415,7 +415,7 @@ fn only_what_ends_the_connection_expires_it() {
 
 // Timers
 
-/// What changes when the next deadline is due.
+/// A step that may change the time of the next deadline.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Waits(u64),
