@@ -40,7 +40,7 @@ struct End {
 enum Answers {
     None,
     Echo,
-    /// The same, by exchanges that end with so much output.
+    /// Each message is sent back by an exchange that ends when this much output waits.
     Exchange(usize),
 }
 

@@ -476,7 +476,8 @@ async fn a_returned_message_that_is_not_sent_goes_to_on_error_then_on_close_foll
     }
 }
 
-/// 1002, 1007 and 1009. Too big goes to `on_error` first, as the API's documentation wants it.
+/// The codes 1002, 1007 and 1009. A message that is too big is reported to `on_error` first, as Jakarta's documentation
+/// says.
 #[tokio::test]
 async fn a_broken_rule_closes_with_its_code_which_on_close_is_told() {
     for at in BOTH {

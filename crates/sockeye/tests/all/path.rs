@@ -157,7 +157,7 @@ async fn tck_pathparam() {
     }
 }
 
-/// TCK negdep, paths; Tomcat TestWsServerContainer, duplicates: what is wrong at one endpoint deploys none.
+/// TCK negdep, paths; Tomcat TestWsServerContainer, duplicates: a fault of one endpoint keeps all from being deployed.
 #[tokio::test]
 async fn tck_negdep_paths_and_tomcat_duplicates() {
     for (faulty, rival) in [
