@@ -51,7 +51,7 @@ impl Users {
     }
 }
 
-/// Lets users in.
+/// Accepts the requests of users.
 struct Gate(Arc<Users>);
 
 impl Configurator for Gate {

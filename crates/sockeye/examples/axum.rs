@@ -79,7 +79,7 @@ pub(crate) fn application() -> Result<(Router, Container), DeploymentError> {
     Ok((router, container))
 }
 
-/// Says where a request comes from, which only axum knows.
+/// Upgrades a request. The peer's address comes from axum: only axum knows it.
 async fn upgrade(
     State(container): State<Container>,
     ConnectInfo(peer_addr): ConnectInfo<SocketAddr>,

@@ -1,5 +1,5 @@
-//! Gives files: each is one binary message, which is read from the disk as the client takes it and is never held as
-//! a whole.
+//! A server of files. Each file is one binary message. It is read from the disk as the client takes it, and is never held
+//! as a whole.
 //!
 //! ```sh
 //! cargo run --example download -- 127.0.0.1:8080 uploads
@@ -26,7 +26,7 @@ pub(crate) const MAX_FILE: u64 = 1 << 30;
 /// The longest name of a file, in bytes.
 const MAX_NAME: usize = 100;
 
-/// Gives a file of a directory.
+/// Sends a file of a directory.
 struct Download {
     directory: PathBuf,
 }

@@ -308,7 +308,7 @@ impl Connection {
         (self.output.is_empty() && self.pongs.is_none()).then(|| std::mem::take(&mut self.output))
     }
 
-    /// Gives the output buffers to write to, if it has none of its own yet.
+    /// Lends the connection buffers for its output, if it has none yet.
     pub fn give_output(&mut self, output: Output) {
         if !self.output.is_lent() && output.is_empty() {
             self.output = output;

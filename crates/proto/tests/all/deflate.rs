@@ -188,7 +188,7 @@ fn carried(from: &mut Connection, to: &mut Connection, payload: &[u8]) -> usize 
     bytes.len()
 }
 
-/// One of 16 letters by chance, again and again: it is compressed to half its length.
+/// Random letters out of 16. Compression makes them half as long.
 fn letters(len: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {

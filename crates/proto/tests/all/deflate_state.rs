@@ -149,7 +149,7 @@ fn a_connection_that_rests_keeps_only_its_windows() {
     }
 }
 
-/// With the window kept both states live from message to message; they end with the connection.
+/// If the window is kept, both states are kept from message to message. They end with the connection.
 #[test]
 fn a_connection_that_has_ended_holds_no_state() {
     type End = fn(&mut Connection);

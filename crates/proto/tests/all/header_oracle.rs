@@ -29,7 +29,7 @@ enum Closing {
 
 const FRAGMENTS: [Fragment; 3] = [Fragment::None, Fragment::Text, Fragment::Binary];
 
-/// One thing that the connection makes of a header.
+/// An outcome of a header at the connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Text,

@@ -55,7 +55,7 @@ fn peer(
     peer_with("", behind, rest)
 }
 
-/// With these fields in its answer.
+/// Starts a peer that adds these fields to its answer.
 fn peer_with(
     fields: &'static str,
     behind: &'static [u8],

@@ -21,7 +21,7 @@ struct Probe {
     fails: Fails,
 }
 
-/// Of which callback it makes an error.
+/// The callback that returns an error.
 #[derive(Clone, Copy, PartialEq)]
 enum Fails {
     Never,

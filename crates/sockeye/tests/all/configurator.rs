@@ -21,7 +21,7 @@ use tokio::time::Instant;
 #[derive(Debug, PartialEq)]
 struct Role(&'static str);
 
-/// Tells of what happens to it.
+/// An endpoint that logs its events.
 struct Told(Log);
 
 impl Endpoint for Told {
@@ -58,7 +58,7 @@ fn told_at(path: &str, log: &Log) -> EndpointConfig {
     })
 }
 
-/// Nothing comes to it.
+/// An endpoint without callbacks.
 struct Silent;
 
 impl Endpoint for Silent {}
@@ -225,7 +225,7 @@ impl Configurator for Database {
         _: &Handshake,
         _: &mut HandshakeResponse,
     ) -> Result<(), Refusal> {
-        /// Says that it was dropped.
+        /// Logs its own drop.
         struct Asking(Log);
         impl Drop for Asking {
             fn drop(&mut self) {
@@ -597,7 +597,7 @@ async fn an_annotated_endpoint_names_its_configurator() {
     assert_eq!(peer.recv_text().await, "anonymous");
 }
 
-/// Lets everybody in.
+/// Accepts all clients.
 struct Everybody;
 
 impl Configurator for Everybody {}

@@ -4,7 +4,7 @@ use sockeye::{Parsed, Server, Session, endpoint, server_endpoint};
 
 use crate::support::{Raw, TEXT, request};
 
-/// Says the number of open sessions, which is behind `on_open`.
+/// Sends the number of open sessions, after `on_open`.
 #[derive(Default)]
 struct Numbers;
 

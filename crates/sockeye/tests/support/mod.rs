@@ -278,7 +278,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
         (code, String::from_utf8(reason.to_vec()).expect("UTF-8"))
     }
 
-    /// Nothing more comes: the transport ends.
+    /// Checks that the transport ends, and that no byte comes before.
     pub(crate) async fn recv_end(&mut self) {
         assert_eq!(self.recv().await, None);
     }
