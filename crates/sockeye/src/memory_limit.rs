@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-/// The memory that the process may take, in bytes: the smallest of its address space (`RLIMIT_AS`) and the `memory.max`
-/// of its cgroup and of those above. `None` where nothing limits it, or nothing can be read.
+/// Returns the memory that the process may take, in bytes. It is the smallest of three limits: the address space
+/// (`RLIMIT_AS`), and `memory.max` of the cgroup and of the cgroups above. `None` without a limit that can be read.
 pub(crate) fn memory_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let cgroup = cgroup_limit(Path::new("/sys/fs/cgroup"), &groups);

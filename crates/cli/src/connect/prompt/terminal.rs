@@ -156,8 +156,8 @@ fn is_foreground() -> bool {
     tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
 }
 
-/// Waits until keys can be read. In the background it leaves them to the shell: a read would stop the program by SIGTTIN,
-/// and then no signal could end the program in order.
+/// Waits until keys can be read. In the background it leaves the keys to the shell. A read would stop the program by
+/// SIGTTIN, and then no signal could end the program in order.
 pub(crate) fn await_keys() {
     #[cfg(unix)]
     loop {

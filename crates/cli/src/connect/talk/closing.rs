@@ -1,5 +1,5 @@
-//! The way of a talk over one connection to its end: the stages after the end of the input, the closing handshake, and
-//! the judgement of how the connection ended.
+//! The last part of a talk over one connection: the stages after the end of the input, the closing handshake, and the
+//! result of the connection.
 
 use std::time::Duration;
 
