@@ -11,6 +11,10 @@ use super::job;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redraw {
     /// The size of the terminal has changed.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only on Unix the program has a prompt")
+    )]
     Resized,
     /// The program was stopped, and has the terminal again.
     Continued,
