@@ -126,7 +126,10 @@ fn chosen<'a, T>(
             let found = all.iter().find(|one| name(one) == wanted);
             found.ok_or_else(|| {
                 let known: Vec<_> = all.iter().map(&name).collect();
-                format!("unknown name `{wanted}`: expected one of {}", known.join(", "))
+                format!(
+                    "unknown name `{wanted}`: expected one of {}",
+                    known.join(", ")
+                )
             })
         })
         .collect()

@@ -357,7 +357,11 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
             let (name, version, note) = (server.name, server.version(), server.note());
             format!("\n    {name:26}{version:40}{note}")
         });
-        format!("unknown server `{}`: expected one of{}", options.name, known.collect::<String>())
+        format!(
+            "unknown server `{}`: expected one of{}",
+            options.name,
+            known.collect::<String>()
+        )
     })?;
     if !server.supports(&options.setting) {
         return Err(format!("{} cannot do that", server.name));
