@@ -9,8 +9,9 @@ use sockeye::tls::TlsError;
 use sockeye::{ConnectError, Error, ErrorChain, OfferError, ProxyError};
 
 use super::credential::CredentialError;
+use super::form::Refusal;
 use super::hidden;
-use super::input::{InputError, Refusal};
+use super::input::InputError;
 use super::record::RecordError;
 use crate::escape::Escaped;
 use crate::exit::Exit;

@@ -10,11 +10,12 @@ use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 
 use super::cookie::CookieJar;
 use super::dial::{Dialer, Family};
-use super::proxy::{Proxies, Proxy};
+use super::environment::Proxies;
+use super::proxy::Proxy;
 use super::redirect::Redirects;
 use super::target::{Target, basic};
 use super::turn::Turns;
-use super::{ConnectError, Observer, OpeningEvent, SyntaxError, WebSocket};
+use super::{ConnectError, Observer, OpeningEvent};
 use crate::connection::Connection;
 use crate::connection::budget::AssemblyBudget;
 use crate::endpoint::{Endpoint, Session};
@@ -123,9 +124,9 @@ impl Client {
         self
     }
 
-    /// Sets a function that is called for each event of opening a connection: each request, also to a proxy and after a
-    /// redirect, each response, and bytes that are not a response. So a program can show both sides of a handshake that
-    /// fails. The function is called in the task that connects, and must not block.
+    /// Sets a function that is called for each event of opening a connection. The events are each request, also to a
+    /// proxy and after a redirect, each response, and bytes that are not a response. So a program can show both sides of
+    /// a handshake that fails. The function is called in the task that connects, and must not block.
     ///
     /// ```
     /// use sockeye::{Client, OpeningEvent};
@@ -354,16 +355,6 @@ impl Client {
         endpoint: impl Endpoint,
     ) -> Result<Session, ConnectError> {
         Ok(self.connect(target).await?.serve(endpoint))
-    }
-
-    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
-    /// See [`WebSocket::new`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`WebSocket::with_protocols`].
-    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
-        WebSocket::with_client(url, self.redirects(0))
     }
 
     /// Takes turns with all objects in the process that have no client of their own.

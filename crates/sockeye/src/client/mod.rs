@@ -26,10 +26,10 @@ mod websocket;
 
 pub use self::builder::Client;
 pub use self::cookie::CookieJar;
-pub use self::error::ConnectError;
+pub use self::error::{ConnectError, ProxyError};
 pub use self::observer::OpeningEvent;
 pub(crate) use self::observer::{Observer, are_tls};
-pub use self::proxy::{Proxy, ProxyError};
+pub use self::proxy::Proxy;
 pub use self::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };

@@ -214,9 +214,9 @@ impl ServerHandle {
         self.0.reception.deployment.add(endpoint)
     }
 
-    /// Returns what the server has counted since it was built. A monitor may call this every few seconds: it takes one
-    /// short lock for each endpoint, whatever the number of sessions, and waits for a broadcast that is being handed
-    /// to them.
+    /// Returns what the server has counted since it was built. A monitor may call this every few seconds. It takes one
+    /// short lock for each endpoint, whatever the number of sessions. It waits while a broadcast of that endpoint is
+    /// handed to the sessions.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

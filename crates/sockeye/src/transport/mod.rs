@@ -36,7 +36,7 @@ enum Kind {
     SharedTcp(OwnedReadHalf),
     // Boxed: its state is about twenty times the size of a socket's.
     #[cfg(feature = "tls")]
-    Tls(Box<tls::TlsStream>),
+    Tls(Box<tokio_rustls::TlsStream<Stream>>),
     Custom(Box<Custom<dyn Io>>),
 }
 
@@ -86,6 +86,12 @@ impl Stream {
             #[cfg(feature = "tls")]
             Kind::Tls(_) => true,
         }
+    }
+
+    /// A stream of TLS whose handshake is over.
+    #[cfg(feature = "tls")]
+    fn from_tls(stream: impl Into<tokio_rustls::TlsStream<Self>>) -> Self {
+        Self(Kind::Tls(Box::new(stream.into())))
     }
 
     /// Splits off a second writing half when the stream is TCP. Both the stream and the half can then write. Dropping
@@ -153,7 +159,7 @@ impl AsyncRead for Stream {
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls)
                 .poll_read(cx, buffer)
-                .map_err(tls::explain_truncation),
+                .map_err(explain_truncation),
             Kind::Custom(custom) => custom.io().poll_read(cx, buffer),
         }
     }
@@ -220,6 +226,17 @@ impl AsyncWrite for Stream {
             Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
             Kind::Custom(custom) => custom.io().poll_shutdown(cx),
         }
+    }
+}
+
+/// Explains an end of a TLS stream without `close_notify`. An attacker may have caused it, so it is an error instead of
+/// an end (RFC 8446 §6.1).
+#[cfg(feature = "tls")]
+fn explain_truncation(error: io::Error) -> io::Error {
+    const CUT_OFF: &str = "the TLS stream was cut off: it ended without close_notify";
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::UnexpectedEof, CUT_OFF),
+        _ => error,
     }
 }
 

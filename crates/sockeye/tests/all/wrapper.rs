@@ -9,7 +9,7 @@ use sockeye::{
     WholeMessage, endpoint,
 };
 
-/// How often each way to a message was taken.
+/// The number of calls of each method that takes messages.
 #[derive(Default)]
 struct Calls {
     at_once: AtomicUsize,

@@ -1,7 +1,7 @@
 //! The browser's `WebSocket` object (WHATWG WebSockets): events, `send`, `close`, `ready_state`.
 //!
-//! This file holds the methods for programs; [`run`] connects and produces the events. [`stream`] is the sibling
-//! `WebSocketStream`.
+//! This file holds the object and its state; [`run`] connects, and produces the events or calls the handlers.
+//! [`stream`] is the sibling `WebSocketStream`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::Outgoing;
 use tokio::sync::{Notify, SetOnce};
-use tokio::task::JoinHandle;
 
 use super::Client;
 use super::target::Target;
@@ -250,72 +249,6 @@ impl WebSocket {
         self.0.outbox.flush().await
     }
 
-    /// Returns the object's events, to be used in place of handlers: handlers are not called then. Asking for the first
-    /// event connects. `None` if the events were taken before, or the object runs: an object connects once.
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use sockeye::{Event, WebSocket};
-    ///
-    /// let ws = WebSocket::new("ws://127.0.0.1:8080/echo")?;
-    /// let mut events = ws.events().expect("they are asked for once");
-    /// while let Some(event) = events.next().await {
-    ///     match event {
-    ///         Event::Open => ws.send("hi")?,
-    ///         Event::Message(event) => println!("{}", event.data),
-    ///         Event::Error(event) => eprintln!("{event}"),
-    ///         Event::Close(event) => println!("{}", event.code),
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn events(&self) -> Option<Events> {
-        let runs = self.0.running.swap(true, Ordering::AcqRel);
-        (!runs).then(|| Events::new(self.clone()))
-    }
-
-    /// Connects, and calls the handlers of the events one at a time until the connection is closed. A second call only
-    /// waits for that: an object connects once.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops the transport. No further event comes, and the object is closed with 1006.
-    pub async fn run(&self) -> CloseEvent {
-        if let Some(mut events) = self.events() {
-            while let Some(event) = events.next().await {
-                self.dispatch(&event);
-            }
-        }
-        self.0.closed.wait().await.clone()
-    }
-
-    /// Spawns a task that does [`run`](Self::run). Handlers may be set before or after: an event calls the handler
-    /// that is set when it comes.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn spawn(&self) -> JoinHandle<CloseEvent> {
-        let ws = self.clone();
-        tokio::spawn(async move { ws.run().await })
-    }
-
-    fn dispatch(&self, event: &Event) {
-        // Cloned, so that a handler can set another one without a deadlock.
-        let handlers = lock(&self.0.handlers).clone();
-        match event {
-            Event::Open => {
-                if let Some(on_open) = handlers.open {
-                    on_open(self);
-                }
-            }
-            Event::Message(event) => call(handlers.message, self, event),
-            Event::Error(event) => call(handlers.error, self, event),
-            Event::Close(event) => call(handlers.close, self, event),
-        }
-    }
-
     /// Ends the object: it is closed, and its outbox sends nothing more.
     fn finish(&self) {
         self.set_state(ReadyState::Closed);
@@ -336,17 +269,23 @@ impl WebSocket {
     }
 }
 
+impl Client {
+    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
+    /// See [`WebSocket::new`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`WebSocket::with_protocols`].
+    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
+        WebSocket::with_client(url, self.redirects(0))
+    }
+}
+
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("url", &self.0.target.uri.to_string())
             .field("ready_state", &self.ready_state())
             .finish_non_exhaustive()
-    }
-}
-
-fn call<E>(handler: Option<Arc<OnEvent<E>>>, ws: &WebSocket, event: &E) {
-    if let Some(handler) = handler {
-        handler(ws, event);
     }
 }

@@ -16,6 +16,7 @@ use crate::sync::Arc;
 #[cfg(feature = "macros")]
 mod annotated;
 mod at_once;
+mod backpressure;
 mod delivery;
 mod idle;
 mod large;
@@ -24,6 +25,7 @@ mod overflow;
 mod partial;
 mod pause;
 mod reader;
+mod silence;
 mod stuck;
 mod sweep;
 mod writer;
