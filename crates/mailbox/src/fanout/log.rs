@@ -57,6 +57,8 @@ struct State {
     first: u64,
     messages: VecDeque<Logged>,
     weight: usize,
+    // What all messages that were ever put in count for.
+    weighed: u64,
     // The frames of the messages, one behind the other. Some forgotten frames may come first.
     frames: Vec<u8>,
     // The number of bytes of the frames that came before these.
@@ -91,6 +93,8 @@ struct Logged {
     message: PreparedMessage,
     // The offset at which its frame starts.
     start: u64,
+    // What all messages before it count for.
+    weighed: u64,
     // The number of members that read it next.
     readers: usize,
 }
@@ -149,10 +153,12 @@ impl Log {
         let logged = Logged {
             message: message.clone(),
             start: state.frames_end(),
+            weighed: state.weighed,
             readers: std::mem::take(&mut state.idle),
         };
         message.write_frame(&mut state.frames);
         state.weight += weight;
+        state.weighed += weight as u64;
         state.messages.push_back(logged);
         if let Notified::All(many) = state.notified {
             return Pushed::Known(many);
@@ -274,13 +280,21 @@ impl Subscription {
         read_all();
     }
 
-    /// Reads the messages before this number one by one, and passes this one over. Returns false if it is read already.
-    pub(crate) fn pass_over(&self, number: u64, take: impl FnMut(PreparedMessage)) -> bool {
+    /// Passes a message over, and reads the messages before it one by one. Does neither if `has_room` says, for the weight
+    /// of the messages before it, that there is room. Returns whether the message was passed over. It was not if it is
+    /// read already.
+    pub(crate) fn pass_over(
+        &self,
+        number: u64,
+        has_room: impl FnOnce(usize) -> bool,
+        take: impl FnMut(PreparedMessage),
+    ) -> bool {
         let mut state = self.enter();
-        state.catch_up(self.place(), number, take);
-        if state.position(self.place()) != Some(number) {
+        let at = state.position(self.place()).filter(|at| *at <= number);
+        if at.is_none_or(|at| has_room(state.weight_between(at, number))) {
             return false;
         }
+        state.catch_up(self.place(), number, take);
         state.move_on(self.place(), number, number + 1);
         true
     }
@@ -321,6 +335,15 @@ impl State {
     fn get(&self, number: u64) -> Option<&Logged> {
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.messages.get(place)
+    }
+
+    /// What the messages from `at` on and before `end` count for.
+    fn weight_between(&self, at: u64, end: u64) -> usize {
+        let weight = |number| {
+            self.get(number)
+                .map_or(self.weighed, |logged| logged.weighed)
+        };
+        usize::try_from(weight(end).wrapping_sub(weight(at))).unwrap_or(usize::MAX)
     }
 
     fn frames_end(&self) -> u64 {

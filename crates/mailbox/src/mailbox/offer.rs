@@ -73,17 +73,16 @@ impl<D> Mailbox<D> {
     #[cold]
     fn pass_over(&self, slot: Slot, number: u64, message: &PreparedMessage) -> Option<Overflowed> {
         let item = Queued::Message(message.into());
-        let mut state = lock(&self.state);
-        if state.takes(&item, Source::Broadcast) {
-            return None;
-        }
         let mut wakes = Wakes::default();
         let mut moved = Moved::default();
+        let mut state = lock(&self.state);
         let subscription = self.subscription_under(&state, slot)?.clone();
-        let is_unread = subscription.pass_over(number, |message| {
+        // What the log holds before the message will need room too: a message that is accepted finds its room later.
+        let has_room = state.room_besides(&item, Source::Broadcast);
+        let is_passed_over = subscription.pass_over(number, has_room, |message| {
             self.move_in(&mut state, message, &mut moved, &mut wakes);
         });
-        let overflowed = is_unread.then(|| {
+        let overflowed = is_passed_over.then(|| {
             let overflowed = self.overflow(&mut state, item, Source::Broadcast, None, &mut wakes);
             let earlier = state.take_loss();
             earlier.map_or(overflowed, |earlier| earlier.and(overflowed))

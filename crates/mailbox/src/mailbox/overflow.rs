@@ -140,8 +140,24 @@ impl<D> State<D> {
     /// to close. That policy is for a slow peer: it must not strike because a large message waits.
     #[inline]
     pub(super) fn takes(&self, item: &Queued, source: Source) -> bool {
+        item.is_control() || self.room_besides(item, source)(0)
+    }
+
+    /// Whether the item [may be put in](Self::takes) besides others of a weight.
+    #[inline]
+    pub(super) fn room_besides(
+        &self,
+        item: &Queued,
+        source: Source,
+    ) -> impl Fn(usize) -> bool + use<D> {
         let goes_first = || self.overflow.of(source) == Overflow::Close;
-        item.is_control() || (self.has_room(item) && (!self.is_awaited_for_room() || goes_first()))
+        let has_turn = !self.is_awaited_for_room() || goes_first();
+        let (weight, limit, is_empty) = (
+            self.weight + item.weight(),
+            self.limit,
+            self.items.is_empty(),
+        );
+        move |others| has_turn && (weight + others <= limit || (is_empty && others == 0))
     }
 
     /// The item as it is put in: a loose one if it may give way.

@@ -66,7 +66,7 @@ fn readers_are_told_once_until_one_of_them_does_something() {
         |member| drop(read(member, 1000)),
         |member| drop(copy(member, 1000, &mut Copied::default())),
         |member| member.catch_up(drop, || {}),
-        |member| assert!(member.pass_over(0, drop)),
+        |member| assert!(member.pass_over(0, |_| false, drop)),
         |member| member.end(drop),
         |member| member.log.subscription(2).begin(),
     ];
@@ -178,10 +178,16 @@ fn a_message_that_is_passed_over_is_not_read_and_those_before_it_are_taken_out()
         log.push(&text(message));
     }
     let mut taken = Vec::new();
-    assert!(members[0].pass_over(1, |message| taken.push(message)));
+    let none = |_| panic!("there is room");
+    assert!(!members[0].pass_over(1, |weight| weight == LEAST_WEIGHT, none));
+    assert!(members[0].pass_over(
+        1,
+        |weight| weight > LEAST_WEIGHT,
+        |message| taken.push(message)
+    ));
     assert_eq!(texts(&taken), ["a"]);
     assert_eq!(read(&members[0], 9), (frame("c"), true));
-    assert!(!members[0].pass_over(2, |_| panic!("it is read already")));
+    assert!(!members[0].pass_over(2, |_| false, |_| panic!("it is read already")));
 }
 
 #[test]

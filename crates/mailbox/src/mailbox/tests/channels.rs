@@ -282,6 +282,33 @@ fn what_moves_out_of_the_logs_may_fill_the_outbox() {
 }
 
 #[test]
+fn a_message_that_was_accepted_finds_its_room_later() {
+    let [channel] = channels();
+    let (member, first) = channel.reserve();
+    let outbox = Mailbox::of_session(
+        4 * LEAST_WEIGHT,
+        OverflowPolicy::default(),
+        Some(first),
+        None,
+    );
+    channel.join(member, Arc::clone(&outbox), member, None);
+    outbox.try_push(text("own")).unwrap();
+    let mut lost = None;
+    let mut publish =
+        |text| channel.publish(&PreparedMessage::new(text), |_, one| lost = Some(one));
+    assert_eq!(
+        ["a", "b", "c"].map(&mut publish),
+        [1; 3],
+        "four of them fill it"
+    );
+    assert_eq!(publish("d"), 0);
+    let lost = lost.unwrap();
+    assert_eq!((lost.policy, lost.dropped), (Overflow::Close, 1));
+    assert_eq!(take_all(&outbox), ["own", "a", "b", "c"]);
+    assert!(directive(&outbox).is_some());
+}
+
+#[test]
 fn one_message_more_than_the_outbox_has_room_for_meets_the_policy() {
     let oldest = ["2", "4", "1", "3", "own"];
     let newest = ["0", "2", "4", "1", "own"];
