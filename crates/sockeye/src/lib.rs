@@ -60,7 +60,9 @@ pub use self::endpoint::Json;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
-pub use self::error::{BoxError, DecodeError, EncodeError, Error, ErrorChain, Result, SendError};
+pub use self::error::{
+    BoxError, DecodeError, EncodeError, Error, ErrorChain, HandlerError, Result, SendError,
+};
 #[cfg(not(loom))]
 pub use self::log_limit::LogLimit;
 #[cfg(not(loom))]

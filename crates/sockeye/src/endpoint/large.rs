@@ -51,7 +51,7 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
             driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
         }
         Some(Ok(reply)) => driver.reply(reply),
-        Some(Err(error)) => Err(Error::of_callback(error)),
+        Some(Err(error)) => Err(error.into()),
         // The session was aborted. The next event says so.
         None => Ok(()),
     };

@@ -187,7 +187,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     )
     .await;
     if let Some(Err(error)) = closed {
-        let error = Error::of_callback(error);
+        let error = Error::from(error);
         guarded(&session, &mut driver, endpoint.on_error(&session, &error)).await;
     }
     drop(endpoint);
@@ -249,7 +249,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 };
                 let sent = match handled {
                     Some(Ok(reply)) => driver.reply(reply),
-                    Some(Err(error)) => Err(Error::of_callback(error)),
+                    Some(Err(error)) => Err(error.into()),
                     // The session was aborted. The next event says so.
                     None => Ok(()),
                 };
@@ -297,7 +297,7 @@ impl<E: Endpoint> AnswerAtOnce for AtOnce<'_, E> {
         match self.endpoint.on_message_at_once(self.session, message) {
             None => Answered::Declined,
             Some(Ok(reply)) => answer.send(reply),
-            Some(Err(error)) => Answered::Failed(Error::of_callback(error)),
+            Some(Err(error)) => Answered::Failed(error.into()),
         }
     }
 }
@@ -309,7 +309,7 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
-        report(endpoint, session, driver, Error::of_callback(error)).await;
+        report(endpoint, session, driver, error.into()).await;
         close_failed(session);
     }
 }
@@ -341,7 +341,7 @@ async fn close_without_transport<E: Endpoint>(
 ) {
     let last = async {
         if let Err(error) = endpoint.on_close(session, reason).await {
-            endpoint.on_error(session, &Error::of_callback(error)).await;
+            endpoint.on_error(session, &Error::from(error)).await;
         }
     };
     if let Err(panic) = CatchPanic(pin!(last)).await {

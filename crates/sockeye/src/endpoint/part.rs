@@ -87,7 +87,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     };
     let sent = match handled {
         Some(Ok(reply)) => driver.reply(reply),
-        Some(Err(error)) => Err(Error::of_callback(error)),
+        Some(Err(error)) => Err(error.into()),
         // The session was aborted. The next event says so.
         None => Ok(()),
     };
