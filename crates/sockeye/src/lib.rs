@@ -39,6 +39,8 @@ mod log_limit;
 #[cfg(not(loom))]
 mod memory_limit;
 #[cfg(not(loom))]
+mod observer;
+#[cfg(not(loom))]
 mod peer_text;
 #[cfg(not(loom))]
 mod router;

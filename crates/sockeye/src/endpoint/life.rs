@@ -31,6 +31,7 @@ use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, ErrorChain, Result};
+use crate::observer::{Event, SessionEnd};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -158,6 +159,12 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         until_end(&mut driver).await;
     }
     let ending = driver.take_ending();
+    let counters = session.counters();
+    counters.observe(Event::SessionEnded(match &ending {
+        Ending::Failed(Error::Protocol(_)) => SessionEnd::BrokenProtocol,
+        Ending::Failed(_) => SessionEnd::Lost,
+        _ => SessionEnd::Intended,
+    }));
     let reason = session.reason_for_on_close(ending.reason());
     session.outbox().note_end(reason.clone());
     driver.settle();
@@ -176,11 +183,6 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     if let Ending::Failed(error) = ending {
         tracing::debug!(session = %session.id(), error = %ErrorChain::new(&error), "the connection failed");
-        let counters = session.counters();
-        match error {
-            Error::Protocol(_) => counters.protocol_errors.increment(),
-            _ => counters.lost_sessions.increment(),
-        }
         if let Error::Protocol(ProtocolError::MessageTooBig { .. }) = error {
             guarded(&session, &mut driver, endpoint.on_error(&session, &error)).await;
         }

@@ -22,6 +22,7 @@ use super::session::{Session, SessionId};
 use super::sweep::{self, Swept};
 use crate::connection::log::{Log, Pushed, Seat};
 use crate::connection::outbox::{BroadcastOutcome, Outbox, SessionOutcome};
+use crate::observer::Event;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -221,7 +222,7 @@ impl OpenSessions {
             *free = Some(Slot { session, outbox });
         }
         slots.open += 1;
-        self.counters().opened_sessions.increment();
+        self.counters().observe(Event::SessionOpened);
         let is_swept = std::mem::replace(&mut slots.is_swept, true);
         drop(slots);
         // Without the lock: a runtime that shuts down drops a spawned task at once, and the drop takes the lock.

@@ -9,6 +9,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::connection::driver::Driver;
 use crate::error::{Error, Result};
+use crate::observer::Event;
 
 /// Sends the reply of a handler. `None` says that the session was aborted: so does the next event of the driver.
 pub(super) fn reply<T: AsyncRead + AsyncWrite + Unpin>(
@@ -42,7 +43,7 @@ pub(super) async fn report_error<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     error: Error,
 ) {
     if let Error::Decode(_) = error {
-        session.counters().undecodable_messages.increment();
+        session.counters().observe(Event::MessageUndecodable);
     }
     let _busy = session.busy();
     let running = pin!(endpoint.on_error(session, &error));
