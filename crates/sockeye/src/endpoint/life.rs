@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Instrument;
 
 use super::Endpoint;
 use super::activity::Activity;
@@ -141,9 +142,19 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
         // One guard for the whole of `serve`: a guard for each callback would cost a tenth of the time of a message.
         let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
         let panic = served.err();
-        let end: RareStep<'_> = Box::pin(conclude(endpoint, session, driver, panic));
-        end.await;
+        boxed(move || last_steps(endpoint, session, driver, panic)).await;
     }
+}
+
+/// Ends a connection after `serve`, in the span of the session.
+fn last_steps<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
+    endpoint: E,
+    mut session: SessionGuard,
+    driver: Box<Driver<T>>,
+    panic: Option<Panic>,
+) -> impl Future<Output = ()> + Send {
+    let span = session.take_span().into_span();
+    conclude(endpoint, session, driver, panic).instrument(span)
 }
 
 /// Ends a connection after `serve`: calls the last callbacks, and closes the transport.
@@ -205,12 +216,13 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 #[expect(clippy::manual_async_fn, reason = "as `live`")]
 fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     endpoint: &mut E,
-    session: &Session,
+    session: &SessionGuard,
     driver: &mut Driver<T>,
 ) -> impl Future<Output = ()> + Send {
     async move {
         driver.give_in_parts(in_parts::<E>());
-        boxed(|| open(endpoint, session, driver)).await;
+        let opening = boxed(|| open(endpoint, session, driver));
+        session.span().around(opening).await;
         let mut message = MessageBuffer::default();
         loop {
             let answering = AtOnce {
@@ -224,10 +236,15 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 Step::Handle(incoming) => {
                     let _busy = session.busy();
                     let handled = match session.start_handler(incoming) {
-                        Ok(running) => driver.alongside(pin!(running)).await,
+                        Ok(running) => {
+                            let running = pin!(running);
+                            let running = driver.alongside(running);
+                            session.span().around(running).await
+                        }
                         Err(incoming) => {
                             let running = pin!(endpoint.on_message(session, incoming));
-                            driver.alongside(running).await
+                            let running = driver.alongside(running);
+                            session.span().around(running).await
                         }
                     };
                     match reply(driver, handled) {
@@ -244,7 +261,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 Step::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
                 Step::End => return,
             };
-            rare_step.await;
+            session.span().around(rare_step).await;
         }
     }
 }

@@ -44,6 +44,7 @@ mod remote;
 mod reply;
 pub(crate) mod report;
 mod session;
+mod span;
 mod sweep;
 #[cfg(test)]
 mod tests;

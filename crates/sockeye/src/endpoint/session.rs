@@ -15,6 +15,7 @@ use super::incoming::{Incoming, MessageKind};
 use super::open_sessions::OpenSessions;
 use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
+use super::span::SessionSpan;
 use crate::connection::link::InParts;
 use crate::connection::outbox::{Outbox, Overflow};
 use crate::router::PathParameters;
@@ -50,6 +51,8 @@ const BINARY_PARTS: u8 = 16;
 const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
 /// The idle time of the session is measured: each message has to be noted.
 const MEASURED: u8 = 32;
+/// The handlers of the session run in a span, so no message is answered in the read buffer.
+const SPANNED: u8 = 64;
 
 /// Returns the bits for these handlers.
 fn handler_flags(handlers: &Handlers) -> u8 {
@@ -269,8 +272,8 @@ impl Session {
         }
     }
 
-    /// Notes the arrival of a message that may be answered in the read buffer. Returns whether the session has an added
-    /// handler, of any kind.
+    /// Notes the arrival of a message that may be answered in the read buffer. Returns whether it must not be answered
+    /// there: the session has an added handler, of any kind, or a span.
     #[inline]
     pub(super) fn note_message(&self) -> bool {
         let flags = self.0.flags.load(Ordering::Acquire);
@@ -284,7 +287,7 @@ impl Session {
         if flags & MEASURED != 0 {
             self.0.activity.note();
         }
-        flags & HANDLERS != 0
+        flags & (HANDLERS | SPANNED) != 0
     }
 
     /// Notes that a handler starts. The session is not idle until the guard is dropped.
@@ -387,7 +390,10 @@ impl fmt::Debug for SessionId {
 
 /// The session that its task holds. The drop of the guard takes the session out of the open sessions, and completes
 /// [`Session::closed`]. So it does not matter whether the task returns, panics, or is dropped with its runtime.
-pub(crate) struct SessionGuard(Session);
+pub(crate) struct SessionGuard {
+    session: Session,
+    span: SessionSpan,
+}
 
 impl SessionGuard {
     /// Creates a session, and puts it among the open sessions.
@@ -398,19 +404,32 @@ impl SessionGuard {
         open_sessions: OpenSessions,
         slot: u32,
     ) -> Self {
-        let flags = if activity.is_measured() { MEASURED } else { 0 };
+        let id = SessionId(rand::random());
+        let span = SessionSpan::new(id, handshake.peer_addr());
+        let measured = if activity.is_measured() { MEASURED } else { 0 };
+        let spanned = if span.is_wanted() { SPANNED } else { 0 };
         let session = Session(Arc::new(Inner {
-            id: SessionId(rand::random()),
+            id,
             handshake,
             outbox,
             open_sessions,
             slot,
             activity,
-            flags: AtomicU8::new(flags),
+            flags: AtomicU8::new(measured | spanned),
             handlers: Mutex::default(),
         }));
         session.0.open_sessions.insert(slot, session.clone());
-        Self(session)
+        Self { session, span }
+    }
+
+    /// Returns the span for the callbacks of the session.
+    pub(super) fn span(&self) -> &SessionSpan {
+        &self.span
+    }
+
+    /// Takes the span for the last callbacks.
+    pub(super) fn take_span(&mut self) -> SessionSpan {
+        std::mem::take(&mut self.span)
     }
 }
 
@@ -418,7 +437,7 @@ impl Deref for SessionGuard {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        &self.0
+        &self.session
     }
 }
 

@@ -27,6 +27,7 @@ mod path;
 mod readme;
 mod reconnect;
 mod serve_stream;
+mod span;
 mod start_closing;
 mod stats;
 mod stop;

@@ -24,6 +24,7 @@ mod overflow;
 mod partial;
 mod pause;
 mod reader;
+mod span;
 mod stuck;
 mod sweep;
 mod writer;
