@@ -6,6 +6,7 @@ mod support;
 mod adapter;
 mod add_endpoint;
 mod annotated;
+mod attempt_log;
 mod blocking;
 mod certificate;
 mod client;
