@@ -52,7 +52,79 @@ impl fmt::Display for ErrorChain<'_> {
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of a handler.
-pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
+
+/// The error of a handler or of another callback. `?` makes it of any other error, and `into` of a text.
+///
+/// It also holds the errors of the conversions around a handler: [`Argument::from_message`](crate::Argument::from_message)
+/// and [`IntoReply::into_reply`](crate::IntoReply::into_reply). [`Endpoint::on_error`](crate::Endpoint::on_error) gets it
+/// as an [`Error`]. It does not implement [`std::error::Error`], because a type that does cannot be converted from every
+/// other error.
+///
+/// ```
+/// use sockeye::{Error, HandlerError};
+///
+/// fn price(text: &str) -> Result<u32, HandlerError> {
+///     let price: u32 = text.parse()?;
+///     if price == 0 {
+///         return Err("nothing is free".into());
+///     }
+///     Ok(price)
+/// }
+///
+/// let error = Error::from(price("0").unwrap_err());
+/// assert!(matches!(error, Error::Handler(_)));
+/// ```
+pub struct HandlerError(Error);
+
+impl HandlerError {
+    /// The error of a message that cannot be decoded as `T`.
+    #[cold]
+    pub(crate) fn decode<T>(source: impl Into<BoxError>) -> Self {
+        Self(DecodeError::of::<T>(source).into())
+    }
+
+    /// The error of a value that cannot be encoded.
+    #[cold]
+    pub(crate) fn encode(error: EncodeError) -> Self {
+        Self(error.into())
+    }
+
+    /// The error that the handler returned, or that its argument or its reply caused.
+    pub(crate) fn cause(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        match &self.0 {
+            Error::Handler(error) => &**error,
+            error => error,
+        }
+    }
+}
+
+/// An error of any type becomes [`Error::Handler`].
+impl<E: Into<BoxError>> From<E> for HandlerError {
+    #[cold]
+    fn from(error: E) -> Self {
+        // `send_object` returns an `Error`. `Error::Encode` stays what it is when a handler passes it on by `?`.
+        let error: BoxError = error.into();
+        match error.downcast::<Error>() {
+            Ok(error) if matches!(*error, Error::Encode(_)) => Self(*error),
+            Ok(error) => Self(Error::Handler(error)),
+            Err(error) => Self(Error::Handler(error)),
+        }
+    }
+}
+
+impl From<HandlerError> for Error {
+    fn from(error: HandlerError) -> Self {
+        error.0
+    }
+}
+
+/// Shows the error that the handler returned, without a wrapper: a `main` that returns it prints that error.
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.cause(), f)
+    }
+}
 
 /// The error of a connection, or of a callback on it.
 ///
@@ -87,26 +159,6 @@ pub enum Error {
     /// The peer took none of the output for the write timeout.
     #[error("the peer takes no output")]
     WriteStalled,
-}
-
-impl Error {
-    /// Converts the error of a callback, or of converting its argument or its result.
-    #[cold]
-    pub(crate) fn of_callback(error: BoxError) -> Self {
-        let error = match error.downcast::<Self>() {
-            Ok(error) if matches!(*error, Self::Decode(_) | Self::Encode(_)) => return *error,
-            Ok(error) => error,
-            Err(error) => error,
-        };
-        let error = match error.downcast() {
-            Ok(error) => return Self::Decode(*error),
-            Err(error) => error,
-        };
-        match error.downcast() {
-            Ok(error) => Self::Encode(*error),
-            Err(error) => Self::Handler(error),
-        }
-    }
 }
 
 /// The error for a message that cannot be decoded as the type that a handler takes. The source names the cause and the

@@ -21,6 +21,7 @@ mod endpoint;
 mod error;
 mod log_limit;
 mod memory_limit;
+mod observer;
 mod peer_text;
 mod router;
 mod runtime;
@@ -38,7 +39,9 @@ pub use self::transport::tls;
 pub use self::endpoint::Json;
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
-pub use self::error::{BoxError, DecodeError, EncodeError, Error, ErrorChain, Result};
+pub use self::error::{
+    BoxError, DecodeError, EncodeError, Error, ErrorChain, HandlerError, Result,
+};
 pub use self::log_limit::LogLimit;
 pub use self::{
     client::{

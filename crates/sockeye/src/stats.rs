@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::log_limit::LogLimits;
+use crate::observer::{Event, HandshakeRefusal, SessionEnd};
 
 /// A snapshot of the counts of a server, or of a [`Container`](crate::Container), since it was built.
 /// [`ServerHandle::stats`](crate::ServerHandle::stats) and [`Container::stats`](crate::Container::stats) make it.
@@ -63,28 +64,28 @@ pub struct Stats {
     pub log_lines_left_out: u64,
 }
 
-/// The counters of one server, and the limits for log lines that its peers can cause. All parts of the server share one
-/// value. No counter changes for each message.
+/// The observer of one server: counters, and the limits for log lines that its peers can cause. All parts of the server
+/// share one value, and report events to it. No counter changes for each message.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) opened_sessions: Counter,
-    pub(crate) refused_handshakes: Counter,
-    pub(crate) dropped_messages: Counter,
-    pub(crate) forbidden_origins: Counter,
-    pub(crate) forbidden_hosts: Counter,
-    pub(crate) dropped_silent_connections: Counter,
-    pub(crate) refused_connections: Counter,
-    pub(crate) failed_tls_handshakes: Counter,
-    pub(crate) failed_http_connections: Counter,
-    pub(crate) undecodable_messages: Counter,
-    pub(crate) protocol_errors: Counter,
-    pub(crate) lost_sessions: Counter,
+    opened_sessions: Counter,
+    refused_handshakes: Counter,
+    dropped_messages: Counter,
+    forbidden_origins: Counter,
+    forbidden_hosts: Counter,
+    dropped_silent_connections: Counter,
+    refused_connections: Counter,
+    failed_tls_handshakes: Counter,
+    failed_http_connections: Counter,
+    undecodable_messages: Counter,
+    protocol_errors: Counter,
+    lost_sessions: Counter,
     pub(crate) log: LogLimits,
 }
 
 /// A number that only grows. It is relaxed: adding to it orders no other memory access.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+struct Counter(AtomicU64);
 
 impl Counters {
     pub(crate) const fn new() -> Self {
@@ -103,6 +104,31 @@ impl Counters {
             lost_sessions: Counter::new(),
             log: LogLimits::new(),
         }
+    }
+
+    /// Counts an event.
+    pub(crate) fn observe(&self, event: Event) {
+        let counter = match event {
+            Event::SilentConnectionDropped => &self.dropped_silent_connections,
+            Event::ConnectionRefused => &self.refused_connections,
+            Event::TlsHandshakeFailed => &self.failed_tls_handshakes,
+            Event::HttpConnectionFailed => &self.failed_http_connections,
+            Event::HandshakeRefused(refusal) => {
+                match refusal {
+                    HandshakeRefusal::Origin => self.forbidden_origins.add(1),
+                    HandshakeRefusal::Host => self.forbidden_hosts.add(1),
+                    HandshakeRefusal::Other => {}
+                }
+                &self.refused_handshakes
+            }
+            Event::SessionOpened => &self.opened_sessions,
+            Event::SessionEnded(SessionEnd::Intended) => return,
+            Event::SessionEnded(SessionEnd::BrokenProtocol) => &self.protocol_errors,
+            Event::SessionEnded(SessionEnd::Lost) => &self.lost_sessions,
+            Event::MessageUndecodable => &self.undecodable_messages,
+            Event::MessagesDropped(count) => return self.dropped_messages.add(count as u64),
+        };
+        counter.add(1);
     }
 
     /// Makes the snapshot. The caller fills in `assembling_bytes` and `given_up_messages`, which are counted elsewhere.
@@ -133,15 +159,118 @@ impl Counter {
         Self(AtomicU64::new(0))
     }
 
-    pub(crate) fn add(&self, count: u64) {
+    fn add(&self, count: u64) {
         self.0.fetch_add(count, Relaxed);
-    }
-
-    pub(crate) fn increment(&self) {
-        self.add(1);
     }
 
     fn get(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The counts after one event.
+    fn counted(event: Event) -> Stats {
+        let counters = Counters::new();
+        counters.observe(event);
+        counters.snapshot(0)
+    }
+
+    #[test]
+    fn each_event_is_counted_once_and_an_intended_end_is_none() {
+        let none = Stats::default();
+        let refused = Stats {
+            refused_handshakes: 1,
+            ..none.clone()
+        };
+        for (event, stats) in [
+            (
+                Event::SilentConnectionDropped,
+                Stats {
+                    dropped_silent_connections: 1,
+                    ..none.clone()
+                },
+            ),
+            (
+                Event::ConnectionRefused,
+                Stats {
+                    refused_connections: 1,
+                    ..none.clone()
+                },
+            ),
+            (
+                Event::TlsHandshakeFailed,
+                Stats {
+                    failed_tls_handshakes: 1,
+                    ..none.clone()
+                },
+            ),
+            (
+                Event::HttpConnectionFailed,
+                Stats {
+                    failed_http_connections: 1,
+                    ..none.clone()
+                },
+            ),
+            (
+                Event::HandshakeRefused(HandshakeRefusal::Origin),
+                Stats {
+                    forbidden_origins: 1,
+                    ..refused.clone()
+                },
+            ),
+            (
+                Event::HandshakeRefused(HandshakeRefusal::Host),
+                Stats {
+                    forbidden_hosts: 1,
+                    ..refused.clone()
+                },
+            ),
+            (
+                Event::HandshakeRefused(HandshakeRefusal::Other),
+                refused.clone(),
+            ),
+            (
+                Event::SessionOpened,
+                Stats {
+                    opened_sessions: 1,
+                    ..none.clone()
+                },
+            ),
+            (Event::SessionEnded(SessionEnd::Intended), none.clone()),
+            (
+                Event::SessionEnded(SessionEnd::BrokenProtocol),
+                Stats {
+                    protocol_errors: 1,
+                    ..none.clone()
+                },
+            ),
+            (
+                Event::SessionEnded(SessionEnd::Lost),
+                Stats {
+                    lost_sessions: 1,
+                    ..none.clone()
+                },
+            ),
+            (
+                Event::MessageUndecodable,
+                Stats {
+                    undecodable_messages: 1,
+                    ..none.clone()
+                },
+            ),
+            (
+                Event::MessagesDropped(7),
+                Stats {
+                    dropped_messages: 7,
+                    ..none.clone()
+                },
+            ),
+        ] {
+            assert_eq!(counted(event), stats, "{event:?}");
+        }
     }
 }

@@ -116,7 +116,7 @@ impl Expansion<'_> {
                         match #fallible {
                             ::std::result::Result::Ok(value) => value,
                             ::std::result::Result::Err(error) => {
-                                let error = ::std::result::Result::Err(error.into());
+                                let error = ::std::result::Result::Err(error);
                                 return ::std::option::Option::Some(error);
                             }
                         }

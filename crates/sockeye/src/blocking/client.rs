@@ -1,7 +1,7 @@
 //! The blocking client: it performs TCP, TLS and the opening handshake, each within its deadline.
 
 use std::io;
-use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
@@ -11,7 +11,9 @@ use super::connection::Connection;
 use super::handshake::{self, Opened};
 use super::proxy;
 use super::stream::Stream;
-use crate::client::{self, ConnectError, OpeningEvent, Proxy, ProxyError, Redirects, Target};
+use crate::client::{
+    self, AttemptStep, ConnectError, OpeningEvent, Proxy, ProxyError, Redirects, Target,
+};
 use crate::connection::client_machine;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
@@ -128,7 +130,7 @@ impl Client {
         target: impl TryInto<Target, Error = ConnectError>,
     ) -> Result<Connection, ConnectError> {
         let mut target = target.try_into()?;
-        let mut redirects = Redirects::new(self.0.redirects);
+        let mut redirects = Redirects::new(self.0.redirects, &self.0.observer);
         loop {
             match self.attempt(&target) {
                 Ok(connection) => return Ok(connection),
@@ -152,8 +154,10 @@ impl Client {
         let opened = self
             .secure(stream, target, deadline)
             .and_then(|mut stream| {
-                let opened =
-                    handshake::shake_hands(&mut stream, &handshake, deadline, &self.0.observer)?;
+                let started = Instant::now();
+                let observer = &self.0.observer;
+                let opened = handshake::shake_hands(&mut stream, &handshake, deadline, observer)?;
+                observer.step(AttemptStep::Accepted, started.elapsed());
                 Ok((stream, opened))
             });
         let (stream, opened) = opened.map_err(|error| {
@@ -192,27 +196,46 @@ impl Client {
             stream = self.secure_proxy(stream, &proxy, deadline)?;
         }
         let host = match proxy.wants_address() {
-            true => first_address(host, port).map_err(ConnectError::Connect)?,
+            true => {
+                let addresses = self
+                    .addresses_of(host, port)
+                    .map_err(ConnectError::Connect)?;
+                first_address(&addresses).map_err(ConnectError::Connect)?
+            }
             false => target.host().to_owned(),
         };
-        proxy::tunnel(&proxy, &mut stream, &host, port, deadline, &self.0.observer)?;
+        let started = Instant::now();
+        let observer = &self.0.observer;
+        proxy::tunnel(&proxy, &mut stream, &host, port, deadline, observer)?;
+        observer.step(AttemptStep::Tunneled(proxy.host()), started.elapsed());
         Ok(stream)
     }
 
     /// Tries the addresses in order. If all fail, returns the last error.
     fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in (host, port).to_socket_addrs()? {
+        for address in self.addresses_of(host, port)? {
+            let started = Instant::now();
             match TcpStream::connect_timeout(&address, self.0.connect_timeout) {
                 Ok(tcp) => {
                     // So small messages are sent at once.
                     let _ = tcp.set_nodelay(true);
+                    let step = AttemptStep::Connected(&address);
+                    self.0.observer.step(step, started.elapsed());
                     return Ok(tcp);
                 }
                 Err(error) => failed = error,
             }
         }
         Err(failed)
+    }
+
+    fn addresses_of(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let started = Instant::now();
+        let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+        let step = AttemptStep::Resolved(host, &addresses);
+        self.0.observer.step(step, started.elapsed());
+        Ok(addresses)
     }
 
     fn secure(
@@ -225,7 +248,7 @@ impl Client {
         if target.is_secure() {
             let config = self.0.tls_for(target);
             let host = target.bare_host();
-            return Ok(Self::shake_tls(config.as_ref(), stream, host, deadline)?);
+            return Ok(self.shake_tls(config.as_ref(), stream, host, deadline)?);
         }
         debug_assert!(!target.is_secure(), "refused before");
         let _ = deadline;
@@ -241,7 +264,7 @@ impl Client {
         #[cfg(feature = "tls")]
         {
             let config = self.0.tls.as_ref();
-            let secured = Self::shake_tls(config, stream, proxy.host(), deadline);
+            let secured = self.shake_tls(config, stream, proxy.host(), deadline);
             Ok(secured.map_err(ProxyError::Tls)?)
         }
         #[cfg(not(feature = "tls"))]
@@ -253,11 +276,13 @@ impl Client {
 
     #[cfg(feature = "tls")]
     fn shake_tls(
+        &self,
         config: Option<&Arc<rustls::ClientConfig>>,
         stream: Stream,
         host: &str,
         deadline: Instant,
     ) -> Result<Stream, TlsError> {
+        let started = Instant::now();
         let config = tls::given_or_system(config)?;
         let name = rustls::pki_types::ServerName::try_from(host.to_owned())?;
         let session = rustls::ClientConnection::new(config, name)?;
@@ -265,15 +290,16 @@ impl Client {
         let mut stream = Stream::Secure(Box::new(stream));
         let secured = stream.secure_until(deadline);
         secured.map_err(TlsError::handshake)?;
+        let step = AttemptStep::Secured(host);
+        self.0.observer.step(step, started.elapsed());
         Ok(stream)
     }
 }
 
-/// The first address of a host, in the form for a proxy: an IPv6 address is in brackets.
-fn first_address(host: &str, port: u16) -> io::Result<String> {
-    let mut addresses = (host, port).to_socket_addrs()?;
+/// The first of a host's addresses, in the form for a proxy: an IPv6 address is in brackets.
+fn first_address(addresses: &[SocketAddr]) -> io::Result<String> {
     let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
-    Ok(match addresses.next().ok_or_else(none)?.ip() {
+    Ok(match addresses.first().ok_or_else(none)?.ip() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     })

@@ -1,6 +1,7 @@
 //! One attempt to open a connection: the transport to the server, TLS over it, then the opening handshake.
 
 use std::future::Future;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -8,6 +9,7 @@ use std::pin::{Pin, pin};
 use http::Response;
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use sockeye_proto::handshake::{Accepted, ClientHandshake, Extension, ResponseError};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::error::ProxyError;
@@ -15,7 +17,7 @@ use super::exchange::{self, Answered, drive_until};
 use super::proxy::Proxy;
 use super::target::Target;
 use super::turn::Peer;
-use super::{Client, ConnectError, redirect};
+use super::{AttemptStep, Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::deadline::{InputDeadline, timeout};
 use crate::sync::Arc;
@@ -79,6 +81,10 @@ impl Client {
         let securing = self.secure(stream, target);
         let stream = self.in_time(deadline.as_mut(), securing).await??;
         timings.tls = target.uri.is_secure().then(|| started.elapsed());
+        if let Some(took) = timings.tls {
+            let step = AttemptStep::Secured(target.bare_host());
+            self.observer.step(step, took);
+        }
         self.shake_hands(stream, target, &handshake, deadline, timings)
             .await
     }
@@ -127,14 +133,14 @@ impl Client {
         let (host, port) = (target.bare_host(), target.uri.port());
         let route = match self.proxy_for(target)? {
             None => {
-                let addresses = self.dialer.resolve(host, port).await;
+                let addresses = self.addresses_of(host, port).await;
                 Route::Direct(addresses.map_err(ConnectError::Connect)?)
             }
             Some(proxy) => {
-                let addresses = self.dialer.resolve(proxy.host(), proxy.port()).await;
+                let addresses = self.addresses_of(proxy.host(), proxy.port()).await;
                 let addresses = addresses.map_err(ProxyError::Connect)?;
                 let server = match proxy.wants_address() {
-                    true => self.dialer.resolve(host, port).await,
+                    true => self.addresses_of(host, port).await,
                     false => Ok(Vec::new()),
                 };
                 let server = server.map_err(ConnectError::Connect)?;
@@ -145,6 +151,31 @@ impl Client {
         Ok(route)
     }
 
+    async fn addresses_of(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let started = Instant::now();
+        let addresses = self.dialer.resolve(host, port).await?;
+        let step = AttemptStep::Resolved(host, &addresses);
+        self.observer.step(step, started.elapsed());
+        Ok(addresses)
+    }
+
+    /// Opens a TCP connection to one of the addresses.
+    async fn dial(
+        &self,
+        addresses: Vec<SocketAddr>,
+        timings: &mut Timings,
+    ) -> io::Result<TcpStream> {
+        let started = Instant::now();
+        let tcp = self.dialer.connect(addresses).await;
+        timings.connect = started.elapsed();
+        let tcp = tcp?;
+        if let Ok(address) = tcp.peer_addr() {
+            let step = AttemptStep::Connected(&address);
+            self.observer.step(step, timings.connect);
+        }
+        Ok(tcp)
+    }
+
     /// Opens a transport to the server.
     async fn reach(
         &self,
@@ -152,22 +183,24 @@ impl Client {
         route: Route,
         timings: &mut Timings,
     ) -> Result<Stream, ConnectError> {
-        let started = Instant::now();
         match route {
             Route::Unix(path) => {
+                let started = Instant::now();
                 let stream = super::unix::connect(&path).await;
                 timings.connect = started.elapsed();
-                stream.map_err(ConnectError::Connect)
+                let stream = stream.map_err(ConnectError::Connect)?;
+                let path = path.display();
+                let step = AttemptStep::Connected(&path);
+                self.observer.step(step, timings.connect);
+                Ok(stream)
             }
             Route::Direct(addresses) => {
-                let tcp = self.dialer.connect(addresses).await;
-                timings.connect = started.elapsed();
+                let tcp = self.dial(addresses, timings).await;
                 Ok(Stream::from(tcp.map_err(ConnectError::Connect)?))
             }
             Route::Proxy(proxy, addresses, server) => {
-                let tcp = self.dialer.connect(addresses).await;
+                let tcp = self.dial(addresses, timings).await;
                 let tcp = tcp.map_err(ProxyError::Connect)?;
-                timings.connect = started.elapsed();
                 let started = Instant::now();
                 let mut stream = Stream::from(tcp);
                 if proxy.is_secure() {
@@ -181,7 +214,10 @@ impl Client {
                 let stream = proxy
                     .tunnel(stream, &host, target.uri.port(), &self.observer)
                     .await?;
-                timings.proxy = Some(started.elapsed());
+                let took = started.elapsed();
+                timings.proxy = Some(took);
+                self.observer
+                    .step(AttemptStep::Tunneled(proxy.host()), took);
                 Ok(stream)
             }
         }
@@ -190,10 +226,13 @@ impl Client {
     async fn secure_proxy(&self, stream: Stream, proxy: &Proxy) -> Result<Stream, ConnectError> {
         #[cfg(feature = "tls")]
         {
+            let started = Instant::now();
             let config = self.tls.as_ref();
             let securing = tls::connect(config, proxy.host(), stream);
-            let secured = Box::pin(securing).await;
-            Ok(secured.map_err(ProxyError::Tls)?)
+            let secured = Box::pin(securing).await.map_err(ProxyError::Tls)?;
+            let step = AttemptStep::Secured(proxy.host());
+            self.observer.step(step, started.elapsed());
+            Ok(secured)
         }
         #[cfg(not(feature = "tls"))]
         {
@@ -294,6 +333,7 @@ impl Client {
         let machine = client_machine(self.config.clone(), compression);
         let budget = Arc::clone(&self.budget);
         let connection = Connection::new(stream, machine, &read_ahead, subprotocol, budget);
+        self.observer.step(AttemptStep::Accepted, timings.upgrade);
         Ok(connection.with_opening(opening))
     }
 

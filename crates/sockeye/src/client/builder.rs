@@ -369,7 +369,7 @@ impl Client {
     }
 
     pub(super) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
-        let mut redirects = Redirects::new(self.redirects);
+        let mut redirects = Redirects::new(self.redirects, &self.observer);
         loop {
             match self.attempt(&target).await {
                 Ok(connection) => return Ok(connection),

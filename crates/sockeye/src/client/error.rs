@@ -1,5 +1,6 @@
 //! The errors of connecting, by the step that failed.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use sockeye_proto::handshake::{OfferError, ResponseError, UriError};
 
 use super::exchange::Unanswered;
 use super::socks::SocksError;
-use crate::error::BoxError;
+use crate::error::{BoxError, ErrorChain};
+use crate::peer_text::PeerText;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsError;
 
@@ -170,5 +172,25 @@ impl ProxyError {
             return Self::Tls(error);
         }
         Self::Http(error)
+    }
+}
+
+/// Shows an error and its causes on one line of a log, without text that may hold a secret.
+pub(super) struct ForLog<'a>(pub(super) &'a ConnectError);
+
+impl fmt::Display for ForLog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            // The URL may hold a token.
+            ConnectError::InsecureRedirect(_) => {
+                f.write_str("the server redirects to ws: from wss:")
+            }
+            // The invalid field or subprotocol may be one.
+            ConnectError::Offer(_) => f.write_str("the client's request is invalid"),
+            error => {
+                let chain = ErrorChain::new(error).to_string();
+                fmt::Display::fmt(&PeerText(chain.as_bytes()), f)
+            }
+        }
     }
 }

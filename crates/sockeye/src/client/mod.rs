@@ -28,7 +28,7 @@ pub use self::builder::Client;
 pub use self::cookie::CookieJar;
 pub use self::error::{ConnectError, ProxyError};
 pub use self::observer::OpeningEvent;
-pub(crate) use self::observer::{Observer, are_tls};
+pub(crate) use self::observer::{AttemptStep, Observer, are_tls};
 pub use self::proxy::Proxy;
 pub use self::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,

@@ -1,9 +1,14 @@
-//! Events of opening a connection: each head of a request or response, as soon as it is written or read.
+//! The observer of a client's attempts to connect. It logs each step at `debug`, and gives each head of a request or
+//! response to the function that the caller has set.
+//!
+//! No line has a secret: no path and no query of a URL, no header field, and no error text that may quote them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
 /// A part of opening a connection, for [`Client::on_opening`](super::Client::on_opening).
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +24,62 @@ pub enum OpeningEvent<'a> {
     Unreadable(&'a [u8]),
 }
 
-/// The caller's function for the events, if one is set.
+/// The observer of a client: the caller's function for the events, if one is set.
 #[derive(Clone, Default)]
 pub(crate) struct Observer(Option<Arc<Callback>>);
 
 type Callback = dyn Fn(OpeningEvent<'_>) + Send + Sync;
 
+/// A step of an attempt that is done.
+#[derive(Clone, Copy)]
+pub(crate) enum AttemptStep<'a> {
+    /// The addresses of the server, or of a proxy.
+    Resolved(&'a str, &'a [SocketAddr]),
+    /// TCP, or a Unix socket.
+    Connected(&'a dyn fmt::Display),
+    /// The proxy has connected to the server.
+    Tunneled(&'a str),
+    /// TLS with the server, or with a proxy.
+    Secured(&'a str),
+    /// The server has accepted the handshake.
+    Accepted,
+}
+
 impl Observer {
     pub(super) fn new(callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(callback)))
+    }
+
+    /// Notes a step of an attempt, and the time that it took.
+    pub(crate) fn step(&self, step: AttemptStep<'_>, took: Duration) {
+        match step {
+            AttemptStep::Resolved(host, addresses) => {
+                tracing::debug!(host, ?addresses, ?took, "resolved a host");
+            }
+            AttemptStep::Connected(to) => tracing::debug!(%to, ?took, "connected"),
+            AttemptStep::Tunneled(proxy) => tracing::debug!(proxy, ?took, "the proxy connected"),
+            AttemptStep::Secured(host) => tracing::debug!(host, ?took, "the TLS handshake is done"),
+            AttemptStep::Accepted => tracing::debug!(?took, "the server accepted the handshake"),
+        }
+    }
+
+    /// Notes that the server refused the handshake.
+    pub(super) fn refused(&self, host: &str, status: StatusCode) {
+        tracing::debug!(
+            host,
+            status = status.as_u16(),
+            "the server refused the handshake"
+        );
+    }
+
+    /// Notes that an attempt failed in another way.
+    pub(super) fn failed(&self, host: &str, error: &dyn fmt::Display) {
+        tracing::debug!(host, %error, "an attempt to connect failed");
+    }
+
+    /// Notes that the client follows a redirect to a server.
+    pub(super) fn redirected(&self, host: &str, port: u16) {
+        tracing::debug!(host, port, "following a redirect");
     }
 
     pub(crate) fn request(&self, request: &Request<()>) {
@@ -53,6 +105,15 @@ impl Observer {
         if let Some(callback) = &self.0 {
             callback(event);
         }
+    }
+}
+
+/// Notes that a reconnecting client lost its connection, or failed to connect. It tries again after the pause; `None` for
+/// no further attempt.
+pub(super) fn interrupted(why: &dyn fmt::Display, pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tracing::debug!(%why, ?pause, "connecting again after a pause"),
+        None => tracing::debug!(%why, "connecting no more"),
     }
 }
 

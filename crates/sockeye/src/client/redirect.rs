@@ -3,18 +3,24 @@
 use http::header::{ACCEPT_LANGUAGE, HeaderName, LOCATION, ORIGIN, USER_AGENT};
 use http::{Response, StatusCode};
 
-use super::ConnectError;
+use super::error::{ConnectError, ForLog};
+use super::observer::Observer;
 use super::target::Target;
 
 /// The number of redirects that a client still follows for one connection.
-pub(crate) struct Redirects {
+pub(crate) struct Redirects<'c> {
     limit: u32,
     left: u32,
+    observer: &'c Observer,
 }
 
-impl Redirects {
-    pub(crate) fn new(limit: u32) -> Self {
-        Self { limit, left: limit }
+impl<'c> Redirects<'c> {
+    pub(crate) fn new(limit: u32, observer: &'c Observer) -> Self {
+        Self {
+            limit,
+            left: limit,
+            observer,
+        }
     }
 
     /// Returns the next target after an attempt failed with `error`.
@@ -27,6 +33,10 @@ impl Redirects {
         from: &Target,
         error: ConnectError,
     ) -> Result<Target, ConnectError> {
+        match error.status() {
+            Some(status) => self.observer.refused(from.host(), status),
+            None => self.observer.failed(from.host(), &ForLog(&error)),
+        }
         let response = match error {
             ConnectError::Refused(response) if self.limit > 0 => response,
             error => return Err(error),
@@ -36,6 +46,7 @@ impl Redirects {
         };
         let left = self.left.checked_sub(1);
         self.left = left.ok_or(ConnectError::TooManyRedirects(self.limit))?;
+        self.observer.redirected(next.host(), next.port());
         Ok(next)
     }
 }

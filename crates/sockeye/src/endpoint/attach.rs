@@ -3,6 +3,7 @@
 use sockeye_mailbox::OverflowPolicy;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::activity::Activity;
 use super::handshake::ConnectionInfo;
 use super::life::spawn;
 use super::open_sessions::OpenSessions;
@@ -43,7 +44,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             None,
         );
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
-        let guard = SessionGuard::new(handshake, outbox, open_sessions, slot);
+        let activity = Activity::default();
+        let guard = SessionGuard::new(handshake, activity, outbox, open_sessions, slot);
         let session = Session::clone(&guard);
         spawn(endpoint, guard, driver);
         session

@@ -7,7 +7,7 @@ use sockeye_proto::Outgoing;
 
 use super::incoming::{Argument, Incoming, MessageKind, wrong_kind};
 use super::reply::{IntoReply, Reply};
-use crate::error::{BoxError, DecodeError, EncodeError, Result};
+use crate::error::{BoxError, EncodeError, HandlerError, Result};
 
 /// A type that can be decoded from a message: a handler takes it as its argument.
 ///
@@ -145,14 +145,15 @@ impl<'m, T: Decoder> Argument<'m> for T {
 
     fn from_message(message: Incoming<'m>) -> Result<Self> {
         let payload = <T::Message as sealed::Lend>::lend(message)?;
-        T::decode(payload).map_err(|error| DecodeError::of::<T>(error).into())
+        T::decode(payload).map_err(HandlerError::decode::<T>)
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<'m, T: Encoder> IntoReply<'m> for T {
     fn into_reply(self) -> Result<Reply<'m>> {
-        Ok(Reply::Message(encoded(&self)?))
+        let message = encoded(&self).map_err(HandlerError::encode)?;
+        Ok(Reply::Message(message))
     }
 }
 
@@ -187,7 +188,7 @@ impl<'m, T: FromStr<Err: Into<BoxError>>> Argument<'m> for Parsed<T> {
     fn from_message(message: Incoming<'m>) -> Result<Self> {
         let text = <str as sealed::Lend>::lend(message)?;
         let parsed = text.parse().map(Self);
-        parsed.map_err(|error: T::Err| DecodeError::of::<T>(error).into())
+        parsed.map_err(|error: T::Err| HandlerError::decode::<T>(error))
     }
 }
 

@@ -234,15 +234,16 @@ impl Mounted {
         self.config.overflow
     }
 
+    pub(crate) fn max_idle_timeout(&self) -> Option<Duration> {
+        self.config.max_idle_timeout
+    }
+
     pub(crate) fn open_sessions(&self) -> &OpenSessions {
         &self.open_sessions
     }
 
     /// Starts the endpoint's task.
     pub(crate) fn launch(&self, opened: Opened) {
-        if let Some(timeout) = self.config.max_idle_timeout {
-            opened.handshake.idle().set_limit(Some(timeout));
-        }
         self.config.launch.launch(opened, &self.open_sessions);
     }
 }

@@ -9,7 +9,7 @@ use super::incoming::{Incoming, MessageKind};
 use super::reply::Reply;
 use super::report;
 use super::session::Session;
-use crate::error::{BoxError, Result};
+use crate::error::{BoxError, HandlerError, Result};
 
 /// Returns the value of a `#[path]` parameter, parsed.
 pub fn path<T: FromStr<Err: Into<BoxError>>>(session: &Session, name: &str) -> Result<T> {
@@ -86,7 +86,7 @@ impl<'m> Lent<'m> for &'m [u8] {
 }
 
 /// Logs an error of `on_error` itself, which no other callback can handle.
-pub fn unreported(session: &Session, error: &BoxError) {
+pub fn unreported(session: &Session, error: &HandlerError) {
     report::on_error_failed(session, error);
 }
 

@@ -124,20 +124,27 @@ impl fmt::Debug for MessageHandler {
 #[error("the session has a handler for {0} messages already")]
 pub struct HandlerExists(pub MessageKind);
 
+/// A handler that was added to a session.
 #[derive(Debug)]
-struct Added {
+pub(super) struct Added {
     kind: MessageKind,
     in_parts: bool,
     handler: Arc<Mutex<MessageHandler>>,
 }
 
-/// A session's handlers: one for each kind.
-#[derive(Debug, Default)]
-pub(super) struct Handlers {
-    // At most one for each kind.
-    added: Vec<Added>,
-    // No message is delivered any more, and no handler is kept: a handler may hold its own session, which would leak.
-    retired: bool,
+/// The handlers of a session.
+#[derive(Debug)]
+pub(super) enum Handlers {
+    /// At most one for each kind, in the order of their addition. Not a `Vec`: each idle session has room for one of these.
+    Added(Box<[Added]>),
+    /// No message is delivered any more, and no handler is kept: a handler may hold its own session, which would leak.
+    Retired,
+}
+
+impl Default for Handlers {
+    fn default() -> Self {
+        Self::Added(Box::default())
+    }
 }
 
 impl Handlers {
@@ -146,12 +153,14 @@ impl Handlers {
         if self.find(kind).is_some() {
             return Err(HandlerExists(kind));
         }
-        if !self.retired {
-            self.added.push(Added {
+        if let Self::Added(all) = self {
+            let added = Added {
                 kind,
                 in_parts,
                 handler: Arc::new(Mutex::new(handler)),
-            });
+            };
+            let before = std::mem::take(all).into_iter();
+            *all = before.chain([added]).collect();
         }
         Ok(())
     }
@@ -167,19 +176,32 @@ impl Handlers {
     }
 
     fn find(&self, kind: MessageKind) -> Option<&Added> {
-        self.added.iter().find(|added| added.kind == kind)
+        self.all().iter().find(|added| added.kind == kind)
+    }
+
+    fn all(&self) -> &[Added] {
+        match self {
+            Self::Added(all) => all,
+            Self::Retired => &[],
+        }
     }
 
     /// Removes the handler for a kind, and returns it. The caller drops it without a lock, because the drop runs code
     /// of the application.
     pub(super) fn remove(&mut self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
-        let at = self.added.iter().position(|added| added.kind == kind)?;
-        Some(self.added.remove(at).handler)
+        let Self::Added(all) = self else {
+            return None;
+        };
+        let (removed, left): (Vec<_>, Vec<_>) = std::mem::take(all)
+            .into_iter()
+            .partition(|added| added.kind == kind);
+        *all = left.into();
+        removed.into_iter().next().map(|removed| removed.handler)
     }
 
     /// Returns the kinds that have a handler, in the order of their addition.
     pub(super) fn kinds(&self) -> Vec<MessageKind> {
-        self.added.iter().map(|added| added.kind).collect()
+        self.all().iter().map(|added| added.kind).collect()
     }
 
     /// Returns whether the handler for a kind takes parts; `None` if there is no such handler.
@@ -190,10 +212,6 @@ impl Handlers {
     /// Removes all handlers for good, and returns them. The caller drops them without a lock, because the drop runs
     /// code of the application.
     pub(super) fn retire(&mut self) -> Self {
-        let retired = Self {
-            retired: true,
-            ..Self::default()
-        };
-        std::mem::replace(self, retired)
+        std::mem::replace(self, Self::Retired)
     }
 }

@@ -9,7 +9,6 @@ use sockeye_proto::DeflateParams;
 use sockeye_proto::handshake::Extension;
 
 use super::head::Head;
-use super::idle::Idle;
 use super::properties::Properties;
 use crate::router::PathParameters;
 use crate::secret;
@@ -34,7 +33,6 @@ struct Extra {
     subprotocol: Option<Box<str>>,
     principal: Option<Box<str>>,
     properties: Properties,
-    idle: Idle,
 }
 
 #[derive(Clone, Debug)]
@@ -118,16 +116,6 @@ impl Handshake {
             extra.principal = principal;
             extra.properties = properties;
         }
-    }
-
-    /// Returns the idle counters of the connection, if they were ever used.
-    #[inline]
-    pub(super) fn known_idle(&self) -> Option<&Idle> {
-        self.extra.get().map(|extra| &extra.idle)
-    }
-
-    pub(super) fn idle(&self) -> &Idle {
-        &self.extra.get_or_init(Box::default).idle
     }
 
     fn extra_mut(&mut self) -> &mut Extra {
@@ -255,7 +243,7 @@ mod tests {
         assert_eq!(kept.headers()["host"], "q value");
     }
 
-    /// Each session has one of these. A subprotocol, a principal, properties and an idle limit are behind one pointer.
+    /// Each session has one of these. A subprotocol, a principal and properties are behind one pointer.
     #[test]
     fn what_few_sessions_have_takes_no_room_in_the_others() {
         let size = size_of::<Handshake>();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 
 use crate::connection::driver::rest::Rest;
-use crate::error::Result;
+use crate::error::{HandlerError, Result};
 
 /// A message, a part of a message, or a Pong. It borrows a buffer that is used again: a handler copies or takes the
 /// data that it keeps.
@@ -264,7 +264,7 @@ pub trait Argument<'m>: Sized {
     /// # Errors
     ///
     /// If the message cannot be decoded as this type.
-    fn from_message(message: Incoming<'m>) -> Result<Self>;
+    fn from_message(message: Incoming<'m>) -> Result<Self, HandlerError>;
 }
 
 macro_rules! argument {
@@ -341,7 +341,7 @@ fn kind_of(buffer: &MessageBuffer) -> MessageKind {
 }
 
 #[cold]
-pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
+pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> HandlerError {
     format!("a handler of {wanted} messages was given a {came} message").into()
 }
 

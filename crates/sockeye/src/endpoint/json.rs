@@ -5,7 +5,7 @@ use sockeye_proto::Outgoing;
 
 use super::codec::Encoder;
 use super::incoming::{Argument, Incoming, MessageKind};
-use crate::error::{DecodeError, Result};
+use crate::error::{HandlerError, Result};
 
 /// A value that is sent and received as a text message of JSON. A handler takes and returns it, and `send_object` of a
 /// remote sends it.
@@ -51,7 +51,7 @@ impl<'m, T: Deserialize<'m>> Argument<'m> for Json<T> {
     fn from_message(message: Incoming<'m>) -> Result<Self> {
         let text = <&str>::from_message(message)?;
         let value = serde_json::from_str(text).map(Self);
-        value.map_err(|error| DecodeError::of::<T>(error).into())
+        value.map_err(HandlerError::decode::<T>)
     }
 }
 

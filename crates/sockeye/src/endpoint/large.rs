@@ -8,12 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
 use super::incoming::{Incoming, MessageKind};
-use super::life::report;
+use super::outcome::reply_or_report;
 use super::reply::Reply;
 use super::session::Session;
 use crate::connection::driver::Driver;
 use crate::connection::pool;
-use crate::error::Error;
 
 /// Whether the message is so large that a copy of it costs more than a shared buffer.
 #[inline]
@@ -32,6 +31,7 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
         MessageBuffer::Text(text) => PayloadLocation::of(MessageKind::Text, text.as_bytes()),
         MessageBuffer::Binary(bytes) => PayloadLocation::of(MessageKind::Binary, bytes),
     };
+    let _busy = session.busy();
     let handled = match session.start_handler(Incoming::of(message)) {
         Ok(running) => driver.alongside(pin!(running)).await,
         Err(incoming) => {
@@ -39,25 +39,20 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
             driver.alongside(running).await
         }
     };
-    let sent = match handled {
-        Some(Ok(Reply::Text(text)))
-            if location == PayloadLocation::of(MessageKind::Text, text.as_bytes()) =>
-        {
-            driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
+    let returned = match &handled {
+        Some(Ok(Reply::Text(text))) => {
+            Some(PayloadLocation::of(MessageKind::Text, text.as_bytes()))
         }
-        Some(Ok(Reply::Binary(bytes)))
-            if location == PayloadLocation::of(MessageKind::Binary, bytes) =>
-        {
-            driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
-        }
-        Some(Ok(reply)) => driver.reply(reply),
-        Some(Err(error)) => Err(Error::of_callback(error)),
-        // The session was aborted. The next event says so.
-        None => Ok(()),
+        Some(Ok(Reply::Binary(bytes))) => Some(PayloadLocation::of(MessageKind::Binary, bytes)),
+        _ => None,
     };
-    if let Err(error) = sent {
-        report(endpoint, session, driver, error).await;
-    }
+    let handled = match returned {
+        Some(returned) if returned == location => Some(Ok(Reply::Message(
+            pool::share(std::mem::take(message)).into(),
+        ))),
+        _ => handled,
+    };
+    reply_or_report(endpoint, session, driver, handled).await;
 }
 
 /// The kind of a message, and the location of its payload in memory.

@@ -6,17 +6,21 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_mailbox::{LOG_LIMIT, OverflowPolicy};
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Instrument;
 
 use super::Endpoint;
+use super::activity::Activity;
 use super::handshake::Handshake;
 use super::incoming::{Incoming, Pong};
 use super::large::{handle_large, is_large};
 use super::open_sessions::OpenSessions;
+use super::outcome::{reply, report_error};
 use super::part::{handle_part, in_parts};
 use super::report;
 use super::session::{Session, SessionGuard};
@@ -28,6 +32,7 @@ use crate::connection::link::{InParts, Link};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, ErrorChain, Result};
+use crate::observer::{Event, SessionEnd};
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -40,6 +45,7 @@ pub(crate) struct Opened<T = Stream> {
     pub(crate) compression: Option<Compression>,
     pub(crate) outbox_limit: usize,
     pub(crate) overflow: OverflowPolicy,
+    pub(crate) max_idle_timeout: Option<Duration>,
     pub(crate) budget: Arc<AssemblyBudget>,
     /// Counts the connection at its server, which waits for all permits when it stops.
     pub(crate) permit: SessionPermit,
@@ -99,7 +105,9 @@ where
         // Boxed, so that the task moves and stores only a pointer.
         let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.permit));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
-        let session = SessionGuard::new(opened.handshake, outbox, open_sessions.clone(), slot);
+        let activity = Activity::limited_to(opened.max_idle_timeout);
+        let open_sessions = open_sessions.clone();
+        let session = SessionGuard::new(opened.handshake, activity, outbox, open_sessions, slot);
         match made {
             Ok(endpoint) => {
                 spawn(endpoint, session, driver);
@@ -133,12 +141,20 @@ fn live<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     async move {
         // One guard for the whole of `serve`: a guard for each callback would cost a tenth of the time of a message.
         let served = CatchPanic(pin!(serve(&mut endpoint, &session, &mut driver))).await;
-        let panicked = served
-            .map_err(|panic| report::panic(session.counters(), &*panic))
-            .is_err();
-        let end: RareStep<'_> = Box::pin(conclude(endpoint, session, driver, panicked));
-        end.await;
+        let panic = served.err();
+        boxed(move || last_steps(endpoint, session, driver, panic)).await;
     }
+}
+
+/// Ends a connection after `serve`, in the span of the session.
+fn last_steps<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
+    endpoint: E,
+    mut session: SessionGuard,
+    driver: Box<Driver<T>>,
+    panic: Option<Panic>,
+) -> impl Future<Output = ()> + Send {
+    let span = session.take_span().into_span();
+    conclude(endpoint, session, driver, panic).instrument(span)
 }
 
 /// Ends a connection after `serve`: calls the last callbacks, and closes the transport.
@@ -146,13 +162,20 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     mut endpoint: E,
     session: SessionGuard,
     mut driver: Box<Driver<T>>,
-    panicked: bool,
+    panic: Option<Panic>,
 ) {
-    if panicked {
+    if let Some(panic) = panic {
+        report::panic(session.counters(), &*panic);
         close_failed(&session);
         until_end(&mut driver).await;
     }
     let ending = driver.take_ending();
+    let counters = session.counters();
+    counters.observe(Event::SessionEnded(match &ending {
+        Ending::Failed(Error::Protocol(_)) => SessionEnd::BrokenProtocol,
+        Ending::Failed(_) => SessionEnd::Lost,
+        _ => SessionEnd::Intended,
+    }));
     let reason = session.reason_for_on_close(ending.reason());
     session.outbox().note_end(reason.clone());
     driver.settle();
@@ -171,11 +194,6 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     if let Ending::Failed(error) = ending {
         tracing::debug!(session = %session.id(), error = %ErrorChain::new(&error), "the connection failed");
-        let counters = session.counters();
-        match error {
-            Error::Protocol(_) => counters.protocol_errors.increment(),
-            _ => counters.lost_sessions.increment(),
-        }
         if let Error::Protocol(ProtocolError::MessageTooBig { .. }) = error {
             guarded(&session, &mut driver, endpoint.on_error(&session, &error)).await;
         }
@@ -187,7 +205,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     )
     .await;
     if let Some(Err(error)) = closed {
-        let error = Error::of_callback(error);
+        let error = Error::from(error);
         guarded(&session, &mut driver, endpoint.on_error(&session, &error)).await;
     }
     drop(endpoint);
@@ -198,72 +216,76 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 #[expect(clippy::manual_async_fn, reason = "as `live`")]
 fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     endpoint: &mut E,
-    session: &Session,
+    session: &SessionGuard,
     driver: &mut Driver<T>,
 ) -> impl Future<Output = ()> + Send {
     async move {
         driver.give_in_parts(in_parts::<E>());
-        // `on_open` is a rare step: it is boxed, so its memory is freed when it ends.
-        session.mark_busy();
-        boxed(|| open(endpoint, session, driver)).await;
-        session.mark_idle();
+        let opening = boxed(|| open(endpoint, session, driver));
+        session.span().around(opening).await;
         let mut message = MessageBuffer::default();
-        'turns: loop {
+        loop {
             let answering = AtOnce {
                 endpoint: &mut *endpoint,
                 session,
             };
             let next = driver.next_unanswered(&mut message, answering).await;
+            let (endpoint, driver) = (&mut *endpoint, &mut *driver);
             // All rare steps share one `await` below: each further one would cost time for every message.
-            let rare_step: RareStep<'_> = 'rare: {
-                let (endpoint, driver) = (&mut *endpoint, &mut *driver);
-                let incoming = match next {
-                    Next::Message if is_large(&message) => {
-                        let message = &mut message;
-                        break 'rare boxed(|| handle_large(endpoint, session, driver, message));
-                    }
-                    Next::Message => Incoming::of(&mut message),
-                    Next::AnswerFailed(error) => {
-                        break 'rare boxed(|| report(endpoint, session, driver, error));
-                    }
-                    Next::Part(is_last) => {
-                        // The handler of parts was removed: the rest of its message is dropped.
-                        if !session.in_parts(in_parts::<E>()).takes(&message) {
-                            continue 'turns;
+            let rare_step = match Step::of(next, &mut message) {
+                Step::Handle(incoming) => {
+                    let _busy = session.busy();
+                    let handled = match session.start_handler(incoming) {
+                        Ok(running) => {
+                            let running = pin!(running);
+                            let running = driver.alongside(running);
+                            session.span().around(running).await
                         }
-                        let message = &mut message;
-                        break 'rare boxed(|| {
-                            handle_part(endpoint, session, driver, message, is_last)
-                        });
+                        Err(incoming) => {
+                            let running = pin!(endpoint.on_message(session, incoming));
+                            let running = driver.alongside(running);
+                            session.span().around(running).await
+                        }
+                    };
+                    match reply(driver, handled) {
+                        Ok(()) => continue,
+                        Err(error) => boxed(|| report_error(endpoint, session, driver, error)),
                     }
-                    Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
-                    Next::End => return,
-                };
-                session.mark_busy();
-                let handled = match session.start_handler(incoming) {
-                    Ok(running) => driver.alongside(pin!(running)).await,
-                    Err(incoming) => {
-                        let running = pin!(endpoint.on_message(session, incoming));
-                        driver.alongside(running).await
-                    }
-                };
-                let sent = match handled {
-                    Some(Ok(reply)) => driver.reply(reply),
-                    Some(Err(error)) => Err(Error::of_callback(error)),
-                    // The session was aborted. The next event says so.
-                    None => Ok(()),
-                };
-                match sent {
-                    Ok(()) => {
-                        session.mark_idle();
-                        continue 'turns;
-                    }
-                    Err(error) => boxed(|| report(endpoint, session, driver, error)),
                 }
+                Step::HandleLarge(message) => {
+                    boxed(|| handle_large(endpoint, session, driver, message))
+                }
+                Step::HandlePart(part, is_last) => {
+                    boxed(|| handle_part(endpoint, session, driver, part, is_last))
+                }
+                Step::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
+                Step::End => return,
             };
-            session.mark_busy();
-            rare_step.await;
-            session.mark_idle();
+            session.span().around(rare_step).await;
+        }
+    }
+}
+
+/// The work for one event of the driver.
+enum Step<'m> {
+    Handle(Incoming<'m>),
+    HandleLarge(&'m mut MessageBuffer),
+    /// The part, and whether it is the last one of its message.
+    HandlePart(&'m mut MessageBuffer, bool),
+    Report(Error),
+    End,
+}
+
+impl<'m> Step<'m> {
+    #[inline]
+    fn of(next: Next, message: &'m mut MessageBuffer) -> Self {
+        match next {
+            Next::Message if is_large(message) => Self::HandleLarge(message),
+            Next::Message => Self::Handle(Incoming::of(message)),
+            Next::Part(is_last) => Self::HandlePart(message, is_last),
+            Next::Pong(payload) => Self::Handle(Incoming::Pong(Pong::new(payload))),
+            Next::AnswerFailed(error) => Self::Report(error),
+            Next::End => Self::End,
         }
     }
 }
@@ -297,34 +319,23 @@ impl<E: Endpoint> AnswerAtOnce for AtOnce<'_, E> {
         match self.endpoint.on_message_at_once(self.session, message) {
             None => Answered::Declined,
             Some(Ok(reply)) => answer.send(reply),
-            Some(Err(error)) => Answered::Failed(Error::of_callback(error)),
+            Some(Err(error)) => Answered::Failed(error.into()),
         }
     }
 }
 
+/// Calls `on_open`. Its error closes the session.
 async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
     driver: &mut Driver<T>,
 ) {
+    let _busy = session.busy();
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
-        report(endpoint, session, driver, Error::of_callback(error)).await;
+        report_error(endpoint, session, driver, error.into()).await;
         close_failed(session);
     }
-}
-
-pub(super) async fn report<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
-    endpoint: &mut E,
-    session: &Session,
-    driver: &mut Driver<T>,
-    error: Error,
-) {
-    if let Error::Decode(_) = error {
-        session.counters().undecodable_messages.increment();
-    }
-    let running = pin!(endpoint.on_error(session, &error));
-    driver.alongside(running).await;
 }
 
 /// Drives a connection to its end without its endpoint, and drops its messages.
@@ -341,7 +352,7 @@ async fn close_without_transport<E: Endpoint>(
 ) {
     let last = async {
         if let Err(error) = endpoint.on_close(session, reason).await {
-            endpoint.on_error(session, &Error::of_callback(error)).await;
+            endpoint.on_error(session, &Error::from(error)).await;
         }
     };
     if let Err(panic) = CatchPanic(pin!(last)).await {
@@ -392,11 +403,14 @@ fn close_failed(session: &Session) {
     debug_assert!(closed.is_ok(), "1011 may be sent");
 }
 
+/// What a callback panicked with.
+type Panic = Box<dyn Any + Send>;
+
 /// A future that returns a panic as an error, so that the panic affects no other connection.
 pub(crate) struct CatchPanic<F>(pub(crate) F);
 
 impl<F: Future + Unpin> Future for CatchPanic<F> {
-    type Output = Result<F::Output, Box<dyn Any + Send>>;
+    type Output = Result<F::Output, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Unwind safety: after a panic neither the future nor the connection's messages are used again.

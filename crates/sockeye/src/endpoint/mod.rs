@@ -18,6 +18,7 @@ use sockeye_proto::{CloseReason, WholeMessage};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 
+mod activity;
 mod attach;
 mod codec;
 mod config;
@@ -27,13 +28,13 @@ pub mod generated;
 mod handler;
 pub(crate) mod handshake;
 mod head;
-mod idle;
 mod incoming;
 #[cfg(feature = "json")]
 mod json;
 mod large;
 pub(crate) mod life;
 mod open_sessions;
+mod outcome;
 mod overflow;
 mod part;
 mod properties;
@@ -42,6 +43,7 @@ mod remote;
 mod reply;
 pub(crate) mod report;
 mod session;
+mod span;
 #[cfg(test)]
 mod tests;
 

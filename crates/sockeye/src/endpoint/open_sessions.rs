@@ -14,6 +14,7 @@ use super::filter::FilteredSessions;
 use super::overflow::Losses;
 use super::session::{Session, SessionId};
 use crate::connection::direct::Channel;
+use crate::observer::Event;
 use crate::runtime::deliverer;
 use crate::runtime::sweeper::{self, Swept};
 use crate::stats::Counters;
@@ -97,9 +98,8 @@ impl OpenSessions {
     /// All sessions get all broadcasts in the same order. A broadcast and other messages of the same sender reach a
     /// session in the order in which the sender sent them.
     ///
-    /// Short messages are stored once for all sessions that do not compress, at most 64 KiB of them, and do not count
-    /// against the outboxes' limits. When that space is full, the unread messages of the slowest sessions move to their
-    /// outboxes.
+    /// Short messages are stored once for all sessions that do not compress, at most 64 KiB of them. When that space is
+    /// full, the unread messages of the slowest sessions move to their outboxes.
     pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
         let mut losses = Losses::default();
         let lose = |session: &Session, lost| losses.add(session, lost);
@@ -135,7 +135,7 @@ impl OpenSessions {
         let outbox = Arc::clone(session.outbox());
         // A session on another runtime, and perhaps on another processor, writes its broadcasts itself.
         let delivery = outbox.has_direct().then(deliverer::here);
-        self.counters().opened_sessions.increment();
+        self.counters().observe(Event::SessionOpened);
         self.0.broadcasts.join(slot, outbox, session, delivery);
         let is_swept = std::mem::replace(&mut *lock(&self.0.is_swept), true);
         // Without the lock: a runtime that shuts down drops a spawned task at once, and the drop takes the lock.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use sockeye_mailbox::{Overflow, Overflowed};
 
 use super::session::Session;
+use crate::observer::Event;
 use crate::stats::Counters;
 
 /// The messages that one broadcast made full sessions lose. Collected while the sessions are locked, and reported
@@ -27,7 +28,7 @@ impl Losses {
 
     pub(super) fn report(self, counters: &Counters) {
         if self.dropped > 0 {
-            counters.dropped_messages.add(self.dropped as u64);
+            counters.observe(Event::MessagesDropped(self.dropped));
         }
         for (session, policy) in self.first {
             session.log_overflow(policy);
@@ -39,7 +40,8 @@ impl Session {
     /// Counts a message of the asynchronous remote that found no room, and logs the session once.
     #[cold]
     pub(super) fn count_overflow(&self, lost: Overflowed) {
-        self.counters().dropped_messages.add(lost.dropped as u64);
+        self.counters()
+            .observe(Event::MessagesDropped(lost.dropped));
         if lost.is_first {
             self.log_overflow(lost.policy);
         }

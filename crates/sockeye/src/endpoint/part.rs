@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
 use super::incoming::{Incoming, MessageKind, Pong};
-use super::life::report;
+use super::outcome::reply_or_report;
 use super::session::Session;
 use crate::connection::driver::Driver;
 use crate::connection::driver::rest::Rest;
 use crate::connection::link::InParts;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Returns the kinds of messages that an endpoint takes in parts.
 pub(super) const fn in_parts<E: Endpoint>() -> InParts {
@@ -55,6 +55,10 @@ pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     buffer: &mut MessageBuffer,
     is_last: bool,
 ) {
+    // The handler of parts was removed: the rest of its message is dropped.
+    if !session.in_parts(in_parts::<E>()).takes(buffer) {
+        return;
+    }
     let rest = Rest::default();
     let part = Incoming::part(buffer, &rest, is_last);
     handle(endpoint, session, driver, part, &rest).await;
@@ -77,7 +81,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     incoming: Incoming<'_>,
     rest: &Rest,
 ) {
-    session.mark_busy();
+    let _busy = session.busy();
     let handled: Option<Result<_>> = match session.start_handler(incoming) {
         Ok(running) => driver.alongside_reader(pin!(running), rest).await,
         Err(incoming) => {
@@ -85,14 +89,5 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
             driver.alongside_reader(running, rest).await
         }
     };
-    let sent = match handled {
-        Some(Ok(reply)) => driver.reply(reply),
-        Some(Err(error)) => Err(Error::of_callback(error)),
-        // The session was aborted. The next event says so.
-        None => Ok(()),
-    };
-    if let Err(error) = sent {
-        report(endpoint, session, driver, error).await;
-    }
-    session.mark_idle();
+    reply_or_report(endpoint, session, driver, handled).await;
 }

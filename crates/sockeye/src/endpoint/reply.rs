@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sockeye_proto::{Message, Outgoing, PreparedMessage, Text};
 
-use crate::error::{BoxError, Result};
+use crate::error::{HandlerError, Result};
 
 use super::incoming::Incoming;
 
@@ -32,7 +32,7 @@ pub trait IntoReply<'m> {
     /// # Errors
     ///
     /// The handler's own error, or that of an encoder.
-    fn into_reply(self) -> Result<Reply<'m>>;
+    fn into_reply(self) -> Result<Reply<'m>, HandlerError>;
 }
 
 macro_rules! reply {
@@ -70,7 +70,7 @@ impl<'m, T: IntoReply<'m>> IntoReply<'m> for Option<T> {
 }
 
 /// An error goes to `on_error`.
-impl<'m, T: IntoReply<'m>, E: Into<BoxError>> IntoReply<'m> for Result<T, E> {
+impl<'m, T: IntoReply<'m>, E: Into<HandlerError>> IntoReply<'m> for Result<T, E> {
     #[inline]
     fn into_reply(self) -> Result<Reply<'m>> {
         self.map_err(Into::into)?.into_reply()
@@ -88,7 +88,7 @@ pub trait IntoOutcome {
     /// # Errors
     ///
     /// The callback's own error.
-    fn into_outcome(self) -> Result;
+    fn into_outcome(self) -> Result<(), HandlerError>;
 }
 
 impl IntoOutcome for () {
@@ -97,7 +97,7 @@ impl IntoOutcome for () {
     }
 }
 
-impl<E: Into<BoxError>> IntoOutcome for Result<(), E> {
+impl<E: Into<HandlerError>> IntoOutcome for Result<(), E> {
     fn into_outcome(self) -> Result {
         self.map_err(Into::into)
     }

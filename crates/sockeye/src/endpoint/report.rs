@@ -6,7 +6,7 @@ use std::any::Any;
 use sockeye_mailbox::SendError;
 
 use super::session::Session;
-use crate::error::{BoxError, Error, ErrorChain};
+use crate::error::{Error, ErrorChain, HandlerError};
 use crate::router::ParameterError;
 use crate::stats::Counters;
 
@@ -21,9 +21,9 @@ pub(super) fn callback_error(session: &Session, error: &Error) {
 }
 
 /// Logs the error that `on_error` itself returned.
-pub(super) fn on_error_failed(session: &Session, error: &BoxError) {
+pub(super) fn on_error_failed(session: &Session, error: &HandlerError) {
     if let Some(left_out) = session.counters().log.on_error.admit_now() {
-        let error = ErrorChain::new(&**error);
+        let error = ErrorChain::new(error.cause());
         tracing::warn!(session = %session.id(), %error, left_out, "on_error failed");
     }
 }

@@ -9,13 +9,14 @@ use sockeye_mailbox::Overflow;
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
+use super::activity::{Activity, Busy, IDLE_FOR_TOO_LONG};
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
-use super::idle::Idle;
 use super::incoming::{Incoming, MessageKind};
 use super::open_sessions::OpenSessions;
 use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
+use super::span::SessionSpan;
 use crate::connection::direct::Mailbox;
 use crate::connection::link::InParts;
 use crate::router::PathParameters;
@@ -34,6 +35,7 @@ struct Inner {
     open_sessions: OpenSessions,
     // Its slot among the open sessions.
     slot: u32,
+    activity: Activity,
     // The bits below. Most sessions have none set: so a message costs a look at one byte, and no lock.
     flags: AtomicU8,
     handlers: Mutex<Handlers>,
@@ -48,8 +50,10 @@ const BINARY: u8 = 8;
 const BINARY_PARTS: u8 = 16;
 /// All bits about handlers.
 const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
-/// The session has an idle timeout, or had one.
-const IDLE: u8 = 32;
+/// The idle time of the session is measured: each message has to be noted.
+const MEASURED: u8 = 32;
+/// The handlers of the session run in a span, so no message is answered in the read buffer.
+const SPANNED: u8 = 64;
 
 /// Returns the bits for these handlers.
 fn handler_flags(handlers: &Handlers) -> u8 {
@@ -64,8 +68,9 @@ fn handler_flags(handlers: &Handlers) -> u8 {
 }
 
 /// The name of a session: 128 random bits, which cannot be guessed.
+// Two words: a `u128` would round the size of a session up to a multiple of 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(u128);
+pub struct SessionId([u64; 2]);
 
 impl Session {
     /// Returns the session's name.
@@ -195,13 +200,13 @@ impl Session {
     /// After that time the peer gets a Close with 1001, and `on_close` gets 1006 with the cause, as with Tomcat. The
     /// endpoint checks each second: never too early, and up to two seconds late.
     pub fn set_max_idle_timeout(&self, timeout: Option<Duration>) {
-        self.0.handshake.idle().set_limit(timeout);
-        self.0.flags.fetch_or(IDLE, Ordering::Release);
+        self.0.activity.set_limit(timeout);
+        self.0.flags.fetch_or(MEASURED, Ordering::Release);
     }
 
     /// Returns for how long the session may be idle; `None` means without limit.
     pub fn max_idle_timeout(&self) -> Option<Duration> {
-        self.0.handshake.known_idle()?.limit()
+        self.0.activity.limit()
     }
 
     /// Sets the [`Overflow`] of the asynchronous remote, from now on: what happens to its messages while the outbox is
@@ -246,13 +251,8 @@ impl Session {
     }
 
     #[inline]
-    fn has(&self, flags: u8) -> bool {
-        self.0.flags.load(Ordering::Acquire) & flags != 0
-    }
-
-    #[inline]
     pub(super) fn has_handlers(&self) -> bool {
-        self.has(HANDLERS)
+        self.0.flags.load(Ordering::Acquire) & HANDLERS != 0
     }
 
     /// Returns the kinds of messages that are delivered in parts. `endpoint` are the endpoint's own, which an added
@@ -273,8 +273,8 @@ impl Session {
         }
     }
 
-    /// Notes the arrival of a message that may be answered in the read buffer. Returns whether the session has an added
-    /// handler, of any kind.
+    /// Notes the arrival of a message that may be answered in the read buffer. Returns whether it must not be answered
+    /// there: the session has an added handler, of any kind, or a span.
     #[inline]
     pub(super) fn note_message(&self) -> bool {
         let flags = self.0.flags.load(Ordering::Acquire);
@@ -285,62 +285,34 @@ impl Session {
     #[cold]
     #[inline(never)]
     fn note_message_by_flags(&self, flags: u8) -> bool {
-        if flags & IDLE != 0 {
-            self.0.handshake.idle().touch();
+        if flags & MEASURED != 0 {
+            self.0.activity.note();
         }
-        flags & HANDLERS != 0
+        flags & (HANDLERS | SPANNED) != 0
     }
 
-    #[cold]
-    #[inline(never)]
-    fn hold(&self) {
-        self.0.handshake.idle().hold();
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn touch(&self) {
-        self.0.handshake.idle().touch();
-    }
-
-    /// Notes that a handler starts: the session is not idle until [`mark_idle`](Self::mark_idle).
+    /// Notes that a handler starts. The session is not idle until the guard is dropped.
     #[inline]
-    pub(super) fn mark_busy(&self) {
-        if self.has(IDLE) {
-            self.hold();
-        }
-    }
-
-    /// Notes that no handler runs any more.
-    #[inline]
-    pub(super) fn mark_idle(&self) {
-        if self.has(IDLE) {
-            self.touch();
-        }
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.0.activity.busy()
     }
 
     /// Closes the session if it was idle for too long. `elapsed` is the time since the last call, `broadcasts` the
     /// number of broadcasts so far.
     pub(super) fn close_if_idle(&self, elapsed: Duration, broadcasts: u64) {
-        if !self.has(IDLE) || !self.is_open() {
+        if !self.is_open() {
             return;
         }
-        let counted = self.0.outbox.activity().wrapping_add(broadcasts);
-        if self.0.handshake.idle().is_over(elapsed, counted) {
+        let sent = || self.0.outbox.activity().wrapping_add(broadcasts);
+        if self.0.activity.is_over(elapsed, sent) {
             let closed = self.close(CloseCode::GOING_AWAY, IDLE_FOR_TOO_LONG);
             debug_assert!(closed.is_ok(), "1001 may be sent");
         }
     }
 
-    /// Returns the reason that `on_close` gets: 1006 in place of the 1001 that the idle timeout sent.
+    /// Returns the reason that `on_close` gets for the end of the connection.
     pub(super) fn reason_for_on_close(&self, reason: CloseReason) -> CloseReason {
-        let idle = self.0.handshake.known_idle();
-        let is_ours =
-            reason.code() == CloseCode::GOING_AWAY && reason.reason() == IDLE_FOR_TOO_LONG;
-        if is_ours && idle.is_some_and(Idle::is_expired) {
-            return CloseReason::abnormal(IDLE_FOR_TOO_LONG);
-        }
-        reason
+        self.0.activity.reason_for_on_close(reason)
     }
 
     /// Starts the added handler for `incoming`. Returns `incoming` if there is none.
@@ -387,8 +359,6 @@ impl Session {
     }
 }
 
-const IDLE_FOR_TOO_LONG: &str = "the session was idle for too long";
-
 impl PartialEq for Session {
     fn eq(&self, other: &Self) -> bool {
         self.0.id == other.0.id
@@ -408,7 +378,8 @@ impl fmt::Debug for Session {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        let [high, low] = self.0;
+        write!(f, "{high:016x}{low:016x}")
     }
 }
 
@@ -420,28 +391,46 @@ impl fmt::Debug for SessionId {
 
 /// The session that its task holds. The drop of the guard takes the session out of the open sessions, and completes
 /// [`Session::closed`]. So it does not matter whether the task returns, panics, or is dropped with its runtime.
-pub(crate) struct SessionGuard(Session);
+pub(crate) struct SessionGuard {
+    session: Session,
+    span: SessionSpan,
+}
 
 impl SessionGuard {
     /// Creates a session, and puts it among the open sessions.
     pub(crate) fn new(
         handshake: Handshake,
+        activity: Activity,
         outbox: Arc<Mailbox>,
         open_sessions: OpenSessions,
         slot: u32,
     ) -> Self {
-        let limited = handshake.known_idle().and_then(Idle::limit).is_some();
+        let id = SessionId(rand::random());
+        let span = SessionSpan::new(id, handshake.peer_addr());
+        let measured = if activity.is_measured() { MEASURED } else { 0 };
+        let spanned = if span.is_wanted() { SPANNED } else { 0 };
         let session = Session(Arc::new(Inner {
-            id: SessionId(rand::random()),
+            id,
             handshake,
             outbox,
             open_sessions,
             slot,
-            flags: AtomicU8::new(if limited { IDLE } else { 0 }),
+            activity,
+            flags: AtomicU8::new(measured | spanned),
             handlers: Mutex::default(),
         }));
         session.0.open_sessions.insert(slot, session.clone());
-        Self(session)
+        Self { session, span }
+    }
+
+    /// Returns the span for the callbacks of the session.
+    pub(super) fn span(&self) -> &SessionSpan {
+        &self.span
+    }
+
+    /// Takes the span for the last callbacks.
+    pub(super) fn take_span(&mut self) -> SessionSpan {
+        std::mem::take(&mut self.span)
     }
 }
 
@@ -449,15 +438,27 @@ impl Deref for SessionGuard {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        &self.0
+        &self.session
     }
 }
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.0.retire();
+        self.retire();
         // Has an effect only if the task ended early.
         let cause = "the connection's task was dropped";
-        self.0.outbox().end(CloseReason::abnormal(cause));
+        self.outbox().end(CloseReason::abnormal(cause));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// With the counts of its `Arc` a session takes 248 bytes, and an allocator gives it 256.
+    #[test]
+    fn a_session_takes_no_more_than_its_share_of_an_idle_connection() {
+        let size = size_of::<Inner>();
+        assert!(size <= 232, "{size} bytes");
     }
 }

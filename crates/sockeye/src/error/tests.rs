@@ -250,3 +250,31 @@ fn an_interruption_is_shown_with_its_causes() {
         assert_eq!(why.to_string(), shown);
     }
 }
+
+#[test]
+fn a_handlers_error_keeps_its_kind_if_a_conversion_made_it_and_else_is_handler() {
+    let of = |error: HandlerError| Error::from(error);
+    assert!(matches!(of("no such room".into()), Error::Handler(_)));
+    assert!(matches!(of(io_error().into()), Error::Handler(_)));
+    assert!(matches!(of(Error::PeerDead.into()), Error::Handler(_)));
+    let undecodable = HandlerError::decode::<u8>("too large");
+    assert!(matches!(of(undecodable), Error::Decode(_)));
+    let unsendable = || EncodeError::of::<u8>("too large");
+    assert!(matches!(
+        of(HandlerError::encode(unsendable())),
+        Error::Encode(_)
+    ));
+    // What `send_object` returns.
+    assert!(matches!(
+        of(Error::Encode(unsendable()).into()),
+        Error::Encode(_)
+    ));
+}
+
+#[test]
+fn a_handlers_error_is_shown_as_what_the_handler_returned() {
+    let error = HandlerError::from("no such room");
+    assert_eq!(format!("{error:?}"), "\"no such room\"");
+    let chain = ErrorChain::new(error.cause()).to_string();
+    assert_eq!(chain, "no such room");
+}

@@ -23,6 +23,7 @@ use super::stall::StallGuard;
 use super::{unread, upgrade};
 use crate::deadline::InputTimer;
 use crate::endpoint::handshake::ConnectionInfo;
+use crate::observer::Event;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -164,7 +165,7 @@ impl Acceptor {
             Ok(stream) => stream,
             Err(error) => {
                 let counters = &self.shared.reception.deployment.counters;
-                counters.failed_tls_handshakes.increment();
+                counters.observe(Event::TlsHandshakeFailed);
                 tracing::debug!(%peer_addr, error, "a connection was not secured");
                 return;
             }
@@ -254,11 +255,8 @@ impl Shared {
                 }
             }
             Err(error) => {
-                self.reception
-                    .deployment
-                    .counters
-                    .failed_http_connections
-                    .increment();
+                let counters = &self.reception.deployment.counters;
+                counters.observe(Event::HttpConnectionFailed);
                 tracing::debug!(peer = ?info.peer_addr, %error, "an HTTP connection failed");
                 let parts = connection.into_parts();
                 let mut stream = parts.io.into_inner();
@@ -289,11 +287,8 @@ impl Shared {
 
     /// Counts a connection that sent no request in time.
     fn late(&self, peer: Option<SocketAddr>) {
-        self.reception
-            .deployment
-            .counters
-            .failed_http_connections
-            .increment();
+        let counters = &self.reception.deployment.counters;
+        counters.observe(Event::HttpConnectionFailed);
         tracing::debug!(?peer, "no request in time");
     }
 

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
+use crate::observer::Event;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -157,7 +158,7 @@ impl Admission {
                 return self.guest(Some(permit.into()), pending);
             }
             if let Some(oldest) = self.oldest(|yielding| &mut yielding.silent) {
-                self.counters.dropped_silent_connections.increment();
+                self.counters.observe(Event::SilentConnectionDropped);
                 oldest.give_way().await;
                 continue;
             }
@@ -168,7 +169,7 @@ impl Admission {
             // While a connection waits here, connections that owe their request have less time.
             let _waiting = waiting.get_or_insert_with(|| Waiting::begin(&self.waiting));
             if is_full && self.pending.available_permits() == self.max_pending as usize {
-                self.counters.refused_connections.increment();
+                self.counters.observe(Event::ConnectionRefused);
                 let permit = Arc::clone(&self.refusals).acquire_owned();
                 return self.guest(None, permit.await.expect("never closed"));
             }
@@ -197,7 +198,7 @@ impl Admission {
         };
         for oldest in &all {
             if are_silent {
-                self.counters.dropped_silent_connections.increment();
+                self.counters.observe(Event::SilentConnectionDropped);
             }
             oldest.give_way().await;
         }

@@ -81,6 +81,7 @@ impl Deployment {
             compression,
             outbox_limit: self.outbox_limit,
             overflow: mounted.overflow(),
+            max_idle_timeout: mounted.max_idle_timeout(),
             budget: Arc::clone(&self.budget),
             permit,
         });

@@ -32,6 +32,7 @@ use crate::endpoint::handshake::ConnectionInfo;
 use crate::endpoint::life::CatchPanic;
 use crate::endpoint::report::panic_text;
 use crate::endpoint::{Handshake, HandshakeResponse, Mounted, Properties, Refusal};
+use crate::observer::{Event, HandshakeRefusal};
 use crate::peer_text::PeerText;
 use crate::router::PathParameters;
 use crate::sync::Arc;
@@ -83,10 +84,18 @@ pub(super) enum Rejection {
 type Answer = Result<(Response<()>, Box<Agreed>), Response<Bytes>>;
 
 /// A handshake that is refused, with its answer.
-enum Refused {
-    /// Refused by Origin or Host, and logged.
-    Forbidden(Response<Bytes>),
-    Other(Response<Bytes>),
+struct Refused {
+    reason: HandshakeRefusal,
+    response: Response<Bytes>,
+}
+
+impl Refused {
+    fn other(response: Response<Bytes>) -> Self {
+        Self {
+            reason: HandshakeRefusal::Other,
+            response,
+        }
+    }
 }
 
 impl Reception {
@@ -119,19 +128,17 @@ impl Reception {
                     let panic = panic_text(&*panic);
                     tracing::error!(panic, left_out, "a configurator panicked");
                 }
-                Err(Refused::Other(internal("the server could not decide")))
+                Err(Refused::other(internal("the server could not decide")))
             }
         };
-        accepted.map_err(|refused| {
-            counters.refused_handshakes.increment();
-            match refused {
-                Refused::Forbidden(response) => response,
-                Refused::Other(response) => {
-                    let reason = PeerText(response.body().trim_ascii());
-                    tracing::debug!(?peer, status = %response.status(), %reason, "refused");
-                    response
-                }
+        accepted.map_err(|Refused { reason, response }| {
+            counters.observe(Event::HandshakeRefused(reason));
+            // The other reasons have lines of their own.
+            if reason == HandshakeRefusal::Other {
+                let reason = PeerText(response.body().trim_ascii());
+                tracing::debug!(?peer, status = %response.status(), %reason, "refused");
             }
+            response
         })
     }
 
@@ -148,7 +155,7 @@ impl Reception {
             parameters,
         } = target;
         let offer =
-            ServerHandshake::receive(request).map_err(|error| Refused::Other(answer_to(error)))?;
+            ServerHandshake::receive(request).map_err(|error| Refused::other(answer_to(error)))?;
         if on_loopback && !self.any_host && !offer.host_is_loopback() {
             return Err(self.forbid(Forbidden::Host, request, info));
         }
@@ -175,7 +182,7 @@ impl Reception {
         let (compression, extension) = self.compression(&offer).unzip();
         let mut response = offer
             .accept(subprotocol, extension.as_slice())
-            .map_err(|error| Refused::Other(internal(&error)))?;
+            .map_err(|error| Refused::other(internal(&error)))?;
         let params = compression.as_ref().map(|agreed| agreed.params);
         handshake.agree(subprotocol, params);
         match configurator {
@@ -202,11 +209,10 @@ impl Reception {
         info: ConnectionInfo,
     ) -> Refused {
         let counters = &self.deployment.counters;
-        let (counter, limit) = match forbidden {
-            Forbidden::Host => (&counters.forbidden_hosts, &counters.log.forbidden_host),
-            _ => (&counters.forbidden_origins, &counters.log.forbidden_origin),
+        let (reason, limit) = match forbidden {
+            Forbidden::Host => (HandshakeRefusal::Host, &counters.log.forbidden_host),
+            _ => (HandshakeRefusal::Origin, &counters.log.forbidden_origin),
         };
-        counter.increment();
         if let Some(left_out) = limit.admit_now() {
             // §4.2.2: the authority of a target in absolute form goes before Host (RFC 9112 §3.2.2).
             let host = match request.uri.authority() {
@@ -221,7 +227,10 @@ impl Reception {
                 "refused with 403: {forbidden}"
             );
         }
-        Refused::Forbidden(forbidden.to_response().map(Into::into))
+        Refused {
+            reason,
+            response: forbidden.to_response().map(Into::into),
+        }
     }
 
     /// Returns the answer of a configurator that refuses. If the refusal was made of an error, the error is logged here.
@@ -232,7 +241,7 @@ impl Reception {
         {
             tracing::error!(%error, left_out, "a configurator failed");
         }
-        Refused::Other(response)
+        Refused::other(response)
     }
 
     /// Lets a configurator see the request, and change the answer or refuse.

@@ -5,8 +5,9 @@ use std::fmt;
 
 use crate::support::{BINARY, Log, Raw, TEXT, log, serve};
 use sockeye::{
-    Config, Decoder, Encoder, Endpoint, Error, Incoming, MessageKind, Outgoing, Parsed, Reply,
-    Result, Role, SendError, Server, Session, endpoint, server_endpoint, whole,
+    Argument, Config, Decoder, Encoder, Endpoint, Error, HandlerError, Incoming, IntoReply,
+    MessageKind, Outgoing, Parsed, Reply, Result, Role, SendError, Server, Session, endpoint,
+    server_endpoint, whole,
 };
 
 /// A text of one word.
@@ -57,6 +58,30 @@ impl Decoder for Sum {
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A text of an even number, converted without a `Decoder` and an `Encoder`.
+struct Even(u32);
+
+impl<'m> Argument<'m> for Even {
+    const KIND: MessageKind = MessageKind::Text;
+
+    fn from_message(message: Incoming<'m>) -> Result<Self, HandlerError> {
+        let Parsed(number) = Parsed::<u32>::from_message(message)?;
+        if number % 2 == 1 {
+            return Err(format!("{number} is odd").into());
+        }
+        Ok(Self(number))
+    }
+}
+
+impl<'m> IntoReply<'m> for Even {
+    fn into_reply(self) -> Result<Reply<'m>, HandlerError> {
+        if self.0 == 0 {
+            return Err("nothing to send".into());
+        }
+        self.0.to_string().into_reply()
     }
 }
 
@@ -161,6 +186,63 @@ async fn what_cannot_be_decoded_or_encoded_goes_to_on_error_and_the_connection_s
         assert_eq!(events.next().await, error);
         peer.send(TEXT, b"Next").await;
         assert_eq!(peer.recv_text().await, "Next");
+    }
+}
+
+/// The texts of `on_error` for each kind of failure, and the variant of the error.
+struct Evens(Log);
+
+impl Endpoint for Evens {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+        Even::from_message(message)?.into_reply()
+    }
+
+    async fn on_error(&mut self, _: &Session, error: &Error) {
+        let kind = match error {
+            Error::Decode(_) => "decode",
+            Error::Handler(_) => "handler",
+            _ => "other",
+        };
+        let chain = sockeye::ErrorChain::new(error);
+        self.0.push(format!("{kind}: {chain}"));
+    }
+}
+
+#[derive(Default)]
+struct AnnotatedEvens;
+
+#[server_endpoint("/annotated")]
+impl AnnotatedEvens {
+    #[on_message]
+    fn even(&mut self, even: Even) -> Even {
+        even
+    }
+}
+
+#[tokio::test]
+async fn an_argument_and_a_reply_of_the_applications_own_keep_the_kind_of_their_errors() {
+    let (log, mut events) = log();
+    let evens = endpoint("/evens", move |_| Evens(log.clone()));
+    let builder = Server::builder().default_endpoint::<AnnotatedEvens>();
+    let addr = serve(builder.endpoint(evens)).await;
+    let mut peer = Raw::open(addr, "/evens").await;
+    for (message, error) in [
+        (
+            "x",
+            "decode: cannot decode the message as `u32`: invalid digit found in string",
+        ),
+        ("3", "handler: a handler failed: 3 is odd"),
+        ("0", "handler: a handler failed: nothing to send"),
+    ] {
+        peer.send(TEXT, message.as_bytes()).await;
+        assert_eq!(events.next().await, error);
+    }
+    for path in ["/evens", "/annotated"] {
+        let mut peer = Raw::open(addr, path).await;
+        for message in ["x", "3", "0", "4"] {
+            peer.send(TEXT, message.as_bytes()).await;
+        }
+        assert_eq!(peer.recv_text().await, "4");
     }
 }
 

@@ -15,11 +15,11 @@ use crate::support::{FIELDS, Raw, TEXT};
 
 /// Keeps the log lines of this thread.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Lines {
     /// Collects the log lines of this thread until the guard is dropped.
-    fn keep(&self) -> tracing::subscriber::DefaultGuard {
+    pub(crate) fn keep(&self) -> tracing::subscriber::DefaultGuard {
         // While the process has one subscriber, tracing asks only the thread that first reaches a log call. If that
         // thread belongs to a test without a subscriber, the log call is off for all threads. With two subscribers,
         // tracing asks both.
@@ -30,9 +30,14 @@ impl Lines {
 
     /// Takes the lines at `info` and above.
     fn take_loud(&self) -> Vec<String> {
-        let all = std::mem::take(&mut *self.0.lock().expect("no panic"));
-        let loud = all.into_iter().filter(|(level, _)| *level <= Level::INFO);
+        let all = self.take().into_iter();
+        let loud = all.filter(|(level, _)| *level <= Level::INFO);
         loud.map(|(_, line)| line).collect()
+    }
+
+    /// Takes all lines, with their levels.
+    pub(crate) fn take(&self) -> Vec<(Level, String)> {
+        std::mem::take(&mut *self.0.lock().expect("no panic"))
     }
 }
 
@@ -67,7 +72,7 @@ impl tracing::Subscriber for Lines {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-async fn server(builder: ServerBuilder) -> Server {
+pub(crate) async fn server(builder: ServerBuilder) -> Server {
     builder.bind("127.0.0.1:0").await.expect("a free port")
 }
 
@@ -83,7 +88,7 @@ async fn status(server: &Server, path: &str, host: &str, fields: &str) -> u16 {
     connect(server).request(&request).await.status
 }
 
-async fn open(server: &Server, path: &str) -> Raw<DuplexStream> {
+pub(crate) async fn open(server: &Server, path: &str) -> Raw<DuplexStream> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{FIELDS}\r\n");
     let mut peer = connect(server);
     assert_eq!(peer.request(&request).await.status, 101);

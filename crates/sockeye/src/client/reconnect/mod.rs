@@ -22,9 +22,10 @@ use sockeye_proto::{Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::target::Target;
-use super::{Client, ConnectError};
+use super::{Client, ConnectError, error, observer};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorChain};
+use crate::peer_text::PeerText;
 use crate::sync::Arc;
 
 mod queue;
@@ -287,10 +288,10 @@ impl Reconnecting {
         unconfirmed: Vec<Outgoing>,
     ) -> Option<ReconnectEvent> {
         let now = Instant::now().into_std();
-        let Some(pause) = self
-            .retry
-            .after(&why, now, SystemTime::now(), rand::random())
-        else {
+        let date = SystemTime::now();
+        let pause = self.retry.after(&why, now, date, rand::random());
+        observer::interrupted(&ForLog(&why), pause);
+        let Some(pause) = pause else {
             return self.end(Some(why), unconfirmed);
         };
         self.state = State::Waiting(Box::pin(sleep(pause)));
@@ -416,6 +417,24 @@ impl fmt::Display for Interruption {
             Self::Closed(reason) => write!(f, "the peer closed with {reason}"),
             Self::Connect(error) => ErrorChain::new(error).fmt(f),
             Self::Lost(error) => ErrorChain::new(error).fmt(f),
+        }
+    }
+}
+
+/// Shows an interruption on one line of a log, without text that may hold a secret.
+struct ForLog<'a>(&'a Interruption);
+
+impl fmt::Display for ForLog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Interruption::Closed(reason) => {
+                write!(f, "the peer closed with {}", reason.code().get())
+            }
+            Interruption::Connect(error) => error::ForLog(error).fmt(f),
+            Interruption::Lost(error) => {
+                let chain = ErrorChain::new(error).to_string();
+                PeerText(chain.as_bytes()).fmt(f)
+            }
         }
     }
 }

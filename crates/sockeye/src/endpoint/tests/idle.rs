@@ -27,6 +27,10 @@ impl Endpoint for Told {
             Incoming::Text(text) if &**text == "limit" => {
                 session.set_max_idle_timeout(Some(std::time::Duration::from_millis(1)));
             }
+            Incoming::Text(text) if &**text == "limit and wait" => {
+                session.set_max_idle_timeout(Some(seconds(3)));
+                self.1.notified().await;
+            }
             _ => {}
         }
         Ok(Reply::from(message))
@@ -123,6 +127,22 @@ async fn a_limit_that_a_handler_sets_leaves_its_reply() {
     started.peer.segment(masked(TEXT, "limit"));
     idle().await;
     assert_eq!(started.peer.frames()[0].text(), "limit");
+    started.is_closed_for_it_soon(&told).await;
+}
+
+/// A handler that sets the first limit of its session keeps the session busy under it.
+#[tokio::test(start_paused = true)]
+async fn a_session_is_not_idle_while_the_handler_runs_that_set_its_limit() {
+    let told = Told::default();
+    let endpoint = told.clone();
+    let config = Config::new(Role::Server).keep_alive(None);
+    let started = start_with(config, move |_| endpoint.clone());
+    started.peer.segment(masked(TEXT, "limit and wait"));
+    sleep(seconds(100)).await;
+    assert!(started.session.is_open());
+    told.1.notify_one();
+    sleep(seconds(3)).await;
+    assert!(started.session.is_open());
     started.is_closed_for_it_soon(&told).await;
 }
 

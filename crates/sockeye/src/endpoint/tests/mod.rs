@@ -26,6 +26,7 @@ mod partial;
 mod pause;
 mod reader;
 mod silence;
+mod span;
 mod stuck;
 mod sweep;
 mod writer;
@@ -96,6 +97,7 @@ fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
         compression: None,
         outbox_limit: 1 << 20,
         overflow: OverflowPolicy::default(),
+        max_idle_timeout: None,
         budget: AssemblyBudget::of_others(),
         permit: Arc::clone(places).try_acquire_owned().unwrap().into(),
     }
