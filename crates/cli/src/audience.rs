@@ -141,7 +141,7 @@ impl<L: Listener> Audience<L> {
         }
     }
 
-    /// Sends a message to all listeners, and drops those whose outbox is full. Returns the numbers of the dropped ones.
+    /// Sends a message to all listeners, and drops those whose outbox is full. Returns the ids of the listeners that were dropped.
     pub(crate) fn tell_all(&mut self, message: &PreparedMessage) -> Vec<u64> {
         let mut slow = Vec::new();
         self.readers.retain(|id, reader| {

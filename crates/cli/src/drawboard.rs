@@ -17,17 +17,19 @@
 //! {"type":"error","message":"expected a colour from 0 to 8"}
 //! ```
 //!
-//! - The first message is the welcome, with the current picture. All later messages go to all clients in the same order,
-//!   also to their sender, so all pictures are the same. `tag` comes back unchanged.
+//! - The first message is the welcome, with the current picture. All later messages but errors go to all clients in the
+//!   same order, also to the client that caused them, so all pictures are the same. `tag` comes back unchanged.
 //! - The points of a stroke are x and y in turn, within the sheet. Colours are 0 to 8, of which 8 is that of the paper.
 //!   Widths are 1 to 60.
 //! - The sheet holds 20,000 points. Each stroke counts for 4 more points than it has. Beyond that the server removes the
 //!   oldest strokes for all clients: `dropped` is their number.
 //! - The answer to an invalid command is an error, and the connection stays open. A command of more than 4,096 bytes
 //!   closes the connection with 1009.
-//! - The server reads a client that sends more than 40 messages a second, or 80 at once after a pause, more slowly.
-//! - 64 clients may draw. The next client is closed with 1013. A drawer waits up to 100 ms for clients that read more
-//!   slowly than it draws. A client whose outbox is full is closed with 1013, too.
+//! - If a client sends more than 40 messages a second, or 80 at once after a pause, the server reads its messages more
+//!   slowly.
+//! - 64 clients may draw. The next client is closed with 1013. After each stroke the server waits up to 100 ms for clients
+//!   that read too slowly, before it handles the next stroke of that client. A client whose outbox is full is closed with
+//!   1013, too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

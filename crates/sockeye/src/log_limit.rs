@@ -46,10 +46,12 @@ impl LogLimit {
         }))
     }
 
-    /// Returns `Some` if a line may be written at `now`, with the number of lines that were left out since the last one.
-    /// Otherwise counts this line as left out, and returns `None`.
+    /// Returns `Some` if a line may be written at `now`: the first line, and each that comes 10 s or more after the last
+    /// line that was written. The value is the number of lines that were left out in between. Otherwise counts this line
+    /// as left out, and returns `None`.
     ///
-    /// It does not allocate. Times may come in any order: a line with a time before the last line is left out.
+    /// It does not allocate. Times may come in any order: a line with an earlier time than the last written one is left
+    /// out.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_early = |last: Instant| now.saturating_duration_since(last) < Self::INTERVAL;

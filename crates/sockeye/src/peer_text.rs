@@ -1,5 +1,5 @@
-//! Bytes of a peer as a log line shows them: on one line, of bounded length, and without characters that a terminal
-//! obeys. Must not know where the bytes are from.
+//! Untrusted text as a log line shows it: on one line, of bounded length, and without characters that control a terminal
+//! or deceive a reader. This module must not know what the text is, such as a header field, a body or an error.
 
 use std::fmt::{self, Write};
 

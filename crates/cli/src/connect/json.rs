@@ -16,9 +16,10 @@ pub(super) fn is_valid(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Returns a text message as a JSON value. JSON stays as it is, and other text becomes a string.
+/// Returns a text message as a JSON value. A text that is JSON keeps its value, and any other text becomes a JSON string.
 ///
-/// JSON that [`message`] reads in another way also becomes a string: a string, and an object that stands for bytes.
+/// Two kinds of JSON also become a JSON string, because [`message`] reads them back as something else: a JSON string, and
+/// an object `{"binary": …}`.
 pub(super) fn value(text: &str, is_indented: bool) -> String {
     let is_kept = !is_string(text) && !is_binary(text);
     let reformatted = reformat(text, is_indented).filter(|_| is_kept);

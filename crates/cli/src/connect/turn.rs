@@ -91,7 +91,7 @@ const LAST_PING: &[u8] = b"sockeye: the last";
 ///
 /// Neither direction waits for the other. So it works with a peer that sends without reading, and with a peer that reads
 /// only after it has sent. The connection keeps partial I/O, so each poll may create new futures. While `receives` is
-/// false, the turn only sends. It also sends the Close.
+/// false, the turn receives nothing, and writes the output itself, a Close included.
 pub(super) async fn turn(
     connection: &mut Connection,
     waiting: Option<&Message>,

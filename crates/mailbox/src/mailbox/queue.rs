@@ -90,7 +90,8 @@ impl<D> State<D> {
         front.is_none_or(Queued::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
     }
 
-    /// Whether there is room for the item. An empty outbox takes one of any size: a message above the limit can be sent.
+    /// Whether there is room for the item. An empty outbox takes one of any size: a message above the outbox's limit can
+    /// be sent.
     pub(super) fn has_room(&self, item: &Queued) -> bool {
         self.items.is_empty() || self.weight + item.weight() <= self.limit
     }

@@ -120,7 +120,8 @@ impl<D> State<D> {
         self.first_for_room().is_some()
     }
 
-    /// The task that waits longest for room. It stays in the list until it has looked.
+    /// The task that has waited longest for room. To wake it does not remove it: it stays in the list until its item is in,
+    /// or it gives up.
     pub(super) fn first_for_room(&self) -> Option<(u64, &Waker)> {
         self.waiters.as_ref()?.room.first()
     }

@@ -23,7 +23,8 @@ pub(super) fn parse(body: &[u8]) -> Result<CloseReason, ProtocolError> {
     Ok(CloseReason::cut(code, reason))
 }
 
-/// Writes the body of a Close frame. It is empty for [`CloseReason::no_status`].
+/// Writes the body of a Close frame. It is empty for a code that may not be sent, such as that of
+/// [`CloseReason::no_status`].
 pub(super) fn write(reason: &CloseReason) -> Vec<u8> {
     if !reason.code().is_sendable() {
         return Vec::new();

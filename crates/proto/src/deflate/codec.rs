@@ -336,9 +336,9 @@ impl Inflater {
         self.give_back();
     }
 
-    /// Whether all blocks of the message are complete, as §7.2.1 demands. Otherwise the state is useless, and it
-    /// does not say so. This test feeds it an empty block and one more byte: between two blocks, it takes the block
-    /// and not the byte.
+    /// Whether the message ended with a complete block, as §7.2.1 demands. If it ended inside a block, the state cannot
+    /// inflate the next message, but zlib does not report that. So this gives the state an empty block and one more
+    /// byte. A state between two blocks takes the block and leaves the byte. A state inside a block takes the byte too.
     fn is_between_blocks(&mut self) -> bool {
         const EMPTY_BLOCK: usize = 5;
         let Some(state) = &mut self.state else {

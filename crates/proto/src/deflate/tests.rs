@@ -46,7 +46,8 @@ fn sent() -> impl Strategy<Value = Sent> {
     )
 }
 
-/// Inflates a message whose payload is `input`, and rests after the given number of its bytes.
+/// Inflates a message whose payload is `input`. With `rest`, it calls [`Inflater::rest`] after that many bytes of the
+/// payload, after the others, and after each call of `finish`.
 fn inflate(
     inflater: &mut Inflater,
     input: &[u8],

@@ -53,7 +53,7 @@ fn connect(
     }
     match rest.is_empty() {
         true => Ok(()),
-        // In TLS and HTTP the client speaks first, so bytes ahead are an error.
+        // In TLS and HTTP the client speaks first. So bytes that follow the proxy's answer before that are an error.
         false => Err(ProxyError::TooEarly),
     }
 }

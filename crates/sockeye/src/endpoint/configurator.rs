@@ -249,11 +249,11 @@ impl Refusal {
         Self(Box::new(response.map(Into::into)))
     }
 
-    /// Adds a header field.
+    /// Adds a header field to the refusal.
     ///
     /// # Errors
     ///
-    /// [`InvalidHeaderValue`] if no field may have that value.
+    /// [`InvalidHeaderValue`] if the value has bytes that no header field may have.
     pub fn header(
         mut self,
         name: HeaderName,

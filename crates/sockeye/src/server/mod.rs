@@ -267,8 +267,8 @@ impl ServerBuilder {
         self.endpoint(EndpointConfig::of::<E, E>(|_| E::default()))
     }
 
-    /// Sets the service that answers every request that is not a WebSocket handshake. Without one the answer is 404, or
-    /// 426 at the path of an endpoint. The service gets bodies up to 1 MiB.
+    /// Sets the service that answers every request that is not a WebSocket handshake. Without one the answer is 404. At
+    /// the path of an endpoint it is 426, or 405 for another method than GET. The service gets bodies up to 1 MiB.
     pub fn http<F, Fut>(mut self, service: F) -> Self
     where
         F: Fn(http::Request<Bytes>) -> Fut + Send + Sync + 'static,

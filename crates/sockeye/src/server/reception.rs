@@ -116,7 +116,8 @@ impl Reception {
         }))
     }
 
-    /// Returns the 101 to a handshake, or the refusal with its reason.
+    /// Answers a handshake: returns the 101 with what was agreed on, or the response that refuses it. Counts a refusal by
+    /// its reason.
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
         let peer = asked.info.peer_addr;
         let counters = &self.deployment.counters;
