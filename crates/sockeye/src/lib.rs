@@ -26,6 +26,8 @@ extern crate self as sockeye;
 #[cfg(not(loom))]
 pub mod blocking;
 #[cfg(not(loom))]
+mod browser;
+#[cfg(not(loom))]
 mod client;
 #[cfg(not(loom))]
 mod connection;
@@ -41,6 +43,8 @@ mod memory_limit;
 #[cfg(not(loom))]
 mod peer_text;
 #[cfg(not(loom))]
+mod reconnect;
+#[cfg(not(loom))]
 mod router;
 #[cfg(not(loom))]
 mod secret;
@@ -49,11 +53,10 @@ mod server;
 #[cfg(not(loom))]
 mod stats;
 mod sync;
+#[cfg(all(feature = "tls", not(loom)))]
+pub mod tls;
 #[cfg(not(loom))]
 pub mod transport;
-
-#[cfg(all(feature = "tls", not(loom)))]
-pub use self::transport::tls;
 
 #[cfg(all(feature = "json", not(loom)))]
 pub use self::endpoint::Json;
@@ -65,12 +68,14 @@ pub use self::error::{BoxError, DecodeError, EncodeError, Error, ErrorChain, Res
 pub use self::log_limit::LogLimit;
 #[cfg(not(loom))]
 pub use self::{
+    browser::{
+        CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,
+        MessageEvent, OpenedStream, Readable, ReadyState, SyntaxError, WebSocket, WebSocketError,
+        WebSocketStream, Writable,
+    },
     client::{
-        Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
-        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, OpenedStream,
-        OpeningEvent, Proxy, ProxyError, QueueError, Readable, ReadyState, ReconnectEvent,
-        ReconnectSender, Reconnecting, Retry, SocksError, SyntaxError, Target, WebSocket,
-        WebSocketError, WebSocketStream, Writable, connect,
+        Client, ConnectError, CookieJar, OpeningEvent, Proxy, ProxyError, SocksError, Target,
+        connect,
     },
     connection::{
         Connection, MessageReader, MessageWriter, Opening, Overflow, Receiver, Sender, SenderSink,
@@ -83,6 +88,9 @@ pub use self::{
         MessageHandler, MessageKind, MessagePart, OpenSessions, Parsed, Payload, Pong, Properties,
         Refusal, Reply, SendHandle, ServerEndpoint, Session, SessionId, SharedEndpoint,
         TextMessage, TextReader, endpoint, partial, whole,
+    },
+    reconnect::{
+        Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
     },
     server::{
         BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,

@@ -15,7 +15,7 @@ use crate::client::{self, ConnectError, OpeningEvent, Proxy, ProxyError, Redirec
 use crate::connection::client_machine;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{self, TlsError, rustls};
+use crate::tls::{self, TlsError, rustls};
 
 /// A client with blocking sockets: the options for connections, and the methods that open them. One client opens any
 /// number of connections.

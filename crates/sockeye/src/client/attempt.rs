@@ -20,7 +20,7 @@ use crate::deadline::{InputDeadline, timeout};
 use crate::sync::Arc;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{self, rustls};
+use crate::tls::{self, rustls};
 
 /// The route to a server, with the addresses that were resolved for it.
 enum Route {

@@ -14,13 +14,13 @@ use super::proxy::{Proxies, Proxy};
 use super::redirect::Redirects;
 use super::target::{Target, basic};
 use super::turn::Turns;
-use super::{ConnectError, Observer, OpeningEvent, SyntaxError, WebSocket};
+use super::{ConnectError, Observer, OpeningEvent};
 use crate::connection::Connection;
 use crate::connection::budget::AssemblyBudget;
 use crate::endpoint::{Endpoint, Session};
 use crate::secret;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{self, rustls};
+use crate::tls::{self, rustls};
 
 /// A client: the options for connections, and the methods that open them. One client opens any number of connections.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct Client {
     pub(super) deflate_pool: DeflatePool,
     pub(crate) budget: Arc<AssemblyBudget>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) subprotocols: Vec<String>,
+    pub(crate) subprotocols: Vec<String>,
     pub(super) require_subprotocol: bool,
     pub(super) dialer: Dialer,
     /// `None` if attempts do not take turns.
@@ -356,18 +356,8 @@ impl Client {
         Ok(self.connect(target).await?.serve(endpoint))
     }
 
-    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
-    /// See [`WebSocket::new`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`WebSocket::with_protocols`].
-    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
-        WebSocket::with_client(url, self.redirects(0))
-    }
-
     /// Takes turns with all objects in the process that have no client of their own.
-    pub(super) fn in_turn_of_process(mut self) -> Self {
+    pub(crate) fn in_turn_of_process(mut self) -> Self {
         self.turns = Some(Turns::of_process());
         self
     }
@@ -377,7 +367,7 @@ impl Client {
         Ok(self.proxies.choose(target)?)
     }
 
-    pub(super) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
+    pub(crate) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
         let mut redirects = Redirects::new(self.redirects);
         loop {
             match self.attempt(&target).await {

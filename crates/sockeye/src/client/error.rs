@@ -12,7 +12,7 @@ use super::exchange::Unanswered;
 use super::proxy::ProxyError;
 use crate::error::BoxError;
 #[cfg(feature = "tls")]
-use crate::transport::tls::TlsError;
+use crate::tls::TlsError;
 
 /// The error of connecting. The variant names the step that failed.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,7 @@
 //! handshake, and gives the stream back.
 //!
 //! [`builder`] holds a client's options and [`attempt`] opens a connection; [`turn`] serialises attempts. The layers
-//! below are [`dial`] (TCP), [`proxy`], [`socks`] and [`exchange`] (HTTP). [`reconnect`] opens a lost connection again,
-//! [`websocket`] holds the browser's objects.
+//! below are [`dial`] (TCP), [`proxy`], [`socks`] and [`exchange`] (HTTP).
 
 use crate::connection::Connection;
 
@@ -16,13 +15,11 @@ mod error;
 mod exchange;
 mod observer;
 mod proxy;
-mod reconnect;
 mod redirect;
 mod socks;
 mod target;
 mod turn;
 mod unix;
-mod websocket;
 
 pub use self::builder::Client;
 pub use self::cookie::CookieJar;
@@ -30,18 +27,10 @@ pub use self::error::ConnectError;
 pub use self::observer::OpeningEvent;
 pub(crate) use self::observer::{Observer, are_tls};
 pub use self::proxy::{Proxy, ProxyError};
-pub use self::reconnect::{
-    Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
-};
 pub(crate) use self::redirect::Redirects;
 pub use self::socks::SocksError;
 pub(crate) use self::socks::SocksStep;
 pub use self::target::Target;
-pub use self::websocket::{
-    CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,
-    MessageEvent, OpenedStream, Readable, ReadyState, SyntaxError, WebSocket, WebSocketError,
-    WebSocketStream, Writable,
-};
 
 /// Connects to a WebSocket server with the defaults of [`Client`].
 ///

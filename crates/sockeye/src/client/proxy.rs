@@ -20,7 +20,7 @@ use super::socks::{Socks, SocksError, SocksStep};
 use super::target::{Target, bare_host, basic};
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
-use crate::transport::tls::TlsError;
+use crate::tls::TlsError;
 
 /// A proxy that connects a client to servers.
 ///

@@ -32,8 +32,8 @@ use crate::secret;
 #[derive(Clone)]
 pub struct Target {
     /// The caller's URL, serialised.
-    pub(super) url: Url,
-    pub(super) uri: WebSocketUri,
+    pub(crate) url: Url,
+    pub(crate) uri: WebSocketUri,
     /// The field `Authorization` for the user name and password of the URL.
     pub(super) authorization: Option<HeaderValue>,
     /// The header fields of the caller's request.
@@ -50,7 +50,7 @@ impl Target {
     }
 
     /// Parses a URL as WHATWG does: `http` and `https` are converted to `ws` and `wss`.
-    pub(super) fn parse_any_scheme(url: &str) -> Result<Self, ConnectError> {
+    pub(crate) fn parse_any_scheme(url: &str) -> Result<Self, ConnectError> {
         let mut url = parse_url(url)?;
         let scheme = match url.scheme() {
             "http" => "ws",
@@ -100,7 +100,7 @@ impl Target {
     }
 
     /// Scheme, host and port, as WHATWG serialises them.
-    pub(super) fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         self.url.origin().ascii_serialization()
     }
 

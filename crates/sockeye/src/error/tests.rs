@@ -10,7 +10,7 @@ use sockeye_proto::{CloseReason, DeflateConfig, InvalidAnswer};
 
 use super::*;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{FileProblem, TlsError, rustls};
+use crate::tls::{FileProblem, TlsError, rustls};
 use crate::{
     BindError, CloseError, ConnectError, Endpoint, Interruption, ProxyError, Server, SocksError,
     SyntaxError, WebSocket,

@@ -27,7 +27,7 @@ use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{Acceptor, rustls::ServerConfig};
+use crate::tls::{Acceptor, rustls::ServerConfig};
 
 mod accept;
 mod admission;

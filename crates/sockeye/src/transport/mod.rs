@@ -14,9 +14,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::sync::Mutex;
-
 #[cfg(feature = "tls")]
-pub mod tls;
+use crate::tls;
 
 /// A stream of bytes to a peer: TCP, TLS over another stream, or a transport of the caller.
 ///
@@ -59,6 +58,12 @@ impl Stream {
             is_write_vectored: io.is_write_vectored(),
             io: Mutex::new(io),
         })))
+    }
+
+    /// A stream over TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secured(tls: tls::TlsStream) -> Self {
+        Self(Kind::Tls(Box::new(tls)))
     }
 
     /// The address of the peer, where the transport has one.

@@ -9,7 +9,7 @@ use sockeye_proto::{CloseCode, CloseReason};
 use crate::client::{ConnectError, ProxyError};
 use crate::error::Error;
 #[cfg(feature = "tls")]
-use crate::transport::tls::TlsError;
+use crate::tls::TlsError;
 
 /// The rule whether and when to connect again: exponential backoff with full jitter and a cap.
 ///

@@ -12,8 +12,7 @@ use tokio::sync::SetOnce;
 
 use super::argument::{self, CloseArgs, CloseError, SyntaxError};
 use super::port;
-use crate::client::Client;
-use crate::client::target::Target;
+use crate::client::{Client, Target};
 use crate::connection::{Receiver, Sender, SenderSink, SplitEnd};
 use crate::error::{BoxError, SendError};
 

@@ -15,7 +15,7 @@ use rustls::{ConfigBuilder, ConfigSide, WantsVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{Kind, Stream};
+use crate::transport::Stream;
 
 mod alpn;
 mod client;
@@ -28,7 +28,7 @@ use self::explain::Explained;
 /// The TLS library, for programs that build a configuration of their own.
 pub use tokio_rustls::rustls;
 
-pub(super) type TlsStream = tokio_rustls::TlsStream<Stream>;
+pub(crate) type TlsStream = tokio_rustls::TlsStream<Stream>;
 
 /// A server's configuration for TLS 1.2 and 1.3 from two PEM files.
 ///
@@ -182,7 +182,7 @@ impl Acceptor {
             .accept(Stream::from(tcp))
             .await
             .map_err(TlsError::handshake)?;
-        Ok(Stream(Kind::Tls(Box::new(stream.into()))))
+        Ok(Stream::secured(stream.into()))
     }
 }
 
@@ -203,7 +203,7 @@ pub(crate) async fn connect(
     let connector = TlsConnector::from(config);
     let stream = connector.connect(name, stream).await;
     let stream = stream.map_err(TlsError::handshake)?;
-    Ok(Stream(Kind::Tls(Box::new(stream.into()))))
+    Ok(Stream::secured(stream.into()))
 }
 
 /// Replaces the ALPN protocols of a client's configuration, as [`Acceptor::new`] does for a server.
@@ -231,7 +231,7 @@ fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
 
 /// Explains an end of the stream without `close_notify`. An attacker may have caused it, so it is an error instead of
 /// an end (RFC 8446 §6.1).
-pub(super) fn explain_truncation(error: io::Error) -> io::Error {
+pub(crate) fn explain_truncation(error: io::Error) -> io::Error {
     const CUT_OFF: &str = "the TLS stream was cut off: it ended without close_notify";
     match error.kind() {
         io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::UnexpectedEof, CUT_OFF),

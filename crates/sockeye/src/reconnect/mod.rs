@@ -20,8 +20,7 @@ use futures_core::Stream;
 use sockeye_proto::{Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::target::Target;
-use super::{Client, ConnectError};
+use crate::client::{Client, ConnectError, Target};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorChain, SendError};
 use crate::sync::Arc;

@@ -11,8 +11,7 @@ use sockeye_proto::Outgoing;
 use tokio::sync::{Notify, SetOnce};
 use tokio::task::JoinHandle;
 
-use super::Client;
-use super::target::Target;
+use crate::client::{Client, Target};
 use crate::connection::outbox::{Item, Outbox};
 use crate::error::SendError;
 use crate::sync::{Arc, Mutex, lock};
@@ -85,6 +84,18 @@ type OnEvent<E> = dyn Fn(&WebSocket, &E) + Send + Sync;
 /// The most bytes that may wait to be sent. With more, the connection fails, as in browsers.
 const BUFFER_LIMIT: usize = 64 << 20;
 
+impl Client {
+    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
+    /// See [`WebSocket::new`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`WebSocket::with_protocols`].
+    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
+        WebSocket::with_client(url, self.redirects(0))
+    }
+}
+
 impl WebSocket {
     /// An object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. A user name and password in
     /// the URL are sent by basic authentication (RFC 7617).
@@ -119,7 +130,7 @@ impl WebSocket {
         client.subprotocols(protocols).websocket(url)
     }
 
-    pub(super) fn with_client(url: &str, client: Client) -> Result<Self, SyntaxError> {
+    fn with_client(url: &str, client: Client) -> Result<Self, SyntaxError> {
         let target = Target::parse_any_scheme(url)?;
         let client = argument::for_browser(client, &target)?;
         Ok(Self(Arc::new(Inner {

@@ -3,8 +3,7 @@
 use sockeye_proto::handshake::OfferError;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
-use crate::client::target::Target;
-use crate::client::{Client, ConnectError};
+use crate::client::{Client, ConnectError, Target};
 
 /// The arguments of [`WebSocket::close`](super::WebSocket::close): nothing (`()`), a code, a reason, or both.
 #[derive(Clone, Debug, Default)]
