@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sockeye::{
-    Client, CloseCode, CloseReason, ConnectError, DeflateConfig, MessageKind, Pong, Session, Text,
-    partial, server_endpoint,
-};
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{MessageKind, Pong, partial};
+use sockeye::proto::{DeflateConfig, Text};
+use sockeye::{Client, CloseCode, CloseReason, Session, server_endpoint};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

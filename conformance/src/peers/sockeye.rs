@@ -4,9 +4,11 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use sockeye::endpoint::{Incoming, MessageKind, Reply};
+use sockeye::error::BoxError;
+use sockeye::proto::DeflateConfig;
 use sockeye::{
-    BoxError, Client, CloseCode, CloseReason, Connection, DeflateConfig, Endpoint, Incoming,
-    Message, MessageKind, Reply, Server, Session, endpoint,
+    Client, CloseCode, CloseReason, Connection, Endpoint, Message, Server, Session, endpoint,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -224,7 +226,7 @@ impl Endpoint for Told {
 fn lost(error: &BoxError) -> Event {
     Event::Closed {
         code: CloseCode::ABNORMAL.get(),
-        reason: sockeye::ErrorChain::new(&**error).to_string(),
+        reason: sockeye::error::ErrorChain::new(&**error).to_string(),
     }
 }
 

@@ -10,7 +10,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use sockeye::{Client, CloseCode, ConnectError, Message, Proxy, Server, ServerBuilder, tls};
+use sockeye::client::{ConnectError, Proxy};
+use sockeye::server::ServerBuilder;
+use sockeye::{Client, CloseCode, Message, Server, tls};
 use tokio::time::timeout;
 
 use crate::echo::Echo;
@@ -61,7 +63,7 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
                     failed += 1;
                     println!(
                         "proxies: {name}: {kind}: {}",
-                        sockeye::ErrorChain::new(&*error)
+                        sockeye::error::ErrorChain::new(&*error)
                     );
                 }
             }

@@ -9,7 +9,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use bytes::Bytes;
-use sockeye::{Client, Config, MessageWriter, Result, Role, Server, Session, server_endpoint};
+use sockeye::connection::MessageWriter;
+use sockeye::proto::{Config, Role};
+use sockeye::{Client, Result, Server, Session, server_endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LEN: usize = 1 << 30;

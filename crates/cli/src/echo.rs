@@ -3,7 +3,8 @@
 //! The text `close CODE REASON` closes the connection with that code and that reason, so that a client can be tried with
 //! any close. The server accepts the subprotocol `echo.sockeye`, which changes nothing.
 
-use sockeye::{CloseCode, Reply, Result, Session, server_endpoint};
+use sockeye::endpoint::Reply;
+use sockeye::{CloseCode, Result, Session, server_endpoint};
 
 /// The endpoint of one connection, without state.
 #[derive(Debug, Default)]

@@ -51,7 +51,7 @@ use self::argument::Side;
 ///
 ///     #[on_error]
 ///     fn failed(&mut self, error: &Error) {
-///         println!("failed: {}", sockeye::ErrorChain::new(error));
+///         println!("failed: {}", sockeye::error::ErrorChain::new(error));
 ///     }
 /// }
 ///

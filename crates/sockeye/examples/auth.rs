@@ -15,10 +15,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use sockeye::{
-    Configurator, Handshake, HandshakeResponse, Refusal, Server, ServerBuilder, Session,
-    server_endpoint,
-};
+use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
+use sockeye::server::ServerBuilder;
+use sockeye::{Server, Session, server_endpoint};
 
 /// Tells a user who they are.
 #[derive(Default)]

@@ -15,9 +15,9 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sockeye::{
-    CloseReason, ConnectionInfo, Container, DeploymentError, Server, Session, server_endpoint,
-};
+use sockeye::endpoint::ConnectionInfo;
+use sockeye::server::{Container, DeploymentError};
+use sockeye::{CloseReason, Server, Session, server_endpoint};
 use tokio::net::TcpListener;
 
 /// What the pages and the endpoints share.

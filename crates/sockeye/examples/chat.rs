@@ -8,7 +8,8 @@
 
 use std::error::Error;
 
-use sockeye::{CloseReason, Result, Server, ServerBuilder, Session, server_endpoint};
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseReason, Result, Server, Session, server_endpoint};
 
 /// One who chats.
 #[derive(Default)]

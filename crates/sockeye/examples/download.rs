@@ -14,10 +14,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
-use sockeye::{
-    CloseCode, Configurator, Handshake, HandshakeResponse, Refusal, Result, Server, ServerBuilder,
-    Session, server_endpoint,
-};
+use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseCode, Result, Server, Session, server_endpoint};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 

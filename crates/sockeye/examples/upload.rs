@@ -15,10 +15,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
-use sockeye::{
-    BinaryReader, CloseCode, Configurator, Handshake, HandshakeResponse, LogLimit, Refusal, Result,
-    Server, ServerBuilder, Session, server_endpoint,
+use sockeye::endpoint::{
+    BinaryReader, Configurator, Handshake, HandshakeResponse, LogLimit, Refusal,
 };
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseCode, Result, Server, Session, server_endpoint};
 use tokio::fs::File;
 
 /// The longest file, in bytes. A longer one is refused when its length is told: 1009.
@@ -56,7 +57,7 @@ impl Upload {
     fn failed(&self, session: &Session, error: &sockeye::Error) {
         // A client can repeat it: one line in 10 s.
         if let Some(left_out) = NOT_STORED.admit(Instant::now()) {
-            let error = sockeye::ErrorChain::new(error);
+            let error = sockeye::error::ErrorChain::new(error);
             tracing::warn!(%error, left_out, "a file was not stored");
         }
         let _ = session.close(CloseCode::INTERNAL_ERROR, "the file was not stored");

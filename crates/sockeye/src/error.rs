@@ -15,7 +15,8 @@ mod tests;
 /// It leaves out a cause whose text is part of the text before, because some libraries' errors repeat their causes.
 ///
 /// ```
-/// use sockeye::{Error, ErrorChain};
+/// use sockeye::Error;
+/// use sockeye::error::ErrorChain;
 ///
 /// let error = Error::Handler("no such room".into());
 /// assert_eq!(error.to_string(), "a handler failed");
@@ -195,7 +196,7 @@ pub enum SendError {
     /// The parts of a text message are not UTF-8 (RFC 6455 §5.6).
     #[error("the text message is not UTF-8")]
     InvalidUtf8,
-    /// Another message was begun in parts and cannot be ended: its [`MessageWriter`](crate::MessageWriter) was
+    /// Another message was begun in parts and cannot be ended: its [`MessageWriter`](crate::connection::MessageWriter) was
     /// leaked, for example by [`forget`](std::mem::forget). The connection can only send a Close.
     #[error("another message is unfinished, and its writer was leaked: close the connection")]
     Unfinished,

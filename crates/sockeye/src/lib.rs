@@ -26,16 +26,16 @@ extern crate self as sockeye;
 #[cfg(not(loom))]
 pub mod blocking;
 #[cfg(not(loom))]
-mod browser;
+pub mod browser;
 #[cfg(not(loom))]
-mod client;
+pub mod client;
 #[cfg(not(loom))]
-mod connection;
+pub mod connection;
 #[cfg(not(loom))]
 mod deadline;
 #[cfg(not(loom))]
-mod endpoint;
-mod error;
+pub mod endpoint;
+pub mod error;
 #[cfg(not(loom))]
 mod log_limit;
 #[cfg(not(loom))]
@@ -43,13 +43,13 @@ mod memory_limit;
 #[cfg(not(loom))]
 mod peer_text;
 #[cfg(not(loom))]
-mod reconnect;
+pub mod reconnect;
 #[cfg(not(loom))]
 mod router;
 #[cfg(not(loom))]
 mod secret;
 #[cfg(not(loom))]
-mod server;
+pub mod server;
 #[cfg(not(loom))]
 mod stats;
 mod sync;
@@ -58,60 +58,27 @@ pub mod tls;
 #[cfg(not(loom))]
 pub mod transport;
 
-#[cfg(all(feature = "json", not(loom)))]
-pub use self::endpoint::Json;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
-pub use self::error::{BoxError, DecodeError, EncodeError, Error, ErrorChain, Result, SendError};
+#[doc(inline)]
+pub use self::error::{Error, Result};
 #[cfg(not(loom))]
-pub use self::log_limit::LogLimit;
-#[cfg(not(loom))]
+#[doc(inline)]
 pub use self::{
-    browser::{
-        CloseArgs, CloseError, CloseEvent, ErrorEvent, Event, Events, InvalidAccess, InvalidState,
-        MessageEvent, OpenedStream, Readable, ReadyState, SyntaxError, WebSocket, WebSocketError,
-        WebSocketStream, Writable,
-    },
-    client::{
-        Client, ConnectError, CookieJar, OpeningEvent, Proxy, ProxyError, SocksError, Target,
-        connect,
-    },
-    connection::{
-        Connection, MessageReader, MessageWriter, Opening, Overflow, Receiver, Sender, SenderSink,
-        Timings,
-    },
-    endpoint::{
-        Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator,
-        ConnectionInfo, Decoder, Encoder, Endpoint, EndpointConfig, FilteredSessions,
-        HandlerExists, Handshake, HandshakeResponse, Incoming, IntoOutcome, IntoReply,
-        MessageHandler, MessageKind, MessagePart, OpenSessions, Parsed, Payload, Pong, Properties,
-        Refusal, Reply, SendHandle, ServerEndpoint, Session, SessionId, SharedEndpoint,
-        TextMessage, TextReader, endpoint, partial, whole,
-    },
-    reconnect::{
-        Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
-    },
-    server::{
-        BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,
-        ServerHandle,
-    },
-    stats::Stats,
+    client::{Client, connect},
+    connection::Connection,
+    endpoint::{Endpoint, Session, endpoint},
+    server::Server,
 };
-pub use sockeye_proto::handshake::{
-    Extension, Forbidden, InvalidOrigin, NotAToken, OfferError, Origin, OriginPolicy,
-    OriginProblem, ResponseError, UriError,
-};
-pub use sockeye_proto::{
-    CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, InvalidUtf8,
-    KeepAlive, Message, MessageBuffer, Outgoing, PreparedMessage, ProtocolError, Role, Text,
-    WholeMessage, WindowBits,
-};
+#[doc(inline)]
+pub use sockeye_proto as proto;
+#[doc(inline)]
+pub use sockeye_proto::{CloseCode, CloseReason, Message};
 
-#[cfg(feature = "macros")]
-pub use sockeye_macros::{
-    client_endpoint, on_close, on_error, on_message, on_open, server_endpoint,
-};
+#[cfg(all(feature = "macros", not(loom)))]
+#[doc(inline)]
+pub use self::endpoint::{client_endpoint, server_endpoint};
 
 /// The examples of the README, which are tested like these.
 #[cfg(doctest)]

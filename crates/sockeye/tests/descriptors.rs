@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rlimit::Resource;
-use sockeye::{Endpoint, Incoming, Reply, Result, Server, Session, endpoint};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::{Endpoint, Result, Server, Session, endpoint};
 use support::{Raw, TEXT, soon};
 
 struct Echo;

@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sockeye::{Client, CloseCode, Config, Connection, Message, Outgoing, Role};
+use sockeye::proto::{Config, Outgoing, Role};
+use sockeye::{Client, CloseCode, Connection, Message};
 use tokio::time::timeout;
 
 use crate::error::Result;

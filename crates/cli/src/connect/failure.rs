@@ -6,7 +6,10 @@ use std::io;
 use bytes::Bytes;
 use http::Response;
 use sockeye::tls::TlsError;
-use sockeye::{ConnectError, Error, ErrorChain, OfferError, ProxyError};
+use sockeye::Error;
+use sockeye::client::{ConnectError, ProxyError};
+use sockeye::error::ErrorChain;
+use sockeye::proto::handshake::OfferError;
 
 use super::credential::CredentialError;
 use super::hidden;

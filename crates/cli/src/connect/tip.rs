@@ -3,7 +3,10 @@
 use clap::error::ErrorKind;
 use sockeye::tls::rustls::{AlertDescription, CertificateError, Error as Tls};
 use sockeye::tls::{FileProblem, TlsError};
-use sockeye::{ConnectError, Error, OfferError, ProtocolError, ProxyError, UriError};
+use sockeye::Error;
+use sockeye::client::{ConnectError, ProxyError};
+use sockeye::proto::ProtocolError;
+use sockeye::proto::handshake::{OfferError, UriError};
 
 use super::failure::Failure;
 use super::options::Options;

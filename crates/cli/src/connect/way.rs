@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sockeye::{Client, Config, DeflateConfig, Proxy, Role, tls};
+use sockeye::client::Proxy;
+use sockeye::proto::{Config, DeflateConfig, Role};
+use sockeye::{Client, tls};
 use tokio::sync::mpsc;
 
 use super::credential;

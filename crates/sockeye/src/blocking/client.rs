@@ -26,7 +26,7 @@ use crate::tls::{self, TlsError, rustls};
 /// let client = Client::builder().subprotocols(["chat"]);
 /// let ws = client.connect("wss://chat.example/river")?;
 /// assert_eq!(ws.subprotocol(), Some("chat"));
-/// # Ok::<(), sockeye::ConnectError>(())
+/// # Ok::<(), sockeye::client::ConnectError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

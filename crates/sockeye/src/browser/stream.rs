@@ -26,7 +26,7 @@ use crate::error::{BoxError, SendError};
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use sockeye::WebSocketStream;
+/// use sockeye::browser::WebSocketStream;
 ///
 /// let mut ws = WebSocketStream::new("wss://chat.example/river")?;
 /// let mut opened = ws.opened().await?;

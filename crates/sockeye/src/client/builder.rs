@@ -79,7 +79,7 @@ impl Client {
 
     /// Sets the most bytes that the unfinished messages of all connections of this client and of its clones hold
     /// together. The first 64 KiB of each connection do not count. The default is that of
-    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling).
+    /// [`ServerBuilder::max_assembling`](crate::server::ServerBuilder::max_assembling).
     pub fn max_assembling(mut self, bytes: u64) -> Self {
         self.budget = AssemblyBudget::new(bytes);
         self
@@ -128,7 +128,8 @@ impl Client {
     /// fails. The function is called in the task that connects, and must not block.
     ///
     /// ```
-    /// use sockeye::{Client, OpeningEvent};
+    /// use sockeye::Client;
+    /// use sockeye::client::OpeningEvent;
     ///
     /// let client = Client::builder().on_opening(|event| match event {
     ///     OpeningEvent::Request(request) => println!("> {} {}", request.method(), request.uri()),
@@ -213,7 +214,7 @@ impl Client {
         self
     }
 
-    /// Switches TCP's own keep-alive. It is off by default, because [`KeepAlive`](crate::KeepAlive) does more.
+    /// Switches TCP's own keep-alive. It is off by default, because [`KeepAlive`](crate::proto::KeepAlive) does more.
     pub fn tcp_keepalive(mut self, on: bool) -> Self {
         self.dialer.keepalive = on;
         self
@@ -317,7 +318,8 @@ impl Client {
     /// Connects to a target, and serves the connection with an endpoint: see [`Connection::serve`].
     ///
     /// ```no_run
-    /// use sockeye::{Client, CloseReason, Endpoint, Incoming, Reply, Result, Session};
+    /// use sockeye::endpoint::{Incoming, Reply};
+    /// use sockeye::{Client, CloseReason, Endpoint, Result, Session};
     ///
     /// struct Watch;
     ///

@@ -13,7 +13,8 @@ use http::HeaderValue;
 /// use std::sync::{Arc, Mutex};
 ///
 /// use http::HeaderValue;
-/// use sockeye::{Client, CookieJar};
+/// use sockeye::Client;
+/// use sockeye::client::CookieJar;
 ///
 /// /// A jar for one server that sets one cookie.
 /// #[derive(Debug, Default)]

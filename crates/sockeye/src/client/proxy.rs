@@ -25,11 +25,12 @@ use crate::tls::TlsError;
 /// A proxy that connects a client to servers.
 ///
 /// ```
-/// use sockeye::{Client, Proxy};
+/// use sockeye::Client;
+/// use sockeye::client::Proxy;
 ///
 /// let proxy: Proxy = "socks5h://user:password@127.0.0.1:1080".parse()?;
 /// let client = Client::builder().proxy(proxy);
-/// # Ok::<(), sockeye::ProxyError>(())
+/// # Ok::<(), sockeye::client::ProxyError>(())
 /// ```
 #[derive(Clone)]
 pub struct Proxy {

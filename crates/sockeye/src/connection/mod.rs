@@ -32,7 +32,6 @@ mod writer;
 pub use self::adapter::SenderSink;
 pub(crate) use self::machine::{Compression, client_machine, server_machine};
 pub use self::opening::{Opening, Timings};
-pub use self::outbox::Overflow;
 pub use self::plain::Connection;
 pub use self::reader::MessageReader;
 pub use self::split::{Receiver, Sender};

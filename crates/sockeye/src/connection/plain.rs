@@ -152,7 +152,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// ```no_run
     /// # async fn example(mut ws: sockeye::Connection) -> Result<(), sockeye::Error> {
-    /// use sockeye::MessageBuffer;
+    /// use sockeye::proto::MessageBuffer;
     ///
     /// let mut message = MessageBuffer::default();
     /// while ws.recv_into(&mut message).await? {

@@ -105,7 +105,7 @@ impl<'w> MessageWriter<'w> {
         }
     }
 
-    /// Sends the message without compression: see [`Outgoing::uncompressed`](crate::Outgoing::uncompressed). Call it before
+    /// Sends the message without compression: see [`Outgoing::uncompressed`](crate::proto::Outgoing::uncompressed). Call it before
     /// the first part.
     #[must_use]
     pub fn uncompressed(mut self) -> Self {

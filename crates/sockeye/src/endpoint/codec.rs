@@ -15,7 +15,8 @@ use crate::error::{BoxError, DecodeError, EncodeError, Result};
 /// the connection stays open.
 ///
 /// ```
-/// use sockeye::{Decoder, server_endpoint};
+/// use sockeye::endpoint::Decoder;
+/// use sockeye::server_endpoint;
 ///
 /// struct Move {
 ///     x: u8,
@@ -67,7 +68,8 @@ pub trait Decoder: Sized {
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use sockeye::{Encoder, Outgoing};
+/// use sockeye::endpoint::Encoder;
+/// use sockeye::proto::Outgoing;
 ///
 /// struct Move {
 ///     x: u8,
@@ -164,7 +166,8 @@ pub(super) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
 /// A value that is received as a text message by [`FromStr`], and sent as one by [`Display`]: a number, an address.
 ///
 /// ```
-/// use sockeye::{Parsed, server_endpoint};
+/// use sockeye::endpoint::Parsed;
+/// use sockeye::server_endpoint;
 ///
 /// #[derive(Default)]
 /// struct Doubler;

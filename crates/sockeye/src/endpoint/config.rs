@@ -17,7 +17,7 @@ use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::stats::Counters;
 use crate::sync::Arc;
 
-/// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
+/// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::server::ServerBuilder::endpoint).
 #[derive(Clone)]
 pub struct EndpointConfig {
     path: String,
@@ -122,7 +122,7 @@ impl EndpointConfig {
     }
 
     /// Sets which pages may connect to this endpoint (RFC 6455 §10.2), in place of
-    /// [`ServerBuilder::origins`](crate::ServerBuilder::origins).
+    /// [`ServerBuilder::origins`](crate::server::ServerBuilder::origins).
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = Some(policy);
         self
@@ -143,7 +143,7 @@ impl EndpointConfig {
 
     /// Sets what happens to a message of the [asynchronous remote](super::AsyncRemote) while the session's outbox is
     /// full. The default is [`Overflow::Refuse`]: the send fails. The outbox has the size of
-    /// [`ServerBuilder::outbox_limit`](crate::ServerBuilder::outbox_limit).
+    /// [`ServerBuilder::outbox_limit`](crate::server::ServerBuilder::outbox_limit).
     /// [`Session::set_overflow`](super::Session::set_overflow) sets it for one session.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow.remote = overflow;
@@ -155,7 +155,8 @@ impl EndpointConfig {
     /// message. [`Session::set_broadcast_overflow`](super::Session::set_broadcast_overflow) sets it for one session.
     ///
     /// ```
-    /// use sockeye::{Endpoint, Overflow, endpoint};
+    /// use sockeye::endpoint::Overflow;
+    /// use sockeye::{Endpoint, endpoint};
     ///
     /// struct Prices;
     ///

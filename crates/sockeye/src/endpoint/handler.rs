@@ -19,7 +19,7 @@ pub struct MessageHandler {
 type Call = Box<dyn FnMut(Incoming<'_>) -> Running + Send>;
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + Send>>;
 
-/// Creates a handler of whole messages. The type of its argument decides the kind: `String` and [`Text`](crate::Text)
+/// Creates a handler of whole messages. The type of its argument decides the kind: `String` and [`Text`](crate::proto::Text)
 /// take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The returned reply is sent to the
 /// peer.
 ///
@@ -27,7 +27,8 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + 
 /// message begins, and reads it while it arrives.
 ///
 /// ```
-/// use sockeye::{Endpoint, Result, Session, whole};
+/// use sockeye::endpoint::whole;
+/// use sockeye::{Endpoint, Result, Session};
 ///
 /// struct Greeter;
 ///
@@ -58,7 +59,8 @@ where
 ///
 /// ```
 /// use bytes::Bytes;
-/// use sockeye::{Endpoint, Result, Session, partial};
+/// use sockeye::endpoint::partial;
+/// use sockeye::{Endpoint, Result, Session};
 ///
 /// struct Counter;
 ///

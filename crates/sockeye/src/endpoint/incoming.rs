@@ -341,7 +341,7 @@ fn kind_of(buffer: &MessageBuffer) -> MessageKind {
 }
 
 #[cold]
-pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::BoxError {
+pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> crate::error::BoxError {
     format!("a handler of {wanted} messages was given a {came} message").into()
 }
 

@@ -16,7 +16,8 @@ use crate::error::{DecodeError, Result};
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
-/// use sockeye::{Json, server_endpoint};
+/// use sockeye::endpoint::Json;
+/// use sockeye::server_endpoint;
 ///
 /// #[derive(Deserialize)]
 /// struct Order {

@@ -24,6 +24,7 @@ mod config;
 pub(crate) mod configurator;
 mod delivery;
 mod filter;
+#[doc(hidden)]
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
@@ -65,6 +66,13 @@ pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};
+pub use crate::connection::outbox::Overflow;
+pub use crate::log_limit::LogLimit;
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use sockeye_macros::{
+    client_endpoint, on_close, on_error, on_message, on_open, server_endpoint,
+};
 
 /// The application's side of one connection: the callbacks for its events. Each method has a default.
 ///
@@ -72,7 +80,8 @@ pub use self::session::{Session, SessionId};
 /// an implementation.
 ///
 /// ```
-/// use sockeye::{Endpoint, Incoming, Reply, Result, Session};
+/// use sockeye::endpoint::{Incoming, Reply};
+/// use sockeye::{Endpoint, Result, Session};
 ///
 /// struct Echo;
 ///
@@ -87,7 +96,9 @@ pub use self::session::{Session, SessionId};
 /// parts. If it does not forward [`on_message_at_once`](Self::on_message_at_once), each message costs a future and a copy:
 ///
 /// ```
-/// use sockeye::{CloseReason, Endpoint, Error, Incoming, MessageKind, Reply, Result, Session, WholeMessage};
+/// use sockeye::endpoint::{Incoming, MessageKind, Reply};
+/// use sockeye::proto::WholeMessage;
+/// use sockeye::{CloseReason, Endpoint, Error, Result, Session};
 ///
 /// /// Prints when a session opens.
 /// struct Logged<E>(E);
@@ -169,7 +180,7 @@ pub trait Endpoint: Send + 'static {
     }
 
     /// Called once, when the connection is about to end: this side or the peer closed it, or it was lost. Sends fail
-    /// with [`SendError::Closed`](crate::SendError::Closed) from now on.
+    /// with [`SendError::Closed`](crate::error::SendError::Closed) from now on.
     ///
     /// If there was no Close, the code is 1006, and the reason names the cause.
     fn on_close(
@@ -186,7 +197,7 @@ pub trait Endpoint: Send + 'static {
     ///
     /// The default logs the error. An error that the peer causes, such as a message that cannot be decoded, is logged
     /// at `debug`. Other errors are logged at `warn`, at most one line in 10 s for each server. A peer may be able to
-    /// repeat any error, so an `on_error` that logs should have a [`LogLimit`](crate::LogLimit).
+    /// repeat any error, so an `on_error` that logs should have a [`LogLimit`](crate::endpoint::LogLimit).
     fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
         report::callback_error(session, error);
         ready(())

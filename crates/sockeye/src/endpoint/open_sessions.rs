@@ -113,8 +113,8 @@ impl OpenSessions {
     /// It does not wait for slow peers. A session whose outbox is full is closed with 1013 ("try again later") behind
     /// its queued messages, and a warning is logged. So its client knows that it missed a message.
     /// [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow) chooses another
-    /// [`Overflow`](crate::Overflow): to leave the session out, or to drop messages.
-    /// [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts the messages that were not sent.
+    /// [`Overflow`](crate::endpoint::Overflow): to leave the session out, or to drop messages.
+    /// [`Stats::dropped_messages`](crate::server::Stats::dropped_messages) counts the messages that were not sent.
     ///
     /// All sessions get all broadcasts in the same order. A broadcast and other messages of the same sender reach a
     /// session in the order in which the sender sent them.

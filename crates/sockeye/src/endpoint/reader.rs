@@ -27,7 +27,8 @@ use crate::sync::Arc;
 ///   [`InvalidData`](io::ErrorKind::InvalidData).
 ///
 /// ```
-/// use sockeye::{BinaryReader, Endpoint, Result, Session, whole};
+/// use sockeye::endpoint::{BinaryReader, whole};
+/// use sockeye::{Endpoint, Result, Session};
 /// use tokio::io::AsyncReadExt;
 ///
 /// struct Sum;
@@ -56,7 +57,8 @@ pub struct BinaryReader(Body);
 ///
 /// ```
 /// # #[cfg(feature = "macros")] {
-/// use sockeye::{Result, TextReader, server_endpoint};
+/// use sockeye::endpoint::TextReader;
+/// use sockeye::{Result, server_endpoint};
 /// use tokio::io::AsyncBufReadExt;
 ///
 /// #[derive(Default)]

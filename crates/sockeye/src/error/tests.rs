@@ -11,10 +11,11 @@ use sockeye_proto::{CloseReason, DeflateConfig, InvalidAnswer};
 use super::*;
 #[cfg(feature = "tls")]
 use crate::tls::{FileProblem, TlsError, rustls};
-use crate::{
-    BindError, CloseError, ConnectError, Endpoint, Interruption, ProxyError, Server, SocksError,
-    SyntaxError, WebSocket,
-};
+use crate::browser::{CloseError, SyntaxError, WebSocket};
+use crate::client::{ConnectError, ProxyError, SocksError};
+use crate::reconnect::Interruption;
+use crate::server::BindError;
+use crate::{Endpoint, Server};
 
 /// One error of each variant. A variant that is not listed does not compile.
 macro_rules! each_variant {

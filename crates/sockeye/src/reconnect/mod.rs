@@ -41,7 +41,8 @@ pub use self::retry::{Interruption, Retry};
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use sockeye::{Client, ReconnectEvent};
+/// use sockeye::Client;
+/// use sockeye::reconnect::ReconnectEvent;
 ///
 /// let mut feed = Client::builder()
 ///     .reconnecting("wss://feed.example/")?
@@ -150,7 +151,9 @@ impl Reconnecting {
     /// choose another server. Its own failures are [`ConnectError::Connector`].
     ///
     /// ```no_run
-    /// use sockeye::{Client, ConnectError, Reconnecting};
+    /// use sockeye::Client;
+    /// use sockeye::client::ConnectError;
+    /// use sockeye::reconnect::Reconnecting;
     ///
     /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
     /// let feed = Reconnecting::new(|| async {

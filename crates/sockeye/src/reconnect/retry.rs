@@ -22,7 +22,8 @@ use crate::tls::TlsError;
 ///
 /// ```
 /// use std::time::{Duration, Instant, SystemTime};
-/// use sockeye::{Error, Interruption, Retry};
+/// use sockeye::Error;
+/// use sockeye::reconnect::{Interruption, Retry};
 ///
 /// let mut retry = Retry::default().longest_pause(Duration::from_secs(10));
 /// let (now, date) = (Instant::now(), SystemTime::now());

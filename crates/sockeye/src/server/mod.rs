@@ -23,7 +23,8 @@ use crate::connection::budget::AssemblyBudget;
 use crate::connection::outbox::Outbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::Router;
-use crate::stats::{Counters, Stats};
+use crate::stats::Counters;
+pub use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
@@ -285,10 +286,10 @@ impl ServerBuilder {
     }
 
     /// Compresses messages for clients that offer it (RFC 7692). By default no message is compressed. A message for many
-    /// sessions, such as one of [`OpenSessions::broadcast`](crate::OpenSessions::broadcast), is compressed once.
+    /// sessions, such as one of [`OpenSessions::broadcast`](crate::endpoint::OpenSessions::broadcast), is compressed once.
     ///
     /// Compression shows an eavesdropper how well two texts compress together. Send a secret as
-    /// [`Outgoing::uncompressed`](crate::Outgoing::uncompressed) if others choose text in the same message. With context
+    /// [`Outgoing::uncompressed`](crate::proto::Outgoing::uncompressed) if others choose text in the same message. With context
     /// takeover that holds for all messages of the connection.
     pub fn compression(mut self, config: DeflateConfig) -> Self {
         self.compression = Some((config, DeflatePool::default()));
@@ -317,7 +318,7 @@ impl ServerBuilder {
 
     /// Sets which pages may connect (RFC 6455 §10.2). By default the pages of the server's own host may, and clients that
     /// send no Origin. Others get 403. A list has no wildcards: a rule for all hosts of a domain is code, in
-    /// [`Configurator::check_origin`](crate::Configurator::check_origin).
+    /// [`Configurator::check_origin`](crate::endpoint::Configurator::check_origin).
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = policy;
         self
@@ -377,7 +378,7 @@ impl ServerBuilder {
     }
 
     /// Sets how long a client may take for the head of a request; 10 s. For the first request that includes TLS. A
-    /// [`Configurator`](crate::Configurator) has as long.
+    /// [`Configurator`](crate::endpoint::Configurator) has as long.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self

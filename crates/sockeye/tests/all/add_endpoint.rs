@@ -7,11 +7,13 @@ use crate::support::{BINARY, Raw, TEXT, request, soon};
 use http::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use sockeye::{
-    Config, Configurator, Container, DeploymentError, Endpoint, EndpointConfig, Handshake,
-    HandshakeResponse, Incoming, MessageKind, Refusal, Reply, Result, Role, Server, ServerBuilder,
-    ServerHandle, Session, endpoint,
+use sockeye::endpoint::{
+    Configurator, EndpointConfig, Handshake, HandshakeResponse, Incoming, MessageKind, Refusal,
+    Reply,
 };
+use sockeye::proto::{Config, Role};
+use sockeye::server::{Container, DeploymentError, ServerBuilder, ServerHandle};
+use sockeye::{Endpoint, Result, Server, Session, endpoint};
 use tokio::net::TcpListener;
 use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinHandle;

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{BINARY, Log, PONG, Raw, TEXT, log, serve, soon};
 use bytes::Bytes;
+use sockeye::endpoint::{Pong, Reply};
+use sockeye::error::BoxError;
+use sockeye::proto::Text;
 use sockeye::{
-    BoxError, Client, CloseCode, CloseReason, Error, Message, Pong, Reply, Result, Server, Session,
-    Text, server_endpoint,
+    Client, CloseCode, CloseReason, Error, Message, Result, Server, Session, server_endpoint,
 };
 
 #[derive(Default)]
@@ -260,7 +262,7 @@ impl Seat {
     fn error(&mut self, #[path] room: &str, error: &Error, session: &Session) {
         self.log.push(format!(
             "error {room:?} {}",
-            sockeye::ErrorChain::new(error)
+            sockeye::error::ErrorChain::new(error)
         ));
         let _ = session.async_remote().send_text("error");
     }
@@ -356,7 +358,7 @@ impl Diary {
     #[on_error]
     async fn error(&mut self, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use crate::support::proxy::{http_proxy, socks_proxy};
 use http::{HeaderName, HeaderValue, Request};
-use sockeye::{
-    CloseCode, Config, ConnectError, DeflateConfig, Error, KeepAlive, Message, ProxyError, Role,
-    SendError, Server, ServerBuilder, SocksError, blocking, server_endpoint, tls,
-};
+use sockeye::client::{ConnectError, ProxyError, SocksError};
+use sockeye::error::SendError;
+use sockeye::proto::{Config, DeflateConfig, KeepAlive, Role};
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseCode, Error, Message, Server, blocking, server_endpoint, tls};
 use sockeye_proto::handshake::Key;
 
 #[derive(Default)]
@@ -551,7 +552,7 @@ fn an_unfinished_message_has_64_kib_and_what_the_client_allows_beyond() {
             assert!(ws.recv_timeout(brief).unwrap().is_pending());
             assert!(matches!(
                 ws.recv(),
-                Err(Error::Protocol(sockeye::ProtocolError::MessageGivenUp))
+                Err(Error::Protocol(sockeye::proto::ProtocolError::MessageGivenUp))
             ));
         }
         serving.join().unwrap();

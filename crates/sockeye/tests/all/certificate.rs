@@ -16,7 +16,9 @@ use sockeye::tls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClient
 use sockeye::tls::rustls::sign::CertifiedKey;
 use sockeye::tls::rustls::{self, ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use sockeye::tls::{self, FileProblem, TlsError};
-use sockeye::{Client, CloseCode, ConnectError, Interruption, Proxy, ReconnectEvent, blocking};
+use sockeye::client::{ConnectError, Proxy};
+use sockeye::reconnect::{Interruption, ReconnectEvent};
+use sockeye::{Client, CloseCode, blocking};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -187,7 +189,7 @@ async fn a_proxys_certificate_is_explained_too() {
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
-    let said = sockeye::ErrorChain::new(&error).to_string();
+    let said = sockeye::error::ErrorChain::new(&error).to_string();
     let expected = "cannot secure the connection to the proxy: the TLS handshake failed: the peer's certificate is not \
                     issued by a trusted authority";
     assert!(said.starts_with(expected), "{said}");
@@ -197,7 +199,7 @@ async fn a_proxys_certificate_is_explained_too() {
     let connecting =
         tokio::task::spawn_blocking(move || client.connect("ws://host.invalid/").unwrap_err());
     let error = soon(connecting).await.unwrap();
-    assert_eq!(sockeye::ErrorChain::new(&error).to_string(), said);
+    assert_eq!(sockeye::error::ErrorChain::new(&error).to_string(), said);
 }
 
 #[tokio::test]
@@ -332,7 +334,7 @@ fn a_key_with_a_password_is_told_as_such() {
                 }
             );
             assert!(is_encrypted, "{error:?}");
-            let said = sockeye::ErrorChain::new(&error).to_string();
+            let said = sockeye::error::ErrorChain::new(&error).to_string();
             assert!(said.contains(": the private key is encrypted"), "{said}");
         }
     }
@@ -349,5 +351,5 @@ fn a_root_that_cannot_be_trusted_is_told_with_its_file() {
         "cannot use {}: the certificate is malformed; issue a new certificate",
         root.0.display()
     );
-    assert_eq!(sockeye::ErrorChain::new(&error).to_string(), expected);
+    assert_eq!(sockeye::error::ErrorChain::new(&error).to_string(), expected);
 }

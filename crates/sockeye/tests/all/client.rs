@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::support::proxy::{http_proxy, socks_proxy};
 use crate::support::{PING, PONG, Raw, accept, listen, raw_server, soon, unmasked, unmasked_close};
 use http::{HeaderValue, Request, Uri, header};
-use sockeye::{Client, CloseCode, ConnectError, CookieJar, Proxy, ProxyError, SocksError};
+use sockeye::client::{ConnectError, CookieJar, Proxy, ProxyError, SocksError};
+use sockeye::{Client, CloseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

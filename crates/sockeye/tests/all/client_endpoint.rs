@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use crate::support::{Log, log, serve, soon};
 use http::{HeaderName, HeaderValue};
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{Incoming, MessageKind, Pong, Reply, TextReader};
+use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::{
-    Client, CloseCode, CloseReason, Config, ConnectError, DeflateConfig, Endpoint, Error, Incoming,
-    MessageKind, Pong, Reply, Result, Role, Server, Session, TextReader, client_endpoint, endpoint,
-    server_endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, Result, Server, Session, client_endpoint,
+    endpoint, server_endpoint,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
@@ -69,7 +71,7 @@ impl Endpoint for Told {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.0
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 
     async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
@@ -210,7 +212,7 @@ impl Annotated {
     #[on_error]
     fn error(&self, error: &Error) {
         self.0
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 
     #[on_close]

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use crate::support::end::{At, BOTH, Far};
 use crate::support::{BINARY, CLOSE, Events, Log, TEXT, log, serve, soon};
-use sockeye::{
-    Client, CloseCode, CloseReason, Endpoint, Error, Incoming, Reply, Result, SendError, Server,
-    Session, endpoint,
-};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::error::SendError;
+use sockeye::{Client, CloseCode, CloseReason, Endpoint, Error, Result, Server, Session, endpoint};
 use tokio::sync::{Notify, mpsc};
 
 /// Tells what happens to it, and does what it is told.
@@ -89,7 +88,7 @@ impl Endpoint for Probe {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -323,7 +322,7 @@ impl Endpoint for Tck {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -352,7 +351,7 @@ impl Endpoint for TckClient {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 

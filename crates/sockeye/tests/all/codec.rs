@@ -4,10 +4,10 @@
 use std::fmt;
 
 use crate::support::{BINARY, Log, Raw, TEXT, log, serve};
-use sockeye::{
-    Config, Decoder, Encoder, Endpoint, Error, Incoming, MessageKind, Outgoing, Parsed, Reply,
-    Result, Role, SendError, Server, Session, endpoint, server_endpoint, whole,
-};
+use sockeye::endpoint::{Decoder, Encoder, Incoming, MessageKind, Parsed, Reply, whole};
+use sockeye::error::SendError;
+use sockeye::proto::{Config, Outgoing, Role};
+use sockeye::{Endpoint, Error, Result, Server, Session, endpoint, server_endpoint};
 
 /// A text of one word.
 struct Word(String);
@@ -104,7 +104,7 @@ impl Words {
             _ => "other",
         };
         self.0
-            .push(format!("{kind}: {}", sockeye::ErrorChain::new(error)));
+            .push(format!("{kind}: {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -206,7 +206,7 @@ impl Numbers {
     fn failed(&mut self, error: &Error, session: &Session) {
         let _ = session
             .async_remote()
-            .send_text(sockeye::ErrorChain::new(error).to_string());
+            .send_text(sockeye::error::ErrorChain::new(error).to_string());
     }
 }
 
@@ -270,7 +270,7 @@ impl Limited {
 
     #[on_error]
     fn failed(&mut self, error: &Error) {
-        self.0.push(sockeye::ErrorChain::new(error).to_string());
+        self.0.push(sockeye::error::ErrorChain::new(error).to_string());
     }
 }
 
@@ -337,7 +337,7 @@ mod json {
     use std::collections::BTreeMap;
 
     use serde::{Deserialize, Serialize};
-    use sockeye::Json;
+    use sockeye::endpoint::Json;
 
     use super::*;
 
@@ -385,7 +385,7 @@ mod json {
         fn failed(&mut self, error: &Error, session: &Session) {
             let _ = session
                 .async_remote()
-                .send_text(format!("error: {}", sockeye::ErrorChain::new(error)));
+                .send_text(format!("error: {}", sockeye::error::ErrorChain::new(error)));
         }
     }
 

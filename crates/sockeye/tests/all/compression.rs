@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use sockeye::{
-    BoxError, Client, CloseCode, ConnectError, DeflateConfig, Message, Outgoing, PreparedMessage,
-    Result, Server, Session, WebSocket, WindowBits, blocking, server_endpoint,
-};
+use sockeye::browser::WebSocket;
+use sockeye::client::ConnectError;
+use sockeye::error::BoxError;
+use sockeye::proto::{DeflateConfig, Outgoing, PreparedMessage, WindowBits};
+use sockeye::{Client, CloseCode, Message, Result, Server, Session, blocking, server_endpoint};
 use tokio::net::TcpListener;
 
 use crate::support::{Raw, TEXT, listen, raw_server, request, serve, soon};

@@ -7,9 +7,9 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use sockeye::{
-    CloseCode, Config, Connection, Error, KeepAlive, Message, ProtocolError, Role, SendError,
-};
+use sockeye::error::SendError;
+use sockeye::proto::{Config, KeepAlive, ProtocolError, Role};
+use sockeye::{CloseCode, Connection, Error, Message};
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep, timeout};
 

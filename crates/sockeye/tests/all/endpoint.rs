@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use crate::support::{BINARY, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
 use bytes::Bytes;
+use sockeye::endpoint::{
+    BinaryMessage, BinaryReader, HandlerExists, Incoming, MessageKind, Overflow, Pong, Reply,
+    SharedEndpoint, TextMessage, whole,
+};
+use sockeye::error::SendError;
+use sockeye::proto::{DeflateConfig, InvalidCloseReason};
 use sockeye::{
-    BinaryMessage, BinaryReader, Client, CloseCode, CloseReason, DeflateConfig, Endpoint, Error,
-    HandlerExists, Incoming, InvalidCloseReason, Message, MessageKind, Overflow, Pong, Reply,
-    Result, SendError, Server, Session, SharedEndpoint, TextMessage, endpoint, whole,
+    Client, CloseCode, CloseReason, Endpoint, Error, Message, Result, Server, Session, endpoint,
 };
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
@@ -34,7 +38,7 @@ impl Endpoint for Probe {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -50,7 +54,7 @@ impl Probed {
         Self::serve_with(Server::builder()).await
     }
 
-    async fn serve_with(builder: sockeye::ServerBuilder) -> Self {
+    async fn serve_with(builder: sockeye::server::ServerBuilder) -> Self {
         let (log, events) = log();
         let (sender, sessions) = mpsc::channel(8);
         let probe = endpoint("/probe/{name}", move |_| Probe {
@@ -85,7 +89,7 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
                 let here = here.clone();
                 async move {
                     if text == "add" {
-                        here.add_message_handler(whole(|_: sockeye::Text| async {}))?;
+                        here.add_message_handler(whole(|_: sockeye::proto::Text| async {}))?;
                     }
                     Ok::<_, HandlerExists>(format!("{count} {text}"))
                 }
@@ -96,7 +100,7 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
         }
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
-            self.0.push(sockeye::ErrorChain::new(error).to_string());
+            self.0.push(sockeye::error::ErrorChain::new(error).to_string());
         }
     }
 
@@ -462,7 +466,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
             self.0
-                .push(format!("error {}", sockeye::ErrorChain::new(error)));
+                .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
         }
 
         async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
@@ -536,7 +540,7 @@ async fn a_code_or_reason_that_no_close_may_carry_is_refused_and_nothing_happens
 
     // Nor by the halves of a connection.
     let (near, _far) = tokio::io::duplex(64);
-    let config = sockeye::Config::new(sockeye::Role::Client);
+    let config = sockeye::proto::Config::new(sockeye::proto::Role::Client);
     let (sender, _receiver) = sockeye::Connection::client(near, config).split();
     let refused = sender.close(CloseCode::NO_STATUS, "").await;
     let expected = InvalidCloseReason::Code(CloseCode::NO_STATUS.get());

@@ -23,7 +23,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Raw, TEXT, request, serve, soon};
-use sockeye::{Client, CloseCode, DeflateConfig, Message};
+use sockeye::proto::DeflateConfig;
+use sockeye::{Client, CloseCode, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use crate::support::end::{BOTH, Far};
 use crate::support::{BINARY, Log, PING, PONG, Raw, TEXT, log, request, serve, soon};
 use bytes::Bytes;
-use sockeye::{
-    Client, CloseReason, ConnectError, DeflateConfig, Endpoint, Error, HandlerExists, Incoming,
-    Message, MessageHandler, MessageKind, Parsed, Pong, Reply, Result, SendError, Server, Session,
-    UriError, endpoint, partial, whole,
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{
+    HandlerExists, Incoming, MessageHandler, MessageKind, Parsed, Pong, Reply, partial, whole,
 };
+use sockeye::error::SendError;
+use sockeye::proto::DeflateConfig;
+use sockeye::proto::handshake::UriError;
+use sockeye::{Client, CloseReason, Endpoint, Error, Message, Result, Server, Session, endpoint};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
 
@@ -36,7 +39,7 @@ impl Endpoint for Echo {
     async fn on_error(&mut self, session: &Session, error: &Error) {
         let _ = session
             .basic_remote()
-            .send_text(sockeye::ErrorChain::new(error).to_string())
+            .send_text(sockeye::error::ErrorChain::new(error).to_string())
             .await;
     }
 }
@@ -62,7 +65,7 @@ async fn tck_and_tomcat_max_message_size() {
         for limit in [5, 10, 32_768] {
             for kind in [TEXT, BINARY] {
                 let (opened, mut sessions) = mpsc::channel(1);
-                let configure = |config: sockeye::Config| config.max_message(limit as u64);
+                let configure = |config: sockeye::proto::Config| config.max_message(limit as u64);
                 let mut peer = Far::of(at, configure, Echo(opened)).await;
                 let session = soon(sessions.recv()).await.unwrap();
                 for length in [limit - 1, limit] {
@@ -87,7 +90,7 @@ async fn tomcat_a_limit_of_texts_is_none_of_binary_messages_nor_the_other_way_ro
     for at in BOTH {
         for (limited, other) in [(TEXT, BINARY), (BINARY, TEXT)] {
             let (opened, _sessions) = mpsc::channel(1);
-            let configure = |config: sockeye::Config| match limited {
+            let configure = |config: sockeye::proto::Config| match limited {
                 TEXT => config.max_text(1024),
                 _ => config.max_binary(1024),
             };
@@ -218,7 +221,7 @@ async fn tck_a_text_that_on_error_sends_arrives() {
             let here = here.clone();
             async move {
                 here.basic_remote().send_text(text).await?;
-                Err::<(), sockeye::BoxError>("as it should".into())
+                Err::<(), sockeye::error::BoxError>("as it should".into())
             }
         });
         session.add_message_handler(failing).unwrap();

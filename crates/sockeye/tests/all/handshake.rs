@@ -9,10 +9,11 @@ use crate::support::{FIELDS, Raw, Stoppable, TEXT, accept, raw_server, request, 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
-use sockeye::{
-    BindError, Client, Config, ConnectError, Message, OfferError, Origin, OriginPolicy,
-    ResponseError, Role, Server, ServerBuilder, UriError, endpoint,
-};
+use sockeye::client::ConnectError;
+use sockeye::proto::handshake::{OfferError, Origin, OriginPolicy, ResponseError, UriError};
+use sockeye::proto::{Config, Role};
+use sockeye::server::{BindError, ServerBuilder};
+use sockeye::{Client, Message, Server, endpoint};
 use tokio::net::{TcpListener, TcpStream};
 
 fn records(side: &str) -> Vec<Value> {
@@ -734,7 +735,7 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
     let error = sockeye::connect(&url).await.unwrap_err();
     assert!(matches!(error, ConnectError::Connect(_)), "{error:?}");
     assert_eq!(error.to_string(), "cannot connect");
-    let told = sockeye::ErrorChain::new(&error).to_string();
+    let told = sockeye::error::ErrorChain::new(&error).to_string();
     assert!(told.starts_with("cannot connect: "), "{told}");
     assert_eq!(error.status(), None);
 
@@ -840,7 +841,7 @@ async fn endpoints_that_contradict_each_other_are_not_deployed() {
     let addr = taken.local_addr().unwrap();
     let error = Server::builder().bind(addr).await.unwrap_err();
     assert!(matches!(error, BindError::Io(_)), "{error:?}");
-    let told = sockeye::ErrorChain::new(&error).to_string();
+    let told = sockeye::error::ErrorChain::new(&error).to_string();
     assert!(told.starts_with("cannot bind: "), "{told}");
     // A listener that is bound already is served on.
     let server = Server::builder()

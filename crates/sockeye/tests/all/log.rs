@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use sockeye::transport::Stream;
-use sockeye::{
-    Configurator, Handshake, HandshakeResponse, LogLimit, Parsed, Refusal, Server, ServerBuilder,
-    endpoint, server_endpoint,
-};
+use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, LogLimit, Parsed, Refusal};
+use sockeye::server::ServerBuilder;
+use sockeye::{Server, endpoint, server_endpoint};
 use tokio::io::DuplexStream;
 use tracing::Level;
 use tracing::field::{Field, Visit};

@@ -8,10 +8,9 @@
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderValue, Request, header};
-use sockeye::{
-    Client, ConnectError, Endpoint, Handshake, Incoming, OpeningEvent, Proxy, ProxyError, Reply,
-    Result, Server, Session, Target, blocking, endpoint,
-};
+use sockeye::client::{ConnectError, OpeningEvent, Proxy, ProxyError, Target};
+use sockeye::endpoint::{Handshake, Incoming, Reply};
+use sockeye::{Client, Endpoint, Result, Server, Session, blocking, endpoint};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 

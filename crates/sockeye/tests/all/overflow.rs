@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sockeye::{
-    CloseCode, Config, DeflateConfig, Endpoint, OpenSessions, Overflow, Role, Server,
-    ServerBuilder, ServerHandle, Session, endpoint,
-};
+use sockeye::endpoint::{OpenSessions, Overflow};
+use sockeye::proto::{Config, DeflateConfig, Role};
+use sockeye::server::{ServerBuilder, ServerHandle};
+use sockeye::{CloseCode, Endpoint, Server, Session, endpoint};
 use tokio::sync::mpsc;
 
 use crate::support::{Raw, soon};

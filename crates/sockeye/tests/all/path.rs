@@ -8,7 +8,8 @@
 
 use crate::support::label::label;
 use crate::support::{Log, Raw, TEXT, log, request, serve};
-use sockeye::{BindError, CloseReason, Error, Result, Server, ServerBuilder, server_endpoint};
+use sockeye::server::{BindError, ServerBuilder};
+use sockeye::{CloseReason, Error, Result, Server, server_endpoint};
 
 /// What the endpoint says that answers; or the status that refuses.
 async fn answers(addr: std::net::SocketAddr, target: &str) -> String {

@@ -1,9 +1,8 @@
 //! The closing handshake as a half-close: who starts it hears the peer out.
 
-use sockeye::{
-    CloseCode, Config, Connection, Endpoint, Incoming, Message, Reply, Result, Role, Server,
-    Session, endpoint,
-};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::proto::{Config, Role};
+use sockeye::{CloseCode, Connection, Endpoint, Message, Result, Server, Session, endpoint};
 
 #[tokio::test]
 async fn what_the_peer_sends_before_its_close_is_received() -> Result {

@@ -1,6 +1,7 @@
 //! What a server, and a container, count.
 
-use sockeye::{Parsed, Server, Session, endpoint, server_endpoint};
+use sockeye::endpoint::Parsed;
+use sockeye::{Server, Session, endpoint, server_endpoint};
 
 use crate::support::{Raw, TEXT, request};
 
@@ -42,7 +43,7 @@ async fn a_server_counts_sessions_refusals_and_messages_that_do_not_decode() {
         .add_endpoint(endpoint("/silent", |_| Silent))
         .unwrap();
     tokio::spawn(server.serve());
-    assert_eq!(handle.stats(), sockeye::Stats::default());
+    assert_eq!(handle.stats(), sockeye::server::Stats::default());
 
     let mut peer = Raw::open(addr, "/numbers").await;
     assert_eq!(peer.recv_text().await, "1 open");

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{CLOSE, Raw, Stoppable, TEXT, log, soon};
-use sockeye::{Endpoint, Incoming, Reply, Result, Server, Session, endpoint};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::{Endpoint, Result, Server, Session, endpoint};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use sockeye::{Client, Config, KeepAlive, Role, Server, blocking, server_endpoint};
+use sockeye::proto::{Config, KeepAlive, Role};
+use sockeye::{Client, Server, blocking, server_endpoint};
 use sockeye_proto::handshake::Key;
 
 use crate::support::{PING, PONG, TEXT, masked, request, unmasked};

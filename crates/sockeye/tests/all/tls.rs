@@ -22,10 +22,10 @@ use sockeye::tls::rustls::{
     self, AlertDescription, CertificateError, ClientConfig, RootCertStore, ServerConfig,
 };
 use sockeye::tls::{self, FileProblem, TlsError};
-use sockeye::{
-    Client, CloseCode, ConnectError, Endpoint, Error, Handshake, Incoming, Message, Reply, Result,
-    Server, ServerBuilder, Session, endpoint,
-};
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{Handshake, Incoming, Reply};
+use sockeye::server::ServerBuilder;
+use sockeye::{Client, CloseCode, Endpoint, Error, Message, Result, Server, Session, endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -197,7 +197,7 @@ async fn a_stream_that_is_cut_off_is_told_from_one_that_ends() {
     };
     assert_eq!(cut_off.kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(
-        sockeye::ErrorChain::new(&error).to_string(),
+        sockeye::error::ErrorChain::new(&error).to_string(),
         "the transport failed: the TLS stream was cut off: it ended without close_notify"
     );
 }

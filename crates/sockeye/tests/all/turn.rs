@@ -2,7 +2,9 @@
 //! answers when the test wants it to.
 
 use futures_util::FutureExt;
-use sockeye::{Client, ConnectError, Proxy, ReadyState, WebSocket};
+use sockeye::Client;
+use sockeye::browser::{ReadyState, WebSocket};
+use sockeye::client::{ConnectError, Proxy};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 

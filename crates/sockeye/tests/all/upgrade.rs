@@ -6,10 +6,10 @@ use crate::support::{Raw, TEXT, masked, request, soon};
 use http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use sockeye::{
-    ConnectionInfo, Container, Endpoint, Handshake, Incoming, OriginPolicy, Properties, Reply,
-    ResponseBody, Result, Server, ServerBuilder, Session, endpoint,
-};
+use sockeye::endpoint::{ConnectionInfo, Handshake, Incoming, Properties, Reply};
+use sockeye::proto::handshake::OriginPolicy;
+use sockeye::server::{Container, ResponseBody, ServerBuilder};
+use sockeye::{Endpoint, Result, Server, Session, endpoint};
 use tokio::net::TcpListener;
 use tower_service::Service;
 

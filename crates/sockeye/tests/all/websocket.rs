@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::record::{events, record};
 use crate::support::{BINARY, CLOSE, Raw, TEXT, listen, raw_server, serve, soon};
-use sockeye::{
-    Endpoint, Incoming, InvalidState, Message, ReadyState, Reply, Result, Server, Session,
-    WebSocket, endpoint,
-};
+use sockeye::browser::{InvalidState, ReadyState, WebSocket};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::{Endpoint, Message, Result, Server, Session, endpoint};
 use tokio::sync::Notify;
 
 #[test]

@@ -9,7 +9,8 @@ use crate::support::record::{events, record};
 use crate::support::{
     BINARY, CLOSE, Raw, TEXT, accept, listen, raw_server, soon, unmasked, unmasked_close,
 };
-use sockeye::{Client, CloseError, CloseEvent, Event, ReadyState, WebSocket};
+use sockeye::Client;
+use sockeye::browser::{CloseError, CloseEvent, Event, ReadyState, WebSocket};
 use tokio::sync::Notify;
 
 fn told(event: &CloseEvent) -> (u16, &str, bool) {

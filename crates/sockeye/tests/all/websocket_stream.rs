@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::support::{CLOSE, Raw, TEXT, listen, raw_server, soon, unmasked, unmasked_close};
 use futures_util::{SinkExt, StreamExt};
-use sockeye::{
-    Client, CloseError, Config, Message, OpenedStream, Role, WebSocketError, WebSocketStream,
-};
+use sockeye::browser::{CloseError, OpenedStream, WebSocketError, WebSocketStream};
+use sockeye::proto::{Config, Role};
+use sockeye::{Client, Message};
 
 /// A stream and its server, which has opened it.
 async fn opened(fields: &str) -> (WebSocketStream, OpenedStream, Raw) {

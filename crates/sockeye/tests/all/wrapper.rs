@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use crate::support::serve;
-use sockeye::{
-    Client, CloseCode, Endpoint, Incoming, Message, MessageKind, Reply, Result, Server, Session,
-    WholeMessage, endpoint,
-};
+use sockeye::endpoint::{Incoming, MessageKind, Reply};
+use sockeye::proto::WholeMessage;
+use sockeye::{Client, CloseCode, Endpoint, Message, Result, Server, Session, endpoint};
 
 /// How often each way to a message was taken.
 #[derive(Default)]

@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sockeye::{Client, Config, Endpoint, Role, Server, endpoint};
+use sockeye::proto::{Config, Role};
+use sockeye::{Client, Endpoint, Server, endpoint};
 
 use super::{CLOSE, Raw, listen, masked, raw_server, serve, unmasked};
 

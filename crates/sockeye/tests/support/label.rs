@@ -1,6 +1,7 @@
 //! An endpoint that says at which template it was opened, and what of the target it took.
 
-use sockeye::{Endpoint, EndpointConfig, Incoming, Reply, Result, Session, endpoint};
+use sockeye::endpoint::{EndpointConfig, Incoming, Reply};
+use sockeye::{Endpoint, Result, Session, endpoint};
 
 /// Says its template, what the template's variables took, and the query; then echoes.
 pub(crate) fn label(template: &'static str) -> EndpointConfig {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use sockeye::{
-    CloseReason, Endpoint, EndpointConfig, Error, Result, ServerEndpoint, Session, SharedEndpoint,
-    server_endpoint,
-};
+use sockeye::endpoint::{EndpointConfig, ServerEndpoint, SharedEndpoint};
+use sockeye::{CloseReason, Endpoint, Error, Result, Session, server_endpoint};
 
 #[derive(Default)]
 struct Chat {

@@ -11,10 +11,8 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use sockeye::{
-    Client, CloseReason, Endpoint, Error, MessageKind, Pong, Result, Session, SharedEndpoint,
-    client_endpoint,
-};
+use sockeye::endpoint::{MessageKind, Pong, SharedEndpoint};
+use sockeye::{Client, CloseReason, Endpoint, Error, Result, Session, client_endpoint};
 
 #[derive(Default)]
 struct Watch {
@@ -50,7 +48,7 @@ impl Watch {
         let _ = reason;
     }
 
-    #[sockeye::on_error]
+    #[sockeye::endpoint::on_error]
     fn error(&mut self, error: &Error) {
         let _ = error;
     }

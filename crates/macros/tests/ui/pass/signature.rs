@@ -16,10 +16,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use sockeye::{
-    CloseReason, Decoder, Encoder, Endpoint, Error, Outgoing, Parsed, Pong, Result, Session,
-    Text, TextReader, server_endpoint,
-};
+use sockeye::endpoint::{Decoder, Encoder, Parsed, Pong, TextReader};
+use sockeye::proto::{Outgoing, Text};
+use sockeye::{CloseReason, Endpoint, Error, Result, Session, server_endpoint};
 
 /// A method with a mark alone, and no method for messages.
 struct Silent;
@@ -123,12 +122,12 @@ struct Borrowed;
 
 #[sockeye::server_endpoint("/borrowed")]
 impl Borrowed {
-    #[sockeye::on_open]
+    #[sockeye::endpoint::on_open]
     fn open(&self) -> Result {
         Ok(())
     }
 
-    #[sockeye::on_message]
+    #[sockeye::endpoint::on_message]
     async fn text<'text>(&mut self, message: &'text str) -> Option<&'text str> {
         message.strip_prefix('/')
     }
@@ -261,7 +260,7 @@ impl Codec {
         Some(line)
     }
 
-    #[sockeye::on_message(max = LONGEST,)]
+    #[sockeye::endpoint::on_message(max = LONGEST,)]
     fn binary(&self, bits: Bits) -> Result<Parsed<usize>> {
         Ok(Parsed(bits.0))
     }
@@ -302,7 +301,7 @@ impl Readers {
     }
 
     #[on_message]
-    fn binary(&mut self, body: sockeye::BinaryReader) {
+    fn binary(&mut self, body: sockeye::endpoint::BinaryReader) {
         drop(body);
     }
 }
@@ -316,8 +315,8 @@ struct Json;
 #[server_endpoint("/json")]
 impl Json {
     #[on_message(max = 5)]
-    fn text<'text>(&self, sockeye::Json(words): sockeye::Json<Vec<&'text str>>) -> sockeye::Json<usize> {
-        sockeye::Json(words.len())
+    fn text<'text>(&self, sockeye::endpoint::Json(words): sockeye::endpoint::Json<Vec<&'text str>>) -> sockeye::endpoint::Json<usize> {
+        sockeye::endpoint::Json(words.len())
     }
 }
 
