@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use sockeye::endpoint::{Incoming, MessageKind, Reply};
+use sockeye::endpoint::{Incoming, IncomingKind, Reply};
 use sockeye::error::BoxError;
 use sockeye::proto::DeflateConfig;
 use sockeye::{
@@ -34,8 +34,8 @@ impl Listening {
             opened: to_opened.clone(),
             events: to_events.clone(),
         })
-        .max_message(MessageKind::Text, LARGEST_MESSAGE)
-        .max_message(MessageKind::Binary, LARGEST_MESSAGE);
+        .max_message(IncomingKind::Text, LARGEST_MESSAGE)
+        .max_message(IncomingKind::Binary, LARGEST_MESSAGE);
         let server = Server::builder()
             .endpoint(told)
             .compression(compression)

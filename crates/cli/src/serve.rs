@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use sockeye::tls::{self, TlsError};
 use sockeye::Server;
-use sockeye::endpoint::{EndpointConfig, MessageKind};
+use sockeye::endpoint::{EndpointConfig, IncomingKind};
 use sockeye::error::ErrorChain;
 use sockeye::proto::handshake::{InvalidOrigin, Origin, OriginPolicy};
 use sockeye::proto::{Config, DeflateConfig, Role};
@@ -216,8 +216,8 @@ fn origins(pages: &[Pages]) -> OriginPolicy {
 fn limit(endpoint: EndpointConfig, max_message: u64, most: u64) -> EndpointConfig {
     let bytes = most.min(max_message);
     endpoint
-        .max_message(MessageKind::Text, bytes)
-        .max_message(MessageKind::Binary, bytes)
+        .max_message(IncomingKind::Text, bytes)
+        .max_message(IncomingKind::Binary, bytes)
 }
 
 fn config(options: &Options) -> Config {

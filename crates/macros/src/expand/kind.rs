@@ -54,7 +54,7 @@ impl Expansion<'_> {
             return None;
         }
         Some(quote! {
-            const MAX_MESSAGES: &'static [(::sockeye::endpoint::MessageKind, u64)] = &[#(#limits),*];
+            const MAX_MESSAGES: &'static [(::sockeye::endpoint::IncomingKind, u64)] = &[#(#limits),*];
         })
     }
 
@@ -77,7 +77,7 @@ impl Expansion<'_> {
             return None;
         }
         Some(quote! {
-            const IN_PARTS: &'static [::sockeye::endpoint::MessageKind] =
+            const IN_PARTS: &'static [::sockeye::endpoint::IncomingKind] =
                 ::sockeye::__private::in_parts(&[#(#handlers),*]);
         })
     }
@@ -98,7 +98,7 @@ impl Expansion<'_> {
                 );
                 let assertion = quote_spanned! {max=>
                     ::std::assert!(
-                        !::sockeye::__private::same_kind(#kind, ::sockeye::endpoint::MessageKind::Pong),
+                        !::sockeye::__private::same_kind(#kind, ::sockeye::endpoint::IncomingKind::Pong),
                         #message
                     )
                 };

@@ -113,9 +113,9 @@ impl<'e> Expansion<'e> {
                 #(#conditions)*
                 #[automatically_derived]
                 impl #generics ::sockeye::Endpoint for #ty #bounds {
-                    const IN_PARTS: &'static [::sockeye::endpoint::MessageKind] =
+                    const IN_PARTS: &'static [::sockeye::endpoint::IncomingKind] =
                         <Self as ::sockeye::endpoint::SharedEndpoint>::IN_PARTS;
-                    const MAX_MESSAGES: &'static [(::sockeye::endpoint::MessageKind, u64)] =
+                    const MAX_MESSAGES: &'static [(::sockeye::endpoint::IncomingKind, u64)] =
                         <Self as ::sockeye::endpoint::SharedEndpoint>::MAX_MESSAGES;
                     #delegations
                 }

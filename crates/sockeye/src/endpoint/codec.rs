@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sockeye_proto::Outgoing;
 
-use super::incoming::{Argument, Incoming, MessageKind, wrong_kind};
+use super::incoming::{Argument, Incoming, IncomingKind, wrong_kind};
 use super::reply::{IntoReply, Reply};
 use crate::error::{BoxError, DecodeError, EncodeError, Result};
 
@@ -108,19 +108,19 @@ impl Payload for str {}
 impl Payload for [u8] {}
 
 mod sealed {
-    use super::{Incoming, MessageKind};
+    use super::{Incoming, IncomingKind};
     use crate::error::Result;
 
     #[expect(unnameable_types, reason = "it seals `Payload`")]
     pub trait Lend {
-        const KIND: MessageKind;
+        const KIND: IncomingKind;
 
         fn lend(message: Incoming<'_>) -> Result<&Self>;
     }
 }
 
 impl sealed::Lend for str {
-    const KIND: MessageKind = MessageKind::Text;
+    const KIND: IncomingKind = IncomingKind::Text;
 
     fn lend(message: Incoming<'_>) -> Result<&Self> {
         match message {
@@ -131,7 +131,7 @@ impl sealed::Lend for str {
 }
 
 impl sealed::Lend for [u8] {
-    const KIND: MessageKind = MessageKind::Binary;
+    const KIND: IncomingKind = IncomingKind::Binary;
 
     fn lend(message: Incoming<'_>) -> Result<&Self> {
         match message {
@@ -143,7 +143,7 @@ impl sealed::Lend for [u8] {
 
 #[diagnostic::do_not_recommend]
 impl<'m, T: Decoder> Argument<'m> for T {
-    const KIND: MessageKind = <T::Message as sealed::Lend>::KIND;
+    const KIND: IncomingKind = <T::Message as sealed::Lend>::KIND;
 
     fn from_message(message: Incoming<'m>) -> Result<Self> {
         let payload = <T::Message as sealed::Lend>::lend(message)?;
@@ -185,7 +185,7 @@ pub(super) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
 pub struct Parsed<T>(pub T);
 
 impl<'m, T: FromStr<Err: Into<BoxError>>> Argument<'m> for Parsed<T> {
-    const KIND: MessageKind = MessageKind::Text;
+    const KIND: IncomingKind = IncomingKind::Text;
 
     fn from_message(message: Incoming<'m>) -> Result<Self> {
         let text = <str as sealed::Lend>::lend(message)?;

@@ -10,7 +10,7 @@ use sockeye_proto::Config;
 use super::Endpoint;
 use super::configurator::{Configurator, Configure};
 use super::handshake::Handshake;
-use super::incoming::MessageKind;
+use super::incoming::IncomingKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
 use crate::connection::outbox::{Overflow, OverflowPolicy};
@@ -78,8 +78,8 @@ impl EndpointConfig {
         Self {
             path: path.to_owned(),
             subprotocols: Vec::new(),
-            max_text: MessageKind::Text.limit_among(E::MAX_MESSAGES),
-            max_binary: MessageKind::Binary.limit_among(E::MAX_MESSAGES),
+            max_text: IncomingKind::Text.limit_among(E::MAX_MESSAGES),
+            max_binary: IncomingKind::Binary.limit_among(E::MAX_MESSAGES),
             origins: None,
             configurator: None,
             max_idle_timeout: None,
@@ -112,11 +112,11 @@ impl EndpointConfig {
     /// Sets the longest message of a kind that this endpoint takes, in bytes, inclusive. A longer message closes the
     /// connection with 1009. This replaces [`Endpoint::MAX_MESSAGES`] and the server's [`Config::max_message`], and may
     /// be lower or higher. A Pong has no limit here: the protocol's is 125 bytes.
-    pub fn max_message(mut self, kind: MessageKind, bytes: u64) -> Self {
+    pub fn max_message(mut self, kind: IncomingKind, bytes: u64) -> Self {
         match kind {
-            MessageKind::Text => self.max_text = Some(bytes),
-            MessageKind::Binary => self.max_binary = Some(bytes),
-            MessageKind::Pong => {}
+            IncomingKind::Text => self.max_text = Some(bytes),
+            IncomingKind::Binary => self.max_binary = Some(bytes),
+            IncomingKind::Pong => {}
         }
         self
     }

@@ -4,14 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::incoming::{Argument, Incoming, MessageKind};
+use super::incoming::{Argument, Incoming, IncomingKind};
 use super::reply::{IntoReply, Reply};
 use crate::error::Result;
 use crate::sync::{Arc, Mutex};
 
 /// A handler of one kind of message, made by [`whole`] or [`partial`].
 pub struct MessageHandler {
-    kind: MessageKind,
+    kind: IncomingKind,
     in_parts: bool,
     call: Call,
 }
@@ -124,11 +124,11 @@ impl fmt::Debug for MessageHandler {
 /// An error: the session already has a handler for that kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has a handler for {0} messages already")]
-pub struct HandlerExists(pub MessageKind);
+pub struct HandlerExists(pub IncomingKind);
 
 #[derive(Debug)]
 struct Added {
-    kind: MessageKind,
+    kind: IncomingKind,
     in_parts: bool,
     handler: Arc<Mutex<MessageHandler>>,
 }
@@ -161,31 +161,31 @@ impl Handlers {
     /// Returns the handler for a kind. A handler of whole messages gets no parts.
     pub(super) fn of(
         &self,
-        kind: MessageKind,
+        kind: IncomingKind,
         is_part: bool,
     ) -> Option<Arc<Mutex<MessageHandler>>> {
         let found = self.find(kind).filter(|added| added.in_parts || !is_part);
         found.map(|added| Arc::clone(&added.handler))
     }
 
-    fn find(&self, kind: MessageKind) -> Option<&Added> {
+    fn find(&self, kind: IncomingKind) -> Option<&Added> {
         self.added.iter().find(|added| added.kind == kind)
     }
 
     /// Removes the handler for a kind, and returns it. The caller drops it without a lock, because the drop runs code
     /// of the application.
-    pub(super) fn remove(&mut self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
+    pub(super) fn remove(&mut self, kind: IncomingKind) -> Option<Arc<Mutex<MessageHandler>>> {
         let at = self.added.iter().position(|added| added.kind == kind)?;
         Some(self.added.remove(at).handler)
     }
 
     /// Returns the kinds that have a handler, in the order of their addition.
-    pub(super) fn kinds(&self) -> Vec<MessageKind> {
+    pub(super) fn kinds(&self) -> Vec<IncomingKind> {
         self.added.iter().map(|added| added.kind).collect()
     }
 
     /// Returns whether the handler for a kind takes parts; `None` if there is no such handler.
-    pub(super) fn takes_parts(&self, kind: MessageKind) -> Option<bool> {
+    pub(super) fn takes_parts(&self, kind: IncomingKind) -> Option<bool> {
         self.find(kind).map(|added| added.in_parts)
     }
 

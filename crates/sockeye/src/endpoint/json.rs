@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sockeye_proto::Outgoing;
 
 use super::codec::Encoder;
-use super::incoming::{Argument, Incoming, MessageKind};
+use super::incoming::{Argument, Incoming, IncomingKind};
 use crate::error::{DecodeError, Result};
 
 /// A value that is sent and received as a text message of JSON. A handler takes and returns it, and `send_object` of a
@@ -47,7 +47,7 @@ use crate::error::{DecodeError, Result};
 pub struct Json<T>(pub T);
 
 impl<'m, T: Deserialize<'m>> Argument<'m> for Json<T> {
-    const KIND: MessageKind = MessageKind::Text;
+    const KIND: IncomingKind = IncomingKind::Text;
 
     fn from_message(message: Incoming<'m>) -> Result<Self> {
         let text = <&str>::from_message(message)?;

@@ -7,7 +7,7 @@ use sockeye_proto::{MessageBuffer, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
-use super::incoming::{Incoming, MessageKind};
+use super::incoming::{Incoming, IncomingKind};
 use super::life::report;
 use super::reply::Reply;
 use super::session::Session;
@@ -29,8 +29,8 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     message: &mut MessageBuffer,
 ) {
     let location = match message {
-        MessageBuffer::Text(text) => PayloadLocation::of(MessageKind::Text, text.as_bytes()),
-        MessageBuffer::Binary(bytes) => PayloadLocation::of(MessageKind::Binary, bytes),
+        MessageBuffer::Text(text) => PayloadLocation::of(IncomingKind::Text, text.as_bytes()),
+        MessageBuffer::Binary(bytes) => PayloadLocation::of(IncomingKind::Binary, bytes),
     };
     let handled = match session.start_handler(Incoming::of(message)) {
         Ok(running) => driver.alongside(pin!(running)).await,
@@ -41,12 +41,12 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     };
     let sent = match handled {
         Some(Ok(Reply::Text(text)))
-            if location == PayloadLocation::of(MessageKind::Text, text.as_bytes()) =>
+            if location == PayloadLocation::of(IncomingKind::Text, text.as_bytes()) =>
         {
             driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
         }
         Some(Ok(Reply::Binary(bytes)))
-            if location == PayloadLocation::of(MessageKind::Binary, bytes) =>
+            if location == PayloadLocation::of(IncomingKind::Binary, bytes) =>
         {
             driver.reply(Reply::Message(pool::share(std::mem::take(message)).into()))
         }
@@ -63,13 +63,13 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
 /// The kind of a message, and the location of its payload in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PayloadLocation {
-    kind: MessageKind,
+    kind: IncomingKind,
     address: usize,
     len: usize,
 }
 
 impl PayloadLocation {
-    fn of(kind: MessageKind, payload: &[u8]) -> Self {
+    fn of(kind: IncomingKind, payload: &[u8]) -> Self {
         Self {
             kind,
             address: payload.as_ptr().addr(),

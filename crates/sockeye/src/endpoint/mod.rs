@@ -56,7 +56,7 @@ pub use self::filter::FilteredSessions;
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
 pub use self::handshake::{ConnectionInfo, Handshake};
 pub use self::incoming::{
-    Argument, BinaryMessage, Incoming, MessageKind, MessagePart, Pong, TextMessage,
+    Argument, BinaryMessage, Incoming, IncomingKind, MessagePart, Pong, TextMessage,
 };
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -96,7 +96,7 @@ pub use sockeye_macros::{
 /// parts. If it does not forward [`on_message_at_once`](Self::on_message_at_once), each message costs a future and a copy:
 ///
 /// ```
-/// use sockeye::endpoint::{Incoming, MessageKind, Reply};
+/// use sockeye::endpoint::{Incoming, IncomingKind, Reply};
 /// use sockeye::proto::WholeMessage;
 /// use sockeye::{CloseReason, Endpoint, Error, Result, Session};
 ///
@@ -104,8 +104,8 @@ pub use sockeye_macros::{
 /// struct Logged<E>(E);
 ///
 /// impl<E: Endpoint> Endpoint for Logged<E> {
-///     const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
-///     const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
+///     const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+///     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 ///
 ///     async fn on_open(&mut self, session: &Session) -> Result {
 ///         println!("{} is open", session.id());
@@ -136,10 +136,10 @@ pub use sockeye_macros::{
 pub trait Endpoint: Send + 'static {
     /// The kinds of messages that [`on_message`](Self::on_message) receives part by part, while they arrive, instead of
     /// whole.
-    const IN_PARTS: &'static [MessageKind] = &[];
+    const IN_PARTS: &'static [IncomingKind] = &[];
     /// The longest message of each kind that has a limit of its own, in bytes, inclusive. Such a limit replaces the
     /// server's or the client's limit, and may be lower or higher. A longer message closes the connection with 1009.
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[];
 
     /// Called when the connection is open. It may send. No message is delivered before it returns.
     ///
@@ -208,9 +208,9 @@ pub trait Endpoint: Send + 'static {
 /// different connections. An `Arc` of it is an [`Endpoint`].
 pub trait SharedEndpoint: Send + Sync + 'static {
     /// The kinds of messages that are delivered part by part. See [`Endpoint::IN_PARTS`].
-    const IN_PARTS: &'static [MessageKind] = &[];
+    const IN_PARTS: &'static [IncomingKind] = &[];
     /// The longest message of each kind that has a limit of its own. See [`Endpoint::MAX_MESSAGES`].
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[];
 
     /// Called when a connection is open. See [`Endpoint::on_open`].
     fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
@@ -257,8 +257,8 @@ pub trait SharedEndpoint: Send + Sync + 'static {
 }
 
 impl<E: SharedEndpoint> Endpoint for Arc<E> {
-    const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
+    const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 
     fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
         E::on_open(self, session)

@@ -7,7 +7,7 @@ use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
-use super::incoming::{Incoming, MessageKind, Pong};
+use super::incoming::{Incoming, IncomingKind, Pong};
 use super::life::report;
 use super::session::Session;
 use crate::connection::driver::Driver;
@@ -20,7 +20,7 @@ pub(super) const fn in_parts<E: Endpoint>() -> InParts {
     const { kinds_in_parts(E::IN_PARTS) }
 }
 
-const fn kinds_in_parts(kinds: &[MessageKind]) -> InParts {
+const fn kinds_in_parts(kinds: &[IncomingKind]) -> InParts {
     let mut in_parts = InParts {
         text: false,
         binary: false,
@@ -28,9 +28,9 @@ const fn kinds_in_parts(kinds: &[MessageKind]) -> InParts {
     let mut rest = kinds;
     while let [kind, others @ ..] = rest {
         match kind {
-            MessageKind::Text => in_parts.text = true,
-            MessageKind::Binary => in_parts.binary = true,
-            MessageKind::Pong => {}
+            IncomingKind::Text => in_parts.text = true,
+            IncomingKind::Binary => in_parts.binary = true,
+            IncomingKind::Pong => {}
         }
         rest = others;
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-use super::incoming::{Argument, Incoming, MessageKind, wrong_kind};
+use super::incoming::{Argument, Incoming, IncomingKind, wrong_kind};
 use crate::connection::driver::rest::Feed;
 use crate::error::Result;
 use crate::sync::Arc;
@@ -87,7 +87,7 @@ struct Body {
 }
 
 impl Body {
-    fn of(message: Incoming<'_>, kind: MessageKind) -> Result<Self> {
+    fn of(message: Incoming<'_>, kind: IncomingKind) -> Result<Self> {
         let came = message.kind();
         if came != kind {
             return Err(wrong_kind(kind, came));
@@ -137,11 +137,11 @@ impl Body {
 macro_rules! reader {
     ($name:ident, $kind:ident) => {
         impl<'m> Argument<'m> for $name {
-            const KIND: MessageKind = MessageKind::$kind;
+            const KIND: IncomingKind = IncomingKind::$kind;
             const IN_PARTS: bool = true;
 
             fn from_message(message: Incoming<'m>) -> Result<Self> {
-                Body::of(message, MessageKind::$kind).map(Self)
+                Body::of(message, IncomingKind::$kind).map(Self)
             }
         }
 

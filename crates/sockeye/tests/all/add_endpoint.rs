@@ -8,7 +8,7 @@ use http::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use sockeye::endpoint::{
-    Configurator, EndpointConfig, Handshake, HandshakeResponse, Incoming, MessageKind, Refusal,
+    Configurator, EndpointConfig, Handshake, HandshakeResponse, Incoming, IncomingKind, Refusal,
     Reply,
 };
 use sockeye::proto::{Config, Role};
@@ -176,7 +176,7 @@ async fn what_the_builder_and_the_configuration_say_holds_for_an_added_endpoint(
     let builder = || Server::builder().config(Config::new(Role::Server).max_message(10));
     for (serving, addr, _stop, _task) in both(builder).await {
         serving
-            .add(named("/a", "a").max_message(MessageKind::Binary, 5))
+            .add(named("/a", "a").max_message(IncomingKind::Binary, 5))
             .unwrap();
         serving
             .add(named("/closed", "b").configurator(Closed))

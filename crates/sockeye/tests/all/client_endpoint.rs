@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::support::{Log, log, serve, soon};
 use http::{HeaderName, HeaderValue};
 use sockeye::client::ConnectError;
-use sockeye::endpoint::{Incoming, MessageKind, Pong, Reply, TextReader};
+use sockeye::endpoint::{Incoming, IncomingKind, Pong, Reply, TextReader};
 use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::{
     Client, CloseCode, CloseReason, Endpoint, Error, Result, Server, Session, client_endpoint,
@@ -250,7 +250,7 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
     struct Long(Log);
 
     impl Endpoint for Long {
-        const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[(MessageKind::Text, 300)];
+        const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 300)];
 
         async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> Result<Reply<'m>> {
             if let Incoming::Text(text) = text {

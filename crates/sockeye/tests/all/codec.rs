@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::support::{BINARY, Log, Raw, TEXT, log, serve};
-use sockeye::endpoint::{Decoder, Encoder, Incoming, MessageKind, Parsed, Reply, whole};
+use sockeye::endpoint::{Decoder, Encoder, Incoming, IncomingKind, Parsed, Reply, whole};
 use sockeye::error::SendError;
 use sockeye::proto::{Config, Outgoing, Role};
 use sockeye::{Endpoint, Error, Result, Server, Session, endpoint, server_endpoint};
@@ -314,8 +314,8 @@ async fn a_limit_of_an_endpoint_is_its_own() {
     }
 
     let small = endpoint("/small", |_| Echo)
-        .max_message(MessageKind::Binary, 3)
-        .max_message(MessageKind::Pong, 0);
+        .max_message(IncomingKind::Binary, 3)
+        .max_message(IncomingKind::Pong, 0);
     let builder = Server::builder().endpoint(small);
     let addr = serve(builder.endpoint(endpoint("/large", |_| Echo))).await;
     let mut large = Raw::open(addr, "/large").await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::support::{BINARY, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
 use bytes::Bytes;
 use sockeye::endpoint::{
-    BinaryMessage, BinaryReader, HandlerExists, Incoming, MessageKind, Overflow, Pong, Reply,
+    BinaryMessage, BinaryReader, HandlerExists, Incoming, IncomingKind, Overflow, Pong, Reply,
     SharedEndpoint, TextMessage, whole,
 };
 use sockeye::error::SendError;
@@ -95,7 +95,7 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
                 }
             }))?;
             let second = session.add_message_handler(whole(|_: String| async { "second" }));
-            assert_eq!(second, Err(HandlerExists(MessageKind::Text)));
+            assert_eq!(second, Err(HandlerExists(IncomingKind::Text)));
             Ok(())
         }
 
@@ -167,7 +167,7 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     let session = soon(sessions.recv()).await.unwrap();
     let held = Arc::new(());
     assert_eq!(session.message_handlers(), []);
-    assert!(!session.remove_message_handler(MessageKind::Text));
+    assert!(!session.remove_message_handler(IncomingKind::Text));
 
     let kept = Arc::clone(&held);
     let first = move |_: String| {
@@ -177,15 +177,15 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     session.add_message_handler(whole(first)).unwrap();
     let pong = |pong: Pong| async { pong.into_bytes() };
     session.add_message_handler(whole(pong)).unwrap();
-    let kinds = [MessageKind::Text, MessageKind::Pong];
+    let kinds = [IncomingKind::Text, IncomingKind::Pong];
     assert_eq!(session.message_handlers(), kinds);
-    assert!(!session.remove_message_handler(MessageKind::Binary));
+    assert!(!session.remove_message_handler(IncomingKind::Binary));
     peer.send(TEXT, b"").await;
     assert_eq!(peer.recv_text().await, "the first");
 
-    assert!(session.remove_message_handler(MessageKind::Text));
+    assert!(session.remove_message_handler(IncomingKind::Text));
     assert_eq!(Arc::strong_count(&held), 1, "it is dropped");
-    assert_eq!(session.message_handlers(), [MessageKind::Pong]);
+    assert_eq!(session.message_handlers(), [IncomingKind::Pong]);
     peer.send(TEXT, b"").await;
     assert_eq!(peer.recv_text().await, "the endpoint");
     peer.send(PONG, b"pong").await;
@@ -195,7 +195,7 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     session.add_message_handler(second).unwrap();
     peer.send(TEXT, b"").await;
     assert_eq!(peer.recv_text().await, "the second");
-    for kind in [MessageKind::Pong, MessageKind::Text] {
+    for kind in [IncomingKind::Pong, IncomingKind::Text] {
         assert!(session.remove_message_handler(kind));
     }
     assert_eq!(session.message_handlers(), []);
@@ -210,11 +210,11 @@ async fn a_handler_removes_itself_while_it_runs() {
     let here = session.clone();
     let once = move |text: String| {
         // Before it suspends, and after.
-        let early = here.remove_message_handler(MessageKind::Text);
+        let early = here.remove_message_handler(IncomingKind::Text);
         let here = here.clone();
         async move {
             tokio::task::yield_now().await;
-            let late = here.remove_message_handler(MessageKind::Text);
+            let late = here.remove_message_handler(IncomingKind::Text);
             format!("{text} {early} {late}")
         }
     };

@@ -11,7 +11,7 @@ use crate::support::{BINARY, Log, PING, PONG, Raw, TEXT, log, request, serve, so
 use bytes::Bytes;
 use sockeye::client::ConnectError;
 use sockeye::endpoint::{
-    HandlerExists, Incoming, MessageHandler, MessageKind, Parsed, Pong, Reply, partial, whole,
+    HandlerExists, Incoming, MessageHandler, IncomingKind, Parsed, Pong, Reply, partial, whole,
 };
 use sockeye::error::SendError;
 use sockeye::proto::DeflateConfig;
@@ -107,13 +107,13 @@ async fn tomcat_a_limit_of_texts_is_none_of_binary_messages_nor_the_other_way_ro
 /// TCK session, addMessageHandler: of one kind there is one, be it whole or of parts; the first goes on.
 #[tokio::test]
 async fn tck_a_second_handler_of_a_kind_is_refused_and_the_first_goes_on() {
-    fn handlers(kind: MessageKind) -> [MessageHandler; 2] {
+    fn handlers(kind: IncomingKind) -> [MessageHandler; 2] {
         match kind {
-            MessageKind::Text => [
+            IncomingKind::Text => [
                 whole(|_: String| async { "first" }),
                 partial(|(_, is_last): (String, bool)| async move { is_last.then_some("second") }),
             ],
-            MessageKind::Binary => [
+            IncomingKind::Binary => [
                 partial(|(_, is_last): (Bytes, bool)| async move { is_last.then_some("first") }),
                 whole(|_: Vec<u8>| async { "second" }),
             ],
@@ -126,9 +126,9 @@ async fn tck_a_second_handler_of_a_kind_is_refused_and_the_first_goes_on() {
     for at in BOTH {
         let (mut peer, session) = open(at).await;
         for (kind, opcode) in [
-            (MessageKind::Text, TEXT),
-            (MessageKind::Binary, BINARY),
-            (MessageKind::Pong, PONG),
+            (IncomingKind::Text, TEXT),
+            (IncomingKind::Binary, BINARY),
+            (IncomingKind::Pong, PONG),
         ] {
             let [first, second] = handlers(kind);
             session.add_message_handler(first).unwrap();
@@ -194,7 +194,7 @@ async fn tck_conversions() {
         peer.send(TEXT, b"this is none").await;
         let told = peer.recv_text().await;
         assert!(told.starts_with("cannot decode the message as "), "{told}");
-        assert!(session.remove_message_handler(MessageKind::Text));
+        assert!(session.remove_message_handler(IncomingKind::Text));
     }
 
     for at in BOTH {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use crate::support::serve;
-use sockeye::endpoint::{Incoming, MessageKind, Reply};
+use sockeye::endpoint::{Incoming, IncomingKind, Reply};
 use sockeye::proto::WholeMessage;
 use sockeye::{Client, CloseCode, Endpoint, Message, Result, Server, Session, endpoint};
 
@@ -19,7 +19,7 @@ struct Calls {
 struct Inner(Arc<Calls>);
 
 impl Endpoint for Inner {
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[(MessageKind::Text, 100)];
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 100)];
 
     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
         self.0.with_future.fetch_add(1, SeqCst);
@@ -44,8 +44,8 @@ impl Endpoint for Inner {
 struct Wrapper<E>(E);
 
 impl<E: Endpoint> Endpoint for Wrapper<E> {
-    const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
+    const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 
     async fn on_message<'m>(
         &mut self,

@@ -11,7 +11,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use sockeye::endpoint::{MessageKind, Pong, SharedEndpoint};
+use sockeye::endpoint::{IncomingKind, Pong, SharedEndpoint};
 use sockeye::{Client, CloseReason, Endpoint, Error, Result, Session, client_endpoint};
 
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl Watch {
 
 const _: () = assert!(matches!(
     <Watch as Endpoint>::MAX_MESSAGES,
-    [(MessageKind::Text, 1024)]
+    [(IncomingKind::Text, 1024)]
 ));
 const _: () = assert!(<Watch as Endpoint>::IN_PARTS.len() == 1);
 

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::life::texts;
 use super::*;
 use crate::connection::tests::wire::{BINARY, PING, PONG, TEXT, masked};
-use crate::endpoint::{Incoming, MessageKind, Reply, partial, whole};
+use crate::endpoint::{Incoming, IncomingKind, Reply, partial, whole};
 use crate::error::Result;
 
 const TEXT_STARTS: u8 = 0x01;
@@ -217,7 +217,7 @@ async fn a_handler_that_is_removed_in_the_middle_of_a_message_leaves_the_rest_to
     idle().await;
     peer.segment(masked(TEXT_STARTS, "a"));
     idle().await;
-    assert!(session.remove_message_handler(MessageKind::Text));
+    assert!(session.remove_message_handler(IncomingKind::Text));
     peer.segment([masked(GOES_ON, "b"), masked(ENDS, "c"), masked(TEXT, "d")].concat());
     idle().await;
     assert_eq!(texts(&peer.frames()), ["a", "the endpoint"]);
@@ -250,7 +250,7 @@ async fn a_method_takes_parts_by_its_arguments_type_and_has_its_own_limit() {
     }
 
     let limits = <Parts as Endpoint>::MAX_MESSAGES;
-    assert_eq!(limits, [(MessageKind::Binary, 2 << 20)]);
+    assert_eq!(limits, [(IncomingKind::Binary, 2 << 20)]);
     let config = Config::new(Role::Server).max_binary(2 << 20);
     let Started { peer, .. } = start_with(config, |_| Parts::default());
     peer.segment(masked(BINARY, vec![0; 2 << 20]));
