@@ -192,7 +192,7 @@ struct Told {
 }
 
 impl Endpoint for Told {
-    async fn on_open(&mut self, session: &Session) -> sockeye::Result {
+    async fn on_open(&mut self, session: &Session) -> sockeye::HandlerResult {
         self.opened
             .send(session.clone())
             .await
@@ -204,7 +204,7 @@ impl Endpoint for Told {
         &mut self,
         _: &Session,
         message: Incoming<'m>,
-    ) -> sockeye::Result<Reply<'m>> {
+    ) -> sockeye::HandlerResult<Reply<'m>> {
         let event = match message {
             Incoming::Text(text) => Event::Text(text.into_string()),
             Incoming::Binary(bytes) => Event::Binary(bytes.into_vec()),
@@ -214,7 +214,7 @@ impl Endpoint for Told {
         Ok(Reply::None)
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> sockeye::Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> sockeye::HandlerResult {
         self.events
             .send(Event::closed(&reason))
             .await

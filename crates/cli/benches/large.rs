@@ -10,9 +10,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sockeye::connection::MessageWriter;
+use sockeye::error::BoxError;
 use sockeye::proto::{Config, Role};
-use sockeye::{Client, Result, Server, Session, server_endpoint};
+use sockeye::{Client, Server, Session, server_endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 const LEN: usize = 1 << 30;
 const GOAL_KIB: usize = 8 * 1024;

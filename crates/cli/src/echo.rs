@@ -4,7 +4,7 @@
 //! any close. The server accepts the subprotocol `echo.sockeye`, which changes nothing.
 
 use sockeye::endpoint::Reply;
-use sockeye::{CloseCode, Result, Session, server_endpoint};
+use sockeye::{CloseCode, HandlerResult, Session, server_endpoint};
 
 /// The endpoint of one connection, without state.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub(crate) struct Echo;
 #[server_endpoint("/echo", subprotocols = ["echo.sockeye"])]
 impl Echo {
     #[on_message]
-    fn text<'m>(&self, session: &Session, text: &'m str) -> Result<Reply<'m>> {
+    fn text<'m>(&self, session: &Session, text: &'m str) -> HandlerResult<Reply<'m>> {
         let Some((code, reason)) = parse_close(text) else {
             return Ok(Reply::Text(text));
         };

@@ -34,7 +34,7 @@ struct Greeter {
 #[server_endpoint("/greet/{name}")]
 impl Greeter {
     #[on_open]
-    async fn opened(&mut self, session: &Session, #[path] name: &str) -> sockeye::Result {
+    async fn opened(&mut self, session: &Session, #[path] name: &str) -> sockeye::HandlerResult {
         self.app.listeners.fetch_add(1, Ordering::Relaxed);
         let from = session.request().peer_addr();
         let from = from.map_or("somewhere".to_owned(), |addr| addr.ip().to_string());

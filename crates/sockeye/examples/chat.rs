@@ -9,7 +9,7 @@
 use std::error::Error;
 
 use sockeye::server::ServerBuilder;
-use sockeye::{CloseReason, Result, Server, Session, server_endpoint};
+use sockeye::{CloseReason, HandlerResult, Server, Session, server_endpoint};
 
 /// One who chats.
 #[derive(Default)]

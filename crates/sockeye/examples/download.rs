@@ -16,7 +16,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
 use sockeye::server::ServerBuilder;
-use sockeye::{CloseCode, Result, Server, Session, server_endpoint};
+use sockeye::{CloseCode, HandlerResult, Server, Session, server_endpoint};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
@@ -33,7 +33,7 @@ struct Download {
 #[server_endpoint("/download/{name}")]
 impl Download {
     #[on_open]
-    async fn opened(&mut self, session: &Session, #[path] name: &str) -> Result {
+    async fn opened(&mut self, session: &Session, #[path] name: &str) -> HandlerResult {
         // What is appended meanwhile is not given.
         let mut file = File::open(self.directory.join(name)).await?.take(MAX_FILE);
         let mut message = session.basic_remote().binary_writer();

@@ -19,7 +19,7 @@ use sockeye::endpoint::{
     BinaryReader, Configurator, Handshake, HandshakeResponse, LogLimit, Refusal,
 };
 use sockeye::server::ServerBuilder;
-use sockeye::{CloseCode, Result, Server, Session, server_endpoint};
+use sockeye::{CloseCode, HandlerResult, Server, Session, server_endpoint};
 use tokio::fs::File;
 
 /// The longest file, in bytes. A longer one is refused when its length is told: 1009.
@@ -42,7 +42,7 @@ impl Upload {
         mut body: BinaryReader,
         session: &Session,
         #[path] name: &str,
-    ) -> Result<String> {
+    ) -> HandlerResult<String> {
         // Until it is complete it has a name that no client can give. However this ends, that goes.
         let unfinished = Unfinished(self.directory.join(format!(".{}", session.id())));
         let mut file = File::create_new(&unfinished.0).await?;

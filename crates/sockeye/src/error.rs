@@ -52,8 +52,31 @@ impl fmt::Display for ErrorChain<'_> {
 /// Any error of a handler. The operator `?` converts other errors to it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of a handler.
-pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+/// The result of a handler. The operator `?` converts any error to it.
+///
+/// ```
+/// use sockeye::{HandlerResult, Session};
+///
+/// async fn greet(session: &Session, port: &str) -> HandlerResult {
+///     let port: u16 = port.parse()?;
+///     session.basic_remote().send_text(format!("you asked for port {port}")).await?;
+///     Ok(())
+/// }
+/// ```
+pub type HandlerResult<T = ()> = std::result::Result<T, BoxError>;
+
+/// The result of a program's own functions, such as `main`. The operator `?` converts the errors of this crate to
+/// [`Error`].
+///
+/// ```no_run
+/// #[tokio::main]
+/// async fn main() -> sockeye::Result {
+///     let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
+///     ws.send("hello").await?;
+///     Ok(())
+/// }
+/// ```
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// The error of a connection, or of a callback on it.
 ///

@@ -62,7 +62,7 @@ pub mod transport;
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
 #[doc(inline)]
-pub use self::error::{Error, Result};
+pub use self::error::{Error, HandlerResult, Result};
 #[cfg(not(loom))]
 #[doc(inline)]
 pub use self::{

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use rlimit::Resource;
 use sockeye::endpoint::{Incoming, Reply};
-use sockeye::{Endpoint, Result, Server, Session, endpoint};
+use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 use support::{Raw, TEXT, soon};
 
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -27,7 +27,7 @@ impl Endpoint for Echo {
 struct Files;
 
 impl Endpoint for Files {
-    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         let files: Vec<_> = (0..100_000)
             .map_while(|_| File::open("/dev/null").ok())
             .collect();

@@ -35,7 +35,7 @@ impl Expansion<'_> {
                     #receiver,
                     #session: &::sockeye::Session,
                     #reason
-                ) -> ::sockeye::Result {
+                ) -> ::sockeye::HandlerResult {
                     let #value = #call;
                     #convert
                 }
@@ -86,7 +86,7 @@ impl Expansion<'_> {
                 #receiver,
                 #session: &::sockeye::Session,
                 #subject: ::sockeye::endpoint::Incoming<'message>,
-            ) -> ::sockeye::Result<::sockeye::endpoint::Reply<'message>> {
+            ) -> ::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>> {
                 #(#assertions)*
                 let #kind = #subject.kind();
                 #(#arms)*
@@ -141,7 +141,7 @@ impl Expansion<'_> {
                 #receiver,
                 #session: &::sockeye::Session,
                 #subject: ::sockeye::__private::WholeMessage<'message>,
-            ) -> ::std::option::Option<::sockeye::Result<::sockeye::endpoint::Reply<'message>>> {
+            ) -> ::std::option::Option<::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>>> {
                 let #kind = ::sockeye::__private::kind_of(#subject);
                 #(#arms)*
                 ::std::option::Option::None

@@ -229,11 +229,11 @@ impl<'e> Expansion<'e> {
                 }
             }
         };
-        let open = delegation("on_open", None, quote!(::sockeye::Result));
+        let open = delegation("on_open", None, quote!(::sockeye::HandlerResult));
         let close = delegation(
             "on_close",
             Some((subject, quote!(::sockeye::CloseReason))),
-            quote!(::sockeye::Result),
+            quote!(::sockeye::HandlerResult),
         );
         let error = delegation(
             "on_error",
@@ -248,7 +248,7 @@ impl<'e> Expansion<'e> {
                 #session: &::sockeye::Session,
                 #subject: ::sockeye::endpoint::Incoming<'message>,
             ) -> impl ::std::future::Future<
-                Output = ::sockeye::Result<::sockeye::endpoint::Reply<'message>>,
+                Output = ::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>>,
             > + ::std::marker::Send {
                 <Self as ::sockeye::endpoint::SharedEndpoint>::on_message(self, #session, #subject)
             }
@@ -258,7 +258,7 @@ impl<'e> Expansion<'e> {
                 &mut self,
                 #session: &::sockeye::Session,
                 #subject: ::sockeye::__private::WholeMessage<'message>,
-            ) -> ::std::option::Option<::sockeye::Result<::sockeye::endpoint::Reply<'message>>> {
+            ) -> ::std::option::Option<::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>>> {
                 <Self as ::sockeye::endpoint::SharedEndpoint>::on_message_at_once(self, #session, #subject)
             }
 

@@ -319,23 +319,23 @@ impl Client {
     ///
     /// ```no_run
     /// use sockeye::endpoint::{Incoming, Reply};
-    /// use sockeye::{Client, CloseReason, Endpoint, Result, Session};
+    /// use sockeye::{Client, CloseReason, Endpoint, HandlerResult, Session};
     ///
     /// struct Watch;
     ///
     /// impl Endpoint for Watch {
-    ///     async fn on_open(&mut self, session: &Session) -> Result {
+    ///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
     ///         session.basic_remote().send_text("subscribe").await?;
     ///         Ok(())
     ///     }
     ///
-    ///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    ///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
     ///         println!("{message:?}");
     ///         Ok(Reply::None)
     ///     }
     /// }
     ///
-    /// # async fn example() -> Result {
+    /// # async fn example() -> sockeye::Result {
     /// let client = Client::builder();
     /// let session = client.connect_endpoint("ws://127.0.0.1:8080/news", Watch).await?;
     /// let reason: CloseReason = session.closed().await;

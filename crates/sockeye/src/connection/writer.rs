@@ -34,7 +34,7 @@ mod plain;
 /// better.
 ///
 /// ```
-/// use sockeye::{Result, Session, server_endpoint};
+/// use sockeye::{HandlerResult, Session, server_endpoint};
 /// use tokio::io::AsyncWriteExt;
 ///
 /// #[derive(Default)]
@@ -43,7 +43,7 @@ mod plain;
 /// #[server_endpoint("/files")]
 /// impl Files {
 ///     #[on_message]
-///     async fn send(&mut self, name: &str, session: &Session) -> Result {
+///     async fn send(&mut self, name: &str, session: &Session) -> HandlerResult {
 ///         let mut file = tokio::io::empty();
 ///         let mut message = session.basic_remote().binary_writer();
 ///         tokio::io::copy(&mut file, &mut message).await?;

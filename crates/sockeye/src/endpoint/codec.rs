@@ -7,7 +7,7 @@ use sockeye_proto::Outgoing;
 
 use super::incoming::{Argument, Incoming, IncomingKind, wrong_kind};
 use super::reply::{IntoReply, Reply};
-use crate::error::{BoxError, DecodeError, EncodeError, Result};
+use crate::error::{BoxError, DecodeError, EncodeError, HandlerResult};
 
 /// A type that can be decoded from a message: a handler takes it as its argument.
 ///
@@ -109,20 +109,20 @@ impl Payload for [u8] {}
 
 mod sealed {
     use super::{Incoming, IncomingKind};
-    use crate::error::Result;
+    use crate::error::HandlerResult;
 
     #[expect(unnameable_types, reason = "it seals `Payload`")]
     pub trait Lend {
         const KIND: IncomingKind;
 
-        fn lend(message: Incoming<'_>) -> Result<&Self>;
+        fn lend(message: Incoming<'_>) -> HandlerResult<&Self>;
     }
 }
 
 impl sealed::Lend for str {
     const KIND: IncomingKind = IncomingKind::Text;
 
-    fn lend(message: Incoming<'_>) -> Result<&Self> {
+    fn lend(message: Incoming<'_>) -> HandlerResult<&Self> {
         match message {
             Incoming::Text(text) => Ok(text.into_str()),
             other => Err(wrong_kind(Self::KIND, other.kind())),
@@ -133,7 +133,7 @@ impl sealed::Lend for str {
 impl sealed::Lend for [u8] {
     const KIND: IncomingKind = IncomingKind::Binary;
 
-    fn lend(message: Incoming<'_>) -> Result<&Self> {
+    fn lend(message: Incoming<'_>) -> HandlerResult<&Self> {
         match message {
             Incoming::Binary(bytes) => Ok(bytes.into_slice()),
             other => Err(wrong_kind(Self::KIND, other.kind())),
@@ -145,7 +145,7 @@ impl sealed::Lend for [u8] {
 impl<'m, T: Decoder> Argument<'m> for T {
     const KIND: IncomingKind = <T::Message as sealed::Lend>::KIND;
 
-    fn from_message(message: Incoming<'m>) -> Result<Self> {
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
         let payload = <T::Message as sealed::Lend>::lend(message)?;
         T::decode(payload).map_err(|error| DecodeError::of::<T>(error).into())
     }
@@ -153,7 +153,7 @@ impl<'m, T: Decoder> Argument<'m> for T {
 
 #[diagnostic::do_not_recommend]
 impl<'m, T: Encoder> IntoReply<'m> for T {
-    fn into_reply(self) -> Result<Reply<'m>> {
+    fn into_reply(self) -> HandlerResult<Reply<'m>> {
         Ok(Reply::Message(encoded(&self)?))
     }
 }
@@ -187,7 +187,7 @@ pub struct Parsed<T>(pub T);
 impl<'m, T: FromStr<Err: Into<BoxError>>> Argument<'m> for Parsed<T> {
     const KIND: IncomingKind = IncomingKind::Text;
 
-    fn from_message(message: Incoming<'m>) -> Result<Self> {
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
         let text = <str as sealed::Lend>::lend(message)?;
         let parsed = text.parse().map(Self);
         parsed.map_err(|error: T::Err| DecodeError::of::<T>(error).into())

@@ -9,15 +9,15 @@ use super::incoming::{Incoming, IncomingKind};
 use super::reply::Reply;
 use super::report;
 use super::session::Session;
-use crate::error::{BoxError, Result};
+use crate::error::{BoxError, HandlerResult};
 
 /// Returns the value of a `#[path]` parameter, parsed.
-pub fn path<T: FromStr<Err: Into<BoxError>>>(session: &Session, name: &str) -> Result<T> {
+pub fn path<T: FromStr<Err: Into<BoxError>>>(session: &Session, name: &str) -> HandlerResult<T> {
     Ok(session.parameters().parse(name)?)
 }
 
 /// Returns the value of a `#[path]` parameter.
-pub fn path_text<'s>(session: &'s Session, name: &str) -> Result<&'s str> {
+pub fn path_text<'s>(session: &'s Session, name: &str) -> HandlerResult<&'s str> {
     Ok(session.parameters().text(name)?)
 }
 
@@ -37,8 +37,8 @@ pub fn unsupported<'m>(session: &Session, kind: IncomingKind) -> Reply<'m> {
 /// Calls a handler that borrows the message, with a message that is in a buffer of its own.
 pub fn at_once<'m>(
     message: Incoming<'m>,
-    answer: impl FnOnce(WholeMessage<'m>) -> Option<Result<Reply<'m>>>,
-) -> Result<Reply<'m>> {
+    answer: impl FnOnce(WholeMessage<'m>) -> Option<HandlerResult<Reply<'m>>>,
+) -> HandlerResult<Reply<'m>> {
     message.lend().and_then(answer).unwrap_or(Ok(Reply::None))
 }
 
@@ -58,12 +58,12 @@ pub trait Lent<'m>: Sized {
     /// # Errors
     ///
     /// If the message is of the other kind.
-    fn from_lent(message: WholeMessage<'m>) -> Result<Self>;
+    fn from_lent(message: WholeMessage<'m>) -> HandlerResult<Self>;
 }
 
 impl<'m> Lent<'m> for &'m str {
     #[inline]
-    fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
+    fn from_lent(message: WholeMessage<'m>) -> HandlerResult<Self> {
         match message {
             WholeMessage::Text(text) => Ok(text),
             WholeMessage::Binary(_) => {
@@ -75,7 +75,7 @@ impl<'m> Lent<'m> for &'m str {
 
 impl<'m> Lent<'m> for &'m [u8] {
     #[inline]
-    fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
+    fn from_lent(message: WholeMessage<'m>) -> HandlerResult<Self> {
         match message {
             WholeMessage::Binary(bytes) => Ok(bytes),
             WholeMessage::Text(_) => {

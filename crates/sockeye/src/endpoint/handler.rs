@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use super::incoming::{Argument, Incoming, IncomingKind};
 use super::reply::{IntoReply, Reply};
-use crate::error::Result;
+use crate::error::HandlerResult;
 use crate::sync::{Arc, Mutex};
 
 /// A handler of one kind of message, made by [`whole`] or [`partial`].
@@ -17,7 +17,7 @@ pub struct MessageHandler {
 }
 
 type Call = Box<dyn FnMut(Incoming<'_>) -> Running + Send>;
-pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + Send>>;
+pub(super) type Running = Pin<Box<dyn Future<Output = HandlerResult<Reply<'static>>> + Send>>;
 
 /// Creates a handler of whole messages. The type of its argument decides the kind: `String` and [`Text`](crate::proto::Text)
 /// take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The returned reply is sent to the
@@ -28,12 +28,12 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + 
 ///
 /// ```
 /// use sockeye::endpoint::whole;
-/// use sockeye::{Endpoint, Result, Session};
+/// use sockeye::{Endpoint, HandlerResult, Session};
 ///
 /// struct Greeter;
 ///
 /// impl Endpoint for Greeter {
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         session.add_message_handler(whole(|name: String| async move { format!("hello {name}") }))?;
 ///         Ok(())
 ///     }
@@ -60,12 +60,12 @@ where
 /// ```
 /// use bytes::Bytes;
 /// use sockeye::endpoint::partial;
-/// use sockeye::{Endpoint, Result, Session};
+/// use sockeye::{Endpoint, HandlerResult, Session};
 ///
 /// struct Counter;
 ///
 /// impl Endpoint for Counter {
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         let mut count = 0;
 ///         session.add_message_handler(partial(move |(part, is_last): (Bytes, bool)| {
 ///             count += part.len();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 
 use crate::connection::driver::rest::Rest;
-use crate::error::Result;
+use crate::error::HandlerResult;
 
 /// A message, a part of a message, or a Pong. It borrows a buffer that is used again: a handler copies or takes the
 /// data that it keeps.
@@ -266,7 +266,7 @@ pub trait Argument<'m>: Sized {
     /// # Errors
     ///
     /// If the message cannot be decoded as this type.
-    fn from_message(message: Incoming<'m>) -> Result<Self>;
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self>;
 }
 
 macro_rules! argument {
@@ -275,7 +275,7 @@ macro_rules! argument {
             const KIND: IncomingKind = IncomingKind::$kind;
 
             #[inline]
-            fn from_message(message: Incoming<'m>) -> Result<Self> {
+            fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
                 match message {
                     Incoming::$kind($message) => Ok($made),
                     other => Err(wrong_kind(IncomingKind::$kind, other.kind())),
@@ -300,7 +300,7 @@ macro_rules! part {
             const KIND: IncomingKind = IncomingKind::$kind;
             const IN_PARTS: bool = true;
 
-            fn from_message(message: Incoming<'m>) -> Result<Self> {
+            fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
                 let (part, is_last) = match message {
                     Incoming::$kind($message) => return Ok(($made, true)),
                     Incoming::Part(part) => (part, false),

@@ -5,7 +5,7 @@ use sockeye_proto::Outgoing;
 
 use super::codec::Encoder;
 use super::incoming::{Argument, Incoming, IncomingKind};
-use crate::error::{DecodeError, Result};
+use crate::error::{DecodeError, HandlerResult};
 
 /// A value that is sent and received as a text message of JSON. A handler takes and returns it, and `send_object` of a
 /// remote sends it.
@@ -49,7 +49,7 @@ pub struct Json<T>(pub T);
 impl<'m, T: Deserialize<'m>> Argument<'m> for Json<T> {
     const KIND: IncomingKind = IncomingKind::Text;
 
-    fn from_message(message: Incoming<'m>) -> Result<Self> {
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
         let text = <&str>::from_message(message)?;
         let value = serde_json::from_str(text).map(Self);
         value.map_err(|error| DecodeError::of::<T>(error).into())

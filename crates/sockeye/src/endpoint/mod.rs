@@ -15,7 +15,7 @@ use std::future::{Future, ready};
 
 use sockeye_proto::{CloseReason, WholeMessage};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
 
 mod attach;
@@ -81,12 +81,12 @@ pub use sockeye_macros::{
 ///
 /// ```
 /// use sockeye::endpoint::{Incoming, Reply};
-/// use sockeye::{Endpoint, Result, Session};
+/// use sockeye::{Endpoint, HandlerResult, Session};
 ///
 /// struct Echo;
 ///
 /// impl Endpoint for Echo {
-///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
 ///         Ok(Reply::from(message))
 ///     }
 /// }
@@ -98,7 +98,7 @@ pub use sockeye_macros::{
 /// ```
 /// use sockeye::endpoint::{Incoming, IncomingKind, Reply};
 /// use sockeye::proto::WholeMessage;
-/// use sockeye::{CloseReason, Endpoint, Error, Result, Session};
+/// use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Session};
 ///
 /// /// Prints when a session opens.
 /// struct Logged<E>(E);
@@ -107,12 +107,12 @@ pub use sockeye_macros::{
 ///     const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
 ///     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 ///
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         println!("{} is open", session.id());
 ///         self.0.on_open(session).await
 ///     }
 ///
-///     async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+///     async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
 ///         self.0.on_message(session, message).await
 ///     }
 ///
@@ -120,11 +120,11 @@ pub use sockeye_macros::{
 ///         &mut self,
 ///         session: &Session,
 ///         message: WholeMessage<'m>,
-///     ) -> Option<Result<Reply<'m>>> {
+///     ) -> Option<HandlerResult<Reply<'m>>> {
 ///         self.0.on_message_at_once(session, message)
 ///     }
 ///
-///     async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+///     async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
 ///         self.0.on_close(session, reason).await
 ///     }
 ///
@@ -144,7 +144,7 @@ pub trait Endpoint: Send + 'static {
     /// Called when the connection is open. It may send. No message is delivered before it returns.
     ///
     /// An error goes to [`on_error`](Self::on_error), and closes the connection with 1011.
-    fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
+    fn on_open(&mut self, session: &Session) -> impl Future<Output = HandlerResult> + Send {
         let _ = session;
         ready(Ok(()))
     }
@@ -159,7 +159,7 @@ pub trait Endpoint: Send + 'static {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+    ) -> impl Future<Output = HandlerResult<Reply<'m>>> + Send {
         tracing::debug!(session = %session.id(), kind = ?message.kind(), "the endpoint handles no messages: dropped");
         ready(Ok(Reply::None))
     }
@@ -174,7 +174,7 @@ pub trait Endpoint: Send + 'static {
         &mut self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         let _ = (session, message);
         None
     }
@@ -187,7 +187,7 @@ pub trait Endpoint: Send + 'static {
         &mut self,
         session: &Session,
         reason: CloseReason,
-    ) -> impl Future<Output = Result> + Send {
+    ) -> impl Future<Output = HandlerResult> + Send {
         let _ = (session, reason);
         ready(Ok(()))
     }
@@ -213,7 +213,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[];
 
     /// Called when a connection is open. See [`Endpoint::on_open`].
-    fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
+    fn on_open(&self, session: &Session) -> impl Future<Output = HandlerResult> + Send {
         let _ = session;
         ready(Ok(()))
     }
@@ -223,7 +223,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         &self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+    ) -> impl Future<Output = HandlerResult<Reply<'m>>> + Send {
         tracing::debug!(session = %session.id(), kind = ?message.kind(), "the endpoint handles no messages: dropped");
         ready(Ok(Reply::None))
     }
@@ -234,7 +234,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         &self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         let _ = (session, message);
         None
     }
@@ -244,7 +244,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         &self,
         session: &Session,
         reason: CloseReason,
-    ) -> impl Future<Output = Result> + Send {
+    ) -> impl Future<Output = HandlerResult> + Send {
         let _ = (session, reason);
         ready(Ok(()))
     }
@@ -260,7 +260,7 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
     const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 
-    fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
+    fn on_open(&mut self, session: &Session) -> impl Future<Output = HandlerResult> + Send {
         E::on_open(self, session)
     }
 
@@ -268,7 +268,7 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+    ) -> impl Future<Output = HandlerResult<Reply<'m>>> + Send {
         E::on_message(self, session, message)
     }
 
@@ -277,7 +277,7 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         &mut self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         E::on_message_at_once(self, session, message)
     }
 
@@ -285,7 +285,7 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         &mut self,
         session: &Session,
         reason: CloseReason,
-    ) -> impl Future<Output = Result> + Send {
+    ) -> impl Future<Output = HandlerResult> + Send {
         E::on_close(self, session, reason)
     }
 

@@ -13,7 +13,7 @@ use super::session::Session;
 use crate::connection::driver::Driver;
 use crate::connection::driver::rest::Rest;
 use crate::connection::link::InParts;
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 
 /// Returns the kinds of messages that an endpoint takes in parts.
 pub(super) const fn in_parts<E: Endpoint>() -> InParts {
@@ -78,7 +78,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     rest: &Rest,
 ) {
     session.mark_busy();
-    let handled: Option<Result<_>> = match session.start_handler(incoming) {
+    let handled: Option<HandlerResult<_>> = match session.start_handler(incoming) {
         Ok(running) => driver.alongside_reader(pin!(running), rest).await,
         Err(incoming) => {
             let running = pin!(endpoint.on_message(session, incoming));

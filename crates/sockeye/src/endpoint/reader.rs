@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::incoming::{Argument, Incoming, IncomingKind, wrong_kind};
 use crate::connection::driver::rest::Feed;
-use crate::error::Result;
+use crate::error::HandlerResult;
 use crate::sync::Arc;
 
 /// A reader of a binary message, with which the handler reads the message while it arrives. The message may be larger
@@ -28,13 +28,13 @@ use crate::sync::Arc;
 ///
 /// ```
 /// use sockeye::endpoint::{BinaryReader, whole};
-/// use sockeye::{Endpoint, Result, Session};
+/// use sockeye::{Endpoint, HandlerResult, Session};
 /// use tokio::io::AsyncReadExt;
 ///
 /// struct Sum;
 ///
 /// impl Endpoint for Sum {
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         session.add_message_handler(whole(|mut body: BinaryReader| async move {
 ///             let mut sum = 0;
 ///             while let Ok(number) = body.read_u32().await {
@@ -58,7 +58,7 @@ pub struct BinaryReader(Body);
 /// ```
 /// # #[cfg(feature = "macros")] {
 /// use sockeye::endpoint::TextReader;
-/// use sockeye::{Result, server_endpoint};
+/// use sockeye::{HandlerResult, server_endpoint};
 /// use tokio::io::AsyncBufReadExt;
 ///
 /// #[derive(Default)]
@@ -67,7 +67,7 @@ pub struct BinaryReader(Body);
 /// #[server_endpoint("/grep/{word}")]
 /// impl Grep {
 ///     #[on_message(max = 1 << 30)]
-///     async fn text(&mut self, body: TextReader, #[path] word: &str) -> Result<String> {
+///     async fn text(&mut self, body: TextReader, #[path] word: &str) -> HandlerResult<String> {
 ///         let (mut lines, mut found) = (body.lines(), 0);
 ///         while let Some(line) = lines.next_line().await? {
 ///             found += usize::from(line.contains(word));
@@ -87,7 +87,7 @@ struct Body {
 }
 
 impl Body {
-    fn of(message: Incoming<'_>, kind: IncomingKind) -> Result<Self> {
+    fn of(message: Incoming<'_>, kind: IncomingKind) -> HandlerResult<Self> {
         let came = message.kind();
         if came != kind {
             return Err(wrong_kind(kind, came));
@@ -140,7 +140,7 @@ macro_rules! reader {
             const KIND: IncomingKind = IncomingKind::$kind;
             const IN_PARTS: bool = true;
 
-            fn from_message(message: Incoming<'m>) -> Result<Self> {
+            fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
                 Body::of(message, IncomingKind::$kind).map(Self)
             }
         }

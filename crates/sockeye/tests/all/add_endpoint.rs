@@ -13,7 +13,7 @@ use sockeye::endpoint::{
 };
 use sockeye::proto::{Config, Role};
 use sockeye::server::{Container, DeploymentError, ServerBuilder, ServerHandle};
-use sockeye::{Endpoint, Result, Server, Session, endpoint};
+use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 use tokio::net::TcpListener;
 use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinHandle;
@@ -23,14 +23,14 @@ use tower_service::Service;
 struct Named(&'static str);
 
 impl Endpoint for Named {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         let room = session.path_parameter("room").unwrap_or("-");
         let said = format!("{} {room}", self.0);
         session.basic_remote().send_text(said).await?;
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -227,7 +227,7 @@ async fn a_session_may_add_an_endpoint() {
     struct Adds(Serving);
 
     impl Endpoint for Adds {
-        async fn on_message<'m>(&mut self, _: &Session, path: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, path: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             if let Incoming::Text(path) = &path {
                 let serving = self.0.clone();
                 self.0.add(endpoint(path, move |_| Self(serving.clone())))?;

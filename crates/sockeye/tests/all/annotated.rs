@@ -11,7 +11,7 @@ use sockeye::endpoint::{Pong, Reply};
 use sockeye::error::BoxError;
 use sockeye::proto::Text;
 use sockeye::{
-    Client, CloseCode, CloseReason, Error, Message, Result, Server, Session, server_endpoint,
+    Client, CloseCode, CloseReason, Error, Message, HandlerResult, Server, Session, server_endpoint,
 };
 
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl BorrowingAcrossAwait {
     }
 
     #[on_message]
-    async fn binary<'m>(&mut self, bytes: &'m [u8]) -> Result<&'m [u8]> {
+    async fn binary<'m>(&mut self, bytes: &'m [u8]) -> HandlerResult<&'m [u8]> {
         tokio::task::yield_now().await;
         Ok(bytes)
     }
@@ -237,7 +237,7 @@ struct Seat {
 #[server_endpoint("/rooms/{room}/seats/{seat}")]
 impl Seat {
     #[on_open]
-    async fn open(&mut self, #[path] seat: i64, session: &Session, #[path] room: &str) -> Result {
+    async fn open(&mut self, #[path] seat: i64, session: &Session, #[path] room: &str) -> HandlerResult {
         self.log.push(format!("open {room:?} {seat}"));
         session.basic_remote().send_text("open").await?;
         Ok(())
@@ -348,7 +348,7 @@ impl Diary {
     }
 
     #[on_close]
-    async fn close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         self.log
             .push(format!("close {reason} {}", session.is_open()));
         session.basic_remote().send_text("too late").await?;
@@ -428,7 +428,7 @@ struct Refusing;
 #[server_endpoint("/refusing")]
 impl Refusing {
     #[on_open]
-    async fn open(&mut self, session: &Session) -> Result {
+    async fn open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text("not you").await?;
         Err("no".into())
     }
@@ -556,7 +556,7 @@ struct Greeting(String);
 #[server_endpoint("/greeting/{name}")]
 impl Greeting {
     #[on_open]
-    async fn open(&mut self, session: &Session) -> Result {
+    async fn open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text(self.0.clone()).await?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use sockeye::client::ConnectError;
 use sockeye::endpoint::{Incoming, IncomingKind, Pong, Reply, TextReader};
 use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::{
-    Client, CloseCode, CloseReason, Endpoint, Error, Result, Server, Session, client_endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session, client_endpoint,
     endpoint, server_endpoint,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
@@ -19,7 +19,7 @@ struct Echo(Log);
 #[server_endpoint("/echo/{name}", subprotocols = ["echo"])]
 impl Echo {
     #[on_message]
-    async fn text(&mut self, text: String, session: &Session) -> Result<Option<String>> {
+    async fn text(&mut self, text: String, session: &Session) -> HandlerResult<Option<String>> {
         if text == "close me" {
             session.close(CloseCode::try_from(4000)?, "as you wish")?;
             return Ok(None);
@@ -45,7 +45,7 @@ async fn echo() -> (SocketAddr, crate::support::Events) {
 struct Told(Log);
 
 impl Endpoint for Told {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.0
             .push(format!("open {}", session.open_sessions().len()));
         session.basic_remote().send_text("hello").await?;
@@ -53,7 +53,7 @@ impl Endpoint for Told {
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         match incoming {
             Incoming::Text(text) if &*text == "panic" => panic!("of the client's handler"),
             Incoming::Text(text) if &*text == "fail" => Err("as it was told".into()),
@@ -74,7 +74,7 @@ impl Endpoint for Told {
             .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         let left = session.open_sessions().len();
         self.0.push(format!("close {} {left}", reason.code()));
         Ok(())
@@ -188,7 +188,7 @@ struct Annotated(Log);
 #[client_endpoint]
 impl Annotated {
     #[on_open]
-    async fn open(&self, session: &Session) -> Result {
+    async fn open(&self, session: &Session) -> HandlerResult {
         self.0.push("open");
         session.basic_remote().send_text("hello").await?;
         session.basic_remote().send_ping(b"!").await?;
@@ -196,7 +196,7 @@ impl Annotated {
     }
 
     #[on_message(max = 10)]
-    fn text(&self, text: &str) -> Result {
+    fn text(&self, text: &str) -> HandlerResult {
         self.0.push(format!("text {text}"));
         if text == "fail" {
             return Err("as it was told".into());
@@ -252,14 +252,14 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
     impl Endpoint for Long {
         const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 300)];
 
-        async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             if let Incoming::Text(text) = text {
                 self.0.push(format!("{} bytes", text.len()));
             }
             Ok(Reply::None)
         }
 
-        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
             self.0.push(format!("close {}", reason.code()));
             Ok(())
         }
@@ -302,7 +302,7 @@ async fn a_clients_endpoint_reads_a_message_as_it_comes() {
     #[server_endpoint("/story")]
     impl Story {
         #[on_open]
-        async fn open(&self, session: &Session) -> Result {
+        async fn open(&self, session: &Session) -> HandlerResult {
             let mut message = session.basic_remote().text_writer();
             for number in 0..10_000 {
                 message
@@ -320,7 +320,7 @@ async fn a_clients_endpoint_reads_a_message_as_it_comes() {
     #[client_endpoint]
     impl Reads {
         #[on_message]
-        async fn story(&self, body: TextReader) -> Result {
+        async fn story(&self, body: TextReader) -> HandlerResult {
             let (mut lines, mut count) = (body.lines(), 0);
             while let Some(line) = lines.next_line().await? {
                 assert_eq!(line, format!("line {count}"));

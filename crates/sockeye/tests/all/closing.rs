@@ -8,7 +8,7 @@ use crate::support::end::{At, BOTH, Far};
 use crate::support::{BINARY, CLOSE, Events, Log, TEXT, log, serve, soon};
 use sockeye::endpoint::{Incoming, Reply};
 use sockeye::error::SendError;
-use sockeye::{Client, CloseCode, CloseReason, Endpoint, Error, Result, Server, Session, endpoint};
+use sockeye::{Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session, endpoint};
 use tokio::sync::{Notify, mpsc};
 
 /// Tells what happens to it, and does what it is told.
@@ -29,7 +29,7 @@ enum Fails {
 }
 
 impl Endpoint for Probe {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.sessions.send(session.clone()).await?;
         match self.fails {
             Fails::OnOpen => Err("on_open".into()),
@@ -41,7 +41,7 @@ impl Endpoint for Probe {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         let Incoming::Text(text) = message else {
             return Ok(Reply::from(message));
         };
@@ -78,7 +78,7 @@ impl Endpoint for Probe {
         Ok(Reply::from(Incoming::Text(text)))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.log.push(format!("close {reason}"));
         match self.fails {
             Fails::OnClose => Err("on_close".into()),
@@ -286,7 +286,7 @@ struct Tck {
 }
 
 impl Endpoint for Tck {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text("one").await?;
         session.basic_remote().send_text("two").await?;
         Ok(())
@@ -296,7 +296,7 @@ impl Endpoint for Tck {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         if self.sends_before {
             session.basic_remote().send_text("bye").await?;
         }
@@ -308,7 +308,7 @@ impl Endpoint for Tck {
         Ok(Reply::None)
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         self.log
             .push(format!("close {reason}, open {}", session.is_open()));
         if self.sends_after {
@@ -333,14 +333,14 @@ struct TckClient {
 }
 
 impl Endpoint for TckClient {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         if let Incoming::Text(text) = message {
             self.log.push(&*text);
         }
         Ok(Reply::None)
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         self.log
             .push(format!("close {reason}, open {}", session.is_open()));
         match self.fails {

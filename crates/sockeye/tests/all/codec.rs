@@ -7,7 +7,7 @@ use crate::support::{BINARY, Log, Raw, TEXT, log, serve};
 use sockeye::endpoint::{Decoder, Encoder, Incoming, IncomingKind, Parsed, Reply, whole};
 use sockeye::error::SendError;
 use sockeye::proto::{Config, Outgoing, Role};
-use sockeye::{Endpoint, Error, Result, Server, Session, endpoint, server_endpoint};
+use sockeye::{Endpoint, Error, HandlerResult, Server, Session, endpoint, server_endpoint};
 
 /// A text of one word.
 struct Word(String);
@@ -65,7 +65,7 @@ struct Words(Log);
 #[server_endpoint("/words")]
 impl Words {
     #[on_message]
-    async fn word(&mut self, word: Word, session: &Session) -> Result<Option<Word>> {
+    async fn word(&mut self, word: Word, session: &Session) -> HandlerResult<Option<Word>> {
         match word.0.as_str() {
             "basic" => {
                 session
@@ -179,7 +179,7 @@ async fn after_the_close_an_object_is_not_sent() {
 struct Closing(Log);
 
 impl Endpoint for Closing {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         session.close(sockeye::CloseCode::NORMAL, "")?;
         let basic = session.basic_remote().send_object(&Parsed(1)).await;
         let queued = session.async_remote().send_object(&Parsed(1)).map(drop);
@@ -235,13 +235,13 @@ async fn a_handler_that_is_added_takes_objects_too() {
     struct Adding;
 
     impl Endpoint for Adding {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             session.add_message_handler(whole(|Word(word)| async move { Parsed(word.len()) }))?;
             session.add_message_handler(whole(|sum: Sum| async move { Parsed(sum) }))?;
             Ok(())
         }
 
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             Err("no message is left for it".into())
         }
     }
@@ -308,7 +308,7 @@ async fn a_limit_of_an_endpoint_is_its_own() {
             &mut self,
             _: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             Ok(Reply::from(message))
         }
     }
@@ -359,7 +359,7 @@ mod json {
     #[server_endpoint("/shop")]
     impl Shop {
         #[on_open]
-        async fn open(&mut self, session: &Session) -> Result {
+        async fn open(&mut self, session: &Session) -> HandlerResult {
             session
                 .basic_remote()
                 .send_object(&Json(["a", "b"]))
@@ -368,7 +368,7 @@ mod json {
         }
 
         #[on_message]
-        async fn ordered<'m>(&mut self, Json(order): Json<Order<'m>>) -> Result<Json<Receipt>> {
+        async fn ordered<'m>(&mut self, Json(order): Json<Order<'m>>) -> HandlerResult<Json<Receipt>> {
             tokio::task::yield_now().await;
             Ok(Json(Receipt {
                 item: order.item.to_owned(),
@@ -433,7 +433,7 @@ mod json {
         struct Adding;
 
         impl Endpoint for Adding {
-            async fn on_open(&mut self, session: &Session) -> Result {
+            async fn on_open(&mut self, session: &Session) -> HandlerResult {
                 let sum = |Json(numbers): Json<Vec<u32>>| async move {
                     Json(numbers.iter().sum::<u32>())
                 };

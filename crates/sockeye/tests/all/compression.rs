@@ -6,7 +6,7 @@ use sockeye::browser::WebSocket;
 use sockeye::client::ConnectError;
 use sockeye::error::BoxError;
 use sockeye::proto::{DeflateConfig, Outgoing, PreparedMessage, WindowBits};
-use sockeye::{Client, CloseCode, Message, Result, Server, Session, blocking, server_endpoint};
+use sockeye::{Client, CloseCode, Message, HandlerResult, Server, Session, blocking, server_endpoint};
 use tokio::net::TcpListener;
 
 use crate::support::{Raw, TEXT, listen, raw_server, request, serve, soon};
@@ -52,7 +52,7 @@ fn messages() -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> Result {
+async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> HandlerResult {
     let small = DeflateConfig::default()
         .server_max_window_bits(WindowBits::MIN)
         .client_max_window_bits(WindowBits::MIN);
@@ -77,7 +77,7 @@ async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> Result {
 }
 
 #[tokio::test]
-async fn a_bomb_is_refused_and_the_server_goes_on() -> Result {
+async fn a_bomb_is_refused_and_the_server_goes_on() -> HandlerResult {
     let url = echo(Some(DeflateConfig::default())).await;
     let mut ws = Client::builder().connect(&url).await?;
     // A thousandth of it on the wire; the server takes 1 MiB.
@@ -113,7 +113,7 @@ async fn an_answer_that_does_not_fit_the_offer_fails_the_handshake() {
 const HELLO_TWICE: &[u8] = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00";
 
 #[tokio::test]
-async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> Result {
+async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> HandlerResult {
     let small = DeflateConfig::default().server_max_window_bits(WindowBits::MIN);
     for (config, answer) in [
         (DeflateConfig::default(), "permessage-deflate"),
@@ -178,7 +178,7 @@ struct Sends;
 #[server_endpoint("/")]
 impl Sends {
     #[on_message]
-    async fn send(&self, session: &Session, way: &str) -> Result<Option<Outgoing>> {
+    async fn send(&self, session: &Session, way: &str) -> HandlerResult<Option<Outgoing>> {
         match way.strip_prefix("plain ") {
             Some(way) => send(session, way, Outgoing::uncompressed(news())).await,
             None => send(session, way, news().into()).await,
@@ -186,7 +186,7 @@ impl Sends {
     }
 }
 
-async fn send(session: &Session, way: &str, news: Outgoing) -> Result<Option<Outgoing>> {
+async fn send(session: &Session, way: &str, news: Outgoing) -> HandlerResult<Option<Outgoing>> {
     match way {
         "reply" => return Ok(Some(news)),
         "awaited" => session.basic_remote().send(news).await?,
@@ -241,7 +241,7 @@ async fn whatever_way_it_goes_a_message_is_compressed_unless_it_says_otherwise()
 }
 
 #[tokio::test]
-async fn a_client_too_sends_uncompressed_what_says_so() -> Result {
+async fn a_client_too_sends_uncompressed_what_says_so() -> HandlerResult {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/", listener.local_addr()?);
     let accepted = "Sec-WebSocket-Extensions: permessage-deflate; \
@@ -313,7 +313,7 @@ async fn a_broadcast_has_one_compressed_form_for_each_window() {
 }
 
 #[tokio::test]
-async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() -> Result {
+async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() -> HandlerResult {
     let url = format!("ws://{}/", sends().await);
     let takeover = DeflateConfig::default().context_takeover(true);
     let small = takeover.clone().server_max_window_bits(WindowBits::MIN);

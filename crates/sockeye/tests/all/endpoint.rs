@@ -11,7 +11,7 @@ use sockeye::endpoint::{
 use sockeye::error::SendError;
 use sockeye::proto::{DeflateConfig, InvalidCloseReason};
 use sockeye::{
-    Client, CloseCode, CloseReason, Endpoint, Error, Message, Result, Server, Session, endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, Message, HandlerResult, Server, Session, endpoint,
 };
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
@@ -23,14 +23,14 @@ struct Probe {
 }
 
 impl Endpoint for Probe {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.log
             .push(format!("open {}", session.open_sessions().len()));
         self.sessions.send(session.clone()).await?;
         Ok(())
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         let left = session.open_sessions().len();
         self.log.push(format!("close {} {left}", reason.code()));
         Ok(())
@@ -81,7 +81,7 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
     struct Adding(Log);
 
     impl Endpoint for Adding {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             let mut count = 0;
             let here = session.clone();
             session.add_message_handler(whole(move |text: String| {
@@ -151,11 +151,11 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     struct Answering(mpsc::Sender<Session>);
 
     impl Endpoint for Answering {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             Ok(self.0.try_send(session.clone())?)
         }
 
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             Ok(Reply::Text("the endpoint"))
         }
     }
@@ -416,7 +416,7 @@ async fn a_session_ends_though_its_endpoint_cannot_be_dropped() {
     }
 
     impl Endpoint for Bomb {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             self.0.send(session.clone()).await?;
             Ok(())
         }
@@ -457,7 +457,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             self.0.push("message");
             session.close(CloseCode::try_from(4000)?, "enough")?;
             session.close(CloseCode::try_from(4001)?, "the first counts")?;
@@ -469,7 +469,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
                 .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
         }
 
-        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
             self.0.push(format!("close {reason}"));
             Ok(())
         }
@@ -567,13 +567,13 @@ async fn abort_drops_the_transport_and_the_handler_without_a_close() {
             &mut self,
             session: &Session,
             _: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             let _dropped = Dropped(self.log.clone());
             self.sessions.send(session.clone()).await?;
             std::future::pending().await
         }
 
-        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
             self.log.push(format!("close {}", reason.code()));
             Ok(())
         }
@@ -661,7 +661,7 @@ async fn basic_remote_completes_inside_a_handler_that_is_not_done() {
             &mut self,
             session: &Session,
             _: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             session.basic_remote().send_text("written").await?;
             self.0.notified().await;
             Ok(Reply::Text("done"))
@@ -691,7 +691,7 @@ async fn pings_and_pongs_carry_125_bytes_and_the_answers_come_to_the_pong_handle
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             match message {
                 Incoming::Pong(pong) => self.0.push(format!("pong {}", pong.payload().len())),
                 Incoming::Text(_) => {
@@ -740,7 +740,7 @@ async fn messages_and_a_close_in_one_segment_get_their_replies_and_then_the_clos
             &mut self,
             _: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             Ok(Reply::from(message))
         }
     }
@@ -766,12 +766,12 @@ async fn one_shared_object_serves_all_connections_at_once() {
     struct Meeting(tokio::sync::Barrier);
 
     impl SharedEndpoint for Meeting {
-        async fn on_open(&self, session: &Session) -> Result {
+        async fn on_open(&self, session: &Session) -> HandlerResult {
             session.basic_remote().send_text("open").await?;
             Ok(())
         }
 
-        async fn on_message<'m>(&self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             // Neither is done before the other is here.
             self.0.wait().await;
             Ok(Reply::from(message))
@@ -826,7 +826,7 @@ async fn a_message_may_be_taken_out_of_what_is_lent() {
             &mut self,
             _: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             let kept = match message {
                 Incoming::Text(text) => TextMessage::into_string(text).into_bytes(),
                 Incoming::Binary(bytes) => BinaryMessage::into_vec(bytes),
@@ -857,7 +857,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
     struct Summing;
 
     impl Endpoint for Summing {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             session.add_message_handler(whole(|mut body: BinaryReader| async move {
                 let reading = tokio::spawn(async move {
                     let (mut len, mut sum) = (0, 0);

@@ -16,7 +16,7 @@ use sockeye::endpoint::{
 use sockeye::error::SendError;
 use sockeye::proto::DeflateConfig;
 use sockeye::proto::handshake::UriError;
-use sockeye::{Client, CloseReason, Endpoint, Error, Message, Result, Server, Session, endpoint};
+use sockeye::{Client, CloseReason, Endpoint, Error, Message, HandlerResult, Server, Session, endpoint};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
 
@@ -25,11 +25,11 @@ use tokio::sync::{Notify, mpsc};
 struct Echo(mpsc::Sender<Session>);
 
 impl Endpoint for Echo {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         Ok(self.0.send(session.clone()).await?)
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         match message {
             Incoming::Pong(_) => Ok(Reply::None),
             message => Ok(Reply::from(message)),
@@ -148,7 +148,7 @@ async fn tck_add_message_handlers_test_1() {
     struct Silent(mpsc::Sender<Session>);
 
     impl Endpoint for Silent {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             Ok(self.0.send(session.clone()).await?)
         }
     }
@@ -375,14 +375,14 @@ async fn tck_a_session_is_one_from_connect_to_on_close() {
     struct Identified(Log);
 
     impl Endpoint for Identified {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             assert!(session.is_open());
             session.basic_remote().send_text("here").await?;
             self.0.push(session.id().to_string());
             Ok(())
         }
 
-        async fn on_close(&mut self, session: &Session, _: CloseReason) -> Result {
+        async fn on_close(&mut self, session: &Session, _: CloseReason) -> HandlerResult {
             self.0.push(session.id().to_string());
             Ok(())
         }

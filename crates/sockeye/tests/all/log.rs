@@ -111,7 +111,7 @@ struct Fragile;
 #[server_endpoint("/fragile")]
 impl Fragile {
     #[on_message]
-    fn text(&mut self, text: &str) -> sockeye::Result<String> {
+    fn text(&mut self, text: &str) -> sockeye::HandlerResult<String> {
         match text {
             "panic" => panic!("as the test wants"),
             "fail" => Err("as the test wants".into()),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use http::{HeaderValue, Request, header};
 use sockeye::client::{ConnectError, OpeningEvent, Proxy, ProxyError, Target};
 use sockeye::endpoint::{Handshake, Incoming, Reply};
-use sockeye::{Client, Endpoint, Result, Server, Session, blocking, endpoint};
+use sockeye::{Client, Endpoint, HandlerResult, Server, Session, blocking, endpoint};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -117,7 +117,7 @@ async fn a_server_that_answers_with_tls_is_told_as_such_and_final() {
 struct Quiet;
 
 impl Endpoint for Quiet {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         Ok(Reply::None)
     }
 }

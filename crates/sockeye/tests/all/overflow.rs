@@ -13,7 +13,7 @@ use crate::support::{Raw, soon};
 struct Feed(mpsc::Sender<Session>);
 
 impl Endpoint for Feed {
-    async fn on_open(&mut self, session: &Session) -> sockeye::Result {
+    async fn on_open(&mut self, session: &Session) -> sockeye::HandlerResult {
         self.0.send(session.clone()).await?;
         Ok(())
     }

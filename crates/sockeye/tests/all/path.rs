@@ -9,7 +9,7 @@
 use crate::support::label::label;
 use crate::support::{Log, Raw, TEXT, log, request, serve};
 use sockeye::server::{BindError, ServerBuilder};
-use sockeye::{CloseReason, Error, Result, Server, server_endpoint};
+use sockeye::{CloseReason, Error, HandlerResult, Server, server_endpoint};
 
 /// What the endpoint says that answers; or the status that refuses.
 async fn answers(addr: std::net::SocketAddr, target: &str) -> String {
@@ -102,7 +102,7 @@ macro_rules! told_in_every_callback {
             }
 
             #[on_message]
-            fn text(&mut self, _: &str, $(#[path] $name: $type),+) -> Result {
+            fn text(&mut self, _: &str, $(#[path] $name: $type),+) -> HandlerResult {
                 self.0.push(format!("message {:?}", ($($name,)+)));
                 Err("failed".into())
             }

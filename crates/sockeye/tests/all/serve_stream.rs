@@ -7,7 +7,7 @@ use crate::support::{Answer, FIELDS, Raw, TEXT, soon};
 use sockeye::transport::Stream;
 use sockeye::endpoint::{Handshake, Incoming, Reply};
 use sockeye::server::ServerBuilder;
-use sockeye::{Endpoint, Result, Server, endpoint};
+use sockeye::{Endpoint, HandlerResult, Server, endpoint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ impl Endpoint for Echo {
         &mut self,
         _: &sockeye::Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }

@@ -12,7 +12,7 @@ struct Numbers;
 #[server_endpoint("/numbers")]
 impl Numbers {
     #[on_open]
-    async fn opened(&mut self, session: &Session) -> sockeye::Result {
+    async fn opened(&mut self, session: &Session) -> sockeye::HandlerResult {
         let count = session.open_sessions().len();
         session
             .basic_remote()

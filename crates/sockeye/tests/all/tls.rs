@@ -25,7 +25,7 @@ use sockeye::tls::{self, FileProblem, TlsError};
 use sockeye::client::ConnectError;
 use sockeye::endpoint::{Handshake, Incoming, Reply};
 use sockeye::server::ServerBuilder;
-use sockeye::{Client, CloseCode, Endpoint, Error, Message, Result, Server, Session, endpoint};
+use sockeye::{Client, CloseCode, Endpoint, Error, Message, HandlerResult, Server, Session, endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -36,7 +36,7 @@ use crate::support::{Raw, Stoppable, serve, soon};
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }

@@ -7,7 +7,7 @@ use crate::support::record::{events, record};
 use crate::support::{BINARY, CLOSE, Raw, TEXT, listen, raw_server, serve, soon};
 use sockeye::browser::{InvalidState, ReadyState, WebSocket};
 use sockeye::endpoint::{Incoming, Reply};
-use sockeye::{Endpoint, Message, Result, Server, Session, endpoint};
+use sockeye::{Endpoint, Message, HandlerResult, Server, Session, endpoint};
 use tokio::sync::Notify;
 
 #[test]
@@ -104,7 +104,7 @@ impl Endpoint for Echo {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         match &message {
             Incoming::Text(text) if &**text == "close" => {
                 session.close(sockeye::CloseCode::try_from(4001)?, "as you say")?;

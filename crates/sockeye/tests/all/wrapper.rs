@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use crate::support::serve;
 use sockeye::endpoint::{Incoming, IncomingKind, Reply};
 use sockeye::proto::WholeMessage;
-use sockeye::{Client, CloseCode, Endpoint, Message, Result, Server, Session, endpoint};
+use sockeye::{Client, CloseCode, Endpoint, Message, HandlerResult, Server, Session, endpoint};
 
 /// How often each way to a message was taken.
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Inner(Arc<Calls>);
 impl Endpoint for Inner {
     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 100)];
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         self.0.with_future.fetch_add(1, SeqCst);
         Ok(Reply::from(message))
     }
@@ -30,7 +30,7 @@ impl Endpoint for Inner {
         &mut self,
         _: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         match message {
             WholeMessage::Text(text) => {
                 self.0.at_once.fetch_add(1, SeqCst);
@@ -51,7 +51,7 @@ impl<E: Endpoint> Endpoint for Wrapper<E> {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         self.0.on_message(session, message).await
     }
 
@@ -59,7 +59,7 @@ impl<E: Endpoint> Endpoint for Wrapper<E> {
         &mut self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         self.0.on_message_at_once(session, message)
     }
 }

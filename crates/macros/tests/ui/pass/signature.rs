@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use sockeye::endpoint::{Decoder, Encoder, Parsed, Pong, TextReader};
 use sockeye::proto::{Outgoing, Text};
-use sockeye::{CloseReason, Endpoint, Error, Result, Session, server_endpoint};
+use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Session, server_endpoint};
 
 /// A method with a mark alone, and no method for messages.
 struct Silent;
@@ -59,7 +59,7 @@ impl Parameters {
         #[path("type")] kind: String,
         #[path] mut number: f64,
         #[path] text: &str,
-    ) -> Result {
+    ) -> HandlerResult {
         number += 1.0;
         session
             .basic_remote()
@@ -123,7 +123,7 @@ struct Borrowed;
 #[sockeye::server_endpoint("/borrowed")]
 impl Borrowed {
     #[sockeye::endpoint::on_open]
-    fn open(&self) -> Result {
+    fn open(&self) -> HandlerResult {
         Ok(())
     }
 
@@ -261,7 +261,7 @@ impl Codec {
     }
 
     #[sockeye::endpoint::on_message(max = LONGEST,)]
-    fn binary(&self, bits: Bits) -> Result<Parsed<usize>> {
+    fn binary(&self, bits: Bits) -> HandlerResult<Parsed<usize>> {
         Ok(Parsed(bits.0))
     }
 
@@ -295,7 +295,7 @@ struct Readers;
 #[server_endpoint("/readers")]
 impl Readers {
     #[on_message(max = u64::MAX)]
-    async fn text(&mut self, body: TextReader, session: &Session) -> Result<Option<String>> {
+    async fn text(&mut self, body: TextReader, session: &Session) -> HandlerResult<Option<String>> {
         let _ = session;
         Ok(Some(format!("{body:?}")))
     }

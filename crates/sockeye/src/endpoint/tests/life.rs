@@ -11,7 +11,7 @@ use super::*;
 use crate::connection::Connection;
 use crate::connection::tests::wire::{CLOSE, Frame, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
 
 /// The events that the callbacks report to the test, in order.
@@ -73,7 +73,7 @@ impl Endpoint for Echo {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         let Incoming::Text(text) = message else {
             return Ok(Reply::None);
         };
@@ -199,7 +199,7 @@ impl Endpoint for Slow {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         /// Tells whether the handler was dropped.
         struct Guard<'g>(&'g Log, bool);
         impl Drop for Guard<'_> {
@@ -221,7 +221,7 @@ impl Endpoint for Slow {
         Ok(Reply::Text(text.into_str()))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.log.add(format!("closed {}", reason.code().get()));
         Ok(())
     }
@@ -369,7 +369,7 @@ async fn an_abort_drops_the_handler_and_the_transport() {
 async fn on_close_of_an_aborted_session_runs_to_its_end() {
     struct Tidy(Log);
     impl Endpoint for Tidy {
-        async fn on_close(&mut self, _: &Session, _: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, _: CloseReason) -> HandlerResult {
             tokio::time::sleep(seconds(60)).await;
             self.0.add("tidied");
             Err("and failed".into())
@@ -510,7 +510,7 @@ async fn pongs_that_are_handled_slowly_give_their_peer_no_longer_for_its_message
     struct SlowAtPongs;
 
     impl Endpoint for SlowAtPongs {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             tokio::time::sleep(seconds(9)).await;
             Ok(Reply::None)
         }
@@ -592,13 +592,13 @@ async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
 struct Sleeper(Log);
 
 impl Endpoint for Sleeper {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         tokio::time::sleep(seconds(60)).await;
         self.0.add("slept");
         Ok(Reply::Text("done"))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.0.add(format!("closed {}", reason.code().get()));
         Ok(())
     }
@@ -635,7 +635,7 @@ struct Inflate(Arc<AtomicUsize>);
 const INFLATED: usize = 32 * 1024;
 
 impl Endpoint for Inflate {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Reply::Message(vec![7; INFLATED].into()))
     }
@@ -702,7 +702,7 @@ async fn two_peers_that_push_at_each_other_both_finish() {
     const LEN: usize = 64 * 1024;
     struct Count(Arc<AtomicUsize>);
     impl Endpoint for Count {
-        async fn on_message<'m>(&mut self, _: &Session, m: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, m: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             if let Incoming::Binary(bytes) = m {
                 self.0.fetch_add(bytes.len(), Ordering::Relaxed);
             }
@@ -746,7 +746,7 @@ async fn two_peers_that_push_at_each_other_both_finish() {
 async fn a_panic_closes_its_own_connection_with_1011() {
     struct Panics;
     impl Endpoint for Panics {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
             tokio::task::yield_now().await;
             panic!("of the handler");
         }
@@ -771,7 +771,7 @@ async fn a_panic_among_a_thousand_sessions_disturbs_no_other() {
             &mut self,
             _: &Session,
             incoming: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             match incoming {
                 Incoming::Text(text) if &*text == "panic" => panic!("of the handler"),
                 Incoming::Text(text) => Ok(Reply::Text(text.into_str())),

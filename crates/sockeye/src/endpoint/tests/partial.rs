@@ -10,7 +10,7 @@ use super::life::texts;
 use super::*;
 use crate::connection::tests::wire::{BINARY, PING, PONG, TEXT, masked};
 use crate::endpoint::{Incoming, IncomingKind, Reply, partial, whole};
-use crate::error::Result;
+use crate::error::HandlerResult;
 
 const TEXT_STARTS: u8 = 0x01;
 const BINARY_STARTS: u8 = 0x02;
@@ -21,7 +21,7 @@ const ENDS: u8 = 0x80;
 struct Probe;
 
 impl Endpoint for Probe {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         assert!(!message.is_part(), "it has not asked for parts");
         Ok(Reply::Text("the endpoint"))
     }
@@ -92,7 +92,7 @@ async fn a_handler_that_is_added_while_a_session_waits_takes_the_next_message_in
 struct Adding;
 
 impl Endpoint for Adding {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         Ok(Reply::Text("the endpoint"))
     }
 
@@ -100,7 +100,7 @@ impl Endpoint for Adding {
         &mut self,
         session: &Session,
         _: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         let shown = partial(|part: (String, bool)| async { show(part) });
         session.add_message_handler(shown).unwrap();
         Some(Ok(Reply::Text("added")))
