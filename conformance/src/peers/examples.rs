@@ -146,7 +146,7 @@ impl Endpoint<'_> {
     ) -> Result<Session, ConnectError> {
         let (address, name) = (self.tap.address(), self.example.name);
         let url = format!("ws://{address}/examples/websocket/{name}");
-        let client = Client::builder().compression(compression);
+        let client = Client::builder().compression(compression).build();
         client.connect_endpoint(url, endpoint).await
     }
 

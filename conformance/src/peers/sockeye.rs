@@ -95,7 +95,7 @@ enum Call {
 impl End {
     /// Connects to a peer.
     pub(super) async fn connect(url: &str, compression: DeflateConfig) -> Result<Self> {
-        let client = Client::builder().compression(compression);
+        let client = Client::builder().compression(compression).build();
         let connection = client.connect(url).await?;
         let (calls, called) = mpsc::channel(16);
         let (to_events, events) = mpsc::channel(1024);

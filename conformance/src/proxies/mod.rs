@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use sockeye::client::{ConnectError, Proxy};
+use sockeye::client::{ClientBuilder, ConnectError, Proxy};
 use sockeye::server::ServerBuilder;
 use sockeye::{Client, CloseCode, Message, Server, tls};
 use tokio::time::timeout;
@@ -84,11 +84,17 @@ async fn serve(builder: ServerBuilder) -> Result<SocketAddr> {
     Ok(address)
 }
 
-async fn try_proxy(client: &Client, scheme: &str, proxy: &mut Running, url: &str) -> Result<()> {
+async fn try_proxy(
+    client: &ClientBuilder,
+    scheme: &str,
+    proxy: &mut Running,
+    url: &str,
+) -> Result<()> {
     // `localhost` may have two addresses, and the server listens at one.
     let through = |password: &str| -> Result<Client> {
         let proxy = format!("{scheme}://{USER}:{password}@{}", proxy.address);
-        Ok(client.clone().ipv4_only().proxy(proxy.parse::<Proxy>()?))
+        let client = client.clone().ipv4_only().proxy(proxy.parse::<Proxy>()?);
+        Ok(client.build())
     };
     let refused = through("wrong")?.connect(url).await;
     if !matches!(refused, Err(ConnectError::Proxy(_))) {

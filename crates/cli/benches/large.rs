@@ -44,7 +44,7 @@ async fn measure() -> Result<ExitCode> {
     let addr = lines.next().ok_or("it says where it listens")??;
 
     let config = Config::new(Role::Client).max_message(LEN as u64);
-    let client = Client::builder().config(config);
+    let client = Client::builder().config(config).build();
     let mut ws = client.connect(format!("ws://{addr}/large")).await?;
     let started = Instant::now();
     write(ws.binary_writer()).await?;

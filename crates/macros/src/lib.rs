@@ -133,7 +133,7 @@ pub fn server_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream
 /// }
 ///
 /// # async fn example() -> sockeye::Result {
-/// let session = Client::builder().connect_endpoint("ws://127.0.0.1:8080/news", News).await?;
+/// let session = Client::new().connect_endpoint("ws://127.0.0.1:8080/news", News).await?;
 /// session.closed().await;
 /// # Ok(())
 /// # }

@@ -97,6 +97,7 @@ impl Program {
             Kind::Mosquitto => client.subprotocols(["mqtt"]),
             Kind::Inspector | Kind::DevTools => client,
         };
+        let client = client.build();
         let url = format!("ws://{}{}", tap.address(), self.path);
         Ok(Link {
             connection: client.connect(url).await?,

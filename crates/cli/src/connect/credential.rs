@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sockeye::Client;
+use sockeye::client::ClientBuilder;
 
 use super::options::Options;
 
@@ -55,7 +55,10 @@ impl fmt::Debug for Secret {
 }
 
 /// Adds the credentials of the options to the client, or those of the environment if the options have none.
-pub(super) fn add(client: Client, options: &Options) -> Result<Client, CredentialError> {
+pub(super) fn add(
+    client: ClientBuilder,
+    options: &Options,
+) -> Result<ClientBuilder, CredentialError> {
     let read = |secret: &Option<Secret>| secret.as_ref().map(Secret::read).transpose();
     let (mut token, mut pair) = (read(&options.bearer)?, read(&options.basic)?);
     if token.is_none() && pair.is_none() {

@@ -28,7 +28,7 @@ impl Counter {
             .stable_after(Duration::ZERO)
             .first_pause(Duration::from_millis(1))
             .longest_pause(Duration::from_millis(20));
-        let client = Client::builder().reconnecting(server.url("/echo"));
+        let client = Client::new().reconnecting(server.url("/echo"));
         let client = client.expect("a URL").retry(retry).queue_limit(QUEUE);
         Self {
             sender: client.sender(),

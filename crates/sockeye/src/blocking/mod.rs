@@ -22,5 +22,5 @@ mod handshake;
 mod proxy;
 mod stream;
 
-pub use self::client::{Client, connect};
+pub use self::client::{Client, ClientBuilder, connect};
 pub use self::connection::Connection;

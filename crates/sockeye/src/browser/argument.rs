@@ -115,13 +115,14 @@ pub enum CloseError {
     Syntax(#[from] SyntaxError),
 }
 
-/// The client with a browser's rules for this target. Its offer must be legal, and the server must choose one of the
-/// offered subprotocols. WHATWG is stricter here than RFC 6455.
-pub(super) fn for_browser(client: Client, target: &Target) -> Result<Client, SyntaxError> {
+/// The client with a browser's rules for this target. It follows no redirects, its offer must be legal, and the server
+/// must choose one of the offered subprotocols. WHATWG is stricter here than RFC 6455.
+pub(super) fn for_browser(mut client: Client, target: &Target) -> Result<Client, SyntaxError> {
     client.handshake(target)?;
     refuse_repeated(&client.subprotocols)?;
-    let is_required = !client.subprotocols.is_empty();
-    Ok(client.require_subprotocol(is_required))
+    client.require_subprotocol = !client.subprotocols.is_empty();
+    client.redirects = 0;
+    Ok(client)
 }
 
 /// Refuses two subprotocols that differ only in case, as browsers do. RFC 6455 compares them exactly.

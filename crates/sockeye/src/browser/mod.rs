@@ -92,7 +92,7 @@ impl Client {
     ///
     /// The errors of [`WebSocket::with_protocols`].
     pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
-        WebSocket::with_client(url, self.redirects(0))
+        WebSocket::with_client(url, self)
     }
 }
 
@@ -102,7 +102,7 @@ impl WebSocket {
     ///
     /// The object connects with the defaults of [`Client`]; for other options, use [`Client::websocket`]. All objects
     /// of this function in the process open one connection to an address at a time (RFC 6455 §4.1): see
-    /// [`Client::in_turn`].
+    /// [`ClientBuilder::in_turn`](crate::client::ClientBuilder::in_turn).
     ///
     /// It can be made outside of a runtime too. A failed connection, and a port that browsers block, are reported by
     /// the event `error`.
@@ -127,7 +127,7 @@ impl WebSocket {
         S: Into<String>,
     {
         let client = Client::builder().in_turn_of_process();
-        client.subprotocols(protocols).websocket(url)
+        client.subprotocols(protocols).build().websocket(url)
     }
 
     fn with_client(url: &str, client: Client) -> Result<Self, SyntaxError> {

@@ -85,7 +85,7 @@ impl Client {
     /// The errors of [`WebSocketStream::with_protocols`].
     pub fn websocket_stream(self, url: &str) -> Result<WebSocketStream, SyntaxError> {
         let target = Target::parse_any_scheme(url)?;
-        let client = argument::for_browser(self.redirects(0), &target)?;
+        let client = argument::for_browser(self, &target)?;
         Ok(WebSocketStream {
             target,
             client,
@@ -118,7 +118,7 @@ impl WebSocketStream {
         S: Into<String>,
     {
         let client = Client::builder().in_turn_of_process();
-        client.subprotocols(protocols).websocket_stream(url)
+        client.subprotocols(protocols).build().websocket_stream(url)
     }
 
     /// The URL, serialised, with the scheme `ws` or `wss`.

@@ -33,7 +33,7 @@ use http::HeaderValue;
 ///     }
 /// }
 ///
-/// let client = Client::builder().cookies(Arc::new(Session::default()));
+/// let client = Client::builder().cookies(Arc::new(Session::default())).build();
 /// ```
 pub trait CookieJar: Debug + Send + Sync {
     /// Returns the value of the field `Cookie` for a request to `url`; `None` for no field.

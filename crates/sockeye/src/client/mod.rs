@@ -21,7 +21,7 @@ mod target;
 mod turn;
 mod unix;
 
-pub use self::builder::Client;
+pub use self::builder::{Client, ClientBuilder};
 pub use self::cookie::CookieJar;
 pub use self::error::ConnectError;
 pub use self::observer::OpeningEvent;
@@ -50,5 +50,5 @@ pub use self::target::Target;
 /// # }
 /// ```
 pub async fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
-    Client::builder().connect(url.as_ref()).await
+    Client::new().connect(url.as_ref()).await
 }

@@ -29,7 +29,7 @@ use crate::tls::TlsError;
 /// use sockeye::client::Proxy;
 ///
 /// let proxy: Proxy = "socks5h://user:password@127.0.0.1:1080".parse()?;
-/// let client = Client::builder().proxy(proxy);
+/// let client = Client::builder().proxy(proxy).build();
 /// # Ok::<(), sockeye::client::ProxyError>(())
 /// ```
 #[derive(Clone)]

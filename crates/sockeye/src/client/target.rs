@@ -25,7 +25,7 @@ use crate::secret;
 /// use sockeye::Client;
 ///
 /// let request = Request::get("wss://chat.example/river").header("x-api-key", "1234").body(())?;
-/// let ws = Client::builder().connect(request).await?;
+/// let ws = Client::new().connect(request).await?;
 /// # Ok(())
 /// # }
 /// ```

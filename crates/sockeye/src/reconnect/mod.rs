@@ -44,7 +44,7 @@ pub use self::retry::{Interruption, Retry};
 /// use sockeye::Client;
 /// use sockeye::reconnect::ReconnectEvent;
 ///
-/// let mut feed = Client::builder()
+/// let mut feed = Client::new()
 ///     .reconnecting("wss://feed.example/")?
 ///     // The first messages on each connection.
 ///     .greeting(|_connection| vec![r#"{"subscribe":"salmon"}"#.into()]);
@@ -160,7 +160,7 @@ impl Reconnecting {
     ///     let token = fresh_token().await.map_err(|error| ConnectError::Connector(error.into()))?;
     ///     let client = Client::builder().bearer_auth(&token);
     ///     let client = client.map_err(|error| ConnectError::Connector(error.into()))?;
-    ///     client.connect("wss://feed.example/").await
+    ///     client.build().connect("wss://feed.example/").await
     /// });
     /// ```
     pub fn new<F>(mut connector: impl FnMut() -> F + Send + 'static) -> Self

@@ -39,7 +39,7 @@ pub fn client_config_trusting(roots: impl AsRef<Path>) -> Result<ClientConfig, T
 ///     .roots("our-authority.pem")
 ///     .identity("client.pem", "client.key")
 ///     .build()?;
-/// let client = Client::builder().tls(config);
+/// let client = Client::builder().tls(config).build();
 /// # Ok::<(), tls::TlsError>(())
 /// ```
 #[derive(Clone, Debug, Default)]

@@ -542,7 +542,7 @@ async fn the_first_subprotocol_of_the_clients_list_that_is_spoken_is_agreed_on()
         (&["SOAP"], None),
         (&[], None),
     ] {
-        let client = Client::builder().subprotocols(offered.iter().copied());
+        let client = Client::builder().subprotocols(offered.iter().copied()).build();
         let mut ws = soon(client.connect(&url)).await.unwrap();
         assert_eq!(ws.subprotocol(), chosen, "{offered:?}");
         soon(ws.send("")).await.unwrap();

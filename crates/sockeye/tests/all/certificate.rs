@@ -46,7 +46,7 @@ async fn secured(config: ServerConfig) -> u16 {
 
 /// What the three clients say. It is the same.
 async fn said(trusted: ClientConfig, url: &str) -> String {
-    let client = Client::builder().tls(trusted.clone());
+    let client = Client::builder().tls(trusted.clone()).build();
     let error = soon(client.connect(url)).await.unwrap_err();
     assert!(matches!(error, ConnectError::Tls(_)), "{error:?}");
     assert!(!error.is_transient(), "{error}");
@@ -69,7 +69,7 @@ async fn said(trusted: ClientConfig, url: &str) -> String {
     assert_eq!(why.to_string(), error.to_string());
 
     let url = url.to_owned();
-    let client = blocking::Client::builder().tls(trusted);
+    let client = blocking::Client::builder().tls(trusted).build();
     let connecting = tokio::task::spawn_blocking(move || client.connect(&url).unwrap_err());
     let without_runtime = soon(connecting).await.unwrap();
     assert!(
@@ -185,7 +185,7 @@ async fn a_proxys_certificate_is_explained_too() {
     let proxy: Proxy = format!("https://localhost:{port}").parse().unwrap();
     let client = Client::builder()
         .tls(authority.trusted())
-        .proxy(proxy.clone());
+        .proxy(proxy.clone()).build();
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
@@ -195,7 +195,7 @@ async fn a_proxys_certificate_is_explained_too() {
     assert!(said.starts_with(expected), "{said}");
     let client = blocking::Client::builder()
         .tls(authority.trusted())
-        .proxy(proxy);
+        .proxy(proxy).build();
     let connecting =
         tokio::task::spawn_blocking(move || client.connect("ws://host.invalid/").unwrap_err());
     let error = soon(connecting).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_server_without_tls_is_told_from_one_with_a_bad_certificate() {
                 let _ = tcp.write_all(answer).await;
             }
         });
-        let client = Client::builder().tls(Authority::new("ours").trusted());
+        let client = Client::builder().tls(Authority::new("ours").trusted()).build();
         let url = format!("wss://localhost:{port}/");
         let said = soon(client.connect(&url)).await.unwrap_err().to_string();
         assert!(said.contains("speak TLS on this port"), "{said}");
@@ -287,10 +287,10 @@ async fn a_client_that_takes_any_certificate_takes_what_is_no_certificate_at_all
             let url = format!("wss://localhost:{}/", addr.port());
             let any = tls::ClientOptions::default().dangerously_accept_any_certificate();
             let any = any.build().unwrap();
-            let client = Client::builder().tls(any.clone());
+            let client = Client::builder().tls(any.clone()).build();
             let mut ws = soon(client.connect(&url)).await.unwrap();
             soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
-            let client = blocking::Client::builder().tls(any);
+            let client = blocking::Client::builder().tls(any).build();
             let talk = tokio::task::spawn_blocking(move || {
                 let mut ws = client.connect(&url).unwrap();
                 ws.close(CloseCode::NORMAL, "").unwrap();

@@ -89,7 +89,7 @@ fn pong_text(pong: &Pong) -> String {
 async fn a_clients_endpoint_lives_as_a_servers_does() {
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
-    let client = Client::builder();
+    let client = Client::new();
     let url = format!("ws://{addr}/echo/me");
     let session = client.connect_endpoint(url, Told(log)).await.unwrap();
     assert_eq!(events.next().await, "open 1");
@@ -123,7 +123,7 @@ async fn a_clients_session_tells_what_was_asked_and_agreed_on() {
         .header(
             HeaderName::from_static("x-token"),
             HeaderValue::from_static("t"),
-        );
+        ).build();
     let url = format!("ws://{addr}/echo/me?q=1");
     let session = client.connect_endpoint(url, Told(log)).await.unwrap();
     session.close(CloseCode::NORMAL, "").unwrap();
@@ -145,7 +145,7 @@ async fn a_servers_close_comes_to_the_clients_on_close_with_its_code() {
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let connected = Client::builder().connect_endpoint(url, Told(log)).await;
+    let connected = Client::new().connect_endpoint(url, Told(log)).await;
     let session = connected.unwrap();
     session.basic_remote().send_text("close me").await.unwrap();
     while events.next().await != "close 4000 0" {}
@@ -158,7 +158,7 @@ async fn a_panic_in_a_clients_handler_closes_1011() {
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let connected = Client::builder().connect_endpoint(url, Told(log)).await;
+    let connected = Client::new().connect_endpoint(url, Told(log)).await;
     connected
         .unwrap()
         .basic_remote()
@@ -174,7 +174,7 @@ async fn an_annotated_endpoint_serves_at_the_clients_end() {
     let (addr, _server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let client = Client::builder();
+    let client = Client::new();
     let session = client.connect_endpoint(url, Echo(log)).await.unwrap();
     // Both echo what they get: it goes to and fro, until one of them is told to close.
     session.basic_remote().send_text("ball").await.unwrap();
@@ -226,7 +226,7 @@ async fn an_endpoint_that_is_annotated_for_a_client_is_called_for_what_happens_t
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let client = Client::builder();
+    let client = Client::new();
     let session = client.connect_endpoint(url, Annotated(log)).await.unwrap();
     for event in ["open", "text hello", "pong !"] {
         assert_eq!(events.next().await, event);
@@ -268,7 +268,7 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
     let (addr, mut server) = echo().await;
     let url = format!("ws://{addr}/echo/me");
     for max_message in [100, 1 << 20] {
-        let client = Client::builder().config(Config::new(Role::Client).max_message(max_message));
+        let client = Client::builder().config(Config::new(Role::Client).max_message(max_message)).build();
         let (log, mut events) = log();
         let endpoint = Annotated(log);
         let session = client.connect_endpoint(&*url, endpoint).await.unwrap();
@@ -345,6 +345,7 @@ async fn a_clients_endpoint_reads_a_message_as_it_comes() {
             client = client.compression(DeflateConfig::default());
         }
         let url = format!("ws://{addr}/story");
+        let client = client.build();
         client.connect_endpoint(url, Reads(log)).await.unwrap();
         assert_eq!(events.next().await, "10000 lines");
         assert_eq!(events.next().await, "close 1000");
@@ -356,7 +357,7 @@ async fn a_client_that_is_refused_has_no_session() {
     let addr = serve(Server::builder().endpoint(endpoint("/there", |_| Told(log().0)))).await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/not-there");
-    let connected = Client::builder().connect_endpoint(url, Told(log)).await;
+    let connected = Client::new().connect_endpoint(url, Told(log)).await;
     let Err(ConnectError::Refused(response)) = connected else {
         panic!("{connected:?}");
     };

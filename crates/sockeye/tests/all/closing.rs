@@ -369,8 +369,8 @@ async fn tck_close(says: Option<&str>, told: &str, fails: Fails) {
         let addr = serve(Server::builder().endpoint(made)).await;
         let (log, mut client) = log();
         let endpoint = TckClient { log, fails };
-        let builder = Client::builder();
-        let connecting = builder.connect_endpoint(format!("ws://{addr}/"), endpoint);
+        let opener = Client::new();
+        let connecting = opener.connect_endpoint(format!("ws://{addr}/"), endpoint);
         let session = connecting.await.expect("a connection");
         assert_eq!(client.next().await, "one");
         assert_eq!(client.next().await, "two");

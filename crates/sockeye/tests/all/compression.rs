@@ -65,7 +65,7 @@ async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> HandlerResu
             Some(takeover.clone()),
             Some(small.clone()),
         ] {
-            let mut ws = Client::builder().compression(client).connect(&url).await?;
+            let mut ws = Client::builder().compression(client).build().connect(&url).await?;
             for message in messages() {
                 ws.send(message.clone()).await?;
                 assert_eq!(ws.recv().await?, Some(message));
@@ -79,13 +79,13 @@ async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> HandlerResu
 #[tokio::test]
 async fn a_bomb_is_refused_and_the_server_goes_on() -> HandlerResult {
     let url = echo(Some(DeflateConfig::default())).await;
-    let mut ws = Client::builder().connect(&url).await?;
+    let mut ws = Client::new().connect(&url).await?;
     // A thousandth of it on the wire; the server takes 1 MiB.
     ws.send(vec![0; 15 << 20]).await?;
     assert_eq!(ws.recv().await?, None);
     let code = ws.close_received().map(|reason| reason.code().get());
     assert_eq!(code, Some(1009));
-    let mut next = Client::builder().connect(&url).await?;
+    let mut next = Client::new().connect(&url).await?;
     next.send("still there").await?;
     assert_eq!(next.recv().await?, Some("still there".into()));
     Ok(())
@@ -122,7 +122,7 @@ async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> H
     ] {
         let (listener, url) = listen().await;
         let fields = format!("Sec-WebSocket-Extensions: {answer}\r\n");
-        let client = Client::builder().compression(config.clone());
+        let client = Client::builder().compression(config.clone()).build();
         let (ws, mut peer) = tokio::join!(
             client.connect(&url),
             raw_server(&listener, &fields, HELLO_TWICE)
@@ -139,7 +139,7 @@ async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> H
         assert_eq!(peer.recv_frame().await, Some(first));
 
         let url = url.clone();
-        let client = blocking::Client::builder().compression(config);
+        let client = blocking::Client::builder().compression(config).build();
         let receiving = tokio::task::spawn_blocking(move || {
             let mut ws = client.connect(url)?;
             Ok::<_, BoxError>([ws.recv()?, ws.recv()?])
@@ -327,7 +327,7 @@ async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() 
     for compression in all {
         clients.push(
             Client::builder()
-                .compression(compression)
+                .compression(compression).build()
                 .connect(&url)
                 .await?,
         );

@@ -887,6 +887,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
             if number % 2 == 0 {
                 client = client.compression(DeflateConfig::default());
             }
+            let client = client.build();
             let mut ws = client.connect(format!("ws://{addr}/sum")).await?;
             for round in 1..=20_usize {
                 let bytes: Vec<u8> = (0..LEN).map(|n| (n * round / 7 % 256) as u8).collect();

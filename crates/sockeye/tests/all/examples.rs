@@ -154,6 +154,7 @@ async fn upload_stores_a_file_as_it_comes_under_a_safe_name_and_replaces_none() 
         if deflate {
             client = client.compression(DeflateConfig::default());
         }
+        let client = client.build();
         let url = format!("ws://{addr}/upload/{name}");
         let mut ws = client.connect(&*url).await.unwrap();
         let mut message = ws.binary_writer();

@@ -405,7 +405,7 @@ async fn tck_a_session_is_one_from_connect_to_on_close() {
     let made = endpoint("/", move |_| Identified(sockeyes.clone()));
     let addr = serve(Server::builder().endpoint(made)).await;
     let (log, mut events) = log();
-    let client = Client::builder();
+    let client = Client::new();
     let connecting = client.connect_endpoint(format!("ws://{addr}/"), Identified(log));
     let session = connecting.await.unwrap();
     assert_eq!(events.next().await, session.id().to_string());
@@ -418,7 +418,7 @@ async fn tck_a_session_is_one_from_connect_to_on_close() {
 async fn tomcat_what_is_no_url_of_a_websocket_is_not_connected_to() {
     for url in ["ftp://localhost/", "ws://", "localhost"] {
         let (opened, mut sessions) = mpsc::channel(1);
-        let connected = Client::builder().connect_endpoint(url, Echo(opened)).await;
+        let connected = Client::new().connect_endpoint(url, Echo(opened)).await;
         let error = connected.unwrap_err();
         let expected = match url {
             "ws://" => matches!(error, ConnectError::Url(_)),
@@ -466,7 +466,7 @@ async fn tomcat_deflate_around_the_size_of_a_buffer() {
             .threshold(0);
         let builder = Server::builder().compression(compression.clone());
         let addr = serve(builder.endpoint(echo.clone())).await;
-        let client = Client::builder().compression(compression);
+        let client = Client::builder().compression(compression).build();
         let mut ws = client.connect(format!("ws://{addr}/")).await.unwrap();
         for size in (8191..=8705).chain([0, 16_384, 16_385, 0]) {
             let message = Message::text("compressible ".repeat(1300)[..size].to_owned());

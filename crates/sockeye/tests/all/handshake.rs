@@ -73,6 +73,7 @@ async fn the_client_opens_on_no_bad_answer_of_the_fixtures_and_sends_no_frame() 
         if let Some(offer) = record["offer"].as_str() {
             client = client.subprotocols([offer.strip_prefix("proto:").expect("a subprotocol")]);
         }
+        let client = client.build();
         let server = async {
             let (tcp, _) = listener.accept().await.unwrap();
             let mut peer = Raw::new(tcp);
@@ -450,7 +451,7 @@ async fn a_timeout_beyond_the_clock_is_never_over() {
     let mut server = Stoppable::serve(builder).await;
     let client = Client::builder()
         .connect_timeout(never)
-        .handshake_timeout(never);
+        .handshake_timeout(never).build();
     let mut ws = soon(client.connect(&format!("ws://{}/", server.addr)))
         .await
         .unwrap();
@@ -545,7 +546,7 @@ async fn frames_right_behind_the_101_reach_the_client() {
 async fn a_client_draws_a_new_key_for_each_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let client = Client::builder();
+    let client = Client::new();
     let mut keys = std::collections::BTreeSet::new();
     for _ in 0..3 {
         let asked = async {
@@ -576,7 +577,7 @@ async fn the_client_asks_as_it_was_told_to() {
     let client = Client::builder().subprotocols(["one", "two"]).header(
         http::header::ORIGIN,
         "https://page.example".parse().unwrap(),
-    );
+    ).build();
     let url = format!("WS://127.0.0.1:{}/ä b?c={{d}}", addr.port());
     let server = async {
         let (tcp, _) = listener.accept().await.unwrap();
@@ -632,7 +633,7 @@ async fn answered(client: &Client, answer: &str, closes: bool) -> ConnectError {
 
 #[tokio::test]
 async fn a_refusal_is_told_whole_however_the_server_ends_it() {
-    let client = Client::builder();
+    let client = Client::new();
     for (answer, closes, status, body) in [
         ("403 Forbidden\r\nContent-Length: 0\r\n\r\n", false, 403, ""),
         (
@@ -708,7 +709,7 @@ async fn a_refusal_is_told_whole_however_the_server_ends_it() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
-    let client = Client::builder();
+    let client = Client::new();
     let error = answered(&client, "SSH-2.0-sshd\r\n\r\n", false).await;
     assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
     let error = answered(&client, "", true).await;
@@ -718,7 +719,7 @@ async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
     let too_large = format!("HTTP/1.1 101 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let error = answered(&client, &too_large, false).await;
     assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
-    let client = client.handshake_timeout(Duration::from_millis(10));
+    let client = Client::builder().handshake_timeout(Duration::from_millis(10)).build();
     let error = answered(&client, "HTTP/1.1 101", false).await;
     assert!(
         matches!(error, ConnectError::HandshakeTimeout(_)),
@@ -759,14 +760,14 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
             "{error:?}"
         );
     }
-    let client = Client::builder().subprotocols(["one", "one"]);
+    let client = Client::builder().subprotocols(["one", "one"]).build();
     let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
     let repeated = OfferError::SubprotocolRepeated("one".to_owned());
     assert!(
         matches!(&error, ConnectError::Offer(found) if *found == repeated),
         "{error:?}"
     );
-    let client = Client::builder().header(http::header::HOST, "elsewhere".parse().unwrap());
+    let client = Client::builder().header(http::header::HOST, "elsewhere".parse().unwrap()).build();
     let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
     assert!(
         matches!(error, ConnectError::Offer(OfferError::FieldReserved(_))),
@@ -787,7 +788,7 @@ async fn a_host_that_does_not_answer_is_given_up_at_the_connect_timeout() {
     while let Ok(tcp) = tokio::time::timeout(patience, TcpStream::connect(addr)).await {
         queued.push(tcp.unwrap());
     }
-    let client = Client::builder().connect_timeout(patience);
+    let client = Client::builder().connect_timeout(patience).build();
     let error = client.connect(format!("ws://{addr}")).await.unwrap_err();
     assert!(
         matches!(error, ConnectError::ConnectTimeout(_)),
@@ -798,15 +799,15 @@ async fn a_host_that_does_not_answer_is_given_up_at_the_connect_timeout() {
 #[tokio::test]
 async fn a_client_that_requires_a_subprotocol_fails_without_one() {
     let addr = serve(Server::builder().endpoint(label("/"))).await;
-    let client = Client::builder().subprotocols(["chat"]);
+    let offering = Client::builder().subprotocols(["chat"]);
     let url = format!("ws://{addr}");
+    let client = offering.clone().build();
     assert_eq!(
         soon(client.connect(&url)).await.unwrap().subprotocol(),
         None
     );
-    let error = soon(client.require_subprotocol(true).connect(&url))
-        .await
-        .unwrap_err();
+    let client = offering.require_subprotocol(true).build();
+    let error = soon(client.connect(&url)).await.unwrap_err();
     let missing = ResponseError::SubprotocolMissing;
     assert!(
         matches!(&error, ConnectError::Response(found) if *found == missing),

@@ -44,14 +44,14 @@ fn the_process_that_is_stopped() {
         }),
         Ok("client") => in_runtime(async {
             let config = Config::new(Role::Client).keep_alive(SILENCE);
-            let client = Client::builder().config(config);
+            let client = Client::builder().config(config).build();
             let mut ws = client.connect(target()).await.unwrap();
             println!("got {:?}", ws.recv().await);
         }),
         Ok("blocking") => {
             let config = Config::new(Role::Client).keep_alive(SILENCE);
             let mut ws = blocking::Client::builder()
-                .config(config)
+                .config(config).build()
                 .connect(target())
                 .unwrap();
             println!("got {:?}", ws.recv());

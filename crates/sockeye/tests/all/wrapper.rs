@@ -70,7 +70,7 @@ async fn a_wrapper_keeps_the_fast_path_and_the_limits_of_its_endpoint() {
     let shared = Arc::clone(&calls);
     let wrapped = endpoint("/", move |_| Wrapper(Inner(Arc::clone(&shared))));
     let addr = serve(Server::builder().endpoint(wrapped)).await;
-    let client = Client::builder();
+    let client = Client::new();
     let mut ws = client.connect(format!("ws://{addr}/")).await.unwrap();
     for message in [Message::from("x".repeat(100)), Message::from(vec![1; 101])] {
         ws.send(message.clone()).await.unwrap();
