@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use sockeye_proto::handshake::{Accepted, ClientHandshake, Extension, ResponseError};
 use tokio::time::Instant;
 
-use super::exchange::{self, Answered, drive_until};
+use super::exchange::{self, Answered, HttpError, drive_until};
 use super::proxy::{Proxy, ProxyError};
 use super::target::Target;
 use super::turn::Peer;
@@ -286,7 +286,8 @@ impl Client {
             deflate: compression.as_ref().map(|agreed| agreed.params),
         };
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
-        let upgraded = drive_until(&mut connection, on_upgrade).await?;
+        let upgraded = drive_until(&mut connection, on_upgrade).await;
+        let upgraded = upgraded.map_err(HttpError::new)?;
         let Some((stream, read_ahead)) = exchange::into_transport(upgraded) else {
             return Err(ConnectError::NoResponse);
         };

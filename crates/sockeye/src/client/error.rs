@@ -8,7 +8,7 @@ use http::{Method, Response, StatusCode};
 use sockeye_proto::InvalidAnswer;
 use sockeye_proto::handshake::{OfferError, ResponseError, UriError};
 
-use super::exchange::Unanswered;
+use super::exchange::{HttpError, Unanswered};
 use super::proxy::ProxyError;
 use crate::error::BoxError;
 #[cfg(feature = "tls")]
@@ -38,7 +38,7 @@ pub enum ConnectError {
     Head,
     /// The server's answer is not HTTP, or the transport failed.
     #[error("the handshake failed")]
-    Http(#[from] hyper::Error),
+    Http(#[from] HttpError),
     /// A redirect leads from `wss:` to this URL, which is not encrypted.
     #[error("the server redirects to {0}, which is not encrypted")]
     InsecureRedirect(String),
@@ -76,11 +76,16 @@ pub enum ConnectError {
     TooManyRedirects(u32),
     /// The URL cannot be parsed.
     #[error("cannot parse the URL")]
-    Url(#[from] url::ParseError),
+    Url(#[from] InvalidUrl),
     /// The URL is not a WebSocket URL.
     #[error("not a WebSocket URL")]
     WebSocketUri(#[from] UriError),
 }
+
+/// The error for a text that is not a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct InvalidUrl(pub(super) url::ParseError);
 
 impl ConnectError {
     /// Converts the error of a request that hyper sent.
@@ -96,7 +101,7 @@ impl ConnectError {
         if error.is_incomplete_message() || error.is_canceled() {
             Self::NoResponse
         } else {
-            Self::Http(error)
+            Self::Http(HttpError::new(error))
         }
     }
 

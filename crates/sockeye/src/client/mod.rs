@@ -23,7 +23,8 @@ mod unix;
 
 pub use self::builder::{Client, ClientBuilder};
 pub use self::cookie::CookieJar;
-pub use self::error::ConnectError;
+pub use self::error::{ConnectError, InvalidUrl};
+pub use self::exchange::HttpError;
 pub use self::observer::OpeningEvent;
 pub(crate) use self::observer::{Observer, are_tls};
 pub use self::proxy::{Proxy, ProxyError};

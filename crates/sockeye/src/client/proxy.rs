@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 use super::environment::Environment;
-use super::exchange::{self, Answered, Unanswered, drive_until};
+use super::exchange::{self, Answered, HttpError, Unanswered, drive_until};
 use super::observer::Observer;
 use super::socks::{Socks, SocksError, SocksStep};
 use super::target::{Target, bare_host, basic};
@@ -170,7 +170,8 @@ impl Proxy {
         }
         drop(sender);
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
-        let upgraded = drive_until(&mut connection, on_upgrade).await?;
+        let upgraded = drive_until(&mut connection, on_upgrade).await;
+        let upgraded = upgraded.map_err(HttpError::new)?;
         match exchange::into_transport(upgraded) {
             // In TLS and HTTP the client speaks first, so bytes ahead are an error.
             Some((stream, read_ahead)) if read_ahead.is_empty() => Ok(stream),
@@ -284,7 +285,7 @@ pub enum ProxyError {
     Head,
     /// The proxy's answer is not HTTP, or the transport to the proxy failed.
     #[error("the proxy did not answer")]
-    Http(#[from] hyper::Error),
+    Http(#[from] HttpError),
     /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
     #[error("the proxy closed the connection without an answer")]
     NoResponse,
@@ -320,7 +321,7 @@ impl ProxyError {
         if let Some(error) = TlsError::within(&error) {
             return Self::Tls(error);
         }
-        Self::Http(error)
+        Self::Http(HttpError::new(error))
     }
 }
 

@@ -11,6 +11,7 @@ use sockeye_proto::handshake::{UriError, WebSocketUri};
 use url::Url;
 
 use super::ConnectError;
+use super::error::InvalidUrl;
 use crate::secret;
 
 /// The target of a connection: a WebSocket URL, or an [`http::Request`] with header fields of its own.
@@ -172,7 +173,7 @@ impl fmt::Debug for Target {
 fn parse_url(text: &str) -> Result<Url, ConnectError> {
     Url::parse(text).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => UriError::Scheme.into(),
-        error => error.into(),
+        error => InvalidUrl(error).into(),
     })
 }
 

@@ -12,7 +12,7 @@ use super::*;
 #[cfg(feature = "tls")]
 use crate::tls::{FileProblem, TlsError, rustls};
 use crate::browser::{CloseError, SyntaxError, WebSocket};
-use crate::client::{ConnectError, ProxyError, SocksError};
+use crate::client::{ConnectError, HttpError, ProxyError, SocksError, Target};
 use crate::reconnect::Interruption;
 use crate::server::BindError;
 use crate::{Endpoint, Server};
@@ -86,7 +86,7 @@ fn invalid_answer() -> InvalidAnswer {
 }
 
 /// hyper's error for an answer that is not HTTP.
-async fn not_http() -> hyper::Error {
+async fn not_http() -> HttpError {
     let (near, mut far) = tokio::io::duplex(100);
     tokio::io::AsyncWriteExt::write_all(&mut far, b"220 mail\r\n\r\n")
         .await
@@ -95,7 +95,7 @@ async fn not_http() -> hyper::Error {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(near).await.unwrap();
     let request = http::Request::new(http_body_util::Empty::<Bytes>::new());
     let (answer, _) = tokio::join!(sender.send_request(request), connection);
-    answer.unwrap_err()
+    HttpError::new(answer.unwrap_err())
 }
 
 fn refused() -> Box<Response<Bytes>> {
@@ -124,7 +124,7 @@ async fn connect_errors() -> Vec<BoxError> {
         ConnectError::TlsExpected => ConnectError::TlsExpected,
         ConnectError::TlsUnsupported => ConnectError::TlsUnsupported,
         ConnectError::TooManyRedirects(_) => ConnectError::TooManyRedirects(1),
-        ConnectError::Url(_) => ConnectError::Url(url::ParseError::EmptyHost),
+        ConnectError::Url(_) => Target::try_from("ws://").unwrap_err(),
         ConnectError::WebSocketUri(_) => ConnectError::WebSocketUri(UriError::Scheme),
     }
 }
