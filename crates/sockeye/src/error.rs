@@ -78,12 +78,17 @@ pub type HandlerResult<T = ()> = std::result::Result<T, BoxError>;
 /// ```
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
-/// The error of a connection, or of a callback on it.
+/// The error of a connection, or of a callback on it. The errors of connecting and of starting a server convert to it
+/// too, so a program's [`Result`] holds them all.
 ///
 /// Errors of this crate do not repeat their [`source`](std::error::Error::source): [`ErrorChain`] shows both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// No connection was opened. The box holds the error of the function that failed, for example a
+    /// [`ConnectError`](crate::client::ConnectError).
+    #[error(transparent)]
+    Connect(BoxError),
     /// A message cannot be decoded as the type that the handler takes.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -105,6 +110,13 @@ pub enum Error {
     /// A message could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// A server was not started, or an endpoint not added. The box holds the error of the function that failed, for
+    /// example a [`BindError`](crate::server::BindError).
+    #[error(transparent)]
+    Server(BoxError),
+    /// The files of a TLS configuration cannot be used. The box holds the `TlsError`.
+    #[error(transparent)]
+    Tls(BoxError),
     /// The transport ended without a Close.
     #[error("the peer went away without a Close")]
     UnexpectedEnd,

@@ -4,6 +4,7 @@ use sockeye_proto::handshake::OfferError;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
 use crate::client::{Client, ConnectError, Target};
+use crate::error::Error;
 
 /// The arguments of [`WebSocket::close`](super::WebSocket::close): nothing (`()`), a code, a reason, or both.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +91,12 @@ impl From<OfferError> for SyntaxError {
 impl From<InvalidCloseReason> for SyntaxError {
     fn from(error: InvalidCloseReason) -> Self {
         Self(Culprit::Reason(error))
+    }
+}
+
+impl From<SyntaxError> for Error {
+    fn from(error: SyntaxError) -> Self {
+        Self::Connect(error.into())
     }
 }
 

@@ -10,7 +10,7 @@ use sockeye_proto::handshake::{OfferError, ResponseError, UriError};
 
 use super::exchange::{HttpError, Unanswered};
 use super::proxy::ProxyError;
-use crate::error::BoxError;
+use crate::error::{BoxError, Error};
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
 
@@ -80,6 +80,12 @@ pub enum ConnectError {
     /// The URL is not a WebSocket URL.
     #[error("not a WebSocket URL")]
     WebSocketUri(#[from] UriError),
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error.into())
+    }
 }
 
 /// The error for a text that is not a URL.

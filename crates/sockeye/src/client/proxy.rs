@@ -18,6 +18,7 @@ use super::exchange::{self, Answered, HttpError, Unanswered, drive_until};
 use super::observer::Observer;
 use super::socks::{Socks, SocksError, SocksStep};
 use super::target::{Target, bare_host, basic};
+use crate::error::Error;
 use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
@@ -309,6 +310,12 @@ pub enum ProxyError {
     /// password.
     #[error("{0} is not a proxy URL: expected http://, https://, socks5:// or socks5h://")]
     Url(String),
+}
+
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Connect(error.into())
+    }
 }
 
 impl ProxyError {

@@ -5,7 +5,7 @@ use sockeye_proto::Outgoing;
 
 use super::codec::Encoder;
 use super::incoming::{Argument, Incoming, IncomingKind};
-use crate::error::{DecodeError, HandlerResult};
+use crate::error::{BoxError, DecodeError, HandlerResult};
 
 /// A value that is sent and received as a text message of JSON. A handler takes and returns it, and `send_object` of a
 /// remote sends it.
@@ -57,9 +57,9 @@ impl<'m, T: Deserialize<'m>> Argument<'m> for Json<T> {
 }
 
 impl<T: Serialize> Encoder for Json<T> {
-    type Error = serde_json::Error;
+    type Error = BoxError;
 
-    fn encode(&self) -> Result<Outgoing, serde_json::Error> {
+    fn encode(&self) -> Result<Outgoing, BoxError> {
         Ok(serde_json::to_string(&self.0)?.into())
     }
 }

@@ -56,6 +56,7 @@ async fn bind_errors() -> Vec<BoxError> {
 
 fn errors() -> Vec<BoxError> {
     each_variant! {
+        Error::Connect(_) => ConnectError::Connect(io_error()).into(),
         Error::Decode(_) => Error::Decode(DecodeError::of::<u8>("too large")),
         Error::Encode(_) => Error::Encode(EncodeError::of::<u8>("too large")),
         Error::Handler(_) => Error::Handler(io_error().into()),
@@ -63,6 +64,8 @@ fn errors() -> Vec<BoxError> {
         Error::PeerDead => Error::PeerDead,
         Error::Protocol(_) => Error::Protocol(ProtocolError::ReservedOpCode { opcode: 3 }),
         Error::Send(_) => Error::Send(InvalidCloseReason::Code(7).into()),
+        Error::Server(_) => BindError::Io(io_error()).into(),
+        Error::Tls(_) => Error::Tls(io_error().into()),
         Error::UnexpectedEnd => Error::UnexpectedEnd,
         Error::WriteStalled => Error::WriteStalled,
     }

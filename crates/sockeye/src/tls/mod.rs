@@ -15,6 +15,7 @@ use rustls::{ConfigBuilder, ConfigSide, WantsVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::error::Error;
 use crate::transport::Stream;
 
 mod alpn;
@@ -151,6 +152,12 @@ impl TlsError {
 impl From<rustls::Error> for TlsError {
     fn from(error: rustls::Error) -> Self {
         Self::Config(error)
+    }
+}
+
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error.into())
     }
 }
 
