@@ -1,5 +1,23 @@
 //! Errors by culprit: the peer broke the protocol, the caller made an invalid request, or the system failed. There is
 //! one enum for each boundary.
+//!
+//! A handler returns a [`HandlerResult`], which takes any error. A program's own functions return
+//! [`sockeye::Result`](Result), which takes the errors of this crate:
+//!
+//! ```no_run
+//! use sockeye::Error;
+//! use sockeye::error::{ErrorChain, SendError};
+//!
+//! # async fn example() -> sockeye::Result {
+//! let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
+//! match ws.send("hello").await {
+//!     Err(Error::Send(SendError::Closed)) => println!("the connection is closed"),
+//!     Err(error) => println!("{}", ErrorChain::new(&error)),
+//!     Ok(()) => {}
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 use std::io;

@@ -1,13 +1,77 @@
-//! WebSocket for Rust: a server of endpoints and sessions, a client shaped as the browser's, and under
-//! both a plain connection.
+//! WebSocket for Rust: servers, clients, and connections on any transport.
 //!
-//! - [`Server`] serves [`Endpoint`]s: types that implement it, or whose methods carry the attributes of
-//!   [`server_endpoint`]. Each connection has a [`Session`].
-//! - [`connect`] opens a [`Connection`]; [`Client`] serves endpoints too; [`WebSocket`] is the browser's object.
+//! A server calls the methods of an endpoint for the events of a connection. Each connection has an endpoint object
+//! and a [`Session`]:
 //!
-//! The protocol itself is crate `sockeye-proto`; what users need of it is exported here.
+//! ```no_run
+//! use sockeye::{HandlerResult, Server, Session, server_endpoint};
 //!
-//! Features: `macros` and `tls`, which are on by default, and `json`, for messages that are JSON (`Json`).
+//! #[derive(Default)]
+//! struct Chat;
+//!
+//! #[server_endpoint("/chat/{room}")]
+//! impl Chat {
+//!     #[on_open]
+//!     async fn joined(&mut self, session: &Session, #[path] room: &str) -> HandlerResult {
+//!         session.basic_remote().send_text(format!("this is {room}")).await?;
+//!         Ok(())
+//!     }
+//!
+//!     #[on_message]
+//!     fn said(&mut self, session: &Session, text: &str) {
+//!         session.open_sessions().broadcast(text);
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> sockeye::Result {
+//!     let server = Server::builder().default_endpoint::<Chat>().bind("127.0.0.1:8080").await?;
+//!     Ok(server.serve().await?)
+//! }
+//! ```
+//!
+//! A client sends and receives messages:
+//!
+//! ```no_run
+//! #[tokio::main]
+//! async fn main() -> sockeye::Result {
+//!     let mut ws = sockeye::connect("ws://127.0.0.1:8080/chat/lobby").await?;
+//!     ws.send("hello").await?;
+//!     while let Some(message) = ws.recv().await? {
+//!         println!("{message}");
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to begin
+//!
+//! | task | begin with |
+//! |---|---|
+//! | serve endpoints | [`Server`], the attribute [`server_endpoint`], or the trait [`Endpoint`] |
+//! | send to one session, or to all | [`Session`], [`OpenSessions`](endpoint::OpenSessions) |
+//! | decide about opening handshakes: log in, check the origin | [`Configurator`](endpoint::Configurator) |
+//! | serve endpoints inside axum, or another server on hyper | [`Container`](server::Container) |
+//! | open a connection | [`connect`], or [`Client`] for header fields, subprotocols, proxies and limits |
+//! | send and receive in different tasks | [`Connection::split`] |
+//! | serve a client's connection with an endpoint | [`client_endpoint`], [`Client::connect_endpoint`] |
+//! | connect again when the connection is lost | [`reconnect`] |
+//! | use the browser's objects | [`browser`] |
+//! | connect without a runtime | [`blocking`] |
+//! | set limits and deadlines, compress messages | [`Config`](proto::Config), [`DeflateConfig`](proto::DeflateConfig) |
+//! | use certificates of your own | [`tls`] |
+//! | test an endpoint | [`endpoint`](mod@endpoint#testing-an-endpoint) |
+//! | use another transport than TCP | [`transport`] |
+//! | handle errors | [`Error`] and [`error`] |
+//!
+//! The root holds the names that most programs use. Each other name is in one module. [`proto`] is the protocol itself,
+//! without I/O: messages, close codes, limits, and the rules of the handshake.
+//!
+//! # Features
+//!
+//! - `macros` (default): [`server_endpoint`] and [`client_endpoint`].
+//! - `tls` (default): `wss:` and `https:`, by rustls.
+//! - `json`: `Json`, for messages that are JSON.
 
 // With `--cfg loom` tokio has no sockets. What loom checks is the outbox and the log, which need none: they and
 // what they stand on are the whole crate then.

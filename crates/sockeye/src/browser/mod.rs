@@ -1,7 +1,24 @@
-//! The browser's `WebSocket` object (WHATWG WebSockets): events, `send`, `close`, `ready_state`.
+//! The browser's objects (WHATWG WebSockets): [`WebSocket`] with events, `send`, `close` and `ready_state`, and
+//! [`WebSocketStream`] with a readable and a writable side.
 //!
-//! This file holds the methods for programs; [`run`] connects and produces the events. [`stream`] is the sibling
-//! `WebSocketStream`.
+//! They are for programs that are ported from JavaScript. Other programs use [`connect`](crate::connect).
+//!
+//! ```no_run
+//! use sockeye::browser::WebSocket;
+//!
+//! # async fn example() -> sockeye::Result {
+//! let ws = WebSocket::new("ws://127.0.0.1:8080/echo")?;
+//! ws.on_open(|ws| {
+//!     let _ = ws.send("hi");
+//! });
+//! ws.on_message(|_, event| println!("{}", event.data));
+//! ws.run().await;
+//! # Ok(())
+//! # }
+//! ```
+
+// This file holds the methods for programs; `run` connects and produces the events. `stream` is the sibling
+// `WebSocketStream`.
 
 use std::fmt;
 use std::sync::OnceLock;

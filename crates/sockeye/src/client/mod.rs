@@ -1,8 +1,26 @@
 //! The client: it opens connections over TCP, TLS, a Unix socket or a proxy. hyper does the HTTP of the opening
 //! handshake, and gives the stream back.
 //!
-//! [`builder`] holds a client's options and [`attempt`] opens a connection; [`turn`] serialises attempts. The layers
-//! below are [`dial`] (TCP), [`proxy`], [`socks`] and [`exchange`] (HTTP).
+//! [`connect`] opens a connection with the defaults. [`Client::builder`] sets other options:
+//!
+//! ```no_run
+//! use sockeye::Client;
+//! use sockeye::client::{ConnectError, Proxy};
+//!
+//! # async fn example() -> sockeye::Result {
+//! let proxy: Proxy = "http://proxy.example:3128".parse()?;
+//! let client = Client::builder().subprotocols(["chat.v1"]).proxy(proxy).build();
+//! match client.connect("wss://chat.example/river").await {
+//!     Ok(mut ws) => ws.send("hello").await?,
+//!     Err(ConnectError::Refused(response)) => println!("refused: {}", response.status()),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+// `builder` holds a client's options and `attempt` opens a connection; `turn` serialises attempts. The layers
+// below are `dial` (TCP), `proxy`, `socks` and `exchange` (HTTP).
 
 use crate::connection::Connection;
 

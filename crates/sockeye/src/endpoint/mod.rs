@@ -1,7 +1,40 @@
 //! Endpoints: the objects with which an application handles its connections. A connection has an endpoint object, a
-//! session, and remotes that send. Knows no sockets and no HTTP.
+//! [`Session`], and remotes that send. Knows no sockets and no HTTP.
 //!
-//! An endpoint's life:
+//! An endpoint is a type whose methods have the marks `#[on_open]`, `#[on_message]`, `#[on_close]` and `#[on_error]`
+//! in an `impl` block with [`server_endpoint`](crate::server_endpoint) or [`client_endpoint`](crate::client_endpoint).
+//! The marks need no import. An endpoint may also implement [`Endpoint`] by hand.
+//!
+//! ```
+//! use sockeye::endpoint::{BinaryReader, SessionId};
+//! use sockeye::{HandlerResult, Session, server_endpoint};
+//!
+//! #[derive(Default)]
+//! struct Inbox {
+//!     owner: Option<SessionId>,
+//! }
+//!
+//! #[server_endpoint("/inbox/{name}")]
+//! impl Inbox {
+//!     #[on_open]
+//!     fn opened(&mut self, session: &Session) {
+//!         self.owner = Some(session.id());
+//!     }
+//!
+//!     #[on_message(max = 4096)]
+//!     fn noted(&mut self, text: &str, #[path] name: &str) -> String {
+//!         format!("{name} has a note of {} bytes", text.len())
+//!     }
+//!
+//!     #[on_message(max = 1 << 30)]
+//!     async fn stored(&mut self, mut file: BinaryReader) -> HandlerResult<String> {
+//!         let bytes = tokio::io::copy(&mut file, &mut tokio::io::sink()).await?;
+//!         Ok(format!("{bytes} bytes are stored"))
+//!     }
+//! }
+//! ```
+//!
+//! # Life
 //!
 //! ```text
 //!   factory(&Handshake) ─▶ on_open ─▶ on_message … on_message ─▶ on_close
@@ -10,6 +43,65 @@
 //! ```
 //!
 //! One callback of a connection runs at a time. `on_close` is called once, also after a failed `on_open`.
+//!
+//! # Testing an endpoint
+//!
+//! [`Connection::serve`](crate::Connection::serve) gives a connection to an endpoint. A test makes both ends of the
+//! connection in memory:
+//!
+//! ```
+//! use sockeye::proto::{Config, Role};
+//! use sockeye::{Connection, server_endpoint};
+//!
+//! struct Shout;
+//!
+//! #[server_endpoint("/shout")]
+//! impl Shout {
+//!     #[on_message]
+//!     fn said(&mut self, text: &str) -> String {
+//!         text.to_uppercase()
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> sockeye::Result {
+//! let (near, far) = tokio::io::duplex(1024);
+//! Connection::server(near, Config::new(Role::Server)).serve(Shout);
+//! let mut peer = Connection::client(far, Config::new(Role::Client));
+//! peer.send("hello").await?;
+//! assert_eq!(peer.recv().await?, Some("HELLO".into()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Such a session has no request and no path parameters. To test these too, bind a server to port 0, and connect to its
+//! [`local_addr`](crate::Server::local_addr):
+//!
+//! ```
+//! use sockeye::{Server, server_endpoint};
+//!
+//! #[derive(Default)]
+//! struct Greeter;
+//!
+//! #[server_endpoint("/greet/{name}")]
+//! impl Greeter {
+//!     #[on_open]
+//!     async fn opened(&mut self, session: &sockeye::Session, #[path] name: &str) -> sockeye::HandlerResult {
+//!         session.basic_remote().send_text(format!("hello {name}")).await?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> sockeye::Result {
+//! let server = Server::builder().default_endpoint::<Greeter>().bind("127.0.0.1:0").await?;
+//! let url = format!("ws://{}/greet/ann", server.local_addr());
+//! tokio::spawn(server.serve());
+//! let mut ws = sockeye::connect(url).await?;
+//! assert_eq!(ws.recv().await?, Some("hello ann".into()));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::future::{Future, ready};
 

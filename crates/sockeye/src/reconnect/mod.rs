@@ -1,5 +1,20 @@
-//! A client that opens a lost connection again. [`Reconnecting`] owns the connection, [`retry`] decides about further
-//! attempts, and [`queue`] holds the messages that wait.
+//! A client that opens a lost connection again. [`Reconnecting`] owns the connection, [`Retry`] decides about further
+//! attempts, and a queue holds the messages that wait.
+//!
+//! ```no_run
+//! use sockeye::Client;
+//! use sockeye::reconnect::{ReconnectEvent, Retry};
+//!
+//! # async fn example() -> sockeye::Result {
+//! let mut feed = Client::new().reconnecting("wss://feed.example/")?.retry(Retry::default().limit(10));
+//! while let Some(event) = feed.next().await {
+//!     if let ReconnectEvent::Message(message) = event {
+//!         println!("{message}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! ```text
 //!              ┌────────── Waiting ◀──────────┐ worth another attempt

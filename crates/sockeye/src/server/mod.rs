@@ -1,4 +1,28 @@
 //! A server of endpoints over HTTP/1.1. hyper parses and serves HTTP; an upgraded connection leaves it.
+//!
+//! [`Server::builder`](Server::builder) sets the options. The server serves when it is bound:
+//!
+//! ```no_run
+//! use sockeye::{Endpoint, Server, endpoint};
+//!
+//! struct Silent;
+//!
+//! impl Endpoint for Silent {}
+//!
+//! # async fn example() -> sockeye::Result {
+//! let server = Server::builder()
+//!     .endpoint(endpoint("/silent/{name}", |_handshake| Silent))
+//!     .max_connections(10_000)
+//!     .bind("127.0.0.1:8080")
+//!     .await?;
+//! let handle = server.handle();
+//! tokio::spawn(server.serve());
+//! println!("{} sessions are open", handle.stats().open_sessions);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Container`] serves the same endpoints inside another HTTP server, such as axum's.
 
 use std::fmt;
 use std::future::{Future, pending};

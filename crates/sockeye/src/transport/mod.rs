@@ -1,5 +1,20 @@
 //! The transport of a connection: one stream type for TCP, TLS and any other carrier of bytes. Knows nothing of
 //! WebSocket.
+//!
+//! A server serves a [`Stream`] that the caller brings:
+//!
+//! ```no_run
+//! use sockeye::Server;
+//! use sockeye::transport::Stream;
+//!
+//! # async fn example() -> sockeye::Result {
+//! let server = Server::builder().bind("127.0.0.1:0").await?;
+//! let (near, far) = tokio::io::duplex(64 * 1024);
+//! tokio::spawn(server.serve_stream(Stream::new(near)));
+//! # drop(far);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 use std::io;
