@@ -10,7 +10,6 @@
 //! A page: `new WebSocket("ws://127.0.0.1:8080/me", ["me.v1", "token.open-sesame"])`.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -101,7 +100,7 @@ pub(crate) fn server() -> ServerBuilder {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> sockeye::Result {
     let addr = std::env::args().nth(1);
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let server = server().bind(addr).await?;

@@ -6,7 +6,6 @@
 //! sockeye connect ws://127.0.0.1:8080/chat/lobby/bob
 //! ```
 
-use std::error::Error;
 
 use sockeye::server::ServerBuilder;
 use sockeye::{CloseReason, HandlerResult, Server, Session, server_endpoint};
@@ -48,7 +47,7 @@ pub(crate) fn server() -> ServerBuilder {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> sockeye::Result {
     let addr = std::env::args().nth(1);
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let server = server().bind(addr).await?;

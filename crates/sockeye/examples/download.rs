@@ -8,7 +8,6 @@
 //!
 //! Its page, download.html, is at http://127.0.0.1:8080/.
 
-use std::error::Error;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -107,7 +106,7 @@ async fn page(request: Request<Bytes>) -> Response<Bytes> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> sockeye::Result {
     let mut arguments = std::env::args().skip(1);
     let addr = arguments.next();
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");

@@ -13,7 +13,7 @@
 //!     println!("{message}");
 //! }
 //! ws.close(CloseCode::NORMAL, "bye")?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), sockeye::Error>(())
 //! ```
 
 mod client;

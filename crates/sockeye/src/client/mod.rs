@@ -62,7 +62,7 @@ pub use self::target::Target;
 /// Dropping the future ends the attempt.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
 /// ws.send("hello").await?;
 /// # Ok(())

@@ -31,7 +31,7 @@ use crate::transport::Stream;
 /// [`split`](Self::split) gives it a task.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
 /// ws.send("hello").await?;
 /// while let Some(message) = ws.recv().await? {

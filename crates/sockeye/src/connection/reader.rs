@@ -24,7 +24,7 @@ use crate::transport::Stream;
 /// ```no_run
 /// use tokio::io::AsyncReadExt;
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// let mut ws = sockeye::connect("ws://127.0.0.1:8080/files").await?;
 /// while let Some(mut message) = ws.recv_reader().await? {
 ///     let mut head = [0; 16];

@@ -70,7 +70,7 @@ mod upgrade;
 /// A server that is bound to an address and ready to serve.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// # struct Chat;
 /// # impl sockeye::Endpoint for Chat {}
 /// use sockeye::{Server, endpoint};
@@ -169,7 +169,7 @@ impl Server {
     /// Completes when the connection speaks HTTP no more: it has ended, or a session has it, in a task of its own.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example() -> sockeye::Result {
     /// use sockeye::Server;
     /// use sockeye::transport::Stream;
     ///
@@ -195,7 +195,7 @@ impl Server {
     /// Returns a handle, which adds endpoints while the server serves.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example() -> sockeye::Result {
     /// # struct Chat;
     /// # impl sockeye::Endpoint for Chat {}
     /// use sockeye::{Server, endpoint};
@@ -244,7 +244,7 @@ impl ServerHandle {
     /// to them.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example() -> sockeye::Result {
     /// use sockeye::Server;
     ///
     /// let server = Server::builder().bind("127.0.0.1:8080").await?;

@@ -53,7 +53,7 @@ pub(crate) type TlsStream = tokio_rustls::TlsStream<Stream>;
 /// the private key in PKCS #8, PKCS #1 or SEC 1.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// use sockeye::{Server, tls};
 ///
 /// let config = tls::server_config("chat.example.pem", "chat.example.key")?;
