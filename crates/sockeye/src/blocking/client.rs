@@ -17,8 +17,8 @@ use crate::sync::Arc;
 #[cfg(feature = "tls")]
 use crate::tls::{self, TlsError, rustls};
 
-/// Opens connections with blocking sockets and the same options: [`new`](Self::new) has the defaults,
-/// [`builder`](Self::builder) sets others. One client opens any number of connections.
+/// A client with blocking sockets, which opens connections. [`new`](Self::new) makes one with the default options,
+/// [`builder`](Self::builder) one with others. One client opens any number of connections.
 ///
 /// ```no_run
 /// use sockeye::blocking::Client;
@@ -41,13 +41,13 @@ pub fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
 }
 
 impl Client {
-    /// A client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
+    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
     /// connect to each address and 10 s for the handshake.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A builder of a client, which has the defaults of [`new`](Self::new) until they are set.
+    /// Makes a builder, which has the defaults of [`new`](Self::new) until they are set.
     pub fn builder() -> ClientBuilder {
         ClientBuilder(client::Client::builder())
     }
@@ -203,7 +203,7 @@ impl Client {
     }
 }
 
-/// The options for a [`Client`]: made by [`Client::builder`].
+/// Builds a [`Client`]. [`Client::builder`] makes it.
 ///
 /// ```
 /// use std::time::Duration;

@@ -102,7 +102,8 @@ type OnEvent<E> = dyn Fn(&WebSocket, &E) + Send + Sync;
 const BUFFER_LIMIT: usize = 64 << 20;
 
 impl Client {
-    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
+    /// Makes a browser's `WebSocket` object, which connects to a URL with the options of this client, but follows no
+    /// redirects.
     /// See [`WebSocket::new`].
     ///
     /// # Errors
@@ -114,7 +115,7 @@ impl Client {
 }
 
 impl WebSocket {
-    /// An object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. A user name and password in
+    /// Makes an object for a `ws:` or `wss:` URL, which connects when it is [run](Self::run). `http:` and `https:` are converted to these. A user name and password in
     /// the URL are sent by basic authentication (RFC 7617).
     ///
     /// The object connects with the defaults of [`Client`]; for other options, use [`Client::websocket`]. All objects
@@ -131,7 +132,7 @@ impl WebSocket {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// An object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
+    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
     /// fails when the server chooses none of them.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ pub struct WebSocketError {
 }
 
 impl Client {
-    /// A browser's `WebSocketStream` that connects to a URL with the options of this client, but follows no
+    /// Makes a browser's `WebSocketStream`, which connects to a URL with the options of this client, but follows no
     /// redirects. See [`WebSocketStream::new`].
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Client {
 }
 
 impl WebSocketStream {
-    /// An object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. The object does nothing before
+    /// Makes an object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. The object does nothing before
     /// [`opened`](Self::opened) is polled.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl WebSocketStream {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// An object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
+    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
     /// fails when the server chooses none of them.
     ///
     /// # Errors

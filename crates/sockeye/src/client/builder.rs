@@ -22,9 +22,10 @@ use crate::secret;
 #[cfg(feature = "tls")]
 use crate::tls::{self, rustls};
 
-/// Opens connections with the same options: [`new`](Self::new) has the defaults, [`builder`](Self::builder) sets others.
+/// A client, which opens connections. [`new`](Self::new) makes one with the default options,
+/// [`builder`](Self::builder) one with others.
 ///
-/// One client opens any number of connections. They may share its compressors and its limit for unfinished messages.
+/// One client opens any number of connections. They share its compressors and its limit for unfinished messages.
 ///
 /// ```no_run
 /// use sockeye::Client;
@@ -89,13 +90,13 @@ impl Default for Client {
 }
 
 impl Client {
-    /// A client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
+    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
     /// connect and 10 s for the handshake.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A builder of a client, which has the defaults of [`new`](Self::new) until they are set.
+    /// Makes a builder, which has the defaults of [`new`](Self::new) until they are set.
     pub fn builder() -> ClientBuilder {
         ClientBuilder(Self::new())
     }
@@ -175,7 +176,7 @@ impl Client {
     }
 }
 
-/// The options for a [`Client`]: made by [`Client::builder`].
+/// Builds a [`Client`]. [`Client::builder`] makes it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -346,7 +347,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Switches turns: the client and its clones then open one connection to an address and port at a time (RFC 6455
+    /// Sets whether attempts to connect take turns: the client and its clones then open one connection to an address and port at a time (RFC 6455
     /// §4.1). Turns are on by default.
     ///
     /// Attempts wait in the order of their arrival, before their own deadlines begin. Each waits no longer than the

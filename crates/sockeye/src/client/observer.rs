@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-/// A part of opening a connection, for [`ClientBuilder::on_opening`](super::ClientBuilder::on_opening).
+/// An event of opening a connection, for [`ClientBuilder::on_opening`](super::ClientBuilder::on_opening).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum OpeningEvent<'a> {

@@ -69,14 +69,14 @@ enum RoundTrip {
 const FEED_MARK: usize = 64 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
-    /// Makes a server's connection on `stream`, after the opening handshake.
+    /// Makes the server's end of a connection on `stream`, whose opening handshake is over: this function sends none.
     pub fn server(stream: T, config: impl Into<Arc<Config>>) -> Self {
         let machine = server_machine(config, None);
         Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
     }
 
-    /// Makes a client's connection on `stream`, after the opening handshake. The masking keys come from the thread's
-    /// cryptographically secure generator (RFC 6455 §10.3).
+    /// Makes the client's end of a connection on `stream`, whose opening handshake is over: this function sends none.
+    /// The masking keys come from the thread's cryptographically secure generator (RFC 6455 §10.3).
     pub fn client(stream: T, config: impl Into<Arc<Config>>) -> Self {
         let machine = client_machine(config, None);
         Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
@@ -222,8 +222,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.flush().await
     }
 
-    /// Takes a message without writing it. [`flush`](Self::flush) or any other method writes it. While 64 KiB or more wait,
-    /// `feed` writes first.
+    /// Queues a message. [`flush`](Self::flush) or the next call of any other method writes it. While 64 KiB or more
+    /// wait, `feed` writes first.
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
-    /// Takes a borrowed text as a message without writing it. The text is copied into the output. Otherwise this is
+    /// Queues a borrowed text as a message. The text is copied into the output. Otherwise this is
     /// [`feed`](Self::feed).
     ///
     /// # Errors
@@ -266,7 +266,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(move |cx| self.poll_feed(cx, |machine| machine.send_text(text, Cause::Push)))
     }
 
-    /// Takes borrowed bytes as a binary message without writing it. The bytes are copied into the output. Otherwise this is
+    /// Queues borrowed bytes as a binary message. The bytes are copied into the output. Otherwise this is
     /// [`feed`](Self::feed).
     ///
     /// # Errors
@@ -293,7 +293,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(sent.map_err(|error| Error::Send(error.into())))
     }
 
-    /// Writes the output.
+    /// Writes the messages that [`feed`](Self::feed) queued.
     ///
     /// # Errors
     ///

@@ -96,7 +96,7 @@ impl Sender {
         self.outbox.send(Item::Message(message.into())).await
     }
 
-    /// Takes a message, and completes without waiting for its write. Waits only while more than 1 MiB waits before it.
+    /// Queues a message, and completes before it is written. It waits only while more than 1 MiB is queued.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Sender {
         self.outbox.feed(Item::Message(message.into())).await
     }
 
-    /// Takes a message if there is room now.
+    /// Queues a message if there is room now.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Completes when every message that was taken before is written.
+    /// Waits until every message that was queued before is written.
     ///
     /// # Errors
     ///

@@ -139,8 +139,8 @@ pub enum ReconnectEvent {
 }
 
 impl Client {
-    /// A client that connects to this target with the options of this one, and again when the connection is lost. It
-    /// does nothing before [`Reconnecting::next`] is polled.
+    /// Makes a client that connects to this target with the options of this one, and again when the connection is lost.
+    /// It does nothing before [`Reconnecting::next`] is polled.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Reconnecting {
     /// The default of [`queue_limit`](Self::queue_limit): 1 MiB.
     pub const DEFAULT_QUEUE_LIMIT: usize = 1 << 20;
 
-    /// A client whose connections `connector` opens, one for each attempt. The connector can fetch a fresh token, or
+    /// Makes a client whose connections `connector` opens, one for each attempt. The connector can fetch a fresh token, or
     /// choose another server. Its own failures are [`ConnectError::Connector`].
     ///
     /// ```no_run

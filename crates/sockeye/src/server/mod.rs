@@ -121,7 +121,7 @@ impl Server {
         self.local_addr
     }
 
-    /// Serves as long as it is polled.
+    /// Accepts and serves connections, until the future is dropped.
     ///
     /// # Errors
     ///
@@ -415,7 +415,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds to an address. With port 0 the system chooses a free port.
+    /// Binds to an address, and makes the server: [`Server::serve`] accepts connections. With port 0 the system chooses a free port.
     ///
     /// # Errors
     ///
@@ -428,7 +428,7 @@ impl ServerBuilder {
         self.start(router, listener, is_bound_to_one)
     }
 
-    /// Serves on a listener that is bound already.
+    /// Makes the server on a listener that is bound already: [`Server::serve`] accepts connections.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::{FileProblem, TlsError, read_certificates, read_private_key, rustls, with_provider};
 
-/// A client's configuration that trusts the system's roots: the default for `wss:` URLs.
+/// Makes a client's configuration that trusts the system's roots: the default for `wss:` URLs.
 ///
 /// # Errors
 ///
@@ -21,7 +21,7 @@ pub fn client_config() -> Result<ClientConfig, TlsError> {
     ClientOptions::default().build()
 }
 
-/// A client's configuration that trusts only the certificates of a PEM file, for example a private authority's.
+/// Makes a client's configuration that trusts only the certificates of a PEM file, for example a private authority's.
 ///
 /// # Errors
 ///

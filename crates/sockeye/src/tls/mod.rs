@@ -47,7 +47,7 @@ pub use tokio_rustls::rustls;
 
 pub(crate) type TlsStream = tokio_rustls::TlsStream<Stream>;
 
-/// A server's configuration for TLS 1.2 and 1.3 from two PEM files.
+/// Makes a server's configuration for TLS 1.2 and 1.3 from two PEM files.
 ///
 /// The first file holds the server's own certificate, followed by the certificates up to its root. The second holds
 /// the private key in PKCS #8, PKCS #1 or SEC 1.
