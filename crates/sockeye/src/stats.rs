@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::log_limit::LogLimits;
 
 /// A snapshot of the counts of a server, or of a [`Container`](crate::server::Container), since it was built.
-/// [`ServerHandle::stats`](crate::server::ServerHandle::stats) and [`Container::stats`](crate::server::Container::stats) make it.
+/// [`ServerHandle::stats`](crate::server::ServerHandle::stats) and
+/// [`Container::stats`](crate::server::Container::stats) make it.
 ///
 /// Most counts only grow; `open_sessions` and `assembling_bytes` are the numbers at the time of the call. The fields
 /// are read one after another while the server works, so they may not fit each other exactly.

@@ -115,8 +115,8 @@ impl Client {
 }
 
 impl WebSocket {
-    /// Makes an object for a `ws:` or `wss:` URL, which connects when it is [run](Self::run). `http:` and `https:` are converted to these. A user name and password in
-    /// the URL are sent by basic authentication (RFC 7617).
+    /// Makes an object for a `ws:` or `wss:` URL, which connects when it is [run](Self::run). `http:` and `https:` are
+    /// converted to these. A user name and password in the URL are sent by basic authentication (RFC 7617).
     ///
     /// The object connects with the defaults of [`Client`]; for other options, use [`Client::websocket`]. All objects
     /// of this function in the process open one connection to an address at a time (RFC 6455 §4.1): see
@@ -132,8 +132,8 @@ impl WebSocket {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
-    /// fails when the server chooses none of them.
+    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The
+    /// connection fails when the server chooses none of them.
     ///
     /// # Errors
     ///

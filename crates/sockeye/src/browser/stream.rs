@@ -95,8 +95,8 @@ impl Client {
 }
 
 impl WebSocketStream {
-    /// Makes an object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. The object does nothing before
-    /// [`opened`](Self::opened) is polled.
+    /// Makes an object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. The object does nothing
+    /// before [`opened`](Self::opened) is polled.
     ///
     /// # Errors
     ///
@@ -105,8 +105,8 @@ impl WebSocketStream {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
-    /// fails when the server chooses none of them.
+    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The
+    /// connection fails when the server chooses none of them.
     ///
     /// # Errors
     ///

@@ -347,8 +347,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets whether attempts to connect take turns: the client and its clones then open one connection to an address and port at a time (RFC 6455
-    /// §4.1). Turns are on by default.
+    /// Sets whether attempts to connect take turns: the client and its clones then open one connection to an address
+    /// and port at a time (RFC 6455 §4.1). Turns are on by default.
     ///
     /// Attempts wait in the order of their arrival, before their own deadlines begin. Each waits no longer than the
     /// deadlines of the attempts in front of it allow. Attempts to other addresses do not wait. If a proxy resolves the

@@ -326,8 +326,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.flush().await
     }
 
-    /// The time from the last [`ping`](Self::ping) to its Pong. `None` until the Pong has come. [`recv`](Self::recv) takes the
-    /// Pong, so time in which the application does not receive counts too.
+    /// The time from the last [`ping`](Self::ping) to its Pong. `None` until the Pong has come. [`recv`](Self::recv)
+    /// takes the Pong, so time in which the application does not receive counts too.
     pub fn round_trip(&self) -> Option<Duration> {
         match self.round_trip {
             RoundTrip::Measured(time) => Some(time),
@@ -335,9 +335,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// Starts the closing handshake. The connection takes a Close behind the messages sent before, and no message after it.
-    /// The method that is polled next writes the Close. Then [`recv`](Self::recv) still returns the peer's messages, until
-    /// the peer's own Close or the close timeout. [`close`](Self::close) drops them. Does nothing if a Close was sent before.
+    /// Starts the closing handshake. The connection takes a Close behind the messages sent before, and no message after
+    /// it. The method that is polled next writes the Close. Then [`recv`](Self::recv) still returns the peer's
+    /// messages, until the peer's own Close or the close timeout. [`close`](Self::close) drops them. Does nothing if a
+    /// Close was sent before.
     ///
     /// # Errors
     ///

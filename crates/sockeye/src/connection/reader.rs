@@ -46,8 +46,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Receives the next message as it comes: the reader is ready with the first bytes. `None` once the connection is
     /// closed in order.
     ///
-    /// The limit [`Config::max_message`](crate::proto::Config::max_message) holds here too: raise it for messages larger than memory.
-    /// If a [`recv`](Self::recv) was dropped in the middle of a message, the reader gets that message when it is complete.
+    /// The limit [`Config::max_message`](crate::proto::Config::max_message) holds here too: raise it for messages
+    /// larger than memory. If a [`recv`](Self::recv) was dropped in the middle of a message, the reader gets that
+    /// message when it is complete.
     ///
     /// # Errors
     ///

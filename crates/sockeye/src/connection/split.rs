@@ -19,9 +19,9 @@ use crate::error::{Error, ErrorChain, SendError};
 use crate::sync::Arc;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
-    /// Splits the connection into a sender, which can be cloned, and a receiver. Spawns the task that drives the connection:
-    /// it answers pings and keeps deadlines, even if the application polls neither half. The task reads one message ahead of
-    /// the receiver. Then it stops reading, which is the backpressure.
+    /// Splits the connection into a sender, which can be cloned, and a receiver. Spawns the task that drives the
+    /// connection: it answers pings and keeps deadlines, even if the application polls neither half. The task reads one
+    /// message ahead of the receiver. Then it stops reading, which is the backpressure.
     ///
     /// After the receiver is dropped, the task discards what comes, and sending goes on. When the receiver and all senders
     /// are dropped, the connection closes with 1000.

@@ -19,9 +19,9 @@ pub struct MessageHandler {
 type Call = Box<dyn FnMut(Incoming<'_>) -> Running + Send>;
 pub(super) type Running = Pin<Box<dyn Future<Output = HandlerResult<Reply<'static>>> + Send>>;
 
-/// Creates a handler of whole messages. The type of its argument decides the kind: `String` and [`Text`](crate::proto::Text)
-/// take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The returned reply is sent to the
-/// peer.
+/// Creates a handler of whole messages. The type of its argument decides the kind: `String` and
+/// [`Text`](crate::proto::Text) take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The
+/// returned reply is sent to the peer.
 ///
 /// A handler that takes a [`TextReader`](super::TextReader) or a [`BinaryReader`](super::BinaryReader) is called when a
 /// message begins, and reads it while it arrives.

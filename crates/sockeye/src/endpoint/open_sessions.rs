@@ -25,8 +25,8 @@ use crate::connection::outbox::{BroadcastOutcome, Outbox, SessionOutcome};
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
-/// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of them
-/// from before `on_open` until before `on_close`.
+/// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
+/// them from before `on_open` until before `on_close`.
 #[derive(Clone, Default)]
 pub struct OpenSessions(Arc<SessionSet>);
 

@@ -28,7 +28,8 @@ use crate::sync::Arc;
 use crate::transport::Stream;
 
 /// Endpoints inside another HTTP server, which gives its requests to them. Made by
-/// [`ServerBuilder::container`](crate::server::ServerBuilder::container). The same endpoints run in a [`Server`](crate::Server).
+/// [`ServerBuilder::container`](crate::server::ServerBuilder::container). The same endpoints run in a
+/// [`Server`](crate::Server).
 ///
 /// A container is a handle, and cheap to clone. It is a `tower` service, which axum's `Router` takes. A handler of the
 /// application calls [`upgrade`](Self::upgrade).

@@ -116,7 +116,8 @@ impl Server {
         }
     }
 
-    /// Returns the address that the server is bound to. If it was bound to port 0, the port is the one that the system chose.
+    /// Returns the address that the server is bound to. If it was bound to port 0, the port is the one that the system
+    /// chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -313,8 +314,8 @@ impl ServerBuilder {
     /// sessions, such as one of [`OpenSessions::broadcast`](crate::endpoint::OpenSessions::broadcast), is compressed once.
     ///
     /// Compression shows an eavesdropper how well two texts compress together. Send a secret as
-    /// [`Outgoing::uncompressed`](crate::proto::Outgoing::uncompressed) if others choose text in the same message. With context
-    /// takeover that holds for all messages of the connection.
+    /// [`Outgoing::uncompressed`](crate::proto::Outgoing::uncompressed) if others choose text in the same message. With
+    /// context takeover that holds for all messages of the connection.
     pub fn compression(mut self, config: DeflateConfig) -> Self {
         self.compression = Some((config, DeflatePool::default()));
         self
@@ -415,7 +416,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds to an address, and makes the server: [`Server::serve`] accepts connections. With port 0 the system chooses a free port.
+    /// Binds to an address, and makes the server: [`Server::serve`] accepts connections. With port 0 the system chooses
+    /// a free port.
     ///
     /// # Errors
     ///

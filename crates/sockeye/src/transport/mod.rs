@@ -66,8 +66,8 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Stream {
-    /// Makes a stream over any transport: a Unix socket, a tunnel, memory in a test. Convert a `TcpStream` by `From` instead:
-    /// then the stream knows its addresses and is not boxed.
+    /// Makes a stream over any transport: a Unix socket, a tunnel, memory in a test. Convert a `TcpStream` by `From`
+    /// instead: then the stream knows its addresses and is not boxed.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(Kind::Custom(Box::new(Custom {
             is_write_vectored: io.is_write_vectored(),

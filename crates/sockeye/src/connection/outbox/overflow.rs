@@ -22,18 +22,20 @@ use crate::sync::{Arc, MutexGuard, lock};
 /// The policy for a message that finds no room in a session's outbox, because the peer reads more slowly than the
 /// application sends.
 ///
-/// A session has two of these policies. One is for the [asynchronous remote](crate::endpoint::AsyncRemote): `Refuse` unless
-/// [`EndpointConfig::overflow`](crate::endpoint::EndpointConfig::overflow) or [`Session::set_overflow`](crate::Session::set_overflow)
-/// says otherwise. The other is for [broadcasts](crate::endpoint::OpenSessions::broadcast), which report nothing of a
-/// single session: `Close` unless [`EndpointConfig::broadcast_overflow`](crate::endpoint::EndpointConfig::broadcast_overflow) or
+/// A session has two of these policies. One is for the [asynchronous remote](crate::endpoint::AsyncRemote): `Refuse`
+/// unless [`EndpointConfig::overflow`](crate::endpoint::EndpointConfig::overflow) or
+/// [`Session::set_overflow`](crate::Session::set_overflow) says otherwise. The other is for
+/// [broadcasts](crate::endpoint::OpenSessions::broadcast), which report nothing of a single session: `Close` unless
+/// [`EndpointConfig::broadcast_overflow`](crate::endpoint::EndpointConfig::broadcast_overflow) or
 /// [`Session::set_broadcast_overflow`](crate::Session::set_broadcast_overflow) says otherwise. The [basic
 /// remote](crate::endpoint::BasicRemote) waits for room, and a handler's reply always has room.
 ///
-/// If a session loses messages in this way, or is closed for it, one warning is logged. There is none for `Refuse` at the
-/// asynchronous remote, which returns an error to the sender. [`Stats::dropped_messages`](crate::server::Stats::dropped_messages) counts them.
+/// If a session loses messages in this way, or is closed for it, one warning is logged. There is none for `Refuse` at
+/// the asynchronous remote, which returns an error to the sender.
+/// [`Stats::dropped_messages`](crate::server::Stats::dropped_messages) counts them.
 ///
-/// If a peer takes nothing at all, the connection ends after [`Config::write_timeout`](crate::proto::Config::write_timeout) under
-/// each policy.
+/// If a peer takes nothing at all, the connection ends after
+/// [`Config::write_timeout`](crate::proto::Config::write_timeout) under each policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
