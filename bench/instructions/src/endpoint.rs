@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sockeye::transport::Stream;
 use sockeye::endpoint::OpenSessions;
 use sockeye::proto::DeflateConfig;
 use sockeye::server::ServerBuilder;
+use sockeye::transport::Stream;
 use sockeye::{Server, Session, server_endpoint};
 
 use crate::Result;

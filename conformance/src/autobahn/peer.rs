@@ -86,7 +86,8 @@ pub(super) async fn echo_by_object(url: &str) -> Result<()> {
 fn client() -> Client {
     Client::builder()
         .config(config(Role::Client))
-        .compression(compression(Role::Client)).build()
+        .compression(compression(Role::Client))
+        .build()
 }
 
 async fn connect(url: &str) -> Result<Connection> {

@@ -9,12 +9,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use sockeye::tls::{self, TlsError};
 use sockeye::Server;
 use sockeye::endpoint::{EndpointConfig, IncomingKind};
 use sockeye::error::ErrorChain;
 use sockeye::proto::handshake::{InvalidOrigin, Origin, OriginPolicy};
 use sockeye::proto::{Config, DeflateConfig, Role};
+use sockeye::tls::{self, TlsError};
 
 use crate::chat::{self, Chat, Rooms};
 use crate::drawboard::{self, Board, Drawboard};

@@ -17,9 +17,7 @@ use sockeye::endpoint::{
 use sockeye::error::{BoxError, DecodeError, EncodeError, ErrorChain, SendError};
 use sockeye::proto::handshake::Extension;
 use sockeye::proto::{InvalidCloseReason, ProtocolError, Text, WholeMessage};
-use sockeye::{
-    CloseCode, CloseReason, Endpoint, Error, HandlerResult, Session, endpoint,
-};
+use sockeye::{CloseCode, CloseReason, Endpoint, Error, HandlerResult, Session, endpoint};
 
 /// Names what a session returns.
 pub async fn session(session: &Session) {

@@ -45,7 +45,10 @@ pub async fn result_of_main() -> sockeye::Result {
     let container = Server::builder().container()?;
     container.stop().await;
     let config = sockeye::tls::client_config()?;
-    let client = Client::builder().proxy("http://proxy".parse()?).tls(config).build();
+    let client = Client::builder()
+        .proxy("http://proxy".parse()?)
+        .tls(config)
+        .build();
     client.connect("ws://host/").await?;
     sockeye::browser::WebSocket::new("ws://host/")?;
     let mut ws = sockeye::connect("ws://host/").await?;

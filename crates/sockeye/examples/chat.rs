@@ -6,7 +6,6 @@
 //! sockeye connect ws://127.0.0.1:8080/chat/lobby/bob
 //! ```
 
-
 use sockeye::server::ServerBuilder;
 use sockeye::{CloseReason, HandlerResult, Server, Session, server_endpoint};
 

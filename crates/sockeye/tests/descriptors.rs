@@ -18,7 +18,11 @@ use support::{Raw, TEXT, soon};
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -27,7 +31,11 @@ impl Endpoint for Echo {
 struct Files;
 
 impl Endpoint for Files {
-    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        _: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         let files: Vec<_> = (0..100_000)
             .map_while(|_| File::open("/dev/null").ok())
             .collect();

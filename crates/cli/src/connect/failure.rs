@@ -5,11 +5,11 @@ use std::io;
 
 use bytes::Bytes;
 use http::Response;
-use sockeye::tls::TlsError;
 use sockeye::Error;
 use sockeye::client::{ConnectError, ProxyError};
 use sockeye::error::ErrorChain;
 use sockeye::proto::handshake::OfferError;
+use sockeye::tls::TlsError;
 
 use super::credential::CredentialError;
 use super::hidden;

@@ -18,9 +18,9 @@ use super::{Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::deadline::{InputDeadline, timeout};
 use crate::sync::Arc;
-use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::{self, rustls};
+use crate::transport::Stream;
 
 /// The route to a server, with the addresses that were resolved for it.
 enum Route {

@@ -19,9 +19,9 @@ use super::observer::Observer;
 use super::socks::{Socks, SocksError, SocksStep};
 use super::target::{Target, bare_host, basic};
 use crate::error::Error;
-use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
+use crate::transport::Stream;
 
 /// A proxy that connects a client to servers.
 ///

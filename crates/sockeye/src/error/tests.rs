@@ -9,12 +9,12 @@ use sockeye_proto::handshake::{Extension, OfferError, ResponseError, UriError};
 use sockeye_proto::{CloseReason, DeflateConfig, InvalidAnswer};
 
 use super::*;
-#[cfg(feature = "tls")]
-use crate::tls::{FileProblem, TlsError, rustls};
 use crate::browser::{CloseError, SyntaxError, WebSocket};
 use crate::client::{ConnectError, HttpError, ProxyError, SocksError, Target};
 use crate::reconnect::Interruption;
 use crate::server::BindError;
+#[cfg(feature = "tls")]
+use crate::tls::{FileProblem, TlsError, rustls};
 use crate::{Endpoint, Server};
 
 /// One error of each variant. A variant that is not listed does not compile.

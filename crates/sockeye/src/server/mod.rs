@@ -50,9 +50,9 @@ use crate::router::Router;
 use crate::stats::Counters;
 pub use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::transport::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::{Acceptor, rustls::ServerConfig};
+use crate::transport::Stream;
 
 mod accept;
 mod admission;

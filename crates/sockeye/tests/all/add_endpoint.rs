@@ -30,7 +30,11 @@ impl Endpoint for Named {
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -227,7 +231,11 @@ async fn a_session_may_add_an_endpoint() {
     struct Adds(Serving);
 
     impl Endpoint for Adds {
-        async fn on_message<'m>(&mut self, _: &Session, path: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            path: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             if let Incoming::Text(path) = &path {
                 let serving = self.0.clone();
                 self.0.add(endpoint(path, move |_| Self(serving.clone())))?;

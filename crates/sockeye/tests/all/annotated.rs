@@ -11,7 +11,7 @@ use sockeye::endpoint::{Pong, Reply};
 use sockeye::error::BoxError;
 use sockeye::proto::Text;
 use sockeye::{
-    Client, CloseCode, CloseReason, Error, Message, HandlerResult, Server, Session, server_endpoint,
+    Client, CloseCode, CloseReason, Error, HandlerResult, Message, Server, Session, server_endpoint,
 };
 
 #[derive(Default)]
@@ -237,7 +237,12 @@ struct Seat {
 #[server_endpoint("/rooms/{room}/seats/{seat}")]
 impl Seat {
     #[on_open]
-    async fn open(&mut self, #[path] seat: i64, session: &Session, #[path] room: &str) -> HandlerResult {
+    async fn open(
+        &mut self,
+        #[path] seat: i64,
+        session: &Session,
+        #[path] room: &str,
+    ) -> HandlerResult {
         self.log.push(format!("open {room:?} {seat}"));
         session.basic_remote().send_text("open").await?;
         Ok(())
@@ -542,7 +547,9 @@ async fn the_first_subprotocol_of_the_clients_list_that_is_spoken_is_agreed_on()
         (&["SOAP"], None),
         (&[], None),
     ] {
-        let client = Client::builder().subprotocols(offered.iter().copied()).build();
+        let client = Client::builder()
+            .subprotocols(offered.iter().copied())
+            .build();
         let mut ws = soon(client.connect(&url)).await.unwrap();
         assert_eq!(ws.subprotocol(), chosen, "{offered:?}");
         soon(ws.send("")).await.unwrap();

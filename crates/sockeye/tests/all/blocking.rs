@@ -158,7 +158,8 @@ fn it_goes_over_tls_to_who_is_trusted() {
         std::fs::remove_file(file).unwrap();
     }
     let mut ws = blocking::Client::builder()
-        .tls(trusting).build()
+        .tls(trusting)
+        .build()
         .connect(&url)
         .unwrap();
     let large = Message::from("x".repeat(1 << 20));
@@ -218,7 +219,9 @@ fn a_proxy_is_asked_for_the_host_and_told_who_asks() {
     // Nobody but the proxy can find this host.
     let url = "ws://chat.invalid:81/echo";
     let talk = |proxy: String, url: &str| {
-        let client = blocking::Client::builder().proxy(proxy.parse().unwrap()).build();
+        let client = blocking::Client::builder()
+            .proxy(proxy.parse().unwrap())
+            .build();
         client.connect(url)
     };
     let (proxy, asked) = runtime.block_on(http_proxy(server));
@@ -270,7 +273,9 @@ fn a_proxy_that_does_not_connect_is_told_from_a_server_that_does_not() {
             assert_ne!(asked, 0);
             stream.write_all(bytes).expect("it reads");
         });
-        let client = blocking::Client::builder().proxy(proxy.parse().unwrap()).build();
+        let client = blocking::Client::builder()
+            .proxy(proxy.parse().unwrap())
+            .build();
         let error = client.connect("ws://host.invalid/").unwrap_err();
         serving.join().unwrap();
         let ConnectError::Proxy(error) = error else {
@@ -286,7 +291,9 @@ fn each_deadline_is_of_what_was_waited_for() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = silent.local_addr().unwrap();
     let instant = Duration::from_millis(1);
-    let hasty = blocking::Client::builder().handshake_timeout(instant).build();
+    let hasty = blocking::Client::builder()
+        .handshake_timeout(instant)
+        .build();
     for url in [format!("ws://{addr}/"), format!("wss://{addr}/")] {
         let late = hasty.connect(&url);
         assert!(
@@ -309,11 +316,15 @@ fn each_deadline_is_of_what_was_waited_for() {
 #[test]
 fn what_is_offered_and_asked_reaches_the_server() {
     let url = format!("ws://{}/echo", serve(Server::builder()));
-    let client = blocking::Client::builder().subprotocols(["other", "chat"]).build();
+    let client = blocking::Client::builder()
+        .subprotocols(["other", "chat"])
+        .build();
     assert_eq!(client.connect(&url).unwrap().subprotocol(), Some("chat"));
     // Another origin is refused, and what the server says of that is told.
     let origin = HeaderValue::from_static("https://elsewhere.example");
-    let foreign = blocking::Client::builder().header(HeaderName::from_static("origin"), origin).build();
+    let foreign = blocking::Client::builder()
+        .header(HeaderName::from_static("origin"), origin)
+        .build();
     let request = Request::get(&url).header("x-key", "1").body(()).unwrap();
     let refused = foreign.connect(request).unwrap_err();
     assert_eq!(refused.status().map(|status| status.as_u16()), Some(403));
@@ -473,7 +484,8 @@ fn where_a_redirect_leads_to_another_origin_credentials_stay_behind() {
     let secret = HeaderValue::from_static("secret");
     let client = blocking::Client::builder()
         .header(http::header::AUTHORIZATION, secret)
-        .redirects(1).build();
+        .redirects(1)
+        .build();
     let mut ws = client.connect(&*url).unwrap();
     assert_eq!(ws.recv().unwrap(), Some(Message::from("hi")));
     let asked = moved.join().unwrap();
@@ -553,7 +565,9 @@ fn an_unfinished_message_has_64_kib_and_what_the_client_allows_beyond() {
             assert!(ws.recv_timeout(brief).unwrap().is_pending());
             assert!(matches!(
                 ws.recv(),
-                Err(Error::Protocol(sockeye::proto::ProtocolError::MessageGivenUp))
+                Err(Error::Protocol(
+                    sockeye::proto::ProtocolError::MessageGivenUp
+                ))
             ));
         }
         serving.join().unwrap();

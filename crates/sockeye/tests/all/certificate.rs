@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
+use sockeye::client::{ConnectError, Proxy};
+use sockeye::reconnect::{Interruption, ReconnectEvent};
 use sockeye::tls::rustls::pki_types::CertificateDer;
 use sockeye::tls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use sockeye::tls::rustls::sign::CertifiedKey;
 use sockeye::tls::rustls::{self, ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use sockeye::tls::{self, FileProblem, TlsError};
-use sockeye::client::{ConnectError, Proxy};
-use sockeye::reconnect::{Interruption, ReconnectEvent};
 use sockeye::{Client, CloseCode, blocking};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -185,7 +185,8 @@ async fn a_proxys_certificate_is_explained_too() {
     let proxy: Proxy = format!("https://localhost:{port}").parse().unwrap();
     let client = Client::builder()
         .tls(authority.trusted())
-        .proxy(proxy.clone()).build();
+        .proxy(proxy.clone())
+        .build();
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
@@ -195,7 +196,8 @@ async fn a_proxys_certificate_is_explained_too() {
     assert!(said.starts_with(expected), "{said}");
     let client = blocking::Client::builder()
         .tls(authority.trusted())
-        .proxy(proxy).build();
+        .proxy(proxy)
+        .build();
     let connecting =
         tokio::task::spawn_blocking(move || client.connect("ws://host.invalid/").unwrap_err());
     let error = soon(connecting).await.unwrap();
@@ -217,7 +219,9 @@ async fn a_server_without_tls_is_told_from_one_with_a_bad_certificate() {
                 let _ = tcp.write_all(answer).await;
             }
         });
-        let client = Client::builder().tls(Authority::new("ours").trusted()).build();
+        let client = Client::builder()
+            .tls(Authority::new("ours").trusted())
+            .build();
         let url = format!("wss://localhost:{port}/");
         let said = soon(client.connect(&url)).await.unwrap_err().to_string();
         assert!(said.contains("speak TLS on this port"), "{said}");
@@ -351,5 +355,8 @@ fn a_root_that_cannot_be_trusted_is_told_with_its_file() {
         "cannot use {}: the certificate is malformed; issue a new certificate",
         root.0.display()
     );
-    assert_eq!(sockeye::error::ErrorChain::new(&error).to_string(), expected);
+    assert_eq!(
+        sockeye::error::ErrorChain::new(&error).to_string(),
+        expected
+    );
 }

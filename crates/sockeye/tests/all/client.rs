@@ -43,7 +43,8 @@ async fn the_request_has_the_fields_that_the_caller_and_the_request_have_set() {
     let client = Client::builder()
         .origin(HeaderValue::from_static("https://page.example"))
         .bearer_auth("token")
-        .unwrap().build();
+        .unwrap()
+        .build();
     let request = Request::get(&url).header("x-key", "1").body(()).unwrap();
     let (opened, (asked, _peer)) =
         soon(async { tokio::join!(client.connect(request), answer(&listener, None)) }).await;
@@ -65,7 +66,9 @@ async fn the_request_has_the_fields_that_the_caller_and_the_request_have_set() {
         soon(async { tokio::join!(client.connect(&url), answer(&listener, None)) }).await;
     opened.unwrap();
     assert_eq!(field(&asked, "authorization"), Some("Bearer token"));
-    let client = Client::builder().basic_auth("Aladdin", "open sesame").build();
+    let client = Client::builder()
+        .basic_auth("Aladdin", "open sesame")
+        .build();
     let uri: Uri = url.replace("user:pw@", "").parse().unwrap();
     let (opened, (asked, _peer)) =
         soon(async { tokio::join!(client.connect(uri), answer(&listener, None)) }).await;
@@ -128,7 +131,8 @@ async fn credentials_do_not_cross_to_another_origin_though_it_redirects_back() {
         .origin(HeaderValue::from_static("https://page.example"))
         .header(header::COOKIE, HeaderValue::from_static("secret=1"))
         .header("x-api-key".parse().unwrap(), HeaderValue::from_static("1"))
-        .basic_auth("user", "pw").build();
+        .basic_auth("user", "pw")
+        .build();
     let serving = async {
         let same = redirect("/same", "");
         let (first, _peer) = answer(&one, Some(&same)).await;
@@ -264,7 +268,11 @@ async fn http_and_socks_proxies_are_asked_for_the_name_and_told_who_asks() {
     // Nobody but the proxy can find this host.
     let url = "ws://chat.invalid:81/";
     let (proxy, asked) = http_proxy(server).await;
-    let client = |url: String| Client::builder().proxy(url.parse::<Proxy>().unwrap()).build();
+    let client = |url: String| {
+        Client::builder()
+            .proxy(url.parse::<Proxy>().unwrap())
+            .build()
+    };
     let by_http = client(format!("http://Aladdin:open%20sesame@{proxy}"));
     let (opened, peer) =
         soon(async { tokio::join!(by_http.connect(url), raw_server(&listener, "", b"")) }).await;
@@ -307,7 +315,9 @@ async fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
     let (listener, url) = listen().await;
     let proxied = |scheme| {
         let proxy = url.replace("ws://", scheme);
-        Client::builder().proxy(proxy.trim_end_matches('/').parse::<Proxy>().unwrap()).build()
+        Client::builder()
+            .proxy(proxy.trim_end_matches('/').parse::<Proxy>().unwrap())
+            .build()
     };
     let no = "HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic\r\nContent-Length: 3\r\n\r\nwho";
     let client = proxied("http://");
@@ -359,7 +369,9 @@ async fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
         "u".repeat(256),
         listener.local_addr().unwrap()
     );
-    let client = Client::builder().proxy(long.parse::<Proxy>().unwrap()).build();
+    let client = Client::builder()
+        .proxy(long.parse::<Proxy>().unwrap())
+        .build();
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
@@ -392,7 +404,9 @@ async fn a_socks_proxy_that_does_not_take_the_password_is_not_worth_another_atte
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("socks5h://u:p@{}", listener.local_addr().unwrap());
-        let client = Client::builder().proxy(proxy.parse::<Proxy>().unwrap()).build();
+        let client = Client::builder()
+            .proxy(proxy.parse::<Proxy>().unwrap())
+            .build();
         let serving = async {
             let (mut tcp, _) = listener.accept().await.unwrap();
             tcp.read_exact(&mut [0; 4]).await.unwrap();

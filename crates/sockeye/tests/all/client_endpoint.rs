@@ -8,8 +8,8 @@ use sockeye::client::ConnectError;
 use sockeye::endpoint::{Incoming, IncomingKind, Pong, Reply, TextReader};
 use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::{
-    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session, client_endpoint,
-    endpoint, server_endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session,
+    client_endpoint, endpoint, server_endpoint,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
@@ -53,7 +53,11 @@ impl Endpoint for Told {
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        incoming: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         match incoming {
             Incoming::Text(text) if &*text == "panic" => panic!("of the client's handler"),
             Incoming::Text(text) if &*text == "fail" => Err("as it was told".into()),
@@ -123,7 +127,8 @@ async fn a_clients_session_tells_what_was_asked_and_agreed_on() {
         .header(
             HeaderName::from_static("x-token"),
             HeaderValue::from_static("t"),
-        ).build();
+        )
+        .build();
     let url = format!("ws://{addr}/echo/me?q=1");
     let session = client.connect_endpoint(url, Told(log)).await.unwrap();
     session.close(CloseCode::NORMAL, "").unwrap();
@@ -252,7 +257,11 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
     impl Endpoint for Long {
         const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 300)];
 
-        async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            text: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             if let Incoming::Text(text) = text {
                 self.0.push(format!("{} bytes", text.len()));
             }
@@ -268,7 +277,9 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
     let (addr, mut server) = echo().await;
     let url = format!("ws://{addr}/echo/me");
     for max_message in [100, 1 << 20] {
-        let client = Client::builder().config(Config::new(Role::Client).max_message(max_message)).build();
+        let client = Client::builder()
+            .config(Config::new(Role::Client).max_message(max_message))
+            .build();
         let (log, mut events) = log();
         let endpoint = Annotated(log);
         let session = client.connect_endpoint(&*url, endpoint).await.unwrap();

@@ -8,7 +8,9 @@ use crate::support::end::{At, BOTH, Far};
 use crate::support::{BINARY, CLOSE, Events, Log, TEXT, log, serve, soon};
 use sockeye::endpoint::{Incoming, Reply};
 use sockeye::error::SendError;
-use sockeye::{Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session, endpoint};
+use sockeye::{
+    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session, endpoint,
+};
 use tokio::sync::{Notify, mpsc};
 
 /// Tells what happens to it, and does what it is told.
@@ -333,7 +335,11 @@ struct TckClient {
 }
 
 impl Endpoint for TckClient {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         if let Incoming::Text(text) = message {
             self.log.push(&*text);
         }

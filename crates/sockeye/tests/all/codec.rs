@@ -103,8 +103,10 @@ impl Words {
             Error::Encode(_) => "encode",
             _ => "other",
         };
-        self.0
-            .push(format!("{kind}: {}", sockeye::error::ErrorChain::new(error)));
+        self.0.push(format!(
+            "{kind}: {}",
+            sockeye::error::ErrorChain::new(error)
+        ));
     }
 }
 
@@ -241,7 +243,11 @@ async fn a_handler_that_is_added_takes_objects_too() {
             Ok(())
         }
 
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             Err("no message is left for it".into())
         }
     }
@@ -270,7 +276,8 @@ impl Limited {
 
     #[on_error]
     fn failed(&mut self, error: &Error) {
-        self.0.push(sockeye::error::ErrorChain::new(error).to_string());
+        self.0
+            .push(sockeye::error::ErrorChain::new(error).to_string());
     }
 }
 
@@ -368,7 +375,10 @@ mod json {
         }
 
         #[on_message]
-        async fn ordered<'m>(&mut self, Json(order): Json<Order<'m>>) -> HandlerResult<Json<Receipt>> {
+        async fn ordered<'m>(
+            &mut self,
+            Json(order): Json<Order<'m>>,
+        ) -> HandlerResult<Json<Receipt>> {
             tokio::task::yield_now().await;
             Ok(Json(Receipt {
                 item: order.item.to_owned(),

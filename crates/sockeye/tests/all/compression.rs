@@ -6,7 +6,9 @@ use sockeye::browser::WebSocket;
 use sockeye::client::ConnectError;
 use sockeye::error::BoxError;
 use sockeye::proto::{DeflateConfig, Outgoing, PreparedMessage, WindowBits};
-use sockeye::{Client, CloseCode, Message, HandlerResult, Server, Session, blocking, server_endpoint};
+use sockeye::{
+    Client, CloseCode, HandlerResult, Message, Server, Session, blocking, server_endpoint,
+};
 use tokio::net::TcpListener;
 
 use crate::support::{Raw, TEXT, listen, raw_server, request, serve, soon};
@@ -65,7 +67,11 @@ async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> HandlerResu
             Some(takeover.clone()),
             Some(small.clone()),
         ] {
-            let mut ws = Client::builder().compression(client).build().connect(&url).await?;
+            let mut ws = Client::builder()
+                .compression(client)
+                .build()
+                .connect(&url)
+                .await?;
             for message in messages() {
                 ws.send(message.clone()).await?;
                 assert_eq!(ws.recv().await?, Some(message));
@@ -327,7 +333,8 @@ async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() 
     for compression in all {
         clients.push(
             Client::builder()
-                .compression(compression).build()
+                .compression(compression)
+                .build()
                 .connect(&url)
                 .await?,
         );

@@ -7,13 +7,15 @@ use std::time::Duration;
 use crate::support::{Events, Log, Raw, TEXT, log, masked, request, serve, soon};
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
-use sockeye::transport::Stream;
 use sockeye::endpoint::{
     Configurator, EndpointConfig, Handshake, HandshakeResponse, Properties, Refusal,
 };
 use sockeye::proto::DeflateConfig;
 use sockeye::proto::handshake::OriginPolicy;
-use sockeye::{CloseCode, CloseReason, Endpoint, HandlerResult, Server, Session, endpoint, server_endpoint};
+use sockeye::transport::Stream;
+use sockeye::{
+    CloseCode, CloseReason, Endpoint, HandlerResult, Server, Session, endpoint, server_endpoint,
+};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 

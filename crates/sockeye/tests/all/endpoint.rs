@@ -11,7 +11,8 @@ use sockeye::endpoint::{
 use sockeye::error::SendError;
 use sockeye::proto::{DeflateConfig, InvalidCloseReason};
 use sockeye::{
-    Client, CloseCode, CloseReason, Endpoint, Error, Message, HandlerResult, Server, Session, endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Message, Server, Session,
+    endpoint,
 };
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
@@ -100,7 +101,8 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
         }
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
-            self.0.push(sockeye::error::ErrorChain::new(error).to_string());
+            self.0
+                .push(sockeye::error::ErrorChain::new(error).to_string());
         }
     }
 
@@ -155,7 +157,11 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
             Ok(self.0.try_send(session.clone())?)
         }
 
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             Ok(Reply::Text("the endpoint"))
         }
     }
@@ -771,7 +777,11 @@ async fn one_shared_object_serves_all_connections_at_once() {
             Ok(())
         }
 
-        async fn on_message<'m>(&self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &self,
+            _: &Session,
+            message: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             // Neither is done before the other is here.
             self.0.wait().await;
             Ok(Reply::from(message))

@@ -11,12 +11,14 @@ use crate::support::{BINARY, Log, PING, PONG, Raw, TEXT, log, request, serve, so
 use bytes::Bytes;
 use sockeye::client::ConnectError;
 use sockeye::endpoint::{
-    HandlerExists, Incoming, MessageHandler, IncomingKind, Parsed, Pong, Reply, partial, whole,
+    HandlerExists, Incoming, IncomingKind, MessageHandler, Parsed, Pong, Reply, partial, whole,
 };
 use sockeye::error::SendError;
 use sockeye::proto::DeflateConfig;
 use sockeye::proto::handshake::UriError;
-use sockeye::{Client, CloseReason, Endpoint, Error, Message, HandlerResult, Server, Session, endpoint};
+use sockeye::{
+    Client, CloseReason, Endpoint, Error, HandlerResult, Message, Server, Session, endpoint,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
 
@@ -29,7 +31,11 @@ impl Endpoint for Echo {
         Ok(self.0.send(session.clone()).await?)
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         match message {
             Incoming::Pong(_) => Ok(Reply::None),
             message => Ok(Reply::from(message)),

@@ -451,7 +451,8 @@ async fn a_timeout_beyond_the_clock_is_never_over() {
     let mut server = Stoppable::serve(builder).await;
     let client = Client::builder()
         .connect_timeout(never)
-        .handshake_timeout(never).build();
+        .handshake_timeout(never)
+        .build();
     let mut ws = soon(client.connect(&format!("ws://{}/", server.addr)))
         .await
         .unwrap();
@@ -574,10 +575,13 @@ async fn a_server_may_send_first() {
 async fn the_client_asks_as_it_was_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let client = Client::builder().subprotocols(["one", "two"]).header(
-        http::header::ORIGIN,
-        "https://page.example".parse().unwrap(),
-    ).build();
+    let client = Client::builder()
+        .subprotocols(["one", "two"])
+        .header(
+            http::header::ORIGIN,
+            "https://page.example".parse().unwrap(),
+        )
+        .build();
     let url = format!("WS://127.0.0.1:{}/ä b?c={{d}}", addr.port());
     let server = async {
         let (tcp, _) = listener.accept().await.unwrap();
@@ -719,7 +723,9 @@ async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
     let too_large = format!("HTTP/1.1 101 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let error = answered(&client, &too_large, false).await;
     assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
-    let client = Client::builder().handshake_timeout(Duration::from_millis(10)).build();
+    let client = Client::builder()
+        .handshake_timeout(Duration::from_millis(10))
+        .build();
     let error = answered(&client, "HTTP/1.1 101", false).await;
     assert!(
         matches!(error, ConnectError::HandshakeTimeout(_)),
@@ -767,7 +773,9 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
         matches!(&error, ConnectError::Offer(found) if *found == repeated),
         "{error:?}"
     );
-    let client = Client::builder().header(http::header::HOST, "elsewhere".parse().unwrap()).build();
+    let client = Client::builder()
+        .header(http::header::HOST, "elsewhere".parse().unwrap())
+        .build();
     let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
     assert!(
         matches!(error, ConnectError::Offer(OfferError::FieldReserved(_))),

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use sockeye::transport::Stream;
 use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, LogLimit, Parsed, Refusal};
 use sockeye::server::ServerBuilder;
+use sockeye::transport::Stream;
 use sockeye::{Server, endpoint, server_endpoint};
 use tokio::io::DuplexStream;
 use tracing::Level;

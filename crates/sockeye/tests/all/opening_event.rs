@@ -129,7 +129,8 @@ async fn proxies_and_redirects_are_told_in_their_order() {
     let told = Told::default();
     let client = Client::builder()
         .proxy(format!("http://{proxy}").parse().unwrap())
-        .on_opening(note(&told)).build();
+        .on_opening(note(&told))
+        .build();
     soon(client.connect(format!("ws://{addr}/"))).await.unwrap();
     let connect = format!("> CONNECT {addr}");
     let lines = [&connect, "< 200", "> GET /", "< 101"];
@@ -144,7 +145,10 @@ async fn proxies_and_redirects_are_told_in_their_order() {
         let answer = format!("HTTP/1.1 307 There\r\nLocation: ws://{addr}/\r\n\r\n");
         peer.write(answer.as_bytes()).await;
     });
-    let client = Client::builder().redirects(1).on_opening(note(&told)).build();
+    let client = Client::builder()
+        .redirects(1)
+        .on_opening(note(&told))
+        .build();
     soon(client.connect(&from)).await.unwrap();
     assert_eq!(taken(&told), ["> GET /from", "< 307", "> GET /", "< 101"]);
 }
@@ -155,10 +159,13 @@ async fn no_debug_output_shows_a_secret() {
     let client = Client::builder()
         .header(header::COOKIE, secret())
         .header(header::HeaderName::from_static("x-api-key"), secret())
-        .proxy("http://user:s3cret@proxy".parse().unwrap()).build();
+        .proxy("http://user:s3cret@proxy".parse().unwrap())
+        .build();
     let request = Request::get("ws://me:s3cret@host/").header("authorization", "s3cret");
     let target = Target::try_from(request.body(()).unwrap()).unwrap();
-    let blocking = blocking::Client::builder().header(header::COOKIE, secret()).build();
+    let blocking = blocking::Client::builder()
+        .header(header::COOKIE, secret())
+        .build();
     let shown = format!("{client:?} {target:?} {blocking:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
 

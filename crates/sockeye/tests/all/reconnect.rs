@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sockeye::transport::Stream;
 use sockeye::client::ConnectError;
 use sockeye::proto::{Config, Role};
 use sockeye::reconnect::{Interruption, QueueError, ReconnectEvent, Reconnecting, Retry};
+use sockeye::transport::Stream;
 use sockeye::{Client, CloseCode, Connection, Error, Message};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;

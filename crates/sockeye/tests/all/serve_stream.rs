@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::support::{Answer, FIELDS, Raw, TEXT, soon};
-use sockeye::transport::Stream;
 use sockeye::endpoint::{Handshake, Incoming, Reply};
 use sockeye::server::ServerBuilder;
+use sockeye::transport::Stream;
 use sockeye::{Endpoint, HandlerResult, Server, endpoint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream};
 use tokio::sync::oneshot;

@@ -2,7 +2,7 @@
 
 use sockeye::endpoint::{Incoming, Reply};
 use sockeye::proto::{Config, Role};
-use sockeye::{CloseCode, Connection, Endpoint, Message, HandlerResult, Server, Session, endpoint};
+use sockeye::{CloseCode, Connection, Endpoint, HandlerResult, Message, Server, Session, endpoint};
 
 #[tokio::test]
 async fn what_the_peer_sends_before_its_close_is_received() -> HandlerResult {

@@ -12,7 +12,11 @@ use tokio::sync::mpsc;
 struct Chatty;
 
 impl Endpoint for Chatty {
-    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        _: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         session.async_remote().send_text("answer")?;
         Ok(Reply::None)
     }

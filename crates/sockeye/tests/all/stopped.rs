@@ -51,7 +51,8 @@ fn the_process_that_is_stopped() {
         Ok("blocking") => {
             let config = Config::new(Role::Client).keep_alive(SILENCE);
             let mut ws = blocking::Client::builder()
-                .config(config).build()
+                .config(config)
+                .build()
                 .connect(target())
                 .unwrap();
             println!("got {:?}", ws.recv());

@@ -16,16 +16,18 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{Handshake, Incoming, Reply};
+use sockeye::server::ServerBuilder;
 use sockeye::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sockeye::tls::rustls::server::WebPkiClientVerifier;
 use sockeye::tls::rustls::{
     self, AlertDescription, CertificateError, ClientConfig, RootCertStore, ServerConfig,
 };
 use sockeye::tls::{self, FileProblem, TlsError};
-use sockeye::client::ConnectError;
-use sockeye::endpoint::{Handshake, Incoming, Reply};
-use sockeye::server::ServerBuilder;
-use sockeye::{Client, CloseCode, Endpoint, Error, Message, HandlerResult, Server, Session, endpoint};
+use sockeye::{
+    Client, CloseCode, Endpoint, Error, HandlerResult, Message, Server, Session, endpoint,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -36,7 +38,11 @@ use crate::support::{Raw, Stoppable, serve, soon};
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -340,7 +346,9 @@ async fn answered(bytes: &[u8]) -> TlsError {
         tcp.shutdown().await.unwrap();
         let _ = tcp.read_to_end(&mut Vec::new()).await;
     };
-    let client = Client::builder().tls(Authority::new("ours").trusted()).build();
+    let client = Client::builder()
+        .tls(Authority::new("ours").trusted())
+        .build();
     let connecting = client.connect(format!("wss://localhost:{port}/"));
     let (connected, ()) = soon(async { tokio::join!(connecting, serving) }).await;
     match connected.unwrap_err() {
@@ -379,7 +387,9 @@ async fn a_server_that_speaks_an_old_tls_or_none_is_told_as_such() {
 async fn a_server_that_never_answers_is_given_up_at_the_handshake_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());
-    let client = Client::builder().handshake_timeout(Duration::from_millis(10)).build();
+    let client = Client::builder()
+        .handshake_timeout(Duration::from_millis(10))
+        .build();
     let error = soon(client.connect(url)).await.unwrap_err();
     assert!(
         matches!(error, ConnectError::HandshakeTimeout(_)),

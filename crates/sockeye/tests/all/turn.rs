@@ -130,7 +130,9 @@ async fn who_is_not_polled_holds_nobody_up_beyond_its_deadlines() {
 async fn behind_a_proxy_one_name_has_one_connection_and_another_name_does_not_wait() {
     let proxy = Server::bind();
     let url = proxy.url().replace("ws:", "http:");
-    let client = Client::builder().proxy(url.parse::<Proxy>().expect("a proxy")).build();
+    let client = Client::builder()
+        .proxy(url.parse::<Proxy>().expect("a proxy"))
+        .build();
     let _first = begin!(client.connect("ws://one.invalid/"));
     assert!(proxy.accept().is_some());
     let _second = begin!(client.connect("ws://one.invalid/"));

@@ -24,7 +24,11 @@ impl Endpoint for Echo {
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }

@@ -7,7 +7,7 @@ use crate::support::record::{events, record};
 use crate::support::{BINARY, CLOSE, Raw, TEXT, listen, raw_server, serve, soon};
 use sockeye::browser::{InvalidState, ReadyState, WebSocket};
 use sockeye::endpoint::{Incoming, Reply};
-use sockeye::{Endpoint, Message, HandlerResult, Server, Session, endpoint};
+use sockeye::{Endpoint, HandlerResult, Message, Server, Session, endpoint};
 use tokio::sync::Notify;
 
 #[test]

@@ -322,7 +322,11 @@ async fn the_origin_of_a_message_is_that_of_the_url_in_ascii() {
 #[tokio::test]
 async fn redirects_are_errors_though_the_client_follows_them() {
     let (listener, url) = listen().await;
-    let ws = Client::builder().redirects(5).build().websocket(&url).unwrap();
+    let ws = Client::builder()
+        .redirects(5)
+        .build()
+        .websocket(&url)
+        .unwrap();
     let record = record(&ws);
     let server = async {
         let (tcp, _) = listener.accept().await.unwrap();

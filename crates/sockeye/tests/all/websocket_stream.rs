@@ -183,7 +183,9 @@ async fn it_opens_once_and_as_browsers_do() {
 #[tokio::test]
 async fn it_connects_as_its_client_does() {
     let (listener, url) = listen().await;
-    let client = Client::builder().config(Config::new(Role::Client).max_message(2)).build();
+    let client = Client::builder()
+        .config(Config::new(Role::Client).max_message(2))
+        .build();
     let mut ws = client.websocket_stream(&url).unwrap();
     let answer = raw_server(&listener, "", b"\x81\x03abc");
     let (opened, mut peer) = soon(async { tokio::join!(ws.opened(), answer) }).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use crate::support::serve;
 use sockeye::endpoint::{Incoming, IncomingKind, Reply};
 use sockeye::proto::WholeMessage;
-use sockeye::{Client, CloseCode, Endpoint, Message, HandlerResult, Server, Session, endpoint};
+use sockeye::{Client, CloseCode, Endpoint, HandlerResult, Message, Server, Session, endpoint};
 
 /// How often each way to a message was taken.
 #[derive(Default)]
@@ -21,7 +21,11 @@ struct Inner(Arc<Calls>);
 impl Endpoint for Inner {
     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 100)];
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         self.0.with_future.fetch_add(1, SeqCst);
         Ok(Reply::from(message))
     }

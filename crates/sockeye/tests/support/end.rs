@@ -38,7 +38,9 @@ impl Far {
             }
             At::Client => {
                 let (listener, url) = listen().await;
-                let client = Client::builder().config(configure(Config::new(Role::Client))).build();
+                let client = Client::builder()
+                    .config(configure(Config::new(Role::Client)))
+                    .build();
                 let connecting = client.connect_endpoint(url, near);
                 let (session, raw) = tokio::join!(connecting, raw_server(&listener, "", b""));
                 session.expect("a connection");

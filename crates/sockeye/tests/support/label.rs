@@ -26,7 +26,11 @@ impl Endpoint for Label {
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }

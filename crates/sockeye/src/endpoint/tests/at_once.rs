@@ -159,7 +159,11 @@ async fn after_128_kib_of_work_it_is_the_neighbours_turn() {
 struct Named(&'static str, Log);
 
 impl Endpoint for Named {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         self.1.add(self.0);
         Ok(message.into())
     }
@@ -188,7 +192,11 @@ async fn answers_that_wait_stop_the_handlers_and_reading() {
         }
     }
     impl Endpoint for Inflate {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             Ok(self.answer())
         }
 

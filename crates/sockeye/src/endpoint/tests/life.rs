@@ -510,7 +510,11 @@ async fn pongs_that_are_handled_slowly_give_their_peer_no_longer_for_its_message
     struct SlowAtPongs;
 
     impl Endpoint for SlowAtPongs {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             tokio::time::sleep(seconds(9)).await;
             Ok(Reply::None)
         }
@@ -702,7 +706,11 @@ async fn two_peers_that_push_at_each_other_both_finish() {
     const LEN: usize = 64 * 1024;
     struct Count(Arc<AtomicUsize>);
     impl Endpoint for Count {
-        async fn on_message<'m>(&mut self, _: &Session, m: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            m: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             if let Incoming::Binary(bytes) = m {
                 self.0.fetch_add(bytes.len(), Ordering::Relaxed);
             }
@@ -746,7 +754,11 @@ async fn two_peers_that_push_at_each_other_both_finish() {
 async fn a_panic_closes_its_own_connection_with_1011() {
     struct Panics;
     impl Endpoint for Panics {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             tokio::task::yield_now().await;
             panic!("of the handler");
         }

@@ -21,7 +21,11 @@ const ENDS: u8 = 0x80;
 struct Probe;
 
 impl Endpoint for Probe {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         assert!(!message.is_part(), "it has not asked for parts");
         Ok(Reply::Text("the endpoint"))
     }

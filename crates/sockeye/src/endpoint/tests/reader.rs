@@ -11,7 +11,7 @@ use super::*;
 use crate::connection::driver::rest::MAX_PONGS;
 use crate::connection::tests::wire::{BINARY, CLOSE, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{
-    Argument, BinaryReader, Incoming, IntoReply, IncomingKind, Reply, TextReader, partial, whole,
+    Argument, BinaryReader, Incoming, IncomingKind, IntoReply, Reply, TextReader, partial, whole,
 };
 use crate::error::{Error, HandlerResult};
 
@@ -24,7 +24,11 @@ const ENDS: u8 = 0x80;
 struct Probe(Log);
 
 impl Endpoint for Probe {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         assert!(!message.is_part(), "it has not asked for parts");
         self.0.add(match message {
             Incoming::Pong(pong) => format!("pong {}", String::from_utf8_lossy(pong.payload())),
@@ -457,7 +461,11 @@ async fn an_endpoint_that_is_written_by_hand_makes_a_reader_of_a_part() {
     impl Endpoint for ByHand {
         const IN_PARTS: &'static [IncomingKind] = &[IncomingKind::Text];
 
-        async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            text: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             let mut lines = TextReader::from_message(text)?.lines();
             let mut count = 0;
             while lines.next_line().await?.is_some() {
@@ -500,7 +508,11 @@ async fn a_method_takes_a_reader_of_its_kind_and_has_its_own_limit() {
     #[crate::server_endpoint("/upload/{name}")]
     impl Upload {
         #[on_message(max = 2 << 20)]
-        async fn binary(&mut self, mut body: BinaryReader, session: &Session) -> HandlerResult<String> {
+        async fn binary(
+            &mut self,
+            mut body: BinaryReader,
+            session: &Session,
+        ) -> HandlerResult<String> {
             let len = tokio::io::copy(&mut body, &mut tokio::io::sink()).await?;
             self.files += 1;
             Ok(format!("{} {len} {}", self.files, session.is_open()))

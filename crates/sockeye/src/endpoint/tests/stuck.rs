@@ -77,7 +77,11 @@ impl Endpoint for Endangered {
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        _: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         if self.callback == Callback::Error {
             return Err("it fails".into());
         }
