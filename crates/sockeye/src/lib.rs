@@ -135,6 +135,10 @@ pub use self::{
     endpoint::{Endpoint, Session, endpoint},
     server::Server,
 };
+/// The protocol without I/O: messages, close codes, limits, and the rules of the opening handshake.
+///
+/// This is the crate `sockeye-proto`. Where its examples write `sockeye_proto`, a program that depends on `sockeye`
+/// writes `sockeye::proto`.
 #[doc(inline)]
 pub use sockeye_proto as proto;
 #[doc(inline)]

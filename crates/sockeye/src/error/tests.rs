@@ -236,6 +236,35 @@ async fn no_error_repeats_its_source() {
     assert!(with_source > 20, "{with_source}");
 }
 
+#[tokio::test]
+async fn the_errors_of_connecting_and_of_binding_keep_their_text_and_type_as_an_error() {
+    let error = Error::from(ConnectError::Connect(io_error()));
+    assert_eq!(
+        ErrorChain::new(&error).to_string(),
+        "cannot connect: no answer"
+    );
+    let Error::Connect(inner) = error else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(
+        inner.downcast_ref(),
+        Some(ConnectError::Connect(_))
+    ));
+
+    let error = Error::from(BindError::Io(io_error()));
+    assert_eq!(ErrorChain::new(&error).to_string(), "cannot bind: no answer");
+    let Error::Server(inner) = error else {
+        panic!("{error:?}");
+    };
+    assert!(inner.is::<BindError>());
+}
+
+/// Each receive and each send returns it.
+#[test]
+fn an_error_is_not_larger_than_three_words() {
+    assert_eq!(size_of::<Error>(), 3 * size_of::<usize>());
+}
+
 #[test]
 fn a_cause_that_an_error_of_another_library_repeats_is_shown_once() {
     #[derive(Debug, thiserror::Error)]
