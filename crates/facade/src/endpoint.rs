@@ -16,7 +16,7 @@ use sockeye::endpoint::{
 };
 use sockeye::error::{BoxError, DecodeError, EncodeError, ErrorChain, SendError};
 use sockeye::proto::handshake::Extension;
-use sockeye::proto::{InvalidCloseReason, ProtocolError, Text, WholeMessage};
+use sockeye::proto::{InvalidCloseReason, Outgoing, ProtocolError, Text, WholeMessage};
 use sockeye::{CloseCode, CloseReason, Endpoint, Error, HandlerResult, Session, endpoint};
 
 /// Names what a session returns.
@@ -145,12 +145,18 @@ impl Decoder for Word {
     }
 }
 
-impl Word {
-    /// Names the payload that a decoder reads, and the bound of a handler's argument.
-    pub fn is_an_argument<'m, P: Payload + ?Sized>(self) -> Text
-    where
-        Self: Decoder<Message = P> + Argument<'m>,
-    {
-        self.0
+impl Encoder for Word {
+    type Error = BoxError;
+
+    fn encode(&self) -> Result<Outgoing, BoxError> {
+        Ok(self.0.clone().into())
     }
+}
+
+/// Names the bounds of what a handler takes.
+pub fn is_an_argument<T>()
+where
+    T: Decoder + for<'m> Argument<'m>,
+    T::Message: Payload,
+{
 }

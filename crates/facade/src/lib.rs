@@ -11,6 +11,6 @@ mod server;
 
 pub use self::client::{blocking, browser, client, errors_of_connecting, reconnect};
 pub use self::connection::{connection, split};
-pub use self::endpoint::{callbacks, handlers, handshake, remotes, session};
+pub use self::endpoint::{Word, callbacks, handlers, handshake, is_an_argument, remotes, session};
 pub use self::proto::{handshake_types, messages};
 pub use self::server::{container, result_of_main, server};
