@@ -51,10 +51,9 @@ pub async fn client(endpoint: impl Endpoint, jar: std::sync::Arc<dyn CookieJar>)
         _ => {}
     });
     let client: Client = builder.build();
-    let target: Result<Target, ConnectError> = Target::try_from("ws://host/");
-    let Ok(target) = target else { return };
-    let _: Result<Connection, ConnectError> = client.connect(target.clone()).await;
-    let _: Result<Session, ConnectError> = client.connect_endpoint(target, endpoint).await;
+    let _: Result<Target, ConnectError> = Target::try_from("ws://host/");
+    let _: Result<Connection, ConnectError> = client.connect("ws://host/").await;
+    let _: Result<Session, ConnectError> = client.connect_endpoint("ws://host/", endpoint).await;
     let _: Result<Connection, ConnectError> = sockeye::connect("ws://host/").await;
 }
 
@@ -62,7 +61,9 @@ pub async fn client(endpoint: impl Endpoint, jar: std::sync::Arc<dyn CookieJar>)
 pub fn errors_of_connecting(error: ConnectError) {
     let _: Option<StatusCode> = error.status();
     match error {
-        ConnectError::Compression(error) => drop::<InvalidAnswer>(error),
+        ConnectError::Compression(error) => {
+            let _: InvalidAnswer = error;
+        }
         ConnectError::Connect(error) => drop::<io::Error>(error),
         ConnectError::Connector(error) => drop::<BoxError>(error),
         ConnectError::Http(error) => drop::<HttpError>(error),

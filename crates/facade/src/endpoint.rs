@@ -124,7 +124,9 @@ pub async fn callbacks<E, C>(
         Error::Decode(error) => drop::<DecodeError>(error),
         Error::Encode(error) => drop::<EncodeError>(error),
         Error::Io(error) => drop::<std::io::Error>(error),
-        Error::Protocol(error) => drop::<ProtocolError>(error),
+        Error::Protocol(error) => {
+            let _: ProtocolError = error;
+        }
         Error::Send(error) => {
             let _: SendError = error;
         }

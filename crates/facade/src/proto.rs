@@ -31,5 +31,5 @@ pub fn handshake_types(config: &Config, forbidden: Forbidden) {
     let _: OriginPolicy = OriginPolicy::default();
     let _: DeflateConfig = DeflateConfig::default();
     let _: Option<WindowBits> = WindowBits::new(15);
-    drop::<Forbidden>(forbidden);
+    let _: Forbidden = forbidden;
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use sockeye::server::ServerBuilder;
-use sockeye::{CloseReason, HandlerResult, Server, Session, server_endpoint};
+use sockeye::{CloseReason, Server, Session, server_endpoint};
 
 /// One who chats.
 #[derive(Default)]

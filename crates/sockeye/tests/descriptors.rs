@@ -72,7 +72,7 @@ impl Elsewhere {
         }
         let mut child = command.spawn().expect("it starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut lines = stdout.lines().map_while(std::result::Result::ok);
+        let mut lines = stdout.lines().map_while(Result::ok);
         let addr = lines.find_map(|line| Some(line.rsplit_once("listens at ")?.1.to_owned()));
         // The rest is read, so that nothing is stuck.
         std::thread::spawn(move || lines.count());

@@ -257,7 +257,7 @@ fn conversion(callback: &Callback, convert: &str, function: &str) -> (Ident, Tok
     let convert = format_ident!("{convert}");
     let function = format_ident!("{function}");
     let value = Ident::new("value", callback.output);
-    let call = quote_spanned!(callback.output=> ::sockeye::#convert::#function(#value));
+    let call = quote_spanned!(callback.output=> ::sockeye::endpoint::#convert::#function(#value));
     (value, call)
 }
 

@@ -27,7 +27,7 @@ use crate::connection::log::Log;
 use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
-use crate::error::{Error, ErrorChain, HandlerResult};
+use crate::error::{Error, ErrorChain};
 use crate::sync::Arc;
 use crate::transport::Stream;
 

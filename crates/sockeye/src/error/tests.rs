@@ -252,7 +252,10 @@ async fn the_errors_of_connecting_and_of_binding_keep_their_text_and_type_as_an_
     ));
 
     let error = Error::from(BindError::Io(io_error()));
-    assert_eq!(ErrorChain::new(&error).to_string(), "cannot bind: no answer");
+    assert_eq!(
+        ErrorChain::new(&error).to_string(),
+        "cannot bind: no answer"
+    );
     let Error::Server(inner) = error else {
         panic!("{error:?}");
     };

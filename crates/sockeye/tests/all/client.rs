@@ -302,8 +302,11 @@ async fn http_and_socks_proxies_are_asked_for_the_name_and_told_who_asks() {
     }
 
     let (proxy, asked) = socks_proxy(server).await;
-    let by_address = client(format!("socks5://{proxy}"));
-    let by_address = by_address.resolve("chat.invalid", [[9, 8, 7, 6].into()]);
+    let proxy: Proxy = format!("socks5://{proxy}").parse().unwrap();
+    let by_address = Client::builder()
+        .proxy(proxy)
+        .resolve("chat.invalid", [[9, 8, 7, 6].into()])
+        .build();
     let (opened, peer) =
         soon(async { tokio::join!(by_address.connect(url), raw_server(&listener, "", b"")) }).await;
     drop((opened.unwrap(), peer));

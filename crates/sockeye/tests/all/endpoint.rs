@@ -882,7 +882,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
                         body.consume(read);
                     }
                 });
-                Result::<_>::Ok(reading.await??)
+                HandlerResult::Ok(reading.await??)
             }))?;
             Ok(())
         }
@@ -912,7 +912,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
                 assert_eq!(answer, Some(Message::from(format!("{LEN} {sum}"))));
             }
             ws.close(CloseCode::NORMAL, "").await?;
-            Result::<_>::Ok(())
+            HandlerResult::Ok(())
         }));
     }
     for client in clients {

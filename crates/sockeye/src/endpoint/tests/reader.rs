@@ -140,7 +140,7 @@ async fn the_peer_is_read_as_the_handler_reads_and_one_part_ahead() {
                 permits.acquire().await?.forget();
                 let part = body.fill_buf().await?.len();
                 if part == 0 {
-                    return Result::<_>::Ok(sum.to_string());
+                    return HandlerResult::Ok(sum.to_string());
                 }
                 sum += part;
                 body.consume(part);
