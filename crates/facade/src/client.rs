@@ -135,7 +135,7 @@ pub async fn browser(client: Client) {
         Err(CloseError::Syntax(error)) => drop::<SyntaxError>(error),
     }
     let _: Result<(), SendError> = ws.drained().await;
-    let _: JoinHandle<CloseEvent> = ws.spawn();
+    drop::<JoinHandle<CloseEvent>>(ws.spawn());
     let _: CloseEvent = ws.run().await;
     let events: Option<Events> = ws.events();
     let Some(mut events) = events else { return };

@@ -135,14 +135,26 @@ pub use self::{
     endpoint::{Endpoint, Session, endpoint},
     server::Server,
 };
-/// The protocol without I/O: messages, close codes, limits, and the rules of the opening handshake.
-///
-/// This is the crate `sockeye-proto`. Where its examples write `sockeye_proto`, a program that depends on `sockeye`
-/// writes `sockeye::proto`.
-#[doc(inline)]
-pub use sockeye_proto as proto;
 #[doc(inline)]
 pub use sockeye_proto::{CloseCode, CloseReason, Message};
+
+/// The protocol without I/O: messages, close codes, limits, and the rules of the opening handshake.
+///
+/// This is the whole crate `sockeye-proto`. Where its examples write `sockeye_proto`, a program that depends on
+/// `sockeye` writes `sockeye::proto`:
+///
+/// ```
+/// use sockeye::proto::{Config, MessageKind, Role};
+/// use sockeye::{Message, Server};
+///
+/// assert_eq!(Message::from("hello").kind(), MessageKind::Text);
+/// let server = Server::builder().config(Config::new(Role::Server).max_message(64 * 1024));
+/// ```
+// Not `pub use sockeye_proto as proto`: the compiler would write `sockeye::sockeye_proto` in its errors.
+pub mod proto {
+    #[doc(inline)]
+    pub use sockeye_proto::*;
+}
 
 #[cfg(all(feature = "macros", not(loom)))]
 #[doc(inline)]

@@ -2,8 +2,8 @@
 //! [`Session`], and remotes that send. Knows no sockets and no HTTP.
 //!
 //! An endpoint is a type whose methods have the marks `#[on_open]`, `#[on_message]`, `#[on_close]` and `#[on_error]`
-//! in an `impl` block with [`server_endpoint`](crate::server_endpoint) or [`client_endpoint`](crate::client_endpoint).
-//! The marks need no import. An endpoint may also implement [`Endpoint`] by hand.
+//! in an `impl` block with [`server_endpoint`] or [`client_endpoint`]. The marks need no import. An endpoint may also
+//! implement [`Endpoint`] by hand.
 //!
 //! ```
 //! use sockeye::endpoint::{BinaryReader, SessionId};
@@ -168,7 +168,7 @@ pub use sockeye_macros::{
 
 /// The application's side of one connection: the callbacks for its events. Each method has a default.
 ///
-/// The attributes [`server_endpoint`](crate::server_endpoint) and [`client_endpoint`](crate::client_endpoint) generate
+/// The attributes [`server_endpoint`] and [`client_endpoint`] generate
 /// an implementation.
 ///
 /// ```
@@ -289,7 +289,7 @@ pub trait Endpoint: Send + 'static {
     ///
     /// The default logs the error. An error that the peer causes, such as a message that cannot be decoded, is logged
     /// at `debug`. Other errors are logged at `warn`, at most one line in 10 s for each server. A peer may be able to
-    /// repeat any error, so an `on_error` that logs should have a [`LogLimit`](crate::endpoint::LogLimit).
+    /// repeat any error, so an `on_error` that logs should have a [`LogLimit`].
     fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
         report::callback_error(session, error);
         ready(())

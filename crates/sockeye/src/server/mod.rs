@@ -1,6 +1,6 @@
 //! A server of endpoints over HTTP/1.1. hyper parses and serves HTTP; an upgraded connection leaves it.
 //!
-//! [`Server::builder`](Server::builder) sets the options. The server serves when it is bound:
+//! [`Server::builder`] sets the options. The server serves when it is bound:
 //!
 //! ```no_run
 //! use sockeye::{Endpoint, Server, endpoint};
