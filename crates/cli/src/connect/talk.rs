@@ -5,8 +5,7 @@ use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use sockeye::reconnect::Interruption;
-use sockeye::{CloseCode, CloseReason, Connection, Error, Message};
+use sockeye::{CloseCode, CloseReason, Connection, Error, Message, reconnect::Interruption};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 

@@ -41,8 +41,8 @@ pub fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
 }
 
 impl Client {
-    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
-    /// connect to each address and 10 s for the handshake.
+    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy and no redirects. It has
+    /// 10 s to connect to each address, and 10 s for the handshake.
     pub fn new() -> Self {
         Self::default()
     }

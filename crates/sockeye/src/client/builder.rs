@@ -90,8 +90,8 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
-    /// connect and 10 s for the handshake.
+    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy and no redirects. It has
+    /// 10 s to connect, and 10 s for the handshake.
     pub fn new() -> Self {
         Self::default()
     }

@@ -24,7 +24,7 @@ pub enum ConnectError {
     /// The transport could not be opened, or the host has no address.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
-    /// The connector of a [`Reconnecting`](super::Reconnecting) failed before it connected.
+    /// The connector of a [`Reconnecting`](crate::reconnect::Reconnecting) failed before it connected.
     #[error("cannot connect")]
     Connector(#[source] BoxError),
     /// The transport was not opened within the connect timeout.

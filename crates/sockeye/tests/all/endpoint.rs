@@ -17,6 +17,8 @@ use sockeye::{
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
 
+type Replied<'m> = HandlerResult<Reply<'m>>;
+
 /// Hands its session out, and tells what happens to it.
 struct Probe {
     log: Log,
@@ -157,11 +159,7 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
             Ok(self.0.try_send(session.clone())?)
         }
 
-        async fn on_message<'m>(
-            &mut self,
-            _: &Session,
-            _: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
             Ok(Reply::Text("the endpoint"))
         }
     }
@@ -463,7 +461,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        ) -> Replied<'m> {
             self.0.push("message");
             session.close(CloseCode::try_from(4000)?, "enough")?;
             session.close(CloseCode::try_from(4001)?, "the first counts")?;
@@ -569,11 +567,7 @@ async fn abort_drops_the_transport_and_the_handler_without_a_close() {
     }
 
     impl Endpoint for Stuck {
-        async fn on_message<'m>(
-            &mut self,
-            session: &Session,
-            _: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Replied<'m> {
             let _dropped = Dropped(self.log.clone());
             self.sessions.send(session.clone()).await?;
             std::future::pending().await
@@ -663,11 +657,7 @@ async fn basic_remote_completes_inside_a_handler_that_is_not_done() {
     struct Waiting(Arc<Notify>);
 
     impl Endpoint for Waiting {
-        async fn on_message<'m>(
-            &mut self,
-            session: &Session,
-            _: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Replied<'m> {
             session.basic_remote().send_text("written").await?;
             self.0.notified().await;
             Ok(Reply::Text("done"))
@@ -697,7 +687,7 @@ async fn pings_and_pongs_carry_125_bytes_and_the_answers_come_to_the_pong_handle
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        ) -> Replied<'m> {
             match message {
                 Incoming::Pong(pong) => self.0.push(format!("pong {}", pong.payload().len())),
                 Incoming::Text(_) => {
@@ -742,11 +732,7 @@ async fn messages_and_a_close_in_one_segment_get_their_replies_and_then_the_clos
     struct Echo;
 
     impl Endpoint for Echo {
-        async fn on_message<'m>(
-            &mut self,
-            _: &Session,
-            message: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Replied<'m> {
             Ok(Reply::from(message))
         }
     }
@@ -777,11 +763,7 @@ async fn one_shared_object_serves_all_connections_at_once() {
             Ok(())
         }
 
-        async fn on_message<'m>(
-            &self,
-            _: &Session,
-            message: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&self, _: &Session, message: Incoming<'m>) -> Replied<'m> {
             // Neither is done before the other is here.
             self.0.wait().await;
             Ok(Reply::from(message))
@@ -832,11 +814,7 @@ async fn a_message_may_be_taken_out_of_what_is_lent() {
     struct Keeps(Log);
 
     impl Endpoint for Keeps {
-        async fn on_message<'m>(
-            &mut self,
-            _: &Session,
-            message: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Replied<'m> {
             let kept = match message {
                 Incoming::Text(text) => TextMessage::into_string(text).into_bytes(),
                 Incoming::Binary(bytes) => BinaryMessage::into_vec(bytes),

@@ -449,10 +449,8 @@ async fn a_timeout_beyond_the_clock_is_never_over() {
         .handshake_timeout(never)
         .stop_timeout(never);
     let mut server = Stoppable::serve(builder).await;
-    let client = Client::builder()
-        .connect_timeout(never)
-        .handshake_timeout(never)
-        .build();
+    let client = Client::builder().connect_timeout(never);
+    let client = client.handshake_timeout(never).build();
     let mut ws = soon(client.connect(&format!("ws://{}/", server.addr)))
         .await
         .unwrap();
@@ -575,13 +573,9 @@ async fn a_server_may_send_first() {
 async fn the_client_asks_as_it_was_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let client = Client::builder()
-        .subprotocols(["one", "two"])
-        .header(
-            http::header::ORIGIN,
-            "https://page.example".parse().unwrap(),
-        )
-        .build();
+    let page = "https://page.example".parse().unwrap();
+    let client = Client::builder().subprotocols(["one", "two"]).origin(page);
+    let client = client.build();
     let url = format!("WS://127.0.0.1:{}/ä b?c={{d}}", addr.port());
     let server = async {
         let (tcp, _) = listener.accept().await.unwrap();
@@ -723,9 +717,8 @@ async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
     let too_large = format!("HTTP/1.1 101 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let error = answered(&client, &too_large, false).await;
     assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
-    let client = Client::builder()
-        .handshake_timeout(Duration::from_millis(10))
-        .build();
+    let brief = Duration::from_millis(10);
+    let client = Client::builder().handshake_timeout(brief).build();
     let error = answered(&client, "HTTP/1.1 101", false).await;
     assert!(
         matches!(error, ConnectError::HandshakeTimeout(_)),
@@ -773,9 +766,8 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
         matches!(&error, ConnectError::Offer(found) if *found == repeated),
         "{error:?}"
     );
-    let client = Client::builder()
-        .header(http::header::HOST, "elsewhere".parse().unwrap())
-        .build();
+    let host = "elsewhere".parse().unwrap();
+    let client = Client::builder().header(http::header::HOST, host).build();
     let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
     assert!(
         matches!(error, ConnectError::Offer(OfferError::FieldReserved(_))),
@@ -810,10 +802,8 @@ async fn a_client_that_requires_a_subprotocol_fails_without_one() {
     let offering = Client::builder().subprotocols(["chat"]);
     let url = format!("ws://{addr}");
     let client = offering.clone().build();
-    assert_eq!(
-        soon(client.connect(&url)).await.unwrap().subprotocol(),
-        None
-    );
+    let opened = soon(client.connect(&url)).await.unwrap();
+    assert_eq!(opened.subprotocol(), None);
     let client = offering.require_subprotocol(true).build();
     let error = soon(client.connect(&url)).await.unwrap_err();
     let missing = ResponseError::SubprotocolMissing;

@@ -14,6 +14,8 @@ use crate::endpoint::{Incoming, Reply};
 use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
 
+type Replied<'m> = HandlerResult<Reply<'m>>;
+
 /// The events that the callbacks report to the test, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<String>>>);
@@ -69,11 +71,7 @@ enum Answer {
 struct Echo(Answer);
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(
-        &mut self,
-        session: &Session,
-        message: Incoming<'m>,
-    ) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> Replied<'m> {
         let Incoming::Text(text) = message else {
             return Ok(Reply::None);
         };
@@ -195,11 +193,7 @@ struct Slow {
 }
 
 impl Endpoint for Slow {
-    async fn on_message<'m>(
-        &mut self,
-        session: &Session,
-        message: Incoming<'m>,
-    ) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> Replied<'m> {
         /// Tells whether the handler was dropped.
         struct Guard<'g>(&'g Log, bool);
         impl Drop for Guard<'_> {
@@ -510,11 +504,7 @@ async fn pongs_that_are_handled_slowly_give_their_peer_no_longer_for_its_message
     struct SlowAtPongs;
 
     impl Endpoint for SlowAtPongs {
-        async fn on_message<'m>(
-            &mut self,
-            _: &Session,
-            _: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
             tokio::time::sleep(seconds(9)).await;
             Ok(Reply::None)
         }
@@ -596,7 +586,7 @@ async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
 struct Sleeper(Log);
 
 impl Endpoint for Sleeper {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
         tokio::time::sleep(seconds(60)).await;
         self.0.add("slept");
         Ok(Reply::Text("done"))
@@ -639,7 +629,7 @@ struct Inflate(Arc<AtomicUsize>);
 const INFLATED: usize = 32 * 1024;
 
 impl Endpoint for Inflate {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Reply::Message(vec![7; INFLATED].into()))
     }
@@ -706,11 +696,7 @@ async fn two_peers_that_push_at_each_other_both_finish() {
     const LEN: usize = 64 * 1024;
     struct Count(Arc<AtomicUsize>);
     impl Endpoint for Count {
-        async fn on_message<'m>(
-            &mut self,
-            _: &Session,
-            m: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, m: Incoming<'m>) -> Replied<'m> {
             if let Incoming::Binary(bytes) = m {
                 self.0.fetch_add(bytes.len(), Ordering::Relaxed);
             }
@@ -754,11 +740,7 @@ async fn two_peers_that_push_at_each_other_both_finish() {
 async fn a_panic_closes_its_own_connection_with_1011() {
     struct Panics;
     impl Endpoint for Panics {
-        async fn on_message<'m>(
-            &mut self,
-            _: &Session,
-            _: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
             tokio::task::yield_now().await;
             panic!("of the handler");
         }
@@ -779,11 +761,7 @@ async fn a_panic_among_a_thousand_sessions_disturbs_no_other() {
     const UNLUCKY: usize = 500;
     struct Picky;
     impl Endpoint for Picky {
-        async fn on_message<'m>(
-            &mut self,
-            _: &Session,
-            incoming: Incoming<'m>,
-        ) -> HandlerResult<Reply<'m>> {
+        async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> Replied<'m> {
             match incoming {
                 Incoming::Text(text) if &*text == "panic" => panic!("of the handler"),
                 Incoming::Text(text) => Ok(Reply::Text(text.into_str())),
