@@ -51,9 +51,10 @@ pub async fn client(endpoint: impl Endpoint, jar: std::sync::Arc<dyn CookieJar>)
         _ => {}
     });
     let client: Client = builder.build();
-    let _: Result<Target, ConnectError> = Target::try_from("ws://host/");
-    let _: Result<Connection, ConnectError> = client.connect("ws://host/").await;
-    let _: Result<Session, ConnectError> = client.connect_endpoint("ws://host/", endpoint).await;
+    let target: Result<Target, ConnectError> = Target::try_from("ws://host/");
+    let Ok(target) = target else { return };
+    let _: Result<Connection, ConnectError> = client.connect(target.clone()).await;
+    let _: Result<Session, ConnectError> = client.connect_endpoint(target, endpoint).await;
     let _: Result<Connection, ConnectError> = sockeye::connect("ws://host/").await;
 }
 

@@ -59,9 +59,9 @@ impl Client {
     /// [`ConnectError`] names the step that failed.
     pub fn connect(
         &self,
-        target: impl TryInto<Target, Error = ConnectError>,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
     ) -> Result<Connection, ConnectError> {
-        let mut target = target.try_into()?;
+        let mut target = target.try_into().map_err(Into::into)?;
         let mut redirects = Redirects::new(self.0.redirects);
         loop {
             match self.attempt(&target) {

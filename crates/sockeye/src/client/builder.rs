@@ -112,9 +112,10 @@ impl Client {
     /// Dropping the future ends the attempt.
     pub async fn connect(
         &self,
-        target: impl TryInto<Target, Error = ConnectError>,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
     ) -> Result<Connection, ConnectError> {
-        self.connect_to(target.try_into()?).await
+        let target = target.try_into().map_err(Into::into)?;
+        self.connect_to(target).await
     }
 
     /// Connects to a target, and serves the connection with an endpoint: see [`Connection::serve`].
@@ -154,7 +155,7 @@ impl Client {
     /// Dropping the future ends the attempt.
     pub async fn connect_endpoint(
         &self,
-        target: impl TryInto<Target, Error = ConnectError>,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
         endpoint: impl Endpoint,
     ) -> Result<Session, ConnectError> {
         Ok(self.connect(target).await?.serve(endpoint))

@@ -1,5 +1,6 @@
 //! The errors of connecting, by the step that failed.
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
@@ -80,6 +81,13 @@ pub enum ConnectError {
     /// The URL is not a WebSocket URL.
     #[error("not a WebSocket URL")]
     WebSocketUri(#[from] UriError),
+}
+
+/// A [`Target`](super::Target) is a target without an error.
+impl From<Infallible> for ConnectError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl From<ConnectError> for Error {

@@ -147,9 +147,9 @@ impl Client {
     /// [`ConnectError`] for an invalid target.
     pub fn reconnecting(
         self,
-        target: impl TryInto<Target, Error = ConnectError>,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
     ) -> Result<Reconnecting, ConnectError> {
-        let target = target.try_into()?;
+        let target = target.try_into().map_err(Into::into)?;
         let client = Arc::new(self);
         Ok(Reconnecting::new(move || {
             let (client, target) = (Arc::clone(&client), target.clone());
