@@ -1,8 +1,8 @@
 //! What a message costs: one load for all servers, each of them pinned to a processor of its own.
 //!
-//! `cargo xtask bench` starts this program as itself (`run`, `against`, `fairness`), as each server
-//! (`serve`), as the load (`load`, `attack`, `bystander`) and as each codec (`codec`): one build, and no
-//! process measures another's time as its own.
+//! `cargo xtask bench` starts this program in four parts: as itself (`run`, `against`, `fairness`), as each server
+//! (`serve`), as the load (`load`, `attack`, `bystander`) and as each codec (`codec`). So there is one build, and each
+//! part has a process whose time is measured alone.
 
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
@@ -66,5 +66,5 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error is a sentence for whoever reads the log.
+/// The result of a step. Its error is a sentence for the reader of the log.
 type Result<T, E = String> = std::result::Result<T, E>;

@@ -126,7 +126,10 @@ fn chosen<'a, T>(
             let found = all.iter().find(|one| name(one) == wanted);
             found.ok_or_else(|| {
                 let known: Vec<_> = all.iter().map(&name).collect();
-                format!("`{wanted}` is none of {}", known.join(", "))
+                format!(
+                    "unknown name `{wanted}`: expected one of {}",
+                    known.join(", ")
+                )
             })
         })
         .collect()
@@ -183,7 +186,7 @@ fn takes_part(server: &Server, workload: &Workload) -> bool {
     !is_codec(workload) && server.supports(&workload.setting)
 }
 
-/// Whoever meets a workload.
+/// A program that runs a workload.
 #[derive(Clone, Copy)]
 enum Contender {
     Server(&'static Server),

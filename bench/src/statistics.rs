@@ -41,8 +41,9 @@ pub(crate) enum Verdict {
 pub(crate) const FEWEST: usize = 6;
 
 impl Estimate {
-    /// Takes the interval of the sign test: the values of the ranks `k` and `n + 1 - k`, where fewer than `k`
-    /// of `n` fair coins show heads with a probability of at most 2.5 %. `None` for fewer than [`FEWEST`].
+    /// Returns the interval of the sign test: the values of the ranks `k` and `n + 1 - k`. Here `k` is the largest number
+    /// such that fewer than `k` of `n` fair coins show heads with a probability of at most 2.5 %. `None` for fewer than
+    /// [`FEWEST`].
     pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let rank = low_rank(values.len())?;

@@ -7,7 +7,7 @@ use crate::target::{Limit, Target};
 #[derive(Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    /// What it is, for whoever reads the table.
+    /// The description for readers of the table.
     pub(crate) about: &'static str,
     pub(crate) load: Load,
     /// How the servers have to be set.

@@ -1,8 +1,7 @@
-//! Debian's packages, for the judges that need programs which this machine lacks: installed for the
-//! whole system, or unpacked into a folder of our own where the system must not change.
+//! Debian's packages, for judges that need programs which this machine lacks. They are installed for the whole system, or
+//! unpacked into a folder of our own where the system must not change.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tokio::process::Command;
@@ -123,13 +122,26 @@ async fn mirror() -> Result<String> {
 }
 
 fn as_root(program: &str) -> Result<Command> {
-    // Our own entry in /proc belongs to our effective user.
-    if fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0) {
+    if is_root() {
         return Ok(Command::new(program));
     }
     let mut command = Command::new("sudo");
     command.args(["-n", program]);
     Ok(command)
+}
+
+/// Whether this process has the rights of root.
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    // Our own entry in /proc belongs to our effective user.
+    fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
+}
+
+/// There is no Debian here: starting `apt-get` fails, and says so.
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    true
 }
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

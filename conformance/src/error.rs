@@ -1,4 +1,4 @@
-//! The error of this program: a sentence for whoever reads the log, naming what failed and where.
+//! The error of this program: a sentence for the reader of the log. It names what failed, and where.
 
 /// What every step of a judge returns.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 use crate::error::Result;
 use crate::process::Child;
 
-/// An address that nobody listens at now. Another program may take it before ours does: then ours
-/// says so and ends, and [`await_listener`] reports that.
+/// Returns a free address. Another program may take it before ours does: then ours says so and ends, and
+/// [`await_listener`] reports that.
 pub(crate) async fn pick_free() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     Ok(listener.local_addr()?)

@@ -236,8 +236,8 @@ impl End {
         self.steps += 1;
     }
 
-    /// What the end wrote: whole legal frames, masked by clients and by nobody else, fragments in sequence,
-    /// one Close at most and nothing behind it.
+    /// Returns the frames that the end wrote, after checking them: whole legal frames, masked by clients only, fragments
+    /// in sequence, one Close at most and nothing behind it.
     pub(crate) fn legal_output(&self) -> Vec<Frame> {
         let sent = frames(&self.output);
         let mut open = false;

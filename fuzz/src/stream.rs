@@ -20,8 +20,8 @@ pub fn client_stream(data: &[u8]) {
     stream(Role::Client, data);
 }
 
-/// The first byte sets the end up, the second says how many bytes follow that say what is done; they are
-/// repeated until the rest, which is what the peer sent, has been read.
+/// Runs one end on the bytes of a peer. The first byte of `data` sets the end up, the second is the length of the script
+/// that follows. The rest is what the peer sent. The script is repeated until the end has read the rest.
 fn stream(role: Role, data: &[u8]) {
     let Some((&[setup, count], rest)) = data.split_first_chunk::<2>() else {
         return;

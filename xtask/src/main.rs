@@ -135,7 +135,7 @@ fn test(root: &Path, steps: &mut Steps) -> Result<()> {
             &[
                 "test",
                 "-p",
-                "sockeye",
+                "sockeye-mailbox",
                 "--release",
                 "--lib",
                 "--target-dir",
@@ -195,10 +195,7 @@ fn fmt(root: &Path, steps: &mut Steps) -> Result<()> {
 fn clippy(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("check clippy", || {
         let clippy = ["clippy", "--all-targets", "--all-features", "--workspace"];
-        cargo::run(
-            root,
-            &[&clippy[..], WITHOUT_JUDGES, &DENY_WARNINGS].concat(),
-        )
+        cargo::run(root, &[&clippy[..], &DENY_WARNINGS].concat())
     })
 }
 
@@ -408,7 +405,7 @@ fn workspace_root() -> PathBuf {
 /// The result of a step. Its error is a sentence for the reader of the log.
 pub(crate) type Result<T, E = String> = std::result::Result<T, E>;
 
-/// What follows `--workspace`: the judges' programs start Unix programs, and compile on Unix alone.
+/// The arguments behind `test --workspace`: the tests of the judges start Unix programs.
 const WITHOUT_JUDGES: &[&str] = if cfg!(unix) {
     &[]
 } else {

@@ -1,9 +1,9 @@
 //! Counting by callgrind: the same program and the same environment each time, so that two runs of one build
 //! count the same. Installs it as Debian's package where it is missing.
 //!
-//! Valgrind gives a program the instructions that it knows, AVX2 but not AVX-512, and no vDSO: what is counted
-//! is user space alone, where looking at the clock is a system call, and one instruction. What is random in the
-//! jobs hardly changes what they cost (the order in which `select!` polls changes it by some 0.05 %).
+//! Valgrind offers a program the instructions that it knows: AVX2, but not AVX-512. It offers no vDSO, so reading the
+//! clock is a system call, and counts as one instruction. The count covers user space alone. Random choices hardly
+//! change it: the order in which `select!` polls changes it by some 0.05 %.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -183,7 +183,9 @@ impl Client {
                 }
             }
             Stage::Closing(close) => close.extend_from_slice(bytes),
-            Stage::Asking | Stage::Ended => return Err("the server writes what nobody asked for"),
+            Stage::Asking | Stage::Ended => {
+                return Err("the server writes bytes without a request");
+            }
         }
         Ok(())
     }

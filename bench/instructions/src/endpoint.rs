@@ -63,7 +63,7 @@ async fn meet(server: &Server, script: &Arc<Script>, messages: u64) -> Result<()
     done.await.map_err(|_| "the client is gone".to_owned())?
 }
 
-/// Where the endpoint of those who listen leaves its sessions.
+/// The sessions of the listeners' endpoint, once it has one.
 #[derive(Clone, Default)]
 struct Listeners(Arc<Mutex<Option<OpenSessions>>>);
 
@@ -115,7 +115,7 @@ fn echoing() -> ServerBuilder {
     Server::builder().default_endpoint::<Echo>()
 }
 
-/// What it is bound to, nobody connects to.
+/// Binds a server whose address no client connects to.
 async fn bind(builder: ServerBuilder) -> Result<Server> {
     let bound = builder.bind("127.0.0.1:0").await;
     bound.map_err(|error| error.to_string())

@@ -66,7 +66,7 @@ fn count(options: &[&str]) -> Result<()> {
     }
 }
 
-/// An error is a sentence for whoever reads the log.
+/// The result of a step. Its error is a sentence for the reader of the log.
 type Result<T, E = String> = std::result::Result<T, E>;
 
 const USAGE: &str = "\

@@ -1,6 +1,6 @@
 //! The bystander: one innocent connection that sends a small message twenty times a second and waits for its
-//! echo. Messages leave by the clock, whatever the answers do (an open loop), and an answer is timed from when
-//! its message was due: so no delay of the server makes the measurement skip what it would have shown.
+//! echo. Messages leave by the clock, and do not wait for answers (an open loop). The time of an answer counts from the
+//! moment when its message was due. So a delay of the server does not hide itself from the measurement.
 
 use std::io::{BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};

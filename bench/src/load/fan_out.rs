@@ -63,7 +63,7 @@ impl Window {
         Ok(())
     }
 
-    /// Takes the messages out that nobody lacks; they are the oldest ones.
+    /// Removes the messages that every receiver has; they are the oldest ones.
     fn complete(&mut self) -> usize {
         let complete = self.missing.iter().take_while(|missing| **missing == 0);
         let complete = complete.count();

@@ -62,7 +62,8 @@ pub(crate) struct Cost {
     pub(crate) resident_bytes: u64,
     /// By how much resident memory grew with the connections, where they are what is counted.
     pub(crate) grown_bytes: i64,
-    /// Processor time of the load: what it has left says who waits for whom.
+    /// Processor time of the load. If its processor is nearly idle, the load waits for the server; if it is busy, the
+    /// server waits for the load.
     pub(crate) load_cpu_seconds: f64,
     /// For each that was counted.
     #[serde(skip_serializing_if = "Option::is_none")]

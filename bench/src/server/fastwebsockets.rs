@@ -30,7 +30,7 @@ pub(super) fn serve(setting: &Setting) -> Result<()> {
                 let channel = channel.clone();
                 shake_hands(tcp, move |path, opening| {
                     let publishes = path == "/publish";
-                    // Nobody may be missing who was told that it is connected.
+                    // Subscribes before the client learns that it is connected, so that it misses no message.
                     let published = channel.subscribe();
                     let channel = channel.clone();
                     async move {

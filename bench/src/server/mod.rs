@@ -1,5 +1,5 @@
-//! The servers: each as its library's users write it, in the best honest form that its interface has; and
-//! as `…-send` in the form that its own example has, where that is another.
+//! The servers. Each is written as its library's users write servers, in the best honest form that the interface allows.
+//! A server `…-send` has the form of the library's own example, where that differs.
 
 mod actix;
 mod axum;
@@ -72,7 +72,7 @@ enum Program {
         library: &'static str,
         serve: fn(&Setting) -> Result<()>,
     },
-    /// As somebody else's, which has to be there first.
+    /// As a foreign program, which has to be built or installed first.
     Foreign(&'static Foreign),
 }
 
@@ -116,8 +116,8 @@ impl Server {
         self.note
     }
 
-    /// What runs it, in a process of its own whose first line on stdout is its address. All is in the
-    /// program and its arguments, nothing in the environment: whoever starts it may put a program before it.
+    /// The command that runs the server in a process of its own. The first line on stdout is the server's address. The
+    /// command needs no environment, so a caller may put another program before it.
     pub(crate) fn command(&self, setting: &Setting) -> Result<Command> {
         // A child inherits the limit, whatever it runs on.
         raise_descriptors();
@@ -357,7 +357,11 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
             let (name, version, note) = (server.name, server.version(), server.note());
             format!("\n    {name:26}{version:40}{note}")
         });
-        format!("`{}` is none of{}", options.name, known.collect::<String>())
+        format!(
+            "unknown server `{}`: expected one of{}",
+            options.name,
+            known.collect::<String>()
+        )
     })?;
     if !server.supports(&options.setting) {
         return Err(format!("{} cannot do that", server.name));
@@ -380,7 +384,7 @@ enum Form {
     Plain,
 }
 
-/// Whoever started this waits for the line.
+/// Prints the address. The parent process waits for this line.
 fn announce(addr: SocketAddr) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{addr}")

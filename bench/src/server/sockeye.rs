@@ -47,7 +47,7 @@ impl OwningEcho {
     }
 }
 
-/// Whom publishers send to: the sessions of the other endpoint, known from the first of them on.
+/// The sessions that publishers send to: those of the other endpoint, known once the first one has opened.
 static SUBSCRIBERS: OnceLock<OpenSessions> = OnceLock::new();
 
 #[derive(Default)]
@@ -113,7 +113,7 @@ pub(super) fn endpoint_on_threads(setting: &Setting) -> Result<()> {
 /// A loop that sends what it received: it is written when there is nothing more to receive.
 pub(super) fn connection() -> Result<()> {
     block_on(accept(|tcp| async {
-        // What ends a connection is none of ours.
+        // The reason why a connection ends does not matter here.
         let _ = echo(tcp).await;
     }))
 }

@@ -106,7 +106,7 @@ async fn fan_out(
 ) -> Result<(), Error> {
     #[expect(clippy::disallowed_methods, reason = "its topics take no other")]
     let (sender, published) = mpsc::unbounded_channel();
-    // Nobody may be missing who was told that it is connected.
+    // Subscribes before the client learns that it is connected, so that it misses no message.
     let own = topics.create_subscriber(sender);
     topics.subscribe(own, TOPIC);
     let outcome = async {

@@ -23,7 +23,7 @@ pub(super) fn block_on(serving: impl Future<Output = Result<()>>) -> Result<()> 
     runtime.block_on(serving)
 }
 
-/// Accepts for ever, each connection in a task of its own. What ends a connection is none of ours.
+/// Accepts for ever, each connection in a task of its own. The reason why a connection ends does not matter here.
 pub(super) async fn accept<F>(serve: impl Fn(TcpStream) -> F) -> Result<()>
 where
     F: Future<Output = ()> + Send + 'static,

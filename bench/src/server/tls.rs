@@ -1,4 +1,4 @@
-//! TLS for the servers that do not bring their own: a certificate that nobody has to trust.
+//! TLS for the servers that do not bring their own: a certificate that no client checks.
 
 use std::sync::Arc;
 

@@ -56,7 +56,7 @@ async fn fan_out(
     channel: &broadcast::Sender<Bytes>,
     form: Form,
 ) -> Result<(), Error> {
-    // Nobody may be missing who was told that it is connected.
+    // Subscribes before the client learns that it is connected, so that it misses no message.
     let published = channel.subscribe();
     let (request, mut ws) = ServerBuilder::new().accept(tcp).await?;
     if request.uri().path() == "/publish" {

@@ -62,7 +62,7 @@ where
         publishes = request.uri().path() == "/publish";
         Ok(response)
     };
-    // Nobody may be missing who was told that it is connected.
+    // Subscribes before the client learns that it is connected, so that it misses no message.
     let published = channel.subscribe();
     let mut ws = accept_hdr_async_with_config(stream, note, config(form)).await?;
     if publishes {

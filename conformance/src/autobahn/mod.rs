@@ -1,6 +1,6 @@
-//! The Autobahn Testsuite, the judge of RFC 6455 and RFC 7692 in both roles: its fuzzing client tries a
-//! Sockeye echo server, and its fuzzing server tries a Sockeye client that echoes, as a connection and as the
-//! browser's object. Every case has to be OK or INFORMATIONAL, NON-STRICT counts as a fault.
+//! The Autobahn Testsuite, the judge of RFC 6455 and RFC 7692 in both roles. Its fuzzing client tests a Sockeye echo
+//! server. Its fuzzing server tests a Sockeye client that echoes, once as a connection and once as the browser's object.
+//! Every case has to be OK or INFORMATIONAL; NON-STRICT counts as a fault.
 //!
 //! One process of the suite uses one core, and compression keeps it busy for minutes. So the cases are
 //! run in batches, as many at a time as there are cores. A run of all of them in all roles writes what

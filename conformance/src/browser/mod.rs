@@ -1,5 +1,5 @@
-//! A real browser, the judge of what `sockeye serve` gives out: two people chat in two windows of a
-//! headless Chromium, draw and play in two others, and a script in the page tries the echo and the push.
+//! A real browser, the judge of the pages of `sockeye serve`. Two people chat in two windows of a headless Chromium, and
+//! draw and play in two others. A script in the page tests the echo and the push.
 
 mod chat;
 pub(crate) mod chromium;

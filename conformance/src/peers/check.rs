@@ -376,8 +376,8 @@ async fn sockeye_closes(pair: &mut Pair<'_>) -> Result<Tried> {
         expect(&pair.puppet.event().await?, &Event::Closed { code, reason })?;
         let answer = until_close(&link.wire, pair.peers()).await?;
         match link.sockeye.event().await? {
-            // What it closed for, or what it was answered: an endpoint is told the one, who receives
-            // from a connection the other.
+            // An endpoint is told the code that it closed with. A caller that receives from a connection is told the
+            // code of the answer.
             Event::Closed { code: told, .. } if told == code || Some(told) == answer => {
                 tried.passed += 1;
             }

@@ -131,8 +131,8 @@ impl Endpoint<'_> {
         })
     }
 
-    /// Once Tomcat has sent what it says of itself: a Close that finds it at that may stay unanswered, since Tomcat
-    /// waits for 50 ms until it may send its own.
+    /// Opens a session, and waits until Tomcat has sent its first messages. A Close that comes earlier may stay
+    /// unanswered: Tomcat waits at most 50 ms for its turn to send its own Close.
     async fn open_and_settle(&self) -> Result<Opened> {
         let mut opened = self.open(None).await?;
         opened.round_trip(b"settled").await?;
@@ -260,7 +260,7 @@ impl Endpoint<'_> {
         for payload in PINGS {
             opened.round_trip(payload).await?;
         }
-        // One that nobody asked for does no harm.
+        // A Pong without a Ping does no harm.
         opened.session.basic_remote().send_pong(b"here").await?;
         opened.round_trip(b"still there?").await?;
         opened.finish().await?;
@@ -487,20 +487,20 @@ impl Told {
 }
 
 impl Told {
-    /// Fails when nobody listens any more.
+    /// Reports the event. Does nothing once the receiver is gone.
     async fn tell(&self, event: Event) {
         let _ = self.0.send(event).await;
     }
 }
 
-/// Who it is of whom the chat says this.
+/// Returns the name of the guest in an announcement such as `* Guest1 has joined.`, where `what` is `has joined`.
 fn guest<'t>(text: &'t str, what: &str) -> Result<&'t str> {
     let name = text
         .strip_prefix("* ")
         .and_then(|rest| rest.strip_suffix(&format!(" {what}.")));
     match name {
         Some(name) if name.starts_with("Guest") => Ok(name),
-        _ => Err(format!("nobody {what}: `{text}`").into()),
+        _ => Err(format!("no guest {what}: `{text}`").into()),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What the puppets run on, installed under `target/judges/peers`: Python's and Node's packages by name and
-//! version (Node itself is one of Python's), Tomcat's jars and nginx of this Debian, unpacked and not
-//! installed, so that no service starts.
+//! The programs that the puppets run on, under `target/judges/peers`. Python's and Node's packages are installed by name
+//! and version; Node itself is a package of Python. Tomcat's jars and nginx come from this Debian. They are unpacked and
+//! not installed, so that no service starts.
 
 use std::fs;
 use std::net::SocketAddr;

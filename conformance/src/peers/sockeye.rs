@@ -146,7 +146,7 @@ impl Drop for End {
     }
 }
 
-/// Receives and does what it is asked until the connection ends, or nobody asks any more.
+/// Receives, and handles the calls, until the connection ends or the last caller is gone.
 async fn drive(
     mut connection: Connection,
     mut called: mpsc::Receiver<Call>,

@@ -184,7 +184,7 @@ struct Scanner {
     is_head: bool,
     // What is not understood yet.
     rest: Vec<u8>,
-    // What of a payload is still to come, and nobody's business.
+    // The number of payload bytes that are still to come and are not looked at.
     skipped: u64,
 }
 

@@ -1,8 +1,8 @@
 //! Foreign proxies, the judges of whether Sockeye's client gets through them: HTTP's CONNECT through tinyproxy,
 //! SOCKS5 through microsocks, to servers of `ws:` and `wss:`.
 //!
-//! A proxy lets nobody through without a password, and is tried with a wrong one too: so what got through was
-//! carried by it.
+//! A proxy refuses connections without the right password, and a wrong password is tried too. So a connection that
+//! reached the server came through the proxy.
 
 mod program;
 

@@ -126,7 +126,7 @@ impl Puppet {
     }
 }
 
-/// The next connection; never, where nobody listens.
+/// Accepts the next connection. Never completes without a listener.
 async fn accept(listener: Option<&TcpListener>) -> Result<Socket> {
     match listener {
         Some(listener) => {

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// Whether a character may deceive a reader: a control character, which a terminal obeys, a character that changes the
-/// order of the text around it, or an invisible one.
+/// Whether a character may deceive a reader. It may be a control character, which a terminal obeys. It may change the
+/// order of the text around it, or be invisible.
 pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(

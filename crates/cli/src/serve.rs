@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_printed_can_be_connected_to() {
+    fn an_unspecified_address_is_printed_as_the_loopbacks() {
         let printed = |text: &str| text.parse().map(|addr| reachable(addr).to_string());
         assert_eq!(printed("0.0.0.0:80"), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(printed("[::]:80"), Ok("[::1]:80".to_owned()));

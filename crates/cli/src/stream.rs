@@ -3,9 +3,11 @@
 //!
 //! This module does not know the meaning of the bytes.
 
+use std::io;
+#[cfg(unix)]
+use std::io::IsTerminal;
 #[cfg(not(unix))]
 use std::io::Write;
-use std::io::{self, IsTerminal};
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -230,12 +232,14 @@ fn write_some(bytes: &[u8]) -> io::Result<usize> {
 #[derive(Debug)]
 pub(crate) struct Stdin {
     // Saved, because a terminal that is gone is no longer recognized.
+    #[cfg(unix)]
     was_terminal: bool,
 }
 
 impl Stdin {
     pub(crate) fn new() -> Self {
         Self {
+            #[cfg(unix)]
             was_terminal: io::stdin().is_terminal(),
         }
     }

@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use crate::error::ProtocolError;
-
 /// Why a connection is closed, as a number (§7.4).
 ///
 /// Two codes are for local reports only: [`NO_STATUS`](Self::NO_STATUS) and [`ABNORMAL`](Self::ABNORMAL). Every
@@ -93,7 +91,7 @@ impl fmt::Debug for CloseCode {
     }
 }
 
-/// A close code with the text that may explain it; what a Close frame carries.
+/// A close code with the text that may explain it: the content of a Close frame.
 ///
 /// ```
 /// use sockeye_proto::{CloseCode, CloseReason};
@@ -157,36 +155,6 @@ impl CloseReason {
         Self {
             code,
             reason: reason.get(..end).unwrap_or_default().into(),
-        }
-    }
-
-    /// Parses a Close frame's unmasked body (§5.5.1).
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, ProtocolError> {
-        let Some((code, reason)) = body.split_first_chunk::<2>() else {
-            // §5.5.1: a body, where there is one, starts with the two bytes of the code.
-            return if body.is_empty() {
-                Ok(Self::no_status())
-            } else {
-                Err(ProtocolError::CloseBodyTooShort)
-            };
-        };
-        let code = u16::from_be_bytes(*code);
-        let code =
-            CloseCode::try_from(code).map_err(|_| ProtocolError::InvalidCloseCode { code })?;
-        // §8.1: a reason that is not UTF-8 fails the connection.
-        let reason =
-            std::str::from_utf8(reason).map_err(|_| ProtocolError::InvalidUtf8InCloseReason)?;
-        Ok(Self {
-            code,
-            reason: reason.into(),
-        })
-    }
-
-    /// The body of a Close frame: empty for [`no_status`](Self::no_status).
-    pub(crate) fn write_body(&self, out: &mut Vec<u8>) {
-        if self.code.is_sendable() {
-            out.extend_from_slice(&self.code.get().to_be_bytes());
-            out.extend_from_slice(self.reason.as_bytes());
         }
     }
 
@@ -262,37 +230,5 @@ mod tests {
     fn a_reason_that_is_cut_stays_utf8() {
         let reason = CloseReason::cut(CloseCode::INTERNAL_ERROR, &"é".repeat(100));
         assert_eq!(reason.reason(), "é".repeat(61));
-    }
-
-    #[test]
-    fn a_body_is_parsed_as_section_5_5_1_says() {
-        assert_eq!(CloseReason::parse(b""), Ok(CloseReason::no_status()));
-        assert_eq!(
-            CloseReason::parse(b"\x03"),
-            Err(ProtocolError::CloseBodyTooShort)
-        );
-        assert_eq!(
-            CloseReason::parse(b"\x03\xe8bye"),
-            Ok(CloseReason::new(CloseCode::NORMAL, "bye").unwrap())
-        );
-        assert_eq!(
-            CloseReason::parse(b"\x03\xee"),
-            Err(ProtocolError::InvalidCloseCode { code: 1006 })
-        );
-        assert_eq!(
-            CloseReason::parse(b"\x03\xe8\xc3\x28"),
-            Err(ProtocolError::InvalidUtf8InCloseReason)
-        );
-    }
-
-    #[test]
-    fn no_status_is_written_as_an_empty_body() {
-        let mut out = Vec::new();
-        CloseReason::no_status().write_body(&mut out);
-        assert!(out.is_empty());
-        CloseReason::new(CloseCode::NORMAL, "bye")
-            .unwrap()
-            .write_body(&mut out);
-        assert_eq!(out, b"\x03\xe8bye");
     }
 }

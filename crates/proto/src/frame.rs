@@ -274,8 +274,8 @@ pub(crate) struct PlainFrame<'a> {
 }
 
 impl<'a> PlainFrame<'a> {
-    /// Takes such a frame from `input`, if it is complete there and its payload has at most `limit` bytes. This is the
-    /// fast path. It returns `None` for any other frame, for a frame that breaks a rule, and for an incomplete one:
+    /// Takes a frame of this kind from `input`, if it is complete there and its payload has at most `limit` bytes. This
+    /// is the fast path. It returns `None` for any other frame, for a frame that breaks a rule, and for an incomplete one:
     /// [`FrameHeader::parse`] tells these apart.
     #[inline(always)]
     pub(crate) fn take(input: &mut &'a mut [u8], receiver: Role, limit: u16) -> Option<Self> {
@@ -463,7 +463,7 @@ mod tests {
             })
     }
 
-    /// What [`PlainFrame::take`] is to find, by way of [`FrameHeader::parse`]: a header, and where its payload is.
+    /// Finds by [`FrameHeader::parse`] what [`PlainFrame::take`] has to find: a header, and the range of its payload.
     fn plain(input: &[u8], receiver: Role, limit: u16) -> Option<(FrameHeader, Range<usize>)> {
         let (header, start) = parse(input, receiver).ok()??;
         let len = usize::try_from(header.payload_len).ok()?;

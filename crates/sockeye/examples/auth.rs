@@ -1,5 +1,6 @@
-//! Who comes in has a token: in the field `Authorization`, in the query, or, as a browser's page can set neither a
-//! field nor hide a query from logs, as a subprotocol. Who has none is answered 401.
+//! A server that accepts only clients with a token, and answers others with 401. The token is in the field
+//! `Authorization`, in the query, or in a subprotocol. The last way is for pages in browsers: they cannot set a field, and
+//! a query shows up in logs.
 //!
 //! ```sh
 //! cargo run --example auth
@@ -18,7 +19,7 @@ use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
 use sockeye::server::ServerBuilder;
 use sockeye::{Server, Session, server_endpoint};
 
-/// Tells a user who they are.
+/// Answers each message with the user's name and plan.
 #[derive(Default)]
 struct Me;
 
@@ -27,19 +28,19 @@ impl Me {
     #[on_message]
     fn asked(&mut self, session: &Session, _question: &str) -> String {
         let plan = session.properties().get::<Plan>();
-        let who = session.principal().unwrap_or("nobody");
+        let who = session.principal().unwrap_or("anonymous");
         format!("you are {who}, on plan {plan:?}")
     }
 }
 
-/// What an application knows of a user; each session has a copy.
+/// A property of a user; each session has a copy.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
     Free,
     Paid,
 }
 
-/// Who may come in, by token. An application asks a database.
+/// The users by their tokens. An application asks a database.
 struct Users(HashMap<&'static str, (&'static str, Plan)>);
 
 impl Users {
@@ -48,7 +49,7 @@ impl Users {
     }
 }
 
-/// Lets users in.
+/// Accepts the requests of users.
 struct Gate(Arc<Users>);
 
 impl Configurator for Gate {
@@ -104,7 +105,7 @@ async fn main() -> sockeye::Result {
     let addr = std::env::args().nth(1);
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let server = server().bind(addr).await?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("ws://{}/me?token=open-sesame", server.local_addr());
     }

@@ -79,7 +79,7 @@ pub(crate) fn application() -> Result<(Router, Container), DeploymentError> {
     Ok((router, container))
 }
 
-/// Says where a request comes from, which only axum knows.
+/// Upgrades a request. The peer's address comes from axum: only axum knows it.
 async fn upgrade(
     State(container): State<Container>,
     ConnectInfo(peer_addr): ConnectInfo<SocketAddr>,
@@ -95,7 +95,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let addr = std::env::args().nth(1);
     let listener = TcpListener::bind(addr.as_deref().unwrap_or("127.0.0.1:8080")).await?;
     let (router, container) = application()?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("ws://{}/ws/greet/you", listener.local_addr()?);
     }

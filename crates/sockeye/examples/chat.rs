@@ -1,4 +1,4 @@
-//! A chat with rooms. The rooms are a path: who is at one path's room hears only that room.
+//! A chat with rooms. The path names the room: a member receives only the messages of its room.
 //!
 //! ```sh
 //! cargo run --example chat
@@ -9,7 +9,7 @@
 use sockeye::server::ServerBuilder;
 use sockeye::{CloseReason, Server, Session, server_endpoint};
 
-/// One who chats.
+/// A member of a room.
 #[derive(Default)]
 struct Chat;
 
@@ -22,7 +22,7 @@ impl Chat {
 
     #[on_message]
     fn said(&mut self, session: &Session, text: &str, #[path] nick: &str) {
-        // What one says is bounded, whatever the server's limit of a message is.
+        // A text is cut after 500 characters, whatever the server's limit of a message is.
         let text: String = text.chars().take(500).collect();
         tell_room(session, &format!("{nick}: {text}"));
     }
@@ -50,7 +50,7 @@ async fn main() -> sockeye::Result {
     let addr = std::env::args().nth(1);
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let server = server().bind(addr).await?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("ws://{}/chat/lobby/you", server.local_addr());
     }

@@ -1,5 +1,5 @@
-//! Gives files: each is one binary message, which is read from the disk as the client takes it and is never held as
-//! a whole.
+//! A server of files. Each file is one binary message. It is read from the disk as the client takes it, and is never held
+//! as a whole.
 //!
 //! ```sh
 //! cargo run --example download -- 127.0.0.1:8080 uploads
@@ -24,7 +24,7 @@ pub(crate) const MAX_FILE: u64 = 1 << 30;
 /// The longest name of a file, in bytes.
 const MAX_NAME: usize = 100;
 
-/// Gives a file of a directory.
+/// Sends a file of a directory.
 struct Download {
     directory: PathBuf,
 }
@@ -33,11 +33,11 @@ struct Download {
 impl Download {
     #[on_open]
     async fn opened(&mut self, session: &Session, #[path] name: &str) -> HandlerResult {
-        // What is appended meanwhile is not given.
+        // Bytes that are appended meanwhile are not sent beyond this limit.
         let mut file = File::open(self.directory.join(name)).await?.take(MAX_FILE);
         let mut message = session.basic_remote().binary_writer();
-        // It waits while the client takes nothing. If it fails the message stays unfinished, and the client is told
-        // so: 1011.
+        // The copy waits while the client takes nothing. If the copy fails, the message stays unfinished, and the
+        // connection closes with 1011.
         tokio::io::copy(&mut file, &mut message).await?;
         // Not only an end: an empty file is an empty message, and none otherwise.
         message.send_last_part(&b""[..]).await?;
@@ -46,7 +46,7 @@ impl Download {
     }
 }
 
-/// Lets in who names a file that is there.
+/// Accepts a client whose path names an existing file.
 struct Files {
     directory: PathBuf,
 }
@@ -112,7 +112,7 @@ async fn main() -> sockeye::Result {
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let directory = arguments.next().unwrap_or_else(|| "uploads".to_owned());
     let server = server(directory.into()).bind(addr).await?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("http://{}/", server.local_addr());
     }

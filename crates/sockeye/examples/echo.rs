@@ -24,7 +24,7 @@ async fn main() -> sockeye::Result {
         .default_endpoint::<Echo>()
         .bind("127.0.0.1:0")
         .await?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("ws://{}/echo", server.local_addr());
     }

@@ -22,7 +22,7 @@ use sockeye::server::ServerBuilder;
 use sockeye::{CloseCode, HandlerResult, Server, Session, server_endpoint};
 use tokio::fs::File;
 
-/// The longest file, in bytes. A longer one is refused when its length is told: 1009.
+/// The longest file, in bytes. A longer one is refused with 1009 as soon as its length is known.
 pub(crate) const MAX_FILE: u64 = 1 << 30;
 /// The longest name of a file, in bytes.
 const MAX_NAME: usize = 100;
@@ -73,7 +73,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// Lets in who names a file that is safe to be made.
+/// Accepts a client whose path names a file that is safe to create.
 struct SafeNames;
 
 impl Configurator for SafeNames {
@@ -124,7 +124,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let directory = arguments.next().unwrap_or_else(|| "uploads".to_owned());
     let server = server(directory.into())?.bind(addr).await?;
-    #[expect(clippy::print_stdout, reason = "whoever connects needs the address")]
+    #[expect(clippy::print_stdout, reason = "a client needs the address")]
     {
         println!("http://{}/", server.local_addr());
     }

@@ -22,9 +22,10 @@
 use std::fmt;
 use std::io;
 
-use sockeye_proto::{InvalidCloseReason, ProtocolError};
+#[doc(inline)]
+pub use sockeye_mailbox::SendError;
+use sockeye_proto::ProtocolError;
 
-#[cfg(not(loom))]
 #[cfg(test)]
 mod tests;
 
@@ -221,49 +222,5 @@ impl std::error::Error for DecodeError {
 impl std::error::Error for EncodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&*self.0.source)
-    }
-}
-
-/// The error for a message that was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The connection is closing or closed.
-    #[error("the connection is closing or closed")]
-    Closed,
-    /// A ping's or pong's payload has more than 125 bytes (RFC 6455 §5.5).
-    #[error("control payload of {len} bytes is longer than 125")]
-    ControlPayloadTooLong {
-        /// The length of the payload in bytes.
-        len: usize,
-    },
-    /// The message that was sent in parts is complete: it takes no further part.
-    #[error("the message is finished")]
-    Finished,
-    /// The outbox is full: the bytes that wait to be sent have reached its limit.
-    #[error("the outbox is full")]
-    Full,
-    /// A code or reason that no Close may carry.
-    #[error(transparent)]
-    InvalidClose(#[from] InvalidCloseReason),
-    /// The parts of a text message are not UTF-8 (RFC 6455 §5.6).
-    #[error("the text message is not UTF-8")]
-    InvalidUtf8,
-    /// Another message was begun in parts and cannot be ended: its [`MessageWriter`](crate::connection::MessageWriter) was
-    /// leaked, for example by [`forget`](std::mem::forget). The connection can only send a Close.
-    #[error("another message is unfinished, and its writer was leaked: close the connection")]
-    Unfinished,
-}
-
-impl From<sockeye_proto::SendError> for SendError {
-    fn from(error: sockeye_proto::SendError) -> Self {
-        use sockeye_proto::SendError as Proto;
-        match error {
-            Proto::ControlPayloadTooLong { len } => Self::ControlPayloadTooLong { len },
-            Proto::CloseCode { code } => Self::InvalidClose(InvalidCloseReason::Code(code)),
-            // A writer borrows its connection, or keeps its place in the outbox, until it ends its message.
-            Proto::MessageOpen => Self::Unfinished,
-            _ => Self::Closed,
-        }
     }
 }

@@ -73,61 +73,36 @@
 //! - `tls` (default): `wss:` and `https:`, by rustls.
 //! - `json`: `Json`, for messages that are JSON.
 
-// With `--cfg loom` tokio has no sockets. What loom checks is the outbox and the log, which need none: they and
-// what they stand on are the whole crate then.
-#[cfg(loom)]
-#[allow(dead_code, reason = "what is not checked is not called")]
-mod connection {
-    pub(crate) mod direct;
-    pub(crate) mod log;
-    pub(crate) mod outbox;
-}
-
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
 #[cfg(test)]
 extern crate self as sockeye;
 
-#[cfg(not(loom))]
 pub mod blocking;
-#[cfg(not(loom))]
 pub mod browser;
-#[cfg(not(loom))]
 pub mod client;
-#[cfg(not(loom))]
 pub mod connection;
-#[cfg(not(loom))]
 mod deadline;
-#[cfg(not(loom))]
 pub mod endpoint;
 pub mod error;
-#[cfg(not(loom))]
 mod log_limit;
-#[cfg(not(loom))]
 mod memory_limit;
-#[cfg(not(loom))]
 mod peer_text;
-#[cfg(not(loom))]
 pub mod reconnect;
-#[cfg(not(loom))]
 mod router;
-#[cfg(not(loom))]
+mod runtime;
 mod secret;
-#[cfg(not(loom))]
 pub mod server;
-#[cfg(not(loom))]
 mod stats;
-mod sync;
-#[cfg(all(feature = "tls", not(loom)))]
+#[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(not(loom))]
 pub mod transport;
 
-#[cfg(not(loom))]
+use sockeye_mailbox::sync;
+
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
 #[doc(inline)]
 pub use self::error::{Error, HandlerResult, Result};
-#[cfg(not(loom))]
 #[doc(inline)]
 pub use self::{
     client::{Client, connect},
@@ -156,7 +131,7 @@ pub mod proto {
     pub use sockeye_proto::*;
 }
 
-#[cfg(all(feature = "macros", not(loom)))]
+#[cfg(feature = "macros")]
 #[doc(inline)]
 pub use self::endpoint::{client_endpoint, server_endpoint};
 

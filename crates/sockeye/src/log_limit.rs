@@ -46,8 +46,8 @@ impl LogLimit {
         }))
     }
 
-    /// Returns how many lines were left out since the last line, if a line may be written at `now`; else `None`, and
-    /// counts the line as left out.
+    /// Returns `Some` if a line may be written at `now`, with the number of lines that were left out since the last one.
+    /// Otherwise counts this line as left out, and returns `None`.
     ///
     /// It does not allocate. Times may come in any order: a line with a time before the last line is left out.
     pub fn admit(&self, now: Instant) -> Option<u64> {

@@ -1,10 +1,10 @@
-//! How much memory the process may take: what the system says of it. Knows nothing of what takes it.
+//! The memory that the process may take, by the limits of the system. Knows nothing of the uses of memory.
 
 use std::fs;
 use std::path::Path;
 
-/// The memory that the process may take, in bytes: the smallest of its address space (`RLIMIT_AS`) and the `memory.max`
-/// of its cgroup and of those above. `None` where nothing limits it, or nothing can be read.
+/// Returns the memory that the process may take, in bytes. It is the smallest of three limits: the address space
+/// (`RLIMIT_AS`), and `memory.max` of the cgroup and of the cgroups above. `None` without a limit that can be read.
 pub(crate) fn memory_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let cgroup = cgroup_limit(Path::new("/sys/fs/cgroup"), &groups);
@@ -45,7 +45,7 @@ fn cgroup_limit(root: &Path, groups: &str) -> Option<u64> {
     limits.min()
 }
 
-/// `max` is no limit, and version 1 says so by a number that no machine has.
+/// Parses a limit. `max` means no limit; version 1 writes a number instead that no machine has.
 fn limit_in(file: &Path) -> Option<u64> {
     const UNLIMITED: u64 = 1 << 60;
     let bytes = fs::read_to_string(file).ok()?.trim().parse().ok()?;

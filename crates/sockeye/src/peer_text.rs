@@ -53,8 +53,8 @@ impl fmt::Debug for PeerText<'_> {
     }
 }
 
-/// Whether a character does something instead of showing: control characters, which a terminal obeys, and those that
-/// change the order of the text around them or cannot be seen.
+/// Whether a character may deceive a reader. It may be a control character, which a terminal obeys. It may change the
+/// order of the text around it, or be invisible.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(

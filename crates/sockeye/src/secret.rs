@@ -1,5 +1,5 @@
-//! Which header fields hold secrets. Their values are marked as sensitive: `Debug` does not show them, nor do those who
-//! show fields.
+//! The header fields that hold secrets. Their values are marked as sensitive: `Debug` does not show them, and programs
+//! that print fields can leave them out.
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
@@ -11,7 +11,7 @@ pub(crate) fn mark_all(headers: &mut HeaderMap) {
     }
 }
 
-/// Marks the value of a field, if such a field holds a secret.
+/// Marks the value of a field as sensitive if a field of this name holds a secret.
 pub(crate) fn mark(name: &HeaderName, value: &mut HeaderValue) {
     if is_secret(name) {
         value.set_sensitive(true);

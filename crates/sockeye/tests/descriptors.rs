@@ -48,7 +48,7 @@ impl Endpoint for Files {
 /// One test at a time: each takes some thousand descriptors.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A server in a process of its own, with so many descriptors.
+/// A server in a process of its own, with a limit of descriptors.
 struct Elsewhere {
     child: Child,
     addr: SocketAddr,
@@ -89,7 +89,7 @@ impl Drop for Elsewhere {
     }
 }
 
-/// No test by itself: the process that [`Elsewhere`] starts. No deadline of it ends while a test runs.
+/// Not a test: the process that [`Elsewhere`] starts. Its deadlines are longer than a test runs.
 #[test]
 fn serves_another_test() {
     let Ok(descriptors) = std::env::var(DESCRIPTORS) else {
@@ -213,7 +213,7 @@ async fn sessions_keep_their_places_and_others_are_told_that_there_are_too_many(
         sessions.push(peer);
     };
     assert_eq!(refused.status, 503);
-    // Nine tenths, without those that are told so.
+    // Nine tenths of the descriptors. Some of these are kept for connections that are refused.
     assert_eq!(sessions.len(), 225 - 14);
     let addr = server.addr;
     let crowd = tokio::task::spawn_blocking(move || crowd(addr, 500, b""));

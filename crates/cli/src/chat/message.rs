@@ -1,11 +1,8 @@
 //! The messages of the chat as JSON. This module does not know rooms and sessions.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::MAX_TEXT;
-use super::name::{Name, RoomName};
+use super::refusal::Refusal;
 
 /// A command of a client.
 #[derive(Debug, PartialEq)]
@@ -119,62 +116,6 @@ fn is_zero(number: &usize) -> bool {
 impl Event<'_> {
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("texts, and lists of them, have a form in JSON")
-    }
-}
-
-/// The reason why a command is refused. The client stays connected.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    NameEmpty,
-    NameTooLong,
-    NameUnreadable,
-    NotUnderstood(String),
-    RoomEmpty,
-    RoomTooLong,
-    RoomUnreadable,
-    TextEmpty,
-    TextTooLong,
-}
-
-impl Refusal {
-    /// Returns the code by which programs recognize the reason.
-    pub(super) fn code(&self) -> &'static str {
-        match self {
-            Self::NameEmpty => "name-empty",
-            Self::NameTooLong => "name-too-long",
-            Self::NameUnreadable => "name-unreadable",
-            Self::NotUnderstood(_) => "not-understood",
-            Self::RoomEmpty => "room-empty",
-            Self::RoomTooLong => "room-too-long",
-            Self::RoomUnreadable => "room-unreadable",
-            Self::TextEmpty => "text-empty",
-            Self::TextTooLong => "text-too-long",
-        }
-    }
-}
-
-/// Displays the reason for people.
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NameEmpty => f.write_str("the name needs at least one visible character"),
-            Self::NameTooLong => write!(f, "the name is longer than {} characters", Name::MAX),
-            Self::NameUnreadable => f.write_str("the name has control characters"),
-            Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
-            Self::RoomEmpty => {
-                f.write_str("the name of the room needs at least one visible character")
-            }
-            Self::RoomTooLong => {
-                write!(
-                    f,
-                    "the name of the room is longer than {} characters",
-                    RoomName::MAX
-                )
-            }
-            Self::RoomUnreadable => f.write_str("the name of the room has control characters"),
-            Self::TextEmpty => f.write_str("the text is empty"),
-            Self::TextTooLong => write!(f, "the text is longer than {MAX_TEXT} characters"),
-        }
     }
 }
 

@@ -41,11 +41,13 @@ use sockeye::{CloseCode, Session, server_endpoint};
 
 mod message;
 mod name;
+mod refusal;
 mod room;
 mod roster;
 
-use self::message::{Command, Event, Refusal};
+use self::message::{Command, Event};
 use self::name::{Name, RoomName};
+use self::refusal::{MAX_TEXT, Refusal};
 use self::room::{Member, RoomFull};
 use crate::pace::{Pace, Rate, rate};
 
@@ -53,9 +55,6 @@ pub(crate) use self::room::MAX_PEOPLE;
 
 /// The rooms of a chat whose members are sessions.
 pub(crate) type Rooms = room::Rooms<Session>;
-
-/// The limit of characters in a text.
-const MAX_TEXT: usize = 4000;
 
 /// The size limit of a command, in bytes. It suffices for the longest text with each character as `\ud83d\ude00`.
 pub(crate) const MAX_COMMAND: u64 = 64 << 10;

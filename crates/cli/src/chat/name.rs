@@ -5,7 +5,7 @@ use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralC
 use icu_properties::{CodePointMapData, CodePointSetData};
 use sockeye::endpoint::SessionId;
 
-use super::message::Refusal;
+use super::refusal::{MAX_NAME, MAX_ROOM_NAME, Refusal};
 use crate::escape::is_deceptive;
 
 /// The name of a person.
@@ -13,16 +13,13 @@ use crate::escape::is_deceptive;
 pub(super) struct Name(String);
 
 impl Name {
-    /// The limit of characters in a name.
-    pub(super) const MAX: usize = 40;
-
     /// Parses the name that a client wishes for. Blanks around it are removed; several blanks become one space.
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
         let name = tidy(text);
         if name.chars().any(is_deceptive) {
             return Err(Refusal::NameUnreadable);
         }
-        if name.chars().count() > Self::MAX {
+        if name.chars().count() > MAX_NAME {
             return Err(Refusal::NameTooLong);
         }
         if !name.chars().any(is_visible) {
@@ -40,7 +37,7 @@ impl Name {
     /// Returns the name with a number behind it: `Ada-2`.
     pub(super) fn numbered(&self, number: usize) -> Self {
         let suffix = format!("-{number}");
-        let kept = self.0.chars().take(Self::MAX - suffix.len());
+        let kept = self.0.chars().take(MAX_NAME - suffix.len());
         Self(kept.chain(suffix.chars()).collect())
     }
 
@@ -59,15 +56,12 @@ impl Name {
 pub(super) struct RoomName(String);
 
 impl RoomName {
-    /// The limit of characters in the name of a room.
-    pub(super) const MAX: usize = 64;
-
     /// Parses the name that a path holds.
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
         if text.chars().any(is_deceptive) {
             return Err(Refusal::RoomUnreadable);
         }
-        if text.chars().count() > Self::MAX {
+        if text.chars().count() > MAX_ROOM_NAME {
             return Err(Refusal::RoomTooLong);
         }
         if !text.chars().any(is_visible) {

@@ -11,8 +11,6 @@ use std::str::FromStr;
 
 use sockeye::client::ClientBuilder;
 
-use super::options::Options;
-
 /// A secret, or the file that holds it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secret {
@@ -54,13 +52,15 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Adds the credentials of the options to the client, or those of the environment if the options have none.
+/// Adds the given credentials to the client: a token, or a user name and password. Without both it adds those of the
+/// environment.
 pub(super) fn add(
     client: ClientBuilder,
-    options: &Options,
+    bearer: Option<&Secret>,
+    basic: Option<&Secret>,
 ) -> Result<ClientBuilder, CredentialError> {
-    let read = |secret: &Option<Secret>| secret.as_ref().map(Secret::read).transpose();
-    let (mut token, mut pair) = (read(&options.bearer)?, read(&options.basic)?);
+    let read = |secret: Option<&Secret>| secret.map(Secret::read).transpose();
+    let (mut token, mut pair) = (read(bearer)?, read(basic)?);
     if token.is_none() && pair.is_none() {
         token = variable("SOCKEYE_BEARER")?;
         pair = variable("SOCKEYE_BASIC")?.filter(|_| token.is_none());

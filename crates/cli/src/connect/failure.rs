@@ -12,8 +12,9 @@ use sockeye::proto::handshake::OfferError;
 use sockeye::tls::TlsError;
 
 use super::credential::CredentialError;
+use super::form::Refusal;
 use super::hidden;
-use super::input::{InputError, Refusal};
+use super::input::InputError;
 use super::record::RecordError;
 use crate::escape::Escaped;
 use crate::exit::Exit;

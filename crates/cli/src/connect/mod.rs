@@ -18,6 +18,7 @@ use crate::time::measured;
 
 mod credential;
 mod failure;
+mod form;
 mod goal;
 mod hidden;
 mod input;
@@ -32,6 +33,7 @@ mod stage;
 mod talk;
 mod tip;
 mod turn;
+mod wait;
 mod way;
 
 use self::failure::Failure;

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use sockeye::Message;
 use tokio::time::Instant;
 
-use super::input::Form;
+use super::form::Form;
 use super::json;
 use super::notation;
 use super::options::{Binary, Options};

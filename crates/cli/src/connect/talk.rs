@@ -5,24 +5,28 @@ use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use sockeye::{CloseCode, CloseReason, Connection, Error, Message, reconnect::Interruption};
+use sockeye::reconnect::Interruption;
+use sockeye::{Connection, Error, Message};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::failure::Failure;
-use super::goal::{Goal, GoalState};
+use super::form::Form;
+use super::goal::Goal;
 use super::hidden;
-use super::input::{self, Form, Given, InputError};
-use super::options::{Options, Wait};
+use super::input::{self, Given, InputError};
+use super::options::Options;
 use super::output::Printer;
-use super::prompt::{Prompt, Redraw, Redraws, Typed};
+use super::prompt::{Prompt, Redraws, Typed};
 use super::record::Recorder;
 use super::report;
 use super::stage::{Answer, TalkStage};
 use super::turn::{Pings, Turn, turn};
+use super::wait::{next_given, redraw, until};
 use crate::signal::Stop;
 use crate::time::measured;
 
+mod closing;
 mod ending;
 
 /// The state of a talk. It outlives a connection.
@@ -258,14 +262,6 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn is_closing(&self) -> bool {
-        self.stage == TalkStage::Closing
-    }
-
-    fn close_timeout(&self) -> Duration {
-        Duration::from_secs(self.options.close_timeout.into())
-    }
-
     /// Whether messages are dropped if the printer has no room. Otherwise they wait, and slow down the peer.
     fn drops_messages(&self) -> bool {
         self.goal.is_over() || self.stopped_at.is_some()
@@ -312,24 +308,6 @@ impl<'a> Talk<'a> {
         self.printer.end_prompt();
     }
 
-    /// At the end of the input, starts the next stage or the time of `--wait`.
-    fn end_input(&mut self) {
-        if self.input.is_some() || self.waiting.is_some() || self.stage != TalkStage::Open {
-            return;
-        }
-        match self.options.wait {
-            Some(Wait::For(time)) => {
-                self.deadline.get_or_insert_with(|| Instant::now() + time);
-            }
-            Some(Wait::Forever) => {}
-            None if self.goal.state() == GoalState::Open => {}
-            None => {
-                self.stage = TalkStage::Flushing;
-                self.deadline = Some(Instant::now() + self.close_timeout());
-            }
-        }
-    }
-
     fn answered(&mut self, connection: &mut Connection, time: Duration) {
         if self.options.ping.is_some() {
             self.tell(&format!("ping: {}", measured(time)));
@@ -338,22 +316,6 @@ impl<'a> Talk<'a> {
             (TalkStage::Pinged, Answer::Awaited) => self.start_grace(connection),
             (TalkStage::Pinged, Answer::Unasked | Answer::Arrived) => self.close(connection),
             _ => {}
-        }
-    }
-
-    /// Starts the time in which a server that has seen all messages may answer them.
-    fn start_grace(&mut self, connection: &mut Connection) {
-        // A person has already waited for an answer since the last message was typed.
-        let from = match self.is_typed {
-            true => self.sent_at,
-            false => self.sent_at.map(|_| Instant::now()),
-        };
-        match from.filter(|_| !self.options.grace.is_zero()) {
-            Some(from) => {
-                self.stage = TalkStage::Grace;
-                self.deadline = Some(from + self.options.grace);
-            }
-            None => self.close(connection),
         }
     }
 
@@ -396,98 +358,7 @@ impl<'a> Talk<'a> {
             self.close(connection);
         }
     }
-
-    fn ended(&mut self, connection: &Connection) -> TalkEnd {
-        if let Some(failure) = self.failed.take() {
-            return TalkEnd::Over(Err(failure));
-        }
-        match connection.close_received() {
-            Some(reason) if !self.is_closing() => {
-                if [CloseCode::PROTOCOL_ERROR, CloseCode::UNSUPPORTED_DATA].contains(&reason.code())
-                {
-                    self.hint_at_ping();
-                }
-                TalkEnd::Interrupted(Interruption::Closed(reason.clone()))
-            }
-            _ => TalkEnd::Over(Ok(())),
-        }
-    }
-
-    /// Names the option for servers that end the connection at a Ping.
-    fn hint_at_ping(&mut self) {
-        if self.stage == TalkStage::Pinged {
-            self.tell("the connection ended after a Ping; --no-ping sends no Ping");
-        }
-    }
-
-    /// Returns the end of a talk whose close timeout is over.
-    fn gives_up(&mut self, connection: &Connection) -> TalkEnd {
-        match connection.close_received() {
-            // The peer's Close has come. Only the end of TCP is missing.
-            Some(_) => self.ended(connection),
-            None => TalkEnd::Over(Err(self.failed.take().unwrap_or(Failure::Unanswered))),
-        }
-    }
-
-    /// Closes the connection in order after a stream or the record has failed.
-    fn fail(&mut self, connection: &mut Connection, failure: Failure) {
-        if let Failure::Record(_) = failure {
-            self.recorder = None;
-        }
-        self.failed.get_or_insert(failure);
-        self.close(connection);
-    }
-
-    /// Starts the closing handshake after the sent messages. Messages that the peer sends before its Close are still
-    /// received.
-    fn close(&mut self, connection: &mut Connection) {
-        if self.is_closing() {
-            return;
-        }
-        self.stage = TalkStage::Closing;
-        let now = Instant::now();
-        self.closing_from = Some(now);
-        self.deadline = Some(now + self.close_timeout());
-        self.waiting = None;
-        self.given.clear();
-        self.printer.end_prompt();
-        let started = connection.start_closing_handshake(CloseCode::NORMAL, "");
-        debug_assert!(started.is_ok(), "1000 may be sent");
-    }
-}
-
-/// Whether the close code reports no problem.
-fn is_normal(reason: &CloseReason) -> bool {
-    let codes = [
-        CloseCode::NORMAL,
-        CloseCode::GOING_AWAY,
-        CloseCode::NO_STATUS,
-    ];
-    codes.contains(&reason.code())
 }
 
 /// The number of typed messages that may wait. The lines of one read are all taken.
 const MAX_TYPED_AHEAD: usize = 16;
-
-async fn next_given(
-    input: Option<&mut mpsc::Receiver<Result<Given, InputError>>>,
-) -> Option<Result<Given, InputError>> {
-    match input {
-        Some(input) => input.recv().await,
-        None => pending().await,
-    }
-}
-
-async fn redraw(redraws: Option<&mut Redraws>) -> Redraw {
-    match redraws {
-        Some(redraws) => redraws.next().await,
-        None => pending().await,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
-    }
-}

@@ -34,7 +34,8 @@ pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Cl
     if let Some(origin) = &options.origin {
         client = client.origin(origin.clone());
     }
-    client = credential::add(client, options).map_err(Failure::Credential)?;
+    client = credential::add(client, options.bearer.as_ref(), options.basic.as_ref())
+        .map_err(Failure::Credential)?;
     client = trusting(client, options)?;
     Ok(by_way(client, options)?.build())
 }

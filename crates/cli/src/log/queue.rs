@@ -173,7 +173,7 @@ fn unlocked(stream: &impl std::os::fd::AsFd) -> Box<dyn Write + Send> {
 }
 
 #[cfg(not(unix))]
-fn unlocked(stream: &(impl std::os::windows::io::AsHandle)) -> Box<dyn Write + Send> {
+fn unlocked(stream: &impl std::os::windows::io::AsHandle) -> Box<dyn Write + Send> {
     match stream.as_handle().try_clone_to_owned() {
         Ok(handle) => Box::new(std::fs::File::from(handle)),
         Err(_) => Box::new(io::sink()),

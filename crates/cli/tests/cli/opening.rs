@@ -4,7 +4,7 @@ use std::fs;
 
 use rcgen::generate_simple_self_signed;
 
-use crate::peer::{Peer, serve, serve_once};
+use crate::peer::serve_once;
 use crate::program::{Ended, Program, Server};
 
 /// Runs the client with `-v` against a server that sends this response.
@@ -101,7 +101,7 @@ fn both_sides_of_a_handshake_that_fails_are_shown() {
 #[cfg(unix)]
 #[test]
 fn a_handshake_that_is_given_up_is_shown_as_far_as_it_came() {
-    let (url, served) = serve(|mut peer: Peer| {
+    let (url, served) = crate::peer::serve(|mut peer| {
         peer.read_head();
         peer.write(b"HTTP/1.1 101 Switch");
         peer.read_to_end();

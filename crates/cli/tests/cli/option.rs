@@ -303,7 +303,7 @@ fn a_secret_comes_from_the_command_line_a_file_or_the_environment() {
     }
     assert!(!request(&[], &[]).contains("authorization"));
     for (options, said) in [
-        (&["--basic", "nobody"][..], "USER:PASSWORD"),
+        (&["--basic", "user"][..], "USER:PASSWORD"),
         (&["--bearer", "a\nb"], "a header field cannot hold"),
         (&["--bearer", "a", "--basic", "b:c"], "cannot be used with"),
     ] {
@@ -338,7 +338,7 @@ fn an_origin_and_what_is_offered_about_compression_are_in_the_request() {
 fn a_host_may_be_given_an_address_and_a_family() {
     let server = Server::start(&[]);
     let port = server.addr.rsplit(':').next().expect("a port");
-    // On a loopback address the server accepts only such names in `Host`.
+    // On a loopback address the server accepts only names of the loopback in `Host`.
     let url = format!("ws://river.localhost:{port}/echo");
     let resolve = ["--resolve", "river.localhost:127.0.0.1"];
     let run =

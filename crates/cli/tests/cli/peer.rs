@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
+#[cfg(unix)]
 use std::time::Duration;
 
 use sockeye_proto::handshake::Key;
@@ -81,16 +82,19 @@ impl Peer {
     }
 
     /// Returns another handle of the same connection, for another thread.
+    #[cfg(unix)]
     pub(crate) fn other(&self) -> Self {
         Self(self.0.try_clone().expect("a descriptor"))
     }
 
     /// Writes until the client is gone, or takes no byte until the timeout.
+    #[cfg(unix)]
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.0.write_all(bytes)
     }
 
     /// Waits until a byte can be read, and does not read it.
+    #[cfg(unix)]
     pub(crate) fn wait_for_byte(&self, patience: Duration) -> std::io::Result<()> {
         self.0.set_read_timeout(Some(patience))?;
         let peeked = self.0.peek(&mut [0]);

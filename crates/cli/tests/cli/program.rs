@@ -86,7 +86,10 @@ impl Program {
     }
 
     /// Returns the id of the process.
-    #[cfg(unix)]
+    #[cfg_attr(
+        not(unix),
+        allow(dead_code, reason = "only tests on Unix and a benchmark need it")
+    )]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -163,6 +166,10 @@ fn read_line(stream: &mut impl BufRead) -> String {
 
 /// A running `sockeye serve`.
 pub(crate) struct Server {
+    #[cfg_attr(
+        not(unix),
+        allow(dead_code, reason = "its drop ends the process; tests on Unix use it")
+    )]
     pub(crate) program: Program,
     /// `127.0.0.1:PORT`.
     pub(crate) addr: String,

@@ -1,11 +1,10 @@
 //! `sockeye connect --record`: the content of the file, and secrets that it must not have.
 
 use std::fs;
-use std::process::Stdio;
 
 use crate::option::TestFile;
 use crate::peer;
-use crate::program::{Program, Server, command};
+use crate::program::Program;
 
 #[test]
 fn a_file_that_exists_is_refused_and_stays_as_it_was() {
@@ -42,6 +41,9 @@ fn a_link_is_not_followed() {
 #[test]
 fn only_the_user_can_read_a_record_and_it_has_no_credentials() {
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Stdio;
+
+    use crate::program::{Server, command};
 
     let server = Server::start(&[]);
     let file = TestFile::new("record-secret");

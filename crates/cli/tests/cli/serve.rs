@@ -314,6 +314,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 /// Opens a connection that then neither reads nor writes.
+#[cfg(unix)]
 fn silent_session(addr: &str) -> std::net::TcpStream {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(addr).expect("it listens");

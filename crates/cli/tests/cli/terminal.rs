@@ -10,8 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{InputModes, LocalModes, OptionalActions, Winsize};
-use rustix::termios::{tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::{InputModes, LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::peer;
 use crate::program::{Server, command};
@@ -556,6 +555,8 @@ fn every_signal_leaves_the_terminal_as_it_was() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stop_that_no_program_can_see_is_mended_when_it_is_continued() {
+    use rustix::termios::{OptionalActions, tcsetattr};
+
     let server = Server::start(&[]);
     let mut terminal = Terminal::start_controlling(&["connect", &server.url("/echo")]);
     terminal.type_in("half");

@@ -28,7 +28,8 @@ pub struct Config {
     /// The largest number of fragments of one message, inclusive; 131,072. More fragments fail the connection with
     /// 1008.
     pub max_fragments: u32,
-    /// When to ping a silent peer, and when to give it up; every 20 s, 20 s later. `None`: never.
+    /// The times after which a silent peer gets a Ping and is given up: 20 s, and 20 s later. `None` switches the
+    /// keep-alive off.
     pub keep_alive: Option<KeepAlive>,
     /// How long the peer may take to answer our Close and to end the transport after both Closes
     /// (§7.1.1); 5 s.
@@ -145,7 +146,7 @@ impl Config {
     }
 }
 
-/// When to ping a silent peer, and when to give it up.
+/// The times after which a silent peer gets a Ping and is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeepAlive {

@@ -16,7 +16,7 @@ use super::{Connection, Outgoing};
 #[derive(Debug)]
 pub struct Exchange<'c> {
     connection: &'c mut Connection,
-    // The exchange ends at so many bytes of output: input must not cause more than the mark.
+    // The exchange ends when this many bytes of output wait: input must not cause more than the mark.
     until: usize,
     // Whether a message can be sent as a header and a copy of its payload, without other checks.
     sends_plainly: bool,
@@ -89,7 +89,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Connection::send_message`].
+    /// The errors of [`Connection::send_message`].
     #[inline(always)]
     pub fn send_text(&mut self, text: &str) -> Result<(), SendError> {
         self.send(MessageKind::Text, text.as_bytes())
@@ -99,7 +99,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Connection::send_message`].
+    /// The errors of [`Connection::send_message`].
     #[inline(always)]
     pub fn send_binary(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.send(MessageKind::Binary, bytes)
@@ -109,7 +109,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Connection::send_message`].
+    /// The errors of [`Connection::send_message`].
     pub fn send_message(&mut self, message: impl Into<Outgoing>) -> Result<(), SendError> {
         self.connection.send_message(message, Cause::Input)
     }

@@ -33,22 +33,25 @@ use crate::message::MessageKind;
 use self::config::Config;
 use self::deadline::Deadlines;
 use self::output::{Cause, Output};
-use self::receive::Receiver;
+use self::receiver::Receiver;
 
+mod close_body;
 pub(crate) mod config;
 mod deadline;
 mod exchange;
 mod outgoing;
 pub(crate) mod output;
 mod receive;
+mod receiver;
 mod send;
 #[cfg(test)]
 mod tests;
+mod timeout;
 
-pub use self::deadline::Expired;
 pub use self::exchange::Exchange;
 pub use self::outgoing::{Outgoing, PreparedMessage};
 pub use self::receive::{Event, WholeMessage};
+pub use self::timeout::Expired;
 
 /// Source of a client's masking keys: it returns a new, unpredictable key for each frame (§10.3). It is `Sync` so that
 /// a [`Connection`] is.
@@ -56,9 +59,9 @@ pub type MaskingKeys = Box<dyn FnMut() -> MaskingKey + Send + Sync>;
 
 /// One end of an open connection.
 ///
-/// Its methods are of four kinds: `receive` and `handle_*` take what comes from the network and the
-/// clock, `send_*` are the application's commands, `output` and `poll_timeout` say what to write and
-/// when to call back, and the rest are getters. To drive it:
+/// Its methods are of four kinds. `receive` and `handle_*` take what comes from the network and the clock. `send_*` are
+/// the application's commands. `output` and `poll_timeout` say what to write and when to call back. The rest are
+/// getters. To drive it:
 ///
 /// 1. read bytes from the transport, and call [`receive`](Self::receive) until it gives `None`;
 /// 2. keep what it left of the input, put the next bytes behind it;
@@ -305,7 +308,7 @@ impl Connection {
         (self.output.is_empty() && self.pongs.is_none()).then(|| std::mem::take(&mut self.output))
     }
 
-    /// Gives the output buffers to write to, if it has none of its own yet.
+    /// Lends the connection buffers for its output, if it has none yet.
     pub fn give_output(&mut self, output: Output) {
         if !self.output.is_lent() && output.is_empty() {
             self.output = output;
@@ -402,10 +405,8 @@ impl Connection {
     }
 
     fn push_close(&mut self, reason: &CloseReason, now: Instant) {
-        let mut body = Vec::new();
-        reason.write_body(&mut body);
         self.queue_all_pongs();
-        self.push_control(OpCode::Close, &body);
+        self.push_control(OpCode::Close, &close_body::write(reason));
         self.sending = None;
         self.deadlines
             .close_by(now.checked_add(self.config.close_timeout));

@@ -13,7 +13,7 @@ use crate::frame::{FrameHeader, OpCode};
 #[expect(clippy::exhaustive_enums, reason = "input or not")]
 pub enum Cause {
     /// The peer's input: pongs, the answer to a Close, the replies of handlers. While more than
-    /// [`Config::output_mark`](crate::Config::output_mark) of such output waits, the connection returns no event.
+    /// [`Config::output_mark`](crate::Config::output_mark) bytes of this output wait, the connection returns no event.
     Input,
     /// Anything else. Its sender limits it, and it never stops reading.
     Push,
@@ -86,7 +86,7 @@ impl Output {
             .map_or(0, |buffers| buffers.retained_bytes())
     }
 
-    /// Whether it has buffers.
+    /// Whether the output has buffers: its own, or lent ones.
     pub(crate) fn is_lent(&self) -> bool {
         self.0.is_some()
     }
@@ -195,7 +195,7 @@ impl Buffers {
         }
     }
 
-    /// How many bytes the last run of `inline` has.
+    /// The number of bytes in the last run of `inline`.
     #[inline]
     fn last_len(&self) -> usize {
         self.end - self.last_start

@@ -33,7 +33,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send_message`](Self::send_message).
+    /// The errors of [`send_message`](Self::send_message).
     #[inline]
     pub fn send_text(&mut self, text: &str, cause: Cause) -> Result<(), SendError> {
         self.send_payload(MessageKind::Text, text.as_bytes(), cause)
@@ -43,7 +43,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send_message`](Self::send_message).
+    /// The errors of [`send_message`](Self::send_message).
     #[inline]
     pub fn send_binary(&mut self, bytes: &[u8], cause: Cause) -> Result<(), SendError> {
         self.send_payload(MessageKind::Binary, bytes, cause)
@@ -54,7 +54,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send_message`](Self::send_message); [`SendError::Unmasked`] on a client.
+    /// The errors of [`send_message`](Self::send_message), and [`SendError::Unmasked`] on a client.
     #[inline]
     pub fn send_frames(&mut self, frames: &[u8], cause: Cause) -> Result<(), SendError> {
         self.check_whole()?;
@@ -87,7 +87,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send_part`](Self::send_part).
+    /// The errors of [`send_part`](Self::send_part).
     pub fn send_uncompressed_part(
         &mut self,
         kind: MessageKind,
@@ -157,7 +157,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send_ping`](Self::send_ping).
+    /// The errors of [`send_ping`](Self::send_ping).
     pub fn send_pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.send_control(OpCode::Pong, payload)
     }

@@ -3,11 +3,12 @@
 //! copy of the window, if the window is kept from message to message (§7.1.1). The next state is filled from that
 //! copy. This takes less time than to fetch a state from memory that has not been used for a while.
 
-use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
+use zlib_rs::{Deflate, Inflate, InflateFlush, Status};
 
 use super::negotiation::WindowBits;
 use super::pool::{DeflatePool, Kind};
 use super::probe::{Probe, Verdict};
+use super::step::{self, CodecStep};
 use super::window::Window;
 
 /// The payload of a compressed message is not DEFLATE.
@@ -56,15 +57,12 @@ impl Deflater {
         loop {
             let at = out.len();
             out.resize(at + room, 0);
-            let (total_in, total_out) = (state.total_in(), state.total_out());
-            let flushed = state.compress(
-                payload,
-                out.get_mut(at..).unwrap_or_default(),
-                DeflateFlush::SyncFlush,
-            );
-            debug_assert!(flushed.is_ok(), "{flushed:?}");
-            let taken = difference(state.total_in(), total_in);
-            let made = difference(state.total_out(), total_out);
+            let CodecStep {
+                taken,
+                made,
+                status,
+            } = step::compress(&mut state, payload, out.get_mut(at..).unwrap_or_default());
+            debug_assert!(status.is_ok(), "{status:?}");
             payload = payload.get(taken..).unwrap_or_default();
             out.truncate(at + made);
             // If room is left, everything has been flushed.
@@ -239,14 +237,13 @@ impl Inflater {
                     empty.insert(state)
                 }
             };
-            let (total_in, total_out) = (state.total_in(), state.total_out());
             let rest = input.get(taken..).unwrap_or_default();
             let free = room.get_mut(made..).unwrap_or_default();
-            let status = state.decompress(rest, free, InflateFlush::SyncFlush);
-            let (more_in, more_out) = (
-                difference(state.total_in(), total_in),
-                difference(state.total_out(), total_out),
-            );
+            let CodecStep {
+                taken: more_in,
+                made: more_out,
+                status,
+            } = step::inflate(state, rest, free, InflateFlush::SyncFlush);
             let produced = room.get(made..made + more_out).unwrap_or_default();
             self.window.push(produced, self.bits);
             if let Some(probe) = &mut self.probe {
@@ -347,9 +344,9 @@ impl Inflater {
         let Some(state) = &mut self.state else {
             return true;
         };
-        let total_in = state.total_in();
-        let status = state.decompress(&[0, 0, 0, 0xff, 0xff, 0], &mut [0], InflateFlush::Block);
-        status == Ok(Status::Ok) && difference(state.total_in(), total_in) == EMPTY_BLOCK
+        let block_and_byte = [0, 0, 0, 0xff, 0xff, 0];
+        let step = step::inflate(state, &block_and_byte, &mut [0], InflateFlush::Block);
+        step.status == Ok(Status::Ok) && step.taken == EMPTY_BLOCK
     }
 
     fn give_back(&mut self) {
@@ -363,16 +360,12 @@ impl Inflater {
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// The work to go on after the end of a stream: the window is copied.
 const RESTART: u64 = 32 * 1024;
-/// The least number of bytes that a state for compressing is filled with. Measured: after so many bytes, a text of
+/// The least number of bytes that a state for compressing is filled with. Measured: after this many bytes, a text of
 /// 1 KiB becomes as small as after a whole window.
 const FILLED: usize = 4 * 1024;
 /// The bytes that zlib-rs allocates for the largest window, measured.
 const DEFLATE_STATE: usize = 288 * 1024;
 const INFLATE_STATE: usize = 48 * 1024;
-
-pub(super) fn difference(after: u64, before: u64) -> usize {
-    usize::try_from(after - before).unwrap_or(usize::MAX)
-}
 
 /// Fills `state` with the window.
 fn fill(state: &mut Inflate, window: &Window) -> Result<(), InvalidDeflate> {

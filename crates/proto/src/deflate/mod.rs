@@ -6,6 +6,7 @@ mod negotiation;
 mod pool;
 mod probe;
 mod shared;
+mod step;
 #[cfg(test)]
 mod strict;
 #[cfg(test)]

@@ -119,7 +119,7 @@ mod tests {
         pool.recycle_deflate(SMALL, pool.deflate(SMALL));
         assert_eq!(kept(&pool), (1, 1));
         let _large = pool.deflate(LARGE);
-        assert_eq!(kept(&pool), (1, 1), "there is none of this kind");
+        assert_eq!(kept(&pool), (1, 1), "the pool has no state of this kind");
         let (_inflate, _small) = (pool.inflate(), pool.deflate(SMALL));
         assert_eq!(kept(&pool), (0, 0));
     }

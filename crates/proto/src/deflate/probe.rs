@@ -2,8 +2,8 @@
 
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::codec::difference;
 use super::pool::DeflatePool;
+use super::step::{self, CodecStep};
 
 /// Inflates each message a second time, without a window. If that fails, the message refers to an earlier one.
 pub(super) struct Probe {
@@ -48,10 +48,11 @@ impl Probe {
         // Behind a whole window of the message's own bytes nothing can refer to what was before.
         while self.made < LARGEST_WINDOW {
             let Some(state) = &mut self.state else { return };
-            let (total_in, total_out) = (state.total_in(), state.total_out());
-            let status = state.decompress(input, &mut room, InflateFlush::SyncFlush);
-            let taken = difference(state.total_in(), total_in);
-            let made = difference(state.total_out(), total_out);
+            let CodecStep {
+                taken,
+                made,
+                status,
+            } = step::inflate(state, input, &mut room, InflateFlush::SyncFlush);
             input = input.get(taken..).unwrap_or_default();
             self.made += made;
             match status {
@@ -86,7 +87,8 @@ impl Probe {
 }
 
 const LARGEST_WINDOW: usize = 32 * 1024;
-/// So many messages in a row, with so many bytes in all, that refer to none before them: a compressor that keeps its
-/// window finds three equal bytes in it sooner.
+/// The number of messages in a row that show a peer without a window, if none of them refers to an earlier one. A
+/// compressor that keeps its window would have found three equal bytes in it by then.
 const ENOUGH_MESSAGES: usize = 4;
+/// The least number of bytes that these messages have together.
 const ENOUGH_BYTES: usize = 512;

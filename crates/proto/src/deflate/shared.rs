@@ -22,7 +22,7 @@ impl SharedPayload {
     /// Returns `None` if that is not smaller than the payload. Each call has to pass the same payload.
     pub(crate) fn compressed(&self, payload: &[u8], deflater: &Deflater) -> Option<Bytes> {
         let window = deflater.window();
-        // No reference goes back behind the payload's start, so a window that holds the whole payload is as good as the
+        // No reference goes back beyond the payload's start, so a window that holds the whole payload is as good as the
         // largest one.
         let bits = if payload.len() <= 1 << window.get() {
             WindowBits::MAX

@@ -1,5 +1,5 @@
-//! For tests: an inflater (RFC 1951) that takes the agreed window at its word. zlib-rs keeps 32 KiB whatever it
-//! is told, so it lets pass what a peer of less memory would not. Slow, and panics at what is no DEFLATE.
+//! For tests: an inflater (RFC 1951) that keeps exactly the agreed window. zlib-rs always keeps 32 KiB, so it accepts
+//! messages that a peer with a smaller window cannot inflate. This one is slow, and panics at invalid DEFLATE.
 
 /// Inflates one end's messages, one after another.
 pub(super) struct StrictInflater {
@@ -79,7 +79,7 @@ impl StrictInflater {
     }
 }
 
-/// §3.2.5: lengths and distances in steps, of which each `2^per_bit` have one more bit behind them.
+/// Reads a length or a distance (§3.2.5). After each `2^per_bit` steps the value has one more extra bit.
 fn scaled(step: usize, per_bit: usize, bits: &mut Bits<'_>) -> usize {
     let steps = 1 << per_bit;
     if step < 2 * steps {

@@ -1,5 +1,5 @@
-//! That giving states back between messages changes nothing of what is sent and received: by connections that
-//! share a pool, whatever was agreed on (RFC 7692 §7.1), and whenever they rest.
+//! Connections that share a pool give their states back between messages. These tests show that this changes no byte
+//! that is sent or received, whatever was agreed on (RFC 7692 §7.1), and whenever a connection rests.
 
 use proptest::prelude::*;
 use zlib_rs::{Inflate, InflateFlush};
@@ -8,7 +8,7 @@ use super::codec::InvalidDeflate;
 use super::strict::StrictInflater;
 use super::{DeflatePool, Deflater, Inflater, SharedPayload, WindowBits};
 
-/// A direction of a connection: who compresses, who inflates, and two that judge, which never rest.
+/// A direction of a connection: the deflater, the inflater, and two inflaters that judge and never rest.
 struct Direction {
     deflater: Deflater,
     inflater: Inflater,
@@ -23,7 +23,7 @@ struct Sent {
     payload: Vec<u8>,
     /// Whether it is compressed for many.
     shared: bool,
-    /// Of the sender, before the message; of the receiver, behind so many bytes of it.
+    /// Whether the sender rests before the message, and after how many bytes of it the receiver rests.
     rests: (bool, Option<usize>),
 }
 
@@ -46,7 +46,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     )
 }
 
-/// Inflates a message whose payload is `input`, and rests behind so many bytes of it.
+/// Inflates a message whose payload is `input`, and rests after the given number of its bytes.
 fn inflate(
     inflater: &mut Inflater,
     input: &[u8],
@@ -202,7 +202,7 @@ fn the_windows_are_all_that_is_kept_of_a_connection_that_rests() {
 
 #[test]
 fn behind_a_rest_a_message_refers_back_as_it_would_without() {
-    let text = "neither shorter nor longer, whoever asks ".repeat(10);
+    let text = "neither shorter nor longer, whatever rests ".repeat(10);
     let mut direction = Direction::new(&DeflatePool::default(), 6, 15, true);
     let mut lens = [(); 2].map(|()| {
         let mut compressed = Vec::new();

@@ -53,7 +53,7 @@ impl Window {
 }
 
 impl Ring {
-    /// Makes room for so many bytes: a quarter more than before at least, and no more than `size`.
+    /// Makes room for `needed` bytes: at least a quarter more than before, and at most `size`.
     fn grow(&mut self, needed: usize, size: usize) {
         if needed <= self.capacity {
             return;

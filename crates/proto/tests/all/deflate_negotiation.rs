@@ -23,7 +23,7 @@ fn takeover() -> DeflateConfig {
     DeflateConfig::default().context_takeover(true)
 }
 
-/// What a client that made the offer of `config` says to an answer of these field lines.
+/// The outcome at a client that offered `config` and gets these field lines as the answer.
 fn judged(config: &DeflateConfig, lines: &[&str]) -> Result<Option<DeflateParams>, String> {
     let uri = WebSocketUri::parse("ws://h/").unwrap();
     let client = ClientHandshake::new(uri, *b"the sample nonce").extensions([config.offer()]);
@@ -47,7 +47,7 @@ fn judged(config: &DeflateConfig, lines: &[&str]) -> Result<Option<DeflateParams
         .map_err(|error| error.to_string())
 }
 
-/// What a server answers to an offer of these field lines.
+/// The answer of a server to an offer of these field lines.
 fn answered(config: &DeflateConfig, lines: &[&str]) -> Result<Option<String>, RequestError> {
     let (mut request, ()) = Request::get("/")
         .header("Host", "h")

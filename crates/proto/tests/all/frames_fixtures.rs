@@ -1,13 +1,14 @@
-//! The byte-exact frames of the fixtures, legal and not, sent to a server and to a client: as a whole,
-//! byte by byte, cut between frames, and, where they are short, cut at each single place; to a server
-//! masked as they are, by zeros, and by keys of no pattern; and in three places:
+//! The byte-exact frames of the fixtures, legal and not, sent to a server and to a client.
+//!
+//! They are sent as a whole, byte by byte, and cut between frames. Short ones are also cut at each single place. To a
+//! server they are sent masked as they are, by zeros, and by keys of no pattern. They are sent in three places:
 //!
 //! - On a fresh connection the record says what is expected.
-//! - Behind a good message the same is, and that message is delivered before.
-//! - Inside a fragmented message (RFC 6455 §5.4) its first frame decides. A control frame may stand
-//!   there, and a broken header is as broken as elsewhere: the same is expected. A text or binary frame
-//!   may not: 1002, whatever it would have been by itself, and nothing behind it counts. A continuation
-//!   goes on with the message, where on a fresh connection it had none.
+//! - Behind a good message the same is expected, and that message is delivered before.
+//! - Inside a fragmented message (RFC 6455 §5.4) the first frame decides. After a control frame or a broken header the
+//!   same is expected as elsewhere. A text or binary frame breaks the sequence: 1002 is expected, whatever the frame
+//!   would have been by itself, and nothing behind it counts. A continuation goes on with the message, where on a fresh
+//!   connection there was no message.
 
 use std::time::Instant;
 
@@ -25,9 +26,9 @@ use crate::wire::{Frame, KEY, frame, frames, hex};
 struct Record {
     id: String,
     note: String,
-    /// `S`: what a server reads, `C`: what a client reads.
+    /// `S` for bytes that a server reads, `C` for bytes that a client reads.
     side: String,
-    /// What was agreed on.
+    /// The extension that was agreed on.
     ext: Option<String>,
     wire: String,
     max_message: u64,
@@ -39,9 +40,9 @@ struct Record {
 struct Expect {
     /// Acceptable codes of the Close that is sent; `null` is one without a code. None: no Close.
     close: Option<Vec<Option<u16>>>,
-    /// How many Closes are sent.
+    /// The number of Closes that are sent.
     closes: Option<usize>,
-    /// What is delivered: `text` and the text, or `bin` and hexadecimal.
+    /// The delivered messages: `text` and the text, or `bin` and hexadecimal.
     #[serde(default)]
     msgs: Vec<(String, String)>,
     /// The payloads of the Pongs that are sent, in hexadecimal.
@@ -49,7 +50,7 @@ struct Expect {
     pongs: Vec<String>,
 }
 
-/// Where a record's bytes stand.
+/// The place of a record's bytes.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Fresh,
@@ -57,7 +58,7 @@ enum Place {
     InsideMessage,
 }
 
-/// What masks the frames that a server reads.
+/// The masking of the frames that a server reads.
 #[derive(Clone, Copy, Debug)]
 enum Mask {
     AsItIs,
@@ -65,7 +66,7 @@ enum Mask {
     NoPattern,
 }
 
-/// What comes of a record.
+/// The outcome of a record.
 #[derive(Clone)]
 struct Outcome {
     /// Acceptable codes of each Close; none: no Close.
@@ -73,7 +74,7 @@ struct Outcome {
     closes: usize,
     messages: Vec<Message>,
     pongs: Vec<Vec<u8>>,
-    /// What is there of a message that is open at the end.
+    /// The bytes so far of a message that is open at the end.
     open: Option<Vec<u8>>,
 }
 
@@ -149,7 +150,7 @@ fn judge(record: &Record, place: Place, pieces: &mut dyn Iterator<Item = &[u8]>,
         assert!(acceptable.contains(&code), "{context}: {code:?}");
     }
 
-    // What follows a Close or a broken rule is discarded; what follows legal frames is read.
+    // Frames behind a Close or a broken rule are discarded. Frames behind legal frames are read.
     let first = if expected.open.is_some() { 0x80 } else { 0x81 };
     let late = frame(first, b"late", end.peer_key());
     end.reads(&late);
@@ -166,7 +167,7 @@ fn judge(record: &Record, place: Place, pieces: &mut dyn Iterator<Item = &[u8]>,
     }
 }
 
-/// What is read before a record's bytes.
+/// The bytes that are read before a record's bytes.
 fn before(place: Place, key: Option<[u8; 4]>) -> Vec<u8> {
     match place {
         Place::Fresh => Vec::new(),
@@ -175,7 +176,7 @@ fn before(place: Place, key: Option<[u8; 4]>) -> Vec<u8> {
     }
 }
 
-/// What is expected of a record in its place.
+/// The expected outcome of a record in its place.
 fn expected(record: &Record, place: Place) -> Outcome {
     let expect = &record.expect;
     let message = |(kind, payload): &(String, String)| match kind.as_str() {
@@ -276,7 +277,7 @@ fn between_frames(mut wire: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-/// How long the frame at the start of `wire` says that it is, legal or not.
+/// The length that the frame at the start of `wire` announces, legal or not.
 fn frame_len(wire: &[u8]) -> usize {
     let second = wire.get(1).copied().unwrap_or_default();
     let extended = extended_len(second);
@@ -290,7 +291,7 @@ fn frame_len(wire: &[u8]) -> usize {
     payload.saturating_add(2 + extended + key)
 }
 
-/// How many bytes of a header's length stand behind its second byte.
+/// The number of length bytes that follow the second byte of a header.
 fn extended_len(second: u8) -> usize {
     match second & 0x7f {
         126 => 2,

@@ -396,7 +396,7 @@ fn client_opens_without_a_subprotocol_unless_one_is_required() {
     assert!(error.section().starts_with("WHATWG"));
     assert_eq!(offering.receive(&legal()), Err(error));
 
-    // Where none is offered, none can be required.
+    // Without an offer no subprotocol can be required.
     let plain = handshake().require_subprotocol(true);
     assert!(plain.receive(&legal()).is_ok());
 }

@@ -16,11 +16,11 @@ struct Record {
     id: String,
     note: String,
     expect: Expect,
-    /// What a client sends, in hexadecimal.
+    /// The client's request, in hexadecimal.
     wire: Option<String>,
-    /// What a server answers; `{ACCEPT}` stands for the right value.
+    /// The server's answer; `{ACCEPT}` stands for the right value.
     response: Option<String>,
-    /// What the client had offered: nothing, or `proto:` and a subprotocol.
+    /// The client's offer: nothing, or `proto:` and a subprotocol.
     offer: Option<String>,
 }
 
@@ -64,7 +64,7 @@ fn status_of_answer(wire: &[u8]) -> u16 {
         Err(error) => error.to_response(),
     };
     if answered.status() == 426 {
-        // §4.4: whoever speaks another version learns which one to speak.
+        // §4.4: a client of another version learns which version to speak.
         assert_eq!(answered.headers()["sec-websocket-version"], "13");
     }
     answered.status().as_u16()

@@ -171,7 +171,7 @@ fn extension() -> impl Strategy<Value = Extension> {
     })
 }
 
-/// Whatever HTTP lets stand in a field.
+/// Any value that HTTP allows in a field.
 fn field_value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         vec(

@@ -1,4 +1,4 @@
-//! RFC 6455 §10.2: who may open a connection.
+//! RFC 6455 §10.2: the origins that may open a connection.
 
 use http::request::Parts;
 use http::{Request, StatusCode};

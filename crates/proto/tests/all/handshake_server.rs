@@ -442,7 +442,7 @@ fn server_may_pass_over_all_extensions() {
     assert!(!response.headers().contains_key("sec-websocket-extensions"));
 }
 
-// What is for us, and what for the HTTP service
+// Requests that are handshakes, and requests for the HTTP service
 
 #[test]
 fn a_request_that_shows_the_intent_is_a_websocket_request_however_malformed() {

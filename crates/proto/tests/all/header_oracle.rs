@@ -1,7 +1,6 @@
-//! The first two bytes of a frame, exhaustively: 65,536 values, for each role, inside and outside of a
-//! fragmented message, in each state of the closing handshake. What the connection makes of them is
-//! compared with an oracle that is written from RFC 6455 §5.2, §5.4, §5.5 and §7.1, bit by bit, and
-//! does not use the crate's own parser.
+//! The first two bytes of a frame, exhaustively: 65,536 values, for each role, inside and outside of a fragmented
+//! message, in each state of the closing handshake. The outcome is compared with that of an oracle. The oracle is written
+//! from RFC 6455 §5.2, §5.4, §5.5 and §7.1, bit by bit, and does not use the crate's own parser.
 //!
 //! Each header is shown twice: the two bytes alone, then with all that they ask for behind them.
 
@@ -19,7 +18,7 @@ enum Fragment {
     Binary,
 }
 
-/// Where the closing handshake stands when the header comes.
+/// The state of the closing handshake when the header comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Closing {
     Open,
@@ -30,7 +29,7 @@ enum Closing {
 
 const FRAGMENTS: [Fragment; 3] = [Fragment::None, Fragment::Text, Fragment::Binary];
 
-/// One thing that the connection makes of a header.
+/// An outcome of a header at the connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Text,
@@ -72,7 +71,7 @@ fn broken(first: u8, second: u8, role: Role, fragment: Fragment) -> Option<Proto
     (control && second & 0x7f > 125).then_some(ProtocolError::ControlFrameTooLong)
 }
 
-/// What the two bytes alone come to.
+/// The outcome of the two bytes alone.
 fn of_two_bytes(first: u8, second: u8, role: Role, fragment: Fragment) -> Outcome {
     if let Some(error) = broken(first, second, role, fragment) {
         return Outcome::Broken(error);
@@ -97,8 +96,8 @@ fn of_two_bytes(first: u8, second: u8, role: Role, fragment: Fragment) -> Outcom
     }
 }
 
-/// What they come to with the rest of the frame behind them: its length in the shortest form, a key, a
-/// payload of zeros or, for Close, code 1000 and zeros. At most two outcomes.
+/// Returns the outcomes of the two bytes with the rest of the frame behind them; at most two. The rest is the length in
+/// the shortest form, a key, and a payload of zeros. A Close has code 1000 before the zeros.
 fn of_whole_frame(first: u8, second: u8, role: Role, fragment: Fragment) -> [Outcome; 2] {
     let nothing = Outcome::Nothing { left: false };
     if let Some(error) = broken(first, second, role, fragment) {
@@ -135,9 +134,9 @@ fn of_whole_frame(first: u8, second: u8, role: Role, fragment: Fragment) -> [Out
     }
 }
 
-// What is judged
+// The connection under test
 
-/// A connection that came to where the header is to be read, and how to make another.
+/// A connection in the state in which the header is to be read, and the means to make another.
 fn connection(role: Role, fragment: Fragment, closing: Closing, now: Instant) -> Connection {
     let config = Config::new(role);
     let mut connection = match role {
@@ -251,7 +250,7 @@ fn judge(role: Role, closing: Closing) {
     let now = start();
     let mut frame = Vec::new();
     for fragment in FRAGMENTS {
-        // A connection that a header did not change can be shown the next.
+        // If a header did not change the connection, the connection is used for the next header.
         let mut connection = connection(role, fragment, closing, now);
         for header in 0..=u16::MAX {
             let [first, second] = header.to_be_bytes();

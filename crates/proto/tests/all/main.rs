@@ -8,6 +8,7 @@
 
 mod deflate;
 mod deflate_negotiation;
+mod deflate_state;
 mod frames_fixtures;
 mod handshake_client;
 mod handshake_fixtures;

@@ -1,6 +1,6 @@
-//! A client and a server, joined by two queues of bytes: each path through the closing handshake
-//! (RFC 6455 §7), messages of all lengths, keep-alive, and two ends that push at each other. The clock
-//! is a number, the masking keys and the sizes of the reads come from a seed.
+//! A client and a server, joined by two queues of bytes. The tests take each path through the closing handshake (RFC 6455
+//! §7), send messages of all lengths, let the keep-alive work, and let both ends push at each other. The clock is a
+//! number; the masking keys and the sizes of the reads come from a seed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -24,11 +24,11 @@ struct Pair {
 /// One end, and the caller's part of the contract.
 struct End {
     connection: Connection,
-    /// What the peer wrote and this end has not read.
+    /// The bytes that the peer wrote and this end has not read.
     incoming: VecDeque<u8>,
     unread: Vec<u8>,
     assembler: MessageAssembler,
-    /// What happened, in order.
+    /// The events, in order.
     log: Vec<Happened>,
     /// Whether each message is sent back.
     echoes: bool,
@@ -239,7 +239,7 @@ impl Random {
         self.0
     }
 
-    /// How much one read gives: often little, sometimes much.
+    /// The size of one read: often small, sometimes large.
     fn size(&mut self) -> usize {
         let most = if self.next().is_multiple_of(4) {
             200_000
@@ -542,7 +542,7 @@ fn a_vanished_peer_is_noticed_after_40_seconds() {
 #[test]
 fn the_transport_may_end_in_each_state() {
     type Step = fn(&mut Pair, Role);
-    // What happens before the end, and what the end is then reported as.
+    // The steps before the end, and the code that is then reported.
     let cases: [(Step, u16); 6] = [
         (|_, _| {}, 1006),
         (|pair, role| pair.close(role, 1000, ""), 1006),

@@ -1,4 +1,4 @@
-//! What holds for any input, however it is cut, and for anything that is sent.
+//! Properties that hold for any input, however it is cut, and for anything that is sent.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use sockeye_proto::{
 
 use crate::wire::{Frame, KEY, frame, frames};
 
-/// What came of input, without where it was cut: whole messages, control frames, the end.
+/// An event, without the places where the input was cut: a whole message, a control frame, the end.
 #[derive(Clone, Debug, PartialEq)]
 enum Seen {
     Message(Message),
@@ -40,7 +40,7 @@ struct End {
 enum Answers {
     None,
     Echo,
-    /// The same, by exchanges that end with so much output.
+    /// Each message is sent back by an exchange that ends when this much output waits.
     Exchange(usize),
 }
 
@@ -185,8 +185,8 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
         .collect()
 }
 
-/// What is true of whatever an end wrote: whole legal frames, fragments in sequence, one Close at most
-/// and nothing behind it.
+/// Checks the output of an end: whole legal frames, fragments in sequence, at most one Close, and nothing behind it.
+/// Returns the frames.
 fn assert_legal(role: Role, output: &[u8]) -> Vec<Frame> {
     let key = (role == Role::Client).then_some(KEY);
     let sent = frames(output);
@@ -210,7 +210,7 @@ fn assert_legal(role: Role, output: &[u8]) -> Vec<Frame> {
     sent
 }
 
-// What peers send
+// The input of peers
 
 /// A frame as a peer may choose it: the first byte and the payload.
 type Choice = (u8, Vec<u8>);
@@ -304,7 +304,7 @@ fn role_and_input() -> impl Strategy<Value = (Role, Vec<u8>)> {
     })
 }
 
-// What applications send
+// The commands of applications
 
 #[derive(Clone, Debug)]
 enum Command {
@@ -532,7 +532,7 @@ proptest! {
         (role, steps) in role().prop_flat_map(|role| (Just(role), vec(step(role), 0..40))),
     ) {
         let mut end = End::new(role);
-        // What the application pushes is its own to bound.
+        // The application itself has to bound its pushed output.
         let mut pushed = 0;
         let mut over = false;
         // The transport's end may cut a frame off.

@@ -1,4 +1,4 @@
-//! How values say what they are, to logs and to other types, and what a connection says of itself.
+//! The texts and conversions of values, and the getters of a connection.
 
 use std::time::Instant;
 
@@ -86,7 +86,7 @@ fn a_message_gives_its_buffer_back() {
     assert_eq!(format!("{binary:?}"), r#"Binary(b"\x01\x02")"#);
     let mut assembler = MessageAssembler::default();
     assembler.start(MessageKind::Binary, Vec::new());
-    // What a caller read straight to the buffer's end.
+    // Bytes that a caller read straight to the end of the buffer.
     assembler.buffer_mut().extend_from_slice(b"ab");
     assert_eq!(assembler.end(), Ok(MessageBuffer::Binary(b"ab".into())));
 }

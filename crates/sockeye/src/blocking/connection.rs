@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Connection as Machine, Event, Message, Outgoing,
 };
@@ -13,7 +14,7 @@ use sockeye_proto::{
 use super::stream::Stream;
 use crate::connection::assembly::{Assembly, Giving};
 use crate::connection::budget::AssemblyBudget;
-use crate::error::{Error, SendError};
+use crate::error::Error;
 use crate::sync::Arc;
 
 /// An open WebSocket connection of a client, in the caller's thread.

@@ -1,6 +1,6 @@
 //! The transport of a blocking connection: TCP with no TLS, one layer or two (to a proxy, and through it). Waiting
-//! ends at a deadline. After a passed deadline an operation still takes the bytes in the socket, without waiting: the
-//! process may have been stopped meanwhile, and a timeout of zero asks for just that.
+//! ends at a deadline. After a passed deadline an operation still takes the bytes in the socket, without waiting. There are
+//! two reasons: the process may have been stopped meanwhile, and a timeout of zero asks for exactly this.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -24,13 +24,12 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::Outgoing;
 use tokio::sync::{Notify, SetOnce};
-use tokio::task::JoinHandle;
 
 use crate::client::{Client, Target};
-use crate::connection::outbox::{Item, Outbox};
-use crate::error::SendError;
+use crate::connection::direct::Mailbox;
 use crate::sync::{Arc, Mutex, lock};
 
 mod argument;
@@ -77,7 +76,7 @@ struct Inner {
     state: AtomicU8,
     protocol: OnceLock<String>,
     extensions: OnceLock<String>,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     // Payload bytes that were given to `send` after the connection began to close. They are counted, but never sent.
     discarded: AtomicU64,
     overflowed: OnceLock<()>,
@@ -158,7 +157,7 @@ impl WebSocket {
             state: AtomicU8::new(ReadyState::Connecting as u8),
             protocol: OnceLock::new(),
             extensions: OnceLock::new(),
-            outbox: Outbox::new(BUFFER_LIMIT),
+            outbox: Mailbox::new(BUFFER_LIMIT),
             discarded: AtomicU64::new(0),
             overflowed: OnceLock::new(),
             closed_early: Notify::new(),
@@ -279,72 +278,6 @@ impl WebSocket {
         self.0.outbox.flush().await
     }
 
-    /// Returns the object's events, to be used in place of handlers: handlers are not called then. Asking for the first
-    /// event connects. `None` if the events were taken before, or the object runs: an object connects once.
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use sockeye::browser::{Event, WebSocket};
-    ///
-    /// let ws = WebSocket::new("ws://127.0.0.1:8080/echo")?;
-    /// let mut events = ws.events().expect("they are asked for once");
-    /// while let Some(event) = events.next().await {
-    ///     match event {
-    ///         Event::Open => ws.send("hi")?,
-    ///         Event::Message(event) => println!("{}", event.data),
-    ///         Event::Error(event) => eprintln!("{event}"),
-    ///         Event::Close(event) => println!("{}", event.code),
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn events(&self) -> Option<Events> {
-        let runs = self.0.running.swap(true, Ordering::AcqRel);
-        (!runs).then(|| Events::new(self.clone()))
-    }
-
-    /// Connects, and calls the handlers of the events one at a time until the connection is closed. A second call only
-    /// waits for that: an object connects once.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops the transport. No further event comes, and the object is closed with 1006.
-    pub async fn run(&self) -> CloseEvent {
-        if let Some(mut events) = self.events() {
-            while let Some(event) = events.next().await {
-                self.dispatch(&event);
-            }
-        }
-        self.0.closed.wait().await.clone()
-    }
-
-    /// Spawns a task that does [`run`](Self::run). Handlers may be set before or after: an event calls the handler
-    /// that is set when it comes.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn spawn(&self) -> JoinHandle<CloseEvent> {
-        let ws = self.clone();
-        tokio::spawn(async move { ws.run().await })
-    }
-
-    fn dispatch(&self, event: &Event) {
-        // Cloned, so that a handler can set another one without a deadlock.
-        let handlers = lock(&self.0.handlers).clone();
-        match event {
-            Event::Open => {
-                if let Some(on_open) = handlers.open {
-                    on_open(self);
-                }
-            }
-            Event::Message(event) => call(handlers.message, self, event),
-            Event::Error(event) => call(handlers.error, self, event),
-            Event::Close(event) => call(handlers.close, self, event),
-        }
-    }
-
     /// Ends the object: it is closed, and its outbox sends nothing more.
     fn finish(&self) {
         self.set_state(ReadyState::Closed);
@@ -371,11 +304,5 @@ impl fmt::Debug for WebSocket {
             .field("url", &self.0.target.uri.to_string())
             .field("ready_state", &self.ready_state())
             .finish_non_exhaustive()
-    }
-}
-
-fn call<E>(handler: Option<Arc<OnEvent<E>>>, ws: &WebSocket, event: &E) {
-    if let Some(handler) = handler {
-        handler(ws, event);
     }
 }

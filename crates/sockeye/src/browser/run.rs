@@ -10,15 +10,18 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sockeye_proto::{CloseReason, MessageBuffer};
+use tokio::task::JoinHandle;
 
 use super::event::{CloseEvent, ErrorEvent, Event, MessageEvent, ReadyState};
-use super::{WebSocket, port};
+use super::{OnEvent, WebSocket, port};
 use crate::connection::Connection;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::pool;
 use crate::error::BoxError;
+use crate::sync::lock;
 use crate::transport::Stream;
 
 /// The events of a [`WebSocket`], for programs that ask for events instead of setting handlers. See
@@ -50,6 +53,74 @@ struct Outcome {
     ending: Ending,
     /// The peer's Close.
     received: Option<CloseReason>,
+}
+
+impl WebSocket {
+    /// Returns the object's events, to be used in place of handlers: handlers are not called then. Asking for the first
+    /// event connects. `None` if the events were taken before, or the object runs: an object connects once.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sockeye::browser::{Event, WebSocket};
+    ///
+    /// let ws = WebSocket::new("ws://127.0.0.1:8080/echo")?;
+    /// let mut events = ws.events().expect("they are asked for once");
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Event::Open => ws.send("hi")?,
+    ///         Event::Message(event) => println!("{}", event.data),
+    ///         Event::Error(event) => eprintln!("{event}"),
+    ///         Event::Close(event) => println!("{}", event.code),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn events(&self) -> Option<Events> {
+        let runs = self.0.running.swap(true, Ordering::AcqRel);
+        (!runs).then(|| Events::new(self.clone()))
+    }
+
+    /// Connects, and calls the handlers of the events one at a time until the connection is closed. A second call only
+    /// waits for that: an object connects once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the transport. No further event comes, and the object is closed with 1006.
+    pub async fn run(&self) -> CloseEvent {
+        if let Some(mut events) = self.events() {
+            while let Some(event) = events.next().await {
+                self.dispatch(&event);
+            }
+        }
+        self.0.closed.wait().await.clone()
+    }
+
+    /// Spawns a task that does [`run`](Self::run). Handlers may be set before or after: an event calls the handler
+    /// that is set when it comes.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn spawn(&self) -> JoinHandle<CloseEvent> {
+        let ws = self.clone();
+        tokio::spawn(async move { ws.run().await })
+    }
+
+    fn dispatch(&self, event: &Event) {
+        // Cloned, so that a handler can set another one without a deadlock.
+        let handlers = lock(&self.0.handlers).clone();
+        match event {
+            Event::Open => {
+                if let Some(on_open) = handlers.open {
+                    on_open(self);
+                }
+            }
+            Event::Message(event) => call(handlers.message, self, event),
+            Event::Error(event) => call(handlers.error, self, event),
+            Event::Close(event) => call(handlers.close, self, event),
+        }
+    }
 }
 
 impl Events {
@@ -183,6 +254,12 @@ impl Drop for Events {
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Events").field(&self.ws).finish()
+    }
+}
+
+fn call<E>(handler: Option<Arc<OnEvent<E>>>, ws: &WebSocket, event: &E) {
+    if let Some(handler) = handler {
+        handler(ws, event);
     }
 }
 

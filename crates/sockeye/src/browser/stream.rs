@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseReason, Message, Outgoing};
 use tokio::sync::SetOnce;
 
@@ -14,7 +15,7 @@ use super::argument::{self, CloseArgs, CloseError, SyntaxError};
 use super::port;
 use crate::client::{Client, Target};
 use crate::connection::{Receiver, Sender, SenderSink, SplitEnd};
-use crate::error::{BoxError, SendError};
+use crate::error::BoxError;
 
 /// A client with the interface of the browser's `WebSocketStream`: a readable and a writable side.
 ///

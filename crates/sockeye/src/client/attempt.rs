@@ -10,8 +10,9 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use sockeye_proto::handshake::{Accepted, ClientHandshake, Extension, ResponseError};
 use tokio::time::Instant;
 
+use super::error::ProxyError;
 use super::exchange::{self, Answered, HttpError, drive_until};
-use super::proxy::{Proxy, ProxyError};
+use super::proxy::Proxy;
 use super::target::Target;
 use super::turn::Peer;
 use super::{Client, ConnectError, redirect};

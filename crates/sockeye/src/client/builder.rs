@@ -10,7 +10,8 @@ use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 
 use super::cookie::CookieJar;
 use super::dial::{Dialer, Family};
-use super::proxy::{Proxies, Proxy};
+use super::environment::Proxies;
+use super::proxy::Proxy;
 use super::redirect::Redirects;
 use super::target::{Target, basic};
 use super::turn::Turns;
@@ -244,9 +245,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a function that is called for each event of opening a connection: each request, also to a proxy and after a
-    /// redirect, each response, and bytes that are not a response. So a program can show both sides of a handshake that
-    /// fails. The function is called in the task that connects, and must not block.
+    /// Sets a function that is called for each event of opening a connection. The events are each request, also to a
+    /// proxy and after a redirect, each response, and bytes that are not a response. So a program can show both sides of
+    /// a handshake that fails. The function is called in the task that connects, and must not block.
     ///
     /// ```
     /// use sockeye::Client;

@@ -1,10 +1,36 @@
-//! The proxies that environment variables name, by the rules of curl. Knows nothing of connections.
+//! The choice of the proxy for a server: none, the one that the program set, or those that environment variables name,
+//! by the rules of curl. Knows nothing of connections.
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use super::proxy::{Proxy, ProxyError};
+use super::error::ProxyError;
+use super::proxy::Proxy;
 use super::target::{Target, bare_host};
+
+/// The rule that chooses the proxy for a server.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Proxies {
+    #[default]
+    None,
+    One(Proxy),
+    Environment(Arc<Environment>),
+}
+
+impl Proxies {
+    pub(super) fn from_env() -> Self {
+        Self::Environment(Arc::new(Environment::read()))
+    }
+
+    pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, ProxyError> {
+        match self {
+            Self::None => Ok(None),
+            Self::One(proxy) => Ok(Some(proxy.clone())),
+            Self::Environment(environment) => environment.choose(target),
+        }
+    }
+}
 
 /// The values of the variables at the time when they were read.
 #[derive(Clone, Debug)]
@@ -49,7 +75,7 @@ const SECURE: [&str; 6] = [
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 impl Environment {
-    pub(super) fn read() -> Self {
+    fn read() -> Self {
         Self::of(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
@@ -77,7 +103,7 @@ impl Environment {
     /// # Errors
     ///
     /// [`ProxyError::Url`] with the name of the variable whose value is not a proxy URL.
-    pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, ProxyError> {
+    fn choose(&self, target: &Target) -> Result<Option<Proxy>, ProxyError> {
         let named = match target.is_secure() {
             true => &self.secure,
             false => &self.plain,

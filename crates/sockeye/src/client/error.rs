@@ -10,7 +10,7 @@ use sockeye_proto::InvalidAnswer;
 use sockeye_proto::handshake::{OfferError, ResponseError, UriError};
 
 use super::exchange::{HttpError, Unanswered};
-use super::proxy::ProxyError;
+use super::socks::SocksError;
 use crate::error::{BoxError, Error};
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
@@ -90,6 +90,12 @@ impl From<Infallible> for ConnectError {
     }
 }
 
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Connect(error.into())
+    }
+}
+
 impl From<ConnectError> for Error {
     fn from(error: ConnectError) -> Self {
         Self::Connect(error.into())
@@ -134,5 +140,60 @@ impl ConnectError {
             Self::Refused(response) => Some(response.status()),
             _ => None,
         }
+    }
+}
+
+/// The error of connecting through a proxy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The client cannot connect to the proxy.
+    #[error("cannot connect to the proxy")]
+    Connect(#[source] io::Error),
+    /// The user name or the password for a SOCKS5 proxy is not UTF-8.
+    #[error("the proxy's user name or password is not UTF-8")]
+    Credentials,
+    /// The proxy's answer to a [blocking](crate::blocking) client is not HTTP, or its head is too large.
+    #[error("the proxy's answer is not HTTP, or its head is too large")]
+    Head,
+    /// The proxy's answer is not HTTP, or the transport to the proxy failed.
+    #[error("the proxy did not answer")]
+    Http(#[from] HttpError),
+    /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
+    #[error("the proxy closed the connection without an answer")]
+    NoResponse,
+    /// The proxy answered CONNECT with this response, which holds the start of its body.
+    #[error("the proxy refused to connect: {}", .0.status())]
+    Refused(Box<Response<Bytes>>),
+    /// The handshake with a SOCKS proxy failed.
+    #[error("the SOCKS proxy failed")]
+    Socks(#[from] SocksError),
+    /// TLS to the proxy failed.
+    #[cfg(feature = "tls")]
+    #[error("cannot secure the connection to the proxy")]
+    Tls(#[source] TlsError),
+    /// The proxy answered with TLS: its URL has to begin with `https://`.
+    #[error("the proxy speaks TLS on this port: write https:// in place of http://")]
+    TlsExpected,
+    /// The proxy sent bytes through the tunnel before the client did.
+    #[error("the proxy sent bytes through the tunnel before the client did")]
+    TooEarly,
+    /// The text is not a proxy URL. The field names the origin of the text instead of the text, which may hold a
+    /// password.
+    #[error("{0} is not a proxy URL: expected http://, https://, socks5:// or socks5h://")]
+    Url(String),
+}
+
+impl ProxyError {
+    /// Converts the error of a request that hyper sent.
+    pub(super) fn unanswered(Unanswered { error, is_tls }: Unanswered) -> Self {
+        if is_tls {
+            return Self::TlsExpected;
+        }
+        #[cfg(feature = "tls")]
+        if let Some(error) = TlsError::within(&error) {
+            return Self::Tls(error);
+        }
+        Self::Http(HttpError::new(error))
     }
 }

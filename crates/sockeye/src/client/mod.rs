@@ -41,11 +41,11 @@ mod unix;
 
 pub use self::builder::{Client, ClientBuilder};
 pub use self::cookie::CookieJar;
-pub use self::error::{ConnectError, InvalidUrl};
+pub use self::error::{ConnectError, InvalidUrl, ProxyError};
 pub use self::exchange::HttpError;
 pub use self::observer::OpeningEvent;
 pub(crate) use self::observer::{Observer, are_tls};
-pub use self::proxy::{Proxy, ProxyError};
+pub use self::proxy::Proxy;
 pub(crate) use self::redirect::Redirects;
 pub use self::socks::SocksError;
 pub(crate) use self::socks::SocksStep;

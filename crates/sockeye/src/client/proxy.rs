@@ -2,25 +2,19 @@
 //! server. Knows nothing of WebSocket.
 
 use std::fmt;
-use std::io;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, Response};
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
-use super::environment::Environment;
-use super::exchange::{self, Answered, HttpError, Unanswered, drive_until};
+use super::error::ProxyError;
+use super::exchange::{self, Answered, HttpError, drive_until};
 use super::observer::Observer;
 use super::socks::{Socks, SocksError, SocksStep};
-use super::target::{Target, bare_host, basic};
-use crate::error::Error;
-#[cfg(feature = "tls")]
-use crate::tls::TlsError;
+use super::target::{bare_host, basic};
 use crate::transport::Stream;
 
 /// A proxy that connects a client to servers.
@@ -56,29 +50,6 @@ enum Auth {
     None,
     Basic(HeaderValue),
     Password(String, String),
-}
-
-/// The rule that chooses the proxy for a server.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Proxies {
-    #[default]
-    None,
-    One(Proxy),
-    Environment(Arc<Environment>),
-}
-
-impl Proxies {
-    pub(super) fn from_env() -> Self {
-        Self::Environment(Arc::new(Environment::read()))
-    }
-
-    pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, ProxyError> {
-        match self {
-            Self::None => Ok(None),
-            Self::One(proxy) => Ok(Some(proxy.clone())),
-            Self::Environment(environment) => environment.choose(target),
-        }
-    }
 }
 
 impl Proxy {
@@ -268,67 +239,6 @@ impl Kind {
             Self::Https => 443,
             Self::Socks5 | Self::Socks5h => 1080,
         }
-    }
-}
-
-/// The error of connecting through a proxy.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProxyError {
-    /// The client cannot connect to the proxy.
-    #[error("cannot connect to the proxy")]
-    Connect(#[source] io::Error),
-    /// The user name or the password for a SOCKS5 proxy is not UTF-8.
-    #[error("the proxy's user name or password is not UTF-8")]
-    Credentials,
-    /// The proxy's answer to a [blocking](crate::blocking) client is not HTTP, or its head is too large.
-    #[error("the proxy's answer is not HTTP, or its head is too large")]
-    Head,
-    /// The proxy's answer is not HTTP, or the transport to the proxy failed.
-    #[error("the proxy did not answer")]
-    Http(#[from] HttpError),
-    /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
-    #[error("the proxy closed the connection without an answer")]
-    NoResponse,
-    /// The proxy answered CONNECT with this response, which holds the start of its body.
-    #[error("the proxy refused to connect: {}", .0.status())]
-    Refused(Box<Response<Bytes>>),
-    /// The handshake with a SOCKS proxy failed.
-    #[error("the SOCKS proxy failed")]
-    Socks(#[from] SocksError),
-    /// TLS to the proxy failed.
-    #[cfg(feature = "tls")]
-    #[error("cannot secure the connection to the proxy")]
-    Tls(#[source] TlsError),
-    /// The proxy answered with TLS: its URL has to begin with `https://`.
-    #[error("the proxy speaks TLS on this port: write https:// in place of http://")]
-    TlsExpected,
-    /// The proxy sent bytes through the tunnel before the client did.
-    #[error("the proxy sent bytes through the tunnel before the client did")]
-    TooEarly,
-    /// The text is not a proxy URL. The field names the origin of the text instead of the text, which may hold a
-    /// password.
-    #[error("{0} is not a proxy URL: expected http://, https://, socks5:// or socks5h://")]
-    Url(String),
-}
-
-impl From<ProxyError> for Error {
-    fn from(error: ProxyError) -> Self {
-        Self::Connect(error.into())
-    }
-}
-
-impl ProxyError {
-    /// Converts the error of a request that hyper sent.
-    fn unanswered(Unanswered { error, is_tls }: Unanswered) -> Self {
-        if is_tls {
-            return Self::TlsExpected;
-        }
-        #[cfg(feature = "tls")]
-        if let Some(error) = TlsError::within(&error) {
-            return Self::Tls(error);
-        }
-        Self::Http(HttpError::new(error))
     }
 }
 

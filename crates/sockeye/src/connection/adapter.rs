@@ -6,14 +6,15 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{Cause, CloseCode, CloseReason, Message, Outgoing};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::outbox::{Ended, Item, Send};
 use super::plain::{Connection, End};
 use super::split::{Receiver, Sender};
-use crate::error::{Error, SendError};
+use crate::connection::direct::{Ended, Sending};
+use crate::error::Error;
 
 /// The messages of [`recv`](Connection::recv). The stream ends when the connection is closed in order, and after an error.
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Connection<T> {
@@ -73,8 +74,8 @@ impl Stream for Receiver {
 #[derive(Debug)]
 pub struct SenderSink {
     sender: Sender,
-    feeding: Option<Send>,
-    flushing: Option<Send>,
+    feeding: Option<Sending>,
+    flushing: Option<Sending>,
     closing: Option<Ended>,
 }
 

@@ -5,14 +5,20 @@ use std::fmt;
 #[cfg(test)]
 use std::io;
 
-#[cfg(not(loom))]
+use sockeye_mailbox::DirectWrite;
 use tokio::net::tcp::OwnedWriteHalf;
+
+/// The mailbox of a connection, with the way past its driver.
+pub(crate) type Mailbox = sockeye_mailbox::Mailbox<Direct>;
+pub(crate) type Channel<T> = sockeye_mailbox::Channel<Direct, T>;
+pub(crate) type Ended = sockeye_mailbox::Ended<Direct>;
+pub(crate) type Parts = sockeye_mailbox::Parts<Direct>;
+pub(crate) type Sending = sockeye_mailbox::Sending<Direct>;
 
 /// Writes as much as a transport takes at once. It never waits, and never ends the transport.
 pub(crate) struct Direct(Way);
 
 enum Way {
-    #[cfg(not(loom))]
     Tcp(Option<OwnedWriteHalf>),
     #[cfg(test)]
     Scripted(Box<Script>),
@@ -23,7 +29,6 @@ enum Way {
 pub(crate) type Script = dyn Fn(&[u8]) -> io::Result<usize> + Send + Sync;
 
 impl Direct {
-    #[cfg(not(loom))]
     pub(crate) fn tcp(half: OwnedWriteHalf) -> Self {
         Self(Way::Tcp(Some(half)))
     }
@@ -34,14 +39,13 @@ impl Direct {
     ) -> Self {
         Self(Way::Scripted(Box::new(script)))
     }
+}
 
-    /// Returns how many bytes were written. After an error it is 0: the owner meets the error when it writes the rest.
+impl DirectWrite for Direct {
     #[inline]
-    pub(crate) fn write(&self, bytes: &[u8]) -> usize {
+    fn write(&self, bytes: &[u8]) -> usize {
         let written = match &self.0 {
-            #[cfg(not(loom))]
             Way::Tcp(Some(half)) => half.try_write(bytes),
-            #[cfg(not(loom))]
             Way::Tcp(None) => Ok(0),
             #[cfg(test)]
             Way::Scripted(script) => script(bytes),
@@ -50,7 +54,6 @@ impl Direct {
     }
 }
 
-#[cfg(not(loom))]
 impl Drop for Direct {
     /// Dropping tokio's half would end the stream, which its owner still uses.
     fn drop(&mut self) {
@@ -68,7 +71,7 @@ impl fmt::Debug for Direct {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::{TcpListener, TcpStream};

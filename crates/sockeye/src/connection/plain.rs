@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use sockeye_mailbox::SendError;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Config, Connection as Machine, Expired, Message, MessageBuffer,
     MessageKind, Outgoing, WholeMessage,
@@ -18,10 +19,10 @@ use super::driver::{Driver, Ending};
 use super::link::{Link, Received, Whole};
 use super::machine::{client_machine, server_machine};
 use super::opening::Opening;
-use super::outbox::Outbox;
 use super::pool;
 use super::turn::{Host, Look, look};
-use crate::error::{Error, SendError};
+use crate::connection::direct::Mailbox;
+use crate::error::Error;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -386,7 +387,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     /// Turns the connection into a driver, for a task. Other tasks send through `outbox`.
-    pub(crate) fn into_driver(mut self, outbox: Arc<Outbox>) -> Driver<T> {
+    pub(crate) fn into_driver(mut self, outbox: Arc<Mailbox>) -> Driver<T> {
         self.link.give_whole();
         let reason = self.close_received().cloned();
         let driver = Driver::new(self.link, outbox);

@@ -5,9 +5,8 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut, RangeInclusive};
 
 use bytes::Bytes;
+use sockeye_mailbox::Taken;
 use sockeye_proto::{Message, MessageBuffer, Output, Text, WholeMessage};
-
-use super::outbox::Taken;
 
 /// The most bytes of one read. Messages of 16 KiB cost a tenth less with 128 KiB than with 64 KiB.
 pub(crate) const SCRATCH_LEN: usize = 128 * 1024;

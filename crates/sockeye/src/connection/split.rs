@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{
     CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, MessageKind, Outgoing,
 };
@@ -12,10 +13,10 @@ use tokio::sync::{SetOnce, mpsc};
 
 use super::Connection;
 use super::driver::{Driver, Ending, Next};
-use super::outbox::{Item, Outbox};
 use super::pool;
 use super::writer::{MessageWriter, writer};
-use crate::error::{Error, ErrorChain, SendError};
+use crate::connection::direct::Mailbox;
+use crate::error::{Error, ErrorChain};
 use crate::sync::Arc;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
@@ -36,7 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
 
     /// Splits the connection, and reports its end too.
     pub(crate) fn split_with_end(self) -> (Sender, Receiver, Arc<SetOnce<SplitEnd>>) {
-        let outbox = Outbox::new(Outbox::DEFAULT_LIMIT);
+        let outbox = Mailbox::new(Mailbox::DEFAULT_LIMIT);
         let (messages, receiver) = mpsc::channel(1);
         let driver = self.into_driver(Arc::clone(&outbox));
         let end = Arc::new(SetOnce::new());
@@ -73,12 +74,12 @@ pub(crate) struct SplitEnd {
 /// The sending half of a split connection. Clones send through the same connection, in fair order.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) outbox: Arc<Mailbox>,
     _guard: Arc<CloseOnDrop>,
 }
 
 impl Sender {
-    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+    pub(crate) fn outbox(&self) -> &Arc<Mailbox> {
         &self.outbox
     }
 
@@ -209,7 +210,7 @@ impl fmt::Debug for Receiver {
 
 /// Closes the connection when the last half is gone.
 #[derive(Debug)]
-struct CloseOnDrop(Arc<Outbox>);
+struct CloseOnDrop(Arc<Mailbox>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
@@ -222,7 +223,7 @@ impl Drop for CloseOnDrop {
 async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     mut driver: Driver<T>,
     messages: mpsc::Sender<Result<Message, Error>>,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     end: Arc<SetOnce<SplitEnd>>,
 ) {
     let mut message = MessageBuffer::default();

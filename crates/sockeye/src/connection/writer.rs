@@ -8,11 +8,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{InvalidUtf8, Message, MessageKind, Utf8Validator};
 use tokio::io::AsyncWrite;
 
-use super::outbox::{Outbox, Parts};
-use crate::error::{Error, SendError};
+use crate::connection::direct::{Mailbox, Parts};
+use crate::error::Error;
 use crate::sync::Arc;
 
 mod plain;
@@ -286,7 +287,7 @@ impl fmt::Debug for MessageWriter<'_> {
 }
 
 /// A writer that sends through an outbox.
-pub(crate) fn writer(outbox: &Arc<Outbox>, kind: MessageKind) -> MessageWriter<'static> {
+pub(crate) fn writer(outbox: &Arc<Mailbox>, kind: MessageKind) -> MessageWriter<'static> {
     MessageWriter::new(Parts::new(outbox, kind), kind)
 }
 

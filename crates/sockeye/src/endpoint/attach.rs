@@ -1,5 +1,6 @@
 //! Attaches an endpoint to a connection that is open already, usually a client's.
 
+use sockeye_mailbox::OverflowPolicy;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::handshake::ConnectionInfo;
@@ -8,8 +9,8 @@ use super::open_sessions::OpenSessions;
 use super::session::{Session, SessionGuard};
 use super::{Endpoint, Handshake, IncomingKind};
 use crate::connection::Connection;
+use crate::connection::direct::Mailbox;
 use crate::connection::driver::Driver;
-use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::router::PathParameters;
 use crate::sync::Arc;
 
@@ -33,10 +34,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         );
         let handshake = self.handshake();
         let open_sessions = OpenSessions::default();
-        // A client masks each frame with a key of its own, so it cannot share the log's frames: it gets no seat.
+        // A client masks each frame with a key of its own, so it cannot share frames: it takes broadcasts as items.
         let (slot, _) = open_sessions.reserve_slot();
-        let outbox =
-            Outbox::of_session(Outbox::DEFAULT_LIMIT, OverflowPolicy::default(), None, None);
+        let outbox = Mailbox::of_session(
+            Mailbox::DEFAULT_LIMIT,
+            OverflowPolicy::default(),
+            None,
+            None,
+        );
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
         let guard = SessionGuard::new(handshake, outbox, open_sessions, slot);
         let session = Session::clone(&guard);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use sockeye_mailbox::{Overflow, OverflowPolicy};
 use sockeye_proto::handshake::OriginPolicy;
 
 use sockeye_proto::Config;
@@ -13,7 +14,6 @@ use super::handshake::Handshake;
 use super::incoming::IncomingKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
-use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::stats::Counters;
 use crate::sync::Arc;
 

@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use sockeye_mailbox::{LOG_LIMIT, OverflowPolicy};
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -21,10 +22,9 @@ use super::report;
 use super::session::{Session, SessionGuard};
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Direct;
+use crate::connection::direct::Mailbox;
 use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
 use crate::connection::link::{InParts, Link};
-use crate::connection::log::Log;
-use crate::connection::outbox::{Outbox, OverflowPolicy};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, ErrorChain};
@@ -49,7 +49,7 @@ impl<T> Opened<T> {
     /// Returns whether the session reads broadcasts from the log. The log's frames are not compressed, and the limit of
     /// the outbox must not be smaller than the log's.
     fn reads_log(&self) -> bool {
-        self.compression.is_none() && self.outbox_limit >= Log::LIMIT
+        self.compression.is_none() && self.outbox_limit >= LOG_LIMIT
     }
 }
 
@@ -91,9 +91,9 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (slot, seat) = open_sessions.reserve_slot();
-        let seat = opened.reads_log().then_some(seat);
-        let outbox = Outbox::of_session(opened.outbox_limit, opened.overflow, seat, direct);
+        let (slot, broadcasts) = open_sessions.reserve_slot();
+        let broadcasts = opened.reads_log().then_some(broadcasts);
+        let outbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, broadcasts, direct);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and stores only a pointer.

@@ -114,7 +114,6 @@ mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;
-mod delivery;
 mod filter;
 #[doc(hidden)]
 pub mod generated;
@@ -136,7 +135,6 @@ mod remote;
 mod reply;
 pub(crate) mod report;
 mod session;
-mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -158,13 +156,14 @@ pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};
-pub use crate::connection::outbox::Overflow;
 pub use crate::log_limit::LogLimit;
 #[cfg(feature = "macros")]
 #[doc(inline)]
 pub use sockeye_macros::{
     client_endpoint, on_close, on_error, on_message, on_open, server_endpoint,
 };
+#[doc(inline)]
+pub use sockeye_mailbox::Overflow;
 
 /// The application's side of one connection: the callbacks for its events. Each method has a default.
 ///

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use sockeye_mailbox::{Overflow, Overflowed};
+
 use super::session::Session;
-use crate::connection::outbox::{Overflow, Overflowed};
 use crate::stats::Counters;
 
 /// The messages that one broadcast made full sessions lose. Collected while the sessions are locked, and reported
@@ -15,17 +16,13 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Adds what one session lost. Returns how many sessions took the new message: one, or none.
+    /// Adds what one session lost.
     #[cold]
-    pub(super) fn add(&mut self, session: &Session, lost: Option<Overflowed>) -> usize {
-        let Some(lost) = lost else {
-            return 0;
-        };
+    pub(super) fn add(&mut self, session: &Session, lost: Overflowed) {
         self.dropped += lost.dropped;
         if lost.is_first {
             self.first.push((session.clone(), lost.policy));
         }
-        usize::from(lost.ticket.is_some())
     }
 
     pub(super) fn report(self, counters: &Counters) {

@@ -6,13 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{Message, MessageKind, Outgoing, Text};
 
 use super::codec::{Encoder, encoded};
 use super::session::Session;
-use crate::connection::outbox::{self, Item, Outbox};
+use crate::connection::direct::{self, Mailbox};
 use crate::connection::{MessageWriter, check_control, writer};
-use crate::error::{Error, SendError};
+use crate::error::Error;
 use crate::sync::Arc;
 
 /// Sends messages to the peer. Each send completes when the message is written.
@@ -29,11 +30,11 @@ use crate::sync::Arc;
 /// future is dropped. If the future is dropped before, the message is not sent.
 #[derive(Debug)]
 pub struct BasicRemote<'s> {
-    outbox: &'s Arc<Outbox>,
+    outbox: &'s Arc<Mailbox>,
 }
 
 impl<'s> BasicRemote<'s> {
-    pub(super) fn new(outbox: &'s Arc<Outbox>) -> Self {
+    pub(super) fn new(outbox: &'s Arc<Mailbox>) -> Self {
         Self { outbox }
     }
 
@@ -178,7 +179,7 @@ impl<'s> AsyncRemote<'s> {
 ///
 /// [`SendError::Closed`] if the connection closes before. [`SendError::Full`] if the message was dropped because the
 /// outbox was full, by the session's [`Overflow`](crate::endpoint::Overflow).
-pub struct SendHandle(outbox::Send);
+pub struct SendHandle(direct::Sending);
 
 impl Future for SendHandle {
     type Output = Result<(), SendError>;

@@ -3,8 +3,10 @@
 
 use std::any::Any;
 
+use sockeye_mailbox::SendError;
+
 use super::session::Session;
-use crate::error::{BoxError, Error, ErrorChain, SendError};
+use crate::error::{BoxError, Error, ErrorChain};
 use crate::router::ParameterError;
 use crate::stats::Counters;
 

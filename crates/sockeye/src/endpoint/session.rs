@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use sockeye_mailbox::Overflow;
 use sockeye_proto::handshake::Extension;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
@@ -15,8 +16,8 @@ use super::incoming::{Incoming, IncomingKind};
 use super::open_sessions::OpenSessions;
 use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
+use crate::connection::direct::Mailbox;
 use crate::connection::link::InParts;
-use crate::connection::outbox::{Outbox, Overflow};
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
@@ -29,7 +30,7 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     id: SessionId,
     handshake: Handshake,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     open_sessions: OpenSessions,
     // Its slot among the open sessions.
     slot: u32,
@@ -370,7 +371,7 @@ impl Session {
         self.0.open_sessions.counters()
     }
 
-    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+    pub(crate) fn outbox(&self) -> &Arc<Mailbox> {
         &self.0.outbox
     }
 
@@ -425,7 +426,7 @@ impl SessionGuard {
     /// Creates a session, and puts it among the open sessions.
     pub(crate) fn new(
         handshake: Handshake,
-        outbox: Arc<Outbox>,
+        outbox: Arc<Mailbox>,
         open_sessions: OpenSessions,
         slot: u32,
     ) -> Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Response};
 use sockeye_proto::handshake::{Extension, OfferError, ResponseError, UriError};
-use sockeye_proto::{CloseReason, DeflateConfig, InvalidAnswer};
+use sockeye_proto::{CloseReason, DeflateConfig, InvalidAnswer, InvalidCloseReason};
 
 use super::*;
 use crate::browser::{CloseError, SyntaxError, WebSocket};
@@ -68,18 +68,6 @@ fn errors() -> Vec<BoxError> {
         Error::Tls(_) => Error::Tls(io_error().into()),
         Error::UnexpectedEnd => Error::UnexpectedEnd,
         Error::WriteStalled => Error::WriteStalled,
-    }
-}
-
-fn send_errors() -> Vec<BoxError> {
-    each_variant! {
-        SendError::Closed => SendError::Closed,
-        SendError::ControlPayloadTooLong { .. } => SendError::ControlPayloadTooLong { len: 126 },
-        SendError::Finished => SendError::Finished,
-        SendError::Full => SendError::Full,
-        SendError::InvalidClose(_) => SendError::InvalidClose(InvalidCloseReason::ReasonTooLong(124)),
-        SendError::InvalidUtf8 => SendError::InvalidUtf8,
-        SendError::Unfinished => SendError::Unfinished,
     }
 }
 
@@ -209,7 +197,6 @@ fn syntax_error() -> SyntaxError {
 async fn no_error_repeats_its_source() {
     let mut errors = errors();
     errors.extend(bind_errors().await);
-    errors.extend(send_errors());
     errors.extend(connect_errors().await);
     errors.extend(proxy_errors().await);
     errors.extend(socks_errors());

@@ -32,12 +32,13 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::client::{Client, ConnectError, Target};
 use crate::connection::Connection;
-use crate::error::{Error, ErrorChain, SendError};
+use crate::error::{Error, ErrorChain};
 use crate::sync::Arc;
 
 mod queue;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Waker};
 
+use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseCode, CloseReason, Outgoing};
 
-use crate::error::SendError;
 use crate::sync::{self, Arc, Mutex, MutexGuard};
 
 /// Sends messages over the current connection of a [`Reconnecting`](super::Reconnecting). Clones share one queue.

@@ -309,7 +309,7 @@ impl Shared {
     #[cfg(feature = "tls")]
     async fn secure(&self, tcp: TcpStream) -> Result<Stream, String> {
         match &self.tls {
-            // Boxed: the future is large, and the task of each connection would have room for it.
+            // Boxed: the future is large, and otherwise the task of each connection would reserve memory for it.
             Some(tls) => Box::pin(tls.accept(tcp))
                 .await
                 .map_err(|error| crate::error::ErrorChain::new(&error).to_string()),

@@ -442,14 +442,14 @@ mod tests {
         Arc::new(Admission::new(max_connections, max_pending, Arc::default()))
     }
 
-    /// Lets one in that sends something at once.
+    /// Admits a connection that sends its request at once.
     async fn admit_speaking(admission: &Arc<Admission>) -> Guest {
         let guest = admission.admit().await;
         guest.entry.engage();
         guest
     }
 
-    /// What the task of a connection does when it is to give way.
+    /// Waits, as a connection's task does, until the admission asks it to give way.
     async fn give_way(guest: Guest) {
         guest.entry.asked().await;
     }

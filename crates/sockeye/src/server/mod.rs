@@ -44,7 +44,7 @@ use self::reception::Reception;
 use self::shared::{HeadLimits, HttpService, Shared};
 use self::stage::Stage;
 use crate::connection::budget::AssemblyBudget;
-use crate::connection::outbox::Outbox;
+use crate::connection::direct::Mailbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::Router;
 use crate::stats::Counters;
@@ -101,7 +101,7 @@ impl Server {
             http: None,
             config: Arc::new(Config::new(Role::Server)),
             compression: None,
-            outbox_limit: Outbox::DEFAULT_LIMIT,
+            outbox_limit: Mailbox::DEFAULT_LIMIT,
             max_assembling: None,
             origins: OriginPolicy::default(),
             any_host: false,
@@ -240,9 +240,9 @@ impl ServerHandle {
         self.0.reception.deployment.add(endpoint)
     }
 
-    /// Returns what the server has counted since it was built. A monitor may call this every few seconds: it takes one
-    /// short lock for each endpoint, whatever the number of sessions, and waits for a broadcast that is being handed
-    /// to them.
+    /// Returns what the server has counted since it was built. A monitor may call this every few seconds. It takes one
+    /// short lock for each endpoint, whatever the number of sessions. It waits while a broadcast of that endpoint is
+    /// handed to the sessions.
     ///
     /// ```no_run
     /// # async fn example() -> sockeye::Result {

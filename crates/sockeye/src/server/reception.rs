@@ -73,7 +73,7 @@ pub(super) enum Rejection {
     },
     /// The request is no handshake, and breaks this rule first.
     NoHandshake(RequestError),
-    /// As many permits are taken as there may be.
+    /// No permit is left: the server has its largest number of connections.
     Full,
     /// The server is stopping.
     Stopping,

@@ -77,5 +77,5 @@ async fn discard<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How many bytes are discarded at most, of a peer that goes on sending.
+/// The most bytes that are discarded of a peer that goes on sending.
 const MAX_DISCARDED: usize = 1 << 20;

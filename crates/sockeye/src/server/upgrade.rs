@@ -21,7 +21,7 @@ use crate::sync::{Arc, Mutex, lock};
 
 /// The largest request body that the HTTP service gets.
 const MAX_BODY: usize = 1 << 20;
-/// The time that such a body may take.
+/// The time in which the whole body has to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One HTTP connection.

@@ -1,7 +1,8 @@
-//! A client's TLS configuration: the certificates that it trusts, and its own certificate.
+//! A client's side of TLS: its configuration (the certificates that it trusts, and its own certificate), and its
+//! handshake.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ResolvesClientCert};
@@ -9,8 +10,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_rustls::TlsConnector;
 
-use super::{FileProblem, TlsError, read_certificates, read_private_key, rustls, with_provider};
+use super::alpn;
+use super::error::{FileProblem, TlsError};
+use super::file::{read_certificates, read_private_key};
+use super::provider::with_provider;
+use super::rustls;
+use crate::transport::Stream;
 
 /// Makes a client's configuration that trusts the system's roots: the default for `wss:` URLs.
 ///
@@ -121,6 +128,43 @@ pub(crate) fn anonymous(config: &Arc<ClientConfig>) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
+/// Performs the client's handshake with the server `host`: a name, or an address without brackets.
+pub(crate) async fn connect(
+    config: Option<&Arc<ClientConfig>>,
+    host: &str,
+    stream: Stream,
+) -> Result<Stream, TlsError> {
+    let name = ServerName::try_from(host)?.to_owned();
+    let config = given_or_system(config)?;
+    let connector = TlsConnector::from(config);
+    let stream = connector.connect(name, stream).await;
+    let stream = stream.map_err(TlsError::handshake)?;
+    Ok(Stream::from_tls(stream))
+}
+
+/// Replaces the ALPN protocols of a client's configuration, as [`Acceptor::new`](super::Acceptor) does for a server.
+pub(crate) fn for_client(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols = alpn::protocols();
+    Arc::new(config)
+}
+
+pub(crate) fn given_or_system(
+    given: Option<&Arc<ClientConfig>>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    given.map_or_else(system_config, |config| Ok(Arc::clone(config)))
+}
+
+/// The configuration that trusts the system's roots. They are read once, because some systems have hundreds of files.
+/// All clients share the configuration, so they also resume each other's TLS sessions.
+fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = for_client(client_config()?);
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
+}
+
 #[derive(Debug)]
 struct NoCertificate;
 
@@ -190,5 +234,22 @@ impl ServerCertVerifier for AnyCertificate {
             SignatureScheme::ECDSA_SHA1_Legacy,
             SignatureScheme::RSA_PKCS1_SHA1,
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_no_certificate_can_hold_has_its_own_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let error = connect(None, "a..b", Stream::from(tcp.unwrap()))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, TlsError::ServerName(_)), "{error:?}");
     }
 }

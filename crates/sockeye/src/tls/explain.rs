@@ -17,7 +17,7 @@ pub(super) struct Explained<'a> {
     whose: Whose,
 }
 
-/// Whose certificate the error is about.
+/// The owner of the certificate that the error is about.
 #[derive(Clone, Copy, Debug)]
 enum Whose {
     /// The certificate of a configuration.

@@ -29,8 +29,6 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::sync::Mutex;
-#[cfg(feature = "tls")]
-use crate::tls;
 
 /// A stream of bytes to a peer: TCP, TLS over another stream, or a transport of the caller.
 ///
@@ -50,7 +48,7 @@ enum Kind {
     SharedTcp(OwnedReadHalf),
     // Boxed: its state is about twenty times the size of a socket's.
     #[cfg(feature = "tls")]
-    Tls(Box<tls::TlsStream>),
+    Tls(Box<tokio_rustls::TlsStream<Stream>>),
     Custom(Box<Custom<dyn Io>>),
 }
 
@@ -73,12 +71,6 @@ impl Stream {
             is_write_vectored: io.is_write_vectored(),
             io: Mutex::new(io),
         })))
-    }
-
-    /// A stream over TLS.
-    #[cfg(feature = "tls")]
-    pub(crate) fn secured(tls: tls::TlsStream) -> Self {
-        Self(Kind::Tls(Box::new(tls)))
     }
 
     /// The address of the peer, where the transport has one.
@@ -106,6 +98,12 @@ impl Stream {
             #[cfg(feature = "tls")]
             Kind::Tls(_) => true,
         }
+    }
+
+    /// A stream of TLS whose handshake is over.
+    #[cfg(feature = "tls")]
+    pub(crate) fn from_tls(stream: impl Into<tokio_rustls::TlsStream<Self>>) -> Self {
+        Self(Kind::Tls(Box::new(stream.into())))
     }
 
     /// Splits off a second writing half when the stream is TCP. Both the stream and the half can then write. Dropping
@@ -173,7 +171,7 @@ impl AsyncRead for Stream {
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls)
                 .poll_read(cx, buffer)
-                .map_err(tls::explain_truncation),
+                .map_err(explain_truncation),
             Kind::Custom(custom) => custom.io().poll_read(cx, buffer),
         }
     }
@@ -240,6 +238,17 @@ impl AsyncWrite for Stream {
             Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
             Kind::Custom(custom) => custom.io().poll_shutdown(cx),
         }
+    }
+}
+
+/// Explains an end of a TLS stream without `close_notify`. An attacker may have caused it, so it is an error instead of
+/// an end (RFC 8446 §6.1).
+#[cfg(feature = "tls")]
+fn explain_truncation(error: io::Error) -> io::Error {
+    const CUT_OFF: &str = "the TLS stream was cut off: it ended without close_notify";
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::UnexpectedEof, CUT_OFF),
+        _ => error,
     }
 }
 

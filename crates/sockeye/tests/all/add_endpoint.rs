@@ -43,7 +43,7 @@ fn named(path: &str, name: &'static str) -> EndpointConfig {
     endpoint(path, move |_| Named(name))
 }
 
-/// What serves, by a server of its own or inside of another.
+/// A serving server, or a container inside another server.
 #[derive(Clone)]
 enum Serving {
     Server(ServerHandle),
@@ -126,14 +126,14 @@ async fn an_endpoint_is_added_while_others_serve_and_open_connections_stay_where
             echoes(peer, "still here").await;
         }
 
-        // All are told when it stops.
+        // All sessions get a Close when it stops.
         stop.send(()).unwrap();
         for mut peer in [early, news, late, other] {
             assert_eq!(peer.recv_close().await.0, 1001);
             peer.close().await;
         }
         soon(task).await.unwrap();
-        // It does no harm, and nobody comes.
+        // This does no harm: no client can connect any more.
         serving.add(named("/late", "late")).unwrap();
     }
 }
@@ -156,7 +156,7 @@ async fn an_endpoint_that_contradicts_another_is_refused_and_nothing_has_changed
         let mut again = Raw::open(addr, "/chat/b").await;
         assert_eq!(again.recv_text().await, "first b");
         echoes(&mut open, "still here").await;
-        // What was refused may be added under another path.
+        // The refused endpoint may be added under another path.
         serving.add(named("/talk/{name}", "second")).unwrap();
         let mut talk = Raw::open(addr, "/talk/c").await;
         assert_eq!(talk.recv_text().await, "second -");
@@ -211,7 +211,7 @@ async fn of_many_that_are_added_at_once_each_path_has_one_and_none_is_lost() {
                 barrier.wait().await;
                 let path = format!("/{}", index % PATHS);
                 let is_added = serving.add(named(&path, "x")).is_ok();
-                // Whoever added it, it is there.
+                // The endpoint exists, whichever task added it.
                 let mut peer = Raw::open(addr, &path).await;
                 assert_eq!(peer.recv_text().await, "x -");
                 is_added
@@ -227,7 +227,7 @@ async fn of_many_that_are_added_at_once_each_path_has_one_and_none_is_lost() {
 
 #[tokio::test]
 async fn a_session_may_add_an_endpoint() {
-    /// Adds what it is told.
+    /// Adds an endpoint at the path that a message names.
     struct Adds(Serving);
 
     impl Endpoint for Adds {

@@ -56,7 +56,7 @@ fn peer(
     peer_with("", behind, rest)
 }
 
-/// With these fields in its answer.
+/// Starts a peer that adds these fields to its answer.
 fn peer_with(
     fields: &'static str,
     behind: &'static [u8],
@@ -179,7 +179,7 @@ fn messages_are_compressed_both_ways_where_that_is_agreed_on() {
     let (url, serving) = peer_with(fields, hello, |mut stream| {
         let mut start = [0; 1];
         stream.read_exact(&mut start).expect("a message");
-        // With the bit that says so.
+        // RSV1 is set: the message is compressed.
         assert_eq!(start, [0xc1]);
     });
     let mut ws = blocking::connect(&url).unwrap();
@@ -216,7 +216,7 @@ fn an_answer_on_compression_that_was_not_asked_for_opens_nothing() {
 fn a_proxy_is_asked_for_the_host_and_told_who_asks() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = serve(Server::builder());
-    // Nobody but the proxy can find this host.
+    // Only the proxy can resolve this host.
     let url = "ws://chat.invalid:81/echo";
     let talk = |proxy: String, url: &str| {
         let client = blocking::Client::builder()
@@ -287,7 +287,7 @@ fn a_proxy_that_does_not_connect_is_told_from_a_server_that_does_not() {
 
 #[test]
 fn each_deadline_is_of_what_was_waited_for() {
-    // Nobody accepts, and nobody answers.
+    // The listener accepts no connection, so no answer comes.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = silent.local_addr().unwrap();
     let instant = Duration::from_millis(1);
@@ -320,7 +320,7 @@ fn what_is_offered_and_asked_reaches_the_server() {
         .subprotocols(["other", "chat"])
         .build();
     assert_eq!(client.connect(&url).unwrap().subprotocol(), Some("chat"));
-    // Another origin is refused, and what the server says of that is told.
+    // Another origin is refused, and the error holds the server's response.
     let origin = HeaderValue::from_static("https://elsewhere.example");
     let foreign = blocking::Client::builder()
         .header(HeaderName::from_static("origin"), origin)
@@ -395,7 +395,7 @@ fn limits_and_keep_alive_are_the_configs() {
     );
     serving.join().unwrap();
 
-    // Silent, and its end does not come: who waits for it hears of it all the same.
+    // The peer is silent, and does not end TCP: a caller that waits for the end gets an error all the same.
     let (url, serving) = peer(b"", |mut stream| {
         // A Ping, and then the end.
         assert!(stream.read_to_end(&mut Vec::new()).is_ok());
@@ -532,7 +532,7 @@ fn a_peer_that_only_pings_does_not_keep_a_caller_that_has_no_time() {
     serving.join().unwrap();
 }
 
-/// A message's first fragment, of so many bytes.
+/// The first fragment of a message, with `len` bytes of payload.
 fn first_fragment(len: usize) -> Vec<u8> {
     let mut frame = vec![0x02, 127];
     frame.extend((len as u64).to_be_bytes());

@@ -44,7 +44,7 @@ async fn secured(config: ServerConfig) -> u16 {
     port
 }
 
-/// What the three clients say. It is the same.
+/// Returns the error of the three clients, which is the same.
 async fn said(trusted: ClientConfig, url: &str) -> String {
     let client = Client::builder().tls(trusted.clone()).build();
     let error = soon(client.connect(url)).await.unwrap_err();

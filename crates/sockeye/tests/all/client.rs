@@ -1,4 +1,4 @@
-//! How a client connects: what it asks for, the ways it takes, and where redirects lead it.
+//! Connecting: the client's requests, the ways to the server, and redirects.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::net::IpAddr;
@@ -265,7 +265,7 @@ async fn a_unix_socket_is_connected_to_whatever_the_host_is() {
 async fn http_and_socks_proxies_are_asked_for_the_name_and_told_who_asks() {
     let (listener, _) = listen().await;
     let server = listener.local_addr().unwrap();
-    // Nobody but the proxy can find this host.
+    // Only the proxy can resolve this host.
     let url = "ws://chat.invalid:81/";
     let (proxy, asked) = http_proxy(server).await;
     let client = |url: String| {
@@ -414,7 +414,7 @@ async fn a_socks_proxy_that_does_not_take_the_password_is_not_worth_another_atte
             let (mut tcp, _) = listener.accept().await.unwrap();
             tcp.read_exact(&mut [0; 4]).await.unwrap();
             tcp.write_all(first).await.unwrap();
-            // Its next words are answered, if it has any.
+            // If the client goes on with the handshake, the proxy answers once more.
             let _ = tcp.read(&mut [0; 64]).await.unwrap();
             tcp.write_all(second).await.unwrap();
         };

@@ -13,7 +13,7 @@ use sockeye::{
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
-/// At the server: echoes text, closes when it is told to, and says what it was closed for.
+/// The server's endpoint: it echoes texts, closes at the text `close me`, and logs the close code.
 struct Echo(Log);
 
 #[server_endpoint("/echo/{name}", subprotocols = ["echo"])]
@@ -181,13 +181,13 @@ async fn an_annotated_endpoint_serves_at_the_clients_end() {
     let url = format!("ws://{addr}/echo/me");
     let client = Client::new();
     let session = client.connect_endpoint(url, Echo(log)).await.unwrap();
-    // Both echo what they get: it goes to and fro, until one of them is told to close.
+    // Both ends echo. So the text goes to and fro, until one end gets `close me`.
     session.basic_remote().send_text("ball").await.unwrap();
     session.basic_remote().send_text("close me").await.unwrap();
     assert_eq!(events.next().await, "server: 4000");
 }
 
-/// At the client, annotated as such.
+/// An annotated endpoint for clients.
 struct Annotated(Log);
 
 #[client_endpoint]
@@ -242,7 +242,7 @@ async fn an_endpoint_that_is_annotated_for_a_client_is_called_for_what_happens_t
         events.next().await,
         "error a handler failed: as it was told"
     );
-    // It has no method for these.
+    // The endpoint has no method for binary messages.
     let binary = session.async_remote().send_binary("?").unwrap();
     binary.await.unwrap();
     assert_eq!(server.next().await, "server: 1003");

@@ -1,6 +1,6 @@
-//! How sessions end, at both ends: an endpoint at the server whose client speaks bytes, and one at the client whose
-//! server does. First Tomcat's TestClose, a test for each of its rows; then the closing tests of the Jakarta TCK, between
-//! two endpoints; then in which order errors and closes are told.
+//! The end of sessions, at both ends: an endpoint at the server whose client speaks bytes, and one at the client whose
+//! server does. First comes Tomcat's TestClose, a test for each of its rows. Then come the closing tests of the Jakarta
+//! TCK, between two endpoints, and the order in which errors and closes are reported.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use sockeye::{
 };
 use tokio::sync::{Notify, mpsc};
 
-/// Tells what happens to it, and does what it is told.
+/// Logs its events, and does what its messages ask for.
 #[derive(Clone)]
 struct Probe {
     log: Log,
@@ -22,7 +22,7 @@ struct Probe {
     fails: Fails,
 }
 
-/// Of which callback it makes an error.
+/// The callback that returns an error.
 #[derive(Clone, Copy, PartialEq)]
 enum Fails {
     Never,
@@ -94,7 +94,7 @@ impl Endpoint for Probe {
     }
 }
 
-/// A session and whom it talks to.
+/// A session and its peer.
 struct Opened {
     at: At,
     peer: Far,
@@ -108,7 +108,7 @@ impl Opened {
         Self::failing(at, Fails::Never).await
     }
 
-    /// What messages may have at most is 5 bytes.
+    /// Opens a session whose messages may have at most 5 bytes.
     async fn failing(at: At, fails: Fails) -> Self {
         let (log, events) = log();
         let (opened, mut sessions) = mpsc::channel(1);
@@ -139,7 +139,7 @@ impl Opened {
         );
     }
 
-    /// The transport ends in order, the server first, and nothing more is told.
+    /// Checks that the transport ends in order, the server first, and that no further event comes.
     async fn expect_end(mut self, code: u16) {
         if self.at == At::Client {
             self.peer.fin().await;
@@ -152,15 +152,16 @@ impl Opened {
     }
 }
 
-/// How a peer leaves.
+/// The way in which a peer leaves.
 #[derive(Clone, Copy)]
 enum End {
     Fin,
     Rst,
 }
 
-/// A row of TestClose: what the endpoint's handler does meanwhile, with which code the peer closes before it leaves,
-/// and which codes may be told. `on_close` comes once, and `on_error` never: Tomcat tells it of a reset too.
+/// Runs a row of TestClose. `handler` is what the endpoint's handler does meanwhile, `code` is the code with which the
+/// peer closes before it leaves, and `expected` are the codes that `on_close` may get. `on_close` is called once, and
+/// `on_error` never; Tomcat calls it for a reset too.
 async fn testclose(handler: Option<&str>, code: Option<u16>, end: End, expected: &[u16]) {
     for at in BOTH {
         let mut opened = Opened::new(at).await;
@@ -279,8 +280,8 @@ async fn testclose_normal_close_bug_58624() {
     }
 }
 
-/// The TCK's server: sends two texts in `on_open`, and closes when it is told to; in some of its tests it sends a text just
-/// before, in some it tries to when it is closed.
+/// The TCK's server. It sends two texts in `on_open`, and closes when it is told to. In some tests it sends a text just
+/// before the close, in others it tries to send one after it.
 struct Tck {
     log: Log,
     sends_before: bool,
@@ -361,8 +362,8 @@ impl Endpoint for TckClient {
     }
 }
 
-/// What the client says, or that it closes; what both are told then; and the client's last words. Four tests differ in
-/// what the server sends just before it closes, and when it is closed.
+/// Runs a close of the TCK. The client says `says`, or closes; `told` is the reason that both ends report. Four tests
+/// differ in the text that the server sends just before or just after the close.
 async fn tck_close(says: Option<&str>, told: &str, fails: Fails) {
     for (sends_before, sends_after) in [(false, false), (false, true), (true, false), (true, true)]
     {
@@ -480,7 +481,8 @@ async fn a_returned_message_that_is_not_sent_goes_to_on_error_then_on_close_foll
     }
 }
 
-/// 1002, 1007 and 1009. Too big goes to `on_error` first, as the API's documentation wants it.
+/// The codes 1002, 1007 and 1009. A message that is too big is reported to `on_error` first, as Jakarta's documentation
+/// says.
 #[tokio::test]
 async fn a_broken_rule_closes_with_its_code_which_on_close_is_told() {
     for at in BOTH {

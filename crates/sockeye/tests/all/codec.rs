@@ -285,7 +285,7 @@ impl Limited {
 async fn a_handlers_limit_is_that_of_its_kind_of_message_and_beyond_it_the_session_closes_1009() {
     let (log, mut events) = log();
     let limited = Limited::endpoint(move |_| Limited(log.clone()));
-    // What the handlers say goes before what the server says.
+    // The limits of the handlers go before those of the server.
     let config = Config::new(Role::Server).max_message(1 << 20).max_text(100);
     let addr = serve(Server::builder().config(config).endpoint(limited)).await;
     let mut peer = Raw::open(addr, "/limited").await;

@@ -29,7 +29,7 @@ impl Echo {
     }
 }
 
-/// Where an echo serves that compresses as `compression` says.
+/// Starts an echo that compresses as `compression` says. Returns its URL.
 async fn echo(compression: Option<DeflateConfig>) -> String {
     let mut builder = Server::builder().default_endpoint::<Echo>();
     if let Some(compression) = compression {
@@ -300,7 +300,7 @@ async fn a_broadcast_has_one_compressed_form_for_each_window() {
         "x-unknown",
     ] {
         let mut peer = offering(addr, offer).await;
-        // What was sent before, in whatever context, leaves no trace in it.
+        // Earlier messages leave no trace in it, whatever the context.
         peer.send(TEXT, b"reply").await;
         peer.recv_frame().await.expect("a message");
         peers.push(peer);

@@ -1,4 +1,5 @@
-//! What an application decides of an opening handshake: who comes in, as whom, and what is agreed on.
+//! The decisions of an application about an opening handshake: which clients are accepted, under which principal, and
+//! what is agreed on.
 #![cfg(feature = "macros")]
 
 use std::sync::{Arc, Mutex};
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 #[derive(Debug, PartialEq)]
 struct Role(&'static str);
 
-/// Tells of what happens to it.
+/// An endpoint that logs its events.
 struct Told(Log);
 
 impl Endpoint for Told {
@@ -42,7 +43,7 @@ fn told(session: &Session) -> String {
     let role = session.properties().get::<Role>();
     format!(
         "{} {} {}",
-        session.principal().unwrap_or("nobody"),
+        session.principal().unwrap_or("anonymous"),
         role.map_or("none", |role| role.0),
         session.subprotocol().unwrap_or("-")
     )
@@ -54,13 +55,13 @@ fn told_at(path: &str, log: &Log) -> EndpointConfig {
     endpoint(path, move |handshake| {
         log.push(format!(
             "factory {}",
-            handshake.principal().unwrap_or("nobody")
+            handshake.principal().unwrap_or("anonymous")
         ));
         Told(log.clone())
     })
 }
 
-/// Nothing comes to it.
+/// An endpoint without callbacks.
 struct Silent;
 
 impl Endpoint for Silent {}
@@ -116,7 +117,7 @@ impl Configurator for InOrder {
         request: &Handshake,
         response: &mut HandshakeResponse,
     ) -> Result<(), Refusal> {
-        // What was agreed on before is in the answer already.
+        // The subprotocol that was agreed on is in the response already.
         let agreed = response.headers()["sec-websocket-protocol"].to_str()?;
         self.0.push(format!(
             "modify {} {agreed} {:?}",
@@ -218,7 +219,7 @@ async fn an_error_of_a_hook_is_500_and_the_client_is_not_told_which() {
     peer.recv_end().await;
 }
 
-/// Waits for what it is told: a database.
+/// Waits for the answer of a database: whether the client may connect.
 struct Database(Mutex<Option<oneshot::Receiver<bool>>>, Log);
 
 impl Configurator for Database {
@@ -227,7 +228,7 @@ impl Configurator for Database {
         _: &Handshake,
         _: &mut HandshakeResponse,
     ) -> Result<(), Refusal> {
-        /// Says that it was dropped.
+        /// Logs its own drop.
         struct Asking(Log);
         impl Drop for Asking {
             fn drop(&mut self) {
@@ -543,7 +544,7 @@ async fn an_annotated_endpoint_has_a_configurator_too() {
     assert_eq!(peer.recv_text().await, "bea");
 }
 
-/// Lets in who brings the header field `X-Badge`.
+/// Accepts clients with the header field `X-Badge`.
 struct Badge;
 
 impl Configurator for Badge {
@@ -567,7 +568,7 @@ struct Guarded;
 impl Guarded {
     #[on_message]
     fn who(&self, session: &Session, _: &str) -> String {
-        session.principal().unwrap_or("nobody").to_owned()
+        session.principal().unwrap_or("anonymous").to_owned()
     }
 }
 
@@ -591,15 +592,15 @@ async fn an_annotated_endpoint_names_its_configurator() {
         peer.send(TEXT, b"who am I?").await;
         assert_eq!(peer.recv_text().await, "ann");
     }
-    // What is said of a configuration goes before what the attribute says.
+    // The configuration goes before the attribute.
     let open = Guarded::endpoint(|_| Guarded).configurator(Everybody);
     let addr = serve(Server::builder().endpoint(open)).await;
     let mut peer = Raw::open(addr, "/guarded").await;
     peer.send(TEXT, b"who am I?").await;
-    assert_eq!(peer.recv_text().await, "nobody");
+    assert_eq!(peer.recv_text().await, "anonymous");
 }
 
-/// Lets everybody in.
+/// Accepts all clients.
 struct Everybody;
 
 impl Configurator for Everybody {}
@@ -625,7 +626,7 @@ impl Endpoint for LoggedIn {
     }
 }
 
-/// Seeds each session with the login.
+/// Gives each session the receiver that reports the end of its login.
 struct By(watch::Receiver<()>);
 
 impl Configurator for By {

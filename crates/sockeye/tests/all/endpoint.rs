@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::support::{BINARY, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
-use bytes::Bytes;
 use sockeye::endpoint::{
-    BinaryMessage, BinaryReader, HandlerExists, Incoming, IncomingKind, Overflow, Pong, Reply,
-    SharedEndpoint, TextMessage, whole,
+    BinaryMessage, BinaryReader, Incoming, Overflow, Reply, SharedEndpoint, TextMessage, whole,
 };
 use sockeye::error::SendError;
 use sockeye::proto::{DeflateConfig, InvalidCloseReason};
@@ -17,7 +14,7 @@ use sockeye::{
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
 
-type Replied<'m> = HandlerResult<Reply<'m>>;
+use crate::support::{BINARY, Events, Log, PING, PONG, Raw, TEXT, log, serve, soon};
 
 /// Hands its session out, and tells what happens to it.
 struct Probe {
@@ -46,14 +43,14 @@ impl Endpoint for Probe {
 }
 
 /// A server of probes, and what they hand out.
-struct Probed {
+pub(super) struct Probed {
     addr: std::net::SocketAddr,
     sessions: mpsc::Receiver<Session>,
-    events: Events,
+    pub(super) events: Events,
 }
 
 impl Probed {
-    async fn serve() -> Self {
+    pub(super) async fn serve() -> Self {
         Self::serve_with(Server::builder()).await
     }
 
@@ -71,200 +68,12 @@ impl Probed {
         }
     }
 
-    async fn open(&mut self) -> (Raw, Session) {
+    pub(super) async fn open(&mut self) -> (Raw, Session) {
         let peer = Raw::open(self.addr, "/probe/a%20b?q").await;
         let session = soon(self.sessions.recv()).await.expect("a session");
         assert!(self.events.next().await.starts_with("open"));
         (peer, session)
     }
-}
-
-#[tokio::test]
-async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused() {
-    struct Adding(Log);
-
-    impl Endpoint for Adding {
-        async fn on_open(&mut self, session: &Session) -> HandlerResult {
-            let mut count = 0;
-            let here = session.clone();
-            session.add_message_handler(whole(move |text: String| {
-                count += 1;
-                let here = here.clone();
-                async move {
-                    if text == "add" {
-                        here.add_message_handler(whole(|_: sockeye::proto::Text| async {}))?;
-                    }
-                    Ok::<_, HandlerExists>(format!("{count} {text}"))
-                }
-            }))?;
-            let second = session.add_message_handler(whole(|_: String| async { "second" }));
-            assert_eq!(second, Err(HandlerExists(IncomingKind::Text)));
-            Ok(())
-        }
-
-        async fn on_error(&mut self, _: &Session, error: &Error) {
-            self.0
-                .push(sockeye::error::ErrorChain::new(error).to_string());
-        }
-    }
-
-    let (log, mut events) = log();
-    let addr = serve(Server::builder().endpoint(endpoint("/", move |_| Adding(log.clone())))).await;
-    let mut peer = Raw::open(addr, "/").await;
-    peer.send(TEXT, b"hello").await;
-    assert_eq!(peer.recv_text().await, "1 hello");
-    peer.send(TEXT, b"add").await;
-    assert_eq!(
-        events.next().await,
-        "a handler failed: the session has a handler for text messages already"
-    );
-    peer.send(TEXT, b"again").await;
-    assert_eq!(peer.recv_text().await, "3 again");
-}
-
-#[tokio::test]
-async fn messages_without_a_handler_are_dropped_until_one_is_added() {
-    let mut probed = Probed::serve().await;
-    let (mut peer, session) = probed.open().await;
-    peer.send(TEXT, b"dropped").await;
-    peer.send(BINARY, b"dropped").await;
-    peer.send(PONG, b"dropped").await;
-    // A Ping is answered behind them: they have been handled when its Pong is here.
-    peer.send(PING, b"").await;
-    assert_eq!(peer.recv().await, Some((PONG, Vec::new())));
-    session
-        .add_message_handler(whole(|text: String| async { text }))
-        .unwrap();
-    peer.send(BINARY, b"dropped").await;
-    peer.send(TEXT, b"served").await;
-    assert_eq!(peer.recv_text().await, "served");
-    session
-        .add_message_handler(whole(|bytes: Bytes| async { bytes }))
-        .unwrap();
-    session
-        .add_message_handler(whole(|pong: Pong| async { pong.into_bytes() }))
-        .unwrap();
-    peer.send(BINARY, b"bytes").await;
-    assert_eq!(peer.recv_binary().await, b"bytes");
-    peer.send(PONG, b"pong").await;
-    assert_eq!(peer.recv_binary().await, b"pong");
-}
-
-#[tokio::test]
-async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_another() {
-    struct Answering(mpsc::Sender<Session>);
-
-    impl Endpoint for Answering {
-        async fn on_open(&mut self, session: &Session) -> HandlerResult {
-            Ok(self.0.try_send(session.clone())?)
-        }
-
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
-            Ok(Reply::Text("the endpoint"))
-        }
-    }
-
-    let (opened, mut sessions) = mpsc::channel(1);
-    let answering = endpoint("/", move |_| Answering(opened.clone()));
-    let addr = serve(Server::builder().endpoint(answering)).await;
-    let mut peer = Raw::open(addr, "/").await;
-    let session = soon(sessions.recv()).await.unwrap();
-    let held = Arc::new(());
-    assert_eq!(session.message_handlers(), []);
-    assert!(!session.remove_message_handler(IncomingKind::Text));
-
-    let kept = Arc::clone(&held);
-    let first = move |_: String| {
-        let _ = &kept;
-        async { "the first" }
-    };
-    session.add_message_handler(whole(first)).unwrap();
-    let pong = |pong: Pong| async { pong.into_bytes() };
-    session.add_message_handler(whole(pong)).unwrap();
-    let kinds = [IncomingKind::Text, IncomingKind::Pong];
-    assert_eq!(session.message_handlers(), kinds);
-    assert!(!session.remove_message_handler(IncomingKind::Binary));
-    peer.send(TEXT, b"").await;
-    assert_eq!(peer.recv_text().await, "the first");
-
-    assert!(session.remove_message_handler(IncomingKind::Text));
-    assert_eq!(Arc::strong_count(&held), 1, "it is dropped");
-    assert_eq!(session.message_handlers(), [IncomingKind::Pong]);
-    peer.send(TEXT, b"").await;
-    assert_eq!(peer.recv_text().await, "the endpoint");
-    peer.send(PONG, b"pong").await;
-    assert_eq!(peer.recv_binary().await, b"pong");
-
-    let second = whole(|_: String| async { "the second" });
-    session.add_message_handler(second).unwrap();
-    peer.send(TEXT, b"").await;
-    assert_eq!(peer.recv_text().await, "the second");
-    for kind in [IncomingKind::Pong, IncomingKind::Text] {
-        assert!(session.remove_message_handler(kind));
-    }
-    assert_eq!(session.message_handlers(), []);
-    peer.send(TEXT, b"").await;
-    assert_eq!(peer.recv_text().await, "the endpoint");
-}
-
-#[tokio::test]
-async fn a_handler_removes_itself_while_it_runs() {
-    let mut probed = Probed::serve().await;
-    let (mut peer, session) = probed.open().await;
-    let here = session.clone();
-    let once = move |text: String| {
-        // Before it suspends, and after.
-        let early = here.remove_message_handler(IncomingKind::Text);
-        let here = here.clone();
-        async move {
-            tokio::task::yield_now().await;
-            let late = here.remove_message_handler(IncomingKind::Text);
-            format!("{text} {early} {late}")
-        }
-    };
-    session.add_message_handler(whole(once)).unwrap();
-    peer.send(TEXT, b"one").await;
-    peer.send(TEXT, b"two").await;
-    assert_eq!(peer.recv_text().await, "one true false");
-    peer.send(PING, b"").await;
-    assert_eq!(
-        peer.recv().await,
-        Some((PONG, Vec::new())),
-        "two is dropped"
-    );
-}
-
-#[tokio::test]
-async fn a_panic_in_an_added_handler_closes_1011() {
-    let mut probed = Probed::serve().await;
-    for later in [false, true] {
-        let (mut peer, session) = probed.open().await;
-        let panicking = whole(move |_: String| {
-            assert!(later, "a test panics");
-            async move { assert!(!later, "a test panics") }
-        });
-        session.add_message_handler(panicking).unwrap();
-        peer.send(TEXT, b"").await;
-        assert_eq!(peer.recv_close().await, (1011, String::new()));
-        assert_eq!(probed.events.next().await, "close 1011 0");
-    }
-}
-
-#[tokio::test]
-async fn a_handler_that_holds_its_session_is_dropped_at_the_close_or_when_it_comes_later() {
-    let mut probed = Probed::serve().await;
-    let (peer, session) = probed.open().await;
-    let held = Arc::new(());
-    let (here, kept) = (session.clone(), Arc::clone(&held));
-    let holding = move |_: String| {
-        let _ = (&here, &kept);
-        async {}
-    };
-    session.add_message_handler(whole(holding.clone())).unwrap();
-    peer.close().await;
-    soon(session.closed()).await;
-    session.add_message_handler(whole(holding)).unwrap();
-    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[tokio::test]
@@ -283,7 +92,7 @@ async fn open_sessions_hold_a_session_from_before_on_open_until_before_on_close(
             .endpoint(endpoint("/other", |_| Other)),
     )
     .await;
-    // Another endpoint's session is none of these.
+    // Another endpoint's session does not count here.
     let _other = Raw::open(addr, "/other").await;
     let mut peers = Vec::new();
     for count in 1..=3 {
@@ -301,7 +110,7 @@ async fn open_sessions_hold_a_session_from_before_on_open_until_before_on_close(
         peers.pop().unwrap().close().await;
         assert_eq!(events.next().await, format!("close 1000 {left}"));
         assert_eq!(
-            session.open_sessions().broadcast("to whoever is left"),
+            session.open_sessions().broadcast("to all that are left"),
             left
         );
     }
@@ -361,7 +170,7 @@ async fn a_flush_completes_when_the_batch_before_it_is_written_and_not_before() 
 async fn a_hundred_tasks_send_at_once_and_each_message_is_whole_and_in_its_tasks_order() {
     const TASKS: usize = 100;
     const EACH: usize = 50;
-    /// Of some bytes to some KiB, told by its task and number.
+    /// A message of some bytes to some KiB that repeats its task and its number.
     fn message(task: usize, number: usize) -> String {
         format!("{task} {number} ").repeat(1 + (task * 7 + number * 13) % 200)
     }
@@ -461,7 +270,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> Replied<'m> {
+        ) -> HandlerResult<Reply<'m>> {
             self.0.push("message");
             session.close(CloseCode::try_from(4000)?, "enough")?;
             session.close(CloseCode::try_from(4001)?, "the first counts")?;
@@ -483,7 +292,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
     let made = endpoint("/", move |_| ClosesAndReplies(log.clone()));
     let addr = serve(Server::builder().endpoint(made)).await;
     let mut peer = Raw::open(addr, "/").await;
-    // What comes behind the message that closes is never delivered, in the same segment or later.
+    // Messages behind the one at which the handler closes are never delivered, in the same segment or later.
     let segment = [
         crate::support::masked(TEXT, b"first"),
         crate::support::masked(BINARY, b"second"),
@@ -567,7 +376,11 @@ async fn abort_drops_the_transport_and_the_handler_without_a_close() {
     }
 
     impl Endpoint for Stuck {
-        async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Replied<'m> {
+        async fn on_message<'m>(
+            &mut self,
+            session: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             let _dropped = Dropped(self.log.clone());
             self.sessions.send(session.clone()).await?;
             std::future::pending().await
@@ -657,7 +470,11 @@ async fn basic_remote_completes_inside_a_handler_that_is_not_done() {
     struct Waiting(Arc<Notify>);
 
     impl Endpoint for Waiting {
-        async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Replied<'m> {
+        async fn on_message<'m>(
+            &mut self,
+            session: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             session.basic_remote().send_text("written").await?;
             self.0.notified().await;
             Ok(Reply::Text("done"))
@@ -687,7 +504,7 @@ async fn pings_and_pongs_carry_125_bytes_and_the_answers_come_to_the_pong_handle
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> Replied<'m> {
+        ) -> HandlerResult<Reply<'m>> {
             match message {
                 Incoming::Pong(pong) => self.0.push(format!("pong {}", pong.payload().len())),
                 Incoming::Text(_) => {
@@ -732,7 +549,11 @@ async fn messages_and_a_close_in_one_segment_get_their_replies_and_then_the_clos
     struct Echo;
 
     impl Endpoint for Echo {
-        async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Replied<'m> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            message: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             Ok(Reply::from(message))
         }
     }
@@ -763,7 +584,11 @@ async fn one_shared_object_serves_all_connections_at_once() {
             Ok(())
         }
 
-        async fn on_message<'m>(&self, _: &Session, message: Incoming<'m>) -> Replied<'m> {
+        async fn on_message<'m>(
+            &self,
+            _: &Session,
+            message: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             // Neither is done before the other is here.
             self.0.wait().await;
             Ok(Reply::from(message))
@@ -814,7 +639,11 @@ async fn a_message_may_be_taken_out_of_what_is_lent() {
     struct Keeps(Log);
 
     impl Endpoint for Keeps {
-        async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Replied<'m> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            message: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             let kept = match message {
                 Incoming::Text(text) => TextMessage::into_string(text).into_bytes(),
                 Incoming::Binary(bytes) => BinaryMessage::into_vec(bytes),

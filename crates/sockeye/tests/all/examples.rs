@@ -190,7 +190,7 @@ async fn upload_leaves_nothing_of_a_file_that_is_not_complete_or_too_long() {
     let mut begun = vec![0x02, 0x80 | 3, 0, 0, 0, 0];
     begun.extend(b"abc");
     peer.write(&begun).await;
-    // It is there as long as it comes.
+    // While the upload goes on, its file exists under a hidden name.
     soon(async {
         while names(&directory).is_empty() {
             tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
-//! What the Jakarta TCK and Tomcat's tests check of messages, handlers and sends, by their names there and at both ends,
-//! where no test of the subject's own has it. How sessions end is in `closing.rs`, paths are in `path.rs`, and the idle
-//! limit is tested with the endpoints.
+//! The facts about messages, handlers and sends that the Jakarta TCK and Tomcat check, under the names that their tests
+//! have there, and at both ends. Facts with a test in another file are left out: the end of sessions is in `closing.rs`,
+//! paths are in `path.rs`, and the idle limit is tested with the endpoints.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -50,7 +50,7 @@ impl Endpoint for Echo {
     }
 }
 
-/// An echo at an end, its session, and whom it talks to.
+/// Opens a session with an echo at one end. Returns the peer and the session.
 async fn open(at: crate::support::end::At) -> (Far, Session) {
     let (opened, mut sessions) = mpsc::channel(1);
     let peer = Far::of(at, |config| config, Echo(opened)).await;
@@ -80,7 +80,7 @@ async fn tck_and_tomcat_max_message_size() {
                     assert_eq!(peer.recv().await, Some((kind, message)), "{at:?}");
                 }
                 peer.send(kind, &vec![b'x'; limit + 1]).await;
-                // What `on_error` would say comes too late.
+                // `on_error` comes too late to send something.
                 assert_eq!(peer.recv_close().await.0, 1009, "{at:?}");
                 peer.send_close(1009, "").await;
                 drop(peer);
@@ -302,7 +302,7 @@ async fn tomcat_eight_writes_of_5000_characters_and_writes_of_none() {
     }
 }
 
-/// TCK pings: the container answers, and the application sees nothing; a Pong that nobody asked for reaches the handler;
+/// TCK pings: the container answers, and the application sees nothing; an unsolicited Pong reaches the handler;
 /// 126 bytes are refused, and harm nothing.
 #[tokio::test]
 async fn tck_pings_and_pongs() {
@@ -336,7 +336,7 @@ async fn tck_pings_and_pongs() {
     }
 }
 
-/// TCK: a handler sends four pings and takes its time; the four pongs that come meanwhile are told when it is done.
+/// TCK: a handler sends four pings and takes its time; the four pongs that come meanwhile reach their handler when it is done.
 #[tokio::test]
 async fn tck_no_pong_is_lost_while_a_handler_runs() {
     for at in BOTH {

@@ -28,7 +28,7 @@ async fn open_sessions_are_chosen_by_the_values_of_their_path_parameters() {
     assert_eq!(all.broadcast("to all"), 4);
     assert_eq!(all.with_path_parameter("house", "b").broadcast("to b"), 1);
     let nowhere = all.with_path_parameter("haus", "a");
-    assert!(nowhere.is_empty() && nowhere.broadcast("to nobody") == 0);
+    assert!(nowhere.is_empty() && nowhere.broadcast("to no session") == 0);
 
     let came: [&[&str]; 4] = [
         &["to /a/1", "to all"],

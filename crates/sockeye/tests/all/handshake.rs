@@ -1,22 +1,22 @@
-//! The opening handshake over TCP: the real server against raw requests, the real client against raw
-//! answers. What the protocol's own rules are is tested where they are; here is what stands around them.
+//! The opening handshake over TCP: the real server against raw requests. The rules of the protocol have their tests in
+//! `sockeye-proto`; these tests show what stands around them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::support::label::{Label, label};
-use crate::support::{FIELDS, Raw, Stoppable, TEXT, accept, raw_server, request, serve, soon};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
-use sockeye::client::ConnectError;
-use sockeye::proto::handshake::{OfferError, Origin, OriginPolicy, ResponseError, UriError};
+use sockeye::proto::handshake::{Origin, OriginPolicy};
 use sockeye::proto::{Config, Role};
 use sockeye::server::{BindError, ServerBuilder};
-use sockeye::{Client, Message, Server, endpoint};
-use tokio::net::{TcpListener, TcpStream};
+use sockeye::{Client, Server, endpoint};
+use tokio::net::TcpListener;
 
-fn records(side: &str) -> Vec<Value> {
+use crate::support::label::{Label, label};
+use crate::support::{FIELDS, Raw, Stoppable, TEXT, request, serve, soon};
+
+pub(super) fn records(side: &str) -> Vec<Value> {
     let fixtures = include_str!("../../../proto/tests/fixtures/handshakes.jsonl");
     let records = fixtures
         .lines()
@@ -28,7 +28,7 @@ fn records(side: &str) -> Vec<Value> {
     records
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(super) fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks_exact(2);
     let bytes = digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
     bytes.collect::<Option<_>>().expect("hexadecimal")
@@ -41,7 +41,7 @@ async fn every_bad_handshake_of_the_fixtures_is_refused_with_a_reason_and_the_co
         let id = &record["id"];
         let mut peer = Raw::connect(addr).await;
         let mut bytes = unhex(record["wire"].as_str().expect("bytes"));
-        // What follows a refused request may have been meant as frames: it is never a request.
+        // The bytes behind a refused request may be meant as frames, so they are never read as a request.
         bytes.extend(crate::support::masked(TEXT, b"GET / HTTP/1.1\r\n\r\n"));
         peer.write(&bytes).await;
         let answer = peer.answer().await;
@@ -60,44 +60,6 @@ async fn every_bad_handshake_of_the_fixtures_is_refused_with_a_reason_and_the_co
             _ => {}
         }
         peer.recv_end().await;
-    }
-}
-
-#[tokio::test]
-async fn the_client_opens_on_no_bad_answer_of_the_fixtures_and_sends_no_frame() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
-    for record in records("C") {
-        let id = &record["id"];
-        let mut client = Client::builder();
-        if let Some(offer) = record["offer"].as_str() {
-            client = client.subprotocols([offer.strip_prefix("proto:").expect("a subprotocol")]);
-        }
-        let client = client.build();
-        let server = async {
-            let (tcp, _) = listener.accept().await.unwrap();
-            let mut peer = Raw::new(tcp);
-            let request = peer.head().await.expect("a request");
-            let answer = record["response"].as_str().expect("an answer");
-            let mut bytes = answer
-                .replace("{ACCEPT}", &crate::support::accept_value(&request))
-                .into_bytes();
-            bytes.extend(unhex(record["tail"].as_str().unwrap_or_default()));
-            peer.write(&bytes).await;
-            peer
-        };
-        let (connected, mut peer) =
-            soon(async { tokio::join!(client.connect(&url), server) }).await;
-        if record["expect"]["open"] == true {
-            let mut ws = connected.unwrap_or_else(|error| panic!("{id}: {error}"));
-            soon(ws.send("open")).await.unwrap();
-            assert_eq!(peer.recv_text().await, "open", "{id}");
-        } else {
-            let error = connected.expect_err("it must not open");
-            let told = matches!(error, ConnectError::Refused(_) | ConnectError::Response(_));
-            assert!(told, "{id}: {error:?}");
-            peer.recv_end().await;
-        }
     }
 }
 
@@ -243,7 +205,7 @@ async fn what_is_no_handshake_is_told_what_to_do_at_an_endpoints_path_and_404_el
     let answer = peer.request(&request(addr, "/there", "")).await;
     assert_eq!(answer.status, 404);
     assert_eq!(answer.body, "there is no endpoint at this path\n");
-    // What follows a refused handshake may have been meant as frames.
+    // The bytes behind a refused handshake may be meant as frames, so the connection ends.
     assert_eq!(answer.field("connection"), Some("close"));
     for target in ["*", "/here/", "/here/%2e%2e/here", "//here", "/%68ere/x"] {
         let request = request(addr, target, "").replace("GET *", "OPTIONS *");
@@ -295,7 +257,7 @@ async fn the_http_service_gets_whatever_asks_for_no_websocket_with_its_body() {
         assert_eq!(answer.status, 202);
         assert_eq!(answer.body, format!("GET {path} 0"));
     }
-    // A body of the limit, told by its length and in chunks.
+    // A body as large as the limit, with `Content-Length` and in chunks.
     let body = "x".repeat(LIMIT);
     let post = "POST /form HTTP/1.1\r\nHost: localhost\r\n";
     let answer = peer
@@ -362,7 +324,7 @@ async fn a_handshake_that_does_not_come_in_time_ends_however_it_comes() {
     assert!(matches!(ended, Ok(0) | Err(_)));
     silent.recv_end().await;
     kept.recv_end().await;
-    // Who came in time stays.
+    // A connection that came in time stays.
     let mut peer = Raw::open(addr, "/").await;
     assert_eq!(peer.recv_text().await, "/");
 }
@@ -393,7 +355,7 @@ async fn who_comes_beyond_the_most_connections_is_told_so_and_may_come_back() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.field("connection"), Some("close"));
     third.recv_end().await;
-    // Those who are there are served.
+    // The connections that are open are served.
     assert_eq!(second.recv_text().await, "/");
     first.close().await;
     // The server knows of the end a little later than the peer.
@@ -449,8 +411,10 @@ async fn a_timeout_beyond_the_clock_is_never_over() {
         .handshake_timeout(never)
         .stop_timeout(never);
     let mut server = Stoppable::serve(builder).await;
-    let client = Client::builder().connect_timeout(never);
-    let client = client.handshake_timeout(never).build();
+    let client = Client::builder()
+        .connect_timeout(never)
+        .handshake_timeout(never)
+        .build();
     let mut ws = soon(client.connect(&format!("ws://{}/", server.addr)))
         .await
         .unwrap();
@@ -519,298 +483,12 @@ async fn frames_right_behind_the_request_are_delivered() {
     assert_eq!(peer.recv_text().await, "the last");
 }
 
-#[tokio::test]
-async fn frames_right_behind_the_101_reach_the_client() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let mut tail = crate::support::unmasked(TEXT, b"first");
-    tail.extend(crate::support::unmasked(TEXT, &b"x".repeat(10_000)));
-    let last = crate::support::unmasked(TEXT, b"last");
-    let (half, rest) = last.split_at(3);
-    tail.extend(half);
-    let server = raw_server(&listener, "", &tail);
-    let (ws, mut peer) = tokio::join!(sockeye::connect(&url), server);
-    let mut ws = ws.unwrap();
-    assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("first")));
-    assert_eq!(
-        soon(ws.recv()).await.unwrap(),
-        Some(Message::text("x".repeat(10_000)))
-    );
-    peer.write(rest).await;
-    assert_eq!(soon(ws.recv()).await.unwrap(), Some(Message::text("last")));
-}
-
-/// §4.1: the nonce is drawn anew for each connection.
-#[tokio::test]
-async fn a_client_draws_a_new_key_for_each_handshake() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let client = Client::new();
-    let mut keys = std::collections::BTreeSet::new();
-    for _ in 0..3 {
-        let asked = async {
-            let (tcp, _) = listener.accept().await.unwrap();
-            Raw::new(tcp).head().await.expect("a request")
-        };
-        let (_, request) = soon(async { tokio::join!(client.connect(&url), asked) }).await;
-        let fields = request.lines().filter_map(|line| line.split_once(": "));
-        let mut of_key = fields.filter(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Key"));
-        let (_, key) = of_key.next().expect("a key");
-        assert_eq!(key.len(), 24, "{request}");
-        assert!(keys.insert(key.to_owned()), "{key} came twice");
-    }
-}
-
 /// §4.2.2: behind the 101 a server waits for nothing.
 #[tokio::test]
 async fn a_server_may_send_first() {
     let addr = serve(Server::builder().endpoint(label("/first"))).await;
     let mut peer = Raw::open(addr, "/first").await;
     assert_eq!(peer.recv_text().await, "/first");
-}
-
-#[tokio::test]
-async fn the_client_asks_as_it_was_told_to() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let page = "https://page.example".parse().unwrap();
-    let client = Client::builder().subprotocols(["one", "two"]).origin(page);
-    let client = client.build();
-    let url = format!("WS://127.0.0.1:{}/ä b?c={{d}}", addr.port());
-    let server = async {
-        let (tcp, _) = listener.accept().await.unwrap();
-        let mut peer = Raw::new(tcp);
-        let request = peer.head().await.expect("a request");
-        let answer = accept(&request, "Sec-WebSocket-Protocol: two\r\n");
-        peer.write(answer.as_bytes()).await;
-        (request, peer)
-    };
-    let (ws, (request, _peer)) = soon(async { tokio::join!(client.connect(&url), server) }).await;
-    assert_eq!(ws.unwrap().subprotocol(), Some("two"));
-    let request = request.to_ascii_lowercase();
-    assert!(
-        request.starts_with("get /%c3%a4%20b?c={d} http/1.1\r\n"),
-        "{request}"
-    );
-    for line in [
-        format!("host: {addr}"),
-        "upgrade: websocket".to_owned(),
-        "connection: upgrade".to_owned(),
-        "sec-websocket-version: 13".to_owned(),
-        "origin: https://page.example".to_owned(),
-    ] {
-        assert_eq!(
-            request.matches(&format!("\r\n{line}\r\n")).count(),
-            1,
-            "{line} in {request}"
-        );
-    }
-    assert!(
-        request.contains("sec-websocket-protocol: one, two"),
-        "{request}"
-    );
-}
-
-/// What connecting fails with when a server answers so, and closes or not.
-async fn answered(client: &Client, answer: &str, closes: bool) -> ConnectError {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
-    let server = async {
-        let (tcp, _) = listener.accept().await.expect("a client");
-        let mut peer = Raw::new(tcp);
-        peer.head().await.expect("a request");
-        peer.write(answer.as_bytes()).await;
-        if closes {
-            peer.fin().await;
-        }
-        peer
-    };
-    let (connected, _peer) = soon(async { tokio::join!(client.connect(&url), server) }).await;
-    connected.expect_err("it must not open")
-}
-
-#[tokio::test]
-async fn a_refusal_is_told_whole_however_the_server_ends_it() {
-    let client = Client::new();
-    for (answer, closes, status, body) in [
-        ("403 Forbidden\r\nContent-Length: 0\r\n\r\n", false, 403, ""),
-        (
-            "403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            false,
-            403,
-            "",
-        ),
-        (
-            "403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            true,
-            403,
-            "",
-        ),
-        (
-            "401 Unauthorized\r\nContent-Length: 5\r\n\r\nwhoa!",
-            false,
-            401,
-            "whoa!",
-        ),
-        (
-            "401 Unauthorized\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwhoa!",
-            true,
-            401,
-            "whoa!",
-        ),
-        ("500 Oh\r\n\r\nuntil the end", true, 500, "until the end"),
-        ("500 Oh\r\nContent-Length: 99\r\n\r\ncut", true, 500, "cut"),
-        (
-            "502 Bad\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n",
-            false,
-            502,
-            "onetwo",
-        ),
-        (
-            "301 Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n",
-            false,
-            301,
-            "",
-        ),
-        ("200 OK\r\nContent-Length: 2\r\n\r\nhi", true, 200, "hi"),
-    ] {
-        // Which of two ends is seen first must not decide.
-        for _ in 0..10 {
-            let error = answered(&client, &format!("HTTP/1.1 {answer}"), closes).await;
-            assert_eq!(
-                error.status().map(|status| status.as_u16()),
-                Some(status),
-                "{answer}: {error}"
-            );
-            let ConnectError::Refused(response) = error else {
-                panic!("{error:?}");
-            };
-            assert_eq!(response.body(), body, "{answer}");
-        }
-    }
-    let long = format!(
-        "HTTP/1.1 404 No\r\nContent-Length: 9000\r\n\r\n{}",
-        "x".repeat(9000)
-    );
-    let ConnectError::Refused(response) = answered(&client, &long, false).await else {
-        panic!("refused");
-    };
-    assert_eq!(response.body().len(), 4096);
-    // A body that does not come does not hide the status.
-    let stuck = "HTTP/1.1 404 No\r\nContent-Length: 9\r\nX-Why: this\r\n\r\npart";
-    let ConnectError::Refused(response) = answered(&client, stuck, false).await else {
-        panic!("refused");
-    };
-    assert_eq!(response.headers()["x-why"], "this");
-    assert_eq!(response.body(), "part");
-}
-
-#[tokio::test]
-async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
-    let client = Client::new();
-    let error = answered(&client, "SSH-2.0-sshd\r\n\r\n", false).await;
-    assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
-    let error = answered(&client, "", true).await;
-    assert!(matches!(error, ConnectError::NoResponse), "{error:?}");
-    let error = answered(&client, "HTTP/1.1 101 Swit", true).await;
-    assert!(matches!(error, ConnectError::NoResponse), "{error:?}");
-    let too_large = format!("HTTP/1.1 101 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
-    let error = answered(&client, &too_large, false).await;
-    assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
-    let brief = Duration::from_millis(10);
-    let client = Client::builder().handshake_timeout(brief).build();
-    let error = answered(&client, "HTTP/1.1 101", false).await;
-    assert!(
-        matches!(error, ConnectError::HandshakeTimeout(_)),
-        "{error:?}"
-    );
-}
-
-#[tokio::test]
-async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
-    let url = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        format!("ws://{}/", listener.local_addr().unwrap())
-    };
-    let error = sockeye::connect(&url).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Connect(_)), "{error:?}");
-    assert_eq!(error.to_string(), "cannot connect");
-    let told = sockeye::error::ErrorChain::new(&error).to_string();
-    assert!(told.starts_with("cannot connect: "), "{told}");
-    assert_eq!(error.status(), None);
-
-    #[cfg(not(feature = "tls"))]
-    {
-        let error = sockeye::connect("wss://127.0.0.1/").await.unwrap_err();
-        assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
-    }
-    let error = sockeye::connect("ws://[::1").await.unwrap_err();
-    assert!(matches!(error, ConnectError::Url(_)), "{error:?}");
-    for (url, expected) in [
-        ("chat", UriError::Scheme),
-        ("127.0.0.1:8080", UriError::Scheme),
-        ("localhost:8080", UriError::Scheme),
-        ("http://127.0.0.1/", UriError::Scheme),
-        ("ws://127.0.0.1/#", UriError::Fragment),
-    ] {
-        let error = sockeye::connect(url).await.unwrap_err();
-        assert!(
-            matches!(error, ConnectError::WebSocketUri(found) if found == expected),
-            "{error:?}"
-        );
-    }
-    let client = Client::builder().subprotocols(["one", "one"]).build();
-    let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
-    let repeated = OfferError::SubprotocolRepeated("one".to_owned());
-    assert!(
-        matches!(&error, ConnectError::Offer(found) if *found == repeated),
-        "{error:?}"
-    );
-    let host = "elsewhere".parse().unwrap();
-    let client = Client::builder().header(http::header::HOST, host).build();
-    let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Offer(OfferError::FieldReserved(_))),
-        "{error:?}"
-    );
-}
-
-/// A listener whose queue is full answers no more: elsewhere than on Linux it may refuse.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_host_that_does_not_answer_is_given_up_at_the_connect_timeout() {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let mut queued = Vec::new();
-    let patience = Duration::from_millis(50);
-    while let Ok(tcp) = tokio::time::timeout(patience, TcpStream::connect(addr)).await {
-        queued.push(tcp.unwrap());
-    }
-    let client = Client::builder().connect_timeout(patience).build();
-    let error = client.connect(format!("ws://{addr}")).await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::ConnectTimeout(_)),
-        "{error:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_client_that_requires_a_subprotocol_fails_without_one() {
-    let addr = serve(Server::builder().endpoint(label("/"))).await;
-    let offering = Client::builder().subprotocols(["chat"]);
-    let url = format!("ws://{addr}");
-    let client = offering.clone().build();
-    let opened = soon(client.connect(&url)).await.unwrap();
-    assert_eq!(opened.subprotocol(), None);
-    let client = offering.require_subprotocol(true).build();
-    let error = soon(client.connect(&url)).await.unwrap_err();
-    let missing = ResponseError::SubprotocolMissing;
-    assert!(
-        matches!(&error, ConnectError::Response(found) if *found == missing),
-        "{error:?}"
-    );
 }
 
 #[tokio::test]
@@ -853,7 +531,7 @@ async fn endpoints_that_contradict_each_other_are_not_deployed() {
     assert_eq!(peer.recv_text().await, "/");
 }
 
-/// A handshake whose head has so many bytes and header fields.
+/// A handshake whose head has this number of bytes and of header fields.
 fn with_head(addr: SocketAddr, bytes: usize, fields: usize) -> String {
     let known = FIELDS.lines().count() + 1;
     let mut request = format!("GET / HTTP/1.1\r\nHost: {addr}\r\n{FIELDS}");

@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::support::{Raw, serve, soon};
 
-/// The lines of what was told.
+/// A line for each event.
 type Told = Arc<Mutex<Vec<String>>>;
 
 fn note(told: &Told) -> impl Fn(OpeningEvent<'_>) + Send + Sync + 'static {
@@ -55,7 +55,7 @@ async fn answering(answer: &'static [u8]) -> (String, JoinHandle<()>) {
     (url, serving)
 }
 
-/// What both clients fail with, and tell. It is the same.
+/// Returns the error of both clients, and their events, which are the same.
 async fn failed(answer: &'static [u8]) -> (ConnectError, Vec<String>) {
     let (url, serving) = answering(answer).await;
     let told = Told::default();
@@ -169,7 +169,7 @@ async fn no_debug_output_shows_a_secret() {
     let shown = format!("{client:?} {target:?} {blocking:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
 
-    // What the server sends, in an error and behind a connection.
+    // Fields that the server sends, in an error and in an open connection.
     let (error, _) =
         failed(b"HTTP/1.1 403 No\r\nSet-Cookie: s3cret\r\nContent-Length: 0\r\n\r\n").await;
     let shown = format!("{error:?}");

@@ -60,8 +60,8 @@ impl Feeding {
         }
     }
 
-    /// Broadcasts numbered messages of so many bytes. The quick subscriber gets each before the next is sent. Returns
-    /// to how many sessions they went beside that one.
+    /// Broadcasts numbered messages of `len` bytes. The quick subscriber gets each before the next is sent. Returns the
+    /// number of other sessions that the messages went to.
     async fn broadcast(&mut self, len: usize) -> usize {
         let mut sent = 0;
         for number in 0..TOTAL / len {

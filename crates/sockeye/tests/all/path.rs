@@ -11,7 +11,7 @@ use crate::support::{Log, Raw, TEXT, log, request, serve};
 use sockeye::server::{BindError, ServerBuilder};
 use sockeye::{CloseReason, Error, HandlerResult, Server, server_endpoint};
 
-/// What the endpoint says that answers; or the status that refuses.
+/// Returns the first message of the endpoint at `target`, or the status of the refusal.
 async fn answers(addr: std::net::SocketAddr, target: &str) -> String {
     let mut peer = Raw::connect(addr).await;
     let answer = peer.request(&request(addr, target, "")).await;
@@ -158,7 +158,7 @@ async fn tck_pathparam() {
     }
 }
 
-/// TCK negdep, paths; Tomcat TestWsServerContainer, duplicates: what is wrong at one endpoint deploys none.
+/// TCK negdep, paths; Tomcat TestWsServerContainer, duplicates: a fault of one endpoint keeps all from being deployed.
 #[tokio::test]
 async fn tck_negdep_paths_and_tomcat_duplicates() {
     for (faulty, rival) in [
@@ -189,7 +189,7 @@ async fn tck_negdep_paths_and_tomcat_duplicates() {
 }
 
 /// Tomcat TestWsServerContainer: the same class twice. The specification would pass over the second; as with
-/// Tomcat it is refused, as somebody must have meant another.
+/// Tomcat it is refused, as the second must be a mistake.
 #[tokio::test]
 async fn tomcat_the_same_annotated_endpoint_twice_is_refused() {
     #[derive(Default)]

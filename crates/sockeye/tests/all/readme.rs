@@ -33,7 +33,7 @@ async fn a_message_said_in_one_room_of_the_readmes_server_reaches_this_room_alon
     assert_eq!(ann.recv_text().await, "hello");
     assert_eq!(ann.recv_text().await, "that was your message 1");
     assert_eq!(bob.recv_text().await, "hello");
-    // What she hears first is her own.
+    // Her own message is the first that she receives.
     eve.send(TEXT, b"psst").await;
     assert_eq!(eve.recv_text().await, "psst");
     assert_eq!(eve.recv_text().await, "that was your message 1");

@@ -1,4 +1,4 @@
-//! The closing handshake as a half-close: who starts it hears the peer out.
+//! The closing handshake as a half-close: the end that starts it still receives the peer's messages.
 
 use sockeye::endpoint::{Incoming, Reply};
 use sockeye::proto::{Config, Role};

@@ -1,11 +1,11 @@
-//! What a server, and a container, count.
+//! The counters of a server and of a container.
 
 use sockeye::endpoint::Parsed;
 use sockeye::{Server, Session, endpoint, server_endpoint};
 
 use crate::support::{Raw, TEXT, request};
 
-/// Says the number of open sessions, which is behind `on_open`.
+/// Sends the number of open sessions, after `on_open`.
 #[derive(Default)]
 struct Numbers;
 

@@ -8,7 +8,7 @@ use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// Answers by the queue.
+/// Answers each message through the asynchronous remote.
 struct Chatty;
 
 impl Endpoint for Chatty {
@@ -41,7 +41,7 @@ async fn stopping_tells_every_session_1001_behind_what_is_queued_and_ends_when_a
     let mut two = Raw::open(server.addr, "/two").await;
     assert_eq!(events.next().await, "open");
     let session = soon(sessions.recv()).await.unwrap();
-    // Nothing runs in between: all of it still waits when the server is told to stop.
+    // Nothing runs in between: all messages still wait when the server is asked to stop.
     for number in 0..20 {
         let queued = session.async_remote().send_text(number.to_string());
         drop(queued.unwrap());
@@ -85,11 +85,11 @@ async fn stopping_tells_every_session_1001_behind_what_is_queued_and_ends_when_a
     }
 }
 
-/// Nobody listens any more.
+/// Checks that the address refuses connections.
 async fn refuses(addr: std::net::SocketAddr) {
     let refused = soon(TcpStream::connect(addr)).await;
     assert_eq!(
-        refused.expect_err("nobody listens").kind(),
+        refused.expect_err("no server listens").kind(),
         std::io::ErrorKind::ConnectionRefused
     );
 }
@@ -238,7 +238,7 @@ async fn nobody_who_connects_while_the_server_stops_is_forgotten() {
                 ws.close_received().map(|reason| reason.code().get())
             });
         }
-        // Whoever is first: the others are anywhere on their way.
+        // The first connection is open. The others are somewhere between connecting and open.
         let first = Raw::open(server.addr, "/").await;
         server.stop();
         first.close().await;

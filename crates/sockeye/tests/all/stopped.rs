@@ -157,7 +157,7 @@ impl Stoppable {
         }
     }
 
-    /// Stops the process for so long, and does something meanwhile.
+    /// Stops the process for `time`, and runs `meanwhile`.
     fn stop_for(&self, time: Duration, meanwhile: impl FnOnce()) {
         self.signal("-STOP");
         meanwhile();

@@ -73,7 +73,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// What a client trusts that trusts this authority alone.
+    /// The configuration of a client that trusts only this authority.
     pub(crate) fn trusted(&self) -> ClientConfig {
         let file = File::new("ca.pem", &self.0.pem());
         tls::client_config_trusting(&file.0).unwrap()
@@ -212,7 +212,7 @@ async fn a_stream_that_is_cut_off_is_told_from_one_that_ends() {
 async fn bytes_that_were_tampered_with_fail_the_connection() {
     let authority = Authority::new("ours");
     let (ws, mut peer) = connected(&authority).await;
-    // A record of application data that nobody has encrypted.
+    // A record of application data that is not encrypted.
     let record = [&[23, 3, 3, 0, 32][..], &[0; 32]].concat();
     soon(peer.get_mut().0.write_all(&record)).await.unwrap();
     let error = soon(ws.unwrap().recv()).await.unwrap_err();
@@ -247,7 +247,7 @@ async fn connected(
     soon(async { tokio::join!(connecting, serving) }).await
 }
 
-/// What a client that trusts `trusted` makes of a server with this identity, for `localhost`.
+/// Returns the error of a client that trusts `trusted` and connects to a server with this identity, for `localhost`.
 async fn refused(trusted: ClientConfig, identity: &Identity) -> TlsError {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -331,7 +331,7 @@ async fn a_certificate_that_is_not_good_is_refused_and_no_request_is_sent() {
     assert_eq!(error, CertificateError::UnknownIssuer);
 }
 
-/// What a client makes of a server that answers its first message with these bytes, and ends.
+/// Returns the error of a client whose server answers its first message with these bytes, and ends.
 async fn answered(bytes: &[u8]) -> TlsError {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -359,7 +359,7 @@ async fn answered(bytes: &[u8]) -> TlsError {
 
 #[tokio::test]
 async fn a_server_that_speaks_an_old_tls_or_none_is_told_as_such() {
-    // What one that knows no more than TLS 1.1 answers: a fatal alert, protocol_version.
+    // The answer of a server that knows only TLS 1.1 and older: a fatal alert, protocol_version.
     let error = answered(&[21, 3, 2, 0, 2, 2, 70]).await;
     assert!(
         matches!(
@@ -433,9 +433,9 @@ async fn a_callers_own_configuration_is_used_on_both_sides() {
     let echoed = soon(ws.recv()).await.unwrap();
     assert_eq!(echoed, Some(Message::from("hello")));
 
-    // Who has no certificate hears so, at the latest instead of an answer (TLS 1.3).
-    let nobody = Client::builder().tls(authority.trusted()).build();
-    assert!(soon(nobody.connect(&url)).await.is_err());
+    // A client without a certificate gets an error: in TLS 1.3 it may come as late as the answer.
+    let anonymous = Client::builder().tls(authority.trusted()).build();
+    assert!(soon(anonymous.connect(&url)).await.is_err());
 }
 
 fn parsed(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
@@ -451,7 +451,7 @@ fn parsed(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'
 async fn a_server_takes_in_alpn_what_it_speaks_and_nothing_else() {
     let authority = Authority::new("ours");
     let mut config = authority.localhost().config();
-    // Whatever stands here, this server speaks HTTP/1.1.
+    // The server replaces this list: it speaks HTTP/1.1.
     config.alpn_protocols = vec![b"h2".to_vec()];
     let addr = serve(echo().tls(config)).await;
     for (offered, taken) in [
@@ -506,7 +506,7 @@ async fn a_server_that_stops_waits_for_no_tls_handshake() {
     let mut silent = Raw::connect(server.addr).await;
     let client = Client::builder().tls(authority.trusted()).build();
     let url = format!("wss://localhost:{}/", server.addr.port());
-    // Who comes later is in: the silent one is too.
+    // A later client is connected, so the silent one is accepted too.
     let mut ws = client.connect(url).await.unwrap();
     server.stop();
     assert!(soon(ws.recv()).await.unwrap().is_none());

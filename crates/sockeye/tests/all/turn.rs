@@ -66,14 +66,14 @@ async fn the_next_connection_to_an_address_begins_when_the_one_before_is_open_or
     let _stranger = begin!(stranger.connect(&url));
     assert!(server.accept().is_some());
 
-    // Who is dropped frees its place.
+    // A dropped attempt frees its turn.
     drop((first, gone));
     assert!((&mut second).now_or_never().is_none());
     let mut peer = server.accept().expect("the second begins");
     let mut third = begin!(client.connect(&url));
     assert!(server.accept().is_none(), "one at a time");
 
-    // So does who fails.
+    // So does a failed attempt.
     let refuse = async {
         peer.head().await.expect("a request");
         peer.write(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
@@ -84,7 +84,7 @@ async fn the_next_connection_to_an_address_begins_when_the_one_before_is_open_or
     assert!((&mut third).now_or_never().is_none());
     let mut peer = server.accept().expect("the third begins");
 
-    // And who is open.
+    // And so does an open connection.
     let (opened, ()) = soon(async { tokio::join!(third, open(&mut peer)) }).await;
     let _opened = opened.expect("it opens");
     let _fourth = begin!(client.connect(&url));

@@ -170,7 +170,7 @@ async fn what_the_http_server_knows_comes_by_the_requests_extensions() {
         peer.recv_text().await,
         "Some(192.0.2.1:5000) true Some(\"ann\")"
     );
-    // Where nothing is known nothing is said.
+    // Without known addresses the session has none.
     let addr = hyper(container).await;
     let mut peer = Raw::open(addr, "/whence").await;
     assert_eq!(peer.recv_text().await, "None false None");

@@ -172,7 +172,7 @@ async fn close_without_arguments_sends_an_empty_close_and_the_event_has_1005() {
         let mut peer = raw_server(&listener, "", b"").await;
         assert_eq!(peer.recv_text().await, "before");
         assert_eq!(peer.recv().await, Some((CLOSE, Vec::new())));
-        // What still comes is never delivered, and close waits for the peer's answer.
+        // Later messages are never delivered, and `close` waits for the peer's answer.
         peer.write(&crate::support::unmasked(TEXT, b"late")).await;
         assert_eq!(ws.ready_state(), ReadyState::Closing);
         peer.write(&crate::support::unmasked(CLOSE, b"")).await;
@@ -424,7 +424,7 @@ async fn more_than_the_buffer_takes_fails_the_connection() {
     let server = async { drop(raw_server(&listener, "", b"").await) };
     soon(async { tokio::join!(ws.run(), server) }).await;
     assert_eq!(events(&record), FAILED);
-    // What was not sent stays counted.
+    // Bytes that were not sent stay counted.
     assert_eq!(ws.buffered_amount(), 4 * CHUNK as u64 + 8);
 }
 

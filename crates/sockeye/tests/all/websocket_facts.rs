@@ -219,7 +219,7 @@ async fn a_user_in_the_url_is_sent_by_basic_authentication_and_stays_in_the_url(
     };
     let (event, ()) = soon(async { tokio::join!(ws.run(), server) }).await;
     assert!(event.was_clean);
-    // Who logs the object logs no password.
+    // A log of the object shows no password.
     assert!(!format!("{ws:?}").contains("sesame"), "{ws:?}");
 }
 
@@ -249,8 +249,8 @@ fn an_object_is_made_outside_of_a_runtime_and_connects_when_it_runs() {
     std.set_nonblocking(true).unwrap();
     let ws = WebSocket::new(&format!("ws://{}/", std.local_addr().unwrap())).unwrap();
     let record = record(&ws);
-    let nobody = std.accept().unwrap_err();
-    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+    let too_early = std.accept().unwrap_err();
+    assert_eq!(too_early.kind(), std::io::ErrorKind::WouldBlock);
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
     let event = runtime.block_on(async {

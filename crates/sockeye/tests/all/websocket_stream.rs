@@ -40,7 +40,7 @@ async fn messages_are_written_and_read_and_the_peers_close_is_told() {
     peer.write(&unmasked_close(4001, "enough")).await;
     let read = soon(opened.readable.read()).await.unwrap();
     assert_eq!(read, Some(Message::from("one")));
-    // What came before the Close is read before the end.
+    // Messages before the Close are read before the end.
     let read = soon(opened.readable.next()).await.unwrap().unwrap();
     assert_eq!(read, Message::from("two"));
     assert_eq!(peer.recv_close().await.0, 4001);
@@ -148,7 +148,7 @@ async fn who_does_not_read_stops_the_peer() {
         assert!(sent < 10_000, "it never stops");
         tokio::task::yield_now().await;
     }
-    // What was cut off goes on as it is read.
+    // The writes that were cut off go on as messages are read.
     for _ in 0..sent {
         soon(opened.readable.read()).await.unwrap().unwrap();
     }

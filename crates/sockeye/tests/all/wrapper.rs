@@ -8,7 +8,7 @@ use sockeye::endpoint::{Incoming, IncomingKind, Reply};
 use sockeye::proto::WholeMessage;
 use sockeye::{Client, CloseCode, Endpoint, HandlerResult, Message, Server, Session, endpoint};
 
-/// How often each way to a message was taken.
+/// The number of calls of each method that takes messages.
 #[derive(Default)]
 struct Calls {
     at_once: AtomicUsize,

@@ -7,7 +7,7 @@ use sockeye::{Client, Endpoint, Server, endpoint};
 
 use super::{CLOSE, Raw, listen, masked, raw_server, serve, unmasked};
 
-/// Where the endpoint is.
+/// The end at which the endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum At {
     Server,
@@ -50,7 +50,7 @@ impl Far {
         Self { raw, at }
     }
 
-    /// Sends a frame as such a peer does.
+    /// Sends a frame, masked if this peer is a client.
     pub(crate) async fn send(&mut self, opcode: u8, payload: &[u8]) {
         let frame = match self.at {
             At::Server => masked(opcode, payload),

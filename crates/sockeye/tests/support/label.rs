@@ -17,7 +17,7 @@ pub(crate) fn label(template: &'static str) -> EndpointConfig {
     })
 }
 
-/// What it says.
+/// An endpoint that sends this text when it opens.
 pub(crate) struct Label(pub(crate) String);
 
 impl Endpoint for Label {

@@ -1,4 +1,4 @@
-//! What the tests over TCP share: a server, a peer that speaks bytes, and a log of what happened.
+//! The common parts of the tests over TCP: a server, a peer that speaks bytes, and a log of events.
 #![allow(
     dead_code,
     reason = "each test binary includes it and takes what it needs"
@@ -19,7 +19,7 @@ pub(crate) mod label;
 pub(crate) mod proxy;
 pub(crate) mod record;
 
-/// What is not done by then hangs: no test asks for how long anything takes.
+/// The time after which a test counts as hanging. No test checks how long anything takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Completes as `future` does; a test that would hang fails instead.
@@ -76,7 +76,7 @@ impl Stoppable {
     }
 }
 
-/// What callbacks tell a test, in order.
+/// The events that callbacks report to a test, in order.
 #[derive(Clone)]
 pub(crate) struct Log(mpsc::Sender<String>);
 
@@ -232,7 +232,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
         Some((first & 0x0f, payload))
     }
 
-    /// As [`recv`](Self::recv), with the bits beside the opcode.
+    /// Receives the next frame like [`recv`](Self::recv). Returns its first byte with the bits beside the opcode.
     pub(crate) async fn recv_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             if let Some((first, start, end)) = frame(&self.buffer) {
@@ -278,7 +278,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
         (code, String::from_utf8(reason.to_vec()).expect("UTF-8"))
     }
 
-    /// Nothing more comes: the transport ends.
+    /// Checks that the transport ends, and that no byte comes before.
     pub(crate) async fn recv_end(&mut self) {
         assert_eq!(self.recv().await, None);
     }
@@ -367,7 +367,7 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     (bytes.len() >= end).then_some((first, start, end))
 }
 
-/// Where a server that speaks bytes is to be, and its URL.
+/// Returns a listener for a server that speaks bytes, and its URL.
 pub(crate) async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("bound"));
@@ -394,7 +394,7 @@ pub(crate) fn accept(request: &str, fields: &str) -> String {
     )
 }
 
-/// What `Sec-WebSocket-Accept` has to say to a request.
+/// Returns the value of `Sec-WebSocket-Accept` for a request.
 pub(crate) fn accept_value(request: &str) -> String {
     let key = request.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;

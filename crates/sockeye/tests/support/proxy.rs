@@ -1,4 +1,4 @@
-//! Proxies of one connection, which tell what they were asked for.
+//! Proxies of one connection, which report the request that they got.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::Raw;
 
-/// A proxy that is asked by CONNECT, and connects to `server` whatever it is asked for. Gives the request.
+/// A proxy that is asked by CONNECT, and connects to `server` for any request. Its task yields the request.
 pub(crate) async fn http_proxy(server: SocketAddr) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("bound");
@@ -24,7 +24,8 @@ pub(crate) async fn http_proxy(server: SocketAddr) -> (SocketAddr, JoinHandle<St
     (addr, serving)
 }
 
-/// A SOCKS5 proxy, as [`http_proxy`]. Gives who asked, and the address that was asked for.
+/// A SOCKS5 proxy of one connection to `server`. Returns its address, and a task that yields the credentials and the
+/// address of the request.
 pub(crate) async fn socks_proxy(server: SocketAddr) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("bound");
@@ -73,7 +74,7 @@ pub(crate) async fn socks_proxy(server: SocketAddr) -> (SocketAddr, JoinHandle<S
     (addr, serving)
 }
 
-/// As many bytes as the one before them says.
+/// Reads a byte, and then as many bytes as its value says.
 async fn take_counted(tcp: &mut TcpStream) -> Vec<u8> {
     let count = tcp.read_u8().await.expect("a count");
     let mut bytes = vec![0; count.into()];

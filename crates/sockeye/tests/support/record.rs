@@ -1,4 +1,4 @@
-//! What happened to a browser's object.
+//! A record of the events of a browser's object.
 
 use std::sync::{Arc, Mutex};
 

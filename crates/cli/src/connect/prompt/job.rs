@@ -6,7 +6,6 @@
 use std::io;
 use std::process;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::terminal::{is_taken, restore, suspend, take_back};
-use super::{ERASE_ROW, PASTE_OFF};
+use super::sequence::{ERASE_ROW, PASTE_OFF};
+use super::terminal::{PATIENCE, is_taken, restore, suspend, take_back};
 
 /// Starts a task that handles the signals. Returns a `Notify` that is notified when the program has the terminal again.
 pub(super) fn control() -> io::Result<Arc<Notify>> {
@@ -57,7 +56,5 @@ async fn stop() {
     let _ = kill_process(getpid(), Signal::STOP);
 }
 
-/// How long writing to the terminal may keep the program from stopping or ending.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The exit code after SIGQUIT: 128 plus the number of the signal, as in shells.
 const QUIT: i32 = 131;

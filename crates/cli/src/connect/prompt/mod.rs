@@ -23,16 +23,20 @@ mod job;
 mod key;
 mod line;
 mod paste;
+mod redraw;
+mod sequence;
 mod terminal;
 
 use self::history::History;
 use self::key::{Decoder, Key};
 use self::line::{Line, shown};
 use self::paste::PasteError;
+use self::sequence::{BELL, CLEAR_SCREEN, ERASE_BELOW, ERASE_ROW, PASTE_OFF, PASTE_ON};
 use self::terminal::KeyMode;
-use super::input::{Form, Refusal};
+use super::form::{Form, Refusal};
 
-pub(crate) use self::terminal::{Redraw, Redraws, await_keys, restore};
+pub(crate) use self::redraw::{Redraw, Redraws};
+pub(crate) use self::terminal::{await_keys, restore};
 
 /// The prompt. The terminal passes on each key while it exists.
 #[derive(Debug)]
@@ -268,15 +272,7 @@ const PASTE_PAUSE: Duration = Duration::from_secs(1);
 /// The number of bytes of a sent line that stay on the screen.
 const MAX_ECHO: usize = 64 * 1024;
 
-/// Bracketed paste: xterm's private mode 2004.
-const PASTE_ON: &[u8] = b"\x1b[?2004h";
-const PASTE_OFF: &[u8] = b"\x1b[?2004l";
-
 const SIGN: &str = "> ";
-const BELL: u8 = 7;
-const ERASE_ROW: &[u8] = b"\r\x1b[K";
-const ERASE_BELOW: &[u8] = b"\r\x1b[J";
-const CLEAR_SCREEN: &[u8] = b"\x1b[H\x1b[2J";
 
 #[cfg(test)]
 mod tests {

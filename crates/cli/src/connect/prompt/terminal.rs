@@ -7,7 +7,7 @@ use std::io;
 #[cfg(unix)]
 use std::os::fd::AsFd;
 #[cfg(unix)]
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 #[cfg(unix)]
 use std::time::Duration;
 
@@ -21,9 +21,7 @@ use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex,
 use rustix::termios::{tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
 
 #[cfg(unix)]
-use super::job::PATIENCE;
-#[cfg(unix)]
-use super::{PASTE_OFF, PASTE_ON, job};
+use super::sequence::{PASTE_OFF, PASTE_ON};
 
 /// A guard: while it exists, the terminal passes on each key.
 #[derive(Debug)]
@@ -158,8 +156,8 @@ fn is_foreground() -> bool {
     tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
 }
 
-/// Waits until keys can be read. In the background it leaves them to the shell: a read would stop the program by SIGTTIN,
-/// and then no signal could end the program in order.
+/// Waits until keys can be read. In the background it leaves the keys to the shell. A read would stop the program by
+/// SIGTTIN, and then no signal could end the program in order.
 pub(crate) fn await_keys() {
     #[cfg(unix)]
     loop {
@@ -185,14 +183,19 @@ pub(crate) fn await_keys() {
 #[cfg(unix)]
 const BACKGROUND_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long writing to the terminal may keep the program from stopping or ending.
+#[cfg(unix)]
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Writes to the terminal, unless the terminal takes nothing for [`PATIENCE`].
 #[cfg(unix)]
 fn write_soon(bytes: &[u8]) {
     write_within(PATIENCE, io::stdout(), bytes);
 }
 
-/// Writes, unless `terminal` takes nothing for so long.
-// While another thread writes, the kernel says that a terminal takes nothing: so one look alone would lose the bytes.
+/// Writes to `terminal`. Gives up if the terminal takes no byte for the time `patience`.
+// While another thread writes, the kernel reports that the terminal takes nothing. So a single check would lose the
+// bytes.
 #[cfg(unix)]
 fn write_within(patience: Duration, terminal: impl AsFd, bytes: &[u8]) {
     let mut ready = [PollFd::new(&terminal, PollFlags::OUT)];
@@ -226,53 +229,6 @@ pub(super) fn columns() -> usize {
     match known {
         0 => 80,
         columns => columns,
-    }
-}
-
-/// The reason to draw the prompt again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Redraw {
-    /// The size of the terminal has changed.
-    Resized,
-    /// The program was stopped, and has the terminal again.
-    Continued,
-}
-
-/// The source of events after which the prompt has to be drawn again.
-#[derive(Debug)]
-pub(crate) struct Redraws {
-    #[cfg(unix)]
-    resized: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    continued: Arc<tokio::sync::Notify>,
-}
-
-impl Redraws {
-    /// Starts the handling of signals that stop and continue the program.
-    #[cfg(unix)]
-    pub(super) fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            resized: signal(SignalKind::window_change())?,
-            continued: job::control()?,
-        })
-    }
-
-    /// Not supported here: there is no prompt.
-    #[cfg(not(unix))]
-    pub(super) fn new() -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Completes at the next event. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Redraw {
-        #[cfg(unix)]
-        tokio::select! {
-            Some(()) = self.resized.recv() => Redraw::Resized,
-            () = self.continued.notified() => Redraw::Continued,
-        }
-        #[cfg(not(unix))]
-        std::future::pending().await
     }
 }
 

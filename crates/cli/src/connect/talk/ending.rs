@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use sockeye::Connection;
+use sockeye::{CloseCode, CloseReason, Connection};
 
-use super::{Talk, is_normal, until};
+use super::Talk;
 use crate::connect::failure::Failure;
 use crate::connect::goal::GoalState;
 use crate::connect::stage::Answer;
+use crate::connect::wait::until;
 use crate::escape::Escaped;
 use crate::exit::{Exit, complain};
 use crate::signal::Stop;
@@ -112,6 +113,16 @@ impl Talk<'_> {
             "no message arrived after the last one was sent{hint}"
         ));
     }
+}
+
+/// Whether the close code reports no problem.
+fn is_normal(reason: &CloseReason) -> bool {
+    let codes = [
+        CloseCode::NORMAL,
+        CloseCode::GOING_AWAY,
+        CloseCode::NO_STATUS,
+    ];
+    codes.contains(&reason.code())
 }
 
 /// The time for bytes that stdout was not offered before, although the close timeout is over.

@@ -21,7 +21,7 @@ impl Users {
     }
 }
 
-const NOBODY: Users = Users(&[]);
+const NO_USERS: Users = Users(&[]);
 
 mod guard {
     pub(crate) static WATCHES: bool = true;
@@ -43,7 +43,7 @@ macro_rules! annotated {
 }
 
 annotated!(Unit, "/unit", configurator = Gate);
-annotated!(Constant, "/constant", subprotocols = ["a"], configurator = NOBODY);
+annotated!(Constant, "/constant", subprotocols = ["a"], configurator = NO_USERS);
 annotated!(Called, "/called", configurator = Users::of_the_house(), subprotocols = ["a"],);
 annotated!(Built, "/built", configurator = Users(&["ann"]));
 annotated!(Block, "/block", configurator = {
@@ -76,7 +76,7 @@ impl ServerEndpoint for ByHand {
 }
 
 fn main() {
-    assert_eq!(Users::of_the_house().0.len() + NOBODY.0.len(), 2);
+    assert_eq!(Users::of_the_house().0.len() + NO_USERS.0.len(), 2);
     let shared = Arc::new(Generic(Gate));
     let container = Server::builder()
         .default_endpoint::<Unit>()

@@ -7,7 +7,7 @@ const CLOSE_SENT: &str = "can receive";
 const CLOSE_OWED: &str = "can send, owes a Close";
 const FINISHED: &str = "finished";
 
-/// What the getters say of the state.
+/// The names of the getters that are true.
 fn state(end: &End) -> String {
     let machine = &end.machine;
     let all = [
@@ -119,7 +119,7 @@ fn a_message_sent_in_parts_is_left_unfinished_by_our_close() {
     }
 }
 
-// The peer closes: the answer is owed until somebody says that the messages before it are done with
+// The peer closes: the answer is owed until the caller says that it has handled the messages before it
 
 #[test]
 fn the_answer_goes_out_when_the_next_event_is_asked_for() {

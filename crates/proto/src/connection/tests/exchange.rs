@@ -1,4 +1,4 @@
-//! Whole messages that are answered where they lie: when that begins, and what ends it.
+//! The fast path for whole messages: the conditions under which an exchange begins, and those that end it.
 
 use super::*;
 

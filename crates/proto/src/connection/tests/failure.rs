@@ -33,7 +33,7 @@ fn number(error: ProtocolError) -> usize {
 
 const RULES: usize = 16;
 
-/// What a client is sent, the rule that this breaks, its close code and its section.
+/// Bytes for a client, the rule that they break, its close code and its section.
 fn to_client() -> Vec<(Vec<u8>, ProtocolError, u16, &'static str)> {
     use ProtocolError::*;
     vec![

@@ -165,7 +165,7 @@ fn a_key_of_zeros_is_legal() {
     assert_eq!(server.reads(bytes), [text("Hello")]);
 }
 
-// What is left of the input
+// The rest of the input
 
 #[test]
 fn part_of_a_header_is_left_in_the_input() {

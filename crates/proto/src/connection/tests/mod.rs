@@ -11,6 +11,7 @@ use crate::message::Message;
 
 use self::wire::{Frame, KEY, frame, frames, header, hex};
 
+mod assembly;
 mod closing;
 mod control;
 mod deadline;
@@ -38,7 +39,7 @@ const BINARY_STARTS: u8 = 0x02;
 const GOES_ON: u8 = 0x00;
 const ENDS: u8 = 0x80;
 
-/// What [`Connection::receive`] gave, owned.
+/// The result of [`Connection::receive`], owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Text(String),
@@ -170,7 +171,7 @@ impl End {
         self.machine.send_close(&reason, self.now).unwrap();
     }
 
-    /// What was received as the closing handshake's code and text, as §7.1.5 and §7.1.6 report it.
+    /// The code and the text of the peer's Close (§7.1.5, §7.1.6).
     fn close_received(&self) -> Option<(u16, &str)> {
         let reason = self.machine.close_received()?;
         Some((reason.code().get(), reason.reason()))

@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::core::WRITE_AT;
 use super::event::Next;
 use super::running::{Driver, Running};
+use crate::connection::direct::Mailbox;
 use crate::connection::link::InParts;
-use crate::connection::outbox::Outbox;
 use crate::connection::pool;
 use crate::connection::reply::Reply;
 use crate::error::Error;
@@ -40,7 +40,7 @@ impl AnswerAtOnce for NoAnswers {
 /// Sends the answer to a borrowed message.
 pub(crate) struct Answer<'a, 'l> {
     exchange: &'a mut Exchange<'l>,
-    outbox: &'a Outbox,
+    outbox: &'a Mailbox,
 }
 
 /// What became of a message that was shown to an [`AnswerAtOnce`].

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use sockeye_mailbox::{Directive, Reached};
 use sockeye_proto::MessageBuffer;
 
 use super::event::Next;
 use super::phase::Phase;
-use crate::connection::outbox::{Directive, Outbox, Reached};
+use crate::connection::direct::Mailbox;
 use crate::connection::permit::SessionPermit;
 use crate::connection::pool;
 use crate::sync::Arc;
@@ -15,7 +16,7 @@ use crate::sync::Arc;
 /// The state of a driver besides its link.
 #[repr(C)]
 pub(super) struct Core {
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) outbox: Arc<Mailbox>,
     pub(super) phase: Phase,
     pub(super) directive: Option<Box<Directive>>,
     // The weight of the replies that wait in the outbox.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use sockeye_mailbox::Directive;
 use sockeye_proto::{CloseReason, Expired};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -12,7 +13,6 @@ use tokio::time::Instant;
 use super::event::Ending;
 use super::phase::Phase;
 use super::running::{Driver, Running};
-use crate::connection::outbox::Directive;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
@@ -30,7 +30,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Ends the transport in order, within the close deadline. Returns the peer's Close, if it came.
-    /// [`Outbox::abort`](crate::connection::outbox::Outbox::abort) ends the transport at once.
+    /// [`Mailbox::abort`](sockeye_mailbox::Mailbox::abort) ends the transport at once.
     pub(crate) async fn linger(&mut self) -> Option<CloseReason> {
         self.settle();
         poll_fn(|cx| {

@@ -25,7 +25,7 @@ pub(crate) enum Ending {
     ClosedByPeer(CloseReason),
     /// This side sent its Close first.
     ClosedHere(CloseReason),
-    /// [`Outbox::abort`](crate::connection::outbox::Outbox::abort).
+    /// [`Mailbox::abort`](sockeye_mailbox::Mailbox::abort).
     Aborted,
     Failed(Error),
 }

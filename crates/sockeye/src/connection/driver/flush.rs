@@ -5,13 +5,13 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use sockeye_mailbox::{Directive, Part, Reached, Taken};
 use sockeye_proto::{Cause, Connection as Machine, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::core::WRITE_AT;
 use super::running::{Driver, Running};
-use crate::connection::outbox::{Directive, Part, Reached, Taken};
 use crate::connection::pool;
 use crate::connection::reply::Reply;
 use crate::error::Error;

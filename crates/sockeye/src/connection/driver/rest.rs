@@ -19,12 +19,12 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use sockeye_mailbox::Directive;
 use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::event::{Ending, Next};
 use super::running::Driver;
-use crate::connection::outbox::Directive;
 use crate::connection::pool;
 use crate::error::{Error, ErrorChain};
 use crate::sync::{Arc, Mutex, lock};

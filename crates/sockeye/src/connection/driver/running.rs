@@ -9,6 +9,9 @@ use std::fmt;
 use std::task::Context;
 use std::time::Duration;
 
+#[cfg(test)]
+use sockeye_mailbox::Reached;
+use sockeye_mailbox::WakeReason;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::core::Core;
@@ -16,10 +19,8 @@ use super::event::Ending;
 #[cfg(test)]
 use super::event::Next;
 use super::phase::Phase;
+use crate::connection::direct::Mailbox;
 use crate::connection::link::{InParts, Link};
-#[cfg(test)]
-use crate::connection::outbox::Reached;
-use crate::connection::outbox::{Outbox, WakeReason};
 use crate::connection::permit::SessionPermit;
 use crate::sync::Arc;
 
@@ -57,7 +58,7 @@ impl<T> Guarded<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    pub(crate) fn new(link: Link<T>, outbox: Arc<Outbox>) -> Self {
+    pub(crate) fn new(link: Link<T>, outbox: Arc<Mailbox>) -> Self {
         if !link.machine().can_send() {
             outbox.shut();
         }

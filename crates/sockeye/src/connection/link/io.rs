@@ -7,12 +7,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut};
+use sockeye_mailbox::LOG_LIMIT;
 use sockeye_proto::{Cause, Output};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Link;
-use crate::connection::log::Log;
 use crate::connection::pool;
 
 /// When so many bytes of a message have come and as many are missing, the link reads straight into its buffer. The
@@ -200,4 +200,4 @@ fn write_vectored<T: AsyncWrite>(
 }
 
 // `write_apart` writes what a log holds: its weight, and four bytes of header for each 64 of weight.
-const _: () = assert!(Log::LIMIT + Log::LIMIT / 16 <= pool::SCRATCH_LEN);
+const _: () = assert!(LOG_LIMIT + LOG_LIMIT / 16 <= pool::SCRATCH_LEN);

@@ -12,9 +12,9 @@ use super::driver::{Count, poll};
 use super::wire::{BINARY, CLOSE, PING, Wire, masked};
 use super::*;
 use crate::connection::budget::{AssemblyBudget, FREE, INFLATER, PATIENCE, SHARE};
+use crate::connection::direct::Mailbox;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::{InParts, Link};
-use crate::connection::outbox::Outbox;
 use crate::connection::{Compression, pool, server_machine};
 use crate::error::Error;
 use crate::sync::Arc;
@@ -27,7 +27,7 @@ const COMPRESSED: u8 = 0x40;
 /// A server's end of a connection.
 struct End {
     driver: Driver<Wire>,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     peer: Peer,
     count: Arc<Count>,
 }
@@ -48,7 +48,7 @@ fn end(budget: &Arc<AssemblyBudget>) -> End {
     let config = Config::new(Role::Server).max_message(8 << 20);
     let machine = server_machine(config, Some(agreed()));
     let link = Link::new(stream, machine, &[], Arc::clone(budget));
-    let outbox = Outbox::new(1 << 20);
+    let outbox = Mailbox::new(1 << 20);
     End {
         driver: Driver::new(link, Arc::clone(&outbox)),
         outbox,

@@ -5,18 +5,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use sockeye_mailbox::{Copied, Deliver, Deliverer, Item, LOG_LIMIT, OverflowPolicy};
 use sockeye_proto::{CloseCode, CloseReason, Message, MessageBuffer, MessageKind, PreparedMessage};
 
 use super::wire::{PING, TEXT, masked, wire};
 use super::*;
 use crate::connection::budget::AssemblyBudget;
-use crate::connection::direct::Direct;
+use crate::connection::direct::{Channel, Direct, Mailbox, Parts};
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
-use crate::connection::log::{Copied, Log, Pushed};
-use crate::connection::outbox::{
-    BroadcastOutcome, Item, Outbox, OverflowPolicy, Parts, SessionOutcome,
-};
 use crate::connection::reply::Reply;
 use crate::connection::server_machine;
 use crate::error::Error;
@@ -38,9 +35,9 @@ impl Wake for Count {
 }
 
 /// A driver, its outbox, its peer, and how often its task was woken.
-pub(super) fn driver() -> (Driver<wire::Wire>, Arc<Outbox>, Peer, Arc<Count>, Waker) {
+pub(super) fn driver() -> (Driver<wire::Wire>, Arc<Mailbox>, Peer, Arc<Count>, Waker) {
     let (stream, peer) = wire();
-    let outbox = Outbox::new(1 << 20);
+    let outbox = Mailbox::new(1 << 20);
     let link = Link::new(
         stream,
         server_machine(Config::new(Role::Server), None),
@@ -167,11 +164,12 @@ async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
 /// A driver with a seat at a log, parked, and whatever says something to all who sit there.
 struct Hears {
     driver: Driver<wire::Wire>,
-    outbox: Arc<Outbox>,
+    outbox: Arc<Mailbox>,
     peer: Peer,
     waker: Waker,
     count: Arc<Count>,
-    log: Arc<Log>,
+    channel: Arc<Channel<()>>,
+    deliverer: Deliverer,
     delivered: Copied,
 }
 
@@ -181,13 +179,14 @@ const EITHER: [bool; 2] = [false, true];
 impl Hears {
     fn new(is_delivered: bool) -> Self {
         let (stream, peer) = wire();
-        let log = Arc::new(Log::default());
         let beside = peer.clone();
         let direct = Direct::scripted(move |bytes| beside.write_beside(bytes));
-        let seat = log.seat(0);
-        let outbox =
-            Outbox::of_session(1 << 20, OverflowPolicy::default(), Some(seat), Some(direct));
-        outbox.join_log(is_delivered);
+        let (channel, deliverer) = (Arc::new(Channel::default()), Deliverer::new());
+        let (member, first) = channel.reserve();
+        let policy = OverflowPolicy::default();
+        let outbox = Mailbox::of_session(1 << 20, policy, Some(first), Some(direct));
+        let delivery = is_delivered.then(|| deliverer.handle());
+        channel.join(member, Arc::clone(&outbox), (), delivery);
         let link = Link::new(
             stream,
             server_machine(Config::new(Role::Server), None),
@@ -201,7 +200,8 @@ impl Hears {
             peer,
             waker: Arc::clone(&count).into(),
             count,
-            log,
+            channel,
+            deliverer,
             delivered: Copied::default(),
         };
         hears.run();
@@ -214,24 +214,18 @@ impl Hears {
         assert!(poll(self.driver.next(&mut message), &self.waker).is_pending());
     }
 
-    /// Says it, and leaves it to whoever is told to. Says whether it wants to be delivered.
+    /// Publishes a text. Returns whether the channel waits for the deliverer.
     fn say(&self, text: &str) -> bool {
-        let message = PreparedMessage::new(text);
-        let Pushed::Kept(number) = self.log.push(&message) else {
-            panic!("there is room for {text}");
-        };
-        let mut outcome = BroadcastOutcome {
-            is_settled: true,
-            wants_delivery: false,
-            overflowed: None,
-        };
-        let heard = self.outbox.offer_broadcast(number, &message, &mut outcome);
-        assert_eq!(heard, SessionOutcome::Taken);
-        outcome.wants_delivery
+        let lost = |(): &(), lost| panic!("{lost:?}");
+        assert_eq!(self.channel.publish(&PreparedMessage::new(text), lost), 1);
+        let mut cx = Context::from_waker(Waker::noop());
+        let next = self.deliverer.poll_next(&mut cx);
+        self.channel.begin_delivery();
+        matches!(next, Poll::Ready(Some(_)))
     }
 
     fn deliver(&mut self) {
-        self.outbox.deliver(&mut self.delivered);
+        self.channel.deliver(0..1, &mut self.delivered);
     }
 
     /// Says it, and delivers it if it is to be.
@@ -306,7 +300,7 @@ async fn all_that_a_log_holds_goes_out_at_once() {
     const LARGE: usize = 8 * 1024;
     for (is_delivered, len) in [(false, SMALL), (false, LARGE), (true, SMALL), (true, LARGE)] {
         let mut hears = Hears::new(is_delivered);
-        let many = Log::LIMIT / len;
+        let many = LOG_LIMIT / len;
         for _ in 0..many {
             hears.say(&"x".repeat(len));
         }
@@ -333,7 +327,7 @@ async fn a_peer_that_does_not_take_what_is_said_to_many_is_given_up_in_time() {
         } = hears;
         let timeout = Config::new(Role::Server).write_timeout;
         let mut look = |after: Duration| {
-            outbox.wake_if_due(tokio::time::Instant::now().into_std() + Duration::from_millis(1));
+            outbox.sweep(tokio::time::Instant::now().into_std() + Duration::from_millis(1));
             let polled = poll(driver.next(&mut MessageBuffer::default()), &waker);
             assert_eq!(polled.is_ready(), after > timeout, "{after:?}");
         };
@@ -375,8 +369,9 @@ async fn a_transport_that_fails_under_what_is_said_to_many_ends_the_connection()
 #[tokio::test(start_paused = true)]
 async fn what_is_delivered_wakes_no_driver_and_costs_one_write() {
     let mut hears = Hears::new(true);
-    for text in ["a", "b", "c"] {
-        assert!(hears.say(text));
+    assert!(hears.say("a"));
+    for text in ["b", "c"] {
+        assert!(!hears.say(text), "the channel waits already");
     }
     assert_eq!(hears.peer.writes(), 0);
     hears.deliver();
@@ -394,12 +389,11 @@ async fn what_a_driver_that_runs_finds_first_is_not_delivered() {
     hears.run();
     hears.deliver();
     assert_eq!(texts(&hears.peer), ["a", "ping"]);
-    let outbox = Arc::clone(&hears.outbox);
     hears.peer.segment(masked(TEXT, "to a handler"));
     let mut message = MessageBuffer::default();
     assert!(poll(hears.driver.next(&mut message), &hears.waker).is_ready());
     assert!(!hears.say("b"), "the driver runs");
-    outbox.deliver(&mut hears.delivered);
+    hears.deliver();
     assert_eq!(hears.peer.writes(), 2);
     hears.run();
     assert_eq!(texts(&hears.peer), ["b"]);
@@ -407,14 +401,13 @@ async fn what_a_driver_that_runs_finds_first_is_not_delivered() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_delivered_yet_goes_with_whatever_is_sent_behind_it() {
-    let sends: [fn(&Arc<Outbox>); 3] = [
+    let sends: [fn(&Arc<Mailbox>); 2] = [
         |outbox| {
             outbox.try_push(Item::Message("behind".into())).unwrap();
         },
         |outbox| drop(outbox.flush()),
-        |outbox| outbox.catch_up(),
     ];
-    for (send, expected) in sends.into_iter().zip([2, 1, 1]) {
+    for (send, expected) in sends.into_iter().zip([2, 1]) {
         let mut hears = Hears::new(true);
         assert!(hears.say("before"));
         send(&hears.outbox);
@@ -429,7 +422,7 @@ async fn what_is_not_delivered_yet_goes_with_whatever_is_sent_behind_it() {
 async fn where_nobody_delivers_any_more_the_driver_is_woken() {
     let mut hears = Hears::new(true);
     assert!(hears.say("a"));
-    hears.outbox.end_delivery();
+    hears.channel.end_delivery();
     assert_eq!(hears.count.woken(), 1);
     hears.deliver();
     assert_eq!(hears.peer.writes(), 0, "it is the driver's now");
@@ -523,7 +516,7 @@ async fn more_than_a_read_may_have_come_with_the_handshake() {
         &ahead[..ahead.len() - 3],
         AssemblyBudget::of_others(),
     );
-    let mut driver = Driver::new(link, Outbox::new(1 << 20));
+    let mut driver = Driver::new(link, Mailbox::new(1 << 20));
     peer.segment(&ahead[ahead.len() - 3..]);
     let mut message = MessageBuffer::default();
     for _ in 0..40_000 {

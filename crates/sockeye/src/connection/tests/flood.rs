@@ -1,6 +1,7 @@
 //! What a hostile peer makes the driver hold and do. Memory is counted whenever the task has let go, work
 //! in turns of the task and in reads: never in time.
 
+use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{
     Cause, Connection as Machine, DeflateConfig, DeflatePool, MaskingKey, Message, MessageBuffer,
     ProtocolError,
@@ -11,11 +12,11 @@ use super::driver::{Count, driver, poll};
 use super::wire::{BINARY, PING, Wire, masked};
 use super::*;
 use crate::connection::budget::AssemblyBudget;
+use crate::connection::direct::Mailbox;
 use crate::connection::driver::{Driver, Ending, Next};
 use crate::connection::link::Link;
-use crate::connection::outbox::{Item, Outbox};
 use crate::connection::{Compression, server_machine};
-use crate::error::{Error, SendError};
+use crate::error::Error;
 use crate::sync::Arc;
 
 /// What came of polling a driver until it waits for others.
@@ -151,7 +152,7 @@ async fn without_a_limit_a_header_of_2_to_the_63_bytes_costs_what_comes() {
         &[],
         AssemblyBudget::of_others(),
     );
-    let mut driver = Driver::new(link, Outbox::new(1 << 20));
+    let mut driver = Driver::new(link, Mailbox::new(1 << 20));
     let count = Arc::new(Count::default());
     let mut header = vec![BINARY, 0xff];
     header.extend((u64::MAX >> 1).to_be_bytes());
@@ -208,7 +209,7 @@ async fn a_bomb_of_a_thousand_to_one_costs_the_limit_and_is_let_go() {
     let machine = server_machine(Config::new(Role::Server), Some(compression));
     let mut driver = Driver::new(
         Link::new(stream, machine, &[], AssemblyBudget::of_others()),
-        Outbox::new(1 << 20),
+        Mailbox::new(1 << 20),
     );
     let count = Arc::new(Count::default());
     let mut most_retained = 0;

@@ -5,13 +5,14 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseCode, DeflateConfig, DeflatePool, MessageBuffer, ProtocolError};
 
 use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, Wire, close_body, masked, unmasked};
 use super::*;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Compression, Connection, client_machine, server_machine};
-use crate::error::{Error, SendError};
+use crate::error::Error;
 
 const TEXT_STARTS: u8 = 0x01;
 const ENDS: u8 = 0x80;

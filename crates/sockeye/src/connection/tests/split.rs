@@ -2,12 +2,13 @@
 
 use std::io;
 
+use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseCode, Message};
 
 use super::wire::{BINARY, CLOSE, PING, PONG, TEXT, close_body, masked};
 use super::*;
 use crate::connection::{Connection, Receiver, Sender};
-use crate::error::{Error, SendError};
+use crate::error::Error;
 
 fn split() -> (Sender, Receiver, Peer) {
     let (stream, peer) = wire();

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use sockeye_mailbox::SendError;
 use sockeye_proto::{DeflateConfig, DeflatePool};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -13,7 +14,7 @@ use super::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, masked};
 use super::*;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::{Compression, Connection, MessageWriter, Sender, server_machine};
-use crate::error::{Error, SendError};
+use crate::error::Error;
 
 const TEXT_STARTS: u8 = 0x01;
 const BINARY_STARTS: u8 = 0x02;

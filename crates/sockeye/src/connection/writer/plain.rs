@@ -4,12 +4,12 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use sockeye_mailbox::UNFINISHED;
 use sockeye_proto::{Cause, CloseCode, MessageKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{MessageWriter, Slot};
 use crate::connection::Connection;
-use crate::connection::outbox::UNFINISHED;
 use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {

@@ -1,20 +1,16 @@
 //! The task of an endpoint: the events of one read, and those that arrive while a handler is suspended.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use sockeye_proto::{CloseCode, CloseReason};
 use tokio::sync::Notify;
 
 use super::*;
-use crate::connection::Connection;
 use crate::connection::tests::wire::{CLOSE, Frame, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{Incoming, Reply};
 use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
-
-type Replied<'m> = HandlerResult<Reply<'m>>;
 
 /// The events that the callbacks report to the test, in order.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +56,7 @@ async fn messages_of_one_segment_are_answered_before_the_next_is_read() {
 
 /// How a handler answers.
 #[derive(Clone, Copy, Debug)]
-enum Answer {
+pub(super) enum Answer {
     Returned,
     Queued,
     Awaited,
@@ -68,10 +64,14 @@ enum Answer {
     Yielded,
 }
 
-struct Echo(Answer);
+pub(super) struct Echo(pub(super) Answer);
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> Replied<'m> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         let Incoming::Text(text) = message else {
             return Ok(Reply::None);
         };
@@ -193,7 +193,11 @@ struct Slow {
 }
 
 impl Endpoint for Slow {
-    async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> Replied<'m> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         /// Tells whether the handler was dropped.
         struct Guard<'g>(&'g Log, bool);
         impl Drop for Guard<'_> {
@@ -226,11 +230,11 @@ impl Endpoint for Slow {
     }
 }
 
-fn slow() -> (Started, Log, Arc<Notify>) {
+pub(super) fn slow() -> (Started, Log, Arc<Notify>) {
     slow_with(Config::new(Role::Server))
 }
 
-fn slow_with(config: Config) -> (Started, Log, Arc<Notify>) {
+pub(super) fn slow_with(config: Config) -> (Started, Log, Arc<Notify>) {
     let (log, go) = (Log::default(), Arc::new(Notify::new()));
     let shared = (log.clone(), Arc::clone(&go));
     let started = start_with(config, move |_| Slow {
@@ -425,138 +429,6 @@ async fn a_close_of_its_own_lets_the_handler_end_and_on_close_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_reading_is_paused_no_peer_looks_dead() {
-    let (Started { peer, session, .. }, log, go) = slow();
-    peer.segment(messages(2));
-    tokio::time::sleep(seconds(600)).await;
-    assert!(session.is_open());
-    assert_eq!(peer.frames(), []);
-    go.notify_one();
-    tokio::time::sleep(seconds(15)).await;
-    // The peer's silence counts from the moment when reading went on.
-    assert_eq!(texts(&peer.frames()), ["0"]);
-    go.notify_one();
-    tokio::time::sleep(seconds(19)).await;
-    assert_eq!(texts(&peer.frames()), ["1"]);
-    assert!(session.is_open());
-    assert_eq!(log.take().len(), 4);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_silent_peer_is_pinged_and_given_up() {
-    let (started, log, _go) = slow();
-    tokio::time::sleep(seconds(21)).await;
-    assert_eq!(started.peer.frames()[0].first, PING);
-    tokio::time::sleep(seconds(18)).await;
-    assert!(started.session.is_open());
-    tokio::time::sleep(seconds(2)).await;
-    assert_eq!(log.take(), ["closed 1006"]);
-    assert!(started.peer.is_dropped());
-    assert!(started.is_gone());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_vanishes_amid_a_header_is_pinged_and_given_up() {
-    let (started, log, _go) = slow();
-    tokio::time::sleep(seconds(5)).await;
-    started.peer.segment(&masked(TEXT, "begun")[..3]);
-    tokio::time::sleep(seconds(21)).await;
-    assert_eq!(started.peer.frames()[0].first, PING);
-    tokio::time::sleep(seconds(18)).await;
-    assert!(started.session.is_open());
-    tokio::time::sleep(seconds(2)).await;
-    assert_eq!(log.take(), ["closed 1006"]);
-    assert!(started.is_gone());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_nothing_is_given_up() {
-    let (started, log, _go) = slow();
-    started.peer.close_window(0);
-    drop(started.session.async_remote().send_text("x").unwrap());
-    for _ in 0..4 {
-        tokio::time::sleep(seconds(9)).await;
-        started.peer.segment(masked(PING, ""));
-    }
-    // It would not have taken a Close either.
-    assert_eq!(started.peer.frames(), []);
-    assert_eq!(log.take(), ["closed 1008"]);
-    assert!(started.is_gone());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_does_not_go_on_for_120_s_is_told_to_both_sides() {
-    let config = Config::new(Role::Server).keep_alive(None);
-    let (started, log, _go) = slow_with(config);
-    started.peer.segment(masked(0x01, "begun"));
-    tokio::time::sleep(seconds(119)).await;
-    assert!(started.session.is_open());
-    tokio::time::sleep(seconds(2)).await;
-    assert_eq!(started.peer.frames()[0].code(), 1008);
-    assert_eq!(log.take(), ["closed 1008"]);
-    started.peer.end();
-    idle().await;
-    assert!(started.is_gone());
-}
-
-#[tokio::test(start_paused = true)]
-async fn pongs_that_are_handled_slowly_give_their_peer_no_longer_for_its_message() {
-    struct SlowAtPongs;
-
-    impl Endpoint for SlowAtPongs {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
-            tokio::time::sleep(seconds(9)).await;
-            Ok(Reply::None)
-        }
-    }
-
-    let config = Config::new(Role::Server).keep_alive(None);
-    let started = start_with(config, |_| SlowAtPongs);
-    started.peer.segment(masked(0x01, "begun"));
-    // Of 20 s each some 9 s are not read: one Pong is handled and the other one waits.
-    for _ in 0..10 {
-        assert!(started.session.is_open());
-        started
-            .peer
-            .segment([masked(PONG, "1"), masked(PONG, "2")].concat());
-        tokio::time::sleep(seconds(20)).await;
-    }
-    tokio::time::sleep(seconds(20)).await;
-    assert_eq!(started.peer.frames()[0].code(), 1008);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_begins_in_a_later_turn_of_the_task_has_its_deadline() {
-    let config = Config::new(Role::Server).assembly_timeout(seconds(10));
-    let Started { peer, session, .. } = start_with(config, |_| Echo(Answer::Returned));
-    idle().await;
-    peer.segment([messages(300), masked(0x01, "begun")].concat());
-    tokio::time::sleep(seconds(9)).await;
-    assert!(session.is_open());
-    tokio::time::sleep(seconds(2)).await;
-    assert_eq!(peer.frames().last().unwrap().code(), 1008);
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_reading_is_paused_no_message_is_late() {
-    let (Started { peer, session, .. }, log, go) = slow();
-    peer.segment(messages(1));
-    idle().await;
-    // An unsolicited Pong is the one event that is read ahead.
-    peer.segment([masked(0x01, "1"), masked(PONG, "")].concat());
-    tokio::time::sleep(seconds(600)).await;
-    assert!(session.is_open());
-    go.notify_one();
-    tokio::time::sleep(seconds(15)).await;
-    peer.segment(masked(0x80, ""));
-    go.notify_one();
-    idle().await;
-    assert_eq!(texts(&peer.frames()), ["0", "1"]);
-    assert!(session.is_open());
-    assert_eq!(log.take().len(), 4);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
     let (started, log, go) = slow();
     started.peer.segment(messages(2));
@@ -582,165 +454,15 @@ async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
     assert!(started.is_gone());
 }
 
-/// Its handler takes its time.
-struct Sleeper(Log);
-
-impl Endpoint for Sleeper {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
-        tokio::time::sleep(seconds(60)).await;
-        self.0.add("slept");
-        Ok(Reply::Text("done"))
-    }
-
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
-        self.0.add(format!("closed {}", reason.code().get()));
-        Ok(())
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handler_that_sleeps_loses_neither_the_peer_nor_its_close() {
-    let log = Log::default();
-    let (ours, theirs) = tokio::io::duplex(64 * 1024);
-    let shared = log.clone();
-    let config = Config::new(Role::Server);
-    let (_session, places) = start_on(theirs, config, move |_| Sleeper(shared.clone()));
-    // The client pings after 20 s of silence, and gives up 20 s later.
-    let mut client = Connection::client(ours, Config::new(Role::Client));
-    client.send("hello").await.unwrap();
-    let reply = client.recv().await.unwrap().unwrap();
-    assert_eq!(reply.as_text(), Some("done"));
-    client.send("again").await.unwrap();
-    tokio::time::sleep(seconds(10)).await;
-    let start = tokio::time::Instant::now();
-    client
-        .close(CloseCode::try_from(4001).unwrap(), "")
-        .await
-        .unwrap();
-    assert!(start.elapsed() <= seconds(6));
-    tokio::time::sleep(seconds(60)).await;
-    assert_eq!(log.take(), ["slept", "slept", "closed 4001"]);
-    assert_eq!(places.available_permits(), 1);
-}
-
-/// Answers each message with a large one.
-struct Inflate(Arc<AtomicUsize>);
-
-const INFLATED: usize = 32 * 1024;
-
-impl Endpoint for Inflate {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(Reply::Message(vec![7; INFLATED].into()))
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn replies_that_wait_stop_the_handlers_and_reading() {
-    for queued in [0, 100_000] {
-        let handled = Arc::new(AtomicUsize::new(0));
-        let shared = Arc::clone(&handled);
-        let Started { peer, session, .. } = start(move |_| Inflate(Arc::clone(&shared)));
-        peer.close_window(0);
-        if queued > 0 {
-            // Then replies have to wait in the outbox.
-            let _ = session.async_remote().send_binary(vec![1; queued]);
-            let _ = session.async_remote().send_binary(vec![1; queued]);
-        }
-        for _ in 0..10 {
-            peer.segment(messages(10));
-        }
-        idle().await;
-        let before = handled.load(Ordering::Relaxed);
-        assert!(before * INFLATED <= 512 * 1024, "{before}");
-        assert!(peer.unread() >= 8);
-        // What is pushed does not stop for it; a peer that reads slowly gets everything.
-        while handled.load(Ordering::Relaxed) < 100 {
-            peer.open_window(100_000);
-            idle().await;
-        }
-        peer.remove_window();
-        idle().await;
-        let frames = peer.frames();
-        let replies = frames.iter().filter(|f| f.payload.len() == INFLATED);
-        assert_eq!(replies.count(), 100);
-        assert!(session.is_open());
-    }
-}
-
-/// They carry no payload: what bounds them is that there are many.
-#[tokio::test(start_paused = true)]
-async fn empty_replies_that_wait_stop_reading_too() {
-    let Started { peer, session, .. } = start(|_| Echo(Answer::Returned));
-    peer.close_window(0);
-    // More than the output takes: replies wait behind it in the outbox.
-    for _ in 0..4 {
-        let pushed = session.async_remote().send_binary(vec![0; 60_000]);
-        drop(pushed.unwrap());
-    }
-    for _ in 0..100 {
-        peer.segment(masked(TEXT, "").repeat(1000));
-    }
-    idle().await;
-    // 256 KiB of them, as they are counted, are 4,096.
-    assert_eq!(peer.unread(), 100 - 5);
-    peer.remove_window();
-    idle().await;
-    assert_eq!(peer.unread(), 0);
-    assert_eq!(texts(&peer.frames()).len(), 100_000);
-}
-
-#[tokio::test(start_paused = true)]
-async fn two_peers_that_push_at_each_other_both_finish() {
-    const PUSHES: usize = 128;
-    const LEN: usize = 64 * 1024;
-    struct Count(Arc<AtomicUsize>);
-    impl Endpoint for Count {
-        async fn on_message<'m>(&mut self, _: &Session, m: Incoming<'m>) -> Replied<'m> {
-            if let Incoming::Binary(bytes) = m {
-                self.0.fetch_add(bytes.len(), Ordering::Relaxed);
-            }
-            Ok(Reply::None)
-        }
-    }
-    let (ours, theirs) = tokio::io::duplex(16 * 1024);
-    let taken = Arc::new(AtomicUsize::new(0));
-    let shared = Arc::clone(&taken);
-    let config = Config::new(Role::Server);
-    let (session, _places) = start_on(theirs, config, move |_| Count(Arc::clone(&shared)));
-    let client = Connection::client(ours, Config::new(Role::Client));
-    let (sender, mut receiver) = client.split();
-    let pushes = tokio::spawn(async move {
-        for _ in 0..PUSHES {
-            sender.send(vec![1; LEN]).await.unwrap();
-        }
-        sender
-    });
-    let other = session.clone();
-    let pushed = tokio::spawn(async move {
-        for _ in 0..PUSHES {
-            other
-                .basic_remote()
-                .send_binary(vec![2; LEN])
-                .await
-                .unwrap();
-        }
-    });
-    let mut received = 0;
-    while received < PUSHES * LEN {
-        received += receiver.recv().await.unwrap().unwrap().as_bytes().len();
-    }
-    let _sender = pushes.await.unwrap();
-    pushed.await.unwrap();
-    idle().await;
-    assert_eq!(taken.load(Ordering::Relaxed), PUSHES * LEN);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_panic_closes_its_own_connection_with_1011() {
     struct Panics;
     impl Endpoint for Panics {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Replied<'m> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             tokio::task::yield_now().await;
             panic!("of the handler");
         }
@@ -761,7 +483,11 @@ async fn a_panic_among_a_thousand_sessions_disturbs_no_other() {
     const UNLUCKY: usize = 500;
     struct Picky;
     impl Endpoint for Picky {
-        async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> Replied<'m> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            incoming: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             match incoming {
                 Incoming::Text(text) if &*text == "panic" => panic!("of the handler"),
                 Incoming::Text(text) => Ok(Reply::Text(text.into_str())),

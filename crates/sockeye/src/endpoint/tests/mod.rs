@@ -1,5 +1,6 @@
 //! Endpoints on scripted transports, with paused time.
 
+use sockeye_mailbox::{Overflow, OverflowPolicy};
 use sockeye_proto::{Config, Role};
 use tokio::sync::Semaphore;
 
@@ -7,7 +8,6 @@ use super::handshake::ConnectionInfo;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
 use crate::connection::budget::AssemblyBudget;
-use crate::connection::outbox::{Overflow, OverflowPolicy};
 use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
 use crate::router::PathParameters;
@@ -16,6 +16,7 @@ use crate::sync::Arc;
 #[cfg(feature = "macros")]
 mod annotated;
 mod at_once;
+mod backpressure;
 mod delivery;
 mod idle;
 mod large;
@@ -24,6 +25,7 @@ mod overflow;
 mod partial;
 mod pause;
 mod reader;
+mod silence;
 mod stuck;
 mod sweep;
 mod writer;

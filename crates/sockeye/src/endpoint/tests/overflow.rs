@@ -1,11 +1,11 @@
 //! A peer that does not read, and the messages that are sent to it meanwhile.
 
+use sockeye_mailbox::SendError;
 use sockeye_proto::CloseCode;
 
 use super::life::{Lines, texts};
 use super::*;
 use crate::connection::tests::wire::{CLOSE, close_body, masked};
-use crate::error::SendError;
 
 struct Silent;
 

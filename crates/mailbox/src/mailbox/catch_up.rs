@@ -1,0 +1,192 @@
+//! Moves what a mailbox has not read from the logs of its channels into its outbox: before an own item, before a Close,
+//! and when a log is full. Also gives the subscriptions up.
+
+use sockeye_proto::{CloseCode, CloseReason, PreparedMessage};
+
+use super::Mailbox;
+use super::item::{Queued, Ticket};
+use super::policy::{Overflow, Overflowed, Source};
+use super::state::{State, Wakes};
+use crate::fanout::log::{Slot, Subscription};
+use crate::sync::lock;
+
+/// What becomes of the messages that a mailbox has not read when it leaves a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// They go out, as far as the outbox has room for them.
+    Sent,
+    Dropped,
+}
+
+/// The reason of the Close for a peer that is too slow.
+pub(super) const TOO_SLOW: &str = "too much waits to be sent";
+
+/// What the messages that were moved have left to do.
+#[derive(Default)]
+pub(super) struct Moved {
+    // Whether a message found no room, and the policy is to close.
+    must_close: bool,
+}
+
+impl<D> Mailbox<D> {
+    /// Puts an item in, behind the messages that the mailbox's channels held before.
+    pub(super) fn push_behind(
+        &self,
+        state: &mut State<D>,
+        item: Queued,
+        wakes: &mut Wakes,
+    ) -> Ticket {
+        if !item.is_control() && self.signal.look().has_pending() {
+            self.catch_up_with_all(state, wakes);
+        }
+        state.push(item)
+    }
+
+    /// Moves what the mailbox has not read of one channel from its log into the outbox. Returns what was lost for it.
+    pub(crate) fn catch_up(&self, slot: Slot) -> Option<Overflowed> {
+        let mut wakes = Wakes::default();
+        let mut moved = Moved::default();
+        let mut state = lock(&self.state);
+        self.catch_up_with(&mut state, slot, &mut moved, &mut wakes);
+        self.finish(&mut state, &moved, &mut wakes);
+        let lost = state.take_loss();
+        drop(state);
+        wakes.wake();
+        lost
+    }
+
+    /// Moves what the mailbox has not read of all its channels. Wakes the driver if it has to send items now: a deliverer
+    /// writes none.
+    pub(super) fn catch_up_with_all(&self, state: &mut State<D>, wakes: &mut Wakes) {
+        let mut moved = Moved::default();
+        for slot in self.signal.look().pending() {
+            self.catch_up_with(state, slot, &mut moved, wakes);
+        }
+        self.finish(state, &moved, wakes);
+    }
+
+    fn catch_up_with(
+        &self,
+        state: &mut State<D>,
+        slot: Slot,
+        moved: &mut Moved,
+        wakes: &mut Wakes,
+    ) {
+        // Cloned, because the state changes meanwhile.
+        let Some(subscription) = self.subscription_under(state, slot).cloned() else {
+            self.signal.clear_pending(slot);
+            return;
+        };
+        subscription.catch_up(
+            |message| self.move_in(state, message, moved, wakes),
+            || self.signal.clear_pending(slot),
+        );
+    }
+
+    /// Acts on what was moved.
+    pub(super) fn finish(&self, state: &mut State<D>, moved: &Moved, wakes: &mut Wakes) {
+        if moved.must_close {
+            self.close_as_too_slow(state, wakes);
+        }
+        if self.signal.look().has_items() {
+            wakes.add(state.driver_if(self.signal.raise_items(&state.locked)));
+        }
+    }
+
+    /// Closes the session of a peer that is too slow.
+    #[cold]
+    pub(super) fn close_as_too_slow(&self, state: &mut State<D>, wakes: &mut Wakes) {
+        let reason = CloseReason::new(CloseCode::TRY_AGAIN_LATER, TOO_SLOW);
+        debug_assert!(reason.is_ok(), "1013 may be sent");
+        if let Ok(reason) = reason {
+            self.close_under(state, reason, wakes);
+        }
+    }
+
+    /// Puts a message of a log into the outbox. Applies the policy for broadcasts if there is no room.
+    pub(super) fn move_in(
+        &self,
+        state: &mut State<D>,
+        message: PreparedMessage,
+        moved: &mut Moved,
+        wakes: &mut Wakes,
+    ) {
+        let item = Queued::Message(message.into());
+        if !moved.must_close && state.has_room(&item) {
+            let item = state.as_it_gives_way(item, Source::Broadcast, None);
+            state.push(item);
+            self.signal.note_items(&state.locked);
+            return;
+        }
+        let mut lost = Overflowed {
+            policy: state.overflow.of(Source::Broadcast),
+            ticket: None,
+            dropped: 1,
+            is_first: !std::mem::replace(&mut state.has_overflowed, true),
+        };
+        match lost.policy {
+            Overflow::Refuse | Overflow::DropNewest => {}
+            Overflow::DropOldest => {
+                let source = Source::Broadcast;
+                if let Some((_, dropped)) = state.push_in_place_of_oldest(item, source, None, wakes)
+                {
+                    lost.dropped = dropped;
+                    self.signal.note_items(&state.locked);
+                }
+            }
+            Overflow::Close => moved.must_close = true,
+        }
+        state.note_loss(lost);
+    }
+
+    /// Leaves one channel: nothing of it is sent any more. The messages that the mailbox has not read are dropped.
+    pub(crate) fn leave(&self, slot: Slot) {
+        let mut state = lock(&self.state);
+        if slot == Slot::FIRST {
+            if let Some(first) = self.subscription_under(&state, slot) {
+                first.end(drop);
+            }
+        } else if let Some(others) = &mut state.others {
+            if let Some(left) = others.remove(slot) {
+                left.end(drop);
+            }
+            state.others.take_if(|others| others.is_empty());
+        }
+        // A publisher that is late may set it again. That costs an empty read.
+        self.signal.clear_pending(slot);
+    }
+
+    /// Leaves all channels, for ever.
+    pub(super) fn leave_all(&self, state: &mut State<D>, unread: Unread, wakes: &mut Wakes) {
+        // First of all: a publisher that puts a message into a log after this mailbox has left it sees that it left.
+        if self.signal.leave(&state.locked) {
+            return;
+        }
+        let mut moved = Moved::default();
+        let others = state.others.take();
+        let others = others.iter().flat_map(|others| others.iter());
+        for subscription in self.first.iter().chain(others) {
+            subscription.end(|message| {
+                if unread == Unread::Sent {
+                    self.move_in(state, message, &mut moved, wakes);
+                }
+            });
+        }
+        // The connection ends already: a message that found no room changes nothing more.
+    }
+
+    /// The subscription with this slot, unless it is given up.
+    pub(super) fn subscription_under<'s>(
+        &'s self,
+        state: &'s State<D>,
+        slot: Slot,
+    ) -> Option<&'s Subscription> {
+        if self.signal.look().has_left() {
+            return None;
+        }
+        match slot {
+            Slot::FIRST => self.first.as_ref(),
+            slot => state.others.as_ref()?.get(slot),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The times and counts of a session that its endpoint reads. The driver says when it has to be woken, and the
+//! endpoint's sweep wakes it then. The endpoint also counts a session's activity, and pauses and resumes its reading.
+
+use std::time::Instant;
+
+use super::Mailbox;
+use super::catch_up::Unread;
+use super::policy::Overflowed;
+use super::state::Wakes;
+use crate::sync::lock;
+
+impl<D> Mailbox<D> {
+    /// Leaves all channels, and tells the driver that no sweeper looks at this mailbox any more. Returns what the session
+    /// lost since the last [`sweep`](Self::sweep).
+    pub fn retire(&self) -> Option<Overflowed> {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        self.leave_all(&mut state, Unread::Dropped, &mut wakes);
+        state.is_swept = false;
+        // From now on the driver has to set a timer of its own.
+        if state.due.take().is_some() {
+            wakes.add(state.driver_if(self.signal.raise_due(&state.locked)));
+        }
+        let lost = state.take_loss();
+        drop(state);
+        wakes.wake();
+        lost
+    }
+
+    /// Counts a Ping that came.
+    #[cold]
+    #[inline(never)]
+    pub fn pinged(&self) {
+        let mut state = lock(&self.state);
+        state.pings = state.pings.wrapping_add(1);
+    }
+
+    /// A number that changes when an item is put in, and when a Ping comes.
+    pub fn activity(&self) -> u64 {
+        let state = lock(&self.state);
+        let sent = state.pushed.items.wrapping_add(state.pushed.controls);
+        sent.wrapping_add(state.pings.into())
+    }
+
+    /// Pauses reading: the driver hands on nothing that it receives.
+    pub fn pause(&self) {
+        self.signal.pause();
+    }
+
+    /// Resumes reading.
+    pub fn resume(&self) {
+        if self.signal.resume() {
+            let mut wakes = Wakes::default();
+            let state = lock(&self.state);
+            wakes.add(state.driver_if(self.signal.raise_due(&state.locked)));
+            drop(state);
+            wakes.wake();
+        }
+    }
+
+    /// Whether reading is paused.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.signal.look().is_paused()
+    }
+
+    /// Wakes the driver if it asked for a time before `horizon`. Returns what the session lost since the last call while
+    /// no one could be told.
+    pub fn sweep(&self, horizon: Instant) -> Option<Overflowed> {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        if state.due.take_if(|due| *due < horizon).is_some() {
+            wakes.add(state.driver_if(self.signal.raise_due(&state.locked)));
+        }
+        let lost = state.take_loss();
+        drop(state);
+        wakes.wake();
+        lost
+    }
+
+    /// Asks the sweep to wake the driver at `due`, or a little before. Returns false if no sweep looks at this outbox.
+    pub fn wake_by(&self, due: Instant) -> bool {
+        let mut state = lock(&self.state);
+        if state.is_swept {
+            state.due = Some(due);
+        }
+        state.is_swept
+    }
+}

@@ -1,0 +1,440 @@
+//! Tests of channels in one thread: order, leaving, slots, and the limits of a mailbox.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fanout::delivery::Deliverer;
+use crate::fanout::log::{LOG_LIMIT, Slot};
+
+// What is kept of a member is its number.
+type Channel = crate::fanout::channel::Channel<(), u32>;
+
+const LIMIT: usize = 1 << 20;
+
+fn channels<const N: usize>() -> [Arc<Channel>; N] {
+    std::array::from_fn(|_| Arc::default())
+}
+
+/// A mailbox that reads the log of its first channel, and joins the others behind it.
+fn member_of(channels: &[Arc<Channel>], limit: usize, overflow: Overflow) -> Arc<Mailbox> {
+    let policy = OverflowPolicy {
+        broadcast: overflow,
+        ..OverflowPolicy::default()
+    };
+    let (member, first) = channels[0].reserve();
+    let outbox = Mailbox::of_session(limit, policy, Some(first), None);
+    channels[0].join(member, Arc::clone(&outbox), member, None);
+    for channel in &channels[1..] {
+        join(channel, &outbox);
+    }
+    outbox
+}
+
+fn join(channel: &Arc<Channel>, outbox: &Arc<Mailbox>) -> u32 {
+    let (member, _) = channel.reserve();
+    channel.join(member, Arc::clone(outbox), member, None);
+    member
+}
+
+fn publish(channel: &Arc<Channel>, text: &str) -> usize {
+    let lost = |member: &u32, lost| panic!("{member} lost {lost:?}");
+    channel.publish(&PreparedMessage::new(text), lost)
+}
+
+/// The texts of frames.
+fn texts(frames: &[u8]) -> Vec<String> {
+    let mut rest = frames;
+    let mut texts = Vec::new();
+    while !rest.is_empty() {
+        let (len, head) = match rest[1] {
+            126 => (usize::from(u16::from_be_bytes([rest[2], rest[3]])), 4),
+            len => (usize::from(len), 2),
+        };
+        texts.push(String::from_utf8(rest[head..head + len].to_vec()).unwrap());
+        rest = &rest[head + len..];
+    }
+    texts
+}
+
+/// Acts as a driver that takes all there is.
+fn take_all(outbox: &Mailbox) -> Vec<String> {
+    let mut taken = Vec::new();
+    loop {
+        taken.extend(drain(outbox));
+        let mut read = Vec::new();
+        if !outbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames)) && outbox.is_empty()
+        {
+            return taken;
+        }
+        taken.extend(texts(&read));
+    }
+}
+
+#[test]
+fn a_member_gets_the_messages_of_all_its_channels() {
+    let channels = channels::<3>();
+    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    for text in ["a", "b"] {
+        for channel in &channels {
+            assert_eq!(publish(channel, text), 1);
+        }
+    }
+    let mut taken = take_all(&outbox);
+    taken.sort();
+    assert_eq!(taken, ["a", "a", "a", "b", "b", "b"]);
+    assert!(take_all(&outbox).is_empty());
+}
+
+#[test]
+fn no_channel_keeps_the_others_waiting() {
+    let channels = channels::<3>();
+    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        for (channel, text) in channels.iter().zip(["0", "1", "2"]) {
+            publish(channel, text);
+        }
+        // A turn has room for one channel.
+        outbox.read_log(LOG_LIMIT, |frames| order.push(texts(frames)[0].clone()));
+    }
+    assert_eq!(order, ["1", "2", "0", "1", "2", "0"]);
+}
+
+#[test]
+fn an_own_send_comes_behind_what_its_channels_held_before() {
+    let channels = channels::<3>();
+    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    for (channel, text) in channels.iter().zip(["a", "b", "c"]) {
+        publish(channel, text);
+    }
+    outbox.try_push(text("own")).unwrap();
+    publish(&channels[0], "later");
+    assert_eq!(take_all(&outbox), ["a", "b", "c", "own", "later"]);
+}
+
+#[test]
+fn a_control_frame_moves_nothing_out_of_a_log() {
+    let channels = channels::<1>();
+    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    publish(&channels[0], "a");
+    outbox.try_push(Item::Ping(Vec::new())).unwrap();
+    assert_eq!(outbox.bytes(), 0);
+    assert_eq!(take_all(&outbox), ["ping ", "a"]);
+}
+
+#[test]
+fn a_member_that_left_gets_nothing_and_its_slot_serves_the_next_channel() {
+    let channels = channels::<3>();
+    let outbox = member_of(&channels[..2], LIMIT, Overflow::Close);
+    publish(&channels[1], "before");
+    channels[1].leave(0, |_| true);
+    assert_eq!(publish(&channels[1], "after"), 0);
+    let member = join(&channels[2], &outbox);
+    publish(&channels[2], "next");
+    assert_eq!(take_all(&outbox), ["next"]);
+    channels[2].leave(member, |_| true);
+    publish(&channels[0], "first");
+    assert_eq!(take_all(&outbox), ["first"], "the first channel stays");
+}
+
+#[test]
+fn a_mailbox_takes_the_messages_of_channels_beyond_its_slots_as_items() {
+    let channels = channels::<{ Slot::MANY + 1 }>();
+    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    for (number, channel) in channels.iter().enumerate() {
+        assert_eq!(publish(channel, &number.to_string()), 1);
+        let is_logged = number < Slot::MANY;
+        assert_eq!(outbox.bytes() > 0, !is_logged, "{number}");
+    }
+    let mut taken = take_all(&outbox);
+    taken.sort_by_key(|number| number.parse::<usize>().unwrap());
+    let all: Vec<_> = (0..=Slot::MANY).map(|number| number.to_string()).collect();
+    assert_eq!(taken, all);
+    // A slot that becomes free serves a channel again.
+    channels[7].leave(0, |_| true);
+    channels[Slot::MANY].leave(0, |_| true);
+    join(&channels[Slot::MANY], &outbox);
+    publish(&channels[Slot::MANY], "logged");
+    assert_eq!(outbox.bytes(), 0);
+    assert_eq!(take_all(&outbox), ["logged"]);
+}
+
+#[test]
+fn a_mailbox_that_cannot_share_frames_takes_all_messages_as_items() {
+    let [channel] = channels();
+    let outbox = Mailbox::of_session(LIMIT, OverflowPolicy::default(), None, None);
+    join(&channel, &outbox);
+    assert_eq!(publish(&channel, "a"), 1);
+    assert_eq!(outbox.bytes(), 1);
+    assert_eq!(take_all(&outbox), ["a"]);
+}
+
+#[test]
+fn a_closing_mailbox_joins_no_channel_and_gets_no_message() {
+    let channels = channels::<2>();
+    let ends: [fn(&Mailbox); 3] = [
+        |outbox| outbox.close(reason()),
+        |outbox| outbox.abort(),
+        |outbox| outbox.shut(),
+    ];
+    for end in ends {
+        let outbox = member_of(&channels[..1], LIMIT, Overflow::Close);
+        end(&outbox);
+        assert_eq!(publish(&channels[0], "a"), 0);
+        join(&channels[1], &outbox);
+        assert_eq!(publish(&channels[1], "a"), 0);
+        assert!(take_all(&outbox).is_empty());
+    }
+}
+
+#[test]
+fn what_the_channels_held_before_a_close_goes_out_before_it() {
+    let channels = channels::<3>();
+    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    for (channel, text) in channels.iter().zip(["a", "b", "c"]) {
+        publish(channel, text);
+    }
+    outbox.close(reason());
+    assert_eq!(take_all(&outbox), ["a", "b", "c"]);
+    assert_eq!(directive(&outbox), close(reason()));
+}
+
+#[test]
+fn messages_to_some_members_keep_their_order_with_those_to_all() {
+    let [channel] = channels();
+    let one = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
+    let other = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
+    publish(&channel, "a");
+    let lost = |_: &u32, _| panic!("there is room");
+    let many = channel.publish_to(&PreparedMessage::new("b"), |member| *member == 1, lost);
+    assert_eq!(many, 1);
+    publish(&channel, "c");
+    assert_eq!(take_all(&one), ["a", "c"]);
+    assert_eq!(take_all(&other), ["a", "b", "c"]);
+}
+
+/// Fills the log with this many messages of the least weight.
+fn fill(channel: &Arc<Channel>, many: usize) -> usize {
+    (0..many)
+        .map(|number| publish(channel, &format!("{number}")))
+        .sum()
+}
+
+#[test]
+fn a_full_log_moves_what_the_slowest_member_has_not_read_into_its_outbox() {
+    let [channel] = channels();
+    let slow = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
+    let fast = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
+    let many = LOG_LIMIT / LEAST_WEIGHT;
+    assert_eq!(fill(&channel, many), 2 * many);
+    assert_eq!(take_all(&fast).len(), many);
+    assert_eq!(slow.bytes(), 0);
+    assert_eq!(publish(&channel, "last"), 2);
+    assert!(slow.bytes() > 0);
+    let mut expected: Vec<_> = (0..many).map(|number| number.to_string()).collect();
+    expected.push("last".into());
+    assert_eq!(take_all(&slow), expected);
+    assert_eq!(take_all(&fast), ["last"]);
+}
+
+#[test]
+fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log() {
+    let [channel] = channels();
+    let deliverer = Deliverer::new();
+    let (member, first) = channel.reserve();
+    let outbox = Mailbox::of_session(LIMIT, OverflowPolicy::default(), Some(first), Some(()));
+    channel.join(
+        member,
+        Arc::clone(&outbox),
+        member,
+        Some(deliverer.handle()),
+    );
+    let woken = Arc::new(Count::default());
+    assert!(outbox.park(&mut None, &woken.clone().into(), true, &None));
+    let many = LOG_LIMIT / LEAST_WEIGHT;
+    fill(&channel, many);
+    assert_eq!(woken.woken(), 0, "the deliverer has it");
+    publish(&channel, "last");
+    assert_eq!(woken.woken(), 1);
+    outbox.drive(&mut None);
+    assert_eq!(take_all(&outbox).len(), many + 1);
+}
+
+/// A mailbox whose outbox has room for `room` of the `many` messages that its two channels hold together.
+fn crowded(room: usize, many: usize, overflow: Overflow) -> (Arc<Mailbox>, [Arc<Channel>; 2]) {
+    let channels = channels();
+    let outbox = member_of(&channels, room * LEAST_WEIGHT, overflow);
+    for number in 0..many {
+        publish(&channels[number % 2], &number.to_string());
+    }
+    (outbox, channels)
+}
+
+#[test]
+fn what_moves_out_of_the_logs_may_fill_the_outbox() {
+    let (outbox, _channels) = crowded(4, 4, Overflow::Close);
+    drop(outbox.flush());
+    assert_eq!(directive(&outbox), None);
+    assert_eq!(take_all(&outbox), ["0", "2", "1", "3"]);
+    assert_eq!(outbox.retire(), None);
+}
+
+#[test]
+fn one_message_more_than_the_outbox_has_room_for_meets_the_policy() {
+    let oldest = ["2", "4", "1", "3", "own"];
+    let newest = ["0", "2", "4", "1", "own"];
+    for (overflow, expected) in [
+        (Overflow::Refuse, newest),
+        (Overflow::DropNewest, newest),
+        (Overflow::DropOldest, oldest),
+        (Overflow::Close, newest),
+    ] {
+        let (outbox, _channels) = crowded(4, 5, overflow);
+        // There is room for it: it may be the one message beyond the limit.
+        outbox.try_push(text("own")).unwrap();
+        let lost = outbox.retire().unwrap();
+        assert_eq!(
+            (lost.policy, lost.dropped, lost.is_first),
+            (overflow, 1, true)
+        );
+        assert_eq!(directive(&outbox).is_some(), overflow == Overflow::Close);
+        assert_eq!(take_all(&outbox), expected, "{overflow:?}");
+        assert_eq!(outbox.retire(), None, "it is told once");
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Publish(usize, usize),
+    Send(usize),
+    Take(usize),
+    Read(usize, usize),
+    Leave(usize, usize),
+    Join(usize, usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let one = || 0..3_usize;
+    prop_oneof![
+        6 => (one(), 0..2000_usize).prop_map(|(channel, len)| Step::Publish(channel, len)),
+        2 => one().prop_map(Step::Send),
+        2 => one().prop_map(Step::Take),
+        4 => (one(), 1..4000_usize).prop_map(|(member, room)| Step::Read(member, room)),
+        1 => (one(), 1..3_usize).prop_map(|(member, channel)| Step::Leave(member, channel)),
+        2 => (one(), 1..3_usize).prop_map(|(member, channel)| Step::Join(member, channel)),
+    ]
+}
+
+/// One member: what it has still to get of each channel and of itself, and its number in each channel.
+struct Member {
+    outbox: Arc<Mailbox>,
+    due: [VecDeque<String>; 4],
+    numbers: [Option<u32>; 3],
+}
+
+const OWN: usize = 3;
+
+impl Member {
+    /// Takes one text that came, which has to be the next one of its source.
+    fn came(&mut self, text: &str) -> Result<(), TestCaseError> {
+        let source = text.split(' ').next().unwrap().parse::<usize>().unwrap();
+        let next = self.due[source].pop_front();
+        prop_assert_eq!(next.as_deref(), Some(text));
+        if source == OWN {
+            // What the channels held before the send came before it.
+            let before = number(text);
+            for due in &self.due[..OWN] {
+                let earlier = due.iter().filter(|text| number(text) < before).count();
+                prop_assert_eq!(earlier, 0, "{} overtook", text);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of the step in which a text was published or sent.
+fn number(text: &str) -> usize {
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+proptest! {
+    #[test]
+    fn each_member_gets_each_message_once_in_order_and_own_sends_overtake_nothing(
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let channels = channels::<3>();
+        let mut members: Vec<Member> = (0..3)
+            .map(|member| Member {
+                outbox: member_of(&channels[..1], 1 << 30, Overflow::Close),
+                due: Default::default(),
+                numbers: [Some(member), None, None],
+            })
+            .collect();
+        for (at, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Publish(channel, len) => {
+                    let text = format!("{channel} {at} {}", "x".repeat(len));
+                    let joined = members.iter_mut().filter(|m| m.numbers[channel].is_some());
+                    let many = joined.map(|m| m.due[channel].push_back(text.clone())).count();
+                    prop_assert_eq!(publish(&channels[channel], &text), many);
+                }
+                Step::Send(member) => {
+                    let text = format!("{OWN} {at} ");
+                    let member = &mut members[member];
+                    member.due[OWN].push_back(text.clone());
+                    member.outbox.try_push(super::text(&text)).unwrap();
+                }
+                Step::Take(member) => {
+                    let member = &mut members[member];
+                    for text in drain(&member.outbox) {
+                        member.came(&text)?;
+                    }
+                }
+                Step::Read(member, room) => {
+                    let member = &mut members[member];
+                    let mut read = Vec::new();
+                    member.outbox.read_log(room, |frames| read.extend_from_slice(frames));
+                    for text in texts(&read) {
+                        member.came(&text)?;
+                    }
+                }
+                Step::Leave(member, channel) => {
+                    let member = &mut members[member];
+                    if let Some(number) = member.numbers[channel].take() {
+                        // What it moved into its outbox before, it still gets.
+                        for text in drain(&member.outbox) {
+                            member.came(&text)?;
+                        }
+                        channels[channel].leave(number, |_| true);
+                        member.due[channel].clear();
+                    }
+                }
+                Step::Join(member, channel) => {
+                    let member = &mut members[member];
+                    if member.numbers[channel].is_none() {
+                        member.numbers[channel] = Some(join(&channels[channel], &member.outbox));
+                    }
+                }
+            }
+        }
+        for member in &mut members {
+            loop {
+                for text in drain(&member.outbox) {
+                    member.came(&text)?;
+                }
+                let mut read = Vec::new();
+                let any = member.outbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames));
+                for text in texts(&read) {
+                    member.came(&text)?;
+                }
+                if !any && member.outbox.is_empty() {
+                    break;
+                }
+            }
+            let left: usize = member.due.iter().map(VecDeque::len).sum();
+            prop_assert_eq!(left, 0, "all came");
+        }
+    }
+}
