@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     match judge(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("conformance: {}", sockeye::ErrorChain::new(&*error));
+            eprintln!("conformance: {}", sockeye::error::ErrorChain::new(&*error));
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use sockeye::{Config, Connection, Error, MessageBuffer, Role};
+use sockeye::proto::{Config, MessageBuffer, Role};
+use sockeye::{Connection, Error};
 
 use crate::Result;
 use crate::client::Client;

@@ -3,8 +3,11 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sockeye::endpoint::OpenSessions;
+use sockeye::proto::DeflateConfig;
+use sockeye::server::ServerBuilder;
 use sockeye::transport::Stream;
-use sockeye::{DeflateConfig, OpenSessions, Server, ServerBuilder, Session, server_endpoint};
+use sockeye::{Server, Session, server_endpoint};
 
 use crate::Result;
 use crate::client::{Audience, Client};

@@ -3,10 +3,9 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use sockeye::{
-    Config, Connection, DeflateConfig, Error, MessageBuffer, OpenSessions, Role, Server,
-    ServerEndpoint, Session, Text, server_endpoint,
-};
+use sockeye::endpoint::{OpenSessions, ServerEndpoint};
+use sockeye::proto::{Config, DeflateConfig, MessageBuffer, Role, Text};
+use sockeye::{Connection, Error, Server, Session, server_endpoint};
 use sockeye_proto::handshake::Key;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

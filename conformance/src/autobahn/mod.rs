@@ -252,7 +252,7 @@ impl Trial {
                 Ok(outcome) => outcome.map_err(|error| {
                     format!(
                         "cannot run case number {case}: {}",
-                        sockeye::ErrorChain::new(&*error)
+                        sockeye::error::ErrorChain::new(&*error)
                     )
                 })?,
                 Err(_) => {

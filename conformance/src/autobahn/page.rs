@@ -48,8 +48,8 @@ fn text(results: &BTreeMap<Role, Findings>) -> Result<String> {
 /// What the part that Sockeye plays is set to.
 fn settings(role: Role) -> String {
     let role = match role {
-        Role::Client | Role::Object => sockeye::Role::Client,
-        Role::Server => sockeye::Role::Server,
+        Role::Client | Role::Object => sockeye::proto::Role::Client,
+        Role::Server => sockeye::proto::Role::Server,
     };
     let config = peer::config(role);
     format!(

@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sockeye::{Client, Config, Connection, DeflateConfig, Message, Role, Server};
+use sockeye::proto::{Config, DeflateConfig, Role};
+use sockeye::{Client, Connection, Message, Server};
 use tokio::task::JoinHandle;
 
 use crate::echo::Echo;
@@ -86,13 +87,14 @@ fn client() -> Client {
     Client::builder()
         .config(config(Role::Client))
         .compression(compression(Role::Client))
+        .build()
 }
 
 async fn connect(url: &str) -> Result<Connection> {
     Ok(client()
         .connect(url)
         .await
-        .map_err(|error| format!("{url}: {}", sockeye::ErrorChain::new(&error)))?)
+        .map_err(|error| format!("{url}: {}", sockeye::error::ErrorChain::new(&error)))?)
 }
 
 /// The limits of a role's part.

@@ -35,7 +35,10 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     chromium.close_windows().await;
     program.check_running()?;
     if let Err(error) = outcome {
-        tally.failed("the run", &sockeye::ErrorChain::new(&*error).to_string());
+        tally.failed(
+            "the run",
+            &sockeye::error::ErrorChain::new(&*error).to_string(),
+        );
     }
     println!("browser: {} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 {

@@ -6,7 +6,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sockeye::{ConnectError, DeflateConfig, Message};
+use sockeye::Message;
+use sockeye::client::ConnectError;
+use sockeye::proto::DeflateConfig;
 
 use crate::error::{Error, Result};
 
@@ -86,7 +88,7 @@ impl std::convert::From<Result<Tried>> for Cell {
         match result {
             Ok(tried) => Self { fault: None, tried },
             Err(error) => Self {
-                fault: Some(sockeye::ErrorChain::new(&*error).to_string()),
+                fault: Some(sockeye::error::ErrorChain::new(&*error).to_string()),
                 tried: Tried::default(),
             },
         }
@@ -435,7 +437,7 @@ pub(super) fn expect(came: &Event, sent: &Event) -> Result<()> {
 pub(super) fn at(length: usize, error: &Error) -> Error {
     format!(
         "with {length} bytes: {}",
-        sockeye::ErrorChain::new(&**error)
+        sockeye::error::ErrorChain::new(&**error)
     )
     .into()
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use sockeye::{DeflateConfig, Message, WindowBits};
+use sockeye::Message;
+use sockeye::proto::{DeflateConfig, WindowBits};
 
 use crate::error::Result;
 
@@ -64,7 +65,9 @@ struct Tally {
 impl Tally {
     async fn judge(&mut self, pair: &mut Pair<'_>, link: Link, set: Set, by: From) -> Result<()> {
         let outcome = self.try_link(pair, link, set, by).await;
-        outcome.map_err(|error| format!("with {set}: {}", sockeye::ErrorChain::new(&*error)).into())
+        outcome.map_err(|error| {
+            format!("with {set}: {}", sockeye::error::ErrorChain::new(&*error)).into()
+        })
     }
 
     async fn try_link(

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sockeye::{
-    Client, CloseCode, CloseReason, ConnectError, DeflateConfig, MessageKind, Pong, Session, Text,
-    partial, server_endpoint,
-};
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{IncomingKind, Pong, partial};
+use sockeye::proto::{DeflateConfig, Text};
+use sockeye::{Client, CloseCode, CloseReason, Session, server_endpoint};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -146,7 +146,7 @@ impl Endpoint<'_> {
     ) -> Result<Session, ConnectError> {
         let (address, name) = (self.tap.address(), self.example.name);
         let url = format!("ws://{address}/examples/websocket/{name}");
-        let client = Client::builder().compression(compression);
+        let client = Client::builder().compression(compression).build();
         client.connect_endpoint(url, endpoint).await
     }
 
@@ -205,15 +205,15 @@ impl Endpoint<'_> {
         for compresses in [false, true] {
             let opened = self.open(compression(compresses)).await?;
             let mut came = opened.take_parts()?;
-            for kind in [MessageKind::Text, MessageKind::Binary] {
+            for kind in [IncomingKind::Text, IncomingKind::Binary] {
                 let remote = opened.session.basic_remote();
                 let mut writer = match kind {
-                    MessageKind::Text => remote.text_writer(),
+                    IncomingKind::Text => remote.text_writer(),
                     _ => remote.binary_writer(),
                 };
                 for part in parts.clone() {
                     match kind {
-                        MessageKind::Text => writer.send_part(part).await?,
+                        IncomingKind::Text => writer.send_part(part).await?,
                         _ => writer.send_part(Bytes::from(part)).await?,
                     }
                 }

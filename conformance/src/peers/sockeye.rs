@@ -4,9 +4,11 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use sockeye::endpoint::{Incoming, IncomingKind, Reply};
+use sockeye::error::BoxError;
+use sockeye::proto::DeflateConfig;
 use sockeye::{
-    BoxError, Client, CloseCode, CloseReason, Connection, DeflateConfig, Endpoint, Incoming,
-    Message, MessageKind, Reply, Server, Session, endpoint,
+    Client, CloseCode, CloseReason, Connection, Endpoint, Message, Server, Session, endpoint,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -32,8 +34,8 @@ impl Listening {
             opened: to_opened.clone(),
             events: to_events.clone(),
         })
-        .max_message(MessageKind::Text, LARGEST_MESSAGE)
-        .max_message(MessageKind::Binary, LARGEST_MESSAGE);
+        .max_message(IncomingKind::Text, LARGEST_MESSAGE)
+        .max_message(IncomingKind::Binary, LARGEST_MESSAGE);
         let server = Server::builder()
             .endpoint(told)
             .compression(compression)
@@ -93,7 +95,7 @@ enum Call {
 impl End {
     /// Connects to a peer.
     pub(super) async fn connect(url: &str, compression: DeflateConfig) -> Result<Self> {
-        let client = Client::builder().compression(compression);
+        let client = Client::builder().compression(compression).build();
         let connection = client.connect(url).await?;
         let (calls, called) = mpsc::channel(16);
         let (to_events, events) = mpsc::channel(1024);
@@ -190,7 +192,7 @@ struct Told {
 }
 
 impl Endpoint for Told {
-    async fn on_open(&mut self, session: &Session) -> sockeye::Result {
+    async fn on_open(&mut self, session: &Session) -> sockeye::HandlerResult {
         self.opened
             .send(session.clone())
             .await
@@ -202,7 +204,7 @@ impl Endpoint for Told {
         &mut self,
         _: &Session,
         message: Incoming<'m>,
-    ) -> sockeye::Result<Reply<'m>> {
+    ) -> sockeye::HandlerResult<Reply<'m>> {
         let event = match message {
             Incoming::Text(text) => Event::Text(text.into_string()),
             Incoming::Binary(bytes) => Event::Binary(bytes.into_vec()),
@@ -212,7 +214,7 @@ impl Endpoint for Told {
         Ok(Reply::None)
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> sockeye::Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> sockeye::HandlerResult {
         self.events
             .send(Event::closed(&reason))
             .await
@@ -224,7 +226,7 @@ impl Endpoint for Told {
 fn lost(error: &BoxError) -> Event {
     Event::Closed {
         code: CloseCode::ABNORMAL.get(),
-        reason: sockeye::ErrorChain::new(&**error).to_string(),
+        reason: sockeye::error::ErrorChain::new(&**error).to_string(),
     }
 }
 

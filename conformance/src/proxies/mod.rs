@@ -10,7 +10,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use sockeye::{Client, CloseCode, ConnectError, Message, Proxy, Server, ServerBuilder, tls};
+use sockeye::client::{ClientBuilder, ConnectError, Proxy};
+use sockeye::server::ServerBuilder;
+use sockeye::{Client, CloseCode, Message, Server, tls};
 use tokio::time::timeout;
 
 use crate::echo::Echo;
@@ -61,7 +63,7 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
                     failed += 1;
                     println!(
                         "proxies: {name}: {kind}: {}",
-                        sockeye::ErrorChain::new(&*error)
+                        sockeye::error::ErrorChain::new(&*error)
                     );
                 }
             }
@@ -82,11 +84,17 @@ async fn serve(builder: ServerBuilder) -> Result<SocketAddr> {
     Ok(address)
 }
 
-async fn try_proxy(client: &Client, scheme: &str, proxy: &mut Running, url: &str) -> Result<()> {
+async fn try_proxy(
+    client: &ClientBuilder,
+    scheme: &str,
+    proxy: &mut Running,
+    url: &str,
+) -> Result<()> {
     // `localhost` may have two addresses, and the server listens at one.
     let through = |password: &str| -> Result<Client> {
         let proxy = format!("{scheme}://{USER}:{password}@{}", proxy.address);
-        Ok(client.clone().ipv4_only().proxy(proxy.parse::<Proxy>()?))
+        let client = client.clone().ipv4_only().proxy(proxy.parse::<Proxy>()?);
+        Ok(client.build())
     };
     let refused = through("wrong")?.connect(url).await;
     if !matches!(refused, Err(ConnectError::Proxy(_))) {

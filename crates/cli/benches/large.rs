@@ -9,8 +9,13 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use bytes::Bytes;
-use sockeye::{Client, Config, MessageWriter, Result, Role, Server, Session, server_endpoint};
+use sockeye::connection::MessageWriter;
+use sockeye::error::BoxError;
+use sockeye::proto::{Config, Role};
+use sockeye::{Client, Server, Session, server_endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 const LEN: usize = 1 << 30;
 const GOAL_KIB: usize = 8 * 1024;
@@ -39,7 +44,7 @@ async fn measure() -> Result<ExitCode> {
     let addr = lines.next().ok_or("it says where it listens")??;
 
     let config = Config::new(Role::Client).max_message(LEN as u64);
-    let client = Client::builder().config(config);
+    let client = Client::builder().config(config).build();
     let mut ws = client.connect(format!("ws://{addr}/large")).await?;
     let started = Instant::now();
     write(ws.binary_writer()).await?;

@@ -20,7 +20,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sockeye::{CloseCode, PreparedMessage, SendError, SendHandle, Session};
+use sockeye::endpoint::SendHandle;
+use sockeye::error::SendError;
+use sockeye::proto::PreparedMessage;
+use sockeye::{CloseCode, Session};
 use tokio::time::timeout;
 
 /// A receiver of an audience's messages.

@@ -35,7 +35,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sockeye::{CloseCode, Outgoing, PreparedMessage, Session, server_endpoint};
+use sockeye::proto::{Outgoing, PreparedMessage};
+use sockeye::{CloseCode, Session, server_endpoint};
 
 use crate::audience::{Audience, Gathering, Shared};
 use crate::pace::{Pace, Rate, rate};

@@ -3,7 +3,8 @@
 //! The text `close CODE REASON` closes the connection with that code and that reason, so that a client can be tried with
 //! any close. The server accepts the subprotocol `echo.sockeye`, which changes nothing.
 
-use sockeye::{CloseCode, Reply, Result, Session, server_endpoint};
+use sockeye::endpoint::Reply;
+use sockeye::{CloseCode, HandlerResult, Session, server_endpoint};
 
 /// The endpoint of one connection, without state.
 #[derive(Debug, Default)]
@@ -12,7 +13,7 @@ pub(crate) struct Echo;
 #[server_endpoint("/echo", subprotocols = ["echo.sockeye"])]
 impl Echo {
     #[on_message]
-    fn text<'m>(&self, session: &Session, text: &'m str) -> Result<Reply<'m>> {
+    fn text<'m>(&self, session: &Session, text: &'m str) -> HandlerResult<Reply<'m>> {
         let Some((code, reason)) = parse_close(text) else {
             return Ok(Reply::Text(text));
         };

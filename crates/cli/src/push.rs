@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use sockeye::{SendError, Session, server_endpoint};
+use sockeye::error::SendError;
+use sockeye::{Session, server_endpoint};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -9,11 +9,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use sockeye::Server;
+use sockeye::endpoint::{EndpointConfig, IncomingKind};
+use sockeye::error::ErrorChain;
+use sockeye::proto::handshake::{InvalidOrigin, Origin, OriginPolicy};
+use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::tls::{self, TlsError};
-use sockeye::{
-    Config, DeflateConfig, EndpointConfig, ErrorChain, InvalidOrigin, MessageKind, Origin,
-    OriginPolicy, Role, Server,
-};
 
 use crate::chat::{self, Chat, Rooms};
 use crate::drawboard::{self, Board, Drawboard};
@@ -215,8 +216,8 @@ fn origins(pages: &[Pages]) -> OriginPolicy {
 fn limit(endpoint: EndpointConfig, max_message: u64, most: u64) -> EndpointConfig {
     let bytes = most.min(max_message);
     endpoint
-        .max_message(MessageKind::Text, bytes)
-        .max_message(MessageKind::Binary, bytes)
+        .max_message(IncomingKind::Text, bytes)
+        .max_message(IncomingKind::Binary, bytes)
 }
 
 fn config(options: &Options) -> Config {
@@ -304,7 +305,7 @@ impl fmt::Display for Listen {
 /// Why the server does not run.
 #[derive(Debug)]
 enum Failure {
-    Listen(Listen, sockeye::BindError),
+    Listen(Listen, sockeye::server::BindError),
     Runtime(io::Error),
     Tls(TlsError),
 }
@@ -312,7 +313,7 @@ enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(addr, sockeye::BindError::Io(error))
+            Self::Listen(addr, sockeye::server::BindError::Io(error))
                 if error.kind() == io::ErrorKind::AddrInUse =>
             {
                 write!(
@@ -321,7 +322,7 @@ impl fmt::Display for Failure {
                      or a free port with port 0"
                 )
             }
-            Self::Listen(addr, sockeye::BindError::Io(error)) => {
+            Self::Listen(addr, sockeye::server::BindError::Io(error)) => {
                 write!(f, "cannot listen on {addr}: {error}")
             }
             Self::Listen(_, error) => ErrorChain::new(error).fmt(f),

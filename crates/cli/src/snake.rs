@@ -26,7 +26,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use serde::Serialize;
-use sockeye::{CloseCode, PreparedMessage, SendHandle, Session, server_endpoint};
+use sockeye::endpoint::SendHandle;
+use sockeye::proto::PreparedMessage;
+use sockeye::{CloseCode, Session, server_endpoint};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::pace::{Pace, Rate, rate};

@@ -23,7 +23,7 @@ use self::argument::Side;
 /// callbacks for the events of a connection.
 ///
 /// ```
-/// use sockeye::{CloseReason, Error, Result, Session, server_endpoint};
+/// use sockeye::{CloseReason, Error, HandlerResult, Session, server_endpoint};
 ///
 /// #[derive(Default)]
 /// struct Chat {
@@ -33,7 +33,7 @@ use self::argument::Side;
 /// #[server_endpoint("/chat/{room}", subprotocols = ["chat.v1"])]
 /// impl Chat {
 ///     #[on_open]
-///     async fn joined(&mut self, session: &Session, #[path] room: &str) -> Result {
+///     async fn joined(&mut self, session: &Session, #[path] room: &str) -> HandlerResult {
 ///         session.basic_remote().send_text(format!("this is {room}")).await?;
 ///         Ok(())
 ///     }
@@ -51,7 +51,7 @@ use self::argument::Side;
 ///
 ///     #[on_error]
 ///     fn failed(&mut self, error: &Error) {
-///         println!("failed: {}", sockeye::ErrorChain::new(error));
+///         println!("failed: {}", sockeye::error::ErrorChain::new(error));
 ///     }
 /// }
 ///
@@ -109,14 +109,14 @@ pub fn server_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream
 /// `impl` block with a mark become the callbacks for the events of a connection.
 ///
 /// ```
-/// use sockeye::{Client, CloseReason, Result, Session, client_endpoint};
+/// use sockeye::{Client, CloseReason, HandlerResult, Session, client_endpoint};
 ///
 /// struct News;
 ///
 /// #[client_endpoint]
 /// impl News {
 ///     #[on_open]
-///     async fn subscribe(&mut self, session: &Session) -> Result {
+///     async fn subscribe(&mut self, session: &Session) -> HandlerResult {
 ///         session.basic_remote().send_text("subscribe").await?;
 ///         Ok(())
 ///     }
@@ -132,8 +132,8 @@ pub fn server_endpoint(arguments: TokenStream, item: TokenStream) -> TokenStream
 ///     }
 /// }
 ///
-/// # async fn example() -> Result {
-/// let session = Client::builder().connect_endpoint("ws://127.0.0.1:8080/news", News).await?;
+/// # async fn example() -> sockeye::Result {
+/// let session = Client::new().connect_endpoint("ws://127.0.0.1:8080/news", News).await?;
 /// session.closed().await;
 /// # Ok(())
 /// # }

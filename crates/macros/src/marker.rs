@@ -25,18 +25,19 @@ impl Event {
         }
     }
 
-    /// Returns the event of an attribute's path, if it is a mark: `on_open` or `sockeye::on_open`.
+    /// Returns the event of an attribute's path, if it is a mark: `on_open` or `sockeye::endpoint::on_open`.
     fn from_path(path: &Path) -> Option<Self> {
-        let name = path.segments.last()?;
-        let ours = match path.segments.len() {
-            1 => true,
-            2 => path.segments.first()?.ident == "sockeye",
+        let segments: Vec<_> = path.segments.iter().map(|part| &part.ident).collect();
+        let (name, module) = segments.split_last()?;
+        let is_ours = match module {
+            [] => true,
+            [krate, module] => *krate == "sockeye" && *module == "endpoint",
             _ => false,
         };
         let events = [Self::Open, Self::Message, Self::Close, Self::Error];
         events
             .into_iter()
-            .find(|event| ours && name.ident == event.name())
+            .find(|event| is_ours && *name == event.name())
     }
 }
 

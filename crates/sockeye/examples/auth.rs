@@ -11,15 +11,13 @@
 //! A page: `new WebSocket("ws://127.0.0.1:8080/me", ["me.v1", "token.open-sesame"])`.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use sockeye::{
-    Configurator, Handshake, HandshakeResponse, Refusal, Server, ServerBuilder, Session,
-    server_endpoint,
-};
+use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
+use sockeye::server::ServerBuilder;
+use sockeye::{Server, Session, server_endpoint};
 
 /// Answers each message with the user's name and plan.
 #[derive(Default)]
@@ -103,7 +101,7 @@ pub(crate) fn server() -> ServerBuilder {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> sockeye::Result {
     let addr = std::env::args().nth(1);
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let server = server().bind(addr).await?;

@@ -15,9 +15,9 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sockeye::{
-    CloseReason, ConnectionInfo, Container, DeploymentError, Server, Session, server_endpoint,
-};
+use sockeye::endpoint::ConnectionInfo;
+use sockeye::server::{Container, DeploymentError};
+use sockeye::{CloseReason, Server, Session, server_endpoint};
 use tokio::net::TcpListener;
 
 /// What the pages and the endpoints share.
@@ -34,7 +34,7 @@ struct Greeter {
 #[server_endpoint("/greet/{name}")]
 impl Greeter {
     #[on_open]
-    async fn opened(&mut self, session: &Session, #[path] name: &str) -> sockeye::Result {
+    async fn opened(&mut self, session: &Session, #[path] name: &str) -> sockeye::HandlerResult {
         self.app.listeners.fetch_add(1, Ordering::Relaxed);
         let from = session.request().peer_addr();
         let from = from.map_or("somewhere".to_owned(), |addr| addr.ip().to_string());

@@ -6,9 +6,8 @@
 //! sockeye connect ws://127.0.0.1:8080/chat/lobby/bob
 //! ```
 
-use std::error::Error;
-
-use sockeye::{CloseReason, Result, Server, ServerBuilder, Session, server_endpoint};
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseReason, Server, Session, server_endpoint};
 
 /// A member of a room.
 #[derive(Default)]
@@ -47,7 +46,7 @@ pub(crate) fn server() -> ServerBuilder {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> sockeye::Result {
     let addr = std::env::args().nth(1);
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");
     let server = server().bind(addr).await?;

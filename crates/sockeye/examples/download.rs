@@ -8,16 +8,14 @@
 //!
 //! Its page, download.html, is at http://127.0.0.1:8080/.
 
-use std::error::Error;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
-use sockeye::{
-    CloseCode, Configurator, Handshake, HandshakeResponse, Refusal, Result, Server, ServerBuilder,
-    Session, server_endpoint,
-};
+use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseCode, HandlerResult, Server, Session, server_endpoint};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
@@ -34,7 +32,7 @@ struct Download {
 #[server_endpoint("/download/{name}")]
 impl Download {
     #[on_open]
-    async fn opened(&mut self, session: &Session, #[path] name: &str) -> Result {
+    async fn opened(&mut self, session: &Session, #[path] name: &str) -> HandlerResult {
         // Bytes that are appended meanwhile are not sent beyond this limit.
         let mut file = File::open(self.directory.join(name)).await?.take(MAX_FILE);
         let mut message = session.basic_remote().binary_writer();
@@ -108,7 +106,7 @@ async fn page(request: Request<Bytes>) -> Response<Bytes> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> sockeye::Result {
     let mut arguments = std::env::args().skip(1);
     let addr = arguments.next();
     let addr = addr.as_deref().unwrap_or("127.0.0.1:8080");

@@ -15,10 +15,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
-use sockeye::{
-    BinaryReader, CloseCode, Configurator, Handshake, HandshakeResponse, LogLimit, Refusal, Result,
-    Server, ServerBuilder, Session, server_endpoint,
+use sockeye::endpoint::{
+    BinaryReader, Configurator, Handshake, HandshakeResponse, LogLimit, Refusal,
 };
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseCode, HandlerResult, Server, Session, server_endpoint};
 use tokio::fs::File;
 
 /// The longest file, in bytes. A longer one is refused with 1009 as soon as its length is known.
@@ -41,7 +42,7 @@ impl Upload {
         mut body: BinaryReader,
         session: &Session,
         #[path] name: &str,
-    ) -> Result<String> {
+    ) -> HandlerResult<String> {
         // Until it is complete it has a name that no client can give. However this ends, that goes.
         let unfinished = Unfinished(self.directory.join(format!(".{}", session.id())));
         let mut file = File::create_new(&unfinished.0).await?;
@@ -56,7 +57,7 @@ impl Upload {
     fn failed(&self, session: &Session, error: &sockeye::Error) {
         // A client can repeat it: one line in 10 s.
         if let Some(left_out) = NOT_STORED.admit(Instant::now()) {
-            let error = sockeye::ErrorChain::new(error);
+            let error = sockeye::error::ErrorChain::new(error);
             tracing::warn!(%error, left_out, "a file was not stored");
         }
         let _ = session.close(CloseCode::INTERNAL_ERROR, "the file was not stored");

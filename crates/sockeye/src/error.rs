@@ -1,10 +1,29 @@
 //! Errors by culprit: the peer broke the protocol, the caller made an invalid request, or the system failed. There is
 //! one enum for each boundary.
+//!
+//! A handler returns a [`HandlerResult`], which takes any error. A program's own functions return
+//! [`sockeye::Result`](Result), which takes the errors of this crate:
+//!
+//! ```no_run
+//! use sockeye::Error;
+//! use sockeye::error::{ErrorChain, SendError};
+//!
+//! # async fn example() -> sockeye::Result {
+//! let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
+//! match ws.send("hello").await {
+//!     Err(Error::Send(SendError::Closed)) => println!("the connection is closed"),
+//!     Err(error) => println!("{}", ErrorChain::new(&error)),
+//!     Ok(()) => {}
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 use std::io;
 
-use sockeye_mailbox::SendError;
+#[doc(inline)]
+pub use sockeye_mailbox::SendError;
 use sockeye_proto::ProtocolError;
 
 #[cfg(test)]
@@ -15,7 +34,8 @@ mod tests;
 /// It leaves out a cause whose text is part of the text before, because some libraries' errors repeat their causes.
 ///
 /// ```
-/// use sockeye::{Error, ErrorChain};
+/// use sockeye::Error;
+/// use sockeye::error::ErrorChain;
 ///
 /// let error = Error::Handler("no such room".into());
 /// assert_eq!(error.to_string(), "a handler failed");
@@ -51,18 +71,16 @@ impl fmt::Display for ErrorChain<'_> {
 /// Any error of a handler. The operator `?` converts other errors to it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of a handler.
-pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
-
 /// The error of a handler or of another callback. `?` makes it of any other error, and `into` of a text.
 ///
-/// It also holds the errors of the conversions around a handler: [`Argument::from_message`](crate::Argument::from_message)
-/// and [`IntoReply::into_reply`](crate::IntoReply::into_reply). [`Endpoint::on_error`](crate::Endpoint::on_error) gets it
+/// It also holds the errors of the conversions around a handler: [`Argument::from_message`](crate::endpoint::Argument::from_message)
+/// and [`IntoReply::into_reply`](crate::endpoint::IntoReply::into_reply). [`Endpoint::on_error`](crate::Endpoint::on_error) gets it
 /// as an [`Error`]. It does not implement [`std::error::Error`], because a type that does cannot be converted from every
 /// other error.
 ///
 /// ```
-/// use sockeye::{Error, HandlerError};
+/// use sockeye::Error;
+/// use sockeye::error::HandlerError;
 ///
 /// fn price(text: &str) -> Result<u32, HandlerError> {
 ///     let price: u32 = text.parse()?;
@@ -126,12 +144,42 @@ impl fmt::Debug for HandlerError {
     }
 }
 
-/// The error of a connection, or of a callback on it.
+/// The result of a handler. The operator `?` converts any error to it.
+///
+/// ```
+/// use sockeye::{HandlerResult, Session};
+///
+/// async fn greet(session: &Session, port: &str) -> HandlerResult {
+///     let port: u16 = port.parse()?;
+///     session.basic_remote().send_text(format!("you asked for port {port}")).await?;
+///     Ok(())
+/// }
+/// ```
+pub type HandlerResult<T = ()> = std::result::Result<T, HandlerError>;
+/// The result of a program's own functions, such as `main`. The operator `?` converts the errors of this crate to
+/// [`Error`].
+///
+/// ```no_run
+/// #[tokio::main]
+/// async fn main() -> sockeye::Result {
+///     let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
+///     ws.send("hello").await?;
+///     Ok(())
+/// }
+/// ```
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// The error of a connection, or of a callback on it. The errors of connecting and of starting a server convert to it
+/// too, so a program's [`Result`] holds them all.
 ///
 /// Errors of this crate do not repeat their [`source`](std::error::Error::source): [`ErrorChain`] shows both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// No connection was opened. The box holds the error of the function that failed, for example a
+    /// [`ConnectError`](crate::client::ConnectError).
+    #[error(transparent)]
+    Connect(BoxError),
     /// A message cannot be decoded as the type that the handler takes.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -153,6 +201,13 @@ pub enum Error {
     /// A message could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// A server was not started, or an endpoint not added. The box holds the error of the function that failed, for
+    /// example a [`BindError`](crate::server::BindError).
+    #[error(transparent)]
+    Server(BoxError),
+    /// The files of a TLS configuration cannot be used. The box holds the `TlsError`.
+    #[error(transparent)]
+    Tls(BoxError),
     /// The transport ended without a Close.
     #[error("the peer went away without a Close")]
     UnexpectedEnd,

@@ -1,88 +1,140 @@
-//! WebSocket for Rust: a server of endpoints and sessions, a client shaped as the browser's, and under
-//! both a plain connection.
+//! WebSocket for Rust: servers, clients, and connections on any transport.
 //!
-//! - [`Server`] serves [`Endpoint`]s: types that implement it, or whose methods carry the attributes of
-//!   [`server_endpoint`]. Each connection has a [`Session`].
-//! - [`connect`] opens a [`Connection`]; [`Client`] serves endpoints too; [`WebSocket`] is the browser's object.
+//! A server calls the methods of an endpoint for the events of a connection. Each connection has an endpoint object
+//! and a [`Session`]:
 //!
-//! The protocol itself is crate `sockeye-proto`; what users need of it is exported here.
+//! ```no_run
+//! use sockeye::{HandlerResult, Server, Session, server_endpoint};
 //!
-//! Features: `macros` and `tls`, which are on by default, and `json`, for messages that are JSON (`Json`).
+//! #[derive(Default)]
+//! struct Chat;
+//!
+//! #[server_endpoint("/chat/{room}")]
+//! impl Chat {
+//!     #[on_open]
+//!     async fn joined(&mut self, session: &Session, #[path] room: &str) -> HandlerResult {
+//!         session.basic_remote().send_text(format!("this is {room}")).await?;
+//!         Ok(())
+//!     }
+//!
+//!     #[on_message]
+//!     fn said(&mut self, session: &Session, text: &str) {
+//!         session.open_sessions().broadcast(text);
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> sockeye::Result {
+//!     let server = Server::builder().default_endpoint::<Chat>().bind("127.0.0.1:8080").await?;
+//!     Ok(server.serve().await?)
+//! }
+//! ```
+//!
+//! A client sends and receives messages:
+//!
+//! ```no_run
+//! #[tokio::main]
+//! async fn main() -> sockeye::Result {
+//!     let mut ws = sockeye::connect("ws://127.0.0.1:8080/chat/lobby").await?;
+//!     ws.send("hello").await?;
+//!     while let Some(message) = ws.recv().await? {
+//!         println!("{message}");
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to begin
+//!
+//! | task | begin with |
+//! |---|---|
+//! | serve endpoints | [`Server`], the attribute [`server_endpoint`], or the trait [`Endpoint`] |
+//! | send to one session, or to all | [`Session`], [`OpenSessions`](endpoint::OpenSessions) |
+//! | decide about opening handshakes: log in, check the origin | [`Configurator`](endpoint::Configurator) |
+//! | serve endpoints inside axum, or another server on hyper | [`Container`](server::Container) |
+//! | open a connection | [`connect`], or [`Client`] for header fields, subprotocols, proxies and limits |
+//! | send and receive in different tasks | [`Connection::split`] |
+//! | serve a client's connection with an endpoint | [`client_endpoint`], [`Client::connect_endpoint`] |
+//! | connect again when the connection is lost | [`reconnect`] |
+//! | use the browser's objects | [`browser`] |
+//! | connect without a runtime | [`blocking`] |
+//! | set limits and deadlines, compress messages | [`Config`](proto::Config), [`DeflateConfig`](proto::DeflateConfig) |
+//! | use certificates of your own | [`tls`] |
+//! | test an endpoint | [`endpoint`](mod@endpoint#testing-an-endpoint) |
+//! | use another transport than TCP | [`transport`] |
+//! | handle errors | [`Error`] and [`error`] |
+//!
+//! The root holds the names that most programs use. Each other name is in one module. [`proto`] is the protocol itself,
+//! without I/O: messages, close codes, limits, and the rules of the handshake.
+//!
+//! # Features
+//!
+//! - `macros` (default): [`server_endpoint`] and [`client_endpoint`].
+//! - `tls` (default): `wss:` and `https:`, by rustls.
+//! - `json`: `Json`, for messages that are JSON.
 
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
 #[cfg(test)]
 extern crate self as sockeye;
 
 pub mod blocking;
-mod client;
-mod connection;
+pub mod browser;
+pub mod client;
+pub mod connection;
 mod deadline;
-mod endpoint;
-mod error;
+pub mod endpoint;
+pub mod error;
 mod log_limit;
 mod memory_limit;
 mod observer;
 mod peer_text;
+pub mod reconnect;
 mod router;
 mod runtime;
 mod secret;
-mod server;
+pub mod server;
 mod stats;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
 
 use sockeye_mailbox::sync;
 
-#[cfg(feature = "tls")]
-pub use self::transport::tls;
-
-#[cfg(feature = "json")]
-pub use self::endpoint::Json;
 #[doc(hidden)]
 pub use self::endpoint::generated as __private;
-pub use self::error::{
-    BoxError, DecodeError, EncodeError, Error, ErrorChain, HandlerError, Result,
-};
-pub use self::log_limit::LogLimit;
+#[doc(inline)]
+pub use self::error::{Error, HandlerResult, Result};
+#[doc(inline)]
 pub use self::{
-    client::{
-        Client, CloseArgs, CloseError, CloseEvent, ConnectError, CookieJar, ErrorEvent, Event,
-        Events, Interruption, InvalidAccess, InvalidState, MessageEvent, OpenedStream,
-        OpeningEvent, Proxy, ProxyError, QueueError, Readable, ReadyState, ReconnectEvent,
-        ReconnectSender, Reconnecting, Retry, SocksError, SyntaxError, Target, WebSocket,
-        WebSocketError, WebSocketStream, Writable, connect,
-    },
-    connection::{
-        Connection, MessageReader, MessageWriter, Opening, Receiver, Sender, SenderSink, Timings,
-    },
-    endpoint::{
-        Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator,
-        ConnectionInfo, Decoder, Encoder, Endpoint, EndpointConfig, FilteredSessions,
-        HandlerExists, Handshake, HandshakeResponse, Incoming, IntoOutcome, IntoReply,
-        MessageHandler, MessageKind, MessagePart, OpenSessions, Parsed, Payload, Pong, Properties,
-        Refusal, Reply, SendHandle, ServerEndpoint, Session, SessionId, SharedEndpoint,
-        TextMessage, TextReader, endpoint, partial, whole,
-    },
-    server::{
-        BindError, Container, DeploymentError, Responding, ResponseBody, Server, ServerBuilder,
-        ServerHandle,
-    },
-    stats::Stats,
+    client::{Client, connect},
+    connection::Connection,
+    endpoint::{Endpoint, Session, endpoint},
+    server::Server,
 };
-pub use sockeye_mailbox::{Overflow, SendError};
-pub use sockeye_proto::handshake::{
-    Extension, Forbidden, InvalidOrigin, NotAToken, OfferError, Origin, OriginPolicy,
-    OriginProblem, ResponseError, UriError,
-};
-pub use sockeye_proto::{
-    CloseCode, CloseReason, Config, DeflateConfig, InvalidAnswer, InvalidCloseReason, InvalidUtf8,
-    KeepAlive, Message, MessageBuffer, Outgoing, PreparedMessage, ProtocolError, Role, Text,
-    WholeMessage, WindowBits,
-};
+#[doc(inline)]
+pub use sockeye_proto::{CloseCode, CloseReason, Message};
+
+/// The protocol without I/O: messages, close codes, limits, and the rules of the opening handshake.
+///
+/// This is the whole crate `sockeye-proto`. Where its examples write `sockeye_proto`, a program that depends on
+/// `sockeye` writes `sockeye::proto`:
+///
+/// ```
+/// use sockeye::proto::{Config, MessageKind, Role};
+/// use sockeye::{Message, Server};
+///
+/// assert_eq!(Message::from("hello").kind(), MessageKind::Text);
+/// let server = Server::builder().config(Config::new(Role::Server).max_message(64 * 1024));
+/// ```
+// Not `pub use sockeye_proto as proto`: the compiler would write `sockeye::sockeye_proto` in its errors.
+pub mod proto {
+    #[doc(inline)]
+    pub use sockeye_proto::*;
+}
 
 #[cfg(feature = "macros")]
-pub use sockeye_macros::{
-    client_endpoint, on_close, on_error, on_message, on_open, server_endpoint,
-};
+#[doc(inline)]
+pub use self::endpoint::{client_endpoint, server_endpoint};
 
 /// The examples of the README, which are tested like these.
 #[cfg(doctest)]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// ```
 /// use std::time::Instant;
 ///
-/// use sockeye::LogLimit;
+/// use sockeye::endpoint::LogLimit;
 ///
 /// static BAD_ORDERS: LogLimit = LogLimit::new();
 ///

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::log_limit::LogLimits;
 use crate::observer::{Event, HandshakeRefusal, SessionEnd};
 
-/// A snapshot of the counts of a server, or of a [`Container`](crate::Container), since it was built.
-/// [`ServerHandle::stats`](crate::ServerHandle::stats) and [`Container::stats`](crate::Container::stats) make it.
+/// A snapshot of the counts of a server, or of a [`Container`](crate::server::Container), since it was built.
+/// [`ServerHandle::stats`](crate::server::ServerHandle::stats) and
+/// [`Container::stats`](crate::server::Container::stats) make it.
 ///
 /// Most counts only grow; `open_sessions` and `assembling_bytes` are the numbers at the time of the call. The fields
 /// are read one after another while the server works, so they may not fit each other exactly.
@@ -15,7 +16,7 @@ use crate::observer::{Event, HandshakeRefusal, SessionEnd};
 /// ```
 /// use sockeye::Server;
 ///
-/// # fn main() -> Result<(), sockeye::DeploymentError> {
+/// # fn main() -> Result<(), sockeye::server::DeploymentError> {
 /// let container = Server::builder().container()?;
 /// let stats = container.stats();
 /// assert_eq!((stats.open_sessions, stats.opened_sessions), (0, 0));
@@ -33,7 +34,7 @@ pub struct Stats {
     pub refused_handshakes: u64,
     /// Messages that were not sent because a session's outbox was full, counted for each message and session. These are
     /// broadcasts and messages of the asynchronous remote, except those for which the sender got
-    /// [`SendError::Full`](crate::SendError::Full). See [`Overflow`](crate::Overflow).
+    /// [`SendError::Full`](crate::error::SendError::Full). See [`Overflow`](crate::endpoint::Overflow).
     pub dropped_messages: u64,
     /// Refused handshakes whose `Origin` may not connect: 403.
     pub forbidden_origins: u64,
@@ -56,11 +57,11 @@ pub struct Stats {
     /// read.
     pub lost_sessions: u64,
     /// Bytes that the unfinished messages of all connections hold now. The limit is
-    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling).
+    /// [`ServerBuilder::max_assembling`](crate::server::ServerBuilder::max_assembling).
     pub assembling_bytes: u64,
     /// Messages that the server gave up with 1013, because the memory for unfinished messages was used up.
     pub given_up_messages: u64,
-    /// Log lines of the server itself that [`LogLimit`](crate::LogLimit) left out.
+    /// Log lines of the server itself that [`LogLimit`](crate::endpoint::LogLimit) left out.
     pub log_lines_left_out: u64,
 }
 

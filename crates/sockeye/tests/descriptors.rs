@@ -11,13 +11,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rlimit::Resource;
-use sockeye::{Endpoint, Incoming, Reply, Result, Server, Session, endpoint};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 use support::{Raw, TEXT, soon};
 
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -26,7 +31,11 @@ impl Endpoint for Echo {
 struct Files;
 
 impl Endpoint for Files {
-    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        _: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         let files: Vec<_> = (0..100_000)
             .map_while(|_| File::open("/dev/null").ok())
             .collect();
@@ -63,7 +72,7 @@ impl Elsewhere {
         }
         let mut child = command.spawn().expect("it starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut lines = stdout.lines().map_while(std::result::Result::ok);
+        let mut lines = stdout.lines().map_while(Result::ok);
         let addr = lines.find_map(|line| Some(line.rsplit_once("listens at ")?.1.to_owned()));
         // The rest is read, so that nothing is stuck.
         std::thread::spawn(move || lines.count());

@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sockeye::{Client, CloseCode, Config, Connection, Message, Outgoing, Role};
+use sockeye::proto::{Config, Outgoing, Role};
+use sockeye::{Client, CloseCode, Connection, Message};
 use tokio::time::timeout;
 
 use crate::error::Result;
@@ -96,6 +97,7 @@ impl Program {
             Kind::Mosquitto => client.subprotocols(["mqtt"]),
             Kind::Inspector | Kind::DevTools => client,
         };
+        let client = client.build();
         let url = format!("ws://{}{}", tap.address(), self.path);
         Ok(Link {
             connection: client.connect(url).await?,

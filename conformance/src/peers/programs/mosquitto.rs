@@ -63,7 +63,10 @@ pub(super) async fn talk(link: &mut Link) -> Result<()> {
         let publish = packet(0x30, &[string("trial/one"), payload].concat());
         link.send(publish.clone()).await?;
         expect(link, &publish).await.map_err(|error| {
-            format!("with {length} bytes: {}", sockeye::ErrorChain::new(&*error))
+            format!(
+                "with {length} bytes: {}",
+                sockeye::error::ErrorChain::new(&*error)
+            )
         })?;
     }
     link.send(packet(0xc0, &[])).await?;

@@ -36,7 +36,8 @@
 
 use std::time::SystemTime;
 
-use sockeye::{CloseCode, Handshake, Session, server_endpoint};
+use sockeye::endpoint::Handshake;
+use sockeye::{CloseCode, Session, server_endpoint};
 
 mod message;
 mod name;

@@ -3,7 +3,7 @@
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
-use sockeye::SessionId;
+use sockeye::endpoint::SessionId;
 
 use super::refusal::{MAX_NAME, MAX_ROOM_NAME, Refusal};
 use crate::escape::is_deceptive;

@@ -25,7 +25,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use sockeye::PreparedMessage;
+use sockeye::proto::PreparedMessage;
 use tokio::time::{Instant, sleep};
 
 use super::message::Event;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sockeye::Client;
+use sockeye::client::ClientBuilder;
 
 /// A secret, or the file that holds it.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,10 +55,10 @@ impl fmt::Debug for Secret {
 /// Adds the given credentials to the client: a token, or a user name and password. Without both it adds those of the
 /// environment.
 pub(super) fn add(
-    client: Client,
+    client: ClientBuilder,
     bearer: Option<&Secret>,
     basic: Option<&Secret>,
-) -> Result<Client, CredentialError> {
+) -> Result<ClientBuilder, CredentialError> {
     let read = |secret: Option<&Secret>| secret.map(Secret::read).transpose();
     let (mut token, mut pair) = (read(bearer)?, read(basic)?);
     if token.is_none() && pair.is_none() {

@@ -5,8 +5,11 @@ use std::io;
 
 use bytes::Bytes;
 use http::Response;
+use sockeye::Error;
+use sockeye::client::{ConnectError, ProxyError};
+use sockeye::error::ErrorChain;
+use sockeye::proto::handshake::OfferError;
 use sockeye::tls::TlsError;
-use sockeye::{ConnectError, Error, ErrorChain, OfferError, ProxyError};
 
 use super::credential::CredentialError;
 use super::form::Refusal;

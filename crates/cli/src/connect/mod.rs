@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::SystemTime;
 
-use sockeye::{Interruption, Retry};
+use sockeye::reconnect::{Interruption, Retry};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use sockeye::{Connection, Opening, OpeningEvent, Timings};
+use sockeye::Connection;
+use sockeye::client::OpeningEvent;
+use sockeye::connection::{Opening, Timings};
 
 use super::hidden;
 use crate::escape::Escaped;

@@ -5,7 +5,8 @@ use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use sockeye::{Connection, Error, Interruption, Message};
+use sockeye::reconnect::Interruption;
+use sockeye::{Connection, Error, Message};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 

@@ -1,9 +1,12 @@
 //! Tips after a failure: the option, the URL or the command to try next.
 
 use clap::error::ErrorKind;
+use sockeye::Error;
+use sockeye::client::{ConnectError, ProxyError};
+use sockeye::proto::ProtocolError;
+use sockeye::proto::handshake::{OfferError, UriError};
 use sockeye::tls::rustls::{AlertDescription, CertificateError, Error as Tls};
 use sockeye::tls::{FileProblem, TlsError};
-use sockeye::{ConnectError, Error, OfferError, ProtocolError, ProxyError, UriError};
 
 use super::failure::Failure;
 use super::options::Options;

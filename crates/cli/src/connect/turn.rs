@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sockeye::{Connection, Error, Message, SendError};
+use sockeye::error::SendError;
+use sockeye::{Connection, Error, Message};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::stage::TalkStage;

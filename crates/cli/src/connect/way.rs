@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sockeye::{Client, Config, DeflateConfig, Proxy, Role, tls};
+use sockeye::client::{ClientBuilder, Proxy};
+use sockeye::proto::{Config, DeflateConfig, Role};
+use sockeye::{Client, tls};
 use tokio::sync::mpsc;
 
 use super::credential;
@@ -35,7 +37,7 @@ pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Cl
     client = credential::add(client, options.bearer.as_ref(), options.basic.as_ref())
         .map_err(Failure::Credential)?;
     client = trusting(client, options)?;
-    by_way(client, options)
+    Ok(by_way(client, options)?.build())
 }
 
 fn config(options: &Options) -> Config {
@@ -48,7 +50,7 @@ fn config(options: &Options) -> Config {
     }
 }
 
-fn trusting(mut client: Client, options: &Options) -> Result<Client, Failure> {
+fn trusting(mut client: ClientBuilder, options: &Options) -> Result<ClientBuilder, Failure> {
     let mut tls = tls::ClientOptions::default();
     if let Some(roots) = &options.cacert {
         tls = tls.roots(roots);
@@ -69,7 +71,7 @@ fn trusting(mut client: Client, options: &Options) -> Result<Client, Failure> {
     Ok(client)
 }
 
-fn by_way(mut client: Client, options: &Options) -> Result<Client, Failure> {
+fn by_way(mut client: ClientBuilder, options: &Options) -> Result<ClientBuilder, Failure> {
     client = match options.proxy.as_deref() {
         None => client.proxy_from_env(),
         Some("none") => client,

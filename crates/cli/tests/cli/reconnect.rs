@@ -1,11 +1,12 @@
-//! `sockeye::Reconnecting` with a server that is killed, and started again on the same address.
+//! `sockeye::reconnect::Reconnecting` with a server that is killed, and started again on the same address.
 
 use std::time::Duration;
 
-use sockeye::{
-    Client, CloseCode, Interruption, Outgoing, PreparedMessage, QueueError, ReconnectEvent,
-    ReconnectSender, Reconnecting, Retry,
+use sockeye::proto::{Outgoing, PreparedMessage};
+use sockeye::reconnect::{
+    Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };
+use sockeye::{Client, CloseCode};
 use tokio::time::timeout;
 
 use crate::program::Server;
@@ -27,7 +28,7 @@ impl Counter {
             .stable_after(Duration::ZERO)
             .first_pause(Duration::from_millis(1))
             .longest_pause(Duration::from_millis(20));
-        let client = Client::builder().reconnecting(server.url("/echo"));
+        let client = Client::new().reconnecting(server.url("/echo"));
         let client = client.expect("a URL").retry(retry).queue_limit(QUEUE);
         Self {
             sender: client.sender(),

@@ -54,7 +54,7 @@ impl Expansion<'_> {
             return None;
         }
         Some(quote! {
-            const MAX_MESSAGES: &'static [(::sockeye::MessageKind, u64)] = &[#(#limits),*];
+            const MAX_MESSAGES: &'static [(::sockeye::endpoint::IncomingKind, u64)] = &[#(#limits),*];
         })
     }
 
@@ -69,7 +69,7 @@ impl Expansion<'_> {
                 let conditions = &callback.conditions;
                 let kind = kind_of(callback);
                 let in_parts =
-                    quote_spanned!(ty.span()=> <#ty as ::sockeye::Argument<'_>>::IN_PARTS);
+                    quote_spanned!(ty.span()=> <#ty as ::sockeye::endpoint::Argument<'_>>::IN_PARTS);
                 Some(quote!(#(#conditions)* (#kind, #in_parts)))
             })
             .collect();
@@ -77,7 +77,7 @@ impl Expansion<'_> {
             return None;
         }
         Some(quote! {
-            const IN_PARTS: &'static [::sockeye::MessageKind] =
+            const IN_PARTS: &'static [::sockeye::endpoint::IncomingKind] =
                 ::sockeye::__private::in_parts(&[#(#handlers),*]);
         })
     }
@@ -98,7 +98,7 @@ impl Expansion<'_> {
                 );
                 let assertion = quote_spanned! {max=>
                     ::std::assert!(
-                        !::sockeye::__private::same_kind(#kind, ::sockeye::MessageKind::Pong),
+                        !::sockeye::__private::same_kind(#kind, ::sockeye::endpoint::IncomingKind::Pong),
                         #message
                     )
                 };
@@ -127,7 +127,7 @@ impl Expansion<'_> {
 /// Returns the constant with the kind of message that a method takes.
 pub(super) fn kind_of(callback: &Callback) -> Option<TokenStream> {
     let ty = without_lifetimes(callback.subject()?, &callback.lifetimes);
-    Some(quote_spanned!(ty.span()=> <#ty as ::sockeye::Argument<'_>>::KIND))
+    Some(quote_spanned!(ty.span()=> <#ty as ::sockeye::endpoint::Argument<'_>>::KIND))
 }
 
 fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {

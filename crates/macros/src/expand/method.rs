@@ -35,7 +35,7 @@ impl Expansion<'_> {
                     #receiver,
                     #session: &::sockeye::Session,
                     #reason
-                ) -> ::sockeye::Result {
+                ) -> ::sockeye::HandlerResult {
                     let #value = #call;
                     #convert
                 }
@@ -85,8 +85,8 @@ impl Expansion<'_> {
             async fn on_message<'message>(
                 #receiver,
                 #session: &::sockeye::Session,
-                #subject: ::sockeye::Incoming<'message>,
-            ) -> ::sockeye::Result<::sockeye::Reply<'message>> {
+                #subject: ::sockeye::endpoint::Incoming<'message>,
+            ) -> ::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>> {
                 #(#assertions)*
                 let #kind = #subject.kind();
                 #(#arms)*
@@ -141,7 +141,7 @@ impl Expansion<'_> {
                 #receiver,
                 #session: &::sockeye::Session,
                 #subject: ::sockeye::__private::WholeMessage<'message>,
-            ) -> ::std::option::Option<::sockeye::Result<::sockeye::Reply<'message>>> {
+            ) -> ::std::option::Option<::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>>> {
                 let #kind = ::sockeye::__private::kind_of(#subject);
                 #(#arms)*
                 ::std::option::Option::None
@@ -152,7 +152,7 @@ impl Expansion<'_> {
     /// Returns the trait with the methods.
     fn at_once(&self) -> TokenStream {
         if self.endpoint.is_shared() {
-            quote!(::sockeye::SharedEndpoint)
+            quote!(::sockeye::endpoint::SharedEndpoint)
         } else {
             quote!(::sockeye::Endpoint)
         }
@@ -229,7 +229,7 @@ impl Expansion<'_> {
                     (Event::Message, _) => {
                         let ty = without_lifetimes(ty, &callback.lifetimes);
                         unwrap(quote_spanned! {ty.span()=>
-                            <#ty as ::sockeye::Argument<'message>>::from_message(#subject)
+                            <#ty as ::sockeye::endpoint::Argument<'message>>::from_message(#subject)
                         })
                     }
                     (Event::Close, Type::Reference(_)) => quote!(&#subject),
@@ -257,7 +257,7 @@ fn conversion(callback: &Callback, convert: &str, function: &str) -> (Ident, Tok
     let convert = format_ident!("{convert}");
     let function = format_ident!("{function}");
     let value = Ident::new("value", callback.output);
-    let call = quote_spanned!(callback.output=> ::sockeye::#convert::#function(#value));
+    let call = quote_spanned!(callback.output=> ::sockeye::endpoint::#convert::#function(#value));
     (value, call)
 }
 

@@ -104,7 +104,7 @@ impl<'e> Expansion<'e> {
             quote! {
                 #(#conditions)*
                 #[automatically_derived]
-                impl #generics ::sockeye::SharedEndpoint for #ty #bounds {
+                impl #generics ::sockeye::endpoint::SharedEndpoint for #ty #bounds {
                     #in_parts
                     #max_messages
                     #(#methods)*
@@ -113,10 +113,10 @@ impl<'e> Expansion<'e> {
                 #(#conditions)*
                 #[automatically_derived]
                 impl #generics ::sockeye::Endpoint for #ty #bounds {
-                    const IN_PARTS: &'static [::sockeye::MessageKind] =
-                        <Self as ::sockeye::SharedEndpoint>::IN_PARTS;
-                    const MAX_MESSAGES: &'static [(::sockeye::MessageKind, u64)] =
-                        <Self as ::sockeye::SharedEndpoint>::MAX_MESSAGES;
+                    const IN_PARTS: &'static [::sockeye::endpoint::IncomingKind] =
+                        <Self as ::sockeye::endpoint::SharedEndpoint>::IN_PARTS;
+                    const MAX_MESSAGES: &'static [(::sockeye::endpoint::IncomingKind, u64)] =
+                        <Self as ::sockeye::endpoint::SharedEndpoint>::MAX_MESSAGES;
                     #delegations
                 }
             }
@@ -164,10 +164,10 @@ impl<'e> Expansion<'e> {
         let configurator = server.configurator.as_ref().map(|configurator| {
             let config = Ident::new("config", Span::mixed_site());
             let configured = quote_spanned! {configurator.span()=>
-                ::sockeye::EndpointConfig::configurator(#config, #configurator)
+                ::sockeye::endpoint::EndpointConfig::configurator(#config, #configurator)
             };
             quote! {
-                fn configure(#config: ::sockeye::EndpointConfig) -> ::sockeye::EndpointConfig {
+                fn configure(#config: ::sockeye::endpoint::EndpointConfig) -> ::sockeye::endpoint::EndpointConfig {
                     #configured
                 }
             }
@@ -186,7 +186,7 @@ impl<'e> Expansion<'e> {
         quote! {
             #(#conditions)*
             #[automatically_derived]
-            impl #generics ::sockeye::ServerEndpoint for #ty #bounds {
+            impl #generics ::sockeye::endpoint::ServerEndpoint for #ty #bounds {
                 const PATH: &'static str = #path;
                 #subprotocols
                 #configurator
@@ -196,15 +196,15 @@ impl<'e> Expansion<'e> {
             impl #generics #ty #bounds {
                 #[doc = #doc]
                 pub fn endpoint<Object>(
-                    factory: impl ::std::ops::Fn(&::sockeye::Handshake) -> Object
+                    factory: impl ::std::ops::Fn(&::sockeye::endpoint::Handshake) -> Object
                         + ::std::marker::Send
                         + ::std::marker::Sync
                         + 'static,
-                ) -> ::sockeye::EndpointConfig
+                ) -> ::sockeye::endpoint::EndpointConfig
                 where
                     Object: ::sockeye::Endpoint + ::std::borrow::Borrow<Self>,
                 {
-                    ::sockeye::EndpointConfig::of::<Self, Object>(factory)
+                    ::sockeye::endpoint::EndpointConfig::of::<Self, Object>(factory)
                 }
             }
         }
@@ -225,15 +225,15 @@ impl<'e> Expansion<'e> {
                     #session: &::sockeye::Session,
                     #parameter
                 ) -> impl ::std::future::Future<Output = #output> + ::std::marker::Send {
-                    <Self as ::sockeye::SharedEndpoint>::#name(self, #session, #ident)
+                    <Self as ::sockeye::endpoint::SharedEndpoint>::#name(self, #session, #ident)
                 }
             }
         };
-        let open = delegation("on_open", None, quote!(::sockeye::Result));
+        let open = delegation("on_open", None, quote!(::sockeye::HandlerResult));
         let close = delegation(
             "on_close",
             Some((subject, quote!(::sockeye::CloseReason))),
-            quote!(::sockeye::Result),
+            quote!(::sockeye::HandlerResult),
         );
         let error = delegation(
             "on_error",
@@ -246,11 +246,11 @@ impl<'e> Expansion<'e> {
             fn on_message<'message>(
                 &mut self,
                 #session: &::sockeye::Session,
-                #subject: ::sockeye::Incoming<'message>,
+                #subject: ::sockeye::endpoint::Incoming<'message>,
             ) -> impl ::std::future::Future<
-                Output = ::sockeye::Result<::sockeye::Reply<'message>>,
+                Output = ::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>>,
             > + ::std::marker::Send {
-                <Self as ::sockeye::SharedEndpoint>::on_message(self, #session, #subject)
+                <Self as ::sockeye::endpoint::SharedEndpoint>::on_message(self, #session, #subject)
             }
 
             #[inline]
@@ -258,8 +258,8 @@ impl<'e> Expansion<'e> {
                 &mut self,
                 #session: &::sockeye::Session,
                 #subject: ::sockeye::__private::WholeMessage<'message>,
-            ) -> ::std::option::Option<::sockeye::Result<::sockeye::Reply<'message>>> {
-                <Self as ::sockeye::SharedEndpoint>::on_message_at_once(self, #session, #subject)
+            ) -> ::std::option::Option<::sockeye::HandlerResult<::sockeye::endpoint::Reply<'message>>> {
+                <Self as ::sockeye::endpoint::SharedEndpoint>::on_message_at_once(self, #session, #subject)
             }
 
             #close

@@ -17,21 +17,20 @@ use crate::client::{
 use crate::connection::client_machine;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{self, TlsError, rustls};
+use crate::tls::{self, TlsError, rustls};
 
-/// A client with blocking sockets: the options for connections, and the methods that open them. One client opens any
-/// number of connections.
+/// A client with blocking sockets, which opens connections. [`new`](Self::new) makes one with the default options,
+/// [`builder`](Self::builder) one with others. One client opens any number of connections.
 ///
 /// ```no_run
 /// use sockeye::blocking::Client;
 ///
-/// let client = Client::builder().subprotocols(["chat"]);
+/// let client = Client::builder().subprotocols(["chat"]).build();
 /// let ws = client.connect("wss://chat.example/river")?;
 /// assert_eq!(ws.subprotocol(), Some("chat"));
-/// # Ok::<(), sockeye::ConnectError>(())
+/// # Ok::<(), sockeye::Error>(())
 /// ```
-#[derive(Clone, Debug)]
-#[must_use]
+#[derive(Clone, Debug, Default)]
 pub struct Client(client::Client);
 
 /// Connects with the defaults of [`Client`].
@@ -40,84 +39,19 @@ pub struct Client(client::Client);
 ///
 /// [`ConnectError`] names the step that failed.
 pub fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
-    Client::builder().connect(url.as_ref())
+    Client::new().connect(url.as_ref())
 }
 
 impl Client {
-    /// A client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
-    /// connect to each address and 10 s for the handshake.
-    pub fn builder() -> Self {
-        Self(client::Client::builder())
+    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy and no redirects. It has
+    /// 10 s to connect to each address, and 10 s for the handshake.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Adds a header field to the request.
-    pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self(self.0.header(name, value))
-    }
-
-    /// Sets the subprotocols to offer, the preferred one first.
-    pub fn subprotocols<I, S>(self, names: I) -> Self
-    where
-        I: IntoIterator<Item = S>,
-        S: Into<String>,
-    {
-        Self(self.0.subprotocols(names))
-    }
-
-    /// Sets the limits and deadlines of the connection.
-    pub fn config(self, config: Config) -> Self {
-        Self(self.0.config(config))
-    }
-
-    /// Sets the most bytes that the unfinished messages of this client's connections hold together; see
-    /// [`Client::max_assembling`](crate::Client::max_assembling).
-    pub fn max_assembling(self, bytes: u64) -> Self {
-        Self(self.0.max_assembling(bytes))
-    }
-
-    /// Sets the offer of compression; see [`Client::compression`](crate::Client::compression).
-    pub fn compression(self, config: impl Into<Option<DeflateConfig>>) -> Self {
-        Self(self.0.compression(config))
-    }
-
-    /// Sets a function that is called for each event of opening a connection; see
-    /// [`Client::on_opening`](crate::Client::on_opening).
-    pub fn on_opening(self, callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self(self.0.on_opening(callback))
-    }
-
-    /// Sets the most redirects that the client follows for one connection. The default is none. See
-    /// [`Client::redirects`](crate::Client::redirects).
-    pub fn redirects(self, limit: u32) -> Self {
-        Self(self.0.redirects(limit))
-    }
-
-    /// Connects to all servers through this proxy.
-    pub fn proxy(self, proxy: Proxy) -> Self {
-        Self(self.0.proxy(proxy))
-    }
-
-    /// Connects through the proxies that environment variables name; see
-    /// [`Client::proxy_from_env`](crate::Client::proxy_from_env).
-    pub fn proxy_from_env(self) -> Self {
-        Self(self.0.proxy_from_env())
-    }
-
-    /// Sets the TLS configuration for `wss:` URLs. The default is [`tls::client_config`].
-    #[cfg(feature = "tls")]
-    pub fn tls(self, config: rustls::ClientConfig) -> Self {
-        Self(self.0.tls(config))
-    }
-
-    /// Sets the time limit for connecting to one address of the host or the proxy. The same limit counts again for the
-    /// connection through the proxy. The default is 10 s. There is no limit for resolving addresses.
-    pub fn connect_timeout(self, timeout: Duration) -> Self {
-        Self(self.0.connect_timeout(timeout))
-    }
-
-    /// Sets the time limit for the opening handshake, TLS included. The default is 10 s.
-    pub fn handshake_timeout(self, timeout: Duration) -> Self {
-        Self(self.0.handshake_timeout(timeout))
+    /// Makes a builder, which has the defaults of [`new`](Self::new) until they are set.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder(client::Client::builder())
     }
 
     /// Connects to a target: a `ws:` or `wss:` URL, or a request with one. See [`Target`].
@@ -127,9 +61,9 @@ impl Client {
     /// [`ConnectError`] names the step that failed.
     pub fn connect(
         &self,
-        target: impl TryInto<Target, Error = ConnectError>,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
     ) -> Result<Connection, ConnectError> {
-        let mut target = target.try_into()?;
+        let mut target = target.try_into().map_err(Into::into)?;
         let mut redirects = Redirects::new(self.0.redirects, &self.0.observer);
         loop {
             match self.attempt(&target) {
@@ -293,6 +227,95 @@ impl Client {
         let step = AttemptStep::Secured(host);
         self.0.observer.step(step, started.elapsed());
         Ok(stream)
+    }
+}
+
+/// Builds a [`Client`]. [`Client::builder`] makes it.
+///
+/// ```
+/// use std::time::Duration;
+/// use sockeye::blocking::Client;
+///
+/// let client = Client::builder().handshake_timeout(Duration::from_secs(5)).build();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientBuilder(client::ClientBuilder);
+
+impl ClientBuilder {
+    /// Builds the client.
+    pub fn build(self) -> Client {
+        Client(self.0.build())
+    }
+
+    /// Adds a header field to the request.
+    pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self(self.0.header(name, value))
+    }
+
+    /// Sets the subprotocols to offer, the preferred one first.
+    pub fn subprotocols<I, S>(self, names: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        Self(self.0.subprotocols(names))
+    }
+
+    /// Sets the limits and deadlines of the connection.
+    pub fn config(self, config: Config) -> Self {
+        Self(self.0.config(config))
+    }
+
+    /// Sets the most bytes that the unfinished messages of this client's connections hold together; see
+    /// [`ClientBuilder::max_assembling`](crate::client::ClientBuilder::max_assembling).
+    pub fn max_assembling(self, bytes: u64) -> Self {
+        Self(self.0.max_assembling(bytes))
+    }
+
+    /// Sets the offer of compression; see [`ClientBuilder::compression`](crate::client::ClientBuilder::compression).
+    pub fn compression(self, config: impl Into<Option<DeflateConfig>>) -> Self {
+        Self(self.0.compression(config))
+    }
+
+    /// Sets a function that is called for each event of opening a connection; see
+    /// [`ClientBuilder::on_opening`](crate::client::ClientBuilder::on_opening).
+    pub fn on_opening(self, callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self(self.0.on_opening(callback))
+    }
+
+    /// Sets the most redirects that the client follows for one connection. The default is none. See
+    /// [`ClientBuilder::redirects`](crate::client::ClientBuilder::redirects).
+    pub fn redirects(self, limit: u32) -> Self {
+        Self(self.0.redirects(limit))
+    }
+
+    /// Connects to all servers through this proxy.
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        Self(self.0.proxy(proxy))
+    }
+
+    /// Connects through the proxies that environment variables name; see
+    /// [`ClientBuilder::proxy_from_env`](crate::client::ClientBuilder::proxy_from_env).
+    pub fn proxy_from_env(self) -> Self {
+        Self(self.0.proxy_from_env())
+    }
+
+    /// Sets the TLS configuration for `wss:` URLs. The default is [`tls::client_config`].
+    #[cfg(feature = "tls")]
+    pub fn tls(self, config: rustls::ClientConfig) -> Self {
+        Self(self.0.tls(config))
+    }
+
+    /// Sets the time limit for connecting to one address of the host or the proxy. The same limit counts again for the
+    /// connection through the proxy. The default is 10 s. There is no limit for resolving addresses.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        Self(self.0.connect_timeout(timeout))
+    }
+
+    /// Sets the time limit for the opening handshake, TLS included. The default is 10 s.
+    pub fn handshake_timeout(self, timeout: Duration) -> Self {
+        Self(self.0.handshake_timeout(timeout))
     }
 }
 

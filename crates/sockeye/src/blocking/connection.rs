@@ -35,7 +35,7 @@ use crate::sync::Arc;
 ///     Poll::Ready(None) => println!("closed"),
 ///     Poll::Pending => println!("nothing has come"),
 /// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), sockeye::Error>(())
 /// ```
 pub struct Connection {
     stream: Stream,

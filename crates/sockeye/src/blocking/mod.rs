@@ -13,7 +13,7 @@
 //!     println!("{message}");
 //! }
 //! ws.close(CloseCode::NORMAL, "bye")?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), sockeye::Error>(())
 //! ```
 
 mod client;
@@ -22,5 +22,5 @@ mod handshake;
 mod proxy;
 mod stream;
 
-pub use self::client::{Client, connect};
+pub use self::client::{Client, ClientBuilder, connect};
 pub use self::connection::Connection;

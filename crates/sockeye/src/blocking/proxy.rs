@@ -10,7 +10,7 @@ use super::handshake::exchange;
 use super::stream::Stream;
 use crate::client::{ConnectError, Observer, Proxy, ProxyError, SocksError, SocksStep};
 #[cfg(feature = "tls")]
-use crate::transport::tls::TlsError;
+use crate::tls::TlsError;
 
 /// Asks the proxy at the other end of `stream` for a tunnel to a host. An IPv6 address is in brackets.
 pub(super) fn tunnel(

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls")]
-use crate::transport::tls::rustls::{ClientConnection, StreamOwned};
+use crate::tls::rustls::{ClientConnection, StreamOwned};
 
 pub(super) enum Stream {
     Plain(TcpStream),

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::error::ProxyError;
-use super::exchange::{self, Answered, drive_until};
+use super::exchange::{self, Answered, HttpError, drive_until};
 use super::proxy::Proxy;
 use super::target::Target;
 use super::turn::Peer;
@@ -21,9 +21,9 @@ use super::{AttemptStep, Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::deadline::{InputDeadline, timeout};
 use crate::sync::Arc;
-use crate::transport::Stream;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{self, rustls};
+use crate::tls::{self, rustls};
+use crate::transport::Stream;
 
 /// The route to a server, with the addresses that were resolved for it.
 enum Route {
@@ -326,7 +326,8 @@ impl Client {
             deflate: compression.as_ref().map(|agreed| agreed.params),
         };
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
-        let upgraded = drive_until(&mut connection, on_upgrade).await?;
+        let upgraded = drive_until(&mut connection, on_upgrade).await;
+        let upgraded = upgraded.map_err(HttpError::new)?;
         let Some((stream, read_ahead)) = exchange::into_transport(upgraded) else {
             return Err(ConnectError::NoResponse);
         };

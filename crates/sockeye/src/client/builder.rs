@@ -21,19 +21,32 @@ use crate::connection::budget::AssemblyBudget;
 use crate::endpoint::{Endpoint, Session};
 use crate::secret;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{self, rustls};
+use crate::tls::{self, rustls};
 
-/// A client: the options for connections, and the methods that open them. One client opens any number of connections.
+/// A client, which opens connections. [`new`](Self::new) makes one with the default options,
+/// [`builder`](Self::builder) one with others.
+///
+/// One client opens any number of connections. They share its compressors and its limit for unfinished messages.
+///
+/// ```no_run
+/// use sockeye::Client;
+///
+/// # async fn example() -> sockeye::Result {
+/// let client = Client::builder().subprotocols(["chat.v1"]).redirects(3).build();
+/// let mut ws = client.connect("wss://chat.example/river").await?;
+/// ws.send("hello").await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-#[must_use]
 pub struct Client {
     pub(crate) config: Config,
     pub(super) compression: Option<DeflateConfig>,
     pub(super) deflate_pool: DeflatePool,
     pub(crate) budget: Arc<AssemblyBudget>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) subprotocols: Vec<String>,
-    pub(super) require_subprotocol: bool,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) require_subprotocol: bool,
     pub(super) dialer: Dialer,
     /// `None` if attempts do not take turns.
     pub(super) turns: Option<Turns>,
@@ -50,10 +63,8 @@ pub struct Client {
     pub(crate) handshake_timeout: Duration,
 }
 
-impl Client {
-    /// A client with the defaults: no header fields of its own, no subprotocols, no proxy, no redirects, 10 s to
-    /// connect and 10 s for the handshake.
-    pub fn builder() -> Self {
+impl Default for Client {
+    fn default() -> Self {
         Self {
             config: Config::new(Role::Client),
             compression: Some(DeflateConfig::default()),
@@ -77,12 +88,122 @@ impl Client {
             handshake_timeout: Duration::from_secs(10),
         }
     }
+}
 
-    /// Sets the most bytes that the unfinished messages of all connections of this client and of its clones hold
+impl Client {
+    /// Makes a client with the defaults: no header fields of its own, no subprotocols, no proxy and no redirects. It has
+    /// 10 s to connect, and 10 s for the handshake.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a builder, which has the defaults of [`new`](Self::new) until they are set.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder(Self::new())
+    }
+
+    /// Connects to a target: a `ws:` or `wss:` URL, or a request with one. See [`Target`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] names the step that failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt.
+    pub async fn connect(
+        &self,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
+    ) -> Result<Connection, ConnectError> {
+        let target = target.try_into().map_err(Into::into)?;
+        self.connect_to(target).await
+    }
+
+    /// Connects to a target, and serves the connection with an endpoint: see [`Connection::serve`].
+    ///
+    /// ```no_run
+    /// use sockeye::endpoint::{Incoming, Reply};
+    /// use sockeye::{Client, CloseReason, Endpoint, HandlerResult, Session};
+    ///
+    /// struct Watch;
+    ///
+    /// impl Endpoint for Watch {
+    ///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
+    ///         session.basic_remote().send_text("subscribe").await?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
+    ///         println!("{message:?}");
+    ///         Ok(Reply::None)
+    ///     }
+    /// }
+    ///
+    /// # async fn example() -> sockeye::Result {
+    /// let client = Client::new();
+    /// let session = client.connect_endpoint("ws://127.0.0.1:8080/news", Watch).await?;
+    /// let reason: CloseReason = session.closed().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] names the step that failed. Then the endpoint is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt.
+    pub async fn connect_endpoint(
+        &self,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
+        endpoint: impl Endpoint,
+    ) -> Result<Session, ConnectError> {
+        Ok(self.connect(target).await?.serve(endpoint))
+    }
+
+    /// The proxy for this server; `None` for a direct connection.
+    pub(crate) fn proxy_for(&self, target: &Target) -> Result<Option<Proxy>, ConnectError> {
+        Ok(self.proxies.choose(target)?)
+    }
+
+    pub(crate) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
+        let mut redirects = Redirects::new(self.redirects, &self.observer);
+        loop {
+            match self.attempt(&target).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => target = redirects.follow(&target, error)?,
+            }
+        }
+    }
+}
+
+/// Builds a [`Client`]. [`Client::builder`] makes it.
+///
+/// ```
+/// use std::time::Duration;
+/// use sockeye::Client;
+///
+/// let client = Client::builder()
+///     .subprotocols(["chat.v1"])
+///     .connect_timeout(Duration::from_secs(5))
+///     .build();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientBuilder(Client);
+
+impl ClientBuilder {
+    /// Builds the client.
+    pub fn build(self) -> Client {
+        self.0
+    }
+
+    /// Sets the most bytes that the unfinished messages of all connections of the client and of its clones hold
     /// together. The first 64 KiB of each connection do not count. The default is that of
-    /// [`ServerBuilder::max_assembling`](crate::ServerBuilder::max_assembling).
+    /// [`ServerBuilder::max_assembling`](crate::server::ServerBuilder::max_assembling).
     pub fn max_assembling(mut self, bytes: u64) -> Self {
-        self.budget = AssemblyBudget::new(bytes);
+        self.0.budget = AssemblyBudget::new(bytes);
         self
     }
 
@@ -90,7 +211,7 @@ impl Client {
     /// `Authorization`, `X-Api-Key` and the like), the value is marked as sensitive.
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         secret::mark(&name, &mut value);
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
@@ -120,7 +241,7 @@ impl Client {
     /// Sets the jar that holds the cookies for requests and stores those of responses. If the caller sets a field
     /// `Cookie`, the client sends that instead.
     pub fn cookies(mut self, jar: Arc<dyn CookieJar>) -> Self {
-        self.cookies = Some(jar);
+        self.0.cookies = Some(jar);
         self
     }
 
@@ -129,20 +250,21 @@ impl Client {
     /// a handshake that fails. The function is called in the task that connects, and must not block.
     ///
     /// ```
-    /// use sockeye::{Client, OpeningEvent};
+    /// use sockeye::Client;
+    /// use sockeye::client::OpeningEvent;
     ///
     /// let client = Client::builder().on_opening(|event| match event {
     ///     OpeningEvent::Request(request) => println!("> {} {}", request.method(), request.uri()),
     ///     OpeningEvent::Response(response) => println!("< {}", response.status()),
     ///     OpeningEvent::Unreadable(bytes) => println!("< {} bytes that are not HTTP", bytes.len()),
     ///     _ => {}
-    /// });
+    /// }).build();
     /// ```
     pub fn on_opening(
         mut self,
         callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static,
     ) -> Self {
-        self.observer = Observer::new(callback);
+        self.0.observer = Observer::new(callback);
         self
     }
 
@@ -152,13 +274,13 @@ impl Client {
     /// sends no credentials, no client certificate, and not the name of [`server_name`](Self::server_name). It
     /// follows no redirect from `wss:` to `ws:`.
     pub fn redirects(mut self, limit: u32) -> Self {
-        self.redirects = limit;
+        self.0.redirects = limit;
         self
     }
 
     /// Connects to all servers through this proxy.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.proxies = Proxies::One(proxy);
+        self.0.proxies = Proxies::One(proxy);
         self
     }
 
@@ -174,13 +296,13 @@ impl Client {
     /// covers all hosts. A name covers itself and all names below it, an address covers itself or with `/BITS` its
     /// network. Ports and other wildcards match nothing.
     pub fn proxy_from_env(mut self) -> Self {
-        self.proxies = Proxies::from_env();
+        self.0.proxies = Proxies::from_env();
         self
     }
 
     /// Connects to the Unix socket at this path instead of the URL's host. The request and TLS still name that host.
     pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.unix = Some(path.into());
+        self.0.unix = Some(path.into());
         self
     }
 
@@ -192,43 +314,43 @@ impl Client {
         addresses: impl IntoIterator<Item = IpAddr>,
     ) -> Self {
         let addresses = addresses.into_iter().collect();
-        self.dialer.known.push((host.into(), addresses));
+        self.0.dialer.known.push((host.into(), addresses));
         self
     }
 
     /// Connects by IPv4 only. By default the client tries both families alternately, 250 ms apart (RFC 8305).
     pub fn ipv4_only(mut self) -> Self {
-        self.dialer.family = Family::V4;
+        self.0.dialer.family = Family::V4;
         self
     }
 
     /// Connects by IPv6 only.
     pub fn ipv6_only(mut self) -> Self {
-        self.dialer.family = Family::V6;
+        self.0.dialer.family = Family::V6;
         self
     }
 
     /// Connects from this local address, and only to addresses of the same family.
     pub fn local_address(mut self, address: IpAddr) -> Self {
-        self.dialer.local_address = Some(address);
+        self.0.dialer.local_address = Some(address);
         self
     }
 
-    /// Switches TCP's own keep-alive. It is off by default, because [`KeepAlive`](crate::KeepAlive) does more.
+    /// Switches TCP's own keep-alive. It is off by default, because [`KeepAlive`](crate::proto::KeepAlive) does more.
     pub fn tcp_keepalive(mut self, on: bool) -> Self {
-        self.dialer.keepalive = on;
+        self.0.dialer.keepalive = on;
         self
     }
 
     /// Sets the sizes of the socket's send and receive buffers in bytes. The system has limits of its own.
     pub fn tcp_buffers(mut self, send: u32, receive: u32) -> Self {
-        self.dialer.send_buffer = Some(send);
-        self.dialer.receive_buffer = Some(receive);
+        self.0.dialer.send_buffer = Some(send);
+        self.0.dialer.receive_buffer = Some(receive);
         self
     }
 
-    /// Switches turns: this client and its clones then open one connection to an address and port at a time (RFC 6455
-    /// §4.1). Turns are on by default.
+    /// Sets whether attempts to connect take turns: the client and its clones then open one connection to an address
+    /// and port at a time (RFC 6455 §4.1). Turns are on by default.
     ///
     /// Attempts wait in the order of their arrival, before their own deadlines begin. Each waits no longer than the
     /// deadlines of the attempts in front of it allow. Attempts to other addresses do not wait. If a proxy resolves the
@@ -236,7 +358,7 @@ impl Client {
     ///
     /// Without turns all connections are opened at once, for example for a load test of one's own server.
     pub fn in_turn(mut self, on: bool) -> Self {
-        self.turns = on.then(Turns::default);
+        self.0.turns = on.then(Turns::default);
         self
     }
 
@@ -246,27 +368,27 @@ impl Client {
         I: IntoIterator<Item = S>,
         S: Into<String>,
     {
-        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self.0.subprotocols = names.into_iter().map(Into::into).collect();
         self
     }
 
     /// Sets whether the handshake fails when the server chooses none of the offered subprotocols, as in browsers. By
     /// default it does not fail, as RFC 6455 allows.
     pub fn require_subprotocol(mut self, required: bool) -> Self {
-        self.require_subprotocol = required;
+        self.0.require_subprotocol = required;
         self
     }
 
     /// Sets the limits and deadlines of the connection.
     pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.0.config = config;
         self
     }
 
     /// Sets the offer of compression (RFC 7692); `None` offers none. By default the client offers compression without
     /// context takeover.
     pub fn compression(mut self, config: impl Into<Option<DeflateConfig>>) -> Self {
-        self.compression = config.into();
+        self.0.compression = config.into();
         self
     }
 
@@ -275,7 +397,7 @@ impl Client {
     /// protocols of `config` by those that it speaks.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
-        self.tls = Some(tls::for_client(config));
+        self.0.tls = Some(tls::for_client(config));
         self
     }
 
@@ -283,98 +405,25 @@ impl Client {
     /// The default is the URL's host.
     #[cfg(feature = "tls")]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = Some(name.into());
+        self.0.server_name = Some(name.into());
         self
     }
 
     /// Sets the time limit for resolving the host and connecting to it, also through a proxy. The default is 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.0.connect_timeout = timeout;
         self
     }
 
     /// Sets the time limit for the opening handshake, TLS included. The default is 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
+        self.0.handshake_timeout = timeout;
         self
-    }
-
-    /// Connects to a target: a `ws:` or `wss:` URL, or a request with one. See [`Target`].
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError`] names the step that failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future ends the attempt.
-    pub async fn connect(
-        &self,
-        target: impl TryInto<Target, Error = ConnectError>,
-    ) -> Result<Connection, ConnectError> {
-        self.connect_to(target.try_into()?).await
-    }
-
-    /// Connects to a target, and serves the connection with an endpoint: see [`Connection::serve`].
-    ///
-    /// ```no_run
-    /// use sockeye::{Client, CloseReason, Endpoint, Incoming, Reply, Result, Session};
-    ///
-    /// struct Watch;
-    ///
-    /// impl Endpoint for Watch {
-    ///     async fn on_open(&mut self, session: &Session) -> Result {
-    ///         session.basic_remote().send_text("subscribe").await?;
-    ///         Ok(())
-    ///     }
-    ///
-    ///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
-    ///         println!("{message:?}");
-    ///         Ok(Reply::None)
-    ///     }
-    /// }
-    ///
-    /// # async fn example() -> Result {
-    /// let client = Client::builder();
-    /// let session = client.connect_endpoint("ws://127.0.0.1:8080/news", Watch).await?;
-    /// let reason: CloseReason = session.closed().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError`] names the step that failed. The endpoint is dropped then.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future ends the attempt.
-    pub async fn connect_endpoint(
-        &self,
-        target: impl TryInto<Target, Error = ConnectError>,
-        endpoint: impl Endpoint,
-    ) -> Result<Session, ConnectError> {
-        Ok(self.connect(target).await?.serve(endpoint))
     }
 
     /// Takes turns with all objects in the process that have no client of their own.
-    pub(super) fn in_turn_of_process(mut self) -> Self {
-        self.turns = Some(Turns::of_process());
+    pub(crate) fn in_turn_of_process(mut self) -> Self {
+        self.0.turns = Some(Turns::of_process());
         self
-    }
-
-    /// The proxy for this server; `None` for a direct connection.
-    pub(crate) fn proxy_for(&self, target: &Target) -> Result<Option<Proxy>, ConnectError> {
-        Ok(self.proxies.choose(target)?)
-    }
-
-    pub(super) async fn connect_to(&self, mut target: Target) -> Result<Connection, ConnectError> {
-        let mut redirects = Redirects::new(self.redirects, &self.observer);
-        loop {
-            match self.attempt(&target).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => target = redirects.follow(&target, error)?,
-            }
-        }
     }
 }

@@ -13,7 +13,8 @@ use http::HeaderValue;
 /// use std::sync::{Arc, Mutex};
 ///
 /// use http::HeaderValue;
-/// use sockeye::{Client, CookieJar};
+/// use sockeye::Client;
+/// use sockeye::client::CookieJar;
 ///
 /// /// A jar for one server that sets one cookie.
 /// #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ use http::HeaderValue;
 ///     }
 /// }
 ///
-/// let client = Client::builder().cookies(Arc::new(Session::default()));
+/// let client = Client::builder().cookies(Arc::new(Session::default())).build();
 /// ```
 pub trait CookieJar: Debug + Send + Sync {
     /// Returns the value of the field `Cookie` for a request to `url`; `None` for no field.

@@ -1,5 +1,6 @@
 //! The errors of connecting, by the step that failed.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -9,12 +10,12 @@ use http::{Method, Response, StatusCode};
 use sockeye_proto::InvalidAnswer;
 use sockeye_proto::handshake::{OfferError, ResponseError, UriError};
 
-use super::exchange::Unanswered;
+use super::exchange::{HttpError, Unanswered};
 use super::socks::SocksError;
-use crate::error::{BoxError, ErrorChain};
+use crate::error::{BoxError, Error, ErrorChain};
 use crate::peer_text::PeerText;
 #[cfg(feature = "tls")]
-use crate::transport::tls::TlsError;
+use crate::tls::TlsError;
 
 /// The error of connecting. The variant names the step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ pub enum ConnectError {
     /// The transport could not be opened, or the host has no address.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
-    /// The connector of a [`Reconnecting`](super::Reconnecting) failed before it connected.
+    /// The connector of a [`Reconnecting`](crate::reconnect::Reconnecting) failed before it connected.
     #[error("cannot connect")]
     Connector(#[source] BoxError),
     /// The transport was not opened within the connect timeout.
@@ -40,7 +41,7 @@ pub enum ConnectError {
     Head,
     /// The server's answer is not HTTP, or the transport failed.
     #[error("the handshake failed")]
-    Http(#[from] hyper::Error),
+    Http(#[from] HttpError),
     /// A redirect leads from `wss:` to this URL, which is not encrypted.
     #[error("the server redirects to {0}, which is not encrypted")]
     InsecureRedirect(String),
@@ -78,11 +79,35 @@ pub enum ConnectError {
     TooManyRedirects(u32),
     /// The URL cannot be parsed.
     #[error("cannot parse the URL")]
-    Url(#[from] url::ParseError),
+    Url(#[from] InvalidUrl),
     /// The URL is not a WebSocket URL.
     #[error("not a WebSocket URL")]
     WebSocketUri(#[from] UriError),
 }
+
+/// A [`Target`](super::Target) is a target without an error.
+impl From<Infallible> for ConnectError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Connect(error.into())
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error.into())
+    }
+}
+
+/// The error for a text that is not a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct InvalidUrl(pub(super) url::ParseError);
 
 impl ConnectError {
     /// Converts the error of a request that hyper sent.
@@ -98,7 +123,7 @@ impl ConnectError {
         if error.is_incomplete_message() || error.is_canceled() {
             Self::NoResponse
         } else {
-            Self::Http(error)
+            Self::Http(HttpError::new(error))
         }
     }
 
@@ -135,7 +160,7 @@ pub enum ProxyError {
     Head,
     /// The proxy's answer is not HTTP, or the transport to the proxy failed.
     #[error("the proxy did not answer")]
-    Http(#[from] hyper::Error),
+    Http(#[from] HttpError),
     /// The proxy of a [blocking](crate::blocking) client ended the connection without an answer.
     #[error("the proxy closed the connection without an answer")]
     NoResponse,
@@ -171,14 +196,14 @@ impl ProxyError {
         if let Some(error) = TlsError::within(&error) {
             return Self::Tls(error);
         }
-        Self::Http(error)
+        Self::Http(HttpError::new(error))
     }
 }
 
 /// Shows an error and its causes on one line of a log, without text that may hold a secret.
-pub(super) struct ForLog<'a>(pub(super) &'a ConnectError);
+pub(crate) struct ConnectErrorForLog<'a>(pub(crate) &'a ConnectError);
 
-impl fmt::Display for ForLog<'_> {
+impl fmt::Display for ConnectErrorForLog<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             // The URL may hold a token.

@@ -40,6 +40,22 @@ pub(super) struct Answered {
     pub(super) sender: http1::SendRequest<Empty<Bytes>>,
 }
 
+/// The error of an HTTP exchange: the answer is not HTTP, or the transport failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct HttpError(hyper::Error);
+
+impl HttpError {
+    pub(crate) fn new(error: hyper::Error) -> Self {
+        Self(error)
+    }
+
+    /// Returns whether the peer answered with bytes that are not HTTP.
+    pub fn is_parse(&self) -> bool {
+        self.0.is_parse()
+    }
+}
+
 /// The reason why there is no answer.
 pub(super) struct Unanswered {
     pub(super) error: hyper::Error,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 
-/// A part of opening a connection, for [`Client::on_opening`](super::Client::on_opening).
+/// An event of opening a connection, for [`ClientBuilder::on_opening`](super::ClientBuilder::on_opening).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum OpeningEvent<'a> {
@@ -105,15 +105,6 @@ impl Observer {
         if let Some(callback) = &self.0 {
             callback(event);
         }
-    }
-}
-
-/// Notes that a reconnecting client lost its connection, or failed to connect. It tries again after the pause; `None` for
-/// no further attempt.
-pub(super) fn interrupted(why: &dyn fmt::Display, pause: Option<Duration>) {
-    match pause {
-        Some(pause) => tracing::debug!(%why, ?pause, "connecting again after a pause"),
-        None => tracing::debug!(%why, "connecting no more"),
     }
 }
 

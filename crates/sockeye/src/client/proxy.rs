@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 use super::error::ProxyError;
-use super::exchange::{self, Answered, drive_until};
+use super::exchange::{self, Answered, HttpError, drive_until};
 use super::observer::Observer;
 use super::socks::{Socks, SocksError, SocksStep};
 use super::target::{bare_host, basic};
@@ -20,11 +20,12 @@ use crate::transport::Stream;
 /// A proxy that connects a client to servers.
 ///
 /// ```
-/// use sockeye::{Client, Proxy};
+/// use sockeye::Client;
+/// use sockeye::client::Proxy;
 ///
 /// let proxy: Proxy = "socks5h://user:password@127.0.0.1:1080".parse()?;
-/// let client = Client::builder().proxy(proxy);
-/// # Ok::<(), sockeye::ProxyError>(())
+/// let client = Client::builder().proxy(proxy).build();
+/// # Ok::<(), sockeye::client::ProxyError>(())
 /// ```
 #[derive(Clone)]
 pub struct Proxy {
@@ -141,7 +142,8 @@ impl Proxy {
         }
         drop(sender);
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts, body));
-        let upgraded = drive_until(&mut connection, on_upgrade).await?;
+        let upgraded = drive_until(&mut connection, on_upgrade).await;
+        let upgraded = upgraded.map_err(HttpError::new)?;
         match exchange::into_transport(upgraded) {
             // In TLS and HTTP the client speaks first, so bytes ahead are an error.
             Some((stream, read_ahead)) if read_ahead.is_empty() => Ok(stream),

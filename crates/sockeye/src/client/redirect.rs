@@ -3,7 +3,7 @@
 use http::header::{ACCEPT_LANGUAGE, HeaderName, LOCATION, ORIGIN, USER_AGENT};
 use http::{Response, StatusCode};
 
-use super::error::{ConnectError, ForLog};
+use super::error::{ConnectError, ConnectErrorForLog};
 use super::observer::Observer;
 use super::target::Target;
 
@@ -35,7 +35,9 @@ impl<'c> Redirects<'c> {
     ) -> Result<Target, ConnectError> {
         match error.status() {
             Some(status) => self.observer.refused(from.host(), status),
-            None => self.observer.failed(from.host(), &ForLog(&error)),
+            None => self
+                .observer
+                .failed(from.host(), &ConnectErrorForLog(&error)),
         }
         let response = match error {
             ConnectError::Refused(response) if self.limit > 0 => response,

@@ -158,7 +158,7 @@ pub enum SocksError {
 
 impl SocksError {
     /// Whether the same request may succeed later: the network, the server or the route to it failed.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Io(_) => true,
             Self::Refused(code) => matches!(code, 1 | 3..=6),

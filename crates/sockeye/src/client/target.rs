@@ -11,6 +11,7 @@ use sockeye_proto::handshake::{UriError, WebSocketUri};
 use url::Url;
 
 use super::ConnectError;
+use super::error::InvalidUrl;
 use crate::secret;
 
 /// The target of a connection: a WebSocket URL, or an [`http::Request`] with header fields of its own.
@@ -25,15 +26,15 @@ use crate::secret;
 /// use sockeye::Client;
 ///
 /// let request = Request::get("wss://chat.example/river").header("x-api-key", "1234").body(())?;
-/// let ws = Client::builder().connect(request).await?;
+/// let ws = Client::new().connect(request).await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Target {
     /// The caller's URL, serialised.
-    pub(super) url: Url,
-    pub(super) uri: WebSocketUri,
+    pub(crate) url: Url,
+    pub(crate) uri: WebSocketUri,
     /// The field `Authorization` for the user name and password of the URL.
     pub(super) authorization: Option<HeaderValue>,
     /// The header fields of the caller's request.
@@ -50,7 +51,7 @@ impl Target {
     }
 
     /// Parses a URL as WHATWG does: `http` and `https` are converted to `ws` and `wss`.
-    pub(super) fn parse_any_scheme(url: &str) -> Result<Self, ConnectError> {
+    pub(crate) fn parse_any_scheme(url: &str) -> Result<Self, ConnectError> {
         let mut url = parse_url(url)?;
         let scheme = match url.scheme() {
             "http" => "ws",
@@ -100,7 +101,7 @@ impl Target {
     }
 
     /// Scheme, host and port, as WHATWG serialises them.
-    pub(super) fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         self.url.origin().ascii_serialization()
     }
 
@@ -172,7 +173,7 @@ impl fmt::Debug for Target {
 fn parse_url(text: &str) -> Result<Url, ConnectError> {
     Url::parse(text).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => UriError::Scheme.into(),
-        error => error.into(),
+        error => InvalidUrl(error).into(),
     })
 }
 

@@ -83,7 +83,7 @@ impl Sender {
     /// Turns this sender into a `Sink`, which waits for its own messages. Other clones of the sender stay as they are.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example() -> sockeye::Result {
     /// # async fn forward(_: impl futures_sink::Sink<String>) {}
     /// let ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
     /// let (sender, _receiver) = ws.split();

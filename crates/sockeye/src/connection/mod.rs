@@ -1,11 +1,28 @@
 //! An open connection: messages out, messages in. The calls of the application drive a [`Connection`]. A task drives
 //! a split connection, and each session.
 //!
-//! - [`link`]: one protocol machine on one transport.
-//! - [`driver`]: drives a link for its owner, in one task.
-//! - [`outbox`]: the queue through which other tasks send.
-//! - [`log`]: the broadcasts of an endpoint's sessions.
-//! - [`pool`]: the buffers that the connections of a thread share.
+//! ```no_run
+//! # async fn example() -> sockeye::Result {
+//! let ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
+//! let (sender, mut receiver) = ws.split();
+//! tokio::spawn(async move {
+//!     for number in 1..=10 {
+//!         sender.send(format!("message {number}")).await?;
+//!     }
+//!     sender.close(sockeye::CloseCode::NORMAL, "").await
+//! });
+//! while let Some(message) = receiver.recv().await? {
+//!     println!("{message}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+// - `link`: one protocol machine on one transport.
+// - `driver`: drives a link for its owner, in one task.
+// - `outbox`: the queue through which other tasks send.
+// - `log`: the broadcasts of an endpoint's sessions.
+// - `pool`: the buffers that the connections of a thread share.
 
 mod adapter;
 pub(crate) mod assembly;

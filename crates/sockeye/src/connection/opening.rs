@@ -8,7 +8,7 @@ use sockeye_proto::DeflateParams;
 /// A client's opening handshake (RFC 6455 section 4): the request, and the answer that opened the connection.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// let ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
 /// let opening = ws.opening().expect("a client's");
 /// println!("{:?}", opening.response.headers().get("server"));
@@ -42,7 +42,7 @@ impl Opening {
 /// The time that each step of connecting took. The steps follow one another. After redirects, the last attempt counts.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// let ws = sockeye::connect("wss://chat.example/").await?;
 /// let timings = ws.opening().expect("a client's").timings;
 /// println!("TLS took {:?}, the upgrade {:?}", timings.tls, timings.upgrade);

@@ -32,7 +32,7 @@ use crate::transport::Stream;
 /// [`split`](Self::split) gives it a task.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// let mut ws = sockeye::connect("ws://127.0.0.1:8080/echo").await?;
 /// ws.send("hello").await?;
 /// while let Some(message) = ws.recv().await? {
@@ -70,14 +70,14 @@ enum RoundTrip {
 const FEED_MARK: usize = 64 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
-    /// Makes a server's connection on `stream`, after the opening handshake.
+    /// Makes the server's end of a connection on `stream`, whose opening handshake is over: this function sends none.
     pub fn server(stream: T, config: impl Into<Arc<Config>>) -> Self {
         let machine = server_machine(config, None);
         Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
     }
 
-    /// Makes a client's connection on `stream`, after the opening handshake. The masking keys come from the thread's
-    /// cryptographically secure generator (RFC 6455 §10.3).
+    /// Makes the client's end of a connection on `stream`, whose opening handshake is over: this function sends none.
+    /// The masking keys come from the thread's cryptographically secure generator (RFC 6455 §10.3).
     pub fn client(stream: T, config: impl Into<Arc<Config>>) -> Self {
         let machine = client_machine(config, None);
         Self::new(stream, machine, &[], None, AssemblyBudget::of_others())
@@ -153,7 +153,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// ```no_run
     /// # async fn example(mut ws: sockeye::Connection) -> Result<(), sockeye::Error> {
-    /// use sockeye::MessageBuffer;
+    /// use sockeye::proto::MessageBuffer;
     ///
     /// let mut message = MessageBuffer::default();
     /// while ws.recv_into(&mut message).await? {
@@ -223,8 +223,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.flush().await
     }
 
-    /// Takes a message without writing it. [`flush`](Self::flush) or any other method writes it. While 64 KiB or more wait,
-    /// `feed` writes first.
+    /// Queues a message. [`flush`](Self::flush) or the next call of any other method writes it. While 64 KiB or more
+    /// wait, `feed` writes first.
     ///
     /// # Errors
     ///
@@ -252,7 +252,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
-    /// Takes a borrowed text as a message without writing it. The text is copied into the output. Otherwise this is
+    /// Queues a borrowed text as a message. The text is copied into the output. Otherwise this is
     /// [`feed`](Self::feed).
     ///
     /// # Errors
@@ -267,7 +267,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         poll_fn(move |cx| self.poll_feed(cx, |machine| machine.send_text(text, Cause::Push)))
     }
 
-    /// Takes borrowed bytes as a binary message without writing it. The bytes are copied into the output. Otherwise this is
+    /// Queues borrowed bytes as a binary message. The bytes are copied into the output. Otherwise this is
     /// [`feed`](Self::feed).
     ///
     /// # Errors
@@ -294,7 +294,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(sent.map_err(|error| Error::Send(error.into())))
     }
 
-    /// Writes the output.
+    /// Writes the messages that [`feed`](Self::feed) queued.
     ///
     /// # Errors
     ///
@@ -327,8 +327,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.flush().await
     }
 
-    /// The time from the last [`ping`](Self::ping) to its Pong. `None` until the Pong has come. [`recv`](Self::recv) takes the
-    /// Pong, so time in which the application does not receive counts too.
+    /// The time from the last [`ping`](Self::ping) to its Pong. `None` until the Pong has come. [`recv`](Self::recv)
+    /// takes the Pong, so time in which the application does not receive counts too.
     pub fn round_trip(&self) -> Option<Duration> {
         match self.round_trip {
             RoundTrip::Measured(time) => Some(time),
@@ -336,9 +336,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// Starts the closing handshake. The connection takes a Close behind the messages sent before, and no message after it.
-    /// The method that is polled next writes the Close. Then [`recv`](Self::recv) still returns the peer's messages, until
-    /// the peer's own Close or the close timeout. [`close`](Self::close) drops them. Does nothing if a Close was sent before.
+    /// Starts the closing handshake. The connection takes a Close behind the messages sent before, and no message after
+    /// it. The method that is polled next writes the Close. Then [`recv`](Self::recv) still returns the peer's
+    /// messages, until the peer's own Close or the close timeout. [`close`](Self::close) drops them. Does nothing if a
+    /// Close was sent before.
     ///
     /// # Errors
     ///

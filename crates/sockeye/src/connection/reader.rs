@@ -24,7 +24,7 @@ use crate::transport::Stream;
 /// ```no_run
 /// use tokio::io::AsyncReadExt;
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// let mut ws = sockeye::connect("ws://127.0.0.1:8080/files").await?;
 /// while let Some(mut message) = ws.recv_reader().await? {
 ///     let mut head = [0; 16];
@@ -46,8 +46,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Receives the next message as it comes: the reader is ready with the first bytes. `None` once the connection is
     /// closed in order.
     ///
-    /// The limit [`Config::max_message`](crate::Config::max_message) holds here too: raise it for messages larger than memory.
-    /// If a [`recv`](Self::recv) was dropped in the middle of a message, the reader gets that message when it is complete.
+    /// The limit [`Config::max_message`](crate::proto::Config::max_message) holds here too: raise it for messages
+    /// larger than memory. If a [`recv`](Self::recv) was dropped in the middle of a message, the reader gets that
+    /// message when it is complete.
     ///
     /// # Errors
     ///

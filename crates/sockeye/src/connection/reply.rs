@@ -2,7 +2,7 @@
 
 use sockeye_proto::{Cause, Connection as Machine, Exchange, Outgoing, SendError};
 
-/// What goes back to the peer when a handler is done. It may lend from the message that it answers.
+/// The message that goes back to the peer when a handler is done. It may borrow from the message that it answers.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub enum Reply<'m> {

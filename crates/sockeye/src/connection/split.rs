@@ -20,9 +20,9 @@ use crate::error::{Error, ErrorChain};
 use crate::sync::Arc;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
-    /// Splits the connection into a sender, which can be cloned, and a receiver. Spawns the task that drives the connection:
-    /// it answers pings and keeps deadlines, even if the application polls neither half. The task reads one message ahead of
-    /// the receiver. Then it stops reading, which is the backpressure.
+    /// Splits the connection into a sender, which can be cloned, and a receiver. Spawns the task that drives the
+    /// connection: it answers pings and keeps deadlines, even if the application polls neither half. The task reads one
+    /// message ahead of the receiver. Then it stops reading, which is the backpressure.
     ///
     /// After the receiver is dropped, the task discards what comes, and sending goes on. When the receiver and all senders
     /// are dropped, the connection closes with 1000.
@@ -97,7 +97,7 @@ impl Sender {
         self.outbox.send(Item::Message(message.into())).await
     }
 
-    /// Takes a message, and completes without waiting for its write. Waits only while more than 1 MiB waits before it.
+    /// Queues a message, and completes before it is written. It waits only while more than 1 MiB is queued.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Sender {
         self.outbox.feed(Item::Message(message.into())).await
     }
 
-    /// Takes a message if there is room now.
+    /// Queues a message if there is room now.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Completes when every message that was taken before is written.
+    /// Waits until every message that was queued before is written.
     ///
     /// # Errors
     ///

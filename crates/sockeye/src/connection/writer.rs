@@ -21,8 +21,8 @@ mod plain;
 /// Sends one message in parts, as the application makes them. The message may be larger than memory.
 ///
 /// The writer is an [`AsyncWrite`]: the bytes leave in fragments of 256 KiB, or on a flush, and `shutdown` ends the
-/// message. [`send_part`](Self::send_part) sends each part as a fragment of its own. Both wait while the peer takes nothing,
-/// so that about 512 KiB wait at most, and one part.
+/// message. [`send_part`](Self::send_part) sends each part as a fragment of its own. Both wait while the peer takes
+/// nothing, so that about 512 KiB wait at most, and one part.
 ///
 /// Between the first part and the end of the message only control frames may be sent. All other messages of the
 /// connection wait, a handler's replies too. A task that awaits another message before it ends this one waits for ever.
@@ -35,7 +35,7 @@ mod plain;
 /// better.
 ///
 /// ```
-/// use sockeye::{Result, Session, server_endpoint};
+/// use sockeye::{HandlerResult, Session, server_endpoint};
 /// use tokio::io::AsyncWriteExt;
 ///
 /// #[derive(Default)]
@@ -44,7 +44,7 @@ mod plain;
 /// #[server_endpoint("/files")]
 /// impl Files {
 ///     #[on_message]
-///     async fn send(&mut self, name: &str, session: &Session) -> Result {
+///     async fn send(&mut self, name: &str, session: &Session) -> HandlerResult {
 ///         let mut file = tokio::io::empty();
 ///         let mut message = session.basic_remote().binary_writer();
 ///         tokio::io::copy(&mut file, &mut message).await?;
@@ -106,16 +106,16 @@ impl<'w> MessageWriter<'w> {
         }
     }
 
-    /// Sends the message without compression: see [`Outgoing::uncompressed`](crate::Outgoing::uncompressed). Call it before
-    /// the first part.
+    /// Sends the message without compression: see [`Outgoing::uncompressed`](crate::proto::Outgoing::uncompressed).
+    /// Call it before the first part.
     #[must_use]
     pub fn uncompressed(mut self) -> Self {
         self.slot.set_uncompressed();
         self
     }
 
-    /// Sends a part as a fragment of its own, behind the bytes written before. Completes when the connection has taken it. A
-    /// text may be cut inside a character.
+    /// Sends a part as a fragment of its own, behind the bytes written before. Completes when the connection has taken
+    /// it. A text may be cut inside a character.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use super::handshake::ConnectionInfo;
 use super::life::spawn;
 use super::open_sessions::OpenSessions;
 use super::session::{Session, SessionGuard};
-use super::{Endpoint, Handshake, MessageKind};
+use super::{Endpoint, Handshake, IncomingKind};
 use crate::connection::Connection;
 use crate::connection::direct::Mailbox;
 use crate::connection::driver::Driver;
@@ -30,8 +30,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     /// If the caller is not in a tokio runtime.
     pub fn serve<E: Endpoint>(mut self, endpoint: E) -> Session {
         self.limit_messages(
-            MessageKind::Text.limit_among(E::MAX_MESSAGES),
-            MessageKind::Binary.limit_among(E::MAX_MESSAGES),
+            IncomingKind::Text.limit_among(E::MAX_MESSAGES),
+            IncomingKind::Binary.limit_among(E::MAX_MESSAGES),
         );
         let handshake = self.handshake();
         let open_sessions = OpenSessions::default();

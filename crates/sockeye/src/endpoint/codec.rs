@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use sockeye_proto::Outgoing;
 
-use super::incoming::{Argument, Incoming, MessageKind, wrong_kind};
+use super::incoming::{Argument, Incoming, IncomingKind, wrong_kind};
 use super::reply::{IntoReply, Reply};
-use crate::error::{BoxError, EncodeError, HandlerError, Result};
+use crate::error::{BoxError, EncodeError, HandlerError, HandlerResult};
 
 /// A type that can be decoded from a message: a handler takes it as its argument.
 ///
@@ -15,7 +15,8 @@ use crate::error::{BoxError, EncodeError, HandlerError, Result};
 /// the connection stays open.
 ///
 /// ```
-/// use sockeye::{Decoder, server_endpoint};
+/// use sockeye::endpoint::Decoder;
+/// use sockeye::server_endpoint;
 ///
 /// struct Move {
 ///     x: u8,
@@ -67,7 +68,8 @@ pub trait Decoder: Sized {
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use sockeye::{Encoder, Outgoing};
+/// use sockeye::endpoint::Encoder;
+/// use sockeye::proto::Outgoing;
 ///
 /// struct Move {
 ///     x: u8,
@@ -106,21 +108,21 @@ impl Payload for str {}
 impl Payload for [u8] {}
 
 mod sealed {
-    use super::{Incoming, MessageKind};
-    use crate::error::Result;
+    use super::{Incoming, IncomingKind};
+    use crate::error::HandlerResult;
 
     #[expect(unnameable_types, reason = "it seals `Payload`")]
     pub trait Lend {
-        const KIND: MessageKind;
+        const KIND: IncomingKind;
 
-        fn lend(message: Incoming<'_>) -> Result<&Self>;
+        fn lend(message: Incoming<'_>) -> HandlerResult<&Self>;
     }
 }
 
 impl sealed::Lend for str {
-    const KIND: MessageKind = MessageKind::Text;
+    const KIND: IncomingKind = IncomingKind::Text;
 
-    fn lend(message: Incoming<'_>) -> Result<&Self> {
+    fn lend(message: Incoming<'_>) -> HandlerResult<&Self> {
         match message {
             Incoming::Text(text) => Ok(text.into_str()),
             other => Err(wrong_kind(Self::KIND, other.kind())),
@@ -129,9 +131,9 @@ impl sealed::Lend for str {
 }
 
 impl sealed::Lend for [u8] {
-    const KIND: MessageKind = MessageKind::Binary;
+    const KIND: IncomingKind = IncomingKind::Binary;
 
-    fn lend(message: Incoming<'_>) -> Result<&Self> {
+    fn lend(message: Incoming<'_>) -> HandlerResult<&Self> {
         match message {
             Incoming::Binary(bytes) => Ok(bytes.into_slice()),
             other => Err(wrong_kind(Self::KIND, other.kind())),
@@ -141,9 +143,9 @@ impl sealed::Lend for [u8] {
 
 #[diagnostic::do_not_recommend]
 impl<'m, T: Decoder> Argument<'m> for T {
-    const KIND: MessageKind = <T::Message as sealed::Lend>::KIND;
+    const KIND: IncomingKind = <T::Message as sealed::Lend>::KIND;
 
-    fn from_message(message: Incoming<'m>) -> Result<Self> {
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
         let payload = <T::Message as sealed::Lend>::lend(message)?;
         T::decode(payload).map_err(HandlerError::decode::<T>)
     }
@@ -151,7 +153,7 @@ impl<'m, T: Decoder> Argument<'m> for T {
 
 #[diagnostic::do_not_recommend]
 impl<'m, T: Encoder> IntoReply<'m> for T {
-    fn into_reply(self) -> Result<Reply<'m>> {
+    fn into_reply(self) -> HandlerResult<Reply<'m>> {
         let message = encoded(&self).map_err(HandlerError::encode)?;
         Ok(Reply::Message(message))
     }
@@ -165,7 +167,8 @@ pub(super) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
 /// A value that is received as a text message by [`FromStr`], and sent as one by [`Display`]: a number, an address.
 ///
 /// ```
-/// use sockeye::{Parsed, server_endpoint};
+/// use sockeye::endpoint::Parsed;
+/// use sockeye::server_endpoint;
 ///
 /// #[derive(Default)]
 /// struct Doubler;
@@ -183,9 +186,9 @@ pub(super) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
 pub struct Parsed<T>(pub T);
 
 impl<'m, T: FromStr<Err: Into<BoxError>>> Argument<'m> for Parsed<T> {
-    const KIND: MessageKind = MessageKind::Text;
+    const KIND: IncomingKind = IncomingKind::Text;
 
-    fn from_message(message: Incoming<'m>) -> Result<Self> {
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
         let text = <str as sealed::Lend>::lend(message)?;
         let parsed = text.parse().map(Self);
         parsed.map_err(|error: T::Err| HandlerError::decode::<T>(error))

@@ -11,13 +11,13 @@ use sockeye_proto::Config;
 use super::Endpoint;
 use super::configurator::{Configurator, Configure};
 use super::handshake::Handshake;
-use super::incoming::MessageKind;
+use super::incoming::IncomingKind;
 use super::life::{self, Launch, Opened};
 use super::open_sessions::OpenSessions;
 use crate::stats::Counters;
 use crate::sync::Arc;
 
-/// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::ServerBuilder::endpoint).
+/// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::server::ServerBuilder::endpoint).
 #[derive(Clone)]
 pub struct EndpointConfig {
     path: String,
@@ -78,8 +78,8 @@ impl EndpointConfig {
         Self {
             path: path.to_owned(),
             subprotocols: Vec::new(),
-            max_text: MessageKind::Text.limit_among(E::MAX_MESSAGES),
-            max_binary: MessageKind::Binary.limit_among(E::MAX_MESSAGES),
+            max_text: IncomingKind::Text.limit_among(E::MAX_MESSAGES),
+            max_binary: IncomingKind::Binary.limit_among(E::MAX_MESSAGES),
             origins: None,
             configurator: None,
             max_idle_timeout: None,
@@ -112,17 +112,17 @@ impl EndpointConfig {
     /// Sets the longest message of a kind that this endpoint takes, in bytes, inclusive. A longer message closes the
     /// connection with 1009. This replaces [`Endpoint::MAX_MESSAGES`] and the server's [`Config::max_message`], and may
     /// be lower or higher. A Pong has no limit here: the protocol's is 125 bytes.
-    pub fn max_message(mut self, kind: MessageKind, bytes: u64) -> Self {
+    pub fn max_message(mut self, kind: IncomingKind, bytes: u64) -> Self {
         match kind {
-            MessageKind::Text => self.max_text = Some(bytes),
-            MessageKind::Binary => self.max_binary = Some(bytes),
-            MessageKind::Pong => {}
+            IncomingKind::Text => self.max_text = Some(bytes),
+            IncomingKind::Binary => self.max_binary = Some(bytes),
+            IncomingKind::Pong => {}
         }
         self
     }
 
     /// Sets which pages may connect to this endpoint (RFC 6455 §10.2), in place of
-    /// [`ServerBuilder::origins`](crate::ServerBuilder::origins).
+    /// [`ServerBuilder::origins`](crate::server::ServerBuilder::origins).
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = Some(policy);
         self
@@ -143,7 +143,7 @@ impl EndpointConfig {
 
     /// Sets what happens to a message of the [asynchronous remote](super::AsyncRemote) while the session's outbox is
     /// full. The default is [`Overflow::Refuse`]: the send fails. The outbox has the size of
-    /// [`ServerBuilder::outbox_limit`](crate::ServerBuilder::outbox_limit).
+    /// [`ServerBuilder::outbox_limit`](crate::server::ServerBuilder::outbox_limit).
     /// [`Session::set_overflow`](super::Session::set_overflow) sets it for one session.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow.remote = overflow;
@@ -155,7 +155,8 @@ impl EndpointConfig {
     /// message. [`Session::set_broadcast_overflow`](super::Session::set_broadcast_overflow) sets it for one session.
     ///
     /// ```
-    /// use sockeye::{Endpoint, Overflow, endpoint};
+    /// use sockeye::endpoint::Overflow;
+    /// use sockeye::{Endpoint, endpoint};
     ///
     /// struct Prices;
     ///

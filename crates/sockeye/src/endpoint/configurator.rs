@@ -30,7 +30,8 @@ use crate::sync::Arc;
 ///
 /// ```
 /// use http::StatusCode;
-/// use sockeye::{Configurator, Endpoint, Handshake, HandshakeResponse, Refusal, endpoint};
+/// use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
+/// use sockeye::{Endpoint, endpoint};
 ///
 /// struct Gate;
 ///
@@ -226,7 +227,7 @@ const FIXED: [HeaderName; 7] = [
 /// ```
 /// use http::StatusCode;
 /// use http::header::WWW_AUTHENTICATE;
-/// use sockeye::Refusal;
+/// use sockeye::endpoint::Refusal;
 ///
 /// let refusal = Refusal::new(StatusCode::UNAUTHORIZED)
 ///     .header(WWW_AUTHENTICATE, "Bearer")?

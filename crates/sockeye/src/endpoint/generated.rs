@@ -5,29 +5,29 @@ use std::str::FromStr;
 use sockeye_proto::CloseCode;
 pub use sockeye_proto::WholeMessage;
 
-use super::incoming::{Incoming, MessageKind};
+use super::incoming::{Incoming, IncomingKind};
 use super::reply::Reply;
 use super::report;
 use super::session::Session;
-use crate::error::{BoxError, HandlerError, Result};
+use crate::error::{BoxError, HandlerError, HandlerResult};
 
 /// Returns the value of a `#[path]` parameter, parsed.
-pub fn path<T: FromStr<Err: Into<BoxError>>>(session: &Session, name: &str) -> Result<T> {
+pub fn path<T: FromStr<Err: Into<BoxError>>>(session: &Session, name: &str) -> HandlerResult<T> {
     Ok(session.parameters().parse(name)?)
 }
 
 /// Returns the value of a `#[path]` parameter.
-pub fn path_text<'s>(session: &'s Session, name: &str) -> Result<&'s str> {
+pub fn path_text<'s>(session: &'s Session, name: &str) -> HandlerResult<&'s str> {
     Ok(session.parameters().text(name)?)
 }
 
 /// Closes the session with 1003 (RFC 6455 §7.4.1) for a message of a kind that the endpoint has no method for. A Pong
 /// is ignored.
-pub fn unsupported<'m>(session: &Session, kind: MessageKind) -> Reply<'m> {
+pub fn unsupported<'m>(session: &Session, kind: IncomingKind) -> Reply<'m> {
     let reason = match kind {
-        MessageKind::Text => "text messages are not accepted here",
-        MessageKind::Binary => "binary messages are not accepted here",
-        MessageKind::Pong => return Reply::None,
+        IncomingKind::Text => "text messages are not accepted here",
+        IncomingKind::Binary => "binary messages are not accepted here",
+        IncomingKind::Pong => return Reply::None,
     };
     let closed = session.close(CloseCode::UNSUPPORTED_DATA, reason);
     debug_assert!(closed.is_ok(), "1003 may be sent");
@@ -37,17 +37,17 @@ pub fn unsupported<'m>(session: &Session, kind: MessageKind) -> Reply<'m> {
 /// Calls a handler that borrows the message, with a message that is in a buffer of its own.
 pub fn at_once<'m>(
     message: Incoming<'m>,
-    answer: impl FnOnce(WholeMessage<'m>) -> Option<Result<Reply<'m>>>,
-) -> Result<Reply<'m>> {
+    answer: impl FnOnce(WholeMessage<'m>) -> Option<HandlerResult<Reply<'m>>>,
+) -> HandlerResult<Reply<'m>> {
     message.lend().and_then(answer).unwrap_or(Ok(Reply::None))
 }
 
 /// Returns the kind of a borrowed message.
 #[inline]
-pub fn kind_of(message: WholeMessage<'_>) -> MessageKind {
+pub fn kind_of(message: WholeMessage<'_>) -> IncomingKind {
     match message {
-        WholeMessage::Binary(_) => MessageKind::Binary,
-        WholeMessage::Text(_) => MessageKind::Text,
+        WholeMessage::Binary(_) => IncomingKind::Binary,
+        WholeMessage::Text(_) => IncomingKind::Text,
     }
 }
 
@@ -58,12 +58,12 @@ pub trait Lent<'m>: Sized {
     /// # Errors
     ///
     /// If the message is of the other kind.
-    fn from_lent(message: WholeMessage<'m>) -> Result<Self>;
+    fn from_lent(message: WholeMessage<'m>) -> HandlerResult<Self>;
 }
 
 impl<'m> Lent<'m> for &'m str {
     #[inline]
-    fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
+    fn from_lent(message: WholeMessage<'m>) -> HandlerResult<Self> {
         match message {
             WholeMessage::Text(text) => Ok(text),
             WholeMessage::Binary(_) => {
@@ -75,7 +75,7 @@ impl<'m> Lent<'m> for &'m str {
 
 impl<'m> Lent<'m> for &'m [u8] {
     #[inline]
-    fn from_lent(message: WholeMessage<'m>) -> Result<Self> {
+    fn from_lent(message: WholeMessage<'m>) -> HandlerResult<Self> {
         match message {
             WholeMessage::Binary(bytes) => Ok(bytes),
             WholeMessage::Text(_) => {
@@ -91,26 +91,26 @@ pub fn unreported(session: &Session, error: &HandlerError) {
 }
 
 /// Returns the kinds of messages that are taken in parts.
-pub const fn in_parts(handlers: &[(MessageKind, bool)]) -> &'static [MessageKind] {
+pub const fn in_parts(handlers: &[(IncomingKind, bool)]) -> &'static [IncomingKind] {
     let (mut text, mut binary) = (false, false);
     let mut rest = handlers;
     while let [(kind, in_parts), others @ ..] = rest {
         match kind {
-            MessageKind::Text => text |= *in_parts,
-            MessageKind::Binary => binary |= *in_parts,
-            MessageKind::Pong => {}
+            IncomingKind::Text => text |= *in_parts,
+            IncomingKind::Binary => binary |= *in_parts,
+            IncomingKind::Pong => {}
         }
         rest = others;
     }
     match (text, binary) {
-        (true, true) => &[MessageKind::Text, MessageKind::Binary],
-        (true, false) => &[MessageKind::Text],
-        (false, true) => &[MessageKind::Binary],
+        (true, true) => &[IncomingKind::Text, IncomingKind::Binary],
+        (true, false) => &[IncomingKind::Text],
+        (false, true) => &[IncomingKind::Binary],
         (false, false) => &[],
     }
 }
 
 /// Returns whether two kinds are the same, in a constant context, where `==` is not available.
-pub const fn same_kind(a: MessageKind, b: MessageKind) -> bool {
+pub const fn same_kind(a: IncomingKind, b: IncomingKind) -> bool {
     a as u8 == b as u8
 }

@@ -4,35 +4,36 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::incoming::{Argument, Incoming, MessageKind};
+use super::incoming::{Argument, Incoming, IncomingKind};
 use super::reply::{IntoReply, Reply};
-use crate::error::Result;
+use crate::error::HandlerResult;
 use crate::sync::{Arc, Mutex};
 
 /// A handler of one kind of message, made by [`whole`] or [`partial`].
 pub struct MessageHandler {
-    kind: MessageKind,
+    kind: IncomingKind,
     in_parts: bool,
     call: Call,
 }
 
 type Call = Box<dyn FnMut(Incoming<'_>) -> Running + Send>;
-pub(super) type Running = Pin<Box<dyn Future<Output = Result<Reply<'static>>> + Send>>;
+pub(super) type Running = Pin<Box<dyn Future<Output = HandlerResult<Reply<'static>>> + Send>>;
 
-/// Creates a handler of whole messages. The type of its argument decides the kind: `String` and [`Text`](crate::Text)
-/// take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The returned reply is sent to the
-/// peer.
+/// Creates a handler of whole messages. The type of its argument decides the kind: `String` and
+/// [`Text`](crate::proto::Text) take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The
+/// returned reply is sent to the peer.
 ///
 /// A handler that takes a [`TextReader`](super::TextReader) or a [`BinaryReader`](super::BinaryReader) is called when a
 /// message begins, and reads it while it arrives.
 ///
 /// ```
-/// use sockeye::{Endpoint, Result, Session, whole};
+/// use sockeye::endpoint::whole;
+/// use sockeye::{Endpoint, HandlerResult, Session};
 ///
 /// struct Greeter;
 ///
 /// impl Endpoint for Greeter {
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         session.add_message_handler(whole(|name: String| async move { format!("hello {name}") }))?;
 ///         Ok(())
 ///     }
@@ -58,12 +59,13 @@ where
 ///
 /// ```
 /// use bytes::Bytes;
-/// use sockeye::{Endpoint, Result, Session, partial};
+/// use sockeye::endpoint::partial;
+/// use sockeye::{Endpoint, HandlerResult, Session};
 ///
 /// struct Counter;
 ///
 /// impl Endpoint for Counter {
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         let mut count = 0;
 ///         session.add_message_handler(partial(move |(part, is_last): (Bytes, bool)| {
 ///             count += part.len();
@@ -122,12 +124,12 @@ impl fmt::Debug for MessageHandler {
 /// An error: the session already has a handler for that kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has a handler for {0} messages already")]
-pub struct HandlerExists(pub MessageKind);
+pub struct HandlerExists(pub IncomingKind);
 
 /// A handler that was added to a session.
 #[derive(Debug)]
 pub(super) struct Added {
-    kind: MessageKind,
+    kind: IncomingKind,
     in_parts: bool,
     handler: Arc<Mutex<MessageHandler>>,
 }
@@ -168,14 +170,14 @@ impl Handlers {
     /// Returns the handler for a kind. A handler of whole messages gets no parts.
     pub(super) fn of(
         &self,
-        kind: MessageKind,
+        kind: IncomingKind,
         is_part: bool,
     ) -> Option<Arc<Mutex<MessageHandler>>> {
         let found = self.find(kind).filter(|added| added.in_parts || !is_part);
         found.map(|added| Arc::clone(&added.handler))
     }
 
-    fn find(&self, kind: MessageKind) -> Option<&Added> {
+    fn find(&self, kind: IncomingKind) -> Option<&Added> {
         self.all().iter().find(|added| added.kind == kind)
     }
 
@@ -188,7 +190,7 @@ impl Handlers {
 
     /// Removes the handler for a kind, and returns it. The caller drops it without a lock, because the drop runs code
     /// of the application.
-    pub(super) fn remove(&mut self, kind: MessageKind) -> Option<Arc<Mutex<MessageHandler>>> {
+    pub(super) fn remove(&mut self, kind: IncomingKind) -> Option<Arc<Mutex<MessageHandler>>> {
         let Self::Added(all) = self else {
             return None;
         };
@@ -200,12 +202,12 @@ impl Handlers {
     }
 
     /// Returns the kinds that have a handler, in the order of their addition.
-    pub(super) fn kinds(&self) -> Vec<MessageKind> {
+    pub(super) fn kinds(&self) -> Vec<IncomingKind> {
         self.all().iter().map(|added| added.kind).collect()
     }
 
     /// Returns whether the handler for a kind takes parts; `None` if there is no such handler.
-    pub(super) fn takes_parts(&self, kind: MessageKind) -> Option<bool> {
+    pub(super) fn takes_parts(&self, kind: IncomingKind) -> Option<bool> {
         self.find(kind).map(|added| added.in_parts)
     }
 

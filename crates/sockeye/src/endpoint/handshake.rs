@@ -44,10 +44,10 @@ struct Decoded {
 /// The facts that are known about a connection: its addresses, and whether it is encrypted. By default no address is
 /// known, and the connection is not encrypted.
 ///
-/// An application adds it to the extensions of a request before [`Container::upgrade`](crate::Container::upgrade).
+/// An application adds it to the extensions of a request before [`Container::upgrade`](crate::server::Container::upgrade).
 ///
 /// ```
-/// use sockeye::ConnectionInfo;
+/// use sockeye::endpoint::ConnectionInfo;
 ///
 /// let info = ConnectionInfo::default().peer_addr(([192, 0, 2, 1], 50_000).into()).secure(true);
 /// let request = http::Request::get("/chat").extension(info).body(())?;
@@ -69,7 +69,7 @@ impl ConnectionInfo {
     }
 
     /// Sets the address that the peer connected to. On a loopback address `Host` must be a name of the loopback, unless
-    /// [`ServerBuilder::any_host`](crate::ServerBuilder::any_host) is set.
+    /// [`ServerBuilder::any_host`](crate::server::ServerBuilder::any_host) is set.
     pub fn local_addr(mut self, addr: SocketAddr) -> Self {
         self.local_addr = Some(addr);
         self

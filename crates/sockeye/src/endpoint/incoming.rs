@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 
 use crate::connection::driver::rest::Rest;
-use crate::error::{HandlerError, Result};
+use crate::error::{HandlerError, HandlerResult};
 
 /// A message, a part of a message, or a Pong. It borrows a buffer that is used again: a handler copies or takes the
 /// data that it keeps.
@@ -56,14 +56,14 @@ impl<'m> Incoming<'m> {
 }
 
 impl Incoming<'_> {
-    /// Returns the kind of the message.
+    /// Returns the kind: text, binary or pong.
     #[inline]
-    pub fn kind(&self) -> MessageKind {
+    pub fn kind(&self) -> IncomingKind {
         match self {
-            Self::Text(_) => MessageKind::Text,
-            Self::Binary(_) => MessageKind::Binary,
+            Self::Text(_) => IncomingKind::Text,
+            Self::Binary(_) => IncomingKind::Binary,
             Self::Part(part) | Self::LastPart(part) => part.kind(),
-            Self::Pong(_) => MessageKind::Pong,
+            Self::Pong(_) => IncomingKind::Pong,
         }
     }
 
@@ -74,10 +74,12 @@ impl Incoming<'_> {
     }
 }
 
-/// The kinds of messages for handlers. An endpoint or a session has one handler for each.
+/// The kind of an [`Incoming`]: text, binary or pong. An endpoint or a session has one handler for each kind.
+///
+/// A [`Message`](crate::Message) is no Pong: its kind is a [`IncomingKind`](crate::proto::IncomingKind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "Jakarta's three native kinds")]
-pub enum MessageKind {
+pub enum IncomingKind {
     /// A text message.
     Text,
     /// A binary message.
@@ -86,7 +88,7 @@ pub enum MessageKind {
     Pong,
 }
 
-impl MessageKind {
+impl IncomingKind {
     /// Returns the limit for this kind, if the list has one.
     pub(super) fn limit_among(self, limits: &[(Self, u64)]) -> Option<u64> {
         let of_kind = |(kind, bytes): &(Self, u64)| (*kind == self).then_some(*bytes);
@@ -94,7 +96,7 @@ impl MessageKind {
     }
 }
 
-impl fmt::Display for MessageKind {
+impl fmt::Display for IncomingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Text => "text",
@@ -183,7 +185,7 @@ struct BorrowedPart<'m> {
 
 impl MessagePart<'_> {
     /// Returns the kind of the message.
-    pub fn kind(&self) -> MessageKind {
+    pub fn kind(&self) -> IncomingKind {
         kind_of(self.0.buffer)
     }
 
@@ -255,7 +257,7 @@ impl Pong {
 )]
 pub trait Argument<'m>: Sized {
     /// The kind of message that it is made from.
-    const KIND: MessageKind;
+    const KIND: IncomingKind;
     /// Whether it is made from parts of messages, while they arrive, instead of from whole messages.
     const IN_PARTS: bool = false;
 
@@ -264,19 +266,19 @@ pub trait Argument<'m>: Sized {
     /// # Errors
     ///
     /// If the message cannot be decoded as this type.
-    fn from_message(message: Incoming<'m>) -> Result<Self, HandlerError>;
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self>;
 }
 
 macro_rules! argument {
     ($type:ty, $kind:ident, $message:ident => $made:expr) => {
         impl<'m> Argument<'m> for $type {
-            const KIND: MessageKind = MessageKind::$kind;
+            const KIND: IncomingKind = IncomingKind::$kind;
 
             #[inline]
-            fn from_message(message: Incoming<'m>) -> Result<Self> {
+            fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
                 match message {
                     Incoming::$kind($message) => Ok($made),
-                    other => Err(wrong_kind(MessageKind::$kind, other.kind())),
+                    other => Err(wrong_kind(IncomingKind::$kind, other.kind())),
                 }
             }
         }
@@ -295,22 +297,22 @@ macro_rules! part {
     ($type:ty, $kind:ident, $message:ident => $made:expr) => {
         /// A part of a message, and whether it is the last part.
         impl<'m> Argument<'m> for ($type, bool) {
-            const KIND: MessageKind = MessageKind::$kind;
+            const KIND: IncomingKind = IncomingKind::$kind;
             const IN_PARTS: bool = true;
 
-            fn from_message(message: Incoming<'m>) -> Result<Self> {
+            fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
                 let (part, is_last) = match message {
                     Incoming::$kind($message) => return Ok(($made, true)),
                     Incoming::Part(part) => (part, false),
                     Incoming::LastPart(part) => (part, true),
-                    other => return Err(wrong_kind(MessageKind::$kind, other.kind())),
+                    other => return Err(wrong_kind(IncomingKind::$kind, other.kind())),
                 };
                 match part.0.buffer {
                     MessageBuffer::$kind(part) => {
                         let $message = part_argument!($kind, part);
                         Ok(($made, is_last))
                     }
-                    other => Err(wrong_kind(MessageKind::$kind, kind_of(other))),
+                    other => Err(wrong_kind(IncomingKind::$kind, kind_of(other))),
                 }
             }
         }
@@ -333,15 +335,15 @@ part!(&'m [u8], Binary, bytes => bytes.into_slice());
 part!(Vec<u8>, Binary, bytes => bytes.into_vec());
 part!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
 
-fn kind_of(buffer: &MessageBuffer) -> MessageKind {
+fn kind_of(buffer: &MessageBuffer) -> IncomingKind {
     match buffer {
-        MessageBuffer::Text(_) => MessageKind::Text,
-        MessageBuffer::Binary(_) => MessageKind::Binary,
+        MessageBuffer::Text(_) => IncomingKind::Text,
+        MessageBuffer::Binary(_) => IncomingKind::Binary,
     }
 }
 
 #[cold]
-pub(super) fn wrong_kind(wanted: MessageKind, came: MessageKind) -> HandlerError {
+pub(super) fn wrong_kind(wanted: IncomingKind, came: IncomingKind) -> HandlerError {
     format!("a handler of {wanted} messages was given a {came} message").into()
 }
 

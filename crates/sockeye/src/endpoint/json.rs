@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use sockeye_proto::Outgoing;
 
 use super::codec::Encoder;
-use super::incoming::{Argument, Incoming, MessageKind};
-use crate::error::{HandlerError, Result};
+use super::incoming::{Argument, Incoming, IncomingKind};
+use crate::error::{BoxError, HandlerError, HandlerResult};
 
 /// A value that is sent and received as a text message of JSON. A handler takes and returns it, and `send_object` of a
 /// remote sends it.
@@ -16,7 +16,8 @@ use crate::error::{HandlerError, Result};
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
-/// use sockeye::{Json, server_endpoint};
+/// use sockeye::endpoint::Json;
+/// use sockeye::server_endpoint;
 ///
 /// #[derive(Deserialize)]
 /// struct Order {
@@ -46,9 +47,9 @@ use crate::error::{HandlerError, Result};
 pub struct Json<T>(pub T);
 
 impl<'m, T: Deserialize<'m>> Argument<'m> for Json<T> {
-    const KIND: MessageKind = MessageKind::Text;
+    const KIND: IncomingKind = IncomingKind::Text;
 
-    fn from_message(message: Incoming<'m>) -> Result<Self> {
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
         let text = <&str>::from_message(message)?;
         let value = serde_json::from_str(text).map(Self);
         value.map_err(HandlerError::decode::<T>)
@@ -56,9 +57,9 @@ impl<'m, T: Deserialize<'m>> Argument<'m> for Json<T> {
 }
 
 impl<T: Serialize> Encoder for Json<T> {
-    type Error = serde_json::Error;
+    type Error = BoxError;
 
-    fn encode(&self) -> Result<Outgoing, serde_json::Error> {
+    fn encode(&self) -> Result<Outgoing, BoxError> {
         Ok(serde_json::to_string(&self.0)?.into())
     }
 }

@@ -7,7 +7,7 @@ use sockeye_proto::{MessageBuffer, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
-use super::incoming::{Incoming, MessageKind};
+use super::incoming::{Incoming, IncomingKind};
 use super::outcome::reply_or_report;
 use super::reply::Reply;
 use super::session::Session;
@@ -28,8 +28,8 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     message: &mut MessageBuffer,
 ) {
     let location = match message {
-        MessageBuffer::Text(text) => PayloadLocation::of(MessageKind::Text, text.as_bytes()),
-        MessageBuffer::Binary(bytes) => PayloadLocation::of(MessageKind::Binary, bytes),
+        MessageBuffer::Text(text) => PayloadLocation::of(IncomingKind::Text, text.as_bytes()),
+        MessageBuffer::Binary(bytes) => PayloadLocation::of(IncomingKind::Binary, bytes),
     };
     let _busy = session.busy();
     let handled = match session.start_handler(Incoming::of(message)) {
@@ -41,9 +41,9 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
     };
     let returned = match &handled {
         Some(Ok(Reply::Text(text))) => {
-            Some(PayloadLocation::of(MessageKind::Text, text.as_bytes()))
+            Some(PayloadLocation::of(IncomingKind::Text, text.as_bytes()))
         }
-        Some(Ok(Reply::Binary(bytes))) => Some(PayloadLocation::of(MessageKind::Binary, bytes)),
+        Some(Ok(Reply::Binary(bytes))) => Some(PayloadLocation::of(IncomingKind::Binary, bytes)),
         _ => None,
     };
     let handled = match returned {
@@ -58,13 +58,13 @@ pub(super) async fn handle_large<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>
 /// The kind of a message, and the location of its payload in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PayloadLocation {
-    kind: MessageKind,
+    kind: IncomingKind,
     address: usize,
     len: usize,
 }
 
 impl PayloadLocation {
-    fn of(kind: MessageKind, payload: &[u8]) -> Self {
+    fn of(kind: IncomingKind, payload: &[u8]) -> Self {
         Self {
             kind,
             address: payload.as_ptr().addr(),

@@ -31,7 +31,7 @@ use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, 
 use crate::connection::link::{InParts, Link};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
-use crate::error::{Error, ErrorChain, Result};
+use crate::error::{Error, ErrorChain};
 use crate::observer::{Event, SessionEnd};
 use crate::sync::Arc;
 use crate::transport::Stream;

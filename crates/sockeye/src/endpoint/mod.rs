@@ -1,7 +1,40 @@
 //! Endpoints: the objects with which an application handles its connections. A connection has an endpoint object, a
-//! session, and remotes that send. Knows no sockets and no HTTP.
+//! [`Session`], and remotes that send. Knows no sockets and no HTTP.
 //!
-//! An endpoint's life:
+//! An endpoint is a type whose methods have the marks `#[on_open]`, `#[on_message]`, `#[on_close]` and `#[on_error]`
+//! in an `impl` block with [`server_endpoint`] or [`client_endpoint`]. The marks need no import. An endpoint may also
+//! implement [`Endpoint`] by hand.
+//!
+//! ```
+//! use sockeye::endpoint::{BinaryReader, SessionId};
+//! use sockeye::{HandlerResult, Session, server_endpoint};
+//!
+//! #[derive(Default)]
+//! struct Inbox {
+//!     owner: Option<SessionId>,
+//! }
+//!
+//! #[server_endpoint("/inbox/{name}")]
+//! impl Inbox {
+//!     #[on_open]
+//!     fn opened(&mut self, session: &Session) {
+//!         self.owner = Some(session.id());
+//!     }
+//!
+//!     #[on_message(max = 4096)]
+//!     fn noted(&mut self, text: &str, #[path] name: &str) -> String {
+//!         format!("{name} has a note of {} bytes", text.len())
+//!     }
+//!
+//!     #[on_message(max = 1 << 30)]
+//!     async fn stored(&mut self, mut file: BinaryReader) -> HandlerResult<String> {
+//!         let bytes = tokio::io::copy(&mut file, &mut tokio::io::sink()).await?;
+//!         Ok(format!("{bytes} bytes are stored"))
+//!     }
+//! }
+//! ```
+//!
+//! # Life
 //!
 //! ```text
 //!   factory(&Handshake) ─▶ on_open ─▶ on_message … on_message ─▶ on_close
@@ -10,12 +43,71 @@
 //! ```
 //!
 //! One callback of a connection runs at a time. `on_close` is called once, also after a failed `on_open`.
+//!
+//! # Testing an endpoint
+//!
+//! [`Connection::serve`](crate::Connection::serve) gives a connection to an endpoint. A test makes both ends of the
+//! connection in memory:
+//!
+//! ```
+//! use sockeye::proto::{Config, Role};
+//! use sockeye::{Connection, server_endpoint};
+//!
+//! struct Shout;
+//!
+//! #[server_endpoint("/shout")]
+//! impl Shout {
+//!     #[on_message]
+//!     fn said(&mut self, text: &str) -> String {
+//!         text.to_uppercase()
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> sockeye::Result {
+//! let (near, far) = tokio::io::duplex(1024);
+//! Connection::server(near, Config::new(Role::Server)).serve(Shout);
+//! let mut peer = Connection::client(far, Config::new(Role::Client));
+//! peer.send("hello").await?;
+//! assert_eq!(peer.recv().await?, Some("HELLO".into()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Such a session has no request and no path parameters. To test these too, bind a server to port 0, and connect to its
+//! [`local_addr`](crate::Server::local_addr):
+//!
+//! ```
+//! use sockeye::{Server, server_endpoint};
+//!
+//! #[derive(Default)]
+//! struct Greeter;
+//!
+//! #[server_endpoint("/greet/{name}")]
+//! impl Greeter {
+//!     #[on_open]
+//!     async fn opened(&mut self, session: &sockeye::Session, #[path] name: &str) -> sockeye::HandlerResult {
+//!         session.basic_remote().send_text(format!("hello {name}")).await?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> sockeye::Result {
+//! let server = Server::builder().default_endpoint::<Greeter>().bind("127.0.0.1:0").await?;
+//! let url = format!("ws://{}/greet/ann", server.local_addr());
+//! tokio::spawn(server.serve());
+//! let mut ws = sockeye::connect(url).await?;
+//! assert_eq!(ws.recv().await?, Some("hello ann".into()));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::future::{Future, ready};
 
 use sockeye_proto::{CloseReason, WholeMessage};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
 
 mod activity;
@@ -24,6 +116,7 @@ mod codec;
 mod config;
 pub(crate) mod configurator;
 mod filter;
+#[doc(hidden)]
 pub mod generated;
 mod handler;
 pub(crate) mod handshake;
@@ -55,7 +148,7 @@ pub use self::filter::FilteredSessions;
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
 pub use self::handshake::{ConnectionInfo, Handshake};
 pub use self::incoming::{
-    Argument, BinaryMessage, Incoming, MessageKind, MessagePart, Pong, TextMessage,
+    Argument, BinaryMessage, Incoming, IncomingKind, MessagePart, Pong, TextMessage,
 };
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -65,19 +158,28 @@ pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{Session, SessionId};
+pub use crate::log_limit::LogLimit;
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use sockeye_macros::{
+    client_endpoint, on_close, on_error, on_message, on_open, server_endpoint,
+};
+#[doc(inline)]
+pub use sockeye_mailbox::Overflow;
 
 /// The application's side of one connection: the callbacks for its events. Each method has a default.
 ///
-/// The attributes [`server_endpoint`](crate::server_endpoint) and [`client_endpoint`](crate::client_endpoint) generate
+/// The attributes [`server_endpoint`] and [`client_endpoint`] generate
 /// an implementation.
 ///
 /// ```
-/// use sockeye::{Endpoint, Incoming, Reply, Result, Session};
+/// use sockeye::endpoint::{Incoming, Reply};
+/// use sockeye::{Endpoint, HandlerResult, Session};
 ///
 /// struct Echo;
 ///
 /// impl Endpoint for Echo {
-///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+///     async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
 ///         Ok(Reply::from(message))
 ///     }
 /// }
@@ -87,21 +189,23 @@ pub use self::session::{Session, SessionId};
 /// parts. If it does not forward [`on_message_at_once`](Self::on_message_at_once), each message costs a future and a copy:
 ///
 /// ```
-/// use sockeye::{CloseReason, Endpoint, Error, Incoming, MessageKind, Reply, Result, Session, WholeMessage};
+/// use sockeye::endpoint::{Incoming, IncomingKind, Reply};
+/// use sockeye::proto::WholeMessage;
+/// use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Session};
 ///
 /// /// Prints when a session opens.
 /// struct Logged<E>(E);
 ///
 /// impl<E: Endpoint> Endpoint for Logged<E> {
-///     const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
-///     const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
+///     const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+///     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 ///
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         println!("{} is open", session.id());
 ///         self.0.on_open(session).await
 ///     }
 ///
-///     async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+///     async fn on_message<'m>(&mut self, session: &Session, message: Incoming<'m>) -> HandlerResult<Reply<'m>> {
 ///         self.0.on_message(session, message).await
 ///     }
 ///
@@ -109,11 +213,11 @@ pub use self::session::{Session, SessionId};
 ///         &mut self,
 ///         session: &Session,
 ///         message: WholeMessage<'m>,
-///     ) -> Option<Result<Reply<'m>>> {
+///     ) -> Option<HandlerResult<Reply<'m>>> {
 ///         self.0.on_message_at_once(session, message)
 ///     }
 ///
-///     async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+///     async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
 ///         self.0.on_close(session, reason).await
 ///     }
 ///
@@ -125,15 +229,15 @@ pub use self::session::{Session, SessionId};
 pub trait Endpoint: Send + 'static {
     /// The kinds of messages that [`on_message`](Self::on_message) receives part by part, while they arrive, instead of
     /// whole.
-    const IN_PARTS: &'static [MessageKind] = &[];
+    const IN_PARTS: &'static [IncomingKind] = &[];
     /// The longest message of each kind that has a limit of its own, in bytes, inclusive. Such a limit replaces the
     /// server's or the client's limit, and may be lower or higher. A longer message closes the connection with 1009.
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[];
 
     /// Called when the connection is open. It may send. No message is delivered before it returns.
     ///
     /// An error goes to [`on_error`](Self::on_error), and closes the connection with 1011.
-    fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
+    fn on_open(&mut self, session: &Session) -> impl Future<Output = HandlerResult> + Send {
         let _ = session;
         ready(Ok(()))
     }
@@ -148,7 +252,7 @@ pub trait Endpoint: Send + 'static {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+    ) -> impl Future<Output = HandlerResult<Reply<'m>>> + Send {
         tracing::debug!(session = %session.id(), kind = ?message.kind(), "the endpoint handles no messages: dropped");
         ready(Ok(Reply::None))
     }
@@ -163,20 +267,20 @@ pub trait Endpoint: Send + 'static {
         &mut self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         let _ = (session, message);
         None
     }
 
     /// Called once, when the connection is about to end: this side or the peer closed it, or it was lost. Sends fail
-    /// with [`SendError::Closed`](crate::SendError::Closed) from now on.
+    /// with [`SendError::Closed`](crate::error::SendError::Closed) from now on.
     ///
     /// If there was no Close, the code is 1006, and the reason names the cause.
     fn on_close(
         &mut self,
         session: &Session,
         reason: CloseReason,
-    ) -> impl Future<Output = Result> + Send {
+    ) -> impl Future<Output = HandlerResult> + Send {
         let _ = (session, reason);
         ready(Ok(()))
     }
@@ -186,7 +290,7 @@ pub trait Endpoint: Send + 'static {
     ///
     /// The default logs the error. An error that the peer causes, such as a message that cannot be decoded, is logged
     /// at `debug`. Other errors are logged at `warn`, at most one line in 10 s for each server. A peer may be able to
-    /// repeat any error, so an `on_error` that logs should have a [`LogLimit`](crate::LogLimit).
+    /// repeat any error, so an `on_error` that logs should have a [`LogLimit`].
     fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
         report::callback_error(session, error);
         ready(())
@@ -197,12 +301,12 @@ pub trait Endpoint: Send + 'static {
 /// different connections. An `Arc` of it is an [`Endpoint`].
 pub trait SharedEndpoint: Send + Sync + 'static {
     /// The kinds of messages that are delivered part by part. See [`Endpoint::IN_PARTS`].
-    const IN_PARTS: &'static [MessageKind] = &[];
+    const IN_PARTS: &'static [IncomingKind] = &[];
     /// The longest message of each kind that has a limit of its own. See [`Endpoint::MAX_MESSAGES`].
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[];
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[];
 
     /// Called when a connection is open. See [`Endpoint::on_open`].
-    fn on_open(&self, session: &Session) -> impl Future<Output = Result> + Send {
+    fn on_open(&self, session: &Session) -> impl Future<Output = HandlerResult> + Send {
         let _ = session;
         ready(Ok(()))
     }
@@ -212,7 +316,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         &self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+    ) -> impl Future<Output = HandlerResult<Reply<'m>>> + Send {
         tracing::debug!(session = %session.id(), kind = ?message.kind(), "the endpoint handles no messages: dropped");
         ready(Ok(Reply::None))
     }
@@ -223,7 +327,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         &self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         let _ = (session, message);
         None
     }
@@ -233,7 +337,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         &self,
         session: &Session,
         reason: CloseReason,
-    ) -> impl Future<Output = Result> + Send {
+    ) -> impl Future<Output = HandlerResult> + Send {
         let _ = (session, reason);
         ready(Ok(()))
     }
@@ -246,10 +350,10 @@ pub trait SharedEndpoint: Send + Sync + 'static {
 }
 
 impl<E: SharedEndpoint> Endpoint for Arc<E> {
-    const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
+    const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 
-    fn on_open(&mut self, session: &Session) -> impl Future<Output = Result> + Send {
+    fn on_open(&mut self, session: &Session) -> impl Future<Output = HandlerResult> + Send {
         E::on_open(self, session)
     }
 
@@ -257,7 +361,7 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> impl Future<Output = Result<Reply<'m>>> + Send {
+    ) -> impl Future<Output = HandlerResult<Reply<'m>>> + Send {
         E::on_message(self, session, message)
     }
 
@@ -266,7 +370,7 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         &mut self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         E::on_message_at_once(self, session, message)
     }
 
@@ -274,7 +378,7 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         &mut self,
         session: &Session,
         reason: CloseReason,
-    ) -> impl Future<Output = Result> + Send {
+    ) -> impl Future<Output = HandlerResult> + Send {
         E::on_close(self, session, reason)
     }
 

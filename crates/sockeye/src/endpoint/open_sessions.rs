@@ -20,8 +20,8 @@ use crate::runtime::sweeper::{self, Swept};
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
-/// A handle of the open sessions of one endpoint, with any values of the path's parameters. A session is one of them
-/// from before `on_open` until before `on_close`.
+/// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
+/// them from before `on_open` until before `on_close`.
 #[derive(Clone, Default)]
 pub struct OpenSessions(Arc<SessionSet>);
 
@@ -92,8 +92,8 @@ impl OpenSessions {
     /// It does not wait for slow peers. A session whose outbox is full is closed with 1013 ("try again later") behind
     /// its queued messages, and a warning is logged. So its client knows that it missed a message.
     /// [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow) chooses another
-    /// [`Overflow`](crate::Overflow): to leave the session out, or to drop messages.
-    /// [`Stats::dropped_messages`](crate::Stats::dropped_messages) counts the messages that were not sent.
+    /// [`Overflow`](crate::endpoint::Overflow): to leave the session out, or to drop messages.
+    /// [`Stats::dropped_messages`](crate::server::Stats::dropped_messages) counts the messages that were not sent.
     ///
     /// All sessions get all broadcasts in the same order. A broadcast and other messages of the same sender reach a
     /// session in the order in which the sender sent them.

@@ -8,13 +8,13 @@ use super::Endpoint;
 use super::reply::Reply;
 use super::session::Session;
 use crate::connection::driver::Driver;
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 use crate::observer::Event;
 
 /// Sends the reply of a handler. `None` says that the session was aborted: so does the next event of the driver.
 pub(super) fn reply<T: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<T>,
-    handled: Option<Result<Reply<'_>>>,
+    handled: Option<HandlerResult<Reply<'_>>>,
 ) -> Result<(), Error> {
     match handled {
         Some(Ok(reply)) => driver.reply(reply),
@@ -28,7 +28,7 @@ pub(super) async fn reply_or_report<E: Endpoint, T: AsyncRead + AsyncWrite + Unp
     endpoint: &mut E,
     session: &Session,
     driver: &mut Driver<T>,
-    handled: Option<Result<Reply<'_>>>,
+    handled: Option<HandlerResult<Reply<'_>>>,
 ) {
     if let Err(error) = reply(driver, handled) {
         report_error(endpoint, session, driver, error).await;

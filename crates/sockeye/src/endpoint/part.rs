@@ -7,20 +7,20 @@ use sockeye_proto::MessageBuffer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
-use super::incoming::{Incoming, MessageKind, Pong};
+use super::incoming::{Incoming, IncomingKind, Pong};
 use super::outcome::reply_or_report;
 use super::session::Session;
 use crate::connection::driver::Driver;
 use crate::connection::driver::rest::Rest;
 use crate::connection::link::InParts;
-use crate::error::Result;
+use crate::error::HandlerResult;
 
 /// Returns the kinds of messages that an endpoint takes in parts.
 pub(super) const fn in_parts<E: Endpoint>() -> InParts {
     const { kinds_in_parts(E::IN_PARTS) }
 }
 
-const fn kinds_in_parts(kinds: &[MessageKind]) -> InParts {
+const fn kinds_in_parts(kinds: &[IncomingKind]) -> InParts {
     let mut in_parts = InParts {
         text: false,
         binary: false,
@@ -28,9 +28,9 @@ const fn kinds_in_parts(kinds: &[MessageKind]) -> InParts {
     let mut rest = kinds;
     while let [kind, others @ ..] = rest {
         match kind {
-            MessageKind::Text => in_parts.text = true,
-            MessageKind::Binary => in_parts.binary = true,
-            MessageKind::Pong => {}
+            IncomingKind::Text => in_parts.text = true,
+            IncomingKind::Binary => in_parts.binary = true,
+            IncomingKind::Pong => {}
         }
         rest = others;
     }
@@ -82,7 +82,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     rest: &Rest,
 ) {
     let _busy = session.busy();
-    let handled: Option<Result<_>> = match session.start_handler(incoming) {
+    let handled: Option<HandlerResult<_>> = match session.start_handler(incoming) {
         Ok(running) => driver.alongside_reader(pin!(running), rest).await,
         Err(incoming) => {
             let running = pin!(endpoint.on_message(session, incoming));

@@ -12,7 +12,7 @@ use crate::sync::{Arc, Mutex, lock};
 /// A clone holds the same values, and is independent from then on.
 ///
 /// ```
-/// use sockeye::Properties;
+/// use sockeye::endpoint::Properties;
 ///
 /// #[derive(Debug, PartialEq)]
 /// struct Nick(String);

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-use super::incoming::{Argument, Incoming, MessageKind, wrong_kind};
+use super::incoming::{Argument, Incoming, IncomingKind, wrong_kind};
 use crate::connection::driver::rest::Feed;
-use crate::error::Result;
+use crate::error::HandlerResult;
 use crate::sync::Arc;
 
 /// A reader of a binary message, with which the handler reads the message while it arrives. The message may be larger
@@ -27,13 +27,14 @@ use crate::sync::Arc;
 ///   [`InvalidData`](io::ErrorKind::InvalidData).
 ///
 /// ```
-/// use sockeye::{BinaryReader, Endpoint, Result, Session, whole};
+/// use sockeye::endpoint::{BinaryReader, whole};
+/// use sockeye::{Endpoint, HandlerResult, Session};
 /// use tokio::io::AsyncReadExt;
 ///
 /// struct Sum;
 ///
 /// impl Endpoint for Sum {
-///     async fn on_open(&mut self, session: &Session) -> Result {
+///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
 ///         session.add_message_handler(whole(|mut body: BinaryReader| async move {
 ///             let mut sum = 0;
 ///             while let Ok(number) = body.read_u32().await {
@@ -56,7 +57,8 @@ pub struct BinaryReader(Body);
 ///
 /// ```
 /// # #[cfg(feature = "macros")] {
-/// use sockeye::{Result, TextReader, server_endpoint};
+/// use sockeye::endpoint::TextReader;
+/// use sockeye::{HandlerResult, server_endpoint};
 /// use tokio::io::AsyncBufReadExt;
 ///
 /// #[derive(Default)]
@@ -65,7 +67,7 @@ pub struct BinaryReader(Body);
 /// #[server_endpoint("/grep/{word}")]
 /// impl Grep {
 ///     #[on_message(max = 1 << 30)]
-///     async fn text(&mut self, body: TextReader, #[path] word: &str) -> Result<String> {
+///     async fn text(&mut self, body: TextReader, #[path] word: &str) -> HandlerResult<String> {
 ///         let (mut lines, mut found) = (body.lines(), 0);
 ///         while let Some(line) = lines.next_line().await? {
 ///             found += usize::from(line.contains(word));
@@ -85,7 +87,7 @@ struct Body {
 }
 
 impl Body {
-    fn of(message: Incoming<'_>, kind: MessageKind) -> Result<Self> {
+    fn of(message: Incoming<'_>, kind: IncomingKind) -> HandlerResult<Self> {
         let came = message.kind();
         if came != kind {
             return Err(wrong_kind(kind, came));
@@ -135,11 +137,11 @@ impl Body {
 macro_rules! reader {
     ($name:ident, $kind:ident) => {
         impl<'m> Argument<'m> for $name {
-            const KIND: MessageKind = MessageKind::$kind;
+            const KIND: IncomingKind = IncomingKind::$kind;
             const IN_PARTS: bool = true;
 
-            fn from_message(message: Incoming<'m>) -> Result<Self> {
-                Body::of(message, MessageKind::$kind).map(Self)
+            fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
+                Body::of(message, IncomingKind::$kind).map(Self)
             }
         }
 

@@ -109,7 +109,7 @@ impl<'s> BasicRemote<'s> {
 ///
 /// # Errors
 ///
-/// [`SendError::Full`] if the outbox is full, unless the session has another [`Overflow`](crate::Overflow).
+/// [`SendError::Full`] if the outbox is full, unless the session has another [`Overflow`](crate::endpoint::Overflow).
 /// [`SendError::Closed`] if the connection is closing. In both cases the message is not sent.
 #[derive(Debug)]
 pub struct AsyncRemote<'s> {
@@ -178,7 +178,7 @@ impl<'s> AsyncRemote<'s> {
 /// # Errors
 ///
 /// [`SendError::Closed`] if the connection closes before. [`SendError::Full`] if the message was dropped because the
-/// outbox was full, by the session's [`Overflow`](crate::Overflow).
+/// outbox was full, by the session's [`Overflow`](crate::endpoint::Overflow).
 pub struct SendHandle(direct::Sending);
 
 impl Future for SendHandle {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sockeye_proto::{Message, Outgoing, PreparedMessage, Text};
 
-use crate::error::{HandlerError, Result};
+use crate::error::{HandlerError, HandlerResult};
 
 use super::incoming::Incoming;
 
@@ -32,14 +32,14 @@ pub trait IntoReply<'m> {
     /// # Errors
     ///
     /// The handler's own error, or that of an encoder.
-    fn into_reply(self) -> Result<Reply<'m>, HandlerError>;
+    fn into_reply(self) -> HandlerResult<Reply<'m>>;
 }
 
 macro_rules! reply {
     ($($type:ty, $value:ident => $reply:expr;)*) => {$(
         impl<'m> IntoReply<'m> for $type {
             #[inline]
-            fn into_reply(self) -> Result<Reply<'m>> {
+            fn into_reply(self) -> HandlerResult<Reply<'m>> {
                 let $value = self;
                 Ok($reply)
             }
@@ -64,7 +64,7 @@ reply! {
 /// `None` sends no reply.
 impl<'m, T: IntoReply<'m>> IntoReply<'m> for Option<T> {
     #[inline]
-    fn into_reply(self) -> Result<Reply<'m>> {
+    fn into_reply(self) -> HandlerResult<Reply<'m>> {
         self.map_or(Ok(Reply::None), IntoReply::into_reply)
     }
 }
@@ -72,7 +72,7 @@ impl<'m, T: IntoReply<'m>> IntoReply<'m> for Option<T> {
 /// An error goes to `on_error`.
 impl<'m, T: IntoReply<'m>, E: Into<HandlerError>> IntoReply<'m> for Result<T, E> {
     #[inline]
-    fn into_reply(self) -> Result<Reply<'m>> {
+    fn into_reply(self) -> HandlerResult<Reply<'m>> {
         self.map_err(Into::into)?.into_reply()
     }
 }
@@ -88,17 +88,17 @@ pub trait IntoOutcome {
     /// # Errors
     ///
     /// The callback's own error.
-    fn into_outcome(self) -> Result<(), HandlerError>;
+    fn into_outcome(self) -> HandlerResult;
 }
 
 impl IntoOutcome for () {
-    fn into_outcome(self) -> Result {
+    fn into_outcome(self) -> HandlerResult {
         Ok(())
     }
 }
 
 impl<E: Into<HandlerError>> IntoOutcome for Result<(), E> {
-    fn into_outcome(self) -> Result {
+    fn into_outcome(self) -> HandlerResult {
         self.map_err(Into::into)
     }
 }

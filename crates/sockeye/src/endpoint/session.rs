@@ -12,7 +12,7 @@ use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 use super::activity::{Activity, Busy, IDLE_FOR_TOO_LONG};
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
-use super::incoming::{Incoming, MessageKind};
+use super::incoming::{Incoming, IncomingKind};
 use super::open_sessions::OpenSessions;
 use super::properties::Properties;
 use super::remote::{AsyncRemote, BasicRemote};
@@ -63,8 +63,8 @@ fn handler_flags(handlers: &Handlers) -> u8 {
         None => 0,
     };
     let any = if handlers.kinds().is_empty() { 0 } else { ANY };
-    let text = of(MessageKind::Text, TEXT, TEXT_PARTS);
-    any | text | of(MessageKind::Binary, BINARY, BINARY_PARTS)
+    let text = of(IncomingKind::Text, TEXT, TEXT_PARTS);
+    any | text | of(IncomingKind::Binary, BINARY, BINARY_PARTS)
 }
 
 /// The name of a session: 128 random bits, which cannot be guessed.
@@ -148,7 +148,7 @@ impl Session {
     ///
     /// If the handler takes parts, the remaining parts of its current message are dropped, unless another handler of
     /// parts is added before they arrive.
-    pub fn remove_message_handler(&self, kind: MessageKind) -> bool {
+    pub fn remove_message_handler(&self, kind: IncomingKind) -> bool {
         let mut handlers = lock(&self.0.handlers);
         let removed = handlers.remove(kind);
         self.update_handler_flags(&handlers);
@@ -158,7 +158,7 @@ impl Session {
 
     /// Returns the kinds of messages that have an added handler, in the order of their addition. It returns none when
     /// the connection has ended.
-    pub fn message_handlers(&self) -> Vec<MessageKind> {
+    pub fn message_handlers(&self) -> Vec<IncomingKind> {
         lock(&self.0.handlers).kinds()
     }
 

@@ -9,12 +9,13 @@ use sockeye_proto::handshake::{Extension, OfferError, ResponseError, UriError};
 use sockeye_proto::{CloseReason, DeflateConfig, InvalidAnswer, InvalidCloseReason};
 
 use super::*;
+use crate::browser::{CloseError, SyntaxError, WebSocket};
+use crate::client::{ConnectError, HttpError, ProxyError, SocksError, Target};
+use crate::reconnect::Interruption;
+use crate::server::BindError;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{FileProblem, TlsError, rustls};
-use crate::{
-    BindError, CloseError, ConnectError, Endpoint, Interruption, ProxyError, Server, SocksError,
-    SyntaxError, WebSocket,
-};
+use crate::tls::{FileProblem, TlsError, rustls};
+use crate::{Endpoint, Server};
 
 /// One error of each variant. A variant that is not listed does not compile.
 macro_rules! each_variant {
@@ -55,6 +56,7 @@ async fn bind_errors() -> Vec<BoxError> {
 
 fn errors() -> Vec<BoxError> {
     each_variant! {
+        Error::Connect(_) => ConnectError::Connect(io_error()).into(),
         Error::Decode(_) => Error::Decode(DecodeError::of::<u8>("too large")),
         Error::Encode(_) => Error::Encode(EncodeError::of::<u8>("too large")),
         Error::Handler(_) => Error::Handler(io_error().into()),
@@ -62,6 +64,8 @@ fn errors() -> Vec<BoxError> {
         Error::PeerDead => Error::PeerDead,
         Error::Protocol(_) => Error::Protocol(ProtocolError::ReservedOpCode { opcode: 3 }),
         Error::Send(_) => Error::Send(InvalidCloseReason::Code(7).into()),
+        Error::Server(_) => BindError::Io(io_error()).into(),
+        Error::Tls(_) => Error::Tls(io_error().into()),
         Error::UnexpectedEnd => Error::UnexpectedEnd,
         Error::WriteStalled => Error::WriteStalled,
     }
@@ -73,7 +77,7 @@ fn invalid_answer() -> InvalidAnswer {
 }
 
 /// hyper's error for an answer that is not HTTP.
-async fn not_http() -> hyper::Error {
+async fn not_http() -> HttpError {
     let (near, mut far) = tokio::io::duplex(100);
     tokio::io::AsyncWriteExt::write_all(&mut far, b"220 mail\r\n\r\n")
         .await
@@ -82,7 +86,7 @@ async fn not_http() -> hyper::Error {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(near).await.unwrap();
     let request = http::Request::new(http_body_util::Empty::<Bytes>::new());
     let (answer, _) = tokio::join!(sender.send_request(request), connection);
-    answer.unwrap_err()
+    HttpError::new(answer.unwrap_err())
 }
 
 fn refused() -> Box<Response<Bytes>> {
@@ -111,7 +115,7 @@ async fn connect_errors() -> Vec<BoxError> {
         ConnectError::TlsExpected => ConnectError::TlsExpected,
         ConnectError::TlsUnsupported => ConnectError::TlsUnsupported,
         ConnectError::TooManyRedirects(_) => ConnectError::TooManyRedirects(1),
-        ConnectError::Url(_) => ConnectError::Url(url::ParseError::EmptyHost),
+        ConnectError::Url(_) => Target::try_from("ws://").unwrap_err(),
         ConnectError::WebSocketUri(_) => ConnectError::WebSocketUri(UriError::Scheme),
     }
 }
@@ -217,6 +221,38 @@ async fn no_error_repeats_its_source() {
         assert_eq!(ErrorChain::new(&**error).to_string(), texts.join(": "));
     }
     assert!(with_source > 20, "{with_source}");
+}
+
+#[tokio::test]
+async fn the_errors_of_connecting_and_of_binding_keep_their_text_and_type_as_an_error() {
+    let error = Error::from(ConnectError::Connect(io_error()));
+    assert_eq!(
+        ErrorChain::new(&error).to_string(),
+        "cannot connect: no answer"
+    );
+    let Error::Connect(inner) = error else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(
+        inner.downcast_ref(),
+        Some(ConnectError::Connect(_))
+    ));
+
+    let error = Error::from(BindError::Io(io_error()));
+    assert_eq!(
+        ErrorChain::new(&error).to_string(),
+        "cannot bind: no answer"
+    );
+    let Error::Server(inner) = error else {
+        panic!("{error:?}");
+    };
+    assert!(inner.is::<BindError>());
+}
+
+/// Each receive and each send returns it.
+#[test]
+fn an_error_is_not_larger_than_three_words() {
+    assert_eq!(size_of::<Error>(), 3 * size_of::<usize>());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{any::type_name, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// The parameters of a path, from left to right. For `/chat/{room}` and `/chat/rust%20fans` there is one parameter
 /// `room` with the value `rust fans`.

@@ -28,7 +28,8 @@ use crate::sync::Arc;
 use crate::transport::Stream;
 
 /// Endpoints inside another HTTP server, which gives its requests to them. Made by
-/// [`ServerBuilder::container`](crate::ServerBuilder::container). The same endpoints run in a [`Server`](crate::Server).
+/// [`ServerBuilder::container`](crate::server::ServerBuilder::container). The same endpoints run in a
+/// [`Server`](crate::Server).
 ///
 /// A container is a handle, and cheap to clone. It is a `tower` service, which axum's `Router` takes. A handler of the
 /// application calls [`upgrade`](Self::upgrade).
@@ -42,7 +43,7 @@ use crate::transport::Stream;
 ///     .endpoint(endpoint("/chat/{room}", |_handshake| Chat))
 ///     .container()?;
 /// // axum::Router::new().route_service("/chat/{room}", container)
-/// # Ok::<(), sockeye::DeploymentError>(())
+/// # Ok::<(), sockeye::server::DeploymentError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Container(Arc<Inner>);
@@ -77,7 +78,7 @@ impl Container {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it completes, it has done nothing except what a [`Configurator`](crate::Configurator) did.
+    /// Dropped before it completes, it has done nothing except what a [`Configurator`](crate::endpoint::Configurator) did.
     pub fn upgrade<B>(
         &self,
         request: Request<B>,
@@ -105,7 +106,7 @@ impl Container {
     }
 
     /// Returns what the endpoints have counted since they were built. It costs as much as
-    /// [`ServerHandle::stats`](crate::ServerHandle::stats).
+    /// [`ServerHandle::stats`](crate::server::ServerHandle::stats).
     pub fn stats(&self) -> Stats {
         self.0.reception.deployment.stats()
     }

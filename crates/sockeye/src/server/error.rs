@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::error::Error;
 use crate::router::RouteError;
 
 /// Why a server cannot be started.
@@ -20,3 +21,15 @@ pub enum BindError {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct DeploymentError(pub(super) RouteError);
+
+impl From<BindError> for Error {
+    fn from(error: BindError) -> Self {
+        Self::Server(error.into())
+    }
+}
+
+impl From<DeploymentError> for Error {
+    fn from(error: DeploymentError) -> Self {
+        Self::Server(error.into())
+    }
+}

@@ -1,4 +1,28 @@
 //! A server of endpoints over HTTP/1.1. hyper parses and serves HTTP; an upgraded connection leaves it.
+//!
+//! [`Server::builder`] sets the options. The server serves when it is bound:
+//!
+//! ```no_run
+//! use sockeye::{Endpoint, Server, endpoint};
+//!
+//! struct Silent;
+//!
+//! impl Endpoint for Silent {}
+//!
+//! # async fn example() -> sockeye::Result {
+//! let server = Server::builder()
+//!     .endpoint(endpoint("/silent/{name}", |_handshake| Silent))
+//!     .max_connections(10_000)
+//!     .bind("127.0.0.1:8080")
+//!     .await?;
+//! let handle = server.handle();
+//! tokio::spawn(server.serve());
+//! println!("{} sessions are open", handle.stats().open_sessions);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Container`] serves the same endpoints inside another HTTP server, such as axum's.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -23,11 +47,12 @@ use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Mailbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
 use crate::router::Router;
-use crate::stats::{Counters, Stats};
+use crate::stats::Counters;
+pub use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::transport::Stream;
 #[cfg(feature = "tls")]
-use crate::transport::tls::{Acceptor, rustls::ServerConfig};
+use crate::tls::{Acceptor, rustls::ServerConfig};
+use crate::transport::Stream;
 
 mod accept;
 mod admission;
@@ -45,7 +70,7 @@ mod upgrade;
 /// A server that is bound to an address and ready to serve.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> sockeye::Result {
 /// # struct Chat;
 /// # impl sockeye::Endpoint for Chat {}
 /// use sockeye::{Server, endpoint};
@@ -91,12 +116,13 @@ impl Server {
         }
     }
 
-    /// Returns the address that the server is bound to. If it was bound to port 0, the port is the one that the system chose.
+    /// Returns the address that the server is bound to. If it was bound to port 0, the port is the one that the system
+    /// chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Serves as long as it is polled.
+    /// Accepts and serves connections, until the future is dropped.
     ///
     /// # Errors
     ///
@@ -144,7 +170,7 @@ impl Server {
     /// Completes when the connection speaks HTTP no more: it has ended, or a session has it, in a task of its own.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example() -> sockeye::Result {
     /// use sockeye::Server;
     /// use sockeye::transport::Stream;
     ///
@@ -170,7 +196,7 @@ impl Server {
     /// Returns a handle, which adds endpoints while the server serves.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example() -> sockeye::Result {
     /// # struct Chat;
     /// # impl sockeye::Endpoint for Chat {}
     /// use sockeye::{Server, endpoint};
@@ -219,7 +245,7 @@ impl ServerHandle {
     /// handed to the sessions.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example() -> sockeye::Result {
     /// use sockeye::Server;
     ///
     /// let server = Server::builder().bind("127.0.0.1:8080").await?;
@@ -285,11 +311,11 @@ impl ServerBuilder {
     }
 
     /// Compresses messages for clients that offer it (RFC 7692). By default no message is compressed. A message for many
-    /// sessions, such as one of [`OpenSessions::broadcast`](crate::OpenSessions::broadcast), is compressed once.
+    /// sessions, such as one of [`OpenSessions::broadcast`](crate::endpoint::OpenSessions::broadcast), is compressed once.
     ///
     /// Compression shows an eavesdropper how well two texts compress together. Send a secret as
-    /// [`Outgoing::uncompressed`](crate::Outgoing::uncompressed) if others choose text in the same message. With context
-    /// takeover that holds for all messages of the connection.
+    /// [`Outgoing::uncompressed`](crate::proto::Outgoing::uncompressed) if others choose text in the same message. With
+    /// context takeover that holds for all messages of the connection.
     pub fn compression(mut self, config: DeflateConfig) -> Self {
         self.compression = Some((config, DeflatePool::default()));
         self
@@ -317,7 +343,7 @@ impl ServerBuilder {
 
     /// Sets which pages may connect (RFC 6455 §10.2). By default the pages of the server's own host may, and clients that
     /// send no Origin. Others get 403. A list has no wildcards: a rule for all hosts of a domain is code, in
-    /// [`Configurator::check_origin`](crate::Configurator::check_origin).
+    /// [`Configurator::check_origin`](crate::endpoint::Configurator::check_origin).
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = policy;
         self
@@ -377,7 +403,7 @@ impl ServerBuilder {
     }
 
     /// Sets how long a client may take for the head of a request; 10 s. For the first request that includes TLS. A
-    /// [`Configurator`](crate::Configurator) has as long.
+    /// [`Configurator`](crate::endpoint::Configurator) has as long.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
@@ -390,7 +416,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds to an address. With port 0 the system chooses a free port.
+    /// Binds to an address, and makes the server: [`Server::serve`] accepts connections. With port 0 the system chooses
+    /// a free port.
     ///
     /// # Errors
     ///
@@ -403,7 +430,7 @@ impl ServerBuilder {
         self.start(router, listener, is_bound_to_one)
     }
 
-    /// Serves on a listener that is bound already.
+    /// Makes the server on a listener that is bound already: [`Server::serve`] accepts connections.
     ///
     /// # Errors
     ///

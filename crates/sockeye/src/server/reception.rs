@@ -202,7 +202,8 @@ impl Reception {
         Ok((response, agreed))
     }
 
-    /// Returns the 403 to a request whose Origin or Host may not connect. The log line has the two values that were compared.
+    /// Returns the 403 to a request whose Origin or Host may not connect. The log line has the two values that were
+    /// compared.
     fn forbid(
         &self,
         forbidden: Forbidden,

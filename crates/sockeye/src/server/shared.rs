@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::reception::Reception;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
-use crate::transport::tls::Acceptor;
+use crate::tls::Acceptor;
 
 /// The future of an HTTP service's answer.
 pub(super) type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;

@@ -1,5 +1,20 @@
 //! The transport of a connection: one stream type for TCP, TLS and any other carrier of bytes. Knows nothing of
 //! WebSocket.
+//!
+//! A server serves a [`Stream`] that the caller brings:
+//!
+//! ```no_run
+//! use sockeye::Server;
+//! use sockeye::transport::Stream;
+//!
+//! # async fn example() -> sockeye::Result {
+//! let server = Server::builder().bind("127.0.0.1:0").await?;
+//! let (near, far) = tokio::io::duplex(64 * 1024);
+//! tokio::spawn(server.serve_stream(Stream::new(near)));
+//! # drop(far);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 use std::io;
@@ -14,9 +29,6 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::sync::Mutex;
-
-#[cfg(feature = "tls")]
-pub mod tls;
 
 /// A stream of bytes to a peer: TCP, TLS over another stream, or a transport of the caller.
 ///
@@ -52,8 +64,8 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Stream {
-    /// A stream over any transport: a Unix socket, a tunnel, memory in a test. Convert a `TcpStream` by `From` instead:
-    /// then the stream knows its addresses and is not boxed.
+    /// Makes a stream over any transport: a Unix socket, a tunnel, memory in a test. Convert a `TcpStream` by `From`
+    /// instead: then the stream knows its addresses and is not boxed.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(Kind::Custom(Box::new(Custom {
             is_write_vectored: io.is_write_vectored(),
@@ -90,7 +102,7 @@ impl Stream {
 
     /// A stream of TLS whose handshake is over.
     #[cfg(feature = "tls")]
-    fn from_tls(stream: impl Into<tokio_rustls::TlsStream<Self>>) -> Self {
+    pub(crate) fn from_tls(stream: impl Into<tokio_rustls::TlsStream<Self>>) -> Self {
         Self(Kind::Tls(Box::new(stream.into())))
     }
 

@@ -5,7 +5,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::{Sink, SinkExt, StreamExt};
-use sockeye::{CloseCode, Config, Connection, Error, Message, Outgoing, Role, SendError, Sender};
+use sockeye::connection::Sender;
+use sockeye::error::SendError;
+use sockeye::proto::{Config, Outgoing, Role};
+use sockeye::{CloseCode, Connection, Error, Message};
 use tokio::io::{DuplexStream, duplex};
 
 fn pair(room: usize) -> (Connection<DuplexStream>, Connection<DuplexStream>) {

@@ -7,11 +7,13 @@ use crate::support::{BINARY, Raw, TEXT, request, soon};
 use http::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use sockeye::{
-    Config, Configurator, Container, DeploymentError, Endpoint, EndpointConfig, Handshake,
-    HandshakeResponse, Incoming, MessageKind, Refusal, Reply, Result, Role, Server, ServerBuilder,
-    ServerHandle, Session, endpoint,
+use sockeye::endpoint::{
+    Configurator, EndpointConfig, Handshake, HandshakeResponse, Incoming, IncomingKind, Refusal,
+    Reply,
 };
+use sockeye::proto::{Config, Role};
+use sockeye::server::{Container, DeploymentError, ServerBuilder, ServerHandle};
+use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 use tokio::net::TcpListener;
 use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinHandle;
@@ -21,14 +23,18 @@ use tower_service::Service;
 struct Named(&'static str);
 
 impl Endpoint for Named {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         let room = session.path_parameter("room").unwrap_or("-");
         let said = format!("{} {room}", self.0);
         session.basic_remote().send_text(said).await?;
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -174,7 +180,7 @@ async fn what_the_builder_and_the_configuration_say_holds_for_an_added_endpoint(
     let builder = || Server::builder().config(Config::new(Role::Server).max_message(10));
     for (serving, addr, _stop, _task) in both(builder).await {
         serving
-            .add(named("/a", "a").max_message(MessageKind::Binary, 5))
+            .add(named("/a", "a").max_message(IncomingKind::Binary, 5))
             .unwrap();
         serving
             .add(named("/closed", "b").configurator(Closed))
@@ -225,7 +231,11 @@ async fn a_session_may_add_an_endpoint() {
     struct Adds(Serving);
 
     impl Endpoint for Adds {
-        async fn on_message<'m>(&mut self, _: &Session, path: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            path: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             if let Incoming::Text(path) = &path {
                 let serving = self.0.clone();
                 self.0.add(endpoint(path, move |_| Self(serving.clone())))?;

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sockeye::{
-    Endpoint, Error, HandlerExists, Incoming, MessageKind, Pong, Reply, Result, Server, Session,
-    endpoint, whole,
-};
+use sockeye::endpoint::{HandlerExists, Incoming, IncomingKind, Pong, Reply, whole};
+use sockeye::{Endpoint, Error, HandlerResult, Server, Session, endpoint};
 use tokio::sync::mpsc;
 
 use super::endpoint::Probed;
@@ -17,7 +15,7 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
     struct Adding(Log);
 
     impl Endpoint for Adding {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             let mut count = 0;
             let here = session.clone();
             session.add_message_handler(whole(move |text: String| {
@@ -25,18 +23,19 @@ async fn a_handler_added_in_on_open_answers_and_a_second_of_its_kind_is_refused(
                 let here = here.clone();
                 async move {
                     if text == "add" {
-                        here.add_message_handler(whole(|_: sockeye::Text| async {}))?;
+                        here.add_message_handler(whole(|_: sockeye::proto::Text| async {}))?;
                     }
                     Ok::<_, HandlerExists>(format!("{count} {text}"))
                 }
             }))?;
             let second = session.add_message_handler(whole(|_: String| async { "second" }));
-            assert_eq!(second, Err(HandlerExists(MessageKind::Text)));
+            assert_eq!(second, Err(HandlerExists(IncomingKind::Text)));
             Ok(())
         }
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
-            self.0.push(sockeye::ErrorChain::new(error).to_string());
+            self.0
+                .push(sockeye::error::ErrorChain::new(error).to_string());
         }
     }
 
@@ -87,11 +86,15 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     struct Answering(mpsc::Sender<Session>);
 
     impl Endpoint for Answering {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             Ok(self.0.try_send(session.clone())?)
         }
 
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             Ok(Reply::Text("the endpoint"))
         }
     }
@@ -103,7 +106,7 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     let session = soon(sessions.recv()).await.unwrap();
     let held = Arc::new(());
     assert_eq!(session.message_handlers(), []);
-    assert!(!session.remove_message_handler(MessageKind::Text));
+    assert!(!session.remove_message_handler(IncomingKind::Text));
 
     let kept = Arc::clone(&held);
     let first = move |_: String| {
@@ -113,15 +116,15 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     session.add_message_handler(whole(first)).unwrap();
     let pong = |pong: Pong| async { pong.into_bytes() };
     session.add_message_handler(whole(pong)).unwrap();
-    let kinds = [MessageKind::Text, MessageKind::Pong];
+    let kinds = [IncomingKind::Text, IncomingKind::Pong];
     assert_eq!(session.message_handlers(), kinds);
-    assert!(!session.remove_message_handler(MessageKind::Binary));
+    assert!(!session.remove_message_handler(IncomingKind::Binary));
     peer.send(TEXT, b"").await;
     assert_eq!(peer.recv_text().await, "the first");
 
-    assert!(session.remove_message_handler(MessageKind::Text));
+    assert!(session.remove_message_handler(IncomingKind::Text));
     assert_eq!(Arc::strong_count(&held), 1, "it is dropped");
-    assert_eq!(session.message_handlers(), [MessageKind::Pong]);
+    assert_eq!(session.message_handlers(), [IncomingKind::Pong]);
     peer.send(TEXT, b"").await;
     assert_eq!(peer.recv_text().await, "the endpoint");
     peer.send(PONG, b"pong").await;
@@ -131,7 +134,7 @@ async fn a_handler_that_is_removed_leaves_its_kind_to_the_endpoint_and_to_anothe
     session.add_message_handler(second).unwrap();
     peer.send(TEXT, b"").await;
     assert_eq!(peer.recv_text().await, "the second");
-    for kind in [MessageKind::Pong, MessageKind::Text] {
+    for kind in [IncomingKind::Pong, IncomingKind::Text] {
         assert!(session.remove_message_handler(kind));
     }
     assert_eq!(session.message_handlers(), []);
@@ -146,11 +149,11 @@ async fn a_handler_removes_itself_while_it_runs() {
     let here = session.clone();
     let once = move |text: String| {
         // Before it suspends, and after.
-        let early = here.remove_message_handler(MessageKind::Text);
+        let early = here.remove_message_handler(IncomingKind::Text);
         let here = here.clone();
         async move {
             tokio::task::yield_now().await;
-            let late = here.remove_message_handler(MessageKind::Text);
+            let late = here.remove_message_handler(IncomingKind::Text);
             format!("{text} {early} {late}")
         }
     };

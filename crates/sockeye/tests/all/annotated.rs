@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{BINARY, Log, PONG, Raw, TEXT, log, serve, soon};
 use bytes::Bytes;
+use sockeye::endpoint::{Pong, Reply};
+use sockeye::error::BoxError;
+use sockeye::proto::Text;
 use sockeye::{
-    BoxError, Client, CloseCode, CloseReason, Error, Message, Pong, Reply, Result, Server, Session,
-    Text, server_endpoint,
+    Client, CloseCode, CloseReason, Error, HandlerResult, Message, Server, Session, server_endpoint,
 };
 
 #[derive(Default)]
@@ -45,7 +47,7 @@ impl BorrowingAcrossAwait {
     }
 
     #[on_message]
-    async fn binary<'m>(&mut self, bytes: &'m [u8]) -> Result<&'m [u8]> {
+    async fn binary<'m>(&mut self, bytes: &'m [u8]) -> HandlerResult<&'m [u8]> {
         tokio::task::yield_now().await;
         Ok(bytes)
     }
@@ -235,7 +237,12 @@ struct Seat {
 #[server_endpoint("/rooms/{room}/seats/{seat}")]
 impl Seat {
     #[on_open]
-    async fn open(&mut self, #[path] seat: i64, session: &Session, #[path] room: &str) -> Result {
+    async fn open(
+        &mut self,
+        #[path] seat: i64,
+        session: &Session,
+        #[path] room: &str,
+    ) -> HandlerResult {
         self.log.push(format!("open {room:?} {seat}"));
         session.basic_remote().send_text("open").await?;
         Ok(())
@@ -260,7 +267,7 @@ impl Seat {
     fn error(&mut self, #[path] room: &str, error: &Error, session: &Session) {
         self.log.push(format!(
             "error {room:?} {}",
-            sockeye::ErrorChain::new(error)
+            sockeye::error::ErrorChain::new(error)
         ));
         let _ = session.async_remote().send_text("error");
     }
@@ -346,7 +353,7 @@ impl Diary {
     }
 
     #[on_close]
-    async fn close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         self.log
             .push(format!("close {reason} {}", session.is_open()));
         session.basic_remote().send_text("too late").await?;
@@ -356,7 +363,7 @@ impl Diary {
     #[on_error]
     async fn error(&mut self, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -426,7 +433,7 @@ struct Refusing;
 #[server_endpoint("/refusing")]
 impl Refusing {
     #[on_open]
-    async fn open(&mut self, session: &Session) -> Result {
+    async fn open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text("not you").await?;
         Err("no".into())
     }
@@ -540,7 +547,9 @@ async fn the_first_subprotocol_of_the_clients_list_that_is_spoken_is_agreed_on()
         (&["SOAP"], None),
         (&[], None),
     ] {
-        let client = Client::builder().subprotocols(offered.iter().copied());
+        let client = Client::builder()
+            .subprotocols(offered.iter().copied())
+            .build();
         let mut ws = soon(client.connect(&url)).await.unwrap();
         assert_eq!(ws.subprotocol(), chosen, "{offered:?}");
         soon(ws.send("")).await.unwrap();
@@ -554,7 +563,7 @@ struct Greeting(String);
 #[server_endpoint("/greeting/{name}")]
 impl Greeting {
     #[on_open]
-    async fn open(&mut self, session: &Session) -> Result {
+    async fn open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text(self.0.clone()).await?;
         Ok(())
     }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use sockeye::{Client, ConnectError, Proxy, ReconnectEvent, Reconnecting, Retry, blocking};
+use sockeye::client::{ConnectError, Proxy};
+use sockeye::reconnect::{ReconnectEvent, Reconnecting, Retry};
+use sockeye::{Client, blocking};
 use tracing::Level;
 
 use crate::log::Lines;
@@ -59,7 +61,7 @@ async fn each_step_of_an_attempt_and_each_redirect_is_a_line_without_a_secret() 
     };
     let host = url.trim_start_matches("ws://");
     let url = format!("ws://user:{SECRET}@{host}?token={SECRET}");
-    let client = Client::builder().redirects(1);
+    let client = Client::builder().redirects(1).build();
     let (opened, _peer) = soon(async { tokio::join!(client.connect(&url), served) }).await;
     opened.unwrap();
     assert_eq!(
@@ -81,7 +83,7 @@ async fn an_attempt_that_fails_is_one_line_with_the_cause() {
     let lines = Lines::default();
     let _logged = lines.keep();
     let client = Client::builder().resolve("host.invalid", [[0, 0, 0, 0].into()]);
-    let client = client.ipv6_only();
+    let client = client.ipv6_only().build();
     let failed = client.connect("ws://host.invalid/").await;
     assert!(matches!(failed, Err(ConnectError::Connect(_))));
     let [(level, line)] = &lines.take()[..] else {
@@ -104,7 +106,9 @@ async fn a_proxy_is_a_step_of_its_own_and_its_password_is_not_logged() {
         format!("http://user:{SECRET}@{http}"),
         format!("socks5h://user:{SECRET}@{socks}"),
     ] {
-        let client = Client::builder().proxy(proxy.parse::<Proxy>().unwrap());
+        let client = Client::builder()
+            .proxy(proxy.parse::<Proxy>().unwrap())
+            .build();
         let connecting = async { tokio::join!(client.connect(&url), answer(&listener, &[])) };
         let (opened, _peer) = soon(connecting).await;
         opened.unwrap();
@@ -130,7 +134,7 @@ async fn tls_is_a_step_of_its_own() {
     let authority = Authority::new("attempts");
     let addr = serve(echo().tls(authority.localhost().config())).await;
     let _logged = lines.keep();
-    let client = Client::builder().tls(authority.trusted());
+    let client = Client::builder().tls(authority.trusted()).build();
     let url = format!("wss://localhost:{}/", addr.port());
     soon(Box::pin(client.connect(&url))).await.unwrap();
     let messages = messages(&lines);
@@ -162,7 +166,7 @@ fn the_blocking_client_logs_the_same_steps() {
         })
     });
     let url = receiver.recv().unwrap();
-    blocking::Client::builder().connect(&url).unwrap();
+    blocking::Client::new().connect(&url).unwrap();
     let expected = [
         "resolved a host",
         "connected",

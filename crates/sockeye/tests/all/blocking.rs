@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use crate::support::proxy::{http_proxy, socks_proxy};
 use http::{HeaderName, HeaderValue, Request};
-use sockeye::{
-    CloseCode, Config, ConnectError, DeflateConfig, Error, KeepAlive, Message, ProxyError, Role,
-    SendError, Server, ServerBuilder, SocksError, blocking, server_endpoint, tls,
-};
+use sockeye::client::{ConnectError, ProxyError, SocksError};
+use sockeye::error::SendError;
+use sockeye::proto::{Config, DeflateConfig, KeepAlive, Role};
+use sockeye::server::ServerBuilder;
+use sockeye::{CloseCode, Error, Message, Server, blocking, server_endpoint, tls};
 use sockeye_proto::handshake::Key;
 
 #[derive(Default)]
@@ -158,6 +159,7 @@ fn it_goes_over_tls_to_who_is_trusted() {
     }
     let mut ws = blocking::Client::builder()
         .tls(trusting)
+        .build()
         .connect(&url)
         .unwrap();
     let large = Message::from("x".repeat(1 << 20));
@@ -189,7 +191,7 @@ fn messages_are_compressed_both_ways_where_that_is_agreed_on() {
     let url = serve(Server::builder().compression(takeover.clone()));
     let url = format!("ws://{url}/echo");
     for config in [Some(takeover), Some(DeflateConfig::default()), None] {
-        let client = blocking::Client::builder().compression(config);
+        let client = blocking::Client::builder().compression(config).build();
         let mut ws = client.connect(&url).unwrap();
         for count in [0, 1, 2000, 100_000] {
             let message = Message::from("salmon ".repeat(count));
@@ -204,7 +206,7 @@ fn messages_are_compressed_both_ways_where_that_is_agreed_on() {
 fn an_answer_on_compression_that_was_not_asked_for_opens_nothing() {
     let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let (url, serving) = peer_with(fields, b"", drop);
-    let client = blocking::Client::builder().compression(None);
+    let client = blocking::Client::builder().compression(None).build();
     let refused = client.connect(&url).unwrap_err();
     assert!(matches!(refused, ConnectError::Response(_)), "{refused:?}");
     serving.join().unwrap();
@@ -217,7 +219,9 @@ fn a_proxy_is_asked_for_the_host_and_told_who_asks() {
     // Only the proxy can resolve this host.
     let url = "ws://chat.invalid:81/echo";
     let talk = |proxy: String, url: &str| {
-        let client = blocking::Client::builder().proxy(proxy.parse().unwrap());
+        let client = blocking::Client::builder()
+            .proxy(proxy.parse().unwrap())
+            .build();
         client.connect(url)
     };
     let (proxy, asked) = runtime.block_on(http_proxy(server));
@@ -269,7 +273,9 @@ fn a_proxy_that_does_not_connect_is_told_from_a_server_that_does_not() {
             assert_ne!(asked, 0);
             stream.write_all(bytes).expect("it reads");
         });
-        let client = blocking::Client::builder().proxy(proxy.parse().unwrap());
+        let client = blocking::Client::builder()
+            .proxy(proxy.parse().unwrap())
+            .build();
         let error = client.connect("ws://host.invalid/").unwrap_err();
         serving.join().unwrap();
         let ConnectError::Proxy(error) = error else {
@@ -285,7 +291,9 @@ fn each_deadline_is_of_what_was_waited_for() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = silent.local_addr().unwrap();
     let instant = Duration::from_millis(1);
-    let hasty = blocking::Client::builder().handshake_timeout(instant);
+    let hasty = blocking::Client::builder()
+        .handshake_timeout(instant)
+        .build();
     for url in [format!("ws://{addr}/"), format!("wss://{addr}/")] {
         let late = hasty.connect(&url);
         assert!(
@@ -296,7 +304,8 @@ fn each_deadline_is_of_what_was_waited_for() {
     for scheme in ["http", "https", "socks5h"] {
         let proxy = format!("{scheme}://{addr}").parse().unwrap();
         let hasty = blocking::Client::builder().proxy(proxy);
-        let late = hasty.connect_timeout(instant).connect("ws://host.invalid/");
+        let hasty = hasty.connect_timeout(instant).build();
+        let late = hasty.connect("ws://host.invalid/");
         assert!(
             matches!(late, Err(ConnectError::ConnectTimeout(_))),
             "{late:?}"
@@ -307,11 +316,15 @@ fn each_deadline_is_of_what_was_waited_for() {
 #[test]
 fn what_is_offered_and_asked_reaches_the_server() {
     let url = format!("ws://{}/echo", serve(Server::builder()));
-    let client = blocking::Client::builder().subprotocols(["other", "chat"]);
+    let client = blocking::Client::builder()
+        .subprotocols(["other", "chat"])
+        .build();
     assert_eq!(client.connect(&url).unwrap().subprotocol(), Some("chat"));
     // Another origin is refused, and the error holds the server's response.
     let origin = HeaderValue::from_static("https://elsewhere.example");
-    let foreign = blocking::Client::builder().header(HeaderName::from_static("origin"), origin);
+    let foreign = blocking::Client::builder()
+        .header(HeaderName::from_static("origin"), origin)
+        .build();
     let request = Request::get(&url).header("x-key", "1").body(()).unwrap();
     let refused = foreign.connect(request).unwrap_err();
     assert_eq!(refused.status().map(|status| status.as_u16()), Some(403));
@@ -370,12 +383,11 @@ fn limits_and_keep_alive_are_the_configs() {
     let (url, serving) = peer(b"\x81\x03abc", |mut stream| {
         assert_eq!(read_close(&mut stream), 1009);
     });
-    let client = blocking::Client::builder();
     let small = Config::new(Role::Client).max_message(2);
     assert!(
-        client
-            .clone()
+        blocking::Client::builder()
             .config(small)
+            .build()
             .connect(url)
             .unwrap()
             .recv()
@@ -390,7 +402,8 @@ fn limits_and_keep_alive_are_the_configs() {
     });
     let instant = Duration::from_millis(1);
     let watchful = Config::new(Role::Client).keep_alive(KeepAlive::new(instant, instant));
-    let mut ws = client.config(watchful).connect(url).unwrap();
+    let client = blocking::Client::builder().config(watchful).build();
+    let mut ws = client.connect(url).unwrap();
     assert!(matches!(ws.recv(), Err(Error::PeerDead)));
     drop(ws);
     serving.join().unwrap();
@@ -454,7 +467,7 @@ fn redirects_are_followed_as_often_as_is_said_and_else_refused() {
 
     let (listener, url) = listen();
     let serving = redirecting(listener, vec![next; 3]);
-    let client = blocking::Client::builder().redirects(2);
+    let client = blocking::Client::builder().redirects(2).build();
     let ended = client.connect(&*format!("{url}path/first"));
     assert!(matches!(ended, Err(ConnectError::TooManyRedirects(2))));
     let targets = serving.join().unwrap();
@@ -471,7 +484,8 @@ fn where_a_redirect_leads_to_another_origin_credentials_stay_behind() {
     let secret = HeaderValue::from_static("secret");
     let client = blocking::Client::builder()
         .header(http::header::AUTHORIZATION, secret)
-        .redirects(1);
+        .redirects(1)
+        .build();
     let mut ws = client.connect(&*url).unwrap();
     assert_eq!(ws.recv().unwrap(), Some(Message::from("hi")));
     let asked = moved.join().unwrap();
@@ -541,7 +555,7 @@ fn an_unfinished_message_has_64_kib_and_what_the_client_allows_beyond() {
             let code = read_close(&mut stream);
             assert_eq!(code, if passes { 1000 } else { 1013 });
         });
-        let client = blocking::Client::builder().max_assembling(allowed);
+        let client = blocking::Client::builder().max_assembling(allowed).build();
         let mut ws = client.connect(&url).unwrap();
         if passes {
             assert_eq!(ws.recv().unwrap(), Some(Message::binary(vec![7; len])));
@@ -551,7 +565,9 @@ fn an_unfinished_message_has_64_kib_and_what_the_client_allows_beyond() {
             assert!(ws.recv_timeout(brief).unwrap().is_pending());
             assert!(matches!(
                 ws.recv(),
-                Err(Error::Protocol(sockeye::ProtocolError::MessageGivenUp))
+                Err(Error::Protocol(
+                    sockeye::proto::ProtocolError::MessageGivenUp
+                ))
             ));
         }
         serving.join().unwrap();

@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
+use sockeye::client::{ConnectError, Proxy};
+use sockeye::reconnect::{Interruption, ReconnectEvent};
 use sockeye::tls::rustls::pki_types::CertificateDer;
 use sockeye::tls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use sockeye::tls::rustls::sign::CertifiedKey;
 use sockeye::tls::rustls::{self, ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use sockeye::tls::{self, FileProblem, TlsError};
-use sockeye::{Client, CloseCode, ConnectError, Interruption, Proxy, ReconnectEvent, blocking};
+use sockeye::{Client, CloseCode, blocking};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -44,7 +46,7 @@ async fn secured(config: ServerConfig) -> u16 {
 
 /// Returns the error of the three clients, which is the same.
 async fn said(trusted: ClientConfig, url: &str) -> String {
-    let client = Client::builder().tls(trusted.clone());
+    let client = Client::builder().tls(trusted.clone()).build();
     let error = soon(client.connect(url)).await.unwrap_err();
     assert!(matches!(error, ConnectError::Tls(_)), "{error:?}");
     assert!(!error.is_transient(), "{error}");
@@ -67,7 +69,7 @@ async fn said(trusted: ClientConfig, url: &str) -> String {
     assert_eq!(why.to_string(), error.to_string());
 
     let url = url.to_owned();
-    let client = blocking::Client::builder().tls(trusted);
+    let client = blocking::Client::builder().tls(trusted).build();
     let connecting = tokio::task::spawn_blocking(move || client.connect(&url).unwrap_err());
     let without_runtime = soon(connecting).await.unwrap();
     assert!(
@@ -183,21 +185,23 @@ async fn a_proxys_certificate_is_explained_too() {
     let proxy: Proxy = format!("https://localhost:{port}").parse().unwrap();
     let client = Client::builder()
         .tls(authority.trusted())
-        .proxy(proxy.clone());
+        .proxy(proxy.clone())
+        .build();
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
-    let said = sockeye::ErrorChain::new(&error).to_string();
+    let said = sockeye::error::ErrorChain::new(&error).to_string();
     let expected = "cannot secure the connection to the proxy: the TLS handshake failed: the peer's certificate is not \
                     issued by a trusted authority";
     assert!(said.starts_with(expected), "{said}");
     let client = blocking::Client::builder()
         .tls(authority.trusted())
-        .proxy(proxy);
+        .proxy(proxy)
+        .build();
     let connecting =
         tokio::task::spawn_blocking(move || client.connect("ws://host.invalid/").unwrap_err());
     let error = soon(connecting).await.unwrap();
-    assert_eq!(sockeye::ErrorChain::new(&error).to_string(), said);
+    assert_eq!(sockeye::error::ErrorChain::new(&error).to_string(), said);
 }
 
 #[tokio::test]
@@ -215,7 +219,9 @@ async fn a_server_without_tls_is_told_from_one_with_a_bad_certificate() {
                 let _ = tcp.write_all(answer).await;
             }
         });
-        let client = Client::builder().tls(Authority::new("ours").trusted());
+        let client = Client::builder()
+            .tls(Authority::new("ours").trusted())
+            .build();
         let url = format!("wss://localhost:{port}/");
         let said = soon(client.connect(&url)).await.unwrap_err().to_string();
         assert!(said.contains("speak TLS on this port"), "{said}");
@@ -285,10 +291,10 @@ async fn a_client_that_takes_any_certificate_takes_what_is_no_certificate_at_all
             let url = format!("wss://localhost:{}/", addr.port());
             let any = tls::ClientOptions::default().dangerously_accept_any_certificate();
             let any = any.build().unwrap();
-            let client = Client::builder().tls(any.clone());
+            let client = Client::builder().tls(any.clone()).build();
             let mut ws = soon(client.connect(&url)).await.unwrap();
             soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
-            let client = blocking::Client::builder().tls(any);
+            let client = blocking::Client::builder().tls(any).build();
             let talk = tokio::task::spawn_blocking(move || {
                 let mut ws = client.connect(&url).unwrap();
                 ws.close(CloseCode::NORMAL, "").unwrap();
@@ -332,7 +338,7 @@ fn a_key_with_a_password_is_told_as_such() {
                 }
             );
             assert!(is_encrypted, "{error:?}");
-            let said = sockeye::ErrorChain::new(&error).to_string();
+            let said = sockeye::error::ErrorChain::new(&error).to_string();
             assert!(said.contains(": the private key is encrypted"), "{said}");
         }
     }
@@ -349,5 +355,8 @@ fn a_root_that_cannot_be_trusted_is_told_with_its_file() {
         "cannot use {}: the certificate is malformed; issue a new certificate",
         root.0.display()
     );
-    assert_eq!(sockeye::ErrorChain::new(&error).to_string(), expected);
+    assert_eq!(
+        sockeye::error::ErrorChain::new(&error).to_string(),
+        expected
+    );
 }

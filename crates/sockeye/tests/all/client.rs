@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::support::proxy::{http_proxy, socks_proxy};
 use crate::support::{PING, PONG, Raw, accept, listen, raw_server, soon, unmasked, unmasked_close};
 use http::{HeaderValue, Request, Uri, header};
-use sockeye::{Client, CloseCode, ConnectError, CookieJar, Proxy, ProxyError, SocksError};
+use sockeye::client::{ConnectError, CookieJar, Proxy, ProxyError, SocksError};
+use sockeye::{Client, CloseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -42,7 +43,8 @@ async fn the_request_has_the_fields_that_the_caller_and_the_request_have_set() {
     let client = Client::builder()
         .origin(HeaderValue::from_static("https://page.example"))
         .bearer_auth("token")
-        .unwrap();
+        .unwrap()
+        .build();
     let request = Request::get(&url).header("x-key", "1").body(()).unwrap();
     let (opened, (asked, _peer)) =
         soon(async { tokio::join!(client.connect(request), answer(&listener, None)) }).await;
@@ -64,7 +66,9 @@ async fn the_request_has_the_fields_that_the_caller_and_the_request_have_set() {
         soon(async { tokio::join!(client.connect(&url), answer(&listener, None)) }).await;
     opened.unwrap();
     assert_eq!(field(&asked, "authorization"), Some("Bearer token"));
-    let client = Client::builder().basic_auth("Aladdin", "open sesame");
+    let client = Client::builder()
+        .basic_auth("Aladdin", "open sesame")
+        .build();
     let uri: Uri = url.replace("user:pw@", "").parse().unwrap();
     let (opened, (asked, _peer)) =
         soon(async { tokio::join!(client.connect(uri), answer(&listener, None)) }).await;
@@ -75,7 +79,7 @@ async fn the_request_has_the_fields_that_the_caller_and_the_request_have_set() {
 
 #[tokio::test]
 async fn a_request_that_is_no_handshake_is_refused_before_anything_is_connected_to() {
-    let client = Client::builder();
+    let client = Client::new();
     let post = Request::post("ws://host.invalid/").body(()).unwrap();
     let error = client.connect(post).await.unwrap_err();
     assert!(matches!(error, ConnectError::Method(_)), "{error:?}");
@@ -84,7 +88,7 @@ async fn a_request_that_is_no_handshake_is_refused_before_anything_is_connected_
     assert!(matches!(error, ConnectError::Offer(_)), "{error:?}");
     let relative = Request::get("/chat").body(()).unwrap();
     assert!(client.connect(relative).await.is_err());
-    assert!(client.bearer_auth("a\nb").is_err());
+    assert!(Client::builder().bearer_auth("a\nb").is_err());
 }
 
 #[tokio::test]
@@ -99,11 +103,11 @@ async fn redirects_are_followed_as_often_as_is_said_and_else_refused() {
         }
         targets
     };
-    let client = Client::builder();
+    let client = Client::new();
     let (refused, _) = soon(async { tokio::join!(client.connect(&url), serve(1)) }).await;
     assert_eq!(refused.unwrap_err().status().unwrap(), 302);
 
-    let client = client.redirects(2);
+    let client = Client::builder().redirects(2).build();
     let url = format!("{url}path/first");
     let (ended, targets) = soon(async { tokio::join!(client.connect(&url), serve(3)) }).await;
     assert!(matches!(ended, Err(ConnectError::TooManyRedirects(2))));
@@ -127,7 +131,8 @@ async fn credentials_do_not_cross_to_another_origin_though_it_redirects_back() {
         .origin(HeaderValue::from_static("https://page.example"))
         .header(header::COOKIE, HeaderValue::from_static("secret=1"))
         .header("x-api-key".parse().unwrap(), HeaderValue::from_static("1"))
-        .basic_auth("user", "pw");
+        .basic_auth("user", "pw")
+        .build();
     let serving = async {
         let same = redirect("/same", "");
         let (first, _peer) = answer(&one, Some(&same)).await;
@@ -174,7 +179,7 @@ impl CookieJar for Jar {
 async fn cookies_come_from_the_jar_and_those_of_every_answer_go_to_it() {
     let (listener, url) = listen().await;
     let jar = Arc::new(Jar::default());
-    let client = Client::builder().redirects(1).cookies(jar.clone());
+    let client = Client::builder().redirects(1).cookies(jar.clone()).build();
     let serving = async {
         let set = redirect("/in", "Set-Cookie: a=1; Path=/\r\n");
         let (first, _peer) = answer(&listener, Some(&set)).await;
@@ -190,7 +195,9 @@ async fn cookies_come_from_the_jar_and_those_of_every_answer_go_to_it() {
     assert_eq!(field(&second, "cookie"), Some("a=1"));
     assert_eq!(*jar.0.lock().unwrap(), ["a=1; Path=/", "b=2", "c=3"]);
 
-    let own = client.header(header::COOKIE, HeaderValue::from_static("own=1"));
+    let own = HeaderValue::from_static("own=1");
+    let own = Client::builder().cookies(jar).header(header::COOKIE, own);
+    let own = own.build();
     let (opened, (request, _peer)) =
         soon(async { tokio::join!(own.connect(&url), answer(&listener, None)) }).await;
     opened.unwrap();
@@ -202,11 +209,12 @@ async fn a_client_connects_from_the_address_and_to_the_addresses_that_it_is_told
     let (listener, _) = listen().await;
     let port = listener.local_addr().unwrap().port();
     let local = IpAddr::from([127, 0, 0, 2]);
-    let client = Client::builder()
+    let told = Client::builder()
         .resolve("chat.invalid", [[127, 0, 0, 1].into()])
         .tcp_keepalive(true)
         .tcp_buffers(64 * 1024, 64 * 1024)
         .local_address(local);
+    let client = told.clone().build();
     let url = format!("ws://chat.invalid:{port}/");
     let serving = async {
         let (tcp, from) = listener.accept().await.unwrap();
@@ -221,7 +229,8 @@ async fn a_client_connects_from_the_address_and_to_the_addresses_that_it_is_told
     assert_eq!(from, local);
     let host = format!("chat.invalid:{port}");
     assert_eq!(field(&request, "host"), Some(host.as_str()));
-    let error = client.ipv6_only().connect(&url).await.unwrap_err();
+    let client = told.ipv6_only().build();
+    let error = client.connect(&url).await.unwrap_err();
     assert!(matches!(error, ConnectError::Connect(_)), "{error:?}");
 }
 
@@ -232,7 +241,7 @@ async fn a_unix_socket_is_connected_to_whatever_the_host_is() {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_file(&path);
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
-    let client = Client::builder().unix(&path);
+    let client = Client::builder().unix(&path).build();
     let serving = async {
         let (unix, _) = listener.accept().await.unwrap();
         let mut peer = Raw::new(unix);
@@ -259,7 +268,11 @@ async fn http_and_socks_proxies_are_asked_for_the_name_and_told_who_asks() {
     // Only the proxy can resolve this host.
     let url = "ws://chat.invalid:81/";
     let (proxy, asked) = http_proxy(server).await;
-    let client = |url: String| Client::builder().proxy(url.parse::<Proxy>().unwrap());
+    let client = |url: String| {
+        Client::builder()
+            .proxy(url.parse::<Proxy>().unwrap())
+            .build()
+    };
     let by_http = client(format!("http://Aladdin:open%20sesame@{proxy}"));
     let (opened, peer) =
         soon(async { tokio::join!(by_http.connect(url), raw_server(&listener, "", b"")) }).await;
@@ -289,8 +302,11 @@ async fn http_and_socks_proxies_are_asked_for_the_name_and_told_who_asks() {
     }
 
     let (proxy, asked) = socks_proxy(server).await;
-    let by_address = client(format!("socks5://{proxy}"));
-    let by_address = by_address.resolve("chat.invalid", [[9, 8, 7, 6].into()]);
+    let proxy: Proxy = format!("socks5://{proxy}").parse().unwrap();
+    let by_address = Client::builder()
+        .proxy(proxy)
+        .resolve("chat.invalid", [[9, 8, 7, 6].into()])
+        .build();
     let (opened, peer) =
         soon(async { tokio::join!(by_address.connect(url), raw_server(&listener, "", b"")) }).await;
     drop((opened.unwrap(), peer));
@@ -302,7 +318,9 @@ async fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
     let (listener, url) = listen().await;
     let proxied = |scheme| {
         let proxy = url.replace("ws://", scheme);
-        Client::builder().proxy(proxy.trim_end_matches('/').parse::<Proxy>().unwrap())
+        Client::builder()
+            .proxy(proxy.trim_end_matches('/').parse::<Proxy>().unwrap())
+            .build()
     };
     let no = "HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic\r\nContent-Length: 3\r\n\r\nwho";
     let client = proxied("http://");
@@ -354,7 +372,9 @@ async fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
         "u".repeat(256),
         listener.local_addr().unwrap()
     );
-    let client = Client::builder().proxy(long.parse::<Proxy>().unwrap());
+    let client = Client::builder()
+        .proxy(long.parse::<Proxy>().unwrap())
+        .build();
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
@@ -387,7 +407,9 @@ async fn a_socks_proxy_that_does_not_take_the_password_is_not_worth_another_atte
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("socks5h://u:p@{}", listener.local_addr().unwrap());
-        let client = Client::builder().proxy(proxy.parse::<Proxy>().unwrap());
+        let client = Client::builder()
+            .proxy(proxy.parse::<Proxy>().unwrap())
+            .build();
         let serving = async {
             let (mut tcp, _) = listener.accept().await.unwrap();
             tcp.read_exact(&mut [0; 4]).await.unwrap();
@@ -407,7 +429,7 @@ async fn a_socks_proxy_that_does_not_take_the_password_is_not_worth_another_atte
 async fn the_connect_deadline_is_for_a_proxy_too() {
     let (listener, url) = listen().await;
     let proxy: Proxy = url.replace("ws:", "http:").parse().unwrap();
-    let client = Client::builder().proxy(proxy);
+    let client = Client::builder().proxy(proxy).build();
     let connecting = tokio::spawn(async move { client.connect("ws://host.invalid/").await });
     let (tcp, _) = soon(listener.accept()).await.unwrap();
     let mut peer = Raw::new(tcp);
@@ -424,7 +446,7 @@ async fn the_connect_deadline_is_for_a_proxy_too() {
 #[tokio::test]
 async fn the_round_trip_is_measured_by_the_pong_that_answers_the_last_ping() {
     let (listener, url) = listen().await;
-    let client = Client::builder();
+    let client = Client::new();
     let (opened, mut peer) =
         soon(async { tokio::join!(client.connect(&url), raw_server(&listener, "", b"")) }).await;
     let mut ws = opened.unwrap();

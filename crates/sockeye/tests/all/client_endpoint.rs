@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use crate::support::{Log, log, serve, soon};
 use http::{HeaderName, HeaderValue};
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{Incoming, IncomingKind, Pong, Reply, TextReader};
+use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::{
-    Client, CloseCode, CloseReason, Config, ConnectError, DeflateConfig, Endpoint, Error, Incoming,
-    MessageKind, Pong, Reply, Result, Role, Server, Session, TextReader, client_endpoint, endpoint,
-    server_endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session,
+    client_endpoint, endpoint, server_endpoint,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
@@ -17,7 +19,7 @@ struct Echo(Log);
 #[server_endpoint("/echo/{name}", subprotocols = ["echo"])]
 impl Echo {
     #[on_message]
-    async fn text(&mut self, text: String, session: &Session) -> Result<Option<String>> {
+    async fn text(&mut self, text: String, session: &Session) -> HandlerResult<Option<String>> {
         if text == "close me" {
             session.close(CloseCode::try_from(4000)?, "as you wish")?;
             return Ok(None);
@@ -43,7 +45,7 @@ async fn echo() -> (SocketAddr, crate::support::Events) {
 struct Told(Log);
 
 impl Endpoint for Told {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.0
             .push(format!("open {}", session.open_sessions().len()));
         session.basic_remote().send_text("hello").await?;
@@ -51,7 +53,11 @@ impl Endpoint for Told {
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        incoming: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         match incoming {
             Incoming::Text(text) if &*text == "panic" => panic!("of the client's handler"),
             Incoming::Text(text) if &*text == "fail" => Err("as it was told".into()),
@@ -69,10 +75,10 @@ impl Endpoint for Told {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.0
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         let left = session.open_sessions().len();
         self.0.push(format!("close {} {left}", reason.code()));
         Ok(())
@@ -87,7 +93,7 @@ fn pong_text(pong: &Pong) -> String {
 async fn a_clients_endpoint_lives_as_a_servers_does() {
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
-    let client = Client::builder();
+    let client = Client::new();
     let url = format!("ws://{addr}/echo/me");
     let session = client.connect_endpoint(url, Told(log)).await.unwrap();
     assert_eq!(events.next().await, "open 1");
@@ -121,7 +127,8 @@ async fn a_clients_session_tells_what_was_asked_and_agreed_on() {
         .header(
             HeaderName::from_static("x-token"),
             HeaderValue::from_static("t"),
-        );
+        )
+        .build();
     let url = format!("ws://{addr}/echo/me?q=1");
     let session = client.connect_endpoint(url, Told(log)).await.unwrap();
     session.close(CloseCode::NORMAL, "").unwrap();
@@ -143,7 +150,7 @@ async fn a_servers_close_comes_to_the_clients_on_close_with_its_code() {
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let connected = Client::builder().connect_endpoint(url, Told(log)).await;
+    let connected = Client::new().connect_endpoint(url, Told(log)).await;
     let session = connected.unwrap();
     session.basic_remote().send_text("close me").await.unwrap();
     while events.next().await != "close 4000 0" {}
@@ -156,7 +163,7 @@ async fn a_panic_in_a_clients_handler_closes_1011() {
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let connected = Client::builder().connect_endpoint(url, Told(log)).await;
+    let connected = Client::new().connect_endpoint(url, Told(log)).await;
     connected
         .unwrap()
         .basic_remote()
@@ -172,7 +179,7 @@ async fn an_annotated_endpoint_serves_at_the_clients_end() {
     let (addr, _server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let client = Client::builder();
+    let client = Client::new();
     let session = client.connect_endpoint(url, Echo(log)).await.unwrap();
     // Both ends echo. So the text goes to and fro, until one end gets `close me`.
     session.basic_remote().send_text("ball").await.unwrap();
@@ -186,7 +193,7 @@ struct Annotated(Log);
 #[client_endpoint]
 impl Annotated {
     #[on_open]
-    async fn open(&self, session: &Session) -> Result {
+    async fn open(&self, session: &Session) -> HandlerResult {
         self.0.push("open");
         session.basic_remote().send_text("hello").await?;
         session.basic_remote().send_ping(b"!").await?;
@@ -194,7 +201,7 @@ impl Annotated {
     }
 
     #[on_message(max = 10)]
-    fn text(&self, text: &str) -> Result {
+    fn text(&self, text: &str) -> HandlerResult {
         self.0.push(format!("text {text}"));
         if text == "fail" {
             return Err("as it was told".into());
@@ -210,7 +217,7 @@ impl Annotated {
     #[on_error]
     fn error(&self, error: &Error) {
         self.0
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 
     #[on_close]
@@ -224,7 +231,7 @@ async fn an_endpoint_that_is_annotated_for_a_client_is_called_for_what_happens_t
     let (addr, mut server) = echo().await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/echo/me");
-    let client = Client::builder();
+    let client = Client::new();
     let session = client.connect_endpoint(url, Annotated(log)).await.unwrap();
     for event in ["open", "text hello", "pong !"] {
         assert_eq!(events.next().await, event);
@@ -248,16 +255,20 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
     struct Long(Log);
 
     impl Endpoint for Long {
-        const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[(MessageKind::Text, 300)];
+        const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 300)];
 
-        async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            text: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             if let Incoming::Text(text) = text {
                 self.0.push(format!("{} bytes", text.len()));
             }
             Ok(Reply::None)
         }
 
-        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
             self.0.push(format!("close {}", reason.code()));
             Ok(())
         }
@@ -266,7 +277,9 @@ async fn a_limit_of_a_clients_endpoint_goes_before_the_clients_be_it_more_or_les
     let (addr, mut server) = echo().await;
     let url = format!("ws://{addr}/echo/me");
     for max_message in [100, 1 << 20] {
-        let client = Client::builder().config(Config::new(Role::Client).max_message(max_message));
+        let client = Client::builder()
+            .config(Config::new(Role::Client).max_message(max_message))
+            .build();
         let (log, mut events) = log();
         let endpoint = Annotated(log);
         let session = client.connect_endpoint(&*url, endpoint).await.unwrap();
@@ -300,7 +313,7 @@ async fn a_clients_endpoint_reads_a_message_as_it_comes() {
     #[server_endpoint("/story")]
     impl Story {
         #[on_open]
-        async fn open(&self, session: &Session) -> Result {
+        async fn open(&self, session: &Session) -> HandlerResult {
             let mut message = session.basic_remote().text_writer();
             for number in 0..10_000 {
                 message
@@ -318,7 +331,7 @@ async fn a_clients_endpoint_reads_a_message_as_it_comes() {
     #[client_endpoint]
     impl Reads {
         #[on_message]
-        async fn story(&self, body: TextReader) -> Result {
+        async fn story(&self, body: TextReader) -> HandlerResult {
             let (mut lines, mut count) = (body.lines(), 0);
             while let Some(line) = lines.next_line().await? {
                 assert_eq!(line, format!("line {count}"));
@@ -343,6 +356,7 @@ async fn a_clients_endpoint_reads_a_message_as_it_comes() {
             client = client.compression(DeflateConfig::default());
         }
         let url = format!("ws://{addr}/story");
+        let client = client.build();
         client.connect_endpoint(url, Reads(log)).await.unwrap();
         assert_eq!(events.next().await, "10000 lines");
         assert_eq!(events.next().await, "close 1000");
@@ -354,7 +368,7 @@ async fn a_client_that_is_refused_has_no_session() {
     let addr = serve(Server::builder().endpoint(endpoint("/there", |_| Told(log().0)))).await;
     let (log, mut events) = log();
     let url = format!("ws://{addr}/not-there");
-    let connected = Client::builder().connect_endpoint(url, Told(log)).await;
+    let connected = Client::new().connect_endpoint(url, Told(log)).await;
     let Err(ConnectError::Refused(response)) = connected else {
         panic!("{connected:?}");
     };

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::support::end::{At, BOTH, Far};
 use crate::support::{BINARY, CLOSE, Events, Log, TEXT, log, serve, soon};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::error::SendError;
 use sockeye::{
-    Client, CloseCode, CloseReason, Endpoint, Error, Incoming, Reply, Result, SendError, Server,
-    Session, endpoint,
+    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Server, Session, endpoint,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -30,7 +31,7 @@ enum Fails {
 }
 
 impl Endpoint for Probe {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.sessions.send(session.clone()).await?;
         match self.fails {
             Fails::OnOpen => Err("on_open".into()),
@@ -42,7 +43,7 @@ impl Endpoint for Probe {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         let Incoming::Text(text) = message else {
             return Ok(Reply::from(message));
         };
@@ -79,7 +80,7 @@ impl Endpoint for Probe {
         Ok(Reply::from(Incoming::Text(text)))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.log.push(format!("close {reason}"));
         match self.fails {
             Fails::OnClose => Err("on_close".into()),
@@ -89,7 +90,7 @@ impl Endpoint for Probe {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -288,7 +289,7 @@ struct Tck {
 }
 
 impl Endpoint for Tck {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text("one").await?;
         session.basic_remote().send_text("two").await?;
         Ok(())
@@ -298,7 +299,7 @@ impl Endpoint for Tck {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         if self.sends_before {
             session.basic_remote().send_text("bye").await?;
         }
@@ -310,7 +311,7 @@ impl Endpoint for Tck {
         Ok(Reply::None)
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         self.log
             .push(format!("close {reason}, open {}", session.is_open()));
         if self.sends_after {
@@ -324,7 +325,7 @@ impl Endpoint for Tck {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -335,14 +336,18 @@ struct TckClient {
 }
 
 impl Endpoint for TckClient {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         if let Incoming::Text(text) = message {
             self.log.push(&*text);
         }
         Ok(Reply::None)
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         self.log
             .push(format!("close {reason}, open {}", session.is_open()));
         match self.fails {
@@ -353,7 +358,7 @@ impl Endpoint for TckClient {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -371,8 +376,8 @@ async fn tck_close(says: Option<&str>, told: &str, fails: Fails) {
         let addr = serve(Server::builder().endpoint(made)).await;
         let (log, mut client) = log();
         let endpoint = TckClient { log, fails };
-        let builder = Client::builder();
-        let connecting = builder.connect_endpoint(format!("ws://{addr}/"), endpoint);
+        let opener = Client::new();
+        let connecting = opener.connect_endpoint(format!("ws://{addr}/"), endpoint);
         let session = connecting.await.expect("a connection");
         assert_eq!(client.next().await, "one");
         assert_eq!(client.next().await, "two");

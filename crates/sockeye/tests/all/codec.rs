@@ -4,11 +4,12 @@
 use std::fmt;
 
 use crate::support::{BINARY, Log, Raw, TEXT, log, serve};
-use sockeye::{
-    Argument, Config, Decoder, Encoder, Endpoint, Error, HandlerError, Incoming, IntoReply,
-    MessageKind, Outgoing, Parsed, Reply, Result, Role, SendError, Server, Session, endpoint,
-    server_endpoint, whole,
+use sockeye::endpoint::{
+    Argument, Decoder, Encoder, Incoming, IncomingKind, IntoReply, Parsed, Reply, whole,
 };
+use sockeye::error::{HandlerError, SendError};
+use sockeye::proto::{Config, Outgoing, Role};
+use sockeye::{Endpoint, Error, HandlerResult, Server, Session, endpoint, server_endpoint};
 
 /// A text of one word.
 struct Word(String);
@@ -65,7 +66,7 @@ impl fmt::Display for Sum {
 struct Even(u32);
 
 impl<'m> Argument<'m> for Even {
-    const KIND: MessageKind = MessageKind::Text;
+    const KIND: IncomingKind = IncomingKind::Text;
 
     fn from_message(message: Incoming<'m>) -> Result<Self, HandlerError> {
         let Parsed(number) = Parsed::<u32>::from_message(message)?;
@@ -90,7 +91,7 @@ struct Words(Log);
 #[server_endpoint("/words")]
 impl Words {
     #[on_message]
-    async fn word(&mut self, word: Word, session: &Session) -> Result<Option<Word>> {
+    async fn word(&mut self, word: Word, session: &Session) -> HandlerResult<Option<Word>> {
         match word.0.as_str() {
             "basic" => {
                 session
@@ -128,8 +129,10 @@ impl Words {
             Error::Encode(_) => "encode",
             _ => "other",
         };
-        self.0
-            .push(format!("{kind}: {}", sockeye::ErrorChain::new(error)));
+        self.0.push(format!(
+            "{kind}: {}",
+            sockeye::error::ErrorChain::new(error)
+        ));
     }
 }
 
@@ -193,7 +196,11 @@ async fn what_cannot_be_decoded_or_encoded_goes_to_on_error_and_the_connection_s
 struct Evens(Log);
 
 impl Endpoint for Evens {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Even::from_message(message)?.into_reply()
     }
 
@@ -203,7 +210,7 @@ impl Endpoint for Evens {
             Error::Handler(_) => "handler",
             _ => "other",
         };
-        let chain = sockeye::ErrorChain::new(error);
+        let chain = sockeye::error::ErrorChain::new(error);
         self.0.push(format!("{kind}: {chain}"));
     }
 }
@@ -261,7 +268,7 @@ async fn after_the_close_an_object_is_not_sent() {
 struct Closing(Log);
 
 impl Endpoint for Closing {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         session.close(sockeye::CloseCode::NORMAL, "")?;
         let basic = session.basic_remote().send_object(&Parsed(1)).await;
         let queued = session.async_remote().send_object(&Parsed(1)).map(drop);
@@ -288,7 +295,7 @@ impl Numbers {
     fn failed(&mut self, error: &Error, session: &Session) {
         let _ = session
             .async_remote()
-            .send_text(sockeye::ErrorChain::new(error).to_string());
+            .send_text(sockeye::error::ErrorChain::new(error).to_string());
     }
 }
 
@@ -317,13 +324,17 @@ async fn a_handler_that_is_added_takes_objects_too() {
     struct Adding;
 
     impl Endpoint for Adding {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             session.add_message_handler(whole(|Word(word)| async move { Parsed(word.len()) }))?;
             session.add_message_handler(whole(|sum: Sum| async move { Parsed(sum) }))?;
             Ok(())
         }
 
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             Err("no message is left for it".into())
         }
     }
@@ -352,7 +363,8 @@ impl Limited {
 
     #[on_error]
     fn failed(&mut self, error: &Error) {
-        self.0.push(sockeye::ErrorChain::new(error).to_string());
+        self.0
+            .push(sockeye::error::ErrorChain::new(error).to_string());
     }
 }
 
@@ -390,14 +402,14 @@ async fn a_limit_of_an_endpoint_is_its_own() {
             &mut self,
             _: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             Ok(Reply::from(message))
         }
     }
 
     let small = endpoint("/small", |_| Echo)
-        .max_message(MessageKind::Binary, 3)
-        .max_message(MessageKind::Pong, 0);
+        .max_message(IncomingKind::Binary, 3)
+        .max_message(IncomingKind::Pong, 0);
     let builder = Server::builder().endpoint(small);
     let addr = serve(builder.endpoint(endpoint("/large", |_| Echo))).await;
     let mut large = Raw::open(addr, "/large").await;
@@ -419,7 +431,7 @@ mod json {
     use std::collections::BTreeMap;
 
     use serde::{Deserialize, Serialize};
-    use sockeye::Json;
+    use sockeye::endpoint::Json;
 
     use super::*;
 
@@ -441,7 +453,7 @@ mod json {
     #[server_endpoint("/shop")]
     impl Shop {
         #[on_open]
-        async fn open(&mut self, session: &Session) -> Result {
+        async fn open(&mut self, session: &Session) -> HandlerResult {
             session
                 .basic_remote()
                 .send_object(&Json(["a", "b"]))
@@ -450,7 +462,10 @@ mod json {
         }
 
         #[on_message]
-        async fn ordered<'m>(&mut self, Json(order): Json<Order<'m>>) -> Result<Json<Receipt>> {
+        async fn ordered<'m>(
+            &mut self,
+            Json(order): Json<Order<'m>>,
+        ) -> HandlerResult<Json<Receipt>> {
             tokio::task::yield_now().await;
             Ok(Json(Receipt {
                 item: order.item.to_owned(),
@@ -467,7 +482,7 @@ mod json {
         fn failed(&mut self, error: &Error, session: &Session) {
             let _ = session
                 .async_remote()
-                .send_text(format!("error: {}", sockeye::ErrorChain::new(error)));
+                .send_text(format!("error: {}", sockeye::error::ErrorChain::new(error)));
         }
     }
 
@@ -515,7 +530,7 @@ mod json {
         struct Adding;
 
         impl Endpoint for Adding {
-            async fn on_open(&mut self, session: &Session) -> Result {
+            async fn on_open(&mut self, session: &Session) -> HandlerResult {
                 let sum = |Json(numbers): Json<Vec<u32>>| async move {
                     Json(numbers.iter().sum::<u32>())
                 };

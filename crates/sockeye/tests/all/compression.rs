@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
+use sockeye::browser::WebSocket;
+use sockeye::client::ConnectError;
+use sockeye::error::BoxError;
+use sockeye::proto::{DeflateConfig, Outgoing, PreparedMessage, WindowBits};
 use sockeye::{
-    BoxError, Client, CloseCode, ConnectError, DeflateConfig, Message, Outgoing, PreparedMessage,
-    Result, Server, Session, WebSocket, WindowBits, blocking, server_endpoint,
+    Client, CloseCode, HandlerResult, Message, Server, Session, blocking, server_endpoint,
 };
 use tokio::net::TcpListener;
 
@@ -51,7 +54,7 @@ fn messages() -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> Result {
+async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> HandlerResult {
     let small = DeflateConfig::default()
         .server_max_window_bits(WindowBits::MIN)
         .client_max_window_bits(WindowBits::MIN);
@@ -64,7 +67,11 @@ async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> Result {
             Some(takeover.clone()),
             Some(small.clone()),
         ] {
-            let mut ws = Client::builder().compression(client).connect(&url).await?;
+            let mut ws = Client::builder()
+                .compression(client)
+                .build()
+                .connect(&url)
+                .await?;
             for message in messages() {
                 ws.send(message.clone()).await?;
                 assert_eq!(ws.recv().await?, Some(message));
@@ -76,15 +83,15 @@ async fn messages_of_all_sizes_are_echoed_whatever_is_agreed_on() -> Result {
 }
 
 #[tokio::test]
-async fn a_bomb_is_refused_and_the_server_goes_on() -> Result {
+async fn a_bomb_is_refused_and_the_server_goes_on() -> HandlerResult {
     let url = echo(Some(DeflateConfig::default())).await;
-    let mut ws = Client::builder().connect(&url).await?;
+    let mut ws = Client::new().connect(&url).await?;
     // A thousandth of it on the wire; the server takes 1 MiB.
     ws.send(vec![0; 15 << 20]).await?;
     assert_eq!(ws.recv().await?, None);
     let code = ws.close_received().map(|reason| reason.code().get());
     assert_eq!(code, Some(1009));
-    let mut next = Client::builder().connect(&url).await?;
+    let mut next = Client::new().connect(&url).await?;
     next.send("still there").await?;
     assert_eq!(next.recv().await?, Some("still there".into()));
     Ok(())
@@ -112,7 +119,7 @@ async fn an_answer_that_does_not_fit_the_offer_fails_the_handshake() {
 const HELLO_TWICE: &[u8] = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00";
 
 #[tokio::test]
-async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> Result {
+async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> HandlerResult {
     let small = DeflateConfig::default().server_max_window_bits(WindowBits::MIN);
     for (config, answer) in [
         (DeflateConfig::default(), "permessage-deflate"),
@@ -121,7 +128,7 @@ async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> R
     ] {
         let (listener, url) = listen().await;
         let fields = format!("Sec-WebSocket-Extensions: {answer}\r\n");
-        let client = Client::builder().compression(config.clone());
+        let client = Client::builder().compression(config.clone()).build();
         let (ws, mut peer) = tokio::join!(
             client.connect(&url),
             raw_server(&listener, &fields, HELLO_TWICE)
@@ -138,7 +145,7 @@ async fn a_server_that_keeps_its_window_though_asked_not_to_is_understood() -> R
         assert_eq!(peer.recv_frame().await, Some(first));
 
         let url = url.clone();
-        let client = blocking::Client::builder().compression(config);
+        let client = blocking::Client::builder().compression(config).build();
         let receiving = tokio::task::spawn_blocking(move || {
             let mut ws = client.connect(url)?;
             Ok::<_, BoxError>([ws.recv()?, ws.recv()?])
@@ -177,7 +184,7 @@ struct Sends;
 #[server_endpoint("/")]
 impl Sends {
     #[on_message]
-    async fn send(&self, session: &Session, way: &str) -> Result<Option<Outgoing>> {
+    async fn send(&self, session: &Session, way: &str) -> HandlerResult<Option<Outgoing>> {
         match way.strip_prefix("plain ") {
             Some(way) => send(session, way, Outgoing::uncompressed(news())).await,
             None => send(session, way, news().into()).await,
@@ -185,7 +192,7 @@ impl Sends {
     }
 }
 
-async fn send(session: &Session, way: &str, news: Outgoing) -> Result<Option<Outgoing>> {
+async fn send(session: &Session, way: &str, news: Outgoing) -> HandlerResult<Option<Outgoing>> {
     match way {
         "reply" => return Ok(Some(news)),
         "awaited" => session.basic_remote().send(news).await?,
@@ -240,7 +247,7 @@ async fn whatever_way_it_goes_a_message_is_compressed_unless_it_says_otherwise()
 }
 
 #[tokio::test]
-async fn a_client_too_sends_uncompressed_what_says_so() -> Result {
+async fn a_client_too_sends_uncompressed_what_says_so() -> HandlerResult {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/", listener.local_addr()?);
     let accepted = "Sec-WebSocket-Extensions: permessage-deflate; \
@@ -312,7 +319,7 @@ async fn a_broadcast_has_one_compressed_form_for_each_window() {
 }
 
 #[tokio::test]
-async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() -> Result {
+async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() -> HandlerResult {
     let url = format!("ws://{}/", sends().await);
     let takeover = DeflateConfig::default().context_takeover(true);
     let small = takeover.clone().server_max_window_bits(WindowBits::MIN);
@@ -327,6 +334,7 @@ async fn broadcasts_arrive_amid_a_sessions_own_messages_whatever_is_agreed_on() 
         clients.push(
             Client::builder()
                 .compression(compression)
+                .build()
                 .connect(&url)
                 .await?,
         );

@@ -8,11 +8,14 @@ use std::time::Duration;
 use crate::support::{Events, Log, Raw, TEXT, log, masked, request, serve, soon};
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
+use sockeye::endpoint::{
+    Configurator, EndpointConfig, Handshake, HandshakeResponse, Properties, Refusal,
+};
+use sockeye::proto::DeflateConfig;
+use sockeye::proto::handshake::OriginPolicy;
 use sockeye::transport::Stream;
 use sockeye::{
-    CloseCode, CloseReason, Configurator, DeflateConfig, Endpoint, EndpointConfig, Handshake,
-    HandshakeResponse, OriginPolicy, Properties, Refusal, Result, Server, Session, endpoint,
-    server_endpoint,
+    CloseCode, CloseReason, Endpoint, HandlerResult, Server, Session, endpoint, server_endpoint,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -25,12 +28,12 @@ struct Role(&'static str);
 struct Told(Log);
 
 impl Endpoint for Told {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.0.push(format!("open {}", told(session)));
         Ok(())
     }
 
-    async fn on_close(&mut self, session: &Session, _: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, _: CloseReason) -> HandlerResult {
         self.0.push(format!("close {}", told(session)));
         Ok(())
     }
@@ -445,7 +448,7 @@ async fn each_session_has_properties_of_its_own_which_stay_readable_after_the_cl
     struct Sessions(tokio::sync::mpsc::Sender<Session>);
 
     impl Endpoint for Sessions {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             assert!(session.properties().insert(1_u64).is_none());
             assert!(session.properties().get::<Properties>().is_none());
             self.0.send(session.clone()).await?;
@@ -474,7 +477,7 @@ async fn a_session_tells_which_extensions_were_agreed_on() {
     struct Extensions(Log);
 
     impl Endpoint for Extensions {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             let all = session.extensions();
             let all: Vec<String> = all.iter().map(ToString::to_string).collect();
             self.0.push(all.join(", "));
@@ -608,7 +611,7 @@ struct Login(watch::Receiver<()>);
 struct LoggedIn;
 
 impl Endpoint for LoggedIn {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         let login = session.properties().get::<Login>().ok_or("no login")?;
         let (mut login, session) = (login.0.clone(), session.clone());
         tokio::spawn(async move {

@@ -7,7 +7,9 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use sockeye::{CloseCode, Config, Connection, Error, Message, ProtocolError, Role, SendError};
+use sockeye::error::SendError;
+use sockeye::proto::{Config, ProtocolError, Role};
+use sockeye::{CloseCode, Connection, Error, Message};
 use tokio::time::{Instant, sleep};
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sockeye::{CloseCode, Config, Connection, Error, KeepAlive, Message, ProtocolError, Role};
+use sockeye::proto::{Config, KeepAlive, ProtocolError, Role};
+use sockeye::{CloseCode, Connection, Error, Message};
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use sockeye::endpoint::{
+    BinaryMessage, BinaryReader, Incoming, Overflow, Reply, SharedEndpoint, TextMessage, whole,
+};
+use sockeye::error::SendError;
+use sockeye::proto::{DeflateConfig, InvalidCloseReason};
 use sockeye::{
-    BinaryMessage, BinaryReader, Client, CloseCode, CloseReason, DeflateConfig, Endpoint, Error,
-    Incoming, InvalidCloseReason, Message, Overflow, Reply, Result, SendError, Server, Session,
-    SharedEndpoint, TextMessage, endpoint, whole,
+    Client, CloseCode, CloseReason, Endpoint, Error, HandlerResult, Message, Server, Session,
+    endpoint,
 };
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{Notify, mpsc};
@@ -19,14 +23,14 @@ struct Probe {
 }
 
 impl Endpoint for Probe {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.log
             .push(format!("open {}", session.open_sessions().len()));
         self.sessions.send(session.clone()).await?;
         Ok(())
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         let left = session.open_sessions().len();
         self.log.push(format!("close {} {left}", reason.code()));
         Ok(())
@@ -34,7 +38,7 @@ impl Endpoint for Probe {
 
     async fn on_error(&mut self, _: &Session, error: &Error) {
         self.log
-            .push(format!("error {}", sockeye::ErrorChain::new(error)));
+            .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
     }
 }
 
@@ -50,7 +54,7 @@ impl Probed {
         Self::serve_with(Server::builder()).await
     }
 
-    async fn serve_with(builder: sockeye::ServerBuilder) -> Self {
+    async fn serve_with(builder: sockeye::server::ServerBuilder) -> Self {
         let (log, events) = log();
         let (sender, sessions) = mpsc::channel(8);
         let probe = endpoint("/probe/{name}", move |_| Probe {
@@ -225,7 +229,7 @@ async fn a_session_ends_though_its_endpoint_cannot_be_dropped() {
     }
 
     impl Endpoint for Bomb {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             self.0.send(session.clone()).await?;
             Ok(())
         }
@@ -266,7 +270,7 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             self.0.push("message");
             session.close(CloseCode::try_from(4000)?, "enough")?;
             session.close(CloseCode::try_from(4001)?, "the first counts")?;
@@ -275,10 +279,10 @@ async fn a_reply_returned_after_close_is_not_sent_and_its_failure_goes_to_on_err
 
         async fn on_error(&mut self, _: &Session, error: &Error) {
             self.0
-                .push(format!("error {}", sockeye::ErrorChain::new(error)));
+                .push(format!("error {}", sockeye::error::ErrorChain::new(error)));
         }
 
-        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
             self.0.push(format!("close {reason}"));
             Ok(())
         }
@@ -349,7 +353,7 @@ async fn a_code_or_reason_that_no_close_may_carry_is_refused_and_nothing_happens
 
     // Nor by the halves of a connection.
     let (near, _far) = tokio::io::duplex(64);
-    let config = sockeye::Config::new(sockeye::Role::Client);
+    let config = sockeye::proto::Config::new(sockeye::proto::Role::Client);
     let (sender, _receiver) = sockeye::Connection::client(near, config).split();
     let refused = sender.close(CloseCode::NO_STATUS, "").await;
     let expected = InvalidCloseReason::Code(CloseCode::NO_STATUS.get());
@@ -376,13 +380,13 @@ async fn abort_drops_the_transport_and_the_handler_without_a_close() {
             &mut self,
             session: &Session,
             _: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             let _dropped = Dropped(self.log.clone());
             self.sessions.send(session.clone()).await?;
             std::future::pending().await
         }
 
-        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
             self.log.push(format!("close {}", reason.code()));
             Ok(())
         }
@@ -470,7 +474,7 @@ async fn basic_remote_completes_inside_a_handler_that_is_not_done() {
             &mut self,
             session: &Session,
             _: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             session.basic_remote().send_text("written").await?;
             self.0.notified().await;
             Ok(Reply::Text("done"))
@@ -500,7 +504,7 @@ async fn pings_and_pongs_carry_125_bytes_and_the_answers_come_to_the_pong_handle
             &mut self,
             session: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             match message {
                 Incoming::Pong(pong) => self.0.push(format!("pong {}", pong.payload().len())),
                 Incoming::Text(_) => {
@@ -549,7 +553,7 @@ async fn messages_and_a_close_in_one_segment_get_their_replies_and_then_the_clos
             &mut self,
             _: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             Ok(Reply::from(message))
         }
     }
@@ -575,12 +579,16 @@ async fn one_shared_object_serves_all_connections_at_once() {
     struct Meeting(tokio::sync::Barrier);
 
     impl SharedEndpoint for Meeting {
-        async fn on_open(&self, session: &Session) -> Result {
+        async fn on_open(&self, session: &Session) -> HandlerResult {
             session.basic_remote().send_text("open").await?;
             Ok(())
         }
 
-        async fn on_message<'m>(&self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &self,
+            _: &Session,
+            message: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             // Neither is done before the other is here.
             self.0.wait().await;
             Ok(Reply::from(message))
@@ -635,7 +643,7 @@ async fn a_message_may_be_taken_out_of_what_is_lent() {
             &mut self,
             _: &Session,
             message: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             let kept = match message {
                 Incoming::Text(text) => TextMessage::into_string(text).into_bytes(),
                 Incoming::Binary(bytes) => BinaryMessage::into_vec(bytes),
@@ -666,7 +674,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
     struct Summing;
 
     impl Endpoint for Summing {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             session.add_message_handler(whole(|mut body: BinaryReader| async move {
                 let reading = tokio::spawn(async move {
                     let (mut len, mut sum) = (0, 0);
@@ -681,7 +689,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
                         body.consume(read);
                     }
                 });
-                Result::<_>::Ok(reading.await??)
+                HandlerResult::Ok(reading.await??)
             }))?;
             Ok(())
         }
@@ -696,6 +704,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
             if number % 2 == 0 {
                 client = client.compression(DeflateConfig::default());
             }
+            let client = client.build();
             let mut ws = client.connect(format!("ws://{addr}/sum")).await?;
             for round in 1..=20_usize {
                 let bytes: Vec<u8> = (0..LEN).map(|n| (n * round / 7 % 256) as u8).collect();
@@ -710,7 +719,7 @@ async fn messages_that_other_threads_read_for_their_handlers_are_whole_compresse
                 assert_eq!(answer, Some(Message::from(format!("{LEN} {sum}"))));
             }
             ws.close(CloseCode::NORMAL, "").await?;
-            Result::<_>::Ok(())
+            HandlerResult::Ok(())
         }));
     }
     for client in clients {

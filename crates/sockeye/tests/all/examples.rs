@@ -23,7 +23,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Raw, TEXT, request, serve, soon};
-use sockeye::{Client, CloseCode, DeflateConfig, Message};
+use sockeye::proto::DeflateConfig;
+use sockeye::{Client, CloseCode, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -153,6 +154,7 @@ async fn upload_stores_a_file_as_it_comes_under_a_safe_name_and_replaces_none() 
         if deflate {
             client = client.compression(DeflateConfig::default());
         }
+        let client = client.build();
         let url = format!("ws://{addr}/upload/{name}");
         let mut ws = client.connect(&*url).await.unwrap();
         let mut message = ws.binary_writer();

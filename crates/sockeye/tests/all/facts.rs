@@ -9,10 +9,15 @@ use std::sync::Arc;
 use crate::support::end::{BOTH, Far};
 use crate::support::{BINARY, Log, PING, PONG, Raw, TEXT, log, request, serve, soon};
 use bytes::Bytes;
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{
+    HandlerExists, Incoming, IncomingKind, MessageHandler, Parsed, Pong, Reply, partial, whole,
+};
+use sockeye::error::SendError;
+use sockeye::proto::DeflateConfig;
+use sockeye::proto::handshake::UriError;
 use sockeye::{
-    Client, CloseReason, ConnectError, DeflateConfig, Endpoint, Error, HandlerExists, Incoming,
-    Message, MessageHandler, MessageKind, Parsed, Pong, Reply, Result, SendError, Server, Session,
-    UriError, endpoint, partial, whole,
+    Client, CloseReason, Endpoint, Error, HandlerResult, Message, Server, Session, endpoint,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
@@ -22,11 +27,15 @@ use tokio::sync::{Notify, mpsc};
 struct Echo(mpsc::Sender<Session>);
 
 impl Endpoint for Echo {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         Ok(self.0.send(session.clone()).await?)
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         match message {
             Incoming::Pong(_) => Ok(Reply::None),
             message => Ok(Reply::from(message)),
@@ -36,7 +45,7 @@ impl Endpoint for Echo {
     async fn on_error(&mut self, session: &Session, error: &Error) {
         let _ = session
             .basic_remote()
-            .send_text(sockeye::ErrorChain::new(error).to_string())
+            .send_text(sockeye::error::ErrorChain::new(error).to_string())
             .await;
     }
 }
@@ -62,7 +71,7 @@ async fn tck_and_tomcat_max_message_size() {
         for limit in [5, 10, 32_768] {
             for kind in [TEXT, BINARY] {
                 let (opened, mut sessions) = mpsc::channel(1);
-                let configure = |config: sockeye::Config| config.max_message(limit as u64);
+                let configure = |config: sockeye::proto::Config| config.max_message(limit as u64);
                 let mut peer = Far::of(at, configure, Echo(opened)).await;
                 let session = soon(sessions.recv()).await.unwrap();
                 for length in [limit - 1, limit] {
@@ -87,7 +96,7 @@ async fn tomcat_a_limit_of_texts_is_none_of_binary_messages_nor_the_other_way_ro
     for at in BOTH {
         for (limited, other) in [(TEXT, BINARY), (BINARY, TEXT)] {
             let (opened, _sessions) = mpsc::channel(1);
-            let configure = |config: sockeye::Config| match limited {
+            let configure = |config: sockeye::proto::Config| match limited {
                 TEXT => config.max_text(1024),
                 _ => config.max_binary(1024),
             };
@@ -104,13 +113,13 @@ async fn tomcat_a_limit_of_texts_is_none_of_binary_messages_nor_the_other_way_ro
 /// TCK session, addMessageHandler: of one kind there is one, be it whole or of parts; the first goes on.
 #[tokio::test]
 async fn tck_a_second_handler_of_a_kind_is_refused_and_the_first_goes_on() {
-    fn handlers(kind: MessageKind) -> [MessageHandler; 2] {
+    fn handlers(kind: IncomingKind) -> [MessageHandler; 2] {
         match kind {
-            MessageKind::Text => [
+            IncomingKind::Text => [
                 whole(|_: String| async { "first" }),
                 partial(|(_, is_last): (String, bool)| async move { is_last.then_some("second") }),
             ],
-            MessageKind::Binary => [
+            IncomingKind::Binary => [
                 partial(|(_, is_last): (Bytes, bool)| async move { is_last.then_some("first") }),
                 whole(|_: Vec<u8>| async { "second" }),
             ],
@@ -123,9 +132,9 @@ async fn tck_a_second_handler_of_a_kind_is_refused_and_the_first_goes_on() {
     for at in BOTH {
         let (mut peer, session) = open(at).await;
         for (kind, opcode) in [
-            (MessageKind::Text, TEXT),
-            (MessageKind::Binary, BINARY),
-            (MessageKind::Pong, PONG),
+            (IncomingKind::Text, TEXT),
+            (IncomingKind::Binary, BINARY),
+            (IncomingKind::Pong, PONG),
         ] {
             let [first, second] = handlers(kind);
             session.add_message_handler(first).unwrap();
@@ -145,7 +154,7 @@ async fn tck_add_message_handlers_test_1() {
     struct Silent(mpsc::Sender<Session>);
 
     impl Endpoint for Silent {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             Ok(self.0.send(session.clone()).await?)
         }
     }
@@ -191,7 +200,7 @@ async fn tck_conversions() {
         peer.send(TEXT, b"this is none").await;
         let told = peer.recv_text().await;
         assert!(told.starts_with("cannot decode the message as "), "{told}");
-        assert!(session.remove_message_handler(MessageKind::Text));
+        assert!(session.remove_message_handler(IncomingKind::Text));
     }
 
     for at in BOTH {
@@ -218,7 +227,7 @@ async fn tck_a_text_that_on_error_sends_arrives() {
             let here = here.clone();
             async move {
                 here.basic_remote().send_text(text).await?;
-                Err::<(), sockeye::BoxError>("as it should".into())
+                Err::<(), sockeye::error::BoxError>("as it should".into())
             }
         });
         session.add_message_handler(failing).unwrap();
@@ -372,14 +381,14 @@ async fn tck_a_session_is_one_from_connect_to_on_close() {
     struct Identified(Log);
 
     impl Endpoint for Identified {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             assert!(session.is_open());
             session.basic_remote().send_text("here").await?;
             self.0.push(session.id().to_string());
             Ok(())
         }
 
-        async fn on_close(&mut self, session: &Session, _: CloseReason) -> Result {
+        async fn on_close(&mut self, session: &Session, _: CloseReason) -> HandlerResult {
             self.0.push(session.id().to_string());
             Ok(())
         }
@@ -402,7 +411,7 @@ async fn tck_a_session_is_one_from_connect_to_on_close() {
     let made = endpoint("/", move |_| Identified(sockeyes.clone()));
     let addr = serve(Server::builder().endpoint(made)).await;
     let (log, mut events) = log();
-    let client = Client::builder();
+    let client = Client::new();
     let connecting = client.connect_endpoint(format!("ws://{addr}/"), Identified(log));
     let session = connecting.await.unwrap();
     assert_eq!(events.next().await, session.id().to_string());
@@ -415,7 +424,7 @@ async fn tck_a_session_is_one_from_connect_to_on_close() {
 async fn tomcat_what_is_no_url_of_a_websocket_is_not_connected_to() {
     for url in ["ftp://localhost/", "ws://", "localhost"] {
         let (opened, mut sessions) = mpsc::channel(1);
-        let connected = Client::builder().connect_endpoint(url, Echo(opened)).await;
+        let connected = Client::new().connect_endpoint(url, Echo(opened)).await;
         let error = connected.unwrap_err();
         let expected = match url {
             "ws://" => matches!(error, ConnectError::Url(_)),
@@ -463,7 +472,7 @@ async fn tomcat_deflate_around_the_size_of_a_buffer() {
             .threshold(0);
         let builder = Server::builder().compression(compression.clone());
         let addr = serve(builder.endpoint(echo.clone())).await;
-        let client = Client::builder().compression(compression);
+        let client = Client::builder().compression(compression).build();
         let mut ws = client.connect(format!("ws://{addr}/")).await.unwrap();
         for size in (8191..=8705).chain([0, 16_384, 16_385, 0]) {
             let message = Message::text("compressible ".repeat(1300)[..size].to_owned());

@@ -1,6 +1,6 @@
 //! Some of an endpoint's open sessions, chosen by the parameters of their paths.
 
-use sockeye::{Endpoint, Result, Server, Session, endpoint};
+use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 
 use crate::support::{Raw, serve, soon};
 
@@ -49,7 +49,7 @@ async fn open_sessions_are_chosen_by_the_values_of_their_path_parameters() {
 struct Opens(tokio::sync::mpsc::Sender<Session>);
 
 impl Endpoint for Opens {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.0.try_send(session.clone())?;
         Ok(())
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
-use sockeye::{
-    BindError, Client, Config, Origin, OriginPolicy, Role, Server, ServerBuilder, endpoint,
-};
+use sockeye::proto::handshake::{Origin, OriginPolicy};
+use sockeye::proto::{Config, Role};
+use sockeye::server::{BindError, ServerBuilder};
+use sockeye::{Client, Server, endpoint};
 use tokio::net::TcpListener;
 
 use crate::support::label::{Label, label};
@@ -412,7 +413,8 @@ async fn a_timeout_beyond_the_clock_is_never_over() {
     let mut server = Stoppable::serve(builder).await;
     let client = Client::builder()
         .connect_timeout(never)
-        .handshake_timeout(never);
+        .handshake_timeout(never)
+        .build();
     let mut ws = soon(client.connect(&format!("ws://{}/", server.addr)))
         .await
         .unwrap();
@@ -516,7 +518,7 @@ async fn endpoints_that_contradict_each_other_are_not_deployed() {
     let addr = taken.local_addr().unwrap();
     let error = Server::builder().bind(addr).await.unwrap_err();
     assert!(matches!(error, BindError::Io(_)), "{error:?}");
-    let told = sockeye::ErrorChain::new(&error).to_string();
+    let told = sockeye::error::ErrorChain::new(&error).to_string();
     assert!(told.starts_with("cannot bind: "), "{told}");
     // A listener that is bound already is served on.
     let server = Server::builder()

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sockeye::{Client, ConnectError, Message, OfferError, ResponseError, Server, UriError};
+use sockeye::client::ConnectError;
+use sockeye::proto::handshake::{OfferError, ResponseError, UriError};
+use sockeye::{Client, Message, Server};
 use tokio::net::TcpListener;
 
 use super::handshake::{records, unhex};
@@ -19,6 +21,7 @@ async fn the_client_opens_on_no_bad_answer_of_the_fixtures_and_sends_no_frame() 
         if let Some(offer) = record["offer"].as_str() {
             client = client.subprotocols([offer.strip_prefix("proto:").expect("a subprotocol")]);
         }
+        let client = client.build();
         let server = async {
             let (tcp, _) = listener.accept().await.unwrap();
             let mut peer = Raw::new(tcp);
@@ -72,7 +75,7 @@ async fn frames_right_behind_the_101_reach_the_client() {
 async fn a_client_draws_a_new_key_for_each_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let client = Client::builder();
+    let client = Client::new();
     let mut keys = std::collections::BTreeSet::new();
     for _ in 0..3 {
         let asked = async {
@@ -92,10 +95,13 @@ async fn a_client_draws_a_new_key_for_each_handshake() {
 async fn the_client_asks_as_it_was_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let client = Client::builder().subprotocols(["one", "two"]).header(
-        http::header::ORIGIN,
-        "https://page.example".parse().unwrap(),
-    );
+    let client = Client::builder()
+        .subprotocols(["one", "two"])
+        .header(
+            http::header::ORIGIN,
+            "https://page.example".parse().unwrap(),
+        )
+        .build();
     let url = format!("WS://127.0.0.1:{}/ä b?c={{d}}", addr.port());
     let server = async {
         let (tcp, _) = listener.accept().await.unwrap();
@@ -151,7 +157,7 @@ async fn answered(client: &Client, answer: &str, closes: bool) -> ConnectError {
 
 #[tokio::test]
 async fn a_refusal_is_told_whole_however_the_server_ends_it() {
-    let client = Client::builder();
+    let client = Client::new();
     for (answer, closes, status, body) in [
         ("403 Forbidden\r\nContent-Length: 0\r\n\r\n", false, 403, ""),
         (
@@ -227,7 +233,7 @@ async fn a_refusal_is_told_whole_however_the_server_ends_it() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
-    let client = Client::builder();
+    let client = Client::new();
     let error = answered(&client, "SSH-2.0-sshd\r\n\r\n", false).await;
     assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
     let error = answered(&client, "", true).await;
@@ -237,7 +243,8 @@ async fn an_answer_that_is_no_http_or_none_at_all_is_told_as_such() {
     let too_large = format!("HTTP/1.1 101 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let error = answered(&client, &too_large, false).await;
     assert!(matches!(error, ConnectError::Http(_)), "{error:?}");
-    let client = client.handshake_timeout(Duration::from_millis(10));
+    let brief = Duration::from_millis(10);
+    let client = Client::builder().handshake_timeout(brief).build();
     let error = answered(&client, "HTTP/1.1 101", false).await;
     assert!(
         matches!(error, ConnectError::HandshakeTimeout(_)),
@@ -254,7 +261,7 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
     let error = sockeye::connect(&url).await.unwrap_err();
     assert!(matches!(error, ConnectError::Connect(_)), "{error:?}");
     assert_eq!(error.to_string(), "cannot connect");
-    let told = sockeye::ErrorChain::new(&error).to_string();
+    let told = sockeye::error::ErrorChain::new(&error).to_string();
     assert!(told.starts_with("cannot connect: "), "{told}");
     assert_eq!(error.status(), None);
 
@@ -278,14 +285,16 @@ async fn what_cannot_be_connected_to_is_told_before_or_by_tcp() {
             "{error:?}"
         );
     }
-    let client = Client::builder().subprotocols(["one", "one"]);
+    let client = Client::builder().subprotocols(["one", "one"]).build();
     let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
     let repeated = OfferError::SubprotocolRepeated("one".to_owned());
     assert!(
         matches!(&error, ConnectError::Offer(found) if *found == repeated),
         "{error:?}"
     );
-    let client = Client::builder().header(http::header::HOST, "elsewhere".parse().unwrap());
+    let client = Client::builder()
+        .header(http::header::HOST, "elsewhere".parse().unwrap())
+        .build();
     let error = client.connect("ws://127.0.0.1/").await.unwrap_err();
     assert!(
         matches!(error, ConnectError::Offer(OfferError::FieldReserved(_))),
@@ -306,7 +315,7 @@ async fn a_host_that_does_not_answer_is_given_up_at_the_connect_timeout() {
     while let Ok(tcp) = tokio::time::timeout(patience, tokio::net::TcpStream::connect(addr)).await {
         queued.push(tcp.unwrap());
     }
-    let client = Client::builder().connect_timeout(patience);
+    let client = Client::builder().connect_timeout(patience).build();
     let error = client.connect(format!("ws://{addr}")).await.unwrap_err();
     assert!(
         matches!(error, ConnectError::ConnectTimeout(_)),
@@ -317,15 +326,13 @@ async fn a_host_that_does_not_answer_is_given_up_at_the_connect_timeout() {
 #[tokio::test]
 async fn a_client_that_requires_a_subprotocol_fails_without_one() {
     let addr = serve(Server::builder().endpoint(label("/"))).await;
-    let client = Client::builder().subprotocols(["chat"]);
+    let offering = Client::builder().subprotocols(["chat"]);
     let url = format!("ws://{addr}");
-    assert_eq!(
-        soon(client.connect(&url)).await.unwrap().subprotocol(),
-        None
-    );
-    let error = soon(client.require_subprotocol(true).connect(&url))
-        .await
-        .unwrap_err();
+    let client = offering.clone().build();
+    let opened = soon(client.connect(&url)).await.unwrap();
+    assert_eq!(opened.subprotocol(), None);
+    let client = offering.require_subprotocol(true).build();
+    let error = soon(client.connect(&url)).await.unwrap_err();
     let missing = ResponseError::SubprotocolMissing;
     assert!(
         matches!(&error, ConnectError::Response(found) if *found == missing),

@@ -2,11 +2,10 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, LogLimit, Parsed, Refusal};
+use sockeye::server::ServerBuilder;
 use sockeye::transport::Stream;
-use sockeye::{
-    Configurator, Handshake, HandshakeResponse, LogLimit, Parsed, Refusal, Server, ServerBuilder,
-    endpoint, server_endpoint,
-};
+use sockeye::{Server, endpoint, server_endpoint};
 use tokio::io::DuplexStream;
 use tracing::Level;
 use tracing::field::{Field, Visit};
@@ -117,7 +116,7 @@ struct Fragile;
 #[server_endpoint("/fragile")]
 impl Fragile {
     #[on_message]
-    fn text(&mut self, text: &str) -> sockeye::Result<String> {
+    fn text(&mut self, text: &str) -> sockeye::HandlerResult<String> {
         match text {
             "panic" => panic!("as the test wants"),
             "fail" => Err("as the test wants".into()),

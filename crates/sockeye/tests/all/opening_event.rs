@@ -8,10 +8,9 @@
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderValue, Request, header};
-use sockeye::{
-    Client, ConnectError, Endpoint, Handshake, Incoming, OpeningEvent, Proxy, ProxyError, Reply,
-    Result, Server, Session, Target, blocking, endpoint,
-};
+use sockeye::client::{ConnectError, OpeningEvent, Proxy, ProxyError, Target};
+use sockeye::endpoint::{Handshake, Incoming, Reply};
+use sockeye::{Client, Endpoint, HandlerResult, Server, Session, blocking, endpoint};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -60,10 +59,10 @@ async fn answering(answer: &'static [u8]) -> (String, JoinHandle<()>) {
 async fn failed(answer: &'static [u8]) -> (ConnectError, Vec<String>) {
     let (url, serving) = answering(answer).await;
     let told = Told::default();
-    let client = Client::builder().on_opening(note(&told));
+    let client = Client::builder().on_opening(note(&told)).build();
     let error = soon(client.connect(&url)).await.unwrap_err();
     let lines = taken(&told);
-    let client = blocking::Client::builder().on_opening(note(&told));
+    let client = blocking::Client::builder().on_opening(note(&told)).build();
     let connecting = spawn_blocking(move || client.connect(&url).unwrap_err());
     soon(connecting).await.unwrap();
     assert_eq!(taken(&told), lines);
@@ -100,7 +99,7 @@ async fn a_server_that_answers_with_tls_is_told_as_such_and_final() {
     assert!(!error.is_transient());
     let (url, serving) = answering(b"\x15\x03\x03\x00\x02\x02\x0a").await;
     let proxy: Proxy = url.replace("ws://", "http://").parse().unwrap();
-    let client = Client::builder().proxy(proxy.clone());
+    let client = Client::builder().proxy(proxy.clone()).build();
     let error = soon(client.connect("ws://host.invalid/"))
         .await
         .unwrap_err();
@@ -108,7 +107,7 @@ async fn a_server_that_answers_with_tls_is_told_as_such_and_final() {
         matches!(error, ConnectError::Proxy(ProxyError::TlsExpected)) && !error.is_transient()
     };
     assert!(is_told(&error), "{error:?}");
-    let client = blocking::Client::builder().proxy(proxy);
+    let client = blocking::Client::builder().proxy(proxy).build();
     let connecting = spawn_blocking(move || client.connect("ws://host.invalid/").unwrap_err());
     let error = soon(connecting).await.unwrap();
     assert!(is_told(&error), "{error:?}");
@@ -118,7 +117,7 @@ async fn a_server_that_answers_with_tls_is_told_as_such_and_final() {
 struct Quiet;
 
 impl Endpoint for Quiet {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         Ok(Reply::None)
     }
 }
@@ -130,7 +129,8 @@ async fn proxies_and_redirects_are_told_in_their_order() {
     let told = Told::default();
     let client = Client::builder()
         .proxy(format!("http://{proxy}").parse().unwrap())
-        .on_opening(note(&told));
+        .on_opening(note(&told))
+        .build();
     soon(client.connect(format!("ws://{addr}/"))).await.unwrap();
     let connect = format!("> CONNECT {addr}");
     let lines = [&connect, "< 200", "> GET /", "< 101"];
@@ -145,7 +145,10 @@ async fn proxies_and_redirects_are_told_in_their_order() {
         let answer = format!("HTTP/1.1 307 There\r\nLocation: ws://{addr}/\r\n\r\n");
         peer.write(answer.as_bytes()).await;
     });
-    let client = Client::builder().redirects(1).on_opening(note(&told));
+    let client = Client::builder()
+        .redirects(1)
+        .on_opening(note(&told))
+        .build();
     soon(client.connect(&from)).await.unwrap();
     assert_eq!(taken(&told), ["> GET /from", "< 307", "> GET /", "< 101"]);
 }
@@ -156,10 +159,13 @@ async fn no_debug_output_shows_a_secret() {
     let client = Client::builder()
         .header(header::COOKIE, secret())
         .header(header::HeaderName::from_static("x-api-key"), secret())
-        .proxy("http://user:s3cret@proxy".parse().unwrap());
+        .proxy("http://user:s3cret@proxy".parse().unwrap())
+        .build();
     let request = Request::get("ws://me:s3cret@host/").header("authorization", "s3cret");
     let target = Target::try_from(request.body(()).unwrap()).unwrap();
-    let blocking = blocking::Client::builder().header(header::COOKIE, secret());
+    let blocking = blocking::Client::builder()
+        .header(header::COOKIE, secret())
+        .build();
     let shown = format!("{client:?} {target:?} {blocking:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
 
@@ -182,7 +188,7 @@ async fn no_debug_output_shows_a_secret() {
         }))
     };
     let addr = serve(server).await;
-    let client = Client::builder().header(header::COOKIE, secret());
+    let client = Client::builder().header(header::COOKIE, secret()).build();
     let ws = soon(client.connect(format!("ws://{addr}/"))).await.unwrap();
     let opening = format!("{:?}", ws.opening().unwrap());
     assert!(

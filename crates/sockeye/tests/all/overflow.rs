@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sockeye::{
-    CloseCode, Config, DeflateConfig, Endpoint, OpenSessions, Overflow, Role, Server,
-    ServerBuilder, ServerHandle, Session, endpoint,
-};
+use sockeye::endpoint::{OpenSessions, Overflow};
+use sockeye::proto::{Config, DeflateConfig, Role};
+use sockeye::server::{ServerBuilder, ServerHandle};
+use sockeye::{CloseCode, Endpoint, Server, Session, endpoint};
 use tokio::sync::mpsc;
 
 use crate::support::{Raw, soon};
@@ -13,7 +13,7 @@ use crate::support::{Raw, soon};
 struct Feed(mpsc::Sender<Session>);
 
 impl Endpoint for Feed {
-    async fn on_open(&mut self, session: &Session) -> sockeye::Result {
+    async fn on_open(&mut self, session: &Session) -> sockeye::HandlerResult {
         self.0.send(session.clone()).await?;
         Ok(())
     }

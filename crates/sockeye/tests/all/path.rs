@@ -8,7 +8,8 @@
 
 use crate::support::label::label;
 use crate::support::{Log, Raw, TEXT, log, request, serve};
-use sockeye::{BindError, CloseReason, Error, Result, Server, ServerBuilder, server_endpoint};
+use sockeye::server::{BindError, ServerBuilder};
+use sockeye::{CloseReason, Error, HandlerResult, Server, server_endpoint};
 
 /// Returns the first message of the endpoint at `target`, or the status of the refusal.
 async fn answers(addr: std::net::SocketAddr, target: &str) -> String {
@@ -101,7 +102,7 @@ macro_rules! told_in_every_callback {
             }
 
             #[on_message]
-            fn text(&mut self, _: &str, $(#[path] $name: $type),+) -> Result {
+            fn text(&mut self, _: &str, $(#[path] $name: $type),+) -> HandlerResult {
                 self.0.push(format!("message {:?}", ($($name,)+)));
                 Err("failed".into())
             }

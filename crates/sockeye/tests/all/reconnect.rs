@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sockeye::client::ConnectError;
+use sockeye::proto::{Config, Role};
+use sockeye::reconnect::{Interruption, QueueError, ReconnectEvent, Reconnecting, Retry};
 use sockeye::transport::Stream;
-use sockeye::{
-    Client, CloseCode, Config, ConnectError, Connection, Error, Interruption, Message, QueueError,
-    ReconnectEvent, Reconnecting, Retry, Role,
-};
+use sockeye::{Client, CloseCode, Connection, Error, Message};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -310,11 +310,11 @@ async fn a_connector_that_fails_is_tried_again_as_often_as_the_limit_says() {
 
 #[tokio::test]
 async fn a_client_makes_the_connections_of_its_own_target() {
-    assert!(Client::builder().reconnecting("ftp://127.0.0.1/").is_err());
+    assert!(Client::new().reconnecting("ftp://127.0.0.1/").is_err());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     drop(listener);
-    let client = Client::builder().reconnecting(url).unwrap();
+    let client = Client::new().reconnecting(url).unwrap();
     let mut client = client.retry(Retry::default().limit(0));
     let ended = told(&mut client).await;
     let ReconnectEvent::Ended { why: Some(why), .. } = ended else {

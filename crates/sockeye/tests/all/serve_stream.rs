@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use crate::support::{Answer, FIELDS, Raw, TEXT, soon};
+use sockeye::endpoint::{Handshake, Incoming, Reply};
+use sockeye::server::ServerBuilder;
 use sockeye::transport::Stream;
-use sockeye::{Endpoint, Handshake, Incoming, Reply, Result, Server, ServerBuilder, endpoint};
+use sockeye::{Endpoint, HandlerResult, Server, endpoint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,7 +20,7 @@ impl Endpoint for Echo {
         &mut self,
         _: &sockeye::Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -231,7 +233,7 @@ async fn dropping_the_future_drops_a_connection_that_has_no_session() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_says_how_long_its_sessions_may_be_idle_and_others_have_no_such_limit() {
     const LIMIT: Duration = Duration::from_secs(5);
-    let config = sockeye::Config::new(sockeye::Role::Server).keep_alive(None);
+    let config = sockeye::proto::Config::new(sockeye::proto::Role::Server).keep_alive(None);
     let limited = endpoint("/limited", |_| Echo).max_idle_timeout(LIMIT);
     let server = bind(Server::builder().config(config).endpoint(limited)).await;
     let (mut peer, _serving) = connect(&server);

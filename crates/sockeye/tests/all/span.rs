@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use sockeye::{CloseReason, Endpoint, Error, Incoming, Reply, Result, Server, Session, endpoint};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Server, Session, endpoint};
 use tracing::field::{Field, Visit};
 use tracing::span;
 
@@ -104,7 +105,7 @@ impl tracing::Subscriber for Spans {
 struct Chatty;
 
 impl Endpoint for Chatty {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         tracing::info!(callback = "on_open", session = %session.id());
         Ok(())
     }
@@ -113,7 +114,7 @@ impl Endpoint for Chatty {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         tracing::info!(callback = "on_message", session = %session.id());
         tokio::task::yield_now().await;
         tracing::info!(callback = "on_message again", session = %session.id());
@@ -125,7 +126,7 @@ impl Endpoint for Chatty {
         Ok(Reply::from(message))
     }
 
-    async fn on_close(&mut self, session: &Session, _: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, _: CloseReason) -> HandlerResult {
         tracing::info!(callback = "on_close", session = %session.id());
         Ok(())
     }

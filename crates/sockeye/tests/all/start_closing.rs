@@ -1,12 +1,11 @@
 //! The closing handshake as a half-close: the end that starts it still receives the peer's messages.
 
-use sockeye::{
-    CloseCode, Config, Connection, Endpoint, Incoming, Message, Reply, Result, Role, Server,
-    Session, endpoint,
-};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::proto::{Config, Role};
+use sockeye::{CloseCode, Connection, Endpoint, HandlerResult, Message, Server, Session, endpoint};
 
 #[tokio::test]
-async fn what_the_peer_sends_before_its_close_is_received() -> Result {
+async fn what_the_peer_sends_before_its_close_is_received() -> HandlerResult {
     let (near, far) = tokio::io::duplex(64);
     let mut client = Connection::client(near, Config::new(Role::Client));
     let mut server = Connection::server(far, Config::new(Role::Server));
@@ -32,7 +31,7 @@ async fn what_the_peer_sends_before_its_close_is_received() -> Result {
 }
 
 #[tokio::test]
-async fn a_code_that_may_not_be_sent_starts_nothing() -> Result {
+async fn a_code_that_may_not_be_sent_starts_nothing() -> HandlerResult {
     let (near, _far) = tokio::io::duplex(64);
     let mut client = Connection::client(near, Config::new(Role::Client));
     assert!(
@@ -52,7 +51,7 @@ impl Endpoint for Speaker {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         if let Incoming::Text(text) = message {
             session.async_remote().send_text(text.into_str())?;
         }
@@ -62,7 +61,7 @@ impl Endpoint for Speaker {
 
 #[tokio::test]
 async fn what_a_handler_sent_goes_out_before_the_answer_to_a_close_that_came_with_its_message()
--> Result {
+-> HandlerResult {
     let server = Server::builder()
         .endpoint(endpoint("/speaker", |_| Speaker))
         .bind("127.0.0.1:0")

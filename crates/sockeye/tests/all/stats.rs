@@ -1,6 +1,7 @@
 //! The counters of a server and of a container.
 
-use sockeye::{Parsed, Server, Session, endpoint, server_endpoint};
+use sockeye::endpoint::Parsed;
+use sockeye::{Server, Session, endpoint, server_endpoint};
 
 use crate::support::{Raw, TEXT, request};
 
@@ -11,7 +12,7 @@ struct Numbers;
 #[server_endpoint("/numbers")]
 impl Numbers {
     #[on_open]
-    async fn opened(&mut self, session: &Session) -> sockeye::Result {
+    async fn opened(&mut self, session: &Session) -> sockeye::HandlerResult {
         let count = session.open_sessions().len();
         session
             .basic_remote()
@@ -42,7 +43,7 @@ async fn a_server_counts_sessions_refusals_and_messages_that_do_not_decode() {
         .add_endpoint(endpoint("/silent", |_| Silent))
         .unwrap();
     tokio::spawn(server.serve());
-    assert_eq!(handle.stats(), sockeye::Stats::default());
+    assert_eq!(handle.stats(), sockeye::server::Stats::default());
 
     let mut peer = Raw::open(addr, "/numbers").await;
     assert_eq!(peer.recv_text().await, "1 open");

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{CLOSE, Raw, Stoppable, TEXT, log, soon};
-use sockeye::{Endpoint, Incoming, Reply, Result, Server, Session, endpoint};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -11,7 +12,11 @@ use tokio::sync::mpsc;
 struct Chatty;
 
 impl Endpoint for Chatty {
-    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        _: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         session.async_remote().send_text("answer")?;
         Ok(Reply::None)
     }
@@ -67,13 +72,13 @@ async fn stopping_tells_every_session_1001_behind_what_is_queued_and_ends_when_a
     }
 
     impl Endpoint for Telling {
-        async fn on_open(&mut self, session: &Session) -> Result {
+        async fn on_open(&mut self, session: &Session) -> HandlerResult {
             self.sessions.send(session.clone()).await?;
             self.log.push("open");
             Ok(())
         }
 
-        async fn on_close(&mut self, _: &Session, reason: sockeye::CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, reason: sockeye::CloseReason) -> HandlerResult {
             self.log.push(format!("close {reason}"));
             Ok(())
         }
@@ -158,7 +163,7 @@ async fn what_does_not_end_is_dropped_at_the_stop_timeout() {
             &mut self,
             session: &Session,
             _: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             session.basic_remote().send_text("stuck").await?;
             std::future::pending().await
         }

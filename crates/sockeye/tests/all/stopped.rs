@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use sockeye::{Client, Config, KeepAlive, Role, Server, blocking, server_endpoint};
+use sockeye::proto::{Config, KeepAlive, Role};
+use sockeye::{Client, Server, blocking, server_endpoint};
 use sockeye_proto::handshake::Key;
 
 use crate::support::{PING, PONG, TEXT, masked, request, unmasked};
@@ -43,7 +44,7 @@ fn the_process_that_is_stopped() {
         }),
         Ok("client") => in_runtime(async {
             let config = Config::new(Role::Client).keep_alive(SILENCE);
-            let client = Client::builder().config(config);
+            let client = Client::builder().config(config).build();
             let mut ws = client.connect(target()).await.unwrap();
             println!("got {:?}", ws.recv().await);
         }),
@@ -51,6 +52,7 @@ fn the_process_that_is_stopped() {
             let config = Config::new(Role::Client).keep_alive(SILENCE);
             let mut ws = blocking::Client::builder()
                 .config(config)
+                .build()
                 .connect(target())
                 .unwrap();
             println!("got {:?}", ws.recv());

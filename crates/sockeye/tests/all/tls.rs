@@ -16,6 +16,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
+use sockeye::client::ConnectError;
+use sockeye::endpoint::{Handshake, Incoming, Reply};
+use sockeye::server::ServerBuilder;
 use sockeye::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sockeye::tls::rustls::server::WebPkiClientVerifier;
 use sockeye::tls::rustls::{
@@ -23,8 +26,7 @@ use sockeye::tls::rustls::{
 };
 use sockeye::tls::{self, FileProblem, TlsError};
 use sockeye::{
-    Client, CloseCode, ConnectError, Endpoint, Error, Handshake, Incoming, Message, Reply, Result,
-    Server, ServerBuilder, Session, endpoint,
+    Client, CloseCode, Endpoint, Error, HandlerResult, Message, Server, Session, endpoint,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +38,11 @@ use crate::support::{Raw, Stoppable, serve, soon};
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }
@@ -126,7 +132,7 @@ impl Drop for File {
 async fn messages_of_all_sizes_go_both_ways_to_a_name_and_to_an_address() {
     let authority = Authority::new("ours");
     let addr = serve(echo().tls(authority.localhost().config())).await;
-    let client = Client::builder().tls(authority.trusted());
+    let client = Client::builder().tls(authority.trusted()).build();
     for host in ["localhost", "127.0.0.1"] {
         let url = format!("wss://{host}:{}/", addr.port());
         let mut ws = client.connect(url).await.unwrap();
@@ -197,7 +203,7 @@ async fn a_stream_that_is_cut_off_is_told_from_one_that_ends() {
     };
     assert_eq!(cut_off.kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(
-        sockeye::ErrorChain::new(&error).to_string(),
+        sockeye::error::ErrorChain::new(&error).to_string(),
         "the transport failed: the TLS stream was cut off: it ended without close_notify"
     );
 }
@@ -222,7 +228,7 @@ async fn connected(
 ) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let client = Client::builder().tls(authority.trusted());
+    let client = Client::builder().tls(authority.trusted()).build();
     let acceptor = TlsAcceptor::from(Arc::new(authority.localhost().config()));
     let serving = async {
         let (tcp, _) = listener.accept().await.unwrap();
@@ -255,7 +261,7 @@ async fn refused(trusted: ClientConfig, identity: &Identity) -> TlsError {
             assert_eq!(sent, b"");
         }
     };
-    let client = Client::builder().tls(trusted);
+    let client = Client::builder().tls(trusted).build();
     let connecting = client.connect(format!("wss://localhost:{port}/"));
     let (connected, ()) = soon(async { tokio::join!(connecting, serving) }).await;
     match connected.unwrap_err() {
@@ -340,7 +346,9 @@ async fn answered(bytes: &[u8]) -> TlsError {
         tcp.shutdown().await.unwrap();
         let _ = tcp.read_to_end(&mut Vec::new()).await;
     };
-    let client = Client::builder().tls(Authority::new("ours").trusted());
+    let client = Client::builder()
+        .tls(Authority::new("ours").trusted())
+        .build();
     let connecting = client.connect(format!("wss://localhost:{port}/"));
     let (connected, ()) = soon(async { tokio::join!(connecting, serving) }).await;
     match connected.unwrap_err() {
@@ -379,7 +387,9 @@ async fn a_server_that_speaks_an_old_tls_or_none_is_told_as_such() {
 async fn a_server_that_never_answers_is_given_up_at_the_handshake_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());
-    let client = Client::builder().handshake_timeout(Duration::from_millis(10));
+    let client = Client::builder()
+        .handshake_timeout(Duration::from_millis(10))
+        .build();
     let error = soon(client.connect(url)).await.unwrap_err();
     assert!(
         matches!(error, ConnectError::HandshakeTimeout(_)),
@@ -417,14 +427,14 @@ async fn a_callers_own_configuration_is_used_on_both_sides() {
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
         .unwrap();
-    let client = Client::builder().tls(config);
+    let client = Client::builder().tls(config).build();
     let mut ws = soon(client.connect(&url)).await.unwrap();
     soon(ws.send("hello")).await.unwrap();
     let echoed = soon(ws.recv()).await.unwrap();
     assert_eq!(echoed, Some(Message::from("hello")));
 
     // A client without a certificate gets an error: in TLS 1.3 it may come as late as the answer.
-    let anonymous = Client::builder().tls(authority.trusted());
+    let anonymous = Client::builder().tls(authority.trusted()).build();
     assert!(soon(anonymous.connect(&url)).await.is_err());
 }
 
@@ -494,7 +504,7 @@ async fn a_server_that_stops_waits_for_no_tls_handshake() {
         .stop_timeout(never);
     let mut server = Stoppable::serve(builder).await;
     let mut silent = Raw::connect(server.addr).await;
-    let client = Client::builder().tls(authority.trusted());
+    let client = Client::builder().tls(authority.trusted()).build();
     let url = format!("wss://localhost:{}/", server.addr.port());
     // A later client is connected, so the silent one is accepted too.
     let mut ws = client.connect(url).await.unwrap();
@@ -570,7 +580,7 @@ async fn wss_goes_through_proxies_of_both_kinds_and_through_one_that_is_secure_i
     let url = format!("wss://localhost:{}/", addr.port());
     let client = Client::builder().tls(authority.trusted());
     for (proxy, asked) in proxies(&authority, addr).await {
-        let client = client.clone().proxy(proxy.parse().unwrap());
+        let client = client.clone().proxy(proxy.parse().unwrap()).build();
         let mut ws = soon(client.connect(&url)).await.unwrap();
         let sent = Message::from(vec![7; 1 << 20]);
         soon(ws.send(sent.clone())).await.unwrap();
@@ -591,7 +601,7 @@ async fn wss_goes_through_them_without_a_runtime_too() {
     let url = format!("wss://localhost:{}/", addr.port());
     let client = sockeye::blocking::Client::builder().tls(authority.trusted());
     for (proxy, asked) in proxies(&authority, addr).await {
-        let client = client.clone().proxy(proxy.parse().unwrap());
+        let client = client.clone().proxy(proxy.parse().unwrap()).build();
         let url = url.clone();
         let talk = tokio::task::spawn_blocking(move || {
             let mut ws = client.connect(&url).unwrap();
@@ -641,9 +651,10 @@ async fn a_client_shows_its_certificate_where_it_is_asked_for() {
     let trusting = tls::ClientOptions::default().roots(&roots.0);
     let with = trusting.clone().identity(&certificate.0, &key.0);
     let known = Client::builder().tls(with.build().unwrap());
-    let mut ws = soon(known.connect(&url)).await.unwrap();
+    let client = known.clone().build();
+    let mut ws = soon(client.connect(&url)).await.unwrap();
     soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
-    let unknown = Client::builder().tls(trusting.build().unwrap());
+    let unknown = Client::builder().tls(trusting.build().unwrap()).build();
     assert!(soon(unknown.connect(&url)).await.is_err());
 
     // To another origin it is not shown, though the server asks for it.
@@ -658,7 +669,7 @@ async fn a_client_shows_its_certificate_where_it_is_asked_for() {
         let answer = format!("HTTP/1.1 307 There\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n");
         peer.write(answer.as_bytes()).await;
     };
-    let following = known.redirects(1);
+    let following = known.redirects(1).build();
     let (refused, ()) = soon(async { tokio::join!(following.connect(&from), redirecting) }).await;
     assert!(refused.is_err());
 
@@ -689,14 +700,15 @@ async fn a_name_may_be_asked_for_in_place_of_the_hosts_and_any_certificate_taken
     let identity = authority.issue(&["chat.example"], |_| {});
     let addr = serve(echo().tls(identity.config())).await;
     let url = format!("wss://127.0.0.1:{}/", addr.port());
-    let client = Client::builder().tls(authority.trusted());
+    let trusting = Client::builder().tls(authority.trusted());
+    let client = trusting.clone().build();
     assert!(soon(client.connect(&url)).await.is_err());
-    let named = client.server_name("chat.example");
+    let named = trusting.server_name("chat.example").build();
     let mut ws = soon(named.connect(&url)).await.unwrap();
     soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
 
     let any = tls::ClientOptions::default().dangerously_accept_any_certificate();
-    let client = Client::builder().tls(any.build().unwrap());
+    let client = Client::builder().tls(any.build().unwrap()).build();
     let mut ws = soon(client.connect(&url)).await.unwrap();
     soon(ws.close(CloseCode::NORMAL, "")).await.unwrap();
 }

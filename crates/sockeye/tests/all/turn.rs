@@ -2,7 +2,9 @@
 //! answers when the test wants it to.
 
 use futures_util::FutureExt;
-use sockeye::{Client, ConnectError, Proxy, ReadyState, WebSocket};
+use sockeye::Client;
+use sockeye::browser::{ReadyState, WebSocket};
+use sockeye::client::{ConnectError, Proxy};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -48,7 +50,7 @@ macro_rules! begin {
 async fn the_next_connection_to_an_address_begins_when_the_one_before_is_open_or_has_failed() {
     let server = Server::bind();
     let url = server.url();
-    let client = Client::builder();
+    let client = Client::new();
     let first = begin!(client.connect(&url));
     let gone = server.accept().expect("the first begins");
     let clone = client.clone();
@@ -60,7 +62,7 @@ async fn the_next_connection_to_an_address_begins_when_the_one_before_is_open_or
     let other_url = elsewhere.url();
     let _other = begin!(client.connect(&other_url));
     assert!(elsewhere.accept().is_some());
-    let stranger = Client::builder();
+    let stranger = Client::new();
     let _stranger = begin!(stranger.connect(&url));
     assert!(server.accept().is_some());
 
@@ -93,7 +95,7 @@ async fn the_next_connection_to_an_address_begins_when_the_one_before_is_open_or
 async fn a_client_may_be_told_to_open_all_at_once() {
     let server = Server::bind();
     let url = server.url();
-    let client = Client::builder().in_turn(false);
+    let client = Client::builder().in_turn(false).build();
     let _first = begin!(client.connect(&url));
     let _second = begin!(client.connect(&url));
     assert!(server.accept().is_some() && server.accept().is_some());
@@ -103,7 +105,7 @@ async fn a_client_may_be_told_to_open_all_at_once() {
 async fn who_waits_has_all_of_its_own_time_when_its_turn_comes() {
     let server = Server::bind();
     let url = server.url();
-    let client = Client::builder();
+    let client = Client::new();
     let started = Instant::now();
     let (first, second) = tokio::join!(client.connect(&url), client.connect(&url));
     for failed in [first, second] {
@@ -116,7 +118,7 @@ async fn who_waits_has_all_of_its_own_time_when_its_turn_comes() {
 async fn who_is_not_polled_holds_nobody_up_beyond_its_deadlines() {
     let server = Server::bind();
     let url = server.url();
-    let client = Client::builder();
+    let client = Client::new();
     let started = Instant::now();
     let _stuck = begin!(client.connect(&url));
     let second = client.connect(&url).await;
@@ -128,7 +130,9 @@ async fn who_is_not_polled_holds_nobody_up_beyond_its_deadlines() {
 async fn behind_a_proxy_one_name_has_one_connection_and_another_name_does_not_wait() {
     let proxy = Server::bind();
     let url = proxy.url().replace("ws:", "http:");
-    let client = Client::builder().proxy(url.parse::<Proxy>().expect("a proxy"));
+    let client = Client::builder()
+        .proxy(url.parse::<Proxy>().expect("a proxy"))
+        .build();
     let _first = begin!(client.connect("ws://one.invalid/"));
     assert!(proxy.accept().is_some());
     let _second = begin!(client.connect("ws://one.invalid/"));

@@ -6,10 +6,10 @@ use crate::support::{Raw, TEXT, masked, request, soon};
 use http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use sockeye::{
-    ConnectionInfo, Container, Endpoint, Handshake, Incoming, OriginPolicy, Properties, Reply,
-    ResponseBody, Result, Server, ServerBuilder, Session, endpoint,
-};
+use sockeye::endpoint::{ConnectionInfo, Handshake, Incoming, Properties, Reply};
+use sockeye::proto::handshake::OriginPolicy;
+use sockeye::server::{Container, ResponseBody, ServerBuilder};
+use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
 use tokio::net::TcpListener;
 use tower_service::Service;
 
@@ -17,14 +17,18 @@ use tower_service::Service;
 struct Echo(String);
 
 impl Endpoint for Echo {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         if !self.0.is_empty() {
             session.basic_remote().send_text(self.0.clone()).await?;
         }
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }

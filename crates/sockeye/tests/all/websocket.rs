@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::record::{events, record};
 use crate::support::{BINARY, CLOSE, Raw, TEXT, listen, raw_server, serve, soon};
-use sockeye::{
-    Endpoint, Incoming, InvalidState, Message, ReadyState, Reply, Result, Server, Session,
-    WebSocket, endpoint,
-};
+use sockeye::browser::{InvalidState, ReadyState, WebSocket};
+use sockeye::endpoint::{Incoming, Reply};
+use sockeye::{Endpoint, HandlerResult, Message, Server, Session, endpoint};
 use tokio::sync::Notify;
 
 #[test]
@@ -105,7 +104,7 @@ impl Endpoint for Echo {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         match &message {
             Incoming::Text(text) if &**text == "close" => {
                 session.close(sockeye::CloseCode::try_from(4001)?, "as you say")?;

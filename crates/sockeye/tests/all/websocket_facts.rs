@@ -9,7 +9,8 @@ use crate::support::record::{events, record};
 use crate::support::{
     BINARY, CLOSE, Raw, TEXT, accept, listen, raw_server, soon, unmasked, unmasked_close,
 };
-use sockeye::{Client, CloseError, CloseEvent, Event, ReadyState, WebSocket};
+use sockeye::Client;
+use sockeye::browser::{CloseError, CloseEvent, Event, ReadyState, WebSocket};
 use tokio::sync::Notify;
 
 fn told(event: &CloseEvent) -> (u16, &str, bool) {
@@ -300,7 +301,7 @@ async fn the_origin_of_a_message_is_that_of_the_url_in_ascii() {
         ("B\u{fc}cher.example", "xn--bcher-kva.example"),
     ] {
         let client = Client::builder().resolve("xn--bcher-kva.example", [addr.ip()]);
-        let client = client.ipv4_only();
+        let client = client.ipv4_only().build();
         let url = format!("ws://user@{host}:{}/path", addr.port());
         let ws = client.websocket(&url).unwrap();
         let mut events = ws.events().unwrap();
@@ -321,7 +322,11 @@ async fn the_origin_of_a_message_is_that_of_the_url_in_ascii() {
 #[tokio::test]
 async fn redirects_are_errors_though_the_client_follows_them() {
     let (listener, url) = listen().await;
-    let ws = Client::builder().redirects(5).websocket(&url).unwrap();
+    let ws = Client::builder()
+        .redirects(5)
+        .build()
+        .websocket(&url)
+        .unwrap();
     let record = record(&ws);
     let server = async {
         let (tcp, _) = listener.accept().await.unwrap();

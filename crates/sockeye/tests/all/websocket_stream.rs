@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::support::{CLOSE, Raw, TEXT, listen, raw_server, soon, unmasked, unmasked_close};
 use futures_util::{SinkExt, StreamExt};
-use sockeye::{
-    Client, CloseError, Config, Message, OpenedStream, Role, WebSocketError, WebSocketStream,
-};
+use sockeye::browser::{CloseError, OpenedStream, WebSocketError, WebSocketStream};
+use sockeye::proto::{Config, Role};
+use sockeye::{Client, Message};
 
 /// A stream and its server, which has opened it.
 async fn opened(fields: &str) -> (WebSocketStream, OpenedStream, Raw) {
@@ -123,7 +123,7 @@ async fn a_rule_that_the_peer_broke_is_no_close_of_its() {
 async fn what_was_not_sent_makes_a_close_unclean_and_its_code_is_told() {
     let (listener, url) = listen().await;
     let impatient = Config::new(Role::Client).close_timeout(Duration::from_millis(1));
-    let client = Client::builder().config(impatient);
+    let client = Client::builder().config(impatient).build();
     let mut ws = client.websocket_stream(&url).unwrap();
     let answer = raw_server(&listener, "", b"");
     let (opened, mut peer) = soon(async { tokio::join!(ws.opened(), answer) }).await;
@@ -183,7 +183,9 @@ async fn it_opens_once_and_as_browsers_do() {
 #[tokio::test]
 async fn it_connects_as_its_client_does() {
     let (listener, url) = listen().await;
-    let client = Client::builder().config(Config::new(Role::Client).max_message(2));
+    let client = Client::builder()
+        .config(Config::new(Role::Client).max_message(2))
+        .build();
     let mut ws = client.websocket_stream(&url).unwrap();
     let answer = raw_server(&listener, "", b"\x81\x03abc");
     let (opened, mut peer) = soon(async { tokio::join!(ws.opened(), answer) }).await;

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use crate::support::serve;
-use sockeye::{
-    Client, CloseCode, Endpoint, Incoming, Message, MessageKind, Reply, Result, Server, Session,
-    WholeMessage, endpoint,
-};
+use sockeye::endpoint::{Incoming, IncomingKind, Reply};
+use sockeye::proto::WholeMessage;
+use sockeye::{Client, CloseCode, Endpoint, HandlerResult, Message, Server, Session, endpoint};
 
 /// The number of calls of each method that takes messages.
 #[derive(Default)]
@@ -20,9 +19,13 @@ struct Calls {
 struct Inner(Arc<Calls>);
 
 impl Endpoint for Inner {
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = &[(MessageKind::Text, 100)];
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[(IncomingKind::Text, 100)];
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         self.0.with_future.fetch_add(1, SeqCst);
         Ok(Reply::from(message))
     }
@@ -31,7 +34,7 @@ impl Endpoint for Inner {
         &mut self,
         _: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         match message {
             WholeMessage::Text(text) => {
                 self.0.at_once.fetch_add(1, SeqCst);
@@ -45,14 +48,14 @@ impl Endpoint for Inner {
 struct Wrapper<E>(E);
 
 impl<E: Endpoint> Endpoint for Wrapper<E> {
-    const IN_PARTS: &'static [MessageKind] = E::IN_PARTS;
-    const MAX_MESSAGES: &'static [(MessageKind, u64)] = E::MAX_MESSAGES;
+    const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+    const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 
     async fn on_message<'m>(
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         self.0.on_message(session, message).await
     }
 
@@ -60,7 +63,7 @@ impl<E: Endpoint> Endpoint for Wrapper<E> {
         &mut self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         self.0.on_message_at_once(session, message)
     }
 }
@@ -71,7 +74,7 @@ async fn a_wrapper_keeps_the_fast_path_and_the_limits_of_its_endpoint() {
     let shared = Arc::clone(&calls);
     let wrapped = endpoint("/", move |_| Wrapper(Inner(Arc::clone(&shared))));
     let addr = serve(Server::builder().endpoint(wrapped)).await;
-    let client = Client::builder();
+    let client = Client::new();
     let mut ws = client.connect(format!("ws://{addr}/")).await.unwrap();
     for message in [Message::from("x".repeat(100)), Message::from(vec![1; 101])] {
         ws.send(message.clone()).await.unwrap();

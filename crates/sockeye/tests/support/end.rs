@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sockeye::{Client, Config, Endpoint, Role, Server, endpoint};
+use sockeye::proto::{Config, Role};
+use sockeye::{Client, Endpoint, Server, endpoint};
 
 use super::{CLOSE, Raw, listen, masked, raw_server, serve, unmasked};
 
@@ -37,7 +38,9 @@ impl Far {
             }
             At::Client => {
                 let (listener, url) = listen().await;
-                let client = Client::builder().config(configure(Config::new(Role::Client)));
+                let client = Client::builder()
+                    .config(configure(Config::new(Role::Client)))
+                    .build();
                 let connecting = client.connect_endpoint(url, near);
                 let (session, raw) = tokio::join!(connecting, raw_server(&listener, "", b""));
                 session.expect("a connection");

@@ -1,6 +1,7 @@
 //! An endpoint that says at which template it was opened, and what of the target it took.
 
-use sockeye::{Endpoint, EndpointConfig, Incoming, Reply, Result, Session, endpoint};
+use sockeye::endpoint::{EndpointConfig, Incoming, Reply};
+use sockeye::{Endpoint, HandlerResult, Session, endpoint};
 
 /// Says its template, what the template's variables took, and the query; then echoes.
 pub(crate) fn label(template: &'static str) -> EndpointConfig {
@@ -20,12 +21,16 @@ pub(crate) fn label(template: &'static str) -> EndpointConfig {
 pub(crate) struct Label(pub(crate) String);
 
 impl Endpoint for Label {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text(self.0.clone()).await?;
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use sockeye::{CloseEvent, WebSocket};
+use sockeye::browser::{CloseEvent, WebSocket};
 
 /// Every event of an object, in order, as a text.
 pub(crate) type Record = Arc<Mutex<Vec<String>>>;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
-use sockeye::SendError;
+use sockeye::error::SendError;
 
 use super::*;
 

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use sockeye::{CloseCode, Connection, Interruption};
+use sockeye::reconnect::Interruption;
+use sockeye::{CloseCode, Connection};
 use tokio::time::Instant;
 
 use super::{Talk, TalkEnd};

@@ -1,7 +1,8 @@
 //! The attribute, or a mark, on an item that cannot have it.
 #![allow(unused_variables)]
 
-use sockeye::{Endpoint, on_close, on_error, on_message, on_open, server_endpoint};
+use sockeye::endpoint::{on_close, on_error, on_message, on_open};
+use sockeye::{Endpoint, server_endpoint};
 
 #[server_endpoint("/struct")]
 struct Chat;

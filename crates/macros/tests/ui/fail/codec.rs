@@ -1,7 +1,8 @@
 //! Decoders and encoders that do not fit.
 #![allow(unused_variables)]
 
-use sockeye::{Decoder, Json, Parsed, server_endpoint};
+use sockeye::endpoint::{Decoder, Json, Parsed};
+use sockeye::server_endpoint;
 
 struct Own;
 

@@ -1,6 +1,7 @@
 //! Configurators that are not valid, as the compiler finds.
 
-use sockeye::{Configurator, server_endpoint};
+use sockeye::endpoint::Configurator;
+use sockeye::server_endpoint;
 
 struct Chat;
 

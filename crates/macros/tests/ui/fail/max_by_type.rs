@@ -1,7 +1,8 @@
 //! Limits that are not valid, as the compiler finds.
 #![allow(unused_variables)]
 
-use sockeye::{Pong, server_endpoint};
+use sockeye::endpoint::Pong;
+use sockeye::server_endpoint;
 
 struct Pongs;
 

@@ -17,7 +17,8 @@
 #![allow(unused_variables)]
 
 use bytes::Bytes;
-use sockeye::{Decoder, Error, Parsed, server_endpoint};
+use sockeye::endpoint::{Decoder, Parsed};
+use sockeye::{Error, server_endpoint};
 
 struct Throwable;
 

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use sockeye::{CloseReason, Error, Pong, Session, server_endpoint};
+use sockeye::endpoint::Pong;
+use sockeye::{CloseReason, Error, Session, server_endpoint};
 
 struct Path;
 

@@ -2,7 +2,8 @@
 #![allow(unused_variables)]
 
 use bytes::Bytes;
-use sockeye::{Pong, Session, partial, server_endpoint};
+use sockeye::endpoint::{Pong, partial};
+use sockeye::{Session, server_endpoint};
 
 struct Stray;
 

@@ -2,7 +2,9 @@
 #![allow(unused_variables)]
 
 use bytes::Bytes;
-use sockeye::{BinaryReader, CloseReason, Error, Pong, Session, Text, server_endpoint};
+use sockeye::endpoint::{BinaryReader, Pong};
+use sockeye::proto::Text;
+use sockeye::{CloseReason, Error, Session, server_endpoint};
 
 struct Open;
 
@@ -106,7 +108,7 @@ impl Readers {
     fn whole(&mut self, text: &str) {}
 
     #[on_message]
-    async fn read(&mut self, body: sockeye::TextReader) {}
+    async fn read(&mut self, body: sockeye::endpoint::TextReader) {}
 
     #[on_message]
     async fn read_bytes(&mut self, body: BinaryReader) {}

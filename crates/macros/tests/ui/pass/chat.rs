@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use sockeye::{
-    CloseReason, Endpoint, EndpointConfig, Error, Result, ServerEndpoint, Session, SharedEndpoint,
-    server_endpoint,
-};
+use sockeye::endpoint::{EndpointConfig, ServerEndpoint, SharedEndpoint};
+use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Session, server_endpoint};
 
 #[derive(Default)]
 struct Chat {
@@ -15,20 +13,20 @@ struct Chat {
 #[server_endpoint("/chat/{room}")]
 impl Chat {
     #[on_open]
-    async fn joined(&mut self, session: &Session, #[path] room: &str) -> Result<()> {
+    async fn joined(&mut self, session: &Session, #[path] room: &str) -> HandlerResult<()> {
         session.basic_remote().send_text(room).await?;
         self.nick = room.to_owned();
         Ok(())
     }
 
     #[on_message]
-    async fn said(&mut self, session: &Session, text: &str) -> Result<Option<String>> {
+    async fn said(&mut self, session: &Session, text: &str) -> HandlerResult<Option<String>> {
         session.basic_remote().send_text(text).await?;
         Ok(Some(format!("{}: {text}", self.nick)))
     }
 
     #[on_message]
-    async fn drew(&mut self, _session: &Session, strokes: &[u8]) -> Result<()> {
+    async fn drew(&mut self, _session: &Session, strokes: &[u8]) -> HandlerResult<()> {
         let _ = strokes.len();
         Ok(())
     }

@@ -11,10 +11,8 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use sockeye::{
-    Client, CloseReason, Endpoint, Error, MessageKind, Pong, Result, Session, SharedEndpoint,
-    client_endpoint,
-};
+use sockeye::endpoint::{IncomingKind, Pong, SharedEndpoint};
+use sockeye::{Client, CloseReason, Endpoint, Error, HandlerResult, Session, client_endpoint};
 
 #[derive(Default)]
 struct Watch {
@@ -24,7 +22,7 @@ struct Watch {
 #[client_endpoint]
 impl Watch {
     #[on_open]
-    async fn open(&mut self, session: &Session) -> Result {
+    async fn open(&mut self, session: &Session) -> HandlerResult {
         session.basic_remote().send_text("subscribe").await?;
         Ok(())
     }
@@ -35,7 +33,7 @@ impl Watch {
     }
 
     #[on_message]
-    async fn binary(&mut self, (part, is_last): (Bytes, bool), session: &Session) -> Result<Option<Bytes>> {
+    async fn binary(&mut self, (part, is_last): (Bytes, bool), session: &Session) -> HandlerResult<Option<Bytes>> {
         let _ = session;
         Ok(is_last.then_some(part))
     }
@@ -50,7 +48,7 @@ impl Watch {
         let _ = reason;
     }
 
-    #[sockeye::on_error]
+    #[sockeye::endpoint::on_error]
     fn error(&mut self, error: &Error) {
         let _ = error;
     }
@@ -63,7 +61,7 @@ impl Watch {
 
 const _: () = assert!(matches!(
     <Watch as Endpoint>::MAX_MESSAGES,
-    [(MessageKind::Text, 1024)]
+    [(IncomingKind::Text, 1024)]
 ));
 const _: () = assert!(<Watch as Endpoint>::IN_PARTS.len() == 1);
 
@@ -83,7 +81,7 @@ const _: () = assert!(<Arc<Board<String>> as Endpoint>::MAX_MESSAGES.len() == 1)
 fn is_shared<E: SharedEndpoint>(_: &E) {}
 
 #[allow(dead_code)]
-async fn connect(client: &Client, board: Arc<Board<String>>) -> Result {
+async fn connect(client: &Client, board: Arc<Board<String>>) -> HandlerResult {
     let watching = client.connect_endpoint("ws://127.0.0.1/", Watch::default()).await?;
     let listening = client.connect_endpoint("ws://127.0.0.1/", board).await?;
     watching.closed().await;

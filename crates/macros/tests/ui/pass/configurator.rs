@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use sockeye::{Configurator, Endpoint, EndpointConfig, Server, ServerEndpoint, endpoint, server_endpoint};
+use sockeye::endpoint::{Configurator, EndpointConfig, ServerEndpoint};
+use sockeye::{Endpoint, Server, endpoint, server_endpoint};
 
 #[derive(Default)]
 struct Gate;

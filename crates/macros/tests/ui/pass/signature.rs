@@ -16,10 +16,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use sockeye::{
-    CloseReason, Decoder, Encoder, Endpoint, Error, Outgoing, Parsed, Pong, Result, Session,
-    Text, TextReader, server_endpoint,
-};
+use sockeye::endpoint::{Decoder, Encoder, Parsed, Pong, TextReader};
+use sockeye::proto::{Outgoing, Text};
+use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Session, server_endpoint};
 
 /// A method with a mark alone, and no method for messages.
 struct Silent;
@@ -60,7 +59,7 @@ impl Parameters {
         #[path("type")] kind: String,
         #[path] mut number: f64,
         #[path] text: &str,
-    ) -> Result {
+    ) -> HandlerResult {
         number += 1.0;
         session
             .basic_remote()
@@ -123,12 +122,12 @@ struct Borrowed;
 
 #[sockeye::server_endpoint("/borrowed")]
 impl Borrowed {
-    #[sockeye::on_open]
-    fn open(&self) -> Result {
+    #[sockeye::endpoint::on_open]
+    fn open(&self) -> HandlerResult {
         Ok(())
     }
 
-    #[sockeye::on_message]
+    #[sockeye::endpoint::on_message]
     async fn text<'text>(&mut self, message: &'text str) -> Option<&'text str> {
         message.strip_prefix('/')
     }
@@ -261,8 +260,8 @@ impl Codec {
         Some(line)
     }
 
-    #[sockeye::on_message(max = LONGEST,)]
-    fn binary(&self, bits: Bits) -> Result<Parsed<usize>> {
+    #[sockeye::endpoint::on_message(max = LONGEST,)]
+    fn binary(&self, bits: Bits) -> HandlerResult<Parsed<usize>> {
         Ok(Parsed(bits.0))
     }
 
@@ -296,13 +295,13 @@ struct Readers;
 #[server_endpoint("/readers")]
 impl Readers {
     #[on_message(max = u64::MAX)]
-    async fn text(&mut self, body: TextReader, session: &Session) -> Result<Option<String>> {
+    async fn text(&mut self, body: TextReader, session: &Session) -> HandlerResult<Option<String>> {
         let _ = session;
         Ok(Some(format!("{body:?}")))
     }
 
     #[on_message]
-    fn binary(&mut self, body: sockeye::BinaryReader) {
+    fn binary(&mut self, body: sockeye::endpoint::BinaryReader) {
         drop(body);
     }
 }
@@ -316,8 +315,8 @@ struct Json;
 #[server_endpoint("/json")]
 impl Json {
     #[on_message(max = 5)]
-    fn text<'text>(&self, sockeye::Json(words): sockeye::Json<Vec<&'text str>>) -> sockeye::Json<usize> {
-        sockeye::Json(words.len())
+    fn text<'text>(&self, sockeye::endpoint::Json(words): sockeye::endpoint::Json<Vec<&'text str>>) -> sockeye::endpoint::Json<usize> {
+        sockeye::endpoint::Json(words.len())
     }
 }
 

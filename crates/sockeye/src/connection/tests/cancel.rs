@@ -254,7 +254,7 @@ async fn run_split(
     for (number, step) in SCRIPT.into_iter().enumerate() {
         loop {
             let before = sender.outbox.activity();
-            let done: Option<Result<(), crate::SendError>> = match step {
+            let done: Option<Result<(), crate::error::SendError>> = match step {
                 Step::Feed(len) => scissors.run(sender.feed(message(len, number))).await,
                 Step::Flush => scissors.run(sender.flush()).await,
                 Step::Send(len) => scissors.run(sender.send(message(len, number))).await,

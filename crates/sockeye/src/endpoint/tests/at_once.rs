@@ -8,7 +8,7 @@ use super::life::{Log, messages, numbers, texts};
 use super::*;
 use crate::connection::tests::wire::{CLOSE, PING, TEXT, close_body, masked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 
 /// Does what its messages say, by either way of being called.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ struct Obedient {
 }
 
 impl Obedient {
-    fn obey<'m>(&self, session: &Session, text: &'m str) -> Result<Reply<'m>> {
+    fn obey<'m>(&self, session: &Session, text: &'m str) -> HandlerResult<Reply<'m>> {
         self.log.add(text);
         match text {
             "binary" => return Ok(Reply::Binary(b"binary")),
@@ -44,7 +44,7 @@ impl Endpoint for Obedient {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         match message {
             Incoming::Text(text) => self.obey(session, text.into_str()),
             _ => Ok(Reply::None),
@@ -55,7 +55,7 @@ impl Endpoint for Obedient {
         &mut self,
         session: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         match message {
             WholeMessage::Text(text) if self.at_once && !text.starts_with("later") => {
                 Some(self.obey(session, text))
@@ -159,7 +159,11 @@ async fn after_128_kib_of_work_it_is_the_neighbours_turn() {
 struct Named(&'static str, Log);
 
 impl Endpoint for Named {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         self.1.add(self.0);
         Ok(message.into())
     }
@@ -168,7 +172,7 @@ impl Endpoint for Named {
         &mut self,
         _: &Session,
         message: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         self.1.add(self.0);
         match message {
             WholeMessage::Text(text) => Some(Ok(Reply::Text(text))),
@@ -188,7 +192,11 @@ async fn answers_that_wait_stop_the_handlers_and_reading() {
         }
     }
     impl Endpoint for Inflate {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             Ok(self.answer())
         }
 
@@ -196,7 +204,7 @@ async fn answers_that_wait_stop_the_handlers_and_reading() {
             &mut self,
             _: &Session,
             _: WholeMessage<'m>,
-        ) -> Option<Result<Reply<'m>>> {
+        ) -> Option<HandlerResult<Reply<'m>>> {
             Some(Ok(self.answer()))
         }
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::connection::Connection;
 use crate::connection::tests::wire::{TEXT, masked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::Result;
+use crate::error::HandlerResult;
 use crate::sync::Arc;
 
 /// Answers each message with a large one.
@@ -16,7 +16,7 @@ struct Inflate(Arc<AtomicUsize>);
 const INFLATED: usize = 32 * 1024;
 
 impl Endpoint for Inflate {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Reply::Message(vec![7; INFLATED].into()))
     }
@@ -83,7 +83,11 @@ async fn two_peers_that_push_at_each_other_both_finish() {
     const LEN: usize = 64 * 1024;
     struct Count(Arc<AtomicUsize>);
     impl Endpoint for Count {
-        async fn on_message<'m>(&mut self, _: &Session, m: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            m: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             if let Incoming::Binary(bytes) = m {
                 self.0.fetch_add(bytes.len(), Ordering::Relaxed);
             }

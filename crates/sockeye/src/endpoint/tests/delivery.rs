@@ -8,12 +8,17 @@ use super::life::texts;
 use super::*;
 use crate::connection::direct::Direct;
 use crate::connection::tests::wire::{TEXT, masked};
-use crate::endpoint::{Incoming, Reply, Result};
+use crate::endpoint::{Incoming, Reply};
+use crate::error::HandlerResult;
 
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        incoming: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         match incoming {
             Incoming::Text(text) => Ok(Reply::Text(text.into_str())),
             _ => Ok(Reply::None),

@@ -10,7 +10,7 @@ use super::*;
 use crate::connection::Connection;
 use crate::connection::tests::wire::{CLOSE, PING, PONG, TEXT, close_body, masked, unmasked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::Result;
+use crate::error::HandlerResult;
 
 /// Says what it was closed for; a message "wait" is handled for as long as the test likes.
 #[derive(Clone, Default)]
@@ -21,7 +21,7 @@ impl Endpoint for Told {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         match &message {
             Incoming::Text(text) if &**text == "wait" => self.1.notified().await,
             Incoming::Text(text) if &**text == "limit" => {
@@ -36,7 +36,7 @@ impl Endpoint for Told {
         Ok(Reply::from(message))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.0.lock().unwrap().push(reason.code().into());
         Ok(())
     }

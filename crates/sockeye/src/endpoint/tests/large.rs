@@ -3,7 +3,8 @@
 use super::*;
 use crate::connection::pool;
 use crate::connection::tests::wire::{BINARY, TEXT, masked};
-use crate::endpoint::{Incoming, Reply, Result};
+use crate::endpoint::{Incoming, Reply};
+use crate::error::HandlerResult;
 
 const LEN: usize = 1 << 20;
 
@@ -11,7 +12,11 @@ const LEN: usize = 1 << 20;
 struct Answering(fn(Incoming<'_>) -> Reply<'_>);
 
 impl Endpoint for Answering {
-    async fn on_message<'m>(&mut self, _: &Session, incoming: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        incoming: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok((self.0)(incoming))
     }
 }

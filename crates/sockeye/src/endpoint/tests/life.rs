@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::connection::tests::wire::{CLOSE, Frame, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
 
 /// The events that the callbacks report to the test, in order.
@@ -71,7 +71,7 @@ impl Endpoint for Echo {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         let Incoming::Text(text) = message else {
             return Ok(Reply::None);
         };
@@ -197,7 +197,7 @@ impl Endpoint for Slow {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         /// Tells whether the handler was dropped.
         struct Guard<'g>(&'g Log, bool);
         impl Drop for Guard<'_> {
@@ -219,7 +219,7 @@ impl Endpoint for Slow {
         Ok(Reply::Text(text.into_str()))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.log.add(format!("closed {}", reason.code().get()));
         Ok(())
     }
@@ -367,7 +367,7 @@ async fn an_abort_drops_the_handler_and_the_transport() {
 async fn on_close_of_an_aborted_session_runs_to_its_end() {
     struct Tidy(Log);
     impl Endpoint for Tidy {
-        async fn on_close(&mut self, _: &Session, _: CloseReason) -> Result {
+        async fn on_close(&mut self, _: &Session, _: CloseReason) -> HandlerResult {
             tokio::time::sleep(seconds(60)).await;
             self.0.add("tidied");
             Err("and failed".into())
@@ -458,7 +458,11 @@ async fn a_message_ahead_is_handled_though_the_transport_has_failed_since() {
 async fn a_panic_closes_its_own_connection_with_1011() {
     struct Panics;
     impl Endpoint for Panics {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             tokio::task::yield_now().await;
             panic!("of the handler");
         }
@@ -483,7 +487,7 @@ async fn a_panic_among_a_thousand_sessions_disturbs_no_other() {
             &mut self,
             _: &Session,
             incoming: Incoming<'m>,
-        ) -> Result<Reply<'m>> {
+        ) -> HandlerResult<Reply<'m>> {
             match incoming {
                 Incoming::Text(text) if &*text == "panic" => panic!("of the handler"),
                 Incoming::Text(text) => Ok(Reply::Text(text.into_str())),

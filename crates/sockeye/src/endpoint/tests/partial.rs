@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use super::life::texts;
 use super::*;
 use crate::connection::tests::wire::{BINARY, PING, PONG, TEXT, masked};
-use crate::endpoint::{Incoming, MessageKind, Reply, partial, whole};
-use crate::error::Result;
+use crate::endpoint::{Incoming, IncomingKind, Reply, partial, whole};
+use crate::error::HandlerResult;
 
 const TEXT_STARTS: u8 = 0x01;
 const BINARY_STARTS: u8 = 0x02;
@@ -21,7 +21,11 @@ const ENDS: u8 = 0x80;
 struct Probe;
 
 impl Endpoint for Probe {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         assert!(!message.is_part(), "it has not asked for parts");
         Ok(Reply::Text("the endpoint"))
     }
@@ -92,7 +96,7 @@ async fn a_handler_that_is_added_while_a_session_waits_takes_the_next_message_in
 struct Adding;
 
 impl Endpoint for Adding {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         Ok(Reply::Text("the endpoint"))
     }
 
@@ -100,7 +104,7 @@ impl Endpoint for Adding {
         &mut self,
         session: &Session,
         _: WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         let shown = partial(|part: (String, bool)| async { show(part) });
         session.add_message_handler(shown).unwrap();
         Some(Ok(Reply::Text("added")))
@@ -217,7 +221,7 @@ async fn a_handler_that_is_removed_in_the_middle_of_a_message_leaves_the_rest_to
     idle().await;
     peer.segment(masked(TEXT_STARTS, "a"));
     idle().await;
-    assert!(session.remove_message_handler(MessageKind::Text));
+    assert!(session.remove_message_handler(IncomingKind::Text));
     peer.segment([masked(GOES_ON, "b"), masked(ENDS, "c"), masked(TEXT, "d")].concat());
     idle().await;
     assert_eq!(texts(&peer.frames()), ["a", "the endpoint"]);
@@ -250,7 +254,7 @@ async fn a_method_takes_parts_by_its_arguments_type_and_has_its_own_limit() {
     }
 
     let limits = <Parts as Endpoint>::MAX_MESSAGES;
-    assert_eq!(limits, [(MessageKind::Binary, 2 << 20)]);
+    assert_eq!(limits, [(IncomingKind::Binary, 2 << 20)]);
     let config = Config::new(Role::Server).max_binary(2 << 20);
     let Started { peer, .. } = start_with(config, |_| Parts::default());
     peer.segment(masked(BINARY, vec![0; 2 << 20]));

@@ -6,7 +6,7 @@ use super::life::{numbers, texts};
 use super::*;
 use crate::connection::tests::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{Incoming, Reply, whole};
-use crate::error::Result;
+use crate::error::HandlerResult;
 
 /// Says what comes back, pauses for a text "pause", and says last what the session was closed for.
 #[derive(Clone, Default)]
@@ -17,7 +17,7 @@ impl Endpoint for Echo {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         match &message {
             Incoming::Text(text) if &**text == "pause" => session.pause(),
             Incoming::Pong(_) => return Ok(Reply::Text("pong")),
@@ -26,7 +26,7 @@ impl Endpoint for Echo {
         Ok(Reply::from(message))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.0.lock().unwrap().push(reason.code().into());
         Ok(())
     }

@@ -11,9 +11,9 @@ use super::*;
 use crate::connection::driver::rest::MAX_PONGS;
 use crate::connection::tests::wire::{BINARY, CLOSE, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{
-    Argument, BinaryReader, Incoming, IntoReply, MessageKind, Reply, TextReader, partial, whole,
+    Argument, BinaryReader, Incoming, IncomingKind, IntoReply, Reply, TextReader, partial, whole,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 
 const TEXT_STARTS: u8 = 0x01;
 const BINARY_STARTS: u8 = 0x02;
@@ -24,7 +24,11 @@ const ENDS: u8 = 0x80;
 struct Probe(Log);
 
 impl Endpoint for Probe {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         assert!(!message.is_part(), "it has not asked for parts");
         self.0.add(match message {
             Incoming::Pong(pong) => format!("pong {}", String::from_utf8_lossy(pong.payload())),
@@ -38,7 +42,7 @@ impl Endpoint for Probe {
             .add(format!("error: {}", crate::error::ErrorChain::new(error)));
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.0.add(format!("close {}", reason.code()));
         Ok(())
     }
@@ -125,7 +129,7 @@ async fn a_handler_is_called_when_a_message_begins_and_reads_it_as_it_comes() {
 #[tokio::test(start_paused = true)]
 async fn the_peer_is_read_as_the_handler_reads_and_one_part_ahead() {
     let (Started { peer, session, .. }, _) = start_reading();
-    assert!(session.remove_message_handler(MessageKind::Binary));
+    assert!(session.remove_message_handler(IncomingKind::Binary));
     let read = Arc::new(Semaphore::new(0));
     let permits = Arc::clone(&read);
     let slow = whole(move |mut body: BinaryReader| {
@@ -136,7 +140,7 @@ async fn the_peer_is_read_as_the_handler_reads_and_one_part_ahead() {
                 permits.acquire().await?.forget();
                 let part = body.fill_buf().await?.len();
                 if part == 0 {
-                    return Result::<_>::Ok(sum.to_string());
+                    return HandlerResult::Ok(sum.to_string());
                 }
                 sum += part;
                 body.consume(part);
@@ -365,7 +369,7 @@ async fn a_message_that_is_being_read_comes_to_its_end_while_the_session_is_paus
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_panics_while_it_reads_closes_1011() {
     let (Started { peer, session, .. }, log) = start_reading();
-    session.remove_message_handler(MessageKind::Binary);
+    session.remove_message_handler(IncomingKind::Binary);
     let panics = whole(|mut body: BinaryReader| async move {
         let read = body.read_u16().await;
         assert!(read.is_err(), "in the middle of a message");
@@ -385,7 +389,7 @@ async fn a_handler_that_panics_while_it_reads_closes_1011() {
 #[tokio::test(start_paused = true)]
 async fn another_task_may_read_for_the_handler_but_not_longer_than_it_runs() {
     let (Started { peer, session, .. }, _) = start_reading();
-    session.remove_message_handler(MessageKind::Binary);
+    session.remove_message_handler(IncomingKind::Binary);
     let (give, given) = oneshot::channel();
     let mut give = Some(give);
     let spawns = whole(move |mut body: BinaryReader| {
@@ -437,7 +441,7 @@ async fn a_handler_that_is_removed_while_it_reads_goes_on() {
     idle().await;
     peer.segment(masked(TEXT_STARTS, "a"));
     idle().await;
-    assert!(session.remove_message_handler(MessageKind::Text));
+    assert!(session.remove_message_handler(IncomingKind::Text));
     peer.segment([masked(ENDS, "b"), masked(TEXT, "c")].concat());
     idle().await;
     assert_eq!(texts(&peer.frames()), ["ab."]);
@@ -455,9 +459,13 @@ async fn an_endpoint_that_is_written_by_hand_makes_a_reader_of_a_part() {
     struct ByHand;
 
     impl Endpoint for ByHand {
-        const IN_PARTS: &'static [MessageKind] = &[MessageKind::Text];
+        const IN_PARTS: &'static [IncomingKind] = &[IncomingKind::Text];
 
-        async fn on_message<'m>(&mut self, _: &Session, text: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            text: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             let mut lines = TextReader::from_message(text)?.lines();
             let mut count = 0;
             while lines.next_line().await?.is_some() {
@@ -500,7 +508,11 @@ async fn a_method_takes_a_reader_of_its_kind_and_has_its_own_limit() {
     #[crate::server_endpoint("/upload/{name}")]
     impl Upload {
         #[on_message(max = 2 << 20)]
-        async fn binary(&mut self, mut body: BinaryReader, session: &Session) -> Result<String> {
+        async fn binary(
+            &mut self,
+            mut body: BinaryReader,
+            session: &Session,
+        ) -> HandlerResult<String> {
             let len = tokio::io::copy(&mut body, &mut tokio::io::sink()).await?;
             self.files += 1;
             Ok(format!("{} {len} {}", self.files, session.is_open()))
@@ -513,7 +525,7 @@ async fn a_method_takes_a_reader_of_its_kind_and_has_its_own_limit() {
     }
 
     assert_eq!(Upload::IN_PARTS.len(), 2);
-    assert_eq!(Upload::MAX_MESSAGES, [(MessageKind::Binary, 2 << 20)]);
+    assert_eq!(Upload::MAX_MESSAGES, [(IncomingKind::Binary, 2 << 20)]);
     let config = Config::new(Role::Server).max_binary(2 << 20);
     let Started { peer, .. } = start_with(config, |_| Upload::default());
     peer.segment(masked(BINARY, vec![0; 2 << 20]));

@@ -7,7 +7,7 @@ use super::*;
 use crate::connection::Connection;
 use crate::connection::tests::wire::{PING, PONG, TEXT, masked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::Result;
+use crate::error::HandlerResult;
 
 #[tokio::test(start_paused = true)]
 async fn while_reading_is_paused_no_peer_looks_dead() {
@@ -89,7 +89,11 @@ async fn pongs_that_are_handled_slowly_give_their_peer_no_longer_for_its_message
     struct SlowAtPongs;
 
     impl Endpoint for SlowAtPongs {
-        async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+        async fn on_message<'m>(
+            &mut self,
+            _: &Session,
+            _: Incoming<'m>,
+        ) -> HandlerResult<Reply<'m>> {
             tokio::time::sleep(seconds(9)).await;
             Ok(Reply::None)
         }
@@ -145,13 +149,13 @@ async fn while_reading_is_paused_no_message_is_late() {
 struct Sleeper(Log);
 
 impl Endpoint for Sleeper {
-    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(&mut self, _: &Session, _: Incoming<'m>) -> HandlerResult<Reply<'m>> {
         tokio::time::sleep(seconds(60)).await;
         self.0.add("slept");
         Ok(Reply::Text("done"))
     }
 
-    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, _: &Session, reason: CloseReason) -> HandlerResult {
         self.0.add(format!("closed {}", reason.code().get()));
         Ok(())
     }

@@ -10,7 +10,7 @@ use sockeye_proto::CloseReason;
 use super::*;
 use crate::connection::tests::wire::{CLOSE, TEXT, close_body, masked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerResult};
 
 /// What a callback does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,12 +72,16 @@ impl Endangered {
 }
 
 impl Endpoint for Endangered {
-    async fn on_open(&mut self, session: &Session) -> Result {
+    async fn on_open(&mut self, session: &Session) -> HandlerResult {
         self.reached(Callback::Open, session).await;
         Ok(())
     }
 
-    async fn on_message<'m>(&mut self, session: &Session, _: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        session: &Session,
+        _: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         if self.callback == Callback::Error {
             return Err("it fails".into());
         }
@@ -89,7 +93,7 @@ impl Endpoint for Endangered {
         self.reached(Callback::Error, session).await;
     }
 
-    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> Result {
+    async fn on_close(&mut self, session: &Session, reason: CloseReason) -> HandlerResult {
         *self.seen.closed.lock().unwrap() = Some(reason.code().into());
         self.reached(Callback::Close, session).await;
         Ok(())

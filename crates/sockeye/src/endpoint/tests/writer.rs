@@ -6,7 +6,7 @@ use super::life::texts;
 use super::*;
 use crate::connection::tests::wire::{CLOSE, Frame, PING, PONG, TEXT, masked};
 use crate::endpoint::{Incoming, Reply};
-use crate::error::Result;
+use crate::error::HandlerResult;
 
 const TEXT_STARTS: u8 = 0x01;
 const ENDS: u8 = 0x80;
@@ -14,7 +14,11 @@ const ENDS: u8 = 0x80;
 struct Echo;
 
 impl Endpoint for Echo {
-    async fn on_message<'m>(&mut self, _: &Session, message: Incoming<'m>) -> Result<Reply<'m>> {
+    async fn on_message<'m>(
+        &mut self,
+        _: &Session,
+        message: Incoming<'m>,
+    ) -> HandlerResult<Reply<'m>> {
         Ok(Reply::from(message))
     }
 
@@ -22,7 +26,7 @@ impl Endpoint for Echo {
         &mut self,
         _: &Session,
         message: sockeye_proto::WholeMessage<'m>,
-    ) -> Option<Result<Reply<'m>>> {
+    ) -> Option<HandlerResult<Reply<'m>>> {
         match message {
             sockeye_proto::WholeMessage::Text("at once") => Some(Ok(Reply::Text("at once"))),
             _ => None,
@@ -100,7 +104,7 @@ impl Endpoint for Writing {
         &mut self,
         session: &Session,
         message: Incoming<'m>,
-    ) -> Result<Reply<'m>> {
+    ) -> HandlerResult<Reply<'m>> {
         let Incoming::Text(text) = message else {
             return Ok(Reply::None);
         };

@@ -61,7 +61,7 @@ impl WebSocket {
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use sockeye::{Event, WebSocket};
+    /// use sockeye::browser::{Event, WebSocket};
     ///
     /// let ws = WebSocket::new("ws://127.0.0.1:8080/echo")?;
     /// let mut events = ws.events().expect("they are asked for once");

@@ -1,5 +1,20 @@
-//! A client that opens a lost connection again. [`Reconnecting`] owns the connection, [`retry`] decides about further
-//! attempts, and [`queue`] holds the messages that wait.
+//! A client that opens a lost connection again. [`Reconnecting`] owns the connection, [`Retry`] decides about further
+//! attempts, and a queue holds the messages that wait.
+//!
+//! ```no_run
+//! use sockeye::Client;
+//! use sockeye::reconnect::{ReconnectEvent, Retry};
+//!
+//! # async fn example() -> sockeye::Result {
+//! let mut feed = Client::new().reconnecting("wss://feed.example/")?.retry(Retry::default().limit(10));
+//! while let Some(event) = feed.next().await {
+//!     if let ReconnectEvent::Message(message) = event {
+//!         println!("{message}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! ```text
 //!              ┌────────── Waiting ◀──────────┐ worth another attempt
@@ -21,8 +36,7 @@ use sockeye_mailbox::SendError;
 use sockeye_proto::{Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::target::Target;
-use super::{Client, ConnectError, error, observer};
+use crate::client::{Client, ConnectError, ConnectErrorForLog, Target};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorChain};
 use crate::peer_text::PeerText;
@@ -44,9 +58,10 @@ pub use self::retry::{Interruption, Retry};
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use sockeye::{Client, ReconnectEvent};
+/// use sockeye::Client;
+/// use sockeye::reconnect::ReconnectEvent;
 ///
-/// let mut feed = Client::builder()
+/// let mut feed = Client::new()
 ///     .reconnecting("wss://feed.example/")?
 ///     // The first messages on each connection.
 ///     .greeting(|_connection| vec![r#"{"subscribe":"salmon"}"#.into()]);
@@ -126,17 +141,17 @@ pub enum ReconnectEvent {
 }
 
 impl Client {
-    /// A client that connects to this target with the options of this one, and again when the connection is lost. It
-    /// does nothing before [`Reconnecting::next`] is polled.
+    /// Makes a client that connects to this target with the options of this one, and again when the connection is lost.
+    /// It does nothing before [`Reconnecting::next`] is polled.
     ///
     /// # Errors
     ///
     /// [`ConnectError`] for an invalid target.
     pub fn reconnecting(
         self,
-        target: impl TryInto<Target, Error = ConnectError>,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
     ) -> Result<Reconnecting, ConnectError> {
-        let target = target.try_into()?;
+        let target = target.try_into().map_err(Into::into)?;
         let client = Arc::new(self);
         Ok(Reconnecting::new(move || {
             let (client, target) = (Arc::clone(&client), target.clone());
@@ -149,18 +164,20 @@ impl Reconnecting {
     /// The default of [`queue_limit`](Self::queue_limit): 1 MiB.
     pub const DEFAULT_QUEUE_LIMIT: usize = 1 << 20;
 
-    /// A client whose connections `connector` opens, one for each attempt. The connector can fetch a fresh token, or
+    /// Makes a client whose connections `connector` opens, one for each attempt. The connector can fetch a fresh token, or
     /// choose another server. Its own failures are [`ConnectError::Connector`].
     ///
     /// ```no_run
-    /// use sockeye::{Client, ConnectError, Reconnecting};
+    /// use sockeye::Client;
+    /// use sockeye::client::ConnectError;
+    /// use sockeye::reconnect::Reconnecting;
     ///
     /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
     /// let feed = Reconnecting::new(|| async {
     ///     let token = fresh_token().await.map_err(|error| ConnectError::Connector(error.into()))?;
     ///     let client = Client::builder().bearer_auth(&token);
     ///     let client = client.map_err(|error| ConnectError::Connector(error.into()))?;
-    ///     client.connect("wss://feed.example/").await
+    ///     client.build().connect("wss://feed.example/").await
     /// });
     /// ```
     pub fn new<F>(mut connector: impl FnMut() -> F + Send + 'static) -> Self
@@ -290,7 +307,7 @@ impl Reconnecting {
         let now = Instant::now().into_std();
         let date = SystemTime::now();
         let pause = self.retry.after(&why, now, date, rand::random());
-        observer::interrupted(&ForLog(&why), pause);
+        log_interruption(&ForLog(&why), pause);
         let Some(pause) = pause else {
             return self.end(Some(why), unconfirmed);
         };
@@ -421,6 +438,15 @@ impl fmt::Display for Interruption {
     }
 }
 
+/// Logs that a reconnecting client lost its connection, or failed to connect. It tries again after the pause; `None` for
+/// no further attempt.
+fn log_interruption(why: &ForLog<'_>, pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tracing::debug!(%why, ?pause, "connecting again after a pause"),
+        None => tracing::debug!(%why, "connecting no more"),
+    }
+}
+
 /// Shows an interruption on one line of a log, without text that may hold a secret.
 struct ForLog<'a>(&'a Interruption);
 
@@ -430,7 +456,7 @@ impl fmt::Display for ForLog<'_> {
             Interruption::Closed(reason) => {
                 write!(f, "the peer closed with {}", reason.code().get())
             }
-            Interruption::Connect(error) => error::ForLog(error).fmt(f),
+            Interruption::Connect(error) => ConnectErrorForLog(error).fmt(f),
             Interruption::Lost(error) => {
                 let chain = ErrorChain::new(error).to_string();
                 PeerText(chain.as_bytes()).fmt(f)

@@ -1,5 +1,21 @@
 //! TLS over another transport, by rustls: configurations from files or from the system's roots, and the two
 //! handshakes. Knows nothing of HTTP except its ALPN name.
+//!
+//! A client needs no configuration for servers with certificates of public authorities. A server, and a client that
+//! trusts another authority, have one:
+//!
+//! ```no_run
+//! use sockeye::{Client, Server, tls};
+//!
+//! # async fn example() -> sockeye::Result {
+//! let config = tls::server_config("chat.example.pem", "chat.example.key")?;
+//! let server = Server::builder().tls(config).bind("0.0.0.0:443").await?;
+//!
+//! let config = tls::client_config_trusting("authority.pem")?;
+//! let client = Client::builder().tls(config).build();
+//! # Ok(())
+//! # }
+//! ```
 
 mod alpn;
 mod client;

@@ -3,8 +3,8 @@
 use sockeye_proto::handshake::OfferError;
 use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
 
-use crate::client::target::Target;
-use crate::client::{Client, ConnectError};
+use crate::client::{Client, ConnectError, Target};
+use crate::error::Error;
 
 /// The arguments of [`WebSocket::close`](super::WebSocket::close): nothing (`()`), a code, a reason, or both.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +94,12 @@ impl From<InvalidCloseReason> for SyntaxError {
     }
 }
 
+impl From<SyntaxError> for Error {
+    fn from(error: SyntaxError) -> Self {
+        Self::Connect(error.into())
+    }
+}
+
 /// The connection is not open yet: WHATWG's `InvalidStateError`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the connection is not open yet")]
@@ -116,13 +122,14 @@ pub enum CloseError {
     Syntax(#[from] SyntaxError),
 }
 
-/// The client with a browser's rules for this target. Its offer must be legal, and the server must choose one of the
-/// offered subprotocols. WHATWG is stricter here than RFC 6455.
-pub(super) fn for_browser(client: Client, target: &Target) -> Result<Client, SyntaxError> {
+/// The client with a browser's rules for this target. It follows no redirects, its offer must be legal, and the server
+/// must choose one of the offered subprotocols. WHATWG is stricter here than RFC 6455.
+pub(super) fn for_browser(mut client: Client, target: &Target) -> Result<Client, SyntaxError> {
     client.handshake(target)?;
     refuse_repeated(&client.subprotocols)?;
-    let is_required = !client.subprotocols.is_empty();
-    Ok(client.require_subprotocol(is_required))
+    client.require_subprotocol = !client.subprotocols.is_empty();
+    client.redirects = 0;
+    Ok(client)
 }
 
 /// Refuses two subprotocols that differ only in case, as browsers do. RFC 6455 compares them exactly.

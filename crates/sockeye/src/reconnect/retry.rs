@@ -9,7 +9,7 @@ use sockeye_proto::{CloseCode, CloseReason};
 use crate::client::{ConnectError, ProxyError};
 use crate::error::Error;
 #[cfg(feature = "tls")]
-use crate::transport::tls::TlsError;
+use crate::tls::TlsError;
 
 /// The rule whether and when to connect again: exponential backoff with full jitter and a cap.
 ///
@@ -22,7 +22,8 @@ use crate::transport::tls::TlsError;
 ///
 /// ```
 /// use std::time::{Duration, Instant, SystemTime};
-/// use sockeye::{Error, Interruption, Retry};
+/// use sockeye::Error;
+/// use sockeye::reconnect::{Interruption, Retry};
 ///
 /// let mut retry = Retry::default().longest_pause(Duration::from_secs(10));
 /// let (now, date) = (Instant::now(), SystemTime::now());
@@ -42,7 +43,7 @@ pub struct Retry {
     connected_at: Option<Instant>,
 }
 
-/// The cause for which there is no connection.
+/// The reason why a [`Reconnecting`](super::Reconnecting) client has no connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Interruption {
@@ -140,7 +141,7 @@ impl Retry {
 }
 
 impl Interruption {
-    /// Whether another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     ///
     /// After a failed attempt this is [`ConnectError::is_transient`]. A lost connection is transient, unless the peer
     /// broke the protocol. A Close is transient with 1001 (going away), 1011 (internal error), 1012 (service restart),
@@ -163,7 +164,7 @@ impl Interruption {
 }
 
 impl ConnectError {
-    /// Whether the same attempt may succeed later.
+    /// Returns whether the same attempt may succeed later.
     ///
     /// It may when the network failed, when the server did not answer, and when it answered with 408, 425, 429, 500,
     /// 502, 503 or 504. The same counts for a proxy. A SOCKS proxy's answer is transient if the proxy failed, or did

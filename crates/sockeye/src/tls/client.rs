@@ -19,7 +19,7 @@ use super::provider::with_provider;
 use super::rustls;
 use crate::transport::Stream;
 
-/// A client's configuration that trusts the system's roots: the default for `wss:` URLs.
+/// Makes a client's configuration that trusts the system's roots: the default for `wss:` URLs.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub fn client_config() -> Result<ClientConfig, TlsError> {
     ClientOptions::default().build()
 }
 
-/// A client's configuration that trusts only the certificates of a PEM file, for example a private authority's.
+/// Makes a client's configuration that trusts only the certificates of a PEM file, for example a private authority's.
 ///
 /// # Errors
 ///
@@ -46,7 +46,7 @@ pub fn client_config_trusting(roots: impl AsRef<Path>) -> Result<ClientConfig, T
 ///     .roots("our-authority.pem")
 ///     .identity("client.pem", "client.key")
 ///     .build()?;
-/// let client = Client::builder().tls(config);
+/// let client = Client::builder().tls(config).build();
 /// # Ok::<(), tls::TlsError>(())
 /// ```
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,24 @@
-//! The browser's `WebSocket` object (WHATWG WebSockets): events, `send`, `close`, `ready_state`.
+//! The browser's objects (WHATWG WebSockets): [`WebSocket`] with events, `send`, `close` and `ready_state`, and
+//! [`WebSocketStream`] with a readable and a writable side.
 //!
-//! This file holds the object and its state; [`run`] connects, and produces the events or calls the handlers.
-//! [`stream`] is the sibling `WebSocketStream`.
+//! They are for programs that are ported from JavaScript. Other programs use [`connect`](crate::connect).
+//!
+//! ```no_run
+//! use sockeye::browser::WebSocket;
+//!
+//! # async fn example() -> sockeye::Result {
+//! let ws = WebSocket::new("ws://127.0.0.1:8080/echo")?;
+//! ws.on_open(|ws| {
+//!     let _ = ws.send("hi");
+//! });
+//! ws.on_message(|_, event| println!("{}", event.data));
+//! ws.run().await;
+//! # Ok(())
+//! # }
+//! ```
+
+// This file holds the methods for programs; `run` connects and produces the events. `stream` is the sibling
+// `WebSocketStream`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -11,8 +28,7 @@ use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::Outgoing;
 use tokio::sync::{Notify, SetOnce};
 
-use super::Client;
-use super::target::Target;
+use crate::client::{Client, Target};
 use crate::connection::direct::Mailbox;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -35,7 +51,7 @@ pub use self::stream::{OpenedStream, Readable, WebSocketError, WebSocketStream, 
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use sockeye::WebSocket;
+/// use sockeye::browser::WebSocket;
 ///
 /// let ws = WebSocket::new("ws://127.0.0.1:8080/echo")?;
 /// ws.on_open(|ws| {
@@ -84,13 +100,26 @@ type OnEvent<E> = dyn Fn(&WebSocket, &E) + Send + Sync;
 /// The most bytes that may wait to be sent. With more, the connection fails, as in browsers.
 const BUFFER_LIMIT: usize = 64 << 20;
 
+impl Client {
+    /// Makes a browser's `WebSocket` object, which connects to a URL with the options of this client, but follows no
+    /// redirects.
+    /// See [`WebSocket::new`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`WebSocket::with_protocols`].
+    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
+        WebSocket::with_client(url, self)
+    }
+}
+
 impl WebSocket {
-    /// An object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. A user name and password in
-    /// the URL are sent by basic authentication (RFC 7617).
+    /// Makes an object for a `ws:` or `wss:` URL, which connects when it is [run](Self::run). `http:` and `https:` are
+    /// converted to these. A user name and password in the URL are sent by basic authentication (RFC 7617).
     ///
     /// The object connects with the defaults of [`Client`]; for other options, use [`Client::websocket`]. All objects
     /// of this function in the process open one connection to an address at a time (RFC 6455 §4.1): see
-    /// [`Client::in_turn`].
+    /// [`ClientBuilder::in_turn`](crate::client::ClientBuilder::in_turn).
     ///
     /// It can be made outside of a runtime too. A failed connection, and a port that browsers block, are reported by
     /// the event `error`.
@@ -102,8 +131,8 @@ impl WebSocket {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// An object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
-    /// fails when the server chooses none of them.
+    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The
+    /// connection fails when the server chooses none of them.
     ///
     /// # Errors
     ///
@@ -115,10 +144,10 @@ impl WebSocket {
         S: Into<String>,
     {
         let client = Client::builder().in_turn_of_process();
-        client.subprotocols(protocols).websocket(url)
+        client.subprotocols(protocols).build().websocket(url)
     }
 
-    pub(super) fn with_client(url: &str, client: Client) -> Result<Self, SyntaxError> {
+    fn with_client(url: &str, client: Client) -> Result<Self, SyntaxError> {
         let target = Target::parse_any_scheme(url)?;
         let client = argument::for_browser(client, &target)?;
         Ok(Self(Arc::new(Inner {
@@ -266,18 +295,6 @@ impl WebSocket {
     /// Moves on to a state; never back.
     fn set_state(&self, state: ReadyState) {
         self.0.state.fetch_max(state as u8, Ordering::AcqRel);
-    }
-}
-
-impl Client {
-    /// A browser's `WebSocket` object that connects to a URL with the options of this client, but follows no redirects.
-    /// See [`WebSocket::new`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`WebSocket::with_protocols`].
-    pub fn websocket(self, url: &str) -> Result<WebSocket, SyntaxError> {
-        WebSocket::with_client(url, self.redirects(0))
     }
 }
 

@@ -13,8 +13,7 @@ use tokio::sync::SetOnce;
 
 use super::argument::{self, CloseArgs, CloseError, SyntaxError};
 use super::port;
-use crate::client::Client;
-use crate::client::target::Target;
+use crate::client::{Client, Target};
 use crate::connection::{Receiver, Sender, SenderSink, SplitEnd};
 use crate::error::BoxError;
 
@@ -28,7 +27,7 @@ use crate::error::BoxError;
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use sockeye::WebSocketStream;
+/// use sockeye::browser::WebSocketStream;
 ///
 /// let mut ws = WebSocketStream::new("wss://chat.example/river")?;
 /// let mut opened = ws.opened().await?;
@@ -79,7 +78,7 @@ pub struct WebSocketError {
 }
 
 impl Client {
-    /// A browser's `WebSocketStream` that connects to a URL with the options of this client, but follows no
+    /// Makes a browser's `WebSocketStream`, which connects to a URL with the options of this client, but follows no
     /// redirects. See [`WebSocketStream::new`].
     ///
     /// # Errors
@@ -87,7 +86,7 @@ impl Client {
     /// The errors of [`WebSocketStream::with_protocols`].
     pub fn websocket_stream(self, url: &str) -> Result<WebSocketStream, SyntaxError> {
         let target = Target::parse_any_scheme(url)?;
-        let client = argument::for_browser(self.redirects(0), &target)?;
+        let client = argument::for_browser(self, &target)?;
         Ok(WebSocketStream {
             target,
             client,
@@ -97,8 +96,8 @@ impl Client {
 }
 
 impl WebSocketStream {
-    /// An object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. The object does nothing before
-    /// [`opened`](Self::opened) is polled.
+    /// Makes an object for a `ws:` or `wss:` URL. `http:` and `https:` are converted to these. The object does nothing
+    /// before [`opened`](Self::opened) is polled.
     ///
     /// # Errors
     ///
@@ -107,8 +106,8 @@ impl WebSocketStream {
         Self::with_protocols(url, [""; 0])
     }
 
-    /// An object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The connection
-    /// fails when the server chooses none of them.
+    /// Makes an object for a URL, like [`new`](Self::new), that offers subprotocols, the preferred one first. The
+    /// connection fails when the server chooses none of them.
     ///
     /// # Errors
     ///
@@ -120,7 +119,7 @@ impl WebSocketStream {
         S: Into<String>,
     {
         let client = Client::builder().in_turn_of_process();
-        client.subprotocols(protocols).websocket_stream(url)
+        client.subprotocols(protocols).build().websocket_stream(url)
     }
 
     /// The URL, serialised, with the scheme `ws` or `wss`.

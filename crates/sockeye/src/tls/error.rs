@@ -8,6 +8,7 @@ use rustls::pki_types::pem;
 
 use super::explain::Explained;
 use super::rustls;
+use crate::error::Error;
 
 /// Why a configuration or a handshake of TLS failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +93,12 @@ impl TlsError {
             Ok(error) => Self::Handshake(error),
             Err(error) => Self::Io(error),
         }
+    }
+}
+
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error.into())
     }
 }
 

@@ -1,0 +1,16 @@
+//! The names of the public face: the type of each value that the API of `sockeye` returns, written out.
+//!
+//! The crate depends on `sockeye` and on the crates whose types may stand in its API. It does not compile when a type
+//! cannot be named, or when a type of another crate comes into the API. Nothing calls its functions.
+
+mod client;
+mod connection;
+mod endpoint;
+mod proto;
+mod server;
+
+pub use self::client::{blocking, browser, client, errors_of_connecting, reconnect};
+pub use self::connection::{connection, split};
+pub use self::endpoint::{Word, callbacks, handlers, handshake, is_an_argument, remotes, session};
+pub use self::proto::{handshake_types, messages};
+pub use self::server::{container, result_of_main, server};
