@@ -13,7 +13,7 @@ use super::configurator::{Configurator, Configure};
 use super::handshake::Handshake;
 use super::incoming::IncomingKind;
 use super::life::{self, Launch, Opened};
-use super::open_sessions::OpenSessions;
+use super::session::OpenSessions;
 use crate::stats::Counters;
 use crate::sync::Arc;
 

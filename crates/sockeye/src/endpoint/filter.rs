@@ -2,8 +2,7 @@
 
 use sockeye_proto::{Outgoing, PreparedMessage};
 
-use super::open_sessions::OpenSessions;
-use super::session::Session;
+use super::session::{OpenSessions, Session};
 
 /// The open sessions of an endpoint whose paths have given parameters, made by
 /// [`OpenSessions::with_path_parameter`].

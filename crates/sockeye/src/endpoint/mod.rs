@@ -152,12 +152,11 @@ pub use self::incoming::{
 };
 #[cfg(feature = "json")]
 pub use self::json::Json;
-pub use self::open_sessions::OpenSessions;
 pub use self::properties::Properties;
 pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
-pub use self::session::{Session, SessionId};
+pub use self::session::{OpenSessions, Session, SessionId};
 pub use crate::log_limit::LogLimit;
 #[cfg(feature = "macros")]
 #[doc(inline)]

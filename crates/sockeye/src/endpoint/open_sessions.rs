@@ -12,27 +12,12 @@ use tokio::time::Instant;
 
 use super::filter::FilteredSessions;
 use super::overflow::Losses;
-use super::session::{Session, SessionId};
-use crate::connection::direct::Channel;
+use super::session::{OpenSessions, Session, SessionId, SessionSet};
 use crate::observer::Event;
 use crate::runtime::deliverer;
 use crate::runtime::sweeper::{self, Swept};
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
-
-/// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
-/// them from before `on_open` until before `on_close`.
-#[derive(Clone, Default)]
-pub struct OpenSessions(Arc<SessionSet>);
-
-#[derive(Default)]
-pub(super) struct SessionSet {
-    broadcasts: Arc<Channel<Session>>,
-    // Whether a sweeper watches the set. Lock order: this, then the members of the channel.
-    is_swept: Mutex<bool>,
-    // The server's counters. A client's endpoint has none.
-    counters: Option<Arc<Counters>>,
-}
 
 impl OpenSessions {
     /// Creates an empty set of sessions, with the counters of its server.

@@ -16,6 +16,18 @@ use crate::connection::{MessageWriter, check_control, writer};
 use crate::error::Error;
 use crate::sync::Arc;
 
+impl Session {
+    /// Returns the remote whose sends complete when the message is written.
+    pub fn basic_remote(&self) -> BasicRemote<'_> {
+        BasicRemote::new(self.outbox())
+    }
+
+    /// Returns the remote whose sends queue the message and do not wait.
+    pub fn async_remote(&self) -> AsyncRemote<'_> {
+        AsyncRemote::new(self)
+    }
+}
+
 /// Sends messages to the peer. Each send completes when the message is written.
 ///
 /// Any number of tasks may send at once; they are served in turn. For all methods:

@@ -1,4 +1,5 @@
-//! The session: the application's handle of one connection.
+//! The session: the application's handle of one connection. Also the type of the open sessions of an endpoint, because
+//! each holds the other; what it does is in `open_sessions`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,11 +14,9 @@ use super::activity::{Activity, Busy, IDLE_FOR_TOO_LONG};
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
 use super::incoming::{Incoming, IncomingKind};
-use super::open_sessions::OpenSessions;
 use super::properties::Properties;
-use super::remote::{AsyncRemote, BasicRemote};
 use super::span::SessionSpan;
-use crate::connection::direct::Mailbox;
+use crate::connection::direct::{Channel, Mailbox};
 use crate::connection::link::InParts;
 use crate::router::PathParameters;
 use crate::stats::Counters;
@@ -39,6 +38,20 @@ struct Inner {
     // The bits below. Most sessions have none set: so a message costs a look at one byte, and no lock.
     flags: AtomicU8,
     handlers: Mutex<Handlers>,
+}
+
+/// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
+/// them from before `on_open` until before `on_close`.
+#[derive(Clone, Default)]
+pub struct OpenSessions(pub(super) Arc<SessionSet>);
+
+#[derive(Default)]
+pub(super) struct SessionSet {
+    pub(super) broadcasts: Arc<Channel<Session>>,
+    // Whether a sweeper watches the set. Lock order: this, then the members of the channel.
+    pub(super) is_swept: Mutex<bool>,
+    // The server's counters. A client's endpoint has none.
+    pub(super) counters: Option<Arc<Counters>>,
 }
 
 /// The session has at least one added handler.
@@ -117,16 +130,6 @@ impl Session {
     /// Returns the open sessions of the endpoint, this one included.
     pub fn open_sessions(&self) -> &OpenSessions {
         &self.0.open_sessions
-    }
-
-    /// Returns the remote whose sends complete when the message is written.
-    pub fn basic_remote(&self) -> BasicRemote<'_> {
-        BasicRemote::new(&self.0.outbox)
-    }
-
-    /// Returns the remote whose sends queue the message and do not wait.
-    pub fn async_remote(&self) -> AsyncRemote<'_> {
-        AsyncRemote::new(self)
     }
 
     /// Adds a handler for one kind of message, made by [`whole`](super::whole) or [`partial`](super::partial). It
