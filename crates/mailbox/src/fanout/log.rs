@@ -5,7 +5,7 @@
 //!   frames  ── 17 ── 18 ── 19 ── 20 ──▶ push
 //!              ▲           ▲      ▲
 //!              slow member │      a member that has read all
-//!                          a member whose driver has been notified
+//!                          a member that has something to read
 //! ```
 //!
 //! The log is bounded. If it is full, the publisher first moves what the slowest members have not read into their

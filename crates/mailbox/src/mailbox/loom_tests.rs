@@ -396,7 +396,7 @@ async fn take_all(outbox: &Mailbox, many: usize) -> String {
                 if let Some(item) = outbox.take() {
                     heard.push_str(payload(&item));
                 } else if !outbox.read_log(1000, |frames| heard.extend(payloads(frames)))
-                    && outbox.is_empty()
+                    && outbox.has_nothing_to_take()
                 {
                     break;
                 }
@@ -546,7 +546,7 @@ async fn write_all(outbox: &Mailbox, transport: &Shared, last: char) {
                 if let Some(item) = outbox.take() {
                     transport.write(payload(&item).as_bytes());
                 } else if !outbox.read_log(1000, |frames| transport.write(frames))
-                    && outbox.is_empty()
+                    && outbox.has_nothing_to_take()
                 {
                     break;
                 }

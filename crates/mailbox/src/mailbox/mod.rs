@@ -51,8 +51,9 @@ mod waker_list;
 #[repr(C)]
 #[derive(Debug)]
 pub struct Mailbox<D> {
-    // The subscription that stays as long as the mailbox, so that the driver reads its log without the state's lock.
-    // Without it the connection cannot share frames: it takes the messages of all channels as items.
+    // The subscription whose slot no other channel gets, so that the driver reads its log without the state's lock. A
+    // connection that masks or compresses has none, because it cannot share frames: it takes the messages of all
+    // channels as items.
     first: Option<Subscription>,
     signal: Signal,
     // Lock order: the members of a channel, then this, then a log.

@@ -136,8 +136,8 @@ impl<D> Mailbox<D> {
 }
 
 impl<D> State<D> {
-    /// Whether the item may be put in now. A sender that waits for room goes first, except before an item whose policy is
-    /// to close. That policy is for a slow peer: it must not strike because a large message waits.
+    /// Whether the item may be put in now. It may not while another sender waits for room, unless its policy is to close.
+    /// That policy is for a slow peer: it must not strike because a large message waits.
     #[inline]
     pub(super) fn takes(&self, item: &Queued, source: Source) -> bool {
         item.is_control() || self.room_besides(item, source)(0)

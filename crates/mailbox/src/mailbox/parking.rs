@@ -43,7 +43,8 @@ impl<D> Mailbox<D> {
     }
 
     /// Parks the driver until there is something for it to do. Returns false if there is already. Without `wants_items`
-    /// the driver has no room for items, and is woken for directives only. `known` is the waker that the driver parked
+    /// the driver has no room for items: it is woken for a directive, for its time, and for what a deliverer left, and not
+    /// for items and channels. `known` is the waker that the driver parked
     /// with before: with the same one parking takes no lock.
     // Inlined into its one caller: saving registers twice is a tenth of what parking costs.
     #[inline(always)]
@@ -113,8 +114,8 @@ impl<D> Mailbox<D> {
         self.signal.look().has_items()
     }
 
-    /// Whether the driver can neither take an item nor read a log now.
-    pub fn is_empty(&self) -> bool {
+    /// Whether the driver can neither take an item nor read a log now. Items behind a message in parts may wait.
+    pub fn has_nothing_to_take(&self) -> bool {
         let look = self.signal.look();
         !look.has_items() && !look.is_readable()
     }

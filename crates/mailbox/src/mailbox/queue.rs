@@ -101,7 +101,8 @@ impl<D> State<D> {
             let controls = &mut self.waiters().controls;
             controls.extend(item.into_taken());
             if controls.len() > MAX_CONTROLS {
-                // §5.5.3: the newest is enough.
+                // §5.5.3: of unsolicited pongs the newest is enough, and a newer ping asks the same. The dropped one counts
+                // as written.
                 controls.pop_front();
             }
             self.pushed.controls += 1;

@@ -21,7 +21,8 @@ impl<D> Mailbox<D> {
         let Some(first) = &self.first else {
             return false;
         };
-        // The state is not locked. A sender that moves messages out of the log says so with the log locked.
+        // The state is not locked. A sender that moves messages from the log to the items sets ITEMS while the log is
+        // locked, so those items are seen here.
         let is_overtaken = || {
             let look = self.signal.look();
             if look.has_left() {

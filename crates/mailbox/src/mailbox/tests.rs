@@ -367,7 +367,7 @@ fn between_the_parts_of_a_message_nothing_is_taken_but_control_frames() {
     assert!(!outbox.is_held());
     assert_eq!(drain(&outbox), ["before", "part a"]);
     assert!(outbox.is_held());
-    assert!(outbox.is_empty() && !outbox.is_quiet());
+    assert!(outbox.has_nothing_to_take() && !outbox.is_quiet());
     outbox.try_push(Item::Ping(b"1".to_vec())).unwrap();
     outbox.push_reply("reply".into()).unwrap();
     assert_eq!(drain(&outbox), ["ping 1"]);
@@ -471,7 +471,7 @@ fn whoever_leaves_a_message_unfinished_closes_the_connection_behind_what_it_sent
     assert_eq!(directive(&outbox), close(unfinished));
     assert_eq!(outbox.try_push(text("late")), Err(SendError::Closed));
     assert_eq!(drain(&outbox), ["part a"]);
-    assert!(outbox.is_empty(), "the Close is next");
+    assert!(outbox.has_nothing_to_take(), "the Close is next");
 }
 
 #[test]
@@ -490,7 +490,7 @@ fn a_close_cuts_a_message_off_and_tells_whoever_waits_to_go_on_with_it() {
     drop((one, other));
     assert_eq!(directive(&outbox), close(reason()), "the first counts");
     assert_eq!(drain(&outbox), ["part a"]);
-    assert!(outbox.is_empty());
+    assert!(outbox.has_nothing_to_take());
     outbox.shut();
     assert!(!outbox.is_held());
 }

@@ -437,12 +437,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             match look(Receiving { connection, take }, cx) {
                 Look::Event(piece) => {
                     // The connection cannot know for how long the caller is busy with the message.
-                    self.link.park();
+                    self.link.release_buffers();
                     return Poll::Ready(Ok(Some(piece)));
                 }
                 Look::Again => {}
                 Look::Idle { .. } => {
-                    self.link.park();
+                    self.link.release_buffers();
                     return Poll::Pending;
                 }
                 Look::Yield => return Poll::Pending,
@@ -480,7 +480,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         loop {
             match self.link.poll_write(cx) {
                 Poll::Ready(Ok(())) => {
-                    self.link.park();
+                    self.link.release_buffers();
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => {
@@ -517,7 +517,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
         self.link.machine_mut().conclude(Instant::now().into_std());
         let polled = self.link.poll_linger(cx, |_| false);
-        self.link.park();
+        self.link.release_buffers();
         polled
     }
 

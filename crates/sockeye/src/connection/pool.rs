@@ -10,11 +10,11 @@ use sockeye_proto::{Message, MessageBuffer, Output, Text, WholeMessage};
 
 /// The most bytes of one read. Messages of 16 KiB cost a tenth less with 128 KiB than with 64 KiB.
 pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
-/// The thread keeps at most so many buffers: few of its connections are in the middle of a turn at once.
+/// The most scratch buffers that a thread keeps: few of its connections are in the middle of a turn at once.
 const MAX_SCRATCHES: usize = 2;
 const MAX_BUFFERS: usize = 16;
 const MAX_OUTPUTS: usize = 16;
-/// The capacity above which a buffer is large. The thread keeps a few large buffers: when a large buffer is freed, the
+/// The capacity above which a buffer is large. The thread keeps a few large buffers. When a large buffer is freed, the
 /// allocator may return its pages to the kernel, and the next large message pays one page fault for each 4 KiB.
 pub(crate) const MAX_KEPT_CAPACITY: usize = 128 * 1024;
 /// The thread frees a buffer above this capacity.

@@ -64,9 +64,9 @@ pub(crate) trait Host<T: AsyncRead + AsyncWrite + Unpin> {
         self.link().machine().is_gated() || self.link().is_starved()
     }
 
-    /// The end, if the owner or its application wants it at once.
+    /// The end, if the owner or its application wants it at once. It is looked for first.
     #[inline]
-    fn abort(&mut self) -> Option<Look<Self::Event>> {
+    fn check_abort(&mut self) -> Option<Look<Self::Event>> {
         None
     }
 
@@ -76,9 +76,9 @@ pub(crate) trait Host<T: AsyncRead + AsyncWrite + Unpin> {
         Ok(())
     }
 
-    /// The end, if this side's Close or a loss of the transport brought it about.
+    /// The end, if this side's Close or a loss of the transport brought it about. It is looked for after a write.
     #[inline]
-    fn end(&mut self) -> Option<Look<Self::Event>> {
+    fn check_end(&mut self) -> Option<Look<Self::Event>> {
         None
     }
 }
@@ -97,7 +97,7 @@ where
     // After a wake-up by the transport there is usually nothing to do but to read.
     let mut reads = host.is_drained();
     if !reads {
-        if let Some(end) = host.abort() {
+        if let Some(end) = host.check_abort() {
             return end;
         }
         // 1. The next event of the input. The output that input causes is written before it becomes too much.
@@ -126,7 +126,7 @@ where
             Poll::Ready(Err(error)) => return host.fail(error),
             polled => has_room = polled.is_ready(),
         }
-        if let Some(end) = host.end() {
+        if let Some(end) = host.check_end() {
             return end;
         }
         reads = !host.is_gated() && !host.link().lacks_memory();
@@ -169,14 +169,14 @@ where
     if let Poll::Ready(Err(error)) = host.poll_output(cx) {
         return host.fail(error);
     }
-    if let Some(end) = host.end() {
+    if let Some(end) = host.check_end() {
         return end;
     }
     // A connection that is always busy has its deadlines too.
     if let Poll::Ready(Some(expired)) = host.poll_timer(cx) {
         return host.fail(expired.into());
     }
-    host.link().park();
+    host.link().release_buffers();
     cx.waker().wake_by_ref();
     Look::Yield
 }

@@ -38,8 +38,8 @@ enum Stage {
 impl TurnBudget {
     /// After so much work, in KiB, the turn looks at the clock. A whole turn is twice as much.
     const HALF: i64 = 64;
-    /// The most that one read counts. It is less than a turn: after a full read the task still handles the input in the
-    /// scratch buffer, and still reads on when the input begins a large message.
+    /// The most that one read counts. It is less than a turn. So after a full read the task still handles the input in
+    /// the scratch buffer, and reads on when the input begins a large message.
     const READ: usize = 126 * 1024;
     /// The most time of a turn. The turn looks at the clock at each read, and after half of the work.
     const TIME: Duration = Duration::from_millis(1);

@@ -1,5 +1,5 @@
 //! The fast path for messages that lie complete in the input: the driver shows each one to an [`AnswerAtOnce`] and
-//! sends its [`Answer`] in the same poll. An answer that would overtake the items of the outbox goes there instead.
+//! sends its [`Answer`] in the same poll. An answer that would overtake what the mailbox holds is sent behind it.
 
 use sockeye_proto::{Exchange, MessageBuffer, Outgoing, WholeMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,7 +49,8 @@ pub(crate) enum Answered {
     Declined,
     /// Its reply is in the output, or it has none.
     Sent,
-    /// Its reply has to wait for what the handler itself has put into the outbox.
+    /// Its reply has to wait for what goes before it: items that the handler put into the outbox, messages of channels,
+    /// or a Close.
     Deferred(Outgoing),
     Failed(Error),
 }
@@ -97,7 +98,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             let whole = exchanged.pull()?;
             let exchange = &mut exchanged.exchange;
             match answering.answer(whole, Answer { exchange, outbox }) {
-                // Only the driver changes what else is plain.
+                // Only the driver changes the rest of what `plain` asks for: its phase, its directive and its replies.
                 Answered::Sent if outbox.is_plain() => {}
                 Answered::Sent => return None,
                 Answered::Deferred(outgoing) => return running.send_deferred(outgoing),
@@ -112,7 +113,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
-    /// Sends a reply behind what its handler has put into the outbox.
+    /// Sends a reply behind what the mailbox holds.
     #[inline(never)]
     fn send_deferred(&mut self, outgoing: Outgoing) -> Option<Next> {
         self.update();

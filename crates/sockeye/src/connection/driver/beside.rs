@@ -48,7 +48,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             // The handler may be ready again at once, as after a lock or a yield. That must not cost a write for each
             // message.
             *suspended = true;
-            self.drive().link.park();
+            self.drive().link.release_buffers();
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -70,9 +70,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Option<Next>> {
         self.drive();
-        if self.core().phase.ahead().is_some() && self.core().is_held_back() {
+        if self.core().phase.ahead().is_some() && self.core().is_reading_paused() {
             self.poll_beside(cx);
-            if self.core().is_held_back() {
+            if self.core().is_reading_paused() {
                 pool::recycle_message(message);
                 return Poll::Pending;
             }

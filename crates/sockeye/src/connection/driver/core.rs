@@ -37,9 +37,9 @@ impl Core {
         self.directive.as_deref() == Some(&Directive::Abort)
     }
 
-    /// Whether the application is paused, so that the driver keeps what came.
+    /// Whether the application has paused reading, so that the driver keeps what came.
     #[inline]
-    pub(super) fn is_held_back(&self) -> bool {
+    pub(super) fn is_reading_paused(&self) -> bool {
         self.outbox.is_paused() && self.directive.is_none() && !self.phase.is_ended()
     }
 

@@ -57,7 +57,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         while self.link.machine().can_send()
             && (self.take_items(usize::MAX).is_some()
                 || self.read_log(usize::MAX)
-                || !self.core.outbox.is_empty())
+                || !self.core.outbox.has_nothing_to_take())
         {}
         self.link.machine_mut().conclude(Instant::now().into_std());
         self.core.outbox.shut();

@@ -88,7 +88,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         self.link.write_apart(cx, |room| {
             let mut len = 0;
             outbox.read_log(WRITE_AT, |frames| {
-                // INVARIANT: an empty input's room is larger than all that a log holds (`link.rs` asserts it).
+                // INVARIANT: an empty input's room is larger than all that a log holds (`link/io.rs` asserts it).
                 room[..frames.len()].copy_from_slice(frames);
                 len = frames.len();
             });
@@ -119,7 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             let room = WRITE_AT - waits;
             if let Some(taken) = self.take_items(room) {
                 reached = Some(taken);
-            } else if !self.read_log(room) && self.core.outbox.is_empty() {
+            } else if !self.read_log(room) && self.core.outbox.has_nothing_to_take() {
                 self.close_if_asked();
                 break;
             }

@@ -258,10 +258,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) async fn released(&mut self) {
         poll_fn(|cx| {
             self.drive();
-            if self.core().is_held_back() {
+            if self.core().is_reading_paused() {
                 self.poll_beside(cx);
             }
-            if self.core().is_held_back() {
+            if self.core().is_reading_paused() {
                 return Poll::Pending;
             }
             Poll::Ready(())

@@ -29,7 +29,7 @@ pub(crate) struct Driver<T> {
     guarded: Guarded<T>,
 }
 
-/// A driver that runs: no other task writes to its transport.
+/// What a driver lends while it runs: then no other task writes to its transport.
 // In this order, as `Link` too: what a task that is woken to send looks at lies side by side. Of many
 // connections each line of the processor's cache has to be fetched.
 #[repr(C)]
@@ -38,7 +38,8 @@ pub(super) struct Running<T> {
     pub(super) core: Core,
 }
 
-/// A driver that may be parked.
+/// Keeps the link and the core of a driver that may be parked: the link is lent by [`Driver::drive`] and
+/// [`Driver::plain`] alone.
 pub(super) struct Guarded<T>(Running<T>);
 
 impl<T> Guarded<T> {
@@ -153,7 +154,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             .park(&mut core.waker, cx.waker(), wants_items, &core.directive);
         if is_parked {
             // Another task may write to the transport by now. This releases buffers, and no more.
-            link.park();
+            link.release_buffers();
         }
         is_parked
     }

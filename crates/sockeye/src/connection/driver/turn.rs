@@ -55,7 +55,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             running.link.give_in_parts(answering.in_parts());
             match look(Reading { running, message }, cx) {
                 Look::Event(next) => {
-                    if matches!(next, Next::End) || !self.core().is_held_back() {
+                    if matches!(next, Next::End) || !self.core().is_reading_paused() {
                         return Poll::Ready(next);
                     }
                     self.core_mut().put_ahead(next, message);
@@ -123,7 +123,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Host<T> for Reading<'_, T> {
     }
 
     #[inline(always)]
-    fn abort(&mut self) -> Option<Look<Next>> {
+    fn check_abort(&mut self) -> Option<Look<Next>> {
         if !self.running.core.is_aborted() {
             return None;
         }
@@ -142,7 +142,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Host<T> for Reading<'_, T> {
     }
 
     #[inline(always)]
-    fn end(&mut self) -> Option<Look<Next>> {
+    fn check_end(&mut self) -> Option<Look<Next>> {
         let ending = self.running.closed_here()?;
         self.running.end(ending);
         Some(Look::Event(Next::End))

@@ -66,7 +66,7 @@ impl Input {
     }
 
     #[inline]
-    pub(super) fn park(&mut self) {
+    pub(super) fn release_buffers(&mut self) {
         if self.scratch.is_some() || self.is_empty() {
             self.leave_scratch();
         }

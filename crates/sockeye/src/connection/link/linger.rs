@@ -128,11 +128,11 @@ where
         false
     }
 
-    fn abort(&mut self) -> Option<Look<()>> {
-        self.end()
+    fn check_abort(&mut self) -> Option<Look<()>> {
+        self.check_end()
     }
 
-    fn end(&mut self) -> Option<Look<()>> {
+    fn check_end(&mut self) -> Option<Look<()>> {
         (self.link.transport == Transport::Lost).then_some(Look::Event(()))
     }
 }

@@ -42,7 +42,7 @@ impl InParts {
     }
 }
 
-// In this order: see `Driver`.
+// In this order: see `Running`.
 #[repr(C)]
 pub(crate) struct Link<T> {
     // The unfinished message. Boxed: an idle connection has none, and most messages come whole.
@@ -278,7 +278,7 @@ impl<T> Link<T> {
     /// Returns the buffers that an idle connection does not need. Unread input moves to a buffer of its own size. The
     /// task's next turn is a whole one.
     #[inline]
-    pub(crate) fn park(&mut self) {
+    pub(crate) fn release_buffers(&mut self) {
         self.start_turn();
         self.give_back();
     }
@@ -286,7 +286,7 @@ impl<T> Link<T> {
     /// Returns the buffers that an idle connection does not need, within the task's turn.
     #[inline]
     pub(crate) fn give_back(&mut self) {
-        self.input.park();
+        self.input.release_buffers();
         self.machine.rest();
         if let Some(output) = self.machine.take_output() {
             pool::recycle_output(output);

@@ -173,7 +173,7 @@ struct Hears {
     delivered: Copied,
 }
 
-/// Who writes what was said to many: the driver, or whoever delivers it.
+/// Whether the deliverer writes what is published, or the driver.
 const EITHER: [bool; 2] = [false, true];
 
 impl Hears {
