@@ -76,7 +76,7 @@ impl Incoming<'_> {
 
 /// The kind of an [`Incoming`]: text, binary or pong. An endpoint or a session has one handler for each kind.
 ///
-/// A [`Message`](crate::Message) is no Pong: its kind is a proto [`MessageKind`](crate::proto::MessageKind).
+/// A [`Message`](crate::Message) is no Pong: its kind is a [`MessageKind`](crate::proto::MessageKind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "Jakarta's three native kinds")]
 pub enum IncomingKind {
