@@ -52,7 +52,7 @@ impl<D> Mailbox<D> {
     /// Returns a future of the connection's end, with the reason of the Close.
     pub fn ended(self: &Arc<Self>) -> Ended<D> {
         Ended {
-            outbox: Arc::clone(self),
+            mailbox: Arc::clone(self),
             waiter: None,
         }
     }
@@ -95,7 +95,7 @@ impl<D> Mailbox<D> {
 /// A future of the connection's end.
 #[derive(Debug)]
 pub struct Ended<D> {
-    pub(super) outbox: Arc<Mailbox<D>>,
+    pub(super) mailbox: Arc<Mailbox<D>>,
     pub(super) waiter: Option<u64>,
 }
 
@@ -104,7 +104,7 @@ impl<D> Future for Ended<D> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let this = &mut *self;
-        let mut state = lock(&this.outbox.state);
+        let mut state = lock(&this.mailbox.state);
         if state.lifetime == Lifetime::Gone
             && let Some(reason) = &state.end
         {
@@ -121,7 +121,7 @@ impl<D> Future for Ended<D> {
 impl<D> Drop for Ended<D> {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter
-            && let Some(waiters) = &mut lock(&self.outbox.state).waiters
+            && let Some(waiters) = &mut lock(&self.mailbox.state).waiters
         {
             waiters.ended.remove(waiter);
         }

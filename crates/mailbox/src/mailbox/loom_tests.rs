@@ -56,19 +56,19 @@ fn payload(item: &Taken) -> &str {
 }
 
 /// Acts as a driver until it has taken `items`.
-async fn take(outbox: &Mailbox, items: usize) -> Vec<String> {
+async fn take(mailbox: &Mailbox, items: usize) -> Vec<String> {
     let mut taken = Vec::new();
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut directive);
-            while let Some(item) = outbox.take() {
+            mailbox.drive(&mut directive);
+            while let Some(item) = mailbox.take() {
                 taken.push(payload(&item).to_owned());
                 if taken.len() == items {
                     return Poll::Ready(());
                 }
             }
-            if outbox.park(&mut known, cx.waker(), true, &directive) {
+            if mailbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }
@@ -78,8 +78,8 @@ async fn take(outbox: &Mailbox, items: usize) -> Vec<String> {
 }
 
 /// Acts as a driver that has written all that it took.
-fn write(outbox: &Mailbox) {
-    outbox.wrote(outbox.taken());
+fn write(mailbox: &Mailbox) {
+    mailbox.wrote(mailbox.taken());
 }
 
 /// Runs a task in a thread of its own.
@@ -96,15 +96,15 @@ fn close(reason: CloseReason) -> Option<Box<Directive>> {
 }
 
 /// Acts as a driver whose transport takes nothing: it waits for a directive.
-async fn await_directive(outbox: &Mailbox) -> Option<Box<Directive>> {
+async fn await_directive(mailbox: &Mailbox) -> Option<Box<Directive>> {
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut directive);
+            mailbox.drive(&mut directive);
             if directive.is_some() {
                 return Poll::Ready(directive.take());
             }
-            if outbox.park(&mut known, cx.waker(), false, &directive) {
+            if mailbox.park(&mut known, cx.waker(), false, &directive) {
                 return Poll::Pending;
             }
         }
@@ -134,12 +134,12 @@ impl Wake for Count {
 #[test]
 fn a_driver_that_parks_misses_no_push() {
     model(3, || {
-        let outbox = Mailbox::new(1000);
+        let mailbox = Mailbox::new(1000);
         let pushers = ["a", "b"].map(|name| {
-            let outbox = Arc::clone(&outbox);
-            thread::spawn(move || outbox.try_push(text(name)).map(drop).unwrap())
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || mailbox.try_push(text(name)).map(drop).unwrap())
         });
-        let mut taken = block_on(take(&outbox, 2));
+        let mut taken = block_on(take(&mailbox, 2));
         taken.sort();
         assert_eq!(taken, ["a", "b"]);
         for pusher in pushers {
@@ -151,15 +151,15 @@ fn a_driver_that_parks_misses_no_push() {
 #[test]
 fn a_driver_that_parked_is_woken_once_however_many_push() {
     model(3, || {
-        let outbox = Mailbox::new(1000);
+        let mailbox = Mailbox::new(1000);
         let count = Arc::new(Count::default());
         let waker = Arc::clone(&count).into();
-        assert!(outbox.park(&mut None, &waker, true, &None));
+        assert!(mailbox.park(&mut None, &waker, true, &None));
         let pushers = ["a", "b"].map(|name| {
-            let outbox = Arc::clone(&outbox);
+            let mailbox = Arc::clone(&mailbox);
             thread::spawn(move || {
-                outbox.try_push(text(name)).unwrap();
-                outbox.try_push(text(name)).unwrap();
+                mailbox.try_push(text(name)).unwrap();
+                mailbox.try_push(text(name)).unwrap();
             })
         });
         for pusher in pushers {
@@ -172,16 +172,16 @@ fn a_driver_that_parked_is_woken_once_however_many_push() {
 #[test]
 fn a_driver_that_parks_misses_no_close() {
     model(2, || {
-        let outbox = Mailbox::new(1000);
-        let other = Arc::clone(&outbox);
+        let mailbox = Mailbox::new(1000);
+        let other = Arc::clone(&mailbox);
         let closer = thread::spawn(move || {
             other.try_push(text("last")).unwrap();
             other.close(reason());
         });
-        assert_eq!(block_on(await_directive(&outbox)), close(reason()));
+        assert_eq!(block_on(await_directive(&mailbox)), close(reason()));
         // The item that was put in before the Close goes out before it.
-        assert_eq!(payload(&outbox.take().unwrap()), "last");
-        assert!(outbox.take().is_none());
+        assert_eq!(payload(&mailbox.take().unwrap()), "last");
+        assert!(mailbox.take().is_none());
         closer.join().unwrap();
     });
 }
@@ -189,19 +189,19 @@ fn a_driver_that_parks_misses_no_close() {
 #[test]
 fn a_driver_that_parks_misses_no_abort_whoever_closes() {
     model(3, || {
-        let outbox = Mailbox::new(1000);
-        let other = Arc::clone(&outbox);
+        let mailbox = Mailbox::new(1000);
+        let other = Arc::clone(&mailbox);
         let closer = thread::spawn(move || other.close(reason()));
-        let other = Arc::clone(&outbox);
+        let other = Arc::clone(&mailbox);
         let aborter = thread::spawn(move || other.abort());
         let (mut directive, mut known) = (None, None);
         block_on(poll_fn(|cx| {
             loop {
-                outbox.drive(&mut directive);
+                mailbox.drive(&mut directive);
                 if directive.as_deref() == Some(&Directive::Abort) {
                     return Poll::Ready(());
                 }
-                if outbox.park(&mut known, cx.waker(), true, &directive) {
+                if mailbox.park(&mut known, cx.waker(), true, &directive) {
                     return Poll::Pending;
                 }
             }
@@ -214,18 +214,18 @@ fn a_driver_that_parks_misses_no_abort_whoever_closes() {
 #[test]
 fn senders_find_room_in_the_order_in_which_they_came() {
     model(3, || {
-        let outbox = Mailbox::new(1);
-        outbox.try_push(text("0")).unwrap();
-        let mut first = outbox.feed(text("1"));
-        let mut second = outbox.feed(text("2"));
+        let mailbox = Mailbox::new(1);
+        mailbox.try_push(text("0")).unwrap();
+        let mut first = mailbox.feed(text("1"));
+        let mut second = mailbox.feed(text("2"));
         enqueue(&mut first);
         enqueue(&mut second);
         let senders = [first, second].map(spawn);
-        assert_eq!(payload(&outbox.take().unwrap()), "0");
+        assert_eq!(payload(&mailbox.take().unwrap()), "0");
         for (number, sender) in ["1", "2"].into_iter().zip(senders) {
             // Nothing else is taken meanwhile: each sender is woken by the one before.
             sender.join().unwrap().unwrap();
-            assert_eq!(payload(&outbox.take().unwrap()), number);
+            assert_eq!(payload(&mailbox.take().unwrap()), number);
         }
     });
 }
@@ -233,37 +233,37 @@ fn senders_find_room_in_the_order_in_which_they_came() {
 #[test]
 fn room_for_two_is_found_by_two() {
     model(3, || {
-        let outbox = Mailbox::new(2 * LEAST_WEIGHT);
+        let mailbox = Mailbox::new(2 * LEAST_WEIGHT);
         let both = "0".repeat(2 * LEAST_WEIGHT);
-        outbox.try_push(text(&both)).unwrap();
-        let mut first = outbox.feed(text("1"));
-        let mut second = outbox.feed(text("2"));
+        mailbox.try_push(text(&both)).unwrap();
+        let mut first = mailbox.feed(text("1"));
+        let mut second = mailbox.feed(text("2"));
         enqueue(&mut first);
         enqueue(&mut second);
         let senders = [first, second].map(spawn);
-        assert_eq!(payload(&outbox.take().unwrap()), both);
+        assert_eq!(payload(&mailbox.take().unwrap()), both);
         for sender in senders {
             sender.join().unwrap().unwrap();
         }
-        assert_eq!(payload(&outbox.take().unwrap()), "1");
-        assert_eq!(payload(&outbox.take().unwrap()), "2");
+        assert_eq!(payload(&mailbox.take().unwrap()), "1");
+        assert_eq!(payload(&mailbox.take().unwrap()), "2");
     });
 }
 
 #[test]
 fn a_sender_that_leaves_the_queue_hands_its_turn_on() {
     model(3, || {
-        let outbox = Mailbox::new(1);
-        outbox.try_push(text("0")).unwrap();
-        let mut first = outbox.feed(text("1"));
-        let mut second = outbox.feed(text("2"));
+        let mailbox = Mailbox::new(1);
+        mailbox.try_push(text("0")).unwrap();
+        let mut first = mailbox.feed(text("1"));
+        let mut second = mailbox.feed(text("2"));
         enqueue(&mut first);
         enqueue(&mut second);
         let leaver = thread::spawn(move || drop(first));
         let sender = spawn(second);
-        assert_eq!(payload(&outbox.take().unwrap()), "0");
+        assert_eq!(payload(&mailbox.take().unwrap()), "0");
         sender.join().unwrap().unwrap();
-        assert_eq!(payload(&outbox.take().unwrap()), "2");
+        assert_eq!(payload(&mailbox.take().unwrap()), "2");
         leaver.join().unwrap();
     });
 }
@@ -271,10 +271,10 @@ fn a_sender_that_leaves_the_queue_hands_its_turn_on() {
 #[test]
 fn a_sender_without_room_learns_of_the_close() {
     model(2, || {
-        let outbox = Mailbox::new(1);
-        outbox.try_push(text("0")).unwrap();
-        let sender = spawn(outbox.feed(text("1")));
-        outbox.close(reason());
+        let mailbox = Mailbox::new(1);
+        mailbox.try_push(text("0")).unwrap();
+        let sender = spawn(mailbox.feed(text("1")));
+        mailbox.close(reason());
         assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
     });
 }
@@ -282,10 +282,10 @@ fn a_sender_without_room_learns_of_the_close() {
 #[test]
 fn whoever_waits_for_the_write_is_told_of_it() {
     model(2, || {
-        let outbox = Mailbox::new(1000);
-        let sender = spawn(outbox.send(text("a")));
-        block_on(take(&outbox, 1));
-        write(&outbox);
+        let mailbox = Mailbox::new(1000);
+        let sender = spawn(mailbox.send(text("a")));
+        block_on(take(&mailbox, 1));
+        write(&mailbox);
         assert_eq!(sender.join().unwrap(), Ok(()));
     });
 }
@@ -293,16 +293,16 @@ fn whoever_waits_for_the_write_is_told_of_it() {
 #[test]
 fn each_who_waits_for_the_write_is_told_of_it() {
     model(3, || {
-        let outbox = Mailbox::new(1000);
-        let mut first = outbox.send(text("a"));
-        let mut second = outbox.send(text("b"));
+        let mailbox = Mailbox::new(1000);
+        let mut first = mailbox.send(text("a"));
+        let mut second = mailbox.send(text("b"));
         enqueue(&mut first);
         enqueue(&mut second);
         let senders = [first, second].map(spawn);
-        outbox.take();
-        write(&outbox);
-        outbox.take();
-        write(&outbox);
+        mailbox.take();
+        write(&mailbox);
+        mailbox.take();
+        write(&mailbox);
         for sender in senders {
             assert_eq!(sender.join().unwrap(), Ok(()));
         }
@@ -312,26 +312,26 @@ fn each_who_waits_for_the_write_is_told_of_it() {
 #[test]
 fn whoever_waits_for_the_write_is_told_that_it_will_not_be() {
     model(3, || {
-        let outbox = Mailbox::new(1);
-        outbox.try_push(text("0")).unwrap();
-        let sender = spawn(outbox.send(text("1")));
-        let flusher = spawn(outbox.flush());
-        outbox.shut();
+        let mailbox = Mailbox::new(1);
+        mailbox.try_push(text("0")).unwrap();
+        let sender = spawn(mailbox.send(text("1")));
+        let flusher = spawn(mailbox.flush());
+        mailbox.shut();
         assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
         assert_eq!(flusher.join().unwrap(), Err(SendError::Closed));
-        assert_eq!(outbox.bytes(), 0);
+        assert_eq!(mailbox.bytes(), 0);
     });
 }
 
 #[test]
 fn what_was_written_before_the_end_counts_as_written() {
     model(2, || {
-        let outbox = Mailbox::new(1000);
-        outbox.try_push(text("0")).unwrap();
-        let flusher = spawn(outbox.flush());
-        outbox.take();
-        write(&outbox);
-        outbox.shut();
+        let mailbox = Mailbox::new(1000);
+        mailbox.try_push(text("0")).unwrap();
+        let flusher = spawn(mailbox.flush());
+        mailbox.take();
+        write(&mailbox);
+        mailbox.shut();
         assert_eq!(flusher.join().unwrap(), Ok(()));
     });
 }
@@ -339,16 +339,16 @@ fn what_was_written_before_the_end_counts_as_written() {
 #[test]
 fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
     model(3, || {
-        let outbox = Mailbox::new(1000);
-        let mut dropped = outbox.send(text("a"));
-        let mut kept = outbox.send(text("b"));
+        let mailbox = Mailbox::new(1000);
+        let mut dropped = mailbox.send(text("a"));
+        let mut kept = mailbox.send(text("b"));
         enqueue(&mut dropped);
         enqueue(&mut kept);
         let dropper = thread::spawn(move || drop(dropped));
         let sender = spawn(kept);
-        assert_eq!(payload(&outbox.take().unwrap()), "a");
-        assert_eq!(payload(&outbox.take().unwrap()), "b");
-        write(&outbox);
+        assert_eq!(payload(&mailbox.take().unwrap()), "a");
+        assert_eq!(payload(&mailbox.take().unwrap()), "b");
+        write(&mailbox);
         assert_eq!(sender.join().unwrap(), Ok(()));
         dropper.join().unwrap();
     });
@@ -357,9 +357,9 @@ fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
 #[test]
 fn all_who_wait_for_the_end_are_told_of_it() {
     model(3, || {
-        let outbox = Mailbox::new(1000);
-        let waiters = [outbox.ended(), outbox.ended()].map(spawn);
-        outbox.end(reason());
+        let mailbox = Mailbox::new(1000);
+        let waiters = [mailbox.ended(), mailbox.ended()].map(spawn);
+        mailbox.end(reason());
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), reason());
         }
@@ -370,9 +370,9 @@ fn all_who_wait_for_the_end_are_told_of_it() {
 fn session_with_channel() -> (Arc<Channel>, Arc<Mailbox>) {
     let channel = Arc::new(Channel::default());
     let (member, first) = channel.reserve();
-    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), None);
-    channel.join(member, Arc::clone(&outbox), (), None);
-    (channel, outbox)
+    let mailbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), None);
+    channel.join(member, Arc::clone(&mailbox), (), None);
+    (channel, mailbox)
 }
 
 /// Publishes to a channel with one member. Returns whether it takes the message.
@@ -386,17 +386,17 @@ fn payloads(frames: &[u8]) -> impl Iterator<Item = char> + '_ {
 }
 
 /// Acts as a driver that reads a log, until it has this many messages or a directive.
-async fn take_all(outbox: &Mailbox, many: usize) -> String {
+async fn take_all(mailbox: &Mailbox, many: usize) -> String {
     let mut heard = String::new();
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut directive);
+            mailbox.drive(&mut directive);
             loop {
-                if let Some(item) = outbox.take() {
+                if let Some(item) = mailbox.take() {
                     heard.push_str(payload(&item));
-                } else if !outbox.read_log(1000, |frames| heard.extend(payloads(frames)))
-                    && outbox.has_nothing_to_take()
+                } else if !mailbox.read_log(1000, |frames| heard.extend(payloads(frames)))
+                    && mailbox.has_nothing_to_take()
                 {
                     break;
                 }
@@ -404,7 +404,7 @@ async fn take_all(outbox: &Mailbox, many: usize) -> String {
             if heard.len() == many || directive.is_some() {
                 return Poll::Ready(());
             }
-            if outbox.park(&mut known, cx.waker(), true, &directive) {
+            if mailbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }
@@ -414,23 +414,23 @@ async fn take_all(outbox: &Mailbox, many: usize) -> String {
 }
 
 /// Acts as a driver until it has taken a message that ends with this letter.
-async fn take_until(outbox: &Mailbox, last: char) -> String {
+async fn take_until(mailbox: &Mailbox, last: char) -> String {
     let shared = Shared(Arc::new(Mutex::new(String::new())));
-    write_all(outbox, &shared, last).await;
+    write_all(mailbox, &shared, last).await;
     lock(&shared.0).clone()
 }
 
 #[test]
 fn broadcasts_and_what_one_sends_itself_keep_their_order() {
     model(3, || {
-        let (channel, outbox) = session_with_channel();
-        let other = Arc::clone(&outbox);
+        let (channel, mailbox) = session_with_channel();
+        let other = Arc::clone(&mailbox);
         let sender = thread::spawn(move || {
             other.try_push(text("a")).unwrap();
             assert!(publish(&channel, "b"));
             other.try_push(text("c")).unwrap();
         });
-        assert_eq!(block_on(take_all(&outbox, 3)), "abc");
+        assert_eq!(block_on(take_all(&mailbox, 3)), "abc");
         sender.join().unwrap();
     });
 }
@@ -438,13 +438,13 @@ fn broadcasts_and_what_one_sends_itself_keep_their_order() {
 #[test]
 fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
     model_long(|| {
-        let (channel, outbox) = session_with_channel();
+        let (channel, mailbox) = session_with_channel();
         let broadcaster = thread::spawn(move || {
             assert!(publish(&channel, "a"));
         });
-        let other = Arc::clone(&outbox);
+        let other = Arc::clone(&mailbox);
         let sender = thread::spawn(move || other.try_push(text("x")).map(drop).unwrap());
-        let heard = block_on(take_all(&outbox, 2));
+        let heard = block_on(take_all(&mailbox, 2));
         assert!(["xa", "ax"].contains(&heard.as_str()), "{heard}");
         broadcaster.join().unwrap();
         sender.join().unwrap();
@@ -454,13 +454,13 @@ fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
 #[test]
 fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
     model(3, || {
-        let (channel, outbox) = session_with_channel();
+        let (channel, mailbox) = session_with_channel();
         let broadcaster = thread::spawn(move || {
             for message in ["a", "b", "c"] {
                 assert!(publish(&channel, message));
             }
         });
-        assert_eq!(block_on(take_all(&outbox, 3)), "abc");
+        assert_eq!(block_on(take_all(&mailbox, 3)), "abc");
         broadcaster.join().unwrap();
     });
 }
@@ -468,11 +468,11 @@ fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
 #[test]
 fn what_was_heard_before_a_close_goes_out_before_it() {
     model_long(|| {
-        let (channel, outbox) = session_with_channel();
+        let (channel, mailbox) = session_with_channel();
         let broadcaster = thread::spawn(move || publish(&channel, "a"));
-        let other = Arc::clone(&outbox);
+        let other = Arc::clone(&mailbox);
         let closer = thread::spawn(move || other.close(reason()));
-        let heard = block_on(take_all(&outbox, usize::MAX));
+        let heard = block_on(take_all(&mailbox, usize::MAX));
         let was_heard = broadcaster.join().unwrap();
         closer.join().unwrap();
         // A broadcast that a Close of the same moment takes along does not count as taken.
@@ -499,8 +499,8 @@ impl Shared {
 fn delivered(at_once: usize) -> (Arc<Channel>, Arc<Deliverer>, Arc<Mailbox>, Shared) {
     let channel = Arc::new(Channel::default());
     let deliverer = Arc::new(Deliverer::new());
-    let (outbox, shared) = delivered_to(&[&channel], &deliverer, at_once);
-    (channel, deliverer, outbox, shared)
+    let (mailbox, shared) = delivered_to(&[&channel], &deliverer, at_once);
+    (channel, deliverer, mailbox, shared)
 }
 
 /// The mailbox of a session that is a member of these channels, and its transport.
@@ -518,11 +518,11 @@ fn delivered_to(
     });
     let reserved: Vec<_> = channels.iter().map(|channel| channel.reserve()).collect();
     let first = reserved[0].1.clone();
-    let outbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), Some(direct));
+    let mailbox = Mailbox::of_session(1000, OverflowPolicy::default(), Some(first), Some(direct));
     for (channel, (member, _)) in channels.iter().zip(reserved) {
-        channel.join(member, Arc::clone(&outbox), (), Some(deliverer.handle()));
+        channel.join(member, Arc::clone(&mailbox), (), Some(deliverer.handle()));
     }
-    (outbox, shared)
+    (mailbox, shared)
 }
 
 /// Acts as a deliverer for the channels that wait for one now.
@@ -535,18 +535,18 @@ fn deliver(deliverer: &Deliverer) {
 }
 
 /// Acts as a driver until `last` is written, by itself or by the deliverer. It may not park with something left.
-async fn write_all(outbox: &Mailbox, transport: &Shared, last: char) {
+async fn write_all(mailbox: &Mailbox, transport: &Shared, last: char) {
     let (mut directive, mut known) = (None, None);
     poll_fn(|cx| {
         loop {
-            if let Some(reason) = outbox.drive(&mut directive) {
+            if let Some(reason) = mailbox.drive(&mut directive) {
                 transport.write(&reason.unsent);
             }
             loop {
-                if let Some(item) = outbox.take() {
+                if let Some(item) = mailbox.take() {
                     transport.write(payload(&item).as_bytes());
-                } else if !outbox.read_log(1000, |frames| transport.write(frames))
-                    && outbox.has_nothing_to_take()
+                } else if !mailbox.read_log(1000, |frames| transport.write(frames))
+                    && mailbox.has_nothing_to_take()
                 {
                     break;
                 }
@@ -554,7 +554,7 @@ async fn write_all(outbox: &Mailbox, transport: &Shared, last: char) {
             if transport.has(last) {
                 return Poll::Ready(());
             }
-            if outbox.park(&mut known, cx.waker(), true, &directive) {
+            if mailbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }
@@ -567,19 +567,19 @@ fn what_is_delivered_keeps_its_order_with_what_is_sent_and_wakes_whoever_has_to_
     // The transport takes all at once, or a part of the frame.
     for at_once in [usize::MAX, 3] {
         model_long(move || {
-            let (channel, deliverer, outbox, transport) = delivered(at_once);
-            let other = Arc::clone(&outbox);
+            let (channel, deliverer, mailbox, transport) = delivered(at_once);
+            let other = Arc::clone(&mailbox);
             let deliverer = thread::spawn(move || {
                 assert!(publish(&channel, "ab"));
                 deliver(&deliverer);
                 other.try_push(text("z")).unwrap();
             });
-            let other = Arc::clone(&outbox);
+            let other = Arc::clone(&mailbox);
             let sender = thread::spawn(move || other.try_push(text("x")).map(drop).unwrap());
-            block_on(write_all(&outbox, &transport, 'z'));
+            block_on(write_all(&mailbox, &transport, 'z'));
             deliverer.join().unwrap();
             sender.join().unwrap();
-            block_on(write_all(&outbox, &transport, 'x'));
+            block_on(write_all(&mailbox, &transport, 'x'));
             let written = lock(&transport.0).replace('x', "");
             assert_eq!(written, "abz");
             assert!(["xabz", "abxz", "abzx"].contains(&lock(&transport.0).as_str()));
@@ -590,13 +590,13 @@ fn what_is_delivered_keeps_its_order_with_what_is_sent_and_wakes_whoever_has_to_
 #[test]
 fn what_nobody_delivers_any_more_the_driver_writes() {
     model_long(|| {
-        let (channel, deliverer, outbox, transport) = delivered(usize::MAX);
+        let (channel, deliverer, mailbox, transport) = delivered(usize::MAX);
         let other = Arc::clone(&channel);
         let broadcaster = thread::spawn(move || assert!(publish(&other, "a")));
         let ender = thread::spawn(move || {
             deliverer.end().for_each(|channel| channel.end_delivery());
         });
-        block_on(write_all(&outbox, &transport, 'a'));
+        block_on(write_all(&mailbox, &transport, 'a'));
         broadcaster.join().unwrap();
         ender.join().unwrap();
     });
@@ -605,14 +605,14 @@ fn what_nobody_delivers_any_more_the_driver_writes() {
 #[test]
 fn nothing_is_delivered_once_the_outbox_is_shut() {
     model(2, || {
-        let (channel, deliverer, outbox, transport) = delivered(usize::MAX);
+        let (channel, deliverer, mailbox, transport) = delivered(usize::MAX);
         let waker = Waker::noop();
-        assert!(outbox.park(&mut None, waker, true, &None));
+        assert!(mailbox.park(&mut None, waker, true, &None));
         assert!(publish(&channel, "a"));
         let deliverer = thread::spawn(move || deliver(&deliverer));
-        outbox.drive(&mut None);
+        mailbox.drive(&mut None);
         let before = lock(&transport.0).clone();
-        outbox.shut();
+        mailbox.shut();
         deliverer.join().unwrap();
         assert_eq!(*lock(&transport.0), before);
     });
@@ -628,16 +628,16 @@ async fn push_part(parts: &mut Parts, part: &'static str, is_last: bool) {
 #[test]
 fn the_parts_of_a_message_are_taken_one_after_another_whatever_else_is_sent() {
     model_long(|| {
-        let outbox = Mailbox::new(100 * LEAST_WEIGHT);
-        let sending = Arc::clone(&outbox);
+        let mailbox = Mailbox::new(100 * LEAST_WEIGHT);
+        let sending = Arc::clone(&mailbox);
         let writer = spawn(async move {
             let mut parts = Parts::new(&sending, MessageKind::Text);
             push_part(&mut parts, "a", false).await;
             sending.try_push(text("behind")).unwrap();
             push_part(&mut parts, "b", true).await;
         });
-        assert_eq!(block_on(take(&outbox, 3)), ["a", "b", "behind"]);
-        assert!(!outbox.is_held());
+        assert_eq!(block_on(take(&mailbox, 3)), ["a", "b", "behind"]);
+        assert!(!mailbox.is_held());
         writer.join().unwrap();
     });
 }
@@ -645,36 +645,36 @@ fn the_parts_of_a_message_are_taken_one_after_another_whatever_else_is_sent() {
 #[test]
 fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
     model_long(|| {
-        let outbox = Mailbox::new(100 * LEAST_WEIGHT);
-        let mut first = Parts::new(&outbox, MessageKind::Text);
+        let mailbox = Mailbox::new(100 * LEAST_WEIGHT);
+        let mut first = Parts::new(&mailbox, MessageKind::Text);
         block_on(push_part(&mut first, "a", false));
-        let sending = Arc::clone(&outbox);
+        let sending = Arc::clone(&mailbox);
         let writer = spawn(async move {
             let mut parts = Parts::new(&sending, MessageKind::Text);
             push_part(&mut parts, "x", false).await;
             push_part(&mut parts, "y", true).await;
         });
-        assert_eq!(block_on(take(&outbox, 1)), ["a"]);
+        assert_eq!(block_on(take(&mailbox, 1)), ["a"]);
         block_on(push_part(&mut first, "b", true));
-        assert_eq!(block_on(take(&outbox, 3)), ["b", "x", "y"]);
+        assert_eq!(block_on(take(&mailbox, 3)), ["b", "x", "y"]);
         writer.join().unwrap();
     });
 }
 
 /// Acts as a driver that is paused, and sends meanwhile.
-async fn await_release(outbox: &Mailbox) -> usize {
+async fn await_release(mailbox: &Mailbox) -> usize {
     let (mut directive, mut known) = (None, None);
     let mut sent = 0;
     poll_fn(|cx| {
         loop {
-            outbox.drive(&mut directive);
-            while outbox.take().is_some() {
+            mailbox.drive(&mut directive);
+            while mailbox.take().is_some() {
                 sent += 1;
             }
-            if !outbox.is_paused() {
+            if !mailbox.is_paused() {
                 return Poll::Ready(());
             }
-            if outbox.park(&mut known, cx.waker(), true, &directive) {
+            if mailbox.park(&mut known, cx.waker(), true, &directive) {
                 return Poll::Pending;
             }
         }
@@ -686,15 +686,15 @@ async fn await_release(outbox: &Mailbox) -> usize {
 #[test]
 fn a_driver_that_is_paused_is_woken_by_whoever_resumes_it() {
     model(3, || {
-        let outbox = Mailbox::new(1000);
-        outbox.pause();
-        let resuming = Arc::clone(&outbox);
+        let mailbox = Mailbox::new(1000);
+        mailbox.pause();
+        let resuming = Arc::clone(&mailbox);
         let resumer = thread::spawn(move || resuming.resume());
-        let sending = Arc::clone(&outbox);
+        let sending = Arc::clone(&mailbox);
         let sender = thread::spawn(move || sending.try_push(text("a")).unwrap());
-        let sent = block_on(await_release(&outbox));
+        let sent = block_on(await_release(&mailbox));
         if sent == 0 {
-            assert_eq!(block_on(take(&outbox, 1)), ["a"]);
+            assert_eq!(block_on(take(&mailbox, 1)), ["a"]);
         }
         resumer.join().unwrap();
         sender.join().unwrap();

@@ -69,7 +69,7 @@ impl<D> Mailbox<D> {
             fate,
         });
         Ok(Sending {
-            outbox: Arc::clone(self),
+            mailbox: Arc::clone(self),
             stage,
             until_written: true,
         })

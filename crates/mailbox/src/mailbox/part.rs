@@ -72,7 +72,7 @@ impl<D> State<D> {
 /// Puts a message in, part after part.
 #[derive(Debug)]
 pub struct Parts<D> {
-    outbox: Arc<Mailbox<D>>,
+    mailbox: Arc<Mailbox<D>>,
     kind: MessageKind,
     compressible: bool,
     stage: Stage,
@@ -95,9 +95,9 @@ enum Stage {
 
 impl<D> Parts<D> {
     /// Creates a message without parts. Nothing is put in before the first part.
-    pub fn new(outbox: &Arc<Mailbox<D>>, kind: MessageKind) -> Self {
+    pub fn new(mailbox: &Arc<Mailbox<D>>, kind: MessageKind) -> Self {
         Self {
-            outbox: Arc::clone(outbox),
+            mailbox: Arc::clone(mailbox),
             kind,
             compressible: true,
             stage: Stage::Idle { waiter: None },
@@ -124,7 +124,7 @@ impl<D> Parts<D> {
                 };
                 let streamed = Streamed::new(self.kind, self.compressible, (payload, is_last));
                 let mut item = Some(Queued::Streamed(Box::new(streamed)));
-                let pushed = self.outbox.poll_push(cx, &mut item, waiter);
+                let pushed = self.mailbox.poll_push(cx, &mut item, waiter);
                 if let Some(Queued::Streamed(mut refused)) = item {
                     *part = refused.take_back();
                 }
@@ -139,7 +139,7 @@ impl<D> Parts<D> {
             }
             Stage::Open { number } => {
                 let number = *number;
-                ready!(self.outbox.poll_part(cx, number, part, is_last))?;
+                ready!(self.mailbox.poll_part(cx, number, part, is_last))?;
                 if !is_last {
                     return Poll::Ready(Ok(()));
                 }
@@ -160,7 +160,7 @@ impl<D> Parts<D> {
     /// Completes when the driver has written the whole message.
     pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         match &mut self.stage {
-            Stage::Ended { ticket, waiter } => self.outbox.poll_written(cx, *ticket, waiter),
+            Stage::Ended { ticket, waiter } => self.mailbox.poll_written(cx, *ticket, waiter),
             Stage::Idle { .. } | Stage::Open { .. } => Poll::Ready(Ok(())),
         }
     }
@@ -171,20 +171,20 @@ impl<D> Drop for Parts<D> {
         match self.stage {
             Stage::Idle {
                 waiter: Some(waiter),
-            } => self.outbox.leave_room_queue(waiter),
+            } => self.mailbox.leave_room_queue(waiter),
             // The peer must not get half a message as a whole one, and no other message can go before its end.
             Stage::Open { number } => {
-                self.outbox.forget_part_waiter(number);
+                self.mailbox.forget_part_waiter(number);
                 let reason = CloseReason::new(CloseCode::INTERNAL_ERROR, UNFINISHED);
                 debug_assert!(reason.is_ok(), "1011 may be sent");
                 if let Ok(reason) = reason {
-                    self.outbox.close(reason);
+                    self.mailbox.close(reason);
                 }
             }
             Stage::Ended {
                 waiter: Some(waiter),
                 ..
-            } => self.outbox.forget_writer(waiter),
+            } => self.mailbox.forget_writer(waiter),
             Stage::Idle { waiter: None } | Stage::Ended { waiter: None, .. } => {}
         }
     }

@@ -16,7 +16,7 @@ use crate::sync::{Arc, lock};
 /// the future is dropped before, the item is not sent.
 #[derive(Debug)]
 pub struct Sending<D> {
-    pub(super) outbox: Arc<Mailbox<D>>,
+    pub(super) mailbox: Arc<Mailbox<D>>,
     pub(super) stage: Stage,
     pub(super) until_written: bool,
 }
@@ -43,16 +43,16 @@ impl<D> Future for Sending<D> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let outbox = &*this.outbox;
+        let mailbox = &*this.mailbox;
         loop {
             let polled = match &mut this.stage {
-                Stage::Room { item, waiter } => outbox.poll_push(cx, item, waiter),
+                Stage::Room { item, waiter } => mailbox.poll_push(cx, item, waiter),
                 Stage::Written {
                     ticket,
                     waiter,
                     fate,
                 } => {
-                    let written = outbox.poll_fate(cx, *ticket, waiter, fate.as_ref());
+                    let written = mailbox.poll_fate(cx, *ticket, waiter, fate.as_ref());
                     if written.is_ready() {
                         this.stage = Stage::Done;
                     }
@@ -89,11 +89,11 @@ impl<D> Drop for Sending<D> {
             Stage::Room {
                 waiter: Some(waiter),
                 ..
-            } => self.outbox.leave_room_queue(waiter),
+            } => self.mailbox.leave_room_queue(waiter),
             Stage::Written {
                 waiter: Some(waiter),
                 ..
-            } => self.outbox.forget_writer(waiter),
+            } => self.mailbox.forget_writer(waiter),
             _ => {}
         }
     }
@@ -143,7 +143,7 @@ impl<D> Mailbox<D> {
 
     fn push(self: &Arc<Self>, item: Queued, until_written: bool) -> Sending<D> {
         Sending {
-            outbox: Arc::clone(self),
+            mailbox: Arc::clone(self),
             stage: Stage::Room {
                 item: Some(item),
                 waiter: None,
@@ -169,7 +169,7 @@ impl<D> Mailbox<D> {
     /// Waits until the driver has written an item.
     pub fn written(self: &Arc<Self>, ticket: Ticket) -> Sending<D> {
         Sending {
-            outbox: Arc::clone(self),
+            mailbox: Arc::clone(self),
             stage: Stage::Written {
                 ticket,
                 waiter: None,

@@ -76,7 +76,7 @@ struct Inner {
     state: AtomicU8,
     protocol: OnceLock<String>,
     extensions: OnceLock<String>,
-    outbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     // Payload bytes that were given to `send` after the connection began to close. They are counted, but never sent.
     discarded: AtomicU64,
     overflowed: OnceLock<()>,
@@ -157,7 +157,7 @@ impl WebSocket {
             state: AtomicU8::new(ReadyState::Connecting as u8),
             protocol: OnceLock::new(),
             extensions: OnceLock::new(),
-            outbox: Mailbox::new(BUFFER_LIMIT),
+            mailbox: Mailbox::new(BUFFER_LIMIT),
             discarded: AtomicU64::new(0),
             overflowed: OnceLock::new(),
             closed_early: Notify::new(),
@@ -196,7 +196,7 @@ impl WebSocket {
     /// The payload bytes that were given to [`send`](Self::send) and not yet to the transport. Closing the connection
     /// does not reset the number.
     pub fn buffered_amount(&self) -> u64 {
-        self.0.outbox.unsent() as u64 + self.0.discarded.load(Ordering::Relaxed)
+        self.0.mailbox.unsent() as u64 + self.0.discarded.load(Ordering::Relaxed)
     }
 
     /// Sets the handler of the event `open`.
@@ -231,14 +231,14 @@ impl WebSocket {
         }
         let outgoing = message.into();
         let len = outgoing.message().as_bytes().len() as u64;
-        match self.0.outbox.try_push(Item::Message(outgoing)) {
+        match self.0.mailbox.try_push(Item::Message(outgoing)) {
             Ok(_) => {}
             Err(error) => {
                 self.0.discarded.fetch_add(len, Ordering::Relaxed);
                 if error == SendError::Full {
                     let _ = self.0.overflowed.set(());
                     self.set_state(ReadyState::Closing);
-                    self.0.outbox.abort();
+                    self.0.mailbox.abort();
                 }
             }
         }
@@ -260,7 +260,7 @@ impl WebSocket {
         if self.advance(ReadyState::Connecting, ReadyState::Closing) {
             self.0.closed_early.notify_one();
         } else if self.advance(ReadyState::Open, ReadyState::Closing) {
-            self.0.outbox.close(reason);
+            self.0.mailbox.close(reason);
         }
         Ok(())
     }
@@ -275,13 +275,13 @@ impl WebSocket {
     ///
     /// Safe.
     pub async fn drained(&self) -> Result<(), SendError> {
-        self.0.outbox.flush().await
+        self.0.mailbox.flush().await
     }
 
     /// Ends the object: it is closed, and its outbox sends nothing more.
     fn finish(&self) {
         self.set_state(ReadyState::Closed);
-        self.0.outbox.shut();
+        self.0.mailbox.shut();
     }
 
     /// Moves from one state to the next. False if another call has left `from` first.

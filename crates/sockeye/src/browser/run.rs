@@ -196,7 +196,7 @@ impl Events {
         if !ws.advance(ReadyState::Connecting, ReadyState::Open) {
             return Err(CLOSED_EARLY.into());
         }
-        let driver = Box::new(connection.into_driver(Arc::clone(&ws.0.outbox)));
+        let driver = Box::new(connection.into_driver(Arc::clone(&ws.0.mailbox)));
         self.step = Step::Open {
             driver,
             message: MessageBuffer::default(),
@@ -213,7 +213,7 @@ impl Events {
         let ending = driver.take_ending();
         if matches!(ending, Ending::Aborted) {
             // The messages that wait are not sent.
-            self.ws.0.outbox.shut();
+            self.ws.0.mailbox.shut();
         }
         self.step = Step::Lingering(Box::pin(async move {
             // The event's code is that of the peer's first Close, whichever side closed first.

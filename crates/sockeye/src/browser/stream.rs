@@ -204,7 +204,7 @@ impl WebSocketStream {
     pub fn close(&self, args: impl Into<CloseArgs>) -> Result<(), CloseError> {
         let reason = args.into().into_reason()?;
         if let Some((sender, _)) = &self.open {
-            sender.outbox().close(reason);
+            sender.mailbox().close(reason);
         }
         Ok(())
     }
@@ -274,7 +274,7 @@ impl<M: Into<Outgoing>> Sink<M> for Writable {
             return Poll::Pending;
         }
         // Does nothing if a Close was given before.
-        self.sender.outbox().close(CloseReason::no_status());
+        self.sender.mailbox().close(CloseReason::no_status());
         failed(Sink::<M>::poll_close(Pin::new(&mut self.sink), cx))
     }
 }

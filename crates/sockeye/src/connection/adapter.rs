@@ -125,7 +125,7 @@ impl<M: Into<Outgoing>> Sink<M> for SenderSink {
             return Err(SendError::Full);
         }
         let item = Item::Message(message.into());
-        self.feeding = Some(self.sender.outbox.feed(item));
+        self.feeding = Some(self.sender.mailbox.feed(item));
         // The next flush has to include this message.
         self.flushing = None;
         Ok(())
@@ -134,8 +134,8 @@ impl<M: Into<Outgoing>> Sink<M> for SenderSink {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         ready!(self.poll_feeding(cx))?;
         let this = &mut *self;
-        let outbox = &this.sender.outbox;
-        this.flushing.get_or_insert_with(|| outbox.flush());
+        let mailbox = &this.sender.mailbox;
+        this.flushing.get_or_insert_with(|| mailbox.flush());
         let flushed = ready!(poll_stored(&mut this.flushing, cx));
         Poll::Ready(flushed.unwrap_or(Ok(())))
     }
@@ -143,11 +143,11 @@ impl<M: Into<Outgoing>> Sink<M> for SenderSink {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         ready!(self.poll_feeding(cx))?;
         let this = &mut *self;
-        let outbox = &this.sender.outbox;
+        let mailbox = &this.sender.mailbox;
         if this.closing.is_none() {
-            outbox.close(CloseReason::new(CloseCode::NORMAL, "")?);
+            mailbox.close(CloseReason::new(CloseCode::NORMAL, "")?);
         }
-        let closing = this.closing.get_or_insert_with(|| outbox.ended());
+        let closing = this.closing.get_or_insert_with(|| mailbox.ended());
         ready!(Future::poll(Pin::new(closing), cx));
         Poll::Ready(Ok(()))
     }

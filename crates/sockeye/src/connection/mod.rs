@@ -19,9 +19,9 @@
 //! ```
 
 // - `link`: one protocol machine on one transport.
-// - `driver`: drives a link for its owner, in one task.
-// - `outbox`: the queue through which other tasks send.
-// - `log`: the broadcasts of an endpoint's sessions.
+// - `turn`: one look at a link, for each owner that drives one.
+// - `driver`: drives a link for its owner, in one task. Other tasks reach it through its mailbox (`sockeye_mailbox`).
+// - `direct`: the way of a deliverer to the socket, past a parked driver.
 // - `pool`: the buffers that the connections of a thread share.
 
 mod adapter;

@@ -386,11 +386,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// Turns the connection into a driver, for a task. Other tasks send through `outbox`.
-    pub(crate) fn into_driver(mut self, outbox: Arc<Mailbox>) -> Driver<T> {
+    /// Turns the connection into a driver, for a task. Other tasks send through the `mailbox`.
+    pub(crate) fn into_driver(mut self, mailbox: Arc<Mailbox>) -> Driver<T> {
         self.link.give_whole();
         let reason = self.close_received().cloned();
-        let driver = Driver::new(self.link, outbox);
+        let driver = Driver::new(self.link, mailbox);
         match (self.end, reason) {
             (End::Lingering(Some(error)), _) => driver.ended(Ending::Failed(error)),
             (_, Some(reason)) => driver.ended(Ending::ClosedByPeer(reason)),

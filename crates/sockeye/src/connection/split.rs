@@ -37,19 +37,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
 
     /// Splits the connection, and reports its end too.
     pub(crate) fn split_with_end(self) -> (Sender, Receiver, Arc<SetOnce<SplitEnd>>) {
-        let outbox = Mailbox::new(Mailbox::DEFAULT_LIMIT);
+        let mailbox = Mailbox::new(Mailbox::DEFAULT_LIMIT);
         let (messages, receiver) = mpsc::channel(1);
-        let driver = self.into_driver(Arc::clone(&outbox));
+        let driver = self.into_driver(Arc::clone(&mailbox));
         let end = Arc::new(SetOnce::new());
         tokio::spawn(drive(
             driver,
             messages,
-            Arc::clone(&outbox),
+            Arc::clone(&mailbox),
             Arc::clone(&end),
         ));
-        let guard = Arc::new(CloseOnDrop(outbox));
+        let guard = Arc::new(CloseOnDrop(mailbox));
         let sender = Sender {
-            outbox: Arc::clone(&guard.0),
+            mailbox: Arc::clone(&guard.0),
             _guard: Arc::clone(&guard),
         };
         let receiver = Receiver {
@@ -74,13 +74,13 @@ pub(crate) struct SplitEnd {
 /// The sending half of a split connection. Clones send through the same connection, in fair order.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    pub(super) outbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     _guard: Arc<CloseOnDrop>,
 }
 
 impl Sender {
-    pub(crate) fn outbox(&self) -> &Arc<Mailbox> {
-        &self.outbox
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
     /// Sends a message, and completes when it is written.
@@ -94,7 +94,7 @@ impl Sender {
     /// The first poll that finds room takes the message. From then on the message is sent once, even if this future is
     /// dropped. If the future is dropped before, the message is not sent.
     pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
-        self.outbox.send(Item::Message(message.into())).await
+        self.mailbox.send(Item::Message(message.into())).await
     }
 
     /// Queues a message, and completes before it is written. It waits only while more than 1 MiB is queued.
@@ -107,7 +107,7 @@ impl Sender {
     ///
     /// The first poll that finds room takes the message, as with [`send`](Self::send).
     pub async fn feed(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
-        self.outbox.feed(Item::Message(message.into())).await
+        self.mailbox.feed(Item::Message(message.into())).await
     }
 
     /// Queues a message if there is room now.
@@ -116,7 +116,7 @@ impl Sender {
     ///
     /// [`SendError::Full`], or [`SendError::Closed`] once the connection is closing.
     pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
-        self.outbox.try_push(Item::Message(message.into()))?;
+        self.mailbox.try_push(Item::Message(message.into()))?;
         Ok(())
     }
 
@@ -130,17 +130,17 @@ impl Sender {
     ///
     /// Safe.
     pub async fn flush(&self) -> Result<(), SendError> {
-        self.outbox.flush().await
+        self.mailbox.flush().await
     }
 
     /// Begins a text message that is sent in parts. It enters the queue with its first part.
     pub fn text_writer(&self) -> MessageWriter<'_> {
-        writer(&self.outbox, MessageKind::Text)
+        writer(&self.mailbox, MessageKind::Text)
     }
 
     /// Begins a binary message that is sent in parts. It enters the queue with its first part.
     pub fn binary_writer(&self) -> MessageWriter<'_> {
-        writer(&self.outbox, MessageKind::Binary)
+        writer(&self.mailbox, MessageKind::Binary)
     }
 
     /// Sends a Ping of at most 125 bytes, ahead of messages that wait.
@@ -154,7 +154,7 @@ impl Sender {
     /// The first poll takes the Ping, as with [`send`](Self::send).
     pub async fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         check_control(payload)?;
-        self.outbox.send(Item::Ping(payload.to_vec())).await
+        self.mailbox.send(Item::Ping(payload.to_vec())).await
     }
 
     /// Closes the connection behind the messages sent before, and completes when the transport has ended: after the close
@@ -168,8 +168,8 @@ impl Sender {
     ///
     /// The first poll asks for the Close. Dropping the future then does not take it back.
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.outbox.close(CloseReason::new(code, reason)?);
-        self.outbox.ended().await;
+        self.mailbox.close(CloseReason::new(code, reason)?);
+        self.mailbox.ended().await;
         Ok(())
     }
 }
@@ -223,7 +223,7 @@ impl Drop for CloseOnDrop {
 async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     mut driver: Driver<T>,
     messages: mpsc::Sender<Result<Message, Error>>,
-    outbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     end: Arc<SetOnce<SplitEnd>>,
 ) {
     let mut message = MessageBuffer::default();
@@ -247,10 +247,10 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
         let _ = driver.alongside(pin!(messages.send(Err(error)))).await;
     }
     let received = driver.linger().await;
-    let all_written = !driver.left_unwritten() && outbox.unsent() == 0;
+    let all_written = !driver.left_unwritten() && mailbox.unsent() == 0;
     drop(driver);
     drop(messages);
-    outbox.end(reason);
+    mailbox.end(reason);
     // Only this task sets it.
     let _ = end.set(SplitEnd {
         failure,

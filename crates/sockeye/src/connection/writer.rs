@@ -287,8 +287,8 @@ impl fmt::Debug for MessageWriter<'_> {
 }
 
 /// A writer that sends through an outbox.
-pub(crate) fn writer(outbox: &Arc<Mailbox>, kind: MessageKind) -> MessageWriter<'static> {
-    MessageWriter::new(Parts::new(outbox, kind), kind)
+pub(crate) fn writer(mailbox: &Arc<Mailbox>, kind: MessageKind) -> MessageWriter<'static> {
+    MessageWriter::new(Parts::new(mailbox, kind), kind)
 }
 
 impl Slot for Parts {

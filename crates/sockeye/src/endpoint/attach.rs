@@ -36,15 +36,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let open_sessions = OpenSessions::default();
         // A client masks each frame with a key of its own, so it cannot share frames: it takes broadcasts as items.
         let (slot, _) = open_sessions.reserve_slot();
-        let outbox = Mailbox::of_session(
+        let mailbox = Mailbox::of_session(
             Mailbox::DEFAULT_LIMIT,
             OverflowPolicy::default(),
             None,
             None,
         );
-        let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&outbox)));
+        let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&mailbox)));
         let activity = Activity::default();
-        let guard = SessionGuard::new(handshake, activity, outbox, open_sessions, slot);
+        let guard = SessionGuard::new(handshake, activity, mailbox, open_sessions, slot);
         let session = Session::clone(&guard);
         spawn(endpoint, guard, driver);
         session

@@ -98,15 +98,15 @@ where
     {
         let (slot, broadcasts) = open_sessions.reserve_slot();
         let broadcasts = opened.reads_log().then_some(broadcasts);
-        let outbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, broadcasts, direct);
+        let mailbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, broadcasts, direct);
         let machine = server_machine(opened.config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and stores only a pointer.
-        let driver = Box::new(Driver::new(link, outbox.clone()).holding(opened.permit));
+        let driver = Box::new(Driver::new(link, mailbox.clone()).holding(opened.permit));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
         let activity = Activity::limited_to(opened.max_idle_timeout);
         let open_sessions = open_sessions.clone();
-        let session = SessionGuard::new(opened.handshake, activity, outbox, open_sessions, slot);
+        let session = SessionGuard::new(opened.handshake, activity, mailbox, open_sessions, slot);
         match made {
             Ok(endpoint) => {
                 spawn(endpoint, session, driver);
@@ -176,7 +176,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
         _ => SessionEnd::Intended,
     }));
     let reason = session.reason_for_on_close(ending.reason());
-    session.outbox().note_end(reason.clone());
+    session.mailbox().note_end(reason.clone());
     driver.settle();
     session.retire();
     if let Ending::Aborted = ending {
@@ -377,7 +377,7 @@ async fn linger<T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     driver.linger().await;
     drop(driver);
-    session.outbox().end(reason);
+    session.mailbox().end(reason);
 }
 
 /// Runs a callback while the driver serves the connection. Returns `None` if the callback panicked, or if the

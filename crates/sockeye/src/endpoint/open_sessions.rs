@@ -117,11 +117,11 @@ impl OpenSessions {
 
     /// Puts the session into its slot: it is open from now on.
     pub(super) fn insert(&self, slot: u32, session: Session) {
-        let outbox = Arc::clone(session.outbox());
+        let mailbox = Arc::clone(session.mailbox());
         // A session on another runtime, and perhaps on another processor, writes its broadcasts itself.
-        let delivery = outbox.has_direct().then(deliverer::here);
+        let delivery = mailbox.has_direct().then(deliverer::here);
         self.counters().observe(Event::SessionOpened);
-        self.0.broadcasts.join(slot, outbox, session, delivery);
+        self.0.broadcasts.join(slot, mailbox, session, delivery);
         let is_swept = std::mem::replace(&mut *lock(&self.0.is_swept), true);
         // Without the lock: a runtime that shuts down drops a spawned task at once, and the drop takes the lock.
         if !is_swept {
@@ -136,7 +136,7 @@ impl OpenSessions {
         let Some(removed) = self.0.broadcasts.leave(slot, is_meant) else {
             return;
         };
-        if let Some(lost) = removed.outbox().retire() {
+        if let Some(lost) = removed.mailbox().retire() {
             removed.count_overflow(lost);
         }
     }
@@ -147,7 +147,7 @@ impl Swept for SessionSet {
         let broadcasts = self.broadcasts.logged();
         let mut lost = Vec::new();
         let are_more = self.broadcasts.look(slots, |session| {
-            if let Some(loss) = session.outbox().sweep(horizon.into_std()) {
+            if let Some(loss) = session.mailbox().sweep(horizon.into_std()) {
                 lost.push((session.clone(), loss));
             }
             session.close_if_idle(elapsed, broadcasts);

@@ -19,7 +19,7 @@ use crate::sync::Arc;
 impl Session {
     /// Returns the remote whose sends complete when the message is written.
     pub fn basic_remote(&self) -> BasicRemote<'_> {
-        BasicRemote::new(self.outbox())
+        BasicRemote::new(self.mailbox())
     }
 
     /// Returns the remote whose sends queue the message and do not wait.
@@ -42,12 +42,12 @@ impl Session {
 /// future is dropped. If the future is dropped before, the message is not sent.
 #[derive(Debug)]
 pub struct BasicRemote<'s> {
-    outbox: &'s Arc<Mailbox>,
+    mailbox: &'s Arc<Mailbox>,
 }
 
 impl<'s> BasicRemote<'s> {
-    pub(super) fn new(outbox: &'s Arc<Mailbox>) -> Self {
-        Self { outbox }
+    pub(super) fn new(mailbox: &'s Arc<Mailbox>) -> Self {
+        Self { mailbox }
     }
 
     /// Sends a text message.
@@ -62,7 +62,7 @@ impl<'s> BasicRemote<'s> {
 
     /// Sends a message.
     pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
-        self.outbox.send(Item::Message(message.into())).await
+        self.mailbox.send(Item::Message(message.into())).await
     }
 
     /// Completes when all messages that were sent before are written, by either remote and any task. It ends a batch of
@@ -72,18 +72,18 @@ impl<'s> BasicRemote<'s> {
     ///
     /// Safe.
     pub async fn flush(&self) -> Result<(), SendError> {
-        self.outbox.flush().await
+        self.mailbox.flush().await
     }
 
     /// Starts a text message that is sent in parts. With its first part it takes its turn; other messages wait until it
     /// is finished.
     pub fn text_writer(&self) -> MessageWriter<'static> {
-        writer(self.outbox, MessageKind::Text)
+        writer(self.mailbox, MessageKind::Text)
     }
 
     /// Starts a binary message that is sent in parts, as [`text_writer`](Self::text_writer) does for text.
     pub fn binary_writer(&self) -> MessageWriter<'static> {
-        writer(self.outbox, MessageKind::Binary)
+        writer(self.mailbox, MessageKind::Binary)
     }
 
     /// Encodes an object and sends it: `send_object(&Json(&order))`.
@@ -103,7 +103,7 @@ impl<'s> BasicRemote<'s> {
     /// Also [`SendError::ControlPayloadTooLong`].
     pub async fn send_ping(&self, payload: &[u8]) -> Result<(), SendError> {
         check_control(payload)?;
-        self.outbox.send(Item::Ping(payload.to_vec())).await
+        self.mailbox.send(Item::Ping(payload.to_vec())).await
     }
 
     /// Sends a Pong that answers no Ping, of at most 125 bytes, ahead of queued messages.
@@ -113,7 +113,7 @@ impl<'s> BasicRemote<'s> {
     /// Also [`SendError::ControlPayloadTooLong`].
     pub async fn send_pong(&self, payload: &[u8]) -> Result<(), SendError> {
         check_control(payload)?;
-        self.outbox.send(Item::Pong(payload.to_vec())).await
+        self.mailbox.send(Item::Pong(payload.to_vec())).await
     }
 }
 
@@ -179,8 +179,8 @@ impl<'s> AsyncRemote<'s> {
 
     fn push(&self, item: Item) -> Result<SendHandle, SendError> {
         let overflowed = |lost| self.session.count_overflow(lost);
-        let outbox = self.session.outbox();
-        Ok(SendHandle(outbox.offer_awaited(item, overflowed)?))
+        let mailbox = self.session.mailbox();
+        Ok(SendHandle(mailbox.offer_awaited(item, overflowed)?))
     }
 }
 

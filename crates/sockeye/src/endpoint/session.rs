@@ -30,7 +30,7 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     id: SessionId,
     handshake: Handshake,
-    outbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     open_sessions: OpenSessions,
     // Its slot among the open sessions.
     slot: u32,
@@ -124,7 +124,7 @@ impl Session {
 
     /// Returns whether the session still accepts messages to send.
     pub fn is_open(&self) -> bool {
-        self.0.outbox.is_open()
+        self.0.mailbox.is_open()
     }
 
     /// Returns the open sessions of the endpoint, this one included.
@@ -172,13 +172,13 @@ impl Session {
     ///
     /// [`InvalidCloseReason`] for a code or a reason that a Close may not carry.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), InvalidCloseReason> {
-        self.0.outbox.close(CloseReason::new(code, reason)?);
+        self.0.mailbox.close(CloseReason::new(code, reason)?);
         Ok(())
     }
 
     /// Drops the connection now, without a Close, and drops the handler that runs.
     pub fn abort(&self) {
-        self.0.outbox.abort();
+        self.0.mailbox.abort();
     }
 
     /// Completes when the transport is gone, with the reason for which the connection was closed.
@@ -193,7 +193,7 @@ impl Session {
     ///
     /// Safe.
     pub async fn closed(&self) -> CloseReason {
-        self.0.outbox.ended().await
+        self.0.mailbox.ended().await
     }
 
     /// Sets for how long the session may be idle, from now on; `None` means without limit. A session is idle while it
@@ -215,13 +215,13 @@ impl Session {
     /// Sets the [`Overflow`] of the asynchronous remote, from now on: what happens to its messages while the outbox is
     /// full. It replaces the value of [`EndpointConfig::overflow`](super::EndpointConfig::overflow).
     pub fn set_overflow(&self, overflow: Overflow) {
-        self.0.outbox.set_overflow(overflow);
+        self.0.mailbox.set_overflow(overflow);
     }
 
     /// Sets the [`Overflow`] of broadcasts, from now on: what happens to them while the outbox is full. It replaces the
     /// value of [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow).
     pub fn set_broadcast_overflow(&self, overflow: Overflow) {
-        self.0.outbox.set_broadcast_overflow(overflow);
+        self.0.mailbox.set_broadcast_overflow(overflow);
     }
 
     /// Stops the delivery of messages and pongs until [`resume`](Self::resume). The handler that runs goes on, and a
@@ -233,17 +233,17 @@ impl Session {
     /// [`close`](Self::close), [`abort`](Self::abort), the idle timeout, and a write that fails or stalls end a paused
     /// session. The peer's end does too, unless it comes behind the message that was read ahead.
     pub fn pause(&self) {
-        self.0.outbox.pause();
+        self.0.mailbox.pause();
     }
 
     /// Delivers messages again, the delayed ones first.
     pub fn resume(&self) {
-        self.0.outbox.resume();
+        self.0.mailbox.resume();
     }
 
     /// Returns whether the delivery of messages is paused.
     pub fn is_paused(&self) -> bool {
-        self.0.outbox.is_paused()
+        self.0.mailbox.is_paused()
     }
 
     /// Sets the bits for the handlers. The caller holds their lock.
@@ -306,7 +306,7 @@ impl Session {
         if !self.is_open() {
             return;
         }
-        let sent = || self.0.outbox.activity().wrapping_add(broadcasts);
+        let sent = || self.0.mailbox.activity().wrapping_add(broadcasts);
         if self.0.activity.is_over(elapsed, sent) {
             let closed = self.close(CloseCode::GOING_AWAY, IDLE_FOR_TOO_LONG);
             debug_assert!(closed.is_ok(), "1001 may be sent");
@@ -346,8 +346,8 @@ impl Session {
         self.0.open_sessions.counters()
     }
 
-    pub(crate) fn outbox(&self) -> &Arc<Mailbox> {
-        &self.0.outbox
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.0.mailbox
     }
 
     pub(crate) fn parameters(&self) -> &PathParameters {
@@ -404,7 +404,7 @@ impl SessionGuard {
     pub(crate) fn new(
         handshake: Handshake,
         activity: Activity,
-        outbox: Arc<Mailbox>,
+        mailbox: Arc<Mailbox>,
         open_sessions: OpenSessions,
         slot: u32,
     ) -> Self {
@@ -415,7 +415,7 @@ impl SessionGuard {
         let session = Session(Arc::new(Inner {
             id,
             handshake,
-            outbox,
+            mailbox,
             open_sessions,
             slot,
             activity,
@@ -450,7 +450,7 @@ impl Drop for SessionGuard {
         self.retire();
         // Has an effect only if the task ended early.
         let cause = "the connection's task was dropped";
-        self.outbox().end(CloseReason::abnormal(cause));
+        self.mailbox().end(CloseReason::abnormal(cause));
     }
 }
 

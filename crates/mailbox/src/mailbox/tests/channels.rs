@@ -24,17 +24,17 @@ fn member_of(channels: &[Arc<Channel>], limit: usize, overflow: Overflow) -> Arc
         ..OverflowPolicy::default()
     };
     let (member, first) = channels[0].reserve();
-    let outbox = Mailbox::of_session(limit, policy, Some(first), None);
-    channels[0].join(member, Arc::clone(&outbox), member, None);
+    let mailbox = Mailbox::of_session(limit, policy, Some(first), None);
+    channels[0].join(member, Arc::clone(&mailbox), member, None);
     for channel in &channels[1..] {
-        join(channel, &outbox);
+        join(channel, &mailbox);
     }
-    outbox
+    mailbox
 }
 
-fn join(channel: &Arc<Channel>, outbox: &Arc<Mailbox>) -> u32 {
+fn join(channel: &Arc<Channel>, mailbox: &Arc<Mailbox>) -> u32 {
     let (member, _) = channel.reserve();
-    channel.join(member, Arc::clone(outbox), member, None);
+    channel.join(member, Arc::clone(mailbox), member, None);
     member
 }
 
@@ -59,13 +59,13 @@ fn texts(frames: &[u8]) -> Vec<String> {
 }
 
 /// Acts as a driver that takes all there is.
-fn take_all(outbox: &Mailbox) -> Vec<String> {
+fn take_all(mailbox: &Mailbox) -> Vec<String> {
     let mut taken = Vec::new();
     loop {
-        taken.extend(drain(outbox));
+        taken.extend(drain(mailbox));
         let mut read = Vec::new();
-        if !outbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames))
-            && outbox.has_nothing_to_take()
+        if !mailbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames))
+            && mailbox.has_nothing_to_take()
         {
             return taken;
         }
@@ -76,29 +76,29 @@ fn take_all(outbox: &Mailbox) -> Vec<String> {
 #[test]
 fn a_member_gets_the_messages_of_all_its_channels() {
     let channels = channels::<3>();
-    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    let mailbox = member_of(&channels, LIMIT, Overflow::Close);
     for text in ["a", "b"] {
         for channel in &channels {
             assert_eq!(publish(channel, text), 1);
         }
     }
-    let mut taken = take_all(&outbox);
+    let mut taken = take_all(&mailbox);
     taken.sort();
     assert_eq!(taken, ["a", "a", "a", "b", "b", "b"]);
-    assert!(take_all(&outbox).is_empty());
+    assert!(take_all(&mailbox).is_empty());
 }
 
 #[test]
 fn no_channel_keeps_the_others_waiting() {
     let channels = channels::<3>();
-    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    let mailbox = member_of(&channels, LIMIT, Overflow::Close);
     let mut order = Vec::new();
     for _ in 0..6 {
         for (channel, text) in channels.iter().zip(["0", "1", "2"]) {
             publish(channel, text);
         }
         // A turn has room for one channel.
-        outbox.read_log(LOG_LIMIT, |frames| order.push(texts(frames)[0].clone()));
+        mailbox.read_log(LOG_LIMIT, |frames| order.push(texts(frames)[0].clone()));
     }
     assert_eq!(order, ["1", "2", "0", "1", "2", "0"]);
 }
@@ -106,100 +106,100 @@ fn no_channel_keeps_the_others_waiting() {
 #[test]
 fn an_own_send_comes_behind_what_its_channels_held_before() {
     let channels = channels::<3>();
-    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    let mailbox = member_of(&channels, LIMIT, Overflow::Close);
     for (channel, text) in channels.iter().zip(["a", "b", "c"]) {
         publish(channel, text);
     }
-    outbox.try_push(text("own")).unwrap();
+    mailbox.try_push(text("own")).unwrap();
     publish(&channels[0], "later");
-    assert_eq!(take_all(&outbox), ["a", "b", "c", "own", "later"]);
+    assert_eq!(take_all(&mailbox), ["a", "b", "c", "own", "later"]);
 }
 
 #[test]
 fn a_control_frame_moves_nothing_out_of_a_log() {
     let channels = channels::<1>();
-    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    let mailbox = member_of(&channels, LIMIT, Overflow::Close);
     publish(&channels[0], "a");
-    outbox.try_push(Item::Ping(Vec::new())).unwrap();
-    assert_eq!(outbox.bytes(), 0);
-    assert_eq!(take_all(&outbox), ["ping ", "a"]);
+    mailbox.try_push(Item::Ping(Vec::new())).unwrap();
+    assert_eq!(mailbox.bytes(), 0);
+    assert_eq!(take_all(&mailbox), ["ping ", "a"]);
 }
 
 #[test]
 fn a_member_that_left_gets_nothing_and_its_slot_serves_the_next_channel() {
     let channels = channels::<3>();
-    let outbox = member_of(&channels[..2], LIMIT, Overflow::Close);
+    let mailbox = member_of(&channels[..2], LIMIT, Overflow::Close);
     publish(&channels[1], "before");
     channels[1].leave(0, |_| true);
     assert_eq!(publish(&channels[1], "after"), 0);
-    let member = join(&channels[2], &outbox);
+    let member = join(&channels[2], &mailbox);
     publish(&channels[2], "next");
-    assert_eq!(take_all(&outbox), ["next"]);
+    assert_eq!(take_all(&mailbox), ["next"]);
     channels[2].leave(member, |_| true);
     publish(&channels[0], "first");
-    assert_eq!(take_all(&outbox), ["first"], "the first channel stays");
+    assert_eq!(take_all(&mailbox), ["first"], "the first channel stays");
 }
 
 #[test]
 fn a_mailbox_takes_the_messages_of_channels_beyond_its_slots_as_items() {
     let channels = channels::<{ Slot::MANY + 1 }>();
-    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    let mailbox = member_of(&channels, LIMIT, Overflow::Close);
     for (number, channel) in channels.iter().enumerate() {
         assert_eq!(publish(channel, &number.to_string()), 1);
         let is_logged = number < Slot::MANY;
-        assert_eq!(outbox.bytes() > 0, !is_logged, "{number}");
+        assert_eq!(mailbox.bytes() > 0, !is_logged, "{number}");
     }
-    let mut taken = take_all(&outbox);
+    let mut taken = take_all(&mailbox);
     taken.sort_by_key(|number| number.parse::<usize>().unwrap());
     let all: Vec<_> = (0..=Slot::MANY).map(|number| number.to_string()).collect();
     assert_eq!(taken, all);
     // A slot that becomes free serves a channel again.
     channels[7].leave(0, |_| true);
     channels[Slot::MANY].leave(0, |_| true);
-    join(&channels[Slot::MANY], &outbox);
+    join(&channels[Slot::MANY], &mailbox);
     publish(&channels[Slot::MANY], "logged");
-    assert_eq!(outbox.bytes(), 0);
-    assert_eq!(take_all(&outbox), ["logged"]);
+    assert_eq!(mailbox.bytes(), 0);
+    assert_eq!(take_all(&mailbox), ["logged"]);
 }
 
 #[test]
 fn a_mailbox_that_cannot_share_frames_takes_all_messages_as_items() {
     let [channel] = channels();
-    let outbox = Mailbox::of_session(LIMIT, OverflowPolicy::default(), None, None);
-    join(&channel, &outbox);
+    let mailbox = Mailbox::of_session(LIMIT, OverflowPolicy::default(), None, None);
+    join(&channel, &mailbox);
     assert_eq!(publish(&channel, "a"), 1);
-    assert_eq!(outbox.bytes(), 1);
-    assert_eq!(take_all(&outbox), ["a"]);
+    assert_eq!(mailbox.bytes(), 1);
+    assert_eq!(take_all(&mailbox), ["a"]);
 }
 
 #[test]
 fn a_closing_mailbox_joins_no_channel_and_gets_no_message() {
     let channels = channels::<2>();
     let ends: [fn(&Mailbox); 3] = [
-        |outbox| outbox.close(reason()),
-        |outbox| outbox.abort(),
-        |outbox| outbox.shut(),
+        |mailbox| mailbox.close(reason()),
+        |mailbox| mailbox.abort(),
+        |mailbox| mailbox.shut(),
     ];
     for end in ends {
-        let outbox = member_of(&channels[..1], LIMIT, Overflow::Close);
-        end(&outbox);
+        let mailbox = member_of(&channels[..1], LIMIT, Overflow::Close);
+        end(&mailbox);
         assert_eq!(publish(&channels[0], "a"), 0);
-        join(&channels[1], &outbox);
+        join(&channels[1], &mailbox);
         assert_eq!(publish(&channels[1], "a"), 0);
-        assert!(take_all(&outbox).is_empty());
+        assert!(take_all(&mailbox).is_empty());
     }
 }
 
 #[test]
 fn what_the_channels_held_before_a_close_goes_out_before_it() {
     let channels = channels::<3>();
-    let outbox = member_of(&channels, LIMIT, Overflow::Close);
+    let mailbox = member_of(&channels, LIMIT, Overflow::Close);
     for (channel, text) in channels.iter().zip(["a", "b", "c"]) {
         publish(channel, text);
     }
-    outbox.close(reason());
-    assert_eq!(take_all(&outbox), ["a", "b", "c"]);
-    assert_eq!(directive(&outbox), close(reason()));
+    mailbox.close(reason());
+    assert_eq!(take_all(&mailbox), ["a", "b", "c"]);
+    assert_eq!(directive(&mailbox), close(reason()));
 }
 
 #[test]
@@ -245,55 +245,55 @@ fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log
     let [channel] = channels();
     let deliverer = Deliverer::new();
     let (member, first) = channel.reserve();
-    let outbox = Mailbox::of_session(LIMIT, OverflowPolicy::default(), Some(first), Some(()));
+    let mailbox = Mailbox::of_session(LIMIT, OverflowPolicy::default(), Some(first), Some(()));
     channel.join(
         member,
-        Arc::clone(&outbox),
+        Arc::clone(&mailbox),
         member,
         Some(deliverer.handle()),
     );
     let woken = Arc::new(Count::default());
-    assert!(outbox.park(&mut None, &woken.clone().into(), true, &None));
+    assert!(mailbox.park(&mut None, &woken.clone().into(), true, &None));
     let many = LOG_LIMIT / LEAST_WEIGHT;
     fill(&channel, many);
     assert_eq!(woken.woken(), 0, "the deliverer has it");
     publish(&channel, "last");
     assert_eq!(woken.woken(), 1);
-    outbox.drive(&mut None);
-    assert_eq!(take_all(&outbox).len(), many + 1);
+    mailbox.drive(&mut None);
+    assert_eq!(take_all(&mailbox).len(), many + 1);
 }
 
 /// A mailbox whose outbox has room for `room` of the `many` messages that its two channels hold together.
 fn crowded(room: usize, many: usize, overflow: Overflow) -> (Arc<Mailbox>, [Arc<Channel>; 2]) {
     let channels = channels();
-    let outbox = member_of(&channels, room * LEAST_WEIGHT, overflow);
+    let mailbox = member_of(&channels, room * LEAST_WEIGHT, overflow);
     for number in 0..many {
         publish(&channels[number % 2], &number.to_string());
     }
-    (outbox, channels)
+    (mailbox, channels)
 }
 
 #[test]
 fn what_moves_out_of_the_logs_may_fill_the_outbox() {
-    let (outbox, _channels) = crowded(4, 4, Overflow::Close);
-    drop(outbox.flush());
-    assert_eq!(directive(&outbox), None);
-    assert_eq!(take_all(&outbox), ["0", "2", "1", "3"]);
-    assert_eq!(outbox.retire(), None);
+    let (mailbox, _channels) = crowded(4, 4, Overflow::Close);
+    drop(mailbox.flush());
+    assert_eq!(directive(&mailbox), None);
+    assert_eq!(take_all(&mailbox), ["0", "2", "1", "3"]);
+    assert_eq!(mailbox.retire(), None);
 }
 
 #[test]
 fn a_message_that_was_accepted_finds_its_room_later() {
     let [channel] = channels();
     let (member, first) = channel.reserve();
-    let outbox = Mailbox::of_session(
+    let mailbox = Mailbox::of_session(
         4 * LEAST_WEIGHT,
         OverflowPolicy::default(),
         Some(first),
         None,
     );
-    channel.join(member, Arc::clone(&outbox), member, None);
-    outbox.try_push(text("own")).unwrap();
+    channel.join(member, Arc::clone(&mailbox), member, None);
+    mailbox.try_push(text("own")).unwrap();
     let mut lost = None;
     let mut publish =
         |text| channel.publish(&PreparedMessage::new(text), |_, one| lost = Some(one));
@@ -305,8 +305,8 @@ fn a_message_that_was_accepted_finds_its_room_later() {
     assert_eq!(publish("d"), 0);
     let lost = lost.unwrap();
     assert_eq!((lost.policy, lost.dropped), (Overflow::Close, 1));
-    assert_eq!(take_all(&outbox), ["own", "a", "b", "c"]);
-    assert!(directive(&outbox).is_some());
+    assert_eq!(take_all(&mailbox), ["own", "a", "b", "c"]);
+    assert!(directive(&mailbox).is_some());
 }
 
 #[test]
@@ -319,17 +319,17 @@ fn one_message_more_than_the_outbox_has_room_for_meets_the_policy() {
         (Overflow::DropOldest, oldest),
         (Overflow::Close, newest),
     ] {
-        let (outbox, _channels) = crowded(4, 5, overflow);
+        let (mailbox, _channels) = crowded(4, 5, overflow);
         // There is room for it: it may be the one message beyond the limit.
-        outbox.try_push(text("own")).unwrap();
-        let lost = outbox.retire().unwrap();
+        mailbox.try_push(text("own")).unwrap();
+        let lost = mailbox.retire().unwrap();
         assert_eq!(
             (lost.policy, lost.dropped, lost.is_first),
             (overflow, 1, true)
         );
-        assert_eq!(directive(&outbox).is_some(), overflow == Overflow::Close);
-        assert_eq!(take_all(&outbox), expected, "{overflow:?}");
-        assert_eq!(outbox.retire(), None, "it is told once");
+        assert_eq!(directive(&mailbox).is_some(), overflow == Overflow::Close);
+        assert_eq!(take_all(&mailbox), expected, "{overflow:?}");
+        assert_eq!(mailbox.retire(), None, "it is told once");
     }
 }
 
@@ -357,7 +357,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// One member: what it has still to get of each channel and of itself, and its number in each channel.
 struct Member {
-    outbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     due: [VecDeque<String>; 4],
     numbers: [Option<u32>; 3],
 }
@@ -395,7 +395,7 @@ proptest! {
         let channels = channels::<3>();
         let mut members: Vec<Member> = (0..3)
             .map(|member| Member {
-                outbox: member_of(&channels[..1], 1 << 30, Overflow::Close),
+                mailbox: member_of(&channels[..1], 1 << 30, Overflow::Close),
                 due: Default::default(),
                 numbers: [Some(member), None, None],
             })
@@ -412,18 +412,18 @@ proptest! {
                     let text = format!("{OWN} {at} ");
                     let member = &mut members[member];
                     member.due[OWN].push_back(text.clone());
-                    member.outbox.try_push(super::text(&text)).unwrap();
+                    member.mailbox.try_push(super::text(&text)).unwrap();
                 }
                 Step::Take(member) => {
                     let member = &mut members[member];
-                    for text in drain(&member.outbox) {
+                    for text in drain(&member.mailbox) {
                         member.came(&text)?;
                     }
                 }
                 Step::Read(member, room) => {
                     let member = &mut members[member];
                     let mut read = Vec::new();
-                    member.outbox.read_log(room, |frames| read.extend_from_slice(frames));
+                    member.mailbox.read_log(room, |frames| read.extend_from_slice(frames));
                     for text in texts(&read) {
                         member.came(&text)?;
                     }
@@ -432,7 +432,7 @@ proptest! {
                     let member = &mut members[member];
                     if let Some(number) = member.numbers[channel].take() {
                         // What it moved into its outbox before, it still gets.
-                        for text in drain(&member.outbox) {
+                        for text in drain(&member.mailbox) {
                             member.came(&text)?;
                         }
                         channels[channel].leave(number, |_| true);
@@ -442,22 +442,22 @@ proptest! {
                 Step::Join(member, channel) => {
                     let member = &mut members[member];
                     if member.numbers[channel].is_none() {
-                        member.numbers[channel] = Some(join(&channels[channel], &member.outbox));
+                        member.numbers[channel] = Some(join(&channels[channel], &member.mailbox));
                     }
                 }
             }
         }
         for member in &mut members {
             loop {
-                for text in drain(&member.outbox) {
+                for text in drain(&member.mailbox) {
                     member.came(&text)?;
                 }
                 let mut read = Vec::new();
-                let any = member.outbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames));
+                let any = member.mailbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames));
                 for text in texts(&read) {
                     member.came(&text)?;
                 }
-                if !any && member.outbox.has_nothing_to_take() {
+                if !any && member.mailbox.has_nothing_to_take() {
                     break;
                 }
             }

@@ -7,7 +7,7 @@ use super::*;
 const LIMIT: usize = 4;
 
 /// An outbox with room for four of the shortest messages.
-fn outbox(overflow: Overflow) -> Arc<Mailbox> {
+fn mailbox(overflow: Overflow) -> Arc<Mailbox> {
     outbox_with(OverflowPolicy {
         remote: overflow,
         ..OverflowPolicy::default()
@@ -18,16 +18,16 @@ fn outbox_with(policy: OverflowPolicy) -> Arc<Mailbox> {
     Mailbox::of_session(LIMIT * LEAST_WEIGHT, policy, None, None)
 }
 
-fn try_offer(outbox: &Arc<Mailbox>, item: Item) -> Result<Sending, SendError> {
-    outbox.offer_awaited(item, |_| ())
+fn try_offer(mailbox: &Arc<Mailbox>, item: Item) -> Result<Sending, SendError> {
+    mailbox.offer_awaited(item, |_| ())
 }
 
-fn offer(outbox: &Arc<Mailbox>, name: &str) -> Sending {
-    try_offer(outbox, text(name)).unwrap()
+fn offer(mailbox: &Arc<Mailbox>, name: &str) -> Sending {
+    try_offer(mailbox, text(name)).unwrap()
 }
 
-fn broadcast(outbox: &Mailbox, name: &str) -> Offer {
-    outbox.offer_item(&PreparedMessage::new(name))
+fn broadcast(mailbox: &Mailbox, name: &str) -> Offer {
+    mailbox.offer_item(&PreparedMessage::new(name))
 }
 
 /// What a message that was offered made the session lose.
@@ -39,9 +39,9 @@ fn lost(offer: Offer) -> Option<Overflowed> {
 }
 
 /// Acts as the driver: takes an item, and writes it.
-fn write_one(outbox: &Mailbox) -> Option<String> {
-    let item = outbox.take()?;
-    outbox.wrote(outbox.taken());
+fn write_one(mailbox: &Mailbox) -> Option<String> {
+    let item = mailbox.take()?;
+    mailbox.wrote(mailbox.taken());
     match item {
         Taken::Message(outgoing) => Some(outgoing.message().to_string()),
         other => panic!("{other:?} was never put in"),
@@ -58,144 +58,146 @@ fn is_dropped(send: &mut Sending) -> bool {
 
 #[test]
 fn by_default_what_finds_no_room_is_refused() {
-    let outbox = outbox_with(OverflowPolicy::default());
+    let mailbox = outbox_with(OverflowPolicy::default());
     for name in ["a", "b", "c", "d"] {
-        offer(&outbox, name);
+        offer(&mailbox, name);
     }
-    let refused = try_offer(&outbox, text("e")).map(drop);
+    let refused = try_offer(&mailbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
-    assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
+    assert_eq!(drain(&mailbox), ["a", "b", "c", "d"]);
 }
 
 #[test]
 fn of_drop_newest_the_newest_is_dropped_and_its_handle_says_so() {
-    let outbox = outbox(Overflow::DropNewest);
-    let mut kept: Vec<Sending> = ["a", "b", "c", "d"].map(|name| offer(&outbox, name)).into();
-    let mut dropped = offer(&outbox, "e");
+    let mailbox = mailbox(Overflow::DropNewest);
+    let mut kept: Vec<Sending> = ["a", "b", "c", "d"]
+        .map(|name| offer(&mailbox, name))
+        .into();
+    let mut dropped = offer(&mailbox, "e");
     assert!(is_dropped(&mut dropped));
-    while write_one(&outbox).is_some() {}
+    while write_one(&mailbox).is_some() {}
     assert!(kept.iter_mut().all(is_written));
 }
 
 #[test]
 fn of_drop_oldest_as_many_give_way_as_the_newest_needs_and_their_handles_say_so() {
-    let outbox = outbox(Overflow::DropOldest);
-    let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| offer(&outbox, name));
+    let mailbox = mailbox(Overflow::DropOldest);
+    let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| offer(&mailbox, name));
     let woken = Arc::new(Count::default());
     let waker = Waker::from(woken.clone());
     let waiting = Pin::new(&mut a).poll(&mut Context::from_waker(&waker));
     assert!(waiting.is_pending());
-    let mut large = try_offer(&outbox, bytes(3)).unwrap();
+    let mut large = try_offer(&mailbox, bytes(3)).unwrap();
     assert_eq!(
         woken.woken(),
         1,
         "the task that waited for the dropped message"
     );
     assert!(is_dropped(&mut a) && is_dropped(&mut b));
-    assert_eq!(outbox.bytes(), 1 + 3 * LEAST_WEIGHT);
-    assert_eq!(write_one(&outbox).as_deref(), Some("c"));
+    assert_eq!(mailbox.bytes(), 1 + 3 * LEAST_WEIGHT);
+    assert_eq!(write_one(&mailbox).as_deref(), Some("c"));
     assert!(is_written(&mut c) && !poll(&mut large));
 }
 
 #[test]
 fn what_is_awaited_by_the_basic_remote_never_gives_way() {
-    let outbox = outbox(Overflow::DropOldest);
-    let mut first = outbox.send(text("first"));
+    let mailbox = mailbox(Overflow::DropOldest);
+    let mut first = mailbox.send(text("first"));
     assert!(!poll(&mut first));
-    let [mut a, mut b] = ["a", "b"].map(|name| offer(&outbox, name));
-    let mut second = outbox.send(text("second"));
+    let [mut a, mut b] = ["a", "b"].map(|name| offer(&mailbox, name));
+    let mut second = mailbox.send(text("second"));
     assert!(!poll(&mut second));
-    let [mut c, mut d, mut e] = ["c", "d", "e"].map(|name| offer(&outbox, name));
+    let [mut c, mut d, mut e] = ["c", "d", "e"].map(|name| offer(&mailbox, name));
     assert!([&mut a, &mut b, &mut c].into_iter().all(is_dropped));
 
-    assert_eq!(write_one(&outbox).as_deref(), Some("first"));
+    assert_eq!(write_one(&mailbox).as_deref(), Some("first"));
     assert!(is_written(&mut first) && !poll(&mut second));
-    assert_eq!(write_one(&outbox).as_deref(), Some("second"));
+    assert_eq!(write_one(&mailbox).as_deref(), Some("second"));
     assert!(is_written(&mut second) && !poll(&mut d));
-    assert_eq!(drain(&outbox), ["d", "e"]);
-    outbox.wrote(outbox.taken());
+    assert_eq!(drain(&mailbox), ["d", "e"]);
+    mailbox.wrote(mailbox.taken());
     assert!(is_written(&mut d) && is_written(&mut e));
 }
 
 #[test]
 fn a_message_in_parts_keeps_its_place_while_others_give_way_behind_it() {
-    let outbox = outbox(Overflow::DropOldest);
-    let mut streamed = parts(&outbox);
+    let mailbox = mailbox(Overflow::DropOldest);
+    let mut streamed = parts(&mailbox);
     assert!(poll_part(&mut streamed, "1", false).is_ready());
-    assert!(outbox.take().is_some());
-    let mut dropped = ["a", "b", "c"].map(|name| offer(&outbox, name));
-    let mut kept = ["d", "e", "f", "g"].map(|name| offer(&outbox, name));
+    assert!(mailbox.take().is_some());
+    let mut dropped = ["a", "b", "c"].map(|name| offer(&mailbox, name));
+    let mut kept = ["d", "e", "f", "g"].map(|name| offer(&mailbox, name));
     assert!(dropped.iter_mut().all(is_dropped));
     assert!(poll_part(&mut streamed, "2", false).is_ready());
-    assert_eq!(drain(&outbox), ["part 2"]);
+    assert_eq!(drain(&mailbox), ["part 2"]);
     assert!(poll_part(&mut streamed, "3", true).is_ready());
-    assert_eq!(drain(&outbox), ["part 3.", "d", "e", "f", "g"]);
-    outbox.wrote(outbox.taken());
+    assert_eq!(drain(&mailbox), ["part 3.", "d", "e", "f", "g"]);
+    mailbox.wrote(mailbox.taken());
     assert!(kept.iter_mut().all(is_written));
-    assert_eq!(lock(&outbox.state).weight, 0);
+    assert_eq!(lock(&mailbox.state).weight, 0);
 }
 
 #[test]
 fn where_nothing_can_give_way_the_newest_is_dropped_and_nothing_else() {
-    let outbox = outbox(Overflow::DropOldest);
-    let mut sends = ["1", "2", "3"].map(|name| outbox.send(text(name)));
+    let mailbox = mailbox(Overflow::DropOldest);
+    let mut sends = ["1", "2", "3"].map(|name| mailbox.send(text(name)));
     assert!(!sends.iter_mut().any(poll));
-    let mut kept = offer(&outbox, "a");
-    let mut too_large = try_offer(&outbox, bytes(2)).unwrap();
+    let mut kept = offer(&mailbox, "a");
+    let mut too_large = try_offer(&mailbox, bytes(2)).unwrap();
     assert!(is_dropped(&mut too_large) && !poll(&mut kept));
-    assert_eq!(drain(&outbox), ["1", "2", "3", "a"]);
+    assert_eq!(drain(&mailbox), ["1", "2", "3", "a"]);
 }
 
 #[test]
 fn one_that_is_larger_than_the_limit_is_taken_alone_in_the_place_of_all() {
-    let outbox = outbox(Overflow::DropOldest);
-    let mut small = offer(&outbox, "a");
-    let mut large = try_offer(&outbox, bytes(LIMIT + 1)).unwrap();
+    let mailbox = mailbox(Overflow::DropOldest);
+    let mut small = offer(&mailbox, "a");
+    let mut large = try_offer(&mailbox, bytes(LIMIT + 1)).unwrap();
     assert!(is_dropped(&mut small) && !poll(&mut large));
-    let mut newest = offer(&outbox, "b");
+    let mut newest = offer(&mailbox, "b");
     assert!(is_dropped(&mut large) && !poll(&mut newest));
 }
 
 #[test]
 fn what_gives_way_does_not_pass_those_who_wait_for_room() {
-    let outbox = outbox(Overflow::DropOldest);
+    let mailbox = mailbox(Overflow::DropOldest);
     for name in ["a", "b", "c", "d"] {
-        offer(&outbox, name);
+        offer(&mailbox, name);
     }
-    let mut waits = outbox.send(bytes(LIMIT));
+    let mut waits = mailbox.send(bytes(LIMIT));
     assert!(!poll(&mut waits));
     // It takes the place of a loose one, and not the room of the sender that waits.
-    let mut e = offer(&outbox, "e");
-    assert_eq!(drain(&outbox), ["b", "c", "d", "e"]);
-    assert!(is_dropped(&mut offer(&outbox, "f")));
+    let mut e = offer(&mailbox, "e");
+    assert_eq!(drain(&mailbox), ["b", "c", "d", "e"]);
+    assert!(is_dropped(&mut offer(&mailbox, "f")));
     assert!(!poll(&mut waits), "it is in");
-    assert!(write_one(&outbox).is_some() && is_written(&mut waits));
+    assert!(write_one(&mailbox).is_some() && is_written(&mut waits));
     assert!(is_written(&mut e));
 }
 
 #[test]
 fn of_close_the_connection_closes_1013_behind_what_is_in() {
-    let outbox = outbox(Overflow::Close);
+    let mailbox = mailbox(Overflow::Close);
     for name in ["a", "b", "c", "d"] {
-        offer(&outbox, name);
+        offer(&mailbox, name);
     }
-    assert_eq!(directive(&outbox), None);
-    let refused = try_offer(&outbox, text("e")).map(drop);
+    assert_eq!(directive(&mailbox), None);
+    let refused = try_offer(&mailbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
-    let Some(Directive::Close(reason)) = directive(&outbox).map(|boxed| *boxed) else {
+    let Some(Directive::Close(reason)) = directive(&mailbox).map(|boxed| *boxed) else {
         panic!("no Close was asked for");
     };
     assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
-    assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
-    let closed = try_offer(&outbox, text("f")).map(drop);
+    assert_eq!(drain(&mailbox), ["a", "b", "c", "d"]);
+    let closed = try_offer(&mailbox, text("f")).map(drop);
     assert_eq!(closed, Err(SendError::Closed));
 }
 
 #[test]
 fn by_default_a_broadcast_that_finds_no_room_closes_1013_behind_what_is_in() {
-    let outbox = outbox_with(OverflowPolicy::default());
+    let mailbox = outbox_with(OverflowPolicy::default());
     for name in ["a", "b", "c", "d"] {
-        assert_eq!(broadcast(&outbox, name), Offer::Taken);
+        assert_eq!(broadcast(&mailbox, name), Offer::Taken);
     }
     let overflowed = Overflowed {
         policy: Overflow::Close,
@@ -203,56 +205,56 @@ fn by_default_a_broadcast_that_finds_no_room_closes_1013_behind_what_is_in() {
         dropped: 1,
         is_first: true,
     };
-    assert_eq!(broadcast(&outbox, "e"), Offer::Overflowed(overflowed));
-    let Some(Directive::Close(reason)) = directive(&outbox).map(|boxed| *boxed) else {
+    assert_eq!(broadcast(&mailbox, "e"), Offer::Overflowed(overflowed));
+    let Some(Directive::Close(reason)) = directive(&mailbox).map(|boxed| *boxed) else {
         panic!("no Close was asked for");
     };
     assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
-    assert_eq!(broadcast(&outbox, "f"), Offer::Closed);
-    assert_eq!(drain(&outbox), ["a", "b", "c", "d"]);
+    assert_eq!(broadcast(&mailbox, "f"), Offer::Closed);
+    assert_eq!(drain(&mailbox), ["a", "b", "c", "d"]);
 }
 
 #[test]
 fn the_remote_and_broadcasts_have_a_policy_each() {
-    let outbox = outbox_with(OverflowPolicy {
+    let mailbox = outbox_with(OverflowPolicy {
         remote: Overflow::Refuse,
         broadcast: Overflow::DropOldest,
     });
-    offer(&outbox, "a");
+    offer(&mailbox, "a");
     for name in ["b", "c", "d"] {
-        broadcast(&outbox, name);
+        broadcast(&mailbox, name);
     }
-    let refused = try_offer(&outbox, text("e")).map(drop);
+    let refused = try_offer(&mailbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
-    let dropped = lost(broadcast(&outbox, "f")).map(|lost| lost.dropped);
+    let dropped = lost(broadcast(&mailbox, "f")).map(|lost| lost.dropped);
     assert_eq!(dropped, Some(1));
-    assert_eq!(drain(&outbox), ["a", "c", "d", "f"]);
+    assert_eq!(drain(&mailbox), ["a", "c", "d", "f"]);
 
-    outbox.set_broadcast_overflow(Overflow::Refuse);
-    outbox.set_overflow(Overflow::Close);
+    mailbox.set_broadcast_overflow(Overflow::Refuse);
+    mailbox.set_overflow(Overflow::Close);
     for name in ["a", "b", "c", "d"] {
-        offer(&outbox, name);
+        offer(&mailbox, name);
     }
-    assert!(lost(broadcast(&outbox, "e")).is_some());
-    assert_eq!(directive(&outbox), None);
-    let refused = try_offer(&outbox, text("e")).map(drop);
+    assert!(lost(broadcast(&mailbox, "e")).is_some());
+    assert_eq!(directive(&mailbox), None);
+    let refused = try_offer(&mailbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
-    assert_ne!(directive(&outbox), None);
+    assert_ne!(directive(&mailbox), None);
 }
 
 #[test]
 fn what_is_lost_is_told_each_time_and_only_the_first_time_as_the_first() {
     for policy in [Overflow::Refuse, Overflow::DropNewest, Overflow::DropOldest] {
-        let outbox = outbox_with(OverflowPolicy {
+        let mailbox = outbox_with(OverflowPolicy {
             remote: policy,
             broadcast: policy,
         });
         for name in ["a", "b", "c", "d"] {
-            broadcast(&outbox, name);
+            broadcast(&mailbox, name);
         }
         let mut of_remote = None;
-        let _ = outbox.offer_awaited(bytes(2), |lost| of_remote = Some(lost));
-        let of_broadcast = lost(broadcast(&outbox, "f"));
+        let _ = mailbox.offer_awaited(bytes(2), |lost| of_remote = Some(lost));
+        let of_broadcast = lost(broadcast(&mailbox, "f"));
         let told = |lost: Option<Overflowed>| lost.map(|lost| (lost.dropped, lost.is_first));
         let expected = match policy {
             // The sender gets an error.
@@ -272,25 +274,25 @@ fn what_is_lost_is_told_each_time_and_only_the_first_time_as_the_first() {
 /// The peer is not slow if a large message waits.
 #[test]
 fn a_sender_that_waits_for_room_closes_no_session_that_has_room_for_a_broadcast() {
-    let outbox = outbox_with(OverflowPolicy::default());
-    offer(&outbox, "a");
-    let mut waits = outbox.send(bytes(LIMIT));
+    let mailbox = outbox_with(OverflowPolicy::default());
+    offer(&mailbox, "a");
+    let mut waits = mailbox.send(bytes(LIMIT));
     assert!(!poll(&mut waits));
-    assert_eq!(broadcast(&outbox, "b"), Offer::Taken);
-    assert_eq!(drain(&outbox), ["a", "b"]);
+    assert_eq!(broadcast(&mailbox, "b"), Offer::Taken);
+    assert_eq!(drain(&mailbox), ["a", "b"]);
     assert!(!poll(&mut waits), "it is in");
-    assert!(write_one(&outbox).is_some() && is_written(&mut waits));
+    assert!(write_one(&mailbox).is_some() && is_written(&mut waits));
 }
 
 #[test]
 fn a_control_frame_never_overflows() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Close] {
-        let outbox = outbox(overflow);
+        let mailbox = mailbox(overflow);
         for name in ["a", "b", "c", "d"] {
-            offer(&outbox, name);
+            offer(&mailbox, name);
         }
-        try_offer(&outbox, Item::Ping(b"1".to_vec())).unwrap();
-        assert_eq!(drain(&outbox), ["ping 1", "a", "b", "c", "d"]);
+        try_offer(&mailbox, Item::Ping(b"1".to_vec())).unwrap();
+        assert_eq!(drain(&mailbox), ["ping 1", "a", "b", "c", "d"]);
     }
 }
 
@@ -322,7 +324,7 @@ proptest! {
     /// before that is decided.
     #[test]
     fn every_handle_tells_the_truth(steps in steps()) {
-        let outbox = outbox(Overflow::DropOldest);
+        let mailbox = mailbox(Overflow::DropOldest);
         let mut handles: Vec<Option<(Sending, bool)>> = Vec::new();
         let (mut written, mut offered) = (Vec::new(), Vec::new());
         let message = |number: usize, weight: usize| {
@@ -334,30 +336,30 @@ proptest! {
         for step in drained {
             let number = handles.len();
             match step {
-                Step::Policy(overflow) => outbox.set_overflow(overflow),
+                Step::Policy(overflow) => mailbox.set_overflow(overflow),
                 Step::Offer(weight) => {
-                    let taken = try_offer(&outbox, message(number, weight));
+                    let taken = try_offer(&mailbox, message(number, weight));
                     handles.push(taken.ok().map(|send| (send, false)));
                     offered.push(number);
                 }
                 Step::Send(weight) => {
-                    let mut send = outbox.send(message(number, weight));
+                    let mut send = mailbox.send(message(number, weight));
                     prop_assert!(!poll(&mut send));
                     handles.push(Some((send, true)));
                 }
                 Step::Write => {
-                    if let Some(item) = outbox.take() {
+                    if let Some(item) = mailbox.take() {
                         let Taken::Message(outgoing) = item else {
                             panic!("{item:?} was never put in");
                         };
                         let mut number = [0; 8];
                         number.copy_from_slice(&outgoing.message().as_bytes()[..8]);
                         written.push(usize::from_le_bytes(number));
-                        outbox.wrote(outbox.taken());
+                        mailbox.wrote(mailbox.taken());
                     }
                 }
             }
-            prop_assert!(lock(&outbox.state).weight <= LIMIT * LEAST_WEIGHT);
+            prop_assert!(lock(&mailbox.state).weight <= LIMIT * LEAST_WEIGHT);
             for (number, handle) in handles.iter_mut().enumerate() {
                 let Some((send, is_basic)) = handle else { continue };
                 match poll_send(send) {
@@ -374,7 +376,7 @@ proptest! {
         prop_assert!(handles.iter().all(Option::is_none), "each handle has its answer in the end");
         written.retain(|number| offered.contains(number));
         prop_assert!(written.is_sorted(), "{written:?}");
-        prop_assert_eq!(lock(&outbox.state).weight, 0);
-        prop_assert!(outbox.has_nothing_to_take());
+        prop_assert_eq!(lock(&mailbox.state).weight, 0);
+        prop_assert!(mailbox.has_nothing_to_take());
     }
 }

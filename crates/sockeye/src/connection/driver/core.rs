@@ -16,12 +16,12 @@ use crate::sync::Arc;
 /// The state of a driver besides its link.
 #[repr(C)]
 pub(super) struct Core {
-    pub(super) outbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) phase: Phase,
     pub(super) directive: Option<Box<Directive>>,
     // The weight of the replies that wait in the outbox.
     pub(super) replies: usize,
-    // The waker that the outbox has: with the same one parking takes no lock.
+    // The waker that the mailbox has: with the same one parking takes no lock.
     pub(super) waker: Option<Waker>,
     // `(offset, reached)`: once `offset` bytes are written, every item up to `reached` is written.
     pub(super) taken: VecDeque<(u64, Reached)>,
@@ -40,7 +40,7 @@ impl Core {
     /// Whether the application has paused reading, so that the driver keeps what came.
     #[inline]
     pub(super) fn is_reading_paused(&self) -> bool {
-        self.outbox.is_paused() && self.directive.is_none() && !self.phase.is_ended()
+        self.mailbox.is_paused() && self.directive.is_none() && !self.phase.is_ended()
     }
 
     /// Keeps what came until the owner asks for it.

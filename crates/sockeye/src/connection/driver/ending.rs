@@ -53,20 +53,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         if self.core.is_aborted() {
             self.link.machine_mut().handle_end();
         }
-        // What the application sent before goes out before the Close, as replies do. It is at most what the outbox holds.
+        // What the application sent before goes out before the Close, as replies do. It is at most what the outbox and the logs hold.
         while self.link.machine().can_send()
             && (self.take_items(usize::MAX).is_some()
                 || self.read_log(usize::MAX)
-                || !self.core.outbox.has_nothing_to_take())
+                || !self.core.mailbox.has_nothing_to_take())
         {}
         self.link.machine_mut().conclude(Instant::now().into_std());
-        self.core.outbox.shut();
+        self.core.mailbox.shut();
     }
 
     pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let outbox = &*self.core.outbox;
+        let mailbox = &*self.core.mailbox;
         self.link
-            .poll_linger(cx, |due| outbox.wake_by(due.into_std()))
+            .poll_linger(cx, |due| mailbox.wake_by(due.into_std()))
     }
 
     /// The ending by this side's Close, if that went out first.
@@ -109,7 +109,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         self.link.lose();
         self.core.taken = VecDeque::new();
         self.core.phase.end(Ending::Failed(error));
-        self.core.outbox.shut();
+        self.core.mailbox.shut();
     }
 }
 

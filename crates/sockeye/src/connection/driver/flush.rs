@@ -39,10 +39,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Moves the outbox to the output. Whether a reply overtakes nothing now that was sent before it.
     #[inline]
     fn outbox_is_drained(&mut self) -> bool {
-        if self.core.outbox.is_quiet() && self.core.directive.is_none() {
+        if self.core.mailbox.is_quiet() && self.core.directive.is_none() {
             return true;
         }
-        self.fill_from_outbox() && !self.core.outbox.is_held()
+        self.fill_from_outbox() && !self.core.mailbox.is_held()
     }
 
     #[inline(never)]
@@ -50,7 +50,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         let Some(outgoing) = reply.into_outgoing() else {
             return Ok(());
         };
-        let weight = self.core.outbox.push_reply(outgoing).map_err(Error::Send)?;
+        let weight = self
+            .core
+            .mailbox
+            .push_reply(outgoing)
+            .map_err(Error::Send)?;
         self.core.replies += weight;
         Ok(())
     }
@@ -63,7 +67,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Moves items from the outbox to the output and writes, until nothing waits or the transport takes no more.
     #[inline(always)]
     pub(super) fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.core.outbox.is_only_pending() {
+        if self.core.mailbox.is_only_pending() {
             self.write_log(cx)?;
         }
         loop {
@@ -84,10 +88,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         {
             return Ok(());
         }
-        let outbox = &*self.core.outbox;
+        let mailbox = &*self.core.mailbox;
         self.link.write_apart(cx, |room| {
             let mut len = 0;
-            outbox.read_log(WRITE_AT, |frames| {
+            mailbox.read_log(WRITE_AT, |frames| {
                 // INVARIANT: an empty input's room is larger than all that a log holds (`link/io.rs` asserts it).
                 room[..frames.len()].copy_from_slice(frames);
                 len = frames.len();
@@ -100,7 +104,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// everything was taken.
     #[inline]
     fn fill(&mut self) -> bool {
-        if self.core.outbox.is_quiet() && self.core.directive.is_none() {
+        if self.core.mailbox.is_quiet() && self.core.directive.is_none() {
             return true;
         }
         self.fill_from_outbox()
@@ -119,11 +123,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             let room = WRITE_AT - waits;
             if let Some(taken) = self.take_items(room) {
                 reached = Some(taken);
-            } else if !self.read_log(room) && self.core.outbox.has_nothing_to_take() {
+            } else if !self.read_log(room) && self.core.mailbox.has_nothing_to_take() {
                 self.close_if_asked();
                 break;
             }
-            if self.core.outbox.is_quiet() && self.core.directive.is_none() {
+            if self.core.mailbox.is_quiet() && self.core.directive.is_none() {
                 break;
             }
         }
@@ -141,19 +145,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     pub(super) fn take_items(&mut self, room: usize) -> Option<Reached> {
         // At most so many at a time: other tasks wait for the lock, and memory must not grow with the items.
         const MANY: usize = 64;
-        if !self.core.outbox.has_items() {
+        if !self.core.mailbox.has_items() {
             return None;
         }
         let (machine, replies) = (self.link.sending(), &mut self.core.replies);
         if !machine.compresses() {
             let send = |item| send_item(machine, replies, item);
-            return self.core.outbox.take_some(room, MANY, send);
+            return self.core.mailbox.take_some(room, MANY, send);
         }
         // Compressing takes too long to hold the lock meanwhile.
         let mut items = pool::take_items();
         let taken = self
             .core
-            .outbox
+            .mailbox
             .take_some(room, MANY, |item| items.push(item));
         for item in items.drain(..) {
             send_item(machine, replies, item);
@@ -169,7 +173,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             let sent = machine.send_frames(frames, Cause::Push);
             debug_assert!(sent.is_ok(), "{sent:?}");
         };
-        self.core.outbox.read_log(room, send)
+        self.core.mailbox.read_log(room, send)
     }
 
     /// Sends the Close that the application asked for, behind everything that it sent before.
@@ -199,7 +203,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             self.core.taken.pop_front();
         }
         if let Some(reached) = reached {
-            self.core.outbox.wrote(reached);
+            self.core.mailbox.wrote(reached);
         }
     }
 }

@@ -59,12 +59,12 @@ impl<T> Guarded<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    pub(crate) fn new(link: Link<T>, outbox: Arc<Mailbox>) -> Self {
+    pub(crate) fn new(link: Link<T>, mailbox: Arc<Mailbox>) -> Self {
         if !link.machine().can_send() {
-            outbox.shut();
+            mailbox.shut();
         }
         let core = Core {
-            outbox,
+            mailbox,
             phase: Phase::Open,
             directive: None,
             waker: None,
@@ -122,7 +122,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
-    /// Tells the outbox that the driver runs, and applies what the outbox asks for.
+    /// Tells the mailbox that the driver runs, and applies what the mailbox asks for.
     #[inline]
     pub(super) fn drive(&mut self) -> &mut Running<T> {
         let running = &mut self.guarded.0;
@@ -130,28 +130,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         running
     }
 
-    /// The running driver, if it runs already and neither the outbox nor the application wants anything of it.
+    /// The running driver, if it runs already and neither the mailbox nor the application wants anything of it.
     #[inline(always)]
     pub(super) fn plain(&mut self) -> Option<&mut Running<T>> {
         let running = &mut self.guarded.0;
         let core = &running.core;
-        let is_plain = core.outbox.is_plain()
+        let is_plain = core.mailbox.is_plain()
             && core.phase.is_open()
             && core.directive.is_none()
             && core.replies == 0;
         is_plain.then_some(running)
     }
 
-    /// Releases all buffers and parks the driver until the outbox wakes it. False if the outbox has something for the
+    /// Releases all buffers and parks the driver until the mailbox wakes it. False if the mailbox has something for the
     /// driver already. With `has_room` unset the transport is full: an item does not wake the driver.
     #[inline(never)]
     pub(super) fn park(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
         let Running { link, core } = &mut self.guarded.0;
-        // After this side's Close the driver takes nothing from the outbox.
+        // After this side's Close the driver takes nothing from the mailbox.
         let wants_items = has_room && link.machine().can_send();
-        let is_parked = core
-            .outbox
-            .park(&mut core.waker, cx.waker(), wants_items, &core.directive);
+        let is_parked =
+            core.mailbox
+                .park(&mut core.waker, cx.waker(), wants_items, &core.directive);
         if is_parked {
             // Another task may write to the transport by now. This releases buffers, and no more.
             link.release_buffers();
@@ -176,10 +176,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
-    /// Applies what the outbox has asked for since the last look.
+    /// Applies what the mailbox has asked for since the last look.
     #[inline]
     pub(super) fn update(&mut self) {
-        if let Some(reason) = self.core.outbox.drive(&mut self.core.directive) {
+        if let Some(reason) = self.core.mailbox.drive(&mut self.core.directive) {
             self.apply(&reason);
         }
     }

@@ -109,7 +109,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Host<T> for Reading<'_, T> {
     #[inline(always)]
     fn is_drained(&mut self) -> bool {
         let Running { link, core } = &mut *self.running;
-        core.outbox.is_quiet()
+        core.mailbox.is_quiet()
             && core.directive.is_none()
             && !link.has_had_its_turn()
             && link.is_drained()
@@ -157,7 +157,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         let Self { link, core } = self;
         Some(match link.pull(|whole| whole.put_into(message)) {
             Ok(Some(Received::Ping)) => {
-                core.outbox.pinged();
+                core.mailbox.pinged();
                 Look::Again
             }
             // An application that has asked for a Close wants no more messages.
@@ -183,8 +183,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
 
     /// Waits for the machine's next deadline. The sweeper of the runtime wakes the task for a far one.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
-        let outbox = &*self.core.outbox;
+        let mailbox = &*self.core.mailbox;
         self.link
-            .poll_timer(cx, |due| outbox.wake_by(due.into_std()))
+            .poll_timer(cx, |due| mailbox.wake_by(due.into_std()))
     }
 }

@@ -27,7 +27,7 @@ const COMPRESSED: u8 = 0x40;
 /// A server's end of a connection.
 struct End {
     driver: Driver<Wire>,
-    outbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     peer: Peer,
     count: Arc<Count>,
 }
@@ -48,10 +48,10 @@ fn end(budget: &Arc<AssemblyBudget>) -> End {
     let config = Config::new(Role::Server).max_message(8 << 20);
     let machine = server_machine(config, Some(agreed()));
     let link = Link::new(stream, machine, &[], Arc::clone(budget));
-    let outbox = Mailbox::new(1 << 20);
+    let mailbox = Mailbox::new(1 << 20);
     End {
-        driver: Driver::new(link, Arc::clone(&outbox)),
-        outbox,
+        driver: Driver::new(link, Arc::clone(&mailbox)),
+        mailbox,
         peer,
         count: Arc::default(),
     }
@@ -77,7 +77,7 @@ impl End {
     /// Closes it from this side.
     fn close(&mut self) {
         let reason = CloseReason::new(CloseCode::GOING_AWAY, "").unwrap();
-        self.outbox.close(reason);
+        self.mailbox.close(reason);
         assert!(matches!(self.run().0, Some(Next::End)));
     }
 

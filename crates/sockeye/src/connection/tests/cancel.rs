@@ -253,7 +253,7 @@ async fn run_split(
     let mut received = Vec::new();
     for (number, step) in SCRIPT.into_iter().enumerate() {
         loop {
-            let before = sender.outbox.activity();
+            let before = sender.mailbox.activity();
             let done: Option<Result<(), crate::error::SendError>> = match step {
                 Step::Feed(len) => scissors.run(sender.feed(message(len, number))).await,
                 Step::Flush => scissors.run(sender.flush()).await,
@@ -272,7 +272,7 @@ async fn run_split(
                 result.unwrap();
                 break;
             }
-            if sender.outbox.activity() > before {
+            if sender.mailbox.activity() > before {
                 break;
             }
         }

@@ -34,20 +34,20 @@ impl Wake for Count {
     }
 }
 
-/// A driver, its outbox, its peer, and how often its task was woken.
+/// A driver, its mailbox, its peer, and how often its task was woken.
 pub(super) fn driver() -> (Driver<wire::Wire>, Arc<Mailbox>, Peer, Arc<Count>, Waker) {
     let (stream, peer) = wire();
-    let outbox = Mailbox::new(1 << 20);
+    let mailbox = Mailbox::new(1 << 20);
     let link = Link::new(
         stream,
         server_machine(Config::new(Role::Server), None),
         &[],
         AssemblyBudget::of_others(),
     );
-    let driver = Driver::new(link, Arc::clone(&outbox));
+    let driver = Driver::new(link, Arc::clone(&mailbox));
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
-    (driver, outbox, peer, count, waker)
+    (driver, mailbox, peer, count, waker)
 }
 
 pub(super) fn poll<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
@@ -103,7 +103,7 @@ async fn frames_that_are_no_messages_make_the_task_yield_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_send_of_the_handlers_own_wakes_nobody() {
-    let (mut driver, outbox, peer, count, waker) = driver();
+    let (mut driver, mailbox, peer, count, waker) = driver();
     // The driver parks once, beside a handler and before it.
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
     peer.segment(masked(TEXT, "x"));
@@ -111,10 +111,10 @@ async fn a_send_of_the_handlers_own_wakes_nobody() {
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_ready());
     let go = tokio::sync::Notify::new();
     let handler = async {
-        outbox.try_push(Item::Message("1".into())).unwrap();
+        mailbox.try_push(Item::Message("1".into())).unwrap();
         go.notified().await;
-        outbox.try_push(Item::Message("2".into())).unwrap();
-        outbox.try_push(Item::Message("3".into())).unwrap();
+        mailbox.try_push(Item::Message("2".into())).unwrap();
+        mailbox.try_push(Item::Message("3".into())).unwrap();
     };
     let mut handler = pin!(handler);
     let mut running = Box::pin(driver.alongside(handler.as_mut()));
@@ -134,7 +134,7 @@ async fn a_send_of_the_handlers_own_wakes_nobody() {
     assert_eq!((peer.frames().len(), count.woken()), (2, 0));
     // Another task's is a wake-up, however many follow.
     for _ in 0..10 {
-        outbox.try_push(Item::Message("4".into())).unwrap();
+        mailbox.try_push(Item::Message("4".into())).unwrap();
     }
     assert_eq!(count.woken(), 1);
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
@@ -144,15 +144,15 @@ async fn a_send_of_the_handlers_own_wakes_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
-    let (mut driver, outbox, peer, count, waker) = driver();
+    let (mut driver, mailbox, peer, count, waker) = driver();
     peer.close_window(0);
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
     let large = || Item::Message(vec![0; 1000].into());
-    outbox.try_push(large()).unwrap();
+    mailbox.try_push(large()).unwrap();
     assert_eq!(count.woken(), 1);
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
     for _ in 0..100 {
-        outbox.try_push(large()).unwrap();
+        mailbox.try_push(large()).unwrap();
     }
     assert_eq!(count.woken(), 0);
     peer.remove_window();
@@ -164,7 +164,7 @@ async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
 /// A driver with a seat at a log, parked, and whatever says something to all who sit there.
 struct Hears {
     driver: Driver<wire::Wire>,
-    outbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     peer: Peer,
     waker: Waker,
     count: Arc<Count>,
@@ -184,9 +184,9 @@ impl Hears {
         let (channel, deliverer) = (Arc::new(Channel::default()), Deliverer::new());
         let (member, first) = channel.reserve();
         let policy = OverflowPolicy::default();
-        let outbox = Mailbox::of_session(1 << 20, policy, Some(first), Some(direct));
+        let mailbox = Mailbox::of_session(1 << 20, policy, Some(first), Some(direct));
         let delivery = is_delivered.then(|| deliverer.handle());
-        channel.join(member, Arc::clone(&outbox), (), delivery);
+        channel.join(member, Arc::clone(&mailbox), (), delivery);
         let link = Link::new(
             stream,
             server_machine(Config::new(Role::Server), None),
@@ -195,8 +195,8 @@ impl Hears {
         );
         let count = Arc::new(Count::default());
         let mut hears = Self {
-            driver: Driver::new(link, Arc::clone(&outbox)),
-            outbox,
+            driver: Driver::new(link, Arc::clone(&mailbox)),
+            mailbox,
             peer,
             waker: Arc::clone(&count).into(),
             count,
@@ -263,7 +263,7 @@ async fn what_is_said_to_many_goes_out_in_order_wherever_the_transport_stops() {
         assert_eq!(hears.peer.writes(), usize::from(taken > 0));
         hears.tell("third");
         let fourth = Item::Message("fourth".into());
-        hears.outbox.try_push(fourth).unwrap();
+        hears.mailbox.try_push(fourth).unwrap();
         hears.peer.remove_window();
         hears.run();
         assert_eq!(texts(&hears.peer), ["first", "second", "third", "fourth"]);
@@ -277,7 +277,7 @@ async fn what_is_said_to_many_comes_behind_what_was_sent_before_and_waits_for_wh
     for is_delivered in EITHER {
         let mut hears = Hears::new(is_delivered);
         let first = Item::Message("first".into());
-        hears.outbox.try_push(first).unwrap();
+        hears.mailbox.try_push(first).unwrap();
         hears.tell("second");
         let came = [masked(PING, "ping"), masked(TEXT, "for later")].concat();
         hears.peer.segment(came);
@@ -321,13 +321,13 @@ async fn a_peer_that_does_not_take_what_is_said_to_many_is_given_up_in_time() {
         hears.run();
         let Hears {
             mut driver,
-            outbox,
+            mailbox,
             waker,
             ..
         } = hears;
         let timeout = Config::new(Role::Server).write_timeout;
         let mut look = |after: Duration| {
-            outbox.sweep(tokio::time::Instant::now().into_std() + Duration::from_millis(1));
+            mailbox.sweep(tokio::time::Instant::now().into_std() + Duration::from_millis(1));
             let polled = poll(driver.next(&mut MessageBuffer::default()), &waker);
             assert_eq!(polled.is_ready(), after > timeout, "{after:?}");
         };
@@ -402,15 +402,15 @@ async fn what_a_driver_that_runs_finds_first_is_not_delivered() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_delivered_yet_goes_with_whatever_is_sent_behind_it() {
     let sends: [fn(&Arc<Mailbox>); 2] = [
-        |outbox| {
-            outbox.try_push(Item::Message("behind".into())).unwrap();
+        |mailbox| {
+            mailbox.try_push(Item::Message("behind".into())).unwrap();
         },
-        |outbox| drop(outbox.flush()),
+        |mailbox| drop(mailbox.flush()),
     ];
     for (send, expected) in sends.into_iter().zip([2, 1]) {
         let mut hears = Hears::new(true);
         assert!(hears.say("before"));
-        send(&hears.outbox);
+        send(&hears.mailbox);
         assert_eq!(hears.count.woken(), 1);
         hears.deliver();
         hears.run();
@@ -436,7 +436,7 @@ async fn where_nobody_delivers_any_more_the_driver_is_woken() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_delivered_into_a_message_in_parts_or_behind_a_close() {
     let mut hears = Hears::new(true);
-    let mut parts = Parts::new(&hears.outbox, MessageKind::Text);
+    let mut parts = Parts::new(&hears.mailbox, MessageKind::Text);
     let mut part = |text: &'static str, is_last| {
         let mut payload = Some(bytes::Bytes::from_static(text.as_bytes()));
         let waker = Waker::noop();
@@ -454,7 +454,7 @@ async fn nothing_is_delivered_into_a_message_in_parts_or_behind_a_close() {
     assert_eq!(texts(&hears.peer), ["one, ", "two", "behind"]);
     assert!(hears.say("last"));
     let reason = CloseReason::new(CloseCode::NORMAL, "").unwrap();
-    hears.outbox.close(reason);
+    hears.mailbox.close(reason);
     hears.deliver();
     let mut message = MessageBuffer::default();
     assert!(poll(hears.driver.next(&mut message), &hears.waker).is_ready());
@@ -465,7 +465,7 @@ async fn nothing_is_delivered_into_a_message_in_parts_or_behind_a_close() {
 
 #[tokio::test(start_paused = true)]
 async fn a_driver_that_failed_takes_nothing_and_does_not_spin() {
-    let (mut driver, outbox, peer, _count, waker) = driver();
+    let (mut driver, mailbox, peer, _count, waker) = driver();
     peer.segment(b"\x81\x00".to_vec());
     assert!(matches!(
         poll(driver.next(&mut MessageBuffer::default()), &waker),
@@ -478,7 +478,7 @@ async fn a_driver_that_failed_takes_nothing_and_does_not_spin() {
     let mut cx = Context::from_waker(&waker);
     for _ in 0..3 {
         assert!(beside.as_mut().poll(&mut cx).is_pending());
-        let _ = outbox.try_push(Item::Message("late".into()));
+        let _ = mailbox.try_push(Item::Message("late".into()));
     }
     assert_eq!(peer.frames().last().unwrap().code(), 1002);
 }

@@ -83,13 +83,13 @@ async fn pings_of_a_peer_that_never_reads_cost_full_output_and_64_pongs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_never_reads_costs_its_outbox_and_full_output() {
-    let (mut driver, outbox, peer, count, _waker) = driver();
+    let (mut driver, mailbox, peer, count, _waker) = driver();
     let limit = 1 << 20;
     peer.close_window(0);
     let news = Message::binary(vec![7; 1000]);
     let (mut taken, mut refused) = (0, 0);
     for _ in 0..10_000 {
-        match outbox.try_push(Item::Message(news.clone().into())) {
+        match mailbox.try_push(Item::Message(news.clone().into())) {
             Ok(_) => taken += 1,
             Err(error) => {
                 assert_eq!(error, SendError::Full);
@@ -98,7 +98,7 @@ async fn a_subscriber_that_never_reads_costs_its_outbox_and_full_output() {
         }
         let run = run(&mut driver, &count);
         assert!(run.turns <= 1);
-        let retained = run.most_retained + outbox.bytes();
+        let retained = run.most_retained + mailbox.bytes();
         assert!(retained <= limit + OUTPUT, "{retained}");
     }
     assert_eq!(taken, limit / 1000 + 66, "the outbox and 64 KiB of output");
@@ -115,7 +115,7 @@ async fn a_subscriber_that_never_reads_costs_its_outbox_and_full_output() {
         Ending::Failed(Error::WriteStalled)
     ));
     assert!(driver.retained_bytes() <= REST);
-    assert_eq!(outbox.bytes(), 0);
+    assert_eq!(mailbox.bytes(), 0);
 }
 
 #[tokio::test(start_paused = true)]

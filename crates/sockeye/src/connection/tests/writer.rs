@@ -213,7 +213,7 @@ async fn a_message_of_any_length_is_held_in_little_memory() {
         let held = taken.saturating_sub(given);
         // A fragment in the writer, what waits, and one that is being written.
         assert!(held <= 4 * FRAGMENT, "{held} bytes");
-        assert!(sender.outbox.bytes() <= FRAGMENT);
+        assert!(sender.mailbox.bytes() <= FRAGMENT);
         peer.open_window(STEP);
         idle().await;
         given += peer.written().len();
