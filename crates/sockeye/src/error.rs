@@ -176,7 +176,7 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No connection was opened. The box holds the error of the function that failed, for example a
+    /// No connection was opened. The box holds the error that the connecting function of this crate returned, for example a
     /// [`ConnectError`](crate::client::ConnectError).
     #[error(transparent)]
     Connect(BoxError),
@@ -201,8 +201,8 @@ pub enum Error {
     /// A message could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// A server was not started, or an endpoint not added. The box holds the error of the function that failed, for
-    /// example a [`BindError`](crate::server::BindError).
+    /// A server was not started, or an endpoint not added. The box holds the error that this crate's function
+    /// returned, for example a [`BindError`](crate::server::BindError).
     #[error(transparent)]
     Server(BoxError),
     /// The files of a TLS configuration cannot be used. The box holds the `TlsError`.

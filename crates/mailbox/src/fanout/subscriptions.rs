@@ -1,4 +1,4 @@
-//! The subscriptions of one mailbox, but for the first: one for each slot.
+//! All subscriptions of one mailbox except the first one. Each has a slot, which is a number. A slot may be free.
 
 use super::log::{Slot, Subscription};
 

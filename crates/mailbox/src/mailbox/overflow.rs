@@ -177,8 +177,9 @@ impl<D> State<D> {
         }
     }
 
-    /// Puts an item in, and drops the oldest loose items, as many as it needs. Returns its number and the number of those
-    /// that were dropped. `None` if all of them are too few: then none is dropped, and the item is not put in.
+    /// Puts an item in. To make room, drops the oldest items that may give way (loose items), as many as needed. Returns
+    /// the item's number, and how many were dropped. Returns `None`, and changes nothing, if all loose items together
+    /// would not free enough room.
     pub(super) fn push_in_place_of_oldest(
         &mut self,
         item: Queued,
@@ -191,8 +192,8 @@ impl<D> State<D> {
         Some((self.push(item), dropped))
     }
 
-    /// Drops the oldest loose items, as many as the item needs. Drops none if all of them are too few. Returns their
-    /// number.
+    /// Drops the oldest loose items, as many as the item needs. Returns their number. Drops none, and returns `None`, if
+    /// all of them together would not free enough room.
     fn make_way(&mut self, item: &Queued, wakes: &mut Wakes) -> Option<usize> {
         let is_awaited = self.is_awaited_for_room();
         let needed = if is_awaited {

@@ -232,7 +232,8 @@ impl Assembly {
         }
     }
 
-    /// Blocks the thread until the message gets a share or is given up. False if neither happens by `until`.
+    /// Blocks the thread until the message gets a share of the budget, or the budget gives the message up. Returns false if
+    /// neither happens by `until`.
     pub(crate) fn wait_until(&self, until: Option<std::time::Instant>) -> bool {
         let Some(share) = &self.share else {
             return true;

@@ -64,7 +64,7 @@ pub(crate) trait Host<T: AsyncRead + AsyncWrite + Unpin> {
         self.link().machine().is_gated() || self.link().is_starved()
     }
 
-    /// The end, if the owner or its application wants it at once. It is looked for first.
+    /// Checks first of all whether the owner or its application wants the end at once. Returns the event of the end then.
     #[inline]
     fn check_abort(&mut self) -> Option<Look<Self::Event>> {
         None
@@ -76,7 +76,8 @@ pub(crate) trait Host<T: AsyncRead + AsyncWrite + Unpin> {
         Ok(())
     }
 
-    /// The end, if this side's Close or a loss of the transport brought it about. It is looked for after a write.
+    /// Checks after a write whether the connection has ended, because this side's Close was sent or the transport was lost.
+    /// Returns the event of the end then.
     #[inline]
     fn check_end(&mut self) -> Option<Look<Self::Event>> {
         None

@@ -1,5 +1,5 @@
 //! Messages that are sent part by part (RFC 6455 §5.4), through an outbox or on a connection without a task. The writer
-//! holds at most one fragment. It knows neither machines nor frames.
+//! holds at most one fragment. It touches neither the protocol machine nor frames: its slot does.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -1,5 +1,5 @@
-//! The session: the application's handle of one connection. Also the type of the open sessions of an endpoint, because
-//! each holds the other; what it does is in `open_sessions`.
+//! The session: the application's handle of one connection. [`OpenSessions`] is also defined here, because a session and
+//! its `OpenSessions` refer to each other. The methods of `OpenSessions` are in `open_sessions`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -318,8 +318,8 @@ impl Session {
         self.0.activity.reason_for_on_close(reason)
     }
 
-    /// Starts the added handler for `incoming`. Returns `incoming` if there is none.
-    // It goes both ways by value: a borrow would keep it in the task's memory.
+    /// Starts the handler that was added to the session for this kind of message. Returns `incoming` if there is none.
+    // `incoming` is moved in, and out again if it is not used: a borrowed one would stay in the caller's future.
     #[inline]
     pub(super) fn start_handler<'m>(
         &self,

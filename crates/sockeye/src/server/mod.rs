@@ -321,8 +321,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many bytes of payload, before compression, may wait to be sent on a connection; 1 MiB. A message of less
-    /// than 64 bytes counts as 64. An empty queue takes a message of any size.
+    /// Sets how many bytes of payload, before compression, may wait to be sent on a connection. By default 1 MiB. A
+    /// message of less than 64 bytes counts as 64. An empty queue takes a message of any size.
     pub fn outbox_limit(mut self, bytes: usize) -> Self {
         self.outbox_limit = bytes;
         self
@@ -356,14 +356,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many bytes the head of a request may have, its first line and the empty last one included; 16 KiB. A
-    /// larger one is answered 431. Cookies of single sign-on may need more.
+    /// Sets how many bytes the head of a request may have, its first line and the empty last one included. By default
+    /// 16 KiB. A larger one is answered 431. Cookies of single sign-on may need more.
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.head_limits.bytes = bytes;
         self
     }
 
-    /// Sets how many header fields a request may have; 100. One with more is answered 431.
+    /// Sets how many header fields a request may have. By default 100. One with more is answered 431.
     pub fn max_header_fields(mut self, fields: usize) -> Self {
         self.head_limits.fields = fields;
         self
@@ -393,7 +393,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many connections may owe their first request at once; 1,024. They count as connections too. At the limit,
+    /// Sets how many connections may owe their first request at once. By default 1,024. They count as connections too. At the limit,
     /// the oldest connection that has sent no byte is dropped for a new one. If all have sent something, no more are
     /// accepted, and those that take longer than a tenth of the handshake timeout are dropped. With a small limit it is
     /// less than a tenth, but a fiftieth at least.
@@ -402,14 +402,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long a client may take for the head of a request; 10 s. For the first request that includes TLS. A
+    /// Sets how long a client may take for the head of a request. By default 10 s. For the first request that includes TLS. A
     /// [`Configurator`](crate::endpoint::Configurator) has as long.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// Sets how long sessions may take to end when the server stops; 10 s. The server does not wait
+    /// Sets how long sessions may take to end when the server stops. By default 10 s. The server does not wait
     /// for a handler whose peer has left: that handler ends with the runtime.
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout;

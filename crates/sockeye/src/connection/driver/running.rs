@@ -142,8 +142,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         is_plain.then_some(running)
     }
 
-    /// Releases all buffers and parks the driver until the mailbox wakes it. False if the mailbox has something for the
-    /// driver already. With `has_room` unset the transport is full: an item does not wake the driver.
+    /// Parks the driver until the mailbox wakes it, and then releases the buffers that an idle connection does not need.
+    /// Returns false, and does neither, if the mailbox has something for the driver already. Without `has_room` (the
+    /// transport is full), or after this side's Close, an item does not wake the driver.
     #[inline(never)]
     pub(super) fn park(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
         let Running { link, core } = &mut self.guarded.0;

@@ -11,7 +11,7 @@ fn each_key_is_drawn_anew_and_in_all_its_bits() {
             keys.push(u32::from_ne_bytes(source().to_bytes()));
         }
     }
-    // That no draw sets a bit, or each does, happens once in 2^122 runs.
+    // By chance, some bit is 0 in all keys, or 1 in all keys, once in 2^122 runs.
     assert_eq!(keys.iter().fold(0, |any, key| any | key), u32::MAX);
     assert_eq!(keys.iter().fold(u32::MAX, |all, key| all & key), 0);
     keys.sort_unstable();
