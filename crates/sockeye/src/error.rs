@@ -68,7 +68,7 @@ impl fmt::Display for ErrorChain<'_> {
     }
 }
 
-/// Any error of a handler. The operator `?` converts other errors to it.
+/// A boxed error of any type. A handler returns a [`HandlerError`].
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The error of a handler or of another callback. `?` makes it of any other error, and `into` of a text.
@@ -156,8 +156,8 @@ impl fmt::Debug for HandlerError {
 /// }
 /// ```
 pub type HandlerResult<T = ()> = std::result::Result<T, HandlerError>;
-/// The result of a program's own functions, such as `main`. The operator `?` converts the errors of this crate to
-/// [`Error`].
+/// The result of a program's own functions, such as `main`. The operator `?` converts the errors of connecting, of
+/// serving, of sending and of TLS to [`Error`].
 ///
 /// ```no_run
 /// #[tokio::main]

@@ -1,8 +1,6 @@
 //! What becomes of a message that finds no room, and whose sender does not wait: the policies, and their outcome.
 
 use super::item::Ticket;
-#[cfg(doc)]
-use crate::error::SendError;
 
 /// The policy for a message that finds no room in a session's outbox, because the peer reads more slowly than the
 /// application sends.
@@ -19,18 +17,18 @@ use crate::error::SendError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The message is not taken. The asynchronous remote returns [`SendError::Full`]; a broadcast leaves the session
+    /// The message is not taken. The asynchronous remote returns `SendError::Full`; a broadcast leaves the session
     /// out.
     Refuse,
-    /// The message is taken and dropped, and the sender gets no error at once. Its handle returns [`SendError::Full`] when
+    /// The message is taken and dropped, and the sender gets no error at once. Its handle returns `SendError::Full` when
     /// it is awaited.
     DropNewest,
     /// The oldest messages that were sent under this policy are dropped, as many as the new one needs. Their handles
-    /// return [`SendError::Full`] when they are awaited. If they are too few, the new message is dropped. Use this for a
+    /// return `SendError::Full` when they are awaited. If they are too few, the new message is dropped. Use this for a
     /// state of which only the newest version counts.
     DropOldest,
     /// The session is closed with 1013, "try again later", behind the messages that wait. The asynchronous remote
-    /// returns [`SendError::Full`].
+    /// returns `SendError::Full`.
     Close,
 }
 

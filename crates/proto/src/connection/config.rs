@@ -18,33 +18,34 @@ use crate::message::MessageKind;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// The longest message that this end accepts, in bytes, inclusive; 1 MiB for a server, 16 MiB for a
-    /// client. A longer message fails the connection with 1009 (RFC 6455 §10.4).
+    /// The longest message that this end accepts, in bytes, inclusive. By default 1 MiB for a server and
+    /// 16 MiB for a client. A longer message fails the connection with 1009 (RFC 6455 §10.4).
     pub max_message: u64,
     /// The longest text message. `None`: the limit is [`max_message`](Self::max_message).
     pub max_text: Option<u64>,
     /// The longest binary message. `None`: the limit is [`max_message`](Self::max_message).
     pub max_binary: Option<u64>,
-    /// The largest number of fragments of one message, inclusive; 131,072. More fragments fail the connection with
+    /// The largest number of fragments of one message, inclusive. By default 131,072. More fragments fail the connection with
     /// 1008.
     pub max_fragments: u32,
-    /// The times after which a silent peer gets a Ping and is given up: 20 s, and 20 s later. `None` switches the
+    /// The times after which a silent peer gets a Ping and is given up: by default 20 s, and 20 s later. `None` switches the
     /// keep-alive off.
     pub keep_alive: Option<KeepAlive>,
     /// How long the peer may take to answer our Close and to end the transport after both Closes
-    /// (§7.1.1); 5 s.
+    /// (§7.1.1). By default 5 s.
     pub close_timeout: Duration,
-    /// How long an unfinished message may stay without more of its payload; 120 s. Then the connection fails with
+    /// How long an unfinished message may stay without more of its payload. By default 120 s. Then the connection fails with
     /// 1008 (§10.4). A message begins with the first byte of its header. Only payload counts: an empty fragment
     /// is no progress, nor is a control frame in between.
     pub assembly_timeout: Duration,
-    /// How long a message may take from its first byte to its last, however steadily it comes; 600 s. Then the
+    /// How long a message may take from its first byte to its last, however steadily it comes. By default 600 s. Then the
     /// connection fails with 1008. It is for messages that the caller assembles in memory. A caller that hands on
     /// the parts of a message [waives](crate::Connection::waive_assembly_deadline) it.
     pub assembly_deadline: Duration,
-    /// How long output may wait for a peer that takes none of it; 30 s.
+    /// How long output may wait for a peer that takes none of it. By default 30 s.
     pub write_timeout: Duration,
-    /// The limit of waiting output that the peer's input caused; 256 KiB. Above it the connection returns no event.
+    /// How many bytes of output that the peer's input caused, such as replies and Pongs, may wait. By default 256 KiB.
+    /// While more wait, the connection returns no event, and its caller stops reading.
     pub output_mark: usize,
 }
 

@@ -33,7 +33,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             IncomingKind::Binary.limit_among(E::MAX_MESSAGES),
         );
         let handshake = self.handshake();
-        let open_sessions = OpenSessions::default();
+        let open_sessions = OpenSessions::uncounted();
         // A client masks each frame with a key of its own, so it cannot share frames: it takes broadcasts as items.
         let (slot, _) = open_sessions.reserve_slot();
         let mailbox = Mailbox::of_session(

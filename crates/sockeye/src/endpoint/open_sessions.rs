@@ -20,6 +20,11 @@ use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 
 impl OpenSessions {
+    /// Creates an empty set of sessions that no counters count.
+    pub(super) fn uncounted() -> Self {
+        Self(Arc::default())
+    }
+
     /// Creates an empty set of sessions, with the counters of its server.
     pub(super) fn counted_by(counters: Arc<Counters>) -> Self {
         Self(Arc::new(SessionSet {

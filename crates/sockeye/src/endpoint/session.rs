@@ -42,7 +42,7 @@ struct Inner {
 
 /// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
 /// them from before `on_open` until before `on_close`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct OpenSessions(pub(super) Arc<SessionSet>);
 
 #[derive(Default)]

@@ -71,7 +71,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Sets the longest pause after the first failure. The default is 500 ms.
+    /// Sets the upper bound of the random pause after the first failure. The default is 500 ms.
     pub fn first_pause(mut self, pause: Duration) -> Self {
         self.first_pause = pause;
         self
@@ -89,8 +89,8 @@ impl Retry {
         self
     }
 
-    /// Sets the number of failures in a row after which another attempt follows. By default there is no limit; with 0
-    /// there is no further attempt.
+    /// Sets the most attempts that follow one another without success, after the one that failed first. By default there
+    /// is no limit. With 0 there is no further attempt.
     pub fn limit(mut self, failures: u32) -> Self {
         self.limit = failures;
         self

@@ -27,11 +27,20 @@ impl Endpoint for Echo {
 }
 
 /// Sessions of one endpoint, and the number of writes to them past their tasks.
-#[derive(Default)]
 struct Audience {
     sessions: OpenSessions,
     peers: Vec<Peer>,
     delivered: Arc<AtomicUsize>,
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        Self {
+            sessions: OpenSessions::uncounted(),
+            peers: Vec::new(),
+            delivered: Arc::default(),
+        }
+    }
 }
 
 impl Audience {

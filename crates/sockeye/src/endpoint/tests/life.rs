@@ -496,7 +496,7 @@ async fn a_panic_among_a_thousand_sessions_disturbs_no_other() {
         }
     }
 
-    let (factory, sessions) = (Factory(|_: &Handshake| Picky), OpenSessions::default());
+    let (factory, sessions) = (Factory(|_: &Handshake| Picky), OpenSessions::uncounted());
     let places = Arc::new(Semaphore::new(SESSIONS));
     let peers: Vec<_> = (0..SESSIONS)
         .map(|_| {
@@ -621,7 +621,7 @@ impl Drop for StartsAtTheEnd {
 /// A runtime that shuts down drops each task that is spawned on it at once.
 #[test]
 fn an_endpoint_started_while_the_runtime_ends_is_dropped_with_it() {
-    let sessions = OpenSessions::default();
+    let sessions = OpenSessions::uncounted();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
