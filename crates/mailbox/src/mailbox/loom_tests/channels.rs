@@ -163,3 +163,23 @@ fn a_full_log_moves_what_a_slow_session_has_not_read_into_its_outbox() {
         publisher.join().unwrap();
     });
 }
+
+#[test]
+fn what_was_accepted_is_sent_though_an_own_send_fills_the_outbox_meanwhile() {
+    model(2, || {
+        let channel = Arc::new(Channel::default());
+        let (member, first) = channel.reserve();
+        let policy = OverflowPolicy {
+            broadcast: crate::Overflow::DropNewest,
+            ..OverflowPolicy::default()
+        };
+        let outbox = Mailbox::of_session(LEAST_WEIGHT, policy, Some(first), None);
+        channel.join(member, Arc::clone(&outbox), (), None);
+        let publisher = thread::spawn(move || publish(&channel, "a"));
+        outbox.try_push(text("own")).unwrap();
+        let is_accepted = publisher.join().unwrap();
+        drop(outbox.flush());
+        let lost = outbox.sweep(std::time::Instant::now());
+        assert!(!is_accepted || lost.is_none(), "it was accepted: {lost:?}");
+    });
+}

@@ -466,3 +466,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_accepted_is_sent_though_a_message_in_parts_goes_on() {
+    let [channel] = channels();
+    let outbox = member_of(
+        std::slice::from_ref(&channel),
+        4 * LEAST_WEIGHT,
+        Overflow::DropNewest,
+    );
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut parts = crate::Parts::new(&outbox, sockeye_proto::MessageKind::Text);
+    let mut part = |payload: String, is_last| {
+        let polled = parts.poll_part(&mut cx, &mut Some(payload.into()), is_last);
+        assert!(matches!(polled, Poll::Ready(Ok(()))));
+    };
+    part("begun".into(), false);
+    assert_eq!(drain(&outbox).len(), 1);
+    assert_eq!(publish(&channel, "a") + publish(&channel, "b"), 2);
+    part("x".repeat(10 * LEAST_WEIGHT), true);
+    // Moves the log into the outbox, as a full log does.
+    drop(outbox.flush());
+    assert_eq!(outbox.retire(), None, "both were accepted");
+}
