@@ -4,10 +4,10 @@
 use sockeye_proto::{CloseCode, CloseReason, PreparedMessage};
 
 use super::Mailbox;
-use super::item::{Queued, Ticket};
+use super::item::{Queued, Streamed, Ticket};
 use super::policy::{Overflow, Overflowed, Source};
 use super::state::{State, Wakes};
-use crate::fanout::log::{Slot, Subscription};
+use crate::fanout::log::{LOG_LIMIT, Slot, Subscription};
 use crate::sync::lock;
 
 /// What becomes of the messages that a mailbox has not read when it leaves a channel.
@@ -20,6 +20,10 @@ pub(super) enum Unread {
 
 /// The reason of the Close for a peer that is too slow.
 pub(super) const TOO_SLOW: &str = "too much waits to be sent";
+
+/// How far messages of logs may exceed the limit of the outbox when they move into it. There was room for them when they
+/// were accepted. Since then a message in parts may have grown, and an own send may have come between.
+const MOVED_BEYOND: usize = LOG_LIMIT + Streamed::WINDOW;
 
 /// What the messages that were moved have left to do.
 #[derive(Default)]
@@ -112,7 +116,8 @@ impl<D> Mailbox<D> {
         wakes: &mut Wakes,
     ) {
         let item = Queued::Message(message.into());
-        if !moved.must_close && state.has_room(&item) {
+        let limit = state.limit + MOVED_BEYOND;
+        if !moved.must_close && state.has_room_below(limit, &item) {
             let item = state.as_it_gives_way(item, Source::Broadcast, None);
             state.push(item);
             self.signal.note_items(&state.locked);
@@ -128,7 +133,8 @@ impl<D> Mailbox<D> {
             Overflow::Refuse | Overflow::DropNewest => {}
             Overflow::DropOldest => {
                 let source = Source::Broadcast;
-                if let Some((_, dropped)) = state.push_in_place_of_oldest(item, source, None, wakes)
+                if let Some((_, dropped)) =
+                    state.push_in_place_of_oldest(limit, item, source, None, wakes)
                 {
                     lost.dropped = dropped;
                     self.signal.note_items(&state.locked);

@@ -81,7 +81,7 @@ pub(super) struct Streamed {
 
 impl Streamed {
     /// The limit of the bytes of the message in front that wait. One part of any size may wait alone.
-    const WINDOW: usize = 256 * 1024;
+    pub(super) const WINDOW: usize = 256 * 1024;
 
     /// A message of which the first part is here. The second value says whether it is the last one too.
     pub(super) fn new(kind: MessageKind, compressible: bool, first: (Bytes, bool)) -> Self {

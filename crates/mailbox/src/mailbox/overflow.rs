@@ -122,7 +122,7 @@ impl<D> Mailbox<D> {
                 // The messages that the channels hold are older.
                 self.catch_up_with_all(state, wakes);
                 if let Some((ticket, dropped)) =
-                    state.push_in_place_of_oldest(item, source, fate, wakes)
+                    state.push_in_place_of_oldest(state.limit, item, source, fate, wakes)
                 {
                     overflowed.ticket = Some(ticket);
                     overflowed.dropped = dropped;
@@ -177,30 +177,31 @@ impl<D> State<D> {
         }
     }
 
-    /// Puts an item in. To make room, drops the oldest items that may give way (loose items), as many as needed. Returns
+    /// Puts an item in below the limit. To make room, drops the oldest items that may give way (loose items), as many as needed. Returns
     /// the item's number, and how many were dropped. Returns `None`, and changes nothing, if all loose items together
     /// would not free enough room.
     pub(super) fn push_in_place_of_oldest(
         &mut self,
+        limit: usize,
         item: Queued,
         source: Source,
         fate: Option<&mut Option<Fate>>,
         wakes: &mut Wakes,
     ) -> Option<(Ticket, usize)> {
-        let dropped = self.make_way(&item, wakes)?;
+        let dropped = self.make_way(limit, &item, wakes)?;
         let item = self.as_it_gives_way(item, source, fate);
         Some((self.push(item), dropped))
     }
 
     /// Drops the oldest loose items, as many as the item needs. Returns their number. Drops none, and returns `None`, if
     /// all of them together would not free enough room.
-    fn make_way(&mut self, item: &Queued, wakes: &mut Wakes) -> Option<usize> {
+    fn make_way(&mut self, limit: usize, item: &Queued, wakes: &mut Wakes) -> Option<usize> {
         let is_awaited = self.is_awaited_for_room();
         let needed = if is_awaited {
             // Any other room that becomes free is for the tasks that wait.
             item.weight()
         } else {
-            (self.weight + item.weight()).saturating_sub(self.limit)
+            (self.weight + item.weight()).saturating_sub(limit)
         };
         let loose = self.items.iter().filter(|item| item.is_loose());
         let enough = loose

@@ -93,7 +93,11 @@ impl<D> State<D> {
     /// Whether there is room for the item. An empty outbox takes one of any size: a message above the outbox's limit can
     /// be sent.
     pub(super) fn has_room(&self, item: &Queued) -> bool {
-        self.items.is_empty() || self.weight + item.weight() <= self.limit
+        self.has_room_below(self.limit, item)
+    }
+
+    pub(super) fn has_room_below(&self, limit: usize, item: &Queued) -> bool {
+        self.items.is_empty() || self.weight + item.weight() <= limit
     }
 
     pub(super) fn push(&mut self, item: Queued) -> Ticket {

@@ -173,13 +173,13 @@ fn what_was_accepted_is_sent_though_an_own_send_fills_the_outbox_meanwhile() {
             broadcast: crate::Overflow::DropNewest,
             ..OverflowPolicy::default()
         };
-        let outbox = Mailbox::of_session(LEAST_WEIGHT, policy, Some(first), None);
-        channel.join(member, Arc::clone(&outbox), (), None);
+        let mailbox = Mailbox::of_session(LEAST_WEIGHT, policy, Some(first), None);
+        channel.join(member, Arc::clone(&mailbox), (), None);
         let publisher = thread::spawn(move || publish(&channel, "a"));
-        outbox.try_push(text("own")).unwrap();
+        mailbox.try_push(text("own")).unwrap();
         let is_accepted = publisher.join().unwrap();
-        drop(outbox.flush());
-        let lost = outbox.sweep(std::time::Instant::now());
+        drop(mailbox.flush());
+        let lost = mailbox.sweep(std::time::Instant::now());
         assert!(!is_accepted || lost.is_none(), "it was accepted: {lost:?}");
     });
 }

@@ -263,23 +263,55 @@ fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log
     assert_eq!(take_all(&mailbox).len(), many + 1);
 }
 
-/// A mailbox whose outbox has room for `room` of the `many` messages that its two channels hold together.
-fn crowded(room: usize, many: usize, overflow: Overflow) -> (Arc<Mailbox>, [Arc<Channel>; 2]) {
+/// A mailbox with a small outbox, whose channels hold this many messages of 8 KiB. The logs of five channels are what may
+/// move beyond the limit.
+fn crowded(many: usize, overflow: Overflow) -> (Arc<Mailbox>, [Arc<Channel>; 6]) {
     let channels = channels();
-    let mailbox = member_of(&channels, room * LEAST_WEIGHT, overflow);
+    let mailbox = member_of(&channels, 4 * LEAST_WEIGHT, overflow);
     for number in 0..many {
-        publish(&channels[number % 2], &number.to_string());
+        publish(&channels[number / 8], &format!("{number:08192}"));
     }
     (mailbox, channels)
 }
 
+/// The numbers of the messages that a driver takes.
+fn numbers(mailbox: &Mailbox) -> Vec<usize> {
+    let taken = take_all(mailbox).into_iter();
+    taken.map(|text| text.parse().unwrap()).collect()
+}
+
 #[test]
-fn what_moves_out_of_the_logs_may_fill_the_outbox() {
-    let (mailbox, _channels) = crowded(4, 4, Overflow::Close);
+fn messages_that_move_may_exceed_the_limit_by_what_they_were_accepted_for() {
+    let (mailbox, _channels) = crowded(40, Overflow::Close);
     drop(mailbox.flush());
     assert_eq!(directive(&mailbox), None);
-    assert_eq!(take_all(&mailbox), ["0", "2", "1", "3"]);
+    assert_eq!(numbers(&mailbox), (0..40).collect::<Vec<_>>());
     assert_eq!(mailbox.retire(), None);
+}
+
+#[test]
+fn a_message_that_moves_beyond_that_meets_the_policy() {
+    for (overflow, expected) in [
+        (Overflow::Refuse, 0..40),
+        (Overflow::DropNewest, 0..40),
+        (Overflow::DropOldest, 1..41),
+        (Overflow::Close, 0..40),
+    ] {
+        let (mailbox, _channels) = crowded(41, overflow);
+        drop(mailbox.flush());
+        let lost = mailbox.retire().unwrap();
+        assert_eq!(
+            (lost.policy, lost.dropped, lost.is_first),
+            (overflow, 1, true)
+        );
+        assert_eq!(directive(&mailbox).is_some(), overflow == Overflow::Close);
+        assert_eq!(
+            numbers(&mailbox),
+            expected.collect::<Vec<_>>(),
+            "{overflow:?}"
+        );
+        assert_eq!(mailbox.retire(), None, "it is told once");
+    }
 }
 
 #[test]
@@ -307,30 +339,6 @@ fn a_message_that_was_accepted_finds_its_room_later() {
     assert_eq!((lost.policy, lost.dropped), (Overflow::Close, 1));
     assert_eq!(take_all(&mailbox), ["own", "a", "b", "c"]);
     assert!(directive(&mailbox).is_some());
-}
-
-#[test]
-fn one_message_more_than_the_outbox_has_room_for_meets_the_policy() {
-    let oldest = ["2", "4", "1", "3", "own"];
-    let newest = ["0", "2", "4", "1", "own"];
-    for (overflow, expected) in [
-        (Overflow::Refuse, newest),
-        (Overflow::DropNewest, newest),
-        (Overflow::DropOldest, oldest),
-        (Overflow::Close, newest),
-    ] {
-        let (mailbox, _channels) = crowded(4, 5, overflow);
-        // There is room for it: it may be the one message beyond the limit.
-        mailbox.try_push(text("own")).unwrap();
-        let lost = mailbox.retire().unwrap();
-        assert_eq!(
-            (lost.policy, lost.dropped, lost.is_first),
-            (overflow, 1, true)
-        );
-        assert_eq!(directive(&mailbox).is_some(), overflow == Overflow::Close);
-        assert_eq!(take_all(&mailbox), expected, "{overflow:?}");
-        assert_eq!(mailbox.retire(), None, "it is told once");
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -470,22 +478,22 @@ proptest! {
 #[test]
 fn what_was_accepted_is_sent_though_a_message_in_parts_goes_on() {
     let [channel] = channels();
-    let outbox = member_of(
+    let mailbox = member_of(
         std::slice::from_ref(&channel),
         4 * LEAST_WEIGHT,
         Overflow::DropNewest,
     );
     let mut cx = Context::from_waker(Waker::noop());
-    let mut parts = crate::Parts::new(&outbox, sockeye_proto::MessageKind::Text);
+    let mut parts = crate::Parts::new(&mailbox, sockeye_proto::MessageKind::Text);
     let mut part = |payload: String, is_last| {
         let polled = parts.poll_part(&mut cx, &mut Some(payload.into()), is_last);
         assert!(matches!(polled, Poll::Ready(Ok(()))));
     };
     part("begun".into(), false);
-    assert_eq!(drain(&outbox).len(), 1);
+    assert_eq!(drain(&mailbox).len(), 1);
     assert_eq!(publish(&channel, "a") + publish(&channel, "b"), 2);
     part("x".repeat(10 * LEAST_WEIGHT), true);
-    // Moves the log into the outbox, as a full log does.
-    drop(outbox.flush());
-    assert_eq!(outbox.retire(), None, "both were accepted");
+    // Moves the log into the mailbox, as a full log does.
+    drop(mailbox.flush());
+    assert_eq!(mailbox.retire(), None, "both were accepted");
 }
