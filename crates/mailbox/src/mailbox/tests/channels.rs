@@ -484,7 +484,7 @@ fn what_was_accepted_is_sent_though_a_message_in_parts_goes_on() {
         Overflow::DropNewest,
     );
     let mut cx = Context::from_waker(Waker::noop());
-    let mut parts = crate::Parts::new(&mailbox, sockeye_proto::MessageKind::Text);
+    let mut parts = Parts::new(&mailbox, MessageKind::Text);
     let mut part = |payload: String, is_last| {
         let polled = parts.poll_part(&mut cx, &mut Some(payload.into()), is_last);
         assert!(matches!(polled, Poll::Ready(Ok(()))));
