@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fanout::delivery::Deliverer;
-use crate::fanout::log::{LOG_LIMIT, Slot};
+use crate::fanout::log::{Copied, LOG_LIMIT, Slot};
 
 // What is kept of a member is its number.
 type Channel = crate::fanout::channel::Channel<(), u32>;
@@ -240,8 +240,8 @@ fn a_full_log_moves_what_the_slowest_member_has_not_read_into_its_outbox() {
     assert_eq!(take_all(&fast), ["last"]);
 }
 
-#[test]
-fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log() {
+/// A channel with a member whose driver is parked, and which a deliverer serves.
+fn parked() -> (Arc<Channel>, Deliverer, Arc<Mailbox>, Arc<Count>) {
     let [channel] = channels();
     let deliverer = Deliverer::new();
     let (member, first) = channel.reserve();
@@ -254,6 +254,12 @@ fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log
     );
     let woken = Arc::new(Count::default());
     assert!(mailbox.park(&mut None, &woken.clone().into(), true, &None));
+    (channel, deliverer, mailbox, woken)
+}
+
+#[test]
+fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log() {
+    let (channel, _deliverer, mailbox, woken) = parked();
     let many = LOG_LIMIT / LEAST_WEIGHT;
     fill(&channel, many);
     assert_eq!(woken.woken(), 0, "the deliverer has it");
@@ -261,6 +267,33 @@ fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log
     assert_eq!(woken.woken(), 1);
     mailbox.drive(&mut None);
     assert_eq!(take_all(&mailbox).len(), many + 1);
+}
+
+#[test]
+fn a_channel_asks_for_another_delivery_once_one_has_begun() {
+    let (channel, deliverer, mailbox, woken) = parked();
+    let mut cx = Context::from_waker(Waker::noop());
+    for text in ["a", "b"] {
+        publish(&channel, text);
+        let Poll::Ready(Some(wanted)) = deliverer.poll_next(&mut cx) else {
+            panic!("{text} wants a delivery");
+        };
+        wanted.begin_delivery();
+        mailbox.drive(&mut None);
+        assert_eq!(take_all(&mailbox), [text]);
+        assert!(mailbox.park(&mut None, &woken.clone().into(), true, &None));
+    }
+}
+
+#[test]
+fn a_delivery_for_a_channel_that_left_the_slot_writes_nothing_of_the_next_one() {
+    let (channel, _deliverer, mailbox, woken) = parked();
+    publish(&channel, "a");
+    let left = Arc::default();
+    mailbox.deliver(Slot::FIRST, &left, &mut Copied::default());
+    assert_eq!(woken.woken(), 0, "nothing was begun");
+    mailbox.drive(&mut None);
+    assert_eq!(take_all(&mailbox), ["a"]);
 }
 
 /// A mailbox with a small outbox, whose channels hold this many messages of 8 KiB. The logs of five channels are what may
