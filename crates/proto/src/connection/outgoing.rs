@@ -47,6 +47,15 @@ impl Outgoing {
         Self(Content::Plain(message.into()))
     }
 
+    /// Returns whether the sender lets the message be compressed.
+    pub fn may_be_compressed(&self) -> bool {
+        match &self.0 {
+            Content::Compressible(_) => true,
+            Content::Plain(_) => false,
+            Content::Prepared(prepared) => prepared.0.payload.is_some(),
+        }
+    }
+
     /// The message.
     pub fn message(&self) -> &Message {
         match &self.0 {

@@ -1,0 +1,27 @@
+//! Topics, sans-IO: named streams of messages with publishers and subscribers, on one node or on many.
+//!
+//! - [`TopicName`], [`Position`], [`Policy`]: what a topic is called, where a message stands, what holds for a topic.
+//! - [`Engine`]: what orders, stores and distributes messages. The memory engine serves one node.
+//! - [`hub`]: the topics of one node. It serves subscribers, recovers them by their positions, and tells them
+//!   honestly when messages are missing.
+//! - `wire`: the subprotocol `sockeye.topics.v0`, and the state machines of both ends.
+//!
+//! This crate is a part of `sockeye`, and makes no promise of stability. It knows no runtime, no socket and no clock: time
+//! and randomness come from [`Surroundings`].
+
+pub mod engine;
+mod error;
+pub mod hub;
+mod name;
+mod policy;
+mod position;
+mod publication;
+mod surroundings;
+
+pub use self::engine::Engine;
+pub use self::error::{PublishError, SubscribeError};
+pub use self::name::{InvalidTopicName, TopicName};
+pub use self::policy::{Clients, History, Overflow, Policy, Presence};
+pub use self::position::{Epoch, InvalidPosition, MessageId, Position};
+pub use self::publication::{Body, Delivered, Entry, KeyScope, Publication, PublishKey};
+pub use self::surroundings::Surroundings;

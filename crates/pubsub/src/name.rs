@@ -1,0 +1,138 @@
+//! The names of topics.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// The name of a topic: segments between slashes, as in `room/42`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicName(Arc<str>);
+
+/// An error: a text is not the name of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidTopicName {
+    /// The name is empty.
+    #[error("a topic's name is empty")]
+    Empty,
+    /// The name is too long.
+    #[error("a topic's name of {len} bytes is longer than 255")]
+    TooLong {
+        /// The length of the name in bytes.
+        len: usize,
+    },
+    /// A segment is empty: the name begins or ends with `/`, or has two of them in a row.
+    #[error("a segment of the topic's name is empty, at byte {at}")]
+    EmptySegment {
+        /// The byte at which the segment begins.
+        at: usize,
+    },
+    /// A segment is `.` or `..`.
+    #[error("a segment of the topic's name is `.` or `..`, at byte {at}")]
+    DotSegment {
+        /// The byte at which the segment begins.
+        at: usize,
+    },
+    /// The name has a control character.
+    #[error("the topic's name has a control character, at byte {at}")]
+    Control {
+        /// The byte at which the character begins.
+        at: usize,
+    },
+    /// The name begins with `$`, which is reserved.
+    #[error("the topic's name begins with `$`, which is reserved")]
+    Reserved,
+}
+
+impl TopicName {
+    /// The length of the longest name, in bytes.
+    pub const MAX_LEN: usize = 255;
+
+    /// Checks a name.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTopicName`], which says what is wrong and where.
+    pub fn new(name: impl Into<Arc<str>> + AsRef<str>) -> Result<Self, InvalidTopicName> {
+        Self::check(name.as_ref())?;
+        Ok(Self(name.into()))
+    }
+
+    /// Checks a name, without keeping it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTopicName`], which says what is wrong and where.
+    pub fn check(name: &str) -> Result<(), InvalidTopicName> {
+        if name.is_empty() {
+            return Err(InvalidTopicName::Empty);
+        }
+        if name.len() > Self::MAX_LEN {
+            return Err(InvalidTopicName::TooLong { len: name.len() });
+        }
+        if name.starts_with('$') {
+            return Err(InvalidTopicName::Reserved);
+        }
+        if let Some((at, _)) = name.char_indices().find(|(_, c)| c.is_control()) {
+            return Err(InvalidTopicName::Control { at });
+        }
+        let mut at = 0;
+        for segment in name.split('/') {
+            match segment {
+                "" => return Err(InvalidTopicName::EmptySegment { at }),
+                "." | ".." => return Err(InvalidTopicName::DotSegment { at }),
+                _ => at += segment.len() + 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for TopicName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for TopicName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for TopicName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TopicName {
+    type Err = InvalidTopicName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::new(name)
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl fmt::Debug for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
