@@ -1,0 +1,169 @@
+//! The engine behind the topics, and the task that carries out what the hub wants of it.
+
+use bytes::Bytes;
+use sockeye_pubsub::engine::{
+    Engine, EngineEvents, EngineState, Generation, NodeId, NodeInfo,
+};
+use sockeye_pubsub::hub::Request;
+use sockeye_pubsub::memory::MemoryEngine;
+use sockeye_pubsub::{Delivered, TopicName};
+
+use super::handle::{Inner, WeakInner};
+use super::outlet::Timer;
+use super::surroundings::Real;
+use crate::sync::Arc;
+
+/// The engine. The memory engine answers at once, so it is called without a boxed future.
+pub(super) enum Backend {
+    Memory(MemoryEngine<Real>),
+    Networked(Arc<dyn Engine>),
+}
+
+impl Backend {
+    pub(super) fn state(&self) -> EngineState {
+        match self {
+            Self::Memory(_) => EngineState::Ready,
+            Self::Networked(engine) => engine.state(),
+        }
+    }
+}
+
+impl Inner {
+    /// Carries out what the hub wants, and reports what slow subscribers lost. The caller holds no lock.
+    pub(super) fn work(self: &Arc<Self>) {
+        while let Some(request) = self.hub.next_request() {
+            match &self.backend {
+                Backend::Memory(engine) => self.answer(engine, request),
+                Backend::Networked(engine) => {
+                    let (inner, engine) = (Arc::clone(self), Arc::clone(engine));
+                    tokio::spawn(async move { inner.ask(&*engine, request).await });
+                }
+            }
+        }
+        self.hub.outlet().report_losses();
+    }
+
+    /// Lets the memory engine answer a request.
+    fn answer(&self, engine: &MemoryEngine<Real>, request: Request) {
+        match request {
+            Request::Listen(topics) => {
+                for topic in topics {
+                    let generation = engine.listen(&topic);
+                    self.hub.listened(generation, &[topic]);
+                }
+            }
+            Request::Unlisten(topics) => {
+                topics.iter().for_each(|topic| engine.unlisten(topic));
+                self.hub.unlistened(&topics);
+            }
+            Request::CatchUp {
+                topic,
+                since,
+                history,
+                read,
+            } => {
+                let answer = engine.catch_up(&topic, since, history);
+                self.hub.caught_up(&topic, read, answer);
+            }
+            Request::Tops(topics) => {
+                let tops = engine.tops(&topics);
+                self.hub.tops(&topics, Ok(tops));
+            }
+        }
+    }
+
+    /// Asks a networked engine.
+    async fn ask(self: Arc<Self>, engine: &dyn Engine, request: Request) {
+        match request {
+            Request::Listen(topics) => match engine.listen(&topics).await {
+                Ok(generations) => {
+                    for (topic, generation) in topics.into_iter().zip(generations) {
+                        self.hub.listened(generation, &[topic]);
+                    }
+                }
+                Err(error) => self.hub.listen_failed(&topics, &error),
+            },
+            Request::Unlisten(topics) => {
+                // A topic that the engine still delivers does no harm: the hub drops its messages.
+                let _ = engine.unlisten(&topics).await;
+                self.hub.unlistened(&topics);
+            }
+            Request::CatchUp {
+                topic,
+                since,
+                history,
+                read,
+            } => {
+                let answer = engine.catch_up(&topic, since, history).await;
+                self.hub.caught_up(&topic, read, answer);
+            }
+            Request::Tops(topics) => {
+                let tops = engine.tops(&topics).await;
+                self.hub.tops(&topics, tops);
+            }
+        }
+        self.work();
+    }
+}
+
+/// What the engine reports goes to the hub.
+pub(super) struct Events(pub(super) WeakInner);
+
+impl Events {
+    fn tell(&self, tell: impl FnOnce(&Arc<Inner>)) {
+        if let Some(inner) = self.0.upgrade() {
+            tell(&inner);
+            // Not here: the memory engine reports while it holds a lock.
+            if inner.hub.has_requests() {
+                inner.hub.outlet().timer().notify();
+            }
+        }
+    }
+}
+
+impl EngineEvents for Events {
+    fn delivered(&self, topic: &str, delivered: Delivered) {
+        self.tell(|inner| inner.hub.delivered(topic, delivered));
+    }
+
+    fn gap(&self, affected: &dyn Fn(&str) -> bool) {
+        self.tell(|inner| inner.hub.gap(affected));
+    }
+
+    fn listened(&self, generation: Generation, topics: &[TopicName]) {
+        self.tell(|inner| inner.hub.listened(generation, topics));
+    }
+
+    fn signal(&self, from: NodeId, payload: Bytes) {
+        self.tell(|inner| inner.signalled(from, &payload));
+    }
+
+    fn signals_lost(&self) {
+        self.tell(Inner::signals_lost);
+    }
+
+    fn nodes(&self, live: &[NodeInfo]) {
+        self.tell(|inner| inner.note_nodes(live));
+    }
+
+    fn state(&self, state: EngineState) {
+        self.tell(|inner| inner.hub.engine_state(state));
+    }
+}
+
+/// The task of the topics of a node: calls the hub when time has passed, and the memory engine when something is old.
+pub(super) async fn run(topics: WeakInner, timer: Arc<Timer>) {
+    loop {
+        let Some(inner) = topics.upgrade() else {
+            return;
+        };
+        inner.hub.handle_timeout();
+        inner.work();
+        let pruning = match &inner.backend {
+            Backend::Memory(engine) => engine.prune(),
+            Backend::Networked(_) => None,
+        };
+        drop(inner);
+        timer.wait(pruning).await;
+    }
+}

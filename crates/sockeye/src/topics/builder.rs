@@ -1,0 +1,125 @@
+//! Builds the topics of a node.
+
+use std::sync::Weak;
+
+use sockeye_pubsub::Policy;
+use sockeye_pubsub::engine::Engine;
+use sockeye_pubsub::hub::{Hub, HubConfig};
+use sockeye_pubsub::memory::{MemoryConfig, MemoryEngine};
+use sockeye_pubsub::pattern::{Patterns, PatternError};
+
+use super::authorize::{Authority, Authorize};
+use super::backend::{Backend, Events};
+use super::handle::{Inner, Topics};
+use super::outlet::Node;
+use super::queue::Queue;
+use super::surroundings::Real;
+use crate::sync::Arc;
+
+/// Builds [`Topics`].
+#[must_use]
+#[derive(Default)]
+pub struct TopicsBuilder {
+    patterns: Vec<(String, Policy)>,
+    is_strict: bool,
+    engine: Option<Arc<dyn Engine>>,
+    authority: Option<Arc<dyn Authority>>,
+    memory: MemoryConfig,
+}
+
+/// The error for topics that were not built: a pattern, or its policy, is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the topics were not built")]
+pub struct TopicsError(#[source] PatternError);
+
+impl TopicsBuilder {
+    /// Sets the policy for the topics of a pattern, such as `room/{id}` or `user/{who}/**`. The variable `{id}` stands for
+    /// one segment; `**` stands for one or more segments at the end. Where two patterns match, a literal segment beats a
+    /// variable, and a variable beats `**`.
+    pub fn pattern(mut self, pattern: impl Into<String>, policy: Policy) -> Self {
+        self.patterns.push((pattern.into(), policy));
+        self
+    }
+
+    /// Makes a name that no pattern matches an error. By default such a topic has no history, and clients may do nothing
+    /// with it.
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
+        self
+    }
+
+    /// Sets the application's code that decides what clients may do, after the pattern has allowed it. Without it the
+    /// pattern decides alone.
+    pub fn authorize(mut self, authority: impl Authorize) -> Self {
+        self.authority = Some(Arc::new(authority));
+        self
+    }
+
+    /// Sets the engine. The default keeps everything in the memory of this process.
+    pub fn engine(mut self, engine: impl Engine) -> Self {
+        self.engine = Some(Arc::new(engine));
+        self
+    }
+
+    /// Sets how many bytes of history the memory engine keeps, its own overhead included. By default 256 MiB. Beyond, it
+    /// forgets the history of the topic without subscribers that was published to the longest time ago.
+    pub fn max_history(mut self, bytes: usize) -> Self {
+        self.memory.max_history = bytes;
+        self
+    }
+
+    /// Sets how many topics the memory engine keeps. By default 1,000,000.
+    pub fn max_topics(mut self, topics: usize) -> Self {
+        self.memory.max_topics = topics;
+        self
+    }
+
+    /// Builds the topics.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicsError`] if a pattern is not one, if two patterns match the same names, or if a policy has a value beyond its
+    /// limit.
+    pub fn build(mut self) -> Result<Topics, TopicsError> {
+        let mut patterns = Patterns::default();
+        for (pattern, policy) in std::mem::take(&mut self.patterns) {
+            patterns.insert(&pattern, policy).map_err(TopicsError)?;
+        }
+        if self.is_strict {
+            patterns.set_strict();
+        }
+        Ok(self.make(patterns))
+    }
+
+    pub(super) fn make(self, patterns: Patterns) -> Topics {
+        let patterns = Arc::new(patterns);
+        let max_topics = self.memory.max_topics;
+        let topics = Arc::new_cyclic(|inner: &Weak<Inner>| {
+            let events = Arc::new(Events(Weak::clone(inner)));
+            let (backend, config) = match self.engine {
+                Some(engine) => (Backend::Networked(engine), HubConfig::default()),
+                None => {
+                    let engine = MemoryEngine::new(self.memory, Real, events);
+                    (Backend::Memory(engine), HubConfig::at_once())
+                }
+            };
+            Inner {
+                hub: Hub::new(Node::new(Arc::clone(&patterns)), config.max_topics(max_topics)),
+                backend,
+                patterns,
+                authority: self.authority,
+                queue: Queue::default(),
+                joins: 0.into(),
+            }
+        });
+        Topics(topics)
+    }
+}
+
+impl std::fmt::Debug for TopicsBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TopicsBuilder")
+            .field("patterns", &self.patterns)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+//! The handle of the topics of a node.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use sockeye_pubsub::engine::{
+    Catchup, EngineError, EngineErrorKind, EngineState, Since, WasPublished,
+};
+use sockeye_pubsub::hub::Hub;
+use sockeye_pubsub::pattern::Patterns;
+use sockeye_pubsub::{
+    Body, MessageId, Publication, PublishError, PublishKey, SubscribeError, TopicName,
+};
+
+use super::authorize::{Authority, Topic};
+use super::backend::Backend;
+use super::builder::TopicsBuilder;
+use super::outlet::Node;
+use super::publish::{Begun, Handled, Publish, PublishHandle, Published};
+use super::queue::Queue;
+use super::surroundings::random;
+use crate::endpoint::{Encoder, codec};
+use crate::proto::Outgoing;
+use crate::sync::{Arc, Weak};
+
+/// The topics of a node: named streams of messages, which sessions subscribe to, and any code publishes to. Clones share
+/// the topics.
+///
+/// A server has it from [`ServerBuilder::topics`](crate::server::ServerBuilder::topics), or else its own topics without
+/// patterns. [`Session::topics`](crate::Session::topics) returns it in a handler.
+#[derive(Clone)]
+pub struct Topics(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) hub: Hub<Node>,
+    pub(super) backend: Backend,
+    pub(super) patterns: Arc<Patterns>,
+    pub(super) authority: Option<Arc<dyn Authority>>,
+    pub(super) queue: Queue,
+    /// The number of the next join.
+    pub(super) joins: std::sync::atomic::AtomicU64,
+}
+
+impl Topics {
+    /// Returns a builder.
+    pub fn builder() -> TopicsBuilder {
+        TopicsBuilder::default()
+    }
+
+    /// Publishes a message to a topic. Await it, or [queue](Publish::queue) it.
+    ///
+    /// It is done when the engine has ordered the message, and stored it if the topic has history. That does not mean that
+    /// a subscriber has it.
+    ///
+    /// With the memory engine, messages that the caller sends to a session after the await come behind this one.
+    pub fn publish<'t>(
+        &self,
+        topic: impl Into<Cow<'t, str>>,
+        message: impl Into<Outgoing>,
+    ) -> Publish<'t> {
+        let message: Outgoing = message.into();
+        Publish::new(self.clone(), topic.into(), Ok(message.into()))
+    }
+
+    /// Encodes an object and publishes it: `publish_object("orders", &Json(&order))`. An error of the encoder comes when the
+    /// publish is awaited or queued.
+    pub fn publish_object<'t>(
+        &self,
+        topic: impl Into<Cow<'t, str>>,
+        object: &impl Encoder,
+    ) -> Publish<'t> {
+        let message = codec::encoded(object);
+        let message = message.map(Body::from).map_err(PublishError::encode);
+        Publish::new(self.clone(), topic.into(), message)
+    }
+
+    /// Begins to publish: the memory engine is done at once.
+    pub(super) fn begin(
+        &self,
+        topic: &str,
+        body: Body,
+        key: Option<PublishKey>,
+    ) -> Result<Begun, PublishError> {
+        let inner = &*self.0;
+        TopicName::check(topic).map_err(PublishError::Invalid)?;
+        let rules = inner.rules(topic).map_err(PublishError::Denied)?;
+        if body.len() > rules.max_message {
+            return Err(PublishError::TooLarge {
+                len: body.len(),
+                limit: rules.max_message,
+            });
+        }
+        if let Some(key) = &key {
+            if rules.history.is_off() {
+                return Err(PublishError::Key("the topic has no history"));
+            }
+            if key.key.is_empty() || key.key.len() > MAX_KEY {
+                return Err(PublishError::Key("a key has 1 to 255 bytes"));
+            }
+        }
+        let publication = Publication {
+            id: MessageId::new(random()),
+            body,
+            key,
+        };
+        match &inner.backend {
+            Backend::Memory(engine) => {
+                let position = engine.publish(topic, publication, rules.history)?;
+                self.0.work();
+                Ok(Begun::Done(position))
+            }
+            Backend::Networked(engine) => {
+                let engine = Arc::clone(engine);
+                let topic = TopicName::new(topic).map_err(PublishError::Invalid)?;
+                let history = rules.history;
+                Ok(Begun::Waiting(Box::pin(async move {
+                    engine.publish(&topic, publication, history).await
+                })))
+            }
+        }
+    }
+
+    pub(super) fn queue(
+        &self,
+        topic: &str,
+        message: Body,
+        key: Option<PublishKey>,
+    ) -> Result<PublishHandle, PublishError> {
+        Ok(PublishHandle(match self.begin(topic, message, key)? {
+            Begun::Done(position) => Handled::Done(Some(Published::answered(Ok(position)))),
+            Begun::Waiting(sent) => Handled::Waiting(self.0.queue.push(sent)?),
+        }))
+    }
+
+    /// The error of a publish whose node has stopped.
+    pub(super) fn stopped() -> PublishError {
+        PublishError::Engine(EngineError {
+            published: WasPublished::Maybe,
+            kind: EngineErrorKind::Unavailable,
+            text: "the topics were stopped".to_owned(),
+        })
+    }
+
+    /// Returns stored messages of a topic.
+    ///
+    /// # Errors
+    ///
+    /// If the engine does not answer.
+    pub async fn history(&self, topic: &str, since: Since) -> Result<Catchup, SubscribeError> {
+        let name = TopicName::new(topic).map_err(SubscribeError::Invalid)?;
+        let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
+        let read = match &self.0.backend {
+            Backend::Memory(engine) => engine.catch_up(&name, since, rules.history),
+            Backend::Networked(engine) => engine.catch_up(&name, since, rules.history).await,
+        };
+        let (page, _) = read.map_err(|_| SubscribeError::Unavailable { retry: RETRY })?;
+        Ok(page)
+    }
+
+    /// Returns the number of sessions of this node that subscribe to a topic.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.0.hub.subscribers(topic)
+    }
+
+    /// Returns the state of the engine.
+    pub fn state(&self) -> EngineState {
+        self.0.backend.state()
+    }
+
+    /// Returns a topic as the code sees it that decides about it.
+    pub(super) fn topic(&self, name: TopicName) -> Topic {
+        let (pattern, variables) = self.0.patterns.describe(&name);
+        Topic::new(name, pattern, variables)
+    }
+}
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 255;
+/// The time after which to try again what was unavailable.
+pub(super) const RETRY: Duration = Duration::from_secs(2);
+
+impl Inner {
+    /// The rules for a topic.
+    pub(super) fn rules(&self, topic: &str) -> Result<&sockeye_pubsub::policy::Rules, String> {
+        self.patterns
+            .find(topic)
+            .map(|policy| self.patterns.rules(policy))
+            .ok_or_else(|| format!("no pattern matches the topic `{topic}`"))
+    }
+}
+
+impl Default for Topics {
+    /// Topics in memory, without patterns: no history, and no rights for clients.
+    fn default() -> Self {
+        Self::builder().make(Patterns::default())
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topics")
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle that does not keep the topics.
+pub(super) type WeakInner = Weak<Inner>;

@@ -1,0 +1,119 @@
+//! A session that wants to become a subscriber, and waits for the hub's answer.
+
+use std::fmt;
+
+use sockeye_pubsub::engine::Member;
+use sockeye_pubsub::hub::{Recovery, Welcome};
+use sockeye_pubsub::{Position, SubscribeError, TopicName};
+use tokio::sync::oneshot;
+
+use crate::endpoint::Session;
+
+/// A session that waits for its subscription.
+pub(crate) struct Join {
+    /// Tells the joins of one session apart.
+    pub(super) number: u64,
+    pub(super) session: Session,
+    pub(super) answer: Answer,
+    /// What the subscriber says of itself, for topics with presence.
+    pub(super) member: Option<Member>,
+    pub(super) reserved: Reservation,
+}
+
+/// Room for a replay that a join has reserved. Dropping it gives the room back.
+pub(super) struct Reservation {
+    session: Session,
+    bytes: usize,
+}
+
+impl Reservation {
+    pub(super) fn new(session: &Session, bytes: usize) -> Self {
+        Self {
+            session: session.clone(),
+            bytes,
+        }
+    }
+
+    /// Takes the room, for the replay itself.
+    pub(super) fn take(&mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.session.release_replay(self.bytes);
+    }
+}
+
+/// The party that gets the answer.
+pub(super) enum Answer {
+    /// Server code, which awaits a [`Subscribe`](super::Subscribe).
+    Server(oneshot::Sender<Result<Subscribed, SubscribeError>>),
+    /// The client, which has numbered its request.
+    #[cfg(feature = "topics-wire")]
+    Client { reference: u32 },
+}
+
+/// A subscription that has come about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    pub(super) topic: TopicName,
+    pub(super) position: Option<Position>,
+    pub(super) recovery: Recovery,
+}
+
+impl Subscribed {
+    pub(super) fn new(topic: &TopicName, welcome: &Welcome<'_>) -> Self {
+        Self {
+            topic: topic.clone(),
+            position: welcome.at,
+            recovery: welcome.recovery,
+        }
+    }
+
+    /// The answer to a subscriber that was one before: it gets nothing twice.
+    pub(super) fn again(topic: &TopicName, welcome: &Welcome<'_>) -> Self {
+        let last = welcome.replay.last().map(|entry| entry.position);
+        Self {
+            topic: topic.clone(),
+            position: last.or(welcome.at),
+            recovery: Recovery::Fresh,
+        }
+    }
+
+    /// Returns the topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Returns the position before the first message of the replay. Without a replay it is the newest position. `None` for
+    /// a topic without history.
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Returns whether the session continues where it was.
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+}
+
+impl Answer {
+    /// Returns whether the subscriber does not want the subscription any more.
+    pub(super) fn is_unwanted(&self) -> bool {
+        match self {
+            Self::Server(answer) => answer.is_closed(),
+            #[cfg(feature = "topics-wire")]
+            Self::Client { .. } => false,
+        }
+    }
+}
+
+impl fmt::Debug for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}

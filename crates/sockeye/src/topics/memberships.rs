@@ -1,0 +1,112 @@
+//! The subscriptions of one session.
+
+use std::collections::VecDeque;
+
+use sockeye_mailbox::Ticket;
+use sockeye_pubsub::TopicName;
+
+use super::outlet::LocalTopic;
+use crate::connection::direct::Mailbox;
+use crate::sync::Arc;
+
+/// The subscriptions of one session, and its replays that wait to be written.
+#[derive(Default)]
+pub(crate) struct Memberships {
+    // Sorted by name.
+    all: Vec<Membership>,
+    replays: Replays,
+    has_retired: bool,
+}
+
+/// One subscription.
+pub(super) struct Membership {
+    pub(super) topic: Arc<LocalTopic>,
+    /// The number of the session in the topic's channel.
+    pub(super) member: u32,
+}
+
+/// The bytes of the replays of one session that are not written yet.
+#[derive(Default)]
+struct Replays {
+    reserved: usize,
+    waiting: VecDeque<(Ticket, usize)>,
+}
+
+impl Memberships {
+    /// Whether the session has ended: it takes no subscription any more.
+    pub(super) fn has_retired(&self) -> bool {
+        self.has_retired
+    }
+
+    pub(super) fn contains(&self, topic: &str) -> bool {
+        self.find(topic).is_ok()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &TopicName> {
+        self.all.iter().map(|membership| membership.topic.name())
+    }
+
+    pub(super) fn insert(&mut self, membership: Membership) {
+        if let Err(place) = self.find(membership.topic.name()) {
+            self.all.insert(place, membership);
+        }
+    }
+
+    pub(super) fn remove(&mut self, topic: &str) -> Option<Membership> {
+        let place = self.find(topic).ok()?;
+        Some(self.all.remove(place))
+    }
+
+    /// Ends all subscriptions, for ever.
+    pub(super) fn retire(&mut self) -> Vec<Membership> {
+        self.has_retired = true;
+        std::mem::take(&mut self.all)
+    }
+
+    fn find(&self, topic: &str) -> Result<usize, usize> {
+        self.all
+            .binary_search_by(|membership| membership.topic.name().as_str().cmp(topic))
+    }
+
+    /// Reserves bytes for a replay. Returns the ticket of the oldest replay if there is no room: the join waits until that
+    /// one is written. Without a ticket another join holds the room, and has its answer soon.
+    pub(super) fn reserve(
+        &mut self,
+        bytes: usize,
+        limit: usize,
+        mailbox: &Mailbox,
+    ) -> Result<(), Option<Ticket>> {
+        let replays = &mut self.replays;
+        while let Some((ticket, freed)) = replays.waiting.front().copied()
+            && mailbox.is_written(ticket)
+        {
+            replays.waiting.pop_front();
+            replays.reserved -= freed;
+        }
+        if replays.reserved > 0 && replays.reserved + bytes > limit {
+            return Err(replays.waiting.front().map(|(ticket, _)| *ticket));
+        }
+        replays.reserved += bytes;
+        Ok(())
+    }
+
+    /// Gives back what a join has reserved and not used.
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.replays.reserved -= bytes;
+    }
+
+    /// Notes that a replay of so many bytes waits, in the place of what its join has reserved.
+    pub(super) fn note_replay(&mut self, reserved: usize, used: usize, ticket: Option<Ticket>) {
+        self.release(reserved);
+        if let Some(ticket) = ticket
+            && used > 0
+        {
+            self.replays.reserved += used;
+            self.replays.waiting.push_back((ticket, used));
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Subscribing: a session becomes a subscriber of a topic, with a replay of what it missed.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use sockeye_pubsub::engine::{Member, MemberId};
+use sockeye_pubsub::hub::{Recovery, Wants, Welcome};
+use sockeye_pubsub::policy::Kept;
+use sockeye_pubsub::{Entry, Position, SubscribeError, TopicName};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::authorize::decided;
+use super::handle::{RETRY, Topics};
+use super::join::{Answer, Join, Reservation, Subscribed};
+use super::memberships::Membership;
+use super::outlet::{Form, LocalTopic};
+use super::rules::permit_subscribe;
+use crate::endpoint::Session;
+use crate::proto::Outgoing;
+use crate::runtime::deliverer;
+use crate::sync::{Arc, lock};
+
+/// A subscription that is about to come about: await it.
+///
+/// # Errors
+///
+/// [`SubscribeError`].
+///
+/// # Cancel safety
+///
+/// To drop the future cancels the subscription.
+#[must_use = "the session subscribes when this is awaited"]
+pub struct Subscribe<'s> {
+    session: &'s Session,
+    topic: Cow<'s, str>,
+    wants: Wants,
+    member: Option<Arc<str>>,
+    is_client: bool,
+}
+
+impl<'s> Subscribe<'s> {
+    /// Sends the messages behind a position first, if all of them are kept.
+    pub fn after(mut self, position: Position) -> Self {
+        self.wants = Wants::After(position);
+        self
+    }
+
+    /// Sends the newest stored messages first, at most this many.
+    pub fn recent(mut self, number: u32) -> Self {
+        self.wants = Wants::Recent(number);
+        self
+    }
+
+    /// Makes the session a member of the topic, which says this of itself: JSON, at most 1 KiB. Only for topics with
+    /// [`Presence`](super::Presence).
+    pub fn member(mut self, json: impl Into<Arc<str>>) -> Self {
+        self.member = Some(json.into());
+        self
+    }
+
+    /// Applies the rules for clients: those of the pattern, and [`Authorize`](super::Authorize). Without it server code
+    /// is trusted.
+    pub fn as_client(mut self) -> Self {
+        self.is_client = true;
+        self
+    }
+}
+
+impl Session {
+    /// Subscribes the session to a topic: it gets each message of the topic from now on. Await the result.
+    ///
+    /// To subscribe twice is one subscription. It ends with [`unsubscribe`](Self::unsubscribe), and with the session.
+    pub fn subscribe<'s>(&'s self, topic: impl Into<Cow<'s, str>>) -> Subscribe<'s> {
+        Subscribe {
+            session: self,
+            topic: topic.into(),
+            wants: Wants::Live,
+            member: None,
+            is_client: false,
+        }
+    }
+
+    /// Ends a subscription. Returns whether there was one. The session gets no message of the topic any more, not even one
+    /// that waits to be sent in the topic's log.
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        let left = lock(&self.topics_state().memberships).remove(topic);
+        left.is_some_and(|membership| {
+            self.topics().leave(self, &membership);
+            true
+        })
+    }
+
+    /// Returns the names of the topics that the session subscribes to, in alphabetical order.
+    pub fn subscriptions(&self) -> Vec<String> {
+        let memberships = lock(&self.topics_state().memberships);
+        memberships.names().map(ToString::to_string).collect()
+    }
+}
+
+impl<'s> IntoFuture for Subscribe<'s> {
+    type Output = Result<Subscribed, SubscribeError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 's>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl Subscribe<'_> {
+    async fn run(self) -> Result<Subscribed, SubscribeError> {
+        let topics = self.session.topics();
+        let name = TopicName::new(&*self.topic).map_err(SubscribeError::Invalid)?;
+        if self.is_client {
+            permit_subscribe(topics, self.session, &name).await?;
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = JoinRequest {
+            wants: self.wants,
+            member: self.member,
+            answer: Answer::Server(answer),
+            limit: MAX_SUBSCRIPTIONS,
+        };
+        let number = topics.join(self.session, name.clone(), request).await?;
+        let mut waiting = Waiting {
+            session: self.session,
+            topics,
+            name,
+            number,
+            answered,
+            is_done: false,
+        };
+        let answer = (&mut waiting.answered).await;
+        waiting.is_done = true;
+        // The hub drops a join without an answer only if the session has ended.
+        answer.unwrap_or(Err(SubscribeError::Unavailable { retry: RETRY }))
+    }
+}
+
+/// What a session asks for when it joins a topic.
+pub(super) struct JoinRequest {
+    pub(super) wants: Wants,
+    pub(super) member: Option<Arc<str>>,
+    pub(super) answer: Answer,
+    /// The limit of the session's subscriptions.
+    pub(super) limit: usize,
+}
+
+/// How many subscriptions a session may have by server code.
+const MAX_SUBSCRIPTIONS: usize = 10_000;
+/// How long a join waits for room for its replay.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Topics {
+    /// Lets a session join a topic. The answer comes as the request says.
+    pub(super) async fn join(
+        &self,
+        session: &Session,
+        name: TopicName,
+        request: JoinRequest,
+    ) -> Result<u64, SubscribeError> {
+        let inner = &self.0;
+        let rules = inner.rules(&name).map_err(SubscribeError::Denied)?;
+        let history = rules.history;
+        let reserved = match (request.wants, history.kept()) {
+            (Wants::Live, _) | (_, Kept::Off) => 0,
+            (_, Kept::Latest { .. }) => rules.max_message,
+            (_, Kept::Window { bytes, .. }) => bytes,
+        };
+        {
+            let memberships = lock(&session.topics_state().memberships);
+            if memberships.len() >= request.limit && !memberships.contains(&name) {
+                return Err(SubscribeError::TooMany);
+            }
+        }
+        let reserved = session.reserve_replay(reserved).await?;
+        let number = inner.joins.fetch_add(1, Relaxed);
+        let join = Join {
+            number,
+            session: session.clone(),
+            answer: request.answer,
+            member: request.member.map(|info| Member {
+                id: session.member_id(),
+                info: Some(info),
+                principal: session.principal().map(Into::into),
+                since: super::surroundings::unix_ms(),
+            }),
+            reserved,
+        };
+        inner.hub.join(name, history, request.wants, join);
+        inner.work();
+        Ok(number)
+    }
+
+    /// Takes a session out of a topic. Its membership is gone already.
+    pub(super) fn leave(&self, session: &Session, membership: &Membership) {
+        let inner = &self.0;
+        let form = Form::of(session);
+        let is_meant = |member: &Session| member == session;
+        inner.hub.leave(membership.topic.name(), |topic| {
+            let left = topic.channel(form).leave(membership.member, is_meant);
+            usize::from(left.is_some())
+        });
+        inner.work();
+    }
+}
+
+impl Session {
+    /// Reserves room for a replay. Waits until earlier replays of the session are written.
+    async fn reserve_replay(&self, bytes: usize) -> Result<Reservation, SubscribeError> {
+        if bytes == 0 {
+            return Ok(Reservation::new(self, 0));
+        }
+        let unavailable = SubscribeError::Unavailable { retry: RETRY };
+        let reserving = async {
+            loop {
+                let limit = self.replay_limit();
+                let state = self.topics_state();
+                let reserved = lock(&state.memberships).reserve(bytes, limit, self.mailbox());
+                match reserved {
+                    Ok(()) => return Ok(Reservation::new(self, bytes)),
+                    Err(Some(oldest)) => {
+                        let written = self.mailbox().written(oldest).await;
+                        written.map_err(|_| SubscribeError::Evicted)?;
+                    }
+                    Err(None) => state.answered.notified().await,
+                }
+            }
+        };
+        let reserved = tokio::time::timeout(REPLAY_TIMEOUT, reserving).await;
+        reserved.unwrap_or(Err(unavailable))
+    }
+
+    /// Gives room for a replay back.
+    pub(super) fn release_replay(&self, bytes: usize) {
+        if bytes > 0 {
+            let state = self.topics_state();
+            lock(&state.memberships).release(bytes);
+            state.answered.notify_one();
+        }
+    }
+}
+
+impl Join {
+    /// Makes the session a subscriber, and gives it its answer and the replay. The topic's shard of the hub is locked.
+    pub(super) fn attach(mut self, topic: &Arc<LocalTopic>, welcome: &Welcome<'_>) -> bool {
+        let session = &self.session;
+        let state = session.topics_state();
+        let mut memberships = lock(&state.memberships);
+        let is_known = memberships.contains(topic.name());
+        if memberships.has_retired() || is_known || self.answer.is_unwanted() {
+            drop(memberships);
+            if is_known {
+                let again = Subscribed::again(topic.name(), welcome);
+                self.answer.accept(&self.session, again, 0);
+            }
+            return false;
+        }
+        let mailbox = session.mailbox();
+        let form = Form::of(session);
+        let answer = self.answer.frame(topic.name(), welcome);
+        let replay = welcome.replay.iter();
+        let frames = answer
+            .into_iter()
+            .chain(replay.map(|entry| form.frame(topic.name(), entry)));
+        let Ok(ticket) = mailbox.push_admitted(frames) else {
+            drop(memberships);
+            return false;
+        };
+        let used = welcome.replay.iter().map(|entry| entry.body.len()).sum();
+        memberships.note_replay(self.reserved.take(), used, ticket);
+        // Without a runtime the session's driver writes its messages itself.
+        let has_runtime = mailbox.has_direct() && Handle::try_current().is_ok();
+        let delivery = has_runtime.then(deliverer::here);
+        let channel = topic.channel(form);
+        let member = channel.subscribe(Arc::clone(mailbox), session.clone(), delivery);
+        memberships.insert(Membership {
+            topic: Arc::clone(topic),
+            member,
+        });
+        drop(memberships);
+        state.answered.notify_one();
+        if let Answer::Server(answer) = self.answer {
+            // The receiver takes the subscription back if it was dropped.
+            let _ = answer.send(Ok(Subscribed::new(topic.name(), welcome)));
+        }
+        true
+    }
+
+    pub(super) fn refuse(self, error: SubscribeError) {
+        self.answer.refuse(&self.session, error);
+    }
+}
+
+/// Server code that waits for the answer to its join.
+struct Waiting<'s> {
+    session: &'s Session,
+    topics: &'s Topics,
+    name: TopicName,
+    number: u64,
+    answered: oneshot::Receiver<Result<Subscribed, SubscribeError>>,
+    is_done: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        self.answered.close();
+        let is_meant = |join: &Join| join.number == self.number;
+        self.topics.0.hub.cancel(&self.name, is_meant);
+        if let Ok(Ok(subscribed)) = self.answered.try_recv()
+            && subscribed.is_new()
+        {
+            self.session.unsubscribe(&self.name);
+        }
+        self.topics.0.work();
+    }
+}
+
+impl fmt::Debug for Subscribe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribe")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
