@@ -14,109 +14,166 @@
 //! The topics lie in shards by their names. A shard is locked for each call, and while the outlet is called: so a
 //! subscriber that joins gets each later message, and none twice. Lock order: a shard, then what the outlet locks.
 
+mod config;
+mod outlet;
+mod request;
+
 use std::time::Instant;
 
-use crate::engine::Since;
-use crate::error::SubscribeError;
+pub use self::config::HubConfig;
+pub use self::outlet::{Outlet, Recovery, Wants, Welcome};
+pub use self::request::{ReadNumber, Request};
+use crate::engine::{Catchup, EngineError, EngineState, Generation};
 use crate::name::TopicName;
 use crate::policy::History;
 use crate::position::Position;
-use crate::publication::{Delivered, Entry};
-use crate::surroundings::Surroundings;
+use crate::publication::Delivered;
 
-/// The subscribers of a node. The hub calls it with the shard of the topic locked, so no method may call the hub back,
-/// block, or run code of the application.
-pub trait Outlet: Surroundings {
-    /// A subscriber that waits for the answer to its join.
-    type Join: Send;
-    /// The subscribers of one topic.
-    type Topic: Send;
-
-    /// Makes the place for the subscribers of a topic that nothing has joined yet.
-    fn open(&self, topic: &TopicName) -> Self::Topic;
-
-    /// Adds a subscriber, and gives it its answer and the replay. It gets each message from now on. Returns false if the
-    /// subscriber has gone meanwhile, or is a subscriber of the topic already.
-    fn attach(&self, topic: &mut Self::Topic, join: Self::Join, welcome: Welcome<'_>) -> bool;
-
-    /// Answers a join that failed.
-    fn refuse(&self, join: Self::Join, error: SubscribeError);
-
-    /// Gives a message to all subscribers of a topic.
-    fn deliver(&self, topic: &mut Self::Topic, delivered: &Delivered);
-
-    /// Tells all subscribers of a topic that messages may be missing before this position. Without history there is no
-    /// position.
-    fn lose(&self, topic: &mut Self::Topic, at: Option<Position>);
-
-    /// The hub wants a call of [`Hub::handle_timeout`] at this time. It is earlier than all times that it asked for
-    /// before and that have not come yet.
-    fn wake_at(&self, at: Instant);
+/// The topics of one node.
+#[derive(Debug)]
+pub struct Hub<O: Outlet> {
+    outlet: O,
+    config: HubConfig,
 }
 
-/// What a join asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the hub answers each")]
-pub enum Wants {
-    /// Only messages from now on.
-    Live,
-    /// The newest stored messages first, at most this many.
-    Recent(u32),
-    /// All messages behind this position first.
-    After(Position),
-}
+impl<O: Outlet> Hub<O> {
+    /// Makes a hub without topics.
+    pub fn new(outlet: O, config: HubConfig) -> Self {
+        Self { outlet, config }
+    }
 
-/// The answer to a join.
-#[derive(Clone, Copy, Debug)]
-pub struct Welcome<'a> {
-    /// The position before the first message of the replay. Without a replay it is the newest position. `None` for a
-    /// topic without history.
-    pub at: Option<Position>,
-    /// Whether the subscriber continues where it was.
-    pub recovery: Recovery,
-    /// The messages that come before the live ones.
-    pub replay: &'a [Entry],
-}
+    /// Returns the outlet.
+    pub fn outlet(&self) -> &O {
+        &self.outlet
+    }
 
-/// Whether a subscriber continues where it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a subscriber acts on each")]
-pub enum Recovery {
-    /// The subscriber gave no position.
-    Fresh,
-    /// The subscriber gets all messages behind its position: this many were missed.
-    Recovered {
-        /// The number of messages.
-        missed: usize,
-    },
-    /// Messages behind the position are not kept, or it is on another branch of the history.
-    Lost,
-}
+    /// Adds a subscriber to a topic. The outlet answers it, perhaps within this call. `history` is that of the topic's
+    /// pattern: all joins of a topic give the same one.
+    pub fn join(&self, topic: TopicName, history: History, wants: Wants, join: O::Join) {
+        let _ = (topic, history, wants, join, &self.config);
+        unimplemented!()
+    }
 
-/// What the hub wants of the engine. Its owner carries the requests out in this order, and may let them overlap. The
-/// requests about one topic never overlap.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the hub's owner carries each out")]
-pub enum Request {
-    /// Listen to these topics; answered by [`Hub::listened`] or [`Hub::listen_failed`].
-    Listen(Vec<TopicName>),
-    /// Stop listening to these topics; answered by [`Hub::unlistened`], also after an error.
-    Unlisten(Vec<TopicName>),
-    /// Read stored messages; answered by [`Hub::caught_up`].
-    CatchUp {
-        /// The topic.
-        topic: TopicName,
-        /// The messages to read.
-        since: Since,
-        /// The history of the topic.
-        history: History,
-        /// The number of the read, which the answer repeats.
+    /// Ends joins that wait, without an answer. Returns their number.
+    pub fn cancel(&self, topic: &str, is_meant: impl FnMut(&O::Join) -> bool) -> usize {
+        let _ = (topic, is_meant);
+        unimplemented!()
+    }
+
+    /// Removes subscribers: `remove` takes them from the topic, and returns how many they were. Returns that number; 0 if
+    /// the hub does not know the topic.
+    pub fn leave(&self, topic: &str, remove: impl FnOnce(&mut O::Topic) -> usize) -> usize {
+        let _ = (topic, remove);
+        unimplemented!()
+    }
+
+    /// Removes subscribers as [`leave`](Self::leave) does, and answers joins that wait with
+    /// [`SubscribeError::Evicted`](crate::SubscribeError::Evicted). Returns the number of both.
+    pub fn evict(
+        &self,
+        topic: &str,
+        is_meant: impl FnMut(&O::Join) -> bool,
+        remove: impl FnOnce(&mut O::Topic) -> usize,
+    ) -> usize {
+        let _ = (topic, is_meant, remove);
+        unimplemented!()
+    }
+
+    /// Calls a function with the subscribers of a topic. `None` if the hub does not know the topic.
+    pub fn with<R>(&self, topic: &str, f: impl FnOnce(&mut O::Topic) -> R) -> Option<R> {
+        let _ = (topic, f);
+        unimplemented!()
+    }
+
+    /// Returns the position up to which all subscribers of a topic were served. `None` without history, and while the hub
+    /// does not know it.
+    pub fn position(&self, topic: &str) -> Option<Position> {
+        let _ = topic;
+        unimplemented!()
+    }
+
+    /// Returns the number of subscribers of a topic on this node.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        let _ = topic;
+        unimplemented!()
+    }
+
+    /// Returns the number of topics that the hub knows.
+    pub fn topics(&self) -> usize {
+        unimplemented!()
+    }
+
+    /// The engine brings a message.
+    pub fn delivered(&self, topic: &str, delivered: Delivered) {
+        let _ = (topic, delivered);
+        unimplemented!()
+    }
+
+    /// The engine answers [`Request::Listen`].
+    pub fn listen_done(&self, topics: &[TopicName], result: Result<Vec<Generation>, EngineError>) {
+        let _ = (topics, result);
+        unimplemented!()
+    }
+
+    /// The engine listens to these topics again after a gap.
+    pub fn listened(&self, generation: Generation, topics: &[TopicName]) {
+        let _ = (topics, generation);
+        unimplemented!()
+    }
+
+    /// The engine answers [`Request::Unlisten`].
+    pub fn unlistened(&self, topics: &[TopicName]) {
+        let _ = topics;
+        unimplemented!()
+    }
+
+    /// The engine answers [`Request::CatchUp`].
+    pub fn caught_up(
+        &self,
+        topic: &TopicName,
         read: ReadNumber,
-    },
-    /// Ask for the newest positions; answered by [`Hub::tops`].
-    Tops(Vec<TopicName>),
-}
+        result: Result<(Catchup, Generation), EngineError>,
+    ) {
+        let _ = (topic, read, result);
+        unimplemented!()
+    }
 
-/// The number of a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ReadNumber(pub u64);
+    /// The engine answers [`Request::Tops`].
+    pub fn tops(
+        &self,
+        topics: &[TopicName],
+        read: ReadNumber,
+        result: Result<Vec<Option<Position>>, EngineError>,
+    ) {
+        let _ = (topics, read, result);
+        unimplemented!()
+    }
+
+    /// The engine says that messages of the topics may be missing for which `affected` is true. It reports each of them by
+    /// [`listened`](Self::listened) when it listens to it again.
+    pub fn gap(&self, affected: &dyn Fn(&str) -> bool) {
+        let _ = affected;
+        unimplemented!()
+    }
+
+    /// The state of the engine has changed.
+    pub fn engine_state(&self, state: EngineState) {
+        let _ = state;
+        unimplemented!()
+    }
+
+    /// Returns the next request for the engine. To be asked until there is none, after each other call of the hub.
+    pub fn next_request(&self) -> Option<Request> {
+        unimplemented!()
+    }
+
+    /// Acts on the time. To be called at the time that the hub asked for by [`Outlet::wake_at`].
+    pub fn handle_timeout(&self) {
+        unimplemented!()
+    }
+
+    /// Returns when the hub wants to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        unimplemented!()
+    }
+}
