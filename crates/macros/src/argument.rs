@@ -2,14 +2,13 @@
 //! `#[client_endpoint]`.
 
 use proc_macro2::{Span, TokenStream};
+use sockeye_template::{Segment, Template};
 use syn::{
     Error, Expr, Ident, LitStr, Token, bracketed,
     ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
     punctuated::Punctuated,
 };
-
-use crate::template::{Segment, Template};
 
 /// The end of a connection for which an attribute makes an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,17 +16,16 @@
 //! This module must not know HTTP, sessions or endpoints: it maps paths to values.
 
 mod parameter;
-mod template;
 #[cfg(test)]
 mod tests;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use percent_encoding::percent_decode_str;
+use sockeye_template::{Segment, Template, TemplateError};
 use thiserror::Error;
 
 pub(crate) use self::parameter::{ParameterError, PathParameters};
-use self::template::{Segment, Template, TemplateError};
 
 /// A map from path templates to values.
 #[derive(Debug)]

@@ -293,16 +293,6 @@ fn a_path_without_variables_keeps_nothing() {
     assert!(size_of::<PathParameters>() <= 2 * size_of::<usize>());
 }
 
-/// The macros check templates with a copy of the grammar, as a crate of procedural macros can
-/// export nothing else.
-#[test]
-fn the_macros_check_templates_with_the_same_grammar() {
-    assert_eq!(
-        include_str!("template.rs"),
-        include_str!("../../../macros/src/template.rs")
-    );
-}
-
 /// Few names, so that templates meet: a segment of a template, `None` for a variable.
 fn any_shape() -> impl Strategy<Value = Vec<Option<&'static str>>> {
     let segment = prop_oneof![

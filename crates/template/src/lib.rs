@@ -1,0 +1,8 @@
+//! Path templates such as `/chat/{room}`.
+//!
+//! `sockeye` matches the paths of requests against templates, and `sockeye-macros` checks templates at compile time. This
+//! crate is a part of `sockeye`, and makes no promise of stability. It knows nothing of requests.
+
+mod template;
+
+pub use self::template::{Segment, Template, TemplateError};
