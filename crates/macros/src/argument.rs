@@ -2,7 +2,7 @@
 //! `#[client_endpoint]`.
 
 use proc_macro2::{Span, TokenStream};
-use sockeye_template::{Segment, Template};
+use sockeye_template::Template;
 use syn::{
     Error, Expr, Ident, LitStr, Token, bracketed,
     ext::IdentExt,
@@ -67,11 +67,7 @@ impl ServerArguments {
 
     /// Returns the names of the path's variables, from left to right.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
-        let segments = self.template.segments().iter();
-        segments.filter_map(|segment| match segment {
-            Segment::Literal(_) => None,
-            Segment::Variable(name) => Some(&**name),
-        })
+        self.template.variables().map(|name| &**name)
     }
 
     /// Returns the path as it was written.

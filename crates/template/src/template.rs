@@ -98,9 +98,31 @@ impl Template {
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
+
+    /// Returns the names of the variables, from left to right.
+    pub fn variables(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.segments.iter().filter_map(Segment::variable)
+    }
+
+    /// Returns the names of the variables and their values in a path that this template matches. The path is given by its
+    /// segments.
+    pub fn values<'p>(
+        &self,
+        path: impl Iterator<Item = &'p str>,
+    ) -> impl Iterator<Item = (&Arc<str>, &'p str)> {
+        let pairs = self.segments.iter().zip(path);
+        pairs.filter_map(|(segment, value)| Some((segment.variable()?, value)))
+    }
 }
 
 impl Segment {
+    fn variable(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Variable(name) => Some(name),
+        }
+    }
+
     /// Parses one segment. An error has the offset of the mistake in the segment.
     fn parse(part: &str) -> Result<Self, (usize, Mistake)> {
         if part == "." || part == ".." {

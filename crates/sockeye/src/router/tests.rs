@@ -216,13 +216,7 @@ fn equivalent_templates_are_refused_naming_both() {
     ] {
         let mut router = router(&[existing]);
         let refusal = router.insert(new, new).unwrap_err();
-        assert_eq!(
-            refusal,
-            RouteError::Equivalent {
-                existing: existing.to_owned(),
-                new: new.to_owned()
-            }
-        );
+        assert!(matches!(&refusal, RouteError::Equivalent(_)));
         assert!(refusal.to_string().contains(existing));
         assert!(refusal.to_string().contains(new));
     }
