@@ -1,23 +1,24 @@
 //! The grammar of path templates such as `/chat/{room}`: a `/` before each segment, which is a literal or one variable
 //! in braces.
 //!
-//! Literals are written decoded (`/café`, never `/caf%C3%A9`), so that a template has one spelling. This file must know
-//! nothing of requests: `sockeye` matches paths against templates, and `sockeye-macros` checks templates at compile
-//! time. The crate of a procedural macro can export nothing else. So each of the two crates has this file, and a test
-//! of `sockeye` checks that the copies are equal.
+//! Literals are written decoded (`/café`, never `/caf%C3%A9`), so that a template has one spelling.
 
 use std::{fmt, sync::Arc};
 
 /// A path template that obeys the grammar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template {
+pub struct Template {
     text: Arc<str>,
     segments: Box<[Segment]>,
 }
 
 /// The part of a template between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Segment {
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a caller that walks a template acts on each"
+)]
+pub enum Segment {
     /// The text that a path must have here. It is empty only at the end, for a trailing slash.
     Literal(Arc<str>),
     /// The name of a variable, which matches any one segment that is not empty.
@@ -26,7 +27,7 @@ pub(crate) enum Segment {
 
 /// An error: a text is not a path template. It shows the reason, the position, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TemplateError {
+pub struct TemplateError {
     template: String,
     /// The byte at which the mistake begins.
     position: usize,
@@ -48,7 +49,11 @@ enum Mistake {
 
 impl Template {
     /// Parses a template.
-    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
+    ///
+    /// # Errors
+    ///
+    /// When the text is not a template. The error says why, where, and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let refuse = |position, mistake| TemplateError {
             template: text.to_owned(),
             position,
@@ -85,17 +90,39 @@ impl Template {
     }
 
     /// Returns the template as it was written.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Returns the segments. There is at least one; it is empty for `/`.
-    pub(crate) fn segments(&self) -> &[Segment] {
+    pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// Returns the names of the variables, from left to right.
+    pub fn variables(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.segments.iter().filter_map(Segment::variable)
+    }
+
+    /// Returns the names of the variables and their values in a path that this template matches. The path is given by its
+    /// segments.
+    pub fn values<'p>(
+        &self,
+        path: impl Iterator<Item = &'p str>,
+    ) -> impl Iterator<Item = (&Arc<str>, &'p str)> {
+        let pairs = self.segments.iter().zip(path);
+        pairs.filter_map(|(segment, value)| Some((segment.variable()?, value)))
     }
 }
 
 impl Segment {
+    fn variable(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Variable(name) => Some(name),
+        }
+    }
+
     /// Parses one segment. An error has the offset of the mistake in the segment.
     fn parse(part: &str) -> Result<Self, (usize, Mistake)> {
         if part == "." || part == ".." {
