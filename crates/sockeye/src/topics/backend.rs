@@ -47,13 +47,11 @@ impl Inner {
     fn answer(&self, engine: &MemoryEngine<Real>, request: Request) {
         match request {
             Request::Listen(topics) => {
-                for topic in topics {
-                    let generation = engine.listen(&topic);
-                    self.hub.listened(generation, &[topic]);
-                }
+                let generations = engine.listen(&topics);
+                self.hub.listen_done(&topics, Ok(generations));
             }
             Request::Unlisten(topics) => {
-                topics.iter().for_each(|topic| engine.unlisten(topic));
+                engine.unlisten(&topics);
                 self.hub.unlistened(&topics);
             }
             Request::CatchUp {
@@ -65,9 +63,9 @@ impl Inner {
                 let answer = engine.catch_up(&topic, since, history);
                 self.hub.caught_up(&topic, read, answer);
             }
-            Request::Tops(topics) => {
+            Request::Tops { topics, read } => {
                 let tops = engine.tops(&topics);
-                self.hub.tops(&topics, Ok(tops));
+                self.hub.tops(&topics, read, Ok(tops));
             }
         }
     }
@@ -75,14 +73,10 @@ impl Inner {
     /// Asks a networked engine.
     async fn ask(self: Arc<Self>, engine: &dyn Engine, request: Request) {
         match request {
-            Request::Listen(topics) => match engine.listen(&topics).await {
-                Ok(generations) => {
-                    for (topic, generation) in topics.into_iter().zip(generations) {
-                        self.hub.listened(generation, &[topic]);
-                    }
-                }
-                Err(error) => self.hub.listen_failed(&topics, &error),
-            },
+            Request::Listen(topics) => {
+                let listened = engine.listen(&topics).await;
+                self.hub.listen_done(&topics, listened);
+            }
             Request::Unlisten(topics) => {
                 // A topic that the engine still delivers does no harm: the hub drops its messages.
                 let _ = engine.unlisten(&topics).await;
@@ -97,9 +91,9 @@ impl Inner {
                 let answer = engine.catch_up(&topic, since, history).await;
                 self.hub.caught_up(&topic, read, answer);
             }
-            Request::Tops(topics) => {
+            Request::Tops { topics, read } => {
                 let tops = engine.tops(&topics).await;
-                self.hub.tops(&topics, tops);
+                self.hub.tops(&topics, read, tops);
             }
         }
         self.work();

@@ -1,0 +1,216 @@
+//! Presence: the members of topics on this node. A subscriber is a member if it said something of itself when it joined.
+//!
+//! ```text
+//!   attach, leave ─▶ Presence: members of this node ─▶ changes ─▶ the engine's store
+//!                                      └─▶ stir: subscribers ask again, at most once in 3 s for each topic
+//! ```
+//!
+//! Lock order: a shard of the hub, then this.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use sockeye_pubsub::TopicName;
+use sockeye_pubsub::engine::{Member, MemberId};
+
+use super::surroundings::now;
+use crate::sync::{Mutex, lock};
+
+/// The members of the topics on this node.
+#[derive(Default)]
+pub(super) struct Presence(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    topics: HashMap<TopicName, Present>,
+    changes: Vec<Change>,
+    // When to look at a topic. A topic may be here more than once.
+    times: BTreeSet<(Instant, TopicName)>,
+}
+
+/// The members of one topic on this node.
+#[derive(Default)]
+struct Present {
+    members: HashMap<MemberId, Member>,
+    stir: Stir,
+}
+
+/// When the subscribers of a topic are told that its members have changed.
+#[derive(Clone, Copy, Debug, Default)]
+enum Stir {
+    /// They know all changes.
+    #[default]
+    Quiet,
+    /// There is a change, and they are told at this time.
+    Due(Instant),
+    /// They were told. They are not told again before this time.
+    Told(Instant),
+}
+
+/// The least time between two stirs of a topic.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// A change that the engine's store does not know yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Entered(TopicName, Member),
+    Left(TopicName, MemberId),
+}
+
+impl Presence {
+    /// Adds a member.
+    pub(super) fn enter(&self, topic: &TopicName, member: Member) {
+        let mut state = lock(&self.0);
+        let present = state.topics.entry(topic.clone()).or_default();
+        present.members.insert(member.id, member.clone());
+        state.changes.push(Change::Entered(topic.clone(), member));
+        state.note_change(topic, now());
+    }
+
+    /// Removes a member, if it is one.
+    pub(super) fn leave(&self, topic: &TopicName, member: MemberId) {
+        let mut state = lock(&self.0);
+        let present = state.topics.get_mut(topic);
+        if present.is_some_and(|present| present.members.remove(&member).is_some()) {
+            state.changes.push(Change::Left(topic.clone(), member));
+            state.note_change(topic, now());
+        }
+    }
+
+    /// Takes the changes that the engine's store has to know, in their order.
+    pub(super) fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut lock(&self.0).changes)
+    }
+
+    /// Returns all members of this node, for a store that has forgotten them.
+    pub(super) fn all(&self) -> Vec<(TopicName, Vec<Member>)> {
+        let state = lock(&self.0);
+        let topics = state.topics.iter();
+        let members = topics.map(|(name, present)| {
+            let members = present.members.values().cloned().collect();
+            (name.clone(), members)
+        });
+        members.collect()
+    }
+
+    /// Returns the number of members of a topic on this node.
+    pub(super) fn count(&self, topic: &str) -> usize {
+        let state = lock(&self.0);
+        state.topics.get(topic).map_or(0, |present| present.members.len())
+    }
+
+    /// Takes the topics whose subscribers have to be told now. Forgets topics without members.
+    pub(super) fn take_due(&self, now: Instant) -> Vec<TopicName> {
+        let mut due = Vec::new();
+        let mut state = lock(&self.0);
+        while let Some((at, _)) = state.times.first()
+            && *at <= now
+            && let Some((_, name)) = state.times.pop_first()
+        {
+            let Some(present) = state.topics.get_mut(&name) else {
+                continue;
+            };
+            match present.stir {
+                Stir::Due(at) if at <= now => {
+                    let until = now + PAUSE;
+                    present.stir = Stir::Told(until);
+                    state.times.insert((until, name.clone()));
+                    due.push(name);
+                }
+                Stir::Told(until) if until <= now => {
+                    present.stir = Stir::Quiet;
+                    if present.members.is_empty() {
+                        state.topics.remove(&name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        due
+    }
+
+    /// Returns when [`take_due`](Self::take_due) has something to do.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        lock(&self.0).times.first().map(|(at, _)| *at)
+    }
+
+    /// Lets the subscribers of a topic be told at this time that its members may have changed on another node.
+    pub(super) fn stir(&self, topic: &TopicName, at: Instant) {
+        let mut state = lock(&self.0);
+        if state.topics.contains_key(topic) {
+            state.note_change(topic, at);
+        }
+    }
+}
+
+impl State {
+    fn note_change(&mut self, topic: &TopicName, now: Instant) {
+        let Some(present) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let at = match present.stir {
+            Stir::Quiet => now,
+            Stir::Told(until) => until.max(now),
+            Stir::Due(_) => return,
+        };
+        present.stir = Stir::Due(at);
+        self.times.insert((at, topic.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: u64) -> Member {
+        Member {
+            id: MemberId(id),
+            info: Some("{}".into()),
+            principal: None,
+            since: 0,
+        }
+    }
+
+    fn topic() -> TopicName {
+        TopicName::new("room/1").unwrap()
+    }
+
+    #[test]
+    fn subscribers_are_told_of_a_change_at_once_and_then_not_for_three_seconds() {
+        let presence = Presence::default();
+        presence.enter(&topic(), member(1));
+        let start = presence.next_due().unwrap();
+        assert_eq!(presence.take_due(start), [topic()]);
+        presence.enter(&topic(), member(2));
+        presence.leave(&topic(), MemberId(1));
+        assert_eq!(presence.take_due(start + PAUSE / 2), []);
+        assert_eq!(presence.take_due(start + PAUSE), [topic()]);
+        assert_eq!(presence.take_due(start + 2 * PAUSE), []);
+    }
+
+    #[test]
+    fn the_store_gets_each_change_once_and_in_order() {
+        let presence = Presence::default();
+        presence.enter(&topic(), member(1));
+        presence.leave(&topic(), MemberId(2));
+        presence.leave(&topic(), MemberId(1));
+        let changes = [
+            Change::Entered(topic(), member(1)),
+            Change::Left(topic(), MemberId(1)),
+        ];
+        assert_eq!(presence.take_changes(), changes);
+        assert_eq!(presence.take_changes(), []);
+    }
+
+    #[test]
+    fn a_topic_without_members_is_forgotten_when_its_subscribers_know_it() {
+        let presence = Presence::default();
+        presence.enter(&topic(), member(1));
+        presence.leave(&topic(), MemberId(1));
+        let start = presence.next_due().unwrap();
+        assert_eq!(presence.take_due(start), [topic()]);
+        assert_eq!(presence.take_due(start + PAUSE), []);
+        assert!(lock(&presence.0).topics.is_empty());
+        assert_eq!(presence.next_due(), None);
+    }
+}
