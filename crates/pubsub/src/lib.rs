@@ -13,6 +13,7 @@ pub mod engine;
 mod error;
 pub mod hub;
 mod name;
+mod pattern;
 mod policy;
 mod position;
 mod publication;
@@ -21,6 +22,7 @@ mod surroundings;
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};
 pub use self::name::{InvalidTopicName, TopicName};
+pub use self::pattern::{Match, PatternError, Patterns, PolicyId};
 pub use self::policy::{
     Clients, History, Kept, Known, Overflow, Policy, PolicyError, PolicyMistake, Presence, Rules,
 };

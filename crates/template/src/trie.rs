@@ -1,8 +1,8 @@
 //! A map from templates to values, which finds the best template for a path.
 //!
-//! Templates form a trie of segments. At each segment, from left to right, a literal beats a variable. If the branch of
-//! the literal has no match, the search tries that of the variable (Jakarta's greedy algorithm would give up). A search
-//! visits each node at most once. So its cost is bounded by the templates, never by a peer's path.
+//! Templates form a trie of segments. At each segment, from left to right, a literal beats a variable, and a variable
+//! beats `**`. If the branch of the literal has no match, the search tries that of the variable (Jakarta's greedy
+//! algorithm would give up). A search visits each node at most once. So its cost is bounded by the templates, never by a peer's path.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::template::{Segment, Template};
 pub struct Trie<T> {
     root: Node,
     entries: Vec<Entry<T>>,
-    /// The number of segments of the longest template. A path with more segments matches nothing.
+    /// The number of segments of the longest template.
     depth: usize,
 }
 
@@ -41,6 +41,8 @@ pub struct Equivalent {
 struct Node {
     literals: BTreeMap<Arc<str>, Self>,
     variable: Option<Box<Self>>,
+    /// The index of the entry that ends with `**` here.
+    catch_all: Option<usize>,
     /// The index of the entry that ends here.
     entry: Option<usize>,
 }
@@ -62,20 +64,14 @@ impl<T> Trie<T> {
     /// When the template differs from a present one at most in the names of its variables. The trie is then unchanged.
     pub fn insert(&mut self, template: Template, value: T) -> Result<usize, Equivalent> {
         let index = self.entries.len();
-        let mut node = &mut self.root;
-        for segment in template.segments() {
-            node = match segment {
-                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
-                Segment::Variable(_) => node.variable.get_or_insert_default(),
-            };
-        }
-        if let Some(existing) = node.entry.and_then(|index| self.entries.get(index)) {
+        let end = self.root.end(template.segments());
+        if let Some(existing) = end.and_then(|index| self.entries.get(index)) {
             return Err(Equivalent {
                 existing: existing.template.clone(),
                 new: template,
             });
         }
-        node.entry = Some(index);
+        *end = Some(index);
         self.depth = self.depth.max(template.segments().len());
         self.entries.push(Entry { template, value });
         Ok(index)
@@ -96,7 +92,7 @@ impl<T> Trie<T> {
         self.entries.iter()
     }
 
-    /// Returns the number of segments of the longest template. A path with more segments matches nothing.
+    /// Returns the number of segments of the longest template. A path with more segments matches no path template.
     pub fn depth(&self) -> usize {
         self.depth
     }
@@ -115,6 +111,21 @@ impl<T> Entry<T> {
 }
 
 impl Node {
+    /// Returns the place for the index of a template with these segments behind this node.
+    fn end(&mut self, segments: &[Segment]) -> &mut Option<usize> {
+        let mut node = self;
+        for segment in segments {
+            node = match segment {
+                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                Segment::Variable(_) => node.variable.get_or_insert_default(),
+                // The grammar has it as the last segment only.
+                Segment::CatchAll => return &mut node.catch_all,
+            };
+        }
+        &mut node.entry
+    }
+
+    /// Returns the index of the best template for the rest of a path.
     fn find<'p>(&self, mut segments: impl Iterator<Item = &'p str> + Clone) -> Option<usize> {
         let Some(segment) = segments.next() else {
             return self.entry;
@@ -127,7 +138,8 @@ impl Node {
         if matches!(segment, "" | "." | "..") {
             return None;
         }
-        self.variable.as_ref()?.find(segments)
+        let of_variable = self.variable.as_ref().and_then(|node| node.find(segments));
+        of_variable.or(self.catch_all)
     }
 }
 
@@ -139,11 +151,14 @@ impl<T> Default for Trie<T> {
 
 impl fmt::Display for Equivalent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subject = self.new.subject();
         write!(
             f,
-            "the path templates `{}` and `{}` match the same paths; change or remove one",
+            "the {}s `{}` and `{}` match the same {}; change or remove one",
+            subject.template(),
             self.existing.as_str(),
-            self.new.as_str()
+            self.new.as_str(),
+            subject.matched()
         )
     }
 }
