@@ -5,12 +5,13 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime};
 
-use sockeye_pubsub::pattern::Variables;
+use sockeye_pubsub::pattern::Patterns;
 use sockeye_pubsub::TopicName;
 
 use crate::endpoint::Session;
 use crate::endpoint::life::CatchPanic;
 use crate::proto::Outgoing;
+use crate::sync::Arc;
 
 /// Decides what clients may do, after their pattern has allowed it. It may query a database.
 ///
@@ -70,8 +71,8 @@ pub trait Authorize: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Topic {
     name: TopicName,
-    pattern: Option<std::sync::Arc<str>>,
-    variables: Variables,
+    pattern: Option<Box<str>>,
+    variables: Vec<(Arc<str>, Box<str>)>,
 }
 
 /// A permission to subscribe.
@@ -88,15 +89,15 @@ pub struct Denied {
 }
 
 impl Topic {
-    pub(super) fn new(
-        name: TopicName,
-        pattern: Option<std::sync::Arc<str>>,
-        variables: Variables,
-    ) -> Self {
+    pub(super) fn new(name: TopicName, patterns: &Patterns) -> Self {
+        let matched = patterns.find(&name);
+        let pattern = matched.and_then(|matched| matched.pattern());
+        let variables = matched.into_iter().flat_map(|matched| matched.variables());
+        let variables = variables.map(|(name, value)| (Arc::clone(name), value.into()));
         Self {
+            pattern: pattern.map(Into::into),
+            variables: variables.collect(),
             name,
-            pattern,
-            variables,
         }
     }
 
@@ -112,7 +113,8 @@ impl Topic {
 
     /// Returns the text that a variable of the pattern stands for.
     pub fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(name)
+        let mut variables = self.variables.iter();
+        variables.find_map(|(known, value)| (**known == *name).then_some(&**value))
     }
 }
 

@@ -81,12 +81,12 @@ impl TopicsBuilder {
     /// [`TopicsError`] if a pattern is not one, if two patterns match the same names, or if a policy has a value beyond its
     /// limit.
     pub fn build(mut self) -> Result<Topics, TopicsError> {
-        let mut patterns = Patterns::default();
+        let mut patterns = Patterns::new();
         for (pattern, policy) in std::mem::take(&mut self.patterns) {
             patterns.insert(&pattern, policy).map_err(TopicsError)?;
         }
         if self.is_strict {
-            patterns.set_strict();
+            patterns.make_strict();
         }
         Ok(self.make(patterns))
     }
@@ -100,11 +100,11 @@ impl TopicsBuilder {
                 Some(engine) => (Backend::Networked(engine), HubConfig::default()),
                 None => {
                     let engine = MemoryEngine::new(self.memory, Real, events);
-                    (Backend::Memory(engine), HubConfig::at_once())
+                    (Backend::Memory(engine), HubConfig { gather: Duration::ZERO, ..HubConfig::default() })
                 }
             };
             Inner {
-                hub: Hub::new(Node::new(Arc::clone(&patterns)), config.max_topics(max_topics)),
+                hub: Hub::new(Node::new(Arc::clone(&patterns)), config),
                 backend,
                 patterns,
                 authority: self.authority,

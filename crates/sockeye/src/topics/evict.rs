@@ -1,9 +1,8 @@
 //! Ends subscriptions by the will of the application.
 
-use sockeye_pubsub::TopicName;
-
+use super::form::Form;
 use super::handle::{Inner, Topics};
-use super::outlet::{Form, LocalTopic};
+use super::outlet::LocalTopic;
 use crate::endpoint::{Session, SessionId};
 use crate::sync::{Arc, lock};
 
@@ -38,5 +37,61 @@ impl Whom {
             Self::Principal(name) => session.principal() == Some(name),
             Self::All => true,
         }
+    }
+}
+
+impl Topics {
+    /// Ends subscriptions of a topic, and the joins that wait for an answer. A client of the subprotocol is told.
+    ///
+    /// On other nodes it takes up to 2 s. The answer counts the nodes that have done it.
+    pub async fn evict(&self, topic: &str, whom: Whom) -> Evicted {
+        let ended_here = self.0.evict_here(topic, &whom);
+        // The memory engine has one node.
+        Evicted {
+            acknowledged: 1,
+            live: 1,
+            ended_here,
+        }
+    }
+}
+
+impl Inner {
+    /// Ends the subscriptions and the joins of a topic on this node.
+    fn evict_here(self: &Arc<Self>, topic: &str, whom: &Whom) -> usize {
+        let ended = self.hub.evict(
+            topic,
+            |join| whom.includes(&join.session),
+            |topic| self.end_subscriptions(topic, whom),
+        );
+        self.work();
+        ended
+    }
+
+    fn end_subscriptions(&self, topic: &LocalTopic, whom: &Whom) -> usize {
+        let mut ended = 0;
+        for form in Form::ALL {
+            let Some(channel) = topic.existing(form) else {
+                continue;
+            };
+            let mut meant = Vec::new();
+            channel.look(0..usize::MAX, |session| {
+                if whom.includes(session) {
+                    meant.push(session.clone());
+                }
+            });
+            for session in meant {
+                let membership = lock(&session.topics_state().memberships).remove(topic.name());
+                let Some(membership) = membership else {
+                    continue;
+                };
+                let is_meant = |member: &Session| *member == session;
+                if channel.leave(membership.member, is_meant).is_some() {
+                    ended += 1;
+                    self.presence.leave(topic.name(), session.member_id());
+                    form.tell_end(&session, topic.name());
+                }
+            }
+        }
+        ended
     }
 }

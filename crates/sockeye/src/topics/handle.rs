@@ -10,7 +10,7 @@ use sockeye_pubsub::engine::{
 use sockeye_pubsub::hub::Hub;
 use sockeye_pubsub::pattern::Patterns;
 use sockeye_pubsub::{
-    Body, MessageId, Publication, PublishError, PublishKey, SubscribeError, TopicName,
+    Body, MessageId, Rules, Publication, PublishError, PublishKey, SubscribeError, TopicName,
 };
 
 use super::authorize::{Authority, Topic};
@@ -170,8 +170,7 @@ impl Topics {
 
     /// Returns a topic as the code sees it that decides about it.
     pub(super) fn topic(&self, name: TopicName) -> Topic {
-        let (pattern, variables) = self.0.patterns.describe(&name);
-        Topic::new(name, pattern, variables)
+        Topic::new(name, &self.0.patterns)
     }
 }
 
@@ -182,10 +181,10 @@ pub(super) const RETRY: Duration = Duration::from_secs(2);
 
 impl Inner {
     /// The rules for a topic.
-    pub(super) fn rules(&self, topic: &str) -> Result<&sockeye_pubsub::policy::Rules, String> {
-        self.patterns
-            .find(topic)
-            .map(|policy| self.patterns.rules(policy))
+    pub(super) fn rules(&self, topic: &str) -> Result<&Rules, String> {
+        let matched = self.patterns.find(topic);
+        matched
+            .map(|matched| matched.rules())
             .ok_or_else(|| format!("no pattern matches the topic `{topic}`"))
     }
 }
@@ -193,7 +192,7 @@ impl Inner {
 impl Default for Topics {
     /// Topics in memory, without patterns: no history, and no rights for clients.
     fn default() -> Self {
-        Self::builder().make(Patterns::default())
+        Self::builder().make(Patterns::new())
     }
 }
 

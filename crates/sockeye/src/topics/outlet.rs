@@ -14,6 +14,7 @@ use sockeye_pubsub::pattern::Patterns;
 use sockeye_pubsub::{Delivered, Position, SubscribeError, Surroundings, TopicName};
 use tokio::sync::Notify;
 
+use super::form::Form;
 use super::join::Join;
 use crate::connection::direct::Channel;
 use crate::endpoint::Session;
@@ -45,25 +46,6 @@ pub(crate) struct LocalTopic {
     raw: OnceLock<Arc<Channel<Session>>>,
     #[cfg(feature = "topics-wire")]
     enveloped: OnceLock<Arc<Channel<Session>>>,
-}
-
-/// The form in which a session takes messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Raw,
-    #[cfg(feature = "topics-wire")]
-    Enveloped,
-}
-
-impl Form {
-    pub(super) fn of(session: &Session) -> Self {
-        #[cfg(feature = "topics-wire")]
-        if session.is_enveloped() {
-            return Self::Enveloped;
-        }
-        let _ = session;
-        Self::Raw
-    }
 }
 
 impl Node {
@@ -120,6 +102,12 @@ impl LocalTopic {
         &self.name
     }
 
+    /// Returns the channel of a form, if it ever had a subscriber.
+    pub(super) fn existing(&self, form: Form) -> Option<&Arc<Channel<Session>>> {
+        self.place(form).get()
+    }
+
+    /// Returns the channel of a form.
     pub(super) fn channel(&self, form: Form) -> &Arc<Channel<Session>> {
         self.place(form)
             .get_or_init(|| Channel::new(self.config.clone()))
@@ -149,7 +137,8 @@ impl Outlet for Node {
     type Topic = Arc<LocalTopic>;
 
     fn open(&self, topic: &TopicName) -> Arc<LocalTopic> {
-        let rules = self.patterns.rules(self.patterns.policy_of(topic));
+        let matched = self.patterns.find(topic);
+        let rules = matched.map(|matched| matched.rules()).unwrap_or_else(|| self.patterns.rules(PolicyId::DEFAULT));
         let overflow = if rules.history.is_off() {
             match rules.overflow {
                 sockeye_pubsub::Overflow::DropOldest => Overflow::DropOldest,

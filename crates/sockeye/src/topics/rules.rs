@@ -2,12 +2,14 @@
 
 use std::time::SystemTime;
 
-use sockeye_pubsub::policy::Rules;
-use sockeye_pubsub::{Body, SubscribeError, TopicName};
+#[cfg(feature = "topics-wire")]
+use sockeye_pubsub::Body;
+use sockeye_pubsub::{Clients, TopicName};
 
 use super::authorize::{Denied, decided};
 use super::handle::Topics;
 use crate::endpoint::Session;
+#[cfg(feature = "topics-wire")]
 use crate::proto::Outgoing;
 
 /// Decides whether the client of a session may subscribe. Returns when the permission ends.
@@ -15,16 +17,13 @@ pub(super) async fn permit_subscribe(
     topics: &Topics,
     session: &Session,
     name: &TopicName,
-) -> Result<Option<SystemTime>, SubscribeError> {
-    let rules = topics.0.rules(name).map_err(SubscribeError::Denied)?;
-    check(topics, rules, session, name, rules.clients.may_subscribe())
-        .map_err(SubscribeError::Denied)?;
+) -> Result<Option<SystemTime>, Denied> {
+    check(topics, session, name, Clients::may_subscribe)?;
     let Some(authority) = &topics.0.authority else {
         return Ok(None);
     };
     let topic = topics.topic(name.clone());
-    let decided = decided(authority.subscribe(session, &topic)).await;
-    let grant = decided.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
+    let grant = decided(authority.subscribe(session, &topic)).await?;
     Ok(grant.end())
 }
 
@@ -36,8 +35,7 @@ pub(super) async fn permit_publish(
     name: &TopicName,
     body: Body,
 ) -> Result<Body, Denied> {
-    let rules = topics.0.rules(name).map_err(Denied::new)?;
-    check(topics, rules, session, name, rules.clients.may_publish()).map_err(Denied::new)?;
+    check(topics, session, name, Clients::may_publish)?;
     let Some(authority) = &topics.0.authority else {
         return Ok(body);
     };
@@ -50,22 +48,18 @@ pub(super) async fn permit_publish(
 /// Checks what the pattern says.
 fn check(
     topics: &Topics,
-    rules: &Rules,
     session: &Session,
     name: &TopicName,
-    may: bool,
-) -> Result<(), String> {
-    if !may {
-        return Err("clients may not do this with the topic".to_owned());
-    }
-    let Some(owner) = &rules.owner else {
-        return Ok(());
+    may: impl FnOnce(Clients) -> bool,
+) -> Result<(), Denied> {
+    let Some(matched) = topics.0.patterns.find(name) else {
+        return Err(Denied::new("no pattern matches the topic"));
     };
-    let topic = topics.topic(name.clone());
-    let is_owner = session.principal().is_some() && topic.variable(owner) == session.principal();
-    if is_owner {
-        Ok(())
-    } else {
-        Err("the topic belongs to another user".to_owned())
+    if !may(matched.rules().clients) {
+        return Err(Denied::new("clients may not do this with the topic"));
     }
+    if !matched.admits(session.principal()) {
+        return Err(Denied::new("the topic belongs to another user"));
+    }
+    Ok(())
 }

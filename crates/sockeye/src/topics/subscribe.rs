@@ -18,7 +18,8 @@ use super::authorize::decided;
 use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Reservation, Subscribed};
 use super::memberships::Membership;
-use super::outlet::{Form, LocalTopic};
+use super::form::Form;
+use super::outlet::LocalTopic;
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
 use crate::proto::Outgoing;
@@ -115,8 +116,10 @@ impl Subscribe<'_> {
     async fn run(self) -> Result<Subscribed, SubscribeError> {
         let topics = self.session.topics();
         let name = TopicName::new(&*self.topic).map_err(SubscribeError::Invalid)?;
+        let mut until = None;
         if self.is_client {
-            permit_subscribe(topics, self.session, &name).await?;
+            let permitted = permit_subscribe(topics, self.session, &name).await;
+            until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
         }
         let (answer, answered) = oneshot::channel();
         let request = JoinRequest {
