@@ -18,6 +18,8 @@ mod policy;
 mod position;
 mod publication;
 mod surroundings;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};

@@ -1,0 +1,482 @@
+//! The frames of a server: answers, messages of topics, notices, and messages of the application.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sockeye_proto::{Message, Text};
+
+use super::code::{ErrorCode, Reference};
+use super::content::Content;
+use super::frame::{Frame, MAX_MEMBERS_HEADER, Violation};
+use super::json;
+use crate::position::Position;
+
+/// A frame of a server, but for its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the verbs of one version")]
+pub enum ServerFrame<'a> {
+    /// A message of the application: the header is empty, the body is the message.
+    App,
+    /// `hello`: the first frame.
+    Hello(Hello<'a>),
+    /// `ok`: a request was carried out.
+    Ok {
+        /// The reference of the request.
+        reference: Reference,
+        /// What the request asked for.
+        answer: OkAnswer<'a>,
+    },
+    /// `err`: a request failed.
+    Err {
+        /// The reference of the request. `None` (0 in the header) if the request had none.
+        reference: Option<Reference>,
+        /// The code.
+        code: ErrorCode,
+        /// The message, for people.
+        message: Cow<'a, str>,
+        /// The time after which the request may succeed.
+        retry: Option<Duration>,
+    },
+    /// `m`: a message of a topic, which is the body.
+    Message {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// Where the message stands. `None` without history.
+        at: Option<Position>,
+    },
+    /// `lost`: messages of a topic may be missing.
+    Lost {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// The position from which on the subscription is live. `None` without history.
+        at: Option<Position>,
+    },
+    /// `end`: the server ended a subscription.
+    End {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// The reason.
+        code: ErrorCode,
+    },
+    /// `stir`: the members of a topic have changed.
+    Stir {
+        /// The topic.
+        topic: Cow<'a, str>,
+    },
+    /// `pong`: the answer to a `ping` with this number.
+    Pong(u64),
+    /// `bye`: the server closes the connection. The client comes back after a time in this range.
+    Bye {
+        /// The shortest pause.
+        least: Duration,
+        /// The longest pause.
+        most: Duration,
+    },
+    /// A verb of a newer server. The client ignores it.
+    Unknown,
+}
+
+/// The fields of `hello`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// The client's public member id.
+    pub me: Cow<'a, str>,
+    /// The name of the node.
+    pub node: Cow<'a, str>,
+    /// The client sends a `ping` if nothing came for this time.
+    pub ping: Duration,
+    /// The most subscriptions of the session.
+    pub topics: u32,
+}
+
+/// What an `ok` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the answers of one version")]
+pub enum OkAnswer<'a> {
+    /// The answer to `sub`.
+    Subscribed {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// The position before the first message of the replay. Without a replay it is the newest position. `None`
+        /// without history.
+        at: Option<Position>,
+        /// Whether the client continues where it was. `None` if it gave no position.
+        recovered: Option<bool>,
+        /// The number of messages of the replay, which follow.
+        missed: u32,
+    },
+    /// The answer to `pub` on a topic with history: where the message stands.
+    Stored(Position),
+    /// The answer to `who`.
+    Members {
+        /// A JSON array of members.
+        members: &'a str,
+        /// Whether all members are in it.
+        all: bool,
+    },
+    /// The answer to `count`.
+    Count(u64),
+    /// The answer to `unsub`, and to `pub` on a topic without history.
+    Done,
+}
+
+/// The fields of a header. `null` is the same as no field.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    m: Option<&'a RawValue>,
+    #[serde(borrow)]
+    at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ok: Option<&'a RawValue>,
+    #[serde(borrow)]
+    err: Option<&'a RawValue>,
+    #[serde(borrow)]
+    lost: Option<&'a RawValue>,
+    #[serde(borrow)]
+    end: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stir: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pong: Option<&'a RawValue>,
+    #[serde(borrow)]
+    hello: Option<&'a RawValue>,
+    #[serde(borrow)]
+    bye: Option<&'a RawValue>,
+    #[serde(borrow)]
+    topic: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recovered: Option<&'a RawValue>,
+    #[serde(borrow)]
+    missed: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stored: Option<&'a RawValue>,
+    #[serde(borrow)]
+    members: Option<&'a RawValue>,
+    #[serde(borrow)]
+    all: Option<&'a RawValue>,
+    #[serde(borrow)]
+    count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    retry: Option<&'a RawValue>,
+    #[serde(borrow)]
+    me: Option<&'a RawValue>,
+    #[serde(borrow)]
+    node: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ping: Option<&'a RawValue>,
+    #[serde(borrow)]
+    topics: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+}
+
+impl<'a> ServerFrame<'a> {
+    /// Parses a frame of a server. Returns also the length of the header without its line feed, and the body.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`]: the client closes the connection.
+    pub fn parse(frame: Content<'a>) -> Result<(Self, usize, Content<'a>), Violation> {
+        let Frame { header, body } = Frame::split(frame, MAX_MEMBERS_HEADER)?;
+        let parsed = if header.is_empty() {
+            Self::App
+        } else {
+            json::fields::<Fields<'_>>(header)?.parse()?
+        };
+        Ok((parsed, header.len(), body))
+    }
+
+    /// Writes the header without its line feed.
+    pub(super) fn write(&self, out: &mut String) {
+        match self {
+            Self::App => return,
+            Self::Hello(hello) => {
+                out.push_str(r#"{"hello":1,"me":"#);
+                json::write_text(out, &hello.me);
+                out.push_str(r#","node":"#);
+                json::write_text(out, &hello.node);
+                let (ping, topics) = (hello.ping.as_secs(), hello.topics);
+                json::write_display(out, format_args!(r#","ping":{ping},"topics":{topics}"#));
+            }
+            Self::Ok { reference, answer } => {
+                json::write_display(out, format_args!(r#"{{"ok":{reference}"#));
+                answer.write(out);
+            }
+            Self::Err {
+                reference,
+                code,
+                message,
+                retry,
+            } => {
+                let number = reference.map_or(0, Reference::get);
+                json::write_display(
+                    out,
+                    format_args!(r#"{{"err":{number},"code":"{code}","message":"#),
+                );
+                json::write_text(out, message);
+                if let Some(retry) = retry {
+                    json::write_display(out, format_args!(r#","retry":{}"#, retry.as_millis()));
+                }
+            }
+            Self::Message { topic, at } => write_place(out, "m", topic, *at),
+            Self::Lost { topic, at } => write_place(out, "lost", topic, *at),
+            Self::End { topic, code } => {
+                write_place(out, "end", topic, None);
+                json::write_display(out, format_args!(r#","code":"{code}""#));
+            }
+            Self::Stir { topic } => write_place(out, "stir", topic, None),
+            Self::Pong(number) => json::write_display(out, format_args!(r#"{{"pong":{number}"#)),
+            Self::Bye { least, most } => {
+                let (least, most) = (least.as_millis(), most.as_millis());
+                json::write_display(out, format_args!(r#"{{"bye":1,"after":[{least},{most}]"#));
+            }
+            Self::Unknown => out.push('{'),
+        }
+        out.push('}');
+    }
+
+    /// Writes the frame without a body.
+    pub fn to_text(&self) -> Text {
+        let mut header = String::new();
+        self.write(&mut header);
+        header.push('\n');
+        header.into()
+    }
+
+    /// Writes the frame with a body.
+    pub fn to_message(&self, body: Content<'_>) -> Message {
+        let mut header = String::new();
+        self.write(&mut header);
+        body.framed(&header)
+    }
+}
+
+impl OkAnswer<'_> {
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Subscribed {
+                topic,
+                at,
+                recovered,
+                missed,
+            } => {
+                out.push_str(r#","topic":"#);
+                json::write_text(out, topic);
+                write_position(out, "at", *at);
+                let recovered = match recovered {
+                    None => "null",
+                    Some(true) => "true",
+                    Some(false) => "false",
+                };
+                json::write_display(
+                    out,
+                    format_args!(r#","recovered":{recovered},"missed":{missed}"#),
+                );
+            }
+            Self::Stored(at) => write_position(out, "stored", Some(*at)),
+            Self::Members { members, all } => {
+                json::write_display(out, format_args!(r#","members":{members},"all":{all}"#));
+            }
+            Self::Count(count) => json::write_display(out, format_args!(r#","count":{count}"#)),
+            Self::Done => {}
+        }
+    }
+}
+
+fn write_place(out: &mut String, verb: &str, topic: &str, at: Option<Position>) {
+    json::write_display(out, format_args!(r#"{{"{verb}":"#));
+    json::write_text(out, topic);
+    write_position(out, "at", at);
+}
+
+fn write_position(out: &mut String, field: &str, at: Option<Position>) {
+    if let Some(at) = at {
+        json::write_display(out, format_args!(r#","{field}":"{at}""#));
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn parse(self) -> Result<ServerFrame<'a>, Violation> {
+        // In the order in which a client sees them most often. A header has one verb.
+        if let Some(topic) = self.m {
+            let verb = Verb("m");
+            return Ok(ServerFrame::Message {
+                topic: verb.text("m", Some(topic))?,
+                at: verb.position("at", self.at)?,
+            });
+        }
+        if let Some(number) = self.ok {
+            let reference = Verb("ok").value("ok", Some(number))?;
+            let reference = reference.and_then(Reference::new);
+            return Ok(ServerFrame::Ok {
+                reference: reference.ok_or(Verb("ok").invalid("ok"))?,
+                answer: self.answer()?,
+            });
+        }
+        if let Some(number) = self.err {
+            return self.failure(number);
+        }
+        if let Some(topic) = self.lost {
+            let verb = Verb("lost");
+            return Ok(ServerFrame::Lost {
+                topic: verb.text("lost", Some(topic))?,
+                at: verb.position("at", self.at)?,
+            });
+        }
+        if let Some(topic) = self.end {
+            let verb = Verb("end");
+            return Ok(ServerFrame::End {
+                topic: verb.text("end", Some(topic))?,
+                code: verb.code(self.code)?,
+            });
+        }
+        if let Some(topic) = self.stir {
+            return Ok(ServerFrame::Stir {
+                topic: Verb("stir").text("stir", Some(topic))?,
+            });
+        }
+        if let Some(number) = self.pong {
+            return Ok(ServerFrame::Pong(
+                Verb("pong").required("pong", Some(number))?,
+            ));
+        }
+        if self.hello.is_some() {
+            return self.hello().map(ServerFrame::Hello);
+        }
+        if self.bye.is_some() {
+            return self.bye();
+        }
+        Ok(ServerFrame::Unknown)
+    }
+
+    fn answer(&self) -> Result<OkAnswer<'a>, Violation> {
+        let verb = Verb("ok");
+        Ok(if self.topic.is_some() {
+            OkAnswer::Subscribed {
+                topic: verb.text("topic", self.topic)?,
+                at: verb.position("at", self.at)?,
+                recovered: verb.value("recovered", self.recovered)?,
+                missed: verb.value("missed", self.missed)?.unwrap_or_default(),
+            }
+        } else if let Some(at) = verb.position("stored", self.stored)? {
+            OkAnswer::Stored(at)
+        } else if let Some(members) = self.members {
+            if !members.get().starts_with('[') {
+                return Err(verb.invalid("members"));
+            }
+            OkAnswer::Members {
+                members: members.get(),
+                all: verb.value("all", self.all)?.unwrap_or_default(),
+            }
+        } else if self.count.is_some() {
+            OkAnswer::Count(verb.required("count", self.count)?)
+        } else {
+            OkAnswer::Done
+        })
+    }
+
+    fn failure(&self, number: &'a RawValue) -> Result<ServerFrame<'a>, Violation> {
+        let verb = Verb("err");
+        let number: u32 = verb.required("err", Some(number))?;
+        let reference = Reference::new(number);
+        if reference.is_none() && number != 0 {
+            return Err(verb.invalid("err"));
+        }
+        let retry = verb.value("retry", self.retry)?;
+        Ok(ServerFrame::Err {
+            reference,
+            code: verb.code(self.code)?,
+            message: match self.message {
+                Some(_) => verb.text("message", self.message)?,
+                None => Cow::default(),
+            },
+            retry: retry.map(Duration::from_millis),
+        })
+    }
+
+    fn hello(&self) -> Result<Hello<'a>, Violation> {
+        let verb = Verb("hello");
+        Ok(Hello {
+            me: verb.text("me", self.me)?,
+            node: verb.text("node", self.node)?,
+            ping: Duration::from_secs(verb.required("ping", self.ping)?),
+            topics: verb.required("topics", self.topics)?,
+        })
+    }
+
+    fn bye(&self) -> Result<ServerFrame<'a>, Violation> {
+        let verb = Verb("bye");
+        let (least, most): (u64, u64) = verb.required("after", self.after)?;
+        if least > most {
+            return Err(verb.invalid("after"));
+        }
+        Ok(ServerFrame::Bye {
+            least: Duration::from_millis(least),
+            most: Duration::from_millis(most),
+        })
+    }
+}
+
+/// The verb of a header whose fields are read. Errors name it.
+#[derive(Clone, Copy)]
+struct Verb(&'static str);
+
+impl Verb {
+    fn invalid(self, field: &'static str) -> Violation {
+        Violation::Field {
+            verb: self.0,
+            field,
+        }
+    }
+
+    /// Reads a field that may be missing.
+    fn value<'a, T: Deserialize<'a>>(
+        self,
+        field: &'static str,
+        raw: Option<&'a RawValue>,
+    ) -> Result<Option<T>, Violation> {
+        let Some(raw) = raw else { return Ok(None) };
+        json::value(raw).map(Some).ok_or(self.invalid(field))
+    }
+
+    /// Reads a field that must be there.
+    fn required<'a, T: Deserialize<'a>>(
+        self,
+        field: &'static str,
+        raw: Option<&'a RawValue>,
+    ) -> Result<T, Violation> {
+        self.value(field, raw)?.ok_or(self.invalid(field))
+    }
+
+    /// Reads a text that must be there.
+    fn text<'a>(
+        self,
+        field: &'static str,
+        raw: Option<&'a RawValue>,
+    ) -> Result<Cow<'a, str>, Violation> {
+        raw.and_then(json::text).ok_or(self.invalid(field))
+    }
+
+    fn code(self, raw: Option<&RawValue>) -> Result<ErrorCode, Violation> {
+        let text = self.text("code", raw)?;
+        Ok(text.parse().unwrap_or(ErrorCode::Internal))
+    }
+
+    fn position(
+        self,
+        field: &'static str,
+        raw: Option<&RawValue>,
+    ) -> Result<Option<Position>, Violation> {
+        let Some(raw) = raw else { return Ok(None) };
+        let at = json::text(raw).and_then(|text| text.parse().ok());
+        at.map(Some).ok_or(self.invalid(field))
+    }
+}
