@@ -21,7 +21,9 @@ mod surroundings;
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};
 pub use self::name::{InvalidTopicName, TopicName};
-pub use self::policy::{Clients, History, Overflow, Policy, Presence};
+pub use self::policy::{
+    Clients, History, Kept, Known, Overflow, Policy, PolicyError, PolicyMistake, Presence, Rules,
+};
 pub use self::position::{Epoch, InvalidPosition, MessageId, Position};
 pub use self::publication::{Body, Delivered, Entry, KeyScope, Publication, PublishKey};
 pub use self::surroundings::Surroundings;
