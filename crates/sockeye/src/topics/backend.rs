@@ -10,19 +10,27 @@ use sockeye_pubsub::{Delivered, TopicName};
 
 use super::handle::{Inner, WeakInner};
 use super::outlet::Timer;
-use super::surroundings::Real;
+use super::surroundings::now;
 use crate::sync::Arc;
 
 /// The engine. The memory engine answers at once, so it is called without a boxed future.
 pub(super) enum Backend {
-    Memory(MemoryEngine<Real>),
+    Memory(MemoryEngine),
     Networked(Arc<dyn Engine>),
 }
 
 impl Backend {
+    /// Returns the engine with boxed futures, for what is rare.
+    pub(super) fn engine(&self) -> &dyn Engine {
+        match self {
+            Self::Memory(engine) => engine,
+            Self::Networked(engine) => &**engine,
+        }
+    }
+
     pub(super) fn state(&self) -> EngineState {
         match self {
-            Self::Memory(_) => EngineState::Ready,
+            Self::Memory(engine) => engine.state(),
             Self::Networked(engine) => engine.state(),
         }
     }
@@ -40,18 +48,24 @@ impl Inner {
                 }
             }
         }
-        self.hub.outlet().report_losses();
+        let node = self.hub.outlet();
+        node.report_losses();
+        if node.presence().has_changes() {
+            self.write_presence();
+        }
     }
 
     /// Lets the memory engine answer a request.
-    fn answer(&self, engine: &MemoryEngine<Real>, request: Request) {
+    fn answer(&self, engine: &MemoryEngine, request: Request) {
         match request {
             Request::Listen(topics) => {
-                let generations = engine.listen(&topics);
-                self.hub.listen_done(&topics, Ok(generations));
+                for topic in topics {
+                    let generation = engine.listen(&topic).map(|generation| vec![generation]);
+                    self.hub.listen_done(&[topic], generation);
+                }
             }
             Request::Unlisten(topics) => {
-                engine.unlisten(&topics);
+                topics.iter().for_each(|topic| engine.unlisten(topic));
                 self.hub.unlistened(&topics);
             }
             Request::CatchUp {
@@ -64,7 +78,7 @@ impl Inner {
                 self.hub.caught_up(&topic, read, answer);
             }
             Request::Tops { topics, read } => {
-                let tops = engine.tops(&topics);
+                let tops = topics.iter().map(|topic| engine.top(topic)).collect();
                 self.hub.tops(&topics, read, Ok(tops));
             }
         }
@@ -153,11 +167,13 @@ pub(super) async fn run(topics: WeakInner, timer: Arc<Timer>) {
         };
         inner.hub.handle_timeout();
         inner.work();
+        inner.stir();
         let pruning = match &inner.backend {
-            Backend::Memory(engine) => engine.prune(),
+            Backend::Memory(engine) => Some(engine.prune(now())),
             Backend::Networked(_) => None,
         };
+        let presence = inner.hub.outlet().presence().next_due();
         drop(inner);
-        timer.wait(pruning).await;
+        timer.wait(pruning.into_iter().chain(presence).min()).await;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Weak;
 use sockeye_pubsub::Policy;
 use sockeye_pubsub::engine::Engine;
 use sockeye_pubsub::hub::{Hub, HubConfig};
-use sockeye_pubsub::memory::{MemoryConfig, MemoryEngine};
+use sockeye_pubsub::memory::{MemoryLimits, MemoryEngine};
 use sockeye_pubsub::pattern::{Patterns, PatternError};
 
 use super::authorize::{Authority, Authorize};
@@ -24,7 +24,7 @@ pub struct TopicsBuilder {
     is_strict: bool,
     engine: Option<Arc<dyn Engine>>,
     authority: Option<Arc<dyn Authority>>,
-    memory: MemoryConfig,
+    memory: MemoryLimits,
 }
 
 /// The error for topics that were not built: a pattern, or its policy, is wrong.
@@ -99,7 +99,9 @@ impl TopicsBuilder {
             let (backend, config) = match self.engine {
                 Some(engine) => (Backend::Networked(engine), HubConfig::default()),
                 None => {
-                    let engine = MemoryEngine::new(self.memory, Real, events);
+                    let engine = MemoryEngine::new(self.memory, Arc::new(Real));
+                    let begun = engine.begin(node.clone(), events);
+                    debug_assert_eq!(begun, Ok(()), "a new engine can begin");
                     (Backend::Memory(engine), HubConfig { gather: Duration::ZERO, ..HubConfig::default() })
                 }
             };

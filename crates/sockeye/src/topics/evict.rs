@@ -1,6 +1,6 @@
 //! Ends subscriptions by the will of the application.
 
-use super::form::Form;
+use super::form::{Ending, Form};
 use super::handle::{Inner, Topics};
 use super::outlet::LocalTopic;
 use crate::endpoint::{Session, SessionId};
@@ -87,8 +87,8 @@ impl Inner {
                 let is_meant = |member: &Session| *member == session;
                 if channel.leave(membership.member, is_meant).is_some() {
                     ended += 1;
-                    self.presence.leave(topic.name(), session.member_id());
-                    form.tell_end(&session, topic.name());
+                    self.hub.outlet().presence().leave(topic.name(), session.member_id());
+                    form.tell_end(&session, topic.name(), Ending::Evicted);
                 }
             }
         }

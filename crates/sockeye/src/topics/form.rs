@@ -1,7 +1,7 @@
 //! The forms in which sessions take the messages of topics.
 
 #[cfg(feature = "topics-wire")]
-use sockeye_pubsub::wire;
+use sockeye_pubsub::wire::{self, ErrorCode, ServerFrame};
 use sockeye_pubsub::{Delivered, Entry, TopicName};
 
 use crate::endpoint::Session;
@@ -15,6 +15,15 @@ pub(super) enum Form {
     /// The message behind a header of the subprotocol.
     #[cfg(feature = "topics-wire")]
     Enveloped,
+}
+
+/// Why the server ends a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The permission has ended.
+    Denied,
+    /// The application has ended it.
+    Evicted,
 }
 
 impl Form {
@@ -39,8 +48,24 @@ impl Form {
         match self {
             Self::Raw => delivered.body().clone().into(),
             #[cfg(feature = "topics-wire")]
-            Self::Enveloped => wire::message(topic, delivered.body(), delivered.position()),
+            Self::Enveloped => wire::envelope(topic, delivered.position(), delivered.body()),
         }
+    }
+
+    /// Tells a session that the server has ended its subscription.
+    pub(super) fn tell_end(self, session: &Session, topic: &TopicName, ending: Ending) {
+        match self {
+            Self::Raw => {}
+            #[cfg(feature = "topics-wire")]
+            Self::Enveloped => {
+                let code = match ending {
+                    Ending::Denied => ErrorCode::Denied,
+                    Ending::Evicted => ErrorCode::Evicted,
+                };
+                session.push_frames([ServerFrame::End { topic: topic.as_str().into(), code }.to_text()]);
+            }
+        }
+        let _ = (session, topic, ending);
     }
 
     /// Returns a stored message in this form.
@@ -49,7 +74,7 @@ impl Form {
         match self {
             Self::Raw => entry.body.clone().into(),
             #[cfg(feature = "topics-wire")]
-            Self::Enveloped => wire::message(topic, &entry.body, Some(entry.position)),
+            Self::Enveloped => wire::envelope(topic, Some(entry.position), &entry.body),
         }
     }
 }

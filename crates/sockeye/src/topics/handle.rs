@@ -168,6 +168,17 @@ impl Topics {
         self.0.backend.state()
     }
 
+    /// Publishes a client's message, which was allowed.
+    #[cfg(feature = "topics-wire")]
+    pub(super) async fn publish_as_client(
+        &self,
+        topic: &str,
+        body: Body,
+        key: Option<PublishKey>,
+    ) -> Result<Published, PublishError> {
+        Publish::new(self.clone(), topic.into(), Ok(body)).client_key(key).await
+    }
+
     /// Returns a topic as the code sees it that decides about it.
     pub(super) fn topic(&self, name: TopicName) -> Topic {
         Topic::new(name, &self.0.patterns)
@@ -180,6 +191,17 @@ const MAX_KEY: usize = 255;
 pub(super) const RETRY: Duration = Duration::from_secs(2);
 
 impl Inner {
+    /// Whether the topic exists: this node listens to it, or the memory engine keeps its history.
+    #[cfg(feature = "topics-wire")]
+    pub(super) fn knows(&self, topic: &str) -> bool {
+        let is_here = self.hub.with(topic, |_| ()).is_some();
+        is_here
+            || match &self.backend {
+                Backend::Memory(engine) => engine.top(topic).is_some(),
+                Backend::Networked(_) => false,
+            }
+    }
+
     /// The rules for a topic.
     pub(super) fn rules(&self, topic: &str) -> Result<&Rules, String> {
         let matched = self.patterns.find(topic);

@@ -4,10 +4,15 @@ use std::fmt;
 
 use sockeye_pubsub::engine::Member;
 use sockeye_pubsub::hub::{Recovery, Welcome};
+#[cfg(feature = "topics-wire")]
+use sockeye_pubsub::wire::Reference;
 use sockeye_pubsub::{Position, SubscribeError, TopicName};
 use tokio::sync::oneshot;
 
 use crate::endpoint::Session;
+#[cfg(feature = "topics-wire")]
+use crate::proto::Message;
+use crate::proto::Outgoing;
 
 /// A session that waits for its subscription.
 pub(crate) struct Join {
@@ -52,7 +57,7 @@ pub(super) enum Answer {
     Server(oneshot::Sender<Result<Subscribed, SubscribeError>>),
     /// The client, which has numbered its request.
     #[cfg(feature = "topics-wire")]
-    Client { reference: u32 },
+    Client { reference: Reference },
 }
 
 /// A subscription that has come about.
@@ -69,16 +74,6 @@ impl Subscribed {
             topic: topic.clone(),
             position: welcome.at,
             recovery: welcome.recovery,
-        }
-    }
-
-    /// The answer to a subscriber that was one before: it gets nothing twice.
-    pub(super) fn again(topic: &TopicName, welcome: &Welcome<'_>) -> Self {
-        let last = welcome.replay.last().map(|entry| entry.position);
-        Self {
-            topic: topic.clone(),
-            position: last.or(welcome.at),
-            recovery: Recovery::Fresh,
         }
     }
 
@@ -107,6 +102,65 @@ impl Answer {
             #[cfg(feature = "topics-wire")]
             Self::Client { .. } => false,
         }
+    }
+
+    /// Returns the frame that answers the client's request. `None` for server code, and if the request was answered before.
+    #[cfg_attr(not(feature = "topics-wire"), expect(clippy::unused_self))]
+    pub(super) fn frame(
+        &self,
+        session: &Session,
+        topic: &TopicName,
+        welcome: &Welcome<'_>,
+    ) -> Option<Outgoing> {
+        match self {
+            Self::Server(_) => None,
+            #[cfg(feature = "topics-wire")]
+            Self::Client { reference } => {
+                let machine = &session.topics_state().machine;
+                let frame = machine.with(|machine| machine.subscribed(*reference, topic, welcome));
+                frame.map(|frame| Message::Text(frame).into())
+            }
+        }
+    }
+
+    /// Answers a session that is a subscriber already: it gets nothing twice.
+    pub(super) fn accept_again(self, session: &Session, topic: &TopicName, welcome: &Welcome<'_>) {
+        let last = welcome.replay.last().map(|entry| entry.position);
+        let again = Welcome {
+            at: last.or(welcome.at),
+            recovery: Recovery::Fresh,
+            replay: &[],
+        };
+        if let Some(frame) = self.frame(session, topic, &again) {
+            // If the connection is closing, nothing wants the answer.
+            let _ = session.mailbox().push_admitted([frame]);
+        }
+        self.accept(topic, &again);
+    }
+
+    /// Tells server code that the subscription has come about.
+    pub(super) fn accept(self, topic: &TopicName, welcome: &Welcome<'_>) {
+        match self {
+            Self::Server(answer) => {
+                // A receiver that was dropped takes the subscription back.
+                let _ = answer.send(Ok(Subscribed::new(topic, welcome)));
+            }
+            #[cfg(feature = "topics-wire")]
+            Self::Client { .. } => {}
+        }
+    }
+
+    /// Answers a join that failed.
+    pub(super) fn refuse(self, session: &Session, error: SubscribeError) {
+        match self {
+            Self::Server(answer) => {
+                // Without a receiver nothing wants the answer.
+                let _ = answer.send(Err(error));
+            }
+            #[cfg(feature = "topics-wire")]
+            Self::Client { reference } => session.push_failure(reference, error),
+        }
+        let _ = session;
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Membership {
     pub(super) topic: Arc<LocalTopic>,
     /// The number of the session in the topic's channel.
     pub(super) member: u32,
+    /// The number of the join by which it came about.
+    pub(super) join: u64,
 }
 
 /// The bytes of the replays of one session that are not written yet.
@@ -59,6 +61,13 @@ impl Memberships {
     pub(super) fn remove(&mut self, topic: &str) -> Option<Membership> {
         let place = self.find(topic).ok()?;
         Some(self.all.remove(place))
+    }
+
+    /// Removes a subscription, if it came about by this join.
+    pub(super) fn remove_of(&mut self, topic: &str, join: u64) -> Option<Membership> {
+        let place = self.find(topic).ok()?;
+        let is_meant = self.all.get(place).is_some_and(|known| known.join == join);
+        is_meant.then(|| self.all.remove(place))
     }
 
     /// Ends all subscriptions, for ever.

@@ -70,6 +70,7 @@ mod form;
 mod gap;
 mod handle;
 mod join;
+mod members;
 mod memberships;
 mod outlet;
 mod presence;

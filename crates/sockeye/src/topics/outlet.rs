@@ -10,14 +10,19 @@ use std::time::Instant;
 
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 use sockeye_pubsub::hub::{Outlet, Welcome};
-use sockeye_pubsub::pattern::Patterns;
+use sockeye_pubsub::pattern::{Patterns, PolicyId};
+#[cfg(feature = "topics-wire")]
+use sockeye_pubsub::wire::ServerFrame;
 use sockeye_pubsub::{Delivered, Position, SubscribeError, Surroundings, TopicName};
 use tokio::sync::Notify;
 
 use super::form::Form;
 use super::join::Join;
+use super::presence::Presence;
 use crate::connection::direct::Channel;
 use crate::endpoint::Session;
+#[cfg(feature = "topics-wire")]
+use crate::proto::Message;
 use crate::proto::{Outgoing, PreparedMessage};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -29,6 +34,7 @@ pub(super) struct Node {
     // What subscribers lost, to be reported when no lock is held.
     losses: Mutex<Vec<(Session, Overflowed)>>,
     has_losses: AtomicBool,
+    presence: Presence,
     timer: Arc<Timer>,
 }
 
@@ -55,12 +61,28 @@ impl Node {
             budget: Budget::new(Budget::DEFAULT_LIMIT),
             losses: Mutex::default(),
             has_losses: AtomicBool::new(false),
+            presence: Presence::default(),
             timer: Arc::default(),
         }
     }
 
     pub(super) fn timer(&self) -> &Arc<Timer> {
         &self.timer
+    }
+
+    pub(super) fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// Tells the subscribers of a topic that its members have changed.
+    #[cfg_attr(not(feature = "topics-wire"), expect(clippy::unused_self))]
+    pub(super) fn stir(&self, topic: &LocalTopic) {
+        #[cfg(feature = "topics-wire")]
+        if let Some(enveloped) = topic.enveloped.get() {
+            let name = topic.name.as_str().into();
+            self.announce(topic, enveloped, &ServerFrame::Stir { topic: name });
+        }
+        let _ = topic;
     }
 
     /// Counts and logs what subscribers lost. The caller holds no lock.
@@ -87,7 +109,8 @@ impl Node {
 
     /// Sends a frame of the subprotocol to all subscribers. It never takes the place of a message.
     #[cfg(feature = "topics-wire")]
-    fn announce(&self, topic: &LocalTopic, channel: &Arc<Channel<Session>>, frame: Outgoing) {
+    fn announce(&self, topic: &LocalTopic, channel: &Arc<Channel<Session>>, frame: &ServerFrame<'_>) {
+        let frame = Message::Text(frame.to_text());
         if topic.config.is_conflated {
             let frame = PreparedMessage::new(frame);
             channel.publish_to(&frame, |_| true, |session, lost| self.lose(session, lost));
@@ -163,7 +186,7 @@ impl Outlet for Node {
     }
 
     fn attach(&self, topic: &mut Arc<LocalTopic>, join: Join, welcome: Welcome<'_>) -> bool {
-        join.attach(topic, &welcome)
+        join.attach(self, topic, &welcome)
     }
 
     fn refuse(&self, join: Join, error: SubscribeError) {
@@ -172,11 +195,11 @@ impl Outlet for Node {
 
     fn deliver(&self, topic: &mut Arc<LocalTopic>, delivered: &Delivered) {
         if let Some(raw) = topic.raw.get() {
-            self.publish(raw, delivered.body().clone());
+            self.publish(raw, Form::Raw.message(&topic.name, delivered));
         }
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.enveloped.get() {
-            self.publish(enveloped, sockeye_pubsub::wire::message(&topic.name, delivered));
+            self.publish(enveloped, Form::Enveloped.message(&topic.name, delivered));
         }
     }
 
@@ -187,7 +210,8 @@ impl Outlet for Node {
         }
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.enveloped.get() {
-            self.announce(topic, enveloped, sockeye_pubsub::wire::lost(&topic.name, at));
+            let topic_name = topic.name.as_str().into();
+            self.announce(topic, enveloped, &ServerFrame::Lost { topic: topic_name, at });
         }
     }
 

@@ -8,6 +8,7 @@
 //! Lock order: a shard of the hub, then this.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use sockeye_pubsub::TopicName;
@@ -18,7 +19,15 @@ use crate::sync::{Mutex, lock};
 
 /// The members of the topics on this node.
 #[derive(Default)]
-pub(super) struct Presence(Mutex<State>);
+pub(super) struct Presence {
+    state: Mutex<State>,
+    // Whether there are changes that the engine's store does not know.
+    has_changes: AtomicBool,
+    // Held while changes are written, so that they are written in their order. Lock order: this, then the state.
+    pub(super) writing: Mutex<()>,
+    // The same for an engine that answers later.
+    pub(super) writing_later: tokio::sync::Mutex<()>,
+}
 
 #[derive(Default)]
 struct State {
@@ -60,31 +69,39 @@ pub(super) enum Change {
 impl Presence {
     /// Adds a member.
     pub(super) fn enter(&self, topic: &TopicName, member: Member) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let present = state.topics.entry(topic.clone()).or_default();
         present.members.insert(member.id, member.clone());
         state.changes.push(Change::Entered(topic.clone(), member));
+        self.has_changes.store(true, Relaxed);
         state.note_change(topic, now());
     }
 
     /// Removes a member, if it is one.
     pub(super) fn leave(&self, topic: &TopicName, member: MemberId) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let present = state.topics.get_mut(topic);
         if present.is_some_and(|present| present.members.remove(&member).is_some()) {
             state.changes.push(Change::Left(topic.clone(), member));
+            self.has_changes.store(true, Relaxed);
             state.note_change(topic, now());
         }
     }
 
+    /// Whether there are changes that the engine's store does not know.
+    pub(super) fn has_changes(&self) -> bool {
+        self.has_changes.load(Relaxed)
+    }
+
     /// Takes the changes that the engine's store has to know, in their order.
     pub(super) fn take_changes(&self) -> Vec<Change> {
-        std::mem::take(&mut lock(&self.0).changes)
+        self.has_changes.store(false, Relaxed);
+        std::mem::take(&mut lock(&self.state).changes)
     }
 
     /// Returns all members of this node, for a store that has forgotten them.
     pub(super) fn all(&self) -> Vec<(TopicName, Vec<Member>)> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let topics = state.topics.iter();
         let members = topics.map(|(name, present)| {
             let members = present.members.values().cloned().collect();
@@ -94,15 +111,16 @@ impl Presence {
     }
 
     /// Returns the number of members of a topic on this node.
-    pub(super) fn count(&self, topic: &str) -> usize {
-        let state = lock(&self.0);
-        state.topics.get(topic).map_or(0, |present| present.members.len())
+    pub(super) fn count(&self, topic: &str) -> u64 {
+        let state = lock(&self.state);
+        let present = state.topics.get(topic);
+        present.map_or(0, |present| present.members.len() as u64)
     }
 
     /// Takes the topics whose subscribers have to be told now. Forgets topics without members.
     pub(super) fn take_due(&self, now: Instant) -> Vec<TopicName> {
         let mut due = Vec::new();
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         while let Some((at, _)) = state.times.first()
             && *at <= now
             && let Some((_, name)) = state.times.pop_first()
@@ -131,12 +149,12 @@ impl Presence {
 
     /// Returns when [`take_due`](Self::take_due) has something to do.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        lock(&self.0).times.first().map(|(at, _)| *at)
+        lock(&self.state).times.first().map(|(at, _)| *at)
     }
 
     /// Lets the subscribers of a topic be told at this time that its members may have changed on another node.
     pub(super) fn stir(&self, topic: &TopicName, at: Instant) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if state.topics.contains_key(topic) {
             state.note_change(topic, at);
         }
@@ -210,7 +228,7 @@ mod tests {
         let start = presence.next_due().unwrap();
         assert_eq!(presence.take_due(start), [topic()]);
         assert_eq!(presence.take_due(start + PAUSE), []);
-        assert!(lock(&presence.0).topics.is_empty());
+        assert!(lock(&presence.state).topics.is_empty());
         assert_eq!(presence.next_due(), None);
     }
 }

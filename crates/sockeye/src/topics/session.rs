@@ -21,6 +21,8 @@ pub(crate) struct SessionTopics {
     pub(super) answered: Notify,
     member: OnceLock<MemberId>,
     gaps: Mutex<Vec<Gap>>,
+    #[cfg(feature = "topics-wire")]
+    pub(super) machine: super::client::Machine,
 }
 
 impl Session {

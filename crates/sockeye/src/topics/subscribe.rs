@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sockeye_pubsub::engine::{Member, MemberId};
 use sockeye_pubsub::hub::{Recovery, Wants, Welcome};
@@ -18,8 +18,8 @@ use super::authorize::decided;
 use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Reservation, Subscribed};
 use super::memberships::Membership;
-use super::form::Form;
-use super::outlet::LocalTopic;
+use super::form::{Ending, Form};
+use super::outlet::{LocalTopic, Node};
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
 use crate::proto::Outgoing;
@@ -96,6 +96,31 @@ impl Session {
         })
     }
 
+    /// Ends a subscription, if it came about by this join. Returns whether it did.
+    fn leave_if(&self, topic: &str, join: u64) -> bool {
+        let left = lock(&self.topics_state().memberships).remove_of(topic, join);
+        left.is_some_and(|membership| {
+            self.topics().leave(self, &membership);
+            true
+        })
+    }
+
+    /// Ends a subscription when its permission ends.
+    pub(super) fn end_subscription_at(&self, topic: TopicName, join: u64, until: SystemTime) {
+        let session = self.clone();
+        let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(left) => {
+                    if session.leave_if(&topic, join) {
+                        Form::of(&session).tell_end(&session, &topic, Ending::Denied);
+                    }
+                }
+                _ = session.closed() => {}
+            }
+        });
+    }
+
     /// Returns the names of the topics that the session subscribes to, in alphabetical order.
     pub fn subscriptions(&self) -> Vec<String> {
         let memberships = lock(&self.topics_state().memberships);
@@ -140,7 +165,11 @@ impl Subscribe<'_> {
         let answer = (&mut waiting.answered).await;
         waiting.is_done = true;
         // The hub drops a join without an answer only if the session has ended.
-        answer.unwrap_or(Err(SubscribeError::Unavailable { retry: RETRY }))
+        let subscribed = answer.unwrap_or(Err(SubscribeError::Unavailable { retry: RETRY }))?;
+        if let Some(until) = until {
+            self.session.end_subscription_at(waiting.name.clone(), number, until);
+        }
+        Ok(subscribed)
     }
 }
 
@@ -208,7 +237,17 @@ impl Topics {
             let left = topic.channel(form).leave(membership.member, is_meant);
             usize::from(left.is_some())
         });
+        let presence = inner.hub.outlet().presence();
+        presence.leave(membership.topic.name(), session.member_id());
         inner.work();
+    }
+
+    /// Ends the joins of a session that wait for their answers.
+    #[cfg(feature = "topics-wire")]
+    pub(super) fn cancel_joins(&self, session: &Session, topic: &str) {
+        let is_meant = |join: &Join| join.session == *session;
+        self.0.hub.evict(topic, is_meant, |_| 0);
+        self.0.work();
     }
 }
 
@@ -250,7 +289,12 @@ impl Session {
 
 impl Join {
     /// Makes the session a subscriber, and gives it its answer and the replay. The topic's shard of the hub is locked.
-    pub(super) fn attach(mut self, topic: &Arc<LocalTopic>, welcome: &Welcome<'_>) -> bool {
+    pub(super) fn attach(
+        mut self,
+        node: &Node,
+        topic: &Arc<LocalTopic>,
+        welcome: &Welcome<'_>,
+    ) -> bool {
         let session = &self.session;
         let state = session.topics_state();
         let mut memberships = lock(&state.memberships);
@@ -258,18 +302,17 @@ impl Join {
         if memberships.has_retired() || is_known || self.answer.is_unwanted() {
             drop(memberships);
             if is_known {
-                let again = Subscribed::again(topic.name(), welcome);
-                self.answer.accept(&self.session, again, 0);
+                self.answer.accept_again(&self.session, topic.name(), welcome);
             }
             return false;
         }
         let mailbox = session.mailbox();
         let form = Form::of(session);
-        let answer = self.answer.frame(topic.name(), welcome);
+        let answer = self.answer.frame(session, topic.name(), welcome);
         let replay = welcome.replay.iter();
         let frames = answer
             .into_iter()
-            .chain(replay.map(|entry| form.frame(topic.name(), entry)));
+            .chain(replay.map(|entry| form.entry(topic.name(), entry)));
         let Ok(ticket) = mailbox.push_admitted(frames) else {
             drop(memberships);
             return false;
@@ -284,13 +327,14 @@ impl Join {
         memberships.insert(Membership {
             topic: Arc::clone(topic),
             member,
+            join: self.number,
         });
         drop(memberships);
-        state.answered.notify_one();
-        if let Answer::Server(answer) = self.answer {
-            // The receiver takes the subscription back if it was dropped.
-            let _ = answer.send(Ok(Subscribed::new(topic.name(), welcome)));
+        if let Some(member) = self.member.take() {
+            node.presence().enter(topic.name(), member);
         }
+        state.answered.notify_one();
+        self.answer.accept(topic.name(), welcome);
         true
     }
 
@@ -317,10 +361,8 @@ impl Drop for Waiting<'_> {
         self.answered.close();
         let is_meant = |join: &Join| join.number == self.number;
         self.topics.0.hub.cancel(&self.name, is_meant);
-        if let Ok(Ok(subscribed)) = self.answered.try_recv()
-            && subscribed.is_new()
-        {
-            self.session.unsubscribe(&self.name);
+        if let Ok(Ok(_)) = self.answered.try_recv() {
+            self.session.leave_if(&self.name, self.number);
         }
         self.topics.0.work();
     }

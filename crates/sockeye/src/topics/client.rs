@@ -1,0 +1,275 @@
+//! The subprotocol's end of a session: what its client asks for, and the answers.
+//!
+//! ```text
+//!   frame ─▶ ServerMachine ─▶ Step ─▶ subscribe, publish, … ─▶ answer into the outbox
+//! ```
+//!
+//! The session's task handles one frame after another, and waits where a request has to wait. So the client's input waits
+//! too. Only a question to [`Authorize`](super::Authorize) about a subscription runs in a task of its own, because a client
+//! that comes back asks for many topics at once.
+
+use sockeye_mailbox::Item;
+use sockeye_proto::{Message, MessageBuffer, Text};
+use sockeye_pubsub::hub::Wants;
+use sockeye_pubsub::wire::{
+    Content, ErrorCode, Failure, Publish, Reference, Reply, ServerLimits, ServerMachine, Step,
+};
+use sockeye_pubsub::{Body, KeyScope, PublishError, PublishKey, SubscribeError, TopicName};
+
+use super::join::Answer;
+use super::rules::{permit_publish, permit_subscribe};
+use super::subscribe::JoinRequest;
+use super::surroundings::now;
+use crate::endpoint::Session;
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
+
+/// The machine of a session that speaks the subprotocol. It exists from the first frame on.
+#[derive(Default)]
+pub(super) struct Machine(Mutex<Option<Box<ServerMachine>>>);
+
+/// How many topics a client may subscribe to.
+const MAX_TOPICS: usize = 128;
+
+impl Machine {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<ServerMachine>>> {
+        lock(&self.0)
+    }
+
+    /// Calls the machine.
+    pub(super) fn with<R>(&self, call: impl FnOnce(&mut ServerMachine) -> R) -> R {
+        let mut machine = self.lock();
+        call(machine.get_or_insert_with(|| Box::new(ServerMachine::new(&ServerLimits::default()))))
+    }
+}
+
+/// Greets the client of a session that has opened.
+pub(crate) fn greet(session: &Session) {
+    let me = session.member_id();
+    let node = session.topics().0.node_name();
+    let hello = session
+        .topics_state()
+        .machine
+        .with(|machine| machine.hello(me, node));
+    session.push_frames([hello]);
+}
+
+/// Handles a frame with a header.
+pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
+    let content = match frame {
+        MessageBuffer::Text(text) => Content::Text(text),
+        MessageBuffer::Binary(bytes) => Content::Binary(bytes),
+    };
+    let state = session.topics_state();
+    let step = state.machine.with(|machine| machine.receive(content, now()));
+    match step {
+        // The endpoint gets the messages of the application, and they do not come here.
+        Step::Wait | Step::App(_) => {}
+        Step::Subscribe {
+            reference,
+            topic,
+            wants,
+            member,
+        } => {
+            let request = ClientJoin {
+                reference,
+                topic,
+                wants,
+                member: member.map(Into::into),
+            };
+            if session.topics().0.authority.is_some() {
+                let session = session.clone();
+                tokio::spawn(async move { request.run(&session).await });
+            } else {
+                request.run(session).await;
+            }
+        }
+        Step::Unsubscribe { reference, topic } => {
+            session.topics().cancel_joins(session, &topic);
+            session.unsubscribe(&topic);
+            session.answer(|machine| machine.unsubscribed(reference)).await;
+        }
+        Step::Publish(publish) => {
+            let mut next = Some(publish);
+            while let Some(publish) = next.take() {
+                publish_for(session, publish).await;
+                next = state.machine.with(ServerMachine::next_publish);
+            }
+        }
+        Step::Who {
+            reference,
+            topic,
+            max,
+        } => who(session, reference, &topic, max).await,
+        Step::Count { reference, topic } => count(session, reference, &topic).await,
+        Step::Reply(reply) => session.reply(Some(reply)).await,
+    }
+}
+
+/// A client's wish to subscribe.
+struct ClientJoin {
+    reference: Reference,
+    topic: TopicName,
+    wants: Wants,
+    member: Option<Arc<str>>,
+}
+
+impl ClientJoin {
+    async fn run(self, session: &Session) {
+        let reference = self.reference;
+        if let Err(failure) = self.join(session).await {
+            session.fail(reference, failure).await;
+        }
+    }
+
+    async fn join(self, session: &Session) -> Result<(), Failure> {
+        let topics = session.topics();
+        let permitted = permit_subscribe(topics, session, &self.topic).await;
+        let until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
+        create(session, &self.topic)?;
+        let request = JoinRequest {
+            wants: self.wants,
+            member: self.member,
+            answer: Answer::Client {
+                reference: self.reference,
+            },
+            limit: MAX_TOPICS,
+        };
+        let number = topics.join(session, self.topic.clone(), request).await?;
+        if let Some(until) = until {
+            session.end_subscription_at(self.topic, number, until);
+        }
+        Ok(())
+    }
+}
+
+/// Counts a topic that does not exist yet.
+fn create(session: &Session, topic: &TopicName) -> Result<(), Failure> {
+    if session.topics().0.knows(topic) {
+        return Ok(());
+    }
+    let machine = &session.topics_state().machine;
+    machine.with(|machine| machine.create_topic(now()))
+}
+
+/// Publishes a client's message.
+async fn publish_for(session: &Session, publish: Publish) {
+    let Publish {
+        reference,
+        topic,
+        key,
+        message,
+    } = publish;
+    let published = async {
+        let topics = session.topics();
+        let body = permit_publish(topics, session, &topic, Body::from(message.into()))
+            .await
+            .map_err(|denied| PublishError::Denied(denied.into_text()))?;
+        create(session, &topic)?;
+        let rules = topics.0.rules(&topic).map_err(PublishError::Denied)?;
+        // The client gives a key to each message. Without history there is nothing to compare it with.
+        let key = key.filter(|_| !rules.history.is_off());
+        let key = key.map(|key| PublishKey {
+            scope: match session.principal() {
+                Some(principal) => KeyScope::Principal(principal.into()),
+                None => KeyScope::Client,
+            },
+            key: key.into(),
+        });
+        Ok::<_, Failure>(topics.publish_as_client(&topic, body, key).await?)
+    };
+    match published.await {
+        Ok(published) => {
+            let position = published.position();
+            session.answer(|machine| machine.published(reference, position)).await;
+        }
+        Err(failure) => session.fail(reference, failure).await,
+    }
+}
+
+async fn who(session: &Session, reference: Reference, topic: &TopicName, max: Option<u32>) {
+    let members = async {
+        session.check_subscribed(topic)?;
+        let max = max.map_or(usize::MAX, |max| max as usize);
+        session.topics().members_for_clients(topic, max).await
+    };
+    match members.await {
+        Ok((members, all)) => {
+            session.answer(|machine| machine.members(reference, &members, all)).await;
+        }
+        Err(failure) => session.fail(reference, failure).await,
+    }
+}
+
+async fn count(session: &Session, reference: Reference, topic: &TopicName) {
+    let counted = async {
+        session.check_subscribed(topic)?;
+        let counted = session.topics().count(topic).await;
+        counted.map_err(Failure::from)
+    };
+    match counted.await {
+        Ok(count) => session.answer(|machine| machine.counted(reference, count)).await,
+        Err(failure) => session.fail(reference, failure).await,
+    }
+}
+
+impl Session {
+    /// A client may ask only about topics that it subscribes to.
+    fn check_subscribed(&self, topic: &str) -> Result<(), Failure> {
+        if lock(&self.topics_state().memberships).contains(topic) {
+            Ok(())
+        } else {
+            Err(Failure::new(ErrorCode::Denied, "not a subscriber of the topic"))
+        }
+    }
+
+    /// Sends an answer when the outbox has room for it. So a client that reads nothing can ask for nothing more.
+    async fn answer(&self, answer: impl FnOnce(&mut ServerMachine) -> Option<Text>) {
+        let frame = self.topics_state().machine.with(answer);
+        if let Some(frame) = frame {
+            self.send_frame(frame).await;
+        }
+    }
+
+    async fn fail(&self, reference: Reference, failure: Failure) {
+        let machine = &self.topics_state().machine;
+        let reply = machine.with(|machine| machine.failed(reference, failure, now()));
+        self.reply(reply).await;
+    }
+
+    async fn reply(&self, reply: Option<Reply>) {
+        let Some(Reply { frame, close }) = reply else {
+            return;
+        };
+        if let Some(frame) = frame {
+            self.send_frame(frame).await;
+        }
+        if let Some(reason) = close {
+            self.mailbox().close(reason);
+        }
+    }
+
+    async fn send_frame(&self, frame: Text) {
+        let item = Item::Message(Message::Text(frame).into());
+        // If the connection is closing, nothing wants the answer.
+        let _ = self.mailbox().feed(item).await;
+    }
+
+    /// Puts frames into the outbox at once. Their number is bounded by what the client may ask for.
+    pub(super) fn push_frames(&self, frames: impl IntoIterator<Item = Text>) {
+        let frames = frames.into_iter().map(|frame| Message::Text(frame).into());
+        // If the connection is closing, nothing wants the frames.
+        let _ = self.mailbox().push_admitted(frames);
+    }
+
+    /// Answers a request at once, from a place that cannot wait.
+    pub(super) fn push_failure(&self, reference: Reference, failure: impl Into<Failure>) {
+        let machine = &self.topics_state().machine;
+        let reply = machine.with(|machine| machine.failed(reference, failure, now()));
+        if let Some(Reply { frame, close }) = reply {
+            self.push_frames(frame);
+            if let Some(reason) = close {
+                self.mailbox().close(reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The members of topics on all nodes: what this node writes to the engine's store, and what it reads there.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use sockeye_pubsub::engine::{EngineError, EngineFuture, Member, PresenceStore};
+use sockeye_pubsub::{Known, SubscribeError, TopicName};
+
+use super::backend::Backend;
+use super::handle::{Inner, RETRY, Topics};
+use super::presence::Change;
+use super::surroundings::now;
+use crate::sync::{Arc, lock};
+
+/// The pause before a change is written again to a store that did not take it.
+const REPEAT: Duration = Duration::from_secs(1);
+
+impl Topics {
+    /// Returns at most `max` members of a topic on all nodes, the oldest first, and whether these are all. Only a topic with
+    /// [`Presence::members`](super::Presence::members) knows its members.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError::Invalid`] for a name that is none, and [`SubscribeError::Unavailable`] if the engine does not
+    /// answer.
+    pub async fn members(
+        &self,
+        topic: &str,
+        max: usize,
+    ) -> Result<(Vec<Member>, bool), SubscribeError> {
+        let name = TopicName::new(topic).map_err(SubscribeError::Invalid)?;
+        let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
+        let store = self.0.backend.engine().presence();
+        let (Known::Members { max: most, .. }, Some(store)) = (rules.presence.known(), store) else {
+            return Ok((Vec::new(), true));
+        };
+        let max = max.min(most as usize);
+        // One more tells whether there are more.
+        let read = store.members(&name, max + 1).await;
+        let mut members = read.map_err(|_| SubscribeError::Unavailable { retry: RETRY })?;
+        members.sort_by_key(|member| (member.since, member.id));
+        let are_all = members.len() <= max;
+        members.truncate(max);
+        Ok((members, are_all))
+    }
+
+    /// Returns the members as clients may see them.
+    #[cfg(feature = "topics-wire")]
+    pub(super) async fn members_for_clients(
+        &self,
+        topic: &str,
+        max: usize,
+    ) -> Result<(Vec<Member>, bool), SubscribeError> {
+        let (mut members, are_all) = self.members(topic, max).await?;
+        let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
+        let is_shown = matches!(
+            rules.presence.known(),
+            Known::Members { show_principal: true, .. }
+        );
+        if !is_shown {
+            for member in &mut members {
+                member.principal = None;
+            }
+        }
+        Ok((members, are_all))
+    }
+
+    /// Returns the number of members of a topic on all nodes. A topic without [`Presence`](super::Presence) has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`members`](Self::members).
+    pub async fn count(&self, topic: &str) -> Result<u64, SubscribeError> {
+        let name = TopicName::new(topic).map_err(SubscribeError::Invalid)?;
+        let Some(store) = self.0.backend.engine().presence() else {
+            return Ok(0);
+        };
+        let counted = store.count(&name).await;
+        counted.map_err(|_| SubscribeError::Unavailable { retry: RETRY })
+    }
+}
+
+impl Inner {
+    /// Lets the engine's store know who entered and left.
+    pub(super) fn write_presence(self: &Arc<Self>) {
+        match &self.backend {
+            Backend::Memory(engine) => {
+                let presence = self.hub.outlet().presence();
+                let _in_order = lock(&presence.writing);
+                for change in presence.take_changes() {
+                    let written = at_once(self.write(engine, &change));
+                    debug_assert_eq!(written, Some(Ok(())), "the memory engine writes at once");
+                }
+            }
+            Backend::Networked(_) => {
+                let inner = Arc::clone(self);
+                tokio::spawn(async move { inner.write_presence_later().await });
+            }
+        }
+    }
+
+    async fn write_presence_later(&self) {
+        let Some(store) = self.backend.engine().presence() else {
+            return;
+        };
+        let presence = self.hub.outlet().presence();
+        let _in_order = presence.writing_later.lock().await;
+        for change in presence.take_changes() {
+            // A member that stays in the store when it has left would stay for ever.
+            while self.write(store, &change).await.is_err() {
+                tokio::time::sleep(REPEAT).await;
+            }
+        }
+    }
+
+    fn write<'a>(&self, store: &'a dyn PresenceStore, change: &'a Change) -> EngineFuture<'a, ()> {
+        let topic = match change {
+            Change::Entered(topic, _) | Change::Left(topic, _) => topic,
+        };
+        let knows_members = self
+            .rules(topic)
+            .is_ok_and(|rules| matches!(rules.presence.known(), Known::Members { .. }));
+        match change {
+            _ if !knows_members => {
+                let count = self.hub.outlet().presence().count(topic);
+                store.set_count(topic, count)
+            }
+            Change::Entered(_, member) => store.enter(topic, std::slice::from_ref(member)),
+            Change::Left(_, member) => store.leave(topic, std::slice::from_ref(member)),
+        }
+    }
+
+    /// Tells the subscribers of topics whose members have changed.
+    pub(super) fn stir(&self) {
+        let node = self.hub.outlet();
+        for topic in node.presence().take_due(now()) {
+            self.hub.with(&topic, |topic| node.stir(topic));
+        }
+    }
+}
+
+/// Takes the answer of an engine that answers at once.
+fn at_once<T>(answer: EngineFuture<'_, T>) -> Option<Result<T, EngineError>> {
+    match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
+}
