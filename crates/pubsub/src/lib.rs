@@ -12,6 +12,7 @@
 pub mod engine;
 mod error;
 pub mod hub;
+mod memory;
 mod name;
 mod pattern;
 mod policy;
@@ -23,6 +24,7 @@ pub mod wire;
 
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};
+pub use self::memory::{MemoryEngine, MemoryLimits};
 pub use self::name::{InvalidTopicName, TopicName};
 pub use self::pattern::{Match, PatternError, Patterns, PolicyId};
 pub use self::policy::{
