@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use sockeye_proto::Outgoing;
+
 use super::Mailbox;
 use super::item::{Fate, Item, Queued, Ticket, gave_way};
 use super::state::{Lifetime, State, Wakes};
@@ -131,6 +133,33 @@ impl<D> Mailbox<D> {
         ticket
     }
 
+    /// Puts messages in, whatever the limit says, behind what the mailbox's channels held before (not the conflated ones).
+    /// The caller has a limit of its own. Returns the ticket of the last message. `messages` is called while the mailbox
+    /// is locked, so it must not come back to it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], and calls `messages` for none.
+    pub fn push_admitted(
+        &self,
+        messages: impl IntoIterator<Item = Outgoing>,
+    ) -> Result<Option<Ticket>, SendError> {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        let mut last = None;
+        for message in messages {
+            let item = Queued::Message(message);
+            last = Some(self.push_behind(&mut state, item, &mut wakes));
+        }
+        if last.is_some() {
+            wakes.add(state.driver_if(self.signal.raise_items(&state.locked)));
+        }
+        drop(state);
+        wakes.wake();
+        Ok(last)
+    }
+
     /// Puts an item in when there is room, and waits until the driver has written it.
     pub fn send(self: &Arc<Self>, item: Item) -> Sending<D> {
         self.push(item.into(), true)
@@ -152,7 +181,7 @@ impl<D> Mailbox<D> {
         }
     }
 
-    /// Waits until the driver has written everything that is in now.
+    /// Waits until the driver has written everything that is in now, and what the channels hold but the conflated ones.
     pub fn flush(self: &Arc<Self>) -> Sending<D> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
@@ -164,6 +193,11 @@ impl<D> Mailbox<D> {
             control: false,
             number,
         })
+    }
+
+    /// Whether the driver has written an item.
+    pub fn is_written(&self, ticket: Ticket) -> bool {
+        lock(&self.state).written.includes(ticket)
     }
 
     /// Waits until the driver has written an item.
