@@ -96,6 +96,7 @@ impl<'e> Expansion<'e> {
             self.message_at_once_method(),
             self.outcome_method(Event::Close),
             self.error_method(),
+            self.outcome_method(Event::Gap),
         ];
         let in_parts = self.in_parts();
         let max_messages = self.max_messages();
@@ -240,6 +241,14 @@ impl<'e> Expansion<'e> {
             Some((subject, quote!(&::sockeye::Error))),
             quote!(()),
         );
+        // Without the feature `topics` the traits have no such method.
+        let gap = self.endpoint.callbacks(Event::Gap).next().map(|_| {
+            delegation(
+                "on_gap",
+                Some((subject, quote!(&::sockeye::topics::Gap))),
+                quote!(::sockeye::HandlerResult),
+            )
+        });
         quote! {
             #open
 
@@ -264,6 +273,7 @@ impl<'e> Expansion<'e> {
 
             #close
             #error
+            #gap
         }
     }
 }

@@ -19,6 +19,7 @@ use super::activity::Activity;
 use super::handshake::Handshake;
 use super::incoming::{Incoming, Pong};
 use super::large::{handle_large, is_large};
+use super::notice::deliver_notices;
 use super::outcome::{reply, report_error};
 use super::part::{handle_part, in_parts};
 use super::report;
@@ -257,6 +258,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 Step::HandlePart(part, is_last) => {
                     boxed(|| handle_part(endpoint, session, driver, part, is_last))
                 }
+                Step::DeliverNotices => boxed(|| deliver_notices(endpoint, session, driver)),
                 Step::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
                 Step::End => return,
             };
@@ -271,6 +273,8 @@ enum Step<'m> {
     HandleLarge(&'m mut MessageBuffer),
     /// The part, and whether it is the last one of its message.
     HandlePart(&'m mut MessageBuffer, bool),
+    /// The session has notices for the endpoint.
+    DeliverNotices,
     Report(Error),
     End,
 }
@@ -283,6 +287,7 @@ impl<'m> Step<'m> {
             Next::Message => Self::Handle(Incoming::of(message)),
             Next::Part(is_last) => Self::HandlePart(message, is_last),
             Next::Pong(payload) => Self::Handle(Incoming::Pong(Pong::new(payload))),
+            Next::Notice => Self::DeliverNotices,
             Next::AnswerFailed(error) => Self::Report(error),
             Next::End => Self::End,
         }

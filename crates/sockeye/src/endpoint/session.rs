@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::ops::Deref;
+#[cfg(feature = "topics")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use crate::connection::link::InParts;
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
+#[cfg(feature = "topics")]
+use crate::topics::{Gap, SessionTopics};
 
 /// A handle of one connection of an endpoint. It is cheap to clone, and usable from any task. To drop it does not close
 /// the connection. The facts of the handshake stay readable after the close.
@@ -38,6 +42,9 @@ struct Inner {
     // The bits below. Most sessions have none set: so a message costs a look at one byte, and no lock.
     flags: AtomicU8,
     handlers: Mutex<Handlers>,
+    // Boxed, and made with the first use: most sessions use no topics.
+    #[cfg(feature = "topics")]
+    topics: OnceLock<Box<SessionTopics>>,
 }
 
 /// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
@@ -359,6 +366,32 @@ impl Session {
         self.0.open_sessions.remove(self.0.slot, self.0.id);
         let handlers = lock(&self.0.handlers).retire();
         drop(handlers);
+        #[cfg(feature = "topics")]
+        if let Some(topics) = self.0.topics.get() {
+            topics.retire();
+        }
+    }
+
+    /// Returns the part of the session that belongs to topics, and makes it with the first call. `None` if the session
+    /// has ended without one.
+    #[cfg(feature = "topics")]
+    pub(crate) fn topics_part(&self) -> Option<&SessionTopics> {
+        if let Some(topics) = self.0.topics.get() {
+            return Some(topics);
+        }
+        // Under the lock with which the session retires, so that it retires this part too.
+        let handlers = lock(&self.0.handlers);
+        if handlers.is_retired() {
+            return None;
+        }
+        Some(self.0.topics.get_or_init(Box::default))
+    }
+
+    /// Takes the gaps that the endpoint has not been told of.
+    #[cfg(feature = "topics")]
+    pub(super) fn take_gaps(&self) -> Vec<Gap> {
+        let topics = self.0.topics.get();
+        topics.map_or_else(Vec::new, |topics| topics.take_gaps())
     }
 }
 
@@ -421,6 +454,8 @@ impl SessionGuard {
             activity,
             flags: AtomicU8::new(measured | spanned),
             handlers: Mutex::default(),
+            #[cfg(feature = "topics")]
+            topics: OnceLock::new(),
         }));
         session.0.open_sessions.insert(slot, session.clone());
         Self { session, span }
@@ -458,10 +493,11 @@ impl Drop for SessionGuard {
 mod tests {
     use super::*;
 
-    /// With the counts of its `Arc` a session takes 248 bytes, and an allocator gives it 256.
+    /// With the counts of its `Arc` a session takes 248 bytes, and an allocator gives it 256. Topics take 16 bytes more.
     #[test]
     fn a_session_takes_no_more_than_its_share_of_an_idle_connection() {
         let size = size_of::<Inner>();
-        assert!(size <= 232, "{size} bytes");
+        let topics = if cfg!(feature = "topics") { 16 } else { 0 };
+        assert!(size <= 232 + topics, "{size} bytes");
     }
 }
