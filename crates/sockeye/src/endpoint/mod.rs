@@ -117,6 +117,9 @@ mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;
+mod envelope;
+#[cfg(feature = "topics-wire")]
+mod enveloped;
 mod filter;
 #[doc(hidden)]
 pub mod generated;

@@ -7,27 +7,38 @@ use crate::sync::{Mutex, lock};
 // Lock order: a shard of the hub, then this, then the mailbox.
 #[derive(Debug, Default)]
 pub(crate) struct SessionTopics {
-    // The gaps that the endpoint has not been told of. At most one for each topic.
-    gaps: Mutex<Vec<Gap>>,
+    gaps: Mutex<Gaps>,
+}
+
+/// The gaps that the endpoint has not been told of.
+#[derive(Debug, Default)]
+struct Gaps {
+    // At most one for each topic.
+    waiting: Vec<Gap>,
+    has_retired: bool,
 }
 
 impl SessionTopics {
     /// Keeps a gap for the endpoint, unless there is one for the same topic.
     pub(crate) fn add_gap(&self, gap: Gap) {
         let mut gaps = lock(&self.gaps);
-        if gaps.iter().all(|kept| kept.topic() != gap.topic()) {
-            gaps.push(gap);
+        let is_known = gaps.waiting.iter().any(|kept| kept.topic() == gap.topic());
+        if !is_known && !gaps.has_retired {
+            gaps.waiting.push(gap);
         }
     }
 
     /// Takes the gaps for the endpoint, in the order in which they came.
     pub(crate) fn take_gaps(&self) -> Vec<Gap> {
-        std::mem::take(&mut *lock(&self.gaps))
+        std::mem::take(&mut lock(&self.gaps).waiting)
     }
 
     /// Leaves all topics. The session calls it once or twice, when it ends.
     pub(crate) fn retire(&self) {
-        *lock(&self.gaps) = Vec::new();
+        *lock(&self.gaps) = Gaps {
+            waiting: Vec::new(),
+            has_retired: true,
+        };
     }
 }
 
@@ -51,6 +62,7 @@ mod tests {
         assert_eq!(topics.take_gaps(), []);
         topics.add_gap(gap("b"));
         topics.retire();
+        topics.add_gap(gap("c"));
         assert_eq!(topics.take_gaps(), []);
     }
 }

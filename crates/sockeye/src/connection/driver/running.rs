@@ -12,6 +12,8 @@ use std::time::Duration;
 #[cfg(test)]
 use sockeye_mailbox::Reached;
 use sockeye_mailbox::WakeReason;
+#[cfg(feature = "topics-wire")]
+use sockeye_proto::MessageKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::core::Core;
@@ -192,6 +194,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             link.release_buffers();
         }
         is_parked
+    }
+
+    /// The longest message of one kind that the peer may send.
+    #[cfg(feature = "topics-wire")]
+    pub(crate) fn message_limit(&self, kind: MessageKind) -> u64 {
+        self.guarded.0.link.machine().config().limit(kind)
     }
 
     /// The time that a peer has for its end of the closing.
