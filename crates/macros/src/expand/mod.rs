@@ -96,6 +96,7 @@ impl<'e> Expansion<'e> {
             self.message_at_once_method(),
             self.outcome_method(Event::Close),
             self.error_method(),
+            self.outcome_method(Event::Gap),
         ];
         let in_parts = self.in_parts();
         let max_messages = self.max_messages();
@@ -161,14 +162,23 @@ impl<'e> Expansion<'e> {
                 const SUBPROTOCOLS: &'static [&'static str] = &[#(#subprotocols),*];
             }
         });
+        let config = Ident::new("config", Span::mixed_site());
         let configurator = server.configurator.as_ref().map(|configurator| {
-            let config = Ident::new("config", Span::mixed_site());
-            let configured = quote_spanned! {configurator.span()=>
-                ::sockeye::endpoint::EndpointConfig::configurator(#config, #configurator)
-            };
+            quote_spanned! {configurator.span()=>
+                let #config = ::sockeye::endpoint::EndpointConfig::configurator(#config, #configurator);
+            }
+        });
+        let topics = server.topics.as_ref().map(|word| {
+            // Without the feature `topics-wire` the configuration has no such trait, and the error points to the word.
+            let topics = quote_spanned!(word.span()=> ::sockeye::__private::SpeakTopics::topics);
+            quote!(let #config = #topics(#config);)
+        });
+        let configure = (configurator.is_some() || topics.is_some()).then(|| {
             quote! {
                 fn configure(#config: ::sockeye::endpoint::EndpointConfig) -> ::sockeye::endpoint::EndpointConfig {
-                    #configured
+                    #configurator
+                    #topics
+                    #config
                 }
             }
         });
@@ -189,7 +199,7 @@ impl<'e> Expansion<'e> {
             impl #generics ::sockeye::endpoint::ServerEndpoint for #ty #bounds {
                 const PATH: &'static str = #path;
                 #subprotocols
-                #configurator
+                #configure
             }
 
             #(#conditions)*
@@ -240,6 +250,14 @@ impl<'e> Expansion<'e> {
             Some((subject, quote!(&::sockeye::Error))),
             quote!(()),
         );
+        // Without the feature `topics` the traits have no such method.
+        let gap = self.endpoint.callbacks(Event::Gap).next().map(|_| {
+            delegation(
+                "on_gap",
+                Some((subject, quote!(&::sockeye::topics::Gap))),
+                quote!(::sockeye::HandlerResult),
+            )
+        });
         quote! {
             #open
 
@@ -264,6 +282,7 @@ impl<'e> Expansion<'e> {
 
             #close
             #error
+            #gap
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::sync::lock;
 pub struct WakeReason {
     /// Whether the time has come at which the driver asked to be woken.
     pub is_due: bool,
+    /// Whether there is a notice for the owner of the driver. [`Mailbox::drive_for_owner`] alone looks for one.
+    pub has_notice: bool,
     /// Frames that a deliverer began to write. The transport has taken what is missing of the first one.
     pub unsent: Vec<u8>,
 }
@@ -23,6 +25,33 @@ impl<D> Mailbox<D> {
     #[inline]
     pub fn drive(&self, directive: &mut Option<Box<Directive>>) -> Option<WakeReason> {
         self.signal.run().then(|| self.wake_reason(directive))
+    }
+
+    /// Does the same as [`drive`](Self::drive) for a driver whose owner is idle, and takes a notice for the owner.
+    #[inline]
+    pub fn drive_for_owner(&self, directive: &mut Option<Box<Directive>>) -> Option<WakeReason> {
+        self.signal.run_for_owner().then(|| WakeReason {
+            has_notice: self.take_notice(),
+            ..self.wake_reason(directive)
+        })
+    }
+
+    /// Leaves a notice for the owner of the driver, and wakes a parked driver. The owner gets it when it is idle: when no
+    /// callback runs. Further notices until then are the same one.
+    pub fn notify(&self) {
+        if !self.signal.raise_notice() {
+            return;
+        }
+        let driver = lock(&self.state).driver.clone();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Takes a notice for the owner of the driver. Returns whether there was one.
+    #[cold]
+    pub fn take_notice(&self) -> bool {
+        self.signal.take_notice()
     }
 
     #[cold]
@@ -38,6 +67,7 @@ impl<D> Mailbox<D> {
         };
         WakeReason {
             is_due: reasons.is_due(),
+            has_notice: false,
             unsent,
         }
     }
@@ -55,10 +85,34 @@ impl<D> Mailbox<D> {
         wants_items: bool,
         seen: &Option<Box<Directive>>,
     ) -> bool {
+        self.park_as(known, waker, wants_items, false, seen)
+    }
+
+    /// Does the same as [`park`](Self::park) for a driver whose owner is idle: with a notice for the owner it does not park.
+    #[inline(always)]
+    pub fn park_for_owner(
+        &self,
+        known: &mut Option<Waker>,
+        waker: &Waker,
+        wants_items: bool,
+        seen: &Option<Box<Directive>>,
+    ) -> bool {
+        self.park_as(known, waker, wants_items, true, seen)
+    }
+
+    #[inline(always)]
+    fn park_as(
+        &self,
+        known: &mut Option<Waker>,
+        waker: &Waker,
+        wants_items: bool,
+        is_owner_idle: bool,
+        seen: &Option<Box<Directive>>,
+    ) -> bool {
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.change_waker(known, waker);
         }
-        let present = self.signal.park(wants_items);
+        let present = self.signal.park(wants_items, is_owner_idle);
         present.is_nothing() || self.stays_parked(present.is_directive_alone(), seen)
     }
 

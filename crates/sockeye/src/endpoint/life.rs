@@ -16,9 +16,12 @@ use tracing::Instrument;
 
 use super::Endpoint;
 use super::activity::Activity;
+#[cfg(feature = "topics-wire")]
+use super::enveloped::handle_enveloped;
 use super::handshake::Handshake;
 use super::incoming::{Incoming, Pong};
 use super::large::{handle_large, is_large};
+use super::notice::deliver_notices;
 use super::outcome::{reply, report_error};
 use super::part::{handle_part, in_parts};
 use super::report;
@@ -96,10 +99,11 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (slot, broadcasts) = open_sessions.reserve_slot();
+        let (slot, broadcasts) = open_sessions.reserve_slot(&opened.handshake);
         let broadcasts = opened.reads_log().then_some(broadcasts);
         let mailbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, broadcasts, direct);
-        let machine = server_machine(opened.config, opened.compression);
+        let config = open_sessions.limits(&opened.handshake, opened.config);
+        let machine = server_machine(config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and stores only a pointer.
         let driver = Box::new(Driver::new(link, mailbox.clone()).holding(opened.permit));
@@ -219,7 +223,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     driver: &mut Driver<T>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        driver.give_in_parts(in_parts::<E>());
+        driver.give_in_parts(session.in_parts(in_parts::<E>()));
         let opening = boxed(|| open(endpoint, session, driver));
         session.span().around(opening).await;
         let mut message = MessageBuffer::default();
@@ -231,7 +235,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let next = driver.next_unanswered(&mut message, answering).await;
             let (endpoint, driver) = (&mut *endpoint, &mut *driver);
             // All rare steps share one `await` below: each further one would cost time for every message.
-            let rare_step = match Step::of(next, &mut message) {
+            let rare_step = match Step::of(next, &mut message, session) {
                 Step::Handle(incoming) => {
                     let _busy = session.busy();
                     let handled = match session.start_handler(incoming) {
@@ -254,9 +258,14 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                 Step::HandleLarge(message) => {
                     boxed(|| handle_large(endpoint, session, driver, message))
                 }
+                #[cfg(feature = "topics-wire")]
+                Step::HandleEnveloped(next, frame) => {
+                    boxed(|| handle_enveloped(endpoint, session, driver, next, frame))
+                }
                 Step::HandlePart(part, is_last) => {
                     boxed(|| handle_part(endpoint, session, driver, part, is_last))
                 }
+                Step::DeliverNotices => boxed(|| deliver_notices(endpoint, session, driver)),
                 Step::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
                 Step::End => return,
             };
@@ -269,20 +278,34 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 enum Step<'m> {
     Handle(Incoming<'m>),
     HandleLarge(&'m mut MessageBuffer),
+    /// A message or a Pong of an enveloped session.
+    #[cfg(feature = "topics-wire")]
+    HandleEnveloped(Next, &'m mut MessageBuffer),
     /// The part, and whether it is the last one of its message.
     HandlePart(&'m mut MessageBuffer, bool),
+    /// The session has notices for the endpoint.
+    DeliverNotices,
     Report(Error),
     End,
 }
 
 impl<'m> Step<'m> {
+    #[cfg_attr(
+        not(feature = "topics-wire"),
+        expect(unused_variables, reason = "no session is enveloped")
+    )]
     #[inline]
-    fn of(next: Next, message: &'m mut MessageBuffer) -> Self {
+    fn of(next: Next, message: &'m mut MessageBuffer, session: &Session) -> Self {
         match next {
+            #[cfg(feature = "topics-wire")]
+            Next::Message | Next::Pong(_) if session.is_enveloped() => {
+                Self::HandleEnveloped(next, message)
+            }
             Next::Message if is_large(message) => Self::HandleLarge(message),
             Next::Message => Self::Handle(Incoming::of(message)),
             Next::Part(is_last) => Self::HandlePart(message, is_last),
             Next::Pong(payload) => Self::Handle(Incoming::Pong(Pong::new(payload))),
+            Next::Notice => Self::DeliverNotices,
             Next::AnswerFailed(error) => Self::Report(error),
             Next::End => Self::End,
         }

@@ -1,19 +1,21 @@
-//! A break in the continuity of a subscription.
+//! The notice that messages of a topic may be missing.
 
 use sockeye_pubsub::TopicName;
 
-/// A break in a subscription: messages of the topic may be missing before the next one. The subscription stays.
+/// A notice that the continuity of a subscription broke: messages of its topic may be missing.
+///
+/// [`Endpoint::on_gap`](crate::Endpoint::on_gap) gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     topic: TopicName,
 }
 
 impl Gap {
-    pub(super) fn new(topic: TopicName) -> Self {
+    pub(crate) fn new(topic: TopicName) -> Self {
         Self { topic }
     }
 
-    /// Returns the topic.
+    /// Returns the name of the topic.
     pub fn topic(&self) -> &str {
         &self.topic
     }

@@ -70,6 +70,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Option<Next>> {
         self.drive();
+        if !self.core().phase.is_ended() && self.take_notice() {
+            return Poll::Ready(Some(Next::Notice));
+        }
         if self.core().phase.ahead().is_some() && self.core().is_reading_paused() {
             self.poll_beside(cx);
             if self.core().is_reading_paused() {

@@ -12,6 +12,8 @@ use std::time::Duration;
 #[cfg(test)]
 use sockeye_mailbox::Reached;
 use sockeye_mailbox::WakeReason;
+#[cfg(feature = "topics-wire")]
+use sockeye_proto::MessageKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::core::Core;
@@ -38,8 +40,8 @@ pub(super) struct Running<T> {
     pub(super) core: Core,
 }
 
-/// Keeps the link and the core of a driver that may be parked: the link is lent by [`Driver::drive`] and
-/// [`Driver::plain`] alone.
+/// Keeps the link and the core of a driver that may be parked: the link is lent by [`Driver::drive`],
+/// [`Driver::drive_for_owner`] and [`Driver::plain`] alone.
 pub(super) struct Guarded<T>(Running<T>);
 
 impl<T> Guarded<T> {
@@ -130,6 +132,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         running
     }
 
+    /// Does the same as [`drive`](Self::drive) while the owner is idle. `None` if the mailbox has a notice for the owner.
+    #[inline]
+    pub(super) fn drive_for_owner(&mut self) -> Option<&mut Running<T>> {
+        let running = &mut self.guarded.0;
+        let core = &mut running.core;
+        if let Some(reason) = core.mailbox.drive_for_owner(&mut core.directive) {
+            running.apply(&reason);
+            if reason.has_notice {
+                return None;
+            }
+        }
+        Some(running)
+    }
+
+    /// Takes a notice for the owner. Returns whether there was one.
+    pub(super) fn take_notice(&mut self) -> bool {
+        self.core().mailbox.take_notice()
+    }
+
     /// The running driver, if it runs already and neither the mailbox nor the application wants anything of it.
     #[inline(always)]
     pub(super) fn plain(&mut self) -> Option<&mut Running<T>> {
@@ -158,6 +179,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             link.release_buffers();
         }
         is_parked
+    }
+
+    /// Does the same as [`park`](Self::park) while the owner is idle: a notice for the owner counts too.
+    #[inline(never)]
+    pub(super) fn park_for_owner(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
+        let Running { link, core } = &mut self.guarded.0;
+        let wants_items = has_room && link.machine().can_send();
+        let (known, seen) = (&mut core.waker, &core.directive);
+        let is_parked = core
+            .mailbox
+            .park_for_owner(known, cx.waker(), wants_items, seen);
+        if is_parked {
+            link.release_buffers();
+        }
+        is_parked
+    }
+
+    /// The longest message of one kind that the peer may send.
+    #[cfg(feature = "topics-wire")]
+    pub(crate) fn message_limit(&self, kind: MessageKind) -> u64 {
+        self.guarded.0.link.machine().config().limit(kind)
     }
 
     /// The time that a peer has for its end of the closing.

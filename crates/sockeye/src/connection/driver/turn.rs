@@ -51,7 +51,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             {
                 return Poll::Ready(next);
             }
-            let running = self.drive();
+            let Some(running) = self.drive_for_owner() else {
+                return Poll::Ready(Next::Notice);
+            };
             running.link.give_in_parts(answering.in_parts());
             match look(Reading { running, message }, cx) {
                 Look::Event(next) => {
@@ -61,7 +63,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     self.core_mut().put_ahead(next, message);
                 }
                 Look::Again => {}
-                Look::Idle { has_room } if !self.park(cx, has_room) => {}
+                Look::Idle { has_room } if !self.park_for_owner(cx, has_room) => {}
                 Look::Idle { .. } | Look::Yield => {
                     pool::recycle_message(message);
                     return Poll::Pending;
