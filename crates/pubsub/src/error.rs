@@ -23,6 +23,9 @@ pub enum SubscribeError {
     /// The application has ended the subscription.
     #[error("the subscription was ended by the server")]
     Evicted,
+    /// The session has ended.
+    #[error("the session has ended")]
+    Closed,
     /// The engine does not answer. Another attempt may help after this time.
     #[error("the topic is unavailable now: try again in {retry:?}")]
     Unavailable {
@@ -38,6 +41,9 @@ pub enum PublishError {
     /// The text is not the name of a topic.
     #[error("cannot publish")]
     Invalid(#[source] InvalidTopicName),
+    /// The object cannot be encoded as a message.
+    #[error("{0}")]
+    Encode(String),
     /// The message is longer than the pattern allows.
     #[error("a message of {len} bytes is longer than the topic's limit of {limit}")]
     TooLarge {

@@ -115,6 +115,9 @@ pub use self::{
     endpoint::{Endpoint, Session, endpoint},
     server::Server,
 };
+#[cfg(feature = "topics")]
+#[doc(inline)]
+pub use self::topics::Topics;
 #[doc(inline)]
 pub use sockeye_proto::{CloseCode, CloseReason, Message};
 

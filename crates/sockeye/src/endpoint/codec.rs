@@ -160,7 +160,7 @@ impl<'m, T: Encoder> IntoReply<'m> for T {
 }
 
 /// Encodes an object as a message.
-pub(super) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
+pub(crate) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
     object.encode().map_err(EncodeError::of::<T>)
 }
 

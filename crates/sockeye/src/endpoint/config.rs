@@ -17,6 +17,8 @@ use super::life::{self, Launch, Opened};
 use super::session::OpenSessions;
 use crate::stats::Counters;
 use crate::sync::Arc;
+#[cfg(feature = "topics")]
+use crate::topics::Topics;
 
 /// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::server::ServerBuilder::endpoint).
 #[derive(Clone)]
@@ -239,6 +241,12 @@ impl Mounted {
             limits,
             open_sessions,
         }
+    }
+
+    /// Sets the topics that the sessions use.
+    #[cfg(feature = "topics")]
+    pub(crate) fn set_topics(&self, topics: Topics) {
+        self.open_sessions.set_topics(topics);
     }
 
     pub(crate) fn subprotocols(&self) -> &[String] {

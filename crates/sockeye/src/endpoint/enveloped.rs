@@ -3,7 +3,7 @@
 
 use std::pin::pin;
 
-use sockeye_proto::{CloseCode, MessageBuffer, MessageKind, ProtocolError};
+use sockeye_proto::{MessageBuffer, MessageKind, ProtocolError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
@@ -14,6 +14,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::connection::driver::{Driver, Next};
 use crate::error::Error;
+use crate::topics::client;
 
 /// Handles a message or a Pong. A message of the application goes to its handler, any other frame to topics.
 pub(super) async fn handle_enveloped<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
@@ -35,7 +36,7 @@ pub(super) async fn handle_enveloped<E: Endpoint, T: AsyncRead + AsyncWrite + Un
         }
         _ => {
             let _busy = session.busy();
-            driver.alongside(pin!(handle_header(session, frame))).await;
+            driver.alongside(pin!(client::handle(session, frame))).await;
             return;
         }
     };
@@ -88,12 +89,6 @@ fn open(frame: &mut MessageBuffer) -> bool {
         }
         MessageBuffer::Text(_) | MessageBuffer::Binary(_) => false,
     }
-}
-
-/// Handles a frame that is no message of the application.
-async fn handle_header(session: &Session, _frame: &mut MessageBuffer) {
-    let closed = session.close(CloseCode::POLICY_VIOLATION, "the frame has no header");
-    debug_assert!(closed.is_ok(), "1008 may be sent");
 }
 
 #[cfg(test)]

@@ -146,6 +146,8 @@ mod span;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "topics")]
+pub(crate) use self::codec::encoded;
 pub use self::codec::{Decoder, Encoder, Parsed, Payload};
 pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};

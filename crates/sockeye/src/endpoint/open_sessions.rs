@@ -21,6 +21,8 @@ use crate::runtime::deliverer;
 use crate::runtime::sweeper::{self, Swept};
 use crate::stats::Counters;
 use crate::sync::{Arc, lock};
+#[cfg(feature = "topics")]
+use crate::topics::Topics;
 
 impl OpenSessions {
     /// Creates an empty set of sessions that no counters count.
@@ -64,6 +66,19 @@ impl OpenSessions {
     pub(super) fn counters(&self) -> &Counters {
         static UNREAD: Counters = Counters::new();
         self.0.counters.as_deref().unwrap_or(&UNREAD)
+    }
+
+    /// Sets the topics that the sessions use.
+    #[cfg(feature = "topics")]
+    pub(super) fn set_topics(&self, topics: Topics) {
+        let set = self.0.topics.set(topics);
+        debug_assert!(set.is_ok(), "they are set when the set is made");
+    }
+
+    /// Returns the topics that the sessions use.
+    #[cfg(feature = "topics")]
+    pub(super) fn topics(&self) -> &Topics {
+        self.0.topics.get_or_init(Topics::default)
     }
 
     /// Returns the number of sessions that are open now.

@@ -39,7 +39,7 @@ impl Losses {
 impl Session {
     /// Counts a message of the asynchronous remote that found no room, and logs the session once.
     #[cold]
-    pub(super) fn count_overflow(&self, lost: Overflowed) {
+    pub(crate) fn count_overflow(&self, lost: Overflowed) {
         self.counters()
             .observe(Event::MessagesDropped(lost.dropped));
         if lost.is_first {

@@ -23,7 +23,7 @@ use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
 #[cfg(feature = "topics")]
-use crate::topics::{Gap, SessionTopics};
+use crate::topics::{Gap, SessionTopics, Topics};
 
 /// A handle of one connection of an endpoint. It is cheap to clone, and usable from any task. To drop it does not close
 /// the connection. The facts of the handshake stay readable after the close.
@@ -60,6 +60,9 @@ pub(super) struct SessionSet {
     pub(super) is_swept: Mutex<bool>,
     // The server's counters. A client's endpoint has none.
     pub(super) counters: Option<Arc<Counters>>,
+    // The server's topics. A client's endpoint makes its own with the first use.
+    #[cfg(feature = "topics")]
+    pub(super) topics: OnceLock<Topics>,
 }
 
 /// The enveloped sessions of an endpoint. They have a channel of their own, so that each broadcast is framed once in each
@@ -393,8 +396,14 @@ impl Session {
         drop(handlers);
         #[cfg(feature = "topics")]
         if let Some(topics) = self.0.topics.get() {
-            topics.retire();
+            topics.retire(self);
         }
+    }
+
+    /// Returns the topics of the server. A session of a client has topics of its own, in memory.
+    #[cfg(feature = "topics")]
+    pub fn topics(&self) -> &Topics {
+        self.0.open_sessions.topics()
     }
 
     /// Returns the part of the session that belongs to topics, and makes it with the first call. `None` if the session
@@ -434,6 +443,16 @@ impl fmt::Debug for Session {
             .field("id", &self.0.id)
             .field("uri", self.0.handshake.uri())
             .finish_non_exhaustive()
+    }
+}
+
+impl SessionId {
+    /// Parses the text that [`Display`](fmt::Display) writes.
+    #[cfg(feature = "topics")]
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let (high, low) = text.split_at_checked(16)?;
+        let word = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok())?;
+        Some(Self([word(high)?, word(low)?]))
     }
 }
 

@@ -20,6 +20,8 @@ use crate::endpoint::{EndpointConfig, Handshake, Mounted, OpenSessions, Session}
 use crate::router::{PathParameters, Router};
 use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
+#[cfg(feature = "topics")]
+use crate::topics::Topics;
 use crate::transport::Stream;
 
 /// The deployed endpoints, and the settings of their sessions.
@@ -33,6 +35,8 @@ pub(super) struct Deployment {
     pub(super) stop_timeout: Duration,
     /// The counters of the server, its endpoints and their sessions.
     pub(super) counters: Arc<Counters>,
+    #[cfg(feature = "topics")]
+    pub(super) topics: Topics,
 }
 
 /// The outcome of an accepted handshake, which its session starts with.
@@ -53,11 +57,14 @@ impl Deployment {
     /// Adds an endpoint for the requests that come from now on.
     pub(super) fn add(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
         let path = endpoint.path().to_owned();
-        let mounted = Arc::new(Mounted::new(endpoint, &self.config, &self.counters));
+        let mounted = Mounted::new(endpoint, &self.config, &self.counters);
+        #[cfg(feature = "topics")]
+        mounted.set_topics(self.topics.clone());
+        let mounted = Arc::new(mounted);
         // A rejected endpoint is dropped after the lock: its drop may run code of the application.
         let added = Arc::clone(&mounted);
         let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
-        router.insert(&path, added).map_err(DeploymentError)
+        Ok(router.insert(&path, added)?)
     }
 
     /// Starts the endpoint on a stream that has left HTTP. `read_ahead` is the input behind the handshake.

@@ -39,6 +39,8 @@ use tokio::sync::watch;
 use self::admission::Admission;
 pub use self::container::{Container, Responding, ResponseBody};
 use self::deployment::Deployment;
+#[cfg(feature = "topics")]
+use self::error::Contradiction;
 pub use self::error::{BindError, DeploymentError};
 use self::reception::Reception;
 use self::shared::{HeadLimits, HttpService, Shared};
@@ -52,6 +54,8 @@ pub use crate::stats::Stats;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
 use crate::tls::{Acceptor, rustls::ServerConfig};
+#[cfg(feature = "topics")]
+use crate::topics::Topics;
 use crate::transport::Stream;
 
 mod accept;
@@ -113,6 +117,8 @@ impl Server {
             handshake_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(10),
             counters: Arc::default(),
+            #[cfg(feature = "topics")]
+            topics: Topics::default(),
         }
     }
 
@@ -279,6 +285,8 @@ pub struct ServerBuilder {
     handshake_timeout: Duration,
     stop_timeout: Duration,
     counters: Arc<Counters>,
+    #[cfg(feature = "topics")]
+    topics: Topics,
 }
 
 impl ServerBuilder {
@@ -291,6 +299,13 @@ impl ServerBuilder {
     /// Adds an annotated endpoint, whose objects are made by [`Default`].
     pub fn default_endpoint<E: ServerEndpoint + Default>(self) -> Self {
         self.endpoint(EndpointConfig::of::<E, E>(|_| E::default()))
+    }
+
+    /// Sets the topics that the sessions of the server use. By default they are topics in memory, without patterns.
+    #[cfg(feature = "topics")]
+    pub fn topics(mut self, topics: Topics) -> Self {
+        self.topics = topics;
+        self
     }
 
     /// Sets the service that answers every request that is not a WebSocket handshake. Without one the answer is 404. At
@@ -456,14 +471,31 @@ impl ServerBuilder {
     }
 
     fn router(&self) -> Result<Router<Arc<Mounted>>, DeploymentError> {
+        #[cfg(feature = "topics")]
+        self.check_histories()?;
         let mut router = Router::new();
         for endpoint in &self.endpoints {
             let mounted = Mounted::new(endpoint.clone(), &self.config, &self.counters);
-            router
-                .insert(endpoint.path(), Arc::new(mounted))
-                .map_err(DeploymentError)?;
+            #[cfg(feature = "topics")]
+            mounted.set_topics(self.topics.clone());
+            router.insert(endpoint.path(), Arc::new(mounted))?;
         }
         Ok(router)
+    }
+
+    /// A session must be able to take a whole history at once.
+    #[cfg(feature = "topics")]
+    fn check_histories(&self) -> Result<(), DeploymentError> {
+        let limit = self.outbox_limit;
+        match self.topics.largest_history() {
+            Some((pattern, bytes)) if bytes > limit / 2 => Err(Contradiction::History {
+                pattern,
+                bytes,
+                limit,
+            }
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     fn reception(self, router: Router<Arc<Mounted>>) -> Reception {
@@ -476,7 +508,11 @@ impl ServerBuilder {
                 .map_or_else(AssemblyBudget::of_process, AssemblyBudget::new),
             stop_timeout: self.stop_timeout,
             counters: self.counters,
+            #[cfg(feature = "topics")]
+            topics: self.topics,
         };
+        #[cfg(feature = "topics")]
+        deployment.topics.run();
         Reception {
             deployment,
             origins: self.origins,

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime};
 
-use sockeye_pubsub::pattern::Patterns;
+use sockeye_pubsub::Patterns;
 use sockeye_pubsub::TopicName;
 
 use crate::endpoint::Session;

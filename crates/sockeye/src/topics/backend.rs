@@ -5,8 +5,7 @@ use sockeye_pubsub::engine::{
     Engine, EngineEvents, EngineState, Generation, NodeId, NodeInfo,
 };
 use sockeye_pubsub::hub::Request;
-use sockeye_pubsub::memory::MemoryEngine;
-use sockeye_pubsub::{Delivered, TopicName};
+use sockeye_pubsub::{Delivered, MemoryEngine, TopicName};
 
 use super::handle::{Inner, WeakInner};
 use super::outlet::Timer;
@@ -121,9 +120,9 @@ impl Events {
     fn tell(&self, tell: impl FnOnce(&Arc<Inner>)) {
         if let Some(inner) = self.0.upgrade() {
             tell(&inner);
-            // Not here: the memory engine reports while it holds a lock.
-            if inner.hub.has_requests() {
-                inner.hub.outlet().timer().notify();
+            // The memory engine reports while it holds a lock. Its caller carries out what the hub wants.
+            if let Backend::Networked(_) = inner.backend {
+                inner.work();
             }
         }
     }
@@ -147,7 +146,7 @@ impl EngineEvents for Events {
     }
 
     fn signals_lost(&self) {
-        self.tell(Inner::signals_lost);
+        tracing::warn!("signals of other nodes may be missing: an evicted client may still be a subscriber here");
     }
 
     fn nodes(&self, live: &[NodeInfo]) {

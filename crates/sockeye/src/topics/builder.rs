@@ -1,20 +1,22 @@
 //! Builds the topics of a node.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use sockeye_pubsub::Policy;
-use sockeye_pubsub::engine::Engine;
+use sockeye_pubsub::engine::{Engine, NodeId, NodeInfo};
 use sockeye_pubsub::hub::{Hub, HubConfig};
-use sockeye_pubsub::memory::{MemoryLimits, MemoryEngine};
-use sockeye_pubsub::pattern::{Patterns, PatternError};
+use sockeye_pubsub::{MemoryEngine, MemoryLimits, PatternError, Patterns};
 
 use super::authorize::{Authority, Authorize};
 use super::backend::{Backend, Events};
 use super::handle::{Inner, Topics};
 use super::outlet::Node;
 use super::queue::Queue;
-use super::surroundings::Real;
-use crate::sync::Arc;
+use super::signals::Signals;
+use super::surroundings::{Real, random};
+use crate::error::Error;
+use crate::sync::{Arc, Mutex};
 
 /// Builds [`Topics`].
 #[must_use]
@@ -25,12 +27,19 @@ pub struct TopicsBuilder {
     engine: Option<Arc<dyn Engine>>,
     authority: Option<Arc<dyn Authority>>,
     memory: MemoryLimits,
+    node: Option<Arc<str>>,
 }
 
 /// The error for topics that were not built: a pattern, or its policy, is wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("the topics were not built")]
 pub struct TopicsError(#[source] PatternError);
+
+impl From<TopicsError> for Error {
+    fn from(error: TopicsError) -> Self {
+        Self::Server(error.into())
+    }
+}
 
 impl TopicsBuilder {
     /// Sets the policy for the topics of a pattern, such as `room/{id}` or `user/{who}/**`. The variable `{id}` stands for
@@ -74,6 +83,12 @@ impl TopicsBuilder {
         self
     }
 
+    /// Names this node, for people. Clients see the name. Two nodes with one name are two nodes.
+    pub fn node(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.node = Some(name.into());
+        self
+    }
+
     /// Builds the topics.
     ///
     /// # Errors
@@ -93,16 +108,26 @@ impl TopicsBuilder {
 
     pub(super) fn make(self, patterns: Patterns) -> Topics {
         let patterns = Arc::new(patterns);
+        let id = NodeId(random());
+        let node = NodeInfo {
+            id,
+            name: self.node.unwrap_or_else(|| format!("{:016x}", id.0).into()),
+            fingerprint: patterns.fingerprint(),
+        };
         let max_topics = self.memory.max_topics;
         let topics = Arc::new_cyclic(|inner: &Weak<Inner>| {
             let events = Arc::new(Events(Weak::clone(inner)));
-            let (backend, config) = match self.engine {
-                Some(engine) => (Backend::Networked(engine), HubConfig::default()),
+            let mut config = HubConfig::default();
+            config.max_topics = max_topics;
+            let backend = match self.engine {
+                Some(engine) => Backend::Networked(engine),
                 None => {
                     let engine = MemoryEngine::new(self.memory, Arc::new(Real));
                     let begun = engine.begin(node.clone(), events);
                     debug_assert_eq!(begun, Ok(()), "a new engine can begin");
-                    (Backend::Memory(engine), HubConfig { gather: Duration::ZERO, ..HubConfig::default() })
+                    // The memory engine answers at once, so there is nothing to gather.
+                    config.gather = Duration::ZERO;
+                    Backend::Memory(engine)
                 }
             };
             Inner {
@@ -112,6 +137,9 @@ impl TopicsBuilder {
                 authority: self.authority,
                 queue: Queue::default(),
                 joins: 0.into(),
+                node,
+                signals: Signals::default(),
+                task: Mutex::default(),
             }
         });
         Topics(topics)

@@ -21,6 +21,7 @@ use super::rules::{permit_publish, permit_subscribe};
 use super::subscribe::JoinRequest;
 use super::surroundings::now;
 use crate::endpoint::Session;
+use crate::proto::Outgoing;
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
 /// The machine of a session that speaks the subprotocol. It exists from the first frame on.
@@ -46,11 +47,8 @@ impl Machine {
 pub(crate) fn greet(session: &Session) {
     let me = session.member_id();
     let node = session.topics().0.node_name();
-    let hello = session
-        .topics_state()
-        .machine
-        .with(|machine| machine.hello(me, node));
-    session.push_frames([hello]);
+    let hello = session.with_machine(|machine| machine.hello(me, node));
+    session.push_frames(hello);
 }
 
 /// Handles a frame with a header.
@@ -59,8 +57,9 @@ pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
         MessageBuffer::Text(text) => Content::Text(text),
         MessageBuffer::Binary(bytes) => Content::Binary(bytes),
     };
-    let state = session.topics_state();
-    let step = state.machine.with(|machine| machine.receive(content, now()));
+    let Some(step) = session.with_machine(|machine| machine.receive(content, now())) else {
+        return;
+    };
     match step {
         // The endpoint gets the messages of the application, and they do not come here.
         Step::Wait | Step::App(_) => {}
@@ -92,7 +91,7 @@ pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
             let mut next = Some(publish);
             while let Some(publish) = next.take() {
                 publish_for(session, publish).await;
-                next = state.machine.with(ServerMachine::next_publish);
+                next = session.with_machine(ServerMachine::next_publish).flatten();
             }
         }
         Step::Who {
@@ -147,8 +146,8 @@ fn create(session: &Session, topic: &TopicName) -> Result<(), Failure> {
     if session.topics().0.knows(topic) {
         return Ok(());
     }
-    let machine = &session.topics_state().machine;
-    machine.with(|machine| machine.create_topic(now()))
+    let created = session.with_machine(|machine| machine.create_topic(now()));
+    created.unwrap_or(Ok(()))
 }
 
 /// Publishes a client's message.
@@ -161,7 +160,7 @@ async fn publish_for(session: &Session, publish: Publish) {
     } = publish;
     let published = async {
         let topics = session.topics();
-        let body = permit_publish(topics, session, &topic, Body::from(message.into()))
+        let body = permit_publish(topics, session, &topic, Body::from(Outgoing::from(message)))
             .await
             .map_err(|denied| PublishError::Denied(denied.into_text()))?;
         create(session, &topic)?;
@@ -190,7 +189,8 @@ async fn who(session: &Session, reference: Reference, topic: &TopicName, max: Op
     let members = async {
         session.check_subscribed(topic)?;
         let max = max.map_or(usize::MAX, |max| max as usize);
-        session.topics().members_for_clients(topic, max).await
+        let members = session.topics().members_for_clients(topic, max).await;
+        members.map_err(Failure::from)
     };
     match members.await {
         Ok((members, all)) => {
@@ -213,9 +213,15 @@ async fn count(session: &Session, reference: Reference, topic: &TopicName) {
 }
 
 impl Session {
+    /// Calls the machine of the session. `None` if the session has ended.
+    pub(super) fn with_machine<R>(&self, call: impl FnOnce(&mut ServerMachine) -> R) -> Option<R> {
+        Some(self.topics_part()?.machine.with(call))
+    }
+
     /// A client may ask only about topics that it subscribes to.
     fn check_subscribed(&self, topic: &str) -> Result<(), Failure> {
-        if lock(&self.topics_state().memberships).contains(topic) {
+        let part = self.topics_part();
+        if part.is_some_and(|part| lock(&part.memberships).contains(topic)) {
             Ok(())
         } else {
             Err(Failure::new(ErrorCode::Denied, "not a subscriber of the topic"))
@@ -224,16 +230,15 @@ impl Session {
 
     /// Sends an answer when the outbox has room for it. So a client that reads nothing can ask for nothing more.
     async fn answer(&self, answer: impl FnOnce(&mut ServerMachine) -> Option<Text>) {
-        let frame = self.topics_state().machine.with(answer);
-        if let Some(frame) = frame {
+        let frame = self.with_machine(answer);
+        if let Some(frame) = frame.flatten() {
             self.send_frame(frame).await;
         }
     }
 
     async fn fail(&self, reference: Reference, failure: Failure) {
-        let machine = &self.topics_state().machine;
-        let reply = machine.with(|machine| machine.failed(reference, failure, now()));
-        self.reply(reply).await;
+        let reply = self.with_machine(|machine| machine.failed(reference, failure, now()));
+        self.reply(reply.flatten()).await;
     }
 
     async fn reply(&self, reply: Option<Reply>) {
@@ -263,9 +268,8 @@ impl Session {
 
     /// Answers a request at once, from a place that cannot wait.
     pub(super) fn push_failure(&self, reference: Reference, failure: impl Into<Failure>) {
-        let machine = &self.topics_state().machine;
-        let reply = machine.with(|machine| machine.failed(reference, failure, now()));
-        if let Some(Reply { frame, close }) = reply {
+        let reply = self.with_machine(|machine| machine.failed(reference, failure, now()));
+        if let Some(Reply { frame, close }) = reply.flatten() {
             self.push_frames(frame);
             if let Some(reason) = close {
                 self.mailbox().close(reason);

@@ -40,24 +40,40 @@ impl Whom {
     }
 }
 
+impl Whom {
+    /// Returns the form in a signal to other nodes.
+    pub(super) fn to_text(&self) -> String {
+        match self {
+            Self::Session(id) => format!("session {id}"),
+            Self::Principal(name) => format!("principal {name}"),
+            Self::All => "all ".to_owned(),
+        }
+    }
+
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let (kind, value) = text.split_once(' ')?;
+        match kind {
+            "session" => SessionId::from_hex(value).map(Self::Session),
+            "principal" => Some(Self::Principal(value.to_owned())),
+            "all" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
 impl Topics {
     /// Ends subscriptions of a topic, and the joins that wait for an answer. A client of the subprotocol is told.
     ///
     /// On other nodes it takes up to 2 s. The answer counts the nodes that have done it.
     pub async fn evict(&self, topic: &str, whom: Whom) -> Evicted {
         let ended_here = self.0.evict_here(topic, &whom);
-        // The memory engine has one node.
-        Evicted {
-            acknowledged: 1,
-            live: 1,
-            ended_here,
-        }
+        self.0.evict_elsewhere(topic, &whom, ended_here).await
     }
 }
 
 impl Inner {
     /// Ends the subscriptions and the joins of a topic on this node.
-    fn evict_here(self: &Arc<Self>, topic: &str, whom: &Whom) -> usize {
+    pub(super) fn evict_here(self: &Arc<Self>, topic: &str, whom: &Whom) -> usize {
         let ended = self.hub.evict(
             topic,
             |join| whom.includes(&join.session),
@@ -80,8 +96,9 @@ impl Inner {
                 }
             });
             for session in meant {
-                let membership = lock(&session.topics_state().memberships).remove(topic.name());
-                let Some(membership) = membership else {
+                let part = session.topics_part();
+                let removed = part.and_then(|part| lock(&part.memberships).remove(topic.name()));
+                let Some(membership) = removed else {
                     continue;
                 };
                 let is_meant = |member: &Session| *member == session;

@@ -2,27 +2,32 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Weak;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sockeye_pubsub::engine::{
-    Catchup, EngineError, EngineErrorKind, EngineState, Since, WasPublished,
+    Catchup, EngineError, EngineErrorKind, EngineState, NodeInfo, Since, WasPublished,
 };
 use sockeye_pubsub::hub::Hub;
-use sockeye_pubsub::pattern::Patterns;
 use sockeye_pubsub::{
-    Body, MessageId, Rules, Publication, PublishError, PublishKey, SubscribeError, TopicName,
+    Body, Kept, MessageId, Patterns, Rules, Publication, PublishError, PublishKey, SubscribeError, TopicName,
 };
 
 use super::authorize::{Authority, Topic};
-use super::backend::Backend;
+use super::backend::{self, Backend, Events};
 use super::builder::TopicsBuilder;
 use super::outlet::Node;
 use super::publish::{Begun, Handled, Publish, PublishHandle, Published};
 use super::queue::Queue;
+use super::signals::Signals;
 use super::surroundings::random;
-use crate::endpoint::{Encoder, codec};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use crate::endpoint::{Encoder, encoded};
+use crate::error::ErrorChain;
 use crate::proto::Outgoing;
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Mutex, lock};
 
 /// The topics of a node: named streams of messages, which sessions subscribe to, and any code publishes to. Clones share
 /// the topics.
@@ -39,7 +44,11 @@ pub(super) struct Inner {
     pub(super) authority: Option<Arc<dyn Authority>>,
     pub(super) queue: Queue,
     /// The number of the next join.
-    pub(super) joins: std::sync::atomic::AtomicU64,
+    pub(super) joins: AtomicU64,
+    pub(super) node: NodeInfo,
+    pub(super) signals: Signals,
+    /// The task that calls the hub when time has passed.
+    pub(super) task: Mutex<Option<AbortHandle>>,
 }
 
 impl Topics {
@@ -70,8 +79,10 @@ impl Topics {
         topic: impl Into<Cow<'t, str>>,
         object: &impl Encoder,
     ) -> Publish<'t> {
-        let message = codec::encoded(object);
-        let message = message.map(Body::from).map_err(PublishError::encode);
+        let message = encoded(object);
+        let message = message.map(Body::from);
+        let message = message
+            .map_err(|error| PublishError::Encode(ErrorChain::new(&error).to_string()));
         Publish::new(self.clone(), topic.into(), message)
     }
 
@@ -142,6 +153,57 @@ impl Topics {
         })
     }
 
+    /// Starts the topics in a program without a server. A server starts its topics itself.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be started.
+    ///
+    /// # Panics
+    ///
+    /// If the caller is not in a tokio runtime.
+    pub async fn start(&self) -> Result<(), EngineError> {
+        if let Backend::Networked(engine) = &self.0.backend {
+            let events = Arc::new(Events(Arc::downgrade(&self.0)));
+            engine.start(self.0.node.clone(), events).await?;
+        }
+        self.run();
+        Ok(())
+    }
+
+    /// Stops the engine, and releases what it holds for this node. Sessions stay open, and get no messages any more.
+    ///
+    /// # Errors
+    ///
+    /// If the engine did not stop in time. It is stopped nevertheless.
+    pub async fn stop(&self, within: Duration) -> Result<(), EngineError> {
+        self.0.backend.engine().stop(within).await
+    }
+
+    /// Starts the task of the topics, if it does not run and the caller is in a tokio runtime.
+    pub(crate) fn run(&self) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let mut task = lock(&self.0.task);
+        if task.as_ref().is_none_or(AbortHandle::is_finished) {
+            let timer = Arc::clone(self.0.hub.outlet().timer());
+            let run = backend::run(Arc::downgrade(&self.0), timer);
+            *task = Some(runtime.spawn(run).abort_handle());
+        }
+    }
+
+    /// Returns the pattern whose topics may have the largest history, and its bytes.
+    pub(crate) fn largest_history(&self) -> Option<(String, usize)> {
+        let patterns = self.0.patterns.iter();
+        let windows = patterns.filter_map(|(pattern, rules)| match rules.history.kept() {
+            Kept::Window { bytes, .. } => Some((pattern, bytes)),
+            _ => None,
+        });
+        let largest = windows.max_by_key(|(_, bytes)| *bytes);
+        largest.map(|(pattern, bytes)| (pattern.to_owned(), bytes))
+    }
+
     /// Returns stored messages of a topic.
     ///
     /// # Errors
@@ -190,7 +252,20 @@ const MAX_KEY: usize = 255;
 /// The time after which to try again what was unavailable.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
 
+impl Drop for Inner {
+    /// The task waits for a time that may be far.
+    fn drop(&mut self) {
+        lock(&self.task).take().iter().for_each(AbortHandle::abort);
+    }
+}
+
 impl Inner {
+    /// Returns the name of the node, for people.
+    #[cfg(feature = "topics-wire")]
+    pub(super) fn node_name(&self) -> &str {
+        &self.node.name
+    }
+
     /// Whether the topic exists: this node listens to it, or the memory engine keeps its history.
     #[cfg(feature = "topics-wire")]
     pub(super) fn knows(&self, topic: &str) -> bool {

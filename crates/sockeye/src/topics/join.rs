@@ -116,9 +116,9 @@ impl Answer {
             Self::Server(_) => None,
             #[cfg(feature = "topics-wire")]
             Self::Client { reference } => {
-                let machine = &session.topics_state().machine;
-                let frame = machine.with(|machine| machine.subscribed(*reference, topic, welcome));
-                frame.map(|frame| Message::Text(frame).into())
+                let answered =
+                    session.with_machine(|machine| machine.subscribed(*reference, topic, welcome));
+                answered.flatten().map(|frame| Message::Text(frame).into())
             }
         }
     }

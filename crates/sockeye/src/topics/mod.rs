@@ -64,7 +64,7 @@ mod authorize;
 mod backend;
 mod builder;
 #[cfg(feature = "topics-wire")]
-mod client;
+pub(crate) mod client;
 mod evict;
 mod form;
 mod gap;
@@ -78,10 +78,11 @@ mod publish;
 mod queue;
 mod rules;
 mod session;
+mod signals;
 mod subscribe;
 mod surroundings;
-#[cfg(test)]
-mod tests;
+
+
 
 #[doc(inline)]
 pub use sockeye_pubsub::engine::{Catchup, EngineError, EngineState, Member, Since, WasPublished};

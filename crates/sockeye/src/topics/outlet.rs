@@ -10,10 +10,9 @@ use std::time::Instant;
 
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 use sockeye_pubsub::hub::{Outlet, Welcome};
-use sockeye_pubsub::pattern::{Patterns, PolicyId};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;
-use sockeye_pubsub::{Delivered, Position, SubscribeError, Surroundings, TopicName};
+use sockeye_pubsub::{Delivered, Patterns, Position, Rules, SubscribeError, Surroundings, TopicName};
 use tokio::sync::Notify;
 
 use super::form::Form;
@@ -161,7 +160,8 @@ impl Outlet for Node {
 
     fn open(&self, topic: &TopicName) -> Arc<LocalTopic> {
         let matched = self.patterns.find(topic);
-        let rules = matched.map(|matched| matched.rules()).unwrap_or_else(|| self.patterns.rules(PolicyId::DEFAULT));
+        let default = Rules::default();
+        let rules = matched.map_or(&default, |matched| matched.rules());
         let overflow = if rules.history.is_off() {
             match rules.overflow {
                 sockeye_pubsub::Overflow::DropOldest => Overflow::DropOldest,
@@ -223,11 +223,6 @@ impl Outlet for Node {
 impl Timer {
     fn set(&self, at: Instant) {
         *lock(&self.at) = Some(at);
-        self.changed.notify_one();
-    }
-
-    /// Wakes the task of the topics, because the hub has requests.
-    pub(super) fn notify(&self) {
         self.changed.notify_one();
     }
 

@@ -66,8 +66,10 @@ impl SessionTopics {
 impl Session {
     /// Returns the public name of the session in topics with presence. It is not the session's id, which may be a secret.
     pub(super) fn member_id(&self) -> MemberId {
-        let member = &self.topics_state().member;
-        *member.get_or_init(|| MemberId(random()))
+        let random = || MemberId(random());
+        // A session that has ended is a member of nothing: any name will do.
+        self.topics_part()
+            .map_or_else(random, |part| *part.member.get_or_init(random))
     }
 }
 

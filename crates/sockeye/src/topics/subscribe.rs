@@ -7,14 +7,12 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use sockeye_pubsub::engine::{Member, MemberId};
-use sockeye_pubsub::hub::{Recovery, Wants, Welcome};
-use sockeye_pubsub::policy::Kept;
-use sockeye_pubsub::{Entry, Position, SubscribeError, TopicName};
+use sockeye_pubsub::engine::Member;
+use sockeye_pubsub::hub::{Wants, Welcome};
+use sockeye_pubsub::{Kept, Position, SubscribeError, TopicName};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::authorize::decided;
 use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Reservation, Subscribed};
 use super::memberships::Membership;
@@ -22,7 +20,6 @@ use super::form::{Ending, Form};
 use super::outlet::{LocalTopic, Node};
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
-use crate::proto::Outgoing;
 use crate::runtime::deliverer;
 use crate::sync::{Arc, lock};
 
@@ -89,7 +86,8 @@ impl Session {
     /// Ends a subscription. Returns whether there was one. The session gets no message of the topic any more, not even one
     /// that waits to be sent in the topic's log.
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        let left = lock(&self.topics_state().memberships).remove(topic);
+        let topics = self.topics_part();
+        let left = topics.and_then(|topics| lock(&topics.memberships).remove(topic));
         left.is_some_and(|membership| {
             self.topics().leave(self, &membership);
             true
@@ -98,7 +96,8 @@ impl Session {
 
     /// Ends a subscription, if it came about by this join. Returns whether it did.
     fn leave_if(&self, topic: &str, join: u64) -> bool {
-        let left = lock(&self.topics_state().memberships).remove_of(topic, join);
+        let topics = self.topics_part();
+        let left = topics.and_then(|topics| lock(&topics.memberships).remove_of(topic, join));
         left.is_some_and(|membership| {
             self.topics().leave(self, &membership);
             true
@@ -123,7 +122,10 @@ impl Session {
 
     /// Returns the names of the topics that the session subscribes to, in alphabetical order.
     pub fn subscriptions(&self) -> Vec<String> {
-        let memberships = lock(&self.topics_state().memberships);
+        let Some(topics) = self.topics_part() else {
+            return Vec::new();
+        };
+        let memberships = lock(&topics.memberships);
         memberships.names().map(ToString::to_string).collect()
     }
 }
@@ -204,7 +206,8 @@ impl Topics {
             (_, Kept::Window { bytes, .. }) => bytes,
         };
         {
-            let memberships = lock(&session.topics_state().memberships);
+            let part = session.topics_part().ok_or(SubscribeError::Closed)?;
+            let memberships = lock(&part.memberships);
             if memberships.len() >= request.limit && !memberships.contains(&name) {
                 return Err(SubscribeError::TooMany);
             }
@@ -260,14 +263,14 @@ impl Session {
         let unavailable = SubscribeError::Unavailable { retry: RETRY };
         let reserving = async {
             loop {
-                let limit = self.replay_limit();
-                let state = self.topics_state();
+                let limit = self.mailbox().limit() / 2;
+                let state = self.topics_part().ok_or(SubscribeError::Closed)?;
                 let reserved = lock(&state.memberships).reserve(bytes, limit, self.mailbox());
                 match reserved {
                     Ok(()) => return Ok(Reservation::new(self, bytes)),
                     Err(Some(oldest)) => {
                         let written = self.mailbox().written(oldest).await;
-                        written.map_err(|_| SubscribeError::Evicted)?;
+                        written.map_err(|_| SubscribeError::Closed)?;
                     }
                     Err(None) => state.answered.notified().await,
                 }
@@ -279,8 +282,9 @@ impl Session {
 
     /// Gives room for a replay back.
     pub(super) fn release_replay(&self, bytes: usize) {
-        if bytes > 0 {
-            let state = self.topics_state();
+        if bytes > 0
+            && let Some(state) = self.topics_part()
+        {
             lock(&state.memberships).release(bytes);
             state.answered.notify_one();
         }
@@ -296,7 +300,9 @@ impl Join {
         welcome: &Welcome<'_>,
     ) -> bool {
         let session = &self.session;
-        let state = session.topics_state();
+        let Some(state) = session.topics_part() else {
+            return false;
+        };
         let mut memberships = lock(&state.memberships);
         let is_known = memberships.contains(topic.name());
         if memberships.has_retired() || is_known || self.answer.is_unwanted() {

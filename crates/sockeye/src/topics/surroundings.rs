@@ -1,6 +1,6 @@
 //! The clock and the random numbers of topics.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use sockeye_pubsub::Surroundings;
 
@@ -14,6 +14,12 @@ pub(super) fn now() -> Instant {
 
 pub(super) fn random() -> u64 {
     rand::random()
+}
+
+/// Returns the milliseconds since 1970.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Surroundings for Real {

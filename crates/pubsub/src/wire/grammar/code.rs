@@ -163,6 +163,7 @@ impl From<SubscribeError> for Failure {
             SubscribeError::Denied(_) => ErrorCode::Denied,
             SubscribeError::TooMany => ErrorCode::TooMany,
             SubscribeError::Evicted => ErrorCode::Evicted,
+            SubscribeError::Closed => ErrorCode::Internal,
         };
         Self::new(code, error.to_string())
     }
@@ -181,6 +182,7 @@ impl From<PublishError> for Failure {
             PublishError::TooLarge { .. } => ErrorCode::TooLarge,
             PublishError::Denied(_) => ErrorCode::Denied,
             PublishError::Key(_) => ErrorCode::BadRequest,
+            PublishError::Encode(_) => ErrorCode::Internal,
         };
         Self::new(code, error.to_string())
     }
