@@ -2,6 +2,7 @@
 
 mod limits;
 mod model;
+mod threads;
 mod world;
 
 use std::sync::Arc;
