@@ -34,8 +34,8 @@ use crate::wire::grammar::{
 /// let frame = client.next_frame(now).unwrap();
 /// assert_eq!(frame.message().as_text(), Some("{\"sub\":\"room/42\",\"ref\":1,\"recent\":50}\n"));
 ///
-/// client.received("{\"ok\":1,\"topic\":\"room/42\",\"recovered\":null,\"missed\":0}\n".into(), now);
-/// client.received("{\"m\":\"room/42\"}\nhello".into(), now);
+/// client.received(&"{\"ok\":1,\"topic\":\"room/42\",\"recovered\":null,\"missed\":0}\n".into(), now);
+/// client.received(&"{\"m\":\"room/42\"}\nhello".into(), now);
 /// assert!(matches!(client.next_event(), Some(ClientEvent::Subscribed { .. })));
 /// assert!(matches!(client.next_event(), Some(ClientEvent::Message { message, .. }) if message.as_text() == Some("hello")));
 /// # Ok(())
@@ -263,12 +263,12 @@ impl ClientMachine {
     }
 
     /// A frame came.
-    pub fn received(&mut self, frame: Message, now: Instant) {
+    pub fn received(&mut self, frame: &Message, now: Instant) {
         let Link::Online { heard, pinged, .. } = &mut self.link else {
             return;
         };
         (*heard, *pinged) = (now, None);
-        if let Err(violation) = self.take(&frame, now) {
+        if let Err(violation) = self.take(frame, now) {
             self.break_link(close_reason(
                 CloseCode::PROTOCOL_ERROR,
                 &violation.to_string(),
@@ -355,7 +355,7 @@ impl ClientMachine {
     pub fn next_frame(&mut self, now: Instant) -> Option<Outgoing> {
         loop {
             let frame = match self.unsent.pop_front()? {
-                Unsent::Subscribe(topic) => self.subscribe_frame(topic),
+                Unsent::Subscribe(topic) => self.subscribe_frame(&topic),
                 Unsent::Unsubscribe(topic) => {
                     let reference = self.ask(Asked::Unsubscribe);
                     Some(frame_of(reference, topic, Request::Unsubscribe).into())
@@ -462,13 +462,13 @@ impl ClientMachine {
     }
 
     /// Makes the request of a subscription; `None` if the application has left it meanwhile.
-    fn subscribe_frame(&mut self, topic: TopicName) -> Option<Outgoing> {
-        let subscription = self.subscriptions.get_mut(&topic)?;
+    fn subscribe_frame(&mut self, topic: &TopicName) -> Option<Outgoing> {
+        let subscription = self.subscriptions.get_mut(topic)?;
         if subscription.state != State::Queued {
             return None;
         }
         let reference = self.ask(Asked::Subscribe(topic.clone()));
-        let subscription = self.subscriptions.get_mut(&topic)?;
+        let subscription = self.subscriptions.get_mut(topic)?;
         subscription.state = State::Asked(reference);
         let request = Request::Subscribe {
             wants: subscription.wants(),
