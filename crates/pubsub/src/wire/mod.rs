@@ -14,15 +14,17 @@
 //! - [`ServerMachine`]: one session of a server. It keeps the budgets of the connection and answers each request once.
 //! - [`ClientMachine`]: one client. It keeps positions, resumes after each reconnect, and repeats publishes with keys.
 
+mod client;
 mod grammar;
 mod server;
 
+pub use self::client::{
+    Backoff, ClientEvent, ClientMachine, NotAccepted, PublishFailure, RefusedRequest,
+    RequestNumber, UnsupportedProtocol,
+};
 pub use self::grammar::{
     ClientFrame, Content, ErrorCode, Failure, Hello, MAX_HEADER, MAX_MEMBER, MAX_MEMBERS_HEADER,
-    OkAnswer, Reference, Request, ServerFrame, Unusable, Violation, app_frame, envelope, member_id,
-    members,
+    OkAnswer, Reference, Request, SUBPROTOCOLS, ServerFrame, Unusable, Violation, app_frame,
+    envelope, member_id, members,
 };
 pub use self::server::{Publish, Reply, ServerLimits, ServerMachine, Step, subscribed};
-
-/// The subprotocols of this version, the preferred one first. A client offers all of them.
-pub const SUBPROTOCOLS: [&str; 1] = ["sockeye.topics.v0"];

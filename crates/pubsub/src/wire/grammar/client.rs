@@ -318,7 +318,7 @@ impl From<Violation> for Unusable {
 }
 
 /// Returns whether a text can be the key of a client's publish: 22 to 64 visible ASCII characters.
-pub(crate) fn is_key(key: &str) -> bool {
+fn is_key(key: &str) -> bool {
     (22..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -14,6 +14,9 @@ use crate::error::{PublishError, SubscribeError};
 pub struct Reference(NonZeroU32);
 
 impl Reference {
+    /// The smallest reference: 1.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
     /// The largest reference: 2³¹.
     pub const MAX: u32 = 1 << 31;
 
@@ -31,7 +34,7 @@ impl Reference {
     /// Returns the reference that follows this one. The largest is followed by 1.
     #[must_use]
     pub fn next(self) -> Self {
-        Self::new(self.get() + 1).unwrap_or(Self(NonZeroU32::MIN))
+        Self::new(self.get() + 1).unwrap_or(Self::FIRST)
     }
 }
 

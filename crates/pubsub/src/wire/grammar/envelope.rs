@@ -52,7 +52,7 @@ fn header_len(topic: &str, at: Option<Position>) -> usize {
     let position = at.map_or(0, |at| {
         let digits = at.offset.checked_ilog10().map_or(1, |log| log as usize + 1);
         let id = if at.id.is_some() { WORD } else { 1 };
-        r#","at":"::"""#.len() + WORD + digits + id
+        r#","at":"::""#.len() + WORD + digits + id
     });
     r#"{"m":}"#.len() + json::text_len(topic) + position
 }

@@ -1,8 +1,12 @@
 //! A frame: a header, a line feed, and a body. The header is empty, or one JSON object.
 
+use sockeye_proto::{CloseCode, CloseReason};
 use thiserror::Error;
 
 use super::content::Content;
+
+/// The subprotocols of this version, the preferred one first. A client offers all of them.
+pub const SUBPROTOCOLS: [&str; 1] = ["sockeye.topics.v0"];
 
 /// The length of the longest header, in bytes without the line feed. The answer to `who` alone may be longer, up to
 /// [`MAX_MEMBERS_HEADER`].
@@ -90,4 +94,12 @@ impl<'a> Frame<'a> {
         }
         Ok(Self { header, body })
     }
+}
+
+/// Makes a close reason of a text, which is cut if it is too long for a Close frame.
+pub(crate) fn close_reason(code: CloseCode, text: &str) -> CloseReason {
+    let lengths = (0..=text.len().min(CloseReason::MAX_REASON)).rev();
+    let mut texts = lengths.filter_map(|len| text.get(..len));
+    let reason = CloseReason::new(code, texts.next().unwrap_or_default());
+    reason.unwrap_or_else(|_| CloseReason::no_status())
 }

@@ -223,7 +223,9 @@ impl<'a> ServerFrame<'a> {
                 );
                 json::write_text(out, message);
                 if let Some(retry) = retry {
-                    json::write_display(out, format_args!(r#","retry":{}"#, retry.as_millis()));
+                    // Rounded up, so that no client comes back too early.
+                    let retry = retry.as_nanos().div_ceil(1_000_000).max(1);
+                    json::write_display(out, format_args!(r#","retry":{retry}"#));
                 }
             }
             Self::Message { topic, at } => write_place(out, "m", topic, *at),

@@ -23,7 +23,7 @@ use self::pending::Pending;
 pub use self::pending::Publish;
 use super::grammar::{
     ClientFrame, Content, ErrorCode, Failure, Hello, OkAnswer, Reference, Request, ServerFrame,
-    Unusable, Violation, member_id, members,
+    Unusable, Violation, close_reason, member_id, members,
 };
 use crate::engine::{Member, MemberId};
 use crate::hub::{Recovery, Wants, Welcome};
@@ -328,7 +328,7 @@ impl ServerMachine {
             let (least, most) = AFTER_RATE_ERRORS;
             return Reply {
                 frame: Some(ServerFrame::Bye { least, most }.to_text()),
-                close: Some(reason(CloseCode::TRY_AGAIN_LATER, TOO_MANY_REQUESTS)),
+                close: Some(close_reason(CloseCode::TRY_AGAIN_LATER, TOO_MANY_REQUESTS)),
             };
         }
         Reply::frame(
@@ -346,7 +346,10 @@ impl ServerMachine {
         self.end();
         Step::Reply(Reply {
             frame: None,
-            close: Some(reason(CloseCode::POLICY_VIOLATION, &violation.to_string())),
+            close: Some(close_reason(
+                CloseCode::POLICY_VIOLATION,
+                &violation.to_string(),
+            )),
         })
     }
 
@@ -379,14 +382,6 @@ pub fn subscribed(reference: Reference, topic: &str, welcome: &Welcome<'_>) -> T
         missed: u32::try_from(welcome.replay.len()).unwrap_or(u32::MAX),
     };
     ServerFrame::Ok { reference, answer }.to_text()
-}
-
-/// Makes a close reason of a text, which is cut if it is too long for a Close frame.
-fn reason(code: CloseCode, text: &str) -> CloseReason {
-    let lengths = (0..=text.len().min(CloseReason::MAX_REASON)).rev();
-    let mut texts = lengths.filter_map(|len| text.get(..len));
-    let reason = CloseReason::new(code, texts.next().unwrap_or_default());
-    reason.unwrap_or_else(|_| CloseReason::no_status())
 }
 
 const TOO_MANY_REQUESTS: &str = "too many requests";
