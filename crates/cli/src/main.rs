@@ -28,6 +28,7 @@ mod size;
 mod snake;
 mod stream;
 mod time;
+mod topics;
 
 use self::exit::Exit;
 

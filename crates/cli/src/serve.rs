@@ -27,6 +27,7 @@ use crate::push::{self, Push};
 use crate::signal::Signals;
 use crate::size::parse_size;
 use crate::snake::{self, Field, Snake};
+use crate::topics::{self, TopicsEndpoint};
 
 /// Serve a chat, a drawboard and a game with their web pages, an echo and a push
 ///
@@ -79,6 +80,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = chat::RATE.burst)]
     burst: NonZeroU32,
 
+    /// Use the topic patterns of this TOML file, besides room/{id} of the chat. Without it clients may publish to
+    /// demo/{id}
+    #[arg(long, value_name = "FILE")]
+    topics: Option<PathBuf>,
+
+    /// Name of this server, which clients of topics are told. A random one by default
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+
     /// Send no Ping to a silent client. The server then keeps the connections of clients that are gone
     #[arg(long)]
     no_ping: bool,
@@ -98,6 +108,8 @@ Endpoints:
   /echo         sends every message back; the text `close 4001 why` makes it
                 close with the code 4001 and the reason `why`
   /push         sends the time, at once and then each second
+  /topics       topics, by the subprotocol sockeye.topics.v0; /sockeye.js is its
+                client for pages
   /push-or-poll a page that compares /push with a request for /time each second
 
 Signals:
@@ -107,7 +119,7 @@ Signals:
 
 Exit codes:
   0    stopped in order
-  1    cannot listen on the address, or cannot use the certificate
+  1    cannot listen on the address, or cannot use the certificate or the topics
   2    invalid command line
   130  ended by a second signal
 
@@ -154,6 +166,8 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         per_second: options.rate,
         burst: options.burst,
     };
+    let topics = topics::topics(options.topics.as_deref(), options.node.as_deref());
+    let topics = topics.map_err(Failure::Topics)?;
     let board = Board::default();
     let field = Field::default();
     let config = config(options);
@@ -168,6 +182,8 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .endpoint(limited(snake, snake::MAX_COMMAND))
         .endpoint(limited(push, push::MAX_COMMAND))
         .default_endpoint::<Echo>()
+        .default_endpoint::<TopicsEndpoint>()
+        .topics(topics)
         .http(page::service())
         .config(config)
         .compression(DeflateConfig::default())
@@ -308,6 +324,7 @@ enum Failure {
     Listen(Listen, sockeye::server::BindError),
     Runtime(io::Error),
     Tls(TlsError),
+    Topics(topics::FileError),
 }
 
 impl fmt::Display for Failure {
@@ -327,6 +344,7 @@ impl fmt::Display for Failure {
             }
             Self::Listen(_, error) => ErrorChain::new(error).fmt(f),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
+            Self::Topics(error) => error.fmt(f),
             Self::Tls(error) => write!(f, "cannot serve over TLS: {}", ErrorChain::new(error)),
         }
     }

@@ -87,7 +87,7 @@ impl File {
     }
 }
 
-const FILES: [File; 13] = [
+const FILES: [File; 14] = [
     File {
         path: "/",
         kind: "text/html; charset=utf-8",
@@ -112,6 +112,11 @@ const FILES: [File; 13] = [
         path: "/icon.svg",
         kind: "image/svg+xml",
         content: include_str!("icon.svg"),
+    },
+    File {
+        path: "/sockeye.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("../../../../clients/js/sockeye.js"),
     },
     File {
         path: "/drawboard",
@@ -161,7 +166,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 fn is_endpoint(path: &str) -> bool {
     let is_room = |room: &str| !room.is_empty() && !room.contains('/');
-    matches!(path, "/echo" | "/push") || path.strip_prefix("/chat/").is_some_and(is_room)
+    matches!(path, "/echo" | "/push" | "/topics") || path.strip_prefix("/chat/").is_some_and(is_room)
 }
 
 /// Returns the time in the form that `/push` sends.
