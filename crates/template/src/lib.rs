@@ -3,9 +3,11 @@
 //! `sockeye` matches the paths of requests and the names of topics, and `sockeye-macros` checks templates at compile time. This
 //! crate is a part of `sockeye`, and makes no promise of stability. It knows nothing of requests.
 
+mod segments;
 mod template;
 mod trie;
 
+pub use self::segments::{Segments, segments};
 pub use self::template::{Segment, Subject, Template, TemplateError};
 pub use self::trie::{Entry, Equivalent, Trie};
 
