@@ -11,6 +11,7 @@ mod end;
 mod handshake;
 mod round_trip;
 mod stream;
+mod topics;
 mod utf8;
 #[path = "../../crates/proto/tests/wire/mod.rs"]
 mod wire;
@@ -20,6 +21,7 @@ pub use self::differential::differential;
 pub use self::handshake::{extension, request, response};
 pub use self::round_trip::round_trip;
 pub use self::stream::{client_stream, server_stream};
+pub use self::topics::wire;
 pub use self::utf8::utf8;
 
 #[cfg(test)]
@@ -30,7 +32,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Each target with the name of its seeds' folder.
-    const TARGETS: [(&str, Target); 10] = [
+    const TARGETS: [(&str, Target); 11] = [
         ("client_stream", super::client_stream),
         ("deflate", super::deflate),
         ("differential", super::differential),
@@ -41,6 +43,7 @@ mod tests {
         ("round_trip", super::round_trip),
         ("server_stream", super::server_stream),
         ("utf8", super::utf8),
+        ("wire", super::wire),
     ];
 
     #[test]

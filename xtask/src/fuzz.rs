@@ -185,12 +185,13 @@ fn expect_success(line: &str, status: std::io::Result<std::process::ExitStatus>)
 /// times as often, and the memory that is measured is that of the code.
 const BUILD: [&str; 2] = ["--sanitizer=none", "--features=libfuzzer"];
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
-const DICTIONARIES: [(&[&str], &str); 2] = [
+const DICTIONARIES: [(&[&str], &str); 3] = [
     (
         &["client_stream", "differential", "server_stream"],
         "frames.dict",
     ),
     (&["extension", "request", "response"], "http.dict"),
+    (&["wire"], "topics.dict"),
 ];
 
 #[cfg(test)]
