@@ -37,11 +37,19 @@ export class FakeServer {
     mock.timers.enable({ apis: ["setTimeout", "Date"] });
   }
 
-  /** Starts a client, and waits for its first attempt. */
-  async client(options = {}, url = "ws://host/topics") {
+  /** Starts a client that notes its states and errors. */
+  start(options = {}, url = "ws://host/topics") {
     const client = new Sockeye(url, { WebSocket: FakeWebSocket, ...options });
     client.states = [];
-    client.onstate = (state, why) => client.states.push(why ? { state, ...why } : { state });
+    client.errors = [];
+    client.onstate = (state, why) => client.states.push({ state, ...why });
+    client.onerror = ({ message }) => client.errors.push(message);
+    return client;
+  }
+
+  /** Starts a client, and waits for its first attempt. */
+  async client(options, url) {
+    const client = this.start(options, url);
     await settle();
     return client;
   }
