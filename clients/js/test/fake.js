@@ -34,7 +34,7 @@ export class FakeServer {
 
   constructor() {
     FakeWebSocket.created = (socket) => this.sockets.push(socket);
-    mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1e12 });
   }
 
   /** Starts a client that notes its states and errors. */
@@ -78,7 +78,7 @@ export class FakeServer {
 
   /** Sends a string as a text frame, and a Uint8Array as a binary frame. */
   sendRaw(data) {
-    this.socket.onmessage?.({ data: typeof data === "string" ? data : data.slice().buffer });
+    this.socket.onmessage?.({ data: typeof data === "string" ? data : Uint8Array.from(data).buffer });
   }
 
   close(code, reason = "") {
