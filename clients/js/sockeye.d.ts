@@ -65,7 +65,7 @@ export interface SubscribeOptions {
   /** The number of recent messages to get first. It has no effect if a position is known. */
   recent?: number;
   /** The position of the last message that the application has. The messages after it come first. */
-  after?: string;
+  after?: string | undefined;
   /** What other clients see of this one in the list of members. At most 1 KiB as JSON. */
   member?: unknown;
 }
@@ -85,7 +85,7 @@ export interface Members<M = any> {
   all: boolean;
 }
 
-/** A subscription. Set its `on…` properties in the task that created it: no event comes earlier. */
+/** A subscription. Set its `on…` properties in the turn of the event loop that creates it: no event comes earlier. */
 export interface Topic {
   readonly name: string;
   /** The position of the newest message that came. It can be stored, and given to `subscribe` as `after`. */
