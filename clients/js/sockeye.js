@@ -26,8 +26,8 @@ export function Sockeye(url, { credentials, WebSocket = globalThis.WebSocket } =
     opened = after = undefined;
     enter("connecting");
     try {
-      const to = new URL(typeof url === "function" ? await url() : url, globalThis.location?.href);
       const ticket = await credentials?.();
+      const to = new URL(typeof url === "function" ? await url() : url, globalThis.location?.href);
       if (self.state === "closed") return;
       if (ticket != null) to.searchParams.set("ticket", ticket);
       socket = new WebSocket(to.href.replace(/^http/, "ws"), PROTOCOLS);

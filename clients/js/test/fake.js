@@ -34,14 +34,22 @@ export class FakeServer {
 
   constructor() {
     FakeWebSocket.created = (socket) => this.sockets.push(socket);
-    mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1e12 });
+  }
+
+  /** Starts a client that notes its states and errors. */
+  start(options = {}, url = "ws://host/topics") {
+    const client = new Sockeye(url, { WebSocket: FakeWebSocket, ...options });
+    client.states = [];
+    client.errors = [];
+    client.onstate = (state, why) => client.states.push({ state, ...why });
+    client.onerror = ({ message }) => client.errors.push(message);
+    return client;
   }
 
   /** Starts a client, and waits for its first attempt. */
-  async client(options = {}, url = "ws://host/topics") {
-    const client = new Sockeye(url, { WebSocket: FakeWebSocket, ...options });
-    client.states = [];
-    client.onstate = (state, why) => client.states.push(why ? { state, ...why } : { state });
+  async client(options, url) {
+    const client = this.start(options, url);
     await settle();
     return client;
   }
@@ -70,7 +78,7 @@ export class FakeServer {
 
   /** Sends a string as a text frame, and a Uint8Array as a binary frame. */
   sendRaw(data) {
-    this.socket.onmessage?.({ data: typeof data === "string" ? data : data.slice().buffer });
+    this.socket.onmessage?.({ data: typeof data === "string" ? data : Uint8Array.from(data).buffer });
   }
 
   close(code, reason = "") {
