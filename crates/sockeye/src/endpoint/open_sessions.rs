@@ -149,13 +149,12 @@ impl OpenSessions {
 
 impl Swept for SessionSet {
     fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
-        let broadcasts = self.broadcasts.logged();
         let mut lost = Vec::new();
         let are_more = self.broadcasts.look(slots, |session| {
             if let Some(loss) = session.mailbox().sweep(horizon.into_std()) {
                 lost.push((session.clone(), loss));
             }
-            session.close_if_idle(elapsed, broadcasts);
+            session.close_if_idle(elapsed);
         });
         // No line is logged under the lock.
         for (session, loss) in lost {
