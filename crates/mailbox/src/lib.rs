@@ -17,13 +17,14 @@ pub mod sync;
 
 pub use self::direct::DirectWrite;
 pub use self::error::SendError;
+pub use self::fanout::budget::Budget;
 pub use self::fanout::channel::Channel;
+pub use self::fanout::config::ChannelConfig;
 pub use self::fanout::delivery::{Deliver, Deliverer, Delivery};
 pub use self::fanout::log::{Copied, LOG_LIMIT, Subscription};
 pub use self::mailbox::Mailbox;
 pub use self::mailbox::ending::Ended;
 pub use self::mailbox::item::{Item, Part, Reached, Taken, Ticket};
-pub use self::mailbox::offer::Offer;
 pub use self::mailbox::parking::WakeReason;
 pub use self::mailbox::part::{Parts, UNFINISHED};
 pub use self::mailbox::policy::{Overflow, OverflowPolicy, Overflowed};

@@ -9,14 +9,19 @@
 //!
 //! A member gets the messages of one channel in the order in which they were published, each once. What a task sends to a
 //! member comes behind what the member's channels held before. Nothing is promised between two channels.
+//!
+//! A conflated channel brings the newest message only, its value. A member that has not read the last one reads the newest
+//! in its place. Such a value has no order with what a task sends to the member.
 
 use std::fmt;
 use std::ops::Range;
 
 use sockeye_proto::PreparedMessage;
 
+use super::config::ChannelConfig;
 use super::delivery::{Deliver, Delivery};
 use super::log::{Copied, Log, Pushed, Slot, Subscription};
+use super::members::{Member, Members};
 use crate::direct::DirectWrite;
 use crate::mailbox::Mailbox;
 use crate::mailbox::offer::{Offer, Round};
@@ -30,56 +35,53 @@ pub struct Channel<D, T> {
     log: Arc<Log>,
 }
 
-/// The members of a channel. A member has the same number in the log.
-struct Members<D, T> {
-    all: Vec<Option<Member<D, T>>>,
-    // The slot by which each member's mailbox knows the channel. Without one it takes items.
-    slots: Vec<Option<Slot>>,
-    free: Vec<u32>,
-    joined: usize,
-    // Where the channel waits for a deliverer, once a member can be delivered to.
-    delivery: Option<Delivery>,
-    // Whether the channel waits for a deliverer now.
-    is_queued: bool,
-}
-
-struct Member<D, T> {
-    mailbox: Arc<Mailbox<D>>,
-    kept: T,
-}
-
 impl<D, T> Default for Channel<D, T> {
     fn default() -> Self {
         Self {
-            members: Mutex::new(Members {
-                all: Vec::new(),
-                slots: Vec::new(),
-                free: Vec::new(),
-                joined: 0,
-                delivery: None,
-                is_queued: false,
-            }),
+            members: Mutex::default(),
             log: Arc::default(),
         }
     }
 }
 
 impl<D, T> Channel<D, T> {
+    /// Creates a channel without members.
+    pub fn new(config: ChannelConfig) -> Arc<Self> {
+        Arc::new(Self {
+            members: Mutex::default(),
+            log: Log::new(config),
+        })
+    }
+
     /// Reserves a place for a member, and returns its number and its subscription.
     pub fn reserve(&self) -> (u32, Subscription) {
-        let mut members = lock(&self.members);
-        let member = members.free.pop().unwrap_or_else(|| {
-            members.all.push(None);
-            members.slots.push(None);
-            u32::try_from(members.all.len() - 1).expect("fewer mailboxes than 2^32 fit in memory")
-        });
+        let member = lock(&self.members).reserve();
         (member, self.log.subscription(member))
     }
 
     /// Makes a mailbox the member of this number, which was [reserved](Self::reserve): it gets each message from now on.
     /// `delivery` is where a deliverer waits, if the mailbox may be delivered to.
     pub fn join(&self, member: u32, mailbox: Arc<Mailbox<D>>, kept: T, delivery: Option<Delivery>) {
+        self.join_locked(&mut lock(&self.members), member, mailbox, kept, delivery);
+    }
+
+    /// Makes a mailbox a member, and returns its number: it gets each message from now on. `delivery` is where a
+    /// deliverer waits, if the mailbox may be delivered to. Any task may call this.
+    pub fn subscribe(&self, mailbox: Arc<Mailbox<D>>, kept: T, delivery: Option<Delivery>) -> u32 {
         let mut members = lock(&self.members);
+        let member = members.reserve();
+        self.join_locked(&mut members, member, mailbox, kept, delivery);
+        member
+    }
+
+    fn join_locked(
+        &self,
+        members: &mut Members<D, T>,
+        member: u32,
+        mailbox: Arc<Mailbox<D>>,
+        kept: T,
+        delivery: Option<Delivery>,
+    ) {
         let slot = mailbox.join(&self.log.subscription(member));
         if let Some(delivery) = delivery
             && slot.is_some()
@@ -87,35 +89,29 @@ impl<D, T> Channel<D, T> {
         {
             mailbox.begin_delivery();
         }
-        let Members {
-            all, slots, joined, ..
-        } = &mut *members;
-        let place = member as usize;
-        if let (Some(free), Some(known)) = (all.get_mut(place), slots.get_mut(place)) {
-            *free = Some(Member { mailbox, kept });
-            *known = slot;
-            *joined += 1;
+        if slot.is_none() {
+            self.log.expect_visit();
         }
+        let joined = Member {
+            mailbox,
+            kept,
+            slot,
+        };
+        members.join(member, joined);
     }
 
     /// Frees the place of a member, if `is_meant` says that it is still the same one. The member gets no message any more,
     /// not even one that it has not read. Returns what was kept of it.
     pub fn leave(&self, member: u32, is_meant: impl FnOnce(&T) -> bool) -> Option<T> {
         let mut members = lock(&self.members);
-        let place = member as usize;
-        let joined = members.all.get_mut(place)?;
-        let left = joined.take_if(|member| is_meant(&member.kept))?;
-        if let Some(slot) = members.slots.get_mut(place).and_then(Option::take) {
-            left.mailbox.leave(slot);
-        }
-        members.joined -= 1;
-        members.free.push(member);
+        let left = members.leave(member, is_meant)?;
+        left.mailbox.leave(left.slot, &self.log);
         Some(left.kept)
     }
 
     /// The number of members.
     pub fn len(&self) -> usize {
-        lock(&self.members).joined
+        lock(&self.members).joined()
     }
 
     /// Whether there is no member.
@@ -127,15 +123,9 @@ impl<D, T> Channel<D, T> {
     /// members are locked, so it must not come back to the channel.
     pub fn look(&self, places: Range<usize>, mut look: impl FnMut(&T)) -> bool {
         let members = lock(&self.members);
-        members
-            .at(places.clone())
-            .for_each(|member| look(&member.kept));
-        places.end < members.all.len()
-    }
-
-    /// The number of messages that were ever put into the log.
-    pub fn logged(&self) -> u64 {
-        self.log.pushed()
+        let end = places.end;
+        members.at(places).for_each(|member| look(&member.kept));
+        end < members.places()
     }
 
     /// Sends a message to some of the members, as items. All messages of the channel keep their order. `is_meant` and
@@ -148,16 +138,26 @@ impl<D, T> Channel<D, T> {
     ) -> usize {
         let members = lock(&self.members);
         let mut many = 0;
-        for member in members
-            .all
-            .iter()
-            .flatten()
-            .filter(|member| is_meant(&member.kept))
-        {
-            let offer = member.mailbox.offer_item(message);
+        for member in members.iter().filter(|member| is_meant(&member.kept)) {
+            let offer = self.offer_alone(member, message);
             many += count(offer, |lost| overflowed(&member.kept, lost));
         }
         many
+    }
+
+    /// The bytes of memory on the heap, besides the channel itself.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn retained_bytes(&self) -> usize {
+        lock(&self.members).retained_bytes() + self.log.retained_bytes()
+    }
+
+    /// Offers a message to one member, past the log.
+    fn offer_alone(&self, member: &Member<D, T>, message: &PreparedMessage) -> Offer {
+        let config = self.log.config();
+        if config.is_conflated {
+            return member.mailbox.offer_value(member.slot, &self.log, message);
+        }
+        member.mailbox.offer_item(message, config.overflow)
     }
 }
 
@@ -194,19 +194,21 @@ where
             wants_delivery: false,
         };
         let mut many = 0;
-        for (place, member) in members.all.iter().enumerate() {
-            let Some(member) = member else {
-                continue;
-            };
-            let slot = members.slots.get(place).copied().flatten();
-            let offer = match number.zip(slot) {
-                Some((number, slot)) => {
+        let config = self.log.config();
+        for member in members.iter() {
+            let offer = match number.zip(member.slot) {
+                Some((number, slot)) if !config.is_conflated => {
+                    let overflow = config.overflow;
                     let mailbox = &member.mailbox;
-                    mailbox.offer_logged(slot, number, message, &mut round)
+                    mailbox.offer_logged(slot, number, message, overflow, &mut round)
+                }
+                Some((_, slot)) => {
+                    let mailbox = &member.mailbox;
+                    mailbox.offer_logged_value(slot, &self.log, &mut round)
                 }
                 None => {
                     round.is_settled = false;
-                    member.mailbox.offer_item(message)
+                    self.offer_alone(member, message)
                 }
             };
             match offer {
@@ -232,7 +234,7 @@ where
     fn begin_delivery(&self) -> usize {
         let mut members = lock(&self.members);
         members.is_queued = false;
-        members.all.len()
+        members.places()
     }
 
     fn deliver(&self, places: Range<usize>, copied: &mut Copied) -> bool {
@@ -250,53 +252,19 @@ where
 }
 
 impl<D, T> Members<D, T> {
-    fn at(&self, places: Range<usize>) -> impl Iterator<Item = &Member<D, T>> {
-        let end = places.end.min(self.all.len());
-        let places = places.start.min(end)..end;
-        self.all.get(places).into_iter().flatten().flatten()
-    }
-
     /// The mailboxes of the members in these places, without those that take items.
     fn mailboxes_at(&self, places: Range<usize>) -> Vec<(Arc<Mailbox<D>>, Slot)> {
-        let end = places.end.min(self.all.len());
-        let places = places.start.min(end)..end;
-        let members = self.all.get(places.clone()).into_iter().flatten();
-        let slots = self.slots.get(places).into_iter().flatten();
-        let both = members.zip(slots);
-        both.filter_map(|(member, slot)| Some((Arc::clone(&member.as_ref()?.mailbox), (*slot)?)))
-            .collect()
+        let with_slot = |member: &Member<D, T>| Some((Arc::clone(&member.mailbox), member.slot?));
+        self.at(places).filter_map(with_slot).collect()
     }
 
     /// Moves what a member has not read into its outbox.
-    fn catch_up(&self, member: u32, overflowed: &mut impl FnMut(&T, Overflowed)) {
-        let place = member as usize;
-        let slot = self.slots.get(place).copied().flatten();
-        if let (Some(Some(member)), Some(slot)) = (self.all.get(place), slot)
+    fn catch_up(&self, number: u32, overflowed: &mut impl FnMut(&T, Overflowed)) {
+        if let Some(member) = self.get(number)
+            && let Some(slot) = member.slot
             && let Some(lost) = member.mailbox.catch_up(slot)
         {
             overflowed(&member.kept, lost);
-        }
-    }
-
-    /// Whether a member may be delivered to by this deliverer. The first deliverer has the channel for as long as it lives.
-    fn is_delivered_by(&mut self, delivery: Delivery) -> bool {
-        match &self.delivery {
-            Some(known) if !known.has_ended() => known.is_same(&delivery),
-            ended => {
-                if ended.is_some() {
-                    self.end_delivery();
-                }
-                self.delivery = Some(delivery);
-                true
-            }
-        }
-    }
-
-    fn end_delivery(&mut self) {
-        self.delivery = None;
-        self.is_queued = false;
-        for member in self.all.iter().flatten() {
-            member.mailbox.end_delivery();
         }
     }
 }

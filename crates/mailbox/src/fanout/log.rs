@@ -1,27 +1,26 @@
 //! The log of one channel. A message is made into a frame once and kept once, and each member reads it at its own
 //! position. The log knows nothing of mailboxes: a member reads through its [`Subscription`].
 //!
-//! ```text
-//!   frames  ── 17 ── 18 ── 19 ── 20 ──▶ push
-//!              ▲           ▲      ▲
-//!              slow member │      a member that has read all
-//!                          a member that has something to read
-//! ```
-//!
 //! The log is bounded. If it is full, the publisher first moves what the slowest members have not read into their
-//! outboxes, where their own limits hold.
+//! outboxes, where their own limits hold. The log of a conflated channel keeps one message: the next one takes its place.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 
 use sockeye_proto::PreparedMessage;
 
-use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use super::budget::Share;
+use super::config::ChannelConfig;
+use super::unread::{Notified, Unread, weight};
+use crate::sync::{Arc, Mutex, lock};
 
-/// The messages that some members have not read yet. Lock order: the members of a channel, then a mailbox, then its log.
+/// The log of one channel.
 #[derive(Debug, Default)]
-pub(crate) struct Log(Mutex<State>);
+pub(crate) struct Log {
+    config: ChannelConfig,
+    // Lock order: the members of a channel, then a mailbox, then this.
+    state: Mutex<State>,
+}
 
 /// The position of one mailbox in the log of a channel.
 #[derive(Clone)]
@@ -53,32 +52,13 @@ impl Slot {
 
 #[derive(Debug, Default)]
 struct State {
-    // The number of the first message that is kept.
-    first: u64,
-    messages: VecDeque<Logged>,
-    weight: usize,
-    // What all messages that were ever put in count for.
-    weighed: u64,
-    // The frames of the messages, one behind the other. Some forgotten frames may come first.
-    frames: Vec<u8>,
-    // The number of bytes of the frames that came before these.
-    before: u64,
-    // The number of the message that each member reads next: `VACANT` for a member that has not begun.
-    positions: Vec<u64>,
-    // The number of members that have read all.
-    idle: usize,
-    notified: Notified,
-}
-
-/// Whether all members have been notified that there is something to read, and none has read since.
-#[derive(Clone, Copy, Debug, Default)]
-enum Notified {
-    #[default]
-    NotAll,
-    /// The publisher of the last message notifies them.
-    InProgress,
-    /// All members are notified; this many accepted the last message.
-    All(usize),
+    // The number of the next message.
+    end: u64,
+    // The number of members that have begun, and a number above all of theirs.
+    members: u32,
+    places: u32,
+    // Boxed: most channels have nothing unread.
+    unread: Option<Box<Unread>>,
 }
 
 /// Frames that were copied out of a log for several transports: the numbers of their messages, and their bytes.
@@ -87,22 +67,6 @@ pub struct Copied {
     messages: Range<u64>,
     frames: Vec<u8>,
 }
-
-#[derive(Debug)]
-struct Logged {
-    message: PreparedMessage,
-    // The offset at which its frame starts.
-    start: u64,
-    // What all messages before it count for.
-    weighed: u64,
-    // The number of members that read it next.
-    readers: usize,
-}
-
-const VACANT: u64 = u64::MAX;
-
-/// The least that a message counts for: about the memory that the log holds for it besides its frame.
-const LEAST_WEIGHT: usize = 64;
 
 /// The limit of the weight of the messages that a log keeps: mostly the bytes of their frames.
 pub const LOG_LIMIT: usize = if cfg!(loom) { 128 } else { 64 * 1024 };
@@ -115,9 +79,9 @@ pub(crate) enum Pushed {
     Kept(u64),
     /// All members have been notified already: this many get the message.
     Known(usize),
-    /// The message is too large for the log, or no member reads the log.
+    /// The message is too large for the log, or the budget has no bytes for it, or no member reads the log.
     Unfit,
-    /// The log is full: these members have to catch up first.
+    /// The log is full: these members have to catch up first. There may be free numbers among them.
     Full(Vec<u32>),
 }
 
@@ -125,9 +89,16 @@ impl Log {
     /// The limit of one message. A larger one goes into each reader's outbox, and the outboxes share its bytes.
     const MAX_MESSAGE: usize = 8 * 1024;
 
-    /// The number of messages that were ever put in.
-    pub(crate) fn pushed(&self) -> u64 {
-        lock(&self.0).end()
+    pub(crate) fn new(config: ChannelConfig) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The settings of the channel.
+    pub(crate) fn config(&self) -> &ChannelConfig {
+        &self.config
     }
 
     /// The subscription of a member, which has not begun yet.
@@ -140,39 +111,70 @@ impl Log {
 
     /// Puts a message in, for all members that have begun.
     pub(crate) fn push(&self, message: &PreparedMessage) -> Pushed {
-        let len = message.message().as_bytes().len();
-        let mut state = lock(&self.0);
-        if len > Self::MAX_MESSAGE || (state.idle == 0 && state.messages.is_empty()) {
+        let mut state = lock(&self.state);
+        if message.message().as_bytes().len() > Self::MAX_MESSAGE || state.members == 0 {
             return Pushed::Unfit;
         }
-        let weight = len.max(LEAST_WEIGHT);
-        if state.weight + weight > LOG_LIMIT {
-            return Pushed::Full(state.behind_half());
-        }
-        let number = state.end();
-        let logged = Logged {
-            message: message.clone(),
-            start: state.frames_end(),
-            weighed: state.weighed,
-            readers: std::mem::take(&mut state.idle),
+        let State {
+            end,
+            members,
+            places,
+            unread,
+        } = &mut *state;
+        let unread = unread.get_or_insert_with(|| {
+            let share = Share::of(self.config.budget.as_ref());
+            Box::new(Unread::new(
+                *end,
+                *members as usize,
+                *places as usize,
+                share,
+            ))
+        });
+        let is_kept = if self.config.is_conflated {
+            unread.replace(message)
+        } else if unread.weight() + weight(message) > LOG_LIMIT {
+            return Pushed::Full(unread.behind_half());
+        } else {
+            unread.push(message)
         };
-        message.write_frame(&mut state.frames);
-        state.weight += weight;
-        state.weighed += weight as u64;
-        state.messages.push_back(logged);
-        if let Notified::All(many) = state.notified {
+        if !is_kept {
+            if unread.is_empty() {
+                state.release();
+            }
+            return Pushed::Unfit;
+        }
+        let number = *end;
+        *end += 1;
+        if let Notified::All(many) = unread.notified {
             return Pushed::Known(many);
         }
-        state.notified = Notified::InProgress;
+        unread.notified = Notified::InProgress;
         Pushed::Kept(number)
+    }
+
+    /// The bytes of memory on the heap, these included.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn retained_bytes(&self) -> usize {
+        let counts = 2 * size_of::<usize>();
+        let unread = &lock(&self.state).unread;
+        let unread = unread.as_ref().map_or(0, |unread| unread.retained_bytes());
+        counts + size_of::<Self>() + unread
     }
 
     /// Notes that all members have been notified of the last message, and that this many accepted it. Until one of them
     /// uses the log, the next messages need no notification.
     pub(crate) fn notified(&self, many: usize) {
-        let mut state = lock(&self.0);
-        if let Notified::InProgress = state.notified {
-            state.notified = Notified::All(many);
+        if let Some(unread) = &mut lock(&self.state).unread
+            && let Notified::InProgress = unread.notified
+        {
+            unread.notified = Notified::All(many);
+        }
+    }
+
+    /// Notes that a member has joined that takes items: the publisher of the next message has to visit it.
+    pub(crate) fn expect_visit(&self) {
+        if let Some(unread) = &mut lock(&self.state).unread {
+            unread.notified = Notified::NotAll;
         }
     }
 }
@@ -188,12 +190,14 @@ impl Subscription {
         self.is_to(&other.log) && self.member == other.member
     }
 
-    /// Locks the log for a reader, which has to be notified of the next message.
-    #[inline]
-    fn enter(&self) -> MutexGuard<'_, State> {
-        let mut state = lock(&self.log.0);
-        state.notified = Notified::NotAll;
-        state
+    /// The log.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The number of messages that were ever put into the log.
+    pub(crate) fn pushed(&self) -> u64 {
+        lock(&self.log.state).end
     }
 
     fn place(&self) -> usize {
@@ -202,16 +206,12 @@ impl Subscription {
 
     /// Begins. The first message is the next one that is put in.
     pub(crate) fn begin(&self) {
-        let mut state = self.enter();
-        let place = self.place();
-        if state.positions.len() <= place {
-            state.positions.resize(place + 1, VACANT);
-        }
-        let end = state.end();
-        if let Some(position) = state.positions.get_mut(place) {
-            debug_assert_eq!(*position, VACANT, "one mailbox is this member");
-            *position = end;
-            state.idle += 1;
+        let mut state = lock(&self.log.state);
+        state.members += 1;
+        state.places = state.places.max(self.member + 1);
+        if let Some(unread) = &mut state.unread {
+            unread.notified = Notified::NotAll;
+            unread.begin(self.place());
         }
     }
 
@@ -225,22 +225,28 @@ impl Subscription {
         read: impl FnOnce(&[u8]),
         read_all: impl FnOnce(),
     ) -> bool {
-        let mut state = self.enter();
+        let mut state = lock(&self.log.state);
+        if let Some(unread) = &mut state.unread {
+            unread.notified = Notified::NotAll;
+        }
         if is_overtaken() {
             return false;
         }
-        let Some(at) = state.position(self.place()) else {
+        let Some((unread, at)) = state.enter(self.place()) else {
             read_all();
             return false;
         };
-        let (frames, next) = state.frames_from(at, room);
+        let (frames, next) = unread.frames_from(at, room);
         let any = !frames.is_empty();
         if any {
             read(frames);
-            state.move_on(self.place(), at, next);
+            unread.move_on(self.place(), at, next);
         }
-        if next == state.end() {
+        if next == unread.end() {
             read_all();
+            if unread.is_empty() {
+                state.release();
+            }
         }
         any
     }
@@ -254,29 +260,32 @@ impl Subscription {
         copied: &'c mut Copied,
         read_all: impl FnOnce(),
     ) -> Option<&'c [u8]> {
-        let mut state = self.enter();
-        let Some(at) = state.position(self.place()) else {
+        let mut state = lock(&self.log.state);
+        let Some((unread, at)) = state.enter(self.place()) else {
             read_all();
             return None;
         };
-        let end = state.end();
+        let end = unread.end();
         if copied.messages != (at..end) {
-            let (frames, next) = state.frames_from(at, room);
+            let (frames, next) = unread.frames_from(at, room);
             copied.frames.clear();
             copied.frames.extend_from_slice(frames);
             copied.messages = at..next;
         }
         let next = copied.messages.end;
-        state.move_on(self.place(), at, next);
+        unread.move_on(self.place(), at, next);
         if next == end {
             read_all();
+            if unread.is_empty() {
+                state.release();
+            }
         }
         (at < next).then_some(copied.frames())
     }
 
     /// Reads all messages that are left, one by one. Calls `read_all` then, with the log locked.
     pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage), read_all: impl FnOnce()) {
-        self.enter().catch_up(self.place(), u64::MAX, take);
+        lock(&self.log.state).catch_up(self.place(), take);
         read_all();
     }
 
@@ -289,28 +298,31 @@ impl Subscription {
         has_room: impl FnOnce(usize) -> bool,
         take: impl FnMut(PreparedMessage),
     ) -> bool {
-        let mut state = self.enter();
-        let at = state.position(self.place()).filter(|at| *at <= number);
-        if at.is_none_or(|at| has_room(state.weight_between(at, number))) {
+        let mut state = lock(&self.log.state);
+        let Some((unread, at)) = state.enter(self.place()) else {
+            return false;
+        };
+        if at > number || has_room(unread.weight_between(at, number)) {
             return false;
         }
-        state.catch_up(self.place(), number, take);
-        state.move_on(self.place(), number, number + 1);
+        unread.catch_up(self.place(), number, take);
+        unread.move_on(self.place(), number, number + 1);
+        if unread.is_empty() {
+            state.release();
+        }
         true
     }
 
-    /// Reads all messages that are left, one by one, and ends: no message is put in between.
-    pub(crate) fn end(&self, take: impl FnMut(PreparedMessage)) {
-        let mut state = self.enter();
-        state.catch_up(self.place(), u64::MAX, take);
-        let Some(at) = state.position(self.place()) else {
-            return;
-        };
-        debug_assert_eq!(at, state.end(), "it has caught up");
-        state.idle -= 1;
-        if let Some(position) = state.positions.get_mut(self.place()) {
-            *position = VACANT;
+    /// Reads all messages that are left, one by one, and ends: no message is put in between. Calls `read_all` then, with
+    /// the log locked.
+    pub(crate) fn end(&self, take: impl FnMut(PreparedMessage), read_all: impl FnOnce()) {
+        let mut state = lock(&self.log.state);
+        state.catch_up(self.place(), take);
+        if let Some(unread) = &mut state.unread {
+            unread.end_of(self.place());
         }
+        state.members -= 1;
+        read_all();
     }
 }
 
@@ -322,128 +334,30 @@ impl Copied {
 }
 
 impl State {
-    /// The number of the next message.
-    fn end(&self) -> u64 {
-        self.first + self.messages.len() as u64
+    /// What is unread, and the position of a member in it. The member has to be notified of the next message. `None` if
+    /// all members have read all.
+    #[inline]
+    fn enter(&mut self, place: usize) -> Option<(&mut Unread, u64)> {
+        let unread = self.unread.as_mut()?;
+        unread.notified = Notified::NotAll;
+        let at = unread.position(place)?;
+        Some((unread, at))
     }
 
-    fn position(&self, index: usize) -> Option<u64> {
-        let at = self.positions.get(index).copied();
-        at.filter(|at| *at != VACANT)
-    }
-
-    fn get(&self, number: u64) -> Option<&Logged> {
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.messages.get(place)
-    }
-
-    /// What the messages from `at` on and before `end` count for.
-    fn weight_between(&self, at: u64, end: u64) -> usize {
-        let weight = |number| {
-            self.get(number)
-                .map_or(self.weighed, |logged| logged.weighed)
-        };
-        usize::try_from(weight(end).wrapping_sub(weight(at))).unwrap_or(usize::MAX)
-    }
-
-    fn frames_end(&self) -> u64 {
-        self.before + self.frames.len() as u64
-    }
-
-    /// The frames from this message on, up to `room` bytes and the rest of the last frame. Also returns the number of the
-    /// message behind them.
-    fn frames_from(&self, at: u64, room: usize) -> (&[u8], u64) {
-        let Some(start) = self.get(at).map(|logged| logged.start) else {
-            return (&[], at);
-        };
-        let (mut end, mut next) = (self.frames_end(), self.end());
-        let enough = start.saturating_add(room as u64);
-        if end > enough {
-            let mut behind =
-                (at + 1..next).filter_map(|number| Some((self.get(number)?.start, number)));
-            (end, next) = behind
-                .find(|(start, _)| *start >= enough)
-                .unwrap_or((end, next));
-        }
-        let place = |at: u64| usize::try_from(at - self.before).unwrap_or(usize::MAX);
-        let frames = self.frames.get(place(start)..place(end));
-        (frames.unwrap_or_default(), next)
-    }
-
-    /// Reads the messages before `end` that a member has not read.
-    fn catch_up(&mut self, index: usize, end: u64, mut take: impl FnMut(PreparedMessage)) {
-        let Some(at) = self.position(index) else {
-            return;
-        };
-        let end = end.min(self.end());
-        for number in at..end {
-            if let Some(logged) = self.get(number) {
-                take(logged.message.clone());
+    fn catch_up(&mut self, place: usize, take: impl FnMut(PreparedMessage)) {
+        if let Some((unread, _)) = self.enter(place) {
+            unread.catch_up(place, u64::MAX, take);
+            if unread.is_empty() {
+                self.release();
             }
         }
-        if at < end {
-            self.move_on(index, at, end);
-        }
     }
 
-    /// Moves a member on, and forgets the messages that all members have read.
-    fn move_on(&mut self, index: usize, from: u64, to: u64) {
-        if from == to {
-            return;
-        }
-        if let Some(position) = self.positions.get_mut(index) {
-            *position = to;
-        }
-        self.count_readers(from, |readers| *readers -= 1);
-        self.count_readers(to, |readers| *readers += 1);
-        if from == self.first {
-            self.forget();
-        }
-    }
-
-    fn count_readers(&mut self, at: u64, count: impl FnOnce(&mut usize)) {
-        let place = usize::try_from(at - self.first).unwrap_or(usize::MAX);
-        match self.messages.get_mut(place) {
-            Some(logged) => count(&mut logged.readers),
-            None => count(&mut self.idle),
-        }
-    }
-
-    /// Forgets the messages at the front that all members have read.
-    fn forget(&mut self) {
-        while self
-            .messages
-            .front()
-            .is_some_and(|logged| logged.readers == 0)
-        {
-            self.weight -= self.messages.pop_front().as_ref().map_or(0, Logged::weight);
-            self.first += 1;
-        }
-        let Some(first) = self.messages.front() else {
-            self.before = self.frames_end();
-            self.frames.clear();
-            return;
-        };
-        let forgotten = usize::try_from(first.start - self.before).unwrap_or(usize::MAX);
-        // Half of the bytes at least go at once: so each byte moves about once.
-        if forgotten >= self.frames.len() / 2 {
-            self.frames.drain(..forgotten);
-            self.before = first.start;
-        }
-    }
-
-    /// The members that have read less than half of what is kept.
-    fn behind_half(&self) -> Vec<u32> {
-        let half = self.first + self.messages.len().div_ceil(2) as u64;
-        let members = (0_u32..).zip(&self.positions);
-        let behind = members.filter(|(_, at)| **at < half);
-        behind.map(|(member, _)| member).collect()
-    }
-}
-
-impl Logged {
-    fn weight(&self) -> usize {
-        self.message.message().as_bytes().len().max(LEAST_WEIGHT)
+    /// Releases the memory for what is unread: all is read.
+    #[cold]
+    #[inline(never)]
+    fn release(&mut self) {
+        self.unread.take_if(|unread| !unread.is_worth_keeping());
     }
 }
 

@@ -1,5 +1,6 @@
 //! All subscriptions of one mailbox except the first one. Each has a slot, which is a number. A slot may be free.
 
+use super::growth;
 use super::log::{Slot, Subscription};
 
 /// The subscriptions of a mailbox behind its first one.
@@ -28,7 +29,7 @@ impl Subscriptions {
         let slot = Slot::new(u32::try_from(place + 1).ok()?)?;
         match self.slots.get_mut(place) {
             Some(free) => *free = Some(subscription),
-            None => self.slots.push(Some(subscription)),
+            None => growth::push(&mut self.slots, Some(subscription)),
         }
         Some(slot)
     }
@@ -48,6 +49,12 @@ impl Subscriptions {
     /// Whether no slot has a subscription.
     pub(crate) fn is_empty(&self) -> bool {
         self.iter().next().is_none()
+    }
+
+    /// The bytes of memory on the heap, these included.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn retained_bytes(&self) -> usize {
+        size_of::<Self>() + self.slots.capacity() * size_of::<Option<Subscription>>()
     }
 
     pub(crate) fn last_read(&self) -> Slot {

@@ -7,8 +7,8 @@ use super::Mailbox;
 use super::item::{Queued, Streamed, Ticket};
 use super::policy::{Overflow, Overflowed, Source};
 use super::state::{State, Wakes};
-use crate::fanout::log::{LOG_LIMIT, Slot, Subscription};
-use crate::sync::lock;
+use crate::fanout::log::{LOG_LIMIT, Log, Slot, Subscription};
+use crate::sync::{Arc, lock};
 
 /// What becomes of the messages that a mailbox has not read when it leaves a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,18 @@ const MOVED_BEYOND: usize = LOG_LIMIT + Streamed::WINDOW;
 pub(super) struct Moved {
     // Whether a message found no room, and the policy is to close.
     must_close: bool,
+}
+
+impl Subscription {
+    /// The source of its messages.
+    pub(super) fn source(&self) -> Source {
+        Source::Channel(self.log().config().overflow)
+    }
+
+    /// Whether its channel keeps the newest message only.
+    pub(super) fn is_conflated(&self) -> bool {
+        self.log().config().is_conflated
+    }
 }
 
 impl<D> Mailbox<D> {
@@ -59,12 +71,15 @@ impl<D> Mailbox<D> {
         lost
     }
 
-    /// Moves what the mailbox has not read of all its channels. Wakes the driver if it has to send items now: a deliverer
-    /// writes none.
+    /// Moves what the mailbox has not read of all its channels but the conflated ones. Wakes the driver if it has to send
+    /// items now: a deliverer writes none.
     pub(super) fn catch_up_with_all(&self, state: &mut State<D>, wakes: &mut Wakes) {
         let mut moved = Moved::default();
         for slot in self.signal.look().pending() {
-            self.catch_up_with(state, slot, &mut moved, wakes);
+            let subscription = self.subscription_under(state, slot);
+            if !subscription.is_some_and(Subscription::is_conflated) {
+                self.catch_up_with(state, slot, &mut moved, wakes);
+            }
         }
         self.finish(state, &moved, wakes);
     }
@@ -81,8 +96,9 @@ impl<D> Mailbox<D> {
             self.signal.clear_pending(slot);
             return;
         };
+        let source = subscription.source();
         subscription.catch_up(
-            |message| self.move_in(state, message, moved, wakes),
+            |message| self.move_in(state, message, source, moved, wakes),
             || self.signal.clear_pending(slot),
         );
     }
@@ -107,24 +123,25 @@ impl<D> Mailbox<D> {
         }
     }
 
-    /// Puts a message of a log into the outbox. Applies the policy for broadcasts if there is no room.
+    /// Puts a message of a log into the outbox. Applies the policy of its channel if there is no room.
     pub(super) fn move_in(
         &self,
         state: &mut State<D>,
         message: PreparedMessage,
+        source: Source,
         moved: &mut Moved,
         wakes: &mut Wakes,
     ) {
         let item = Queued::Message(message.into());
         let limit = state.limit + MOVED_BEYOND;
         if !moved.must_close && state.has_room_below(limit, &item) {
-            let item = state.as_it_gives_way(item, Source::Broadcast, None);
+            let item = state.as_it_gives_way(item, source, None);
             state.push(item);
             self.signal.note_items(&state.locked);
             return;
         }
         let mut lost = Overflowed {
-            policy: state.overflow.of(Source::Broadcast),
+            policy: state.overflow.of(source),
             ticket: None,
             dropped: 1,
             is_first: !std::mem::replace(&mut state.has_overflowed, true),
@@ -132,7 +149,6 @@ impl<D> Mailbox<D> {
         match lost.policy {
             Overflow::Refuse | Overflow::DropNewest => {}
             Overflow::DropOldest => {
-                let source = Source::Broadcast;
                 if let Some((_, dropped)) =
                     state.push_in_place_of_oldest(limit, item, source, None, wakes)
                 {
@@ -145,21 +161,28 @@ impl<D> Mailbox<D> {
         state.note_loss(lost);
     }
 
-    /// Leaves one channel: nothing of it is sent any more. The messages that the mailbox has not read are dropped.
-    pub(crate) fn leave(&self, slot: Slot) {
+    /// Leaves one channel: nothing of it is sent any more but the items. The messages that the mailbox has not read are
+    /// dropped. `slot` is that of the channel, if it has one.
+    pub(crate) fn leave(&self, slot: Option<Slot>, log: &Arc<Log>) {
         let mut state = lock(&self.state);
-        if slot == Slot::FIRST {
-            if let Some(first) = self.subscription_under(&state, slot) {
-                first.end(drop);
+        if let Some(slot) = slot {
+            let read_all = || self.signal.clear_pending(slot);
+            if slot == Slot::FIRST {
+                if let Some(first) = self.first.as_ref()
+                    && std::mem::take(&mut state.has_first)
+                {
+                    first.end(drop, read_all);
+                }
+            } else if let Some(others) = &mut state.others {
+                if let Some(left) = others.remove(slot) {
+                    left.end(drop, read_all);
+                }
+                state.others.take_if(|others| others.is_empty());
             }
-        } else if let Some(others) = &mut state.others {
-            if let Some(left) = others.remove(slot) {
-                left.end(drop);
-            }
-            state.others.take_if(|others| others.is_empty());
         }
-        // A publisher that is late may set it again. That costs an empty read.
-        self.signal.clear_pending(slot);
+        if log.config().is_conflated {
+            self.forget_value(&mut state, log);
+        }
     }
 
     /// Leaves all channels, for ever.
@@ -169,14 +192,21 @@ impl<D> Mailbox<D> {
             return;
         }
         let mut moved = Moved::default();
+        let has_first = std::mem::take(&mut state.has_first);
         let others = state.others.take();
         let others = others.iter().flat_map(|others| others.iter());
-        for subscription in self.first.iter().chain(others) {
-            subscription.end(|message| {
-                if unread == Unread::Sent {
-                    self.move_in(state, message, &mut moved, wakes);
+        for subscription in self.first.iter().filter(|_| has_first).chain(others) {
+            let take = |message| match unread {
+                Unread::Dropped => {}
+                Unread::Sent if subscription.is_conflated() => {
+                    state.waiters().latest.put(subscription.log(), message);
+                    self.signal.note_items(&state.locked);
                 }
-            });
+                Unread::Sent => {
+                    self.move_in(state, message, subscription.source(), &mut moved, wakes);
+                }
+            };
+            subscription.end(take, || {});
         }
         // The connection ends already: a message that found no room changes nothing more.
     }
@@ -191,7 +221,7 @@ impl<D> Mailbox<D> {
             return None;
         }
         match slot {
-            Slot::FIRST => self.first.as_ref(),
+            Slot::FIRST => self.first.as_ref().filter(|_| state.has_first),
             slot => state.others.as_ref()?.get(slot),
         }
     }

@@ -6,15 +6,15 @@ use super::Mailbox;
 use super::catch_up::Moved;
 use super::item::Queued;
 use super::overflow::Offered;
-use super::policy::{Overflowed, Source};
-use super::state::Wakes;
-use crate::fanout::log::{Slot, Subscription};
-use crate::sync::lock;
+use super::policy::{Overflow, Overflowed, Source};
+use super::signal::Look;
+use super::state::{State, Wakes};
+use crate::fanout::log::{Log, Slot, Subscription};
+use crate::sync::{Arc, lock};
 
 /// The outcome of offering one message to one mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a publisher acts on each")]
-pub enum Offer {
+pub(crate) enum Offer {
     /// The mailbox gets the message.
     Taken,
     /// The mailbox takes no more messages.
@@ -41,6 +41,7 @@ impl<D> Mailbox<D> {
         slot: Slot,
         number: u64,
         message: &PreparedMessage,
+        overflow: Option<Overflow>,
         round: &mut Round,
     ) -> Offer {
         let look = self.signal.look();
@@ -49,10 +50,37 @@ impl<D> Mailbox<D> {
         }
         if look.has_items_or_is_held() {
             round.is_settled = false;
-            if let Some(overflowed) = self.pass_over(slot, number, message) {
+            let source = Source::Channel(overflow);
+            if let Some(overflowed) = self.pass_over(slot, number, message, source) {
                 return Offer::Overflowed(overflowed);
             }
         }
+        self.notify(look, slot, round)
+    }
+
+    /// Offers the value of a conflated channel, which is in the log of the channel with this slot.
+    pub(crate) fn offer_logged_value(
+        &self,
+        slot: Slot,
+        log: &Arc<Log>,
+        round: &mut Round,
+    ) -> Offer {
+        let look = self.signal.look();
+        if look.has_left() {
+            return Offer::Closed;
+        }
+        let taken = self.notify(look, slot, round);
+        if look.has_items() {
+            // An older value may wait here, which did not fit into the log. The driver takes items before it reads logs,
+            // so it never sends the older value last.
+            self.forget_value(&mut lock(&self.state), log);
+        }
+        taken
+    }
+
+    /// Notifies the driver, or the deliverer, that the log of the channel with this slot holds a message.
+    #[inline(always)]
+    fn notify(&self, look: Look, slot: Slot, round: &mut Round) -> Offer {
         if look.is_delivered()
             && let Some(is_parked) = self.signal.leave_to_deliverer(slot)
         {
@@ -71,19 +99,25 @@ impl<D> Mailbox<D> {
     /// Leaves a message of a log out, if the outbox has no room for it. Moves the messages before it into the outbox.
     /// Returns what was lost. `None` if there is room, or if the mailbox has read the message already.
     #[cold]
-    fn pass_over(&self, slot: Slot, number: u64, message: &PreparedMessage) -> Option<Overflowed> {
+    fn pass_over(
+        &self,
+        slot: Slot,
+        number: u64,
+        message: &PreparedMessage,
+        source: Source,
+    ) -> Option<Overflowed> {
         let item = Queued::Message(message.into());
         let mut wakes = Wakes::default();
         let mut moved = Moved::default();
         let mut state = lock(&self.state);
         let subscription = self.subscription_under(&state, slot)?.clone();
         // What the log holds before the message will need room too: a message that is accepted finds its room later.
-        let has_room = state.room_besides(&item, Source::Broadcast);
+        let has_room = state.room_besides(&item, source);
         let is_passed_over = subscription.pass_over(number, has_room, |message| {
-            self.move_in(&mut state, message, &mut moved, &mut wakes);
+            self.move_in(&mut state, message, source, &mut moved, &mut wakes);
         });
         let overflowed = is_passed_over.then(|| {
-            let overflowed = self.overflow(&mut state, item, Source::Broadcast, None, &mut wakes);
+            let overflowed = self.overflow(&mut state, item, source, None, &mut wakes);
             let earlier = state.take_loss();
             earlier.map_or(overflowed, |earlier| earlier.and(overflowed))
         });
@@ -93,13 +127,58 @@ impl<D> Mailbox<D> {
         overflowed
     }
 
-    /// Offers a message that is not in a log, as an item. Applies the overflow policy if there is no room now.
-    pub fn offer_item(&self, message: &PreparedMessage) -> Offer {
+    /// Offers a message that is not in a log, as an item. Applies the overflow policy if there is no room now: that of its
+    /// channel, if the channel has one.
+    pub(crate) fn offer_item(
+        &self,
+        message: &PreparedMessage,
+        overflow: Option<Overflow>,
+    ) -> Offer {
         let item = Queued::Message(message.into());
-        match self.offer(item, Source::Broadcast, None) {
+        match self.offer(item, Source::Channel(overflow), None) {
             Ok(Offered::Taken(_)) => Offer::Taken,
             Ok(Offered::Overflowed(overflowed)) => Offer::Overflowed(overflowed),
             Err(_) => Offer::Closed,
+        }
+    }
+
+    /// Offers the value of a conflated channel that is not in its log. It takes the place of the channel's last one, in the
+    /// mailbox or in the log.
+    pub(crate) fn offer_value(
+        &self,
+        slot: Option<Slot>,
+        log: &Arc<Log>,
+        value: &PreparedMessage,
+    ) -> Offer {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        if state.check_open().is_err() {
+            return Offer::Closed;
+        }
+        let older = slot.and_then(|slot| Some((slot, self.subscription_under(&state, slot)?)));
+        if let Some((slot, subscription)) = older {
+            // ITEMS is set while the log is locked: a driver that finds no value there finds this one here.
+            subscription.catch_up(drop, || {
+                self.signal.clear_pending(slot);
+                self.signal.note_items(&state.locked);
+            });
+        }
+        state.waiters().latest.put(log, value.clone());
+        state.events = state.events.wrapping_add(1);
+        wakes.add(state.driver_if(self.signal.raise_items(&state.locked)));
+        drop(state);
+        wakes.wake();
+        Offer::Taken
+    }
+
+    /// Drops the value of a conflated channel that waits in the mailbox.
+    pub(super) fn forget_value(&self, state: &mut State<D>, log: &Arc<Log>) {
+        let Some(waiters) = &mut state.waiters else {
+            return;
+        };
+        waiters.latest.forget(log);
+        if state.has_nothing_to_take() {
+            self.signal.clear_items(&state.locked);
         }
     }
 
@@ -114,6 +193,7 @@ impl<D> Mailbox<D> {
         }
         if first.is_same(subscription) {
             first.begin();
+            state.has_first = true;
             return Some(Slot::FIRST);
         }
         let slot = state

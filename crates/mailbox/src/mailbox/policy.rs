@@ -54,7 +54,7 @@ impl OverflowPolicy {
     pub(super) fn of(self, source: Source) -> Overflow {
         match source {
             Source::Remote => self.remote,
-            Source::Broadcast => self.broadcast,
+            Source::Channel(overflow) => overflow.unwrap_or(self.broadcast),
         }
     }
 }
@@ -63,7 +63,8 @@ impl OverflowPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Remote,
-    Broadcast,
+    /// A channel, and its own policy if it has one.
+    Channel(Option<Overflow>),
 }
 
 /// What the policy did about a message that found no room.

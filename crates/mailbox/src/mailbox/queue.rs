@@ -84,10 +84,13 @@ impl<D> Mailbox<D> {
 
 impl<D> State<D> {
     /// Whether the outbox is empty, or all that is in waits for the next part of the message in front.
-    fn has_nothing_to_take(&self) -> bool {
-        let controls = self.waiters.as_ref().map(|waiters| &waiters.controls);
-        let front = self.items.front();
-        front.is_none_or(Queued::has_no_part_ready) && controls.is_none_or(VecDeque::is_empty)
+    pub(super) fn has_nothing_to_take(&self) -> bool {
+        let waiters = self.waiters.as_deref();
+        let is_blocked = match self.items.front() {
+            Some(front) => front.has_no_part_ready(),
+            None => waiters.is_none_or(|waiters| waiters.latest.is_empty()),
+        };
+        is_blocked && waiters.is_none_or(|waiters| waiters.controls.is_empty())
     }
 
     /// Whether there is room for the item. An empty outbox takes one of any size: a message above the outbox's limit can
@@ -125,7 +128,7 @@ impl<D> State<D> {
         }
     }
 
-    /// Takes the next thing to send, control frames first.
+    /// Takes the next thing to send: control frames first, then items, then the values of conflated channels.
     fn pop(&mut self) -> Option<Taken> {
         if let Some(waiters) = &mut self.waiters
             && let Some(control) = waiters.controls.pop_front()
@@ -135,7 +138,10 @@ impl<D> State<D> {
         if let Some(Queued::Streamed(_)) = self.items.front() {
             return self.pop_part();
         }
-        let item = self.pop_front()?;
+        let Some(item) = self.pop_front() else {
+            let value = self.waiters.as_mut()?.latest.take()?;
+            return Some(Taken::Message(value.into()));
+        };
         self.bytes -= item.len();
         self.weight -= item.weight();
         item.into_taken()

@@ -22,13 +22,13 @@ impl<D> Mailbox<D> {
             return false;
         };
         // The state is not locked. A sender that moves messages from the log to the items sets ITEMS while the log is
-        // locked, so those items are seen here.
+        // locked, so those items are seen here. A mailbox that leaves the channel clears its bit while the log is locked.
         let is_overtaken = || {
             let look = self.signal.look();
             if look.has_left() {
                 self.signal.clear_all_pending();
             }
-            look.has_left() || look.has_items()
+            !look.is_first_next()
         };
         let read_all = || self.signal.clear_pending(Slot::FIRST);
         first.read(room, is_overtaken, read, read_all)

@@ -7,6 +7,7 @@ use super::Mailbox;
 use super::catch_up::Unread;
 use super::policy::Overflowed;
 use super::state::Wakes;
+use crate::fanout::log::Subscription;
 use crate::sync::lock;
 
 impl<D> Mailbox<D> {
@@ -32,14 +33,17 @@ impl<D> Mailbox<D> {
     #[inline(never)]
     pub fn pinged(&self) {
         let mut state = lock(&self.state);
-        state.pings = state.pings.wrapping_add(1);
+        state.events = state.events.wrapping_add(1);
     }
 
-    /// A number that changes when an item is put in, and when a Ping comes.
+    /// A number that changes when an item is put in, when a channel of the mailbox gets a message, and when a Ping comes.
     pub fn activity(&self) -> u64 {
         let state = lock(&self.state);
         let sent = state.pushed.items.wrapping_add(state.pushed.controls);
-        sent.wrapping_add(state.pings.into())
+        let first = self.first.iter().filter(|_| state.has_first);
+        let others = state.others.iter().flat_map(|others| others.iter());
+        let published = first.chain(others).map(Subscription::pushed);
+        published.fold(sent.wrapping_add(state.events.into()), u64::wrapping_add)
     }
 
     /// Pauses reading: the driver hands on nothing that it receives.

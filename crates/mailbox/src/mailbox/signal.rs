@@ -411,6 +411,12 @@ impl Look {
         !self.has(ITEMS | DIRECTIVE | HELD) && self.has(PENDING)
     }
 
+    /// Whether nothing goes before the log of the first slot, and the mailbox has not left its channel.
+    #[inline]
+    pub(super) fn is_first_next(self) -> bool {
+        self.0 & (ITEMS | LEFT | pending(Slot::FIRST)) == pending(Slot::FIRST)
+    }
+
     /// Whether a log may hold a message that no begun message keeps back.
     #[inline]
     pub(super) fn is_readable(self) -> bool {

@@ -11,6 +11,7 @@ use super::policy::{OverflowPolicy, Overflowed};
 use super::signal::Locked;
 use super::waiter::Waiters;
 use crate::error::SendError;
+use crate::fanout::latest::Latest;
 use crate::fanout::subscriptions::Subscriptions;
 
 /// How the application asked the driver to end the connection.
@@ -48,8 +49,10 @@ pub(super) struct State<D> {
     // When a sweeper has to wake the driver, and whether one looks at this mailbox.
     pub(super) due: Option<Instant>,
     pub(super) is_swept: bool,
-    // Counts the pings that came. It wraps.
-    pub(super) pings: u16,
+    // Whether the mailbox is a member of the channel of its first subscription.
+    pub(super) has_first: bool,
+    // Counts the pings that came, and the values of conflated channels that came past their logs. It wraps.
+    pub(super) events: u16,
     pub(super) overflow: OverflowPolicy,
     // Whether the session has lost a message before.
     pub(super) has_overflowed: bool,
@@ -89,9 +92,10 @@ impl<D> State<D> {
             directive: None,
             is_swept: false,
             due: None,
-            pings: 0,
+            events: 0,
             overflow,
             has_overflowed: false,
+            has_first: false,
             lifetime: Lifetime::Open,
             waiters: None,
             end: None,
@@ -136,6 +140,7 @@ impl<D> State<D> {
         let mut wakes = Wakes::default();
         if let Some(waiters) = &mut self.waiters {
             waiters.controls = VecDeque::new();
+            waiters.latest = Latest::default();
             waiters.in_gaps = 0;
             wakes.extend(waiters.room.take_all());
             wakes.extend(waiters.parts.take_all());

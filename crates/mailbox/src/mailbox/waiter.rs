@@ -6,11 +6,14 @@ use std::collections::VecDeque;
 use super::item::{Taken, Ticket};
 use super::policy::Overflowed;
 use super::waker_list::WakerList;
+use crate::fanout::latest::Latest;
 
 /// The tasks that wait at an outbox, and what else an outbox has only now and then.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     pub(super) controls: VecDeque<Taken>,
+    // The values of conflated channels that wait behind the items.
+    pub(super) latest: Latest,
     // For room: first come, first served.
     pub(super) room: WakerList,
     // For an item to be written.
@@ -32,6 +35,7 @@ impl Waiters {
     /// Whether the outbox can do without all of this.
     pub(super) fn is_unused(&self) -> bool {
         self.controls.is_empty()
+            && self.latest.is_empty()
             && self.room.is_empty()
             && self.parts.is_empty()
             && self.writers.is_empty()

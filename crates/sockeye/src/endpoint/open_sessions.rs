@@ -243,12 +243,11 @@ impl Swept for SessionSet {
         let mut lost = Vec::new();
         let mut are_more = false;
         for channel in self.channels() {
-            let broadcasts = channel.logged();
             are_more |= channel.look(slots.clone(), |session| {
                 if let Some(loss) = session.mailbox().sweep(horizon.into_std()) {
                     lost.push((session.clone(), loss));
                 }
-                session.close_if_idle(elapsed, broadcasts);
+                session.close_if_idle(elapsed);
             });
         }
         // No line is logged under the lock.

@@ -335,14 +335,16 @@ impl Session {
         self.0.activity.busy()
     }
 
-    /// Closes the session if it was idle for too long. `elapsed` is the time since the last call, `broadcasts` the
-    /// number of broadcasts so far.
-    pub(super) fn close_if_idle(&self, elapsed: Duration, broadcasts: u64) {
+    /// Closes the session if it was idle for too long. `elapsed` is the time since the last call.
+    pub(super) fn close_if_idle(&self, elapsed: Duration) {
         if !self.is_open() {
             return;
         }
-        let sent = || self.0.mailbox.activity().wrapping_add(broadcasts);
-        if self.0.activity.is_over(elapsed, sent) {
+        if self
+            .0
+            .activity
+            .is_over(elapsed, || self.0.mailbox.activity())
+        {
             let closed = self.close(CloseCode::GOING_AWAY, IDLE_FOR_TOO_LONG);
             debug_assert!(closed.is_ok(), "1001 may be sent");
         }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod conflated;
+
 /// A channel, and the mailbox of a session that is a member of it.
 fn session_with_channel() -> (Arc<Channel>, Arc<Mailbox>) {
     let channel = Arc::new(Channel::default());

@@ -8,6 +8,10 @@ use super::*;
 use crate::fanout::delivery::Deliverer;
 use crate::fanout::log::{Copied, LOG_LIMIT, Slot};
 
+mod config;
+mod conflated;
+mod memory;
+
 // What is kept of a member is its number.
 type Channel = crate::fanout::channel::Channel<(), u32>;
 
@@ -32,6 +36,7 @@ fn member_of(channels: &[Arc<Channel>], limit: usize, overflow: Overflow) -> Arc
     mailbox
 }
 
+/// Makes a mailbox a member. Its number is kept of it.
 fn join(channel: &Arc<Channel>, mailbox: &Arc<Mailbox>) -> u32 {
     let (member, _) = channel.reserve();
     channel.join(member, Arc::clone(mailbox), member, None);
@@ -141,6 +146,20 @@ fn a_member_that_left_gets_nothing_and_its_slot_serves_the_next_channel() {
 }
 
 #[test]
+fn a_member_that_left_its_first_channel_shares_no_position_with_the_next_one_of_its_number() {
+    let [channel] = channels();
+    let left = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
+    publish(&channel, "a");
+    assert_eq!(channel.leave(0, |_| true), Some(0));
+    let next = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
+    publish(&channel, "b");
+    assert!(take_all(&left).is_empty());
+    left.retire();
+    publish(&channel, "c");
+    assert_eq!(take_all(&next), ["b", "c"]);
+}
+
+#[test]
 fn a_mailbox_takes_the_messages_of_channels_beyond_its_slots_as_items() {
     let channels = channels::<{ Slot::MANY + 1 }>();
     let mailbox = member_of(&channels, LIMIT, Overflow::Close);
@@ -170,6 +189,19 @@ fn a_mailbox_that_cannot_share_frames_takes_all_messages_as_items() {
     assert_eq!(publish(&channel, "a"), 1);
     assert_eq!(mailbox.bytes(), 1);
     assert_eq!(take_all(&mailbox), ["a"]);
+}
+
+#[test]
+fn a_member_that_takes_items_gets_a_message_although_no_other_member_has_read_the_last_one() {
+    let [channel] = channels();
+    let reads = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
+    publish(&channel, "a");
+    publish(&channel, "b");
+    let takes = Mailbox::of_session(LIMIT, OverflowPolicy::default(), None, None);
+    join(&channel, &takes);
+    assert_eq!(publish(&channel, "c"), 2);
+    assert_eq!(take_all(&takes), ["c"]);
+    assert_eq!(take_all(&reads), ["a", "b", "c"]);
 }
 
 #[test]
@@ -384,26 +416,30 @@ enum Step {
     Join(usize, usize),
 }
 
+/// The channels of the model. The last one is conflated.
+const MANY: usize = 4;
+const CONFLATED: usize = MANY - 1;
+const OWN: usize = MANY;
+
 fn step() -> impl Strategy<Value = Step> {
     let one = || 0..3_usize;
     prop_oneof![
         6 => (one(), 0..2000_usize).prop_map(|(channel, len)| Step::Publish(channel, len)),
+        3 => (0..12_000_usize).prop_map(|len| Step::Publish(CONFLATED, len)),
         2 => one().prop_map(Step::Send),
         2 => one().prop_map(Step::Take),
         4 => (one(), 1..4000_usize).prop_map(|(member, room)| Step::Read(member, room)),
-        1 => (one(), 1..3_usize).prop_map(|(member, channel)| Step::Leave(member, channel)),
-        2 => (one(), 1..3_usize).prop_map(|(member, channel)| Step::Join(member, channel)),
+        1 => (one(), 1..MANY).prop_map(|(member, channel)| Step::Leave(member, channel)),
+        2 => (one(), 1..MANY).prop_map(|(member, channel)| Step::Join(member, channel)),
     ]
 }
 
 /// One member: what it has still to get of each channel and of itself, and its number in each channel.
 struct Member {
     mailbox: Arc<Mailbox>,
-    due: [VecDeque<String>; 4],
-    numbers: [Option<u32>; 3],
+    due: [VecDeque<String>; MANY + 1],
+    numbers: [Option<u32>; MANY],
 }
-
-const OWN: usize = 3;
 
 impl Member {
     /// Takes one text that came, which has to be the next one of its source.
@@ -412,9 +448,9 @@ impl Member {
         let next = self.due[source].pop_front();
         prop_assert_eq!(next.as_deref(), Some(text));
         if source == OWN {
-            // What the channels held before the send came before it.
+            // What the channels held before the send came before it. A value has no order with it.
             let before = number(text);
-            for due in &self.due[..OWN] {
+            for due in &self.due[..CONFLATED] {
                 let earlier = due.iter().filter(|text| number(text) < before).count();
                 prop_assert_eq!(earlier, 0, "{} overtook", text);
             }
@@ -430,23 +466,36 @@ fn number(text: &str) -> usize {
 
 proptest! {
     #[test]
-    fn each_member_gets_each_message_once_in_order_and_own_sends_overtake_nothing(
+    fn each_member_gets_each_message_once_in_order_and_each_newest_value_and_own_sends_overtake_nothing(
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let channels = channels::<3>();
-        let mut members: Vec<Member> = (0..3)
+        let [one, other, third] = channels();
+        let channels = [one, other, third, conflated::conflated()];
+        let mut members: Vec<Member> = (0..2)
             .map(|member| Member {
                 mailbox: member_of(&channels[..1], 1 << 30, Overflow::Close),
                 due: Default::default(),
-                numbers: [Some(member), None, None],
+                numbers: [Some(member), None, None, None],
             })
             .collect();
+        let takes_items = Mailbox::of_session(1 << 30, OverflowPolicy::default(), None, None);
+        members.push(Member {
+            numbers: [Some(join(&channels[0], &takes_items)), None, None, None],
+            mailbox: takes_items,
+            due: Default::default(),
+        });
         for (at, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Publish(channel, len) => {
                     let text = format!("{channel} {at} {}", "x".repeat(len));
-                    let joined = members.iter_mut().filter(|m| m.numbers[channel].is_some());
-                    let many = joined.map(|m| m.due[channel].push_back(text.clone())).count();
+                    let mut many = 0;
+                    for member in members.iter_mut().filter(|m| m.numbers[channel].is_some()) {
+                        if channel == CONFLATED {
+                            member.due[channel].clear();
+                        }
+                        member.due[channel].push_back(text.clone());
+                        many += 1;
+                    }
                     prop_assert_eq!(publish(&channels[channel], &text), many);
                 }
                 Step::Send(member) => {
@@ -472,9 +521,11 @@ proptest! {
                 Step::Leave(member, channel) => {
                     let member = &mut members[member];
                     if let Some(number) = member.numbers[channel].take() {
-                        // What it moved into its outbox before, it still gets.
-                        for text in drain(&member.mailbox) {
-                            member.came(&text)?;
+                        // What it moved into its outbox before, it still gets, but no value.
+                        if channel != CONFLATED {
+                            for text in drain(&member.mailbox) {
+                                member.came(&text)?;
+                            }
                         }
                         channels[channel].leave(number, |_| true);
                         member.due[channel].clear();

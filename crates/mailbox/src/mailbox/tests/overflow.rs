@@ -27,7 +27,7 @@ fn offer(mailbox: &Arc<Mailbox>, name: &str) -> Sending {
 }
 
 fn broadcast(mailbox: &Mailbox, name: &str) -> Offer {
-    mailbox.offer_item(&PreparedMessage::new(name))
+    mailbox.offer_item(&PreparedMessage::new(name), None)
 }
 
 /// What a message that was offered made the session lose.
