@@ -163,22 +163,21 @@ impl<'e> Expansion<'e> {
             }
         });
         let config = Ident::new("config", Span::mixed_site());
-        let configurator = server.configurator.as_ref().map(|configurator| {
-            quote_spanned! {configurator.span()=>
-                let #config = ::sockeye::endpoint::EndpointConfig::configurator(#config, #configurator);
-            }
-        });
-        let topics = server.topics.as_ref().map(|word| {
-            // Without the feature `topics-wire` the configuration has no such trait, and the error points to the word.
-            let topics = quote_spanned!(word.span()=> ::sockeye::__private::SpeakTopics::topics);
-            quote!(let #config = #topics(#config);)
-        });
-        let configure = (configurator.is_some() || topics.is_some()).then(|| {
+        let mut configured = quote!(#config);
+        if let Some(configurator) = &server.configurator {
+            configured = quote_spanned! {configurator.span()=>
+                ::sockeye::endpoint::EndpointConfig::configurator(#configured, #configurator)
+            };
+        }
+        if let Some(word) = &server.topics {
+            // Without the feature `topics-wire` no configuration implements the trait, and the error points to the word.
+            configured = quote_spanned!(word.span()=> ::sockeye::__private::SpeakTopics::topics(#configured));
+        }
+        let is_configured = server.configurator.is_some() || server.topics.is_some();
+        let configure = is_configured.then(|| {
             quote! {
                 fn configure(#config: ::sockeye::endpoint::EndpointConfig) -> ::sockeye::endpoint::EndpointConfig {
-                    #configurator
-                    #topics
-                    #config
+                    #configured
                 }
             }
         });

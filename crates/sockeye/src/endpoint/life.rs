@@ -16,14 +16,12 @@ use tracing::Instrument;
 
 use super::Endpoint;
 use super::activity::Activity;
-#[cfg(feature = "topics-wire")]
-use super::enveloped::handle_enveloped;
 use super::handshake::Handshake;
 use super::incoming::{Incoming, Pong};
-use super::large::{handle_large, is_large};
-use super::notice::deliver_notices;
+use super::large::is_large;
 use super::outcome::{reply, report_error};
-use super::part::{handle_part, in_parts};
+use super::part::in_parts;
+use super::rare::{Rare, boxed};
 use super::report;
 use super::session::{OpenSessions, Session, SessionGuard};
 use crate::connection::budget::AssemblyBudget;
@@ -235,7 +233,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let next = driver.next_unanswered(&mut message, answering).await;
             let (endpoint, driver) = (&mut *endpoint, &mut *driver);
             // All rare steps share one `await` below: each further one would cost time for every message.
-            let rare_step = match Step::of(next, &mut message, session) {
+            let rare = match Step::of(next, &mut message, session) {
                 Step::Handle(incoming) => {
                     let _busy = session.busy();
                     let handled = match session.start_handler(incoming) {
@@ -252,23 +250,13 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     };
                     match reply(driver, handled) {
                         Ok(()) => continue,
-                        Err(error) => boxed(|| report_error(endpoint, session, driver, error)),
+                        Err(error) => Rare::Report(error),
                     }
                 }
-                Step::HandleLarge(message) => {
-                    boxed(|| handle_large(endpoint, session, driver, message))
-                }
-                #[cfg(feature = "topics-wire")]
-                Step::HandleEnveloped(next, frame) => {
-                    boxed(|| handle_enveloped(endpoint, session, driver, next, frame))
-                }
-                Step::HandlePart(part, is_last) => {
-                    boxed(|| handle_part(endpoint, session, driver, part, is_last))
-                }
-                Step::DeliverNotices => boxed(|| deliver_notices(endpoint, session, driver)),
-                Step::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
+                Step::Rare(rare) => rare,
                 Step::End => return,
             };
+            let rare_step = rare.start(endpoint, session, driver);
             session.span().around(rare_step).await;
         }
     }
@@ -277,15 +265,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 /// The work for one event of the driver.
 enum Step<'m> {
     Handle(Incoming<'m>),
-    HandleLarge(&'m mut MessageBuffer),
-    /// A message or a Pong of an enveloped session.
-    #[cfg(feature = "topics-wire")]
-    HandleEnveloped(Next, &'m mut MessageBuffer),
-    /// The part, and whether it is the last one of its message.
-    HandlePart(&'m mut MessageBuffer, bool),
-    /// The session has notices for the endpoint.
-    DeliverNotices,
-    Report(Error),
+    Rare(Rare<'m>),
     End,
 }
 
@@ -299,26 +279,17 @@ impl<'m> Step<'m> {
         match next {
             #[cfg(feature = "topics-wire")]
             Next::Message | Next::Pong(_) if session.is_enveloped() => {
-                Self::HandleEnveloped(next, message)
+                Self::Rare(Rare::HandleEnveloped(next, message))
             }
-            Next::Message if is_large(message) => Self::HandleLarge(message),
+            Next::Message if is_large(message) => Self::Rare(Rare::HandleLarge(message)),
             Next::Message => Self::Handle(Incoming::of(message)),
-            Next::Part(is_last) => Self::HandlePart(message, is_last),
+            Next::Part(is_last) => Self::Rare(Rare::HandlePart(message, is_last)),
             Next::Pong(payload) => Self::Handle(Incoming::Pong(Pong::new(payload))),
-            Next::Notice => Self::DeliverNotices,
-            Next::AnswerFailed(error) => Self::Report(error),
+            Next::Notice => Self::Rare(Rare::DeliverNotices),
+            Next::AnswerFailed(error) => Self::Rare(Rare::Report(error)),
             Next::End => Self::End,
         }
     }
-}
-
-/// A rare step, boxed: an idle task holds no memory for it, and dynamic dispatch keeps its code out of the hot loop.
-type RareStep<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
-
-/// Boxes a future in a stack frame of its own, so that the frame of the session's loop stays small.
-#[inline(never)]
-fn boxed<'s, F: Future<Output = ()> + Send + 's>(make: impl FnOnce() -> F) -> RareStep<'s> {
-    Box::pin(make())
 }
 
 /// Calls [`Endpoint::on_message_at_once`] with messages in the read buffer, unless the session has an added handler.

@@ -137,6 +137,7 @@ mod outcome;
 mod overflow;
 mod part;
 mod properties;
+mod rare;
 mod reader;
 mod remote;
 mod reply;
