@@ -97,6 +97,11 @@ impl<D> Mailbox<D> {
         lock(&self.state).check_open().is_ok()
     }
 
+    /// The limit of the bytes that wait.
+    pub fn limit(&self) -> usize {
+        lock(&self.state).limit
+    }
+
     /// The bytes of payload that wait.
     pub fn bytes(&self) -> usize {
         lock(&self.state).bytes

@@ -55,7 +55,7 @@ impl<D> Mailbox<D> {
                 return Offer::Overflowed(overflowed);
             }
         }
-        self.notify(look, slot, round)
+        self.announce(look, slot, round)
     }
 
     /// Offers the value of a conflated channel, which is in the log of the channel with this slot.
@@ -69,7 +69,7 @@ impl<D> Mailbox<D> {
         if look.has_left() {
             return Offer::Closed;
         }
-        let taken = self.notify(look, slot, round);
+        let taken = self.announce(look, slot, round);
         if look.has_items() {
             // An older value may wait here, which did not fit into the log. The driver takes items before it reads logs,
             // so it never sends the older value last.
@@ -80,7 +80,7 @@ impl<D> Mailbox<D> {
 
     /// Notifies the driver, or the deliverer, that the log of the channel with this slot holds a message.
     #[inline(always)]
-    fn notify(&self, look: Look, slot: Slot, round: &mut Round) -> Offer {
+    fn announce(&self, look: Look, slot: Slot, round: &mut Round) -> Offer {
         if look.is_delivered()
             && let Some(is_parked) = self.signal.leave_to_deliverer(slot)
         {
