@@ -324,6 +324,10 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<T>,
 ) {
     let _busy = session.busy();
+    #[cfg(feature = "topics-wire")]
+    if session.is_enveloped() {
+        crate::topics::client::greet(session);
+    }
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
         report_error(endpoint, session, driver, error.into()).await;

@@ -20,7 +20,6 @@ impl Session {
     /// the session ends before. Of each topic one gap waits at most.
     ///
     /// The caller may hold the lock of a shard of the hub.
-    #[cfg_attr(not(test), expect(dead_code, reason = "subscriptions call it"))]
     pub(crate) fn notify_gap(&self, gap: Gap) {
         if let Some(topics) = self.topics_part() {
             topics.add_gap(gap);

@@ -134,7 +134,10 @@ impl EngineEvents for Events {
     }
 
     fn gap(&self, affected: &dyn Fn(&str) -> bool) {
-        self.tell(|inner| inner.hub.gap(affected));
+        self.tell(|inner| {
+            inner.hub.gap(affected);
+            inner.stir_soon();
+        });
     }
 
     fn listened(&self, generation: Generation, topics: &[TopicName]) {
@@ -154,7 +157,13 @@ impl EngineEvents for Events {
     }
 
     fn state(&self, state: EngineState) {
-        self.tell(|inner| inner.hub.engine_state(state));
+        self.tell(|inner| {
+            inner.hub.engine_state(state);
+            if state == EngineState::Ready {
+                // The engine may have lost what was written before.
+                inner.hub.outlet().presence().write_all_again();
+            }
+        });
     }
 }
 

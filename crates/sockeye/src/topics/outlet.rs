@@ -226,6 +226,11 @@ impl Timer {
         self.changed.notify_one();
     }
 
+    /// Lets the task of the topics look at all times again.
+    pub(super) fn notify(&self) {
+        self.changed.notify_one();
+    }
+
     /// Completes when the hub wants to be called, has requests, or at the time `other`. It also completes when all topics of
     /// the node are dropped.
     pub(super) async fn wait(&self, other: Option<Instant>) {

@@ -99,15 +99,17 @@ impl Presence {
         std::mem::take(&mut lock(&self.state).changes)
     }
 
-    /// Returns all members of this node, for a store that has forgotten them.
-    pub(super) fn all(&self) -> Vec<(TopicName, Vec<Member>)> {
-        let state = lock(&self.state);
-        let topics = state.topics.iter();
-        let members = topics.map(|(name, present)| {
-            let members = present.members.values().cloned().collect();
-            (name.clone(), members)
-        });
-        members.collect()
+    /// Notes all members of this node as changes, for a store that may have forgotten them.
+    pub(super) fn write_all_again(&self) {
+        let mut state = lock(&self.state);
+        let State {
+            topics, changes, ..
+        } = &mut *state;
+        for (name, present) in topics {
+            let members = present.members.values().cloned();
+            changes.extend(members.map(|member| Change::Entered(name.clone(), member)));
+        }
+        self.has_changes.store(true, Relaxed);
     }
 
     /// Returns the number of members of a topic on this node.
@@ -152,11 +154,13 @@ impl Presence {
         lock(&self.state).times.first().map(|(at, _)| *at)
     }
 
-    /// Lets the subscribers of a topic be told at this time that its members may have changed on another node.
-    pub(super) fn stir(&self, topic: &TopicName, at: Instant) {
+    /// Lets the subscribers of all topics be told that members may have changed on another node. `at` gives the time for
+    /// each topic.
+    pub(super) fn stir_all(&self, mut at: impl FnMut() -> Instant) {
         let mut state = lock(&self.state);
-        if state.topics.contains_key(topic) {
-            state.note_change(topic, at);
+        let topics: Vec<_> = state.topics.keys().cloned().collect();
+        for topic in topics {
+            state.note_change(&topic, at());
         }
     }
 }

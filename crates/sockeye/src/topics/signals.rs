@@ -12,11 +12,14 @@ use tokio::sync::Notify;
 use super::backend::Backend;
 use super::evict::{Evicted, Whom};
 use super::handle::Inner;
-use super::surroundings::random;
+use super::surroundings::{now, random};
 use crate::sync::{Arc, Mutex, lock};
 
 /// How long a node waits for the others.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The time over which the subscribers are told that members of another node may have changed.
+const STIR_WITHIN: Duration = Duration::from_secs(3);
 
 /// What this node knows of the others, and the signals that it waits for.
 #[derive(Default)]
@@ -73,8 +76,20 @@ impl Inner {
     }
 
     pub(super) fn note_nodes(&self, live: &[NodeInfo]) {
-        *lock(&self.signals.live) = live.iter().map(|node| node.id).collect();
+        let live: Vec<_> = live.iter().map(|node| node.id).collect();
+        let before = std::mem::replace(&mut *lock(&self.signals.live), live.clone());
         self.signals.answered.notify_waiters();
+        if before.iter().any(|node| !live.contains(node)) {
+            self.stir_soon();
+        }
+    }
+
+    /// Tells the subscribers of all topics, spread over some time, that members of other nodes may have changed.
+    pub(super) fn stir_soon(&self) {
+        let at = || now() + STIR_WITHIN.mul_f64(rand::random());
+        let node = self.hub.outlet();
+        node.presence().stir_all(at);
+        node.timer().notify();
     }
 
     /// Acts on a signal. One that this version does not know is ignored.

@@ -38,6 +38,7 @@ mod stats;
 mod stop;
 mod stopped;
 mod tls;
+mod topics;
 mod turn;
 mod upgrade;
 mod websocket;
