@@ -17,6 +17,7 @@ mod policy;
 mod position;
 mod publication;
 mod surroundings;
+mod tail;
 
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};
