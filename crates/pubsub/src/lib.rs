@@ -21,6 +21,7 @@ mod publication;
 mod surroundings;
 #[cfg(feature = "wire")]
 pub mod wire;
+mod tail;
 
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};

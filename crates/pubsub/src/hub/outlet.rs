@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::row::Row;
 use crate::error::SubscribeError;
 use crate::name::TopicName;
 use crate::position::Position;
@@ -36,6 +37,9 @@ pub trait Outlet: Surroundings {
     /// The hub wants a call of [`Hub::handle_timeout`](super::Hub::handle_timeout) at this time. It is earlier than all times that it asked for
     /// before and that have not come yet.
     fn wake_at(&self, at: Instant);
+
+    /// Hears which row of the table a topic took. For tests, which count them; else it does nothing.
+    fn took(&self, _row: Row) {}
 }
 
 /// What a join asks for.

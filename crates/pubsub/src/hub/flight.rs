@@ -1,0 +1,131 @@
+//! A flight: one read of a live topic for all joins that need it. Live messages go on meanwhile.
+
+use super::context::Context;
+use super::fault;
+use super::follow::{Kind, follows, index_of, is_same};
+use super::joins::{Joins, PendingJoin};
+use super::outlet::Outlet;
+use super::parts::remember_read;
+use super::past::Past;
+use super::read::Read;
+use super::row::Row;
+use super::topic::{Flight, Live, State, Topic};
+use super::waiting::Waiting;
+use crate::engine::{Catchup, Generation};
+use crate::position::Position;
+use crate::publication::Entry;
+
+/// Adds a join to the flight of a live topic. Starts one if there is none.
+pub(super) fn start_flight<O: Outlet>(
+    live: &mut Live<O::Join>,
+    context: &mut Context<'_, O>,
+    pending: PendingJoin<O::Join>,
+) {
+    let shared = context.shared;
+    let flight = live.extra(shared).flight.get_or_insert_with(|| Flight {
+        read: Read::start(context, false),
+        joins: Joins::new(),
+        delivered: Waiting::default(),
+    });
+    flight.joins.push(context, pending);
+}
+
+impl<O: Outlet> Topic<O> {
+    /// The engine answers the read of a flight.
+    pub(super) fn flight_reply(
+        &mut self,
+        context: &mut Context<'_, O>,
+        result: Option<(Catchup, Generation)>,
+    ) {
+        let State::Live(live) = &mut self.state else {
+            return;
+        };
+        let Some(mut flight) = live.end_flight() else {
+            return;
+        };
+        let (catchup, generation) = match result {
+            Some((Catchup::Lost { .. }, _)) | None => {
+                context.took(Row::LiveFlightFailed);
+                return flight.joins.refuse(context);
+            }
+            Some(reply) => reply,
+        };
+        let is_other = generation != live.generation && !fault::NO_GENERATION;
+        if is_other || flight.delivered.is_stale() {
+            context.took(Row::LiveFlightOutdated);
+            if flight.read.may_repeat() {
+                flight.read.repeat(context);
+                // The copies go on from here: the next reply is newer than this one.
+                live.extra(context.shared).flight = Some(flight);
+            } else {
+                context.took(Row::LiveFlightFailed);
+                flight.joins.refuse(context);
+            }
+            return;
+        }
+        let Some(last) = live.last else {
+            return;
+        };
+        let past = merge(catchup, flight.delivered.entries(), last, self.kind);
+        let Some(entries) = past else {
+            context.took(Row::LiveFlightApart);
+            return self.refill_live(context, Waiting::default(), flight.joins);
+        };
+        context.took(Row::LiveFlightReply);
+        remember_read(&mut live.extra(context.shared).tail, &entries, context);
+        let past = Past {
+            entries: &entries,
+            top: last,
+            is_all: true,
+        };
+        for pending in flight.joins.into_iter() {
+            if let Some(judgement) = past.judge(pending.wants, context.history.kept()) {
+                self.attach(context, pending.join, &judgement);
+            }
+        }
+    }
+}
+
+/// Joins a reply with the messages that were delivered since its read was wanted, and cuts the result at `last`. `None` if
+/// they do not lead to `last`.
+fn merge(catchup: Catchup, delivered: &[Entry], last: Position, kind: Kind) -> Option<Vec<Entry>> {
+    let delivered = if fault::NO_MERGE { &[] } else { delivered };
+    let (before, mut entries, top) = match catchup {
+        Catchup::Whole {
+            before,
+            entries,
+            top,
+        } => (before, entries, top),
+        Catchup::None { top } => (top, Vec::new(), top),
+        Catchup::Lost { .. } => return None,
+    };
+    if kind == Kind::Latest {
+        let newest = delivered.last().or(entries.last());
+        return match newest {
+            Some(value) if value.position.id == last.id => Some(vec![value.clone()]),
+            Some(_) => None,
+            None => Some(Vec::new()),
+        };
+    }
+    let mut end = top;
+    for entry in delivered {
+        if index_of(&entries, entry.position).is_none() && follows(end, entry, kind) {
+            end = entry.position;
+            entries.push(entry.clone());
+        }
+    }
+    if fault::NO_MERGE {
+        // What the reply has is taken for all that was delivered.
+        return Some(entries);
+    }
+    if is_same(end, last) {
+        Some(entries)
+    } else if let Some(index) = index_of(&entries, last) {
+        entries.truncate(index + 1);
+        Some(entries)
+    } else if is_same(before, last) {
+        Some(Vec::new())
+    } else {
+        None
+    }
+}

@@ -1,0 +1,160 @@
+//! A part of a hub's topics, under one lock.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::clock::Timers;
+use super::context::{Context, Shared};
+use super::hash::Seed;
+use super::joins::PendingJoin;
+use super::outlet::Outlet;
+use super::topic::{State, Topic};
+use crate::error::SubscribeError;
+use crate::name::TopicName;
+use crate::policy::History;
+use crate::publication::Delivered;
+
+/// A part of a hub's topics.
+pub(super) struct Shard<O: Outlet> {
+    topics: HashMap<TopicName, Topic<O>, Seed>,
+    /// The histories of the topics. There are few, so a topic has the number of its own.
+    histories: Vec<History>,
+    timers: Timers,
+}
+
+impl<O: Outlet> Shard<O> {
+    pub(super) fn new(seed: Seed) -> Self {
+        Self {
+            topics: HashMap::with_hasher(seed),
+            histories: Vec::new(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// Gives a message to its topic.
+    pub(super) fn deliver(&mut self, shared: &Shared<O>, name: &str, delivered: Delivered) {
+        let Some(topic) = self.topics.get_mut(name) else {
+            return;
+        };
+        if let Some(other) = topic.deliver(shared, delivered) {
+            self.with(shared, name, |topic, context| {
+                topic.deliver_other(context, other)
+            });
+        }
+    }
+
+    /// Gives a join to its topic.
+    pub(super) fn join(
+        &mut self,
+        shared: &Shared<O>,
+        name: &TopicName,
+        history: History,
+        pending: PendingJoin<O::Join>,
+    ) {
+        let mut pending = Some(pending);
+        self.with(shared, name, |topic, context| {
+            if let Some(pending) = pending.take() {
+                topic.join(context, pending);
+            }
+        });
+        let Some(pending) = pending else {
+            return;
+        };
+        let Some(number) = self.number_of(history) else {
+            return shared.outlet.refuse(pending.join, SubscribeError::TooMany);
+        };
+        if shared.topics.fetch_add(1, Ordering::SeqCst) >= shared.config.max_topics {
+            shared.topics.fetch_sub(1, Ordering::SeqCst);
+            return shared.outlet.refuse(pending.join, SubscribeError::TooMany);
+        }
+        let mut context = Context {
+            shared,
+            timers: &mut self.timers,
+            name,
+            history,
+        };
+        let topic = Topic::open(&mut context, name, number, pending);
+        self.topics.insert(name.clone(), topic);
+    }
+
+    /// Calls a function with a topic and its context. `None` if there is no such topic.
+    pub(super) fn with<R>(
+        &mut self,
+        shared: &Shared<O>,
+        name: &str,
+        f: impl FnOnce(&mut Topic<O>, &mut Context<'_, O>) -> R,
+    ) -> Option<R> {
+        let topic = self.topics.get_mut(name)?;
+        let mut context = Context {
+            shared,
+            timers: &mut self.timers,
+            name,
+            history: *self.histories.get(usize::from(topic.history))?,
+        };
+        let result = f(topic, &mut context);
+        topic.close_if_unused(&mut context);
+        if matches!(topic.state, State::Idle) {
+            self.topics.remove(name);
+            if self.topics.len() < self.topics.capacity() / 8 {
+                self.topics.shrink_to(self.topics.len() * 2);
+            }
+            shared.topics.fetch_sub(1, Ordering::SeqCst);
+        }
+        Some(result)
+    }
+
+    /// Returns a topic.
+    pub(super) fn get(&mut self, name: &str) -> Option<&mut Topic<O>> {
+        self.topics.get_mut(name)
+    }
+
+    /// A generation ended for some topics.
+    pub(super) fn gap(&mut self, shared: &Shared<O>, affected: &dyn Fn(&str) -> bool) {
+        for (name, topic) in &mut self.topics {
+            let history = self.histories.get(usize::from(topic.history));
+            if let (true, Some(&history)) = (affected(name), history) {
+                let mut context = Context {
+                    shared,
+                    timers: &mut self.timers,
+                    name,
+                    history,
+                };
+                topic.gap(&mut context);
+                topic.close_if_unused(&mut context);
+            }
+        }
+    }
+
+    /// Calls the topics whose time has come. Returns the next time.
+    pub(super) fn time(&mut self, shared: &Shared<O>, now: Instant) -> Option<Instant> {
+        while let Some(name) = self.timers.pop(now) {
+            self.with(shared, &name, |topic, context| topic.time(context, now));
+        }
+        self.timers.next()
+    }
+
+    /// Returns the names of the topics whose positions can be compared with the engine's.
+    pub(super) fn names_with_positions(&self) -> Vec<TopicName> {
+        let topics = self.topics.iter();
+        let topics = topics.filter(|(_, topic)| topic.turn_position().is_some());
+        topics.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Returns the bytes that the topics and their times take, without what the topics own.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        // A map has room for seven topics in eight places, and a byte of its own for each place.
+        let places = (self.topics.capacity() * 8).div_ceil(7).next_power_of_two();
+        places * (size_of::<(TopicName, Topic<O>)>() + 1) + self.timers.bytes()
+    }
+
+    fn number_of(&mut self, history: History) -> Option<u16> {
+        let known = self.histories.iter().position(|&known| known == history);
+        let number = known.unwrap_or(self.histories.len());
+        if known.is_none() {
+            self.histories.push(history);
+        }
+        u16::try_from(number).ok()
+    }
+}
