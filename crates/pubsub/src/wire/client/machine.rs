@@ -229,7 +229,7 @@ impl ClientMachine {
     ///
     /// # Errors
     ///
-    /// [`UnsupportedProtocol`] if that is not one of [`SUBPROTOCOLS`](super::SUBPROTOCOLS): the owner closes the
+    /// [`UnsupportedProtocol`] if that is not one of [`SUBPROTOCOLS`](crate::wire::SUBPROTOCOLS): the owner closes the
     /// connection with 1002 and [ends](Self::end) the client.
     pub fn connected(
         &mut self,
