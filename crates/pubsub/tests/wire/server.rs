@@ -607,3 +607,12 @@ fn a_time_to_retry_is_rounded_up_so_that_no_client_comes_too_early() {
         );
     }
 }
+
+#[test]
+fn a_session_without_requests_costs_at_most_320_bytes() {
+    assert!(
+        size_of::<ServerMachine>() <= 320,
+        "{}",
+        size_of::<ServerMachine>()
+    );
+}

@@ -13,10 +13,7 @@ use super::subscription::{State, Subscriptions};
 use crate::hub::Wants;
 use crate::name::TopicName;
 use crate::position::Position;
-use crate::publication::Body;
-use crate::wire::grammar::{
-    ClientFrame, Content, MAX_MEMBER, Reference, Request, SUBPROTOCOLS, app_frame, close_reason,
-};
+use crate::wire::grammar::{MAX_MEMBER, Reference, SUBPROTOCOLS, close_reason};
 
 /// A client of the subprotocol.
 ///
@@ -50,7 +47,7 @@ pub struct ClientMachine {
     pub(super) unsent: VecDeque<Unsent>,
     /// The requests that were sent on this connection and have no answer.
     pub(super) asked: HashMap<Reference, Asked>,
-    last_reference: Option<Reference>,
+    pub(super) last_reference: Option<Reference>,
     pub(super) events: VecDeque<ClientEvent>,
     backoff: Backoff,
     /// The range of the pause that the server asked for.
@@ -232,7 +229,7 @@ impl ClientMachine {
     ///
     /// # Errors
     ///
-    /// [`UnsupportedProtocol`] if that is none of [`SUBPROTOCOLS`](super::SUBPROTOCOLS): the owner closes the
+    /// [`UnsupportedProtocol`] if that is not one of [`SUBPROTOCOLS`](crate::wire::SUBPROTOCOLS): the owner closes the
     /// connection with 1002 and [ends](Self::end) the client.
     pub fn connected(
         &mut self,
@@ -350,26 +347,6 @@ impl ClientMachine {
 
 /// What the owner does.
 impl ClientMachine {
-    /// Returns the next frame to send on this connection. The owner asks only while the connection has room: a message
-    /// that was not returned was not sent.
-    pub fn next_frame(&mut self, now: Instant) -> Option<Outgoing> {
-        loop {
-            let frame = match self.unsent.pop_front()? {
-                Unsent::Subscribe(topic) => self.subscribe_frame(&topic),
-                Unsent::Unsubscribe(topic) => {
-                    let reference = self.ask(Asked::Unsubscribe);
-                    Some(frame_of(reference, topic, Request::Unsubscribe).into())
-                }
-                Unsent::Request(number) => self.request_frame(number, now),
-                Unsent::Ping => Some(ClientFrame::Ping(1).to_message().into()),
-                Unsent::App(message) => Some(app_frame(&message)),
-            };
-            if frame.is_some() {
-                return frame;
-            }
-        }
-    }
-
     /// Returns whether [`next_frame`](Self::next_frame) has something to send.
     pub fn has_frames(&self) -> bool {
         !self.unsent.is_empty()
@@ -451,55 +428,6 @@ impl ClientMachine {
         Ok(number)
     }
 
-    /// Draws a reference for a request that is sent now.
-    fn ask(&mut self, asked: Asked) -> Reference {
-        let reference = self
-            .last_reference
-            .map_or(Reference::FIRST, Reference::next);
-        self.last_reference = Some(reference);
-        self.asked.insert(reference, asked);
-        reference
-    }
-
-    /// Makes the request of a subscription; `None` if the application has left it meanwhile.
-    fn subscribe_frame(&mut self, topic: &TopicName) -> Option<Outgoing> {
-        let subscription = self.subscriptions.get_mut(topic)?;
-        if subscription.state != State::Queued {
-            return None;
-        }
-        let reference = self.ask(Asked::Subscribe(topic.clone()));
-        let subscription = self.subscriptions.get_mut(topic)?;
-        subscription.state = State::Asked(reference);
-        let request = Request::Subscribe {
-            wants: subscription.wants(),
-            member: subscription.member(),
-        };
-        Some(frame_of(reference, topic.clone(), request).into())
-    }
-
-    /// Makes the frame of a publish or a query; `None` if it has ended meanwhile.
-    fn request_frame(&mut self, number: RequestNumber, now: Instant) -> Option<Outgoing> {
-        self.requests.get_mut(number)?;
-        let reference = self.ask(Asked::Request(number));
-        let waiting = self.requests.get_mut(number)?;
-        waiting.sent.get_or_insert(now);
-        let topic = waiting.topic.clone();
-        Some(match &waiting.asks {
-            Asks::Publish { message, key } => {
-                let request = Request::Publish {
-                    key: Some((&**key).into()),
-                    body: Content::from(message),
-                };
-                Outgoing::from(Body {
-                    message: frame_of(reference, topic, request),
-                    compressible: message.may_be_compressed(),
-                })
-            }
-            Asks::Who { max } => frame_of(reference, topic, Request::Who { max: *max }).into(),
-            Asks::Count => frame_of(reference, topic, Request::Count).into(),
-        })
-    }
-
     /// Forgets what belongs to one connection.
     fn forget_connection(&mut self) {
         self.unsent.clear();
@@ -530,15 +458,6 @@ impl ClientMachine {
         self.link = Link::Broken(Some(reason));
         self.unsent.clear();
     }
-}
-
-fn frame_of(reference: Reference, topic: TopicName, request: Request<'_>) -> Message {
-    let frame = ClientFrame::Request {
-        reference,
-        topic,
-        request,
-    };
-    frame.to_message()
 }
 
 /// Returns whether a text can be what a member says of itself. A line feed would end the header.

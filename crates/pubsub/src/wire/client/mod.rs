@@ -18,6 +18,7 @@ mod event;
 mod machine;
 mod receive;
 mod request;
+mod send;
 mod subscription;
 
 pub use self::backoff::Backoff;

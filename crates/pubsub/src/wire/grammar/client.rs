@@ -76,6 +76,9 @@ pub enum Unusable {
     Violation(Violation),
 }
 
+/// The bytes that a header gets room for. Most are shorter.
+const ROOM: usize = 96;
+
 /// The longest text of a member about itself, in bytes of JSON.
 pub const MAX_MEMBER: usize = 1024;
 
@@ -138,7 +141,7 @@ impl<'a> ClientFrame<'a> {
         let fields: Fields<'_> = json::fields(header)?;
         let named = fields
             .reference
-            .and_then(|raw| Reference::new(json::value(raw)?));
+            .and_then(|raw| Reference::new(json::number(raw)?));
         let refuse = |failure| Unusable::Refused {
             reference: named,
             failure,
@@ -146,7 +149,7 @@ impl<'a> ClientFrame<'a> {
         let (verb, topic) = match fields.verb().map_err(refuse)? {
             Named::Request(verb, topic) => (verb, topic),
             Named::Ping(number) => {
-                let number = json::value(number).ok_or_else(|| refuse(not_valid("ping")));
+                let number = json::number(number).ok_or_else(|| refuse(not_valid("ping")));
                 return number.map(Self::Ping);
             }
         };
@@ -178,7 +181,7 @@ impl<'a> ClientFrame<'a> {
 
     /// Writes the frame.
     pub fn to_message(&self) -> Message {
-        let mut header = String::new();
+        let mut header = String::with_capacity(ROOM);
         let mut content = Content::Text("");
         match self {
             Self::App(body) => content = *body,
@@ -190,12 +193,12 @@ impl<'a> ClientFrame<'a> {
                 topic,
                 request,
             } => {
-                json::write_display(
-                    &mut header,
-                    format_args!(r#"{{"{}":"#, request.verb().name()),
-                );
+                header.push_str("{\"");
+                header.push_str(request.verb().name());
+                header.push_str("\":");
                 json::write_text(&mut header, topic);
-                json::write_display(&mut header, format_args!(r#","ref":{reference}"#));
+                header.push_str(r#","ref":"#);
+                json::write_number(&mut header, reference.get().into());
                 request.write(&mut header);
                 header.push('}');
                 if let Request::Publish { body, .. } = request {
@@ -227,7 +230,10 @@ impl Request<'_> {
                     Wants::Recent(count) => {
                         json::write_display(out, format_args!(r#","recent":{count}"#))
                     }
-                    Wants::After(at) => json::write_display(out, format_args!(r#","at":"{at}""#)),
+                    Wants::After(at) => {
+                        out.push_str(r#","at":"#);
+                        json::write_position(out, *at);
+                    }
                 }
                 if let Some(member) = member {
                     json::write_display(out, format_args!(r#","member":{member}"#));
@@ -329,7 +335,7 @@ fn topic_name(verb: Verb, raw: &RawValue) -> Result<TopicName, Failure> {
 
 fn number(field: &'static str, raw: Option<&RawValue>) -> Result<Option<u32>, Failure> {
     let Some(raw) = raw else { return Ok(None) };
-    json::value(raw).map(Some).ok_or_else(|| not_valid(field))
+    json::number(raw).map(Some).ok_or_else(|| not_valid(field))
 }
 
 fn not_valid(field: &str) -> Failure {

@@ -16,9 +16,8 @@ pub fn envelope(topic: &str, at: Option<Position>, body: &Body) -> Outgoing {
     header.push_str(r#"{"m":"#);
     json::write_text(&mut header, topic);
     if let Some(at) = at {
-        header.push_str(r#","at":""#);
-        json::write_display(&mut header, at);
-        header.push('"');
+        header.push_str(r#","at":"#);
+        json::write_position(&mut header, at);
     }
     header.push_str("}\n");
     let message = match content {

@@ -6,9 +6,9 @@ use crate::engine::{Member, MemberId};
 
 /// Returns the public name of a member, as it stands in headers: 11 characters of base64url.
 pub fn member_id(id: MemberId) -> String {
-    let mut text = String::with_capacity(WORD + 2);
-    json::write_word(&mut text, id.0);
-    text.trim_matches('"').to_owned()
+    let mut text = String::with_capacity(WORD);
+    json::push_word(&mut text, id.0);
+    text
 }
 
 /// Writes members as a JSON array. Returns also whether all are in it: a list that is too long for a header ends
@@ -32,8 +32,9 @@ pub fn members(members: &[Member]) -> (String, bool) {
 }
 
 fn write(out: &mut String, member: &Member) {
-    out.push_str(r#"{"id":"#);
-    json::write_word(out, member.id.0);
+    out.push_str(r#"{"id":""#);
+    json::push_word(out, member.id.0);
+    out.push('"');
     if let Some(info) = &member.info {
         out.push_str(r#","info":"#);
         out.push_str(info);

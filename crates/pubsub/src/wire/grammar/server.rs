@@ -122,6 +122,9 @@ pub enum OkAnswer<'a> {
     Done,
 }
 
+/// The bytes that a header gets room for. Most are shorter.
+const ROOM: usize = 96;
+
 /// The fields of a header. `null` is the same as no field.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -188,6 +191,8 @@ impl<'a> ServerFrame<'a> {
         let Frame { header, body } = Frame::split(frame, MAX_MEMBERS_HEADER)?;
         let parsed = if header.is_empty() {
             Self::App
+        } else if let Some(message) = plain_message(header) {
+            message
         } else {
             json::fields::<Fields<'_>>(header)?.parse()?
         };
@@ -207,7 +212,8 @@ impl<'a> ServerFrame<'a> {
                 json::write_display(out, format_args!(r#","ping":{ping},"topics":{topics}"#));
             }
             Self::Ok { reference, answer } => {
-                json::write_display(out, format_args!(r#"{{"ok":{reference}"#));
+                out.push_str(r#"{"ok":"#);
+                json::write_number(out, reference.get().into());
                 answer.write(out);
             }
             Self::Err {
@@ -247,7 +253,7 @@ impl<'a> ServerFrame<'a> {
 
     /// Writes the frame without a body.
     pub fn to_text(&self) -> Text {
-        let mut header = String::new();
+        let mut header = String::with_capacity(ROOM);
         self.write(&mut header);
         header.push('\n');
         header.into()
@@ -255,10 +261,28 @@ impl<'a> ServerFrame<'a> {
 
     /// Writes the frame with a body.
     pub fn to_message(&self, body: Content<'_>) -> Message {
-        let mut header = String::new();
+        let mut header = String::with_capacity(ROOM);
         self.write(&mut header);
         body.framed(&header)
     }
+}
+
+/// Parses the header of a message in the form in which Sockeye writes it: most frames of a server have it. `None` for any
+/// other form.
+fn plain_message(header: &str) -> Option<ServerFrame<'_>> {
+    let (topic, rest) = header.strip_prefix(r#"{"m":""#)?.split_once('"')?;
+    if topic.bytes().any(|byte| byte == b'\\' || byte < b' ') {
+        return None;
+    }
+    let at = match rest {
+        "}" => None,
+        rest => {
+            let at = rest.strip_prefix(r#","at":""#)?.strip_suffix(r#""}"#)?;
+            Some(at.parse().ok()?)
+        }
+    };
+    let topic = topic.into();
+    Some(ServerFrame::Message { topic, at })
 }
 
 impl OkAnswer<'_> {
@@ -294,14 +318,19 @@ impl OkAnswer<'_> {
 }
 
 fn write_place(out: &mut String, verb: &str, topic: &str, at: Option<Position>) {
-    json::write_display(out, format_args!(r#"{{"{verb}":"#));
+    out.push_str("{\"");
+    out.push_str(verb);
+    out.push_str("\":");
     json::write_text(out, topic);
     write_position(out, "at", at);
 }
 
 fn write_position(out: &mut String, field: &str, at: Option<Position>) {
     if let Some(at) = at {
-        json::write_display(out, format_args!(r#","{field}":"{at}""#));
+        out.push_str(",\"");
+        out.push_str(field);
+        out.push_str("\":");
+        json::write_position(out, at);
     }
 }
 

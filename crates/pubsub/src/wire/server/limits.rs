@@ -15,8 +15,8 @@ pub struct ServerLimits {
 }
 
 impl Default for ServerLimits {
-    /// 128 topics, a ping after 25 s without a message, 100 publishes a second and 200 at once, 10 other requests a
-    /// second and two for each topic at once, and 60 new topics a minute and 128 at once.
+    /// 128 topics, and a ping after 25 s without a message. 200 publishes at once, then 100 a second. Two other requests
+    /// for each topic at once, then 10 a second. 128 new topics at once, then 60 a minute.
     fn default() -> Self {
         Self {
             topics: 128,
