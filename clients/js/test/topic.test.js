@@ -72,6 +72,12 @@ test("the answer comes first, then the replay, then live messages", async () => 
   ]);
 });
 
+test("the answer to a subscription counts once", async () => {
+  const { events } = await live();
+  server.send({ ok: 1, topic: "a", at: "e:9:r", recovered: null, missed: 0 });
+  assert.deepEqual(events, []);
+});
+
 // ---- Positions
 
 test("the position is the last of ok, m and lost, in order of arrival and not of size", async () => {
