@@ -247,6 +247,16 @@ test("bye counts for one pause", async () => {
   assert.equal(client.states.at(-1).pause, 0);
 });
 
+test("the client waits for 5 minutes at most, even if bye asks for more", async () => {
+  await server.open();
+  server.send({ bye: 1, after: [1e12, 1e12] });
+  server.close(1012);
+  await server.pass(299_999);
+  assert.equal(server.sockets.length, 1);
+  await server.pass(1);
+  assert.equal(server.sockets.length, 2);
+});
+
 // ---- Signs of life
 
 test("after the silence that hello names a ping goes out, and each frame begins a new silence", async () => {

@@ -249,6 +249,18 @@ test("a refusal with a time is repeated after it", async () => {
   assert.deepEqual(server.taken(), [[{ sub: "a", recent: 5, ref: 2 }]]);
 });
 
+test("a refusal is repeated after 5 minutes at the latest", async () => {
+  const client = await server.open();
+  client.subscribe("a");
+  server.send({ hello: 1, ping: 1e6 });
+  server.send({ err: 1, code: "unavailable", message: "", retry: 1e12 });
+  server.taken();
+  await server.pass(299_999);
+  assert.deepEqual(server.taken(), []);
+  await server.pass(1);
+  assert.deepEqual(server.taken().at(-1), [{ sub: "a", ref: 2 }]);
+});
+
 test("a refusal is not repeated on another connection: that one subscribes by itself", async () => {
   const client = await server.open();
   client.subscribe("a");
