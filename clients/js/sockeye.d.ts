@@ -24,7 +24,7 @@ export interface Why {
   code: number;
   /** The reason that the server gave, or the client's own. */
   reason: string;
-  /** The time until the next attempt, in ms. Only for `waiting`. */
+  /** The time until the next attempt, in ms. Only for `waiting`. The client waits for five minutes at most. */
   pause?: number;
 }
 

@@ -11,7 +11,7 @@ const RESEND_TIME = 45_000; // ms; the server remembers a key for 60 s
 export function Sockeye(url, { credentials, WebSocket = globalThis.WebSocket } = {}) {
   const self = Object.assign(this, { subscribe, send, close: () => leave(1000, "") });
   const topics = new Map(); // by name
-  const waiting = new Set(); // requests without an answer, in order
+  const waiting = new Set(); // requests without an answer
   const asked = new Map(); // requests on this connection, by ref
   const stop = new AbortController();
   let socket, timer, opened, ping, after, failures = 0, lastRef = 0;
@@ -83,7 +83,7 @@ export function Sockeye(url, { credentials, WebSocket = globalThis.WebSocket } =
 
   function wait(time, then) {
     clearTimeout(timer);
-    timer = setTimeout(then, time);
+    timer = later(time, then);
   }
 
   function probe() {
@@ -140,7 +140,7 @@ export function Sockeye(url, { credentials, WebSocket = globalThis.WebSocket } =
     socket.send(frame(header, body));
   }
 
-  // `first` is the topic whose ok has to come first, or null.
+  // `first`: the topic whose ok has to come first, or null.
   function flush(first) {
     for (const request of waiting) if (request.first === first) ask(request);
   }
@@ -160,7 +160,7 @@ export function Sockeye(url, { credentials, WebSocket = globalThis.WebSocket } =
       if (code) {
         const error = failure({ code, message, retry });
         if (!retry) return forget(topic, error);
-        setTimeout(() => has(topic) && mine === socket && join(topic), retry);
+        later(retry, () => has(topic) && mine === socket && join(topic));
         return topic.onerror?.(error);
       }
       Object.assign(topic, { socket, history: at, position: at });
@@ -178,10 +178,10 @@ export function Sockeye(url, { credentials, WebSocket = globalThis.WebSocket } =
   }
 
   function refresh(topic, time) {
-    if (topic.onmembers) setTimeout(() => topic.members().then(topic.onmembers, (error) => {
+    if (topic.onmembers) later(time, () => topic.members().then(topic.onmembers, (error) => {
       if (error.retry) refresh(topic, error.retry);
       else if (has(topic)) topic.onerror?.(error);
-    }), time);
+    }));
   }
 
   function receive({ data }) {
@@ -206,7 +206,7 @@ export function Sockeye(url, { credentials, WebSocket = globalThis.WebSocket } =
       wait(ping = (header.ping || 25) * 1000, probe);
     }
     if (header.bye) after = header.after;
-    // Before its ok, a topic hears only of a subscription that it has left.
+    // Before its ok, a topic hears of an older subscription only.
     if (topic?.socket !== socket) return;
     if (at) topic.position = at;
     if (m) topic.onmessage?.(new Message(body, at));
@@ -225,10 +225,11 @@ class Message {
 }
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { fatal: true });
+const later = (time, then) => setTimeout(then, Math.min(time, 300_000));
 const isText = (data) => typeof data === "string";
 const toText = (data) => (isText(data) ? data : decoder.decode(data));
 
-// A frame is a header (a JSON object, or nothing), a line feed, and the body.
+// A frame is a header (JSON, or nothing), a line feed, and the body.
 function frame(header, body = "") {
   const head = (header && JSON.stringify(header)) + "\n";
   if (isText(body)) return head + body;

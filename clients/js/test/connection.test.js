@@ -46,6 +46,16 @@ test("the ticket goes into the query, and keeps what is there", async () => {
   assert.equal(server.socket.url, "wss://host/topics?page=7&ticket=a+b%26c");
 });
 
+test("the ticket replaces one that is in the URL", async () => {
+  await server.client({ credentials: () => "new" }, "wss://host/topics?ticket=old");
+  assert.equal(server.socket.url, "wss://host/topics?ticket=new");
+});
+
+test("an empty ticket is a ticket", async () => {
+  await server.client({ credentials: () => "" });
+  assert.equal(server.socket.url, "ws://host/topics?ticket=");
+});
+
 test("without a ticket nothing goes into the query", async () => {
   await server.client({ credentials: async () => null });
   assert.equal(server.socket.url, "ws://host/topics");
@@ -237,6 +247,16 @@ test("bye counts for one pause", async () => {
   assert.equal(client.states.at(-1).pause, 0);
 });
 
+test("the client waits for 5 minutes at most, even if bye asks for more", async () => {
+  await server.open();
+  server.send({ bye: 1, after: [1e12, 1e12] });
+  server.close(1012);
+  await server.pass(299_999);
+  assert.equal(server.sockets.length, 1);
+  await server.pass(1);
+  assert.equal(server.sockets.length, 2);
+});
+
 // ---- Signs of life
 
 test("after the silence that hello names a ping goes out, and each frame begins a new silence", async () => {
@@ -252,6 +272,15 @@ test("after the silence that hello names a ping goes out, and each frame begins 
 
 test("before hello the silence is 25 s", async () => {
   await server.open();
+  await server.pass(24_999);
+  assert.deepEqual(server.taken(), []);
+  await server.pass(1);
+  assert.deepEqual(server.taken(), [[{ ping: 1 }]]);
+});
+
+test("after a hello that names no time the silence is 25 s", async () => {
+  await server.open();
+  server.send({ hello: 1 });
   await server.pass(24_999);
   assert.deepEqual(server.taken(), []);
   await server.pass(1);
@@ -291,7 +320,11 @@ test("a connection that was given up is not heard any more", async () => {
 for (const type of ["online", "pageshow", "visibilitychange"]) {
   test(`at ${type} a ping goes out`, async (context) => {
     const page = new EventTarget();
-    globalThis.addEventListener = page.addEventListener.bind(page);
+    const listeners = [];
+    globalThis.addEventListener = (type, listener, options) => {
+      listeners.push(options.signal);
+      page.addEventListener(type, listener, options);
+    };
     context.after(() => delete globalThis.addEventListener);
     const client = await server.client();
     page.dispatchEvent(new Event(type)); // The connection is not open.
@@ -299,7 +332,8 @@ for (const type of ["online", "pageshow", "visibilitychange"]) {
     page.dispatchEvent(new Event(type));
     assert.deepEqual(server.taken(), [[{ ping: 1 }]]);
     client.close();
-    page.dispatchEvent(new Event(type)); // The client listens no more.
+    assert.deepEqual(listeners.map(({ aborted }) => aborted), [true, true, true]);
+    page.dispatchEvent(new Event(type));
     assert.deepEqual(server.taken(), []);
   });
 }
@@ -319,6 +353,7 @@ for (const protocol of ["", "sockeye.topics.v9"]) {
 
 for (const [name, frame] of [
   ["a text without a line feed", '{"hello":1}'],
+  ["a text of a header and one more character", "{}x"],
   ["a header that is no JSON", "{hello}\n"],
   ["a header that is an array", "[1]\n"],
   ["a header that is null", "null\n"],

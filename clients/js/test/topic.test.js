@@ -72,6 +72,12 @@ test("the answer comes first, then the replay, then live messages", async () => 
   ]);
 });
 
+test("the answer to a subscription counts once", async () => {
+  const { events } = await live();
+  server.send({ ok: 1, topic: "a", at: "e:9:r", recovered: null, missed: 0 });
+  assert.deepEqual(events, []);
+});
+
 // ---- Positions
 
 test("the position is the last of ok, m and lost, in order of arrival and not of size", async () => {
@@ -241,6 +247,18 @@ test("a refusal with a time is repeated after it", async () => {
   assert.deepEqual(server.taken(), []);
   await server.pass(1);
   assert.deepEqual(server.taken(), [[{ sub: "a", recent: 5, ref: 2 }]]);
+});
+
+test("a refusal is repeated after 5 minutes at the latest", async () => {
+  const client = await server.open();
+  client.subscribe("a");
+  server.send({ hello: 1, ping: 1e6 });
+  server.send({ err: 1, code: "unavailable", message: "", retry: 1e12 });
+  server.taken();
+  await server.pass(299_999);
+  assert.deepEqual(server.taken(), []);
+  await server.pass(1);
+  assert.deepEqual(server.taken().at(-1), [{ sub: "a", ref: 2 }]);
 });
 
 test("a refusal is not repeated on another connection: that one subscribes by itself", async () => {
