@@ -228,8 +228,8 @@ fn an_idle_owner_misses_no_notice() {
                     assert!(mailbox.drive(&mut directive).is_none());
                     assert!(mailbox.park(&mut known, cx.waker(), true, &directive));
                 }
-                let reason = mailbox.drive_for_owner(&mut directive);
-                if reason.is_some_and(|reason| reason.has_notice) {
+                mailbox.drive(&mut directive);
+                if mailbox.take_notice() {
                     return Poll::Ready(());
                 }
                 if mailbox.park_for_owner(&mut known, cx.waker(), true, &directive) {

@@ -13,8 +13,6 @@ use crate::sync::lock;
 pub struct WakeReason {
     /// Whether the time has come at which the driver asked to be woken.
     pub is_due: bool,
-    /// Whether there is a notice for the owner of the driver. [`Mailbox::drive_for_owner`] alone looks for one.
-    pub has_notice: bool,
     /// Frames that a deliverer began to write. The transport has taken what is missing of the first one.
     pub unsent: Vec<u8>,
 }
@@ -25,15 +23,6 @@ impl<D> Mailbox<D> {
     #[inline]
     pub fn drive(&self, directive: &mut Option<Box<Directive>>) -> Option<WakeReason> {
         self.signal.run().then(|| self.wake_reason(directive))
-    }
-
-    /// Does the same as [`drive`](Self::drive) for a driver whose owner is idle, and takes a notice for the owner.
-    #[inline]
-    pub fn drive_for_owner(&self, directive: &mut Option<Box<Directive>>) -> Option<WakeReason> {
-        self.signal.run_for_owner().then(|| WakeReason {
-            has_notice: self.take_notice(),
-            ..self.wake_reason(directive)
-        })
     }
 
     /// Leaves a notice for the owner of the driver, and wakes a parked driver. The owner gets it when it is idle: when no
@@ -67,7 +56,6 @@ impl<D> Mailbox<D> {
         };
         WakeReason {
             is_due: reasons.is_due(),
-            has_notice: false,
             unsent,
         }
     }

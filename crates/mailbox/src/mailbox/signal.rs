@@ -110,22 +110,11 @@ impl Signal {
     /// that writes.
     #[inline]
     pub(super) fn run(&self) -> bool {
-        self.run_for(DIRECTIVE | DUE | WRITING | UNSENT)
-    }
-
-    /// Does the same for a driver whose owner is idle: the driver also looks at the state if there is a notice.
-    #[inline]
-    pub(super) fn run_for_owner(&self) -> bool {
-        self.run_for(DIRECTIVE | DUE | WRITING | UNSENT | NOTICE)
-    }
-
-    #[inline(always)]
-    fn run_for(&self, reasons: u64) -> bool {
         let mut signal = self.0.load(Acquire);
         if signal & (PARKED | WRITING) != 0 {
             signal = self.0.fetch_and(!(PARKED | WANTS_ITEMS), AcqRel);
         }
-        signal & reasons != 0
+        signal & (DIRECTIVE | DUE | WRITING | UNSENT) != 0
     }
 
     /// Marks the driver as parked, with room for items or without. Returns what is there already: with anything there

@@ -12,14 +12,13 @@ use std::time::Duration;
 #[cfg(test)]
 use sockeye_mailbox::Reached;
 use sockeye_mailbox::WakeReason;
+use sockeye_proto::MessageBuffer;
 #[cfg(feature = "topics-wire")]
 use sockeye_proto::MessageKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::core::Core;
-use super::event::Ending;
-#[cfg(test)]
-use super::event::Next;
+use super::event::{Ending, Next};
 use super::phase::Phase;
 use crate::connection::direct::Mailbox;
 use crate::connection::link::{InParts, Link};
@@ -40,8 +39,8 @@ pub(super) struct Running<T> {
     pub(super) core: Core,
 }
 
-/// Keeps the link and the core of a driver that may be parked: the link is lent by [`Driver::drive`],
-/// [`Driver::drive_for_owner`] and [`Driver::plain`] alone.
+/// Keeps the link and the core of a driver that may be parked: the link is lent by [`Driver::drive`] and
+/// [`Driver::plain`] alone.
 pub(super) struct Guarded<T>(Running<T>);
 
 impl<T> Guarded<T> {
@@ -132,23 +131,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         running
     }
 
-    /// Does the same as [`drive`](Self::drive) while the owner is idle. `None` if the mailbox has a notice for the owner.
-    #[inline]
-    pub(super) fn drive_for_owner(&mut self) -> Option<&mut Running<T>> {
-        let running = &mut self.guarded.0;
-        let core = &mut running.core;
-        if let Some(reason) = core.mailbox.drive_for_owner(&mut core.directive) {
-            running.apply(&reason);
-            if reason.has_notice {
-                return None;
-            }
+    /// Keeps a notice for the owner, if there is one, as an event that came ahead. The owner is idle.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep_notice(&mut self) {
+        let core = self.core_mut();
+        if core.phase.is_open() && core.mailbox.take_notice() {
+            core.phase.put_ahead(Next::Notice, MessageBuffer::default());
         }
-        Some(running)
-    }
-
-    /// Takes a notice for the owner. Returns whether there was one.
-    pub(super) fn take_notice(&mut self) -> bool {
-        self.core().mailbox.take_notice()
     }
 
     /// The running driver, if it runs already and neither the mailbox nor the application wants anything of it.
@@ -181,7 +171,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         is_parked
     }
 
-    /// Does the same as [`park`](Self::park) while the owner is idle: a notice for the owner counts too.
+    /// Does the same as [`park`](Self::park) while the owner is idle: a notice for the owner counts too, and is kept.
     #[inline(never)]
     pub(super) fn park_for_owner(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
         let Running { link, core } = &mut self.guarded.0;
@@ -192,6 +182,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             .park_for_owner(known, cx.waker(), wants_items, seen);
         if is_parked {
             link.release_buffers();
+        } else {
+            self.keep_notice();
         }
         is_parked
     }

@@ -51,9 +51,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             {
                 return Poll::Ready(next);
             }
-            let Some(running) = self.drive_for_owner() else {
-                return Poll::Ready(Next::Notice);
-            };
+            let running = self.drive();
             running.link.give_in_parts(answering.in_parts());
             match look(Reading { running, message }, cx) {
                 Look::Event(next) => {
@@ -64,7 +62,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 }
                 Look::Again => {}
                 Look::Idle { has_room } if !self.park_for_owner(cx, has_room) => {}
-                Look::Idle { .. } | Look::Yield => {
+                Look::Idle { .. } => {
+                    pool::recycle_message(message);
+                    return Poll::Pending;
+                }
+                Look::Yield => {
+                    self.keep_notice();
                     pool::recycle_message(message);
                     return Poll::Pending;
                 }

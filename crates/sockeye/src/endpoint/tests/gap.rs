@@ -60,10 +60,28 @@ async fn a_parked_session_is_woken_for_a_gap() {
     assert_eq!(texts(&peer.frames()), ["a"]);
     idle().await;
     assert_eq!(texts(&peer.frames()), [""; 0]);
-    peer.segment(masked(TEXT, "b"));
     session.notify_gap(gap("a"));
     idle().await;
+    peer.segment(masked(TEXT, "b"));
+    idle().await;
     assert_eq!(texts(&peer.frames()), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_stops_sending_delays_a_gap_by_one_turn() {
+    let (Started { peer, session, .. }, _) = telling();
+    idle().await;
+    session.notify_gap(gap("a"));
+    // Two turns: each is 128 KiB.
+    let message = "x".repeat(16 * 1024);
+    for _ in 0..16 {
+        peer.segment(masked(TEXT, &message));
+    }
+    idle().await;
+    let frames = peer.frames();
+    let at = frames.iter().position(|frame| frame.payload == b"a");
+    assert!(at.is_some_and(|at| at < 16), "{at:?}");
+    assert_eq!(frames.len(), 17);
 }
 
 #[tokio::test(start_paused = true)]
