@@ -285,7 +285,8 @@ impl Subscription {
 
     /// Reads all messages that are left, one by one. Calls `read_all` then, with the log locked.
     pub(crate) fn catch_up(&self, take: impl FnMut(PreparedMessage), read_all: impl FnOnce()) {
-        lock(&self.log.state).catch_up(self.place(), take);
+        let mut state = lock(&self.log.state);
+        state.catch_up(self.place(), take);
         read_all();
     }
 

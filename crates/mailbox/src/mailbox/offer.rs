@@ -157,10 +157,10 @@ impl<D> Mailbox<D> {
         }
         let older = slot.and_then(|slot| Some((slot, self.subscription_under(&state, slot)?)));
         if let Some((slot, subscription)) = older {
-            // ITEMS is set while the log is locked: a driver that finds no value there finds this one here.
+            // ITEMS is set first, and while the log is locked. So a driver that finds no value there finds this one here.
             subscription.catch_up(drop, || {
-                self.signal.clear_pending(slot);
                 self.signal.note_items(&state.locked);
+                self.signal.clear_pending(slot);
             });
         }
         state.waiters().latest.put(log, value.clone());

@@ -90,6 +90,21 @@ fn a_driver_that_parks_misses_no_broadcast_whoever_else_sends() {
 }
 
 #[test]
+fn an_own_send_between_two_messages_of_a_channel_hides_none_of_them() {
+    model_long(|| {
+        let (channel, mailbox) = session_with_channel();
+        assert!(publish(&channel, "a"));
+        let publisher = thread::spawn(move || publish(&channel, "b"));
+        let other = Arc::clone(&mailbox);
+        let sender = thread::spawn(move || other.try_push(text("x")).map(drop).unwrap());
+        let taken = block_on(take_all(&mailbox, 3));
+        assert!(["abx", "axb"].contains(&taken.as_str()), "{taken}");
+        assert!(publisher.join().unwrap());
+        sender.join().unwrap();
+    });
+}
+
+#[test]
 fn a_driver_misses_no_broadcast_of_several_of_which_it_is_told_once() {
     model(3, || {
         let (channel, mailbox) = session_with_channel();

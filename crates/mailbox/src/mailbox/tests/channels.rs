@@ -192,6 +192,27 @@ fn a_mailbox_that_cannot_share_frames_takes_all_messages_as_items() {
 }
 
 #[test]
+fn a_mailbox_that_exists_subscribes_late_and_leaves_by_its_number() {
+    let [broadcasts, channel] = channels();
+    let mailbox = member_of(&[broadcasts], LIMIT, Overflow::Close);
+    publish(&channel, "early");
+    let first = channel.subscribe(Arc::clone(&mailbox), 70, None);
+    let second = channel.subscribe(Arc::clone(&mailbox), 80, None);
+    assert_ne!(first, second);
+    assert_eq!(publish(&channel, "a"), 2);
+    assert_eq!(channel.leave(first, |kept| *kept == 80), None);
+    assert_eq!(channel.leave(first, |kept| *kept == 70), Some(70));
+    assert_eq!(channel.leave(first, |_| true), None, "it has left");
+    assert_eq!(publish(&channel, "b"), 1);
+    assert_eq!(take_all(&mailbox), ["a", "b"]);
+    assert_eq!(
+        channel.subscribe(mailbox, 90, None),
+        first,
+        "the place is free"
+    );
+}
+
+#[test]
 fn a_member_that_takes_items_gets_a_message_although_no_other_member_has_read_the_last_one() {
     let [channel] = channels();
     let reads = member_of(std::slice::from_ref(&channel), LIMIT, Overflow::Close);
@@ -232,6 +253,32 @@ fn what_the_channels_held_before_a_close_goes_out_before_it() {
     mailbox.close(reason());
     assert_eq!(take_all(&mailbox), ["a", "b", "c"]);
     assert_eq!(directive(&mailbox), close(reason()));
+}
+
+#[test]
+fn admitted_messages_exceed_the_limit_behind_what_the_channels_held() {
+    let [channel] = channels();
+    let mailbox = member_of(
+        std::slice::from_ref(&channel),
+        LEAST_WEIGHT,
+        Overflow::Close,
+    );
+    assert_eq!(mailbox.push_admitted([]), Ok(None));
+    publish(&channel, "live");
+    let replay = ["a", "b", "c"].map(Into::into);
+    let ticket = mailbox.push_admitted(replay).unwrap().unwrap();
+    assert_eq!(mailbox.bytes(), 7);
+    assert_eq!(mailbox.try_push(text("own")), Err(SendError::Full));
+    let mut written = mailbox.written(ticket);
+    assert_eq!(drain(&mailbox), ["live", "a", "b", "c"]);
+    assert!(!mailbox.is_written(ticket));
+    assert!(poll_send(&mut written).is_pending());
+    mailbox.wrote(mailbox.taken());
+    assert!(mailbox.is_written(ticket));
+    assert_eq!(poll_send(&mut written), Poll::Ready(Ok(())));
+    mailbox.close(reason());
+    let late = std::iter::once_with(|| panic!("it is closing"));
+    assert_eq!(mailbox.push_admitted(late), Err(SendError::Closed));
 }
 
 #[test]
