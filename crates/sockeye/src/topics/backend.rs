@@ -1,9 +1,7 @@
 //! The engine behind the topics, and the task that carries out what the hub wants of it.
 
 use bytes::Bytes;
-use sockeye_pubsub::engine::{
-    Engine, EngineEvents, EngineState, Generation, NodeId, NodeInfo,
-};
+use sockeye_pubsub::engine::{Engine, EngineEvents, EngineState, Generation, NodeId, NodeInfo};
 use sockeye_pubsub::hub::Request;
 use sockeye_pubsub::{Delivered, MemoryEngine, TopicName};
 
@@ -51,6 +49,7 @@ impl Inner {
         node.report_losses();
         if node.presence().has_changes() {
             self.write_presence();
+            node.timer().notify();
         }
     }
 
@@ -149,7 +148,9 @@ impl EngineEvents for Events {
     }
 
     fn signals_lost(&self) {
-        tracing::warn!("signals of other nodes may be missing: an evicted client may still be a subscriber here");
+        tracing::warn!(
+            "signals of other nodes may be missing: an evicted client may still be a subscriber here"
+        );
     }
 
     fn nodes(&self, live: &[NodeInfo]) {

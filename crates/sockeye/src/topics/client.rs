@@ -85,7 +85,9 @@ pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
         Step::Unsubscribe { reference, topic } => {
             session.topics().cancel_joins(session, &topic);
             session.unsubscribe(&topic);
-            session.answer(|machine| machine.unsubscribed(reference)).await;
+            session
+                .answer(|machine| machine.unsubscribed(reference))
+                .await;
         }
         Step::Publish(publish) => {
             let mut next = Some(publish);
@@ -179,7 +181,9 @@ async fn publish_for(session: &Session, publish: Publish) {
     match published.await {
         Ok(published) => {
             let position = published.position();
-            session.answer(|machine| machine.published(reference, position)).await;
+            session
+                .answer(|machine| machine.published(reference, position))
+                .await;
         }
         Err(failure) => session.fail(reference, failure).await,
     }
@@ -194,7 +198,9 @@ async fn who(session: &Session, reference: Reference, topic: &TopicName, max: Op
     };
     match members.await {
         Ok((members, all)) => {
-            session.answer(|machine| machine.members(reference, &members, all)).await;
+            session
+                .answer(|machine| machine.members(reference, &members, all))
+                .await;
         }
         Err(failure) => session.fail(reference, failure).await,
     }
@@ -207,7 +213,11 @@ async fn count(session: &Session, reference: Reference, topic: &TopicName) {
         counted.map_err(Failure::from)
     };
     match counted.await {
-        Ok(count) => session.answer(|machine| machine.counted(reference, count)).await,
+        Ok(count) => {
+            session
+                .answer(|machine| machine.counted(reference, count))
+                .await
+        }
         Err(failure) => session.fail(reference, failure).await,
     }
 }
@@ -224,7 +234,10 @@ impl Session {
         if part.is_some_and(|part| lock(&part.memberships).contains(topic)) {
             Ok(())
         } else {
-            Err(Failure::new(ErrorCode::Denied, "not a subscriber of the topic"))
+            Err(Failure::new(
+                ErrorCode::Denied,
+                "not a subscriber of the topic",
+            ))
         }
     }
 

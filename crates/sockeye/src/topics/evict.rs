@@ -104,7 +104,10 @@ impl Inner {
                 let is_meant = |member: &Session| *member == session;
                 if channel.leave(membership.member, is_meant).is_some() {
                     ended += 1;
-                    self.hub.outlet().presence().leave(topic.name(), session.member_id());
+                    self.hub
+                        .outlet()
+                        .presence()
+                        .leave(topic.name(), session.member_id());
                     form.tell_end(&session, topic.name(), Ending::Evicted);
                 }
             }

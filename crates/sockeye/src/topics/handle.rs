@@ -11,7 +11,8 @@ use sockeye_pubsub::engine::{
 };
 use sockeye_pubsub::hub::Hub;
 use sockeye_pubsub::{
-    Body, Kept, MessageId, Patterns, Rules, Publication, PublishError, PublishKey, SubscribeError, TopicName,
+    Body, Kept, MessageId, Patterns, Publication, PublishError, PublishKey, Rules, SubscribeError,
+    TopicName,
 };
 
 use super::authorize::{Authority, Topic};
@@ -22,12 +23,12 @@ use super::publish::{Begun, Handled, Publish, PublishHandle, Published};
 use super::queue::Queue;
 use super::signals::Signals;
 use super::surroundings::random;
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use crate::endpoint::{Encoder, encoded};
 use crate::error::ErrorChain;
 use crate::proto::Outgoing;
 use crate::sync::{Arc, Mutex, lock};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 /// The topics of a node: named streams of messages, which sessions subscribe to, and any code publishes to. Clones share
 /// the topics.
@@ -81,8 +82,8 @@ impl Topics {
     ) -> Publish<'t> {
         let message = encoded(object);
         let message = message.map(Body::from);
-        let message = message
-            .map_err(|error| PublishError::Encode(ErrorChain::new(&error).to_string()));
+        let message =
+            message.map_err(|error| PublishError::Encode(ErrorChain::new(&error).to_string()));
         Publish::new(self.clone(), topic.into(), message)
     }
 
@@ -238,7 +239,9 @@ impl Topics {
         body: Body,
         key: Option<PublishKey>,
     ) -> Result<Published, PublishError> {
-        Publish::new(self.clone(), topic.into(), Ok(body)).client_key(key).await
+        Publish::new(self.clone(), topic.into(), Ok(body))
+            .client_key(key)
+            .await
     }
 
     /// Returns a topic as the code sees it that decides about it.

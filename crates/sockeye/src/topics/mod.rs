@@ -82,16 +82,14 @@ mod signals;
 mod subscribe;
 mod surroundings;
 
-
-
 #[doc(inline)]
 pub use sockeye_pubsub::engine::{Catchup, EngineError, EngineState, Member, Since, WasPublished};
 #[doc(inline)]
 pub use sockeye_pubsub::hub::Recovery;
 #[doc(inline)]
 pub use sockeye_pubsub::{
-    Body, Clients, Entry, History, InvalidTopicName, Overflow, Policy, Position, Presence, PublishError,
-    SubscribeError, TopicName,
+    Body, Clients, Entry, History, InvalidTopicName, Overflow, Policy, Position, Presence,
+    PublishError, SubscribeError, TopicName,
 };
 
 pub use self::authorize::{Authorize, Denied, Grant, Topic};

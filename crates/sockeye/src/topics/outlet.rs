@@ -12,7 +12,9 @@ use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 use sockeye_pubsub::hub::{Outlet, Welcome};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;
-use sockeye_pubsub::{Delivered, Patterns, Position, Rules, SubscribeError, Surroundings, TopicName};
+use sockeye_pubsub::{
+    Delivered, Patterns, Position, Rules, SubscribeError, Surroundings, TopicName,
+};
 use tokio::sync::Notify;
 
 use super::form::Form;
@@ -108,7 +110,12 @@ impl Node {
 
     /// Sends a frame of the subprotocol to all subscribers. It never takes the place of a message.
     #[cfg(feature = "topics-wire")]
-    fn announce(&self, topic: &LocalTopic, channel: &Arc<Channel<Session>>, frame: &ServerFrame<'_>) {
+    fn announce(
+        &self,
+        topic: &LocalTopic,
+        channel: &Arc<Channel<Session>>,
+        frame: &ServerFrame<'_>,
+    ) {
         let frame = Message::Text(frame.to_text());
         if topic.config.is_conflated {
             let frame = PreparedMessage::new(frame);
@@ -211,7 +218,14 @@ impl Outlet for Node {
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.enveloped.get() {
             let topic_name = topic.name.as_str().into();
-            self.announce(topic, enveloped, &ServerFrame::Lost { topic: topic_name, at });
+            self.announce(
+                topic,
+                enveloped,
+                &ServerFrame::Lost {
+                    topic: topic_name,
+                    at,
+                },
+            );
         }
     }
 

@@ -50,7 +50,11 @@ pub(super) enum Handled {
 }
 
 impl<'t> Publish<'t> {
-    pub(super) fn new(topics: Topics, topic: Cow<'t, str>, message: Result<Body, PublishError>) -> Self {
+    pub(super) fn new(
+        topics: Topics,
+        topic: Cow<'t, str>,
+        message: Result<Body, PublishError>,
+    ) -> Self {
         Self {
             topics,
             topic,
@@ -112,8 +116,7 @@ enum State<'t> {
 }
 
 /// The answer of a networked engine, on its way.
-pub(super) type Sent =
-    Pin<Box<dyn Future<Output = Result<Option<Position>, EngineError>> + Send>>;
+pub(super) type Sent = Pin<Box<dyn Future<Output = Result<Option<Position>, EngineError>> + Send>>;
 
 impl Future for Publishing<'_> {
     type Output = Result<Published, PublishError>;
@@ -126,7 +129,9 @@ impl Future for Publishing<'_> {
                         publish.topics.begin(&publish.topic, message, publish.key)
                     });
                     match begun {
-                        Ok(Begun::Done(position)) => return Poll::Ready(Ok(Published { position })),
+                        Ok(Begun::Done(position)) => {
+                            return Poll::Ready(Ok(Published { position }));
+                        }
                         Ok(Begun::Waiting(sent)) => self.0 = State::Waiting(sent),
                         Err(error) => return Poll::Ready(Err(error)),
                     }

@@ -31,7 +31,12 @@ pub(super) struct Signals {
 
 impl Inner {
     /// Lets the other nodes end subscriptions, and waits until they have done it.
-    pub(super) async fn evict_elsewhere(&self, topic: &str, whom: &Whom, ended_here: usize) -> Evicted {
+    pub(super) async fn evict_elsewhere(
+        &self,
+        topic: &str,
+        whom: &Whom,
+        ended_here: usize,
+    ) -> Evicted {
         let alone = Evicted {
             acknowledged: 1,
             live: 1,

@@ -13,10 +13,10 @@ use sockeye_pubsub::{Kept, Position, SubscribeError, TopicName};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::form::{Ending, Form};
 use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Reservation, Subscribed};
 use super::memberships::Membership;
-use super::form::{Ending, Form};
 use super::outlet::{LocalTopic, Node};
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
@@ -169,7 +169,8 @@ impl Subscribe<'_> {
         // The hub drops a join without an answer only if the session has ended.
         let subscribed = answer.unwrap_or(Err(SubscribeError::Unavailable { retry: RETRY }))?;
         if let Some(until) = until {
-            self.session.end_subscription_at(waiting.name.clone(), number, until);
+            self.session
+                .end_subscription_at(waiting.name.clone(), number, until);
         }
         Ok(subscribed)
     }
@@ -308,7 +309,8 @@ impl Join {
         if memberships.has_retired() || is_known || self.answer.is_unwanted() {
             drop(memberships);
             if is_known {
-                self.answer.accept_again(&self.session, topic.name(), welcome);
+                self.answer
+                    .accept_again(&self.session, topic.name(), welcome);
             }
             return false;
         }

@@ -26,7 +26,9 @@ impl Chat {
 }
 
 async fn connect(url: &str, offered: &[&str]) -> Connection {
-    let client = Client::new().subprotocols(offered.iter().copied());
+    let client = Client::builder()
+        .subprotocols(offered.iter().copied())
+        .build();
     client.connect(url).await.unwrap()
 }
 
