@@ -26,10 +26,8 @@ impl Chat {
 }
 
 async fn connect(url: &str, offered: &[&str]) -> Connection {
-    let client = Client::builder()
-        .subprotocols(offered.iter().copied())
-        .build();
-    client.connect(url).await.unwrap()
+    let client = Client::builder().subprotocols(offered.iter().copied());
+    client.build().connect(url).await.unwrap()
 }
 
 async fn recv(ws: &mut Connection) -> String {
