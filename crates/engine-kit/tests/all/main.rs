@@ -1,0 +1,4 @@
+//! Tests of the engine kit from outside.
+
+mod checker;
+mod recording;
