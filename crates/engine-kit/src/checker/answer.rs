@@ -1,10 +1,10 @@
 //! Rule 4 at its begin: what the answer to a join, or a `lost`, may say.
 
-use sockeye_pubsub::Position;
+use sockeye_pubsub::{Kept, Position};
 
 use super::findings::Findings;
 use super::index::Index;
-use super::logs::{Client, Kept, Millis, Topic};
+use super::logs::{Client, Millis, Topic};
 use super::needless;
 use super::standing::Standing;
 use super::violation::Rule;
@@ -43,7 +43,7 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings<'_>, told: Told, 
     } = answer;
     match index.kept(told.topic) {
         Kept::Off => return,
-        Kept::Latest => {
+        Kept::Latest { .. } => {
             if missed > 1 {
                 told.find(findings, Rule::FalseRecovered, || {
                     format!("`missed` is {missed}, and the topic keeps one message")

@@ -1,10 +1,10 @@
 //! Rules 1 to 5 for one message: it follows the one before, and has the content that others have at its position.
 
-use sockeye_pubsub::{MessageId, Position};
+use sockeye_pubsub::{Kept, MessageId, Position};
 
 use super::findings::Findings;
 use super::index::{ByPosition, Index};
-use super::logs::{Client, ClientEvent, Kept, Millis, Stamp, Topic};
+use super::logs::{Client, ClientEvent, Millis, Stamp, Topic};
 use super::standing::Standing;
 use super::violation::Rule;
 
@@ -79,13 +79,14 @@ impl Chain {
         let kept = index.kept(received.topic);
         let follows = match kept {
             Kept::Off => true,
-            Kept::Latest => self.value(index, findings, &received, standing),
+            Kept::Latest { .. } => self.value(index, findings, &received, standing),
             Kept::Window { .. } => self.entry(index, findings, &received, standing),
         };
         standing.has_message = true;
         standing.replay = standing.replay.saturating_sub(1);
         // A topic that keeps the latest value may return to an older one with a branch that the engine lost.
-        if follows && !(kept == Kept::Latest && index.may_forget) {
+        let is_latest = matches!(kept, Kept::Latest { .. });
+        if follows && !(is_latest && index.may_forget) {
             self.publisher(index, findings, &received, standing.segment);
         }
     }
@@ -191,7 +192,7 @@ impl Chain {
         };
         let publish = &index.publishes()[place];
         let is_once = publish.copies() == 1;
-        if index.kept(topic) != Kept::Latest {
+        if !matches!(index.kept(topic), Kept::Latest { .. }) {
             if self.seen[place] == segment && is_once {
                 received.find(findings, Rule::Duplicate, || {
                     format!("{stamp:?} came twice")

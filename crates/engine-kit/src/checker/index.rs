@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use sockeye_pubsub::Position;
+use sockeye_pubsub::{Kept, Position};
 
 use super::bounds::Bounds;
-use super::logs::{Harm, Kept, Logs, Millis, PublisherEvent, Stamp, Stored, Topic};
+use super::logs::{Harm, Logs, Millis, PublisherEvent, Stamp, Stored, Topic};
 
 /// A map by position. Positions are random enough for a cheap hash.
 pub(super) type ByPosition<V> = HashMap<(Topic, Position), V, BuildHasherDefault<Mix>>;

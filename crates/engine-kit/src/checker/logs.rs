@@ -1,6 +1,6 @@
 //! The logs of one run: what clients, publishers, readers of presence and the observer of the engine noted.
 
-use sockeye_pubsub::{MessageId, Position};
+use sockeye_pubsub::{Kept, MessageId, Position};
 
 /// A time in milliseconds, on any clock that all logs of a run share.
 pub type Millis = u64;
@@ -25,24 +25,6 @@ pub struct Stamp {
     pub publisher: Publisher,
     /// The counter of the publisher.
     pub n: u32,
-}
-
-/// Which messages of a topic the engine keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// None.
-    Off,
-    /// The newest message.
-    Latest,
-    /// The newest messages within these limits.
-    Window {
-        /// The number of messages.
-        count: u32,
-        /// The age of the oldest message.
-        age: Millis,
-        /// The bytes of the messages, counted back from the newest.
-        bytes: u64,
-    },
 }
 
 /// What a client noted.

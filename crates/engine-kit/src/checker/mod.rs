@@ -24,10 +24,11 @@ mod walk;
 
 pub use self::bounds::Bounds;
 pub use self::logs::{
-    Client, ClientEvent, Fault, Harm, Kept, Logs, Millis, PresenceEvent, Publisher, PublisherEvent,
+    Client, ClientEvent, Fault, Harm, Logs, Millis, PresenceEvent, Publisher, PublisherEvent,
     Stamp, Stored, Topic,
 };
 pub use self::violation::{Rule, Violation};
+pub use sockeye_pubsub::Kept;
 
 use self::findings::Findings;
 use self::index::Index;

@@ -1,9 +1,9 @@
 //! Rule 10: faults that lose nothing make no `lost` on a window.
 
-use sockeye_pubsub::Position;
+use sockeye_pubsub::{Kept, Position};
 
 use super::index::Index;
-use super::logs::{Kept, Millis, Topic};
+use super::logs::{Millis, Topic};
 
 /// Returns the number of messages behind a position if the engine kept all of them at this time, so that `lost` was
 /// needless.
@@ -34,5 +34,6 @@ pub(super) fn kept_behind(
         len += u64::from(entry.len);
         oldest = oldest.min(entry.time);
     }
-    (missing <= count && len <= bytes && time - oldest < age).then_some(missing)
+    let age = Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX);
+    (missing <= count && len <= bytes as u64 && time - oldest < age).then_some(missing)
 }

@@ -1,8 +1,10 @@
 //! Rules 2, 6 and 7 in the engine: confirmed messages are stored, unsent ones are not, and none is stored twice.
 
+use sockeye_pubsub::Kept;
+
 use super::findings::Findings;
 use super::index::{Index, Publish};
-use super::logs::{Kept, Publisher, Stamp, Stored};
+use super::logs::{Publisher, Stamp, Stored};
 use super::violation::Rule;
 
 /// Judges the entries that the observer found, and the outcomes that the publishers noted.

@@ -1,8 +1,10 @@
 //! Rules 8 and 11, and what of rule 6 shows when a run has settled: each client stands where the engine stands.
 
+use sockeye_pubsub::Kept;
+
 use super::findings::Findings;
 use super::index::Index;
-use super::logs::{Client, Kept, Millis, Topic};
+use super::logs::{Client, Millis, Topic};
 use super::standing::Standing;
 use super::violation::Rule;
 
@@ -54,7 +56,7 @@ pub(super) fn check(
     };
     match index.kept(topic) {
         Kept::Off => {}
-        Kept::Latest => {
+        Kept::Latest { .. } => {
             let newest = top.and_then(|top| top.id);
             let has = standing.at.and_then(|at| at.id);
             if let Some(top) = top.filter(|_| newest.is_some() && newest != has) {

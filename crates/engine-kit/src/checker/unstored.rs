@@ -1,8 +1,10 @@
 //! Rule 6 for topics without history: in quiet periods each confirmed message reaches each subscriber.
 
+use sockeye_pubsub::Kept;
+
 use super::findings::Findings;
 use super::index::Index;
-use super::logs::{Client, Kept, Millis, Publisher, Stamp, Topic};
+use super::logs::{Client, Millis, Publisher, Stamp, Topic};
 use super::violation::Rule;
 
 /// What subscribers of topics without history must get.

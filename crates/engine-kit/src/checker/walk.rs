@@ -1,10 +1,12 @@
 //! Reads the log of each client once, and asks the rules about each event.
 
+use sockeye_pubsub::Kept;
+
 use super::answer::{self, Answer, Told};
 use super::chain::{Chain, Received};
 use super::findings::Findings;
 use super::index::Index;
-use super::logs::{Client, ClientEvent, Kept, Millis, Topic};
+use super::logs::{Client, ClientEvent, Millis, Topic};
 use super::settled::{self, Place};
 use super::standing::Standing;
 use super::unstored::Unstored;

@@ -15,6 +15,7 @@
 //! A position is `EPOCH:OFFSET:ID` with small numbers in hexadecimal; the id 0 stands before the first message.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sockeye_engine_kit::checker::{
     Client, ClientEvent, Fault, Harm, Kept, Logs, Millis, PresenceEvent, Publisher, PublisherEvent,
@@ -262,11 +263,13 @@ impl Reader {
 fn kept(words: &[&str]) -> Kept {
     match words {
         ["off"] => Kept::Off,
-        ["latest"] => Kept::Latest,
+        ["latest"] => Kept::Latest {
+            ttl: Duration::from_secs(86_400),
+        },
         ["window", count, age, bytes] => Kept::Window {
             count: u32::try_from(number(count)).expect("a small number"),
-            age: number(age),
-            bytes: number(bytes),
+            age: Duration::from_millis(number(age)),
+            bytes: usize::try_from(number(bytes)).expect("a small number"),
         },
         other => panic!("no history: {other:?}"),
     }
