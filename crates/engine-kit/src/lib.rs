@@ -1,5 +1,6 @@
 //! What must hold for each engine of topics.
 //!
+//! - [`checks`]: named checks of an engine. The caller brings a [`Backend`] with engines, and runs the futures.
 //! - [`checker`]: judges the logs of clients, publishers and an observer of the engine, after a simulation or a real run.
 
 #![allow(
@@ -7,4 +8,8 @@
     reason = "the crate is not published, and its users handle each case"
 )]
 
+mod backend;
 pub mod checker;
+pub mod checks;
+
+pub use self::backend::{Backend, Capability, Wait};

@@ -1,10 +1,11 @@
 //! The checker: judges the logs of a run by eleven rules. It judges against what the engine stored, not only against what
 //! clients saw.
 //!
-//! A *segment* of a client and a topic begins with a `lost`, or with a subscription that did not recover. Within a segment the client gets each message once, in order, and without a hole.
+//! A *segment* of a client and a topic begins with a `lost`, or with a subscription that did not recover. Within a
+//! segment the client gets each message once, in order, and without a hole.
 //!
-//! That a confirmed message is in the log of each client whose segment covers it (rule 6) follows from two others: the
-//! engine kept it, and the client's messages follow each other.
+//! Rule 6 wants a confirmed message in the log of each client whose segment covers it. That follows from two judgements:
+//! the engine kept the message, and the client's messages follow each other.
 
 mod answer;
 mod bounds;
