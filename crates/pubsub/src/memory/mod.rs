@@ -12,6 +12,7 @@
 mod keys;
 mod names;
 mod presence;
+mod room;
 mod service;
 mod shard;
 #[cfg(test)]
@@ -28,10 +29,11 @@ use bytes::Bytes;
 use self::keys::KeyHashing;
 use self::names::{LookUp, NameHashing};
 use self::presence::Members;
-use self::shard::{Freed, Shard};
+use self::shard::Shard;
 use self::topic::Topic;
 use crate::engine::{
-    Catchup, EngineError, EngineErrorKind, EngineEvents, Generation, NodeInfo, Since, WasPublished,
+    Catchup, EngineError, EngineErrorKind, EngineEvents, Generation, Member, MemberId, NodeInfo,
+    Since, WasPublished,
 };
 use crate::name::TopicName;
 use crate::policy::{History, Kept};
@@ -129,16 +131,20 @@ impl MemoryEngine {
     ///
     /// [`EngineErrorKind::Full`] when there are as many topics as the limit allows, and something listens to each.
     pub fn listen(&self, topic: &TopicName) -> Result<Generation, EngineError> {
+        self.begin_to_listen(topic).map(|_| FEED)
+    }
+
+    /// Returns false if something listened to the topic before.
+    fn begin_to_listen(&self, topic: &TopicName) -> Result<bool, EngineError> {
         self.started()?;
         let name = self.hashing.look_up(topic);
         loop {
             let mut shard = self.lock(&name);
             if shard.knows(&name) || self.count_topic() {
-                shard.listen(topic, &name);
-                return Ok(FEED);
+                return Ok(shard.listen(topic, &name));
             }
             drop(shard);
-            self.make_room_for_topic(topic)?;
+            self.make_room_for_topic()?;
         }
     }
 
@@ -211,9 +217,8 @@ impl MemoryEngine {
         {
             return Ok(position);
         }
-        shard.keep(name, kept);
-        let is_heard = shard.is_heard(name);
-        let Some(appended) = shard.change(name, |topic| topic.append(id, body, kept, now)) else {
+        let append = |topic: &mut Topic| (topic.append(id, body, kept, now), topic.is_heard);
+        let Some((appended, is_heard)) = shard.change(name, append) else {
             return Err(refusal(EngineErrorKind::Full, NO_ROOM));
         };
         let position = appended.entry.position;
@@ -275,6 +280,31 @@ impl MemoryEngine {
         Ok(())
     }
 
+    /// Writes members of a topic. A member that is written again is replaced.
+    pub fn enter(&self, topic: &TopicName, members: &[Member]) {
+        self.members.enter(topic, members);
+    }
+
+    /// Removes members of a topic.
+    pub fn leave(&self, topic: &TopicName, members: &[MemberId]) {
+        self.members.leave(topic, members);
+    }
+
+    /// Returns at most `max` members of a topic, in the order of their ids.
+    pub fn members(&self, topic: &TopicName, max: usize) -> Vec<Member> {
+        self.members.members(topic, max)
+    }
+
+    /// Writes the number of members of a topic whose members are only counted.
+    pub fn set_count(&self, topic: &TopicName, count: u64) {
+        self.members.set_count(topic, count);
+    }
+
+    /// Returns the number of members of a topic.
+    pub fn count(&self, topic: &TopicName) -> u64 {
+        self.members.count(topic)
+    }
+
     /// Drops messages, keys and topics that are old, in those shards whose turn it is. The answer is when it wants to be
     /// called again. Reads never return a message that is too old, so a late call costs memory only.
     pub fn prune(&self, now: Instant) -> Instant {
@@ -325,87 +355,12 @@ impl MemoryEngine {
             if shard.knows(name) || self.count_topic() {
                 let epoch = Epoch::new(self.surroundings.random());
                 let topic = Topic::new(topic, epoch, kept, self.now());
-                shard.insert(topic, kept, name);
+                shard.insert(topic, name);
                 return Ok(shard);
             }
             drop(shard);
-            self.make_room_for_topic(name.name())?;
+            self.make_room_for_topic()?;
         }
-    }
-
-    /// Counts one more topic. Returns false if there are as many as the limit allows.
-    fn count_topic(&self) -> bool {
-        let more = |topics: usize| (topics < self.limits.max_topics).then_some(topics + 1);
-        self.topics
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
-    }
-
-    /// Drops a topic, so that another one can be counted. Must be called without a lock.
-    fn make_room_for_topic(&self, new: &str) -> Result<(), EngineError> {
-        if self.drop_idlest(new) {
-            Ok(())
-        } else {
-            Err(refusal(EngineErrorKind::Full, NO_ROOM))
-        }
-    }
-
-    /// Drops messages until the histories fit into their limit. The topic `published` has just got a message. Must be
-    /// called without a lock.
-    fn make_room_for_bytes(&self, published: &LookUp<'_>) {
-        while self.history_bytes() > self.limits.max_history {
-            if !self.drop_idlest(published.name())
-                && !self.trim_unheard(published)
-                && !self.trim_largest()
-            {
-                return;
-            }
-        }
-    }
-
-    /// Drops the topic that nothing listens to and that has had no message for the longest time, but never `spared`.
-    fn drop_idlest(&self, spared: &str) -> bool {
-        let seconds = self.shards.iter().enumerate().filter_map(|(index, shard)| {
-            let second = lock(shard).idlest(spared)?;
-            Some((second, index))
-        });
-        let Some((_, index)) = seconds.min() else {
-            return false;
-        };
-        // Another thread may have changed the shard meanwhile: then another topic goes, or none, and the caller looks again.
-        let freed = lock(&self.shards[index]).drop_idlest(&self.hashing, spared);
-        self.give_back(freed);
-        true
-    }
-
-    /// Drops the oldest message of a topic that nothing listens to.
-    fn trim_unheard(&self, name: &LookUp<'_>) -> bool {
-        let mut shard = self.lock(name);
-        if shard.is_heard(name) {
-            return false;
-        }
-        let freed = shard.change(name, Topic::drop_oldest).unwrap_or_default();
-        self.used.fetch_sub(freed, Ordering::Relaxed);
-        freed > 0
-    }
-
-    /// Drops the oldest message of the largest history that something listens to.
-    fn trim_largest(&self) -> bool {
-        let sizes = self.shards.iter().enumerate().filter_map(|(index, shard)| {
-            let size = lock(shard).largest()?;
-            Some((size, index))
-        });
-        let Some((_, index)) = sizes.max() else {
-            return false;
-        };
-        let freed = lock(&self.shards[index]).trim_largest(&self.hashing);
-        self.used.fetch_sub(freed, Ordering::Relaxed);
-        true
-    }
-
-    fn give_back(&self, freed: Freed) {
-        self.used.fetch_sub(freed.bytes, Ordering::Relaxed);
-        self.topics.fetch_sub(freed.topics, Ordering::Relaxed);
     }
 
     fn started(&self) -> Result<&Started, EngineError> {

@@ -1,6 +1,5 @@
-//! The memory engine as [`Engine`] and [`PresenceStore`]: the same methods, as futures that are ready at once.
+//! The memory engine as [`Engine`] and [`PresenceStore`]: the same methods, as futures that end at the first poll.
 
-use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::engine::{
-    Catchup, Engine, EngineError, EngineEvents, EngineFuture, EngineState, Generation, Member,
-    MemberId, NodeInfo, PresenceStore, Since,
+    Catchup, Engine, EngineEvents, EngineFuture, EngineState, Generation, Member, MemberId,
+    NodeInfo, PresenceStore, Since,
 };
-use crate::memory::MemoryEngine;
+use crate::memory::{FEED, MemoryEngine};
 use crate::name::TopicName;
 use crate::policy::History;
 use crate::position::Position;
@@ -19,25 +18,32 @@ use crate::publication::Publication;
 
 impl Engine for MemoryEngine {
     fn start(&self, node: NodeInfo, events: Arc<dyn EngineEvents>) -> EngineFuture<'_, ()> {
-        answer(self.begin(node, events))
+        Box::pin(async move { self.begin(node, events) })
     }
 
     fn listen<'a>(&'a self, topics: &'a [TopicName]) -> EngineFuture<'a, Vec<Generation>> {
-        let mut generations = Vec::with_capacity(topics.len());
-        for topic in topics {
-            match self.listen(topic) {
-                Ok(generation) => generations.push(generation),
-                Err(error) => return answer(Err(error)),
+        Box::pin(async move {
+            let mut new = Vec::new();
+            for topic in topics {
+                match self.begin_to_listen(topic) {
+                    Ok(true) => new.push(topic),
+                    Ok(false) => {}
+                    Err(error) => {
+                        // All or none: a caller that is refused does not unlisten.
+                        new.into_iter().for_each(|topic| self.unlisten(topic));
+                        return Err(error);
+                    }
+                }
             }
-        }
-        answer(Ok(generations))
+            Ok(vec![FEED; topics.len()])
+        })
     }
 
     fn unlisten<'a>(&'a self, topics: &'a [TopicName]) -> EngineFuture<'a, ()> {
-        for topic in topics {
-            self.unlisten(topic);
-        }
-        answer(Ok(()))
+        Box::pin(async move {
+            topics.iter().for_each(|topic| self.unlisten(topic));
+            Ok(())
+        })
     }
 
     fn publish<'a>(
@@ -46,11 +52,11 @@ impl Engine for MemoryEngine {
         publication: Publication,
         history: History,
     ) -> EngineFuture<'a, Option<Position>> {
-        answer(self.publish(topic, publication, history))
+        Box::pin(async move { self.publish(topic, publication, history) })
     }
 
     fn tops<'a>(&'a self, topics: &'a [TopicName]) -> EngineFuture<'a, Vec<Option<Position>>> {
-        answer(Ok(topics.iter().map(|topic| self.top(topic)).collect()))
+        Box::pin(async move { Ok(topics.iter().map(|topic| self.top(topic)).collect()) })
     }
 
     fn catch_up<'a>(
@@ -59,11 +65,11 @@ impl Engine for MemoryEngine {
         since: Since,
         history: History,
     ) -> EngineFuture<'a, (Catchup, Generation)> {
-        answer(self.catch_up(topic, since, history))
+        Box::pin(async move { self.catch_up(topic, since, history) })
     }
 
     fn signal(&self, payload: Bytes) -> EngineFuture<'_, ()> {
-        answer(self.send_signal(payload))
+        Box::pin(async move { self.send_signal(payload) })
     }
 
     fn presence(&self) -> Option<&dyn PresenceStore> {
@@ -80,36 +86,40 @@ impl Engine for MemoryEngine {
     }
 
     fn stop(&self, _: Duration) -> EngineFuture<'_, ()> {
-        self.end();
-        answer(Ok(()))
+        Box::pin(async move {
+            self.end();
+            Ok(())
+        })
     }
 }
 
 impl PresenceStore for MemoryEngine {
     fn enter<'a>(&'a self, topic: &'a TopicName, members: &'a [Member]) -> EngineFuture<'a, ()> {
-        self.members.enter(topic, members);
-        answer(Ok(()))
+        Box::pin(async move {
+            self.enter(topic, members);
+            Ok(())
+        })
     }
 
     fn leave<'a>(&'a self, topic: &'a TopicName, members: &'a [MemberId]) -> EngineFuture<'a, ()> {
-        self.members.leave(topic, members);
-        answer(Ok(()))
+        Box::pin(async move {
+            self.leave(topic, members);
+            Ok(())
+        })
     }
 
     fn members<'a>(&'a self, topic: &'a TopicName, max: usize) -> EngineFuture<'a, Vec<Member>> {
-        answer(Ok(self.members.members(topic, max)))
+        Box::pin(async move { Ok(self.members(topic, max)) })
     }
 
     fn set_count<'a>(&'a self, topic: &'a TopicName, count: u64) -> EngineFuture<'a, ()> {
-        self.members.set_count(topic, count);
-        answer(Ok(()))
+        Box::pin(async move {
+            self.set_count(topic, count);
+            Ok(())
+        })
     }
 
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
-        answer(Ok(self.members.count(topic)))
+        Box::pin(async move { Ok(self.count(topic)) })
     }
-}
-
-fn answer<'a, T: Send + 'a>(answer: Result<T, EngineError>) -> EngineFuture<'a, T> {
-    Box::pin(ready(answer))
 }

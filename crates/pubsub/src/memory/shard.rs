@@ -7,7 +7,6 @@ use crate::memory::keys::Keys;
 use crate::memory::names::{LookUp, Name, NameHashing, NameMap, NameSet};
 use crate::memory::topic::Topic;
 use crate::name::TopicName;
-use crate::policy::Kept;
 
 /// A part of the topics.
 #[derive(Debug)]
@@ -26,7 +25,6 @@ pub(super) struct Shard {
 #[derive(Debug)]
 struct Placed {
     topic: Topic,
-    kept: Kept,
     rank: Rank,
 }
 
@@ -35,6 +33,8 @@ struct Placed {
 enum Rank {
     /// Nothing listens to the topic. The last message came in this second.
     Idle { second: u64 },
+    /// The same, and the topic has no message any more.
+    Hollow { second: u64 },
     /// Something listens to the topic, and its history has this size.
     Heard { size: u64 },
     /// Something listens to the topic, and it has no message.
@@ -45,7 +45,17 @@ enum Rank {
 #[derive(Debug, Default)]
 struct Ranks {
     idle: BTreeSet<(u64, TopicName)>,
+    hollow: BTreeSet<(u64, TopicName)>,
     heard: BTreeSet<(u64, TopicName)>,
+}
+
+/// What room is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Room<'n> {
+    /// A topic.
+    Topic,
+    /// The bytes of a message that this topic has got. It is not dropped, and a topic without messages would give nothing.
+    Bytes { spared: &'n str },
 }
 
 /// What was given back.
@@ -82,9 +92,10 @@ impl Shard {
     }
 
     /// Notes that something listens to a topic.
-    pub(super) fn listen(&mut self, topic: &TopicName, name: &LookUp<'_>) {
-        self.heard.insert(Name(topic.clone()));
+    /// Returns false if something listened to it before.
+    pub(super) fn listen(&mut self, topic: &TopicName, name: &LookUp<'_>) -> bool {
         self.change(name, |topic| topic.is_heard = true);
+        self.heard.insert(Name(topic.clone()))
     }
 
     /// Notes that nothing listens to a topic. The answer is the number of topics that were forgotten: 0 or 1.
@@ -103,12 +114,12 @@ impl Shard {
     }
 
     /// Adds a topic with history.
-    pub(super) fn insert(&mut self, mut topic: Topic, kept: Kept, name: &LookUp<'_>) {
+    pub(super) fn insert(&mut self, mut topic: Topic, name: &LookUp<'_>) {
         topic.is_heard = self.is_heard(name);
         let rank = Rank::of(&topic);
         self.ranks.insert(rank, &topic.name);
         if let Slot::Vacant(slot) = self.stored.entry(Name(topic.name.clone())) {
-            slot.insert(Box::new(Placed { topic, kept, rank }));
+            slot.insert(Box::new(Placed { topic, rank }));
         }
     }
 
@@ -124,29 +135,17 @@ impl Shard {
         Some(answer)
     }
 
-    /// Notes the kind of a topic's history, which a policy has given.
-    pub(super) fn keep(&mut self, name: &LookUp<'_>, kept: Kept) {
-        if let Some(placed) = self.stored.get_mut(name.key()) {
-            placed.kept = kept;
-        }
-    }
-
-    /// Returns the second of the last message of the topic that nothing listens to and that has had none for the longest
-    /// time. The topic `spared` does not count.
-    pub(super) fn idlest(&self, spared: &str) -> Option<u64> {
-        let mut idle = self.ranks.idle.iter();
-        idle.find(|(_, name)| **name != *spared)
-            .map(|(second, _)| *second)
+    /// Returns when the topic had its last message that makes room as the next one: a second of the engine's clock.
+    pub(super) fn idlest(&self, room: Room<'_>) -> Option<u64> {
+        self.ranks.idlest(room).map(|(second, _)| *second)
     }
 
     /// Drops the topic that [`idlest`](Self::idlest) speaks of.
-    pub(super) fn drop_idlest(&mut self, hashing: &NameHashing, spared: &str) -> Freed {
-        let mut idle = self.ranks.idle.iter();
-        let Some((_, name)) = idle.find(|(_, name)| **name != *spared) else {
-            return Freed::default();
-        };
-        let name = name.clone();
-        self.forget(&hashing.look_up(&name))
+    pub(super) fn drop_idlest(&mut self, hashing: &NameHashing, room: Room<'_>) -> Freed {
+        match self.ranks.idlest(room).cloned() {
+            Some((_, name)) => self.forget(&hashing.look_up(&name)),
+            None => Freed::default(),
+        }
     }
 
     /// Returns the size of the largest history that something listens to.
@@ -170,7 +169,7 @@ impl Shard {
         let mut freed = Freed::default();
         let mut over = Vec::new();
         for placed in self.stored.values_mut() {
-            freed.bytes += placed.topic.trim(placed.kept, now);
+            freed.bytes += placed.topic.trim(now);
             if placed.topic.is_over(now) {
                 over.push(placed.topic.name.clone());
             }
@@ -199,12 +198,37 @@ impl Shard {
     }
 }
 
+#[cfg(test)]
+impl Shard {
+    /// Counts the topics and the bytes anew, and checks the ranks.
+    pub(super) fn count_again(&self) -> (usize, usize) {
+        let mut topics = self.heard.len();
+        let mut bytes = 0;
+        let mut ranked = 0;
+        for (name, placed) in &self.stored {
+            let topic = &placed.topic;
+            assert_eq!(topic.is_heard, self.heard.contains(name));
+            assert_eq!(placed.rank, Rank::of(topic));
+            topics += usize::from(!topic.is_heard);
+            bytes += topic.count_again();
+            ranked += usize::from(placed.rank != Rank::Empty);
+        }
+        let Ranks {
+            idle,
+            hollow,
+            heard,
+        } = &self.ranks;
+        assert_eq!(ranked, idle.len() + hollow.len() + heard.len());
+        (topics, bytes)
+    }
+}
+
 impl Rank {
     fn of(topic: &Topic) -> Self {
+        let second = topic.published() / 1000;
         match (topic.is_heard, topic.cost()) {
-            (false, _) => Self::Idle {
-                second: topic.published() / 1000,
-            },
+            (false, 0) => Self::Hollow { second },
+            (false, _) => Self::Idle { second },
             (true, 0) => Self::Empty,
             (true, cost) => Self::Heard { size: size(cost) },
         }
@@ -212,6 +236,19 @@ impl Rank {
 }
 
 impl Ranks {
+    /// Returns the topic that nothing listens to and that has had no message for the longest time.
+    fn idlest(&self, room: Room<'_>) -> Option<&(u64, TopicName)> {
+        match room {
+            Room::Topic => self
+                .idle
+                .first()
+                .into_iter()
+                .chain(self.hollow.first())
+                .min(),
+            Room::Bytes { spared } => self.idle.iter().find(|(_, name)| **name != *spared),
+        }
+    }
+
     /// Puts a topic at its place, if that has changed.
     fn place(&mut self, placed: &mut Placed) {
         let rank = Rank::of(&placed.topic);
@@ -225,6 +262,7 @@ impl Ranks {
     fn insert(&mut self, rank: Rank, name: &TopicName) {
         match rank {
             Rank::Idle { second } => self.idle.insert((second, name.clone())),
+            Rank::Hollow { second } => self.hollow.insert((second, name.clone())),
             Rank::Heard { size } => self.heard.insert((size, name.clone())),
             Rank::Empty => false,
         };
@@ -233,6 +271,7 @@ impl Ranks {
     fn remove(&mut self, rank: Rank, name: &TopicName) {
         match rank {
             Rank::Idle { second } => self.idle.remove(&(second, name.clone())),
+            Rank::Hollow { second } => self.hollow.remove(&(second, name.clone())),
             Rank::Heard { size } => self.heard.remove(&(size, name.clone())),
             Rank::Empty => false,
         };

@@ -30,8 +30,8 @@ pub(super) struct Topic {
     payload: usize,
     /// When the last message came, or the topic: in milliseconds of the engine's clock.
     published: u64,
-    /// How long the topic is remembered behind `published`, in milliseconds.
-    lifetime: u64,
+    /// What is kept, as the last publish or read has said.
+    kept: Kept,
     /// Whether something listens to the topic.
     pub(super) is_heard: bool,
 }
@@ -70,7 +70,7 @@ impl Topic {
             entries: VecDeque::new(),
             payload: 0,
             published: now,
-            lifetime: lifetime(kept),
+            kept,
             is_heard: false,
         }
     }
@@ -95,7 +95,7 @@ impl Topic {
         let previous = self.top.id;
         self.top = self.top.next(id);
         self.published = now;
-        self.lifetime = lifetime(kept);
+        self.kept = kept;
         let stored = Stored {
             stamp: Stamp::new(now, &body),
             id,
@@ -103,7 +103,7 @@ impl Topic {
         };
         let added = stored.cost();
         self.payload += stored.payload.len();
-        self.make_room(kept);
+        self.make_room();
         self.entries.push_back(stored);
         Appended {
             entry: Entry {
@@ -112,14 +112,14 @@ impl Topic {
                 body,
             },
             added,
-            freed: self.trim(kept, now),
+            freed: self.trim(now),
         }
     }
 
     /// Drops what is no longer readable. The answer is the number of bytes that it cost.
-    pub(super) fn trim(&mut self, kept: Kept, now: u64) -> usize {
+    pub(super) fn trim(&mut self, now: u64) -> usize {
         let before = self.cost();
-        let unreadable = self.entries.len() - self.readable(kept, now);
+        let unreadable = self.entries.len() - self.readable(self.kept, now);
         for _ in 0..unreadable {
             self.drop_oldest();
         }
@@ -141,7 +141,7 @@ impl Topic {
 
     /// Returns whether the topic can be forgotten.
     pub(super) fn is_over(&self, now: u64) -> bool {
-        !self.is_heard && now >= self.published.saturating_add(self.lifetime)
+        !self.is_heard && now >= self.published.saturating_add(lifetime(self.kept))
     }
 
     /// Answers a read.
@@ -234,18 +234,26 @@ impl Topic {
     }
 
     /// Makes room for one more entry, and for no more than the limit: a full ring has no slack.
-    fn make_room(&mut self, kept: Kept) {
+    fn make_room(&mut self) {
         let len = self.entries.len();
         if len < self.entries.capacity() {
             return;
         }
-        let limit = match kept {
+        let limit = match self.kept {
             Kept::Window { count, .. } => count as usize,
             Kept::Off | Kept::Latest { .. } => 1,
         };
         // A message is added before the oldest is dropped.
         let more = (len / 4).max(3).min((limit + 1).saturating_sub(len));
         self.entries.reserve_exact(more.max(1));
+    }
+}
+
+#[cfg(test)]
+impl Topic {
+    /// Counts the bytes anew.
+    pub(super) fn count_again(&self) -> usize {
+        self.entries.iter().map(Stored::cost).sum()
     }
 }
 
@@ -263,8 +271,11 @@ impl Stored {
         let message = if self.stamp.is_binary() {
             Message::Binary(payload)
         } else {
-            // It was a text, so this never fails.
-            Text::from_utf8(payload).map_or_else(|_| Message::text(""), Message::Text)
+            match Text::from_utf8(payload.clone()) {
+                Ok(text) => Message::Text(text),
+                // It was a text, so this never happens.
+                Err(_) => Message::Binary(payload),
+            }
         };
         Body {
             message,
