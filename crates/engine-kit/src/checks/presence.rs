@@ -36,8 +36,9 @@ impl Node {
 fn make(ground: &Ground<'_>, count: usize) -> Vec<Member> {
     let member = |number: usize| Member {
         id: MemberId(ground.id().get()),
-        info: (number % 3 > 0).then(|| format!("{{\"name\":\"{number}\u{e9}\"}}").into()),
-        principal: (number % 2 > 0).then(|| format!("ann+{number}@example.org").into()),
+        info: (!number.is_multiple_of(3))
+            .then(|| format!("{{\"name\":\"{number}\u{e9}\"}}").into()),
+        principal: (!number.is_multiple_of(2)).then(|| format!("ann+{number}@example.org").into()),
         since: 1_700_000_000_000 + number as u64,
     };
     let mut members: Vec<Member> = (0..count).map(member).collect();

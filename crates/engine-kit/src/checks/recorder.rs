@@ -24,7 +24,6 @@ pub(super) enum Event {
     Signal(NodeId, Bytes),
     SignalsLost,
     Nodes(Vec<NodeInfo>),
-    State(EngineState),
 }
 
 /// Keeps what an engine reports.
@@ -143,7 +142,5 @@ impl EngineEvents for Recorder {
         self.add(Event::Nodes(live.to_vec()));
     }
 
-    fn state(&self, state: EngineState) {
-        self.add(Event::State(state));
-    }
+    fn state(&self, _: EngineState) {}
 }

@@ -28,7 +28,7 @@ impl Memory {
     /// Lets the engine drop what is too old, as its owner does.
     fn prune(&self) {
         let now = self.clock.now();
-        if let Some(engine) = &*self.engine.lock().unwrap() {
+        if let Some(engine) = &*self.engine.lock().expect("no test panics with the lock") {
             engine.prune(now);
         }
     }
@@ -42,7 +42,7 @@ impl Backend for Memory {
     fn engine(&self) -> Wait<'_, Arc<dyn Engine>> {
         let clock = Arc::clone(&self.clock);
         let engine = Arc::new(MemoryEngine::new(MemoryLimits::default(), clock));
-        *self.engine.lock().unwrap() = Some(Arc::clone(&engine));
+        *self.engine.lock().expect("no test panics with the lock") = Some(Arc::clone(&engine));
         let engine: Arc<dyn Engine> = engine;
         Box::pin(ready(engine))
     }
