@@ -2,6 +2,8 @@
 
 mod checker;
 mod clock;
+mod cluster;
 mod memory;
 mod recording;
 mod run;
+mod wrong;
