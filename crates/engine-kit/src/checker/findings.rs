@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::logs::{Client, ClientEvent, Log, Logs, Millis, Publisher, PublisherEvent, Topic};
+use super::logs::{Client, ClientEvent, Logs, Millis, PresenceEvent, Publisher, Topic};
 use super::violation::{Rule, Violation};
 
 /// The violations of one run. Of each rule the first few are kept.
@@ -45,7 +45,7 @@ impl<'a> Findings<'a> {
             reason: reason(),
             party: Some(log.name.clone()),
             topic: Some(self.name(topic)),
-            around: around(log, event, is_of),
+            around: around(&log.events, event, is_of),
         });
     }
 
@@ -67,11 +67,32 @@ impl<'a> Findings<'a> {
             reason: reason(),
             party: Some(log.name.clone()),
             topic: Some(self.name(topic)),
-            around: around(log, event, |_: &PublisherEvent| true),
+            around: around(&log.events, event, |_| true),
         });
     }
 
-    /// Adds a violation that the observer or a reader saw.
+    /// Adds a violation that a reader of presence saw, at one of the events.
+    pub(super) fn presence(&mut self, topic: Topic, event: usize, reason: impl FnOnce() -> String) {
+        if self.is_full(Rule::Presence) {
+            return;
+        }
+        let is_of = |event: &PresenceEvent| match event {
+            PresenceEvent::Died { .. } => true,
+            PresenceEvent::Entered { topic: of, .. }
+            | PresenceEvent::Left { topic: of, .. }
+            | PresenceEvent::Members { topic: of, .. }
+            | PresenceEvent::Count { topic: of, .. } => *of == topic,
+        };
+        self.found.push(Violation {
+            rule: Rule::Presence,
+            reason: reason(),
+            party: None,
+            topic: Some(self.name(topic)),
+            around: around(&self.logs.presence, event, is_of),
+        });
+    }
+
+    /// Adds a violation that the observer saw.
     pub(super) fn topic(&mut self, rule: Rule, topic: Topic, reason: impl FnOnce() -> String) {
         if self.is_full(rule) {
             return;
@@ -109,20 +130,27 @@ fn topic_of(event: &ClientEvent) -> Option<Topic> {
 }
 
 /// Writes down the events around one of a log.
-fn around<E: Debug>(log: &Log<E>, event: usize, is_of: impl Fn(&E) -> bool) -> Vec<String> {
+fn around<E: Debug>(
+    events: &[(Millis, E)],
+    event: usize,
+    is_of: impl Fn(&E) -> bool,
+) -> Vec<String> {
     let line = |index: usize, (time, event): &(Millis, E), here: usize| {
         let mark = if index == here { '>' } else { ' ' };
         format!("{mark} {time} ms  {event:?}")
     };
-    let events = || log.events.iter().enumerate();
-    let mut before: Vec<_> = events()
+    let mut before: Vec<_> = events
+        .iter()
+        .enumerate()
         .take(event)
         .rev()
         .filter(|(_, (_, other))| is_of(other))
         .take(AROUND / 2)
         .collect();
     before.reverse();
-    let behind = events()
+    let behind = events
+        .iter()
+        .enumerate()
         .skip(event)
         .filter(|(index, (_, other))| *index == event || is_of(other))
         .take(AROUND / 2);

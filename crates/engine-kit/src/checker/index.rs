@@ -20,8 +20,10 @@ pub(super) struct Index<'a> {
     entries: ByPosition<u32>,
     /// For each topic the entries of the branch that ends at its last top, oldest first.
     branches: Vec<Vec<u32>>,
-    /// For each topic the last top. `None` if the observer read none.
-    last_tops: Vec<Option<(Millis, Option<Position>)>>,
+    /// For each mark at which the run had settled, the tops of all topics that the observer had read last.
+    settled_tops: Vec<Vec<Top>>,
+    /// For each topic the last top.
+    last_tops: Vec<Top>,
     /// For each publisher the index of its first publish.
     first: Vec<u32>,
     publishes: Vec<Publish>,
@@ -32,6 +34,9 @@ pub(super) struct Index<'a> {
     /// Whether faults of the run may cost continuity.
     pub(super) may_lose: bool,
 }
+
+/// A top and when the observer read it. `None` if it has not read it.
+type Top = Option<(Millis, Option<Position>)>;
 
 /// What a publisher noted of one message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,18 +82,17 @@ impl<'a> Index<'a> {
         let mut entries =
             ByPosition::with_capacity_and_hasher(logs.stored.len(), BuildHasherDefault::default());
         for (index, entry) in logs.stored.iter().enumerate() {
-            entries.insert((entry.topic, entry.position), as_u32(index));
+            let place = entries.entry((entry.topic, entry.position));
+            place.or_insert(as_u32(index));
         }
-        let mut last_tops = vec![None; logs.topics.len()];
-        for (time, topic, top) in &logs.tops {
-            last_tops[topic.0 as usize] = Some((*time, *top));
-        }
+        let (settled_tops, last_tops) = tops(logs);
         let (first, publishes) = publishes(logs);
         let mut index = Self {
             logs,
             bounds,
             entries,
             branches: Vec::new(),
+            settled_tops,
             last_tops,
             first,
             publishes,
@@ -113,7 +117,7 @@ impl<'a> Index<'a> {
     }
 
     /// Returns the last top of a topic and when it was read. `None` if the observer read none.
-    pub(super) fn last_top(&self, topic: Topic) -> Option<(Millis, Option<Position>)> {
+    pub(super) fn last_top(&self, topic: Topic) -> Top {
         self.last_tops[topic.0 as usize]
     }
 
@@ -167,16 +171,11 @@ impl<'a> Index<'a> {
         &self.publishes
     }
 
-    /// Returns the newest position of a topic as the observer read it last, not after `time`. The outer `None` says that
-    /// the observer had not read it yet.
-    pub(super) fn top_at(&self, topic: Topic, time: Millis) -> Option<Option<Position>> {
-        let (last, top) = self.last_top(topic)?;
-        if last <= time {
-            return Some(top);
-        }
-        let mut tops = self.logs.tops.iter().rev();
-        let found = tops.find(|(at, of, _)| *of == topic && *at <= time);
-        found.map(|(_, _, top)| *top)
+    /// Returns the newest position of a topic as the observer read it last before a mark, which is given by its number.
+    /// The outer `None` says that the observer had not read it yet.
+    pub(super) fn top_at(&self, topic: Topic, mark: usize) -> Option<Option<Position>> {
+        let (_, top) = self.settled_tops[mark][topic.0 as usize]?;
+        Some(top)
     }
 
     /// Returns whether the branch that ends at one position has another one. It reads the branch back.
@@ -220,6 +219,21 @@ impl<'a> Index<'a> {
         branch.reverse();
         branch
     }
+}
+
+/// Gathers the tops of all topics for each mark, and at the end.
+fn tops(logs: &Logs) -> (Vec<Vec<Top>>, Vec<Top>) {
+    let mut tops = vec![None; logs.topics.len()];
+    let mut marks = logs.settled.iter().peekable();
+    let mut settled = Vec::with_capacity(logs.settled.len());
+    for (time, topic, top) in &logs.tops {
+        while marks.next_if(|mark| *mark < time).is_some() {
+            settled.push(tops.clone());
+        }
+        tops[topic.0 as usize] = Some((*time, *top));
+    }
+    settled.extend(marks.map(|_| tops.clone()));
+    (settled, tops)
 }
 
 /// Gathers what the publishers noted of each message. The messages of one publisher lie together, by their counters.

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::findings::Findings;
 use super::index::Index;
 use super::logs::{Millis, PresenceEvent, Topic};
-use super::violation::Rule;
 
 /// Judges what the readers of presence were answered.
 pub(super) fn check(index: &Index<'_>, findings: &mut Findings<'_>) {
     let mut sessions = Sessions::default();
     let patience = index.bounds.lease + index.bounds.beat;
-    for (time, event) in &index.logs.presence {
+    for (number, (time, event)) in index.logs.presence.iter().enumerate() {
         match event {
             PresenceEvent::Entered {
                 topic,
@@ -33,14 +32,20 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings<'_>) {
                 for member in members {
                     let dead = sessions.dead.get(&(*topic, *member));
                     if dead.is_some_and(|since| since + patience < *time) {
-                        findings.topic(Rule::Presence, *topic, || {
+                        findings.presence(*topic, number, || {
                             format!("at {time} ms member {member} of a dead node is listed")
                         });
                     }
                 }
                 if *settled {
                     let listed = members.iter().copied().collect();
-                    exact(findings, *topic, *time, &sessions.of(*topic), &listed);
+                    exact(
+                        findings,
+                        (*topic, number),
+                        *time,
+                        &sessions.of(*topic),
+                        &listed,
+                    );
                 }
             }
             PresenceEvent::Count {
@@ -50,7 +55,7 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings<'_>) {
             } => {
                 let live = sessions.of(*topic).len() as u64;
                 if *settled && live != *count {
-                    findings.topic(Rule::Presence, *topic, || {
+                    findings.presence(*topic, number, || {
                         format!("at {time} ms the count is {count}, and {live} sessions are live")
                     });
                 }
@@ -87,18 +92,18 @@ impl Sessions {
 
 fn exact(
     findings: &mut Findings<'_>,
-    topic: Topic,
+    (topic, number): (Topic, usize),
     time: Millis,
     live: &BTreeSet<u64>,
     listed: &BTreeSet<u64>,
 ) {
     if let Some(ghost) = listed.difference(live).next() {
-        findings.topic(Rule::Presence, topic, || {
+        findings.presence(topic, number, || {
             format!("at {time} ms member {ghost} is listed, and has no live session")
         });
     }
     if let Some(missing) = live.difference(listed).next() {
-        findings.topic(Rule::Presence, topic, || {
+        findings.presence(topic, number, || {
             format!("at {time} ms member {missing} is not listed, and has a live session")
         });
     }

@@ -1,5 +1,7 @@
 //! Rules 2, 6 and 7 in the engine: confirmed messages are stored, unsent ones are not, and none is stored twice.
 
+use std::ptr;
+
 use sockeye_pubsub::Kept;
 
 use super::findings::Findings;
@@ -22,47 +24,58 @@ fn entries(index: &Index<'_>, findings: &mut Findings<'_>) {
     for entry in &index.logs.stored {
         let Stored { topic, stamp, .. } = *entry;
         let at = entry.position;
+        // Several servers may have the entry.
+        let first = index.entry(topic, at).unwrap_or(entry);
+        if !ptr::eq(first, entry) {
+            if first.stamp != stamp {
+                findings.topic(Rule::Agreement, topic, || {
+                    format!("at {at} stands {stamp:?}, and elsewhere {:?}", first.stamp)
+                });
+            }
+            continue;
+        }
         let (Some(publish), Some(place)) = (index.publish(stamp), index.place(stamp)) else {
             findings.topic(Rule::Outcome, topic, || {
                 format!("{stamp:?} stands at {at}, and was never published")
             });
             continue;
         };
+        let sent = publish.first_sent.map_or(0, |sent| sent.index as usize);
+        let mut find = |rule, reason: &dyn Fn() -> String| {
+            findings.publisher(rule, stamp.publisher, topic, sent, reason);
+        };
         if publish.is_unsent() {
-            findings.topic(Rule::Outcome, topic, || {
+            find(Rule::Outcome, &|| {
                 format!("{stamp:?} was reported as not published, and stands at {at}")
             });
         }
         let by = publish.last_sent + index.bounds.deadline + index.bounds.late + index.bounds.skew;
         if publish.is_unknown() && entry.time > by {
-            findings.topic(Rule::Outcome, topic, || {
+            find(Rule::Outcome, &|| {
                 let time = entry.time;
                 format!("{stamp:?} is unknown, and was stored at {time} ms, after {by} ms")
             });
         }
-        if let Some(earlier) = found[place] {
-            let (one, other) = (at, earlier.position);
-            let is_twice = index.is_behind(topic, one, other) || index.is_behind(topic, other, one);
-            if publish.copies() == 1 && is_twice {
-                twice(findings, publish, earlier, entry);
+        if let Some(other) = found[place].filter(|_| publish.copies() == 1) {
+            let is_behind = |later, earlier| index.is_behind(topic, later, earlier);
+            if is_behind(at, other.position) || is_behind(other.position, at) {
+                find(rule_of_copies(publish), &|| {
+                    let other = other.position;
+                    format!("{stamp:?} stands twice on one branch: at {other} and at {at}")
+                });
             }
         }
         found[place] = Some(entry);
     }
 }
 
-fn twice(findings: &mut Findings<'_>, publish: &Publish, earlier: &Stored, entry: &Stored) {
-    let rule = if publish.is_unknown() || publish.sends > 1 {
+/// Returns the rule that a message breaks which stands twice on one branch.
+fn rule_of_copies(publish: &Publish) -> Rule {
+    if publish.is_unknown() || publish.sends > 1 {
         Rule::Outcome
     } else {
         Rule::Duplicate
-    };
-    findings.topic(rule, entry.topic, || {
-        format!(
-            "{:?} stands twice on one branch: at {} and at {}",
-            entry.stamp, earlier.position, entry.position
-        )
-    });
+    }
 }
 
 /// Judges each confirmed message of a publisher: a window has it.

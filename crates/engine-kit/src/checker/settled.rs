@@ -15,6 +15,8 @@ pub(super) struct Place {
     pub(super) topic: Topic,
     /// The client's first event behind the mark.
     pub(super) event: usize,
+    /// The number of the mark.
+    pub(super) number: usize,
     /// When the run had settled.
     pub(super) mark: Millis,
 }
@@ -30,6 +32,7 @@ pub(super) fn check(
         client,
         topic,
         event,
+        number,
         mark,
     } = place;
     let mut find =
@@ -51,7 +54,7 @@ pub(super) fn check(
             )
         });
     }
-    let Some(top) = index.top_at(topic, mark) else {
+    let Some(top) = index.top_at(topic, number) else {
         return;
     };
     match index.kept(topic) {

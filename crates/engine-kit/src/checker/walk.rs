@@ -51,10 +51,10 @@ impl Walk<'_, '_> {
         self.unstored.begin(client);
         let logs = self.index.logs;
         let events = &logs.clients[client.0 as usize].events;
-        let mut marks = logs.settled.iter().copied().peekable();
+        let mut marks = logs.settled.iter().copied().enumerate().peekable();
         let mut is_connected = true;
         for (event, (time, what)) in events.iter().enumerate() {
-            while let Some(mark) = marks.next_if(|mark| mark < time) {
+            while let Some(mark) = marks.next_if(|(_, mark)| mark < time) {
                 self.settled(mark, event, is_connected);
             }
             match what {
@@ -154,12 +154,13 @@ impl Walk<'_, '_> {
     }
 
     /// Judges where the client stands when the run has settled.
-    fn settled(&mut self, mark: Millis, event: usize, is_connected: bool) {
+    fn settled(&mut self, (number, mark): (usize, Millis), event: usize, is_connected: bool) {
         for topic in self.touched.iter().filter(|_| is_connected) {
             let place = Place {
                 client: self.client,
                 topic: *topic,
                 event,
+                number,
                 mark,
             };
             let standing = &self.standings[topic.0 as usize];

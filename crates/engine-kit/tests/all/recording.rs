@@ -7,7 +7,8 @@
 //! 10 p sent 1 room key                        a publisher: sent, ok N POSITION, unsent N, unknown N
 //! 10 engine stored room 7:1:a after 0 p/1     the observer: stored, top TOPIC POSITION
 //! 10 @ann sub room at 7:0:0                   a client: sub TOPIC at POSITION [after POSITION lost|recovered] [missed N]
-//! 11 @ann msg room 7:1:a p/1                  msg TOPIC POSITION STAMP [live|replay]; lost TOPIC POSITION; end, ask, refused TOPIC; connected, disconnected
+//! 11 @ann msg room 7:1:a p/1                  msg TOPIC POSITION STAMP [live|replay|previous ID]; lost TOPIC POSITION
+//! 11 @ann end room                            end, ask, refused TOPIC; connected, disconnected
 //! 12 presence entered room 5 node 1           entered, left, died, members, count; `settled` behind the last two
 //! 20 settled
 //! ```
@@ -205,9 +206,16 @@ impl Reader {
             ["msg", topic, at, stamp, rest @ ..] => ClientEvent::Message {
                 topic: self.topics[*topic],
                 at: position(at),
-                previous: None,
+                previous: match rest {
+                    ["previous", previous] => id(previous),
+                    _ => None,
+                },
                 stamp: self.stamp(stamp),
-                replayed: rest.first().map(|word| *word == "replay"),
+                replayed: match rest {
+                    ["replay"] => Some(true),
+                    ["live"] => Some(false),
+                    _ => None,
+                },
             },
             other => panic!("no event of a client: {other:?}"),
         };

@@ -198,3 +198,67 @@ fn members_of_a_killed_node_leave_with_its_lease() {
         20011 presence members room 6 settled
         20011 presence count room 1 settled"]);
 }
+
+#[test]
+fn an_entry_that_the_observer_finds_on_two_servers() {
+    accepts(&[FOUR, "11 engine stored room 7:1:a after 0 p/1"]);
+}
+
+#[test]
+fn a_cut_in_the_middle_of_a_replay_that_never_goes_on() {
+    accepts(&[
+        FOUR,
+        "45 @ann sub room at 7:0:0 after 7:0:0 recovered missed 4
+        45 @ann msg room 7:1:a p/1
+        46 @ann disconnected",
+    ]);
+}
+
+#[test]
+fn the_newest_two_messages_and_then_live_ones() {
+    accepts(&[
+        FOUR,
+        "35 @ann sub room at 7:1:a missed 2
+        35 @ann msg room 7:2:b p/2 replay
+        35 @ann msg room 7:3:c p/3 replay
+        41 @ann msg room 7:4:d p/4 live",
+    ]);
+}
+
+#[test]
+fn a_client_goes_on_from_the_position_of_another_one() {
+    accepts(&[
+        FOUR,
+        "5 @ann sub room at 7:0:0
+        11 @ann msg room 7:1:a p/1
+        12 @ann end room
+        45 @ann sub room at 7:3:c after 7:3:c recovered missed 1
+        45 @ann msg room 7:4:d p/4",
+    ]);
+}
+
+#[test]
+fn a_join_that_is_refused_and_repeated() {
+    accepts(&[
+        FOUR,
+        "5 @ann ask room
+        15 @ann refused room
+        44 @ann ask room
+        45 @ann sub room at 7:4:d",
+    ]);
+}
+
+#[test]
+fn a_topic_that_two_marks_judge() {
+    accepts(&["
+        topic room window 100 60000 500000
+        1 @ann sub room at 7:0:0
+        10 publish room 7:1:a after 0 p/1
+        11 @ann msg room 7:1:a p/1
+        20 engine top room 7:1:a
+        21 settled
+        30 publish room 7:2:b after a p/2
+        31 @ann msg room 7:2:b p/2
+        40 engine top room 7:2:b
+        41 settled"]);
+}

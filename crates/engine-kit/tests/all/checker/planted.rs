@@ -533,3 +533,206 @@ fn a_message_after_the_subscription_has_ended() {
         "came without a subscription",
     );
 }
+
+#[test]
+fn a_subscriber_that_stalls_between_two_marks() {
+    refuses(
+        &["
+            topic room window 100 60000 500000
+            1 @ann sub room at 7:0:0
+            10 publish room 7:1:a after 0 p/1
+            20 engine top room 7:1:a
+            21 settled
+            25 @ann msg room 7:1:a p/1
+            40 engine top room 7:1:a
+            41 settled"],
+        Rule::Stall,
+        "at 21 ms the client stands at",
+    );
+}
+
+#[test]
+fn two_servers_that_have_different_messages_at_one_position() {
+    refuses(
+        &[FOUR, "11 engine stored room 7:1:a after 0 p/2"],
+        Rule::Agreement,
+        "and elsewhere",
+    );
+}
+
+#[test]
+fn a_confirmed_message_that_is_stored_twice() {
+    refuses(
+        &["
+            topic room window 100 60000 500000
+            10 publish room 7:1:a after 0 p/1
+            12 engine stored room 7:2:b after a p/1"],
+        Rule::Duplicate,
+        "stands twice on one branch",
+    );
+}
+
+#[test]
+fn an_entry_that_no_publisher_sent() {
+    refuses(
+        &["
+            topic room window 100 60000 500000
+            10 publish room 7:1:a after 0 p/1
+            12 engine stored room 7:2:b after a p/9"],
+        Rule::Outcome,
+        "and was never published",
+    );
+}
+
+#[test]
+fn a_confirmed_message_without_a_position() {
+    refuses(
+        &["
+            topic room window 100 60000 500000
+            10 publish room - p/1"],
+        Rule::Acknowledged,
+        "was confirmed without a position",
+    );
+}
+
+#[test]
+fn a_message_that_was_confirmed_at_the_position_of_another_one() {
+    refuses(
+        &[FOUR, "45 p sent 5 room\n 45 p ok 5 7:4:d"],
+        Rule::Acknowledged,
+        "is stored there",
+    );
+}
+
+#[test]
+fn a_replay_that_a_lost_ends_early() {
+    refuses(
+        &[
+            FOUR,
+            "fault cut 1 2 continuity
+            35 @ann sub room at 7:1:a after 7:1:a recovered missed 2
+            35 @ann msg room 7:2:b p/2
+            45 @ann lost room 7:4:d",
+        ],
+        Rule::FalseRecovered,
+        "`missed` is 2, and 1 messages were replayed",
+    );
+}
+
+#[test]
+fn a_replay_that_ends_early_without_a_reason() {
+    refuses(
+        &[
+            FOUR,
+            "45 @ann sub room at 7:3:c after 7:3:c recovered missed 2
+            45 @ann msg room 7:4:d p/4",
+        ],
+        Rule::FalseRecovered,
+        "`missed` is 2, and 1 messages had come at 60 ms",
+    );
+}
+
+#[test]
+fn an_answer_that_does_not_say_whether_the_position_was_recovered() {
+    refuses(
+        &[FOUR, "45 @ann sub room at 7:4:d after 7:4:d"],
+        Rule::FalseRecovered,
+        "does not say whether the position was recovered",
+    );
+}
+
+#[test]
+fn an_answer_that_recovers_a_client_without_a_position() {
+    refuses(
+        &[
+            FOUR,
+            "45 @ann sub room at 7:4:d recovered\n 46 @ann disconnected",
+        ],
+        Rule::FalseRecovered,
+        "the client gave no position",
+    );
+}
+
+#[test]
+fn an_answer_without_a_position() {
+    refuses(
+        &[FOUR, "45 @ann sub room at -\n 46 @ann disconnected"],
+        Rule::Gap,
+        "the answer has no position",
+    );
+}
+
+#[test]
+fn a_lost_without_a_subscription() {
+    refuses(
+        &["
+            topic news off
+            10 @ann lost news -"],
+        Rule::Gap,
+        "`lost` came without a subscription",
+    );
+}
+
+#[test]
+fn a_latest_topic_that_replays_two_values() {
+    refuses(
+        &["
+            topic price latest
+            10 publish price 7:1:a after 0 p/1
+            20 publish price 7:2:b after a p/2
+            30 @ann sub price at 7:0:0 missed 2
+            31 @ann msg price 7:1:a p/1
+            31 @ann msg price 7:2:b p/2"],
+        Rule::FalseRecovered,
+        "and the topic keeps one message",
+    );
+}
+
+#[test]
+fn a_message_of_a_window_without_a_position() {
+    refuses(
+        &[
+            FOUR,
+            "35 @ann sub room at 7:3:c\n 41 @ann msg room - p/4\n 42 @ann disconnected",
+        ],
+        Rule::Gap,
+        "the message has no position",
+    );
+}
+
+#[test]
+fn a_value_without_a_position() {
+    refuses(
+        &["
+            topic price latest
+            1 @ann sub price at 7:0:0
+            10 publish price 7:1:a after 0 p/1
+            11 @ann msg price - p/1"],
+        Rule::Gap,
+        "the message has no position",
+    );
+}
+
+#[test]
+fn a_message_at_a_position_that_was_never_stored() {
+    refuses(
+        &[
+            FOUR,
+            "35 @ann sub room at 7:3:c\n 41 @ann msg room 7:4:e p/4\n 42 @ann disconnected",
+        ],
+        Rule::Gap,
+        "the engine never stored an entry",
+    );
+}
+
+#[test]
+fn a_message_that_was_told_with_another_predecessor() {
+    refuses(
+        &[
+            FOUR,
+            "35 @ann sub room at 7:3:c\n 41 @ann msg room 7:4:d p/4 previous b",
+        ],
+        Rule::Gap,
+        "with another predecessor than it has",
+    );
+}

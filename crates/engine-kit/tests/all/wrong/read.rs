@@ -71,7 +71,7 @@ impl Wrong {
             .await
     }
 
-    /// Answers a read behind a position in a wrong way. `None` if it is none of the mutant's.
+    /// Answers a read behind a position in a wrong way. `None` if the mutant reads rightly.
     async fn after(
         &self,
         topic: &TopicName,
