@@ -1,9 +1,11 @@
 //! Checks of futures that are dropped half way, after each number of polls.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
-use sockeye_pubsub::engine::{Member, MemberId, Since};
+use sockeye_pubsub::TopicName;
+use sockeye_pubsub::engine::{EngineState, Member, MemberId, Since};
 
 use super::failure::{Failure, ensure, ensure_eq};
 use super::ground::{Ground, window};
@@ -113,7 +115,7 @@ pub(super) async fn a_dropped_listen_disturbs_nothing(ground: &Ground<'_>) -> Re
 /// Judges that a message comes once, and that `unlisten` ends it and `listen` begins it again.
 async fn judge_listening(
     ground: &Ground<'_>,
-    topic: &sockeye_pubsub::TopicName,
+    topic: &TopicName,
     behind: &str,
 ) -> Result<(), Failure> {
     let node = ground.other();
@@ -210,5 +212,58 @@ pub(super) async fn a_dropped_enter_can_be_repeated(ground: &Ground<'_>) -> Resu
         }
     }
     ensure!(ended, "`enter` and `leave` did not end in {POLLS} polls");
+    Ok(())
+}
+
+/// A count whose writing was dropped can be written again, and reads that were dropped disturb no later one.
+pub(super) async fn a_dropped_count_can_be_repeated(ground: &Ground<'_>) -> Result<(), Failure> {
+    let node = ground.node();
+    let presence = node.engine.presence();
+    let presence = presence.ok_or_else(|| Failure::new("the engine has no store for presence"))?;
+    let mut ended = false;
+    for polls in 0..POLLS {
+        let topic = ground.topic();
+        let written = polled(presence.set_count(&topic, 3), polls).await;
+        presence.set_count(&topic, 5).await?;
+        let counted = polled(presence.count(&topic), polls).await;
+        let listed = polled(presence.members(&topic, 9), polls).await;
+        let count = presence.count(&topic).await?;
+        ensure_eq!(
+            count,
+            5,
+            "the count behind one that was dropped after {polls} polls"
+        );
+        if written.transpose()?.is_some()
+            && counted.transpose()?.is_some()
+            && listed.transpose()?.is_some()
+        {
+            ended = true;
+            break;
+        }
+    }
+    ensure!(ended, "the calls of presence did not end in {POLLS} polls");
+    Ok(())
+}
+
+/// A `stop` whose future was dropped can be repeated: then the engine is down.
+pub(super) async fn a_dropped_stop_can_be_repeated(ground: &Ground<'_>) -> Result<(), Failure> {
+    let within = Duration::from_secs(1);
+    let mut ended = false;
+    for polls in 0..POLLS {
+        let node = ground.start().await?;
+        let stopped = polled(node.engine.stop(within), polls).await;
+        node.engine.stop(within).await?;
+        let state = node.engine.state();
+        ensure_eq!(
+            state,
+            EngineState::Down,
+            "the state behind a `stop` that was dropped after {polls} polls"
+        );
+        if stopped.transpose()?.is_some() {
+            ended = true;
+            break;
+        }
+    }
+    ensure!(ended, "`stop` did not end in {POLLS} polls");
     Ok(())
 }

@@ -125,9 +125,14 @@ impl<'b> Ground<'b> {
 
     /// Makes a message without a key.
     pub(super) fn message(&self, text: impl Into<String>) -> Publication {
+        self.message_of(body(text))
+    }
+
+    /// Makes a message with this content, without a key.
+    pub(super) fn message_of(&self, body: Body) -> Publication {
         Publication {
             id: self.id(),
-            body: body(text),
+            body,
             key: None,
         }
     }

@@ -65,6 +65,7 @@ pub const CHECKS: &[Check] = checks! {
         messages_name_the_one_before,
         messages_come_in_order,
         content_travels_unchanged,
+        unstored_content_travels_unchanged,
         a_large_message_travels_whole,
         topics_do_not_mix,
         nodes_see_one_order,
@@ -161,5 +162,7 @@ pub const CHECKS: &[Check] = checks! {
         a_dropped_listen_disturbs_nothing,
         a_dropped_read_disturbs_nothing,
         a_dropped_enter_can_be_repeated [Presence],
+        a_dropped_count_can_be_repeated [Presence],
+        a_dropped_stop_can_be_repeated,
     }
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sockeye_proto::Message;
 use sockeye_pubsub::engine::Since;
-use sockeye_pubsub::{Body, Entry, History, TopicName};
+use sockeye_pubsub::{Body, Delivered, History, TopicName};
 
 use super::failure::{Failure, ensure, ensure_eq};
 use super::ground::{Ground, texts, window};
@@ -90,36 +90,67 @@ pub(super) async fn messages_come_in_order(ground: &Ground<'_>) -> Result<(), Fa
 pub(super) async fn content_travels_unchanged(ground: &Ground<'_>) -> Result<(), Failure> {
     let topic = ground.topic();
     ground.listen(&topic).await?;
+    let bodies = bodies();
+    for body in &bodies {
+        let message = ground.message_of(body.clone());
+        ground.node().store(&topic, message, window()).await?;
+    }
+    let came = ground.entries(ground.other(), &topic, bodies.len()).await?;
+    judge_bodies("came", came.iter().map(|entry| &entry.body), &bodies)?;
+    let read = ground
+        .node()
+        .whole(&topic, Since::Recent(10), window())
+        .await?;
+    judge_bodies(
+        "was read",
+        read.entries.iter().map(|entry| &entry.body),
+        &bodies,
+    )
+}
+
+/// The same holds without history.
+pub(super) async fn unstored_content_travels_unchanged(ground: &Ground<'_>) -> Result<(), Failure> {
+    let topic = ground.topic();
+    ground.listen(&topic).await?;
+    let bodies = bodies();
+    for body in &bodies {
+        ground
+            .node()
+            .send(&topic, ground.message_of(body.clone()))
+            .await?;
+    }
+    let came = ground
+        .delivered(ground.other(), &topic, bodies.len())
+        .await?;
+    judge_bodies(
+        "came without history",
+        came.iter().map(Delivered::body),
+        &bodies,
+    )
+}
+
+fn bodies() -> Vec<Body> {
     let messages = [
         (Message::text("text with 0 \u{0} and \u{1f41f}\n"), true),
         (Message::binary(vec![0, 10, 13, 255]), true),
         (Message::text(""), true),
         (Message::binary(vec![]), true),
         (Message::text("not to be compressed"), false),
+        (Message::binary(vec![1]), false),
     ];
-    let bodies: Vec<Body> = messages
-        .into_iter()
-        .map(|(message, compressible)| Body {
-            message,
-            compressible,
-        })
-        .collect();
-    for body in &bodies {
-        let mut message = ground.message("");
-        message.body = body.clone();
-        ground.node().store(&topic, message, window()).await?;
-    }
-    let came = ground.entries(ground.other(), &topic, bodies.len()).await?;
-    judge_bodies("came", &came, &bodies)?;
-    let read = ground
-        .node()
-        .whole(&topic, Since::Recent(10), window())
-        .await?;
-    judge_bodies("was read", &read.entries, &bodies)
+    let bodies = messages.into_iter().map(|(message, compressible)| Body {
+        message,
+        compressible,
+    });
+    bodies.collect()
 }
 
-fn judge_bodies(how: &str, found: &[Entry], expected: &[Body]) -> Result<(), Failure> {
-    let found: Vec<&Body> = found.iter().map(|entry| &entry.body).collect();
+fn judge_bodies<'e>(
+    how: &str,
+    found: impl Iterator<Item = &'e Body>,
+    expected: &[Body],
+) -> Result<(), Failure> {
+    let found: Vec<&Body> = found.collect();
     let expected: Vec<&Body> = expected.iter().collect();
     ensure_eq!(found, expected, "the content that {how}");
     Ok(())

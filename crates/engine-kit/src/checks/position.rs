@@ -34,7 +34,7 @@ pub(super) async fn another_epoch_is_lost(ground: &Ground<'_>) -> Result<(), Fai
     .await
 }
 
-/// A position with another id is lost, though entries lie behind its offset.
+/// A position with another id is lost, though entries lie behind its offset. So is one with the id of its neighbour.
 pub(super) async fn another_id_is_lost(ground: &Ground<'_>) -> Result<(), Failure> {
     judge_forged(ground, "a position with another id", |ground, positions| {
         Position {
@@ -42,6 +42,15 @@ pub(super) async fn another_id_is_lost(ground: &Ground<'_>) -> Result<(), Failur
             ..positions[1]
         }
     })
+    .await?;
+    judge_forged(
+        ground,
+        "a position with its neighbour's id",
+        |_, positions| Position {
+            id: positions[0].id,
+            ..positions[1]
+        },
+    )
     .await
 }
 

@@ -1,5 +1,6 @@
 //! A wrong engine: it does what a right engine does, but for one thing.
 
+use std::future::ready;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -252,6 +253,15 @@ impl Wrong {
         Ok(())
     }
 
+    /// Stops the engine, unless a `stop` has begun before.
+    async fn stop_once(&self, within: Duration) -> Result<(), EngineError> {
+        if !self.common.is_busy.swap(true, Ordering::Relaxed) {
+            self.inner.stop(within).await?;
+            self.common.is_busy.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     async fn tops_wrong(&self, topics: &[TopicName]) -> Result<Vec<Option<Position>>, EngineError> {
         if self.common.mutant == BeginsEpochsWithTops {
             let history = History::window(1, Duration::from_secs(60));
@@ -300,7 +310,7 @@ impl Engine for Wrong {
             let mut context = Context::from_waker(Waker::noop());
             loop {
                 if let Poll::Ready(answer) = publish.as_mut().poll(&mut context) {
-                    return Box::pin(std::future::ready(answer));
+                    return Box::pin(ready(answer));
                 }
             }
         }
@@ -337,15 +347,11 @@ impl Engine for Wrong {
 
     fn stop(&self, within: Duration) -> EngineFuture<'_, ()> {
         match self.common.mutant {
-            IgnoresStop => Box::pin(std::future::ready(Ok(()))),
-            _ => {
-                let mut known = self.common.known();
-                if self.common.mutant == KeepsMembersOfStopped {
-                    known.gone = Some(self.node);
-                }
-                drop(known);
-                self.inner.stop(within)
-            }
+            IgnoresStop => return Box::pin(ready(Ok(()))),
+            KeepsMembersOfStopped => self.common.known().gone = Some(self.node),
+            SticksInStop => return Box::pin(self.stop_once(within)),
+            _ => {}
         }
+        self.inner.stop(within)
     }
 }

@@ -191,6 +191,10 @@ pub(super) enum Mutant {
     SticksInReads,
     /// Behind a dropped `enter` no other one works.
     SticksInEnter,
+    /// Behind a dropped `set_count` no other one works.
+    SticksInCounts,
+    /// Behind a dropped `stop` no other one works.
+    SticksInStop,
 }
 
 /// For each wrong engine a check that must fail, and a part of the reason that it must give.
@@ -629,6 +633,21 @@ pub(super) const ALL: &[(Mutant, &str, &str)] = &[
         SticksInReads,
         "a_dropped_read_disturbs_nothing",
         "expected all messages",
+    ),
+    (
+        SticksInCounts,
+        "a_dropped_count_can_be_repeated",
+        "the count behind one that was dropped",
+    ),
+    (
+        SticksInStop,
+        "a_dropped_stop_can_be_repeated",
+        "the state behind a `stop` that was dropped",
+    ),
+    (
+        TurnsBinaryToText,
+        "unstored_content_travels_unchanged",
+        "the content that came without history",
     ),
     (
         SticksInEnter,

@@ -51,6 +51,28 @@ impl Wrong {
         }));
     }
 
+    async fn set_count_wrong(&self, topic: &TopicName, count: u64) -> Result<(), EngineError> {
+        if self.common.mutant == SticksInCounts {
+            if !self.common.is_busy.swap(true, Ordering::Relaxed) {
+                self.right_presence().set_count(topic, count).await?;
+                self.common.is_busy.store(false, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+        let count = self.note_count(topic, count);
+        self.right_presence().set_count(topic, count).await
+    }
+
+    fn note_count(&self, topic: &TopicName, count: u64) -> u64 {
+        let mut known = self.common.known();
+        let before = known.counts.entry((self.node, topic.clone())).or_default();
+        *before = match self.common.mutant {
+            AddsCounts => *before + count,
+            _ => count,
+        };
+        *before
+    }
+
     async fn leave_wrong(
         &self,
         topic: &TopicName,
@@ -118,15 +140,7 @@ impl PresenceStore for Wrong {
     }
 
     fn set_count<'a>(&'a self, topic: &'a TopicName, count: u64) -> EngineFuture<'a, ()> {
-        let mut known = self.common.known();
-        let before = known.counts.entry((self.node, topic.clone())).or_default();
-        let count = match self.common.mutant {
-            AddsCounts => *before + count,
-            _ => count,
-        };
-        *before = count;
-        drop(known);
-        self.right_presence().set_count(topic, count)
+        Box::pin(self.set_count_wrong(topic, count))
     }
 
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
