@@ -3,6 +3,7 @@
 mod checker;
 mod clock;
 mod cluster;
+mod late;
 mod memory;
 mod recording;
 mod run;
