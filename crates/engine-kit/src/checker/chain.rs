@@ -64,16 +64,13 @@ impl Chain {
         let publish = index.publish(received.stamp);
         if publish.is_none_or(|publish| publish.topic != Some(received.topic)) {
             received.find(findings, Rule::Gap, || {
-                format!("{:?} was never published to this topic", received.stamp)
+                format!("{} was never published to this topic", received.stamp)
             });
             return;
         }
         if publish.is_some_and(|publish| publish.is_unsent()) {
             received.find(findings, Rule::Outcome, || {
-                format!(
-                    "{:?} came, and was reported as not published",
-                    received.stamp
-                )
+                format!("{} came, and was reported as not published", received.stamp)
             });
         }
         let kept = index.kept(received.topic);
@@ -173,7 +170,7 @@ impl Chain {
         };
         if other != stamp {
             received.find(findings, Rule::Agreement, || {
-                format!("at {at} the client has {stamp:?}, and others have {other:?}")
+                format!("at {at} the client has {stamp}, and others have {other}")
             });
         }
     }
@@ -194,9 +191,7 @@ impl Chain {
         let is_once = publish.copies() == 1;
         if !matches!(index.kept(topic), Kept::Latest { .. }) {
             if self.seen[place] == segment && is_once {
-                received.find(findings, Rule::Duplicate, || {
-                    format!("{stamp:?} came twice")
-                });
+                received.find(findings, Rule::Duplicate, || format!("{stamp} came twice"));
                 return;
             }
             self.seen[place] = segment;
@@ -207,7 +202,7 @@ impl Chain {
         let latest = if of == segment { latest } else { 0 };
         if is_once && publish.ok.is_some_and(|ok| ok.index < latest) {
             received.find(findings, Rule::Order, || {
-                format!("{stamp:?} was confirmed before a message was sent that came earlier")
+                format!("{stamp} was confirmed before a message was sent that came earlier")
             });
         }
         let sent = publish.first_sent.map_or(0, |sent| sent.index);

@@ -1,6 +1,6 @@
 //! The violations that were found, each with the events around it.
 
-use std::fmt::Debug;
+use std::fmt::Display;
 
 use super::logs::{Client, ClientEvent, Logs, Millis, PresenceEvent, Publisher, Topic};
 use super::violation::{Rule, Violation};
@@ -130,14 +130,14 @@ fn topic_of(event: &ClientEvent) -> Option<Topic> {
 }
 
 /// Writes down the events around one of a log.
-fn around<E: Debug>(
+fn around<E: Display>(
     events: &[(Millis, E)],
     event: usize,
     is_of: impl Fn(&E) -> bool,
 ) -> Vec<String> {
     let line = |index: usize, (time, event): &(Millis, E), here: usize| {
         let mark = if index == here { '>' } else { ' ' };
-        format!("{mark} {time} ms  {event:?}")
+        format!("{mark} {time} ms  {event}")
     };
     let mut before: Vec<_> = events
         .iter()

@@ -312,7 +312,7 @@ impl Logs {
     }
 
     /// Says that the run has settled at this time: the last fault is long enough ago that each connected client must stand
-    /// at the engine's newest position. The observer reads the newest positions just before.
+    /// at the engine's newest position. The observer reads the newest positions just before, and nothing is published meanwhile.
     pub fn settled(&mut self, time: Millis) {
         debug_assert!(self.settled.last().is_none_or(|last| *last <= time));
         self.settled.push(time);

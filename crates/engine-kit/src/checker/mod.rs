@@ -18,6 +18,7 @@ mod presence;
 mod publishes;
 mod settled;
 mod standing;
+mod text;
 mod unstored;
 mod violation;
 mod walk;

@@ -29,14 +29,14 @@ fn entries(index: &Index<'_>, findings: &mut Findings<'_>) {
         if !ptr::eq(first, entry) {
             if first.stamp != stamp {
                 findings.topic(Rule::Agreement, topic, || {
-                    format!("at {at} stands {stamp:?}, and elsewhere {:?}", first.stamp)
+                    format!("at {at} stands {stamp}, and elsewhere {}", first.stamp)
                 });
             }
             continue;
         }
         let (Some(publish), Some(place)) = (index.publish(stamp), index.place(stamp)) else {
             findings.topic(Rule::Outcome, topic, || {
-                format!("{stamp:?} stands at {at}, and was never published")
+                format!("{stamp} stands at {at}, and was never published")
             });
             continue;
         };
@@ -46,14 +46,14 @@ fn entries(index: &Index<'_>, findings: &mut Findings<'_>) {
         };
         if publish.is_unsent() {
             find(Rule::Outcome, &|| {
-                format!("{stamp:?} was reported as not published, and stands at {at}")
+                format!("{stamp} was reported as not published, and stands at {at}")
             });
         }
         let by = publish.last_sent + index.bounds.deadline + index.bounds.late + index.bounds.skew;
         if publish.is_unknown() && entry.time > by {
             find(Rule::Outcome, &|| {
                 let time = entry.time;
-                format!("{stamp:?} is unknown, and was stored at {time} ms, after {by} ms")
+                format!("{stamp} is unknown, and was stored at {time} ms, after {by} ms")
             });
         }
         if let Some(other) = found[place].filter(|_| publish.copies() == 1) {
@@ -61,7 +61,7 @@ fn entries(index: &Index<'_>, findings: &mut Findings<'_>) {
             if is_behind(at, other.position) || is_behind(other.position, at) {
                 find(rule_of_copies(publish), &|| {
                     let other = other.position;
-                    format!("{stamp:?} stands twice on one branch: at {other} and at {at}")
+                    format!("{stamp} stands twice on one branch: at {other} and at {at}")
                 });
             }
         }
@@ -92,14 +92,14 @@ fn confirmed(index: &Index<'_>, findings: &mut Findings<'_>, publisher: Publishe
         let event = ok.index as usize;
         let Some(at) = publish.at else {
             findings.publisher(Rule::Acknowledged, publisher, topic, event, || {
-                format!("{stamp:?} was confirmed without a position")
+                format!("{stamp} was confirmed without a position")
             });
             continue;
         };
         let Some(entry) = index.entry(topic, at) else {
             if !index.may_forget {
                 findings.publisher(Rule::Acknowledged, publisher, topic, event, || {
-                    format!("{stamp:?} was confirmed at {at}, and is not stored")
+                    format!("{stamp} was confirmed at {at}, and is not stored")
                 });
             }
             continue;
@@ -107,14 +107,14 @@ fn confirmed(index: &Index<'_>, findings: &mut Findings<'_>, publisher: Publishe
         if entry.stamp != stamp {
             findings.publisher(Rule::Acknowledged, publisher, topic, event, || {
                 format!(
-                    "{stamp:?} was confirmed at {at}, and {:?} is stored there",
+                    "{stamp} was confirmed at {at}, and {} is stored there",
                     entry.stamp
                 )
             });
         }
         if !index.may_forget && was_left(index, entry) {
             findings.publisher(Rule::Acknowledged, publisher, topic, event, || {
-                format!("{stamp:?} was confirmed at {at}, and the engine has left that branch")
+                format!("{stamp} was confirmed at {at}, and the engine has left that branch")
             });
         }
     }

@@ -92,7 +92,7 @@ impl Unstored {
                 event,
                 || {
                     format!(
-                        "{:?} was confirmed in a quiet period, and did not come by {} ms",
+                        "{} was confirmed in a quiet period, and did not come by {} ms",
                         message.stamp, message.by
                     )
                 },

@@ -64,5 +64,8 @@ fn a_violation_shows_the_events_around_it() {
         "{text}"
     );
     assert_eq!(lines.len(), 5, "{text}");
-    assert!(lines[3].starts_with("  > 31 ms  Message {"), "{text}");
+    assert!(
+        lines[3].starts_with("  > 31 ms  message 3 of publisher 0 in topic 0 at "),
+        "{text}"
+    );
 }
