@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sockeye_template::{Equivalent, Template, TemplateError, Trie};
+use sockeye_template::{Equivalent, Template, TemplateError, Trie, segments};
 use thiserror::Error;
 
 use crate::policy::{Kept, Known, Overflow, Policy, PolicyError, Rules};
@@ -102,7 +102,7 @@ impl Patterns {
     /// Returns the best pattern for a topic, or the default rules. `None` if no pattern matches and the patterns are
     /// [strict](Self::make_strict). The name must be that of a topic. Allocates nothing.
     pub fn find<'p, 't>(&'p self, topic: &'t str) -> Option<Match<'p, 't>> {
-        let entry = match self.trie.find(topic.split('/')) {
+        let entry = match self.trie.find(segments(topic)) {
             Some(index) => self.trie.get(index),
             None if self.is_strict => return None,
             None => None,
@@ -170,7 +170,7 @@ impl<'p, 't> Match<'p, 't> {
     pub fn variables(&self) -> impl Iterator<Item = (&'p Arc<str>, &'t str)> + use<'p, 't> {
         let topic = self.topic;
         let template = self.template.into_iter();
-        template.flat_map(move |template| template.values(topic.split('/')))
+        template.flat_map(move |template| template.values(segments(topic)))
     }
 
     /// Returns whether a client with this principal may use the topic, as far as its owner is concerned. Without an owner

@@ -16,7 +16,7 @@ fn patterns(texts: &[&str]) -> Trie<()> {
 
 /// `pattern name=value name=value`, or `none`.
 fn found(trie: &Trie<()>, topic: &str) -> String {
-    let segments = topic.split('/');
+    let segments = segments(topic);
     let Some(entry) = trie
         .find(segments.clone())
         .and_then(|index| trie.get(index))
@@ -186,6 +186,11 @@ fn rank(shape: &[Shape]) -> Vec<u8> {
 }
 
 proptest! {
+    #[test]
+    fn segments_are_the_texts_between_slashes(path in "[aé/]{0,9}") {
+        prop_assert!(segments(&path).eq(path.split('/')));
+    }
+
     /// The oracle is a search through all patterns.
     #[test]
     fn the_best_of_all_patterns_is_found(

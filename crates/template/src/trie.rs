@@ -1,8 +1,8 @@
 //! A map from templates to values, which finds the best template for a path.
 //!
-//! Templates form a trie of segments. At each segment, from left to right, a literal beats a variable, and a variable
-//! beats `**`. If the branch of the literal has no match, the search tries that of the variable (Jakarta's greedy
-//! algorithm would give up). A search visits each node at most once. So its cost is bounded by the templates, never by a peer's path.
+//! Templates form a trie of segments. At each segment, from left to right, a literal beats a variable, and a variable beats
+//! `**`. If the branch of the literal has no match, the search tries that of the variable (Jakarta's greedy algorithm would
+//! give up). A search visits each node at most once. So its cost is bounded by the templates, never by a peer's path.
 
 use std::collections::BTreeMap;
 use std::fmt;

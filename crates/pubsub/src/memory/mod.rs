@@ -29,7 +29,7 @@ use bytes::Bytes;
 use self::keys::KeyHashing;
 use self::names::{LookUp, NameHashing};
 use self::presence::Members;
-use self::shard::Shard;
+use self::shard::{PRUNE_EVERY, Shard};
 use self::topic::Topic;
 use crate::engine::{
     Catchup, EngineError, EngineErrorKind, EngineEvents, Generation, Member, MemberId, NodeInfo,
@@ -81,11 +81,7 @@ impl MemoryEngine {
     /// Makes an engine without topics.
     pub fn new(limits: MemoryLimits, surroundings: Arc<dyn Surroundings>) -> Self {
         let hashing = NameHashing::default();
-        // The shards are pruned one after another, so that no call takes long.
-        let shards = (0..SHARDS).map(|index| {
-            let prune_at = (index + 1) * PRUNE_EVERY / SHARDS;
-            Mutex::new(Shard::new(&hashing, prune_at))
-        });
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(&hashing)));
         Self {
             limits,
             made: surroundings.now(),
@@ -217,18 +213,17 @@ impl MemoryEngine {
         {
             return Ok(position);
         }
-        let append = |topic: &mut Topic| (topic.append(id, body, kept, now), topic.is_heard);
-        let Some((appended, is_heard)) = shard.change(name, append) else {
+        let Some(appended) = shard.change(name, |topic| topic.append(id, body, kept, now)) else {
             return Err(refusal(EngineErrorKind::Full, NO_ROOM));
         };
-        let position = appended.entry.position;
+        let position = appended.position;
         self.used.fetch_add(appended.added, Ordering::Relaxed);
         self.used.fetch_sub(appended.freed, Ordering::Relaxed);
         if let Some((key, scope)) = key {
             shard.keys.insert(&scope, key, position, now);
         }
-        if is_heard {
-            events.delivered(name.name(), Delivered::Entry(appended.entry));
+        if let Some(entry) = appended.heard {
+            events.delivered(name.name(), Delivered::Entry(entry));
         }
         drop(shard);
         self.make_room_for_bytes(name);
@@ -305,24 +300,30 @@ impl MemoryEngine {
         self.members.count(topic)
     }
 
-    /// Drops messages, keys and topics that are old, in those shards whose turn it is. The answer is when it wants to be
-    /// called again. Reads never return a message that is too old, so a late call costs memory only.
+    /// Drops messages, keys and topics that are old. The answer is when it wants to be called again: after a short time, if
+    /// more was old than one call drops. Reads never return a message that is too old, so a late call costs memory only.
     pub fn prune(&self, now: Instant) -> Instant {
         let time = millis(now.saturating_duration_since(self.made));
         let mut next = time + PRUNE_EVERY;
+        let mut budget = PRUNE_AT_ONCE;
         for shard in &self.shards {
-            let mut shard = lock(shard);
-            if shard.prune_at <= time {
-                let freed = shard.prune(&self.hashing, time);
+            loop {
+                let mut shard = lock(shard);
+                let limit = PRUNE_UNDER_LOCK.min(budget);
+                let (freed, looked_at) = shard.prune(&self.hashing, time, limit);
                 self.give_back(freed);
-                // The shard keeps its turn.
-                shard.prune_at += ((time - shard.prune_at) / PRUNE_EVERY + 1) * PRUNE_EVERY;
-            }
-            if !shard.is_ageless() {
-                next = next.min(shard.prune_at);
+                budget -= looked_at;
+                if budget == 0 {
+                    return now + PRUNE_SOON;
+                }
+                if looked_at < limit {
+                    next = next.min(shard.due().unwrap_or(next));
+                    break;
+                }
             }
         }
-        self.made + Duration::from_millis(next)
+        // In whole seconds, so that the calls are few.
+        self.made + Duration::from_secs(next / 1000 + 1)
     }
 
     /// Returns the bytes of all histories, with 48 bytes for each message.
@@ -436,10 +437,16 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// The number of shards.
-const SHARDS: u64 = 64;
+const SHARDS: usize = 64;
 
-/// How often a shard is pruned, in milliseconds.
-const PRUNE_EVERY: u64 = 64_000;
+/// The number of topics that a call of [`MemoryEngine::prune`] looks at: so it ends soon.
+const PRUNE_AT_ONCE: usize = 4096;
+
+/// The number of topics that it looks at without unlocking their shard: so no publish waits long.
+const PRUNE_UNDER_LOCK: usize = 64;
+
+/// The time until the next call, if topics are left.
+const PRUNE_SOON: Duration = Duration::from_millis(10);
 
 /// The only life of the feed.
 const FEED: Generation = Generation(0);

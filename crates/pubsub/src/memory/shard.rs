@@ -16,9 +16,10 @@ pub(super) struct Shard {
     /// The topics with history.
     stored: NameMap<Box<Placed>>,
     ranks: Ranks,
+    /// When topics with history next have something that is too old, in milliseconds of the engine's clock. A message never
+    /// changes that: it only makes a later look necessary.
+    dues: BTreeSet<(u64, TopicName)>,
     pub(super) keys: Keys,
-    /// When the shard wants to be pruned, in milliseconds of the engine's clock.
-    pub(super) prune_at: u64,
 }
 
 /// A topic with history, and its place among the others.
@@ -26,6 +27,8 @@ pub(super) struct Shard {
 struct Placed {
     topic: Topic,
     rank: Rank,
+    /// The topic's entry in the shard's dues.
+    due: Option<u64>,
 }
 
 /// The place of a topic among those that may have to make room. It is coarse, so that few messages change it.
@@ -66,19 +69,14 @@ pub(super) struct Freed {
 }
 
 impl Shard {
-    pub(super) fn new(hashing: &NameHashing, prune_at: u64) -> Self {
+    pub(super) fn new(hashing: &NameHashing) -> Self {
         Self {
             heard: NameSet::with_hasher(hashing.clone()),
             stored: NameMap::with_hasher(hashing.clone()),
             ranks: Ranks::default(),
+            dues: BTreeSet::new(),
             keys: Keys::default(),
-            prune_at,
         }
-    }
-
-    /// Returns whether the shard holds nothing that gets old.
-    pub(super) fn is_ageless(&self) -> bool {
-        self.stored.is_empty() && self.keys.is_empty()
     }
 
     /// Returns whether something listens to a topic.
@@ -101,11 +99,18 @@ impl Shard {
     /// Notes that nothing listens to a topic. The answer is the number of topics that were forgotten: 0 or 1.
     pub(super) fn unlisten(&mut self, name: &LookUp<'_>) -> usize {
         let was_heard = self.heard.remove(name.key());
-        let has_history = self.change(name, |topic| topic.is_heard = false).is_some();
+        let published = self.change(name, |topic| {
+            topic.is_heard = false;
+            topic.published()
+        });
+        if let (Some(placed), Some(published)) = (self.stored.get_mut(name.key()), published) {
+            // The next look finds out when it is due.
+            place_due(&mut self.dues, placed, placed.due.or(Some(published)));
+        }
         if self.heard.len() < self.heard.capacity() / 8 {
             self.heard.shrink_to(self.heard.len() * 2);
         }
-        usize::from(was_heard && !has_history)
+        usize::from(was_heard && published.is_none())
     }
 
     /// Returns the history of a topic.
@@ -119,7 +124,13 @@ impl Shard {
         let rank = Rank::of(&topic);
         self.ranks.insert(rank, &topic.name);
         if let Slot::Vacant(slot) = self.stored.entry(Name(topic.name.clone())) {
-            slot.insert(Box::new(Placed { topic, rank }));
+            let placed = slot.insert(Box::new(Placed {
+                rank,
+                due: None,
+                topic,
+            }));
+            let first = placed.topic.published() + PRUNE_EVERY;
+            place_due(&mut self.dues, placed, Some(first));
         }
     }
 
@@ -163,25 +174,47 @@ impl Shard {
             .unwrap_or_default()
     }
 
-    /// Drops what is old.
-    pub(super) fn prune(&mut self, hashing: &NameHashing, now: u64) -> Freed {
+    /// Drops what is old, in at most `limit` topics. The answer also has the number of topics that it looked at.
+    pub(super) fn prune(
+        &mut self,
+        hashing: &NameHashing,
+        now: u64,
+        limit: usize,
+    ) -> (Freed, usize) {
         self.keys.prune(now);
         let mut freed = Freed::default();
-        let mut over = Vec::new();
-        for placed in self.stored.values_mut() {
-            freed.bytes += placed.topic.trim(now);
-            if placed.topic.is_over(now) {
-                over.push(placed.topic.name.clone());
-            }
-            self.ranks.place(placed);
-        }
-        for name in over {
-            let more = self.forget(&hashing.look_up(&name));
+        for looked_at in 0..limit {
+            let Some((_, name)) = self.dues.first().filter(|(due, _)| *due <= now) else {
+                return (freed, looked_at);
+            };
+            let name = name.clone();
+            let more = self.look_at(&hashing.look_up(&name), now);
             freed.bytes += more.bytes;
             freed.topics += more.topics;
         }
-        if self.stored.len() < self.stored.capacity() / 8 {
-            self.stored.shrink_to(self.stored.len() * 2);
+        (freed, limit)
+    }
+
+    /// Returns when [`prune`](Self::prune) next has something to do.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.dues.first().map(|(due, _)| *due)
+    }
+
+    /// Drops what is old of one topic, and decides when to look again.
+    fn look_at(&mut self, name: &LookUp<'_>, now: u64) -> Freed {
+        let Some(placed) = self.stored.get_mut(name.key()) else {
+            return Freed::default();
+        };
+        let bytes = placed.topic.trim(now);
+        let mut freed = Freed { topics: 0, bytes };
+        if placed.topic.is_over(now) {
+            let more = self.forget(name);
+            freed.topics += more.topics;
+            freed.bytes += more.bytes;
+        } else {
+            self.ranks.place(placed);
+            let due = placed.topic.due().map(|due| due.max(now + PRUNE_EVERY));
+            place_due(&mut self.dues, placed, due);
         }
         freed
     }
@@ -191,6 +224,12 @@ impl Shard {
             return Freed::default();
         };
         self.ranks.remove(placed.rank, &placed.topic.name);
+        if let Some(due) = placed.due {
+            self.dues.remove(&(due, placed.topic.name.clone()));
+        }
+        if self.stored.len() < self.stored.capacity() / 8 {
+            self.stored.shrink_to(self.stored.len() * 2);
+        }
         Freed {
             topics: usize::from(!placed.topic.is_heard),
             bytes: placed.topic.cost(),
@@ -205,6 +244,7 @@ impl Shard {
         let mut topics = self.heard.len();
         let mut bytes = 0;
         let mut ranked = 0;
+        let mut due = 0;
         for (name, placed) in &self.stored {
             let topic = &placed.topic;
             assert_eq!(topic.is_heard, self.heard.contains(name));
@@ -212,6 +252,8 @@ impl Shard {
             topics += usize::from(!topic.is_heard);
             bytes += topic.count_again();
             ranked += usize::from(placed.rank != Rank::Empty);
+            assert!(placed.due.is_some() || topic.is_heard);
+            due += usize::from(placed.due.is_some());
         }
         let Ranks {
             idle,
@@ -219,6 +261,7 @@ impl Shard {
             heard,
         } = &self.ranks;
         assert_eq!(ranked, idle.len() + hollow.len() + heard.len());
+        assert_eq!(due, self.dues.len());
         (topics, bytes)
     }
 }
@@ -277,6 +320,23 @@ impl Ranks {
         };
     }
 }
+
+/// Changes when a topic is due.
+fn place_due(dues: &mut BTreeSet<(u64, TopicName)>, placed: &mut Placed, due: Option<u64>) {
+    if due == placed.due {
+        return;
+    }
+    if let Some(due) = placed.due {
+        dues.remove(&(due, placed.topic.name.clone()));
+    }
+    if let Some(due) = due {
+        dues.insert((due, placed.topic.name.clone()));
+    }
+    placed.due = due;
+}
+
+/// How often a topic is looked at, at most, in milliseconds.
+pub(super) const PRUNE_EVERY: u64 = 60_000;
 
 /// Returns the size of a history in steps of at most an eighth. A larger history has no smaller size.
 fn size(cost: usize) -> u64 {

@@ -52,8 +52,10 @@ struct Stamp(u64);
 /// What a new message did to a topic.
 #[derive(Debug)]
 pub(super) struct Appended {
-    /// The new message.
-    pub(super) entry: Entry,
+    /// Where the new message stands.
+    pub(super) position: Position,
+    /// The new message, if something listens to the topic.
+    pub(super) heard: Option<Entry>,
     /// The bytes that it costs.
     pub(super) added: usize,
     /// The bytes of the messages that it displaced.
@@ -96,21 +98,23 @@ impl Topic {
         self.top = self.top.next(id);
         self.published = now;
         self.kept = kept;
+        let heard = self.is_heard.then(|| Entry {
+            position: self.top,
+            previous,
+            body: body.clone(),
+        });
         let stored = Stored {
             stamp: Stamp::new(now, &body),
             id,
-            payload: body.message.clone().into_bytes(),
+            payload: body.message.into_bytes(),
         };
         let added = stored.cost();
         self.payload += stored.payload.len();
         self.make_room();
         self.entries.push_back(stored);
         Appended {
-            entry: Entry {
-                position: self.top,
-                previous,
-                body,
-            },
+            position: self.top,
+            heard,
             added,
             freed: self.trim(now),
         }
@@ -137,6 +141,16 @@ impl Topic {
         self.payload -= stored.payload.len();
         self.floor_id = Some(stored.id);
         stored.cost()
+    }
+
+    /// Returns when the topic next has something that is too old: a message, or itself. `None` if it has no message and is
+    /// kept because something listens to it.
+    pub(super) fn due(&self) -> Option<u64> {
+        match self.entries.front() {
+            Some(oldest) => Some(oldest.stamp.time().saturating_add(age(self.kept))),
+            None if self.is_heard => None,
+            None => Some(self.published.saturating_add(lifetime(self.kept))),
+        }
     }
 
     /// Returns whether the topic can be forgotten.
@@ -322,12 +336,16 @@ const MEMORY: u64 = 3_600_000;
 
 /// Returns how long a topic is remembered after its last message.
 fn lifetime(kept: Kept) -> u64 {
-    let age = match kept {
+    age(kept).saturating_add(MEMORY)
+}
+
+/// Returns the age at which a message is no longer readable.
+fn age(kept: Kept) -> u64 {
+    match kept {
         Kept::Off => 0,
         Kept::Latest { ttl } => millis(ttl),
         Kept::Window { age, .. } => millis(age),
-    };
-    age.saturating_add(MEMORY)
+    }
 }
 
 fn millis(time: std::time::Duration) -> u64 {
