@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub(super) listens: HashMap<(usize, TopicName), usize>,
     /// The topics that a node has unlistened.
     pub(super) unlistened: HashSet<(usize, TopicName)>,
+    /// The topics that the next `listen` reaches.
+    pub(super) late: Vec<TopicName>,
     /// The messages that each node has published.
     pub(super) published: HashSet<(usize, MessageId)>,
     /// The topics that keep the latest value.

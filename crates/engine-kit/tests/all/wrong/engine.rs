@@ -125,7 +125,7 @@ impl Wrong {
         let again = publication.clone();
         let published = self
             .inner
-            .publish(topic, publication, self.history(history))
+            .publish(topic, publication, self.stored_history(history))
             .await;
         self.common.running.fetch_sub(1, Ordering::Relaxed);
         self.common.known().pending.clear();
@@ -136,8 +136,13 @@ impl Wrong {
         };
         if let Some(key) = key {
             let is_again = self.common.known().keys.insert(key, at).is_some();
-            if is_again && self.common.mutant == DeliversRepeatedKeys {
-                self.deliver_again(at);
+            match self.common.mutant {
+                DeliversRepeatedKeys if is_again => self.deliver_again(at),
+                StoresRepeatedKeys if is_again => {
+                    let again = Publication { key: None, ..again };
+                    self.inner.publish(topic, again, history).await?;
+                }
+                _ => {}
             }
         }
         match self.common.mutant {
@@ -176,6 +181,9 @@ impl Wrong {
                 self.inner.publish(topic, publication, history).await?;
             }
             SaysMaybeWhenStopped => error.published = WasPublished::Maybe,
+            PublishesWhenStopped if error.kind == EngineErrorKind::Unavailable => {
+                return Ok(Some(Position::start(Epoch::new(1)).next(publication.id)));
+            }
             _ => {}
         }
         Err(error)
@@ -195,7 +203,10 @@ impl Wrong {
             .map(|topic| self.topic(topic, History::off()))
             .collect();
         let heard = self.note_listen(&topics);
-        let mut generations = self.inner.listen(&heard).await?;
+        let mut generations = match self.inner.listen(&heard).await {
+            Err(_) if self.common.mutant == ListensWhenStopped => Vec::new(),
+            listened => listened?,
+        };
         generations.resize(topics.len(), Generation(1));
         if self.common.mutant == AnswersOneTopic {
             generations.truncate(1);
@@ -209,11 +220,13 @@ impl Wrong {
         for topic in topics {
             *known.listens.entry((self.node, topic.clone())).or_default() += 1;
         }
-        let is_known = |topic: &TopicName| known.unlistened.contains(&(self.node, topic.clone()));
         let topics = topics.iter().cloned();
         match self.common.mutant {
-            ListensOnce => topics.filter(|topic| !is_known(topic)).collect(),
+            ListensOnce => topics
+                .filter(|topic| !known.unlistened.contains(&(self.node, topic.clone())))
+                .collect(),
             ListensTo512 => topics.take(512).collect(),
+            ListensLate => std::mem::replace(&mut known.late, topics.collect()),
             _ => topics.collect(),
         }
     }
@@ -331,7 +344,12 @@ impl Engine for Wrong {
     }
 
     fn signal(&self, payload: Bytes) -> EngineFuture<'_, ()> {
-        self.inner.signal(payload)
+        match self.common.mutant {
+            SignalsWhenStopped if self.inner.state() == EngineState::Down => {
+                Box::pin(ready(Ok(())))
+            }
+            _ => self.inner.signal(payload),
+        }
     }
 
     fn presence(&self) -> Option<&dyn PresenceStore> {
@@ -348,7 +366,9 @@ impl Engine for Wrong {
     fn stop(&self, within: Duration) -> EngineFuture<'_, ()> {
         match self.common.mutant {
             IgnoresStop => return Box::pin(ready(Ok(()))),
-            KeepsMembersOfStopped => self.common.known().gone = Some(self.node),
+            KeepsMembersOfStopped | KeepsCountsOfStopped => {
+                self.common.known().gone = Some(self.node)
+            }
             SticksInStop => return Box::pin(self.stop_once(within)),
             _ => {}
         }

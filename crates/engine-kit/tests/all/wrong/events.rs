@@ -104,6 +104,11 @@ impl EngineEvents for WrongEvents {
                 let came = (Arc::clone(&self.inner), topic.to_owned(), delivered.clone());
                 self.common.known().came.push(came);
             }
+            CopiesUpwards => {
+                if let Some((above, _)) = topic.rsplit_once('/') {
+                    self.inner.delivered(above, delivered.clone());
+                }
+            }
             LosesEchoes if is_own() => return,
             KeepsUnstoredLocal if offset == 0 && !is_own() => return,
             LeavesValuesOut if offset % 2 == 1 && self.common.known().latest.contains(topic) => {

@@ -81,7 +81,10 @@ impl Backend for WrongBackend {
     }
 
     fn kill(&self, node: NodeId) -> Wait<'_> {
-        if self.common.mutant == Mutant::KeepsMembersOfKilled {
+        if matches!(
+            self.common.mutant,
+            Mutant::KeepsMembersOfKilled | Mutant::KeepsCountsOfKilled
+        ) {
             let mut known = self.common.known();
             known.gone = known.ids.get(&node).copied();
         }

@@ -191,6 +191,34 @@ pub(super) enum Mutant {
     SticksInReads,
     /// Behind a dropped `enter` no other one works.
     SticksInEnter,
+    /// `Recent` ignores the number of messages of a window.
+    ReadsRecentBeyondCount,
+    /// `Recent` ignores the age of a window.
+    ReadsRecentBeyondAge,
+    /// `Recent` ignores the bytes of a window.
+    ReadsRecentBeyondBytes,
+    /// `Top` reads another topic.
+    ReadsTopElsewhere,
+    /// A message comes to the topic above its own, too.
+    CopiesUpwards,
+    /// A repeated publish is stored again, and has the first position.
+    StoresRepeatedKeys,
+    /// The count of a stopped node stays.
+    KeepsCountsOfStopped,
+    /// The count of a killed node stays.
+    KeepsCountsOfKilled,
+    /// A stopped engine listens.
+    ListensWhenStopped,
+    /// A stopped engine reads.
+    ReadsWhenStopped,
+    /// A stopped engine sends signals.
+    SignalsWhenStopped,
+    /// A stopped engine publishes.
+    PublishesWhenStopped,
+    /// A read behind a cut names the generation before it.
+    ReadsInTheOldGeneration,
+    /// `listen` is confirmed, and begins with the next `listen`.
+    ListensLate,
     /// Behind a dropped `set_count` no other one works.
     SticksInCounts,
     /// Behind a dropped `stop` no other one works.
@@ -648,6 +676,72 @@ pub(super) const ALL: &[(Mutant, &str, &str)] = &[
         TurnsBinaryToText,
         "unstored_content_travels_unchanged",
         "the content that came without history",
+    ),
+    (
+        ReadsRecentBeyondCount,
+        "the_count_is_a_limit",
+        "the newest eight of a window of five",
+    ),
+    (
+        ReadsRecentBeyondAge,
+        "the_age_is_a_limit",
+        "the newest messages that are young enough",
+    ),
+    (
+        ReadsRecentBeyondBytes,
+        "the_bytes_are_a_limit",
+        "the newest four of a window of 30 bytes",
+    ),
+    (
+        ReadsTopElsewhere,
+        "top_begins_an_epoch",
+        "the epoch of the first message",
+    ),
+    (CopiesUpwards, "topics_do_not_mix", "the messages of"),
+    (
+        StoresRepeatedKeys,
+        "a_repeated_key_is_one_message",
+        "what is stored of a repeated publish",
+    ),
+    (
+        KeepsCountsOfStopped,
+        "a_stopped_node_leaves_no_members",
+        "the count without a stopped node",
+    ),
+    (
+        KeepsCountsOfKilled,
+        "a_killed_node_leaves_no_members",
+        "the count without a killed node",
+    ),
+    (
+        ListensWhenStopped,
+        "a_stopped_engine_refuses",
+        "a stopped engine listens",
+    ),
+    (
+        ReadsWhenStopped,
+        "a_stopped_engine_refuses",
+        "a stopped engine reads",
+    ),
+    (
+        SignalsWhenStopped,
+        "a_stopped_engine_refuses",
+        "a stopped engine sends signals",
+    ),
+    (
+        PublishesWhenStopped,
+        "a_stopped_engine_refuses",
+        "a stopped engine publishes",
+    ),
+    (
+        ReadsInTheOldGeneration,
+        "a_cut_feed_reports_a_gap",
+        "the generation of a read behind a cut",
+    ),
+    (
+        ListensLate,
+        "messages_after_listen_come",
+        "missing: 1 messages",
     ),
     (
         SticksInEnter,

@@ -73,6 +73,18 @@ impl Wrong {
         *before
     }
 
+    async fn count_wrong(&self, topic: &TopicName) -> Result<u64, EngineError> {
+        let count = self.right_presence().count(topic).await?;
+        let known = self.common.known();
+        let keeps_counts = matches!(
+            self.common.mutant,
+            KeepsCountsOfStopped | KeepsCountsOfKilled
+        );
+        let gone = known.gone.filter(|_| keeps_counts);
+        let left = gone.and_then(|gone| known.counts.get(&(gone, topic.clone())));
+        Ok(count + left.copied().unwrap_or_default())
+    }
+
     async fn leave_wrong(
         &self,
         topic: &TopicName,
@@ -117,7 +129,11 @@ impl Wrong {
             }),
             _ => {}
         }
-        if let Some(gone) = known.gone {
+        let keeps_members = matches!(
+            self.common.mutant,
+            KeepsMembersOfStopped | KeepsMembersOfKilled
+        );
+        if let Some(gone) = known.gone.filter(|_| keeps_members) {
             let ghosts = known.entered.iter();
             let ghosts = ghosts.filter(|entered| entered.node == gone && entered.topic == *topic);
             members.extend(ghosts.map(|entered| entered.member.clone()));
@@ -144,6 +160,6 @@ impl PresenceStore for Wrong {
     }
 
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
-        self.right_presence().count(topic)
+        Box::pin(self.count_wrong(topic))
     }
 }

@@ -56,9 +56,31 @@ impl Wrong {
         {
             return Ok((nothing_behind(position), Generation(1)));
         }
-        let (catchup, generation) = self.right(topic, since, history).await?;
+        let elsewhere = TopicName::new(format!("{topic}/elsewhere"));
+        let topic = match (self.common.mutant, since, &elsewhere) {
+            (ReadsTopElsewhere, Since::Top, Ok(elsewhere)) => elsewhere,
+            _ => topic,
+        };
+        let answer = match (self.common.mutant, since) {
+            (
+                ReadsRecentBeyondCount | ReadsRecentBeyondAge | ReadsRecentBeyondBytes,
+                Since::Recent(_),
+            ) => {
+                let history = self.longer(history);
+                self.inner.catch_up(topic, since, history).await
+            }
+            _ => self.right(topic, since, history).await,
+        };
+        let (catchup, generation) = match answer {
+            Err(_) if self.common.mutant == ReadsWhenStopped => {
+                let top = Position::start(Epoch::new(1));
+                (nothing_behind(top), Generation(1))
+            }
+            answer => answer?,
+        };
         let generation = match self.common.mutant {
             InventsGenerations => Generation(99),
+            ReadsInTheOldGeneration => Generation(1),
             _ => generation,
         };
         Ok((self.altered(topic, since, history, catchup), generation))
@@ -178,6 +200,24 @@ impl Wrong {
             entries,
             top,
         }
+    }
+
+    /// Returns a window without one of its limits.
+    fn longer(&self, history: History) -> History {
+        let Kept::Window { count, age, bytes } = history.kept() else {
+            return history;
+        };
+        match self.common.mutant {
+            ReadsRecentBeyondCount => History::window(History::MAX_COUNT, age).bytes(bytes),
+            ReadsRecentBeyondAge => History::window(count, History::MAX_AGE).bytes(bytes),
+            ReadsRecentBeyondBytes => History::window(count, age).bytes(History::MAX_BYTES),
+            _ => history,
+        }
+    }
+
+    /// Returns the history with which this engine stores.
+    pub(super) fn stored_history(&self, history: History) -> History {
+        self.longer(self.history(history))
     }
 
     /// Returns the history that this engine has.
