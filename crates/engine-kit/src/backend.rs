@@ -47,6 +47,16 @@ pub trait Backend: Send + Sync {
         Box::pin(ready(()))
     }
 
+    /// Lets the backend be silent: it takes requests, and answers none until [`thaw`](Self::thaw).
+    fn freeze(&self) -> Wait<'_> {
+        Box::pin(ready(()))
+    }
+
+    /// Lets a silent backend answer again.
+    fn thaw(&self) -> Wait<'_> {
+        Box::pin(ready(()))
+    }
+
     /// Lets the next publish of a node reach the engine only after this time.
     fn delay(&self, _node: NodeId, _time: Duration) -> Wait<'_> {
         Box::pin(ready(()))
@@ -68,6 +78,8 @@ pub enum Capability {
     Cut,
     /// [`Backend::kill`] works.
     Kill,
+    /// [`Backend::freeze`] and [`Backend::thaw`] work.
+    Freeze,
     /// [`Backend::delay`] works, and the engine refuses publishes that come too late.
     Delay,
 }

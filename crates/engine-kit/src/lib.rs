@@ -1,6 +1,7 @@
 //! What must hold for each engine of topics.
 //!
-//! - [`checks`]: named checks of an engine. The caller brings a [`Backend`] with engines, and runs the futures.
+//! - [`checks`]: named checks of an engine. The caller brings a [`Backend`] with engines, and runs the futures. The test
+//!   `tests/all/memory.rs` shows how.
 //! - [`checker`]: judges the logs of clients, publishers and an observer of the engine, after a simulation or a real run.
 //! - [`schedule`]: fault schedules from seeds.
 

@@ -82,6 +82,10 @@ impl<'b> Ground<'b> {
 
     /// Stops the nodes.
     pub(super) async fn stop(&self) {
+        if self.has(Capability::Freeze) {
+            // A check that failed may have left it silent.
+            self.backend.thaw().await;
+        }
         for node in &self.nodes {
             // An engine that was stopped by its check may refuse a second stop.
             let _ = node.engine.stop(Duration::from_secs(1)).await;

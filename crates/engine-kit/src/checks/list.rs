@@ -7,7 +7,7 @@ use super::{
     dropped, key, latest, listen, loss, node, order, position, presence, storm, unstored, window,
 };
 use crate::backend::Backend;
-use crate::backend::Capability::{self, Clock, Cut, Delay, Forget, Kill, Nodes, Presence};
+use crate::backend::Capability::{self, Clock, Cut, Delay, Forget, Freeze, Kill, Nodes, Presence};
 use crate::backend::Wait;
 
 /// A check of an engine.
@@ -132,6 +132,7 @@ pub const CHECKS: &[Check] = checks! {
         a_cut_feed_reports_a_gap [Cut],
         a_cut_feed_loses_signals [Cut],
         a_late_publish_is_refused [Delay],
+        calls_end_while_the_backend_is_silent [Freeze],
     }
     node {
         a_started_engine_is_ready,

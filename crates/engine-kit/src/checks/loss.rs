@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use sockeye_pubsub::engine::{EngineErrorKind, Since, WasPublished};
+use bytes::Bytes;
+use sockeye_pubsub::engine::{EngineError, EngineErrorKind, Since, WasPublished};
 
 use super::failure::{Failure, ensure, ensure_eq};
 use super::ground::{Ground, window};
+use super::poll::{before, next_poll};
 use super::recorder::Event;
+use crate::backend::Wait;
 
 /// A topic that the backend forgot begins a new epoch, and positions of the old one are lost.
 pub(super) async fn a_forgotten_topic_begins_anew(ground: &Ground<'_>) -> Result<(), Failure> {
@@ -133,5 +136,93 @@ pub(super) async fn a_late_publish_is_refused(ground: &Ground<'_>) -> Result<(),
     );
     let at = ground.publish(&topic, window(), 1).await?[0];
     ensure_eq!(at.offset, 2, "the offset behind two late publishes");
+    Ok(())
+}
+
+/// Each call ends within 10 s while the backend is silent, with an error. Afterwards the engine works again, and a publish
+/// that was reported as not published is not there.
+pub(super) async fn calls_end_while_the_backend_is_silent(
+    ground: &Ground<'_>,
+) -> Result<(), Failure> {
+    let topic = ground.topic();
+    let topics = std::slice::from_ref(&topic);
+    let node = ground.node();
+    let engine = &node.engine;
+    let message = ground.message("silent");
+    let id = message.id;
+    ground.listen(&topic).await?;
+    ground.backend.freeze().await;
+    let mut published = None;
+    let calls: [(&str, Wait<'_, Result<(), EngineError>>); 5] = [
+        (
+            "publish",
+            Box::pin(async {
+                let answer = engine.publish(&topic, message, window()).await;
+                published = answer.as_ref().err().map(|error| error.published);
+                answer.map(drop)
+            }),
+        ),
+        (
+            "catch_up",
+            Box::pin(async {
+                engine
+                    .catch_up(&topic, Since::Top, window())
+                    .await
+                    .map(drop)
+            }),
+        ),
+        (
+            "tops",
+            Box::pin(async { engine.tops(topics).await.map(drop) }),
+        ),
+        (
+            "unlisten",
+            Box::pin(async { engine.unlisten(topics).await }),
+        ),
+        (
+            "signal",
+            Box::pin(engine.signal(Bytes::from_static(b"silent"))),
+        ),
+    ];
+    for (name, call) in calls {
+        let too_long = async {
+            for _ in 0..10 {
+                next_poll().await;
+                ground.backend.pass(Duration::from_secs(1)).await;
+            }
+            ground.backend.overdue().await;
+        };
+        match before(call, too_long).await {
+            None => {
+                return Err(Failure::new(format!(
+                    "`{name}` of a silent backend did not end in 10 s"
+                )));
+            }
+            // An engine may note that a topic is to be unlistened, and answer.
+            Some(Ok(())) if name == "unlisten" => {}
+            Some(Ok(())) => {
+                return Err(Failure::new(format!(
+                    "`{name}` of a silent backend succeeded"
+                )));
+            }
+            Some(Err(_)) => {}
+        }
+    }
+    ground.backend.thaw().await;
+    ground.backend.pass(Duration::from_secs(10)).await;
+    node.listen(&topic).await?;
+    let at = ground.publish(&topic, window(), 1).await?[0];
+    let read = node.whole(&topic, Since::Recent(9), window()).await?;
+    ensure_eq!(read.top, at, "the top behind a silence");
+    let stored = read
+        .entries
+        .iter()
+        .filter(|entry| entry.position.id == Some(id))
+        .count();
+    let most = usize::from(published == Some(WasPublished::Maybe));
+    ensure!(
+        stored <= most,
+        "a publish into a silence ended with {published:?}, and is stored {stored} times"
+    );
     Ok(())
 }

@@ -27,7 +27,8 @@ pub use self::report::{Outcome, Report};
 
 use crate::backend::Backend;
 
-/// Runs all checks, one after another.
+/// Runs all checks, one after another. A call of the engine that never ends lets its check wait for ever: the caller bounds the
+/// time of the whole.
 pub async fn check_engine(backend: &dyn Backend) -> Report {
     let mut outcomes = Vec::with_capacity(CHECKS.len());
     for check in CHECKS {

@@ -45,3 +45,39 @@ pub(super) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Outp
     })
     .await
 }
+
+/// Polls a future until it or the other one has ended. Returns its output if it has ended.
+pub(super) async fn before<F: Future>(
+    future: F,
+    other: impl Future<Output = ()>,
+) -> Option<F::Output> {
+    let (mut future, mut other) = (pin!(future), pin!(other));
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        if other.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        // What the other one brought about counts.
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// Ends when it is polled for the second time, so that other futures are polled in between.
+pub(super) async fn next_poll() {
+    let mut is_first = true;
+    poll_fn(|context| {
+        if std::mem::take(&mut is_first) {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}

@@ -102,6 +102,14 @@ impl Backend for Late {
         self.right.kill(node)
     }
 
+    fn freeze(&self) -> Wait<'_> {
+        self.right.freeze()
+    }
+
+    fn thaw(&self) -> Wait<'_> {
+        self.right.thaw()
+    }
+
     fn delay(&self, node: NodeId, time: Duration) -> Wait<'_> {
         self.right.delay(node, time)
     }

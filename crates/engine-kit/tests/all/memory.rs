@@ -86,6 +86,7 @@ fn only_checks_of_several_nodes_and_of_links_do_not_concern_the_memory_engine() 
             "a_cut_feed_reports_a_gap",
             "a_cut_feed_loses_signals",
             "a_late_publish_is_refused",
+            "calls_end_while_the_backend_is_silent",
             "a_killed_node_is_not_live",
             "members_of_all_nodes_are_listed",
             "a_stopped_node_leaves_no_members",

@@ -1,6 +1,7 @@
 //! The engine of one node of a cluster.
 
 use std::future::poll_fn;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -33,13 +34,25 @@ impl ClusterEngine {
         }
     }
 
-    /// Acts in the second of three polls.
+    /// Acts in the second of three polls. Fails after 2 s if the backend is silent.
     fn answer<'a, T: Send + 'a>(
         &'a self,
         act: impl FnOnce() -> Result<T, EngineError> + Send + 'a,
     ) -> EngineFuture<'a, T> {
         Box::pin(async {
             next_poll().await;
+            let is_silent = || self.shared.is_silent.load(Ordering::Relaxed);
+            if is_silent() {
+                let patience = Duration::from_secs(2);
+                self.clock.passed(patience, || !is_silent()).await;
+            }
+            if is_silent() {
+                return Err(EngineError {
+                    published: WasPublished::Maybe,
+                    kind: EngineErrorKind::Timeout,
+                    text: "the backend is silent".to_owned(),
+                });
+            }
             let answer = act();
             next_poll().await;
             answer

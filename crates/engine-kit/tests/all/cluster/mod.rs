@@ -6,6 +6,7 @@ mod state;
 
 use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sockeye_engine_kit::checks::check_engine;
@@ -66,6 +67,7 @@ impl Backend for Cluster {
             Capability::Cut,
             Capability::Kill,
             Capability::Delay,
+            Capability::Freeze,
         ]
     }
 
@@ -103,6 +105,17 @@ impl Backend for Cluster {
 
     fn kill(&self, node: NodeId) -> Wait<'_> {
         self.shared.kill(node, self.clock.now());
+        Box::pin(ready(()))
+    }
+
+    fn freeze(&self) -> Wait<'_> {
+        self.shared.is_silent.store(true, Ordering::Relaxed);
+        Box::pin(ready(()))
+    }
+
+    fn thaw(&self) -> Wait<'_> {
+        self.shared.is_silent.store(false, Ordering::Relaxed);
+        self.clock.pass(Duration::ZERO);
         Box::pin(ready(()))
     }
 

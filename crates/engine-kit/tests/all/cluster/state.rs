@@ -1,6 +1,7 @@
 //! What the nodes of a cluster share.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use sockeye_pubsub::{Delivered, TopicName};
 #[derive(Default)]
 pub(super) struct Shared {
     nodes: Mutex<Vec<NodeState>>,
+    /// Whether no call is answered.
+    pub(super) is_silent: AtomicBool,
 }
 
 /// A node of a cluster.

@@ -40,13 +40,11 @@ impl Wrong {
         }
     }
 
-    /// Publishes again what a dropped future may have published.
+    /// Publishes what waits.
     pub(super) async fn repeat_pending(&self) {
-        if self.common.mutant == RepeatsDroppedPublishes {
-            let pending = std::mem::take(&mut self.common.known().pending);
-            for (topic, publication, history) in pending {
-                let _ = self.inner.publish(&topic, publication, history).await;
-            }
+        let pending = std::mem::take(&mut self.common.known().pending);
+        for (topic, publication, history) in pending {
+            let _ = self.inner.publish(&topic, publication, history).await;
         }
     }
 
@@ -121,6 +119,9 @@ impl Wrong {
             let pending = (topic.clone(), publication.clone(), history);
             self.common.known().pending.push(pending);
         }
+        if self.common.mutant == StoresUnsent {
+            self.repeat_pending().await;
+        }
         let running = self.common.running.fetch_add(1, Ordering::Relaxed);
         let again = publication.clone();
         let published = self
@@ -179,6 +180,11 @@ impl Wrong {
         match self.common.mutant {
             StoresLatePublishes if error.kind == EngineErrorKind::Late => {
                 self.inner.publish(topic, publication, history).await?;
+            }
+            StoresUnsent if error.kind == EngineErrorKind::Timeout => {
+                let late = (topic.clone(), publication, history);
+                self.common.known().pending.push(late);
+                error.published = WasPublished::No;
             }
             SaysMaybeWhenStopped => error.published = WasPublished::Maybe,
             PublishesWhenStopped if error.kind == EngineErrorKind::Unavailable => {
@@ -282,7 +288,10 @@ impl Wrong {
                 self.inner.catch_up(topic, Since::Top, history).await?;
             }
         }
-        let mut tops = self.inner.tops(topics).await?;
+        let mut tops = match self.inner.tops(topics).await {
+            Err(_) if self.common.mutant == InventsTops => vec![None; topics.len()],
+            tops => tops?,
+        };
         if self.common.mutant == ReversesTops {
             tops.reverse();
         }

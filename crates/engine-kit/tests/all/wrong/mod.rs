@@ -91,6 +91,14 @@ impl Backend for WrongBackend {
         self.right.kill(node)
     }
 
+    fn freeze(&self) -> Wait<'_> {
+        self.right.freeze()
+    }
+
+    fn thaw(&self) -> Wait<'_> {
+        self.right.thaw()
+    }
+
     fn delay(&self, node: NodeId, time: Duration) -> Wait<'_> {
         if self.common.mutant == Mutant::AcceptsLatePublishes {
             return self.right.pass(time);

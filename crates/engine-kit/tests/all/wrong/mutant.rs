@@ -219,6 +219,12 @@ pub(super) enum Mutant {
     ReadsInTheOldGeneration,
     /// `listen` is confirmed, and begins with the next `listen`.
     ListensLate,
+    /// A read of a silent backend waits for ever.
+    WaitsForEver,
+    /// `tops` of a silent backend answers that there are none.
+    InventsTops,
+    /// A publish into a silence is stored later, and reported as not published.
+    StoresUnsent,
     /// Behind a dropped `set_count` no other one works.
     SticksInCounts,
     /// Behind a dropped `stop` no other one works.
@@ -742,6 +748,21 @@ pub(super) const ALL: &[(Mutant, &str, &str)] = &[
         ListensLate,
         "messages_after_listen_come",
         "missing: 1 messages",
+    ),
+    (
+        WaitsForEver,
+        "calls_end_while_the_backend_is_silent",
+        "`catch_up` of a silent backend did not end",
+    ),
+    (
+        InventsTops,
+        "calls_end_while_the_backend_is_silent",
+        "`tops` of a silent backend succeeded",
+    ),
+    (
+        StoresUnsent,
+        "calls_end_while_the_backend_is_silent",
+        "ended with Some(No), and is stored 1 times",
     ),
     (
         SticksInEnter,

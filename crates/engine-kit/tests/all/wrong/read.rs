@@ -15,8 +15,14 @@ impl Wrong {
     /// Reads messages, but for one thing.
     pub(super) async fn read(&self, topic: &TopicName, since: Since, history: History) -> Answer {
         let topic = &self.topic(topic, history);
-        self.repeat_pending().await;
-        let top = self.inner.tops(std::slice::from_ref(topic)).await?[0];
+        if self.common.mutant == RepeatsDroppedPublishes {
+            self.repeat_pending().await;
+        }
+        let tops = self.inner.tops(std::slice::from_ref(topic)).await;
+        if self.common.mutant == WaitsForEver && tops.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let top = tops?[0];
         let is_latest = history.is_latest();
         if self.common.mutant == SticksInReads {
             if self.common.is_busy.swap(true, Ordering::Relaxed) {
