@@ -73,7 +73,7 @@ fn stale_confirmed_with_history_asks_for_the_position() {
 fn stale_topics_are_asked_for_in_one_batch() {
     let world = World::window();
     for topic in ["a", "b", "c"] {
-        world.hub.join(name(topic), world.history, Wants::Live, 1);
+        world.hub.join(&name(topic), world.history, Wants::Live, 1);
     }
     let all = [name("a"), name("b"), name("c")];
     world.requests();
