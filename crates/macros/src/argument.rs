@@ -2,14 +2,13 @@
 //! `#[client_endpoint]`.
 
 use proc_macro2::{Span, TokenStream};
+use sockeye_template::Template;
 use syn::{
     Error, Expr, Ident, LitStr, Token, bracketed,
     ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
     punctuated::Punctuated,
 };
-
-use crate::template::{Segment, Template};
 
 /// The end of a connection for which an attribute makes an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +67,7 @@ impl ServerArguments {
 
     /// Returns the names of the path's variables, from left to right.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
-        let segments = self.template.segments().iter();
-        segments.filter_map(|segment| match segment {
-            Segment::Literal(_) => None,
-            Segment::Variable(name) => Some(&**name),
-        })
+        self.template.variables().map(|name| &**name)
     }
 
     /// Returns the path as it was written.

@@ -13,7 +13,6 @@ mod expand;
 mod marker;
 mod mistake;
 mod parameter;
-mod template;
 
 use proc_macro::TokenStream;
 

@@ -23,7 +23,8 @@ pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError
 /// Rules: the messages of one topic are delivered in its order. The answer of [`catch_up`](Self::catch_up) is one unbroken
 /// branch and never a part of it. Each future ends in bounded time, and is safe to drop.
 pub trait Engine: Send + Sync + 'static {
-    /// Starts the engine. It reports to `events` from now on.
+    /// Starts the engine. It reports to `events` from now on. An engine may keep `events` until it is dropped: so `events`
+    /// must not own the engine.
     fn start(&self, node: NodeInfo, events: Arc<dyn EngineEvents>) -> EngineFuture<'_, ()>;
 
     /// Begins to deliver the messages of these topics. The answer has one generation for each topic: messages that are
@@ -234,5 +235,44 @@ impl fmt::Display for EngineErrorKind {
             Self::Unsupported => "does not support the request",
             Self::Full => "is full",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_the_engine_did_and_why() {
+        for (kind, text) in [
+            (
+                EngineErrorKind::Unavailable,
+                "the engine is unavailable: no route",
+            ),
+            (
+                EngineErrorKind::Timeout,
+                "the engine gave no answer in time: no route",
+            ),
+            (
+                EngineErrorKind::Late,
+                "the engine got the message too late: no route",
+            ),
+            (
+                EngineErrorKind::Rejected,
+                "the engine refused the request: no route",
+            ),
+            (
+                EngineErrorKind::Unsupported,
+                "the engine does not support the request: no route",
+            ),
+            (EngineErrorKind::Full, "the engine is full: no route"),
+        ] {
+            let error = EngineError {
+                published: WasPublished::No,
+                kind,
+                text: "no route".to_owned(),
+            };
+            assert_eq!(error.to_string(), text);
+        }
     }
 }

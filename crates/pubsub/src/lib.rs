@@ -12,7 +12,9 @@
 pub mod engine;
 mod error;
 pub mod hub;
+mod memory;
 mod name;
+mod pattern;
 mod policy;
 mod position;
 mod publication;
@@ -21,7 +23,9 @@ mod tail;
 
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};
+pub use self::memory::{MemoryEngine, MemoryLimits};
 pub use self::name::{InvalidTopicName, TopicName};
+pub use self::pattern::{Match, PatternError, Patterns, PolicyId};
 pub use self::policy::{
     Clients, History, Kept, Known, Overflow, Policy, PolicyError, PolicyMistake, Presence, Rules,
 };

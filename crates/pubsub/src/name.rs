@@ -142,3 +142,76 @@ impl fmt::Debug for TopicName {
         fmt::Debug::fmt(self.as_str(), f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_segments_between_slashes() {
+        for name in [
+            "a",
+            "room/42",
+            "é/日本",
+            "a b/c%2F/*",
+            "...",
+            "a/.b/c$",
+            "{x}",
+        ] {
+            assert_eq!(TopicName::new(name).unwrap().as_str(), name);
+        }
+        let longest = "a".repeat(255);
+        assert_eq!(&*TopicName::new(longest.clone()).unwrap(), longest);
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_the_reason_and_the_place() {
+        let long = "a".repeat(256);
+        for (name, text) in [
+            ("", "a topic's name is empty"),
+            (&*long, "a topic's name of 256 bytes is longer than 255"),
+            ("/a", "a segment of the topic's name is empty, at byte 0"),
+            ("a/", "a segment of the topic's name is empty, at byte 2"),
+            ("é//b", "a segment of the topic's name is empty, at byte 3"),
+            (
+                "a/./b",
+                "a segment of the topic's name is `.` or `..`, at byte 2",
+            ),
+            (
+                "..",
+                "a segment of the topic's name is `.` or `..`, at byte 0",
+            ),
+            (
+                "a\nb",
+                "the topic's name has a control character, at byte 1",
+            ),
+            (
+                "a\u{85}",
+                "the topic's name has a control character, at byte 1",
+            ),
+            (
+                "a/\0",
+                "the topic's name has a control character, at byte 2",
+            ),
+            (
+                "$sys",
+                "the topic's name begins with `$`, which is reserved",
+            ),
+        ] {
+            assert_eq!(TopicName::new(name).unwrap_err().to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_accepted_name_obeys_all_rules(name in "[a-c./$\u{e9}\u{7f}]{0,8}") {
+            let obeys = !name.is_empty()
+                && !name.starts_with('$')
+                && !name.contains('\u{7f}')
+                && name.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+            prop_assert_eq!(TopicName::check(&name).is_ok(), obeys);
+        }
+    }
+}

@@ -73,7 +73,7 @@ impl Position {
     #[must_use]
     pub fn next(self, id: MessageId) -> Self {
         Self {
-            offset: self.offset + 1,
+            offset: self.offset.saturating_add(1),
             id: Some(id),
             ..self
         }
@@ -166,5 +166,75 @@ impl FromStr for Position {
             offset,
             id,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_position_is_its_epoch_its_offset_and_its_id() {
+        let start = Position::start(Epoch::new(1));
+        assert_eq!(start.to_string(), "AAAAAAAAAAE:0:0");
+        let first = start.next(MessageId::new(u64::MAX));
+        assert_eq!(first.to_string(), "AAAAAAAAAAE:1:__________8");
+        assert_eq!("AAAAAAAAAAE:0:0".parse(), Ok(start));
+        assert_eq!("AAAAAAAAAAE:1:__________8".parse(), Ok(first));
+    }
+
+    #[test]
+    fn other_texts_are_no_positions() {
+        for text in [
+            "",
+            "AAAAAAAAAAE",
+            "AAAAAAAAAAE:0",
+            "AAAAAAAAAAE:0:0:",
+            "AAAAAAAAAAE:0:AAAAAAAAAAE",
+            "AAAAAAAAAAE:1:0",
+            "AAAAAAAAAAE:01:AAAAAAAAAAE",
+            "AAAAAAAAAAE:+1:AAAAAAAAAAE",
+            "AAAAAAAAAAE::AAAAAAAAAAE",
+            "AAAAAAAAAAE:18446744073709551616:AAAAAAAAAAE",
+            // An epoch and an id are never zero.
+            "AAAAAAAAAAA:0:0",
+            "AAAAAAAAAAE:1:AAAAAAAAAAA",
+            // The last character has bits that do not count.
+            "AAAAAAAAAAF:0:0",
+            "AAAAAAAAAE:0:0",
+            "AAAAAAAAAAAE:0:0",
+            "AAAAAAAAAA=:0:0",
+            "AAAAAAAAA+8:0:0",
+            " AAAAAAAAAAE:0:0",
+        ] {
+            assert_eq!(text.parse::<Position>(), Err(InvalidPosition), "{text}");
+        }
+    }
+
+    #[test]
+    fn random_bits_of_zero_are_one() {
+        assert_eq!(Epoch::new(0).get(), 1);
+        assert_eq!(MessageId::new(0).get(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_position_has_one_text(epoch: u64, offset in 1..=u64::MAX, id: u64) {
+            let position = Position {
+                epoch: Epoch::new(epoch),
+                offset,
+                id: Some(MessageId::new(id)),
+            };
+            prop_assert_eq!(position.to_string().parse(), Ok(position));
+        }
+
+        #[test]
+        fn a_text_that_is_a_position_is_its_text(text in "[AE8_]{11}:[0-9]{1,3}:([AE8_]{11}|0)") {
+            if let Ok(position) = text.parse::<Position>() {
+                prop_assert_eq!(position.to_string(), text);
+            }
+        }
     }
 }

@@ -135,3 +135,53 @@ impl From<Body> for Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Epoch;
+
+    #[test]
+    fn a_body_keeps_the_kind_of_a_message_and_whether_it_may_be_compressed() {
+        for (outgoing, compressible) in [
+            (Outgoing::from(Message::text("é")), true),
+            (Outgoing::uncompressed(Message::binary(vec![1])), false),
+        ] {
+            let body = Body::from(outgoing.clone());
+            assert_eq!(body.message, *outgoing.message());
+            assert_eq!(body.compressible, compressible);
+            let outgoing = Outgoing::from(body);
+            assert_eq!(outgoing.may_be_compressed(), compressible);
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_body_counts_bytes() {
+        let body = |text: &str| Body {
+            message: Message::text(text),
+            compressible: true,
+        };
+        assert_eq!(body("é").len(), 2);
+        assert!(body("").is_empty() && !body("a").is_empty());
+    }
+
+    #[test]
+    fn an_entry_knows_the_position_before_it() {
+        let start = Position::start(Epoch::new(1));
+        let [one, two] = [1, 2].map(MessageId::new);
+        let entry = |position: Position, previous| Entry {
+            position,
+            previous,
+            body: Body {
+                message: Message::text(""),
+                compressible: true,
+            },
+        };
+        assert_eq!(entry(start.next(one), None).before(), start);
+        let second = entry(start.next(one).next(two), Some(one));
+        assert_eq!(second.before(), start.next(one));
+        let delivered = Delivered::Entry(second.clone());
+        assert_eq!(delivered.position(), Some(second.position));
+        assert_eq!(delivered.body(), &second.body);
+    }
+}

@@ -216,13 +216,7 @@ fn equivalent_templates_are_refused_naming_both() {
     ] {
         let mut router = router(&[existing]);
         let refusal = router.insert(new, new).unwrap_err();
-        assert_eq!(
-            refusal,
-            RouteError::Equivalent {
-                existing: existing.to_owned(),
-                new: new.to_owned()
-            }
-        );
+        assert!(matches!(&refusal, RouteError::Equivalent(_)));
         assert!(refusal.to_string().contains(existing));
         assert!(refusal.to_string().contains(new));
     }
@@ -291,16 +285,6 @@ fn a_path_without_variables_keeps_nothing() {
     let (_, parameters) = router.find("/a").unwrap();
     assert_eq!(parameters, PathParameters::default());
     assert!(size_of::<PathParameters>() <= 2 * size_of::<usize>());
-}
-
-/// The macros check templates with a copy of the grammar, as a crate of procedural macros can
-/// export nothing else.
-#[test]
-fn the_macros_check_templates_with_the_same_grammar() {
-    assert_eq!(
-        include_str!("template.rs"),
-        include_str!("../../../macros/src/template.rs")
-    );
 }
 
 /// Few names, so that templates meet: a segment of a template, `None` for a variable.
