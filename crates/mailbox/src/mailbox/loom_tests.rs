@@ -212,6 +212,37 @@ fn a_driver_that_parks_misses_no_abort_whoever_closes() {
 }
 
 #[test]
+fn an_idle_owner_misses_no_notice() {
+    model(2, || {
+        let mailbox = Mailbox::new(1024);
+        let notifier = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || mailbox.notify())
+        };
+        let (mut directive, mut known) = (None, None);
+        let mut has_been_beside = false;
+        block_on(poll_fn(|cx| {
+            loop {
+                // Beside a callback first, which never sees the notice.
+                if !std::mem::replace(&mut has_been_beside, true) {
+                    assert!(mailbox.drive(&mut directive).is_none());
+                    assert!(mailbox.park(&mut known, cx.waker(), true, &directive));
+                }
+                mailbox.drive(&mut directive);
+                if mailbox.take_notice() {
+                    return Poll::Ready(());
+                }
+                if mailbox.park_for_owner(&mut known, cx.waker(), true, &directive) {
+                    return Poll::Pending;
+                }
+            }
+        }));
+        notifier.join().unwrap();
+        assert!(!mailbox.take_notice());
+    });
+}
+
+#[test]
 fn senders_find_room_in_the_order_in_which_they_came() {
     model(3, || {
         let mailbox = Mailbox::new(1);

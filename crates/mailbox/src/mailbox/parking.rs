@@ -25,6 +25,24 @@ impl<D> Mailbox<D> {
         self.signal.run().then(|| self.wake_reason(directive))
     }
 
+    /// Leaves a notice for the owner of the driver, and wakes a parked driver. The owner gets it when it is idle: when no
+    /// callback runs. Further notices until then are the same one.
+    pub fn notify(&self) {
+        if !self.signal.raise_notice() {
+            return;
+        }
+        let driver = lock(&self.state).driver.clone();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Takes a notice for the owner of the driver. Returns whether there was one.
+    #[cold]
+    pub fn take_notice(&self) -> bool {
+        self.signal.take_notice()
+    }
+
     #[cold]
     #[inline(never)]
     fn wake_reason(&self, directive: &mut Option<Box<Directive>>) -> WakeReason {
@@ -55,10 +73,34 @@ impl<D> Mailbox<D> {
         wants_items: bool,
         seen: &Option<Box<Directive>>,
     ) -> bool {
+        self.park_as(known, waker, wants_items, false, seen)
+    }
+
+    /// Does the same as [`park`](Self::park) for a driver whose owner is idle: with a notice for the owner it does not park.
+    #[inline(always)]
+    pub fn park_for_owner(
+        &self,
+        known: &mut Option<Waker>,
+        waker: &Waker,
+        wants_items: bool,
+        seen: &Option<Box<Directive>>,
+    ) -> bool {
+        self.park_as(known, waker, wants_items, true, seen)
+    }
+
+    #[inline(always)]
+    fn park_as(
+        &self,
+        known: &mut Option<Waker>,
+        waker: &Waker,
+        wants_items: bool,
+        is_owner_idle: bool,
+        seen: &Option<Box<Directive>>,
+    ) -> bool {
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.change_waker(known, waker);
         }
-        let present = self.signal.park(wants_items);
+        let present = self.signal.park(wants_items, is_owner_idle);
         present.is_nothing() || self.stays_parked(present.is_directive_alone(), seen)
     }
 

@@ -26,6 +26,9 @@
 //!
 //!   reading: no lock                                PAUSED
 //!       pause ─────▶ resume
+//!
+//!   notice: no lock                                 NOTICE
+//!       raise_notice ─────▶ take_notice: a driver whose owner is idle
 //! ```
 //!
 //! A transition that needs the state's lock takes [`Locked`], which lies in the state.
@@ -50,6 +53,8 @@ const AWAITED: u64 = 4;
 const PARKED: u64 = 8;
 /// A parked driver has to be woken for items, and for messages in a log, too.
 const WANTS_ITEMS: u64 = 16;
+/// There is a notice for the owner of the driver.
+const NOTICE: u64 = 32;
 /// The mailbox has left its channels: it gets no more of their messages.
 const LEFT: u64 = 64;
 /// The driver has to look at its timer: its time has come, reading goes on, or no sweep wakes it any more.
@@ -113,13 +118,18 @@ impl Signal {
     }
 
     /// Marks the driver as parked, with room for items or without. Returns what is there already: with anything there
-    /// the driver has to [`unpark`](Self::unpark), or to look further.
+    /// the driver has to [`unpark`](Self::unpark), or to look further. `is_owner_idle` says whether a notice counts.
     #[inline(always)]
-    pub(super) fn park(&self, wants_items: bool) -> Present {
+    pub(super) fn park(&self, wants_items: bool, is_owner_idle: bool) -> Present {
         let (parked, waits_for) = if wants_items {
             (PARKED | WANTS_ITEMS, DIRECTIVE | DUE | ITEMS | PENDING)
         } else {
             (PARKED, DIRECTIVE | DUE)
+        };
+        let waits_for = if is_owner_idle {
+            waits_for | NOTICE
+        } else {
+            waits_for
         };
         let before = self.0.fetch_or(parked, AcqRel);
         let waits_for = if before & HELD != 0 {
@@ -138,6 +148,11 @@ impl Signal {
     /// Clears the reasons for which the driver has to look at the state. Returns the word before.
     pub(super) fn take_reasons(&self, _: &Locked) -> Look {
         Look(self.0.fetch_and(!(DIRECTIVE | DUE | UNSENT), AcqRel))
+    }
+
+    /// Takes the notice. Returns whether there was one.
+    pub(super) fn take_notice(&self) -> bool {
+        self.0.fetch_and(!NOTICE, AcqRel) & NOTICE != 0
     }
 
     /// Forgets a directive that the driver has seen.
@@ -166,6 +181,11 @@ impl Signal {
     #[must_use]
     pub(super) fn raise_unsent(&self, _: &Locked) -> bool {
         self.raise(UNSENT, PARKED)
+    }
+
+    #[must_use]
+    pub(super) fn raise_notice(&self) -> bool {
+        self.raise(NOTICE, PARKED)
     }
 
     #[must_use]
@@ -370,7 +390,7 @@ impl Look {
     /// Whether the driver runs, and may hand on what it receives with nothing to do before.
     #[inline]
     pub(super) fn is_plain(self) -> bool {
-        const RUNS: u64 = PARKED | WRITING | UNSENT | DUE;
+        const RUNS: u64 = PARKED | WRITING | UNSENT | DUE | NOTICE;
         !self.has(ITEMS | DIRECTIVE | PENDING | HELD | PAUSED | RUNS)
     }
 

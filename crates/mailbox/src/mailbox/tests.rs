@@ -280,6 +280,26 @@ fn shut_drops_what_is_in_and_tells_those_who_wait() {
 }
 
 #[test]
+fn a_notice_wakes_a_parked_driver_and_waits_until_the_owner_is_idle() {
+    let mailbox = Mailbox::new(1024);
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let (mut known, mut directive) = (None, None);
+    assert!(mailbox.park_for_owner(&mut known, &waker, true, &None));
+    mailbox.notify();
+    mailbox.notify();
+    assert_eq!(woken.woken(), 1);
+    // Beside a callback the driver leaves the notice, and parks.
+    assert!(mailbox.drive(&mut directive).is_none() && !mailbox.is_plain());
+    assert!(mailbox.park(&mut known, &waker, true, &None));
+    // The owner is idle.
+    assert!(!mailbox.park_for_owner(&mut known, &waker, false, &None));
+    assert!(mailbox.take_notice());
+    assert!(mailbox.is_plain() && !mailbox.take_notice());
+    assert!(mailbox.park_for_owner(&mut known, &waker, false, &None));
+}
+
+#[test]
 fn a_parked_driver_is_woken_once_and_a_running_one_never() {
     let mailbox = Mailbox::new(1000);
     let count = Arc::new(Count::default());
