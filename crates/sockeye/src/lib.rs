@@ -71,6 +71,8 @@
 //!
 //! - `macros` (default): [`server_endpoint`] and [`client_endpoint`].
 //! - `tls` (default): `wss:` and `https:`, by rustls.
+//! - `topics` (default): [`topics`], named streams of messages.
+//! - `topics-wire`: the subprotocol by which clients use topics.
 //! - `json`: `Json`, for messages that are JSON.
 
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
@@ -96,6 +98,8 @@ pub mod server;
 mod stats;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "topics")]
+pub mod topics;
 pub mod transport;
 
 use sockeye_mailbox::sync;

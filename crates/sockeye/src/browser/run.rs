@@ -161,7 +161,11 @@ impl Events {
                         let origin = Arc::clone(&self.ws.0.origin);
                         return Some(Event::Message(MessageEvent::new(data, origin)));
                     }
-                    Next::Message | Next::Part(_) | Next::Pong(_) | Next::AnswerFailed(_) => {}
+                    Next::Message
+                    | Next::Part(_)
+                    | Next::Pong(_)
+                    | Next::Notice
+                    | Next::AnswerFailed(_) => {}
                     Next::End => self.linger(),
                 },
                 Step::Lingering(lingering) => {

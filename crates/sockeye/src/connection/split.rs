@@ -234,7 +234,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
                 // Fails when the receiver is gone: what comes is discarded then.
                 let _ = driver.alongside(pin!(messages.send(Ok(message)))).await;
             }
-            Next::Part(_) | Next::Pong(_) | Next::AnswerFailed(_) => {}
+            Next::Part(_) | Next::Pong(_) | Next::Notice | Next::AnswerFailed(_) => {}
             Next::End => break,
         }
     }

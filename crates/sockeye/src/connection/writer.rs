@@ -57,6 +57,8 @@ pub struct MessageWriter<'w> {
     slot: Box<dyn Slot + 'w>,
     // Checks a text message.
     utf8: Option<Utf8Validator>,
+    // A byte in front of the first part.
+    in_front: Option<u8>,
     buffer: Vec<u8>,
     // A fragment for which the connection has no room yet.
     ready: Option<Bytes>,
@@ -100,10 +102,19 @@ impl<'w> MessageWriter<'w> {
         Self {
             slot: Box::new(slot),
             utf8: (kind == MessageKind::Text).then(Utf8Validator::default),
+            in_front: None,
             buffer: Vec::new(),
             ready: None,
             stage: Stage::Idle,
         }
+    }
+
+    /// Puts an ASCII character in front of the message, as a part of its first fragment. Without any part no message is
+    /// sent, as before.
+    pub(crate) fn behind(mut self, ascii: u8) -> Self {
+        debug_assert!(ascii.is_ascii());
+        self.in_front = Some(ascii);
+        self
     }
 
     /// Sends the message without compression: see [`Outgoing::uncompressed`](crate::proto::Outgoing::uncompressed).
@@ -171,7 +182,10 @@ impl<'w> MessageWriter<'w> {
         if is_last {
             is_whole(&utf8)?;
         }
-        let mut part = Some(part);
+        let mut part = Some(match self.begins_with() {
+            Some(first) => [&[first], &*part].concat().into(),
+            None => part,
+        });
         poll_fn(|cx| {
             ready!(self.poll_written_before(cx))?;
             self.slot.poll_part(cx, &mut part, is_last)
@@ -180,6 +194,11 @@ impl<'w> MessageWriter<'w> {
         self.utf8 = utf8;
         self.stage = if is_last { Stage::Ended } else { Stage::Begun };
         Ok(())
+    }
+
+    /// The byte that goes in front, if nothing was written yet.
+    fn begins_with(&self) -> Option<u8> {
+        self.in_front.filter(|_| self.stage == Stage::Idle)
     }
 
     /// The state of the UTF-8 check after this part.
@@ -231,6 +250,7 @@ impl<'w> MessageWriter<'w> {
         let room = FRAGMENT - self.buffer.len();
         let taken = bytes.get(..room).unwrap_or(bytes);
         self.utf8 = self.checked(taken)?;
+        self.buffer.extend(self.begins_with());
         self.buffer.extend_from_slice(taken);
         self.stage = Stage::Begun;
         Poll::Ready(Ok(taken.len()))

@@ -35,7 +35,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let handshake = self.handshake();
         let open_sessions = OpenSessions::uncounted();
         // A client masks each frame with a key of its own, so it cannot share frames: it takes broadcasts as items.
-        let (slot, _) = open_sessions.reserve_slot();
+        let (slot, _) = open_sessions.reserve_slot(&handshake);
         let mailbox = Mailbox::of_session(
             Mailbox::DEFAULT_LIMIT,
             OverflowPolicy::default(),

@@ -10,6 +10,7 @@ use sockeye_proto::Config;
 
 use super::Endpoint;
 use super::configurator::{Configurator, Configure};
+use super::envelope::SUBPROTOCOL;
 use super::handshake::Handshake;
 use super::incoming::IncomingKind;
 use super::life::{self, Launch, Opened};
@@ -28,6 +29,8 @@ pub struct EndpointConfig {
     configurator: Option<Arc<dyn Configure>>,
     max_idle_timeout: Option<Duration>,
     overflow: OverflowPolicy,
+    // Whether clients may agree on the subprotocol of topics.
+    topics: bool,
     launch: Arc<dyn Launch>,
 }
 
@@ -84,6 +87,7 @@ impl EndpointConfig {
             configurator: None,
             max_idle_timeout: None,
             overflow: OverflowPolicy::default(),
+            topics: false,
             launch: Arc::new(life::Factory(factory)),
         }
     }
@@ -170,6 +174,18 @@ impl EndpointConfig {
         self
     }
 
+    /// Lets clients agree on the subprotocol `sockeye.topics.v0`, besides the subprotocols of the endpoint. Such a client
+    /// uses topics, and its messages and those to it are in the envelope of the subprotocol. The endpoint and the
+    /// [`Session`](super::Session) are given and take messages without it. Other clients see no difference.
+    ///
+    /// Such a session gives each message whole, also to handlers that take parts and readers. The limits of messages stay
+    /// those of the endpoint. A [`Configurator`] sees the subprotocol among those that the endpoint speaks.
+    #[cfg(feature = "topics-wire")]
+    pub fn topics(mut self) -> Self {
+        self.topics = true;
+        self
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -195,7 +211,7 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     pub(crate) fn new(
-        config: EndpointConfig,
+        mut config: EndpointConfig,
         servers: &Arc<Config>,
         counters: &Arc<Counters>,
     ) -> Self {
@@ -208,10 +224,20 @@ impl Mounted {
             let limits = limits.max_text(max_text.or(text));
             Arc::new(limits.max_binary(max_binary.or(binary)))
         };
+        let counters = Arc::clone(counters);
+        let open_sessions = if config.topics {
+            let spoken = &mut config.subprotocols;
+            if spoken.iter().all(|name| name != SUBPROTOCOL) {
+                spoken.push(SUBPROTOCOL.to_owned());
+            }
+            OpenSessions::with_topics(counters)
+        } else {
+            OpenSessions::counted_by(counters)
+        };
         Self {
             config,
             limits,
-            open_sessions: OpenSessions::counted_by(Arc::clone(counters)),
+            open_sessions,
         }
     }
 

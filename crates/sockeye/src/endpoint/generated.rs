@@ -5,6 +5,8 @@ use std::str::FromStr;
 use sockeye_proto::CloseCode;
 pub use sockeye_proto::WholeMessage;
 
+#[cfg(feature = "topics-wire")]
+use super::config::EndpointConfig;
 use super::incoming::{Incoming, IncomingKind};
 use super::reply::Reply;
 use super::report;
@@ -82,6 +84,25 @@ impl<'m> Lent<'m> for &'m [u8] {
                 Err("a handler of binary messages was given a text message".into())
             }
         }
+    }
+}
+
+/// A configuration that lets clients agree on the subprotocol of topics. The attribute's word `topics` uses it.
+#[diagnostic::on_unimplemented(
+    message = "the word `topics` of `#[server_endpoint]` needs the feature `topics-wire` of `sockeye`",
+    label = "this word needs the feature",
+    note = "write `features = [\"topics-wire\"]` at the dependency on `sockeye` in `Cargo.toml`, or remove the word"
+)]
+pub trait SpeakTopics {
+    /// Lets clients agree on the subprotocol.
+    #[must_use]
+    fn topics(self) -> Self;
+}
+
+#[cfg(feature = "topics-wire")]
+impl SpeakTopics for EndpointConfig {
+    fn topics(self) -> Self {
+        Self::topics(self)
     }
 }
 

@@ -201,6 +201,12 @@ impl Handlers {
         removed.into_iter().next().map(|removed| removed.handler)
     }
 
+    /// Returns whether the handlers were removed for good.
+    #[cfg(feature = "topics")]
+    pub(super) fn is_retired(&self) -> bool {
+        matches!(self, Self::Retired)
+    }
+
     /// Returns the kinds that have a handler, in the order of their addition.
     pub(super) fn kinds(&self) -> Vec<IncomingKind> {
         self.all().iter().map(|added| added.kind).collect()

@@ -17,10 +17,10 @@ use tracing::Instrument;
 use super::Endpoint;
 use super::activity::Activity;
 use super::handshake::Handshake;
-use super::incoming::{Incoming, Pong};
-use super::large::{handle_large, is_large};
+use super::incoming::Incoming;
 use super::outcome::{reply, report_error};
-use super::part::{handle_part, in_parts};
+use super::part::in_parts;
+use super::rare::{boxed, is_rare, start};
 use super::report;
 use super::session::{OpenSessions, Session, SessionGuard};
 use crate::connection::budget::AssemblyBudget;
@@ -96,10 +96,11 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (slot, broadcasts) = open_sessions.reserve_slot();
+        let (slot, broadcasts) = open_sessions.reserve_slot(&opened.handshake);
         let broadcasts = opened.reads_log().then_some(broadcasts);
         let mailbox = Mailbox::of_session(opened.outbox_limit, opened.overflow, broadcasts, direct);
-        let machine = server_machine(opened.config, opened.compression);
+        let config = open_sessions.limits(&opened.handshake, opened.config);
+        let machine = server_machine(config, opened.compression);
         let link = Link::new(opened.stream, machine, &opened.read_ahead, opened.budget);
         // Boxed, so that the task moves and stores only a pointer.
         let driver = Box::new(Driver::new(link, mailbox.clone()).holding(opened.permit));
@@ -219,7 +220,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     driver: &mut Driver<T>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        driver.give_in_parts(in_parts::<E>());
+        driver.give_in_parts(session.in_parts(in_parts::<E>()));
         let opening = boxed(|| open(endpoint, session, driver));
         session.span().around(opening).await;
         let mut message = MessageBuffer::default();
@@ -231,10 +232,11 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let next = driver.next_unanswered(&mut message, answering).await;
             let (endpoint, driver) = (&mut *endpoint, &mut *driver);
             // All rare steps share one `await` below: each further one would cost time for every message.
-            let rare_step = match Step::of(next, &mut message) {
-                Step::Handle(incoming) => {
+            let rare = match next {
+                Next::End => return,
+                Next::Message if !is_rare(session, &message) => {
                     let _busy = session.busy();
-                    let handled = match session.start_handler(incoming) {
+                    let handled = match session.start_handler(Incoming::of(&mut message)) {
                         Ok(running) => {
                             let running = pin!(running);
                             let running = driver.alongside(running);
@@ -248,54 +250,15 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     };
                     match reply(driver, handled) {
                         Ok(()) => continue,
-                        Err(error) => boxed(|| report_error(endpoint, session, driver, error)),
+                        Err(error) => Next::AnswerFailed(error),
                     }
                 }
-                Step::HandleLarge(message) => {
-                    boxed(|| handle_large(endpoint, session, driver, message))
-                }
-                Step::HandlePart(part, is_last) => {
-                    boxed(|| handle_part(endpoint, session, driver, part, is_last))
-                }
-                Step::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
-                Step::End => return,
+                rare => rare,
             };
+            let rare_step = start(rare, &mut message, endpoint, session, driver);
             session.span().around(rare_step).await;
         }
     }
-}
-
-/// The work for one event of the driver.
-enum Step<'m> {
-    Handle(Incoming<'m>),
-    HandleLarge(&'m mut MessageBuffer),
-    /// The part, and whether it is the last one of its message.
-    HandlePart(&'m mut MessageBuffer, bool),
-    Report(Error),
-    End,
-}
-
-impl<'m> Step<'m> {
-    #[inline]
-    fn of(next: Next, message: &'m mut MessageBuffer) -> Self {
-        match next {
-            Next::Message if is_large(message) => Self::HandleLarge(message),
-            Next::Message => Self::Handle(Incoming::of(message)),
-            Next::Part(is_last) => Self::HandlePart(message, is_last),
-            Next::Pong(payload) => Self::Handle(Incoming::Pong(Pong::new(payload))),
-            Next::AnswerFailed(error) => Self::Report(error),
-            Next::End => Self::End,
-        }
-    }
-}
-
-/// A rare step, boxed: an idle task holds no memory for it, and dynamic dispatch keeps its code out of the hot loop.
-type RareStep<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
-
-/// Boxes a future in a stack frame of its own, so that the frame of the session's loop stays small.
-#[inline(never)]
-fn boxed<'s, F: Future<Output = ()> + Send + 's>(make: impl FnOnce() -> F) -> RareStep<'s> {
-    Box::pin(make())
 }
 
 /// Calls [`Endpoint::on_message_at_once`] with messages in the read buffer, unless the session has an added handler.

@@ -109,12 +109,17 @@ use sockeye_proto::{CloseReason, WholeMessage};
 
 use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
+#[cfg(feature = "topics")]
+use crate::topics::Gap;
 
 mod activity;
 mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;
+mod envelope;
+#[cfg(feature = "topics-wire")]
+mod enveloped;
 mod filter;
 #[doc(hidden)]
 pub mod generated;
@@ -126,11 +131,13 @@ mod incoming;
 mod json;
 mod large;
 pub(crate) mod life;
+mod notice;
 mod open_sessions;
 mod outcome;
 mod overflow;
 mod part;
 mod properties;
+mod rare;
 mod reader;
 mod remote;
 mod reply;
@@ -158,6 +165,9 @@ pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
 pub use self::session::{OpenSessions, Session, SessionId};
 pub use crate::log_limit::LogLimit;
+#[cfg(all(feature = "macros", feature = "topics"))]
+#[doc(inline)]
+pub use sockeye_macros::on_gap;
 #[cfg(feature = "macros")]
 #[doc(inline)]
 pub use sockeye_macros::{
@@ -284,6 +294,22 @@ pub trait Endpoint: Send + 'static {
         ready(Ok(()))
     }
 
+    /// Called when the continuity of a subscription to a topic broke: messages of the topic may be missing. No other
+    /// callback of the session runs meanwhile. It is not called for a peer that speaks the subprotocol of topics: such a
+    /// peer is told itself.
+    ///
+    /// An error goes to [`on_error`](Self::on_error), and the connection stays open. The default does nothing. An
+    /// endpoint that wraps another one forwards this method too.
+    #[cfg(feature = "topics")]
+    fn on_gap(
+        &mut self,
+        session: &Session,
+        gap: &Gap,
+    ) -> impl Future<Output = HandlerResult> + Send {
+        let _ = (session, gap);
+        ready(Ok(()))
+    }
+
     /// Called when a callback failed, or when a message was too big. A peer that vanishes is not an error:
     /// [`on_close`](Self::on_close) reports it.
     ///
@@ -341,6 +367,13 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         ready(Ok(()))
     }
 
+    /// Called when the continuity of a subscription to a topic broke. See [`Endpoint::on_gap`].
+    #[cfg(feature = "topics")]
+    fn on_gap(&self, session: &Session, gap: &Gap) -> impl Future<Output = HandlerResult> + Send {
+        let _ = (session, gap);
+        ready(Ok(()))
+    }
+
     /// Called when a callback failed, or when a message was too big. See [`Endpoint::on_error`].
     fn on_error(&self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {
         report::callback_error(session, error);
@@ -379,6 +412,15 @@ impl<E: SharedEndpoint> Endpoint for Arc<E> {
         reason: CloseReason,
     ) -> impl Future<Output = HandlerResult> + Send {
         E::on_close(self, session, reason)
+    }
+
+    #[cfg(feature = "topics")]
+    fn on_gap(
+        &mut self,
+        session: &Session,
+        gap: &Gap,
+    ) -> impl Future<Output = HandlerResult> + Send {
+        E::on_gap(self, session, gap)
     }
 
     fn on_error(&mut self, session: &Session, error: &Error) -> impl Future<Output = ()> + Send {

@@ -7,17 +7,20 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use sockeye_mailbox::Subscription;
-use sockeye_proto::{Outgoing, PreparedMessage};
+use sockeye_proto::{Config, Outgoing, PreparedMessage};
 use tokio::time::Instant;
 
+use super::envelope;
 use super::filter::FilteredSessions;
+use super::handshake::Handshake;
 use super::overflow::Losses;
-use super::session::{OpenSessions, Session, SessionId, SessionSet};
+use super::session::{EnvelopedSet, OpenSessions, Session, SessionSet};
+use crate::connection::direct::Channel;
 use crate::observer::Event;
 use crate::runtime::deliverer;
 use crate::runtime::sweeper::{self, Swept};
 use crate::stats::Counters;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, lock};
 
 impl OpenSessions {
     /// Creates an empty set of sessions that no counters count.
@@ -28,10 +31,33 @@ impl OpenSessions {
     /// Creates an empty set of sessions, with the counters of its server.
     pub(super) fn counted_by(counters: Arc<Counters>) -> Self {
         Self(Arc::new(SessionSet {
-            broadcasts: Arc::default(),
-            is_swept: Mutex::default(),
             counters: Some(counters),
+            ..SessionSet::default()
         }))
+    }
+
+    /// Creates an empty set of sessions, whose peers may agree on the subprotocol of topics.
+    pub(super) fn with_topics(counters: Arc<Counters>) -> Self {
+        Self(Arc::new(SessionSet {
+            counters: Some(counters),
+            enveloped: Some(Box::default()),
+            ..SessionSet::default()
+        }))
+    }
+
+    /// Returns whether the session of this handshake is enveloped.
+    pub(super) fn envelops(&self, handshake: &Handshake) -> bool {
+        self.0.enveloped_for(handshake).is_some()
+    }
+
+    /// Returns the limits of the session of this handshake. `limits` are those of the application's messages, which are the
+    /// same for all sessions.
+    pub(super) fn limits(&self, handshake: &Handshake, limits: Arc<Config>) -> Arc<Config> {
+        let Some(enveloped) = self.0.enveloped_for(handshake) else {
+            return limits;
+        };
+        let limits = || Arc::new(envelope::with_room(&limits));
+        Arc::clone(enveloped.limits.get_or_init(limits))
     }
 
     /// Returns the counters of the server that these sessions belong to. Those of a client's endpoint are never read.
@@ -42,7 +68,7 @@ impl OpenSessions {
 
     /// Returns the number of sessions that are open now.
     pub fn len(&self) -> usize {
-        self.0.broadcasts.len()
+        self.0.channels().map(|channel| channel.len()).sum()
     }
 
     /// Returns whether no session is open.
@@ -53,8 +79,9 @@ impl OpenSessions {
     /// Returns the sessions that are open now.
     pub fn to_vec(&self) -> Vec<Session> {
         let mut sessions = Vec::with_capacity(self.len());
-        let add = |session: &Session| sessions.push(session.clone());
-        self.0.broadcasts.look(0..usize::MAX, add);
+        for channel in self.0.channels() {
+            channel.look(0..usize::MAX, |session| sessions.push(session.clone()));
+        }
         sessions
     }
 
@@ -91,12 +118,11 @@ impl OpenSessions {
     /// Short messages are stored once for all sessions that do not compress, at most 64 KiB of them. When that space is
     /// full, the unread messages of the slowest sessions move to their outboxes.
     pub fn broadcast(&self, message: impl Into<Outgoing>) -> usize {
+        let message = PreparedMessage::new(message);
         let mut losses = Losses::default();
-        let lose = |session: &Session, lost| losses.add(session, lost);
-        let many = self
-            .0
-            .broadcasts
-            .publish(&PreparedMessage::new(message), lose);
+        let many = self.0.publish(&message, |channel, message| {
+            channel.publish(message, |session, lost| losses.add(session, lost))
+        });
         losses.report(self.counters());
         many
     }
@@ -109,15 +135,20 @@ impl OpenSessions {
         is_meant: impl Fn(&Session) -> bool,
     ) -> usize {
         let mut losses = Losses::default();
-        let lose = |session: &Session, lost| losses.add(session, lost);
-        let many = self.0.broadcasts.publish_to(prepared, is_meant, lose);
+        let many = self.0.publish(prepared, |channel, message| {
+            channel.publish_to(message, &is_meant, |session, lost| {
+                losses.add(session, lost)
+            })
+        });
         losses.report(self.counters());
         many
     }
 
-    /// Reserves a slot for a session. Returns the slot, and the subscription to the broadcasts.
-    pub(super) fn reserve_slot(&self) -> (u32, Subscription) {
-        self.0.broadcasts.reserve()
+    /// Reserves a slot for the session of this handshake. Returns the slot, and the subscription to the broadcasts.
+    pub(super) fn reserve_slot(&self, handshake: &Handshake) -> (u32, Subscription) {
+        let enveloped = self.0.enveloped_for(handshake);
+        let broadcasts = enveloped.map_or(&self.0.broadcasts, |enveloped| &enveloped.broadcasts);
+        broadcasts.reserve()
     }
 
     /// Puts the session into its slot: it is open from now on.
@@ -126,7 +157,8 @@ impl OpenSessions {
         // A session on another runtime, and perhaps on another processor, writes its broadcasts itself.
         let delivery = mailbox.has_direct().then(deliverer::here);
         self.counters().observe(Event::SessionOpened);
-        self.0.broadcasts.join(slot, mailbox, session, delivery);
+        let channel = self.0.channel_of(&session);
+        channel.join(slot, mailbox, session, delivery);
         let is_swept = std::mem::replace(&mut *lock(&self.0.is_swept), true);
         // Without the lock: a runtime that shuts down drops a spawned task at once, and the drop takes the lock.
         if !is_swept {
@@ -135,10 +167,10 @@ impl OpenSessions {
         }
     }
 
-    /// Frees the slot, if this session still has it.
-    pub(super) fn remove(&self, slot: u32, id: SessionId) {
-        let is_meant = |session: &Session| session.id() == id;
-        let Some(removed) = self.0.broadcasts.leave(slot, is_meant) else {
+    /// Frees the slot of this session, if the session still has it.
+    pub(super) fn remove(&self, slot: u32, session: &Session) {
+        let channel = self.0.channel_of(session);
+        let Some(removed) = channel.leave(slot, |other| other == session) else {
             return;
         };
         if let Some(lost) = removed.mailbox().retire() {
@@ -147,16 +179,63 @@ impl OpenSessions {
     }
 }
 
+impl SessionSet {
+    /// Returns the enveloped sessions, if the session of this handshake is one of them.
+    fn enveloped_for(&self, handshake: &Handshake) -> Option<&EnvelopedSet> {
+        let enveloped = self.enveloped.as_deref()?;
+        envelope::is_agreed(handshake).then_some(enveloped)
+    }
+
+    /// Returns the channels of the broadcasts.
+    fn channels(&self) -> impl Iterator<Item = &Arc<Channel<Session>>> {
+        let enveloped = self.enveloped.as_ref();
+        [&self.broadcasts]
+            .into_iter()
+            .chain(enveloped.map(|enveloped| &enveloped.broadcasts))
+    }
+
+    /// Returns the channel of a session.
+    fn channel_of(&self, session: &Session) -> &Arc<Channel<Session>> {
+        match &self.enveloped {
+            Some(enveloped) if session.is_enveloped() => &enveloped.broadcasts,
+            _ => &self.broadcasts,
+        }
+    }
+
+    /// Publishes a message to each channel, in the form of the channel's sessions. Returns the number of sessions that
+    /// accepted it.
+    #[inline]
+    fn publish(
+        &self,
+        message: &PreparedMessage,
+        mut publish: impl FnMut(&Arc<Channel<Session>>, &PreparedMessage) -> usize,
+    ) -> usize {
+        let Some(enveloped) = &self.enveloped else {
+            return publish(&self.broadcasts, message);
+        };
+        let _ordered = lock(&enveloped.order);
+        let many = publish(&self.broadcasts, message);
+        if enveloped.broadcasts.is_empty() {
+            return many;
+        }
+        let form = PreparedMessage::new(envelope::enveloped(&message.into()));
+        many + publish(&enveloped.broadcasts, &form)
+    }
+}
+
 impl Swept for SessionSet {
     fn sweep_slots(&self, slots: Range<usize>, horizon: Instant, elapsed: Duration) -> bool {
-        let broadcasts = self.broadcasts.logged();
         let mut lost = Vec::new();
-        let are_more = self.broadcasts.look(slots, |session| {
-            if let Some(loss) = session.mailbox().sweep(horizon.into_std()) {
-                lost.push((session.clone(), loss));
-            }
-            session.close_if_idle(elapsed, broadcasts);
-        });
+        let mut are_more = false;
+        for channel in self.channels() {
+            let broadcasts = channel.logged();
+            are_more |= channel.look(slots.clone(), |session| {
+                if let Some(loss) = session.mailbox().sweep(horizon.into_std()) {
+                    lost.push((session.clone(), loss));
+                }
+                session.close_if_idle(elapsed, broadcasts);
+            });
+        }
         // No line is logged under the lock.
         for (session, loss) in lost {
             session.count_overflow(loss);
@@ -166,7 +245,7 @@ impl Swept for SessionSet {
 
     fn leave_sweeper_if_empty(&self) -> bool {
         let mut is_swept = lock(&self.is_swept);
-        *is_swept = !self.broadcasts.is_empty();
+        *is_swept = !self.channels().all(|channel| channel.is_empty());
         !*is_swept
     }
 

@@ -10,6 +10,7 @@ use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{Message, MessageKind, Outgoing, Text};
 
 use super::codec::{Encoder, encoded};
+use super::envelope::LINE_FEED;
 use super::session::Session;
 use crate::connection::direct::{self, Mailbox};
 use crate::connection::{MessageWriter, check_control, writer};
@@ -19,7 +20,7 @@ use crate::sync::Arc;
 impl Session {
     /// Returns the remote whose sends complete when the message is written.
     pub fn basic_remote(&self) -> BasicRemote<'_> {
-        BasicRemote::new(self.mailbox())
+        BasicRemote::new(self)
     }
 
     /// Returns the remote whose sends queue the message and do not wait.
@@ -42,12 +43,16 @@ impl Session {
 /// future is dropped. If the future is dropped before, the message is not sent.
 #[derive(Debug)]
 pub struct BasicRemote<'s> {
-    mailbox: &'s Arc<Mailbox>,
+    session: &'s Session,
 }
 
 impl<'s> BasicRemote<'s> {
-    pub(super) fn new(mailbox: &'s Arc<Mailbox>) -> Self {
-        Self { mailbox }
+    pub(super) fn new(session: &'s Session) -> Self {
+        Self { session }
+    }
+
+    fn mailbox(&self) -> &'s Arc<Mailbox> {
+        self.session.mailbox()
     }
 
     /// Sends a text message.
@@ -62,7 +67,8 @@ impl<'s> BasicRemote<'s> {
 
     /// Sends a message.
     pub async fn send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
-        self.mailbox.send(Item::Message(message.into())).await
+        let message = self.session.outgoing(message);
+        self.mailbox().send(Item::Message(message)).await
     }
 
     /// Completes when all messages that were sent before are written, by either remote and any task. It ends a batch of
@@ -72,18 +78,27 @@ impl<'s> BasicRemote<'s> {
     ///
     /// Safe.
     pub async fn flush(&self) -> Result<(), SendError> {
-        self.mailbox.flush().await
+        self.mailbox().flush().await
     }
 
     /// Starts a text message that is sent in parts. With its first part it takes its turn; other messages wait until it
     /// is finished.
     pub fn text_writer(&self) -> MessageWriter<'static> {
-        writer(self.mailbox, MessageKind::Text)
+        self.writer(MessageKind::Text)
     }
 
     /// Starts a binary message that is sent in parts, as [`text_writer`](Self::text_writer) does for text.
     pub fn binary_writer(&self) -> MessageWriter<'static> {
-        writer(self.mailbox, MessageKind::Binary)
+        self.writer(MessageKind::Binary)
+    }
+
+    fn writer(&self, kind: MessageKind) -> MessageWriter<'static> {
+        let writer = writer(self.mailbox(), kind);
+        if self.session.is_enveloped() {
+            writer.behind(LINE_FEED)
+        } else {
+            writer
+        }
     }
 
     /// Encodes an object and sends it: `send_object(&Json(&order))`.
@@ -103,7 +118,7 @@ impl<'s> BasicRemote<'s> {
     /// Also [`SendError::ControlPayloadTooLong`].
     pub async fn send_ping(&self, payload: &[u8]) -> Result<(), SendError> {
         check_control(payload)?;
-        self.mailbox.send(Item::Ping(payload.to_vec())).await
+        self.mailbox().send(Item::Ping(payload.to_vec())).await
     }
 
     /// Sends a Pong that answers no Ping, of at most 125 bytes, ahead of queued messages.
@@ -113,7 +128,7 @@ impl<'s> BasicRemote<'s> {
     /// Also [`SendError::ControlPayloadTooLong`].
     pub async fn send_pong(&self, payload: &[u8]) -> Result<(), SendError> {
         check_control(payload)?;
-        self.mailbox.send(Item::Pong(payload.to_vec())).await
+        self.mailbox().send(Item::Pong(payload.to_vec())).await
     }
 }
 
@@ -145,7 +160,7 @@ impl<'s> AsyncRemote<'s> {
 
     /// Sends a message.
     pub fn send(&self, message: impl Into<Outgoing>) -> Result<SendHandle, SendError> {
-        self.push(Item::Message(message.into()))
+        self.push(Item::Message(self.session.outgoing(message)))
     }
 
     /// Encodes an object and sends it: `send_object(&Json(&order))`.

@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use sockeye_mailbox::Overflow;
 use sockeye_proto::handshake::Extension;
-use sockeye_proto::{CloseCode, CloseReason, InvalidCloseReason};
+use sockeye_proto::{CloseCode, CloseReason, Config, InvalidCloseReason};
 
 use super::activity::{Activity, Busy, IDLE_FOR_TOO_LONG};
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
@@ -21,6 +22,8 @@ use crate::connection::link::InParts;
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
+#[cfg(feature = "topics")]
+use crate::topics::{Gap, SessionTopics};
 
 /// A handle of one connection of an endpoint. It is cheap to clone, and usable from any task. To drop it does not close
 /// the connection. The facts of the handshake stay readable after the close.
@@ -38,6 +41,9 @@ struct Inner {
     // The bits below. Most sessions have none set: so a message costs a look at one byte, and no lock.
     flags: AtomicU8,
     handlers: Mutex<Handlers>,
+    // Boxed, and made with the first use: most sessions use no topics.
+    #[cfg(feature = "topics")]
+    topics: OnceLock<Box<SessionTopics>>,
 }
 
 /// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
@@ -48,10 +54,24 @@ pub struct OpenSessions(pub(super) Arc<SessionSet>);
 #[derive(Default)]
 pub(super) struct SessionSet {
     pub(super) broadcasts: Arc<Channel<Session>>,
-    // Whether a sweeper watches the set. Lock order: this, then the members of the channel.
+    // The enveloped sessions, if clients may agree on the subprotocol of topics.
+    pub(super) enveloped: Option<Box<EnvelopedSet>>,
+    // Whether a sweeper watches the set. Lock order: this, then the members of the channels.
     pub(super) is_swept: Mutex<bool>,
     // The server's counters. A client's endpoint has none.
     pub(super) counters: Option<Arc<Counters>>,
+}
+
+/// The enveloped sessions of an endpoint. They have a channel of their own, so that each broadcast is framed once in each
+/// form.
+#[derive(Default)]
+pub(super) struct EnvelopedSet {
+    pub(super) broadcasts: Arc<Channel<Session>>,
+    // Held while a broadcast is published to both channels, so that both have one order. Lock order: this, then the
+    // members of the channels.
+    pub(super) order: Mutex<()>,
+    // The limits of the sessions, with room for headers.
+    pub(super) limits: OnceLock<Arc<Config>>,
 }
 
 /// The session has at least one added handler.
@@ -67,6 +87,8 @@ const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
 const MEASURED: u8 = 32;
 /// The handlers of the session run in a span, so no message is answered in the read buffer.
 const SPANNED: u8 = 64;
+/// The peer speaks the subprotocol of topics.
+const ENVELOPED: u8 = 128;
 
 /// Returns the bits for these handlers.
 fn handler_flags(handlers: &Handlers) -> u8 {
@@ -262,9 +284,13 @@ impl Session {
     /// handler overrides for its kind.
     #[inline]
     pub(super) fn in_parts(&self, endpoint: InParts) -> InParts {
-        let handled = self.0.flags.load(Ordering::Acquire) & HANDLERS;
+        let handled = self.0.flags.load(Ordering::Acquire) & (HANDLERS | ENVELOPED);
         if handled == 0 {
             return endpoint;
+        }
+        // A header is looked at before its body is handed on.
+        if handled & ENVELOPED != 0 {
+            return InParts::default();
         }
         let of = |exists, takes_parts, by_endpoint| match handled & exists {
             0 => by_endpoint,
@@ -277,7 +303,7 @@ impl Session {
     }
 
     /// Notes the arrival of a message that may be answered in the read buffer. Returns whether it must not be answered
-    /// there: the session has an added handler, of any kind, or a span.
+    /// there: the session has an added handler, of any kind, or a span, or it is enveloped.
     #[inline]
     pub(super) fn note_message(&self) -> bool {
         let flags = self.0.flags.load(Ordering::Acquire);
@@ -291,7 +317,13 @@ impl Session {
         if flags & MEASURED != 0 {
             self.0.activity.note();
         }
-        flags & (HANDLERS | SPANNED) != 0
+        flags & (HANDLERS | SPANNED | ENVELOPED) != 0
+    }
+
+    /// Returns whether the session agreed on the subprotocol of topics: each message to or from the peer is in an envelope.
+    #[inline]
+    pub(crate) fn is_enveloped(&self) -> bool {
+        cfg!(feature = "topics-wire") && self.0.flags.load(Ordering::Acquire) & ENVELOPED != 0
     }
 
     /// Notes that a handler starts. The session is not idle until the guard is dropped.
@@ -356,9 +388,35 @@ impl Session {
 
     /// Takes the session out of the open sessions, and drops its handlers: no message is delivered any more.
     pub(crate) fn retire(&self) {
-        self.0.open_sessions.remove(self.0.slot, self.0.id);
+        self.0.open_sessions.remove(self.0.slot, self);
         let handlers = lock(&self.0.handlers).retire();
         drop(handlers);
+        #[cfg(feature = "topics")]
+        if let Some(topics) = self.0.topics.get() {
+            topics.retire();
+        }
+    }
+
+    /// Returns the part of the session that belongs to topics, and makes it with the first call. `None` if the session
+    /// has ended without one.
+    #[cfg(feature = "topics")]
+    pub(crate) fn topics_part(&self) -> Option<&SessionTopics> {
+        if let Some(topics) = self.0.topics.get() {
+            return Some(topics);
+        }
+        // Under the lock with which the session retires, so that it retires this part too.
+        let handlers = lock(&self.0.handlers);
+        if handlers.is_retired() {
+            return None;
+        }
+        Some(self.0.topics.get_or_init(Box::default))
+    }
+
+    /// Takes the gaps that the endpoint has not been told of.
+    #[cfg(feature = "topics")]
+    pub(super) fn take_gaps(&self) -> Vec<Gap> {
+        let topics = self.0.topics.get();
+        topics.map_or_else(Vec::new, |topics| topics.take_gaps())
     }
 }
 
@@ -412,6 +470,11 @@ impl SessionGuard {
         let span = SessionSpan::new(id, handshake.peer_addr());
         let measured = if activity.is_measured() { MEASURED } else { 0 };
         let spanned = if span.is_wanted() { SPANNED } else { 0 };
+        let enveloped = if open_sessions.envelops(&handshake) {
+            ENVELOPED
+        } else {
+            0
+        };
         let session = Session(Arc::new(Inner {
             id,
             handshake,
@@ -419,8 +482,10 @@ impl SessionGuard {
             open_sessions,
             slot,
             activity,
-            flags: AtomicU8::new(measured | spanned),
+            flags: AtomicU8::new(measured | spanned | enveloped),
             handlers: Mutex::default(),
+            #[cfg(feature = "topics")]
+            topics: OnceLock::new(),
         }));
         session.0.open_sessions.insert(slot, session.clone());
         Self { session, span }
@@ -458,10 +523,11 @@ impl Drop for SessionGuard {
 mod tests {
     use super::*;
 
-    /// With the counts of its `Arc` a session takes 248 bytes, and an allocator gives it 256.
+    /// With the counts of its `Arc` a session takes 248 bytes, and an allocator gives it 256. Topics take 16 bytes more.
     #[test]
     fn a_session_takes_no_more_than_its_share_of_an_idle_connection() {
         let size = size_of::<Inner>();
-        assert!(size <= 232, "{size} bytes");
+        let topics = if cfg!(feature = "topics") { 16 } else { 0 };
+        assert!(size <= 232 + topics, "{size} bytes");
     }
 }

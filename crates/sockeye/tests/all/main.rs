@@ -19,6 +19,7 @@ mod configurator;
 mod connection;
 mod connection_time;
 mod endpoint;
+mod envelope;
 mod examples;
 mod facts;
 mod filter;

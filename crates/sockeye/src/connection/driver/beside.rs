@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::event::{Ending, Next};
+use super::phase::Ahead;
 use super::running::{Driver, Running};
 use super::turn::Reading;
 use crate::connection::pool;
@@ -70,7 +71,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Option<Next>> {
         self.drive();
-        if self.core().phase.ahead().is_some() && self.core().is_reading_paused() {
+        if !self.core().phase.is_ended() && self.core().mailbox.take_notice() {
+            return Poll::Ready(Some(Next::Notice));
+        }
+        // A notice is no message: a pause does not delay it.
+        let is_message = |(next, _): &Ahead| !matches!(next, Next::Notice);
+        if self.core().phase.ahead().is_some_and(is_message) && self.core().is_reading_paused() {
             self.poll_beside(cx);
             if self.core().is_reading_paused() {
                 pool::recycle_message(message);

@@ -12,6 +12,8 @@ pub(crate) enum Next {
     /// A part of a message is in the caller's buffer. The flag: whether it is the last part.
     Part(bool),
     Pong(Vec<u8>),
+    /// The mailbox has a notice for the owner.
+    Notice,
     /// Why an [answer](super::AnswerAtOnce::answer) was not sent: the handler's error, or that of sending.
     AnswerFailed(Error),
     /// Nothing comes any more. [`Driver::take_ending`](super::Driver::take_ending) says why.

@@ -247,7 +247,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     }
                     return Poll::Ready(());
                 }
-                Next::Message | Next::AnswerFailed(_) => {
+                Next::Message | Next::Notice | Next::AnswerFailed(_) => {
                     debug_assert!(false, "{next:?} in the middle of a message");
                 }
             }

@@ -12,12 +12,13 @@ use std::time::Duration;
 #[cfg(test)]
 use sockeye_mailbox::Reached;
 use sockeye_mailbox::WakeReason;
+use sockeye_proto::MessageBuffer;
+#[cfg(feature = "topics-wire")]
+use sockeye_proto::MessageKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::core::Core;
-use super::event::Ending;
-#[cfg(test)]
-use super::event::Next;
+use super::event::{Ending, Next};
 use super::phase::Phase;
 use crate::connection::direct::Mailbox;
 use crate::connection::link::{InParts, Link};
@@ -130,6 +131,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         running
     }
 
+    /// Keeps a notice for the owner, if there is one, as an event that came ahead. The owner is idle.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep_notice(&mut self) {
+        let core = self.core_mut();
+        if core.phase.is_open() && core.mailbox.take_notice() {
+            core.phase.put_ahead(Next::Notice, MessageBuffer::default());
+        }
+    }
+
     /// The running driver, if it runs already and neither the mailbox nor the application wants anything of it.
     #[inline(always)]
     pub(super) fn plain(&mut self) -> Option<&mut Running<T>> {
@@ -158,6 +169,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             link.release_buffers();
         }
         is_parked
+    }
+
+    /// Does the same as [`park`](Self::park) while the owner is idle: a notice for the owner counts too, and is kept.
+    #[inline(never)]
+    pub(super) fn park_for_owner(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
+        let Running { link, core } = &mut self.guarded.0;
+        let wants_items = has_room && link.machine().can_send();
+        let (known, seen) = (&mut core.waker, &core.directive);
+        let is_parked = core
+            .mailbox
+            .park_for_owner(known, cx.waker(), wants_items, seen);
+        if is_parked {
+            link.release_buffers();
+        } else {
+            self.keep_notice();
+        }
+        is_parked
+    }
+
+    /// The longest message of one kind that the peer may send.
+    #[cfg(feature = "topics-wire")]
+    pub(crate) fn message_limit(&self, kind: MessageKind) -> u64 {
+        self.guarded.0.link.machine().config().limit(kind)
     }
 
     /// The time that a peer has for its end of the closing.

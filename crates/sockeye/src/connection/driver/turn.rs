@@ -61,8 +61,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     self.core_mut().put_ahead(next, message);
                 }
                 Look::Again => {}
-                Look::Idle { has_room } if !self.park(cx, has_room) => {}
-                Look::Idle { .. } | Look::Yield => {
+                Look::Idle { has_room } if !self.park_for_owner(cx, has_room) => {}
+                Look::Idle { .. } => {
+                    pool::recycle_message(message);
+                    return Poll::Pending;
+                }
+                Look::Yield => {
+                    self.keep_notice();
                     pool::recycle_message(message);
                     return Poll::Pending;
                 }

@@ -18,6 +18,10 @@ mod annotated;
 mod at_once;
 mod backpressure;
 mod delivery;
+#[cfg(feature = "topics-wire")]
+mod enveloped;
+#[cfg(feature = "topics")]
+mod gap;
 mod idle;
 mod large;
 mod life;
