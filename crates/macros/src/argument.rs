@@ -35,11 +35,13 @@ pub(crate) enum Arguments {
     Server(Box<ServerArguments>),
 }
 
-/// The arguments of `#[server_endpoint]`: the path, the subprotocols, and the configurator.
+/// The arguments of `#[server_endpoint]`: the path, the subprotocols, the configurator, and the word `topics`.
 pub(crate) struct ServerArguments {
     pub(crate) path: LitStr,
     pub(crate) subprotocols: Vec<LitStr>,
     pub(crate) configurator: Option<Expr>,
+    /// The word `topics`, if it is written.
+    pub(crate) topics: Option<Ident>,
     template: Template,
 }
 
@@ -94,6 +96,7 @@ impl Parse for ServerArguments {
 
         let mut subprotocols = None;
         let mut configurator = None;
+        let mut topics = None;
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             if input.is_empty() {
@@ -111,12 +114,19 @@ impl Parse for ServerArguments {
                 refuse_second(&name, configurator.is_some(), twice)?;
                 input.parse::<Token![=]>().map_err(refuse)?;
                 configurator = Some(input.parse().map_err(refuse)?);
+            } else if name == "topics" {
+                let twice = "`topics` is given twice; remove one of the two";
+                refuse_second(&name, topics.is_some(), twice)?;
+                if !input.is_empty() && !input.peek(Token![,]) {
+                    return Err(input.error("`topics` takes no value; write the word alone"));
+                }
+                topics = Some(name);
             } else {
                 return Err(Error::new(
                     name.span(),
                     format!(
                         "`{name}` is not an argument of `#[server_endpoint]`; after the path it takes \
-                         `subprotocols = [\"…\"]` and `configurator = …`"
+                         `subprotocols = [\"…\"]`, `configurator = …` and `topics`"
                     ),
                 ));
             }
@@ -125,6 +135,7 @@ impl Parse for ServerArguments {
             path,
             subprotocols: subprotocols.unwrap_or_default(),
             configurator,
+            topics,
             template,
         })
     }
@@ -155,6 +166,9 @@ fn refuse_arguments(input: ParseStream<'_>) -> syn::Result<()> {
             Ok("configurator") => {
                 "a configurator decides about a server's handshakes; write `#[client_endpoint]`, and set \
                  the request's fields on the `Client`"
+            }
+            Ok("topics") => {
+                "a server's endpoint lets its clients use topics; write `#[client_endpoint]`"
             }
             Ok(_) => "`#[client_endpoint]` takes no arguments; write it alone",
             Err(_) => {

@@ -64,7 +64,7 @@ impl AnnotatedEndpoint {
             mistakes.add(Error::new_spanned(
                 &block.self_ty,
                 "no method of this block is marked; mark one with `#[on_open]`, `#[on_message]`, \
-                 `#[on_close]` or `#[on_error]`",
+                 `#[on_close]`, `#[on_error]` or `#[on_gap]`",
             ));
         }
         refuse_rivals(&callbacks, &mut mistakes);

@@ -68,6 +68,9 @@ use self::argument::Side;
 ///   value implements `Configurator`, such as a unit struct, a constant or a call. It is evaluated once for each
 ///   configuration.
 ///
+/// - `topics`: clients may agree on the subprotocol `sockeye.topics.v0`, and use topics. To other clients the endpoint is
+///   an endpoint as any other. It needs the feature `topics-wire`.
+///
 /// # Methods
 ///
 /// Methods may be `async`, and take `&mut self` or `&self`. If all marked methods take `&self`, one object may serve
@@ -84,6 +87,7 @@ use self::argument::Side;
 /// | `#[on_message]` | a message or a pong arrived | the message: a type that implements `Argument` | the reply: a type that implements `IntoReply` |
 /// | `#[on_close]` | the session is closed | optionally `CloseReason`, or a reference to it | nothing or a `Result` |
 /// | `#[on_error]` | a callback failed, or a message was too big | optionally `&Error` | nothing |
+/// | `#[on_gap]` | messages of a topic may be missing | optionally `&Gap` | nothing or a `Result` |
 ///
 /// `#[on_message(max = 65536)]` limits the length of the method's messages, in bytes, inclusive. A longer message
 /// closes the session with 1009. This limit replaces the server's, and may be lower or higher.
@@ -165,6 +169,13 @@ pub fn on_message(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn on_close(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     marker::outside("on_close", &item.into()).into()
+}
+
+/// Marks the method of a [`server_endpoint`] or [`client_endpoint`] that is called when messages of a topic may be
+/// missing.
+#[proc_macro_attribute]
+pub fn on_gap(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    marker::outside("on_gap", &item.into()).into()
 }
 
 /// Marks the method of a [`server_endpoint`] or [`client_endpoint`] that is called with errors.

@@ -12,6 +12,7 @@ pub(crate) enum Event {
     Message,
     Close,
     Error,
+    Gap,
 }
 
 impl Event {
@@ -22,6 +23,7 @@ impl Event {
             Self::Message => "on_message",
             Self::Close => "on_close",
             Self::Error => "on_error",
+            Self::Gap => "on_gap",
         }
     }
 
@@ -34,7 +36,13 @@ impl Event {
             [krate, module] => *krate == "sockeye" && *module == "endpoint",
             _ => false,
         };
-        let events = [Self::Open, Self::Message, Self::Close, Self::Error];
+        let events = [
+            Self::Open,
+            Self::Message,
+            Self::Close,
+            Self::Error,
+            Self::Gap,
+        ];
         events
             .into_iter()
             .find(|event| is_ours && *name == event.name())

@@ -1,6 +1,6 @@
 //! One parameter of a callback, and the value that it gets.
 //!
-//! A macro sees names, and no types. It recognizes the session, the reason and the error by the names of their types.
+//! A macro sees names, and no types. It recognizes the session, the reason, the error and the gap by the names of their types.
 //! Any other parameter is the message, and the compiler checks its type.
 
 use syn::{
@@ -17,7 +17,7 @@ pub(crate) enum Parameter {
         parsed: Option<Box<Type>>,
     },
     Session,
-    /// The subject of the event: the message, the reason or the error.
+    /// The subject of the event: the message, the reason, the error or the gap.
     Subject {
         ty: Box<Type>,
     },
@@ -170,6 +170,7 @@ fn unmarked(
         Event::Message => true,
         Event::Close => is("CloseReason"),
         Event::Error => is("Error"),
+        Event::Gap => is("Gap"),
     };
     let subject_taken = earlier.iter().any(Parameter::is_subject);
     if fits && !subject_taken {
@@ -180,7 +181,7 @@ fn unmarked(
                  write the type, such as `&str` or `Bytes`",
             ));
         }
-        if mutable || (event == Event::Error && reference.is_none()) {
+        if mutable || (matches!(event, Event::Error | Event::Gap) && reference.is_none()) {
             let name = last_name(target).map_or_else(|| "str".to_owned(), ToString::to_string);
             return Err(Error::new_spanned(
                 ty,
@@ -208,6 +209,7 @@ fn unmarked(
         Event::Message => "one message, `&Session`",
         Event::Close => "one `CloseReason`, `&Session`",
         Event::Error => "one `&Error`, `&Session`",
+        Event::Gap => "one `&Gap`, `&Session`",
     };
     let more = match server {
         Some(_) => "and parameters of the path, which are marked `#[path]`",

@@ -16,14 +16,18 @@ use crate::{
 };
 
 impl Expansion<'_> {
-    /// Returns `on_open` or `on_close`.
+    /// Returns `on_open`, `on_close` or `on_gap`.
     pub(super) fn outcome_method(&self, event: Event) -> TokenStream {
         let receiver = self.receiver();
         let Self {
             session, subject, ..
         } = self;
         let name = format_ident!("{}", event.name());
-        let reason = (event == Event::Close).then(|| quote!(#subject: ::sockeye::CloseReason));
+        let parameter = match event {
+            Event::Close => Some(quote!(#subject: ::sockeye::CloseReason)),
+            Event::Gap => Some(quote!(#subject: &::sockeye::topics::Gap)),
+            _ => None,
+        };
         let methods = self.endpoint.callbacks(event).map(|callback| {
             let conditions = &callback.conditions;
             let call = self.call(callback, |fallible| quote!(#fallible?));
@@ -34,7 +38,7 @@ impl Expansion<'_> {
                 async fn #name(
                     #receiver,
                     #session: &::sockeye::Session,
-                    #reason
+                    #parameter
                 ) -> ::sockeye::HandlerResult {
                     let #value = #call;
                     #convert

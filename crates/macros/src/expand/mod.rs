@@ -96,6 +96,7 @@ impl<'e> Expansion<'e> {
             self.message_at_once_method(),
             self.outcome_method(Event::Close),
             self.error_method(),
+            self.outcome_method(Event::Gap),
         ];
         let in_parts = self.in_parts();
         let max_messages = self.max_messages();
@@ -161,11 +162,19 @@ impl<'e> Expansion<'e> {
                 const SUBPROTOCOLS: &'static [&'static str] = &[#(#subprotocols),*];
             }
         });
-        let configurator = server.configurator.as_ref().map(|configurator| {
-            let config = Ident::new("config", Span::mixed_site());
-            let configured = quote_spanned! {configurator.span()=>
-                ::sockeye::endpoint::EndpointConfig::configurator(#config, #configurator)
+        let config = Ident::new("config", Span::mixed_site());
+        let mut configured = quote!(#config);
+        if let Some(configurator) = &server.configurator {
+            configured = quote_spanned! {configurator.span()=>
+                ::sockeye::endpoint::EndpointConfig::configurator(#configured, #configurator)
             };
+        }
+        if let Some(word) = &server.topics {
+            // Without the feature `topics-wire` no configuration implements the trait, and the error points to the word.
+            configured = quote_spanned!(word.span()=> ::sockeye::__private::SpeakTopics::topics(#configured));
+        }
+        let is_configured = server.configurator.is_some() || server.topics.is_some();
+        let configure = is_configured.then(|| {
             quote! {
                 fn configure(#config: ::sockeye::endpoint::EndpointConfig) -> ::sockeye::endpoint::EndpointConfig {
                     #configured
@@ -189,7 +198,7 @@ impl<'e> Expansion<'e> {
             impl #generics ::sockeye::endpoint::ServerEndpoint for #ty #bounds {
                 const PATH: &'static str = #path;
                 #subprotocols
-                #configurator
+                #configure
             }
 
             #(#conditions)*
@@ -240,6 +249,14 @@ impl<'e> Expansion<'e> {
             Some((subject, quote!(&::sockeye::Error))),
             quote!(()),
         );
+        // Without the feature `topics` the traits have no such method.
+        let gap = self.endpoint.callbacks(Event::Gap).next().map(|_| {
+            delegation(
+                "on_gap",
+                Some((subject, quote!(&::sockeye::topics::Gap))),
+                quote!(::sockeye::HandlerResult),
+            )
+        });
         quote! {
             #open
 
@@ -264,6 +281,7 @@ impl<'e> Expansion<'e> {
 
             #close
             #error
+            #gap
         }
     }
 }

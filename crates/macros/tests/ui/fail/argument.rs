@@ -58,4 +58,13 @@ impl Chat {}
 #[server_endpoint("/chat", subprotocols = ["chat", "talk", "chat"])]
 impl Chat {}
 
+#[server_endpoint("/chat", topics, topics)]
+impl Chat {}
+
+#[server_endpoint("/chat", topics = true)]
+impl Chat {}
+
+#[server_endpoint("/chat", topics subprotocols = ["chat"])]
+impl Chat {}
+
 fn main() {}

@@ -23,6 +23,12 @@ impl Watch {
     fn configurator(&mut self, text: &str) {}
 }
 
+#[client_endpoint(topics)]
+impl Watch {
+    #[on_message]
+    fn topics(&mut self, text: &str) {}
+}
+
 #[client_endpoint(max = 5)]
 impl Watch {
     #[on_message]
