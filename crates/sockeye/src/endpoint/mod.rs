@@ -109,6 +109,8 @@ use sockeye_proto::{CloseReason, WholeMessage};
 
 use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
+#[cfg(feature = "topics")]
+use crate::topics::Gap;
 
 mod activity;
 mod attach;
