@@ -231,8 +231,15 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let next = driver.next_unanswered(&mut message, answering).await;
             let (endpoint, driver) = (&mut *endpoint, &mut *driver);
             // All rare steps share one `await` below: each further one would cost time for every message.
-            let rare_step = match Step::of(next, &mut message) {
-                Step::Handle(incoming) => {
+            let rare_step = match next {
+                Next::Message if is_large(&message) => {
+                    boxed(|| handle_large(endpoint, session, driver, &mut message))
+                }
+                Next::Message | Next::Pong(_) => {
+                    let incoming = match next {
+                        Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
+                        _ => Incoming::of(&mut message),
+                    };
                     let _busy = session.busy();
                     let handled = match session.start_handler(incoming) {
                         Ok(running) => {
@@ -251,40 +258,15 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                         Err(error) => boxed(|| report_error(endpoint, session, driver, error)),
                     }
                 }
-                Step::HandleLarge(message) => {
-                    boxed(|| handle_large(endpoint, session, driver, message))
+                Next::Part(is_last) => {
+                    boxed(|| handle_part(endpoint, session, driver, &mut message, is_last))
                 }
-                Step::HandlePart(part, is_last) => {
-                    boxed(|| handle_part(endpoint, session, driver, part, is_last))
+                Next::AnswerFailed(error) => {
+                    boxed(|| report_error(endpoint, session, driver, error))
                 }
-                Step::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
-                Step::End => return,
+                Next::End => return,
             };
             session.span().around(rare_step).await;
-        }
-    }
-}
-
-/// The work for one event of the driver.
-enum Step<'m> {
-    Handle(Incoming<'m>),
-    HandleLarge(&'m mut MessageBuffer),
-    /// The part, and whether it is the last one of its message.
-    HandlePart(&'m mut MessageBuffer, bool),
-    Report(Error),
-    End,
-}
-
-impl<'m> Step<'m> {
-    #[inline]
-    fn of(next: Next, message: &'m mut MessageBuffer) -> Self {
-        match next {
-            Next::Message if is_large(message) => Self::HandleLarge(message),
-            Next::Message => Self::Handle(Incoming::of(message)),
-            Next::Part(is_last) => Self::HandlePart(message, is_last),
-            Next::Pong(payload) => Self::Handle(Incoming::Pong(Pong::new(payload))),
-            Next::AnswerFailed(error) => Self::Report(error),
-            Next::End => Self::End,
         }
     }
 }
