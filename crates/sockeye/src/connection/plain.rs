@@ -475,6 +475,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes all output, within the deadline for writing.
+    // A loop apart from `look`: it ends once all is written. While the caller only sends, an unfinished message must not
+    // take memory from others.
     #[inline(never)]
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
