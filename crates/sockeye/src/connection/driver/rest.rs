@@ -35,7 +35,7 @@ pub(crate) const MAX_PONGS: usize = 16;
 /// Access to the rest of a message, for its handler. When the handler is done this is dropped: then a reader in another
 /// task ends with an error.
 #[derive(Debug, Default)]
-pub(crate) struct Rest(OnceLock<Arc<Feed>>);
+pub(crate) struct RemainingMessage(OnceLock<Arc<Feed>>);
 
 /// The parts on their way from the driver to a reader.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ enum Stage {
     Over(io::ErrorKind, String),
 }
 
-impl Rest {
+impl RemainingMessage {
     /// The source of a reader's parts.
     pub(crate) fn feed(&self) -> Arc<Feed> {
         Arc::clone(self.0.get_or_init(Arc::default))
@@ -81,7 +81,7 @@ impl Rest {
     }
 }
 
-impl Drop for Rest {
+impl Drop for RemainingMessage {
     fn drop(&mut self) {
         if let Some(feed) = self.0.get() {
             feed.end(
@@ -177,7 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) fn alongside_reader<F: Future>(
         &mut self,
         handler: Pin<&mut F>,
-        rest: &Rest,
+        rest: &RemainingMessage,
     ) -> impl Future<Output = Option<F::Output>> {
         let mut handler = handler;
         let mut suspended = false;
@@ -211,7 +211,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// The source of a reader that waits for a part. `None` if no reader waits: one that comes wakes this task.
-    fn asking<'r>(&self, cx: &Context<'_>, rest: &'r Rest) -> Option<&'r Feed> {
+    fn asking<'r>(&self, cx: &Context<'_>, rest: &'r RemainingMessage) -> Option<&'r Feed> {
         let feed = rest.0.get()?;
         feed.is_asked(cx.waker()).then_some(feed)
     }
