@@ -376,6 +376,7 @@ impl Connection {
     }
 }
 
+/// What the input holds next.
 enum Pulled {
     Close,
     Message(Message),
