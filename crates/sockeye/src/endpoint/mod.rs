@@ -109,8 +109,6 @@ use sockeye_proto::{CloseReason, WholeMessage};
 
 use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
-#[cfg(feature = "topics")]
-use crate::topics::Gap;
 
 mod activity;
 mod attach;
