@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sockeye_engine_kit::checker::{self, ClientEvent, Stamp};
 use sockeye_pubsub::hub::{Recovery, Wants};
-use sockeye_pubsub::{Body, Delivered, Entry, Position};
+use sockeye_pubsub::{Body, Delivered, Entry, Epoch, MessageId, Position};
 
 use crate::memory::Time;
 use crate::node::{Ticket, Told};
@@ -30,6 +30,8 @@ pub(crate) struct Client {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Subscription {
     position: Option<Position>,
+    /// A position that the client had before.
+    earlier: Option<Position>,
     number: u64,
     after: Option<Position>,
 }
@@ -186,6 +188,7 @@ impl World {
     fn ask(&mut self, client: usize, topic: usize) {
         let number = self.number();
         let recent = self.random.within(0..8);
+        let (kind, forged) = (self.random.within(0..100), self.random.bits());
         let state = &mut self.clients[client];
         let (node, Some(connection)) = (state.node, state.connection) else {
             return;
@@ -194,8 +197,12 @@ impl World {
             return;
         };
         subscription.number = number;
-        subscription.after = subscription.position;
-        let wants = match subscription.position {
+        subscription.after = match (kind, subscription.position) {
+            (0..10, _) => subscription.earlier,
+            (10..13, _) => Some(forge(subscription.position, forged)),
+            (_, position) => position,
+        };
+        let wants = match subscription.after {
             Some(position) => Wants::After(position),
             None if recent < 4 => Wants::Live,
             None => Wants::Recent(u32::try_from(recent).expect("a small number")),
@@ -339,8 +346,12 @@ impl World {
             Delivered::Entry(entry) => (Some(entry.position), entry.previous),
             Delivered::Unstored { .. } => (None, None),
         };
+        let is_earlier = self.random.chance(10);
         if let Some(subscription) = self.clients[client].wanted.get_mut(&topic) {
             subscription.position = at;
+            if is_earlier {
+                subscription.earlier = at;
+            }
         }
         let event = ClientEvent::Message {
             topic: self.topics[topic].log,
@@ -378,6 +389,27 @@ impl World {
             let (pause, node) = (self.random.within(1..800), self.random.index(3));
             self.after(pause * MS, move |world| world.connect_client(client, node));
         }
+    }
+}
+
+/// Makes a position that no server gave.
+fn forge(position: Option<Position>, bits: u64) -> Position {
+    let id = MessageId::new(bits);
+    match position {
+        Some(position) if bits % 3 == 0 && position.id.is_some() => Position {
+            id: Some(id),
+            ..position
+        },
+        Some(position) if bits % 3 == 1 => Position {
+            offset: position.offset + 1 + bits % 50,
+            id: Some(id),
+            ..position
+        },
+        _ => Position {
+            epoch: Epoch::new(bits),
+            offset: 1 + bits % 20,
+            id: Some(id),
+        },
     }
 }
 

@@ -241,7 +241,7 @@ impl World {
             world.link(node, which).calls.remove(&call);
             world.fail(call);
         });
-        let pause = self.random.within(100..3000);
+        let pause = self.random.within(100..self.latency);
         let earliest = self.now + pause;
         let link = self.link(node, which);
         let at = earliest.max(link.last_out + 1);
@@ -249,7 +249,7 @@ impl World {
         let server = link.server;
         let answer = move |world: &mut Self| {
             let result = exec(world, server);
-            let pause = world.random.within(100..3000);
+            let pause = world.random.within(100..world.latency);
             let earliest = world.now + pause;
             let link = world.link(node, which);
             if link.connection != Some(connection) {
@@ -307,7 +307,7 @@ impl World {
         topic: usize,
         event: impl FnOnce(&mut Self) + 'static,
     ) {
-        let pause = self.random.within(100..3000);
+        let pause = self.random.within(100..self.latency);
         let earliest = self.now + pause;
         let link = self.link(node, Which::Feed);
         if link.connection != Some(connection) {
@@ -451,12 +451,16 @@ impl World {
         let fresh = Epoch::new(self.random.bits());
         let exec = move |world: &mut Self, server: usize| {
             let (now, history) = (world.now, world.topics[topic].history);
+            // On slow links pages are large, or a read would take longer than a join waits.
+            let most = if world.latency > 100 * MS { 40 } else { 4 };
             let server_state = &mut world.servers[server];
             if !server_state.is_primary && server_state.memory.top(topic).is_none() {
                 return None;
             }
             let is_new = server_state.memory.top(topic).is_none();
-            let page = server_state.memory.page(now, topic, history, since, fresh);
+            let page = server_state
+                .memory
+                .page(now, topic, history, since, (fresh, most));
             if is_new {
                 world.copied(server, topic);
             }

@@ -8,9 +8,6 @@ use sockeye_pubsub::{Body, Entry, Epoch, History, Kept, MessageId, Position};
 /// A time of a run, in microseconds.
 pub(crate) type Time = u64;
 
-/// The messages that a page has at most.
-const PAGE: usize = 4;
-
 /// What a server stores.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
@@ -93,14 +90,14 @@ impl Memory {
         }
     }
 
-    /// Reads a page. `wanted` is the id that the first entry of a later page must name.
+    /// Reads a page of at most `most` messages.
     pub(crate) fn page(
         &mut self,
         now: Time,
         topic: usize,
         history: History,
         since: Since,
-        fresh: Epoch,
+        (fresh, most): (Epoch, usize),
     ) -> Page {
         self.begin(topic, fresh);
         let meta = &self.metas[&topic];
@@ -171,7 +168,7 @@ impl Memory {
             ..top
         };
         let mut entries = Vec::new();
-        for (_, entry) in stream[from..].iter().take(PAGE) {
+        for (_, entry) in stream[from..].iter().take(most) {
             if entry.before() != before {
                 return Page::Lost(top);
             }

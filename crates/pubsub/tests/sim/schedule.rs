@@ -158,7 +158,7 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
         at += random.within(1..2 * pace) * MS;
     }
     for _ in 0..random.within(1..6) {
-        let at = random.within(2..32) * SECOND + random.within(0..1000) * MS;
+        let at = random.within(2..29) * SECOND + random.within(0..1000) * MS;
         let node = random.index(3);
         let topic = random.index(topics - 1);
         let pause = random.within(100..5000) * MS;
@@ -180,7 +180,12 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
                 partition: random.index(PARTITIONS),
             },
             6 => Step::Restart {
-                pause,
+                // Longer than a join waits, now and then.
+                pause: if random.chance(30) {
+                    12 * SECOND
+                } else {
+                    pause
+                },
                 is_empty: false,
             },
             7 | 8 => Step::MoveReads { node },

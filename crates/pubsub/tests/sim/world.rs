@@ -25,6 +25,8 @@ pub(crate) struct World {
     queue: BinaryHeap<Reverse<Scheduled>>,
     events: BTreeMap<u64, Event>,
     numbers: u64,
+    /// The most time that a request, or an answer, is on its way.
+    pub(crate) latency: Time,
     /// What happens to calls that get no answer.
     pub(crate) failures: BTreeMap<u64, Event>,
     base: Instant,
@@ -88,6 +90,7 @@ impl World {
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             numbers: 1,
+            latency: 3 * MS,
             failures: BTreeMap::new(),
             base,
             topics: Vec::new(),
@@ -109,6 +112,11 @@ impl World {
             logs: Logs::new(),
             rows: BTreeMap::new(),
             trace: None,
+        };
+        world.latency = match world.random.within(0..10) {
+            0..6 => 3 * MS,
+            6..8 => 60 * MS,
+            _ => 400 * MS,
         };
         let seconds = Duration::from_secs;
         for (name, history) in [
