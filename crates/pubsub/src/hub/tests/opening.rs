@@ -220,6 +220,18 @@ fn reading_join_waits_for_the_next_read_if_this_one_asks_for_the_top_alone() {
 }
 
 #[test]
+fn reading_join_from_a_node_that_is_ahead_of_the_read_is_recovered() {
+    let world = World::window();
+    world.join(1, Wants::After(at(1, 6)));
+    world.confirm(1);
+    let (_, read) = world.read();
+    world.deliver(entry(1, 6));
+    world.deliver(entry(1, 7));
+    world.reply_to(read, whole(entries(1..=5), at(1, 5)), 1);
+    assert_eq!(world.told(), ["1 joined at 1:6, recovered 1: 1:7"]);
+}
+
+#[test]
 fn reading_gap_forgets_the_read_and_the_waiting_events() {
     let world = World::window();
     world.join(1, Wants::Recent(9));
