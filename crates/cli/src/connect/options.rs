@@ -235,7 +235,7 @@ End of the connection:
 
   --retry connects again when the connection is lost, or when the code of the
   server's Close says that the server will come back. The pause before each
-  attempt is random, and grows up to 30 s. Messages are not sent twice.
+  attempt is random, and grows up to 20 s. Messages are not sent twice.
 
 Secrets:
   Other users of this machine can see the command line. --bearer @FILE and
