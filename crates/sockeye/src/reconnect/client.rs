@@ -7,15 +7,19 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
+#[cfg(feature = "topics-wire")]
+use sockeye_proto::CloseReason;
 use sockeye_proto::{Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::log::log_interruption;
-use super::open::Open;
+use super::open::{Open, Plain, Protocol};
 use super::queue::{Queue, ReconnectSender};
 use super::retry::{Interruption, Retry};
 use crate::client::{Client, ConnectError, Target};
 use crate::connection::Connection;
+#[cfg(feature = "topics-wire")]
+use crate::error::Error;
 use crate::sync::Arc;
 
 /// A client that opens its connection again when it is lost. It has no task of its own: it works only while
@@ -48,11 +52,21 @@ use crate::sync::Arc;
 /// # }
 /// ```
 pub struct Reconnecting {
-    connector: Box<dyn FnMut() -> Connecting + Send>,
+    connector: Connector,
     greeting: Option<Greeting>,
     retry: Retry,
+    /// The pause that the peer asked for, in place of that of `retry`.
+    asked_pause: Option<Duration>,
     queue: Arc<Queue>,
     state: State,
+}
+
+/// How an attempt is made.
+enum Connector {
+    /// By a client, to its target.
+    Client(Arc<Client>, Target),
+    /// By a function of the application.
+    Function(Box<dyn FnMut() -> Connecting + Send>),
 }
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
@@ -112,11 +126,8 @@ impl Client {
         target: impl TryInto<Target, Error: Into<ConnectError>>,
     ) -> Result<Reconnecting, ConnectError> {
         let target = target.try_into().map_err(Into::into)?;
-        let client = Arc::new(self);
-        Ok(Reconnecting::new(move || {
-            let (client, target) = (Arc::clone(&client), target.clone());
-            async move { client.connect_to(target).await }
-        }))
+        let connector = Connector::Client(Arc::new(self), target);
+        Ok(Reconnecting::by(connector))
     }
 }
 
@@ -144,10 +155,15 @@ impl Reconnecting {
     where
         F: Future<Output = Result<Connection, ConnectError>> + Send + 'static,
     {
+        Self::by(Connector::Function(Box::new(move || Box::pin(connector()))))
+    }
+
+    fn by(connector: Connector) -> Self {
         Self {
-            connector: Box::new(move || Box::pin(connector())),
+            connector,
             greeting: None,
             retry: Retry::default(),
+            asked_pause: None,
             queue: Arc::new(Queue::new(Self::DEFAULT_QUEUE_LIMIT)),
             state: State::Idle,
         }
@@ -198,10 +214,14 @@ impl Reconnecting {
     ///
     /// Safe: an attempt, a pause or a connection continues with the next call.
     pub async fn next(&mut self) -> Option<ReconnectEvent> {
-        poll_fn(|cx| self.poll_event(cx)).await
+        poll_fn(|cx| self.poll_event(&mut Plain, cx)).await
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconnectEvent>> {
+    pub(super) fn poll_event(
+        &mut self,
+        protocol: &mut impl Protocol,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<ReconnectEvent>> {
         let has_connection = matches!(self.state, State::Open(_));
         if !has_connection && self.queue.closing(cx).is_some() {
             return Poll::Ready(self.end(None, Vec::new()));
@@ -216,11 +236,13 @@ impl Reconnecting {
                 Ok(connection) => self.open(connection),
                 Err(error) => self.interrupt(Interruption::Connect(error), Vec::new()),
             },
-            State::Open(open) => match ready!(open.poll(&self.queue, cx)) {
+            State::Open(open) => match ready!(open.poll(protocol, &self.queue, cx)) {
                 Ok(Some(message)) => Some(ReconnectEvent::Message(message)),
                 ended => {
                     let unconfirmed = std::mem::take(&mut open.unwritten);
+                    let failure = open.take_failure();
                     let why = match ended {
+                        _ if failure.is_some() => failure,
                         Err(error) => Some(Interruption::Lost(error)),
                         Ok(_) if open.is_closing => None,
                         Ok(_) => {
@@ -240,7 +262,7 @@ impl Reconnecting {
     }
 
     fn begin(&mut self) -> Option<ReconnectEvent> {
-        self.state = State::Connecting((self.connector)());
+        self.state = State::Connecting(self.connector.connect());
         let attempt = self.retry.failures().saturating_add(1);
         Some(ReconnectEvent::Connecting { attempt })
     }
@@ -262,6 +284,8 @@ impl Reconnecting {
         let now = Instant::now().into_std();
         let date = SystemTime::now();
         let pause = self.retry.after(&why, now, date, rand::random());
+        let asked = self.asked_pause.take();
+        let pause = pause.map(|pause| asked.unwrap_or(pause));
         log_interruption(&why, pause);
         let Some(pause) = pause else {
             return self.end(Some(why), unconfirmed);
@@ -296,7 +320,7 @@ impl Stream for Reconnecting {
     type Item = ReconnectEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ReconnectEvent>> {
-        self.poll_event(cx)
+        self.poll_event(&mut Plain, cx)
     }
 }
 
@@ -319,5 +343,60 @@ impl fmt::Debug for Reconnecting {
             .field("state", &state)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    fn connect(&mut self) -> Connecting {
+        match self {
+            Self::Client(client, target) => {
+                let (client, target) = (Arc::clone(client), target.clone());
+                Box::pin(async move { client.connect_to(target).await })
+            }
+            Self::Function(connect) => connect(),
+        }
+    }
+}
+
+/// What a client of a subprotocol needs.
+#[cfg(feature = "topics-wire")]
+impl Reconnecting {
+    /// Offers these subprotocols before those that the application offers. A connection that was opened without them is
+    /// dropped. A connector of the application has to offer them itself.
+    pub(super) fn offer(&mut self, subprotocols: &[&str]) {
+        if let Connector::Client(client, _) = &mut self.connector {
+            let client = Arc::make_mut(client);
+            let others = std::mem::take(&mut client.subprotocols);
+            let wanted = subprotocols.iter().map(|name| (*name).to_owned());
+            let others = others.into_iter();
+            let others = others.filter(|name| !subprotocols.contains(&&**name));
+            client.subprotocols = wanted.chain(others).collect();
+        }
+        if !matches!(self.state, State::Over) {
+            self.state = State::Idle;
+        }
+    }
+
+    /// Sets the pause before the next attempt, as the peer asked for it. It counts if another attempt follows.
+    pub(super) fn ask_pause(&mut self, pause: Option<Duration>) {
+        self.asked_pause = pause;
+    }
+
+    /// Closes the connection, and ends the client with it: the peer does not speak the subprotocol.
+    pub(super) fn refuse(&mut self, reason: &CloseReason) {
+        if let State::Open(open) = &mut self.state {
+            let why = Interruption::Subprotocol(reason.clone());
+            log_interruption(&why, None);
+            open.begin_close(reason, Some(why));
+        }
+    }
+
+    /// Drops the connection, because the peer does not answer.
+    pub(super) fn abandon(&mut self) -> Option<ReconnectEvent> {
+        let State::Open(open) = &mut self.state else {
+            return None;
+        };
+        let unconfirmed = std::mem::take(&mut open.unwritten);
+        self.interrupt(Interruption::Lost(Error::PeerDead), unconfirmed)
     }
 }

@@ -15,6 +15,7 @@ impl fmt::Display for Interruption {
             Self::Closed(reason) => write!(f, "the peer closed with {reason}"),
             Self::Connect(error) => ErrorChain::new(error).fmt(f),
             Self::Lost(error) => ErrorChain::new(error).fmt(f),
+            Self::Subprotocol(reason) => write!(f, "closed with {reason}"),
         }
     }
 }
@@ -43,6 +44,7 @@ impl fmt::Display for ForLog<'_> {
                 let chain = ErrorChain::new(error).to_string();
                 PeerText(chain.as_bytes()).fmt(f)
             }
+            Interruption::Subprotocol(reason) => write!(f, "closed with {reason}"),
         }
     }
 }

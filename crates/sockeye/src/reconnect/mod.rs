@@ -29,6 +29,8 @@ mod log;
 mod open;
 mod queue;
 mod retry;
+#[cfg(feature = "topics-wire")]
+pub mod topics;
 
 pub use self::client::{ReconnectEvent, Reconnecting};
 pub use self::queue::{QueueError, ReconnectSender};

@@ -53,6 +53,9 @@ pub enum Interruption {
     Connect(ConnectError),
     /// The connection failed with this error.
     Lost(Error),
+    /// The peer does not speak the subprotocol that the client needs, or broke a rule of it. The client closed the
+    /// connection with this reason.
+    Subprotocol(CloseReason),
 }
 
 impl Default for Retry {
@@ -150,6 +153,7 @@ impl Interruption {
             Self::Closed(reason) => reason.code().is_transient(),
             Self::Connect(error) => error.is_transient(),
             Self::Lost(error) => !matches!(error, Error::Protocol(_) | Error::Handler(_)),
+            Self::Subprotocol(_) => false,
         }
     }
 }
