@@ -108,6 +108,9 @@ use sockeye_mailbox::sync;
 pub use self::endpoint::generated as __private;
 #[doc(inline)]
 pub use self::error::{Error, HandlerResult, Result};
+#[cfg(feature = "topics")]
+#[doc(inline)]
+pub use self::topics::Topics;
 #[doc(inline)]
 pub use self::{
     client::{Client, connect},
@@ -115,9 +118,6 @@ pub use self::{
     endpoint::{Endpoint, Session, endpoint},
     server::Server,
 };
-#[cfg(feature = "topics")]
-#[doc(inline)]
-pub use self::topics::Topics;
 #[doc(inline)]
 pub use sockeye_proto::{CloseCode, CloseReason, Message};
 

@@ -1,4 +1,4 @@
-//! Delivers a part of a message to a handler, which may read the rest of the message itself. This is apart from the
+//! Delivers a part of a message to a handler, which may read the rest of the message itself, and Pongs. This is apart from the
 //! loop for whole messages, so an idle session holds no memory for it.
 
 use std::pin::pin;
@@ -68,10 +68,20 @@ pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     for payload in rest.take_pongs() {
         driver.released().await;
         if session.is_open() {
-            let pong = Incoming::Pong(Pong::new(payload));
-            handle(endpoint, session, driver, pong, &Rest::default()).await;
+            handle_pong(endpoint, session, driver, payload).await;
         }
     }
+}
+
+/// Calls the handler with a Pong.
+pub(super) async fn handle_pong<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<T>,
+    payload: Vec<u8>,
+) {
+    let pong = Incoming::Pong(Pong::new(payload));
+    handle(endpoint, session, driver, pong, &Rest::default()).await;
 }
 
 async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(

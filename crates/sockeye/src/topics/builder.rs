@@ -9,12 +9,13 @@ use sockeye_pubsub::hub::{Hub, HubConfig};
 use sockeye_pubsub::{MemoryEngine, MemoryLimits, PatternError, Patterns};
 
 use super::authorize::{Authority, Authorize};
-use super::backend::{Backend, Events};
+use super::backend::Backend;
 use super::handle::{Inner, Topics};
-use super::outlet::Node;
+use super::node::Node;
 use super::queue::Queue;
 use super::signals::Signals;
 use super::surroundings::{Real, random};
+use super::work::Events;
 use crate::error::Error;
 use crate::sync::{Arc, Mutex};
 
@@ -38,6 +39,20 @@ pub struct TopicsError(#[source] PatternError);
 impl From<TopicsError> for Error {
     fn from(error: TopicsError) -> Self {
         Self::Server(error.into())
+    }
+}
+
+impl Topics {
+    /// Returns a builder.
+    pub fn builder() -> TopicsBuilder {
+        TopicsBuilder::default()
+    }
+}
+
+impl Default for Topics {
+    /// Topics in memory, without patterns: no history, and no rights for clients.
+    fn default() -> Self {
+        Self::builder().make(Patterns::new())
     }
 }
 
@@ -139,6 +154,7 @@ impl TopicsBuilder {
                 joins: 0.into(),
                 node,
                 signals: Signals::default(),
+                is_started: tokio::sync::Mutex::default(),
                 task: Mutex::default(),
             }
         });

@@ -33,7 +33,8 @@ impl Topics {
         let name = TopicName::new(topic).map_err(SubscribeError::Invalid)?;
         let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
         let store = self.0.backend.engine().presence();
-        let (Known::Members { max: most, .. }, Some(store)) = (rules.presence.known(), store) else {
+        let (Known::Members { max: most, .. }, Some(store)) = (rules.presence.known(), store)
+        else {
             return Ok((Vec::new(), true));
         };
         let max = max.min(most as usize);
@@ -57,7 +58,10 @@ impl Topics {
         let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
         let is_shown = matches!(
             rules.presence.known(),
-            Known::Members { show_principal: true, .. }
+            Known::Members {
+                show_principal: true,
+                ..
+            }
         );
         if !is_shown {
             for member in &mut members {

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use sockeye_mailbox::Ticket;
 use sockeye_pubsub::TopicName;
 
-use super::outlet::LocalTopic;
+use super::local_topic::LocalTopic;
 use crate::connection::direct::Mailbox;
 use crate::sync::Arc;
 
 /// The subscriptions of one session, and its replays that wait to be written.
 #[derive(Default)]
-pub(crate) struct Memberships {
+pub(super) struct Memberships {
     // Sorted by name.
     all: Vec<Membership>,
     replays: Replays,

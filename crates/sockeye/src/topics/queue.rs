@@ -5,7 +5,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use sockeye_pubsub::PublishError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::publish::{Published, Sent};
+use super::published::{Published, Sent};
 use crate::sync::{Mutex, lock};
 
 /// How many publishes may wait in the queue, and how many the engine may have.

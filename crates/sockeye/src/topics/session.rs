@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use sockeye_pubsub::engine::MemberId;
 use tokio::sync::Notify;
 
-#[cfg(feature = "topics-wire")]
-use super::client::Machine;
 use super::gap::Gap;
+#[cfg(feature = "topics-wire")]
+use super::machine::Machine;
 use super::memberships::Memberships;
 use super::surroundings::random;
 use crate::endpoint::Session;

@@ -8,19 +8,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use sockeye_pubsub::engine::Member;
-use sockeye_pubsub::hub::{Wants, Welcome};
+use sockeye_pubsub::hub::Wants;
 use sockeye_pubsub::{Kept, Position, SubscribeError, TopicName};
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::form::{Ending, Form};
 use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Reservation, Subscribed};
 use super::memberships::Membership;
-use super::form::{Ending, Form};
-use super::outlet::{LocalTopic, Node};
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
-use crate::runtime::deliverer;
 use crate::sync::{Arc, lock};
 
 /// A subscription that is about to come about: await it.
@@ -169,7 +166,8 @@ impl Subscribe<'_> {
         // The hub drops a join without an answer only if the session has ended.
         let subscribed = answer.unwrap_or(Err(SubscribeError::Unavailable { retry: RETRY }))?;
         if let Some(until) = until {
-            self.session.end_subscription_at(waiting.name.clone(), number, until);
+            self.session
+                .end_subscription_at(waiting.name.clone(), number, until);
         }
         Ok(subscribed)
     }
@@ -237,7 +235,8 @@ impl Topics {
         let form = Form::of(session);
         let is_meant = |member: &Session| member == session;
         inner.hub.leave(membership.topic.name(), |topic| {
-            let left = topic.channel(form).leave(membership.member, is_meant);
+            let channel = topic.existing(form);
+            let left = channel.and_then(|channel| channel.leave(membership.member, is_meant));
             usize::from(left.is_some())
         });
         let presence = inner.hub.outlet().presence();
@@ -288,64 +287,6 @@ impl Session {
             lock(&state.memberships).release(bytes);
             state.answered.notify_one();
         }
-    }
-}
-
-impl Join {
-    /// Makes the session a subscriber, and gives it its answer and the replay. The topic's shard of the hub is locked.
-    pub(super) fn attach(
-        mut self,
-        node: &Node,
-        topic: &Arc<LocalTopic>,
-        welcome: &Welcome<'_>,
-    ) -> bool {
-        let session = &self.session;
-        let Some(state) = session.topics_part() else {
-            return false;
-        };
-        let mut memberships = lock(&state.memberships);
-        let is_known = memberships.contains(topic.name());
-        if memberships.has_retired() || is_known || self.answer.is_unwanted() {
-            drop(memberships);
-            if is_known {
-                self.answer.accept_again(&self.session, topic.name(), welcome);
-            }
-            return false;
-        }
-        let mailbox = session.mailbox();
-        let form = Form::of(session);
-        let answer = self.answer.frame(session, topic.name(), welcome);
-        let replay = welcome.replay.iter();
-        let frames = answer
-            .into_iter()
-            .chain(replay.map(|entry| form.entry(topic.name(), entry)));
-        let Ok(ticket) = mailbox.push_admitted(frames) else {
-            drop(memberships);
-            return false;
-        };
-        let used = welcome.replay.iter().map(|entry| entry.body.len()).sum();
-        memberships.note_replay(self.reserved.take(), used, ticket);
-        // Without a runtime the session's driver writes its messages itself.
-        let has_runtime = mailbox.has_direct() && Handle::try_current().is_ok();
-        let delivery = has_runtime.then(deliverer::here);
-        let channel = topic.channel(form);
-        let member = channel.subscribe(Arc::clone(mailbox), session.clone(), delivery);
-        memberships.insert(Membership {
-            topic: Arc::clone(topic),
-            member,
-            join: self.number,
-        });
-        drop(memberships);
-        if let Some(member) = self.member.take() {
-            node.presence().enter(topic.name(), member);
-        }
-        state.answered.notify_one();
-        self.answer.accept(topic.name(), welcome);
-        true
-    }
-
-    pub(super) fn refuse(self, error: SubscribeError) {
-        self.answer.refuse(&self.session, error);
     }
 }
 

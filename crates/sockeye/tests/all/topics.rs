@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use sockeye::topics::{Clients, History, Policy, Presence, Recovery};
-use sockeye::{Client, Connection, HandlerResult, Message, Server, Session, Topics, server_endpoint};
-use tokio::net::TcpStream;
+use sockeye::topics::{History, Policy, Recovery};
+use sockeye::{Connection, HandlerResult, Server, Session, Topics, server_endpoint};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -42,7 +41,10 @@ async fn serve(topics: Topics) -> String {
 
 fn rooms() -> Topics {
     let policy = Policy::new().history(History::window(100, HOUR));
-    Topics::builder().pattern("room/{id}", policy).build().unwrap()
+    Topics::builder()
+        .pattern("room/{id}", policy)
+        .build()
+        .unwrap()
 }
 
 async fn next(ws: &mut Connection) -> String {
@@ -55,7 +57,10 @@ async fn subscribers_get_the_newest_messages_and_then_each_one_once_and_in_order
     let topics = rooms();
     let url = serve(topics.clone()).await;
     for n in 0..3 {
-        topics.publish("room/1", format!("early {n}")).await.unwrap();
+        topics
+            .publish("room/1", format!("early {n}"))
+            .await
+            .unwrap();
     }
     let mut ann = sockeye::connect(format!("{url}/room/1")).await.unwrap();
     let mut bob = sockeye::connect(format!("{url}/room/1")).await.unwrap();

@@ -1,0 +1,72 @@
+//! A join becomes a subscription: the answer, the replay, and then each message of the topic.
+
+use sockeye_pubsub::SubscribeError;
+use sockeye_pubsub::hub::Welcome;
+use tokio::runtime::Handle;
+
+use super::form::Form;
+use super::join::Join;
+use super::local_topic::LocalTopic;
+use super::memberships::Membership;
+use super::node::Node;
+use crate::runtime::deliverer;
+use crate::sync::{Arc, lock};
+
+impl Join {
+    /// Makes the session a subscriber, and gives it its answer and the replay. The topic's shard of the hub is locked.
+    pub(super) fn attach(
+        mut self,
+        node: &Node,
+        topic: &Arc<LocalTopic>,
+        welcome: &Welcome<'_>,
+    ) -> bool {
+        let session = &self.session;
+        let Some(state) = session.topics_part() else {
+            return false;
+        };
+        let mut memberships = lock(&state.memberships);
+        let is_known = memberships.contains(topic.name());
+        if memberships.has_retired() || is_known || self.answer.is_unwanted() {
+            drop(memberships);
+            if is_known {
+                self.answer
+                    .accept_again(&self.session, topic.name(), welcome);
+            }
+            return false;
+        }
+        let mailbox = session.mailbox();
+        let form = Form::of(session);
+        let answer = self.answer.frame(session, topic.name(), welcome);
+        let replay = welcome.replay.iter();
+        let frames = answer
+            .into_iter()
+            .chain(replay.map(|entry| form.entry(topic.name(), entry)));
+        let Ok(ticket) = mailbox.push_admitted(frames) else {
+            drop(memberships);
+            return false;
+        };
+        let used = welcome.replay.iter().map(|entry| entry.body.len()).sum();
+        memberships.note_replay(self.reserved.take(), used, ticket);
+        // Without a runtime the session's driver writes its messages itself.
+        let has_runtime = mailbox.has_direct() && Handle::try_current().is_ok();
+        let delivery = has_runtime.then(deliverer::here);
+        let channel = topic.channel(form, || node.channel_config(topic.name()));
+        let member = channel.subscribe(Arc::clone(mailbox), session.clone(), delivery);
+        memberships.insert(Membership {
+            topic: Arc::clone(topic),
+            member,
+            join: self.number,
+        });
+        drop(memberships);
+        if let Some(member) = self.member.take() {
+            node.presence().enter(topic.name(), member);
+        }
+        state.answered.notify_one();
+        self.answer.accept(topic.name(), welcome);
+        true
+    }
+
+    pub(super) fn refuse(self, error: SubscribeError) {
+        self.answer.refuse(&self.session, error);
+    }
+}
