@@ -133,7 +133,10 @@ impl Open {
             if self.unwritten_bytes >= UNWRITTEN_MARK {
                 return Poll::Pending;
             }
-            ready!(Sink::<Outgoing>::poll_ready(Pin::new(&mut self.connection), cx))?;
+            ready!(Sink::<Outgoing>::poll_ready(
+                Pin::new(&mut self.connection),
+                cx
+            ))?;
             // A frame of the protocol cannot be taken back, so it is not made when the connection takes none.
             if self.connection.close_received().is_some() {
                 break;

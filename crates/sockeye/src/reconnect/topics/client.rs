@@ -8,9 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseCode, Outgoing};
-use sockeye_pubsub::wire::{
-    ClientMachine, RequestNumber, SUBPROTOCOLS, app_frame,
-};
+use sockeye_pubsub::wire::{ClientMachine, RequestNumber, SUBPROTOCOLS, app_frame};
 use sockeye_pubsub::{Position, TopicName};
 use tokio::time::Instant;
 
