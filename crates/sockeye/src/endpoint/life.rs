@@ -294,8 +294,10 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let _busy = session.busy();
     #[cfg(feature = "topics-wire")]
-    if session.is_enveloped() {
-        crate::topics::client::greet(session);
+    if session.is_enveloped()
+        && let Some(topics) = session.open_sessions().known_topics()
+    {
+        topics.greet(session);
     }
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {

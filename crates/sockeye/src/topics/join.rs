@@ -112,6 +112,7 @@ impl Answer {
         topic: &TopicName,
         welcome: &Welcome<'_>,
     ) -> Option<Outgoing> {
+        let _ = (session, topic, welcome);
         match self {
             Self::Server(_) => None,
             #[cfg(feature = "topics-wire")]

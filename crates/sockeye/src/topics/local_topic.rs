@@ -17,6 +17,7 @@ use crate::sync::Arc;
 /// The subscribers of one topic.
 pub(super) struct LocalTopic {
     name: TopicName,
+    #[cfg(feature = "topics-wire")]
     is_conflated: bool,
     raw: OnceLock<Arc<Channel<Session>>>,
     #[cfg(feature = "topics-wire")]
@@ -26,8 +27,10 @@ pub(super) struct LocalTopic {
 impl LocalTopic {
     /// The place for the subscribers of a topic. With `is_conflated` a slow one gets only the newest message.
     pub(super) fn new(name: TopicName, is_conflated: bool) -> Self {
+        let _ = is_conflated;
         Self {
             name,
+            #[cfg(feature = "topics-wire")]
             is_conflated,
             raw: OnceLock::new(),
             #[cfg(feature = "topics-wire")]

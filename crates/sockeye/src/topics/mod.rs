@@ -65,10 +65,9 @@ mod authorize;
 mod backend;
 mod builder;
 #[cfg(feature = "topics-wire")]
-pub(crate) mod client;
+mod client;
 mod evict;
 mod form;
-mod gap;
 mod handle;
 mod join;
 mod local_topic;
@@ -104,11 +103,10 @@ pub use sockeye_pubsub::{
 
 pub use self::authorize::{Authorize, Denied, Grant, Topic};
 pub use self::builder::{TopicsBuilder, TopicsError};
-pub use self::gap::Gap;
 pub use self::handle::Topics;
 pub use self::join::Subscribed;
 pub use self::publish::{Publish, PublishHandle, Publishing};
 pub use self::published::Published;
-pub(crate) use self::session::SessionTopics;
 pub use self::subscribe::Subscribe;
 pub use self::subscribers::{Evicted, Subscribers};
+pub use crate::endpoint::Gap;

@@ -8,11 +8,11 @@ use sockeye_pubsub::wire::ServerFrame;
 use sockeye_pubsub::{Delivered, Position, SubscribeError, Surroundings, TopicName};
 
 use super::form::Form;
-use super::gap::Gap;
 use super::join::Join;
 use super::local_topic::LocalTopic;
 use super::node::Node;
 use super::surroundings::{now, random};
+use crate::endpoint::Gap;
 use crate::sync::Arc;
 
 impl Surroundings for Node {
@@ -54,6 +54,7 @@ impl Outlet for Node {
     }
 
     fn lose(&self, topic: &mut Arc<LocalTopic>, at: Option<Position>) {
+        let _ = at;
         if let Some(raw) = topic.existing(Form::Raw) {
             let gap = Gap::new(topic.name().clone());
             raw.look(0..usize::MAX, |session| session.notify_gap(gap.clone()));

@@ -18,7 +18,7 @@ fn idle_join_beyond_the_limit_of_topics_is_too_many() {
     world.join(1, Wants::Live);
     world
         .hub
-        .join(name("another"), History::off(), Wants::Live, 2);
+        .join(&name("another"), History::off(), Wants::Live, 2);
     assert_eq!(world.told(), ["2 refused: too many"]);
     assert_eq!(world.hub.topics(), 1);
 }
@@ -29,7 +29,7 @@ fn listens_are_gathered_for_their_time_or_until_they_fill_a_batch() {
         config.gather = Duration::from_millis(2);
         config.batch = 3;
     });
-    let join = |topic: &str| world.hub.join(name(topic), History::off(), Wants::Live, 1);
+    let join = |topic: &str| world.hub.join(&name(topic), History::off(), Wants::Live, 1);
     join("a");
     join("b");
     assert_eq!(world.requests(), []);
