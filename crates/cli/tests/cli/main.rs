@@ -22,3 +22,4 @@ mod stream;
 #[cfg(unix)]
 mod terminal;
 mod tls;
+mod topics;

@@ -230,7 +230,7 @@ impl ClientMachine {
     /// # Errors
     ///
     /// [`UnsupportedProtocol`] if that is not one of [`SUBPROTOCOLS`](crate::wire::SUBPROTOCOLS): the owner closes the
-    /// connection with 1002 and [ends](Self::end) the client.
+    /// connection with its [reason](UnsupportedProtocol::close_reason) and [ends](Self::end) the client.
     pub fn connected(
         &mut self,
         agreed: Option<&str>,
