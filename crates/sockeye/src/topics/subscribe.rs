@@ -224,7 +224,7 @@ impl Topics {
             }),
             reserved,
         };
-        inner.hub.join(name, history, request.wants, join);
+        inner.hub.join(&name, history, request.wants, join);
         inner.work();
         Ok(number)
     }
