@@ -24,7 +24,7 @@ use crate::sync::{Arc, Mutex, lock};
 /// The part of a session that belongs to topics.
 // Lock order: a shard of the hub, then this, then the mailbox.
 #[derive(Default)]
-pub(super) struct SessionTopics {
+pub(crate) struct SessionTopics {
     pub(super) memberships: Mutex<Memberships>,
     /// Notified when a join has its answer.
     pub(super) answered: Notify,
@@ -101,14 +101,14 @@ impl Session {
     }
 
     /// Returns what topics keep of the session. `None` if the session has ended without it.
-    pub(super) fn topics_part(&self) -> Option<&SessionTopics> {
+    pub(crate) fn topics_part(&self) -> Option<&SessionTopics> {
         let part: &dyn Any = self.part(|| Box::<SessionTopics>::default())?;
         part.downcast_ref()
     }
 
     /// Lets the endpoint know of a gap. The session's task calls [`Endpoint::on_gap`](crate::Endpoint::on_gap) when no other
     /// callback runs, unless the session ends before. Of each topic one gap waits at most.
-    pub(super) fn notify_gap(&self, gap: Gap) {
+    pub(crate) fn notify_gap(&self, gap: Gap) {
         if let Some(part) = self.topics_part() {
             part.add_gap(gap);
             self.mailbox().notify();
