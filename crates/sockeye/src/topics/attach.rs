@@ -26,22 +26,29 @@ impl Join {
         };
         let mut memberships = lock(&state.memberships);
         let is_known = memberships.contains(topic.name());
-        if memberships.has_retired() || is_known || self.answer.is_unwanted() {
+        let is_again = is_known && self.answer.is_of_server();
+        if memberships.has_retired() || is_again || self.answer.is_unwanted() {
             drop(memberships);
-            if is_known {
-                self.answer
-                    .accept_again(&self.session, topic.name(), welcome);
+            if is_again {
+                self.answer.accept_again(topic.name(), welcome);
             }
             return false;
         }
         let mailbox = session.mailbox();
         let form = Form::of(session);
+        // Server code may have subscribed the session. Its client has ignored the messages so far, and begins here.
+        if let Some(old) = memberships.remove(topic.name())
+            && let Some(channel) = topic.existing(form)
+        {
+            channel.leave(old.member, |member| member == session);
+        }
         let answer = self.answer.frame(session, topic.name(), welcome);
         let replay = welcome.replay.iter();
         let frames = answer
             .into_iter()
             .chain(replay.map(|entry| form.entry(topic.name(), entry)));
         let Ok(ticket) = mailbox.push_admitted(frames) else {
+            // The session ends, and leaves its topics then.
             drop(memberships);
             return false;
         };
@@ -63,7 +70,7 @@ impl Join {
         }
         state.answered.notify_one();
         self.answer.accept(topic.name(), welcome);
-        true
+        !is_known
     }
 
     pub(super) fn refuse(self, error: SubscribeError) {

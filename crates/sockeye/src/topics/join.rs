@@ -95,6 +95,11 @@ impl Subscribed {
 }
 
 impl Answer {
+    /// Returns whether server code gets the answer.
+    pub(super) fn is_of_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     /// Returns whether the subscriber does not want the subscription any more.
     pub(super) fn is_unwanted(&self) -> bool {
         match self {
@@ -124,18 +129,14 @@ impl Answer {
         }
     }
 
-    /// Answers a session that is a subscriber already: it gets nothing twice.
-    pub(super) fn accept_again(self, session: &Session, topic: &TopicName, welcome: &Welcome<'_>) {
+    /// Answers server code whose session is a subscriber already: the session gets nothing twice.
+    pub(super) fn accept_again(self, topic: &TopicName, welcome: &Welcome<'_>) {
         let last = welcome.replay.last().map(|entry| entry.position);
         let again = Welcome {
             at: last.or(welcome.at),
             recovery: Recovery::Fresh,
             replay: &[],
         };
-        if let Some(frame) = self.frame(session, topic, &again) {
-            // If the connection is closing, nothing wants the answer.
-            let _ = session.mailbox().push_admitted([frame]);
-        }
         self.accept(topic, &again);
     }
 
