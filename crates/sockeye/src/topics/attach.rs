@@ -36,12 +36,6 @@ impl Join {
         }
         let mailbox = session.mailbox();
         let form = Form::of(session);
-        // Server code may have subscribed the session. Its client has ignored the messages so far, and begins here.
-        if let Some(old) = memberships.remove(topic.name())
-            && let Some(channel) = topic.existing(form)
-        {
-            channel.leave(old.member, |member| member == session);
-        }
         let answer = self.answer.frame(session, topic.name(), welcome);
         let replay = welcome.replay.iter();
         let frames = answer
@@ -52,6 +46,12 @@ impl Join {
             drop(memberships);
             return false;
         };
+        // Server code may have subscribed the session. Its client has ignored the messages so far, and begins here.
+        if let Some(old) = memberships.remove(topic.name())
+            && let Some(channel) = topic.existing(form)
+        {
+            channel.leave(old.member, |member| member == session);
+        }
         let used = welcome.replay.iter().map(|entry| entry.body.len()).sum();
         memberships.note_replay(self.reserved.take(), used, ticket);
         // Without a runtime the session's driver writes its messages itself.
