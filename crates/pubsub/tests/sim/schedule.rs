@@ -190,6 +190,14 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
         let node = random.index(3);
         let topic = random.index(topics - 1);
         let pause = random.within(100..5000) * MS;
+        if random.chance(50) {
+            // Clients come and go at the time of the fault, and messages too.
+            for _ in 0..random.within(1..8) {
+                let at = at - 300 * MS + random.within(0..900) * MS;
+                let client = random.index(clients);
+                steps.push((at, around(random, client, node)));
+            }
+        }
         let which = [Some(Which::Commands), Some(Which::Feed), None][random.index(3)];
         let kinds = if worst < 35 {
             7
@@ -238,6 +246,27 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
     }
     steps.sort_by_key(|(at, _)| *at);
     steps
+}
+
+/// Draws what a client does at the time of a fault.
+fn around(random: &mut Random, client: usize, node: usize) -> Step {
+    let topic = random.index(7);
+    match random.index(6) {
+        0 => Step::Unwant { client, topic },
+        1 => Step::Want { client, topic },
+        2 => Step::Publish {
+            publisher: random.index(3),
+            node: random.index(3),
+            topic,
+            is_keyed: false,
+        },
+        _ => Step::Return {
+            client,
+            node,
+            pause: random.within(0..300) * MS,
+            notice: 0,
+        },
+    }
 }
 
 impl World {
