@@ -19,7 +19,7 @@ use super::event::Ending;
 #[cfg(test)]
 use super::event::Next;
 use super::phase::Phase;
-use crate::connection::direct::Mailbox;
+use crate::connection::direct::{DriverSide, Mailbox};
 use crate::connection::link::{InParts, Link};
 use crate::connection::permit::SessionPermit;
 use crate::sync::Arc;
@@ -64,10 +64,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             mailbox.shut();
         }
         let core = Core {
-            mailbox,
+            side: DriverSide::new(mailbox),
             phase: Phase::Open,
-            directive: None,
-            waker: None,
             taken: VecDeque::new(),
             replies: 0,
             permit: None,
@@ -135,9 +133,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(super) fn plain(&mut self) -> Option<&mut Running<T>> {
         let running = &mut self.guarded.0;
         let core = &running.core;
-        let is_plain = core.mailbox.is_plain()
+        let is_plain = core.look().is_plain()
             && core.phase.is_open()
-            && core.directive.is_none()
+            && core.side.directive().is_none()
             && core.replies == 0;
         is_plain.then_some(running)
     }
@@ -150,9 +148,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let Running { link, core } = &mut self.guarded.0;
         // After this side's Close the driver takes nothing from the mailbox.
         let wants_items = has_room && link.machine().can_send();
-        let is_parked =
-            core.mailbox
-                .park(&mut core.waker, cx.waker(), wants_items, &core.directive);
+        let is_parked = core.side.park(cx.waker(), wants_items);
         if is_parked {
             // Another task may write to the transport by now. This releases buffers, and no more.
             link.release_buffers();
@@ -180,7 +176,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Applies what the mailbox has asked for since the last look.
     #[inline]
     pub(super) fn update(&mut self) {
-        if let Some(reason) = self.core.mailbox.drive(&mut self.core.directive) {
+        if let Some(reason) = self.core.side.drive() {
             self.apply(&reason);
         }
     }

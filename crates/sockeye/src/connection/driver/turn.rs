@@ -109,10 +109,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Host<T> for Reading<'_, T> {
     #[inline(always)]
     fn is_drained(&mut self) -> bool {
         let Running { link, core } = &mut *self.running;
-        core.mailbox.is_quiet()
-            && core.directive.is_none()
-            && !link.has_had_its_turn()
-            && link.is_drained()
+        core.is_quiet() && !link.has_had_its_turn() && link.is_drained()
     }
 
     #[inline(always)]
@@ -157,12 +154,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         let Self { link, core } = self;
         Some(match link.pull(|whole| whole.put_into(message)) {
             Ok(Some(Received::Ping)) => {
-                core.mailbox.pinged();
+                core.side.pinged();
                 Look::Again
             }
             // An application that has asked for a Close wants no more messages.
             Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
-                if core.directive.is_some() =>
+                if core.side.directive().is_some() =>
             {
                 Look::Again
             }
@@ -183,8 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
 
     /// Waits for the machine's next deadline. The sweeper of the runtime wakes the task for a far one.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
-        let mailbox = &*self.core.mailbox;
-        self.link
-            .poll_timer(cx, |due| mailbox.wake_by(due.into_std()))
+        let side = &self.core.side;
+        self.link.poll_timer(cx, |due| side.wake_by(due.into_std()))
     }
 }
