@@ -265,6 +265,6 @@ impl Session {
     async fn send_frame(&self, frame: Text) {
         let item = Item::Message(Message::Text(frame).into());
         // If the connection is closing, nothing wants the answer.
-        let _ = self.mailbox().feed(item).await;
+        let _ = self.mailbox().send(item).until_taken().await;
     }
 }
