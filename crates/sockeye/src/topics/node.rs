@@ -150,7 +150,9 @@ impl Node {
         // Such a channel keeps one message, which is the value. So the frame goes past the channel.
         channel.look(0..usize::MAX, |session| {
             // Without room or a connection nothing is told: the outbox holds newer values, or is closed.
-            let _ = session.mailbox().try_push(Item::Message(frame.clone().into()));
+            let _ = session
+                .mailbox()
+                .try_push(Item::Message(frame.clone().into()));
         });
     }
 }

@@ -83,7 +83,9 @@ impl Presence {
         let mut state = lock(&self.state);
         let present = state.topics.entry(topic.clone()).or_default();
         present.members.insert(member.id, (join, member.clone()));
-        state.changes.push_back(Change::Entered(topic.clone(), member));
+        state
+            .changes
+            .push_back(Change::Entered(topic.clone(), member));
         self.has_changes.store(true, Relaxed);
         state.note_change(topic, now());
     }

@@ -197,7 +197,9 @@ impl Topics {
             Wants::Live => 0,
             Wants::Recent(_) | Wants::After(_) => replay::largest(rules, name),
         };
-        let member = request.member.filter(|_| rules.presence.known() != Known::Off);
+        let member = request
+            .member
+            .filter(|_| rules.presence.known() != Known::Off);
         if member.as_ref().is_some_and(|json| json.len() > MAX_MEMBER) {
             let text = "what a member says of itself is longer than 1 KiB";
             return Err(SubscribeError::Denied(text.to_owned()));
