@@ -175,6 +175,22 @@ pub(super) struct JoinRequest {
     pub(super) until: Option<SystemTime>,
 }
 
+/// Checks what a member says of itself.
+fn checked_info(json: Arc<str>) -> Result<Arc<str>, SubscribeError> {
+    let denied = |text: &str| Err(SubscribeError::Denied(text.to_owned()));
+    if json.len() > MAX_MEMBER {
+        return denied("what a member says of itself is longer than 1 KiB");
+    }
+    #[cfg(feature = "topics-wire")]
+    match sockeye_pubsub::wire::member_info(&json) {
+        None => return denied("what a member says of itself is not JSON"),
+        // Others are shown it in a header, which is one line.
+        Some(std::borrow::Cow::Owned(line)) => return Ok(line.into()),
+        Some(std::borrow::Cow::Borrowed(_)) => {}
+    }
+    Ok(json)
+}
+
 /// How many subscriptions a session may have by server code.
 const MAX_SUBSCRIPTIONS: usize = 10_000;
 /// The longest text that a member says of itself, in bytes.
@@ -200,10 +216,7 @@ impl Topics {
         let member = request
             .member
             .filter(|_| rules.presence.known() != Known::Off);
-        if member.as_ref().is_some_and(|json| json.len() > MAX_MEMBER) {
-            let text = "what a member says of itself is longer than 1 KiB";
-            return Err(SubscribeError::Denied(text.to_owned()));
-        }
+        let member = member.map(checked_info).transpose()?;
         {
             let part = session.topics_part().ok_or(SubscribeError::Closed)?;
             let memberships = lock(&part.memberships);

@@ -89,3 +89,20 @@ async fn a_publish_without_history_creates_no_topic() {
     let other = (1..181).map(|n| format!("{{\"pub\":\"a/{n}\",\"ref\":{n}}}\nx"));
     assert_eq!(burst(&client, other).await, (180, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_cannot_go_on_subscribing() {
+    let world = World::with(kept(3).clients(Clients::subscribe()));
+    let subprotocol = Some(crate::endpoint::envelope::SUBPROTOCOL);
+    let client = world.open(subprotocol, None, |opened| opened.outbox_limit = 8 << 10);
+    client.peer.close_window(0);
+    for n in 1..2000 {
+        client
+            .peer
+            .segment(masked(TEXT, format!("{{\"sub\":\"a/1\",\"ref\":{n}}}\n")));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let waiting = client.session.mailbox().bytes();
+    assert!(waiting <= 8 << 10, "{waiting} bytes");
+    assert!(client.peer.unread() > 1000, "the server reads no more");
+}

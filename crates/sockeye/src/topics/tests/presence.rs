@@ -77,6 +77,18 @@ async fn a_member_says_at_most_a_kilobyte_of_itself() {
 }
 
 #[cfg(feature = "topics-wire")]
+#[tokio::test(start_paused = true)]
+async fn a_member_says_json_of_itself_and_others_see_it_on_one_line() {
+    let world = World::with(members());
+    let client = world.raw();
+    let subscribed = client.session.subscribe("a/1").member("no JSON").await;
+    assert!(matches!(subscribed, Err(SubscribeError::Denied(_))));
+    let json = "{\n\"a\": 1\n}";
+    client.session.subscribe("a/1").member(json).await.unwrap();
+    assert_eq!(infos(&world, "a/1").await, ["{ \"a\": 1 }"]);
+}
+
+#[cfg(feature = "topics-wire")]
 mod clients {
     use super::*;
     use crate::topics::{Clients, History};
