@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// Ends a subscription, if it came about by this join. Returns whether it did.
-    pub(super) fn leave_if(&self, topic: &str, join: u64) -> bool {
+    pub(super) fn leave_if(&self, topic: &str, join: u32) -> bool {
         let topics = self.topics_part();
         let left = topics.and_then(|topics| lock(&topics.memberships).remove_of(topic, join));
         left.is_some_and(|membership| {
@@ -185,8 +185,8 @@ fn checked_info(json: Arc<str>) -> Result<Arc<str>, SubscribeError> {
     match sockeye_pubsub::wire::member_info(&json) {
         None => return denied("what a member says of itself is not JSON"),
         // Others are shown it in a header, which is one line.
-        Some(std::borrow::Cow::Owned(line)) => return Ok(line.into()),
-        Some(std::borrow::Cow::Borrowed(_)) => {}
+        Some(Cow::Owned(line)) => return Ok(line.into()),
+        Some(Cow::Borrowed(_)) => {}
     }
     Ok(json)
 }
@@ -205,7 +205,7 @@ impl Topics {
         session: &Session,
         name: &TopicName,
         request: JoinRequest,
-    ) -> Result<u64, SubscribeError> {
+    ) -> Result<u32, SubscribeError> {
         let inner = &self.0;
         let rules = inner.rules(name).map_err(SubscribeError::Denied)?;
         let history = rules.history;
@@ -313,7 +313,7 @@ struct Waiting<'s> {
     session: &'s Session,
     topics: &'s Topics,
     name: &'s TopicName,
-    number: u64,
+    number: u32,
     answered: oneshot::Receiver<Result<Subscribed, SubscribeError>>,
     is_done: bool,
 }

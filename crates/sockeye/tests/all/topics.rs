@@ -120,17 +120,15 @@ async fn a_server_whose_outboxes_cannot_take_a_history_is_refused() {
 
 #[cfg(feature = "topics-wire")]
 mod wire {
-    use sockeye::Client;
     use sockeye::topics::Clients;
+    use sockeye::{Client, Endpoint, endpoint};
 
     use super::*;
 
-    /// Answers nothing itself: its clients use topics.
-    #[derive(Default)]
+    /// Handles nothing itself: its clients use topics.
     struct Open;
 
-    #[server_endpoint("/topics", topics)]
-    impl Open {}
+    impl Endpoint for Open {}
 
     async fn connect(url: &str) -> Connection {
         let client = Client::builder().subprotocols(["sockeye.topics.v0"]);
@@ -152,8 +150,8 @@ mod wire {
             .build()
             .unwrap();
         let server = Server::builder().topics(topics.clone());
-        let server = server.default_endpoint::<Open>().bind("127.0.0.1:0").await;
-        let server = server.unwrap();
+        let server = server.endpoint(endpoint("/topics", |_| Open).topics());
+        let server = server.bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/topics", server.local_addr());
         tokio::spawn(server.serve());
 
