@@ -99,7 +99,7 @@ impl Node {
         let topic = membership.topic.name();
         self.presence
             .leave(topic, session.member_id(), membership.join);
-        self.endings.remove(membership.join)
+        self.endings.remove(session, membership.join)
     }
 
     /// Keeps the last handle of a session until no lock is held.
