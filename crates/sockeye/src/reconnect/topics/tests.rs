@@ -32,7 +32,7 @@ const AT: [&str; 4] = [
 ];
 
 /// Where the attempts of a client arrive. Each waits until the test lets it succeed.
-struct Listener(mpsc::UnboundedReceiver<oneshot::Sender<DuplexStream>>);
+struct Listener(mpsc::Receiver<oneshot::Sender<DuplexStream>>);
 
 /// A server's end. The machine of servers checks what the client sends; the test writes the answers.
 struct Far {
@@ -42,10 +42,10 @@ struct Far {
 
 /// A client whose connections agree on a subprotocol.
 fn client(agreed: Option<&'static str>) -> (TopicClient, Listener) {
-    let (attempts, listener) = mpsc::unbounded_channel();
+    let (attempts, listener) = mpsc::channel(16);
     let client = Reconnecting::new(move || {
         let (accept, accepted) = oneshot::channel();
-        let sent = attempts.send(accept);
+        let sent = attempts.try_send(accept);
         async move {
             sent.map_err(|_| ConnectError::NoResponse)?;
             let near = accepted.await.map_err(|_| ConnectError::NoResponse)?;
