@@ -570,6 +570,33 @@ async fn a_server_that_answers_no_ping_is_left_after_its_silence_and_10_s() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_to_a_ping_counts_although_the_program_was_busy_when_it_came() {
+    let (mut client, mut listener) = pair();
+    let serving = async {
+        let mut far = listener.accept().await;
+        far.says(
+            "{\"hello\":1,\"me\":\"AAAAAAAAAAc\",\"node\":\"n1\",\"ping\":5,\"topics\":128}\n",
+        )
+        .await;
+        assert_eq!(far.hears().await, "{\"ping\":1}\n");
+        far.says("{\"pong\":1}\n").await;
+        far
+    };
+    let (told, mut far) = beside(&mut client, serving).await;
+    assert!(told.is_empty(), "{told:?}");
+    // Nothing polls the client meanwhile.
+    tokio::time::advance(14 * SECOND).await;
+    let serving = async {
+        // The silence of the busy time is over, so the client pings again.
+        assert_eq!(far.hears().await, "{\"ping\":1}\n");
+        far.says("\nstill here").await;
+        far
+    };
+    let (event, _far) = tokio::join!(next(&mut client), serving);
+    assert_eq!(shown(&event).unwrap(), "application: still here");
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_without_a_topic_go_to_the_application_and_come_from_it() {
     let (mut client, mut listener) = pair();
     let sender = client.sender();
