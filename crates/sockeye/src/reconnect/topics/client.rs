@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use sockeye_mailbox::SendError;
@@ -227,17 +227,19 @@ impl TopicClient {
             if let Some(event) = self.held.take() {
                 return Poll::Ready(Some(TopicEvent::Connection(event)));
             }
-            if let Some(at) = self.machine.next_timeout()
-                && self.alarm.poll(at, cx).is_ready()
-            {
+            let timeout = self.machine.next_timeout();
+            let is_due = timeout.is_some_and(|at| self.alarm.poll(at, cx).is_ready());
+            // The connection comes first: the answer to a ping may have come while the program was busy.
+            match self.connection.poll_event(&mut self.machine, cx) {
+                Poll::Ready(Some(event)) => self.take(event),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending if is_due => {}
+                Poll::Pending => return Poll::Pending,
+            }
+            if is_due {
                 self.machine.handle_timeout(now());
                 self.break_off();
-                continue;
             }
-            let Some(event) = ready!(self.connection.poll_event(&mut self.machine, cx)) else {
-                return Poll::Ready(None);
-            };
-            self.take(event);
         }
     }
 
@@ -262,6 +264,10 @@ impl TopicClient {
             ReconnectEvent::Interrupted { .. } => self.machine.disconnected(now()),
             ReconnectEvent::Ended { .. } => self.machine.end(),
         }
+        debug_assert!(
+            self.held.is_none(),
+            "the caller takes each event before the next"
+        );
         self.held = Some(event);
     }
 
