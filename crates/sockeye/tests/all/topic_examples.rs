@@ -133,7 +133,9 @@ async fn ticker_notifies_a_user_once_of_an_order_that_is_posted_twice_and_no_oth
     let topics = ticker::topics().expect("the patterns are some");
     let addr = serve(ticker::server(&topics)).await;
     let mut ann = client(addr, "/live?ticket=ann-ticket");
-    ann.subscribe("user/ann/orders").expect("a topic");
+    let newest = SubscribeOptions::new().recent(20);
+    ann.subscribe_with("user/ann/orders", &newest)
+        .expect("a topic");
     for target in ["/live?ticket=bob-ticket", "/live"] {
         let mut other = client(addr, target);
         other.subscribe("user/ann/orders").expect("a topic");
