@@ -70,6 +70,10 @@ impl Session {
     /// Subscribes the session to a topic: it gets each message of the topic from now on. Await the result.
     ///
     /// To subscribe twice is one subscription. It ends with [`unsubscribe`](Self::unsubscribe), and with the session.
+    ///
+    /// A client of the subprotocol of topics subscribes by itself. If its session is a subscriber already, the client gets no
+    /// replay, and reports a loss after a reconnect. So subscribe only sessions without a
+    /// [subprotocol](Self::subprotocol).
     pub fn subscribe<'s>(&'s self, topic: impl Into<Cow<'s, str>>) -> Subscribe<'s> {
         Subscribe {
             session: self,
