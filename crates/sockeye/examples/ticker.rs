@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Json, Refusal};
 use sockeye::server::ServerBuilder;
 use sockeye::topics::{Clients, History, Policy, PublishError, TopicsError};
-use sockeye::{Server, Topics, server_endpoint};
+use sockeye::{Endpoint, Server, Topics, endpoint};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -38,15 +38,10 @@ struct Order {
     what: String,
 }
 
-/// The endpoint of the subprotocol. It has no messages of its own.
-#[derive(Default)]
+/// The endpoint of the subprotocol. Clients subscribe by themselves, so it has nothing to do.
 struct Live;
 
-#[server_endpoint("/live", topics, configurator = Tickets)]
-impl Live {
-    #[on_message]
-    fn unexpected(&self, _: &str) {}
-}
+impl Endpoint for Live {}
 
 /// Knows clients by their tickets. A client without one is anonymous, and sees prices. An application makes each ticket
 /// when a user has logged in, and accepts it once.
@@ -136,10 +131,11 @@ async fn http(topics: Topics, request: Request<Bytes>) -> Response<Bytes> {
 }
 
 pub(crate) fn server(topics: &Topics) -> ServerBuilder {
+    let live = endpoint("/live", |_handshake| Live).topics();
     let of_http = topics.clone();
     Server::builder()
         .topics(topics.clone())
-        .default_endpoint::<Live>()
+        .endpoint(live.configurator(Tickets))
         .http(move |request| http(of_http.clone(), request))
 }
 
