@@ -74,7 +74,7 @@
 //! - `macros` (default): [`server_endpoint`] and [`client_endpoint`].
 //! - `tls` (default): `wss:` and `https:`, by rustls.
 //! - `topics` (default): [`topics`], named streams of messages.
-//! - `topics-wire`: the subprotocol by which clients use topics, and a client of it, `TopicClient`.
+//! - `topics-wire`: the subprotocol by which clients use topics, and `reconnect::topics`, a client of it.
 //! - `json`: `Json`, for messages that are JSON.
 
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.

@@ -49,6 +49,13 @@ fn with_json_a_message_is_an_object_with_its_topic_and_its_position() {
     let server = Server::start(&[]);
     let published = publish(&server, &["-v", "demo/1"], "{\"n\": 1}\ntext\n");
     assert_eq!(published.code, Some(0), "{}", published.stderr);
+    // The opening handshake is on stderr, in order.
+    let response = published
+        .stderr
+        .find("< HTTP/1.1 101 ")
+        .expect("a response");
+    let agreed = published.stderr.find("* subprotocol: sockeye.topics.v0");
+    assert!(agreed > Some(response), "{}", published.stderr);
     let positions: Vec<_> = published.stdout.lines().collect();
     assert_eq!(positions.len(), 2, "{positions:?}");
     let url = server.url("/topics");

@@ -43,12 +43,9 @@ impl<O: Outlet> Topic<O> {
         let Some(mut flight) = live.end_flight() else {
             return;
         };
-        let (catchup, generation) = match result {
-            None => {
-                context.took(Row::LiveFlightFailed);
-                return flight.joins.refuse(context);
-            }
-            Some(reply) => reply,
+        let Some((catchup, generation)) = result else {
+            context.took(Row::LiveFlightFailed);
+            return flight.joins.refuse(context);
         };
         let is_other = generation != live.generation && !fault::NO_GENERATION;
         // The window may have moved on between two pages of the read.

@@ -422,6 +422,13 @@ impl Session {
         Some(&***self.0.part.get_or_init(|| Box::new(make())))
     }
 
+    /// Drops a handle. Returns the session if this was the last handle.
+    #[cfg(feature = "topics")]
+    pub(crate) fn into_last(self) -> Option<Self> {
+        let inner = Arc::into_inner(self.0)?;
+        Some(Self(Arc::new(inner)))
+    }
+
     /// Takes the gaps that the endpoint has not been told of.
     #[cfg(feature = "topics")]
     pub(super) fn take_gaps(&self) -> Vec<Gap> {

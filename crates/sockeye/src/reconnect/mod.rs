@@ -16,6 +16,8 @@
 //! # }
 //! ```
 //!
+//! With the feature `topics-wire`, [`Reconnecting`] also makes a client of topics, in the module `topics`.
+//!
 //! ```text
 //!              ┌────────── Waiting ◀──────────┐ worth another attempt
 //!              ▼                              │

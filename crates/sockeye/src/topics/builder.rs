@@ -8,6 +8,7 @@ use sockeye_pubsub::engine::{Engine, NodeId, NodeInfo};
 use sockeye_pubsub::hub::{Hub, HubConfig};
 use sockeye_pubsub::{MemoryEngine, MemoryLimits, PatternError, Patterns};
 
+use super::asking::Asking;
 use super::authorize::{Authority, Authorize};
 use super::backend::Backend;
 use super::handle::{Inner, Topics};
@@ -153,11 +154,13 @@ impl TopicsBuilder {
                 patterns,
                 authority: self.authority,
                 queue: Queue::default(),
+                asking: Asking::default(),
                 joins: 0.into(),
                 node,
                 signals: Signals::default(),
                 is_started: tokio::sync::Mutex::default(),
                 task: Mutex::default(),
+                runtime: Mutex::default(),
             }
         });
         Topics(topics)

@@ -61,7 +61,12 @@ pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
             };
             if session.topics().0.authority.is_some() {
                 let session = session.clone();
-                tokio::spawn(async move { request.run(&session).await });
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = request.run(&session) => {}
+                        _ = session.closed() => {}
+                    }
+                });
             } else {
                 request.run(session).await;
             }
@@ -108,22 +113,31 @@ impl ClientJoin {
 
     async fn join(self, session: &Session) -> Result<(), Failure> {
         let topics = session.topics();
-        let permitted = permit_subscribe(topics, session, &self.topic).await;
-        let until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
-        create(session, &self.topic)?;
-        let request = JoinRequest {
-            wants: self.wants,
-            member: self.member,
-            answer: Answer::Client {
-                reference: self.reference,
-            },
-            limit: MAX_TOPICS,
+        let topic = self.topic;
+        let mut refused = None;
+        let joining = async {
+            let permitted = permit_subscribe(topics, session, &topic).await;
+            let until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
+            if let Err(failure) = create(session, &topic) {
+                refused = Some(failure);
+                return Err(SubscribeError::TooMany);
+            }
+            let request = JoinRequest {
+                wants: self.wants,
+                member: self.member,
+                answer: Answer::Client {
+                    reference: self.reference,
+                },
+                limit: MAX_TOPICS,
+                until,
+            };
+            topics.join(session, &topic, request).await
         };
-        let number = topics.join(session, self.topic.clone(), request).await?;
-        if let Some(until) = until {
-            session.end_subscription_at(self.topic, number, until);
+        let joined = topics.evictable(session, &topic, joining).await;
+        match refused {
+            Some(failure) => Err(failure),
+            None => joined.map(drop).map_err(Failure::from),
         }
-        Ok(())
     }
 }
 
@@ -149,8 +163,11 @@ async fn publish_for(session: &Session, publish: Publish) {
         let body = permit_publish(topics, session, &topic, Body::from(Outgoing::from(message)))
             .await
             .map_err(|denied| PublishError::Denied(denied.into_text()))?;
-        create(session, &topic)?;
         let rules = topics.0.rules(&topic).map_err(PublishError::Denied)?;
+        // Without history nothing is kept of the topic.
+        if !rules.history.is_off() {
+            create(session, &topic)?;
+        }
         // The client gives a key to each message. Without history there is nothing to compare it with.
         let key = key.filter(|_| !rules.history.is_off());
         let key = key.map(|key| PublishKey {

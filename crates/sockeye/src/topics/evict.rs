@@ -10,43 +10,60 @@ use crate::sync::{Arc, lock};
 impl Inner {
     /// Ends the subscriptions and the joins of a topic on this node.
     pub(super) fn evict_here(self: &Arc<Self>, topic: &str, subscribers: &Subscribers) -> usize {
+        let asking = self
+            .asking
+            .evict(topic, |session| subscribers.includes(session));
+        let mut handles = Vec::new();
         let ended = self.hub.evict(
             topic,
             |join| subscribers.includes(&join.session),
-            |topic| self.end_subscriptions(topic, subscribers),
+            |topic| self.end_subscriptions(topic, subscribers, &mut handles),
         );
+        // Dropped while nothing is locked: they may be the last handles of their sessions.
+        drop(handles);
         self.work();
-        ended
+        asking + ended
     }
 
-    fn end_subscriptions(&self, topic: &LocalTopic, subscribers: &Subscribers) -> usize {
+    /// Ends the subscriptions of the sessions that are meant. `handles` gets their handles.
+    fn end_subscriptions(
+        &self,
+        topic: &LocalTopic,
+        subscribers: &Subscribers,
+        handles: &mut Vec<Session>,
+    ) -> usize {
         let mut ended = 0;
+        let node = self.hub.outlet();
         for form in Form::ALL {
             let Some(channel) = topic.existing(form) else {
                 continue;
             };
-            let mut meant = Vec::new();
+            let begin = handles.len();
             channel.look(0..usize::MAX, |session| {
                 if subscribers.includes(session) {
-                    meant.push(session.clone());
+                    handles.push(session.clone());
                 }
             });
-            for session in meant {
+            let mut kept = Vec::new();
+            for session in handles.get(begin..).unwrap_or_default() {
                 let part = session.topics_part();
                 let removed = part.and_then(|part| lock(&part.memberships).remove(topic.name()));
                 let Some(membership) = removed else {
                     continue;
                 };
-                let is_meant = |member: &Session| *member == session;
-                if channel.leave(membership.member, is_meant).is_some() {
+                kept.extend(
+                    node.forget(session, &membership)
+                        .map(|ending| ending.session),
+                );
+                let is_meant = |member: &Session| member == session;
+                let left = channel.leave(membership.member, is_meant);
+                if left.is_some() {
                     ended += 1;
-                    self.hub
-                        .outlet()
-                        .presence()
-                        .leave(topic.name(), session.member_id());
-                    form.tell_end(&session, topic.name(), Ending::Evicted);
+                    form.tell_end(session, topic.name(), Ending::Evicted);
                 }
+                kept.extend(left);
             }
+            handles.append(&mut kept);
         }
         ended
     }

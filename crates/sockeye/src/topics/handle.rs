@@ -8,8 +8,10 @@ use std::time::Duration;
 use sockeye_pubsub::engine::{Catchup, EngineState, NodeInfo, Since};
 use sockeye_pubsub::hub::Hub;
 use sockeye_pubsub::{Kept, Patterns, Rules, SubscribeError, TopicName};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::asking::Asking;
 use super::authorize::{Authority, Topic};
 use super::backend::Backend;
 use super::node::Node;
@@ -31,6 +33,7 @@ pub(super) struct Inner {
     pub(super) patterns: Arc<Patterns>,
     pub(super) authority: Option<Arc<dyn Authority>>,
     pub(super) queue: Queue,
+    pub(super) asking: Asking,
     /// The number of the next join.
     pub(super) joins: AtomicU64,
     pub(super) node: NodeInfo,
@@ -39,6 +42,8 @@ pub(super) struct Inner {
     pub(super) is_started: tokio::sync::Mutex<bool>,
     /// The task that calls the hub when time has passed.
     pub(super) task: Mutex<Option<AbortHandle>>,
+    /// The runtime of that task.
+    pub(super) runtime: Mutex<Option<Handle>>,
 }
 
 impl Topics {

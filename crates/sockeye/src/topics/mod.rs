@@ -86,16 +86,20 @@
 //! The hub, the memory engine and the grammar of the subprotocol are `sockeye-pubsub`, which has no task and no clock. This
 //! module has the tasks, the sessions and the application's code.
 
+mod asking;
 mod attach;
 mod authorize;
 mod backend;
 mod builder;
 #[cfg(feature = "topics-wire")]
 mod client;
+mod endings;
 mod evict;
+mod evictable;
 mod form;
 mod handle;
 mod join;
+mod joining;
 mod local_topic;
 #[cfg(feature = "topics-wire")]
 mod machine;
@@ -108,6 +112,7 @@ mod presence;
 mod publish;
 mod published;
 mod queue;
+mod replay;
 mod rules;
 mod session;
 mod signals;

@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+#[cfg(feature = "topics-wire")]
+use sockeye_mailbox::Item;
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;
 use sockeye_pubsub::{Patterns, Rules};
 
+use super::endings::{Ending, Endings};
 #[cfg(feature = "topics-wire")]
 use super::form::Form;
 use super::local_topic::LocalTopic;
+use super::memberships::Membership;
 use super::presence::Presence;
 use super::timer::Timer;
 use crate::connection::direct::Channel;
@@ -26,8 +30,12 @@ pub(super) struct Node {
     budget: Arc<Budget>,
     // What subscribers lost, to be reported when no lock is held.
     losses: Mutex<Vec<(Session, Overflowed)>>,
-    has_losses: AtomicBool,
+    // Whether there are losses, or sessions to drop.
+    has_rest: AtomicBool,
+    // Last handles of sessions, to be dropped when no lock is held.
+    dropped: Mutex<Vec<Session>>,
     presence: Presence,
+    endings: Endings,
     timer: Arc<Timer>,
 }
 
@@ -37,8 +45,10 @@ impl Node {
             patterns,
             budget: Budget::new(Budget::DEFAULT_LIMIT),
             losses: Mutex::default(),
-            has_losses: AtomicBool::new(false),
+            has_rest: AtomicBool::new(false),
+            dropped: Mutex::default(),
             presence: Presence::default(),
+            endings: Endings::default(),
             timer: Arc::default(),
         }
     }
@@ -81,21 +91,43 @@ impl Node {
         }
     }
 
-    /// Counts and logs what subscribers lost. The caller holds no lock.
-    pub(super) fn report_losses(&self) {
-        if self.has_losses.load(Relaxed) {
-            self.has_losses.store(false, Relaxed);
+    pub(super) fn endings(&self) -> &Endings {
+        &self.endings
+    }
+
+    /// Forgets what it knows of a subscription besides the channel. What the caller gets is dropped while nothing is locked.
+    pub(super) fn forget(&self, session: &Session, membership: &Membership) -> Option<Ending> {
+        let topic = membership.topic.name();
+        self.presence
+            .leave(topic, session.member_id(), membership.join);
+        self.endings.remove(membership.join)
+    }
+
+    /// Keeps the last handle of a session until no lock is held.
+    #[cold]
+    pub(super) fn drop_later(&self, session: Session) {
+        lock(&self.dropped).push(session);
+        self.has_rest.store(true, Relaxed);
+    }
+
+    /// Does what has to wait until no lock is held: counts and logs what subscribers lost, and drops sessions.
+    pub(super) fn do_rest(&self) {
+        if self.has_rest.load(Relaxed) {
+            self.has_rest.store(false, Relaxed);
             let losses = std::mem::take(&mut *lock(&self.losses));
             for (session, lost) in losses {
                 session.count_overflow(lost);
             }
+            let dropped = std::mem::take(&mut *lock(&self.dropped));
+            // This may run code of the application.
+            drop(dropped);
         }
     }
 
     #[cold]
     fn lose(&self, session: &Session, lost: Overflowed) {
         lock(&self.losses).push((session.clone(), lost));
-        self.has_losses.store(true, Relaxed);
+        self.has_rest.store(true, Relaxed);
     }
 
     pub(super) fn publish(&self, channel: &Arc<Channel<Session>>, message: impl Into<Outgoing>) {
@@ -112,11 +144,13 @@ impl Node {
         frame: &ServerFrame<'_>,
     ) {
         let frame = Message::Text(frame.to_text());
-        if topic.is_conflated() {
-            let frame = PreparedMessage::new(frame);
-            channel.publish_to(&frame, |_| true, |session, lost| self.lose(session, lost));
-        } else {
-            self.publish(channel, frame);
+        if !topic.is_conflated() {
+            return self.publish(channel, frame);
         }
+        // Such a channel keeps one message, which is the value. So the frame goes past the channel.
+        channel.look(0..usize::MAX, |session| {
+            // Without room or a connection nothing is told: the outbox holds newer values, or is closed.
+            let _ = session.mailbox().try_push(Item::Message(frame.clone().into()));
+        });
     }
 }

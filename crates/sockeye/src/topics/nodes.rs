@@ -50,7 +50,7 @@ impl Inner {
             return alone;
         };
         let number = random();
-        lock(&self.signals.waiting).insert(number, HashSet::new());
+        let signalling = self.signals.begin(number);
         let signal = format!("evict\t{number}\t{topic}\t{}", subscribers.to_text());
         let waiting = async {
             engine.signal(signal.into()).await?;
@@ -65,7 +65,7 @@ impl Inner {
         // In time or not: the answer says how many nodes have done it.
         let _ = tokio::time::timeout(TIMEOUT, waiting).await;
         let acknowledged = self.acknowledged(number);
-        lock(&self.signals.waiting).remove(&number);
+        drop(signalling);
         Evicted {
             acknowledged,
             live: self.live().max(acknowledged),
@@ -134,7 +134,7 @@ impl Inner {
     fn answer_signal(&self, answer: Bytes) {
         if let Backend::Networked(engine) = &self.backend {
             let engine = Arc::clone(engine);
-            tokio::spawn(async move {
+            self.spawn(async move {
                 // Without an answer the other node says that this one may not have done it.
                 let _ = engine.signal(answer).await;
             });

@@ -134,7 +134,7 @@ impl Topics {
     ) -> Result<PublishHandle, PublishError> {
         Ok(PublishHandle(match self.begin(topic, message, key)? {
             Begun::Done(position) => Handled::Done(Some(Published::answered(Ok(position)))),
-            Begun::Waiting(sent) => Handled::Waiting(self.0.queue.push(sent)?),
+            Begun::Waiting(sent) => Handled::Waiting(self.0.queue.push(sent, |queue| self.0.spawn(queue))?),
         }))
     }
 
@@ -169,9 +169,9 @@ impl<'t> Publish<'t> {
         }
     }
 
-    /// Makes the publish safe to repeat: a message with a key that was used for this topic in the last 5 minutes is not
-    /// published again, and the answer is the position of the first one. Only for topics with history. A key has 1 to 255
-    /// bytes.
+    /// Makes the publish safe to repeat. The engine remembers the key for 5 minutes. Another message with this key for the
+    /// topic is not published, and its answer is the position of the first one. Only for topics with history. A key has 1 to
+    /// 255 bytes.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(PublishKey {
             scope: KeyScope::Server,
@@ -190,7 +190,7 @@ impl<'t> Publish<'t> {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Full`] if 4,096 publishes wait for the engine, and what is wrong with the message itself.
+    /// [`PublishError::Full`] if 4,096 publishes wait for the engine. The errors of the message itself come at once too.
     pub fn queue(self) -> Result<PublishHandle, PublishError> {
         let Self {
             topics,

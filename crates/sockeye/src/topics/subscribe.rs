@@ -9,13 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use sockeye_pubsub::engine::Member;
 use sockeye_pubsub::hub::Wants;
-use sockeye_pubsub::{Kept, Position, SubscribeError, TopicName};
+use sockeye_pubsub::{Known, Position, SubscribeError, TopicName};
 use tokio::sync::oneshot;
 
-use super::form::{Ending, Form};
+use super::form::Form;
 use super::handle::{RETRY, Topics};
-use super::join::{Answer, Join, Reservation, Subscribed};
+use super::join::{Answer, Join, Subscribed};
+use super::joining::Joining;
 use super::memberships::Membership;
+use super::replay;
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
 use crate::sync::{Arc, lock};
@@ -96,29 +98,13 @@ impl Session {
     }
 
     /// Ends a subscription, if it came about by this join. Returns whether it did.
-    fn leave_if(&self, topic: &str, join: u64) -> bool {
+    pub(super) fn leave_if(&self, topic: &str, join: u64) -> bool {
         let topics = self.topics_part();
         let left = topics.and_then(|topics| lock(&topics.memberships).remove_of(topic, join));
         left.is_some_and(|membership| {
             self.topics().leave(self, &membership);
             true
         })
-    }
-
-    /// Ends a subscription when its permission ends.
-    pub(super) fn end_subscription_at(&self, topic: TopicName, join: u64, until: SystemTime) {
-        let session = self.clone();
-        let left = until.duration_since(SystemTime::now()).unwrap_or_default();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(left) => {
-                    if session.leave_if(&topic, join) {
-                        Form::of(&session).tell_end(&session, &topic, Ending::Denied);
-                    }
-                }
-                _ = session.closed() => {}
-            }
-        });
     }
 
     /// Returns the names of the topics that the session subscribes to, in alphabetical order.
@@ -144,23 +130,33 @@ impl Subscribe<'_> {
     async fn run(self) -> Result<Subscribed, SubscribeError> {
         let topics = self.session.topics();
         let name = TopicName::new(&*self.topic).map_err(SubscribeError::Invalid)?;
-        let mut until = None;
-        if self.is_client {
-            let permitted = permit_subscribe(topics, self.session, &name).await;
-            until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
-        }
         let (answer, answered) = oneshot::channel();
-        let request = JoinRequest {
-            wants: self.wants,
-            member: self.member,
-            answer: Answer::Server(answer),
-            limit: MAX_SUBSCRIPTIONS,
+        let (session, member) = (self.session, self.member);
+        let joining = async {
+            let until = if self.is_client {
+                let permitted = permit_subscribe(topics, session, &name).await;
+                permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?
+            } else {
+                None
+            };
+            let request = JoinRequest {
+                wants: self.wants,
+                member,
+                answer: Answer::Server(answer),
+                limit: MAX_SUBSCRIPTIONS,
+                until,
+            };
+            topics.join(session, &name, request).await
         };
-        let number = topics.join(self.session, name.clone(), request).await?;
+        let number = if self.is_client || self.wants != Wants::Live {
+            topics.evictable(session, &name, joining).await?
+        } else {
+            joining.await?
+        };
         let mut waiting = Waiting {
-            session: self.session,
+            session,
             topics,
-            name,
+            name: &name,
             number,
             answered,
             is_done: false,
@@ -168,12 +164,7 @@ impl Subscribe<'_> {
         let answer = (&mut waiting.answered).await;
         waiting.is_done = true;
         // The hub drops a join without an answer only if the session has ended.
-        let subscribed = answer.unwrap_or(Err(SubscribeError::Unavailable { retry: RETRY }))?;
-        if let Some(until) = until {
-            self.session
-                .end_subscription_at(waiting.name.clone(), number, until);
-        }
-        Ok(subscribed)
+        answer.unwrap_or(Err(SubscribeError::Closed))
     }
 }
 
@@ -184,10 +175,14 @@ pub(super) struct JoinRequest {
     pub(super) answer: Answer,
     /// The limit of the session's subscriptions.
     pub(super) limit: usize,
+    /// When the permission ends.
+    pub(super) until: Option<SystemTime>,
 }
 
 /// How many subscriptions a session may have by server code.
 const MAX_SUBSCRIPTIONS: usize = 10_000;
+/// The longest text that a member says of itself, in bytes.
+const MAX_MEMBER: usize = 1024;
 /// How long a join waits for room for its replay.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -196,39 +191,44 @@ impl Topics {
     pub(super) async fn join(
         &self,
         session: &Session,
-        name: TopicName,
+        name: &TopicName,
         request: JoinRequest,
     ) -> Result<u64, SubscribeError> {
         let inner = &self.0;
-        let rules = inner.rules(&name).map_err(SubscribeError::Denied)?;
+        let rules = inner.rules(name).map_err(SubscribeError::Denied)?;
         let history = rules.history;
-        let reserved = match (request.wants, history.kept()) {
-            (Wants::Live, _) | (_, Kept::Off) => 0,
-            (_, Kept::Latest { .. }) => rules.max_message,
-            (_, Kept::Window { bytes, .. }) => bytes,
+        let reserved = match request.wants {
+            Wants::Live => 0,
+            Wants::Recent(_) | Wants::After(_) => replay::largest(rules, name),
         };
+        let member = request.member.filter(|_| rules.presence.known() != Known::Off);
+        if member.as_ref().is_some_and(|json| json.len() > MAX_MEMBER) {
+            let text = "what a member says of itself is longer than 1 KiB";
+            return Err(SubscribeError::Denied(text.to_owned()));
+        }
         {
             let part = session.topics_part().ok_or(SubscribeError::Closed)?;
             let memberships = lock(&part.memberships);
-            if memberships.len() >= request.limit && !memberships.contains(&name) {
+            if memberships.len() >= request.limit && !memberships.contains(name) {
                 return Err(SubscribeError::TooMany);
             }
         }
-        let reserved = session.reserve_replay(reserved).await?;
+        let session = session.reserve_replay(reserved).await?;
         let number = inner.joins.fetch_add(1, Relaxed);
         let join = Join {
             number,
-            session: session.clone(),
             answer: request.answer,
-            member: request.member.map(|info| Member {
+            member: member.map(|info| Member {
                 id: session.member_id(),
                 info: Some(info),
                 principal: session.principal().map(Into::into),
                 since: super::surroundings::unix_ms(),
             }),
-            reserved,
+            session,
+            limit: request.limit,
+            until: request.until,
         };
-        inner.hub.join(&name, history, request.wants, join);
+        inner.hub.join(name, history, request.wants, join);
         inner.work();
         Ok(number)
     }
@@ -243,15 +243,16 @@ impl Topics {
             let left = channel.and_then(|channel| channel.leave(membership.member, is_meant));
             usize::from(left.is_some())
         });
-        let presence = inner.hub.outlet().presence();
-        presence.leave(membership.topic.name(), session.member_id());
+        let node = inner.hub.outlet();
+        node.forget(session, membership);
         inner.work();
     }
 
     /// Ends the joins of a session that wait for their answers.
     #[cfg(feature = "topics-wire")]
     pub(super) fn cancel_joins(&self, session: &Session, topic: &str) {
-        let is_meant = |join: &Join| join.session == *session;
+        self.0.asking.evict(topic, |asking| asking == session);
+        let is_meant = |join: &Join| *join.session == *session;
         self.0.hub.evict(topic, is_meant, |_| 0);
         self.0.work();
     }
@@ -259,23 +260,25 @@ impl Topics {
 
 impl Session {
     /// Reserves room for a replay. Waits until earlier replays of the session are written.
-    async fn reserve_replay(&self, bytes: usize) -> Result<Reservation, SubscribeError> {
+    async fn reserve_replay(&self, bytes: usize) -> Result<Joining, SubscribeError> {
         if bytes == 0 {
-            return Ok(Reservation::new(self, 0));
+            return Ok(Joining::new(self, 0));
         }
         let unavailable = SubscribeError::Unavailable { retry: RETRY };
+        let limit = self.mailbox().limit() / 2;
+        let bytes = bytes.min(limit);
         let reserving = async {
             loop {
-                let limit = self.mailbox().limit() / 2;
                 let state = self.topics_part().ok_or(SubscribeError::Closed)?;
+                let answered = state.answered.notified();
                 let reserved = lock(&state.memberships).reserve(bytes, limit, self.mailbox());
                 match reserved {
-                    Ok(()) => return Ok(Reservation::new(self, bytes)),
+                    Ok(()) => return Ok(Joining::new(self, bytes)),
                     Err(Some(oldest)) => {
                         let written = self.mailbox().written(oldest).await;
                         written.map_err(|_| SubscribeError::Closed)?;
                     }
-                    Err(None) => state.answered.notified().await,
+                    Err(None) => answered.await,
                 }
             }
         };
@@ -289,7 +292,7 @@ impl Session {
             && let Some(state) = self.topics_part()
         {
             lock(&state.memberships).release(bytes);
-            state.answered.notify_one();
+            state.answered.notify_waiters();
         }
     }
 }
@@ -298,7 +301,7 @@ impl Session {
 struct Waiting<'s> {
     session: &'s Session,
     topics: &'s Topics,
-    name: TopicName,
+    name: &'s TopicName,
     number: u64,
     answered: oneshot::Receiver<Result<Subscribed, SubscribeError>>,
     is_done: bool,
@@ -311,10 +314,9 @@ impl Drop for Waiting<'_> {
         }
         self.answered.close();
         let is_meant = |join: &Join| join.number == self.number;
-        self.topics.0.hub.cancel(&self.name, is_meant);
-        if let Ok(Ok(_)) = self.answered.try_recv() {
-            self.session.leave_if(&self.name, self.number);
-        }
+        self.topics.0.hub.cancel(self.name, is_meant);
+        // The subscription may have come about, whether or not its answer got into the channel before it was closed.
+        self.session.leave_if(self.name, self.number);
         self.topics.0.work();
     }
 }

@@ -1,6 +1,7 @@
 //! The work between the hub and the engine: the engine answers what the hub wants, and the hub is told what the engine
 //! reports. One task calls the hub when time has passed.
 
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,12 +11,12 @@ use sockeye_pubsub::engine::{
 use sockeye_pubsub::hub::Request;
 use sockeye_pubsub::{Delivered, MemoryEngine, TopicName};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
 use super::backend::Backend;
+use super::form::{self, Form};
 use super::handle::{Inner, Topics, WeakInner};
 use super::surroundings::now;
-use super::timer::Timer;
+use super::timer::Watch;
 use crate::sync::{Arc, lock};
 
 /// The pause before an engine is started again that did not start.
@@ -43,12 +44,15 @@ impl Inner {
                 Backend::Memory(engine) => self.answer(engine, request),
                 Backend::Networked(engine) => {
                     let (inner, engine) = (Arc::clone(self), Arc::clone(engine));
-                    tokio::spawn(async move { inner.ask(&*engine, request).await });
+                    self.spawn(async move { inner.ask(&*engine, request).await });
                 }
             }
         }
         let node = self.hub.outlet();
-        node.report_losses();
+        node.do_rest();
+        if !node.timer().is_watched() {
+            self.run();
+        }
         if node.presence().has_changes() {
             self.write_presence();
             node.timer().notify();
@@ -114,6 +118,18 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Ends the subscriptions whose permission has ended.
+    fn end_permissions(&self) {
+        for ending in self.hub.outlet().endings().take_due(now()) {
+            let session = &ending.session;
+            if session.leave_if(&ending.topic, ending.join) {
+                Form::of(session).tell_end(session, &ending.topic, form::Ending::Denied);
+            }
+        }
+    }
+}
+
 impl Topics {
     /// Starts the topics in a program without a server. A server starts its topics itself.
     ///
@@ -126,7 +142,7 @@ impl Topics {
     /// If the caller is not in a tokio runtime.
     pub async fn start(&self) -> Result<(), EngineError> {
         self.0.start().await?;
-        self.run();
+        self.0.run();
         Ok(())
     }
 
@@ -141,14 +157,35 @@ impl Topics {
 
     /// Starts the task of the topics, if it does not run and the caller is in a tokio runtime.
     pub(crate) fn run(&self) {
+        self.0.run();
+    }
+}
+
+impl Inner {
+    /// Starts the task of the topics, if it does not run and the caller is in a tokio runtime. The task ends with its
+    /// runtime. Then the next call of the topics in another runtime starts it there.
+    fn run(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let mut task = lock(&self.0.task);
-        if task.as_ref().is_none_or(AbortHandle::is_finished) {
-            let timer = Arc::clone(self.0.hub.outlet().timer());
-            let run = run(Arc::downgrade(&self.0), timer);
+        let mut task = lock(&self.task);
+        let timer = self.hub.outlet().timer();
+        if let Some(watch) = timer.watch() {
+            let run = run(Arc::downgrade(self), watch);
             *task = Some(runtime.spawn(run).abort_handle());
+            *lock(&self.runtime) = Some(runtime);
+        }
+    }
+
+    /// Spawns a task in the current runtime, or else in that of the topics' task. Without either there is no engine that
+    /// could do the task's work.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match Handle::try_current() {
+            Ok(here) => drop(here.spawn(task)),
+            Err(_) => {
+                let runtime = lock(&self.runtime).clone();
+                runtime.map(|runtime| runtime.spawn(task));
+            }
         }
     }
 }
@@ -210,7 +247,7 @@ impl EngineEvents for Events {
 }
 
 /// The task of the topics of a node: calls the hub when time has passed, and the memory engine when something is old.
-pub(super) async fn run(topics: WeakInner, timer: Arc<Timer>) {
+async fn run(topics: WeakInner, watch: Watch) {
     loop {
         let Some(inner) = topics.upgrade() else {
             return;
@@ -224,12 +261,16 @@ pub(super) async fn run(topics: WeakInner, timer: Arc<Timer>) {
         inner.hub.handle_timeout();
         inner.work();
         inner.stir();
+        inner.end_permissions();
         let pruning = match &inner.backend {
             Backend::Memory(engine) => Some(engine.prune(now())),
             Backend::Networked(_) => None,
         };
-        let presence = inner.hub.outlet().presence().next_due();
+        let node = inner.hub.outlet();
+        let presence = node.presence().next_due();
+        let endings = node.endings().next_due();
         drop(inner);
-        timer.wait(pruning.into_iter().chain(presence).min()).await;
+        let others = [pruning, presence, endings];
+        watch.wait(others.into_iter().flatten().min()).await;
     }
 }

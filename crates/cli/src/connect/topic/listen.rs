@@ -8,7 +8,7 @@ use sockeye::reconnect::topics::{Position, SubscribeOptions, TopicClient, TopicE
 use sockeye::{CloseCode, Message};
 use tokio::time::Instant;
 
-use super::notice;
+use super::{notice, show_waiting};
 use crate::connect::failure::Failure;
 use crate::connect::goal::{Goal, GoalState};
 use crate::connect::options::{Options, Wait};
@@ -61,14 +61,15 @@ pub(in crate::connect) async fn listen(options: &Options) -> Result<Exit, Failur
                 Some(TopicEvent::Connection(ReconnectEvent::Ended { why, .. })) => {
                     break super::outcome(why);
                 }
-                Some(event) => listening.take(&client, event),
+                Some(event) => {
+                    show_waiting(&mut lines, |lines| listening.printer.tell(lines));
+                    listening.take(&client, event);
+                }
                 None => break Ok(()),
             }
         }
     };
-    while let Ok(lines) = lines.try_recv() {
-        listening.printer.tell(&lines);
-    }
+    show_waiting(&mut lines, |lines| listening.printer.tell(lines));
     listening.end(ended, &mut stop).await
 }
 

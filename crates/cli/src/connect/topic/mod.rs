@@ -34,6 +34,13 @@ fn client(
 /// The number of lines about an attempt that may wait to be shown.
 const MAX_LINES: usize = 64;
 
+/// Shows the lines about an attempt that wait, before the attempt's outcome is shown.
+fn show_waiting(lines: &mut mpsc::Receiver<String>, mut show: impl FnMut(&str)) {
+    while let Ok(lines) = lines.try_recv() {
+        show(&lines);
+    }
+}
+
 /// Returns the outcome of a client that has ended.
 fn outcome(why: Option<Interruption>) -> Result<(), Failure> {
     match why {

@@ -8,8 +8,8 @@ use sockeye::reconnect::topics::{PublishFailure, TopicClient, TopicEvent, TopicN
 use sockeye::{CloseCode, Message};
 use tokio::sync::mpsc;
 
-use super::notice;
 use super::options::PublishOptions;
+use super::{notice, show_waiting};
 use crate::connect::failure::Failure;
 use crate::connect::form::Form;
 use crate::connect::input::{self, Given, InputError};
@@ -48,15 +48,16 @@ pub(in crate::connect) async fn publish(options: &PublishOptions) -> Result<Exit
                 Some(TopicEvent::Connection(ReconnectEvent::Ended { why, .. })) => {
                     break super::outcome(why);
                 }
-                Some(event) => publishing.take(&client, event),
+                Some(event) => {
+                    show_waiting(&mut lines, say);
+                    publishing.take(&client, event);
+                }
                 None => break Ok(()),
             },
             given = next_given(input) => publishing.read(given),
         }
     };
-    while let Ok(lines) = lines.try_recv() {
-        say(&lines);
-    }
+    show_waiting(&mut lines, say);
     publishing.end(ended, &mut stop).await
 }
 

@@ -225,7 +225,7 @@ impl ClientMachine {
 
 /// What the owner reports.
 impl ClientMachine {
-    /// A connection is open. `agreed` is its subprotocol.
+    /// A connection is open, after the one before was reported as closed. `agreed` is its subprotocol.
     ///
     /// # Errors
     ///
@@ -247,8 +247,6 @@ impl ClientMachine {
             patience: DEFAULT_PATIENCE,
             pinged: None,
         };
-        self.bye = None;
-        self.hello = None;
         self.backoff.connected(now);
         self.report_uncertain(now);
         let topics = self.subscriptions.queue_all();

@@ -14,6 +14,7 @@ mod frame;
 mod json;
 mod members;
 mod server;
+mod server_reader;
 
 pub use self::client::{ClientFrame, MAX_MEMBER, Request, Unusable};
 pub use self::code::{ErrorCode, Failure, Reference};
