@@ -60,8 +60,8 @@
 //!   published.
 //! - A client of the *subprotocol* `sockeye.topics.v0` subscribes by itself, as far as the pattern and [`Authorize`] allow.
 //!   It knows its positions, so it continues where it was. Its session has a
-//!   [subprotocol](crate::Session::subprotocol). The endpoint should not subscribe that session: the client's own request
-//!   then gets no replay.
+//!   [subprotocol](crate::Session::subprotocol). The endpoint need not subscribe that session: the client ignores messages of
+//!   a topic until it has subscribed by itself.
 //!
 //! # What holds
 //!

@@ -73,9 +73,8 @@ impl Session {
     ///
     /// To subscribe twice is one subscription. It ends with [`unsubscribe`](Self::unsubscribe), and with the session.
     ///
-    /// A client of the subprotocol of topics subscribes by itself. If its session is a subscriber already, the client gets no
-    /// replay, and reports a loss after a reconnect. So subscribe only sessions without a
-    /// [subprotocol](Self::subprotocol).
+    /// A client of the subprotocol of topics subscribes by itself, and ignores the messages of a topic until then. So
+    /// subscribe only sessions without a [subprotocol](Self::subprotocol).
     pub fn subscribe<'s>(&'s self, topic: impl Into<Cow<'s, str>>) -> Subscribe<'s> {
         Subscribe {
             session: self,
@@ -201,7 +200,9 @@ impl Topics {
             Wants::Live => 0,
             Wants::Recent(_) | Wants::After(_) => replay::largest(rules, name),
         };
-        let member = request.member.filter(|_| rules.presence.known() != Known::Off);
+        let member = request
+            .member
+            .filter(|_| rules.presence.known() != Known::Off);
         if member.as_ref().is_some_and(|json| json.len() > MAX_MEMBER) {
             let text = "what a member says of itself is longer than 1 KiB";
             return Err(SubscribeError::Denied(text.to_owned()));
