@@ -53,8 +53,10 @@ impl<'s> Subscribe<'s> {
         self
     }
 
-    /// Makes the session a member of the topic, which says this of itself: JSON, at most 1 KiB. Only for topics with
-    /// [`Presence`](super::Presence).
+    /// Makes the session a member of the topic, which says this of itself: JSON in one line, at most 1 KiB. Only for topics
+    /// with [`Presence`](super::Presence).
+    ///
+    /// With the feature `topics-wire` other text is refused with [`SubscribeError::Denied`].
     pub fn member(mut self, json: impl Into<Arc<str>>) -> Self {
         self.member = Some(json.into());
         self
@@ -180,8 +182,17 @@ pub(super) struct JoinRequest {
 
 /// How many subscriptions a session may have by server code.
 const MAX_SUBSCRIPTIONS: usize = 10_000;
-/// The longest text that a member says of itself, in bytes.
-const MAX_MEMBER: usize = 1024;
+/// Returns whether a text can be what a member says of itself. Other text would break the list that clients get.
+#[cfg(feature = "topics-wire")]
+fn is_member(text: &str) -> bool {
+    sockeye_pubsub::wire::is_member(text)
+}
+
+/// Returns whether a text can be what a member says of itself. No client of this node gets a list of members.
+#[cfg(not(feature = "topics-wire"))]
+fn is_member(text: &str) -> bool {
+    text.len() <= 1024
+}
 /// How long a join waits for room for its replay.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -203,8 +214,8 @@ impl Topics {
         let member = request
             .member
             .filter(|_| rules.presence.known() != Known::Off);
-        if member.as_ref().is_some_and(|json| json.len() > MAX_MEMBER) {
-            let text = "what a member says of itself is longer than 1 KiB";
+        if member.as_ref().is_some_and(|json| !is_member(json)) {
+            let text = "what a member says of itself is not one line of JSON of at most 1 KiB";
             return Err(SubscribeError::Denied(text.to_owned()));
         }
         {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use sockeye::server::ServerBuilder;
+#[cfg(feature = "topics-wire")]
+use sockeye::topics::Presence;
 use sockeye::topics::{History, Policy, Recovery};
 use sockeye::{Connection, HandlerResult, Server, Session, Topics, server_endpoint};
 
@@ -32,7 +35,10 @@ impl Room {
 }
 
 async fn serve(topics: Topics) -> String {
-    let server = Server::builder().topics(topics).default_endpoint::<Room>();
+    serve_endpoints(Server::builder().topics(topics).default_endpoint::<Room>()).await
+}
+
+async fn serve_endpoints(server: ServerBuilder) -> String {
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", server.local_addr());
     tokio::spawn(server.serve());
@@ -75,4 +81,44 @@ async fn subscribers_get_the_newest_messages_and_then_each_one_once_and_in_order
         assert_eq!(next(ws).await, "hello");
     }
     assert_eq!(topics.subscribers("room/1"), 2);
+}
+
+/// An endpoint that makes its session a member, as the message says.
+#[cfg(feature = "topics-wire")]
+#[derive(Default)]
+struct Desk;
+
+#[cfg(feature = "topics-wire")]
+#[server_endpoint("/desk")]
+impl Desk {
+    #[on_message]
+    async fn enter(&self, session: &Session, json: String) -> String {
+        let entered = session.subscribe("desk/1").member(json).await;
+        session.unsubscribe("desk/1");
+        entered.map_or_else(|error| error.to_string(), |_| "entered".to_owned())
+    }
+}
+
+#[cfg(feature = "topics-wire")]
+#[tokio::test]
+async fn what_server_code_says_of_a_member_is_one_line_of_json_of_at_most_1_kib() {
+    let desks = Policy::new().presence(Presence::members(10));
+    let topics = Topics::builder().pattern("desk/{id}", desks);
+    let server = Server::builder().topics(topics.build().unwrap());
+    let addr = serve_endpoints(server.default_endpoint::<Desk>()).await;
+    let mut ws = sockeye::connect(format!("{addr}/desk")).await.unwrap();
+    let longest = format!("\"{}\"", "x".repeat(1022));
+    let too_long = format!("\"{}\"", "x".repeat(1023));
+    for json in [r#"{"name":"ann"}"#, "null", &longest] {
+        ws.send(json).await.unwrap();
+        assert_eq!(next(&mut ws).await, "entered", "{json}");
+    }
+    for json in ["ann", "", "{\n}", &too_long] {
+        ws.send(json).await.unwrap();
+        let refused = next(&mut ws).await;
+        assert!(
+            refused.starts_with("the subscription is denied: "),
+            "{json}"
+        );
+    }
 }

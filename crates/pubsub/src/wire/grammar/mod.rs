@@ -16,7 +16,7 @@ mod members;
 mod server;
 mod server_reader;
 
-pub use self::client::{ClientFrame, MAX_MEMBER, Request, Unusable};
+pub use self::client::{ClientFrame, MAX_MEMBER, Request, Unusable, is_member};
 pub use self::code::{ErrorCode, Failure, Reference};
 pub use self::content::Content;
 pub(crate) use self::content::body_of;
