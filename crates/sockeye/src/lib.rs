@@ -50,12 +50,14 @@
 //! |---|---|
 //! | serve endpoints | [`Server`], the attribute [`server_endpoint`], or the trait [`Endpoint`] |
 //! | send to one session, or to all | [`Session`], [`OpenSessions`](endpoint::OpenSessions) |
+//! | publish to rooms, feeds and users, with history and recovery | [`Topics`], [`topics`] |
 //! | decide about opening handshakes: log in, check the origin | [`Configurator`](endpoint::Configurator) |
 //! | serve endpoints inside axum, or another server on hyper | [`Container`](server::Container) |
 //! | open a connection | [`connect`], or [`Client`] for header fields, subprotocols, proxies and limits |
 //! | send and receive in different tasks | [`Connection::split`] |
 //! | serve a client's connection with an endpoint | [`client_endpoint`], [`Client::connect_endpoint`] |
 //! | connect again when the connection is lost | [`reconnect`] |
+//! | subscribe to topics as a client | [`Reconnecting::topics`](reconnect::Reconnecting#method.topics) |
 //! | use the browser's objects | [`browser`] |
 //! | connect without a runtime | [`blocking`] |
 //! | set limits and deadlines, compress messages | [`Config`](proto::Config), [`DeflateConfig`](proto::DeflateConfig) |
@@ -152,3 +154,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../../docs/endpoints.md")]
 struct Guide;
+
+/// The examples of the guide of topics.
+#[cfg(all(doctest, feature = "json", feature = "macros", feature = "topics-wire"))]
+#[doc = include_str!("../../../docs/topics.md")]
+struct GuideOfTopics;

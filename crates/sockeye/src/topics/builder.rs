@@ -93,7 +93,9 @@ impl TopicsBuilder {
         self
     }
 
-    /// Sets how many topics the memory engine keeps. By default 1,000,000.
+    /// Sets how many topics the node has at most: those with a history, and those with subscribers. By default 1,000,000.
+    /// For a new one the memory engine forgets a topic without subscribers. If there is none,
+    /// [`SubscribeError::TooMany`](super::SubscribeError::TooMany) is the answer.
     pub fn max_topics(mut self, topics: usize) -> Self {
         self.memory.max_topics = topics;
         self

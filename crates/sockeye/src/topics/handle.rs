@@ -62,7 +62,9 @@ impl Topics {
     ///
     /// # Errors
     ///
-    /// If the engine does not answer.
+    /// [`SubscribeError::Invalid`] for a name that is none, [`SubscribeError::Denied`] if topics are
+    /// [strict](super::TopicsBuilder::strict) and no pattern matches, and [`SubscribeError::Unavailable`] if the engine does not
+    /// answer.
     pub async fn history(&self, topic: &str, since: Since) -> Result<Catchup, SubscribeError> {
         let name = TopicName::new(topic).map_err(SubscribeError::Invalid)?;
         let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;

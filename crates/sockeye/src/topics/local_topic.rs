@@ -1,8 +1,8 @@
 //! The subscribers of one topic on this node.
 //!
-//! A topic has a channel for each form in which its subscribers take messages: *raw*, which is the message as it was
-//! published, and *enveloped*, with the header of the subprotocol. A channel exists once it has a subscriber. Each message
-//! is framed once for each channel.
+//! A topic has a channel for each form in which its subscribers take messages. *Raw* is the message as it was published.
+//! *Enveloped* is the message behind a header of the subprotocol. A channel exists once it has a subscriber. Each message is
+//! framed once for each channel.
 
 use std::sync::OnceLock;
 

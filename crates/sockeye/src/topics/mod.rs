@@ -39,6 +39,30 @@
 //! }
 //! ```
 //!
+//! The guide docs/topics.md has more examples, all limits, and tables for users of Socket.IO, Centrifugo and Phoenix.
+//!
+//! # Where to begin
+//!
+//! | task | begin with |
+//! |---|---|
+//! | say what holds for which topics | [`TopicsBuilder::pattern`] and [`Policy`]: [`History`], [`Presence`], [`Clients`] |
+//! | subscribe a session | [`Session::subscribe`](crate::Session::subscribe) |
+//! | publish from a handler, a request or a job | [`Topics::publish`], [`Topics::publish_object`], [`Publish::key`], [`Publish::queue`] |
+//! | let clients subscribe and publish by themselves | the word `topics` in the attribute of the endpoint, or `EndpointConfig::topics`; feature `topics-wire` |
+//! | decide what a client may do | [`Clients`], [`Policy::owner`], [`Authorize`], [`Topics::evict`] |
+//! | list members | [`Topics::members`], [`Topics::count`] |
+//! | read stored messages | [`Topics::history`] |
+//! | write a client | `sockeye::reconnect::topics`; feature `topics-wire` |
+//!
+//! # Two kinds of clients
+//!
+//! - A *raw* client knows nothing of topics. The endpoint subscribes its session, and the client gets messages as they were
+//!   published.
+//! - A client of the *subprotocol* `sockeye.topics.v0` subscribes by itself, as far as the pattern and [`Authorize`] allow.
+//!   It knows its positions, so it continues where it was. Its session has a
+//!   [subprotocol](crate::Session::subprotocol). The endpoint need not subscribe that session: the client ignores messages of
+//!   a topic until it has subscribed by itself.
+//!
 //! # What holds
 //!
 //! - **Order.** All subscribers of a topic see one order. Nothing is promised between two topics.
@@ -47,6 +71,8 @@
 //!   order, or the client is told `lost`.
 //! - **A raw client** gets the messages as they were published. Its endpoint learns of a break by
 //!   [`on_gap`](crate::Endpoint::on_gap).
+//! - **A publish** is done when the engine has ordered the message. [`PublishError::Engine`] says whether a message that
+//!   failed may be published.
 //! - **A slow subscriber** is closed with 1013 when its outbox is full, on a topic with a window. On a topic that keeps the
 //!   [latest](History::latest) value it gets only the newest. Without history the [`Overflow`] of the policy decides.
 //!
@@ -100,13 +126,15 @@ mod timer;
 mod work;
 
 #[doc(inline)]
-pub use sockeye_pubsub::engine::{Catchup, EngineError, EngineState, Member, Since, WasPublished};
+pub use sockeye_pubsub::engine::{
+    Catchup, EngineError, EngineErrorKind, EngineState, Member, MemberId, Since, WasPublished,
+};
 #[doc(inline)]
 pub use sockeye_pubsub::hub::Recovery;
 #[doc(inline)]
 pub use sockeye_pubsub::{
-    Body, Clients, Entry, History, InvalidTopicName, Overflow, Policy, Position, Presence,
-    PublishError, SubscribeError, TopicName,
+    Body, Clients, Entry, Epoch, History, InvalidPosition, InvalidTopicName, Kept, Known,
+    MessageId, Overflow, Policy, Position, Presence, PublishError, SubscribeError, TopicName,
 };
 
 pub use self::authorize::{Authorize, Denied, Grant, Topic};

@@ -53,8 +53,10 @@ impl<'s> Subscribe<'s> {
         self
     }
 
-    /// Makes the session a member of the topic, which says this of itself: JSON, at most 1 KiB. Only for topics with
-    /// [`Presence`](super::Presence).
+    /// Makes the session a member of the topic, which says this of itself: JSON in one line, at most 1 KiB. Only for topics
+    /// with [`Presence`](super::Presence).
+    ///
+    /// With the feature `topics-wire` other text is refused with [`SubscribeError::Denied`].
     pub fn member(mut self, json: impl Into<Arc<str>>) -> Self {
         self.member = Some(json.into());
         self
@@ -72,6 +74,9 @@ impl Session {
     /// Subscribes the session to a topic: it gets each message of the topic from now on. Await the result.
     ///
     /// To subscribe twice is one subscription. It ends with [`unsubscribe`](Self::unsubscribe), and with the session.
+    ///
+    /// A client of the subprotocol of topics subscribes by itself, and ignores the messages of a topic until then. So
+    /// subscribe only sessions without a [subprotocol](Self::subprotocol).
     pub fn subscribe<'s>(&'s self, topic: impl Into<Cow<'s, str>>) -> Subscribe<'s> {
         Subscribe {
             session: self,

@@ -40,6 +40,7 @@ mod stopped;
 mod tls;
 #[cfg(feature = "topics-wire")]
 mod topic_client;
+mod topic_examples;
 mod topics;
 mod turn;
 mod upgrade;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sockeye::server::ServerBuilder;
+#[cfg(feature = "topics-wire")]
 use sockeye::topics::{History, Policy, Recovery};
 use sockeye::{Connection, HandlerResult, Server, Session, Topics, server_endpoint};
 
@@ -32,7 +34,10 @@ impl Room {
 }
 
 async fn serve(topics: Topics) -> String {
-    let server = Server::builder().topics(topics).default_endpoint::<Room>();
+    serve_endpoints(Server::builder().topics(topics).default_endpoint::<Room>()).await
+}
+
+async fn serve_endpoints(server: ServerBuilder) -> String {
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", server.local_addr());
     tokio::spawn(server.serve());

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use serde::de::IgnoredAny;
 use sockeye_proto::{CloseCode, CloseReason, Message, Outgoing};
 
 use super::backoff::{Backoff, between};
@@ -13,7 +12,7 @@ use super::subscription::{State, Subscriptions};
 use crate::hub::Wants;
 use crate::name::TopicName;
 use crate::position::Position;
-use crate::wire::grammar::{MAX_MEMBER, Reference, SUBPROTOCOLS, close_reason};
+use crate::wire::grammar::{Reference, SUBPROTOCOLS, close_reason, is_member};
 
 /// A client of the subprotocol.
 ///
@@ -456,13 +455,6 @@ impl ClientMachine {
         self.link = Link::Broken(Some(reason));
         self.unsent.clear();
     }
-}
-
-/// Returns whether a text can be what a member says of itself. A line feed would end the header.
-fn is_member(text: &str) -> bool {
-    text.len() <= MAX_MEMBER
-        && !text.contains('\n')
-        && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// The silence after which the client sends a ping, until the server's `hello`.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use sockeye_proto::Message;
 
@@ -81,6 +82,14 @@ const ROOM: usize = 96;
 
 /// The longest text of a member about itself, in bytes of JSON.
 pub const MAX_MEMBER: usize = 1024;
+
+/// Returns whether a text can be what a member says of itself: JSON in one line, at most [`MAX_MEMBER`] bytes. A line feed
+/// would end the header.
+pub(crate) fn is_member(text: &str) -> bool {
+    text.len() <= MAX_MEMBER
+        && !text.contains('\n')
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
 
 /// The fields of a header. `null` is the same as no field.
 #[derive(Default, Deserialize)]

@@ -16,6 +16,7 @@ mod members;
 mod server;
 mod server_reader;
 
+pub(crate) use self::client::is_member;
 pub use self::client::{ClientFrame, MAX_MEMBER, Request, Unusable};
 pub use self::code::{ErrorCode, Failure, Reference};
 pub use self::content::Content;

@@ -25,7 +25,9 @@ pub use sockeye_pubsub::wire::{
     ErrorCode, NotAccepted, PublishFailure, RefusedRequest, RequestNumber, SUBPROTOCOLS,
 };
 #[doc(inline)]
-pub use sockeye_pubsub::{InvalidTopicName, Position, TopicName};
+pub use sockeye_pubsub::{
+    Epoch, InvalidPosition, InvalidTopicName, MessageId, Position, TopicName,
+};
 
 pub use self::client::TopicClient;
 pub use self::event::TopicEvent;
