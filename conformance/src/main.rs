@@ -13,11 +13,14 @@ mod browser;
 mod debian;
 mod echo;
 mod error;
+mod javascript;
 mod judges;
 mod peers;
 mod port;
 mod process;
+mod program;
 mod proxies;
+mod python;
 
 use std::process::ExitCode;
 
@@ -39,6 +42,7 @@ async fn judge(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((judge, rest)) if judge == "autobahn" => autobahn::judge(rest).await,
         Some((judge, rest)) if judge == "browser" => browser::judge(rest).await,
+        Some((judge, rest)) if judge == "javascript" => javascript::judge(rest).await,
         Some((judge, rest)) if judge == "peers" => peers::judge(rest).await,
         Some((judge, rest)) if judge == "proxies" => proxies::judge(rest).await,
         Some((other, _)) => Err(format!("no judge is called `{other}`\n\n{USAGE}").into()),
@@ -55,6 +59,8 @@ judges:
     --fast               leave out compression, and messages of more than 1 MiB
     --cases 1.*,9.1.1    only these cases
     --role server|client only this role
+  javascript the JavaScript client of topics in Node: its own tests, and against `sockeye serve`
+    --program PATH       the program to serve with
   peers      other libraries' clients and servers, and programs; all of them write docs/interop.md
     --only NAME          only peers and programs whose name has this in it; `examples`: only Tomcat's examples
   proxies    the client through tinyproxy and microsocks, to ws: and wss:

@@ -115,7 +115,8 @@ fn guard(root: &Path, steps: &mut Steps) -> Result<()> {
     check(root, steps)?;
     test(root, steps)?;
     doc(root, steps)?;
-    judge(root, steps, &["browser"])
+    judge(root, steps, &["browser"])?;
+    judge(root, steps, &["javascript"])
 }
 
 /// The whole suite: unit tests, integration tests, doctests, examples; then the exhaustive ones.
@@ -261,6 +262,7 @@ fn doc(root: &Path, steps: &mut Steps) -> Result<()> {
 fn conformance(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<()> {
     if arguments.is_empty() {
         judge(root, steps, &["browser"])?;
+        judge(root, steps, &["javascript"])?;
         judge(root, steps, &["peers"])?;
         judge(root, steps, &["proxies"])?;
         return judge(root, steps, &["autobahn"]);
@@ -274,7 +276,7 @@ fn judge(root: &Path, steps: &mut Steps, arguments: &[&str]) -> Result<()> {
     let name = format!("conformance {}", arguments.join(" "));
     let mut command = vec!["run", "--release", "-p", "conformance", "--"];
     command.extend_from_slice(arguments);
-    if arguments.first() != Some(&"browser") {
+    if !["browser", "javascript"].contains(&arguments.first().copied().unwrap_or_default()) {
         return steps.run(&name, || cargo::run(root, &command));
     }
     steps.run("build sockeye", || {

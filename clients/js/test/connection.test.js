@@ -5,7 +5,9 @@ import { afterEach, beforeEach, test } from "node:test";
 import { PROTOCOLS, RECONNECT_CODES } from "../sockeye.js";
 import { FakeServer, random, rejection, settle } from "./fake.js";
 
-const codes = JSON.parse(readFileSync(new URL("close-codes.json", import.meta.url)));
+// The same list as that of the clients in Rust.
+const fixture = new URL("../../../crates/pubsub/tests/wire/close-codes.json", import.meta.url);
+const codes = JSON.parse(readFileSync(fixture));
 
 let server;
 beforeEach(() => {

@@ -86,9 +86,9 @@ export class FakeServer {
     this.socket.onclose?.({ code, reason });
   }
 
-  /** Returns the frames that came since the last call, as `[header]` or `[header, body]`. */
-  taken() {
-    return this.socket.sent.splice(0).map((data) => {
+  /** Returns the frames of a connection that came since the last call, as `[header]` or `[header, body]`. */
+  taken(socket = this.socket) {
+    return socket.sent.splice(0).map((data) => {
       const bytes = Buffer.from(data);
       const at = bytes.indexOf(10);
       const header = at === 0 ? "" : JSON.parse(bytes.subarray(0, at).toString());

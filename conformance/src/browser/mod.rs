@@ -5,7 +5,6 @@ mod chat;
 pub(crate) mod chromium;
 mod endpoints;
 mod play;
-mod program;
 mod relay;
 mod resume;
 
@@ -16,9 +15,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::Result;
 use crate::judges;
+use crate::program::Program;
 
 use self::chromium::Chromium;
-use self::program::Program;
 
 /// Runs the judge as the command line asks.
 pub(crate) async fn judge(arguments: &[String]) -> Result<()> {

@@ -13,9 +13,9 @@ use crate::judges;
 
 use super::chat::Person;
 use super::chromium::Chromium;
-use super::program::Program;
 use super::relay::Relay;
 use super::{Tally, until};
+use crate::program::Program;
 
 /// Tries it with a program of its own, which it kills; leaves screenshots.
 pub(super) async fn try_links(

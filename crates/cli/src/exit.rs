@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Refused = 3,
     /// The connection did not end in order.
     Abnormal = 4,
-    /// The connection ended in order before the goal was reached.
+    /// The connection ended in order before the goal was reached, or the server refused a topic or a message.
     Unmet = 5,
     /// A signal ended the program before there was a connection. The same code as [`INTERRUPTED`].
     Interrupted = 130,

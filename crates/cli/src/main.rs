@@ -45,6 +45,8 @@ enum Command {
     Serve(serve::Options),
     // Boxed because of its many options.
     Connect(Box<connect::Options>),
+    // Boxed because of its many options.
+    Publish(Box<connect::PublishOptions>),
     Completions(manual::Options),
     /// Print the manual page, in roff: `sockeye man | man -l -`
     Man,
@@ -54,7 +56,9 @@ const AFTER_HELP: &str = "\
 Examples:
   sockeye serve
   sockeye connect ws://127.0.0.1:8080/push
-  echo hello | sockeye connect ws://127.0.0.1:8080/echo";
+  echo hello | sockeye connect ws://127.0.0.1:8080/echo
+  sockeye connect --topics demo/1 ws://127.0.0.1:8080/topics
+  sockeye publish ws://127.0.0.1:8080/topics demo/1 hello";
 
 fn main() -> ExitCode {
     let program = match Program::try_parse() {
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
     let exit = match program.command {
         Command::Serve(options) => serve::run(&options),
         Command::Connect(options) => connect::run(&options),
+        Command::Publish(options) => connect::publish(&options),
         Command::Completions(options) => manual::complete(&mut Program::command(), &options),
         Command::Man => manual::page(&Program::command()),
     };

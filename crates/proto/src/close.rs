@@ -58,6 +58,15 @@ impl CloseCode {
         // same registry; 3000-4999 are for libraries and applications (§7.4.2).
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
+
+    /// Whether another connection may succeed after one that ended with this code.
+    ///
+    /// It may after 1001 (going away), 1006 (no Close), 1011 (internal error), 1012 (service restart), 1013 (try again
+    /// later) and 1014 (bad gateway). All other codes are final. 1000 and 1005 are a normal end. 1002, 1003 and 1007 to
+    /// 1010 come again after the same messages. Only the application knows the meaning of its own codes.
+    pub const fn is_transient(self) -> bool {
+        matches!(self.0, 1001 | 1006 | 1011..=1014)
+    }
 }
 
 impl TryFrom<u16> for CloseCode {

@@ -19,9 +19,9 @@ mod policy;
 mod position;
 mod publication;
 mod surroundings;
+mod tail;
 #[cfg(feature = "wire")]
 pub mod wire;
-mod tail;
 
 pub use self::engine::Engine;
 pub use self::error::{PublishError, SubscribeError};

@@ -72,7 +72,7 @@
 //! - `macros` (default): [`server_endpoint`] and [`client_endpoint`].
 //! - `tls` (default): `wss:` and `https:`, by rustls.
 //! - `topics` (default): [`topics`], named streams of messages.
-//! - `topics-wire`: the subprotocol by which clients use topics.
+//! - `topics-wire`: the subprotocol by which clients use topics, and `reconnect::topics`, a client of it.
 //! - `json`: `Json`, for messages that are JSON.
 
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
@@ -108,6 +108,9 @@ use sockeye_mailbox::sync;
 pub use self::endpoint::generated as __private;
 #[doc(inline)]
 pub use self::error::{Error, HandlerResult, Result};
+#[cfg(feature = "topics")]
+#[doc(inline)]
+pub use self::topics::Topics;
 #[doc(inline)]
 pub use self::{
     client::{Client, connect},
@@ -115,9 +118,6 @@ pub use self::{
     endpoint::{Endpoint, Session, endpoint},
     server::Server,
 };
-#[cfg(feature = "topics")]
-#[doc(inline)]
-pub use self::topics::Topics;
 #[doc(inline)]
 pub use sockeye_proto::{CloseCode, CloseReason, Message};
 

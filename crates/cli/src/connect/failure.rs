@@ -5,11 +5,12 @@ use std::io;
 
 use bytes::Bytes;
 use http::Response;
-use sockeye::Error;
 use sockeye::client::{ConnectError, ProxyError};
 use sockeye::error::ErrorChain;
 use sockeye::proto::handshake::OfferError;
+use sockeye::reconnect::topics::RequestError;
 use sockeye::tls::TlsError;
+use sockeye::{CloseReason, Error};
 
 use super::credential::CredentialError;
 use super::form::Refusal;
@@ -22,6 +23,8 @@ use crate::exit::Exit;
 /// The reason for which a talk failed.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// The server closed the connection with a code that is not a normal one.
+    Closed(CloseReason),
     /// The connection could not be opened.
     Connect(ConnectError),
     Credential(CredentialError),
@@ -35,12 +38,18 @@ pub(super) enum Failure {
     Proxy(ProxyError),
     Record(RecordError),
     Signals(io::Error),
+    /// The server does not speak the subprotocol of topics, or broke a rule of it.
+    Subprotocol(CloseReason),
+    /// The client of topics does not take a subscription or a message.
+    Topic(String, RequestError),
     /// The certificates or the key cannot be used.
     Tls(TlsError),
     /// The peer ended without an answer to the Close, or did not answer in time.
     Unanswered,
     /// Number of message bytes that stdout did not accept in time.
     Unread(usize),
+    /// The server ended all subscriptions.
+    Unsubscribed,
 }
 
 impl Failure {
@@ -52,7 +61,8 @@ impl Failure {
             )
             | Self::Credential(CredentialError::NoColon | CredentialError::Token)
             | Self::Message(_)
-            | Self::Proxy(_) => Exit::Usage,
+            | Self::Proxy(_)
+            | Self::Topic(..) => Exit::Usage,
             Self::Connect(_)
             | Self::Credential(_)
             | Self::Input(_)
@@ -61,7 +71,10 @@ impl Failure {
             | Self::Signals(_)
             | Self::Tls(_)
             | Self::Unread(_) => Exit::Failed,
-            Self::Lost(_) | Self::Unanswered => Exit::Abnormal,
+            Self::Closed(_) | Self::Lost(_) | Self::Subprotocol(_) | Self::Unanswered => {
+                Exit::Abnormal
+            }
+            Self::Unsubscribed => Exit::Unmet,
         }
     }
 }
@@ -75,6 +88,7 @@ impl From<ConnectError> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Closed(reason) => write!(f, "closed: {}", Escaped(&reason.to_string())),
             Self::Connect(ConnectError::Refused(response)) => {
                 f.write_str("the server refused the handshake; its response:\n\n")?;
                 write_response(f, response)
@@ -97,8 +111,11 @@ impl fmt::Display for Failure {
             Self::Proxy(error) => ErrorChain::new(error).fmt(f),
             Self::Record(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot start: {error}"),
+            Self::Subprotocol(reason) => f.write_str(reason.reason()),
+            Self::Topic(topic, error) => write!(f, "{}: {error}", Escaped(topic)),
             Self::Tls(error) => ErrorChain::new(error).fmt(f),
             Self::Unanswered => f.write_str("the server did not answer the Close"),
+            Self::Unsubscribed => f.write_str("the server ended all subscriptions"),
             Self::Unread(bytes) => write!(
                 f,
                 "cannot write to stdout: its reader does not read; {bytes} bytes of messages are lost"

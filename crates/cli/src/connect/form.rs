@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sockeye::Message;
 
-use super::options::{Input, Options};
+use super::options::Input;
 use super::{json, notation};
 
 /// How input becomes messages.
@@ -23,11 +23,12 @@ pub(super) struct Form {
 }
 
 impl Form {
-    pub(super) fn new(options: &Options) -> Self {
-        let max_size = usize::try_from(options.max_size).unwrap_or(usize::MAX);
+    /// Makes the form of the options `--input` and `--whole`. `--max-size` can raise the limit of a message.
+    pub(super) fn new(input: Input, is_whole: bool, max_size: u64) -> Self {
+        let max_size = usize::try_from(max_size).unwrap_or(usize::MAX);
         Self {
-            input: options.input,
-            is_whole: options.whole,
+            input,
+            is_whole,
             max_message: max_size.max(MAX_MESSAGE),
             max_line: MAX_TERMINAL_LINE.filter(|_| io::stdin().is_terminal()),
         }

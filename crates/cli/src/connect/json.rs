@@ -104,7 +104,7 @@ pub(super) fn reformat(text: &str, is_indented: bool) -> Option<String> {
 }
 
 /// Returns a text as a JSON string, with the escapes of [`escaped`].
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     escaped(&serde_json::to_string(text).unwrap_or_default())
 }
 

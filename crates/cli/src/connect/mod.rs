@@ -1,6 +1,7 @@
 //! `sockeye connect`: a terminal client. It sends the lines of stdin as messages, and prints received messages.
 //!
-//! [`options`] are the command's options, [`way`] makes a client from them, and [`talk`] runs a connection.
+//! [`options`] are the command's options, [`way`] makes a client from them, and [`talk`] runs a connection. [`topic`] is
+//! `connect --topics` and `sockeye publish`, which use a client of topics.
 
 use std::future::Future;
 use std::pin::pin;
@@ -27,11 +28,14 @@ mod notation;
 mod options;
 mod output;
 mod prompt;
+mod reach;
 mod record;
+mod remaining;
 mod report;
 mod stage;
 mod talk;
 mod tip;
+mod topic;
 mod turn;
 mod wait;
 mod way;
@@ -41,9 +45,24 @@ pub(crate) use self::options::Options;
 pub(crate) use self::prompt::restore as restore_terminal;
 use self::talk::{Talk, TalkEnd};
 pub(crate) use self::tip::of_usage;
+pub(crate) use self::topic::PublishOptions;
 
 /// Runs the client until the talk is over.
 pub(crate) fn run(options: &Options) -> Exit {
+    if options.topics.is_empty() {
+        run_to_end(&options.url, connect(options))
+    } else {
+        run_to_end(&options.url, topic::listen(options))
+    }
+}
+
+/// Publishes messages to a topic.
+pub(crate) fn publish(options: &PublishOptions) -> Exit {
+    run_to_end(options.url(), topic::publish(options))
+}
+
+/// Runs a command that connects to a server, and reports its failure.
+fn run_to_end(url: &str, command: impl Future<Output = Result<Exit, Failure>>) -> Exit {
     let _log = log::init("warn");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -55,11 +74,11 @@ pub(crate) fn run(options: &Options) -> Exit {
             return Exit::Failed;
         }
     };
-    let exit = match runtime.block_on(connect(options)) {
+    let exit = match runtime.block_on(command) {
         Ok(exit) => exit,
         Err(failure) => {
             complain(&failure.to_string());
-            if let Some(tip) = tip::of(&failure, options) {
+            if let Some(tip) = tip::of(&failure, url) {
                 say(&format!("  tip: {tip}\n"));
             }
             failure.exit()
@@ -72,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Exit {
 
 async fn connect(options: &Options) -> Result<Exit, Failure> {
     let (tell, mut events) = mpsc::channel(MAX_EVENTS);
-    let client = way::client(options, tell)?;
+    let client = way::client(&options.reach, !options.no_ping, tell)?;
     let signals = Signals::new().map_err(Failure::Signals)?;
     let mut stop = signals.stop();
     let mut talk = Talk::new(options)?;

@@ -8,6 +8,7 @@ use std::mem;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sockeye::Message;
+use sockeye::reconnect::topics::Position;
 use tokio::time::Instant;
 
 use super::form::Form;
@@ -16,6 +17,7 @@ use super::notation;
 use super::options::{Binary, Options};
 use super::prompt::{Prompt, Redraw, Typed};
 use crate::color;
+use crate::escape::Escaped;
 use crate::exit::say;
 use crate::stream::Writer;
 
@@ -58,6 +60,14 @@ impl Printer {
         let format = self.format;
         if let Stdout::Open(_) = self.stdout {
             self.above_prompt(|waiting| format.render(message, waiting));
+        }
+    }
+
+    /// Takes a message of a topic to be printed. A message without a topic has an empty one.
+    pub(super) fn feed_of_topic(&mut self, topic: &str, at: Option<Position>, message: &Message) {
+        let format = self.format;
+        if let Stdout::Open(_) = self.stdout {
+            self.above_prompt(|waiting| format.render_of_topic(topic, at, message, waiting));
         }
     }
 
@@ -211,13 +221,48 @@ struct Format {
 
 impl Format {
     fn render(&self, message: &Message, out: &mut Vec<u8>) {
-        let line = match message.as_text() {
-            Some(text) => self.text(text),
-            None => match self.binary(message.as_bytes()) {
-                Some(line) => line,
-                None => return out.extend_from_slice(message.as_bytes()),
-            },
+        match self.line(message) {
+            Some(line) => self.push(&line, out),
+            None => out.extend_from_slice(message.as_bytes()),
+        }
+    }
+
+    fn render_of_topic(
+        &self,
+        topic: &str,
+        at: Option<Position>,
+        message: &Message,
+        out: &mut Vec<u8>,
+    ) {
+        // An object is one line, also on a terminal.
+        let for_terminal = self.for_terminal && !self.json;
+        let format = Self {
+            for_terminal,
+            ..*self
         };
+        let Some(line) = format.line(message) else {
+            return out.extend_from_slice(message.as_bytes());
+        };
+        let line = match self.json {
+            true => {
+                let topic = json::string(topic);
+                let at = at.map_or(String::new(), |at| format!(",\"at\":\"{at}\""));
+                format!("{{\"topic\":{topic}{at},\"message\":{line}}}")
+            }
+            false => format!("{}\t{line}", Escaped(topic)),
+        };
+        self.push(&line, out);
+    }
+
+    /// Returns the text for a message. `None` if the bytes themselves are printed.
+    fn line(&self, message: &Message) -> Option<String> {
+        match message.as_text() {
+            Some(text) => Some(self.text(text)),
+            None => self.binary(message.as_bytes()),
+        }
+    }
+
+    fn push(&self, line: &str, out: &mut Vec<u8>) {
         if self.is_colored {
             out.extend_from_slice(color::RECEIVED);
         }
@@ -322,6 +367,36 @@ mod tests {
             assert_eq!(rendered(vec![0, 159], with(Binary::Hex, format)), b"009f\n");
             assert_eq!(rendered(vec![0, 159], with(Binary::Raw, format)), [0, 159]);
         }
+    }
+
+    #[test]
+    fn a_message_of_a_topic_stands_behind_its_topic() {
+        let at: Position = "AAAAAAAAAAE:1:AAAAAAAAAAo".parse().expect("a position");
+        let line = |format: Format, topic: &str, at, message: Message| {
+            let mut out = Vec::new();
+            format.render_of_topic(topic, at, &message, &mut out);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        assert_eq!(
+            line(PIPE, "a/b", Some(at), "x\ty\n".into()),
+            "a/b\tx\ty\\n\n"
+        );
+        assert_eq!(
+            line(TERMINAL, "a\u{202e}", None, vec![1].into()),
+            "a\\u{202e}\t<1 bytes>\n"
+        );
+        let json = Format {
+            json: true,
+            ..TERMINAL
+        };
+        assert_eq!(
+            line(json, "a", Some(at), "{\"n\": 1}".into()),
+            "{\"topic\":\"a\",\"at\":\"AAAAAAAAAAE:1:AAAAAAAAAAo\",\"message\":{\"n\":1}}\n"
+        );
+        assert_eq!(
+            line(json, "", None, "x".into()),
+            "{\"topic\":\"\",\"message\":\"x\"}\n"
+        );
     }
 
     #[test]

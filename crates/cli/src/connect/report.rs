@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use sockeye::Connection;
 use sockeye::client::OpeningEvent;
 use sockeye::connection::{Opening, Timings};
+use sockeye::{CloseCode, CloseReason, Connection};
 
 use super::hidden;
 use crate::escape::Escaped;
@@ -50,6 +50,16 @@ fn unreadable(text: &mut String, bytes: &[u8]) {
 
 /// The number of bytes that are shown of an unreadable response.
 const MAX_UNREADABLE: usize = 1024;
+
+/// Whether the close code reports no problem.
+pub(super) fn is_normal(reason: &CloseReason) -> bool {
+    let codes = [
+        CloseCode::NORMAL,
+        CloseCode::GOING_AWAY,
+        CloseCode::NO_STATUS,
+    ];
+    codes.contains(&reason.code())
+}
 
 /// Returns the lines for the agreed subprotocol and extensions.
 pub(super) fn agreed(connection: &Connection) -> String {

@@ -71,7 +71,7 @@ pub(super) enum TalkEnd {
 
 impl<'a> Talk<'a> {
     pub(super) fn new(options: &'a Options) -> Result<Self, Failure> {
-        let form = Form::new(options);
+        let form = Form::new(options.input, options.whole, options.reach.max_size);
         let given = options.messages.iter();
         let given = given.map(|text| form.message(text.clone().into()));
         let given = given.collect::<Result<VecDeque<_>, _>>();
@@ -132,7 +132,7 @@ impl<'a> Talk<'a> {
         }
         self.printer.show_prompt();
         self.has_begun = true;
-        if self.options.verbose {
+        if self.options.reach.verbose {
             self.printer.tell(&report::agreed(connection));
         }
         let Some(recorder) = &mut self.recorder else {

@@ -9,15 +9,17 @@ use sockeye::tls::rustls::{AlertDescription, CertificateError, Error as Tls};
 use sockeye::tls::{FileProblem, TlsError};
 
 use super::failure::Failure;
-use super::options::Options;
 use crate::time::parse_duration;
 
 /// Returns the tip for a failure. `None` if the failure says it itself, or if no option helps.
-pub(super) fn of(failure: &Failure, options: &Options) -> Option<String> {
+pub(super) fn of(failure: &Failure, url: &str) -> Option<String> {
     let tip = match failure {
-        Failure::Connect(error) => return of_connect(error, options),
+        Failure::Connect(error) => return of_connect(error, url),
         Failure::Lost(Error::Protocol(ProtocolError::MessageTooBig { .. })) => {
             "--max-size accepts longer messages, for example --max-size=64MiB"
+        }
+        Failure::Subprotocol(_) => {
+            "check the path of the URL: `sockeye serve` has topics at /topics"
         }
         Failure::Tls(TlsError::File {
             problem: FileProblem::NoPrivateKey,
@@ -28,10 +30,10 @@ pub(super) fn of(failure: &Failure, options: &Options) -> Option<String> {
     Some(tip.to_owned())
 }
 
-fn of_connect(error: &ConnectError, options: &Options) -> Option<String> {
-    let is_secure = options.url.starts_with("wss:");
+fn of_connect(error: &ConnectError, url: &str) -> Option<String> {
+    let is_secure = url.starts_with("wss:");
     let tip = match error {
-        ConnectError::WebSocketUri(UriError::Scheme) => return of_scheme(&options.url),
+        ConnectError::WebSocketUri(UriError::Scheme) => return of_scheme(url),
         ConnectError::WebSocketUri(UriError::Fragment) => {
             "write %23 for a # in the path or query of the URL"
         }

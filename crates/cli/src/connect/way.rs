@@ -9,13 +9,18 @@ use tokio::sync::mpsc;
 
 use super::credential;
 use super::failure::Failure;
-use super::options::{Deflate, Options};
+use super::reach::{Deflate, ReachOptions};
 use super::report;
 
-/// Returns the client. With `--verbose` it sends the events of each opening to `tell`, as lines to be shown.
-pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Client, Failure> {
+/// Returns the client. With `--verbose` it sends the events of each opening to `tell`, as lines to be shown. It pings a
+/// silent server if `has_pings`.
+pub(super) fn client(
+    options: &ReachOptions,
+    has_pings: bool,
+    tell: mpsc::Sender<String>,
+) -> Result<Client, Failure> {
     let mut client = Client::builder()
-        .config(config(options))
+        .config(config(options, has_pings))
         .subprotocols(&options.subprotocol)
         .compression(match options.deflate {
             Deflate::Off => None,
@@ -40,17 +45,17 @@ pub(super) fn client(options: &Options, tell: mpsc::Sender<String>) -> Result<Cl
     Ok(by_way(client, options)?.build())
 }
 
-fn config(options: &Options) -> Config {
+fn config(options: &ReachOptions, has_pings: bool) -> Config {
     let config = Config::new(Role::Client)
         .max_message(options.max_size)
         .close_timeout(Duration::from_secs(options.close_timeout.into()));
-    match options.no_ping {
-        true => config.keep_alive(None),
-        false => config,
+    match has_pings {
+        true => config,
+        false => config.keep_alive(None),
     }
 }
 
-fn trusting(mut client: ClientBuilder, options: &Options) -> Result<ClientBuilder, Failure> {
+fn trusting(mut client: ClientBuilder, options: &ReachOptions) -> Result<ClientBuilder, Failure> {
     let mut tls = tls::ClientOptions::default();
     if let Some(roots) = &options.cacert {
         tls = tls.roots(roots);
@@ -71,7 +76,7 @@ fn trusting(mut client: ClientBuilder, options: &Options) -> Result<ClientBuilde
     Ok(client)
 }
 
-fn by_way(mut client: ClientBuilder, options: &Options) -> Result<ClientBuilder, Failure> {
+fn by_way(mut client: ClientBuilder, options: &ReachOptions) -> Result<ClientBuilder, Failure> {
     client = match options.proxy.as_deref() {
         None => client.proxy_from_env(),
         Some("none") => client,
@@ -103,17 +108,13 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        options: Options,
+        options: ReachOptions,
     }
 
     #[test]
     fn a_silent_server_is_pinged_unless_no_ping_is_asked_for() {
-        let config = |arguments: &[&str]| config(&Line::parse_from(arguments).options);
-        assert!(config(&["connect", "ws://a/"]).keep_alive.is_some());
-        assert!(
-            config(&["connect", "ws://a/", "--no-ping"])
-                .keep_alive
-                .is_none()
-        );
+        let options = Line::parse_from(["connect"]).options;
+        assert!(config(&options, true).keep_alive.is_some());
+        assert!(config(&options, false).keep_alive.is_none());
     }
 }

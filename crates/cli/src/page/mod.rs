@@ -166,7 +166,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 fn is_endpoint(path: &str) -> bool {
     let is_room = |room: &str| !room.is_empty() && !room.contains('/');
-    matches!(path, "/echo" | "/push" | "/topics") || path.strip_prefix("/chat/").is_some_and(is_room)
+    matches!(path, "/echo" | "/push" | "/topics")
+        || path.strip_prefix("/chat/").is_some_and(is_room)
 }
 
 /// Returns the time in the form that `/push` sends.

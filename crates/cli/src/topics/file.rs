@@ -71,7 +71,10 @@ struct Pattern {
 
 /// What is kept: `"off"`, `"latest"`, `{ latest = "7d" }` or `{ count, age, bytes }`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(untagged, expecting = "expected \"off\", \"latest\", { ttl = TIME } or { count = N, age = TIME }")]
+#[serde(
+    untagged,
+    expecting = "expected \"off\", \"latest\", { ttl = TIME } or { count = N, age = TIME }"
+)]
 enum Kept {
     #[default]
     #[serde(skip)]
@@ -165,7 +168,10 @@ impl<'de> Deserialize<'de> for Time {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a number of bytes, or a text such as \"64KiB\"")]
+        #[serde(
+            untagged,
+            expecting = "expected a number of bytes, or a text such as \"64KiB\""
+        )]
         enum Written {
             Number(u64),
             Text(String),
@@ -228,8 +234,8 @@ impl Pattern {
 
 /// Reads a file, and adds its patterns.
 pub(super) fn read(path: &Path, builder: TopicsBuilder) -> Result<Topics, FileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| FileError::Read(path.to_owned(), error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| FileError::Read(path.to_owned(), error))?;
     let file: File = toml::from_str(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let place = Place::of(&text, at);
@@ -318,10 +324,13 @@ mod tests {
             "#,
         )
         .unwrap();
-        let builder = file.topics.pattern.iter().fold(
-            TopicsBuilder::default(),
-            |builder, pattern| builder.pattern(&pattern.r#match, pattern.policy()),
-        );
+        let builder = file
+            .topics
+            .pattern
+            .iter()
+            .fold(TopicsBuilder::default(), |builder, pattern| {
+                builder.pattern(&pattern.r#match, pattern.policy())
+            });
         assert!(builder.build().is_ok());
         assert_eq!(file.topics.pattern.len(), 3);
     }
@@ -329,9 +338,21 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (text, line, words) in [
-            ("[[topics.pattern]]\nmach = \"a\"", 2, "unknown field `mach`"),
-            ("[[topics.pattern]]\nclients = \"all\"", 2, "unknown variant `all`"),
-            ("[[topics.pattern]]\nmatch = \"a\"\nhistory = 3", 3, "expected \"off\""),
+            (
+                "[[topics.pattern]]\nmach = \"a\"",
+                2,
+                "unknown field `mach`",
+            ),
+            (
+                "[[topics.pattern]]\nclients = \"all\"",
+                2,
+                "unknown variant `all`",
+            ),
+            (
+                "[[topics.pattern]]\nmatch = \"a\"\nhistory = 3",
+                3,
+                "expected \"off\"",
+            ),
             ("[topic]\n", 1, "unknown field `topic`"),
             ("[[topics.pattern]\n", 1, ""),
         ] {

@@ -23,3 +23,4 @@ mod stream;
 #[cfg(unix)]
 mod terminal;
 mod tls;
+mod topics;

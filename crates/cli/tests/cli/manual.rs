@@ -26,6 +26,7 @@ fn the_manual_page_has_each_command_with_its_options_and_exit_codes() {
         ".TH sockeye 1",
         ".SH SOCKEYE SERVE",
         ".SH SOCKEYE CONNECT",
+        ".SH SOCKEYE PUBLISH",
         "subprotocol",
         "Exit codes:",
     ] {

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::fault;
 use super::follow::{Kind, follows, index_of, is_same};
 use super::joins::{Joins, PendingJoin};
-use super::outlet::Outlet;
+use super::outlet::{Outlet, Wants};
 use super::parts::remember_read;
 use super::past::Past;
 use super::read::Read;
@@ -43,15 +43,14 @@ impl<O: Outlet> Topic<O> {
         let Some(mut flight) = live.end_flight() else {
             return;
         };
-        let (catchup, generation) = match result {
-            Some((Catchup::Lost { .. }, _)) | None => {
-                context.took(Row::LiveFlightFailed);
-                return flight.joins.refuse(context);
-            }
-            Some(reply) => reply,
+        let Some((catchup, generation)) = result else {
+            context.took(Row::LiveFlightFailed);
+            return flight.joins.refuse(context);
         };
         let is_other = generation != live.generation && !fault::NO_GENERATION;
-        if is_other || flight.delivered.is_stale() {
+        // The window may have moved on between two pages of the read.
+        let is_lost = matches!(catchup, Catchup::Lost { .. });
+        if is_other || is_lost || flight.delivered.is_stale() {
             context.took(Row::LiveFlightOutdated);
             if flight.read.may_repeat() {
                 flight.read.repeat(context);
@@ -67,7 +66,7 @@ impl<O: Outlet> Topic<O> {
             return;
         };
         let past = merge(catchup, flight.delivered.entries(), last, self.kind);
-        let Some(entries) = past else {
+        let Some((entries, beyond)) = past else {
             context.took(Row::LiveFlightApart);
             return self.refill_live(context, Waiting::default(), flight.joins);
         };
@@ -78,17 +77,31 @@ impl<O: Outlet> Topic<O> {
             top: last,
             is_all: true,
         };
+        // A client may come from a node that is ahead of this one.
+        let mut ahead = Joins::new();
         for pending in flight.joins.into_iter() {
-            if let Some(judgement) = past.judge(pending.wants, context.history.kept()) {
+            if matches!(pending.wants, Wants::After(position) if index_of(&beyond, position).is_some())
+            {
+                ahead.push(context, pending);
+            } else if let Some(judgement) = past.judge(pending.wants, context.history.kept()) {
                 self.attach(context, pending.join, &judgement);
             }
+        }
+        if !ahead.is_empty() {
+            context.took(Row::LiveFlightAhead);
+            self.refill_live(context, Waiting::default(), ahead);
         }
     }
 }
 
-/// Joins a reply with the messages that were delivered since its read was wanted, and cuts the result at `last`. `None` if
-/// they do not lead to `last`.
-fn merge(catchup: Catchup, delivered: &[Entry], last: Position, kind: Kind) -> Option<Vec<Entry>> {
+/// Joins a reply with the messages that were delivered since its read was wanted. Returns the messages up to `last`, and
+/// those beyond it. `None` if they do not lead to `last`.
+fn merge(
+    catchup: Catchup,
+    delivered: &[Entry],
+    last: Position,
+    kind: Kind,
+) -> Option<(Vec<Entry>, Vec<Entry>)> {
     let delivered = if fault::NO_MERGE { &[] } else { delivered };
     let (before, mut entries, top) = match catchup {
         Catchup::Whole {
@@ -102,9 +115,9 @@ fn merge(catchup: Catchup, delivered: &[Entry], last: Position, kind: Kind) -> O
     if kind == Kind::Latest {
         let newest = delivered.last().or(entries.last());
         return match newest {
-            Some(value) if value.position.id == last.id => Some(vec![value.clone()]),
+            Some(value) if value.position.id == last.id => Some((vec![value.clone()], Vec::new())),
             Some(_) => None,
-            None => Some(Vec::new()),
+            None => Some((Vec::new(), Vec::new())),
         };
     }
     let mut end = top;
@@ -114,17 +127,13 @@ fn merge(catchup: Catchup, delivered: &[Entry], last: Position, kind: Kind) -> O
             entries.push(entry.clone());
         }
     }
-    if fault::NO_MERGE {
-        // What the reply has is taken for all that was delivered.
-        return Some(entries);
-    }
-    if is_same(end, last) {
-        Some(entries)
+    if is_same(end, last) || fault::NO_MERGE {
+        Some((entries, Vec::new()))
     } else if let Some(index) = index_of(&entries, last) {
-        entries.truncate(index + 1);
-        Some(entries)
+        let beyond = entries.split_off(index + 1);
+        Some((entries, beyond))
     } else if is_same(before, last) {
-        Some(Vec::new())
+        Some((Vec::new(), entries))
     } else {
         None
     }

@@ -58,7 +58,7 @@ impl Hasher for NameHasher {
     }
 
     fn finish(&self) -> u64 {
-        fold(self.state, self.key ^ GOLDEN)
+        fold(self.state, GOLDEN)
     }
 }
 

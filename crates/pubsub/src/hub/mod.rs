@@ -107,24 +107,25 @@ impl<O: Outlet> Hub<O> {
     /// pattern: all joins of a topic give the same one.
     ///
     /// While the engine is down, a join of a topic that has subscribers here fails at once. Other joins wait for the engine.
-    pub fn join(&self, topic: TopicName, history: History, wants: Wants, join: O::Join) {
+    pub fn join(&self, topic: &TopicName, history: History, wants: Wants, join: O::Join) {
         let shared = &self.shared;
         let now = shared.now();
-        let mut shard = self.shard(&topic);
+        let mut shard = self.shard(topic);
         let is_down = shared.is_down.load(Ordering::Relaxed);
-        if is_down && shard.get(&topic).is_some_and(|topic| topic.is_live()) {
+        if is_down && shard.get(topic).is_some_and(|topic| topic.is_live()) {
             let retry = between(&shared.outlet, &shared.config.retry);
             return shared
                 .outlet
                 .refuse(join, SubscribeError::Unavailable { retry });
         }
         let until = now + shared.config.join_wait;
-        shard.join(shared, &topic, history, PendingJoin { join, wants, until });
+        shard.join(shared, topic, history, PendingJoin { join, wants, until });
         drop(shard);
-        if !history.is_off() && !self.turns.is_running() {
-            if let Some(at) = self.turns.start(&shared.config, now) {
-                shared.clock.want(&shared.outlet, at);
-            }
+        if !history.is_off()
+            && !self.turns.is_running()
+            && let Some(at) = self.turns.start(&shared.config, now)
+        {
+            shared.clock.want(&shared.outlet, at);
         }
     }
 

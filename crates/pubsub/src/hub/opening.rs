@@ -4,7 +4,7 @@ use super::context::Context;
 use super::fault;
 use super::follow::{Kind, index_of};
 use super::joins::Joins;
-use super::outlet::Outlet;
+use super::outlet::{Outlet, Wants};
 use super::parts::remember_read;
 use super::past::Past;
 use super::read::Read;
@@ -118,10 +118,12 @@ impl<O: Outlet> Topic<O> {
             Some((Catchup::None { top }, generation)) if self.kind == Kind::Latest => {
                 (Vec::new(), top, generation)
             }
-            // The engine never answers so: the read named no position.
-            Some((Catchup::Lost { .. } | Catchup::None { .. }, _)) | None => {
-                return self.reading_failed(context);
+            // The window moved on between two pages of the read.
+            Some((Catchup::Lost { .. } | Catchup::None { .. }, _)) => {
+                context.took(Row::ReadingOutdated);
+                return self.read_again(context);
             }
+            None => return self.reading_failed(context),
         };
         let is_other = generation != reading.generation && !fault::NO_GENERATION;
         if is_other || reading.waiting.is_stale() {
@@ -172,7 +174,10 @@ impl<O: Outlet> Topic<O> {
         }
         let mut later = Joins::new();
         for pending in joins.into_iter() {
-            match past.judge(pending.wants, context.history.kept()) {
+            // A client may come from a node that is ahead of the read.
+            let is_ahead = matches!(pending.wants, Wants::After(position) if index_of(&taken, position).is_some());
+            let judgement = past.judge(pending.wants, context.history.kept());
+            match judgement.filter(|_| !is_ahead) {
                 Some(judgement) => self.attach(context, pending.join, &judgement),
                 None => later.push(context, pending),
             }

@@ -116,6 +116,13 @@ impl<'a> Past<'a> {
         if position.is_some_and(|position| position.id == self.top.id) {
             return Some(self.at_top(Recovery::Recovered { missed: 0 }));
         }
+        // A client may come from a node that is ahead of this one: its value may be newer.
+        let is_older = |position: Position| {
+            position.epoch == self.top.epoch && position.offset <= self.top.offset
+        };
+        if !self.is_all && position.is_some_and(|position| !is_older(position)) {
+            return None;
+        }
         if let Some(value) = self.entries.last() {
             let replay = std::slice::from_ref(value);
             return Some(match position {

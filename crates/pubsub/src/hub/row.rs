@@ -49,6 +49,8 @@ pub enum Row {
     LiveFlightReply,
     /// Live: the reply of a flight does not lead to the topic's position.
     LiveFlightApart,
+    /// Live: the reply of a flight leads beyond the topic's position, and a join comes from there.
+    LiveFlightAhead,
     /// Live: the reply of a flight is of another generation, or stale.
     LiveFlightOutdated,
     /// Live: a flight failed.
@@ -186,6 +188,7 @@ impl Row {
         Self::LiveJoinFlight,
         Self::LiveFlightReply,
         Self::LiveFlightApart,
+        Self::LiveFlightAhead,
         Self::LiveFlightOutdated,
         Self::LiveFlightFailed,
         Self::LiveGap,

@@ -387,7 +387,8 @@ impl<O: Outlet> Topic<O> {
                 self.reading_reply(context, result);
             }
             State::Live(live) => {
-                if live.flight().is_some_and(|flight| flight.read.is(number)) {
+                let is_flight = live.flight().is_some_and(|flight| flight.read.is(number));
+                if is_flight {
                     self.flight_reply(context, result);
                 }
             }

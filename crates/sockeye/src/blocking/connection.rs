@@ -322,37 +322,28 @@ impl Connection {
         let patience = started.checked_add(self.machine.config().write_timeout);
         let deadline = [deadline, patience].into_iter().flatten().min();
         match self.stream.flush_until(deadline) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => match patience {
-                Some(patience) if patience <= Instant::now() => Err(Error::WriteStalled),
-                _ => Ok(()),
-            },
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let is_stalled = patience.is_some_and(|patience| patience <= Instant::now());
+                match deadline == patience || is_stalled {
+                    true => Err(Error::WriteStalled),
+                    false => Ok(()),
+                }
+            }
             flushed => Ok(flushed?),
         }
     }
 
+    /// Writes all output. The peer has the write timeout for each part of it.
     fn flush(&mut self) -> Result<(), Error> {
-        let patience = self.machine.config().write_timeout;
-        let stalled = |error: io::Error| match error.kind() {
-            io::ErrorKind::TimedOut => Error::WriteStalled,
-            _ => error.into(),
-        };
-        while !self.machine.output().is_empty() {
-            let deadline = Instant::now() + patience;
-            let output = self.machine.output();
-            let written = self
-                .stream
-                .write_until(output.chunk(), Some(deadline))
-                .map_err(stalled)?;
-            if written == 0 {
-                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
-            }
-            self.machine.handle_written(written, Instant::now());
+        self.write(None)?;
+        if !self.machine.output().is_empty() {
+            return Err(Error::WriteStalled);
         }
-        let deadline = Instant::now() + patience;
-        self.stream.flush_until(Some(deadline)).map_err(stalled)
+        Ok(())
     }
 
     /// Writes the remaining output, then waits for the end of the peer's stream, within the close timeout (§7.1.1).
+    // A loop apart from `receive_reading`: it has one deadline of its own, drops each message, and returns no error.
     fn linger(&mut self) {
         let patience = self.machine.config().close_timeout;
         let end = Instant::now() + patience;
@@ -385,6 +376,7 @@ impl Connection {
     }
 }
 
+/// What the input holds next.
 enum Pulled {
     Close,
     Message(Message),

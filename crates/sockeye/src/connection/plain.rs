@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::budget::AssemblyBudget;
 use super::driver::{Driver, Ending};
-use super::link::{Link, Received, Whole};
+use super::link::{Link, Received};
 use super::machine::{client_machine, server_machine};
 use super::opening::Opening;
 use super::pool;
@@ -64,6 +64,17 @@ enum RoundTrip {
     Unknown,
     Pinged { payload: Vec<u8>, at: Instant },
     Measured(Duration),
+}
+
+impl RoundTrip {
+    /// Takes the time, if this Pong ends the round trip.
+    fn measure(&mut self, pong: &[u8]) {
+        if let Self::Pinged { payload, at } = self
+            && *payload == *pong
+        {
+            *self = Self::Measured(at.elapsed());
+        }
+    }
 }
 
 /// When so many bytes of output wait, the connection takes no more before the transport has taken some.
@@ -404,7 +415,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
         self.link.give_whole();
-        let message = ready!(self.poll_piece(cx, to_keep))?;
+        let message = ready!(self.poll_piece(cx, |received| received.into_message()))?;
         Poll::Ready(Ok(message.map(|(message, _)| message)))
     }
 
@@ -414,15 +425,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Result<bool, Error>> {
         self.link.give_whole();
-        let came = ready!(self.poll_piece(cx, |whole| whole.put_into(message)))?;
+        let came =
+            ready!(self.poll_piece(cx, |received| received.put_into(message).then_some(())))?;
         Poll::Ready(Ok(came.is_some()))
     }
 
-    /// The next message or part, as `take` makes it, and whether it is the last part of its message.
+    /// The next message or part, as `take` makes it, and whether it is the last part of its message. `take` makes nothing
+    /// of a control frame.
     pub(super) fn poll_piece<M>(
         &mut self,
         cx: &mut Context<'_>,
-        mut take: impl FnMut(Whole<'_>) -> M,
+        mut take: impl FnMut(Received<'_>) -> Option<M>,
     ) -> Poll<Result<Option<(M, bool)>, Error>> {
         loop {
             if !matches!(self.end, End::Open) {
@@ -450,15 +463,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// Takes the time of a round trip, if this Pong ends it.
-    fn measure(&mut self, pong: &[u8]) {
-        if let RoundTrip::Pinged { payload, at } = &self.round_trip
-            && *payload == *pong
-        {
-            self.round_trip = RoundTrip::Measured(at.elapsed());
-        }
-    }
-
     fn expire(&mut self, error: Error) {
         match error {
             // The machine owes a Close, as after any broken rule.
@@ -475,6 +479,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes all output, within the deadline for writing.
+    // A loop apart from `look`: it ends once all is written. While the caller only sends, an unfinished message must not
+    // take memory from others.
     #[inline(never)]
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
@@ -537,14 +544,6 @@ impl<T> fmt::Debug for Connection<T> {
     }
 }
 
-/// The message as a value of its own. A message in the read buffer is copied, so that it does not keep that buffer.
-pub(super) fn to_keep(whole: Whole<'_>) -> Message {
-    match whole {
-        Whole::Lent(lent) => lent.into(),
-        Whole::Assembled(buffer) => pool::into_message(buffer),
-    }
-}
-
 /// A connection that receives, and the function that takes its messages.
 struct Receiving<'c, T, F> {
     connection: &'c mut Connection<T>,
@@ -554,7 +553,7 @@ struct Receiving<'c, T, F> {
 impl<T, F, M> Host<T> for Receiving<'_, T, F>
 where
     T: AsyncRead + AsyncWrite + Unpin,
-    F: FnMut(Whole<'_>) -> M,
+    F: FnMut(Received<'_>) -> Option<M>,
 {
     type Event = (M, bool);
 
@@ -565,16 +564,27 @@ where
 
     #[inline(always)]
     fn pull(&mut self) -> Option<Look<(M, bool)>> {
-        match self.connection.link.pull(&mut *self.take) {
-            Ok(Some(Received::Message(message))) => return Some(Look::Event((message, true))),
-            Ok(Some(Received::Part(part, is_last))) => return Some(Look::Event((part, is_last))),
-            Ok(Some(Received::Ping)) => {}
-            Ok(Some(Received::Pong(answer))) => self.connection.measure(&answer),
-            Ok(Some(Received::Close(_))) => self.connection.end = End::Lingering(None),
-            Ok(None) => return None,
-            Err(error) => self.connection.expire(error.into()),
+        let Connection {
+            link,
+            round_trip,
+            end,
+            ..
+        } = &mut *self.connection;
+        let take = &mut *self.take;
+        // Apart from `pull_any`: here the compiler knows the variant, and leaves little of `take`.
+        if let Some(whole) = link.pull_whole() {
+            return Some(piece(take(Received::Message(whole)), true));
         }
-        Some(Look::Again)
+        let pulled = link.pull_any(|received| {
+            match &received {
+                Received::Pong(answer) => round_trip.measure(answer),
+                Received::Close(_) => *end = End::Lingering(None),
+                _ => {}
+            }
+            let is_last = !received.is_unfinished();
+            piece(take(received), is_last)
+        });
+        pulled.unwrap_or_else(|error| Some(self.fail(error.into())))
     }
 
     #[inline(always)]
@@ -592,4 +602,9 @@ where
         self.connection.expire(error);
         Look::Again
     }
+}
+
+#[inline(always)]
+fn piece<M>(taken: Option<M>, is_last: bool) -> Look<(M, bool)> {
+    taken.map_or(Look::Again, |taken| Look::Event((taken, is_last)))
 }

@@ -11,7 +11,7 @@ use sockeye_proto::Message;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link::InParts;
-use super::plain::{Connection, to_keep};
+use super::plain::Connection;
 use crate::error::Error;
 use crate::transport::Stream;
 
@@ -64,7 +64,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             text: true,
             binary: true,
         });
-        let first = poll_fn(|cx| self.poll_piece(cx, to_keep)).await?;
+        let first = poll_fn(|cx| self.poll_piece(cx, |received| received.into_message())).await?;
         Ok(first.map(|(message, is_last)| MessageReader::new(self, message, is_last)))
     }
 }
@@ -109,7 +109,10 @@ impl<'c, T: AsyncRead + AsyncWrite + Unpin> MessageReader<'c, T> {
     /// Ready when bytes are unread, or the message has ended.
     fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.unread.is_empty() && !self.is_complete {
-            match ready!(self.connection.poll_piece(cx, to_keep))? {
+            match ready!(
+                self.connection
+                    .poll_piece(cx, |received| received.into_message())
+            )? {
                 Some((part, is_last)) => {
                     self.unread = part.into_bytes();
                     self.is_complete = is_last;

@@ -1,5 +1,6 @@
-//! One look at a connection: the loop of all that drive one asynchronously. A host says what is special about it: the
-//! driver of a session, a connection without a task, and the orderly end of a transport.
+//! One look at a connection: the loop of all that drive one asynchronously. A host says what is special about it. The
+//! hosts are the driver of a session, the same driver while it only writes, a connection without a task, and the
+//! orderly end of a transport.
 //!
 //! ```text
 //!   take an event of the input ─▶ write the output ─▶ read ─▶ look at the deadlines ─▶ idle

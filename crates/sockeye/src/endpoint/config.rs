@@ -14,11 +14,13 @@ use super::envelope::SUBPROTOCOL;
 use super::handshake::Handshake;
 use super::incoming::IncomingKind;
 use super::life::{self, Launch, Opened};
+#[cfg(feature = "topics")]
+use super::seam::SharedTopics;
 use super::session::OpenSessions;
+#[cfg(feature = "topics")]
+use super::session::Session;
 use crate::stats::Counters;
 use crate::sync::Arc;
-#[cfg(feature = "topics")]
-use crate::topics::Topics;
 
 /// The configuration of an endpoint at a path, for [`ServerBuilder::endpoint`](crate::server::ServerBuilder::endpoint).
 #[derive(Clone)]
@@ -245,7 +247,7 @@ impl Mounted {
 
     /// Sets the topics that the sessions use.
     #[cfg(feature = "topics")]
-    pub(crate) fn set_topics(&self, topics: Topics) {
+    pub(crate) fn set_topics(&self, topics: Arc<dyn SharedTopics<Session>>) {
         self.open_sessions.set_topics(topics);
     }
 

@@ -14,7 +14,6 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::connection::driver::{Driver, Next};
 use crate::error::Error;
-use crate::topics::client;
 
 /// Handles a message or a Pong. A message of the application goes to its handler, any other frame to topics.
 pub(super) async fn handle_enveloped<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
@@ -36,7 +35,9 @@ pub(super) async fn handle_enveloped<E: Endpoint, T: AsyncRead + AsyncWrite + Un
         }
         _ => {
             let _busy = session.busy();
-            driver.alongside(pin!(client::handle(session, frame))).await;
+            if let Some(topics) = session.open_sessions().known_topics() {
+                driver.alongside(pin!(topics.handle(session, frame))).await;
+            }
             return;
         }
     };

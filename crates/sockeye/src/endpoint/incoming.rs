@@ -6,7 +6,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 use sockeye_proto::{MessageBuffer, Text, WholeMessage};
 
-use crate::connection::driver::rest::Rest;
+use crate::connection::driver::rest::RemainingMessage;
 use crate::error::{HandlerError, HandlerResult};
 
 /// A message, a part of a message, or a Pong. It borrows a buffer that is used again: a handler copies or takes the
@@ -36,7 +36,11 @@ impl<'m> Incoming<'m> {
         }
     }
 
-    pub(super) fn part(buffer: &'m mut MessageBuffer, rest: &'m Rest, is_last: bool) -> Self {
+    pub(super) fn part(
+        buffer: &'m mut MessageBuffer,
+        rest: &'m RemainingMessage,
+        is_last: bool,
+    ) -> Self {
         let part = MessagePart(Box::new(BorrowedPart { buffer, rest }));
         if is_last {
             Self::LastPart(part)
@@ -180,7 +184,7 @@ pub struct MessagePart<'m>(Box<BorrowedPart<'m>>);
 
 struct BorrowedPart<'m> {
     buffer: &'m mut MessageBuffer,
-    rest: &'m Rest,
+    rest: &'m RemainingMessage,
 }
 
 impl MessagePart<'_> {
@@ -206,7 +210,7 @@ impl MessagePart<'_> {
     }
 
     /// Returns the access to the rest of the message.
-    pub(super) fn rest(&self) -> &Rest {
+    pub(super) fn rest(&self) -> &RemainingMessage {
         self.0.rest
     }
 }

@@ -17,11 +17,10 @@ use tracing::Instrument;
 use super::Endpoint;
 use super::activity::Activity;
 use super::handshake::Handshake;
-use super::incoming::{Incoming, Pong};
-use super::large::is_large;
+use super::incoming::Incoming;
 use super::outcome::{reply, report_error};
 use super::part::in_parts;
-use super::rare::{Rare, boxed};
+use super::rare::{boxed, is_rare, start};
 use super::report;
 use super::session::{OpenSessions, Session, SessionGuard};
 use crate::connection::budget::AssemblyBudget;
@@ -233,10 +232,11 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
             let next = driver.next_unanswered(&mut message, answering).await;
             let (endpoint, driver) = (&mut *endpoint, &mut *driver);
             // All rare steps share one `await` below: each further one would cost time for every message.
-            let rare = match Step::of(next, &mut message, session) {
-                Step::Handle(incoming) => {
+            let rare = match next {
+                Next::End => return,
+                Next::Message if !is_rare(session, &message) => {
                     let _busy = session.busy();
-                    let handled = match session.start_handler(incoming) {
+                    let handled = match session.start_handler(Incoming::of(&mut message)) {
                         Ok(running) => {
                             let running = pin!(running);
                             let running = driver.alongside(running);
@@ -250,44 +250,13 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
                     };
                     match reply(driver, handled) {
                         Ok(()) => continue,
-                        Err(error) => Rare::Report(error),
+                        Err(error) => Next::AnswerFailed(error),
                     }
                 }
-                Step::Rare(rare) => rare,
-                Step::End => return,
+                rare => rare,
             };
-            let rare_step = rare.start(endpoint, session, driver);
+            let rare_step = start(rare, &mut message, endpoint, session, driver);
             session.span().around(rare_step).await;
-        }
-    }
-}
-
-/// The work for one event of the driver.
-enum Step<'m> {
-    Handle(Incoming<'m>),
-    Rare(Rare<'m>),
-    End,
-}
-
-impl<'m> Step<'m> {
-    #[cfg_attr(
-        not(feature = "topics-wire"),
-        expect(unused_variables, reason = "no session is enveloped")
-    )]
-    #[inline]
-    fn of(next: Next, message: &'m mut MessageBuffer, session: &Session) -> Self {
-        match next {
-            #[cfg(feature = "topics-wire")]
-            Next::Message | Next::Pong(_) if session.is_enveloped() => {
-                Self::Rare(Rare::HandleEnveloped(next, message))
-            }
-            Next::Message if is_large(message) => Self::Rare(Rare::HandleLarge(message)),
-            Next::Message => Self::Handle(Incoming::of(message)),
-            Next::Part(is_last) => Self::Rare(Rare::HandlePart(message, is_last)),
-            Next::Pong(payload) => Self::Handle(Incoming::Pong(Pong::new(payload))),
-            Next::Notice => Self::Rare(Rare::DeliverNotices),
-            Next::AnswerFailed(error) => Self::Rare(Rare::Report(error)),
-            Next::End => Self::End,
         }
     }
 }
@@ -325,8 +294,10 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let _busy = session.busy();
     #[cfg(feature = "topics-wire")]
-    if session.is_enveloped() {
-        crate::topics::client::greet(session);
+    if session.is_enveloped()
+        && let Some(topics) = session.open_sessions().known_topics()
+    {
+        topics.greet(session);
     }
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {

@@ -109,18 +109,18 @@ use sockeye_proto::{CloseReason, WholeMessage};
 
 use crate::error::{Error, HandlerResult};
 use crate::sync::Arc;
-#[cfg(feature = "topics")]
-use crate::topics::Gap;
 
 mod activity;
 mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;
-mod envelope;
+pub(crate) mod envelope;
 #[cfg(feature = "topics-wire")]
 mod enveloped;
 mod filter;
+#[cfg(feature = "topics")]
+mod gap;
 #[doc(hidden)]
 pub mod generated;
 mod handler;
@@ -142,10 +142,12 @@ mod reader;
 mod remote;
 mod reply;
 pub(crate) mod report;
+#[cfg(feature = "topics")]
+pub(crate) mod seam;
 mod session;
 mod span;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 #[cfg(feature = "topics")]
 pub(crate) use self::codec::encoded;
@@ -154,6 +156,8 @@ pub(crate) use self::config::Mounted;
 pub use self::config::{EndpointConfig, ServerEndpoint, endpoint};
 pub use self::configurator::{Configurator, HandshakeResponse, Refusal};
 pub use self::filter::FilteredSessions;
+#[cfg(feature = "topics")]
+pub use self::gap::Gap;
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
 pub use self::handshake::{ConnectionInfo, Handshake};
 pub use self::incoming::{

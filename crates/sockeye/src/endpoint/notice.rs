@@ -11,22 +11,6 @@ use super::Endpoint;
 use super::outcome::report_error;
 use super::session::Session;
 use crate::connection::driver::Driver;
-#[cfg(feature = "topics")]
-use crate::topics::Gap;
-
-#[cfg(feature = "topics")]
-impl Session {
-    /// Lets the endpoint know of a gap. The session's task calls [`Endpoint::on_gap`] when no other callback runs, unless
-    /// the session ends before. Of each topic one gap waits at most.
-    ///
-    /// The caller may hold the lock of a shard of the hub.
-    pub(crate) fn notify_gap(&self, gap: Gap) {
-        if let Some(topics) = self.topics_part() {
-            topics.add_gap(gap);
-            self.mailbox().notify();
-        }
-    }
-}
 
 /// Calls the endpoint with each gap that waits.
 #[cfg(feature = "topics")]

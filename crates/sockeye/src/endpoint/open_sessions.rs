@@ -14,6 +14,8 @@ use super::envelope;
 use super::filter::FilteredSessions;
 use super::handshake::Handshake;
 use super::overflow::Losses;
+#[cfg(feature = "topics")]
+use super::seam::SharedTopics;
 use super::session::{EnvelopedSet, OpenSessions, Session, SessionSet};
 use crate::connection::direct::Channel;
 use crate::observer::Event;
@@ -21,8 +23,6 @@ use crate::runtime::deliverer;
 use crate::runtime::sweeper::{self, Swept};
 use crate::stats::Counters;
 use crate::sync::{Arc, lock};
-#[cfg(feature = "topics")]
-use crate::topics::Topics;
 
 impl OpenSessions {
     /// Creates an empty set of sessions that no counters count.
@@ -39,7 +39,7 @@ impl OpenSessions {
     }
 
     /// Creates an empty set of sessions, whose peers may agree on the subprotocol of topics.
-    pub(super) fn with_topics(counters: Arc<Counters>) -> Self {
+    pub(crate) fn with_topics(counters: Arc<Counters>) -> Self {
         Self(Arc::new(SessionSet {
             counters: Some(counters),
             enveloped: Some(Box::default()),
@@ -70,15 +70,24 @@ impl OpenSessions {
 
     /// Sets the topics that the sessions use.
     #[cfg(feature = "topics")]
-    pub(super) fn set_topics(&self, topics: Topics) {
+    pub(crate) fn set_topics(&self, topics: Arc<dyn SharedTopics<Session>>) {
         let set = self.0.topics.set(topics);
         debug_assert!(set.is_ok(), "they are set when the set is made");
     }
 
-    /// Returns the topics that the sessions use.
+    /// Returns the topics that the sessions use. `make` makes them with the first call, if none are set.
     #[cfg(feature = "topics")]
-    pub(super) fn topics(&self) -> &Topics {
-        self.0.topics.get_or_init(Topics::default)
+    pub(crate) fn topics(
+        &self,
+        make: impl FnOnce() -> Arc<dyn SharedTopics<Session>>,
+    ) -> &dyn SharedTopics<Session> {
+        &**self.0.topics.get_or_init(make)
+    }
+
+    /// Returns the topics that the sessions use, if they are set.
+    #[cfg(feature = "topics-wire")]
+    pub(super) fn known_topics(&self) -> Option<&dyn SharedTopics<Session>> {
+        self.0.topics.get().map(|topics| &**topics)
     }
 
     /// Returns the number of sessions that are open now.

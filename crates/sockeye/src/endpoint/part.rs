@@ -1,4 +1,4 @@
-//! Delivers a part of a message to a handler, which may read the rest of the message itself. This is apart from the
+//! Delivers a part of a message to a handler, which may read the rest of the message itself, and Pongs. This is apart from the
 //! loop for whole messages, so an idle session holds no memory for it.
 
 use std::pin::pin;
@@ -11,7 +11,7 @@ use super::incoming::{Incoming, IncomingKind, Pong};
 use super::outcome::reply_or_report;
 use super::session::Session;
 use crate::connection::driver::Driver;
-use crate::connection::driver::rest::Rest;
+use crate::connection::driver::rest::RemainingMessage;
 use crate::connection::link::InParts;
 use crate::error::HandlerResult;
 
@@ -59,7 +59,7 @@ pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     if !session.in_parts(in_parts::<E>()).takes(buffer) {
         return;
     }
-    let rest = Rest::default();
+    let rest = RemainingMessage::default();
     let part = Incoming::part(buffer, &rest, is_last);
     handle(endpoint, session, driver, part, &rest).await;
     if rest.is_left() {
@@ -68,10 +68,27 @@ pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     for payload in rest.take_pongs() {
         driver.released().await;
         if session.is_open() {
-            let pong = Incoming::Pong(Pong::new(payload));
-            handle(endpoint, session, driver, pong, &Rest::default()).await;
+            handle_pong(endpoint, session, driver, payload).await;
         }
     }
+}
+
+/// Calls the handler with a Pong.
+pub(super) async fn handle_pong<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+    endpoint: &mut E,
+    session: &Session,
+    driver: &mut Driver<T>,
+    payload: Vec<u8>,
+) {
+    let pong = Incoming::Pong(Pong::new(payload));
+    handle(
+        endpoint,
+        session,
+        driver,
+        pong,
+        &RemainingMessage::default(),
+    )
+    .await;
 }
 
 async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
@@ -79,7 +96,7 @@ async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     session: &Session,
     driver: &mut Driver<T>,
     incoming: Incoming<'_>,
-    rest: &Rest,
+    rest: &RemainingMessage,
 ) {
     let _busy = session.busy();
     let handled: Option<HandlerResult<_>> = match session.start_handler(incoming) {

@@ -1,7 +1,7 @@
 //! The rare steps of a session's loop. Each is boxed: an idle task holds no memory for it, and dynamic dispatch keeps its
 //! code out of the loop. One function starts them all, so the loop has one call for all of them.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 
 use sockeye_proto::MessageBuffer;
@@ -10,56 +10,45 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Endpoint;
 #[cfg(feature = "topics-wire")]
 use super::enveloped::handle_enveloped;
-use super::large::handle_large;
+use super::large::{handle_large, is_large};
 use super::notice::deliver_notices;
 use super::outcome::report_error;
-use super::part::handle_part;
+use super::part::{handle_part, handle_pong};
 use super::session::Session;
-use crate::connection::driver::Driver;
-#[cfg(feature = "topics-wire")]
-use crate::connection::driver::Next;
-use crate::error::Error;
-
-/// The work of a rare step.
-pub(super) enum Rare<'m> {
-    HandleLarge(&'m mut MessageBuffer),
-    /// A message or a Pong of an enveloped session.
-    #[cfg(feature = "topics-wire")]
-    HandleEnveloped(Next, &'m mut MessageBuffer),
-    /// The part, and whether it is the last one of its message.
-    HandlePart(&'m mut MessageBuffer, bool),
-    /// The session has notices for the endpoint.
-    DeliverNotices,
-    Report(Error),
-}
+use crate::connection::driver::{Driver, Next};
 
 /// A rare step.
 pub(super) type RareStep<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
-impl<'s> Rare<'s> {
-    /// Starts the step.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn start<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
-        self,
-        endpoint: &'s mut E,
-        session: &'s Session,
-        driver: &'s mut Driver<T>,
-    ) -> RareStep<'s> {
-        match self {
-            Self::HandleLarge(message) => {
-                boxed(|| handle_large(endpoint, session, driver, message))
-            }
-            #[cfg(feature = "topics-wire")]
-            Self::HandleEnveloped(next, frame) => {
-                boxed(|| handle_enveloped(endpoint, session, driver, next, frame))
-            }
-            Self::HandlePart(part, is_last) => {
-                boxed(|| handle_part(endpoint, session, driver, part, is_last))
-            }
-            Self::DeliverNotices => boxed(|| deliver_notices(endpoint, session, driver)),
-            Self::Report(error) => boxed(|| report_error(endpoint, session, driver, error)),
+/// Whether a rare step handles the whole message.
+#[inline]
+pub(super) fn is_rare(session: &Session, message: &MessageBuffer) -> bool {
+    is_large(message) || session.is_enveloped()
+}
+
+/// Starts the step for any event of the driver but its end. A message or a part is in `message`.
+#[cold]
+#[inline(never)]
+pub(super) fn start<'s, E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
+    next: Next,
+    message: &'s mut MessageBuffer,
+    endpoint: &'s mut E,
+    session: &'s Session,
+    driver: &'s mut Driver<T>,
+) -> RareStep<'s> {
+    match next {
+        #[cfg(feature = "topics-wire")]
+        Next::Message | Next::Pong(_) if session.is_enveloped() => {
+            boxed(|| handle_enveloped(endpoint, session, driver, next, message))
         }
+        Next::Message => boxed(|| handle_large(endpoint, session, driver, message)),
+        Next::Part(is_last) => {
+            boxed(move || handle_part(endpoint, session, driver, message, is_last))
+        }
+        Next::Pong(payload) => boxed(|| handle_pong(endpoint, session, driver, payload)),
+        Next::Notice => boxed(|| deliver_notices(endpoint, session, driver)),
+        Next::AnswerFailed(error) => boxed(|| report_error(endpoint, session, driver, error)),
+        Next::End => Box::pin(ready(())),
     }
 }
 

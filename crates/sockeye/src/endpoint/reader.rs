@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::incoming::{Argument, Incoming, IncomingKind, wrong_kind};
-use crate::connection::driver::rest::Feed;
+use crate::connection::driver::rest::PartPipe;
 use crate::error::HandlerResult;
 use crate::sync::Arc;
 
@@ -83,7 +83,7 @@ pub struct TextReader(Body);
 struct Body {
     unread: Bytes,
     // `None` after the last part.
-    feed: Option<Arc<Feed>>,
+    pipe: Option<Arc<PartPipe>>,
 }
 
 impl Body {
@@ -92,28 +92,28 @@ impl Body {
         if came != kind {
             return Err(wrong_kind(kind, came));
         }
-        let (unread, feed) = match message {
+        let (unread, pipe) = match message {
             Incoming::Text(text) => (text.into_string().into(), None),
             Incoming::Binary(bytes) => (bytes.into_vec().into(), None),
             Incoming::LastPart(part) => (part.into_bytes(), None),
             Incoming::Part(part) => {
-                let feed = part.rest().feed();
-                (part.into_bytes(), Some(feed))
+                let pipe = part.rest().pipe();
+                (part.into_bytes(), Some(pipe))
             }
             Incoming::Pong(_) => return Err(wrong_kind(kind, came)),
         };
-        Ok(Self { unread, feed })
+        Ok(Self { unread, pipe })
     }
 
     /// Returns when there are unread bytes, or when the message has ended.
     fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.unread.is_empty()
-            && let Some(feed) = &self.feed
+            && let Some(pipe) = &self.pipe
         {
-            let (part, is_last) = ready!(feed.poll_part(cx))?;
+            let (part, is_last) = ready!(pipe.poll_part(cx))?;
             self.unread = part;
             if is_last {
-                self.feed = None;
+                self.pipe = None;
             }
         }
         Poll::Ready(Ok(()))
@@ -175,7 +175,7 @@ macro_rules! reader {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name))
                     .field("unread", &self.0.unread.len())
-                    .field("is_complete", &self.0.feed.is_none())
+                    .field("is_complete", &self.0.pipe.is_none())
                     .finish()
             }
         }

@@ -12,18 +12,20 @@ use sockeye_proto::handshake::Extension;
 use sockeye_proto::{CloseCode, CloseReason, Config, InvalidCloseReason};
 
 use super::activity::{Activity, Busy, IDLE_FOR_TOO_LONG};
+#[cfg(feature = "topics")]
+use super::gap::Gap;
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
 use super::handshake::Handshake;
 use super::incoming::{Incoming, IncomingKind};
 use super::properties::Properties;
+#[cfg(feature = "topics")]
+use super::seam::{SessionPart, SharedTopics};
 use super::span::SessionSpan;
 use crate::connection::direct::{Channel, Mailbox};
 use crate::connection::link::InParts;
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
-#[cfg(feature = "topics")]
-use crate::topics::{Gap, SessionTopics, Topics};
 
 /// A handle of one connection of an endpoint. It is cheap to clone, and usable from any task. To drop it does not close
 /// the connection. The facts of the handshake stay readable after the close.
@@ -41,9 +43,9 @@ struct Inner {
     // The bits below. Most sessions have none set: so a message costs a look at one byte, and no lock.
     flags: AtomicU8,
     handlers: Mutex<Handlers>,
-    // Boxed, and made with the first use: most sessions use no topics.
+    // What topics keep of the session. Boxed twice, so that it is one word: most sessions use no topics.
     #[cfg(feature = "topics")]
-    topics: OnceLock<Box<SessionTopics>>,
+    part: OnceLock<Box<Box<dyn SessionPart<Session>>>>,
 }
 
 /// A handle of the open sessions of one endpoint, whatever the values of their path parameters are. A session is one of
@@ -62,7 +64,7 @@ pub(super) struct SessionSet {
     pub(super) counters: Option<Arc<Counters>>,
     // The server's topics. A client's endpoint makes its own with the first use.
     #[cfg(feature = "topics")]
-    pub(super) topics: OnceLock<Topics>,
+    pub(super) topics: OnceLock<Arc<dyn SharedTopics<Session>>>,
 }
 
 /// The enveloped sessions of an endpoint. They have a channel of their own, so that each broadcast is framed once in each
@@ -240,13 +242,17 @@ impl Session {
     /// Sets the [`Overflow`] of the asynchronous remote, from now on: what happens to its messages while the outbox is
     /// full. It replaces the value of [`EndpointConfig::overflow`](super::EndpointConfig::overflow).
     pub fn set_overflow(&self, overflow: Overflow) {
-        self.0.mailbox.set_overflow(overflow);
+        self.0
+            .mailbox
+            .set_overflow(|policy| policy.remote = overflow);
     }
 
     /// Sets the [`Overflow`] of broadcasts, from now on: what happens to them while the outbox is full. It replaces the
     /// value of [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow).
     pub fn set_broadcast_overflow(&self, overflow: Overflow) {
-        self.0.mailbox.set_broadcast_overflow(overflow);
+        self.0
+            .mailbox
+            .set_overflow(|policy| policy.broadcast = overflow);
     }
 
     /// Stops the delivery of messages and pongs until [`resume`](Self::resume). The handler that runs goes on, and a
@@ -258,17 +264,17 @@ impl Session {
     /// [`close`](Self::close), [`abort`](Self::abort), the idle timeout, and a write that fails or stalls end a paused
     /// session. The peer's end does too, unless it comes behind the message that was read ahead.
     pub fn pause(&self) {
-        self.0.mailbox.pause();
+        self.0.mailbox.set_paused(true);
     }
 
     /// Delivers messages again, the delayed ones first.
     pub fn resume(&self) {
-        self.0.mailbox.resume();
+        self.0.mailbox.set_paused(false);
     }
 
     /// Returns whether the delivery of messages is paused.
     pub fn is_paused(&self) -> bool {
-        self.0.mailbox.is_paused()
+        self.0.mailbox.look().is_paused()
     }
 
     /// Sets the bits for the handlers. The caller holds their lock.
@@ -397,37 +403,41 @@ impl Session {
         let handlers = lock(&self.0.handlers).retire();
         drop(handlers);
         #[cfg(feature = "topics")]
-        if let Some(topics) = self.0.topics.get() {
-            topics.retire(self);
+        if let Some(part) = self.0.part.get() {
+            part.retire(self);
         }
     }
 
-    /// Returns the topics of the server. A session of a client has topics of its own, in memory.
+    /// Returns what topics keep of the session. `make` makes it with the first call. `None` if the session has ended
+    /// without it.
     #[cfg(feature = "topics")]
-    pub fn topics(&self) -> &Topics {
-        self.0.open_sessions.topics()
-    }
-
-    /// Returns the part of the session that belongs to topics, and makes it with the first call. `None` if the session
-    /// has ended without one.
-    #[cfg(feature = "topics")]
-    pub(crate) fn topics_part(&self) -> Option<&SessionTopics> {
-        if let Some(topics) = self.0.topics.get() {
-            return Some(topics);
+    pub(crate) fn part(
+        &self,
+        make: impl FnOnce() -> Box<dyn SessionPart<Self>>,
+    ) -> Option<&dyn SessionPart<Self>> {
+        if let Some(part) = self.0.part.get() {
+            return Some(&***part);
         }
         // Under the lock with which the session retires, so that it retires this part too.
         let handlers = lock(&self.0.handlers);
         if handlers.is_retired() {
             return None;
         }
-        Some(self.0.topics.get_or_init(Box::default))
+        Some(&***self.0.part.get_or_init(|| Box::new(make())))
+    }
+
+    /// Drops a handle. Returns the session if this was the last handle.
+    #[cfg(feature = "topics")]
+    pub(crate) fn into_last(self) -> Option<Self> {
+        let inner = Arc::into_inner(self.0)?;
+        Some(Self(Arc::new(inner)))
     }
 
     /// Takes the gaps that the endpoint has not been told of.
     #[cfg(feature = "topics")]
     pub(super) fn take_gaps(&self) -> Vec<Gap> {
-        let topics = self.0.topics.get();
-        topics.map_or_else(Vec::new, |topics| topics.take_gaps())
+        let part = self.0.part.get();
+        part.map_or_else(Vec::new, |part| part.take_gaps())
     }
 }
 
@@ -506,7 +516,7 @@ impl SessionGuard {
             flags: AtomicU8::new(measured | spanned | enveloped),
             handlers: Mutex::default(),
             #[cfg(feature = "topics")]
-            topics: OnceLock::new(),
+            part: OnceLock::new(),
         }));
         session.0.open_sessions.insert(slot, session.clone());
         Self { session, span }

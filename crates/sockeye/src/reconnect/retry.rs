@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{DATE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use sockeye_proto::{CloseCode, CloseReason};
+use sockeye_proto::CloseReason;
 
 use crate::client::{ConnectError, ProxyError};
 use crate::error::Error;
@@ -53,15 +53,18 @@ pub enum Interruption {
     Connect(ConnectError),
     /// The connection failed with this error.
     Lost(Error),
+    /// The peer does not speak the subprotocol that the client needs, or broke a rule of it. The client closed the
+    /// connection with this reason.
+    Subprotocol(CloseReason),
 }
 
 impl Default for Retry {
-    /// Pauses of at most 0.5 s, 1 s, 2 s and so on up to 30 s, for any number of failures. A connection is stable after
+    /// Pauses of at most 0.5 s, 1 s, 2 s and so on up to 20 s, for any number of failures. A connection is stable after
     /// 10 s.
     fn default() -> Self {
         Self {
             first_pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(30),
+            longest_pause: Duration::from_secs(20),
             stable_after: Duration::from_secs(10),
             limit: u32::MAX,
             failures: 0,
@@ -77,7 +80,7 @@ impl Retry {
         self
     }
 
-    /// Sets the longest pause after any failure. The default is 30 s.
+    /// Sets the longest pause after any failure. The default is 20 s.
     pub fn longest_pause(mut self, pause: Duration) -> Self {
         self.longest_pause = pause;
         self
@@ -144,21 +147,13 @@ impl Interruption {
     /// Returns whether another attempt may succeed.
     ///
     /// After a failed attempt this is [`ConnectError::is_transient`]. A lost connection is transient, unless the peer
-    /// broke the protocol. A Close is transient with 1001 (going away), 1011 (internal error), 1012 (service restart),
-    /// 1013 (try again later) and 1014 (bad gateway). All other codes are final: 1000 and no code are a normal end, and
-    /// only the application knows the meaning of its own codes.
+    /// broke the protocol. A Close is transient if its code [is](sockeye_proto::CloseCode::is_transient).
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Closed(reason) => [
-                CloseCode::GOING_AWAY,
-                CloseCode::INTERNAL_ERROR,
-                CloseCode::SERVICE_RESTART,
-                CloseCode::TRY_AGAIN_LATER,
-                CloseCode::BAD_GATEWAY,
-            ]
-            .contains(&reason.code()),
+            Self::Closed(reason) => reason.code().is_transient(),
             Self::Connect(error) => error.is_transient(),
             Self::Lost(error) => !matches!(error, Error::Protocol(_) | Error::Handler(_)),
+            Self::Subprotocol(_) => false,
         }
     }
 }
@@ -251,6 +246,7 @@ mod tests {
     use std::io;
 
     use http::Response;
+    use sockeye_proto::CloseCode;
 
     use super::*;
     use crate::client::SocksError;
@@ -284,7 +280,7 @@ mod tests {
             .collect();
         assert_eq!(
             longest,
-            [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
+            [500, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000]
         );
         let mut retry = Retry::default();
         assert_eq!(
@@ -335,11 +331,13 @@ mod tests {
 
     #[test]
     fn codes_that_promise_a_way_back_are_transient_and_all_others_final() {
-        for code in [1001, 1011, 1012, 1013, 1014] {
-            assert!(closed(code).is_transient(), "{code}");
-        }
-        for code in [1000, 1002, 1003, 1007, 1008, 1009, 1010, 3000, 4001] {
-            assert!(!closed(code).is_transient(), "{code}");
+        let codes = include_str!("../../../pubsub/tests/wire/close-codes.json");
+        let codes: serde_json::Value = serde_json::from_str(codes).unwrap();
+        let again = codes["again"].as_array().unwrap();
+        let sendable = (0..=u16::MAX).filter_map(|code| CloseCode::try_from(code).ok());
+        for code in sendable {
+            let expected = again.contains(&code.get().into());
+            assert_eq!(closed(code.get()).is_transient(), expected, "{code}");
         }
     }
 

@@ -59,7 +59,7 @@ impl Deployment {
         let path = endpoint.path().to_owned();
         let mounted = Mounted::new(endpoint, &self.config, &self.counters);
         #[cfg(feature = "topics")]
-        mounted.set_topics(self.topics.clone());
+        mounted.set_topics(Arc::new(self.topics.clone()));
         let mounted = Arc::new(mounted);
         // A rejected endpoint is dropped after the lock: its drop may run code of the application.
         let added = Arc::clone(&mounted);

@@ -477,7 +477,7 @@ impl ServerBuilder {
         for endpoint in &self.endpoints {
             let mounted = Mounted::new(endpoint.clone(), &self.config, &self.counters);
             #[cfg(feature = "topics")]
-            mounted.set_topics(self.topics.clone());
+            mounted.set_topics(Arc::new(self.topics.clone()));
             router.insert(endpoint.path(), Arc::new(mounted))?;
         }
         Ok(router)

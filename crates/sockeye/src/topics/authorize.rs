@@ -151,6 +151,8 @@ type Deciding<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denied>> + Send + '
 /// [`Authorize`] as a trait object.
 pub(super) trait Authority: Send + Sync {
     fn subscribe<'a>(&'a self, session: &'a Session, topic: &'a Topic) -> Deciding<'a, Grant>;
+    // Only clients of the subprotocol publish under rules.
+    #[cfg_attr(not(feature = "topics-wire"), expect(dead_code))]
     fn publish<'a>(
         &'a self,
         session: &'a Session,
@@ -177,9 +179,12 @@ impl<A: Authorize> Authority for A {
 /// The time that a decision has.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Waits for a decision, which code of the application makes.
-pub(super) async fn decided<T>(deciding: Deciding<'_, T>) -> Result<T, Denied> {
-    let guarded = pin!(CatchPanic(deciding));
+/// Waits for a decision, which code of the application makes. The future calls that code when it is polled, so a panic of
+/// the call itself is caught too.
+pub(super) async fn decided<T>(
+    deciding: impl Future<Output = Result<T, Denied>>,
+) -> Result<T, Denied> {
+    let guarded = pin!(CatchPanic(pin!(deciding)));
     match tokio::time::timeout(TIMEOUT, guarded).await {
         Ok(Ok(decision)) => decision,
         Ok(Err(panic)) => {

@@ -8,13 +8,15 @@ use sockeye_pubsub::engine::{Engine, NodeId, NodeInfo};
 use sockeye_pubsub::hub::{Hub, HubConfig};
 use sockeye_pubsub::{MemoryEngine, MemoryLimits, PatternError, Patterns};
 
+use super::asking::Asking;
 use super::authorize::{Authority, Authorize};
-use super::backend::{Backend, Events};
+use super::backend::Backend;
 use super::handle::{Inner, Topics};
-use super::outlet::Node;
+use super::node::Node;
 use super::queue::Queue;
 use super::signals::Signals;
 use super::surroundings::{Real, random};
+use super::work::Events;
 use crate::error::Error;
 use crate::sync::{Arc, Mutex};
 
@@ -38,6 +40,20 @@ pub struct TopicsError(#[source] PatternError);
 impl From<TopicsError> for Error {
     fn from(error: TopicsError) -> Self {
         Self::Server(error.into())
+    }
+}
+
+impl Topics {
+    /// Returns a builder.
+    pub fn builder() -> TopicsBuilder {
+        TopicsBuilder::default()
+    }
+}
+
+impl Default for Topics {
+    /// Topics in memory, without patterns: no history, and no rights for clients.
+    fn default() -> Self {
+        Self::builder().make(Patterns::new())
     }
 }
 
@@ -136,10 +152,13 @@ impl TopicsBuilder {
                 patterns,
                 authority: self.authority,
                 queue: Queue::default(),
+                asking: Asking::default(),
                 joins: 0.into(),
                 node,
                 signals: Signals::default(),
+                is_started: tokio::sync::Mutex::default(),
                 task: Mutex::default(),
+                runtime: Mutex::default(),
             }
         });
         Topics(topics)

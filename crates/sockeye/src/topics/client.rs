@@ -12,7 +12,7 @@ use sockeye_mailbox::Item;
 use sockeye_proto::{Message, MessageBuffer, Text};
 use sockeye_pubsub::hub::Wants;
 use sockeye_pubsub::wire::{
-    Content, ErrorCode, Failure, Publish, Reference, Reply, ServerLimits, ServerMachine, Step,
+    Content, ErrorCode, Failure, Publish, Reference, Reply, ServerMachine, Step,
 };
 use sockeye_pubsub::{Body, KeyScope, PublishError, PublishKey, SubscribeError, TopicName};
 
@@ -22,26 +22,10 @@ use super::subscribe::JoinRequest;
 use super::surroundings::now;
 use crate::endpoint::Session;
 use crate::proto::Outgoing;
-use crate::sync::{Arc, Mutex, MutexGuard, lock};
-
-/// The machine of a session that speaks the subprotocol. It exists from the first frame on.
-#[derive(Default)]
-pub(super) struct Machine(Mutex<Option<Box<ServerMachine>>>);
+use crate::sync::{Arc, lock};
 
 /// How many topics a client may subscribe to.
 const MAX_TOPICS: usize = 128;
-
-impl Machine {
-    fn lock(&self) -> MutexGuard<'_, Option<Box<ServerMachine>>> {
-        lock(&self.0)
-    }
-
-    /// Calls the machine.
-    pub(super) fn with<R>(&self, call: impl FnOnce(&mut ServerMachine) -> R) -> R {
-        let mut machine = self.lock();
-        call(machine.get_or_insert_with(|| Box::new(ServerMachine::new(&ServerLimits::default()))))
-    }
-}
 
 /// Greets the client of a session that has opened.
 pub(crate) fn greet(session: &Session) {
@@ -75,9 +59,15 @@ pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
                 wants,
                 member: member.map(Into::into),
             };
+            session.wait_for_room().await;
             if session.topics().0.authority.is_some() {
                 let session = session.clone();
-                tokio::spawn(async move { request.run(&session).await });
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = request.run(&session) => {}
+                        _ = session.closed() => {}
+                    }
+                });
             } else {
                 request.run(session).await;
             }
@@ -85,7 +75,9 @@ pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
         Step::Unsubscribe { reference, topic } => {
             session.topics().cancel_joins(session, &topic);
             session.unsubscribe(&topic);
-            session.answer(|machine| machine.unsubscribed(reference)).await;
+            session
+                .answer(|machine| machine.unsubscribed(reference))
+                .await;
         }
         Step::Publish(publish) => {
             let mut next = Some(publish);
@@ -122,22 +114,31 @@ impl ClientJoin {
 
     async fn join(self, session: &Session) -> Result<(), Failure> {
         let topics = session.topics();
-        let permitted = permit_subscribe(topics, session, &self.topic).await;
-        let until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
-        create(session, &self.topic)?;
-        let request = JoinRequest {
-            wants: self.wants,
-            member: self.member,
-            answer: Answer::Client {
-                reference: self.reference,
-            },
-            limit: MAX_TOPICS,
+        let topic = self.topic;
+        let mut refused = None;
+        let joining = async {
+            let permitted = permit_subscribe(topics, session, &topic).await;
+            let until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
+            if let Err(failure) = create(session, &topic) {
+                refused = Some(failure);
+                return Err(SubscribeError::TooMany);
+            }
+            let request = JoinRequest {
+                wants: self.wants,
+                member: self.member,
+                answer: Answer::Client {
+                    reference: self.reference,
+                },
+                limit: MAX_TOPICS,
+                until,
+            };
+            topics.join(session, &topic, request).await
         };
-        let number = topics.join(session, self.topic.clone(), request).await?;
-        if let Some(until) = until {
-            session.end_subscription_at(self.topic, number, until);
+        let joined = topics.evictable(session, &topic, joining).await;
+        match refused {
+            Some(failure) => Err(failure),
+            None => joined.map(drop).map_err(Failure::from),
         }
-        Ok(())
     }
 }
 
@@ -163,8 +164,11 @@ async fn publish_for(session: &Session, publish: Publish) {
         let body = permit_publish(topics, session, &topic, Body::from(Outgoing::from(message)))
             .await
             .map_err(|denied| PublishError::Denied(denied.into_text()))?;
-        create(session, &topic)?;
         let rules = topics.0.rules(&topic).map_err(PublishError::Denied)?;
+        // Without history nothing is kept of the topic.
+        if !rules.history.is_off() {
+            create(session, &topic)?;
+        }
         // The client gives a key to each message. Without history there is nothing to compare it with.
         let key = key.filter(|_| !rules.history.is_off());
         let key = key.map(|key| PublishKey {
@@ -179,7 +183,9 @@ async fn publish_for(session: &Session, publish: Publish) {
     match published.await {
         Ok(published) => {
             let position = published.position();
-            session.answer(|machine| machine.published(reference, position)).await;
+            session
+                .answer(|machine| machine.published(reference, position))
+                .await;
         }
         Err(failure) => session.fail(reference, failure).await,
     }
@@ -194,7 +200,9 @@ async fn who(session: &Session, reference: Reference, topic: &TopicName, max: Op
     };
     match members.await {
         Ok((members, all)) => {
-            session.answer(|machine| machine.members(reference, &members, all)).await;
+            session
+                .answer(|machine| machine.members(reference, &members, all))
+                .await;
         }
         Err(failure) => session.fail(reference, failure).await,
     }
@@ -207,15 +215,24 @@ async fn count(session: &Session, reference: Reference, topic: &TopicName) {
         counted.map_err(Failure::from)
     };
     match counted.await {
-        Ok(count) => session.answer(|machine| machine.counted(reference, count)).await,
+        Ok(count) => {
+            session
+                .answer(|machine| machine.counted(reference, count))
+                .await
+        }
         Err(failure) => session.fail(reference, failure).await,
     }
 }
 
 impl Session {
-    /// Calls the machine of the session. `None` if the session has ended.
-    pub(super) fn with_machine<R>(&self, call: impl FnOnce(&mut ServerMachine) -> R) -> Option<R> {
-        Some(self.topics_part()?.machine.with(call))
+    /// Waits while as much waits to be sent as the outbox takes. The hub answers a join whatever the limit says, so a client
+    /// that reads nothing may not go on asking.
+    async fn wait_for_room(&self) {
+        let mailbox = self.mailbox();
+        if mailbox.bytes() >= mailbox.limit() / 2 {
+            // If the connection is closing, nothing wants the answer.
+            let _ = mailbox.flush().await;
+        }
     }
 
     /// A client may ask only about topics that it subscribes to.
@@ -224,7 +241,10 @@ impl Session {
         if part.is_some_and(|part| lock(&part.memberships).contains(topic)) {
             Ok(())
         } else {
-            Err(Failure::new(ErrorCode::Denied, "not a subscriber of the topic"))
+            Err(Failure::new(
+                ErrorCode::Denied,
+                "not a subscriber of the topic",
+            ))
         }
     }
 
@@ -256,24 +276,6 @@ impl Session {
     async fn send_frame(&self, frame: Text) {
         let item = Item::Message(Message::Text(frame).into());
         // If the connection is closing, nothing wants the answer.
-        let _ = self.mailbox().feed(item).await;
-    }
-
-    /// Puts frames into the outbox at once. Their number is bounded by what the client may ask for.
-    pub(super) fn push_frames(&self, frames: impl IntoIterator<Item = Text>) {
-        let frames = frames.into_iter().map(|frame| Message::Text(frame).into());
-        // If the connection is closing, nothing wants the frames.
-        let _ = self.mailbox().push_admitted(frames);
-    }
-
-    /// Answers a request at once, from a place that cannot wait.
-    pub(super) fn push_failure(&self, reference: Reference, failure: impl Into<Failure>) {
-        let reply = self.with_machine(|machine| machine.failed(reference, failure, now()));
-        if let Some(Reply { frame, close }) = reply.flatten() {
-            self.push_frames(frame);
-            if let Some(reason) = close {
-                self.mailbox().close(reason);
-            }
-        }
+        let _ = self.mailbox().send(item).until_taken().await;
     }
 }

@@ -62,7 +62,11 @@ impl Form {
                     Ending::Denied => ErrorCode::Denied,
                     Ending::Evicted => ErrorCode::Evicted,
                 };
-                session.push_frames([ServerFrame::End { topic: topic.as_str().into(), code }.to_text()]);
+                session.push_frames([ServerFrame::End {
+                    topic: topic.as_str().into(),
+                    code,
+                }
+                .to_text()]);
             }
         }
         let _ = (session, topic, ending);

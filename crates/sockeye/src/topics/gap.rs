@@ -11,6 +11,7 @@ pub struct Gap {
 }
 
 impl Gap {
+    #[cfg_attr(not(test), expect(dead_code, reason = "subscriptions make it"))]
     pub(crate) fn new(topic: TopicName) -> Self {
         Self { topic }
     }

@@ -1,6 +1,7 @@
 //! A session that wants to become a subscriber, and waits for the hub's answer.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use sockeye_pubsub::engine::Member;
 use sockeye_pubsub::hub::{Recovery, Welcome};
@@ -9,6 +10,7 @@ use sockeye_pubsub::wire::Reference;
 use sockeye_pubsub::{Position, SubscribeError, TopicName};
 use tokio::sync::oneshot;
 
+use super::joining::Joining;
 use crate::endpoint::Session;
 #[cfg(feature = "topics-wire")]
 use crate::proto::Message;
@@ -17,38 +19,15 @@ use crate::proto::Outgoing;
 /// A session that waits for its subscription.
 pub(crate) struct Join {
     /// Tells the joins of one session apart.
-    pub(super) number: u64,
-    pub(super) session: Session,
+    pub(super) number: u32,
+    pub(super) session: Joining,
     pub(super) answer: Answer,
     /// What the subscriber says of itself, for topics with presence.
     pub(super) member: Option<Member>,
-    pub(super) reserved: Reservation,
-}
-
-/// Room for a replay that a join has reserved. Dropping it gives the room back.
-pub(super) struct Reservation {
-    session: Session,
-    bytes: usize,
-}
-
-impl Reservation {
-    pub(super) fn new(session: &Session, bytes: usize) -> Self {
-        Self {
-            session: session.clone(),
-            bytes,
-        }
-    }
-
-    /// Takes the room, for the replay itself.
-    pub(super) fn take(&mut self) -> usize {
-        std::mem::take(&mut self.bytes)
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.session.release_replay(self.bytes);
-    }
+    /// The limit of the session's subscriptions.
+    pub(super) limit: usize,
+    /// When the permission ends.
+    pub(super) until: Option<SystemTime>,
 }
 
 /// The party that gets the answer.
@@ -95,6 +74,11 @@ impl Subscribed {
 }
 
 impl Answer {
+    /// Returns whether server code gets the answer.
+    pub(super) fn is_of_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     /// Returns whether the subscriber does not want the subscription any more.
     pub(super) fn is_unwanted(&self) -> bool {
         match self {
@@ -112,6 +96,7 @@ impl Answer {
         topic: &TopicName,
         welcome: &Welcome<'_>,
     ) -> Option<Outgoing> {
+        let _ = (session, topic, welcome);
         match self {
             Self::Server(_) => None,
             #[cfg(feature = "topics-wire")]
@@ -123,18 +108,14 @@ impl Answer {
         }
     }
 
-    /// Answers a session that is a subscriber already: it gets nothing twice.
-    pub(super) fn accept_again(self, session: &Session, topic: &TopicName, welcome: &Welcome<'_>) {
+    /// Answers server code whose session is a subscriber already: the session gets nothing twice.
+    pub(super) fn accept_again(self, topic: &TopicName, welcome: &Welcome<'_>) {
         let last = welcome.replay.last().map(|entry| entry.position);
         let again = Welcome {
             at: last.or(welcome.at),
             recovery: Recovery::Fresh,
             replay: &[],
         };
-        if let Some(frame) = self.frame(session, topic, &again) {
-            // If the connection is closing, nothing wants the answer.
-            let _ = session.mailbox().push_admitted([frame]);
-        }
         self.accept(topic, &again);
     }
 
@@ -167,7 +148,7 @@ impl Answer {
 impl fmt::Debug for Join {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Join")
-            .field("session", &self.session)
+            .field("session", &*self.session)
             .finish_non_exhaustive()
     }
 }

@@ -9,8 +9,8 @@ use sockeye_pubsub::engine::{EngineError, EngineFuture, Member, PresenceStore};
 use sockeye_pubsub::{Known, SubscribeError, TopicName};
 
 use super::backend::Backend;
-use super::handle::{Inner, RETRY, Topics};
-use super::presence::Change;
+use super::handle::{Inner, RETRY, Topics, WeakInner};
+use super::presence::{Change, Writing};
 use super::surroundings::now;
 use crate::sync::{Arc, lock};
 
@@ -33,7 +33,8 @@ impl Topics {
         let name = TopicName::new(topic).map_err(SubscribeError::Invalid)?;
         let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
         let store = self.0.backend.engine().presence();
-        let (Known::Members { max: most, .. }, Some(store)) = (rules.presence.known(), store) else {
+        let (Known::Members { max: most, .. }, Some(store)) = (rules.presence.known(), store)
+        else {
             return Ok((Vec::new(), true));
         };
         let max = max.min(most as usize);
@@ -57,7 +58,10 @@ impl Topics {
         let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
         let is_shown = matches!(
             rules.presence.known(),
-            Known::Members { show_principal: true, .. }
+            Known::Members {
+                show_principal: true,
+                ..
+            }
         );
         if !is_shown {
             for member in &mut members {
@@ -95,22 +99,9 @@ impl Inner {
                 }
             }
             Backend::Networked(_) => {
-                let inner = Arc::clone(self);
-                tokio::spawn(async move { inner.write_presence_later().await });
-            }
-        }
-    }
-
-    async fn write_presence_later(&self) {
-        let Some(store) = self.backend.engine().presence() else {
-            return;
-        };
-        let presence = self.hub.outlet().presence();
-        let _in_order = presence.writing_later.lock().await;
-        for change in presence.take_changes() {
-            // A member that stays in the store when it has left would stay for ever.
-            while self.write(store, &change).await.is_err() {
-                tokio::time::sleep(REPEAT).await;
+                if let Some(writing) = self.hub.outlet().presence().begin_writing() {
+                    self.spawn(write_later(Arc::downgrade(self), writing));
+                }
             }
         }
     }
@@ -138,6 +129,27 @@ impl Inner {
         for topic in node.presence().take_due(now()) {
             self.hub.with(&topic, |topic| node.stir(topic));
         }
+    }
+}
+
+/// Writes the changes to a store that answers later, one after another.
+async fn write_later(inner: WeakInner, mut writing: Writing) {
+    while let Some(topics) = inner.upgrade() {
+        let Some(store) = topics.backend.engine().presence() else {
+            return;
+        };
+        let presence = topics.hub.outlet().presence();
+        let Some((change, again)) = presence.first_change(writing) else {
+            return;
+        };
+        writing = again;
+        if topics.write(store, &change).await.is_ok() {
+            presence.forget_first_change();
+            continue;
+        }
+        drop(topics);
+        // A member that stays in the store when it has left would stay for ever.
+        tokio::time::sleep(REPEAT).await;
     }
 }
 

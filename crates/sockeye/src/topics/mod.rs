@@ -60,29 +60,44 @@
 //! The hub, the memory engine and the grammar of the subprotocol are `sockeye-pubsub`, which has no task and no clock. This
 //! module has the tasks, the sessions and the application's code.
 
+mod asking;
+mod attach;
 mod authorize;
 mod backend;
 mod builder;
 #[cfg(feature = "topics-wire")]
-pub(crate) mod client;
+mod client;
+mod endings;
 mod evict;
+mod evictable;
 mod form;
-mod gap;
 mod handle;
 mod join;
+mod joining;
+mod local_topic;
+#[cfg(feature = "topics-wire")]
+mod machine;
 mod members;
 mod memberships;
+mod node;
+mod nodes;
 mod outlet;
 mod presence;
 mod publish;
+mod published;
 mod queue;
+mod replay;
 mod rules;
 mod session;
 mod signals;
 mod subscribe;
+mod subscribers;
 mod surroundings;
-
-
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+mod timer;
+mod work;
 
 #[doc(inline)]
 pub use sockeye_pubsub::engine::{Catchup, EngineError, EngineState, Member, Since, WasPublished};
@@ -90,16 +105,16 @@ pub use sockeye_pubsub::engine::{Catchup, EngineError, EngineState, Member, Sinc
 pub use sockeye_pubsub::hub::Recovery;
 #[doc(inline)]
 pub use sockeye_pubsub::{
-    Body, Clients, Entry, History, InvalidTopicName, Overflow, Policy, Position, Presence, PublishError,
-    SubscribeError, TopicName,
+    Body, Clients, Entry, History, InvalidTopicName, Overflow, Policy, Position, Presence,
+    PublishError, SubscribeError, TopicName,
 };
 
 pub use self::authorize::{Authorize, Denied, Grant, Topic};
 pub use self::builder::{TopicsBuilder, TopicsError};
-pub use self::evict::{Evicted, Whom};
-pub use self::gap::Gap;
 pub use self::handle::Topics;
 pub use self::join::Subscribed;
-pub use self::publish::{Publish, PublishHandle, Published, Publishing};
-pub(crate) use self::session::SessionTopics;
+pub use self::publish::{Publish, PublishHandle, Publishing};
+pub use self::published::Published;
 pub use self::subscribe::Subscribe;
+pub use self::subscribers::{Evicted, Subscribers};
+pub use crate::endpoint::Gap;

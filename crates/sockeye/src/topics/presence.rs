@@ -7,15 +7,16 @@
 //!
 //! Lock order: a shard of the hub, then this.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use sockeye_pubsub::TopicName;
 use sockeye_pubsub::engine::{Member, MemberId};
 
 use super::surroundings::now;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
 
 /// The members of the topics on this node.
 #[derive(Default)]
@@ -25,14 +26,14 @@ pub(super) struct Presence {
     has_changes: AtomicBool,
     // Held while changes are written, so that they are written in their order. Lock order: this, then the state.
     pub(super) writing: Mutex<()>,
-    // The same for an engine that answers later.
-    pub(super) writing_later: tokio::sync::Mutex<()>,
+    // Whether a task writes changes to an engine that answers later.
+    is_writing: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
 struct State {
     topics: HashMap<TopicName, Present>,
-    changes: Vec<Change>,
+    changes: VecDeque<Change>,
     // When to look at a topic. A topic may be here more than once.
     times: BTreeSet<(Instant, TopicName)>,
 }
@@ -40,7 +41,8 @@ struct State {
 /// The members of one topic on this node.
 #[derive(Default)]
 struct Present {
-    members: HashMap<MemberId, Member>,
+    // With the number of the join by which each came.
+    members: HashMap<MemberId, (u32, Member)>,
     stir: Stir,
 }
 
@@ -56,33 +58,44 @@ enum Stir {
     Told(Instant),
 }
 
+/// The right to write changes, which one task has. Dropping it lets another task have it.
+pub(super) struct Writing(Arc<AtomicBool>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
+    }
+}
+
 /// The least time between two stirs of a topic.
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// A change that the engine's store does not know yet.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Entered(TopicName, Member),
     Left(TopicName, MemberId),
 }
 
 impl Presence {
-    /// Adds a member.
-    pub(super) fn enter(&self, topic: &TopicName, member: Member) {
+    /// Adds a member, who came by a join.
+    pub(super) fn enter(&self, topic: &TopicName, member: Member, join: u32) {
         let mut state = lock(&self.state);
         let present = state.topics.entry(topic.clone()).or_default();
-        present.members.insert(member.id, member.clone());
-        state.changes.push(Change::Entered(topic.clone(), member));
+        present.members.insert(member.id, (join, member.clone()));
+        state
+            .changes
+            .push_back(Change::Entered(topic.clone(), member));
         self.has_changes.store(true, Relaxed);
         state.note_change(topic, now());
     }
 
-    /// Removes a member, if it is one.
-    pub(super) fn leave(&self, topic: &TopicName, member: MemberId) {
+    /// Removes a member, if it is one by this join. It may have come again by another join meanwhile.
+    pub(super) fn leave(&self, topic: &TopicName, member: MemberId, join: u32) {
         let mut state = lock(&self.state);
         let present = state.topics.get_mut(topic);
-        if present.is_some_and(|present| present.members.remove(&member).is_some()) {
-            state.changes.push(Change::Left(topic.clone(), member));
+        if present.is_some_and(|present| present.remove(member, join)) {
+            state.changes.push_back(Change::Left(topic.clone(), member));
             self.has_changes.store(true, Relaxed);
             state.note_change(topic, now());
         }
@@ -94,9 +107,33 @@ impl Presence {
     }
 
     /// Takes the changes that the engine's store has to know, in their order.
-    pub(super) fn take_changes(&self) -> Vec<Change> {
+    pub(super) fn take_changes(&self) -> VecDeque<Change> {
         self.has_changes.store(false, Relaxed);
         std::mem::take(&mut lock(&self.state).changes)
+    }
+
+    /// Returns the right to write changes to an engine that answers later. `None` if another task has it.
+    pub(super) fn begin_writing(&self) -> Option<Writing> {
+        // A task that writes already writes the new changes too.
+        self.has_changes.store(false, Relaxed);
+        let was_writing = self.is_writing.swap(true, AcqRel);
+        (!was_writing).then(|| Writing(Arc::clone(&self.is_writing)))
+    }
+
+    /// Returns the oldest change. Without one the task that writes loses its right.
+    pub(super) fn first_change(&self, writing: Writing) -> Option<(Change, Writing)> {
+        let state = lock(&self.state);
+        if let Some(first) = state.changes.front() {
+            return Some((first.clone(), writing));
+        }
+        // Under the lock: a change that comes later finds that no task writes.
+        drop(writing);
+        None
+    }
+
+    /// Forgets the oldest change: it is written.
+    pub(super) fn forget_first_change(&self) {
+        lock(&self.state).changes.pop_front();
     }
 
     /// Notes all members of this node as changes, for a store that may have forgotten them.
@@ -106,8 +143,9 @@ impl Presence {
             topics, changes, ..
         } = &mut *state;
         for (name, present) in topics {
-            let members = present.members.values().cloned();
-            changes.extend(members.map(|member| Change::Entered(name.clone(), member)));
+            let members = present.members.values();
+            let entered = members.map(|(_, member)| Change::Entered(name.clone(), member.clone()));
+            changes.extend(entered);
         }
         self.has_changes.store(true, Relaxed);
     }
@@ -165,6 +203,15 @@ impl Presence {
     }
 }
 
+impl Present {
+    /// Removes a member, if it is one by this join. Returns whether it was.
+    fn remove(&mut self, member: MemberId, join: u32) -> bool {
+        let is_meant = |(known, _): &(u32, Member)| *known == join;
+        let known = self.members.get(&member);
+        known.is_some_and(is_meant) && self.members.remove(&member).is_some()
+    }
+}
+
 impl State {
     fn note_change(&mut self, topic: &TopicName, now: Instant) {
         let Some(present) = self.topics.get_mut(topic) else {
@@ -200,11 +247,11 @@ mod tests {
     #[test]
     fn subscribers_are_told_of_a_change_at_once_and_then_not_for_three_seconds() {
         let presence = Presence::default();
-        presence.enter(&topic(), member(1));
+        presence.enter(&topic(), member(1), 10);
         let start = presence.next_due().unwrap();
         assert_eq!(presence.take_due(start), [topic()]);
-        presence.enter(&topic(), member(2));
-        presence.leave(&topic(), MemberId(1));
+        presence.enter(&topic(), member(2), 20);
+        presence.leave(&topic(), MemberId(1), 10);
         assert_eq!(presence.take_due(start + PAUSE / 2), []);
         assert_eq!(presence.take_due(start + PAUSE), [topic()]);
         assert_eq!(presence.take_due(start + 2 * PAUSE), []);
@@ -213,9 +260,9 @@ mod tests {
     #[test]
     fn the_store_gets_each_change_once_and_in_order() {
         let presence = Presence::default();
-        presence.enter(&topic(), member(1));
-        presence.leave(&topic(), MemberId(2));
-        presence.leave(&topic(), MemberId(1));
+        presence.enter(&topic(), member(1), 10);
+        presence.leave(&topic(), MemberId(2), 20);
+        presence.leave(&topic(), MemberId(1), 10);
         let changes = [
             Change::Entered(topic(), member(1)),
             Change::Left(topic(), MemberId(1)),
@@ -227,12 +274,23 @@ mod tests {
     #[test]
     fn a_topic_without_members_is_forgotten_when_its_subscribers_know_it() {
         let presence = Presence::default();
-        presence.enter(&topic(), member(1));
-        presence.leave(&topic(), MemberId(1));
+        presence.enter(&topic(), member(1), 10);
+        presence.leave(&topic(), MemberId(1), 10);
         let start = presence.next_due().unwrap();
         assert_eq!(presence.take_due(start), [topic()]);
         assert_eq!(presence.take_due(start + PAUSE), []);
         assert!(lock(&presence.state).topics.is_empty());
         assert_eq!(presence.next_due(), None);
+    }
+
+    #[test]
+    fn a_member_that_came_again_is_not_removed_by_the_end_of_its_first_join() {
+        let presence = Presence::default();
+        presence.enter(&topic(), member(1), 10);
+        presence.enter(&topic(), member(1), 11);
+        presence.leave(&topic(), MemberId(1), 10);
+        assert_eq!(presence.count(&topic()), 1);
+        presence.leave(&topic(), MemberId(1), 11);
+        assert_eq!(presence.count(&topic()), 0);
     }
 }

@@ -6,11 +6,18 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use sockeye_pubsub::engine::EngineError;
-use sockeye_pubsub::{Body, KeyScope, Position, PublishError, PublishKey};
+use sockeye_pubsub::{
+    Body, KeyScope, MessageId, Position, Publication, PublishError, PublishKey, TopicName,
+};
 use tokio::sync::oneshot;
 
+use super::backend::Backend;
 use super::handle::Topics;
+use super::published::{Published, Sent, stopped};
+use super::surroundings::random;
+use crate::endpoint::{Encoder, encoded};
+use crate::error::ErrorChain;
+use crate::proto::Outgoing;
 use crate::sync::Arc;
 
 /// A message that is about to be published: await it, or [queue](Self::queue) it.
@@ -31,12 +38,6 @@ pub struct Publish<'t> {
     key: Option<PublishKey>,
 }
 
-/// A message that the engine has ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Published {
-    position: Option<Position>,
-}
-
 /// A future that completes when a queued message is ordered. To drop it changes nothing.
 ///
 /// # Errors
@@ -49,8 +50,119 @@ pub(super) enum Handled {
     Waiting(oneshot::Receiver<Result<Published, PublishError>>),
 }
 
+impl Topics {
+    /// Publishes a message to a topic. Await it, or [queue](Publish::queue) it.
+    ///
+    /// It is done when the engine has ordered the message, and stored it if the topic has history. That does not mean that
+    /// a subscriber has it.
+    ///
+    /// With the memory engine, messages that the caller sends to a session after the await come behind this one.
+    pub fn publish<'t>(
+        &self,
+        topic: impl Into<Cow<'t, str>>,
+        message: impl Into<Outgoing>,
+    ) -> Publish<'t> {
+        let message: Outgoing = message.into();
+        Publish::new(self.clone(), topic.into(), Ok(message.into()))
+    }
+
+    /// Encodes an object and publishes it: `publish_object("orders", &Json(&order))`. An error of the encoder comes when the
+    /// publish is awaited or queued.
+    pub fn publish_object<'t>(
+        &self,
+        topic: impl Into<Cow<'t, str>>,
+        object: &impl Encoder,
+    ) -> Publish<'t> {
+        let message = encoded(object);
+        let message = message.map(Body::from);
+        let message =
+            message.map_err(|error| PublishError::Encode(ErrorChain::new(&error).to_string()));
+        Publish::new(self.clone(), topic.into(), message)
+    }
+
+    /// Begins to publish: the memory engine is done at once.
+    pub(super) fn begin(
+        &self,
+        topic: &str,
+        body: Body,
+        key: Option<PublishKey>,
+    ) -> Result<Begun, PublishError> {
+        let inner = &*self.0;
+        TopicName::check(topic).map_err(PublishError::Invalid)?;
+        let rules = inner.rules(topic).map_err(PublishError::Denied)?;
+        if body.len() > rules.max_message {
+            return Err(PublishError::TooLarge {
+                len: body.len(),
+                limit: rules.max_message,
+            });
+        }
+        if let Some(key) = &key {
+            if rules.history.is_off() {
+                return Err(PublishError::Key("the topic has no history"));
+            }
+            if key.key.is_empty() || key.key.len() > MAX_KEY {
+                return Err(PublishError::Key("a key has 1 to 255 bytes"));
+            }
+        }
+        let publication = Publication {
+            id: MessageId::new(random()),
+            body,
+            key,
+        };
+        match &inner.backend {
+            Backend::Memory(engine) => {
+                let position = engine.publish(topic, publication, rules.history)?;
+                self.0.work();
+                Ok(Begun::Done(position))
+            }
+            Backend::Networked(engine) => {
+                let engine = Arc::clone(engine);
+                let topic = TopicName::new(topic).map_err(PublishError::Invalid)?;
+                let history = rules.history;
+                Ok(Begun::Waiting(Box::pin(async move {
+                    engine.publish(&topic, publication, history).await
+                })))
+            }
+        }
+    }
+
+    pub(super) fn queue(
+        &self,
+        topic: &str,
+        message: Body,
+        key: Option<PublishKey>,
+    ) -> Result<PublishHandle, PublishError> {
+        Ok(PublishHandle(match self.begin(topic, message, key)? {
+            Begun::Done(position) => Handled::Done(Some(Published::answered(Ok(position)))),
+            Begun::Waiting(sent) => {
+                Handled::Waiting(self.0.queue.push(sent, |queue| self.0.spawn(queue))?)
+            }
+        }))
+    }
+
+    /// Publishes a client's message, which was allowed.
+    #[cfg(feature = "topics-wire")]
+    pub(super) async fn publish_as_client(
+        &self,
+        topic: &str,
+        body: Body,
+        key: Option<PublishKey>,
+    ) -> Result<Published, PublishError> {
+        Publish::new(self.clone(), topic.into(), Ok(body))
+            .client_key(key)
+            .await
+    }
+}
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 255;
+
 impl<'t> Publish<'t> {
-    pub(super) fn new(topics: Topics, topic: Cow<'t, str>, message: Result<Body, PublishError>) -> Self {
+    pub(super) fn new(
+        topics: Topics,
+        topic: Cow<'t, str>,
+        message: Result<Body, PublishError>,
+    ) -> Self {
         Self {
             topics,
             topic,
@@ -59,9 +171,9 @@ impl<'t> Publish<'t> {
         }
     }
 
-    /// Makes the publish safe to repeat: a message with a key that was used for this topic in the last 5 minutes is not
-    /// published again, and the answer is the position of the first one. Only for topics with history. A key has 1 to 255
-    /// bytes.
+    /// Makes the publish safe to repeat. The engine remembers the key for 5 minutes. Another message with this key for the
+    /// topic is not published, and its answer is the position of the first one. Only for topics with history. A key has 1 to
+    /// 255 bytes.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(PublishKey {
             scope: KeyScope::Server,
@@ -80,7 +192,7 @@ impl<'t> Publish<'t> {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Full`] if 4,096 publishes wait for the engine, and what is wrong with the message itself.
+    /// [`PublishError::Full`] if 4,096 publishes wait for the engine. The errors of the message itself come at once too.
     pub fn queue(self) -> Result<PublishHandle, PublishError> {
         let Self {
             topics,
@@ -111,10 +223,6 @@ enum State<'t> {
     Done,
 }
 
-/// The answer of a networked engine, on its way.
-pub(super) type Sent =
-    Pin<Box<dyn Future<Output = Result<Option<Position>, EngineError>> + Send>>;
-
 impl Future for Publishing<'_> {
     type Output = Result<Published, PublishError>;
 
@@ -126,7 +234,9 @@ impl Future for Publishing<'_> {
                         publish.topics.begin(&publish.topic, message, publish.key)
                     });
                     match begun {
-                        Ok(Begun::Done(position)) => return Poll::Ready(Ok(Published { position })),
+                        Ok(Begun::Done(position)) => {
+                            return Poll::Ready(Ok(Published { position }));
+                        }
                         Ok(Begun::Waiting(sent)) => self.0 = State::Waiting(sent),
                         Err(error) => return Poll::Ready(Err(error)),
                     }
@@ -150,19 +260,6 @@ pub(super) enum Begun {
     Waiting(Sent),
 }
 
-impl Published {
-    /// Returns where the message stands in the history of its topic. `None` without history.
-    pub fn position(&self) -> Option<Position> {
-        self.position
-    }
-
-    pub(super) fn answered(
-        answer: Result<Option<Position>, EngineError>,
-    ) -> Result<Self, PublishError> {
-        Ok(Self { position: answer? })
-    }
-}
-
 impl Future for PublishHandle {
     type Output = Result<Published, PublishError>;
 
@@ -171,7 +268,7 @@ impl Future for PublishHandle {
             Handled::Done(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
             Handled::Waiting(answer) => Pin::new(answer)
                 .poll(cx)
-                .map(|answer| answer.unwrap_or_else(|_| Err(Topics::stopped()))),
+                .map(|answer| answer.unwrap_or_else(|_| Err(stopped()))),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn permit_subscribe(
         return Ok(None);
     };
     let topic = topics.topic(name.clone());
-    let grant = decided(authority.subscribe(session, &topic)).await?;
+    let grant = decided(async { authority.subscribe(session, &topic).await }).await?;
     Ok(grant.end())
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn permit_publish(
     };
     let topic = topics.topic(name.clone());
     let message = Outgoing::from(body);
-    let decided = decided(authority.publish(session, &topic, message)).await;
+    let decided = decided(async { authority.publish(session, &topic, message).await }).await;
     decided.map(Body::from)
 }
 

@@ -1,17 +1,25 @@
 //! The part of a session that belongs to topics. A session gets it with its first use.
 
+use std::any::Any;
 use std::sync::OnceLock;
 
+#[cfg(feature = "topics-wire")]
+use sockeye_proto::MessageBuffer;
 use sockeye_pubsub::engine::MemberId;
 use tokio::sync::Notify;
 
 #[cfg(feature = "topics-wire")]
-use super::client::Machine;
-use super::gap::Gap;
+use super::client;
+use super::handle::Topics;
+#[cfg(feature = "topics-wire")]
+use super::machine::Machine;
 use super::memberships::Memberships;
 use super::surroundings::random;
-use crate::endpoint::Session;
-use crate::sync::{Mutex, lock};
+#[cfg(feature = "topics-wire")]
+use crate::endpoint::seam::Handling;
+use crate::endpoint::seam::{SessionPart, SharedTopics};
+use crate::endpoint::{Gap, Session};
+use crate::sync::{Arc, Mutex, lock};
 
 /// The part of a session that belongs to topics.
 // Lock order: a shard of the hub, then this, then the mailbox.
@@ -37,25 +45,18 @@ struct Gaps {
 
 impl SessionTopics {
     /// Keeps a gap for the endpoint, unless there is one for the same topic.
-    pub(crate) fn add_gap(&self, gap: Gap) {
+    fn add_gap(&self, gap: Gap) {
         let mut gaps = lock(&self.gaps);
         let is_known = gaps.waiting.iter().any(|kept| kept.topic() == gap.topic());
         if !is_known && !gaps.has_retired {
             gaps.waiting.push(gap);
         }
     }
+}
 
-    /// Takes the gaps for the endpoint, in the order in which they came.
-    pub(crate) fn take_gaps(&self) -> Vec<Gap> {
-        std::mem::take(&mut lock(&self.gaps).waiting)
-    }
-
-    /// Leaves all topics. The session calls it once or twice, when it ends.
-    pub(crate) fn retire(&self, session: &Session) {
-        let left = lock(&self.memberships).retire();
-        for membership in left {
-            session.topics().leave(session, &membership);
-        }
+impl SessionTopics {
+    /// Keeps no gap any more.
+    fn end_gaps(&self) {
         *lock(&self.gaps) = Gaps {
             waiting: Vec::new(),
             has_retired: true,
@@ -63,7 +64,57 @@ impl SessionTopics {
     }
 }
 
+impl SessionPart<Session> for SessionTopics {
+    fn take_gaps(&self) -> Vec<Gap> {
+        std::mem::take(&mut lock(&self.gaps).waiting)
+    }
+
+    fn retire(&self, session: &Session) {
+        let left = lock(&self.memberships).retire();
+        for membership in left {
+            session.topics().leave(session, &membership);
+        }
+        self.end_gaps();
+    }
+}
+
+impl SharedTopics<Session> for Topics {
+    #[cfg(feature = "topics-wire")]
+    fn greet(&self, session: &Session) {
+        client::greet(session);
+    }
+
+    #[cfg(feature = "topics-wire")]
+    fn handle<'a>(&'a self, session: &'a Session, frame: &'a mut MessageBuffer) -> Handling<'a> {
+        Box::pin(client::handle(session, frame))
+    }
+}
+
 impl Session {
+    /// Returns the topics of the server. A session of a client has topics of its own, in memory.
+    pub fn topics(&self) -> &Topics {
+        let make = || -> Arc<dyn SharedTopics<Self>> { Arc::new(Topics::default()) };
+        let shared: &dyn Any = self.open_sessions().topics(make);
+        shared
+            .downcast_ref()
+            .expect("sessions have no other topics")
+    }
+
+    /// Returns what topics keep of the session. `None` if the session has ended without it.
+    pub(crate) fn topics_part(&self) -> Option<&SessionTopics> {
+        let part: &dyn Any = self.part(|| Box::<SessionTopics>::default())?;
+        part.downcast_ref()
+    }
+
+    /// Lets the endpoint know of a gap. The session's task calls [`Endpoint::on_gap`](crate::Endpoint::on_gap) when no other
+    /// callback runs, unless the session ends before. Of each topic one gap waits at most.
+    pub(crate) fn notify_gap(&self, gap: Gap) {
+        if let Some(part) = self.topics_part() {
+            part.add_gap(gap);
+            self.mailbox().notify();
+        }
+    }
+
     /// Returns the public name of the session in topics with presence. It is not the session's id, which may be a secret.
     pub(super) fn member_id(&self) -> MemberId {
         let random = || MemberId(random());
@@ -92,7 +143,7 @@ mod tests {
         assert_eq!(topics.take_gaps(), [gap("b"), gap("a")]);
         assert_eq!(topics.take_gaps(), []);
         topics.add_gap(gap("b"));
-        topics.retire();
+        topics.end_gaps();
         topics.add_gap(gap("c"));
         assert_eq!(topics.take_gaps(), []);
     }

@@ -1,134 +1,40 @@
-//! Signals between the nodes of an engine: one node ends subscriptions, and the others do it too and say so.
-//!
-//! A signal is text, its fields with tabs between them: `evict`, a number, the topic, and whom; or `evicted` and the number.
+//! What this node knows of the others, and the signals whose answers it waits for.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
-use bytes::Bytes;
-use sockeye_pubsub::engine::{NodeId, NodeInfo};
+use sockeye_pubsub::engine::NodeId;
 use tokio::sync::Notify;
 
-use super::backend::Backend;
-use super::evict::{Evicted, Whom};
-use super::handle::Inner;
-use super::surroundings::{now, random};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Mutex, lock};
 
-/// How long a node waits for the others.
-const TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The time over which the subscribers are told that members of another node may have changed.
-const STIR_WITHIN: Duration = Duration::from_secs(3);
-
-/// What this node knows of the others, and the signals that it waits for.
+/// What this node knows of the others, and the signals whose answers it waits for.
 #[derive(Default)]
 pub(super) struct Signals {
-    live: Mutex<Vec<NodeId>>,
-    waiting: Mutex<HashMap<u64, HashSet<NodeId>>>,
-    answered: Notify,
+    pub(super) live: Mutex<Vec<NodeId>>,
+    /// The nodes that have answered each signal.
+    pub(super) waiting: Mutex<HashMap<u64, HashSet<NodeId>>>,
+    pub(super) answered: Notify,
 }
 
-impl Inner {
-    /// Lets the other nodes end subscriptions, and waits until they have done it.
-    pub(super) async fn evict_elsewhere(&self, topic: &str, whom: &Whom, ended_here: usize) -> Evicted {
-        let alone = Evicted {
-            acknowledged: 1,
-            live: 1,
-            ended_here,
-        };
-        let Backend::Networked(engine) = &self.backend else {
-            return alone;
-        };
-        let number = random();
-        lock(&self.signals.waiting).insert(number, HashSet::new());
-        let signal = format!("evict\t{number}\t{topic}\t{}", whom.to_text());
-        let waiting = async {
-            engine.signal(signal.into()).await?;
-            loop {
-                let answered = self.signals.answered.notified();
-                if self.acknowledged(number) >= self.live() {
-                    return Ok::<_, sockeye_pubsub::engine::EngineError>(());
-                }
-                answered.await;
-            }
-        };
-        // In time or not: the answer says how many nodes have done it.
-        let _ = tokio::time::timeout(TIMEOUT, waiting).await;
-        let acknowledged = self.acknowledged(number);
-        lock(&self.signals.waiting).remove(&number);
-        Evicted {
-            acknowledged,
-            live: self.live().max(acknowledged),
-            ended_here,
+impl Signals {
+    /// Begins to count the answers to a signal, until the guard is dropped.
+    pub(super) fn begin(&self, number: u64) -> Signalling<'_> {
+        lock(&self.waiting).insert(number, HashSet::new());
+        Signalling {
+            signals: self,
+            number,
         }
     }
+}
 
-    /// Returns how many nodes have answered a signal, this one included.
-    fn acknowledged(&self, number: u64) -> usize {
-        let waiting = lock(&self.signals.waiting);
-        1 + waiting.get(&number).map_or(0, HashSet::len)
-    }
+/// A signal whose answers are counted.
+pub(super) struct Signalling<'a> {
+    signals: &'a Signals,
+    number: u64,
+}
 
-    /// Returns the number of live nodes.
-    fn live(&self) -> usize {
-        lock(&self.signals.live).len().max(1)
-    }
-
-    pub(super) fn note_nodes(&self, live: &[NodeInfo]) {
-        let live: Vec<_> = live.iter().map(|node| node.id).collect();
-        let before = std::mem::replace(&mut *lock(&self.signals.live), live.clone());
-        self.signals.answered.notify_waiters();
-        if before.iter().any(|node| !live.contains(node)) {
-            self.stir_soon();
-        }
-    }
-
-    /// Tells the subscribers of all topics, spread over some time, that members of other nodes may have changed.
-    pub(super) fn stir_soon(&self) {
-        let at = || now() + STIR_WITHIN.mul_f64(rand::random());
-        let node = self.hub.outlet();
-        node.presence().stir_all(at);
-        node.timer().notify();
-    }
-
-    /// Acts on a signal. One that this version does not know is ignored.
-    pub(super) fn signalled(self: &Arc<Self>, from: NodeId, payload: &[u8]) {
-        let Ok(text) = std::str::from_utf8(payload) else {
-            return;
-        };
-        let mut fields = text.splitn(4, '\t');
-        let (verb, number) = (fields.next(), fields.next());
-        let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) else {
-            return;
-        };
-        match (verb, fields.next(), fields.next()) {
-            (Some("evict"), Some(topic), Some(whom)) if from != self.node.id => {
-                let Some(whom) = Whom::from_text(whom) else {
-                    return;
-                };
-                self.evict_here(topic, &whom);
-                self.answer_signal(format!("evicted\t{number}").into());
-            }
-            (Some("evicted"), None, None) => {
-                if let Some(nodes) = lock(&self.signals.waiting).get_mut(&number)
-                    && from != self.node.id
-                {
-                    nodes.insert(from);
-                }
-                self.signals.answered.notify_waiters();
-            }
-            _ => {}
-        }
-    }
-
-    fn answer_signal(&self, answer: Bytes) {
-        if let Backend::Networked(engine) = &self.backend {
-            let engine = Arc::clone(engine);
-            tokio::spawn(async move {
-                // Without an answer the other node says that this one may not have done it.
-                let _ = engine.signal(answer).await;
-            });
-        }
+impl Drop for Signalling<'_> {
+    fn drop(&mut self) {
+        lock(&self.signals.waiting).remove(&self.number);
     }
 }

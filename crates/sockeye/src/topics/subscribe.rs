@@ -8,19 +8,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use sockeye_pubsub::engine::Member;
-use sockeye_pubsub::hub::{Wants, Welcome};
-use sockeye_pubsub::{Kept, Position, SubscribeError, TopicName};
-use tokio::runtime::Handle;
+use sockeye_pubsub::hub::Wants;
+use sockeye_pubsub::{Known, Position, SubscribeError, TopicName};
 use tokio::sync::oneshot;
 
+use super::form::Form;
 use super::handle::{RETRY, Topics};
-use super::join::{Answer, Join, Reservation, Subscribed};
+use super::join::{Answer, Join, Subscribed};
+use super::joining::Joining;
 use super::memberships::Membership;
-use super::form::{Ending, Form};
-use super::outlet::{LocalTopic, Node};
+use super::replay;
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
-use crate::runtime::deliverer;
 use crate::sync::{Arc, lock};
 
 /// A subscription that is about to come about: await it.
@@ -95,29 +94,13 @@ impl Session {
     }
 
     /// Ends a subscription, if it came about by this join. Returns whether it did.
-    fn leave_if(&self, topic: &str, join: u64) -> bool {
+    pub(super) fn leave_if(&self, topic: &str, join: u32) -> bool {
         let topics = self.topics_part();
         let left = topics.and_then(|topics| lock(&topics.memberships).remove_of(topic, join));
         left.is_some_and(|membership| {
             self.topics().leave(self, &membership);
             true
         })
-    }
-
-    /// Ends a subscription when its permission ends.
-    pub(super) fn end_subscription_at(&self, topic: TopicName, join: u64, until: SystemTime) {
-        let session = self.clone();
-        let left = until.duration_since(SystemTime::now()).unwrap_or_default();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(left) => {
-                    if session.leave_if(&topic, join) {
-                        Form::of(&session).tell_end(&session, &topic, Ending::Denied);
-                    }
-                }
-                _ = session.closed() => {}
-            }
-        });
     }
 
     /// Returns the names of the topics that the session subscribes to, in alphabetical order.
@@ -143,23 +126,33 @@ impl Subscribe<'_> {
     async fn run(self) -> Result<Subscribed, SubscribeError> {
         let topics = self.session.topics();
         let name = TopicName::new(&*self.topic).map_err(SubscribeError::Invalid)?;
-        let mut until = None;
-        if self.is_client {
-            let permitted = permit_subscribe(topics, self.session, &name).await;
-            until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
-        }
         let (answer, answered) = oneshot::channel();
-        let request = JoinRequest {
-            wants: self.wants,
-            member: self.member,
-            answer: Answer::Server(answer),
-            limit: MAX_SUBSCRIPTIONS,
+        let (session, member) = (self.session, self.member);
+        let joining = async {
+            let until = if self.is_client {
+                let permitted = permit_subscribe(topics, session, &name).await;
+                permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?
+            } else {
+                None
+            };
+            let request = JoinRequest {
+                wants: self.wants,
+                member,
+                answer: Answer::Server(answer),
+                limit: MAX_SUBSCRIPTIONS,
+                until,
+            };
+            topics.join(session, &name, request).await
         };
-        let number = topics.join(self.session, name.clone(), request).await?;
+        let number = if self.is_client || self.wants != Wants::Live {
+            topics.evictable(session, &name, joining).await?
+        } else {
+            joining.await?
+        };
         let mut waiting = Waiting {
-            session: self.session,
+            session,
             topics,
-            name,
+            name: &name,
             number,
             answered,
             is_done: false,
@@ -167,11 +160,7 @@ impl Subscribe<'_> {
         let answer = (&mut waiting.answered).await;
         waiting.is_done = true;
         // The hub drops a join without an answer only if the session has ended.
-        let subscribed = answer.unwrap_or(Err(SubscribeError::Unavailable { retry: RETRY }))?;
-        if let Some(until) = until {
-            self.session.end_subscription_at(waiting.name.clone(), number, until);
-        }
-        Ok(subscribed)
+        answer.unwrap_or(Err(SubscribeError::Closed))
     }
 }
 
@@ -182,10 +171,30 @@ pub(super) struct JoinRequest {
     pub(super) answer: Answer,
     /// The limit of the session's subscriptions.
     pub(super) limit: usize,
+    /// When the permission ends.
+    pub(super) until: Option<SystemTime>,
+}
+
+/// Checks what a member says of itself.
+fn checked_info(json: Arc<str>) -> Result<Arc<str>, SubscribeError> {
+    let denied = |text: &str| Err(SubscribeError::Denied(text.to_owned()));
+    if json.len() > MAX_MEMBER {
+        return denied("what a member says of itself is longer than 1 KiB");
+    }
+    #[cfg(feature = "topics-wire")]
+    match sockeye_pubsub::wire::member_info(&json) {
+        None => return denied("what a member says of itself is not JSON"),
+        // Others are shown it in a header, which is one line.
+        Some(Cow::Owned(line)) => return Ok(line.into()),
+        Some(Cow::Borrowed(_)) => {}
+    }
+    Ok(json)
 }
 
 /// How many subscriptions a session may have by server code.
 const MAX_SUBSCRIPTIONS: usize = 10_000;
+/// The longest text that a member says of itself, in bytes.
+const MAX_MEMBER: usize = 1024;
 /// How long a join waits for room for its replay.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -194,37 +203,41 @@ impl Topics {
     pub(super) async fn join(
         &self,
         session: &Session,
-        name: TopicName,
+        name: &TopicName,
         request: JoinRequest,
-    ) -> Result<u64, SubscribeError> {
+    ) -> Result<u32, SubscribeError> {
         let inner = &self.0;
-        let rules = inner.rules(&name).map_err(SubscribeError::Denied)?;
+        let rules = inner.rules(name).map_err(SubscribeError::Denied)?;
         let history = rules.history;
-        let reserved = match (request.wants, history.kept()) {
-            (Wants::Live, _) | (_, Kept::Off) => 0,
-            (_, Kept::Latest { .. }) => rules.max_message,
-            (_, Kept::Window { bytes, .. }) => bytes,
+        let reserved = match request.wants {
+            Wants::Live => 0,
+            Wants::Recent(_) | Wants::After(_) => replay::largest(rules, name),
         };
+        let member = request
+            .member
+            .filter(|_| rules.presence.known() != Known::Off);
+        let member = member.map(checked_info).transpose()?;
         {
             let part = session.topics_part().ok_or(SubscribeError::Closed)?;
             let memberships = lock(&part.memberships);
-            if memberships.len() >= request.limit && !memberships.contains(&name) {
+            if memberships.len() >= request.limit && !memberships.contains(name) {
                 return Err(SubscribeError::TooMany);
             }
         }
-        let reserved = session.reserve_replay(reserved).await?;
+        let session = session.reserve_replay(reserved).await?;
         let number = inner.joins.fetch_add(1, Relaxed);
         let join = Join {
             number,
-            session: session.clone(),
             answer: request.answer,
-            member: request.member.map(|info| Member {
+            member: member.map(|info| Member {
                 id: session.member_id(),
                 info: Some(info),
                 principal: session.principal().map(Into::into),
                 since: super::surroundings::unix_ms(),
             }),
-            reserved,
+            session,
+            limit: request.limit,
+            until: request.until,
         };
         inner.hub.join(name, history, request.wants, join);
         inner.work();
@@ -237,18 +250,20 @@ impl Topics {
         let form = Form::of(session);
         let is_meant = |member: &Session| member == session;
         inner.hub.leave(membership.topic.name(), |topic| {
-            let left = topic.channel(form).leave(membership.member, is_meant);
+            let channel = topic.existing(form);
+            let left = channel.and_then(|channel| channel.leave(membership.member, is_meant));
             usize::from(left.is_some())
         });
-        let presence = inner.hub.outlet().presence();
-        presence.leave(membership.topic.name(), session.member_id());
+        let node = inner.hub.outlet();
+        node.forget(session, membership);
         inner.work();
     }
 
     /// Ends the joins of a session that wait for their answers.
     #[cfg(feature = "topics-wire")]
     pub(super) fn cancel_joins(&self, session: &Session, topic: &str) {
-        let is_meant = |join: &Join| join.session == *session;
+        self.0.asking.evict(topic, |asking| asking == session);
+        let is_meant = |join: &Join| *join.session == *session;
         self.0.hub.evict(topic, is_meant, |_| 0);
         self.0.work();
     }
@@ -256,23 +271,25 @@ impl Topics {
 
 impl Session {
     /// Reserves room for a replay. Waits until earlier replays of the session are written.
-    async fn reserve_replay(&self, bytes: usize) -> Result<Reservation, SubscribeError> {
+    async fn reserve_replay(&self, bytes: usize) -> Result<Joining, SubscribeError> {
         if bytes == 0 {
-            return Ok(Reservation::new(self, 0));
+            return Ok(Joining::new(self, 0));
         }
         let unavailable = SubscribeError::Unavailable { retry: RETRY };
+        let limit = self.mailbox().limit() / 2;
+        let bytes = bytes.min(limit);
         let reserving = async {
             loop {
-                let limit = self.mailbox().limit() / 2;
                 let state = self.topics_part().ok_or(SubscribeError::Closed)?;
+                let answered = state.answered.notified();
                 let reserved = lock(&state.memberships).reserve(bytes, limit, self.mailbox());
                 match reserved {
-                    Ok(()) => return Ok(Reservation::new(self, bytes)),
+                    Ok(()) => return Ok(Joining::new(self, bytes)),
                     Err(Some(oldest)) => {
                         let written = self.mailbox().written(oldest).await;
                         written.map_err(|_| SubscribeError::Closed)?;
                     }
-                    Err(None) => state.answered.notified().await,
+                    Err(None) => answered.await,
                 }
             }
         };
@@ -286,66 +303,8 @@ impl Session {
             && let Some(state) = self.topics_part()
         {
             lock(&state.memberships).release(bytes);
-            state.answered.notify_one();
+            state.answered.notify_waiters();
         }
-    }
-}
-
-impl Join {
-    /// Makes the session a subscriber, and gives it its answer and the replay. The topic's shard of the hub is locked.
-    pub(super) fn attach(
-        mut self,
-        node: &Node,
-        topic: &Arc<LocalTopic>,
-        welcome: &Welcome<'_>,
-    ) -> bool {
-        let session = &self.session;
-        let Some(state) = session.topics_part() else {
-            return false;
-        };
-        let mut memberships = lock(&state.memberships);
-        let is_known = memberships.contains(topic.name());
-        if memberships.has_retired() || is_known || self.answer.is_unwanted() {
-            drop(memberships);
-            if is_known {
-                self.answer.accept_again(&self.session, topic.name(), welcome);
-            }
-            return false;
-        }
-        let mailbox = session.mailbox();
-        let form = Form::of(session);
-        let answer = self.answer.frame(session, topic.name(), welcome);
-        let replay = welcome.replay.iter();
-        let frames = answer
-            .into_iter()
-            .chain(replay.map(|entry| form.entry(topic.name(), entry)));
-        let Ok(ticket) = mailbox.push_admitted(frames) else {
-            drop(memberships);
-            return false;
-        };
-        let used = welcome.replay.iter().map(|entry| entry.body.len()).sum();
-        memberships.note_replay(self.reserved.take(), used, ticket);
-        // Without a runtime the session's driver writes its messages itself.
-        let has_runtime = mailbox.has_direct() && Handle::try_current().is_ok();
-        let delivery = has_runtime.then(deliverer::here);
-        let channel = topic.channel(form);
-        let member = channel.subscribe(Arc::clone(mailbox), session.clone(), delivery);
-        memberships.insert(Membership {
-            topic: Arc::clone(topic),
-            member,
-            join: self.number,
-        });
-        drop(memberships);
-        if let Some(member) = self.member.take() {
-            node.presence().enter(topic.name(), member);
-        }
-        state.answered.notify_one();
-        self.answer.accept(topic.name(), welcome);
-        true
-    }
-
-    pub(super) fn refuse(self, error: SubscribeError) {
-        self.answer.refuse(&self.session, error);
     }
 }
 
@@ -353,8 +312,8 @@ impl Join {
 struct Waiting<'s> {
     session: &'s Session,
     topics: &'s Topics,
-    name: TopicName,
-    number: u64,
+    name: &'s TopicName,
+    number: u32,
     answered: oneshot::Receiver<Result<Subscribed, SubscribeError>>,
     is_done: bool,
 }
@@ -366,10 +325,9 @@ impl Drop for Waiting<'_> {
         }
         self.answered.close();
         let is_meant = |join: &Join| join.number == self.number;
-        self.topics.0.hub.cancel(&self.name, is_meant);
-        if let Ok(Ok(_)) = self.answered.try_recv() {
-            self.session.leave_if(&self.name, self.number);
-        }
+        self.topics.0.hub.cancel(self.name, is_meant);
+        // The subscription may have come about, whether or not its answer got into the channel before it was closed.
+        self.session.leave_if(self.name, self.number);
         self.topics.0.work();
     }
 }

@@ -26,8 +26,8 @@ impl Chat {
 }
 
 async fn connect(url: &str, offered: &[&str]) -> Connection {
-    let client = Client::new().subprotocols(offered.iter().copied());
-    client.connect(url).await.unwrap()
+    let client = Client::builder().subprotocols(offered.iter().copied());
+    client.build().connect(url).await.unwrap()
 }
 
 async fn recv(ws: &mut Connection) -> String {

@@ -38,6 +38,8 @@ mod stats;
 mod stop;
 mod stopped;
 mod tls;
+#[cfg(feature = "topics-wire")]
+mod topic_client;
 mod topics;
 mod turn;
 mod upgrade;

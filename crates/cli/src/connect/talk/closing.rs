@@ -19,7 +19,7 @@ impl Talk<'_> {
     }
 
     pub(super) fn close_timeout(&self) -> Duration {
-        Duration::from_secs(self.options.close_timeout.into())
+        Duration::from_secs(self.options.reach.close_timeout.into())
     }
 
     /// At the end of the input, starts the next stage or the time of `--wait`.

@@ -1,15 +1,15 @@
 //! The end of a talk: the remaining output, the last lines on stderr, and the exit code.
 
 use std::io;
-use std::time::Duration;
 
-use sockeye::{CloseCode, CloseReason, Connection};
+use sockeye::Connection;
 
 use super::Talk;
 use crate::connect::failure::Failure;
 use crate::connect::goal::GoalState;
+use crate::connect::remaining::Remaining;
+use crate::connect::report::is_normal;
 use crate::connect::stage::Answer;
-use crate::connect::wait::until;
 use crate::escape::Escaped;
 use crate::exit::{Exit, complain};
 use crate::signal::Stop;
@@ -23,7 +23,13 @@ impl Talk<'_> {
         stop: &mut Stop,
     ) -> Result<Exit, Failure> {
         self.printer.end_prompt();
-        let printed = self.print_remaining(stop).await;
+        let mut remaining = Remaining {
+            stopped_at: self.stopped_at,
+            closing_from: self.closing_from,
+            close_timeout: self.close_timeout(),
+        };
+        let printed = remaining.print(&mut self.printer, stop).await;
+        self.stopped_at = remaining.stopped_at;
         // Later failures follow from the first one.
         let ended = match (ended, printed, self.printer.lost()) {
             (Ok(()), Err(failure), _) => Err(failure),
@@ -42,35 +48,6 @@ impl Talk<'_> {
             Err(failure) => Err(failure),
             Ok(()) => Ok(self.conclude(last)),
         }
-    }
-
-    /// Prints the remaining messages. The reader of stdout may be slow.
-    ///
-    /// If this side closed the connection, the reader may pause for the close timeout. If the server closed it, the
-    /// reader may pause for any time. After a signal, the close timeout bounds the whole output.
-    async fn print_remaining(&mut self, stop: &mut Stop) -> Result<(), Failure> {
-        self.printer.hand_over();
-        // Bytes that stdout was not offered before get some time in any case.
-        let offered = self.printer.progressed_at() + LAST_BYTES;
-        while !self.printer.is_idle() {
-            let progressed_at = self.printer.progressed_at();
-            let gives_up = match (self.stopped_at, self.closing_from) {
-                (Some(stopped_at), _) => Some(offered.max(stopped_at + self.close_timeout())),
-                (None, Some(from)) => Some(from.max(progressed_at) + self.close_timeout()),
-                (None, None) => None,
-            };
-            tokio::select! {
-                biased;
-                printed = self.printer.print() => printed.map_err(Failure::Output)?,
-                at = stop.asked(), if self.stopped_at.is_none() => self.stopped_at = Some(at),
-                () = until(gives_up) => {
-                    if self.stopped_at.is_some() || self.printer.progressed_at() == progressed_at {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Reports the server's close code to a person, or if it is not a normal one. Returns the exit of the program.
@@ -114,16 +91,3 @@ impl Talk<'_> {
         ));
     }
 }
-
-/// Whether the close code reports no problem.
-fn is_normal(reason: &CloseReason) -> bool {
-    let codes = [
-        CloseCode::NORMAL,
-        CloseCode::GOING_AWAY,
-        CloseCode::NO_STATUS,
-    ];
-    codes.contains(&reason.code())
-}
-
-/// The time for bytes that stdout was not offered before, although the close timeout is over.
-const LAST_BYTES: Duration = Duration::from_secs(1);

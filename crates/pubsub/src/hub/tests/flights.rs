@@ -244,3 +244,20 @@ fn latest_flight_without_a_value_is_lost_for_a_join_that_had_one() {
     world.join(4, Wants::Live);
     assert_eq!(world.told(), ["4 joined at 1:0, fresh"]);
 }
+
+#[test]
+fn live_flight_reply_beyond_the_position_makes_the_topic_read_for_a_join_from_there() {
+    // The client comes from a node that is ahead of this one.
+    let (world, read) = flight(Wants::After(at(1, 7)));
+    world.join(3, Wants::After(at(1, 4)));
+    world.reply_to(read, whole(entries(1..=7), at(1, 7)), 1);
+    assert!(world.took(Row::LiveFlightAhead));
+    assert_eq!(world.told(), ["3 joined at 1:4, recovered 1: 1:5"]);
+    let (since, read) = world.read();
+    assert_eq!(since, Since::After(at(1, 5)));
+    world.reply_to(read, whole(entries(6..=7), at(1, 7)), 1);
+    assert_eq!(
+        world.told(),
+        ["[1, 3] 1:6", "[1, 3] 1:7", "2 joined at 1:7, recovered 0"]
+    );
+}

@@ -186,7 +186,7 @@ impl World {
     }
 
     pub(super) fn join(&self, join: u32, wants: Wants) {
-        self.hub.join(name(ROOM), self.history, wants, join);
+        self.hub.join(&name(ROOM), self.history, wants, join);
     }
 
     /// Removes a subscriber.

@@ -18,7 +18,7 @@ fn idle_join_beyond_the_limit_of_topics_is_too_many() {
     world.join(1, Wants::Live);
     world
         .hub
-        .join(name("another"), History::off(), Wants::Live, 2);
+        .join(&name("another"), History::off(), Wants::Live, 2);
     assert_eq!(world.told(), ["2 refused: too many"]);
     assert_eq!(world.hub.topics(), 1);
 }
@@ -29,7 +29,7 @@ fn listens_are_gathered_for_their_time_or_until_they_fill_a_batch() {
         config.gather = Duration::from_millis(2);
         config.batch = 3;
     });
-    let join = |topic: &str| world.hub.join(name(topic), History::off(), Wants::Live, 1);
+    let join = |topic: &str| world.hub.join(&name(topic), History::off(), Wants::Live, 1);
     join("a");
     join("b");
     assert_eq!(world.requests(), []);
@@ -217,6 +217,18 @@ fn reading_join_waits_for_the_next_read_if_this_one_asks_for_the_top_alone() {
     assert_eq!(world.told(), ["1 joined at 1:5, fresh"]);
     world.reply(whole(entries(1..=5), at(1, 5)), 1);
     assert_eq!(world.told(), ["2 joined at 1:4, recovered 1: 1:5"]);
+}
+
+#[test]
+fn reading_join_from_a_node_that_is_ahead_of_the_read_is_recovered() {
+    let world = World::window();
+    world.join(1, Wants::After(at(1, 6)));
+    world.confirm(1);
+    let (_, read) = world.read();
+    world.deliver(entry(1, 6));
+    world.deliver(entry(1, 7));
+    world.reply_to(read, whole(entries(1..=5), at(1, 5)), 1);
+    assert_eq!(world.told(), ["1 joined at 1:6, recovered 1: 1:7"]);
 }
 
 #[test]

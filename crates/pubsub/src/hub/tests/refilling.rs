@@ -223,7 +223,7 @@ fn reads_beyond_the_limit_wait_in_their_order() {
     for topic in ["a", "b"] {
         world
             .hub
-            .join(name(topic), world.history, Wants::Recent(1), 1);
+            .join(&name(topic), world.history, Wants::Recent(1), 1);
     }
     world.requests();
     let both = [name("a"), name("b")];
@@ -247,7 +247,7 @@ fn reads_beyond_their_rate_wait() {
     for topic in ["a", "b", "c"] {
         world
             .hub
-            .join(name(topic), world.history, Wants::Recent(1), 1);
+            .join(&name(topic), world.history, Wants::Recent(1), 1);
     }
     world.requests();
     let all = [name("a"), name("b"), name("c")];

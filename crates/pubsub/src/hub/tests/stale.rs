@@ -73,7 +73,7 @@ fn stale_confirmed_with_history_asks_for_the_position() {
 fn stale_topics_are_asked_for_in_one_batch() {
     let world = World::window();
     for topic in ["a", "b", "c"] {
-        world.hub.join(name(topic), world.history, Wants::Live, 1);
+        world.hub.join(&name(topic), world.history, Wants::Live, 1);
     }
     let all = [name("a"), name("b"), name("c")];
     world.requests();
@@ -272,8 +272,8 @@ fn stale_latest_without_a_value_is_lost() {
 
 #[test]
 fn turn_equal_changes_nothing() {
-    let world = turning();
-    world.answer(Some(at(1, 5)));
+    let (world, read) = turning();
+    world.answer_to(read, Some(at(1, 5)));
     assert!(world.took(Row::LiveTurnEqual));
     assert_eq!(world.requests(), []);
     // Each topic has its turn once in five minutes.
@@ -285,27 +285,26 @@ fn turn_equal_changes_nothing() {
 
 #[test]
 fn turn_other_position_is_handled_as_in_stale() {
-    let world = turning();
-    world.answer(Some(at(1, 6)));
+    let (world, read) = turning();
+    world.answer_to(read, Some(at(1, 6)));
     assert!(world.took(Row::LiveTurnOther));
     world.reply(whole(entries(6..=6), at(1, 6)), 1);
     assert_eq!(world.told(), ["[1] 1:6"]);
 
-    let world = turning();
-    world.answer(Some(at(2, 0)));
+    let (world, read) = turning();
+    world.answer_to(read, Some(at(2, 0)));
     assert_eq!(world.told(), ["[1] lost at 2:0"]);
     world.deliver(entry(2, 1));
     assert_eq!(world.told(), ["[1] 2:1"]);
 
-    let world = turning();
-    world.answer(None);
+    let (world, read) = turning();
+    world.answer_to(read, None);
     assert_eq!(world.read().0, Since::Top);
 }
 
 #[test]
 fn turn_is_ignored_if_the_topic_moved_since() {
-    let world = turning();
-    let read = world.ask();
+    let (world, read) = turning();
     world.deliver(entry(1, 6));
     world.answer_to(read, Some(at(1, 5)));
     assert!(world.took(Row::LiveTurnMoved));
@@ -315,8 +314,7 @@ fn turn_is_ignored_if_the_topic_moved_since() {
 
 #[test]
 fn turn_is_forgotten_at_a_gap() {
-    let world = turning();
-    let read = world.ask();
+    let (world, read) = turning();
     world.gap();
     world.listened(2);
     world.answer(Some(at(1, 5)));
@@ -326,8 +324,8 @@ fn turn_is_forgotten_at_a_gap() {
 
 #[test]
 fn turns_end_without_topics_and_begin_again() {
-    let world = turning();
-    world.answer(Some(at(1, 5)));
+    let (world, read) = turning();
+    world.answer_to(read, Some(at(1, 5)));
     world.leave(1);
     world.pass(seconds(10));
     world.unlistened();
@@ -339,11 +337,15 @@ fn turns_end_without_topics_and_begin_again() {
 }
 
 /// A live topic whose turn has come.
-fn turning() -> World {
-    let world = World::with(History::window(100, seconds(3600)), |config| {
-        config.turns_per_second = 500
-    })
-    .lived();
-    world.pass(seconds(300));
-    world
+fn turning() -> (World, ReadNumber) {
+    let history = History::window(100, seconds(3600));
+    let world = World::with(history, |config| config.turns_per_second = 500).lived();
+    let turn = || {
+        world.pass(seconds(1));
+        world.requests().pop()
+    };
+    let Some(Request::Tops { read, .. }) = (0..300).find_map(|_| turn()) else {
+        panic!("each topic has its turn in five minutes");
+    };
+    (world, read)
 }

@@ -47,7 +47,7 @@ fn a_topic_with_a_subscriber_costs_110_bytes() {
     let hub = Hub::new(Plain(Mutex::default()), config);
     let history = History::window(100, seconds(3600));
     for number in 0..TOPICS {
-        hub.join(name(&format!("room/{number}")), history, Wants::Live, ());
+        hub.join(&name(&format!("room/{number}")), history, Wants::Live, ());
     }
     while let Some(request) = hub.next_request() {
         match request {
@@ -80,7 +80,7 @@ fn a_topic_with_a_subscriber_costs_110_bytes() {
 fn topics_do_not_disturb_each_other() {
     let world = World::live();
     let history = world.history;
-    world.hub.join(name("other"), history, Wants::Live, 9);
+    world.hub.join(&name("other"), history, Wants::Live, 9);
     assert_eq!(world.requests(), [Request::Listen(vec![name("other")])]);
     world.hub.gap(&|topic| topic == "other");
     world.deliver(entry(1, 6));

@@ -13,23 +13,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The close codes after which a client connects again. Every other code ends it.
-    pub const RECONNECT_CODES: [CloseCode; 6] = [
-        CloseCode::GOING_AWAY,
-        CloseCode::ABNORMAL,
-        CloseCode::INTERNAL_ERROR,
-        CloseCode::SERVICE_RESTART,
-        CloseCode::TRY_AGAIN_LATER,
-        CloseCode::BAD_GATEWAY,
-    ];
-
     /// Records that a connection is open.
     pub fn connected(&mut self, now: Instant) {
         self.connected_at = Some(now);
     }
 
-    /// Returns the pause before the next attempt; `None` for no further attempt. An attempt that failed counts as
-    /// 1006. `asked` is the range that the server gave in `bye`. `random` is at least 0 and below 1.
+    /// Returns the pause before the next attempt; `None` for no further attempt, after a code that is not
+    /// [transient](CloseCode::is_transient). An attempt that failed counts as 1006. `asked` is the range that the server gave in `bye`. `random` is at least 0 and below 1.
     pub fn after(
         &mut self,
         code: CloseCode,
@@ -41,7 +31,7 @@ impl Backoff {
         if lasted.is_some_and(|at| now.saturating_duration_since(at) >= STABLE_AFTER) {
             self.failures = 0;
         }
-        if !Self::RECONNECT_CODES.contains(&code) {
+        if !code.is_transient() {
             return None;
         }
         let (least, most) = asked.unwrap_or_else(|| {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sockeye_proto::{Message, Outgoing};
+use sockeye_proto::{CloseCode, CloseReason, Message, Outgoing};
 use thiserror::Error;
 
 use crate::hub::Recovery;
 use crate::name::TopicName;
 use crate::position::Position;
-use crate::wire::grammar::{ErrorCode, MAX_HEADER, MAX_MEMBER};
+use crate::wire::grammar::{ErrorCode, MAX_HEADER, MAX_MEMBER, close_reason};
 
 /// The number of a publish or a query of a [`ClientMachine`](super::ClientMachine). Its outcome repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -176,6 +176,13 @@ pub enum NotAccepted {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the server did not agree to the subprotocol of topics")]
 pub struct UnsupportedProtocol;
+
+impl UnsupportedProtocol {
+    /// Returns the reason with which the owner closes the connection: 1002.
+    pub fn close_reason(&self) -> CloseReason {
+        close_reason(CloseCode::PROTOCOL_ERROR, &self.to_string())
+    }
+}
 
 // The longest request of this version fits into a header: a name with an escape for each byte, a position, a member.
 const _: () = assert!(2 * 255 + 64 + MAX_MEMBER + 256 < MAX_HEADER);

@@ -225,12 +225,12 @@ impl ClientMachine {
 
 /// What the owner reports.
 impl ClientMachine {
-    /// A connection is open. `agreed` is its subprotocol.
+    /// A connection is open, after the one before was reported as closed. `agreed` is its subprotocol.
     ///
     /// # Errors
     ///
     /// [`UnsupportedProtocol`] if that is not one of [`SUBPROTOCOLS`](crate::wire::SUBPROTOCOLS): the owner closes the
-    /// connection with 1002 and [ends](Self::end) the client.
+    /// connection with its [reason](UnsupportedProtocol::close_reason) and [ends](Self::end) the client.
     pub fn connected(
         &mut self,
         agreed: Option<&str>,
@@ -247,8 +247,6 @@ impl ClientMachine {
             patience: DEFAULT_PATIENCE,
             pinged: None,
         };
-        self.bye = None;
-        self.hello = None;
         self.backoff.connected(now);
         self.report_uncertain(now);
         let topics = self.subscriptions.queue_all();

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use sockeye_proto::MessageBuffer;
+use sockeye_proto::{Expired, MessageBuffer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -13,8 +13,10 @@ use super::event::{Ending, Next};
 use super::phase::Ahead;
 use super::running::{Driver, Running};
 use super::turn::Reading;
+use crate::connection::link::Link;
 use crate::connection::pool;
-use crate::connection::turn::{Look, look};
+use crate::connection::turn::{Host, Look, look};
+use crate::error::Error;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Runs a handler's future, and everything else beside it while it is suspended. `None` if the connection was
@@ -45,7 +47,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         cx: &mut Context<'_>,
         suspended: &mut bool,
     ) -> Poll<Option<R>> {
-        if !*suspended && !self.core().mailbox.is_awaited() {
+        if !*suspended && !self.core().look().is_awaited() {
             // The handler may be ready again at once, as after a lock or a yield. That must not cost a write for each
             // message.
             *suspended = true;
@@ -71,7 +73,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Option<Next>> {
         self.drive();
-        if !self.core().phase.is_ended() && self.core().mailbox.take_notice() {
+        if !self.core().phase.is_ended() && self.core().side.take_notice() {
             return Poll::Ready(Some(Next::Notice));
         }
         // A notice is no message: a pause does not delay it.
@@ -100,16 +102,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         loop {
             let running = self.drive();
-            // The driver does not read now, so the peer's silence does not count against the peer.
-            running.link.pause_reading();
-            match running.write_beside(cx) {
-                Beside::Aborted => return,
-                Beside::Again => {}
-                Beside::Idle { has_room } => {
-                    if self.park(cx, has_room) {
-                        return;
-                    }
-                }
+            match look(Writing { running }, cx) {
+                Look::Again => {}
+                Look::Idle { has_room } if !self.park(cx, has_room) => {}
+                Look::Event(Aborted) | Look::Idle { .. } | Look::Yield => return,
             }
         }
     }
@@ -132,51 +128,73 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 }
 
-/// What came of one look at the output, beside a handler.
-enum Beside {
-    /// The application has aborted the connection.
-    Aborted,
-    /// Conditions have changed: everything is looked at again.
-    Again,
-    /// There is nothing to do until the driver is woken. Without room the transport takes no output.
-    Idle { has_room: bool },
+/// A running driver whose owner is busy, with something ahead or after the end: it writes, and does not read.
+struct Writing<'d, T> {
+    running: &'d mut Running<T>,
+}
+
+/// The application has aborted the connection.
+struct Aborted;
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Host<T> for Writing<'_, T> {
+    type Event = Aborted;
+
+    fn link(&mut self) -> &mut Link<T> {
+        &mut self.running.link
+    }
+
+    fn pull(&mut self) -> Option<Look<Aborted>> {
+        None
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.running.poll_output(cx)
+    }
+
+    /// Once the connection has ended, and its Close is sent, this ends the transport.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
+        let running = &mut *self.running;
+        if running.core.phase.is_ended() && !running.link.machine().can_send() {
+            running.linger_beside(cx);
+            return Poll::Pending;
+        }
+        running.poll_timer(cx)
+    }
+
+    fn fail(&mut self, error: Error) -> Look<Aborted> {
+        self.running.end(Ending::Failed(error));
+        Look::Again
+    }
+
+    fn is_drained(&mut self) -> bool {
+        false
+    }
+
+    fn is_gated(&mut self) -> bool {
+        true
+    }
+
+    fn check_abort(&mut self) -> Option<Look<Aborted>> {
+        if !self.running.core.is_aborted() {
+            return None;
+        }
+        self.running.core.phase.abort();
+        Some(Look::Event(Aborted))
+    }
+
+    fn check_end(&mut self) -> Option<Look<Aborted>> {
+        if let Some(ending) = self.running.closed_here() {
+            self.running.core.phase.end(ending);
+        }
+        if !self.running.is_effect_due() {
+            return None;
+        }
+        self.running.settle();
+        Some(Look::Again)
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
-    /// Writes the output without reading, and ends the transport once the connection has ended.
-    fn write_beside(&mut self, cx: &mut Context<'_>) -> Beside {
-        if self.core.is_aborted() {
-            self.core.phase.abort();
-            return Beside::Aborted;
-        }
-        let output = self.poll_output(cx);
-        if let Poll::Ready(Err(error)) = output {
-            self.lose(error);
-            return Beside::Again;
-        }
-        if let Some(ending) = self.closed_here() {
-            self.core.phase.end(ending);
-        }
-        if self.is_effect_due() {
-            self.settle();
-            return Beside::Again;
-        }
-        if self.core.phase.is_ended() && !self.link.machine().can_send() {
-            self.linger_beside(cx);
-            return Beside::Idle { has_room: false };
-        }
-        match self.poll_timer(cx) {
-            Poll::Ready(Some(expired)) => {
-                self.end(Ending::Failed(expired.into()));
-                Beside::Again
-            }
-            Poll::Ready(None) => Beside::Again,
-            Poll::Pending => Beside::Idle {
-                has_room: output.is_ready(),
-            },
-        }
-    }
-
     /// Ends the transport while the handler runs on, and then wakes the tasks that wait for the end. The handler may be
     /// one of them. After the close timeout the session's permit returns to the server, even if the handler still runs.
     #[cold]
@@ -203,7 +221,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             *permit_until = None;
             self.core.permit = None;
         }
-        self.core.mailbox.end(reason);
+        self.core.side.mailbox().end(reason);
     }
 
     /// Whether this side must answer the peer's Close, or its broken rule, although the handler still runs. The handler

@@ -35,11 +35,11 @@ pub(crate) const MAX_PONGS: usize = 16;
 /// Access to the rest of a message, for its handler. When the handler is done this is dropped: then a reader in another
 /// task ends with an error.
 #[derive(Debug, Default)]
-pub(crate) struct Rest(OnceLock<Arc<Feed>>);
+pub(crate) struct RemainingMessage(OnceLock<Arc<PartPipe>>);
 
 /// The parts on their way from the driver to a reader.
 #[derive(Debug, Default)]
-pub(crate) struct Feed(Mutex<State>);
+pub(crate) struct PartPipe(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -60,31 +60,31 @@ enum Stage {
     Over(io::ErrorKind, String),
 }
 
-impl Rest {
+impl RemainingMessage {
     /// The source of a reader's parts.
-    pub(crate) fn feed(&self) -> Arc<Feed> {
+    pub(crate) fn pipe(&self) -> Arc<PartPipe> {
         Arc::clone(self.0.get_or_init(Arc::default))
     }
 
     /// Whether the handler has read from the message, but not to its end.
     pub(crate) fn is_left(&self) -> bool {
-        let feed = self.0.get();
-        feed.is_some_and(|feed| !lock(&feed.0).is_complete)
+        let pipe = self.0.get();
+        pipe.is_some_and(|pipe| !lock(&pipe.0).is_complete)
     }
 
     /// The pongs that came while the handler read.
     pub(crate) fn take_pongs(&self) -> VecDeque<Vec<u8>> {
-        let feed = self.0.get();
-        feed.map_or_else(VecDeque::new, |feed| {
-            std::mem::take(&mut lock(&feed.0).pongs)
+        let pipe = self.0.get();
+        pipe.map_or_else(VecDeque::new, |pipe| {
+            std::mem::take(&mut lock(&pipe.0).pongs)
         })
     }
 }
 
-impl Drop for Rest {
+impl Drop for RemainingMessage {
     fn drop(&mut self) {
-        if let Some(feed) = self.0.get() {
-            feed.end(
+        if let Some(pipe) = self.0.get() {
+            pipe.end(
                 io::ErrorKind::UnexpectedEof,
                 "the message's handler is done",
             );
@@ -92,7 +92,7 @@ impl Drop for Rest {
     }
 }
 
-impl Feed {
+impl PartPipe {
     /// The next part, and whether it is the last. Each call after an error returns the error.
     pub(crate) fn poll_part(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Bytes, bool)>> {
         let mut state = lock(&self.0);
@@ -177,7 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) fn alongside_reader<F: Future>(
         &mut self,
         handler: Pin<&mut F>,
-        rest: &Rest,
+        rest: &RemainingMessage,
     ) -> impl Future<Output = Option<F::Output>> {
         let mut handler = handler;
         let mut suspended = false;
@@ -189,7 +189,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 if let Poll::Ready(output) = handler.as_mut().poll(cx) {
                     return Poll::Ready(Some(output));
                 }
-                let Some(feed) = self.asking(cx, rest) else {
+                let Some(pipe) = self.asking(cx, rest) else {
                     if self.poll_suspended::<()>(cx, &mut suspended).is_ready() {
                         return Poll::Ready(None);
                     }
@@ -200,7 +200,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     continue;
                 };
                 suspended = true;
-                if self.poll_rest(cx, feed).is_pending() {
+                if self.poll_rest(cx, pipe).is_pending() {
                     return Poll::Pending;
                 }
                 if let Some(Ending::Aborted) = self.core().phase.ending() {
@@ -211,17 +211,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// The source of a reader that waits for a part. `None` if no reader waits: one that comes wakes this task.
-    fn asking<'r>(&self, cx: &Context<'_>, rest: &'r Rest) -> Option<&'r Feed> {
-        let feed = rest.0.get()?;
-        feed.is_asked(cx.waker()).then_some(feed)
+    fn asking<'r>(&self, cx: &Context<'_>, rest: &'r RemainingMessage) -> Option<&'r PartPipe> {
+        let pipe = rest.0.get()?;
+        pipe.is_asked(cx.waker()).then_some(pipe)
     }
 
     /// Gives the next part to the reader, or the error for which none comes.
     // The driver reads on here, so the deadlines on the peer's silence run.
-    fn poll_rest(&mut self, cx: &mut Context<'_>, feed: &Feed) -> Poll<()> {
+    fn poll_rest(&mut self, cx: &mut Context<'_>, pipe: &PartPipe) -> Poll<()> {
         loop {
-            if let Some(Directive::Close(_)) = self.core().directive.as_deref() {
-                feed.fail(closed_here(), cx.waker());
+            if let Some(Directive::Close(_)) = self.core().side.directive() {
+                pipe.fail(closed_here(), cx.waker());
                 return Poll::Ready(());
             }
             let mut part = MessageBuffer::default();
@@ -236,14 +236,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             match next {
                 Next::Part(is_last) => {
                     let part = pool::into_message(part).into_bytes();
-                    feed.give(part, is_last, cx.waker());
+                    pipe.give(part, is_last, cx.waker());
                     return Poll::Ready(());
                 }
-                Next::Pong(payload) => feed.keep_pong(payload),
+                Next::Pong(payload) => pipe.keep_pong(payload),
                 Next::End => {
                     // The owner drops the handler of an aborted connection.
                     if let Some(ending) = self.core().phase.ending() {
-                        feed.fail(broken(ending), cx.waker());
+                        pipe.fail(broken(ending), cx.waker());
                     }
                     return Poll::Ready(());
                 }

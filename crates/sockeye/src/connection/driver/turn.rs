@@ -8,7 +8,7 @@ use sockeye_proto::{Expired, MessageBuffer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{AnswerAtOnce, NoAnswers};
-use super::core::WRITE_AT;
+use super::core::{Core, WRITE_AT};
 use super::event::{Ending, Next};
 use super::running::{Driver, Running};
 use crate::connection::link::{Link, Received};
@@ -114,10 +114,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Host<T> for Reading<'_, T> {
     #[inline(always)]
     fn is_drained(&mut self) -> bool {
         let Running { link, core } = &mut *self.running;
-        core.mailbox.is_quiet()
-            && core.directive.is_none()
-            && !link.has_had_its_turn()
-            && link.is_drained()
+        core.is_quiet() && !link.has_had_its_turn() && link.is_drained()
     }
 
     #[inline(always)]
@@ -160,36 +157,46 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     #[inline(never)]
     fn pull(&mut self, message: &mut MessageBuffer) -> Option<Look<Next>> {
         let Self { link, core } = self;
-        Some(match link.pull(|whole| whole.put_into(message)) {
-            Ok(Some(Received::Ping)) => {
-                core.mailbox.pinged();
-                Look::Again
-            }
-            // An application that has asked for a Close wants no more messages.
-            Ok(Some(Received::Message(()) | Received::Part(..) | Received::Pong(_)))
-                if core.directive.is_some() =>
-            {
-                Look::Again
-            }
-            Ok(Some(Received::Message(()))) => Look::Event(Next::Message),
-            Ok(Some(Received::Part((), is_last))) => Look::Event(Next::Part(is_last)),
-            Ok(Some(Received::Pong(payload))) => Look::Event(Next::Pong(payload)),
-            Ok(Some(Received::Close(reason))) => {
-                self.end(Ending::ClosedByPeer(reason));
-                Look::Event(Next::End)
-            }
-            Ok(None) => return None,
+        match link.pull(|received| core.take_received(received, message)) {
+            Ok(look) => look,
             Err(error) => {
                 self.end(Ending::Failed(error.into()));
-                Look::Event(Next::End)
+                Some(Look::Event(Next::End))
             }
-        })
+        }
     }
 
     /// Waits for the machine's next deadline. The sweeper of the runtime wakes the task for a far one.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
-        let mailbox = &*self.core.mailbox;
-        self.link
-            .poll_timer(cx, |due| mailbox.wake_by(due.into_std()))
+        let side = &self.core.side;
+        self.link.poll_timer(cx, |due| side.wake_by(due.into_std()))
+    }
+}
+
+impl Core {
+    /// Decides what the owner gets of what was received. A message goes into its buffer.
+    #[inline(always)]
+    fn take_received(&mut self, received: Received<'_>, message: &mut MessageBuffer) -> Look<Next> {
+        match received {
+            Received::Ping => {
+                self.side.pinged();
+                Look::Again
+            }
+            Received::Close(reason) => {
+                self.phase.end(Ending::ClosedByPeer(reason));
+                Look::Event(Next::End)
+            }
+            // An application that has asked for a Close wants no more messages.
+            _ if self.side.directive().is_some() => Look::Again,
+            Received::Pong(payload) => Look::Event(Next::Pong(payload.to_vec())),
+            Received::Message(_) | Received::Assembled(_) => {
+                received.put_into(message);
+                Look::Event(Next::Message)
+            }
+            Received::Part(_, is_last) => {
+                received.put_into(message);
+                Look::Event(Next::Part(is_last))
+            }
+        }
     }
 }

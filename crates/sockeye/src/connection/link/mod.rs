@@ -24,7 +24,7 @@ mod linger;
 mod part;
 mod pull;
 
-pub(crate) use self::pull::{Received, Whole};
+pub(crate) use self::pull::Received;
 
 /// The kinds of messages that the link gives in parts, as they come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Takes messages and control frames from the input, one for each call. A message that lies complete in the input has
 //! a fast path. The link assembles any other message. Nothing here reads or writes.
 
-use sockeye_proto::{CloseReason, Event, Exchange, MessageBuffer, ProtocolError, WholeMessage};
+use sockeye_proto::{
+    CloseReason, Event, Exchange, Message, MessageBuffer, ProtocolError, WholeMessage,
+};
 use tokio::time::Instant;
 
 use super::Link;
@@ -9,37 +11,50 @@ use crate::connection::assembly::Giving;
 use crate::connection::pool::{self, Scratch};
 use crate::connection::turn_budget::TurnBudget;
 
-/// A message or control frame that the layers above act on.
+/// What the link took from the input: a message, a part of a message, or a control frame.
 #[derive(Debug)]
-pub(crate) enum Received<M> {
-    Message(M),
+pub(crate) enum Received<'a> {
+    /// A message in the read buffer.
+    Message(WholeMessage<'a>),
+    /// A message that was assembled from several reads or frames, or inflated.
+    Assembled(MessageBuffer),
     /// The next part of a message that is taken [in parts](super::InParts), and whether it is the last part. A text is
     /// cut between characters.
-    Part(M, bool),
+    Part(MessageBuffer, bool),
     /// The machine has answered it.
     Ping,
-    Pong(Vec<u8>),
+    Pong(&'a [u8]),
     Close(CloseReason),
 }
 
-/// A whole message that the caller of a pull takes, into a buffer of the caller or as a buffer of its own.
-#[derive(Debug)]
-pub(crate) enum Whole<'a> {
-    /// Lent from the scratch.
-    Lent(WholeMessage<'a>),
-    /// Assembled from several reads or frames, or inflated.
-    Assembled(MessageBuffer),
-}
+impl Received<'_> {
+    /// Whether more parts of the same message follow.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        matches!(self, Self::Part(_, false))
+    }
 
-impl Whole<'_> {
-    /// Puts the message into a buffer that was used before.
-    pub(crate) fn put_into(self, message: &mut MessageBuffer) {
+    /// Puts a message or a part into a buffer that was used before. False for a control frame.
+    #[inline]
+    pub(crate) fn put_into(self, message: &mut MessageBuffer) -> bool {
         match self {
-            Self::Lent(lent) => pool::set_message(message, lent),
-            Self::Assembled(assembled) => {
+            Self::Message(lent) => pool::set_message(message, lent),
+            Self::Assembled(buffer) | Self::Part(buffer, _) => {
                 pool::recycle_message(message);
-                *message = assembled;
+                *message = buffer;
             }
+            Self::Ping | Self::Pong(_) | Self::Close(_) => return false,
+        }
+        true
+    }
+
+    /// The message or the part as a value of its own. A message in the read buffer is copied, so that it does not keep
+    /// that buffer. `None` for a control frame.
+    #[inline]
+    pub(crate) fn into_message(self) -> Option<Message> {
+        match self {
+            Self::Message(lent) => Some(lent.into()),
+            Self::Assembled(buffer) | Self::Part(buffer, _) => Some(pool::into_message(buffer)),
+            Self::Ping | Self::Pong(_) | Self::Close(_) => None,
         }
     }
 }
@@ -80,39 +95,26 @@ impl Exchanged<'_> {
 }
 
 impl<T> Link<T> {
-    /// The next message or control frame of the input. `None` if the link has to read more. `take` gets a message.
+    /// Gives the next message or control frame of the input to `take`. `None` if the link has to read more.
     ///
     /// # Errors
     ///
     /// The rule that the peer broke.
     #[inline(always)]
-    pub(crate) fn pull<M>(
+    pub(crate) fn pull<R>(
         &mut self,
-        take: impl FnOnce(Whole<'_>) -> M,
-    ) -> Result<Option<Received<M>>, ProtocolError> {
-        if self.wants_input() {
-            return Ok(None);
+        take: impl FnOnce(Received<'_>) -> R,
+    ) -> Result<Option<R>, ProtocolError> {
+        if let Some(message) = self.pull_whole() {
+            return Ok(Some(take(Received::Message(message))));
         }
-        self.pull_what_came(take)
+        self.pull_any(take)
     }
 
     /// Whether only more input can bring an event.
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
         self.input.is_empty() && self.machine.is_between_messages()
-    }
-
-    #[inline]
-    fn pull_what_came<M>(
-        &mut self,
-        take: impl FnOnce(Whole<'_>) -> M,
-    ) -> Result<Option<Received<M>>, ProtocolError> {
-        if !self.input.is_empty()
-            && let Some(message) = self.pull_whole()
-        {
-            return Ok(Some(Received::Message(take(Whole::Lent(message)))));
-        }
-        self.pull_any(take)
     }
 
     /// The next message, if it lies complete in the input: the fast path of [`pull`](Self::pull).
@@ -144,11 +146,12 @@ impl<T> Link<T> {
         })
     }
 
+    /// Gives the next message or control frame to `take`, after [`pull_whole`](Self::pull_whole) has found no message.
     // `None` also means that the turn is over, or that the message waits for a share of the budget.
-    fn pull_any<M>(
+    pub(crate) fn pull_any<R>(
         &mut self,
-        take: impl FnOnce(Whole<'_>) -> M,
-    ) -> Result<Option<Received<M>>, ProtocolError> {
+        take: impl FnOnce(Received<'_>) -> R,
+    ) -> Result<Option<R>, ProtocolError> {
         if let Some(error) = self
             .assembly
             .as_mut()
@@ -166,7 +169,7 @@ impl<T> Link<T> {
         }
         // The machine inflates the chunks of a compressed message into this.
         let mut room = self.machine.compresses().then(Scratch::take);
-        loop {
+        let received = loop {
             let Some(most) = self.most_of_message() else {
                 self.is_starved = true;
                 return Ok(None);
@@ -190,12 +193,10 @@ impl<T> Link<T> {
             };
             match event {
                 Some(Event::Text(text)) => {
-                    let message = Whole::Lent(WholeMessage::Text(text));
-                    return Ok(Some(Received::Message(take(message))));
+                    break Received::Message(WholeMessage::Text(text));
                 }
                 Some(Event::Binary(bytes)) => {
-                    let message = Whole::Lent(WholeMessage::Binary(bytes));
-                    return Ok(Some(Received::Message(take(message))));
+                    break Received::Message(WholeMessage::Binary(bytes));
                 }
                 Some(Event::MessageStart(kind)) => self.begin_message(kind),
                 Some(Event::Chunk(chunk)) => {
@@ -207,8 +208,7 @@ impl<T> Link<T> {
                         if let Giving::Parts { kind, .. } = assembly.giving
                             && let Some((part, is_last)) = self.next_part(kind)?
                         {
-                            let part = Whole::Assembled(part);
-                            return Ok(Some(Received::Part(take(part), is_last)));
+                            break Received::Part(part, is_last);
                         }
                     }
                     // Inflating lets other tasks run in the middle of a message.
@@ -226,17 +226,16 @@ impl<T> Link<T> {
                     }
                     // The machine has checked that it is UTF-8.
                     let message = assembly.end().map_err(|_| ProtocolError::InvalidUtf8)?;
-                    let message = Whole::Assembled(message);
-                    return Ok(Some(match assembly.giving {
-                        Giving::Parts { .. } => Received::Part(take(message), true),
-                        _ => Received::Message(take(message)),
-                    }));
+                    break match assembly.giving {
+                        Giving::Parts { .. } => Received::Part(message, true),
+                        _ => Received::Assembled(message),
+                    };
                 }
-                Some(Event::Ping(_)) => return Ok(Some(Received::Ping)),
-                Some(Event::Pong(payload)) => return Ok(Some(Received::Pong(payload.to_vec()))),
+                Some(Event::Ping(_)) => break Received::Ping,
+                Some(Event::Pong(payload)) => break Received::Pong(payload),
                 Some(Event::Close(reason)) => {
                     self.forget_message();
-                    return Ok(Some(Received::Close(reason)));
+                    break Received::Close(reason);
                 }
                 Some(_) => {}
                 // The machine stopped in front of the payload of another fragment.
@@ -251,10 +250,13 @@ impl<T> Link<T> {
                         }
                         None => None,
                     };
-                    let part = part.map(Whole::Assembled);
-                    return Ok(part.map(|part| Received::Part(take(part), false)));
+                    let Some(part) = part else {
+                        return Ok(None);
+                    };
+                    break Received::Part(part, false);
                 }
             }
-        }
+        };
+        Ok(Some(take(received)))
     }
 }

@@ -10,14 +10,14 @@ use crate::error::Result;
 use crate::process::Child;
 
 /// `sockeye serve`, until dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     url: String,
 }
 
 impl Program {
     /// Starts the program at `path`; its outputs go to files in `folder`.
-    pub(super) async fn serve(path: &str, folder: &Path) -> Result<Self> {
+    pub(crate) async fn serve(path: &str, folder: &Path) -> Result<Self> {
         let mut command = Command::new(path);
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         let mut child = Child::spawn(&mut command, folder)?;
@@ -31,7 +31,7 @@ impl Program {
                         format!("the first line of `sockeye serve` is no address: {url}").into(),
                     );
                 }
-                println!("browser: sockeye serves at {url}");
+                println!("sockeye serves at {url}");
                 return Ok(Self { child, url });
             }
             child.check_running()?;
@@ -45,17 +45,17 @@ impl Program {
     }
 
     /// The address of its pages.
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Kills it at once.
-    pub(super) async fn kill(mut self) -> Result<()> {
+    pub(crate) async fn kill(mut self) -> Result<()> {
         self.child.kill().await
     }
 
     /// Fails when it has ended meanwhile.
-    pub(super) fn check_running(&mut self) -> Result<()> {
+    pub(crate) fn check_running(&mut self) -> Result<()> {
         self.child.check_running()
     }
 }

@@ -1,0 +1,112 @@
+//! A join becomes a subscription: the answer, the replay, and then each message of the topic.
+
+use std::time::SystemTime;
+
+use sockeye_pubsub::SubscribeError;
+use sockeye_pubsub::hub::Welcome;
+use tokio::runtime::Handle;
+
+use super::endings::Ending;
+use super::form::Form;
+use super::join::Join;
+use super::local_topic::LocalTopic;
+use super::memberships::Membership;
+use super::node::Node;
+use super::replay::fitting;
+use super::surroundings::now;
+use crate::endpoint::Session;
+use crate::runtime::deliverer;
+use crate::sync::{Arc, lock};
+
+impl Join {
+    /// Makes the session a subscriber, and gives it its answer and the replay. The topic's shard of the hub is locked.
+    pub(super) fn attach(
+        mut self,
+        node: &Node,
+        topic: &Arc<LocalTopic>,
+        welcome: &Welcome<'_>,
+    ) -> bool {
+        let session = Session::clone(&self.session);
+        let Some(state) = session.topics_part() else {
+            return false;
+        };
+        let mut memberships = lock(&state.memberships);
+        let is_known = memberships.contains(topic.name());
+        if memberships.has_retired() || self.answer.is_unwanted() {
+            drop(memberships);
+            return false;
+        }
+        let is_again = is_known && self.answer.is_of_server();
+        if is_again || (!is_known && memberships.len() >= self.limit) {
+            drop(memberships);
+            if is_again {
+                self.answer.accept_again(topic.name(), welcome);
+            } else {
+                self.answer.refuse(&session, SubscribeError::TooMany);
+            }
+            return false;
+        }
+        let mailbox = session.mailbox();
+        let form = Form::of(&session);
+        let (welcome, used) = fitting(form, topic.name(), welcome, self.session.reserved());
+        let answer = self.answer.frame(&session, topic.name(), &welcome);
+        let replay = welcome.replay.iter();
+        let frames = answer
+            .into_iter()
+            .chain(replay.map(|entry| form.entry(topic.name(), entry)));
+        let Ok(ticket) = mailbox.push_admitted(frames) else {
+            // The session ends, and leaves its topics then.
+            drop(memberships);
+            return false;
+        };
+        // Server code may have subscribed the session. Its client has ignored the messages so far, and begins here.
+        if let Some(old) = memberships.remove(topic.name())
+            && let Some(channel) = topic.existing(form)
+        {
+            channel.leave(old.member, |member| *member == session);
+            let id = session.member_id();
+            node.presence().leave(topic.name(), id, old.join);
+        }
+        // Without a runtime the session's driver writes its messages itself.
+        let has_runtime = mailbox.has_direct() && Handle::try_current().is_ok();
+        let delivery = has_runtime.then(deliverer::here);
+        let channel = topic.channel(form, || node.channel_config(topic.name()));
+        let member = channel.subscribe(Arc::clone(mailbox), session.clone(), delivery);
+        memberships.insert(Membership {
+            topic: Arc::clone(topic),
+            member,
+            join: self.number,
+        });
+        self.note_ending(node, topic);
+        if let Some(member) = self.member.take() {
+            node.presence().enter(topic.name(), member, self.number);
+        }
+        memberships.note_replay(self.session.take_reserved(), used, ticket);
+        drop(memberships);
+        state.answered.notify_waiters();
+        self.answer.accept(topic.name(), &welcome);
+        !is_known
+    }
+
+    /// Notes when the permission of the subscription ends.
+    fn note_ending(&self, node: &Node, topic: &LocalTopic) {
+        let Some(until) = self.until else {
+            return;
+        };
+        let left = until.duration_since(SystemTime::now());
+        // A time that the clock cannot name never comes.
+        if let Some(at) = now().checked_add(left.unwrap_or_default()) {
+            let ending = Ending {
+                session: Session::clone(&self.session),
+                topic: topic.name().clone(),
+                join: self.number,
+            };
+            node.endings().add(at, ending);
+            node.timer().notify();
+        }
+    }
+
+    pub(super) fn refuse(self, error: SubscribeError) {
+        self.answer.refuse(&self.session, error);
+    }
+}
