@@ -9,7 +9,8 @@ use super::parts::remember_read;
 use super::past::Past;
 use super::read::Read;
 use super::row::Row;
-use super::topic::{Flight, Live, State, Topic};
+use super::state::{Flight, Live, State};
+use super::topic::Topic;
 use super::waiting::Waiting;
 use crate::engine::{Catchup, Generation};
 use crate::position::Position;
@@ -43,12 +44,9 @@ impl<O: Outlet> Topic<O> {
         let Some(mut flight) = live.end_flight() else {
             return;
         };
-        let (catchup, generation) = match result {
-            None => {
-                context.took(Row::LiveFlightFailed);
-                return flight.joins.refuse(context);
-            }
-            Some(reply) => reply,
+        let Some((catchup, generation)) = result else {
+            context.took(Row::LiveFlightFailed);
+            return flight.joins.refuse(context);
         };
         let is_other = generation != live.generation && !fault::NO_GENERATION;
         // The window may have moved on between two pages of the read.

@@ -397,7 +397,7 @@ impl World {
 fn forge(position: Option<Position>, bits: u64) -> Position {
     let id = MessageId::new(bits);
     match position {
-        Some(position) if bits % 3 == 0 && position.id.is_some() => Position {
+        Some(position) if bits.is_multiple_of(3) && position.id.is_some() => Position {
             id: Some(id),
             ..position
         },

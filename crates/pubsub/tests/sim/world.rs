@@ -230,12 +230,12 @@ impl World {
     }
 
     /// Lets something happen after a pause.
-    pub(crate) fn after(&mut self, pause: Time, event: impl FnOnce(&mut World) + 'static) {
+    pub(crate) fn after(&mut self, pause: Time, event: impl FnOnce(&mut Self) + 'static) {
         self.at(self.now + pause, event);
     }
 
     /// Lets something happen at a time.
-    pub(crate) fn at(&mut self, at: Time, event: impl FnOnce(&mut World) + 'static) {
+    pub(crate) fn at(&mut self, at: Time, event: impl FnOnce(&mut Self) + 'static) {
         let number = self.number();
         let tie = self.random.bits();
         self.queue.push(Reverse(Scheduled { at, tie, number }));
