@@ -1,16 +1,15 @@
 //! One topic on this node: its state, and how it serves its subscribers.
 //!
 //! ```text
-//!            join               confirmed              reply
-//!   Idle ─────────▶ Listening ─────────────▶ Reading ─────────▶ Live ◀────────────┐
-//!    ▲                │   ▲        gap         │               ▲ │ │ message does  │ reply
-//!    │ unlistened     │   └────────────────────┤        equal  │ │ │ not follow    │
-//!    │                │ no join is left        │               │ │ └────────▶ Refilling
-//!  Closing ◀──────────┴────────────────────────┘               │ │ gap        ▲   │ gap
-//!    ▲  ▲                                                      │ └──▶ Stale ──┘◀──┘
-//!    │  └── Lingering ◀── the last subscriber leaves Live      └──────── │  newer messages
-//!    │        5 to 7 s, a gap, a message that does not follow            │ nobody is left
-//!    └───────────────────────────────────────────────────────────────────┘
+//!   Idle ── join ──▶ Listening ── listens ──▶ Reading ── reply ──▶ Live
+//!   Reading ── gap ──▶ Listening
+//!   Live ── a message does not follow ──▶ Refilling ── reply ──▶ Live
+//!   Live, Refilling ── gap ──▶ Stale ── equal position ──▶ Live
+//!   Stale ── newer messages ──▶ Refilling
+//!   Live ── the last subscriber left ──▶ Lingering ── join ──▶ Live
+//!   Lingering ── 5 to 7 s, a gap, a message does not follow ──▶ Closing
+//!   Listening, Reading, Stale, Refilling ── neither subscriber nor join is left ──▶ Closing
+//!   Closing ── listens no more ──▶ Idle, or Listening if a join waits
 //! ```
 //!
 //! The transitions are in the files of the states: `opening.rs` (Listening, Reading, Closing), `live.rs` (Live, Lingering),
