@@ -84,6 +84,12 @@ impl Tail {
         self.entries.push_back(entry);
     }
 
+    /// Replaces all messages by one, and keeps their memory for it.
+    pub(crate) fn replace(&mut self, entry: Entry, came: u32) {
+        while self.drop_oldest() {}
+        self.push(entry, came);
+    }
+
     /// Forgets all messages.
     pub(crate) fn clear(&mut self) {
         self.room.give_back(self.bytes);

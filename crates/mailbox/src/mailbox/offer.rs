@@ -135,7 +135,7 @@ impl<D> Mailbox<D> {
         overflow: Option<Overflow>,
     ) -> Offer {
         let item = Queued::Message(message.into());
-        match self.offer(item, Source::Channel(overflow), None) {
+        match self.offer_of(item, Source::Channel(overflow), None) {
             Ok(Offered::Taken(_)) => Offer::Taken,
             Ok(Offered::Overflowed(overflowed)) => Offer::Overflowed(overflowed),
             Err(_) => Offer::Closed,

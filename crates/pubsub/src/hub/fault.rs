@@ -8,5 +8,5 @@ pub(super) const NO_ID: bool = cfg!(sockeye_fault = "no_id");
 pub(super) const LIVE_BEFORE_REPLAY: bool = cfg!(sockeye_fault = "live_before_replay");
 /// Messages that were delivered during a flight are not merged into its replay.
 pub(super) const NO_MERGE: bool = cfg!(sockeye_fault = "no_merge");
-/// Generations are not compared.
+/// Generations are not compared, and replies of reads from before a gap count.
 pub(super) const NO_GENERATION: bool = cfg!(sockeye_fault = "no_generation");

@@ -72,10 +72,12 @@ impl<J> Live<J> {
             };
             flight.delivered.push(entry.clone(), room);
         }
+        let came = shared.clock.coarse();
         if kind == Kind::Latest {
-            extra.tail.clear();
+            extra.tail.replace(entry, came);
+        } else {
+            extra.tail.push(entry, came);
         }
-        extra.tail.push(entry, shared.clock.coarse());
     }
 
     /// Returns the tail and the joins.

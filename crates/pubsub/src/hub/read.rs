@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::context::Context;
+use super::fault;
 use super::outlet::Outlet;
 use super::request::ReadNumber;
 
@@ -30,7 +31,7 @@ impl Read {
 
     /// Returns whether a number is that of this read.
     pub(super) fn is(&self, number: ReadNumber) -> bool {
-        self.again_at.is_none() && self.number == number
+        self.again_at.is_none() && (self.number == number || fault::NO_GENERATION)
     }
 
     /// Returns whether this read is not the first one.

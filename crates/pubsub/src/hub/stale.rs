@@ -70,7 +70,11 @@ impl<O: Outlet> Topic<O> {
         let State::Stale(stale) = &mut self.state else {
             return;
         };
-        if !matches!(stale.proof, Proof::Asking(_, Some(asked)) if asked == number) {
+        let is_asked = match stale.proof {
+            Proof::Asking(_, asked) => asked == Some(number) || fault::NO_GENERATION,
+            _ => false,
+        };
+        if !is_asked {
             return;
         }
         match answer {

@@ -1,6 +1,7 @@
 //! The engine's side of a node: connections to servers, requests and their answers, the feed, and the beat.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use sockeye_pubsub::engine::{
@@ -58,12 +59,16 @@ impl World {
         state.strikes = 0;
         self.note(|| format!("node {node} connects to server {server}"));
         self.hub(node, |hub| hub.engine_state(EngineState::Ready));
+        self.listen_to_all(node);
+        self.after(5 * SECOND, move |world| world.beat(node, commands));
+    }
+
+    fn listen_to_all(&mut self, node: usize) {
         // Topics are listened to again in parts.
         let topics: Vec<usize> = self.nodes[node].listened.iter().copied().collect();
         for topics in topics.chunks(2) {
             self.listen_again(node, topics.to_vec());
         }
-        self.after(5 * SECOND, move |world| world.beat(node, feed));
     }
 
     fn listen_again(&mut self, node: usize, topics: Vec<usize>) {
@@ -101,22 +106,14 @@ impl World {
 
     /// Both connections of a node end, and it connects again.
     pub(crate) fn disconnect(&mut self, node: usize) {
-        if self.nodes[node].feed.connection.is_none() {
+        if self.nodes[node].commands.connection.is_none() {
             return;
         }
         self.note(|| format!("node {node} is disconnected"));
         let life = self.nodes[node].life;
-        // The generations are counted first. The hub hears of the gap a little later.
-        let pause = self.random.within(0..2000);
-        self.after(pause, move |world| {
-            if world.nodes[node].life == life {
-                world.hub(node, |hub| {
-                    hub.engine_state(EngineState::Down);
-                    hub.gap(&|_| true);
-                });
-            }
-        });
+        self.report_gap(node);
         self.end_connections(node);
+        self.hub(node, |hub| hub.engine_state(EngineState::Down));
         let pause = self.random.within(100..3000) * MS;
         self.after(pause, move |world| {
             if world.nodes[node].life == life {
@@ -125,26 +122,68 @@ impl World {
         });
     }
 
-    /// The connections of a node end.
-    pub(crate) fn end_connections(&mut self, node: usize) {
+    /// The generations are counted first. The hub hears of the gap a little later.
+    fn report_gap(&mut self, node: usize) {
+        let life = self.nodes[node].life;
+        let pause = self.random.within(0..2000);
+        self.after(pause, move |world| {
+            if world.nodes[node].life == life {
+                world.hub(node, |hub| hub.gap(&|_| true));
+            }
+        });
+    }
+
+    /// The feed of a node ends. Its commands go on.
+    pub(crate) fn disconnect_feed(&mut self, node: usize) {
         let state = &mut self.nodes[node];
-        let feed = state.feed.connection.take();
-        state.commands.connection = None;
+        let Some(feed) = state.feed.connection.take() else {
+            return;
+        };
+        let life = state.life;
+        let calls = std::mem::take(&mut state.feed.calls);
+        self.note(|| format!("node {node} has no feed"));
+        self.end_feed(node, feed, calls);
+        self.report_gap(node);
+        let pause = self.random.within(100..3000) * MS;
+        self.after(pause, move |world| {
+            let feed = world.number();
+            let state = &mut world.nodes[node];
+            let is_open = state.life == life && state.commands.connection.is_some();
+            if !is_open || state.feed.connection.is_some() {
+                return;
+            }
+            state.feed = Link {
+                server: state.commands.server,
+                connection: Some(feed),
+                ..Link::default()
+            };
+            world.listen_to_all(node);
+        });
+    }
+
+    fn end_feed(&mut self, node: usize, feed: u64, calls: BTreeSet<u64>) {
+        let state = &mut self.nodes[node];
         state.dropping = [false; PARTITIONS];
         state.dropped = [false; PARTITIONS];
         for generation in &mut state.generations {
             *generation += 1;
         }
-        let mut calls = std::mem::take(&mut state.commands.calls);
-        calls.append(&mut state.feed.calls);
         for server in &mut self.servers {
-            if let Some(feed) = feed {
-                server.subscribed.remove(&(node, feed));
-            }
+            server.subscribed.remove(&(node, feed));
         }
         for call in calls {
             self.fail(call);
         }
+    }
+
+    /// The connections of a node end.
+    pub(crate) fn end_connections(&mut self, node: usize) {
+        let state = &mut self.nodes[node];
+        let feed = state.feed.connection.take();
+        state.commands.connection = None;
+        let mut calls = std::mem::take(&mut state.commands.calls);
+        calls.append(&mut state.feed.calls);
+        self.end_feed(node, feed.unwrap_or_default(), calls);
     }
 
     /// The memory of the server went back while the links were up.
@@ -191,9 +230,9 @@ impl World {
     }
 
     /// The beat, every 5 s: it finds dead feeds, demoted servers, and memory that went back.
-    fn beat(&mut self, node: usize, feed: u64) {
+    fn beat(&mut self, node: usize, commands: u64) {
         let state = &mut self.nodes[node];
-        if state.feed.connection != Some(feed) {
+        if state.commands.connection != Some(commands) {
             return;
         }
         let server = &self.servers[state.commands.server];
@@ -210,7 +249,7 @@ impl World {
             self.note(|| format!("node {node} finds another memory"));
             self.gap_of_all(node);
         }
-        self.after(5 * SECOND, move |world| world.beat(node, feed));
+        self.after(5 * SECOND, move |world| world.beat(node, commands));
     }
 
     /// Sends a request by a connection. It is answered once, after 2 s at the latest.
@@ -366,7 +405,13 @@ impl World {
     /// Gives an answer to the hub, when its owner comes to it.
     fn answer(&mut self, node: usize, answer: impl FnOnce(&mut Self) + 'static) {
         let life = self.nodes[node].life;
-        let pause = self.random.within(0..2000);
+        // Now and then the owner is busy.
+        let most = if self.random.chance(10) {
+            300 * MS
+        } else {
+            2 * MS
+        };
+        let pause = self.random.within(0..most);
         self.after(pause, move |world| {
             if world.nodes[node].life == life {
                 answer(world);

@@ -47,8 +47,10 @@ pub(crate) enum Step {
         topic: usize,
         is_keyed: bool,
     },
+    /// The feed ends, or both connections.
     Cut {
         node: usize,
+        is_feed_alone: bool,
     },
     Deafen {
         node: usize,
@@ -91,6 +93,17 @@ pub(crate) enum Step {
     },
 }
 
+/// Returns whether a run has a loss that only the question in turn may find.
+pub(crate) fn has_quiet_loss(steps: &[(Time, Step)]) -> bool {
+    let is_quiet = |step: &Step| {
+        matches!(
+            step,
+            Step::LoseMeta { .. } | Step::LoseStream { .. } | Step::MoveReads { .. }
+        )
+    };
+    steps.iter().any(|(_, step)| is_quiet(step))
+}
+
 /// Draws the steps of a run.
 pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
     let mut random = Random::new(seed ^ 0x5eed);
@@ -111,7 +124,10 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
             ));
         }
     }
-    for _ in 0..random.within(10..50) {
+    // Now and then much happens to clients and links.
+    let is_storm = random.chance(30);
+    let client_steps = if is_storm { 60..200 } else { 10..50 };
+    for _ in 0..random.within(client_steps) {
         let client = random.index(clients);
         let topic = random.index(topics);
         let at = random.within(1..58) * SECOND + random.within(0..1000) * MS;
@@ -138,8 +154,19 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
     }
     let mut at = random.within(100..1000) * MS;
     let pace = random.within(50..400);
+    // Some topics become quiet: no later message shows what is missing.
+    let ends: Vec<Time> = (0..topics)
+        .map(|_| match random.index(2) {
+            0 => QUIET,
+            _ => random.within(5..50) * SECOND,
+        })
+        .collect();
     while at < QUIET - 4 * SECOND {
         let topic = random.index(topics);
+        if at > ends[topic] {
+            at += random.within(1..2 * pace) * MS;
+            continue;
+        }
         // Now and then many messages of one topic come at once.
         let count = if random.chance(4) {
             random.within(5..30)
@@ -157,11 +184,20 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
         }
         at += random.within(1..2 * pace) * MS;
     }
-    for _ in 0..random.within(1..6) {
+    let faults = if is_storm { 6..25 } else { 1..6 };
+    for _ in 0..random.within(faults) {
         let at = random.within(2..29) * SECOND + random.within(0..1000) * MS;
         let node = random.index(3);
         let topic = random.index(topics - 1);
         let pause = random.within(100..5000) * MS;
+        if random.chance(50) {
+            // Clients come and go at the time of the fault, and messages too.
+            for _ in 0..random.within(1..8) {
+                let at = at - 300 * MS + random.within(0..900) * MS;
+                let client = random.index(clients);
+                steps.push((at, around(random, client, node)));
+            }
+        }
         let which = [Some(Which::Commands), Some(Which::Feed), None][random.index(3)];
         let kinds = if worst < 35 {
             7
@@ -171,7 +207,10 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
             17
         };
         let step = match random.index(kinds) {
-            0 | 1 => Step::Cut { node },
+            0 | 1 => Step::Cut {
+                node,
+                is_feed_alone: random.chance(50),
+            },
             2 => Step::Deafen { node, which },
             3 => Step::Freeze { pause },
             4 => Step::KillNode { node, pause },
@@ -209,6 +248,27 @@ pub(crate) fn draw(seed: u64) -> Vec<(Time, Step)> {
     steps
 }
 
+/// Draws what a client does at the time of a fault.
+fn around(random: &mut Random, client: usize, node: usize) -> Step {
+    let topic = random.index(7);
+    match random.index(6) {
+        0 => Step::Unwant { client, topic },
+        1 => Step::Want { client, topic },
+        2 => Step::Publish {
+            publisher: random.index(3),
+            node: random.index(3),
+            topic,
+            is_keyed: false,
+        },
+        _ => Step::Return {
+            client,
+            node,
+            pause: random.within(0..300) * MS,
+            notice: 0,
+        },
+    }
+}
+
 impl World {
     /// Does a step.
     pub(crate) fn step(&mut self, step: Step) {
@@ -234,9 +294,16 @@ impl World {
                 self.after(pause, move |world| world.connect_client(client, node));
             }
             Step::Slow { client, pause } => self.clients[client].slow_until = self.now + pause,
-            Step::Cut { node } => {
+            Step::Cut {
+                node,
+                is_feed_alone,
+            } => {
                 self.fault("cut", self.now, Harm::Nothing);
-                self.disconnect(node);
+                if is_feed_alone {
+                    self.disconnect_feed(node);
+                } else {
+                    self.disconnect(node);
+                }
             }
             Step::Deafen { node, which } => {
                 self.fault("deaf link", self.now + 6 * SECOND, Harm::Nothing);

@@ -27,6 +27,8 @@ pub(crate) struct World {
     numbers: u64,
     /// The most time that a request, or an answer, is on its way.
     pub(crate) latency: Time,
+    /// The time between two questions for the position of a topic in turn.
+    pub(crate) turn: Duration,
     /// What happens to calls that get no answer.
     pub(crate) failures: BTreeMap<u64, Event>,
     base: Instant,
@@ -91,6 +93,7 @@ impl World {
             events: BTreeMap::new(),
             numbers: 1,
             latency: 3 * MS,
+            turn: Duration::from_secs(300),
             failures: BTreeMap::new(),
             base,
             topics: Vec::new(),
@@ -169,7 +172,7 @@ impl World {
     /// Starts a node.
     pub(crate) fn start_node(&mut self, node: usize) {
         let mut config = HubConfig::default();
-        config.turn = Duration::from_secs(8);
+        config.turn = self.turn;
         config.waiting_events = 5;
         config.max_reads = 3;
         config.tail_events = 8;

@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// Ends a subscription, if it came about by this join. Returns whether it did.
-    pub(super) fn leave_if(&self, topic: &str, join: u64) -> bool {
+    pub(super) fn leave_if(&self, topic: &str, join: u32) -> bool {
         let topics = self.topics_part();
         let left = topics.and_then(|topics| lock(&topics.memberships).remove_of(topic, join));
         left.is_some_and(|membership| {
@@ -175,6 +175,22 @@ pub(super) struct JoinRequest {
     pub(super) until: Option<SystemTime>,
 }
 
+/// Checks what a member says of itself.
+fn checked_info(json: Arc<str>) -> Result<Arc<str>, SubscribeError> {
+    let denied = |text: &str| Err(SubscribeError::Denied(text.to_owned()));
+    if json.len() > MAX_MEMBER {
+        return denied("what a member says of itself is longer than 1 KiB");
+    }
+    #[cfg(feature = "topics-wire")]
+    match sockeye_pubsub::wire::member_info(&json) {
+        None => return denied("what a member says of itself is not JSON"),
+        // Others are shown it in a header, which is one line.
+        Some(Cow::Owned(line)) => return Ok(line.into()),
+        Some(Cow::Borrowed(_)) => {}
+    }
+    Ok(json)
+}
+
 /// How many subscriptions a session may have by server code.
 const MAX_SUBSCRIPTIONS: usize = 10_000;
 /// The longest text that a member says of itself, in bytes.
@@ -189,7 +205,7 @@ impl Topics {
         session: &Session,
         name: &TopicName,
         request: JoinRequest,
-    ) -> Result<u64, SubscribeError> {
+    ) -> Result<u32, SubscribeError> {
         let inner = &self.0;
         let rules = inner.rules(name).map_err(SubscribeError::Denied)?;
         let history = rules.history;
@@ -197,11 +213,10 @@ impl Topics {
             Wants::Live => 0,
             Wants::Recent(_) | Wants::After(_) => replay::largest(rules, name),
         };
-        let member = request.member.filter(|_| rules.presence.known() != Known::Off);
-        if member.as_ref().is_some_and(|json| json.len() > MAX_MEMBER) {
-            let text = "what a member says of itself is longer than 1 KiB";
-            return Err(SubscribeError::Denied(text.to_owned()));
-        }
+        let member = request
+            .member
+            .filter(|_| rules.presence.known() != Known::Off);
+        let member = member.map(checked_info).transpose()?;
         {
             let part = session.topics_part().ok_or(SubscribeError::Closed)?;
             let memberships = lock(&part.memberships);
@@ -298,7 +313,7 @@ struct Waiting<'s> {
     session: &'s Session,
     topics: &'s Topics,
     name: &'s TopicName,
-    number: u64,
+    number: u32,
     answered: oneshot::Receiver<Result<Subscribed, SubscribeError>>,
     is_done: bool,
 }
