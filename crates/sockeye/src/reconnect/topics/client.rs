@@ -57,7 +57,7 @@ pub struct TopicClient {
 }
 
 impl Reconnecting {
-    /// Makes a client of topics of this one, which offers the subprotocol `sockeye.topics.v0` by itself. A server that does
+    /// Makes a client of topics of this one. It offers the subprotocol `sockeye.topics.v0` by itself. A server that does
     /// not agree to it ends the client with [`Interruption::Subprotocol`](crate::reconnect::Interruption::Subprotocol).
     ///
     /// A connector of [`new`](Self::new) has to offer [`SUBPROTOCOLS`]. Messages of the [greeting](Self::greeting) and of
@@ -123,10 +123,9 @@ impl TopicClient {
     /// Publishes a message, now or when there is a connection. The client need not subscribe to the topic. The outcome is
     /// [`TopicEvent::Published`] or [`TopicEvent::PublishFailed`], with the number that this method returns.
     ///
-    /// A publish that has no answer when the connection is lost is sent again only if the client subscribes to the topic,
-    /// the topic has history, and 45 s have not passed. The server knows a repeated publish by its key, so the
-    /// message is published once. Else the outcome is
-    /// [`PublishFailure::Unconfirmed`](super::PublishFailure::Unconfirmed).
+    /// A connection may be lost before the answer comes. Then the client sends the publish again if it subscribes to the
+    /// topic, the topic has history, and 45 s have not passed. The publish has a key, so the server publishes the
+    /// message once. Else the outcome is [`PublishFailure::Unconfirmed`](super::PublishFailure::Unconfirmed).
     ///
     /// # Errors
     ///
