@@ -57,8 +57,8 @@ pub struct TopicClient {
 }
 
 impl Reconnecting {
-    /// Makes a client of topics of this one. It offers the subprotocol `sockeye.topics.v0` by itself. If the server does not
-    /// agree to it, the client ends with [`Interruption::Subprotocol`](crate::reconnect::Interruption::Subprotocol).
+    /// Makes a client of topics of this one. It offers the subprotocol `sockeye.topics.v0` by itself. A server that does
+    /// not agree to it ends the client with [`Interruption::Subprotocol`](crate::reconnect::Interruption::Subprotocol).
     ///
     /// A connector of [`new`](Self::new) has to offer [`SUBPROTOCOLS`]. Messages of the [greeting](Self::greeting) and of
     /// the [sender](Self::sender) go to the server's application.
@@ -123,10 +123,9 @@ impl TopicClient {
     /// Publishes a message, now or when there is a connection. The client need not subscribe to the topic. The outcome is
     /// [`TopicEvent::Published`] or [`TopicEvent::PublishFailed`], with the number that this method returns.
     ///
-    /// When the connection is lost, a publish without an answer is sent again on the next one. The server knows it by its
-    /// key, so the message is published once. Three conditions hold for that: the client subscribes to the topic, the topic
-    /// has history, and 45 s have not passed. Otherwise the outcome is
-    /// [`PublishFailure::Unconfirmed`](super::PublishFailure::Unconfirmed).
+    /// A connection may be lost before the answer comes. Then the client sends the publish again if it subscribes to the
+    /// topic, the topic has history, and 45 s have not passed. The publish has a key, so the server publishes the
+    /// message once. Else the outcome is [`PublishFailure::Unconfirmed`](super::PublishFailure::Unconfirmed).
     ///
     /// # Errors
     ///

@@ -21,6 +21,12 @@ use crate::error::Error;
 use crate::reconnect::{Interruption, ReconnectEvent, Reconnecting};
 use crate::transport::Stream;
 
+// A task of any runtime may own the client.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<TopicClient>();
+};
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The positions of three messages that follow one another, and of the place before them.
