@@ -70,7 +70,7 @@ impl<D> Mailbox<D> {
             return Offer::Closed;
         }
         let taken = self.announce(look, slot, round);
-        if look.has_items() {
+        if look.has_items_or_is_held() {
             // An older value may wait here, which did not fit into the log. The driver takes items before it reads logs,
             // so it never sends the older value last.
             self.forget_value(&mut lock(&self.state), log);
