@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sockeye::server::ServerBuilder;
-#[cfg(feature = "topics-wire")]
 use sockeye::topics::{History, Policy, Recovery};
 use sockeye::{Connection, HandlerResult, Server, Session, Topics, server_endpoint};
 
