@@ -250,7 +250,7 @@ async fn what_the_remotes_send_is_in_an_envelope() {
     basic.send_object(&Object).await.unwrap();
     drop(queue.send_text("").unwrap());
     drop(queue.send_binary(&b"\n"[..]).unwrap());
-    drop(queue.send(&PreparedMessage::new("c")).unwrap());
+    drop(queue.send(PreparedMessage::new("c")).unwrap());
     queue.send_object(&Object).unwrap().await.unwrap();
     basic.send_pong(b"p").await.unwrap();
     let frames = peer.frames();
