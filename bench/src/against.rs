@@ -14,7 +14,7 @@ use crate::machine::Machine;
 use crate::report::{Spread, thousands};
 use crate::revision::Revision;
 use crate::run::{Conditions, measure_server};
-use crate::server;
+use crate::server::{self, Dialect};
 use crate::statistics::{Estimate, FEWEST, Verdict};
 use crate::workload::{self, Load, Workload};
 
@@ -217,7 +217,7 @@ fn measure(program: &Path, options: &Options, workload: &Workload) -> Result<f64
             command
                 .args(["serve", &options.server])
                 .args(workload.setting.arguments());
-            measure_server(&conditions, &command, workload, false)?
+            measure_server(&conditions, &command, workload, Dialect::WebSocket)?
         }
     };
     Ok(cost.figure(workload))

@@ -10,7 +10,7 @@ use crate::codec;
 use crate::load::Cost;
 use crate::machine::Machine;
 use crate::report::{self, Fault, Named, Report, Sample};
-use crate::server::{self, Server};
+use crate::server::{self, Dialect, Server};
 use crate::workload::{self, FLOOR, Load, Workload};
 
 #[derive(Debug, clap::Args)]
@@ -225,7 +225,7 @@ impl Contender {
                     syscalls: options.syscalls,
                 };
                 let command = server.command(&workload.setting)?;
-                measure_server(&conditions, &command, workload, server.is_raw())
+                measure_server(&conditions, &command, workload, server.dialect())
             }
             Self::Codec(codec) => {
                 let arguments = codec::arguments(codec.name, workload, options.measure);
@@ -250,7 +250,7 @@ pub(crate) fn measure_server(
     options: &Conditions<'_>,
     command: &Command,
     workload: &Workload,
-    is_raw: bool,
+    dialect: Dialect,
 ) -> Result<Cost> {
     let mut serving = pinned(options.processors[0], command, Stdio::inherit())?;
     let addr = serving.first_line()?;
@@ -272,9 +272,7 @@ pub(crate) fn measure_server(
         "--measure-ms",
         &measure,
     ])?;
-    if is_raw {
-        program.arg("--raw");
-    }
+    program.args(dialect.arguments());
     if options.syscalls {
         program.arg("--system-calls");
     }

@@ -25,7 +25,8 @@ pub(crate) enum Load {
         payload: Payload,
         size: usize,
     },
-    /// One publishes, some of its messages in flight until the last subscriber has them.
+    /// One publishes, some of its messages in flight until the last subscriber has them. Where the setting has
+    /// topics, each message goes to the next of them, and each has as many subscribers.
     FanOut {
         subscribers: usize,
         in_flight: usize,
@@ -268,6 +269,30 @@ pub(crate) const ALL: &[Workload] = &[
         targets: &[],
     },
     Workload {
+        name: "w6-topic-single",
+        about: "64 B binary to a topic of 1,000 subscribers, 1 in flight",
+        load: fan_out(1000, 1, 64),
+        setting: topics(1),
+        targets: &[endpoint(Limit::Of(FLOOR, 1.12))],
+    },
+    Workload {
+        name: "w6-topic",
+        about: "64 B binary to a topic of 1,000 subscribers, 8 in flight",
+        load: fan_out(1000, 8, 64),
+        setting: topics(1),
+        targets: &[endpoint(Limit::Of(FLOOR, 1.10))],
+    },
+    Workload {
+        name: "w9",
+        about: "64 B binary to 100 topics in turn, each of 10 subscribers, 8 in flight",
+        load: fan_out(1000, 8, 64),
+        setting: topics(100),
+        targets: &[
+            endpoint(Limit::Of(FLOOR, 1.15)),
+            endpoint(Limit::Of("uwebsockets-bun", 1.00)),
+        ],
+    },
+    Workload {
         name: "w7",
         about: "a connection opened and reset, 64 in parallel",
         load: Load::Handshake { parallel: 64 },
@@ -309,6 +334,7 @@ const PLAIN: Setting = Setting {
     deflate: None,
     takeover: false,
     tls: false,
+    topics: None,
 };
 
 const TLS: Setting = Setting { tls: true, ..PLAIN };
@@ -317,6 +343,13 @@ const FAN_OUT: Setting = Setting {
     job: Job::FanOut,
     ..PLAIN
 };
+
+const fn topics(number: u8) -> Setting {
+    Setting {
+        topics: Some(number),
+        ..FAN_OUT
+    }
+}
 
 const fn deflate(level: u32, takeover: bool) -> Setting {
     Setting {

@@ -138,6 +138,11 @@ impl Child {
         }
     }
 
+    /// Kills it, and waits for its end.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        Ok(self.process.kill().await?)
+    }
+
     fn last_words(&self, event: &str) -> String {
         let words = format!("{}\n{}", read(&self.stdout), read(&self.stderr));
         format!(

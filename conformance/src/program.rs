@@ -49,6 +49,11 @@ impl Program {
         &self.url
     }
 
+    /// Kills it at once.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        self.child.kill().await
+    }
+
     /// Fails when it has ended meanwhile.
     pub(crate) fn check_running(&mut self) -> Result<()> {
         self.child.check_running()

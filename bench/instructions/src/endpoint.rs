@@ -116,7 +116,7 @@ fn echoing() -> ServerBuilder {
 }
 
 /// Binds a server whose address no client connects to.
-async fn bind(builder: ServerBuilder) -> Result<Server> {
+pub(crate) async fn bind(builder: ServerBuilder) -> Result<Server> {
     let bound = builder.bind("127.0.0.1:0").await;
     bound.map_err(|error| error.to_string())
 }

@@ -1,7 +1,7 @@
 //! The jobs, by the names under which they are counted. Those that `bench` measures by the clock too have
 //! its names.
 
-use crate::{Result, codec, connection, endpoint};
+use crate::{Result, codec, connection, endpoint, topics};
 
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -91,6 +91,30 @@ pub(crate) const ALL: &[Job] = &[
         unit: "a text of 64 B to 100 sessions",
         count: 200,
         run: |count| endpoint::broadcast(100, count),
+    },
+    Job {
+        name: "topic-100",
+        unit: "a text of 64 B published to a topic with 100 subscribers",
+        count: 200,
+        run: |count| topics::publish_to(100, count),
+    },
+    Job {
+        name: "topic-window-100",
+        unit: "the same, and the topic keeps its last 100 messages",
+        count: 200,
+        run: |count| topics::publish_to_window(100, count),
+    },
+    Job {
+        name: "w10",
+        unit: "a session subscribes and unsubscribes, the topic keeps another subscriber",
+        count: 4_000,
+        run: topics::subscribe_and_unsubscribe,
+    },
+    Job {
+        name: "w11",
+        unit: "a text of 64 B published to a topic without subscribers",
+        count: 16_000,
+        run: topics::publish_to_none,
     },
     Job {
         name: "handshake",

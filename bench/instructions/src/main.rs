@@ -15,6 +15,7 @@ mod connection;
 mod endpoint;
 mod job;
 mod script;
+mod topics;
 
 use std::process::ExitCode;
 

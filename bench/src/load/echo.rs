@@ -38,7 +38,7 @@ impl Echo<Exact> {
             size,
             ..
         } = Shape::of(workload)?;
-        let (frames, replies) = exchange(payload, size, ring::len(size), options.raw);
+        let (frames, replies) = exchange(payload, size, ring::len(size), options.is_raw());
         let replies = Exact::new(&replies, connections, BUFFER);
         Self::connect(options, workload, &frames, replies)
     }
@@ -70,7 +70,7 @@ impl<R> Echo<R> {
         let mut peers = Vec::new();
         for token in 0..shape.connections {
             let mut tcp = connect(options)?;
-            if !options.raw {
+            if !options.is_raw() {
                 opening.open(&mut tcp)?;
             }
             let mut tcp = without_waiting(tcp)?;

@@ -1,5 +1,8 @@
 //! One publishes, many receive. A message is delivered to a subscriber when it has come whole and right;
 //! the next is published when the last subscriber has it.
+//!
+//! With topics, message n goes to topic n modulo their number, and connection n subscribes to the topic of the
+//! same rule. So each topic has its own part of the ring of messages, and the same number of subscribers.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -8,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::message::Payload;
+use crate::server::Dialect;
 use crate::workload::{Load, Workload};
 
 use super::echo::{connect, exchange, without_waiting};
@@ -15,7 +19,7 @@ use super::exact::Exact;
 use super::reply::Replies;
 use super::ring::{self, Position, Ring};
 use super::stream::{self, BUFFER};
-use super::{Loading, Options, Poller, opening};
+use super::{Loading, Options, Poller, opening, socket_io};
 
 pub(super) struct FanOut {
     poller: Poller,
@@ -23,7 +27,8 @@ pub(super) struct FanOut {
     position: Position,
     frames: Ring,
     subscribers: Vec<Subscriber>,
-    replies: Exact,
+    /// What the subscribers of each topic get.
+    replies: Vec<Exact>,
     buffer: Vec<u8>,
     window: Window,
     delivered: u64,
@@ -54,10 +59,11 @@ impl Window {
         }
     }
 
-    /// A subscriber that had `received` messages has one more.
-    fn deliver(&mut self, received: u64) -> Result<()> {
-        let missing = usize::try_from(received - self.complete)
-            .ok()
+    /// A subscriber has the message of this number.
+    fn deliver(&mut self, message: u64) -> Result<()> {
+        let missing = message
+            .checked_sub(self.complete)
+            .and_then(|index| usize::try_from(index).ok())
             .and_then(|index| self.missing.get_mut(index));
         *missing.ok_or("a message came that was not published")? -= 1;
         Ok(())
@@ -88,21 +94,31 @@ impl FanOut {
         else {
             return Err(format!("{} fans nothing out", workload.name));
         };
+        let topics = workload.setting.topics.map_or(1, usize::from);
+        if !count.is_multiple_of(topics) {
+            return Err(format!("{count} subscribers are no multiple of {topics}"));
+        }
         let poller = Poller::new()?;
         let mut subscribers = Vec::new();
         for token in 0..count {
-            let tcp = join(options, workload, "/subscribe")?;
+            let topic = workload.setting.topics.map(|topics| token as u8 % topics);
+            let tcp = join(options, workload, Part::Subscriber(topic))?;
             let mut tcp = without_waiting(tcp)?;
             poller.register(&mut tcp, token)?;
             subscribers.push(Subscriber { tcp, received: 0 });
         }
-        let publisher = join(options, workload, "/publish")?;
+        let publisher = join(options, workload, Part::Publisher)?;
         // Who has the response is not yet in the list of subscribers everywhere.
         std::thread::sleep(Duration::from_millis(200));
         let mut publisher = without_waiting(publisher)?;
         poller.register(&mut publisher, count)?;
-        let (mut frames, replies) = exchange(Payload::Binary, size, ring::len(size), false);
-        if options.raw {
+        // Of one topic, no message looks as the one before.
+        let messages = topics * (ring::len(size) / topics).max(2);
+        let (mut frames, replies) = match options.dialect {
+            Dialect::SocketIo => socket_io::exchange(size, messages),
+            _ => exchange(Payload::Binary, size, messages, false),
+        };
+        if options.is_raw() {
             // It sends bytes as they came: those of a server from the start.
             frames.clone_from(&replies);
         }
@@ -112,30 +128,61 @@ impl FanOut {
             position: Position::new(in_flight),
             frames: Ring::new(&frames, in_flight),
             subscribers,
-            replies: Exact::new(&replies, count, BUFFER),
+            replies: by_topic(&replies, topics, count / topics),
             buffer: vec![0; BUFFER],
-            window: Window::new(in_flight, count),
+            window: Window::new(in_flight, count / topics),
             delivered: 0,
             stopping: false,
         })
     }
 }
 
-/// A connection to that path. A server without HTTP is told its first letter.
-fn join(options: &Options, workload: &Workload, path: &str) -> Result<TcpStream> {
+/// What a connection does in a fan-out.
+#[derive(Clone, Copy)]
+enum Part {
+    Publisher,
+    /// Of one topic, where there are topics.
+    Subscriber(Option<u8>),
+}
+
+/// Opens a connection. A server without HTTP is told a letter, and the topic as a byte.
+fn join(options: &Options, workload: &Workload, part: Part) -> Result<TcpStream> {
     let mut tcp = connect(options)?;
-    if options.raw {
-        tcp.write_all(&path.as_bytes()[1..2])
-            .map_err(|error| format!("cannot write: {error}"))?;
-    } else {
-        opening(options, workload, path).open(&mut tcp)?;
+    let path = match part {
+        Part::Publisher => "/publish".to_owned(),
+        Part::Subscriber(None) => "/subscribe".to_owned(),
+        Part::Subscriber(Some(topic)) => format!("/subscribe/{topic}"),
+    };
+    match (options.dialect, part) {
+        (Dialect::WebSocket, _) => opening(options, workload, &path).open(&mut tcp)?,
+        (Dialect::SocketIo, _) => socket_io::open(options, workload, &path, &mut tcp)?,
+        (Dialect::Raw, Part::Publisher) => tell(&mut tcp, b"p")?,
+        (Dialect::Raw, Part::Subscriber(None)) => tell(&mut tcp, b"s")?,
+        (Dialect::Raw, Part::Subscriber(Some(topic))) => tell(&mut tcp, &[b's', topic])?,
     }
     Ok(tcp)
+}
+
+fn tell(tcp: &mut TcpStream, bytes: &[u8]) -> Result<()> {
+    tcp.write_all(bytes)
+        .map_err(|error| format!("cannot write: {error}"))
+}
+
+/// The replies for `subscribers` of each topic.
+fn by_topic(replies: &[Vec<u8>], topics: usize, subscribers: usize) -> Vec<Exact> {
+    let of_topic = |topic| -> Vec<Vec<u8>> {
+        let own = replies.iter().skip(topic).step_by(topics);
+        own.cloned().collect()
+    };
+    (0..topics)
+        .map(|topic| Exact::new(&of_topic(topic), subscribers, BUFFER))
+        .collect()
 }
 
 impl Loading for FanOut {
     fn turn(&mut self, until: Instant) -> Result<()> {
         self.poller.wait(until)?;
+        let topics = self.replies.len();
         for event in &self.poller.events {
             let token = event.token().0;
             let Some(Subscriber { tcp, received }) = self.subscribers.get_mut(token) else {
@@ -144,9 +191,11 @@ impl Loading for FanOut {
             if !event.is_readable() {
                 continue;
             }
+            let (topic, connection) = (token % topics, token / topics);
             stream::read(tcp, &mut self.buffer, |bytes| {
-                for _ in 0..self.replies.take(token, bytes)? {
-                    self.window.deliver(*received)?;
+                for _ in 0..self.replies[topic].take(connection, bytes)? {
+                    let message = *received * topics as u64 + topic as u64;
+                    self.window.deliver(message)?;
                     *received += 1;
                     self.delivered += 1;
                 }
@@ -178,6 +227,7 @@ impl Loading for FanOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::frame;
 
     #[test]
     fn a_message_is_complete_when_the_last_has_it() {
@@ -192,6 +242,15 @@ mod tests {
         window.deliver(2).unwrap();
         window.deliver(2).unwrap();
         assert_eq!(window.complete(), 2);
+    }
+
+    #[test]
+    fn each_topic_gets_every_message_of_its_turn() {
+        let replies: Vec<Vec<u8>> = (0..4).map(|number| frame(0x82, &[number], None)).collect();
+        let mut topics = by_topic(&replies, 2, 1);
+        let own = [&replies[1][..], &replies[3], &replies[1]].concat();
+        assert_eq!(topics[1].take(0, &own), Ok(3));
+        assert!(topics[0].take(0, &replies[1]).is_err());
     }
 
     #[test]

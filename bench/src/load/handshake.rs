@@ -41,7 +41,7 @@ impl Handshakes {
             poller: Poller::new()?,
             addr: options.addr,
             opening: opening(options, workload, "/"),
-            raw: options.raw,
+            raw: options.is_raw(),
             slots: Vec::new(),
             count: 0,
             stopping: false,

@@ -80,7 +80,7 @@ impl Caller<'_> {
             Some(tls) => Line::Tls(tls.connect(tcp)?),
             None => Line::Plain(tcp),
         };
-        if !self.options.raw {
+        if !self.options.is_raw() {
             self.opening.open(&mut line)?;
         }
         Ok(line)
@@ -135,7 +135,7 @@ impl Exchange {
                 replies: Box::new(move || Box::new(deflated(PAYLOAD, JSON_SIZE, takeover, 1).1)),
             };
         }
-        let (mut frames, replies) = exchange(PAYLOAD, JSON_SIZE, 1, options.raw);
+        let (mut frames, replies) = exchange(PAYLOAD, JSON_SIZE, 1, options.is_raw());
         Self {
             frame: frames.swap_remove(0),
             replies: Box::new(move || Box::new(Exact::new(&replies, 1, BUFFER))),

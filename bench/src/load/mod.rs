@@ -10,6 +10,7 @@ mod inflating;
 pub(crate) mod opening;
 pub(crate) mod reply;
 mod ring;
+mod socket_io;
 mod stream;
 mod tls;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::process;
+use crate::server::Dialect;
 use crate::workload::{self, Load, Unit, Workload};
 
 use self::echo::Echo;
@@ -37,9 +39,8 @@ pub(crate) struct Options {
     pid: u32,
     #[arg(long)]
     workload: String,
-    /// The server echoes bytes, and speaks neither HTTP nor WebSocket
-    #[arg(long)]
-    raw: bool,
+    #[arg(long, value_enum, default_value_t)]
+    dialect: Dialect,
     #[arg(long)]
     warm_up_ms: u64,
     #[arg(long)]
@@ -238,6 +239,13 @@ impl Poller {
             }
             polled => polled.map_err(|error| error.to_string()),
         }
+    }
+}
+
+impl Options {
+    /// Whether the server speaks neither HTTP nor WebSocket.
+    fn is_raw(&self) -> bool {
+        self.dialect == Dialect::Raw
     }
 }
 

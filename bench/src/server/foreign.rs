@@ -42,6 +42,14 @@ pub(super) const WS: Foreign = Foreign {
     },
 };
 
+/// Socket.IO on Node.
+pub(super) const SOCKET_IO: Foreign = Foreign {
+    folder: "socket-io",
+    packages: &["socket.io@4.8.4", "bufferutil@4.1.0", NODE],
+    source: ("socket-io.mjs", include_str!("../../peers/socket-io.mjs")),
+    ..WS
+};
+
 /// uWebSockets in Bun, which is one of npm's packages.
 pub(super) const BUN: Foreign = Foreign {
     folder: "bun",
@@ -136,7 +144,8 @@ impl Foreign {
             Job::FanOut => "fan-out",
         };
         let level = setting.deflate.unwrap_or_default().to_string();
-        command.args([job, &level, &setting.takeover.to_string()]);
+        let topics = setting.topics.unwrap_or_default().to_string();
+        command.args([job, &level, &setting.takeover.to_string(), &topics]);
         Ok(command)
     }
 

@@ -39,6 +39,9 @@ pub(crate) struct Setting {
     /// Speak TLS, with a certificate made at the start
     #[arg(long)]
     pub(crate) tls: bool,
+    /// Publish to this many topics in turn: a connection to `/subscribe/N` subscribes to topic N alone
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) topics: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -65,6 +68,29 @@ pub(crate) struct Server {
     note: &'static str,
 }
 
+/// What a server understands, and what it sends for a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Dialect {
+    /// Messages in frames, after the opening handshake
+    #[default]
+    WebSocket,
+    /// Bytes alone: neither HTTP nor WebSocket
+    Raw,
+    /// Events of Socket.IO, in text messages
+    SocketIo,
+}
+
+impl Dialect {
+    /// The options by which the load is told of it.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::WebSocket => &[],
+            Self::Raw => &["--dialect=raw"],
+            Self::SocketIo => &["--dialect=socket-io"],
+        }
+    }
+}
+
 /// What a server runs as.
 enum Program {
     /// As this program again, with a library that `Cargo.lock` has.
@@ -82,6 +108,15 @@ impl Server {
         self.name.starts_with("raw")
     }
 
+    /// How the load has to speak to it.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.name {
+            "socket-io" => Dialect::SocketIo,
+            _ if self.is_raw() => Dialect::Raw,
+            _ => Dialect::WebSocket,
+        }
+    }
+
     /// Whether it is made of Sockeye.
     pub(crate) fn is_sockeye(&self) -> bool {
         let Program::Own { library, .. } = &self.program else {
@@ -92,7 +127,8 @@ impl Server {
 
     /// Whether it can do that at all.
     pub(crate) fn supports(&self, setting: &Setting) -> bool {
-        (self.supports)(setting)
+        let has_topics = setting.topics.is_none() || WITH_TOPICS.contains(&self.name);
+        has_topics && (self.supports)(setting)
     }
 
     /// Sees that what it runs on is there; that may take a minute the first time, and nothing after.
@@ -142,6 +178,9 @@ impl Setting {
         if let Some(level) = self.deflate {
             arguments.push(format!("--deflate={level}"));
         }
+        if let Some(topics) = self.topics {
+            arguments.push(format!("--topics={topics}"));
+        }
         if self.takeover {
             arguments.push("--takeover".to_owned());
         }
@@ -161,6 +200,16 @@ impl Setting {
         self.job == Job::Echo && self.deflate.is_none() && !self.tls
     }
 }
+
+/// The servers that publish to topics.
+const WITH_TOPICS: [&str; 6] = [
+    "raw-epoll",
+    "sockeye-endpoint",
+    "sockeye-endpoint-threads",
+    "node-ws",
+    "socket-io",
+    "uwebsockets-bun",
+];
 
 pub(crate) const ALL: &[Server] = &[
     Server {
@@ -334,6 +383,12 @@ pub(crate) const ALL: &[Server] = &[
         supports: |setting| !setting.tls,
         program: Program::Foreign(&foreign::WS),
         note: "zlib runs on threads of Node's",
+    },
+    Server {
+        name: "socket-io",
+        supports: |setting| setting.topics.is_some() && setting.deflate.is_none() && !setting.tls,
+        program: Program::Foreign(&foreign::SOCKET_IO),
+        note: "its rooms; its messages are events, 8 B longer",
     },
     Server {
         name: "uwebsockets-bun",

@@ -1,6 +1,7 @@
 //! The floor: bytes are sent as they came, with one read and one write for each readiness.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -11,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::task::{accept, block_on};
 use super::{Job, Setting, announce, tls};
 use crate::Result;
+use crate::load::reply::Header;
 
 const BUFFER: usize = 128 * 1024;
 
@@ -23,8 +25,8 @@ const MAX_WAITING: usize = 1024 * 1024;
 /// Without a runtime.
 pub(super) fn epoll(setting: &Setting) -> Result<()> {
     let served = match setting.job {
-        Job::Echo => serve(Peers::echo),
-        Job::FanOut => serve(Peers::fan_out),
+        Job::Echo => serve(Peers::echo, None),
+        Job::FanOut => serve(Peers::fan_out, setting.topics),
     };
     served.map_err(|error| error.to_string())
 }
@@ -51,7 +53,11 @@ enum Role {
 struct Peers {
     all: Vec<Option<Peer>>,
     free: Vec<usize>,
-    subscribers: Vec<usize>,
+    /// Of each topic; of one list where there are no topics.
+    subscribers: Vec<Vec<usize>>,
+    has_topics: bool,
+    /// The topic of the next message.
+    next: usize,
     buffer: Vec<u8>,
 }
 
@@ -75,7 +81,7 @@ impl Turn {
 }
 
 /// Serves each readiness of a connection by turns of `drive`.
-fn serve(drive: fn(&mut Peers, usize) -> Turn) -> io::Result<()> {
+fn serve(drive: fn(&mut Peers, usize) -> Turn, topics: Option<u8>) -> io::Result<()> {
     const LISTENER: Token = Token(usize::MAX);
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     announce(listener.local_addr()?).map_err(io::Error::other)?;
@@ -85,6 +91,8 @@ fn serve(drive: fn(&mut Peers, usize) -> Turn) -> io::Result<()> {
     let mut events = Events::with_capacity(1024);
     let mut peers = Peers {
         buffer: vec![0; BUFFER],
+        subscribers: vec![Vec::new(); topics.map_or(1, usize::from)],
+        has_topics: topics.is_some(),
         ..Peers::default()
     };
     let mut going_on: Vec<usize> = Vec::new();
@@ -143,7 +151,9 @@ impl Peers {
     fn remove(&mut self, token: usize) {
         if self.all[token].take().is_some() {
             self.free.push(token);
-            self.subscribers.retain(|subscriber| *subscriber != token);
+            for subscribers in &mut self.subscribers {
+                subscribers.retain(|subscriber| *subscriber != token);
+            }
         }
     }
 
@@ -197,14 +207,22 @@ impl Peers {
                 _ => return Turn::Ends,
             };
             if peer.role == Role::Subscriber {
-                self.subscribers.push(token);
+                let topic = match self.has_topics {
+                    true if read > 1 => usize::from(self.buffer[1]),
+                    true => return Turn::Ends,
+                    false => 0,
+                };
+                match self.subscribers.get_mut(topic) {
+                    Some(subscribers) => subscribers.push(token),
+                    None => return Turn::Ends,
+                }
             }
         }
         if peer.role == Role::Echo && !peer.write(&self.buffer[from..read]) {
             return Turn::Ends;
         }
-        if peer.role == Role::Publisher && from < read {
-            self.publish(from..read);
+        if peer.role == Role::Publisher && from < read && !self.publish(from..read) {
+            return Turn::Ends;
         }
         if read < self.buffer.len() {
             return Turn::Waits;
@@ -212,11 +230,35 @@ impl Peers {
         Turn::GoesOn
     }
 
-    /// Sends what was read to every subscriber.
-    fn publish(&mut self, read: std::ops::Range<usize>) {
-        let bytes = &self.buffer[read];
+    /// Sends what was read to every subscriber; where there are several topics, each message to those of the next one.
+    /// Returns whether the bytes are messages.
+    fn publish(&mut self, read: Range<usize>) -> bool {
+        if self.subscribers.len() == 1 {
+            self.publish_to(0, read);
+            return true;
+        }
+        let mut from = read.start;
+        while from < read.end {
+            // The load's messages are short, and a read holds all of its window.
+            let Ok(Some(header)) = Header::parse(&self.buffer[from..read.end]) else {
+                return false;
+            };
+            let end = from + header.len + header.payload;
+            if end > read.end {
+                return false;
+            }
+            let topic = self.next;
+            self.next = (topic + 1) % self.subscribers.len();
+            self.publish_to(topic, from..end);
+            from = end;
+        }
+        true
+    }
+
+    fn publish_to(&mut self, topic: usize, message: Range<usize>) {
+        let bytes = &self.buffer[message];
         let mut gone = Vec::new();
-        for &token in &self.subscribers {
+        for &token in &self.subscribers[topic] {
             let Some(peer) = &mut self.all[token] else {
                 continue;
             };

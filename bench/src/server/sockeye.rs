@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use sockeye::endpoint::{OpenSessions, ServerEndpoint};
 use sockeye::proto::{Config, DeflateConfig, MessageBuffer, Role, Text};
-use sockeye::{Connection, Error, Server, Session, server_endpoint};
+use sockeye::server::ServerBuilder;
+use sockeye::{Connection, Error, HandlerResult, Server, Session, Topics, server_endpoint};
 use sockeye_proto::handshake::Key;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -74,10 +75,53 @@ impl Publish {
     }
 }
 
+/// A session of `/subscribe/N` is a subscriber of topic N.
+#[derive(Default)]
+struct SubscribeToTopic;
+
+#[server_endpoint("/subscribe/{topic}")]
+impl SubscribeToTopic {
+    #[on_open]
+    async fn open(&self, session: &Session, #[path] topic: &str) -> HandlerResult {
+        session.subscribe(topic).await?;
+        Ok(())
+    }
+}
+
+/// Publishes to the topics in turn.
+struct PublishToTopics {
+    names: Vec<String>,
+    next: usize,
+}
+
+#[server_endpoint("/publish")]
+impl PublishToTopics {
+    #[on_message]
+    fn binary(&mut self, session: &Session, bytes: Bytes) -> HandlerResult {
+        let name = &self.names[self.next];
+        self.next = (self.next + 1) % self.names.len();
+        session.topics().publish(name, bytes).queue()?;
+        Ok(())
+    }
+}
+
+fn with_topics(topics: u8) -> Result<ServerBuilder> {
+    let publish = sockeye::endpoint("/publish", move |_| PublishToTopics {
+        names: (0..topics).map(|topic| topic.to_string()).collect(),
+        next: 0,
+    });
+    let topics = Topics::builder().build();
+    Ok(Server::builder()
+        .topics(topics.map_err(|error| error.to_string())?)
+        .endpoint(publish)
+        .default_endpoint::<SubscribeToTopic>())
+}
+
 async fn serve<E: ServerEndpoint + Default>(setting: &Setting) -> Result<()> {
-    let mut server = match setting.job {
-        Job::Echo => Server::builder().default_endpoint::<E>(),
-        Job::FanOut => Server::builder()
+    let mut server = match (setting.job, setting.topics) {
+        (Job::Echo, _) => Server::builder().default_endpoint::<E>(),
+        (Job::FanOut, Some(topics)) => with_topics(topics)?,
+        (Job::FanOut, None) => Server::builder()
             .default_endpoint::<Publish>()
             .default_endpoint::<Subscribe>(),
     };

@@ -47,8 +47,7 @@ pub(super) async fn try_two_people(
         (&ada, "Has the salmon run begun?"),
         (&grace, "They are jumping, come & see <now>"),
     ] {
-        from.fill("text", text).await?;
-        from.click("send").await?;
+        from.say(text).await?;
         for person in [&ada, &grace] {
             person.sees("log", text).await?;
         }
@@ -78,9 +77,9 @@ pub(super) async fn try_two_people(
 }
 
 /// A window, and the name of who sits before it.
-struct Person {
-    name: &'static str,
-    window: Client,
+pub(super) struct Person {
+    pub(super) name: &'static str,
+    pub(super) window: Client,
 }
 
 impl Person {
@@ -109,8 +108,14 @@ impl Person {
         }
     }
 
+    /// Sends a message.
+    pub(super) async fn say(&self, text: &str) -> Result<()> {
+        self.fill("text", text).await?;
+        self.click("send").await
+    }
+
     /// Waits until an element shows this text.
-    async fn sees(&self, id: &str, text: &str) -> Result<()> {
+    pub(super) async fn sees(&self, id: &str, text: &str) -> Result<()> {
         let what = format!("{} sees `{text}` in #{id}", self.name);
         until(&what, || async { Ok(self.text(id).await?.contains(text)) }).await
     }

@@ -1,10 +1,12 @@
 //! A real browser, the judge of the pages of `sockeye serve`. Two people chat in two windows of a headless Chromium, and
-//! draw and play in two others. A script in the page tests the echo and the push.
+//! draw and play in two others. Two more chat through links that break. A script in the page tests the echo and the push.
 
 mod chat;
 pub(crate) mod chromium;
 mod endpoints;
 mod play;
+mod relay;
+mod resume;
 
 use std::future::Future;
 use std::time::Duration;
@@ -29,7 +31,10 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     let mut program = Program::serve(path, &folder).await?;
     let mut chromium = Chromium::start(&folder).await?;
     let mut tally = Tally::default();
-    let outcome = try_all(&mut chromium, program.url(), &mut tally).await;
+    let mut outcome = try_all(&mut chromium, program.url(), &mut tally).await;
+    if outcome.is_ok() {
+        outcome = resume::try_links(&mut chromium, path, &folder, &mut tally).await;
+    }
     // Windows outlive their driver unless they are closed.
     chromium.close_windows().await;
     program.check_running()?;

@@ -21,7 +21,7 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     let folder = judges::folder("javascript")?;
     let node = node(&folder).await?;
     let client = client()?;
-    let own = run(test(&node).arg("test/").current_dir(&client)).await?;
+    let own = run(test(&node).args(own_tests(&client)?)).await?;
     println!("javascript: {}", count(&own)?);
     let mut program = Program::serve(path, &folder).await?;
     let script = folder.join("serve.test.js");
@@ -52,6 +52,19 @@ fn client() -> Result<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = own.parent().ok_or("the crate lies outside a workspace")?;
     Ok(workspace.join("clients/js"))
+}
+
+/// The client's own tests.
+fn own_tests(client: &Path) -> Result<Vec<PathBuf>> {
+    let mut tests = Vec::new();
+    for entry in fs::read_dir(client.join("test"))? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".test.js") {
+            tests.push(path);
+        }
+    }
+    tests.sort();
+    Ok(tests)
 }
 
 fn test(node: &Path) -> Command {

@@ -86,8 +86,13 @@ impl<T> Shared<T> {
 impl<T: Gathering> Shared<T> {
     /// Runs `say` when it is this speaker's turn, then waits for the readers that are behind.
     pub(crate) async fn speak<R>(&self, say: impl FnOnce(&mut T) -> R) -> R {
+        self.speak_async(async { say(&mut self.lock()) }).await
+    }
+
+    /// Awaits `say` when it is this speaker's turn, then waits for the readers that are behind.
+    pub(crate) async fn speak_async<R>(&self, say: impl Future<Output = R>) -> R {
         let turn = self.turn.lock().await;
-        let said = say(&mut self.lock());
+        let said = say.await;
         self.wait_for_readers().await;
         drop(turn);
         said
@@ -134,14 +139,6 @@ impl<L: Listener> Audience<L> {
     /// Removes a listener.
     pub(crate) fn remove(&mut self, id: u64) {
         self.readers.remove(&id);
-    }
-
-    /// Sends a message to one listener.
-    pub(crate) fn tell(&mut self, id: u64, message: &PreparedMessage) {
-        if let Some(reader) = self.readers.get_mut(&id) {
-            // If its outbox is full, the next message for all drops it.
-            let _ = reader.tell(message);
-        }
     }
 
     /// Sends a message to all listeners, and drops those whose outbox is full. Returns the ids of the listeners that were dropped.
@@ -231,11 +228,23 @@ impl<L: Listener> Reader<L> {
         self.sent += weight(message);
         if self.sent - self.marked >= STEP {
             self.marked = self.sent;
-            self.checkpoints.push_back((self.sent, sent));
-            // Removes the checkpoints that it has passed.
-            self.is_behind();
+            self.mark(sent);
         }
         Ok(())
+    }
+
+    /// Adds a checkpoint, and removes those that it has passed.
+    fn mark(&mut self, mut sent: L::Sent) {
+        // A future may begin with its first poll, and then it must not begin late.
+        let mut cx = Context::from_waker(Waker::noop());
+        if Pin::new(&mut sent).poll(&mut cx).is_pending() {
+            self.checkpoints.push_back((self.sent, sent));
+            self.is_behind();
+        } else {
+            self.taken = self.sent;
+            self.vain_waits = 0;
+            self.checkpoints.clear();
+        }
     }
 
     fn is_behind(&mut self) -> bool {

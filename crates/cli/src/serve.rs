@@ -161,13 +161,13 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(options: &Options) -> Result<(), Failure> {
-    let rooms = Rooms::new(options.max_people);
     let rate = Rate {
         per_second: options.rate,
         burst: options.burst,
     };
     let topics = topics::topics(options.topics.as_deref(), options.node.as_deref());
     let topics = topics.map_err(Failure::Topics)?;
+    let rooms = Rooms::new(topics.clone(), options.max_people);
     let board = Board::default();
     let field = Field::default();
     let config = config(options);

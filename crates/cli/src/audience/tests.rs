@@ -237,3 +237,50 @@ fn of_a_reader_that_reads_few_checkpoints_are_kept() {
         .map(|reader| reader.checkpoints.len());
     assert!(kept.sum::<usize>() <= 10);
 }
+
+/// A listener whose futures begin with their first poll, as a flush does.
+#[derive(Clone, Debug, Default)]
+struct LateEar(Arc<Heard>);
+
+#[derive(Debug)]
+struct LateSent(Arc<Heard>, Option<usize>);
+
+impl Future for LateSent {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let told = self.0.told.load(SeqCst);
+        let target = *self.1.get_or_insert(told);
+        match self.0.taken.load(SeqCst) >= target {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Listener for LateEar {
+    type Sent = LateSent;
+
+    fn tell(&self, _: &PreparedMessage) -> Result<LateSent, SendError> {
+        self.0.told.fetch_add(1, SeqCst);
+        Ok(LateSent(Arc::clone(&self.0), None))
+    }
+
+    fn give_up(&self) {}
+}
+
+#[test]
+fn a_future_that_begins_with_its_first_poll_counts_from_its_own_message_on() {
+    let step = usize::try_from(STEP).expect("a size");
+    let message = PreparedMessage::new("x".repeat(step));
+    let mut audience = Audience::default();
+    let ear = LateEar::default();
+    audience.admit(ear.clone());
+    for _ in 0..MARK / STEP + 2 {
+        audience.tell_all(&message);
+    }
+    assert_eq!(audience.behind().len(), 1);
+    // With two messages less it is no longer behind, though it has not taken the others.
+    ear.0.taken.store(2, SeqCst);
+    assert_eq!(audience.behind(), [0; 0]);
+}

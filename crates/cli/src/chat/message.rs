@@ -71,7 +71,7 @@ fn cut(error: &str) -> String {
 /// The number of characters that remain of an error that quotes the peer.
 const MAX_QUOTED: usize = 200;
 
-/// A message to a client.
+/// A message to clients. `id` is the id of the member that it is about.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum Event<'a> {
@@ -81,14 +81,17 @@ pub(super) enum Event<'a> {
     },
     Joined {
         name: &'a str,
+        id: &'a str,
     },
     Left {
         name: &'a str,
+        id: &'a str,
     },
     Message {
         from: &'a str,
         text: &'a str,
         time: &'a str,
+        id: &'a str,
     },
     People {
         people: Vec<&'a str>,
@@ -98,6 +101,7 @@ pub(super) enum Event<'a> {
     Renamed {
         from: &'a str,
         to: &'a str,
+        id: &'a str,
     },
     Welcome {
         room: &'a str,
@@ -105,6 +109,38 @@ pub(super) enum Event<'a> {
         people: Vec<&'a str>,
         #[serde(skip_serializing_if = "is_zero")]
         more: usize,
+        id: &'a str,
+        /// The position of the room's topic for which the list is right.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at: Option<&'a str>,
+        /// The room's topic.
+        history: &'a str,
+    },
+}
+
+/// An event of a room, as a node reads it in the room's topic.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Seen {
+    Joined {
+        name: String,
+        id: String,
+    },
+    Left {
+        id: String,
+    },
+    Message {
+        from: String,
+        id: String,
+    },
+    People {
+        people: Vec<String>,
+        #[serde(default)]
+        more: usize,
+    },
+    Renamed {
+        to: String,
+        id: String,
     },
 }
 
@@ -190,10 +226,11 @@ mod tests {
             from: "Ada",
             text: "a\n\"b\"\u{1b}",
             time: "2026-07-09T16:04:05.678Z",
+            id: "a1",
         };
         assert_eq!(
             event.to_json(),
-            r#"{"type":"message","from":"Ada","text":"a\n\"b\"\u001b","time":"2026-07-09T16:04:05.678Z"}"#
+            r#"{"type":"message","from":"Ada","text":"a\n\"b\"\u001b","time":"2026-07-09T16:04:05.678Z","id":"a1"}"#
         );
     }
 }

@@ -10,15 +10,18 @@
 //! and is sent
 //!
 //! ```json
-//! {"type":"welcome","room":"river","name":"Ada","people":["Grace","Ada"]}
-//! {"type":"joined","name":"Linus"}
-//! {"type":"left","name":"Linus"}
-//! {"type":"renamed","from":"Ada","to":"Ada L."}
+//! {"type":"welcome","room":"river","name":"Ada","people":["Grace","Ada"],"id":"8Xj2…","at":"…","history":"room/river"}
+//! {"type":"joined","name":"Linus","id":"pQ0w…"}
+//! {"type":"left","name":"Linus","id":"pQ0w…"}
+//! {"type":"renamed","from":"Ada","to":"Ada L.","id":"8Xj2…"}
 //! {"type":"people","people":["Linus","Ada L."],"more":350}
-//! {"type":"message","from":"Ada","text":"Has the run begun?","time":"2026-07-09T16:04:05.678Z"}
+//! {"type":"message","from":"Ada","text":"Has the run begun?","time":"2026-07-09T16:04:05.678Z","id":"8Xj2…"}
 //! {"type":"error","code":"text-too-long","message":"the text is longer than 4000 characters"}
 //! ```
 //!
+//! - The server publishes the events to the topic `room/{id}`, so all members on all nodes get them in one order. A raw client
+//!   gets them as they are. A client of the subprotocol `sockeye.topics.v0` subscribes to the topic `history` itself, and
+//!   the list of the welcome is right for the position `at`.
 //! - The first message is the welcome: the client's name, and the members in the order of joining. The list has the
 //!   newest 100 members; `more` is the number of the others.
 //! - From then on the server sends each joining, leaving and renaming, so a client can keep its list correct. While very
@@ -37,24 +40,29 @@
 use std::time::SystemTime;
 
 use sockeye::endpoint::Handshake;
+use sockeye::topics::Gap;
 use sockeye::{CloseCode, Session, server_endpoint};
 
 mod message;
 mod name;
+mod others;
 mod refusal;
 mod room;
 mod roster;
+mod seat;
+mod state;
 
 use self::message::{Command, Event};
 use self::name::{Name, RoomName};
 use self::refusal::{MAX_TEXT, Refusal};
-use self::room::{Member, RoomFull};
+use self::room::{JoinError, Member};
+use self::seat::SessionSeat;
 use crate::pace::{Pace, Rate, rate};
 
 pub(crate) use self::room::MAX_PEOPLE;
 
 /// The rooms of a chat whose members are sessions.
-pub(crate) type Rooms = room::Rooms<Session>;
+pub(crate) type Rooms = room::Rooms<SessionSeat>;
 
 /// The size limit of a command, in bytes. It suffices for the longest text with each character as `\ud83d\ude00`.
 pub(crate) const MAX_COMMAND: u64 = 64 << 10;
@@ -68,7 +76,7 @@ pub(crate) struct Chat {
     rooms: Rooms,
     // The name in the query.
     wanted: Option<Box<str>>,
-    member: Option<Member<Session>>,
+    member: Option<Member<SessionSeat>>,
     pace: Pace,
 }
 
@@ -100,18 +108,21 @@ impl Chat {
                 if text.chars().count() > MAX_TEXT {
                     return Err(Refusal::TextTooLong);
                 }
-                member.say(&text, SystemTime::now()).await;
+                let said = member.say(&text, SystemTime::now()).await;
+                said.map_err(|_| Refusal::Unavailable)
             }
-            Command::Name { name } => member.rename(&Name::parse(&name)?),
+            Command::Name { name } => {
+                let renamed = member.rename(&Name::parse(&name)?).await;
+                renamed.map_err(|_| Refusal::Unavailable)
+            }
         }
-        Ok(())
     }
 }
 
-#[server_endpoint("/chat/{room}")]
+#[server_endpoint("/chat/{room}", topics)]
 impl Chat {
     #[on_open]
-    fn enter(&mut self, session: &Session, #[path] room: &str) {
+    async fn enter(&mut self, session: &Session, #[path] room: &str) {
         let refuse = |refusal| {
             // The outbox is empty, so this fails only if the connection is closing.
             let _ = session.async_remote().send_text(refused(&refusal));
@@ -126,17 +137,18 @@ impl Chat {
             Some(Err(refusal)) => (Name::guest(session.id()), Some(refusal)),
             None => (Name::guest(session.id()), None),
         };
-        match self.rooms.join(&room, &name, session.clone()) {
-            Ok(member) => self.member = Some(member),
-            Err(RoomFull) => {
-                let closed = session.close(CloseCode::TRY_AGAIN_LATER, "the room is full");
-                debug_assert!(closed.is_ok(), "1013 may be sent");
+        let seat = SessionSeat(session.clone());
+        let why = match self.rooms.join(&room, &name, seat).await {
+            Ok(member) => {
+                self.member = Some(member);
+                refusal.map(refuse);
                 return;
             }
-        }
-        if let Some(refusal) = refusal {
-            refuse(refusal);
-        }
+            Err(JoinError::Full) => "the room is full",
+            Err(JoinError::Unavailable) => "the room is not available",
+        };
+        let closed = session.close(CloseCode::TRY_AGAIN_LATER, why);
+        debug_assert!(closed.is_ok(), "1013 may be sent");
     }
 
     #[on_message]
@@ -146,6 +158,13 @@ impl Chat {
             .await
             .err()
             .map(|refusal| refused(&refusal))
+    }
+
+    /// A raw client cannot ask for what it missed, so it is told.
+    #[on_gap]
+    fn gap(&mut self, session: &Session, _gap: &Gap) {
+        // If the outbox is full, the topic closes the session.
+        let _ = session.async_remote().send_text(refused(&Refusal::Missing));
     }
 
     #[on_close]

@@ -1,8 +1,11 @@
 //! Names of people and rooms. Names that look the same have the same key.
 
+use std::fmt::Write as _;
+
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
+use sha1::{Digest, Sha1};
 use sockeye::endpoint::SessionId;
 
 use super::refusal::{MAX_NAME, MAX_ROOM_NAME, Refusal};
@@ -75,10 +78,50 @@ impl RoomName {
         key(&self.0)
     }
 
+    /// Returns the name of the room's topic. Rooms with one key have one topic, and rooms with different keys have different
+    /// topics.
+    ///
+    /// The topic has the key as its second segment. Characters that a segment cannot have are percent-encoded. A key that is
+    /// too long is cut, and its digest follows behind `%~`, which no encoded key has.
+    pub(super) fn topic(&self) -> String {
+        let key = self.key();
+        let mut topic = String::from("room/");
+        let is_dots = matches!(key.as_str(), "." | "..");
+        for c in key.chars() {
+            match c {
+                '/' | '%' => percent_encode(c, &mut topic),
+                '.' if is_dots => percent_encode(c, &mut topic),
+                c if c.is_control() => percent_encode(c, &mut topic),
+                c => topic.push(c),
+            }
+        }
+        if topic.len() > MAX_TOPIC {
+            let is_boundary = |at: &usize| topic.is_char_boundary(*at);
+            let cut = (0..=MAX_CUT).rev().find(is_boundary);
+            topic.truncate(cut.unwrap_or_default());
+            topic.push_str("%~");
+            for byte in Sha1::digest(key.as_bytes()) {
+                let _ = write!(topic, "{byte:02x}");
+            }
+        }
+        topic
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+fn percent_encode(c: char, to: &mut String) {
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        let _ = write!(to, "%{byte:02X}");
+    }
+}
+
+/// The length of the longest name of a topic, in bytes.
+const MAX_TOPIC: usize = 255;
+/// The number of bytes of a long name before `%~` and the 40 digits.
+const MAX_CUT: usize = MAX_TOPIC - 42;
 
 /// Returns the key by which names are compared: NFKC, without letter case and without invisible characters.
 ///
@@ -128,6 +171,8 @@ fn category(c: char) -> GeneralCategory {
 
 #[cfg(test)]
 mod tests {
+    use sockeye::topics::TopicName;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<String, Refusal> {
@@ -237,6 +282,33 @@ mod tests {
         let name = Name("鮭".repeat(40)).numbered(12);
         assert_eq!(name.0, "鮭".repeat(37) + "-12");
         assert_eq!(Name("Ada".to_owned()).numbered(2).0, "Ada-2");
+    }
+
+    #[test]
+    fn each_room_has_one_topic_whose_name_is_valid() {
+        let topic = |text: &str| RoomName::parse(text).expect("a room").topic();
+        for (room, expected) in [
+            ("river", "room/river"),
+            ("Ri\u{200d}VER", "room/river"),
+            ("Zoë's room", "room/zoë's room"),
+            ("a/b", "room/a%2Fb"),
+            ("a%2Fb", "room/a%252fb"),
+            (".", "room/%2E"),
+            ("..", "room/%2E%2E"),
+            ("...", "room/..."),
+        ] {
+            assert_eq!(topic(room), expected, "{room:?}");
+        }
+        let (one, other) = (topic(&"/".repeat(64)), topic(&"👩".repeat(64)));
+        assert_eq!(one, format!("room/{}", "%2F".repeat(64)));
+        assert!(other.contains("%~"), "{other}");
+        // This letter has 18 letters in its normal form.
+        let long = |last: &str| topic(&("\u{fdfa}".repeat(63) + last));
+        assert_eq!(long("a"), long("A"));
+        assert_ne!(long("a"), long("b"));
+        for name in [one, other, long("a")] {
+            assert_eq!(TopicName::check(&name), Ok(()), "{name}");
+        }
     }
 
     #[test]

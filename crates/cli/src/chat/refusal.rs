@@ -14,6 +14,7 @@ pub(super) const MAX_TEXT: usize = 4000;
 /// The reason why a command is refused. The client stays connected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
+    Missing,
     NameEmpty,
     NameTooLong,
     NameUnreadable,
@@ -23,12 +24,14 @@ pub(super) enum Refusal {
     RoomUnreadable,
     TextEmpty,
     TextTooLong,
+    Unavailable,
 }
 
 impl Refusal {
     /// Returns the code by which programs recognize the reason.
     pub(super) fn code(&self) -> &'static str {
         match self {
+            Self::Missing => "messages-missing",
             Self::NameEmpty => "name-empty",
             Self::NameTooLong => "name-too-long",
             Self::NameUnreadable => "name-unreadable",
@@ -38,6 +41,7 @@ impl Refusal {
             Self::RoomUnreadable => "room-unreadable",
             Self::TextEmpty => "text-empty",
             Self::TextTooLong => "text-too-long",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -46,6 +50,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Missing => f.write_str("some messages of the room are missing"),
             Self::NameEmpty => f.write_str("the name needs at least one visible character"),
             Self::NameTooLong => write!(f, "the name is longer than {MAX_NAME} characters"),
             Self::NameUnreadable => f.write_str("the name has control characters"),
@@ -62,6 +67,7 @@ impl fmt::Display for Refusal {
             Self::RoomUnreadable => f.write_str("the name of the room has control characters"),
             Self::TextEmpty => f.write_str("the text is empty"),
             Self::TextTooLong => write!(f, "the text is longer than {MAX_TEXT} characters"),
+            Self::Unavailable => f.write_str("the room cannot take the message now; try again"),
         }
     }
 }

@@ -1,13 +1,19 @@
-//! The rooms and their members. This module does not know sockets: it sends messages to a [`Listener`].
+//! The rooms and their members. This module does not know sockets: a member has a [`Seat`].
 //!
-//! A room has one lock. A message is sent to all members under the lock, so all members get the same messages in the same
-//! order. Sending does not wait, and nothing is logged under the lock. A room exists while it has a member:
+//! A room is a topic. The server publishes each event to it, and the topic brings the events to the members of all nodes in
+//! one order. The part of a room on a node exists while a member is on that node:
 //!
 //! ```text
 //!   (none) ── first joins ──▶ open ── last leaves ──▶ closed, and no longer listed
 //! ```
 //!
 //! A client that finds a closed room searches again: the last member has left in between.
+//!
+//! There are two locks. The *order* is held from the choice of an event until the topic has ordered it. So the events of a
+//! node come in the order in which its state changed. The state has a lock of its own, which is never held during a wait.
+//!
+//! A node gives a name that is free by what it knows. When an event with a name was ordered, the node reads the events of
+//! other nodes before it. If one of them has that name, this node's event is the later one, and the node renames its member.
 //!
 //! Each joining, leaving and renaming is sent to all members. So a crowd that joins costs the square of its size. The
 //! budget [`CHANGES`] bounds that: it counts each member to which a change is sent. When the budget is used up, changes
@@ -20,40 +26,60 @@
 //!       └────────────── the list was sent, a second later ─────────────┘
 //! ```
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sockeye::Topics;
 use sockeye::proto::PreparedMessage;
+use sockeye::topics::{Catchup, Position, PublishError, Since};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::message::Event;
 use super::name::{Name, RoomName};
-use super::roster::{Roster, TakenName};
-use crate::audience::{Audience, Gathering, Listener, Shared};
-use crate::pace::{Bucket, Rate, rate};
+use super::others::Others;
+use super::seat::Seat;
+use super::state::{Presence, State, Told};
+use crate::audience::Shared;
+use crate::pace::{Rate, rate};
 use crate::time::rfc3339;
 
 /// All rooms. A handle.
 #[derive(Debug)]
-pub(crate) struct Rooms<L: Listener> {
-    listed: Arc<Mutex<HashMap<String, SharedRoom<L>>>>,
+pub(crate) struct Rooms<S: Seat> {
+    listed: Arc<Mutex<HashMap<String, SharedRoom<S>>>>,
+    topics: Topics,
     max_people: NonZeroUsize,
     changes: Rate,
 }
 
-type SharedRoom<L> = Arc<Shared<Room<L>>>;
+type SharedRoom<S> = Arc<Room<S>>;
 
-/// The error of joining a full room.
+/// The part of a room on this node.
+#[derive(Debug)]
+struct Room<S: Seat> {
+    topics: Topics,
+    topic: String,
+    order: tokio::sync::Mutex<()>,
+    state: Shared<State<S>>,
+}
+
+/// Why a client cannot join a room.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct RoomFull;
+pub(super) enum JoinError {
+    Full,
+    Unavailable,
+}
 
-impl<L: Listener + 'static> Rooms<L> {
+impl<S: Seat> Rooms<S> {
     /// Creates an empty list of rooms. Each room will hold at most `max_people` members.
-    pub(crate) fn new(max_people: NonZeroUsize) -> Self {
+    pub(crate) fn new(topics: Topics, max_people: NonZeroUsize) -> Self {
         Self {
             listed: Arc::default(),
+            topics,
             max_people,
             changes: CHANGES,
         }
@@ -63,52 +89,54 @@ impl<L: Listener + 'static> Rooms<L> {
     ///
     /// # Errors
     ///
-    /// [`RoomFull`].
-    pub(super) fn join(
+    /// [`JoinError`].
+    pub(super) async fn join(
         &self,
         name: &RoomName,
         wanted: &Name,
-        listener: L,
-    ) -> Result<Member<L>, RoomFull> {
+        seat: S,
+    ) -> Result<Member<S>, JoinError> {
         let key = name.key();
         loop {
-            let room = self.find_or_open(&key);
-            let mut state = room.lock();
-            if state.closed {
-                drop(state);
+            let room = self.find_or_open(&key, name);
+            let order = room.order.lock().await;
+            if room.state.lock().closed {
+                drop(order);
                 self.forget(&key, &room);
                 continue;
             }
-            if state.people.len() >= self.max_people.get() {
-                return Err(RoomFull);
-            }
-            let id = state.join(name, wanted, listener, Instant::now());
-            let slow = finish(&room, state);
-            tracing::debug!(room = ?name.as_str(), "joined");
-            log_slow(&slow);
-            return Ok(Member {
-                id,
+            let mut member = Member {
+                number: None,
                 key,
-                room,
+                room: Arc::clone(&room),
                 rooms: self.clone(),
-            });
+            };
+            let entered = member.enter(name, wanted, seat).await;
+            room.finish();
+            drop(order);
+            entered?;
+            tracing::debug!(room = ?name.as_str(), "joined");
+            return Ok(member);
         }
     }
 
-    fn find_or_open(&self, key: &str) -> SharedRoom<L> {
+    fn find_or_open(&self, key: &str, name: &RoomName) -> SharedRoom<S> {
         let mut rooms = lock(&self.listed);
         if let Some(room) = rooms.get(key) {
             return Arc::clone(room);
         }
-        let room = Arc::new(Shared::new(Room::new(self.changes)));
+        let room = Arc::new(Room {
+            topics: self.topics.clone(),
+            topic: name.topic(),
+            order: tokio::sync::Mutex::new(()),
+            state: Shared::new(State::new(self.changes)),
+        });
         rooms.insert(key.to_owned(), Arc::clone(&room));
         room
     }
-}
 
-impl<L: Listener> Rooms<L> {
     /// Removes a closed room from the list, unless a new room has replaced it.
-    fn forget(&self, key: &str, room: &SharedRoom<L>) {
+    fn forget(&self, key: &str, room: &SharedRoom<S>) {
         let mut rooms = lock(&self.listed);
         if rooms
             .get(key)
@@ -123,10 +151,11 @@ impl<L: Listener> Rooms<L> {
     }
 }
 
-impl<L: Listener> Clone for Rooms<L> {
+impl<S: Seat> Clone for Rooms<S> {
     fn clone(&self) -> Self {
         Self {
             listed: Arc::clone(&self.listed),
+            topics: self.topics.clone(),
             ..*self
         }
     }
@@ -134,254 +163,222 @@ impl<L: Listener> Clone for Rooms<L> {
 
 /// The membership of a client in a room. Dropping it leaves the room.
 #[derive(Debug)]
-pub(super) struct Member<L: Listener + 'static> {
-    id: u64,
+pub(super) struct Member<S: Seat> {
+    // `None` until the client has a place.
+    number: Option<u64>,
     key: String,
-    room: SharedRoom<L>,
-    rooms: Rooms<L>,
+    room: SharedRoom<S>,
+    rooms: Rooms<S>,
 }
 
-impl<L: Listener + 'static> Member<L> {
-    /// Sends a text to all members, then waits at most 100 ms for members that read and are behind.
-    pub(super) async fn say(&self, text: &str, now: SystemTime) {
-        let say = |room: &mut Room<L>| {
-            room.say(self.id, text, now, Instant::now());
-            self.schedule(room);
-            std::mem::take(&mut room.slow)
+impl<S: Seat> Member<S> {
+    /// Takes a place, tells the others, and welcomes the member. The caller holds the order.
+    async fn enter(&mut self, name: &RoomName, wanted: &Name, seat: S) -> Result<(), JoinError> {
+        let room = &self.room;
+        room.learn(None).await;
+        let (number, joined) = {
+            let mut state = room.state.lock();
+            if state.len() >= self.rooms.max_people.get() {
+                return Err(JoinError::Full);
+            }
+            state.join(random_id(), wanted, seat.clone(), Instant::now())
         };
-        let slow = self.room.speak(say).await;
-        log_slow(&slow);
+        self.number = Some(number);
+        let unavailable = |error: &dyn std::error::Error| {
+            tracing::debug!(%error, "cannot join");
+            JoinError::Unavailable
+        };
+        let named = room.tell_name(number, joined.map(Told::All)).await;
+        named.map_err(|error| unavailable(&error))?;
+        let last = {
+            let mut state = room.state.lock();
+            state.welcome(number, name, &room.topic);
+            state.last
+        };
+        let listening = seat.listen(&room.topic, last).await;
+        listening.map_err(|error| unavailable(&error))
+    }
+
+    /// Sends a text to all members, then waits at most 100 ms for members that read and are behind.
+    ///
+    /// # Errors
+    ///
+    /// If the topic cannot take the message.
+    pub(super) async fn say(&self, text: &str, now: SystemTime) -> Result<(), PublishError> {
+        let room = &self.room;
+        let say = async {
+            let _order = room.order.lock().await;
+            let say = |number| room.state.lock().message(number, text, &rfc3339(now));
+            let Some(message) = self.number.and_then(say) else {
+                return Ok(());
+            };
+            let said = room.publish(message).await;
+            room.finish();
+            said
+        };
+        room.state.speak_async(say).await
     }
 
     /// Changes the name, to the wanted one or to that with a number behind it.
-    pub(super) fn rename(&self, wanted: &Name) {
-        let mut room = self.room.lock();
-        room.rename(self.id, wanted, Instant::now());
-        let slow = finish(&self.room, room);
+    ///
+    /// # Errors
+    ///
+    /// If the topic cannot take the message.
+    pub(super) async fn rename(&self, wanted: &Name) -> Result<(), PublishError> {
+        let Some(number) = self.number else {
+            return Ok(());
+        };
+        let room = &self.room;
+        let _order = room.order.lock().await;
+        let told = room.state.lock().rename(number, wanted, Instant::now());
+        let renamed = room.tell_name(number, told).await;
+        room.finish();
         tracing::debug!(to = ?wanted.as_str(), "renamed");
-        log_slow(&slow);
-    }
-
-    fn schedule(&self, room: &mut Room<L>) {
-        schedule(&self.room, room);
+        renamed
     }
 }
 
-impl<L: Listener + 'static> Drop for Member<L> {
+impl<S: Seat> Drop for Member<S> {
     fn drop(&mut self) {
-        let mut room = self.room.lock();
-        room.leave(self.id, Instant::now());
-        room.closed = room.people.is_empty();
-        let is_closed = room.closed;
-        let slow = finish(&self.room, room);
-        if is_closed {
-            self.rooms.forget(&self.key, &self.room);
-        }
-        tracing::debug!("left");
-        log_slow(&slow);
-    }
-}
-
-/// Releases the lock. Returns the names of dropped members, to be logged.
-fn finish<L: Listener + 'static>(
-    shared: &SharedRoom<L>,
-    mut room: MutexGuard<'_, Room<L>>,
-) -> Vec<TakenName> {
-    schedule(shared, &mut room);
-    std::mem::take(&mut room.slow)
-}
-
-/// Starts a task that sends the list, if the list is due and no task was started.
-fn schedule<L: Listener + 'static>(shared: &SharedRoom<L>, room: &mut Room<L>) {
-    if room.presence != Presence::ListDue {
-        return;
-    }
-    room.presence = Presence::ListComing;
-    let shared = Arc::downgrade(shared);
-    tokio::spawn(async move {
-        sleep(LIST_PERIOD).await;
-        if let Some(shared) = shared.upgrade() {
-            let mut room = shared.lock();
-            room.send_list(Instant::now());
-            let slow = finish(&shared, room);
-            log_slow(&slow);
-        }
-    });
-}
-
-/// Logs the names of dropped members. Never called under a room's lock: a slow log would block the room.
-fn log_slow(slow: &[TakenName]) {
-    for taken in slow {
-        tracing::debug!(name = ?taken.as_str(), "reads too slowly");
-    }
-}
-
-/// The state of a room, behind its lock.
-#[derive(Debug)]
-struct Room<L: Listener> {
-    audience: Audience<L>,
-    // By their numbers in the audience, so in the order of joining.
-    people: BTreeMap<u64, TakenName>,
-    roster: Roster,
-    presence: Presence,
-    changes: Bucket,
-    // Members that were dropped since the lock was taken.
-    slow: Vec<TakenName>,
-    closed: bool,
-}
-
-/// How members learn about joining, leaving and renaming.
-#[derive(Debug, PartialEq, Eq)]
-enum Presence {
-    EachChange,
-    ListDue,
-    ListComing,
-}
-
-impl<L: Listener> Gathering for Room<L> {
-    type Listener = L;
-
-    fn audience(&mut self) -> &mut Audience<L> {
-        &mut self.audience
-    }
-}
-
-impl<L: Listener> Room<L> {
-    fn new(changes: Rate) -> Self {
-        Self {
-            audience: Audience::default(),
-            people: BTreeMap::new(),
-            roster: Roster::default(),
-            presence: Presence::EachChange,
-            changes: Bucket::new(changes, Instant::now()),
-            slow: Vec::new(),
-            closed: false,
-        }
-    }
-
-    fn join(&mut self, room: &RoomName, wanted: &Name, listener: L, now: Instant) -> u64 {
-        let taken = self.roster.take(wanted);
-        let name = taken.as_str().to_owned();
-        self.tell_change(&Event::Joined { name: &name }, now);
-        let id = self.audience.admit(listener);
-        self.people.insert(id, taken);
-        let (people, more) = self.list();
-        let welcome = Event::Welcome {
-            room: room.as_str(),
-            name: &name,
-            people,
-            more,
-        };
-        let welcome = prepare(&welcome);
-        self.audience.tell(id, &welcome);
-        id
-    }
-
-    fn leave(&mut self, id: u64, now: Instant) {
-        // A dropped member has already left.
-        let Some(taken) = self.people.remove(&id) else {
+        let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        self.audience.remove(id);
-        self.roster.give_back(&taken);
-        let name = taken.as_str();
-        self.tell_change(&Event::Left { name }, now);
-    }
-
-    fn say(&mut self, id: u64, text: &str, time: SystemTime, now: Instant) {
-        let Some(taken) = self.people.get(&id) else {
-            return;
-        };
-        let message = prepare(&Event::Message {
-            from: taken.as_str(),
-            text,
-            time: &rfc3339(time),
-        });
-        self.tell_all(&message, now);
-    }
-
-    fn rename(&mut self, id: u64, wanted: &Name, now: Instant) {
-        let Some(taken) = self.people.get_mut(&id) else {
-            return;
-        };
-        // A member's own name is free for it.
-        self.roster.give_back(taken);
-        let old = std::mem::replace(taken, self.roster.take(wanted));
-        let new = taken.name().clone();
-        if new == *old.name() {
-            return;
-        }
-        let renamed = prepare(&Event::Renamed {
-            from: old.as_str(),
-            to: new.as_str(),
-        });
-        if self.may_tell_change(now) {
-            self.tell_all(&renamed, now);
-        } else {
-            // The list that is due does not tell the member its own name.
-            self.audience.tell(id, &renamed);
-        }
-    }
-
-    /// Sends a change to all members, unless the list is due.
-    fn tell_change(&mut self, change: &Event<'_>, now: Instant) {
-        if self.may_tell_change(now) {
-            self.tell_all(&prepare(change), now);
-        }
-    }
-
-    fn may_tell_change(&mut self, now: Instant) -> bool {
-        if self.presence != Presence::EachChange {
-            return false;
-        }
-        let may = self.changes.try_take(self.deliveries(), now);
-        if !may {
-            self.presence = Presence::ListDue;
-        }
-        may
-    }
-
-    fn send_list(&mut self, now: Instant) {
-        self.presence = Presence::EachChange;
-        self.changes.charge(self.deliveries(), now);
-        let (people, more) = self.list();
-        let list = prepare(&Event::People { people, more });
-        self.tell_all(&list, now);
-    }
-
-    /// Returns the newest members in the order of joining, and the number of the others.
-    fn list(&self) -> (Vec<&str>, usize) {
-        let newest = self.people.values().rev().take(MAX_LISTED);
-        let mut people: Vec<&str> = newest.map(TakenName::as_str).collect();
-        people.reverse();
-        let more = self.people.len() - people.len();
-        (people, more)
-    }
-
-    /// Sends a message to all members, and drops those that do not keep up. The others learn that these left.
-    fn tell_all(&mut self, message: &PreparedMessage, now: Instant) {
-        let mut slow = VecDeque::from(self.audience.tell_all(message));
-        while let Some(id) = slow.pop_front() {
-            let Some(taken) = self.people.remove(&id) else {
-                continue;
+        let (room, rooms) = (Arc::clone(&self.room), self.rooms.clone());
+        let (key, number) = (std::mem::take(&mut self.key), self.number);
+        runtime.spawn(async move {
+            let _order = room.order.lock().await;
+            let (left, is_closed) = {
+                let mut state = room.state.lock();
+                (state.leave(number, Instant::now()), state.closed)
             };
-            self.roster.give_back(&taken);
-            if self.may_tell_change(now) {
-                let name = taken.as_str();
-                slow.extend(self.audience.tell_all(&prepare(&Event::Left { name })));
+            if let Some(left) = left
+                && let Err(error) = room.publish(left).await
+            {
+                tracing::debug!(%error, "cannot tell that a member left");
             }
-            self.slow.push(taken);
-        }
-    }
-
-    fn deliveries(&self) -> u32 {
-        self.audience.len().try_into().unwrap_or(u32::MAX)
+            // Until then the next client waits for the order of this room, and then reads that the member has left.
+            if is_closed {
+                rooms.forget(&key, &room);
+            }
+            room.finish();
+            tracing::debug!("left");
+        });
     }
 }
 
-/// Encodes an event once, for all members.
-fn prepare(event: &Event<'_>) -> PreparedMessage {
-    PreparedMessage::new(event.to_json())
+impl<S: Seat> Room<S> {
+    /// Publishes an event, and the events that follow from it. The caller holds the order.
+    async fn publish(&self, event: String) -> Result<(), PublishError> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let event = PreparedMessage::new(event);
+            let published = self.topics.publish(&*self.topic, &event).await?;
+            if let Some(position) = published.position() {
+                self.learn(Some(position)).await;
+            }
+            events.extend(self.state.lock().note_published(&event, Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Tells the name of a member. If another node gave the name to a member before, it gives another one, and tells it.
+    async fn tell_name(&self, number: u64, mut told: Option<Told>) -> Result<(), PublishError> {
+        while let Some(event) = told.take() {
+            match event {
+                Told::All(event) => self.publish(event).await?,
+                Told::Alone(event) => self.state.lock().tell_alone(number, event),
+            }
+            told = self.state.lock().give_way(number, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Reads the events of other nodes up to a position, or up to the newest one when the room opens. The caller holds the
+    /// order. Nothing is read if this node's last event is the one before the position.
+    async fn learn(&self, until: Option<Position>) {
+        let last = self.state.lock().last;
+        let since = match (last, until) {
+            (Some(_), None) => return,
+            (Some(last), Some(until)) if is_next(last, until) => {
+                self.state.lock().last = Some(until);
+                return;
+            }
+            (Some(last), Some(_)) => Since::After(last),
+            (None, _) => RECENT,
+        };
+        let mut page = self.topics.history(&self.topic, since).await;
+        let is_lost = matches!(page, Ok(Catchup::Lost { .. }));
+        if is_lost {
+            page = self.topics.history(&self.topic, RECENT).await;
+        }
+        let Ok(Catchup::Whole { entries, top, .. }) = page else {
+            return;
+        };
+        let mut state = self.state.lock();
+        if is_lost {
+            state.others = Others::default();
+        }
+        for entry in entries {
+            if let Some(event) = entry.body.message.as_text() {
+                state.apply(event);
+            }
+            if Some(entry.position) == until {
+                break;
+            }
+        }
+        state.last = until.or(Some(top));
+    }
+
+    /// Does what follows from an event: it starts a task that sends the list if that is due, and logs slow members.
+    fn finish(self: &Arc<Self>) {
+        let (is_due, slow) = {
+            let mut state = self.state.lock();
+            let is_due = state.presence == Presence::ListDue && !state.closed;
+            if is_due {
+                state.presence = Presence::ListComing;
+            }
+            (is_due, std::mem::take(&mut state.slow))
+        };
+        // A slow log does not block the room: the lock is released.
+        for taken in slow {
+            tracing::debug!(name = ?taken.as_str(), "reads too slowly");
+        }
+        if !is_due {
+            return;
+        }
+        let room = Arc::downgrade(self);
+        tokio::spawn(async move {
+            sleep(LIST_PERIOD).await;
+            if let Some(room) = room.upgrade() {
+                room.send_list().await;
+            }
+        });
+    }
+
+    async fn send_list(self: Arc<Self>) {
+        let _order = self.order.lock().await;
+        let list = {
+            let mut state = self.state.lock();
+            if state.is_empty() {
+                return;
+            }
+            state.list_event(Instant::now())
+        };
+        if let Err(error) = self.publish(list).await {
+            tracing::debug!(%error, "cannot send the list");
+        }
+        self.finish();
+    }
+}
+
+/// Whether no event stands between two positions.
+fn is_next(last: Position, next: Position) -> bool {
+    next.epoch == last.epoch && next.offset == last.offset + 1
+}
+
+/// Returns the id of a new member: 64 random bits.
+fn random_id() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 8]>())
 }
 
 /// Locks a mutex. No callback runs under the lock, so the data is consistent even after a panic.
@@ -391,12 +388,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The default limit of people in a room.
 pub(crate) const MAX_PEOPLE: NonZeroUsize = NonZeroUsize::new(500).expect("not 0");
-/// The limit of names in a list.
-const MAX_LISTED: usize = 100;
 /// The budget for changes in a room, for each second and at once. A change costs one for each member to which it is sent.
 const CHANGES: Rate = rate(1000, 5000);
 /// The time between two lists, while there are too many changes.
 const LIST_PERIOD: Duration = Duration::from_secs(1);
+/// The events that a node reads when it knows none: all that a room keeps.
+const RECENT: Since = Since::Recent(100);
 
 #[cfg(test)]
 mod tests;

@@ -42,13 +42,18 @@ impl TakenName {
     pub(super) fn as_str(&self) -> &str {
         self.name.as_str()
     }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 impl Roster {
-    /// Takes the wanted name, or that name with the least free number behind it.
-    pub(super) fn take(&mut self, wanted: &Name) -> TakenName {
+    /// Takes the wanted name, or that name with the least free number behind it. `is_elsewhere` says which keys members on
+    /// other nodes have.
+    pub(super) fn take(&mut self, wanted: &Name, is_elsewhere: impl Fn(&str) -> bool) -> TakenName {
         let wanted_key = wanted.key();
-        if self.taken.insert(wanted_key.clone()) {
+        if !is_elsewhere(&wanted_key) && self.taken.insert(wanted_key.clone()) {
             return TakenName {
                 name: wanted.clone(),
                 key: wanted_key,
@@ -64,7 +69,7 @@ impl Roster {
             let name = wanted.numbered(number);
             let key = name.key();
             // A member may have asked for `Ada-2` itself. Then that number is skipped.
-            if self.taken.insert(key.clone()) {
+            if !is_elsewhere(&key) && self.taken.insert(key.clone()) {
                 numbers.in_use += 1;
                 let number = Some((wanted_key, number));
                 return TakenName { name, key, number };
@@ -109,36 +114,48 @@ mod tests {
     #[test]
     fn the_least_free_number_follows_a_name_that_is_taken() {
         let mut roster = Roster::default();
-        let mut taken: Vec<TakenName> = (0..5).map(|_| roster.take(&name("Ada"))).collect();
+        let mut taken: Vec<TakenName> = (0..5)
+            .map(|_| roster.take(&name("Ada"), |_| false))
+            .collect();
         let given: Vec<&str> = taken.iter().map(TakenName::as_str).collect();
         assert_eq!(given, ["Ada", "Ada-2", "Ada-3", "Ada-4", "Ada-5"]);
         for at in [3, 1] {
             roster.give_back(&taken.remove(at));
         }
         for expected in ["ada-2", "ada-4", "ada-6"] {
-            assert_eq!(roster.take(&name("ada")).as_str(), expected);
+            assert_eq!(roster.take(&name("ada"), |_| false).as_str(), expected);
         }
         // The name itself is free after the first member has left.
         roster.give_back(&taken.remove(0));
-        assert_eq!(roster.take(&name("ADA")).as_str(), "ADA");
+        assert_eq!(roster.take(&name("ADA"), |_| false).as_str(), "ADA");
     }
 
     #[test]
     fn a_number_that_a_member_asked_for_by_name_is_skipped() {
         let mut roster = Roster::default();
         let all: Vec<TakenName> = ["Ada-2", "Ada-4", "Ada", "Ada", "Ada"]
-            .map(|wanted| roster.take(&name(wanted)))
+            .map(|wanted| roster.take(&name(wanted), |_| false))
             .into();
         let given: Vec<&str> = all.iter().map(TakenName::as_str).collect();
         assert_eq!(given, ["Ada-2", "Ada-4", "Ada", "Ada-3", "Ada-5"]);
-        assert_eq!(roster.take(&name("Ada-2")).as_str(), "Ada-2-2");
+        assert_eq!(roster.take(&name("Ada-2"), |_| false).as_str(), "Ada-2-2");
+    }
+
+    #[test]
+    fn a_name_of_a_member_on_another_node_is_skipped() {
+        let mut roster = Roster::default();
+        let elsewhere = |key: &str| matches!(key, "ada" | "ada-3");
+        let given = ["Ada", "Ada", "Grace"].map(|wanted| roster.take(&name(wanted), elsewhere));
+        let given = given.each_ref().map(TakenName::as_str);
+        assert_eq!(given, ["Ada-2", "Ada-4", "Grace"]);
     }
 
     #[test]
     fn names_that_are_cut_for_their_number_are_told_apart() {
         let mut roster = Roster::default();
         let (one, other) = ("鮭".repeat(38) + "ab", "鮭".repeat(38) + "cd");
-        let taken = [&one, &other, &one, &other].map(|wanted| roster.take(&name(wanted)));
+        let taken =
+            [&one, &other, &one, &other].map(|wanted| roster.take(&name(wanted), |_| false));
         let given: HashSet<&str> = taken.iter().map(TakenName::as_str).collect();
         assert_eq!(given.len(), 4);
     }
@@ -146,7 +163,9 @@ mod tests {
     #[test]
     fn of_names_that_were_given_back_nothing_is_kept() {
         let mut roster = Roster::default();
-        let taken: Vec<TakenName> = (0..500).map(|_| roster.take(&name("Ada"))).collect();
+        let taken: Vec<TakenName> = (0..500)
+            .map(|_| roster.take(&name("Ada"), |_| false))
+            .collect();
         taken.iter().for_each(|taken| roster.give_back(taken));
         assert!(roster.taken.is_empty() && roster.numbers.is_empty());
     }

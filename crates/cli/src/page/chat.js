@@ -1,6 +1,6 @@
 // The page of the chat. Four parts: the connection, the people, the log, and the user's actions.
 // Text from other people becomes text in the page, never HTML.
-"use strict";
+import { Sockeye } from "/sockeye.js";
 
 const at = (id) => document.getElementById(id);
 const fields = { name: at("name"), room: at("room"), text: at("text") };
@@ -11,114 +11,182 @@ const fields = { name: at("name"), room: at("room"), text: at("text") };
 //                        ▲   │                  │ closed by the server, or lost
 //                        │   └──── fails ───▶ waiting ── the delay is over, or the network is back ──┐
 //                        └──────────────────────────────────────────────────────────────────────────┘
-
-const FIRST_DELAY = 500;
-const LAST_DELAY = 30_000;
-// A connection that lasted this long resets the delay.
-const STABLE = 10_000;
+//
+// The client of topics connects again by itself, and asks for the messages after the last one that came. Events of the room
+// come by its topic. The welcome and errors are for this page alone.
 
 let wanted = null; // { room, name }: the room to join, and the name to join with
-let socket = null;
+let client = null;
+let topic = null; // The subscription to the room's topic, after the first welcome.
 let isIn = false; // The server has let this connection in.
-let attempts = 0;
 let timer = 0;
 
 function join(room, name) {
+  const isSame = wanted?.room === room;
   wanted = { room, name };
-  attempts = 0;
   remember(wanted);
   show(room);
-  connect();
+  connect(isSame ? topic?.position : undefined);
 }
 
-function connect() {
-  clearTimeout(timer);
-  // Events of an older connection are ignored.
-  const old = socket;
-  socket = null;
-  old?.close(1000);
-  setState("connecting");
+// `position`: where the page was in the room's topic before, so it gets what it missed.
+function connect(position) {
+  leave();
+  const mine = client = new Sockeye(address);
+  const isMine = () => mine === client;
+  mine.onstate = (state, why) => { if (isMine()) changed(state, why); };
+  mine.onmessage = (message) => {
+    if (!isMine()) return;
+    const event = message.json();
+    if (event.type === "welcome") welcome(event, position);
+    else receive(event);
+  };
+  changed(mine.state);
+}
+
+function address() {
   const url = new URL(`/chat/${encodeURIComponent(wanted.room)}`, location.href);
-  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   if (wanted.name) url.searchParams.set("name", wanted.name);
-  const mine = new WebSocket(url);
-  socket = mine;
-  let opened = 0;
-  isIn = false;
-  mine.onopen = () => { opened = Date.now(); };
-  mine.onmessage = ({ data }) => { if (mine === socket) receive(JSON.parse(data)); };
-  mine.onclose = ({ code, reason }) => {
-    if (mine !== socket) return;
-    socket = null;
-    if (opened && Date.now() - opened > STABLE) attempts = 0;
-    // The list of people is unknown from now on.
-    setPeople([]);
-    if (isIn) note(`Disconnected${reason ? `: ${reason}` : ""} (${code})`);
-    // A full room has a free place when a member leaves.
-    else if (reason) complain(`Cannot join: ${reason}. This page tries again.`);
-    wait();
-  };
+  return url;
 }
 
-// Exponential backoff with full jitter: the clients of a lost server do not all come back at once.
-function wait() {
-  const limit = Math.min(LAST_DELAY, FIRST_DELAY * 2 ** attempts);
-  attempts += 1;
-  const due = Date.now() + Math.random() * limit;
-  const tick = () => {
-    const left = due - Date.now();
-    if (left <= 0) return connect();
-    setState("waiting", "reconnecting");
-    at("due").textContent = `in ${Math.ceil(left / 1000)} s`;
-    timer = setTimeout(tick, Math.min(left, 1000));
-  };
-  tick();
+// Events of an older connection are ignored.
+function leave() {
+  clearTimeout(timer);
+  const old = client;
+  client = topic = null;
+  isIn = false;
+  old?.close();
+}
+
+function changed(state, why) {
+  clearTimeout(timer);
+  if (state === "waiting" || state === "closed") lose(state, why);
+  if (state === "waiting") count(Date.now() + why.pause);
+  // Open is the state once the server has let this page in.
+  else if (state !== "open") setState(state);
+}
+
+function lose(state, { code, reason }) {
+  // The list of people is unknown from now on.
+  setPeople([]);
+  if (isIn) note(`Disconnected${reason ? `: ${reason}` : ""} (${code})`);
+  // A full room has a free place when a member leaves.
+  else if (reason) complain(`Cannot join: ${reason}.${state === "waiting" ? " This page tries again." : ""}`);
+  isIn = false;
+}
+
+// Shows the time until the client connects again.
+function count(due) {
+  const left = due - Date.now();
+  setState("waiting", "reconnecting");
+  at("due").textContent = left > 0 ? `in ${Math.ceil(left / 1000)} s` : "";
+  if (left > 0) timer = setTimeout(count, Math.min(left, 1000), due);
 }
 
 function setState(state, text = state) {
   at("pill").dataset.state = state;
-  at("due").textContent = "";
+  if (state !== "waiting") at("due").textContent = "";
   // Screen readers read each change aloud.
   if (at("state").textContent !== text) at("state").textContent = text;
   updateSend();
 }
 
-window.addEventListener("online", () => { if (wanted && !socket) connect(); });
+window.addEventListener("online", () => { if (client?.state === "waiting") connect(topic?.position); });
 
 // The browser may keep a page after the user leaves it. The connection is closed, so that the user leaves the room.
+let kept;
 window.addEventListener("pagehide", () => {
-  clearTimeout(timer);
-  const old = socket;
-  socket = null;
-  old?.close(1000);
+  kept = topic?.position;
+  leave();
 });
-window.addEventListener("pageshow", ({ persisted }) => { if (persisted && wanted) connect(); });
+window.addEventListener("pageshow", ({ persisted }) => { if (persisted && wanted) connect(kept); });
 
 function say(message) {
-  if (socket?.readyState !== WebSocket.OPEN) return false;
-  socket.send(JSON.stringify(message));
+  if (!isIn || client.state !== "open") return false;
+  client.send(JSON.stringify(message));
   return true;
 }
 
-function receive(event) {
+// ---- The room's topic ---------------------------------------------------------------------------
+
+const MAX_HISTORY = 50;
+
+let listedAt = 0; // The offset for which the list of the welcome is right.
+let replay = 0; // The number of old events that follow.
+let away = null; // While events follow that this page missed: their note, and the number of messages.
+const own = new Set(); // The ids that this page has had.
+
+function subscribe(name, position) {
+  const mine = topic = client.subscribe(name, { recent: MAX_HISTORY, after: position });
+  const isMine = () => mine === topic;
+  mine.onsubscribed = ({ recovered, missed }) => {
+    if (!isMine()) return;
+    replay = missed;
+    away = recovered ? { note: null, count: 0 } : null;
+    // After this, the client calls onlost if messages are missing.
+    if (!replay) queueMicrotask(arrived);
+  };
+  mine.onmessage = (message) => {
+    if (!isMine()) return;
+    hear(message.json(), offset(message.position));
+    if (replay && !--replay) arrived();
+  };
+  mine.onlost = () => { if (isMine()) tellLost(); };
+  mine.onerror = ({ message }) => { if (isMine()) complain(message); };
+  mine.onended = ({ message }) => { if (isMine()) complain(`The messages of the room have ended: ${message}.`); };
+}
+
+// A position is "epoch:offset:id".
+function offset(position) {
+  return Number(position?.split(":")[1] ?? 0);
+}
+
+function hear(event, offset) {
+  if (replay && event.type === "message") countMissed(event);
+  // Who came and went before this page entered is not worth a line.
+  const isNews = !replay || away;
+  receive(event, offset > listedAt, isNews && !own.has(event.id));
+}
+
+function countMissed({ id }) {
+  if (!away || own.has(id)) return;
+  away.note ??= note("");
+  away.count += 1;
+  away.note.textContent = away.count === 1 ? "1 message while you were away" : `${away.count} messages while you were away`;
+}
+
+function tellLost() {
+  // What comes from now on is newer than the list, also if the positions began anew.
+  listedAt = 0;
+  last = { from: null, time: 0 };
+  add(element("li", "note rule", "Some messages are missing"), false);
+}
+
+// The page has all messages up to its own arrival.
+function arrived() {
+  replay = 0;
+  away = null;
+  note(people.length > 1 ? `You joined as ${self}` : `You joined as ${self}. You are the first one here`);
+}
+
+// `isChange`: the list of people does not have the event yet. `isNews`: a line in the log tells it.
+function receive(event, isChange = true, isNews = true) {
   switch (event.type) {
-    case "welcome":
-      welcome(event);
-      break;
     case "people":
-      setPeople(event.people, event.more);
+      if (isChange) setPeople(event.people, event.more);
       break;
     case "joined":
-      setPeople([...people, event.name], others);
-      note(`${event.name} joined`);
+      if (isChange) setPeople([...people, event.name], others);
+      if (isNews) note(`${event.name} joined`);
       break;
     case "left":
-      if (people.includes(event.name)) setPeople(people.filter((name) => name !== event.name), others);
-      else setPeople(people, others - 1);
-      note(`${event.name} left`);
+      if (isChange) drop(event.name);
+      if (isNews) note(`${event.name} left`);
       break;
     case "renamed":
-      renamed(event);
+      if (isChange) renamed(event);
+      else if (isNews) note(`${event.from} is now ${event.to}`);
       break;
     case "message":
       showMessage(event);
@@ -136,9 +204,11 @@ let people = [];
 let others = 0;
 let self = "";
 
-function welcome(event) {
+function welcome(event, position) {
   isIn = true;
   self = event.name;
+  own.add(event.id);
+  listedAt = offset(event.at);
   fields.name.value = self;
   // A guest keeps its name. A name with a number asks for the name without the number, in case it becomes free.
   wanted.name ||= self;
@@ -146,13 +216,22 @@ function welcome(event) {
   complain("");
   setPeople(event.people, event.more);
   setState("open");
-  note(people.length > 1 ? `You joined as ${self}` : `You joined as ${self}. You are the first one here`);
+  // The client keeps the subscription when it connects again.
+  if (!topic) subscribe(event.history, position);
 }
 
-function renamed({ from, to }) {
-  const isMine = from === self;
+// For a moment two members may have one name. The later one changes it, or leaves.
+function drop(name) {
+  const index = people.lastIndexOf(name);
+  if (index < 0) setPeople(people, others - 1);
+  else setPeople(people.toSpliced(index, 1), others);
+}
+
+function renamed({ from, to, id }) {
+  const isMine = own.has(id);
   if (isMine) self = to;
-  setPeople(people.map((name) => name === from ? to : name), others);
+  const index = people.lastIndexOf(from);
+  setPeople(index < 0 ? people : people.with(index, to), others);
   if (isMine) {
     wanted.name = fields.name.value = to;
     remember(wanted);
@@ -222,7 +301,9 @@ function showMessage({ from, text, time }) {
 
 function note(text) {
   last = { from: null, time: 0 };
-  add(element("li", "note", text), false);
+  const item = element("li", "note", text);
+  add(item, false);
+  return item;
 }
 
 function add(item, follow) {
@@ -335,7 +416,7 @@ function fit() {
 }
 
 function updateSend() {
-  at("send").disabled = socket?.readyState !== WebSocket.OPEN;
+  at("send").disabled = !isIn;
 }
 
 function complain(text) {

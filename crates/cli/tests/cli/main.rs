@@ -1,5 +1,6 @@
 //! Tests of the program, started as from a shell, one module for each topic.
 
+mod chat;
 mod connect;
 mod crowd;
 #[cfg(unix)]

@@ -153,6 +153,24 @@ pub struct Ticket {
     pub(super) number: u64,
 }
 
+/// What a sender that does not wait gets for its item. By it the sender can wait for the write.
+#[derive(Debug)]
+pub struct Receipt {
+    // `None` if the item was dropped.
+    pub(super) ticket: Option<Ticket>,
+    // The fate of a message that may give way.
+    pub(super) fate: Option<Fate>,
+}
+
+impl From<Ticket> for Receipt {
+    fn from(ticket: Ticket) -> Self {
+        Self {
+            ticket: Some(ticket),
+            fate: None,
+        }
+    }
+}
+
 /// A number in each lane: items up to it are put in, taken, or written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {

@@ -56,19 +56,19 @@ fn payload(item: &Taken) -> &str {
 }
 
 /// Acts as a driver until it has taken `items`.
-async fn take(mailbox: &Mailbox, items: usize) -> Vec<String> {
+async fn take(mailbox: &Arc<Mailbox>, items: usize) -> Vec<String> {
     let mut taken = Vec::new();
-    let (mut directive, mut known) = (None, None);
+    let mut side = mailbox.side();
     poll_fn(|cx| {
         loop {
-            mailbox.drive(&mut directive);
-            while let Some(item) = mailbox.take() {
+            side.drive();
+            while let Some(item) = mailbox.side().take_one() {
                 taken.push(payload(&item).to_owned());
                 if taken.len() == items {
                     return Poll::Ready(());
                 }
             }
-            if mailbox.park(&mut known, cx.waker(), true, &directive) {
+            if side.park(cx.waker(), true) {
                 return Poll::Pending;
             }
         }
@@ -78,8 +78,8 @@ async fn take(mailbox: &Mailbox, items: usize) -> Vec<String> {
 }
 
 /// Acts as a driver that has written all that it took.
-fn write(mailbox: &Mailbox) {
-    mailbox.wrote(mailbox.taken());
+fn write(mailbox: &Arc<Mailbox>) {
+    mailbox.side().wrote(mailbox.side().taken());
 }
 
 /// Runs a task in a thread of its own.
@@ -91,20 +91,20 @@ where
     thread::spawn(move || block_on(future))
 }
 
-fn close(reason: CloseReason) -> Option<Box<Directive>> {
-    Some(Box::new(Directive::Close(reason)))
+fn close(reason: CloseReason) -> Option<Directive> {
+    Some(Directive::Close(reason))
 }
 
 /// Acts as a driver whose transport takes nothing: it waits for a directive.
-async fn await_directive(mailbox: &Mailbox) -> Option<Box<Directive>> {
-    let (mut directive, mut known) = (None, None);
+async fn await_directive(mailbox: &Arc<Mailbox>) -> Option<Directive> {
+    let mut side = mailbox.side();
     poll_fn(|cx| {
         loop {
-            mailbox.drive(&mut directive);
-            if directive.is_some() {
-                return Poll::Ready(directive.take());
+            side.drive();
+            if let Some(directive) = side.directive() {
+                return Poll::Ready(Some(directive.clone()));
             }
-            if mailbox.park(&mut known, cx.waker(), false, &directive) {
+            if side.park(cx.waker(), false) {
                 return Poll::Pending;
             }
         }
@@ -154,7 +154,7 @@ fn a_driver_that_parked_is_woken_once_however_many_push() {
         let mailbox = Mailbox::new(1000);
         let count = Arc::new(Count::default());
         let waker = Arc::clone(&count).into();
-        assert!(mailbox.park(&mut None, &waker, true, &None));
+        assert!(mailbox.side().park(&waker, true));
         let pushers = ["a", "b"].map(|name| {
             let mailbox = Arc::clone(&mailbox);
             thread::spawn(move || {
@@ -180,8 +180,8 @@ fn a_driver_that_parks_misses_no_close() {
         });
         assert_eq!(block_on(await_directive(&mailbox)), close(reason()));
         // The item that was put in before the Close goes out before it.
-        assert_eq!(payload(&mailbox.take().unwrap()), "last");
-        assert!(mailbox.take().is_none());
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "last");
+        assert!(mailbox.side().take_one().is_none());
         closer.join().unwrap();
     });
 }
@@ -194,14 +194,14 @@ fn a_driver_that_parks_misses_no_abort_whoever_closes() {
         let closer = thread::spawn(move || other.close(reason()));
         let other = Arc::clone(&mailbox);
         let aborter = thread::spawn(move || other.abort());
-        let (mut directive, mut known) = (None, None);
+        let mut side = mailbox.side();
         block_on(poll_fn(|cx| {
             loop {
-                mailbox.drive(&mut directive);
-                if directive.as_deref() == Some(&Directive::Abort) {
+                side.drive();
+                if side.directive() == Some(&Directive::Abort) {
                     return Poll::Ready(());
                 }
-                if mailbox.park(&mut known, cx.waker(), true, &directive) {
+                if side.park(cx.waker(), true) {
                     return Poll::Pending;
                 }
             }
@@ -219,26 +219,26 @@ fn an_idle_owner_misses_no_notice() {
             let mailbox = Arc::clone(&mailbox);
             thread::spawn(move || mailbox.notify())
         };
-        let (mut directive, mut known) = (None, None);
+        let mut side = mailbox.side();
         let mut has_been_beside = false;
         block_on(poll_fn(|cx| {
             loop {
                 // Beside a callback first, which never sees the notice.
                 if !std::mem::replace(&mut has_been_beside, true) {
-                    assert!(mailbox.drive(&mut directive).is_none());
-                    assert!(mailbox.park(&mut known, cx.waker(), true, &directive));
+                    assert!(side.drive().is_none());
+                    assert!(side.park(cx.waker(), true));
                 }
-                mailbox.drive(&mut directive);
-                if mailbox.take_notice() {
+                side.drive();
+                if side.take_notice() {
                     return Poll::Ready(());
                 }
-                if mailbox.park_for_owner(&mut known, cx.waker(), true, &directive) {
+                if side.park_for_owner(cx.waker(), true) {
                     return Poll::Pending;
                 }
             }
         }));
         notifier.join().unwrap();
-        assert!(!mailbox.take_notice());
+        assert!(!side.take_notice());
     });
 }
 
@@ -247,16 +247,16 @@ fn senders_find_room_in_the_order_in_which_they_came() {
     model(3, || {
         let mailbox = Mailbox::new(1);
         mailbox.try_push(text("0")).unwrap();
-        let mut first = mailbox.feed(text("1"));
-        let mut second = mailbox.feed(text("2"));
+        let mut first = mailbox.send(text("1")).until_taken();
+        let mut second = mailbox.send(text("2")).until_taken();
         enqueue(&mut first);
         enqueue(&mut second);
         let senders = [first, second].map(spawn);
-        assert_eq!(payload(&mailbox.take().unwrap()), "0");
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "0");
         for (number, sender) in ["1", "2"].into_iter().zip(senders) {
             // Nothing else is taken meanwhile: each sender is woken by the one before.
             sender.join().unwrap().unwrap();
-            assert_eq!(payload(&mailbox.take().unwrap()), number);
+            assert_eq!(payload(&mailbox.side().take_one().unwrap()), number);
         }
     });
 }
@@ -267,17 +267,17 @@ fn room_for_two_is_found_by_two() {
         let mailbox = Mailbox::new(2 * LEAST_WEIGHT);
         let both = "0".repeat(2 * LEAST_WEIGHT);
         mailbox.try_push(text(&both)).unwrap();
-        let mut first = mailbox.feed(text("1"));
-        let mut second = mailbox.feed(text("2"));
+        let mut first = mailbox.send(text("1")).until_taken();
+        let mut second = mailbox.send(text("2")).until_taken();
         enqueue(&mut first);
         enqueue(&mut second);
         let senders = [first, second].map(spawn);
-        assert_eq!(payload(&mailbox.take().unwrap()), both);
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), both);
         for sender in senders {
             sender.join().unwrap().unwrap();
         }
-        assert_eq!(payload(&mailbox.take().unwrap()), "1");
-        assert_eq!(payload(&mailbox.take().unwrap()), "2");
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "1");
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "2");
     });
 }
 
@@ -286,15 +286,15 @@ fn a_sender_that_leaves_the_queue_hands_its_turn_on() {
     model(3, || {
         let mailbox = Mailbox::new(1);
         mailbox.try_push(text("0")).unwrap();
-        let mut first = mailbox.feed(text("1"));
-        let mut second = mailbox.feed(text("2"));
+        let mut first = mailbox.send(text("1")).until_taken();
+        let mut second = mailbox.send(text("2")).until_taken();
         enqueue(&mut first);
         enqueue(&mut second);
         let leaver = thread::spawn(move || drop(first));
         let sender = spawn(second);
-        assert_eq!(payload(&mailbox.take().unwrap()), "0");
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "0");
         sender.join().unwrap().unwrap();
-        assert_eq!(payload(&mailbox.take().unwrap()), "2");
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "2");
         leaver.join().unwrap();
     });
 }
@@ -304,7 +304,7 @@ fn a_sender_without_room_learns_of_the_close() {
     model(2, || {
         let mailbox = Mailbox::new(1);
         mailbox.try_push(text("0")).unwrap();
-        let sender = spawn(mailbox.feed(text("1")));
+        let sender = spawn(mailbox.send(text("1")).until_taken());
         mailbox.close(reason());
         assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
     });
@@ -330,9 +330,9 @@ fn each_who_waits_for_the_write_is_told_of_it() {
         enqueue(&mut first);
         enqueue(&mut second);
         let senders = [first, second].map(spawn);
-        mailbox.take();
+        mailbox.side().take_one();
         write(&mailbox);
-        mailbox.take();
+        mailbox.side().take_one();
         write(&mailbox);
         for sender in senders {
             assert_eq!(sender.join().unwrap(), Ok(()));
@@ -360,7 +360,7 @@ fn what_was_written_before_the_end_counts_as_written() {
         let mailbox = Mailbox::new(1000);
         mailbox.try_push(text("0")).unwrap();
         let flusher = spawn(mailbox.flush());
-        mailbox.take();
+        mailbox.side().take_one();
         write(&mailbox);
         mailbox.shut();
         assert_eq!(flusher.join().unwrap(), Ok(()));
@@ -377,8 +377,8 @@ fn a_sender_dropped_while_it_waits_for_the_write_is_in_nobodys_way() {
         enqueue(&mut kept);
         let dropper = thread::spawn(move || drop(dropped));
         let sender = spawn(kept);
-        assert_eq!(payload(&mailbox.take().unwrap()), "a");
-        assert_eq!(payload(&mailbox.take().unwrap()), "b");
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "a");
+        assert_eq!(payload(&mailbox.side().take_one().unwrap()), "b");
         write(&mailbox);
         assert_eq!(sender.join().unwrap(), Ok(()));
         dropper.join().unwrap();
@@ -416,7 +416,7 @@ fn the_parts_of_a_message_are_taken_one_after_another_whatever_else_is_sent() {
             push_part(&mut parts, "b", true).await;
         });
         assert_eq!(block_on(take(&mailbox, 3)), ["a", "b", "behind"]);
-        assert!(!mailbox.is_held());
+        assert!(!mailbox.look().is_held());
         writer.join().unwrap();
     });
 }
@@ -441,19 +441,19 @@ fn whoever_waits_behind_another_message_to_go_on_with_its_own_is_woken() {
 }
 
 /// Acts as a driver that is paused, and sends meanwhile.
-async fn await_release(mailbox: &Mailbox) -> usize {
-    let (mut directive, mut known) = (None, None);
+async fn await_release(mailbox: &Arc<Mailbox>) -> usize {
+    let mut side = mailbox.side();
     let mut sent = 0;
     poll_fn(|cx| {
         loop {
-            mailbox.drive(&mut directive);
-            while mailbox.take().is_some() {
+            side.drive();
+            while mailbox.side().take_one().is_some() {
                 sent += 1;
             }
-            if !mailbox.is_paused() {
+            if !mailbox.look().is_paused() {
                 return Poll::Ready(());
             }
-            if mailbox.park(&mut known, cx.waker(), true, &directive) {
+            if side.park(cx.waker(), true) {
                 return Poll::Pending;
             }
         }
@@ -466,9 +466,9 @@ async fn await_release(mailbox: &Mailbox) -> usize {
 fn a_driver_that_is_paused_is_woken_by_whoever_resumes_it() {
     model(3, || {
         let mailbox = Mailbox::new(1000);
-        mailbox.pause();
+        mailbox.set_paused(true);
         let resuming = Arc::clone(&mailbox);
-        let resumer = thread::spawn(move || resuming.resume());
+        let resumer = thread::spawn(move || resuming.set_paused(false));
         let sending = Arc::clone(&mailbox);
         let sender = thread::spawn(move || sending.try_push(text("a")).unwrap());
         let sent = block_on(await_release(&mailbox));

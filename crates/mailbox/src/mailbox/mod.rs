@@ -6,13 +6,20 @@
 //!
 //! ```text
 //!   Session, Sender ──▶ controls ─┐ first
-//!                  ──▶ items ─────┼──▶ driver ──▶ output ──▶ transport
+//!                  ──▶ items ─────┤
+//!   conflated ────▶ values ───────┼──▶ driver ──▶ output ──▶ transport
 //!   channels ─────▶ logs ─────────┤
 //!   Session, Sender ──▶ close ────┘ last
 //! ```
 //!
+//! Other tasks have the mailbox, and the driver has its [side](driver::DriverSide) of it. A message comes in by one of three
+//! doors: [`offer`](Mailbox::offer) does not wait, [`send`](Mailbox::send) waits for room, and
+//! [`push_admitted`](Mailbox::push_admitted) is for callers with a limit of their own. The driver puts its replies in by
+//! [`reply`](driver::DriverSide::reply).
+//!
 //! The mailbox subscribes to [channels](crate::fanout::channel). The driver takes the items first, and then reads the logs of
-//! its channels. So a sender moves what the logs held before its own item into the outbox.
+//! its channels. So a sender moves what the logs held before its own item into the outbox. Conflated channels are the
+//! exception: their messages stay in the logs, or wait as values behind the items.
 //!
 //! Each lane numbers its items as they come. A task that waits for a write waits for a number: an item needs no memory for it.
 //!
@@ -24,24 +31,24 @@
 //! the driver is parked. A driver that shares nothing at the moment takes no lock.
 
 use self::policy::OverflowPolicy;
-use self::signal::Signal;
+use self::signal::{Look, Signal};
 use self::state::State;
 use crate::fanout::log::Subscription;
 use crate::sync::{Arc, Mutex, lock};
 
 mod catch_up;
+pub(crate) mod driver;
 pub(crate) mod ending;
 pub(crate) mod item;
 pub(crate) mod offer;
 mod overflow;
-pub(crate) mod parking;
 pub(crate) mod part;
 pub(crate) mod policy;
 mod queue;
 mod reading;
 mod schedule;
 pub(crate) mod send;
-mod signal;
+pub(crate) mod signal;
 pub(crate) mod state;
 mod waiter;
 mod waker_list;
@@ -92,6 +99,12 @@ impl<D> Mailbox<D> {
         })
     }
 
+    /// Looks at what there is for the driver now. It takes no lock.
+    #[inline(always)]
+    pub fn look(&self) -> Look {
+        self.signal.look()
+    }
+
     /// Whether the outbox still takes items.
     pub fn is_open(&self) -> bool {
         lock(&self.state).check_open().is_ok()
@@ -113,6 +126,9 @@ impl<D> Mailbox<D> {
         state.bytes + state.dropped
     }
 }
+
+#[cfg(test)]
+mod testing;
 
 #[cfg(test)]
 #[cfg(loom)]

@@ -70,7 +70,7 @@ impl<D> Mailbox<D> {
             return Offer::Closed;
         }
         let taken = self.announce(look, slot, round);
-        if look.has_items() {
+        if look.has_items_or_is_held() {
             // An older value may wait here, which did not fit into the log. The driver takes items before it reads logs,
             // so it never sends the older value last.
             self.forget_value(&mut lock(&self.state), log);
@@ -135,7 +135,7 @@ impl<D> Mailbox<D> {
         overflow: Option<Overflow>,
     ) -> Offer {
         let item = Queued::Message(message.into());
-        match self.offer(item, Source::Channel(overflow), None) {
+        match self.offer_of(item, Source::Channel(overflow), None) {
             Ok(Offered::Taken(_)) => Offer::Taken,
             Ok(Offered::Overflowed(overflowed)) => Offer::Overflowed(overflowed),
             Err(_) => Offer::Closed,

@@ -9,9 +9,8 @@
 //! Neighbouring gaps become one: there are no more gaps than items that stay.
 
 use super::Mailbox;
-use super::item::{Fate, Item, Queued, Ticket, give_way};
-use super::policy::{Overflow, Overflowed, Source};
-use super::send::{Sending, Stage};
+use super::item::{Fate, Item, Queued, Receipt, Ticket, give_way};
+use super::policy::{Overflow, OverflowPolicy, Overflowed, Source};
 use super::state::{State, Wakes};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
@@ -24,30 +23,25 @@ pub(super) enum Offered {
 }
 
 impl<D> Mailbox<D> {
-    /// Sets the policy of the asynchronous remote.
-    pub fn set_overflow(&self, overflow: Overflow) {
-        lock(&self.state).overflow.remote = overflow;
+    /// Changes the policies.
+    pub fn set_overflow(&self, set: impl FnOnce(&mut OverflowPolicy)) {
+        set(&mut lock(&self.state).overflow);
     }
 
-    /// Sets the policy for broadcasts.
-    pub fn set_broadcast_overflow(&self, overflow: Overflow) {
-        lock(&self.state).overflow.broadcast = overflow;
-    }
-
-    /// Puts in an item of the asynchronous remote. Applies the policy if there is no room now, or if other tasks wait for
-    /// room. Returns a future of the write. Calls `overflowed`, with nothing locked, if messages are lost and no sender
-    /// gets an error for it.
+    /// Puts an item in without waiting. Applies the policy of the asynchronous remote if there is no room now, or if other
+    /// tasks wait for room. Calls `overflowed`, with nothing locked, if messages are lost and no sender gets an error for
+    /// it.
     ///
     /// # Errors
     ///
     /// [`SendError::Full`] or [`SendError::Closed`], and drops the item.
-    pub fn offer_awaited(
-        self: &Arc<Self>,
+    pub fn offer(
+        &self,
         item: Item,
         overflowed: impl FnOnce(Overflowed),
-    ) -> Result<Sending<D>, SendError> {
+    ) -> Result<Receipt, SendError> {
         let mut fate = None;
-        let ticket = match self.offer(item.into(), Source::Remote, Some(&mut fate))? {
+        let ticket = match self.offer_of(item.into(), Source::Remote, Some(&mut fate))? {
             Offered::Taken(ticket) => Some(ticket),
             Offered::Overflowed(Overflowed {
                 policy: Overflow::Refuse,
@@ -63,21 +57,12 @@ impl<D> Mailbox<D> {
                 lost.ticket
             }
         };
-        let stage = ticket.map_or(Stage::Dropped, |ticket| Stage::Written {
-            ticket,
-            waiter: None,
-            fate,
-        });
-        Ok(Sending {
-            mailbox: Arc::clone(self),
-            stage,
-            until_written: true,
-        })
+        Ok(Receipt { ticket, fate })
     }
 
     /// Puts an item in. Applies the policy of its source if there is no room now. The sender may wait for the write only
     /// if it gives a place for the item's `fate`.
-    pub(super) fn offer(
+    pub(super) fn offer_of(
         &self,
         item: Queued,
         source: Source,

@@ -5,34 +5,22 @@ use std::collections::VecDeque;
 
 use sockeye_proto::Outgoing;
 
-use super::Mailbox;
+use super::driver::DriverSide;
 use super::item::{Queued, Reached, Taken, Ticket};
 use super::state::{State, Wakes};
 use crate::error::SendError;
 use crate::sync::lock;
 
-impl<D> Mailbox<D> {
-    /// Takes the next item, control frames first.
-    #[cfg(test)]
-    pub fn take(&self) -> Option<Taken> {
-        let mut one = None;
-        self.take_some(1, 1, |item| one = Some(item));
-        one
-    }
-
+impl<D> DriverSide<D> {
     /// Takes items, control frames first, until they reach `room` bytes or `many` items. Gives each to `take` while the
     /// outbox is locked. Returns the number of the last item taken of each lane, or `None` if there is nothing to take.
-    pub fn take_some(
-        &self,
-        room: usize,
-        many: usize,
-        mut take: impl FnMut(Taken),
-    ) -> Option<Reached> {
-        let look = self.signal.look();
+    pub fn take(&self, room: usize, many: usize, mut take: impl FnMut(Taken)) -> Option<Reached> {
+        let signal = &self.mailbox.signal;
+        let look = signal.look();
         if !look.has_items() {
             return None;
         }
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.mailbox.state);
         let (mut taken, mut count) = (0, 0);
         while taken < room && count < many {
             let Some(item) = state.pop() else {
@@ -43,12 +31,12 @@ impl<D> Mailbox<D> {
             take(item);
         }
         if state.has_nothing_to_take() {
-            self.signal.clear_items(&state.locked);
+            signal.clear_items(&state.locked);
             state.forget_capacity();
         }
         let is_held = state.is_held();
         if is_held != look.is_held() {
-            self.signal.set_held(is_held, &state.locked);
+            signal.set_held(is_held, &state.locked);
         }
         let reached = state.taken();
         let mut wakes = Wakes::default();
@@ -61,24 +49,19 @@ impl<D> Mailbox<D> {
 
     /// Puts a reply in behind the items that are in, whether or not there is room: the driver reads no more while too
     /// many replies wait. Returns the bytes that the reply counts for.
-    pub fn push_reply(&self, reply: Outgoing) -> Result<usize, SendError> {
-        let mut state = lock(&self.state);
+    pub fn reply(&self, reply: Outgoing) -> Result<usize, SendError> {
+        let mailbox = &*self.mailbox;
+        let mut state = lock(&mailbox.state);
         state.check_open()?;
         let reply = Queued::Reply(reply);
         let weight = reply.weight();
         let mut wakes = Wakes::default();
-        self.push_behind(&mut state, reply, &mut wakes);
+        mailbox.push_behind(&mut state, reply, &mut wakes);
         // The driver itself calls this: it needs no waking.
-        self.signal.note_items(&state.locked);
+        mailbox.signal.note_items(&state.locked);
         drop(state);
         wakes.wake();
         Ok(weight)
-    }
-
-    /// The number of the last item that the driver has taken of each lane.
-    #[cfg(test)]
-    pub fn taken(&self) -> Reached {
-        lock(&self.state).taken()
     }
 }
 

@@ -4,36 +4,40 @@
 use std::task::Waker;
 
 use super::Mailbox;
+use super::driver::DriverSide;
 use super::state::{State, Wakes};
 use crate::direct::DirectWrite;
 use crate::fanout::log::{Copied, Log, Slot};
 use crate::sync::{Arc, lock};
 
-impl<D> Mailbox<D> {
+impl<D> DriverSide<D> {
     /// Reads frames of one log, up to `room` bytes and the rest of the last frame, if nothing goes before them. Returns
     /// whether there were any.
     #[inline]
     pub fn read_log(&self, room: usize, read: impl FnOnce(&[u8])) -> bool {
-        let look = self.signal.look();
+        let mailbox = &*self.mailbox;
+        let look = mailbox.signal.look();
         if !look.is_first_alone() {
-            return look.is_readable() && self.read_some_log(room, read);
+            return look.is_readable() && mailbox.read_some_log(room, read);
         }
-        let Some(first) = &self.first else {
+        let Some(first) = &mailbox.first else {
             return false;
         };
         // The state is not locked. A sender that moves messages from the log to the items sets ITEMS while the log is
         // locked, so those items are seen here. A mailbox that leaves the channel clears its bit while the log is locked.
         let is_overtaken = || {
-            let look = self.signal.look();
+            let look = mailbox.signal.look();
             if look.has_left() {
-                self.signal.clear_all_pending();
+                mailbox.signal.clear_all_pending();
             }
             !look.is_first_next()
         };
-        let read_all = || self.signal.clear_pending(Slot::FIRST);
+        let read_all = || mailbox.signal.clear_pending(Slot::FIRST);
         first.read(room, is_overtaken, read, read_all)
     }
+}
 
+impl<D> Mailbox<D> {
     /// Reads frames of the log that comes behind the one that was read last.
     #[cold]
     #[inline(never)]

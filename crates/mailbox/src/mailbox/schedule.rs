@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Mailbox;
 use super::catch_up::Unread;
+use super::driver::DriverSide;
 use super::policy::Overflowed;
 use super::state::Wakes;
 use crate::fanout::log::Subscription;
@@ -28,14 +29,6 @@ impl<D> Mailbox<D> {
         lost
     }
 
-    /// Counts a Ping that came.
-    #[cold]
-    #[inline(never)]
-    pub fn pinged(&self) {
-        let mut state = lock(&self.state);
-        state.events = state.events.wrapping_add(1);
-    }
-
     /// A number that changes when an item is put in, when a channel of the mailbox gets a message, and when a Ping comes.
     pub fn activity(&self) -> u64 {
         let state = lock(&self.state);
@@ -46,26 +39,17 @@ impl<D> Mailbox<D> {
         published.fold(sent.wrapping_add(state.events.into()), u64::wrapping_add)
     }
 
-    /// Pauses reading: the driver hands on nothing that it receives.
-    pub fn pause(&self) {
-        self.signal.pause();
-    }
-
-    /// Resumes reading.
-    pub fn resume(&self) {
-        if self.signal.resume() {
+    /// Pauses reading, or resumes it. While it is paused the driver hands on nothing that it receives.
+    pub fn set_paused(&self, is_paused: bool) {
+        if is_paused {
+            self.signal.pause();
+        } else if self.signal.resume() {
             let mut wakes = Wakes::default();
             let state = lock(&self.state);
             wakes.add(state.driver_if(self.signal.raise_due(&state.locked)));
             drop(state);
             wakes.wake();
         }
-    }
-
-    /// Whether reading is paused.
-    #[inline]
-    pub fn is_paused(&self) -> bool {
-        self.signal.look().is_paused()
     }
 
     /// Wakes the driver if it asked for a time before `horizon`. Returns what the session lost since the last call while
@@ -81,10 +65,20 @@ impl<D> Mailbox<D> {
         wakes.wake();
         lost
     }
+}
+
+impl<D> DriverSide<D> {
+    /// Counts a Ping that came.
+    #[cold]
+    #[inline(never)]
+    pub fn pinged(&self) {
+        let mut state = lock(&self.mailbox.state);
+        state.events = state.events.wrapping_add(1);
+    }
 
     /// Asks the sweep to wake the driver at `due`, or a little before. Returns false if no sweep looks at this outbox.
     pub fn wake_by(&self, due: Instant) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.mailbox.state);
         if state.is_swept {
             state.due = Some(due);
         }

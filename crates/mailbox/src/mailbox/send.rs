@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use sockeye_proto::Outgoing;
 
 use super::Mailbox;
-use super::item::{Fate, Item, Queued, Ticket, gave_way};
+use super::item::{Fate, Item, Queued, Receipt, Ticket, gave_way};
 use super::state::{Lifetime, State, Wakes};
 use crate::error::SendError;
 use crate::sync::{Arc, lock};
@@ -38,6 +38,14 @@ pub(super) enum Stage {
     /// There was no room, and the item was dropped.
     Dropped,
     Done,
+}
+
+impl<D> Sending<D> {
+    /// Waits for room alone, and not for the write.
+    pub fn until_taken(mut self) -> Self {
+        self.until_written = false;
+        self
+    }
 }
 
 impl<D> Future for Sending<D> {
@@ -102,25 +110,6 @@ impl<D> Drop for Sending<D> {
 }
 
 impl<D> Mailbox<D> {
-    /// Puts an item in, if there is room now and no task waits for room.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::Full`] or [`SendError::Closed`], and drops the item.
-    pub fn try_push(&self, item: Item) -> Result<Ticket, SendError> {
-        let item = Queued::from(item);
-        let mut state = lock(&self.state);
-        state.check_open()?;
-        if !item.is_control() && (state.is_awaited_for_room() || !state.has_room(&item)) {
-            return Err(SendError::Full);
-        }
-        let mut wakes = Wakes::default();
-        let ticket = self.push_and_raise(&mut state, item, &mut wakes);
-        drop(state);
-        wakes.wake();
-        Ok(ticket)
-    }
-
     /// Puts an item in behind what the mailbox's channels held before. Adds the driver to `wakes` if it has to be woken.
     pub(super) fn push_and_raise(
         &self,
@@ -162,22 +151,13 @@ impl<D> Mailbox<D> {
 
     /// Puts an item in when there is room, and waits until the driver has written it.
     pub fn send(self: &Arc<Self>, item: Item) -> Sending<D> {
-        self.push(item.into(), true)
-    }
-
-    /// Puts an item in when there is room.
-    pub fn feed(self: &Arc<Self>, item: Item) -> Sending<D> {
-        self.push(item.into(), false)
-    }
-
-    fn push(self: &Arc<Self>, item: Queued, until_written: bool) -> Sending<D> {
         Sending {
             mailbox: Arc::clone(self),
             stage: Stage::Room {
-                item: Some(item),
+                item: Some(item.into()),
                 waiter: None,
             },
-            until_written,
+            until_written: true,
         }
     }
 
@@ -201,14 +181,16 @@ impl<D> Mailbox<D> {
     }
 
     /// Waits until the driver has written an item.
-    pub fn written(self: &Arc<Self>, ticket: Ticket) -> Sending<D> {
+    pub fn written(self: &Arc<Self>, receipt: impl Into<Receipt>) -> Sending<D> {
+        let Receipt { ticket, fate } = receipt.into();
+        let stage = ticket.map_or(Stage::Dropped, |ticket| Stage::Written {
+            ticket,
+            waiter: None,
+            fate,
+        });
         Sending {
             mailbox: Arc::clone(self),
-            stage: Stage::Written {
-                ticket,
-                waiter: None,
-                fate: None,
-            },
+            stage,
             until_written: true,
         }
     }

@@ -38,6 +38,7 @@
 //! deliverer that sees PARKED sees all that the driver wrote, and a driver that does not see WRITING sees all that the
 //! deliverer wrote. The content of the state needs its lock alone.
 
+use std::fmt;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use crate::fanout::log::Slot;
@@ -96,9 +97,9 @@ impl Locked {
     }
 }
 
-/// The word as it was at one moment.
+/// What there was for the driver at one moment.
 #[derive(Clone, Copy)]
-pub(super) struct Look(u64);
+pub struct Look(u64);
 
 /// What a driver that parks would wait for, and is there already.
 #[derive(Clone, Copy)]
@@ -315,6 +316,12 @@ impl Signal {
     }
 }
 
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Look({:#x})", self.0)
+    }
+}
+
 impl Present {
     #[inline(always)]
     pub(super) fn is_nothing(self) -> bool {
@@ -332,23 +339,27 @@ impl Look {
         self.0 & bits != 0
     }
 
+    /// Whether the driver can take something.
     #[inline]
-    pub(super) fn has_items(self) -> bool {
+    pub fn has_items(self) -> bool {
         self.has(ITEMS)
     }
 
+    /// Whether a task waits for an item to be written.
     #[inline]
-    pub(super) fn is_awaited(self) -> bool {
+    pub fn is_awaited(self) -> bool {
         self.has(AWAITED)
     }
 
+    /// Whether the driver has begun a message that is sent in parts: it may send no other message.
     #[inline]
-    pub(super) fn is_held(self) -> bool {
+    pub fn is_held(self) -> bool {
         self.has(HELD)
     }
 
+    /// Whether reading is paused.
     #[inline]
-    pub(super) fn is_paused(self) -> bool {
+    pub fn is_paused(self) -> bool {
         self.has(PAUSED)
     }
 
@@ -383,21 +394,27 @@ impl Look {
 
     /// Whether the driver has nothing to take and no new directive, and may send any message.
     #[inline]
-    pub(super) fn is_quiet(self) -> bool {
+    pub fn is_quiet(self) -> bool {
         !self.has(ITEMS | DIRECTIVE | PENDING | HELD)
     }
 
     /// Whether the driver runs, and may hand on what it receives with nothing to do before.
     #[inline]
-    pub(super) fn is_plain(self) -> bool {
+    pub fn is_plain(self) -> bool {
         const RUNS: u64 = PARKED | WRITING | UNSENT | DUE | NOTICE;
         !self.has(ITEMS | DIRECTIVE | PENDING | HELD | PAUSED | RUNS)
     }
 
-    /// Whether the driver has nothing to take but what the logs may hold.
+    /// Whether a log may hold a message, and the driver has nothing else to take.
     #[inline]
-    pub(super) fn is_only_pending(self) -> bool {
+    pub fn is_only_pending(self) -> bool {
         !self.has(ITEMS | DIRECTIVE | HELD) && self.has(PENDING)
+    }
+
+    /// Whether the driver can neither take an item nor read a log. Items behind a message in parts may wait.
+    #[inline]
+    pub fn has_nothing_to_take(self) -> bool {
+        !self.has_items() && !self.is_readable()
     }
 
     /// Whether nothing goes before the log of the first slot, and the mailbox has not left its channel.

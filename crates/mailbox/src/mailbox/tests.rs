@@ -62,20 +62,20 @@ fn reason() -> CloseReason {
     CloseReason::new(CloseCode::NORMAL, "bye").unwrap()
 }
 
-fn close(reason: CloseReason) -> Option<Box<Directive>> {
-    Some(Box::new(Directive::Close(reason)))
+fn close(reason: CloseReason) -> Option<Directive> {
+    Some(Directive::Close(reason))
 }
 
 /// The directive that a driver finds.
-fn directive(mailbox: &Mailbox) -> Option<Box<Directive>> {
-    let mut directive = None;
-    mailbox.drive(&mut directive);
-    directive
+fn directive(mailbox: &Arc<Mailbox>) -> Option<Directive> {
+    let mut side = mailbox.side();
+    side.drive();
+    side.directive().cloned()
 }
 
 /// Takes all that is in, as text.
-fn drain(mailbox: &Mailbox) -> Vec<String> {
-    std::iter::from_fn(|| mailbox.take())
+fn drain(mailbox: &Arc<Mailbox>) -> Vec<String> {
+    std::iter::from_fn(|| mailbox.side().take_one())
         .map(|item| match item {
             Taken::Message(outgoing) | Taken::Reply(outgoing) => outgoing.message().to_string(),
             Taken::Ping(payload) => format!("ping {}", String::from_utf8(payload).unwrap()),
@@ -95,7 +95,7 @@ fn the_limit_is_inclusive() {
     mailbox.try_push(bytes(6)).unwrap();
     assert_eq!(mailbox.bytes(), 10 * LEAST_WEIGHT);
     assert_eq!(mailbox.try_push(bytes(1)), Err(SendError::Full));
-    mailbox.take();
+    mailbox.side().take_one();
     assert_eq!(mailbox.bytes(), 6 * LEAST_WEIGHT);
     mailbox.try_push(bytes(4)).unwrap();
     assert_eq!(mailbox.try_push(bytes(1)), Err(SendError::Full));
@@ -119,7 +119,7 @@ fn one_item_larger_than_the_limit_is_taken_alone() {
     let mailbox = Mailbox::new(10 * LEAST_WEIGHT);
     mailbox.try_push(bytes(1)).unwrap();
     assert_eq!(mailbox.try_push(bytes(11)), Err(SendError::Full));
-    mailbox.take();
+    mailbox.side().take_one();
     mailbox.try_push(bytes(11)).unwrap();
     assert_eq!(mailbox.try_push(bytes(1)), Err(SendError::Full));
 }
@@ -128,12 +128,12 @@ fn one_item_larger_than_the_limit_is_taken_alone() {
 fn nobody_overtakes_those_who_wait_for_room() {
     let mailbox = Mailbox::new(10 * LEAST_WEIGHT);
     mailbox.try_push(bytes(8)).unwrap();
-    let mut large = mailbox.feed(bytes(9));
+    let mut large = mailbox.send(bytes(9)).until_taken();
     assert!(!poll(&mut large));
     assert_eq!(mailbox.try_push(bytes(1)), Err(SendError::Full));
-    let mut small = mailbox.feed(bytes(1));
+    let mut small = mailbox.send(bytes(1)).until_taken();
     assert!(!poll(&mut small));
-    mailbox.take();
+    mailbox.side().take_one();
     assert!(!poll(&mut small));
     assert!(poll(&mut large));
     assert!(poll(&mut small));
@@ -144,9 +144,10 @@ fn control_frames_go_first_and_find_room_always() {
     let mailbox = Mailbox::new(1);
     mailbox.try_push(text("a")).unwrap();
     mailbox.try_push(Item::Ping(b"1".to_vec())).unwrap();
-    let mut waiting = mailbox.feed(text("b"));
+    let mut waiting = mailbox.send(text("b")).until_taken();
     assert!(!poll(&mut waiting));
-    assert!(poll(&mut mailbox.feed(Item::Pong(b"2".to_vec()))));
+    let pong = Item::Pong(b"2".to_vec());
+    assert!(poll(&mut mailbox.send(pong).until_taken()));
     assert_eq!(drain(&mailbox), ["ping 1", "pong 2", "a"]);
     assert!(poll(&mut waiting));
     assert_eq!(drain(&mailbox), ["b"]);
@@ -166,7 +167,7 @@ fn of_more_than_64_control_frames_the_newest_are_kept() {
     assert_eq!(taken[0], "ping 1");
     assert_eq!(taken[63], "ping 64");
     // The task that waits for the dropped Ping does not wait forever.
-    mailbox.wrote(mailbox.taken());
+    mailbox.side().wrote(mailbox.side().taken());
     assert!(sent.iter_mut().all(poll));
 }
 
@@ -174,7 +175,7 @@ fn of_more_than_64_control_frames_the_newest_are_kept() {
 fn messages_prepared_and_replies_keep_their_order() {
     let mailbox = Mailbox::new(1000);
     mailbox.try_push(text("a")).unwrap();
-    mailbox.push_reply("b".into()).unwrap();
+    mailbox.side().reply("b".into()).unwrap();
     let prepared = PreparedMessage::new("c");
     mailbox.try_push(Item::Message(prepared.into())).unwrap();
     mailbox.try_push(text("d")).unwrap();
@@ -186,7 +187,7 @@ fn messages_prepared_and_replies_keep_their_order() {
 fn a_reply_is_taken_though_there_is_no_room() {
     let mailbox = Mailbox::new(1);
     mailbox.try_push(text("a")).unwrap();
-    mailbox.push_reply("reply".into()).unwrap();
+    mailbox.side().reply("reply".into()).unwrap();
     assert_eq!(drain(&mailbox), ["a", "reply"]);
 }
 
@@ -222,15 +223,15 @@ fn a_send_completes_when_it_is_written_and_not_before() {
     assert!(!poll(&mut first));
     assert!(!poll(&mut second));
     let mut flush = mailbox.flush();
-    mailbox.take();
-    let taken = mailbox.taken();
-    mailbox.take();
+    mailbox.side().take_one();
+    let taken = mailbox.side().taken();
+    mailbox.side().take_one();
     assert!(!poll(&mut first));
-    mailbox.wrote(taken);
+    mailbox.side().wrote(taken);
     assert_eq!(poll_send(&mut first), Poll::Ready(Ok(())));
     assert!(!poll(&mut second));
     assert!(!poll(&mut flush));
-    mailbox.wrote(mailbox.taken());
+    mailbox.side().wrote(mailbox.side().taken());
     assert_eq!(poll_send(&mut second), Poll::Ready(Ok(())));
     assert_eq!(poll_send(&mut flush), Poll::Ready(Ok(())));
 }
@@ -246,7 +247,7 @@ fn after_a_close_nothing_is_taken_and_what_is_in_is_given() {
     assert_eq!(directive(&mailbox), close(reason()), "the first counts");
     assert_eq!(poll_send(&mut waiting), Poll::Ready(Err(SendError::Closed)));
     assert_eq!(mailbox.try_push(text("c")), Err(SendError::Closed));
-    assert_eq!(mailbox.push_reply("d".into()), Err(SendError::Closed));
+    assert_eq!(mailbox.side().reply("d".into()), Err(SendError::Closed));
     assert_eq!(
         mailbox.try_push(Item::Ping(Vec::new())),
         Err(SendError::Closed)
@@ -261,7 +262,7 @@ fn an_abort_overrules_a_close() {
     mailbox.close(reason());
     mailbox.abort();
     mailbox.close(reason());
-    assert_eq!(directive(&mailbox).as_deref(), Some(&Directive::Abort));
+    assert_eq!(directive(&mailbox), Some(Directive::Abort));
 }
 
 #[test]
@@ -275,7 +276,7 @@ fn shut_drops_what_is_in_and_tells_those_who_wait() {
     assert_eq!(poll_send(&mut written), Poll::Ready(Err(SendError::Closed)));
     assert_eq!(poll_send(&mut room), Poll::Ready(Err(SendError::Closed)));
     assert_eq!(mailbox.try_push(text("c")), Err(SendError::Closed));
-    assert!(mailbox.take().is_none());
+    assert!(mailbox.side().take_one().is_none());
     assert_eq!(mailbox.bytes(), 0);
 }
 
@@ -284,19 +285,19 @@ fn a_notice_wakes_a_parked_driver_and_waits_until_the_owner_is_idle() {
     let mailbox = Mailbox::new(1024);
     let woken = Arc::new(Count::default());
     let waker = Waker::from(Arc::clone(&woken));
-    let (mut known, mut directive) = (None, None);
-    assert!(mailbox.park_for_owner(&mut known, &waker, true, &None));
+    let mut side = mailbox.side();
+    assert!(side.park_for_owner(&waker, true));
     mailbox.notify();
     mailbox.notify();
     assert_eq!(woken.woken(), 1);
     // Beside a callback the driver leaves the notice, and parks.
-    assert!(mailbox.drive(&mut directive).is_none() && !mailbox.is_plain());
-    assert!(mailbox.park(&mut known, &waker, true, &None));
+    assert!(side.drive().is_none() && !mailbox.look().is_plain());
+    assert!(side.park(&waker, true));
     // The owner is idle.
-    assert!(!mailbox.park_for_owner(&mut known, &waker, false, &None));
-    assert!(mailbox.take_notice());
-    assert!(mailbox.is_plain() && !mailbox.take_notice());
-    assert!(mailbox.park_for_owner(&mut known, &waker, false, &None));
+    assert!(!side.park_for_owner(&waker, false));
+    assert!(side.take_notice());
+    assert!(mailbox.look().is_plain() && !side.take_notice());
+    assert!(side.park_for_owner(&waker, false));
 }
 
 #[test]
@@ -305,12 +306,9 @@ fn a_parked_driver_is_woken_once_and_a_running_one_never() {
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     mailbox.try_push(text("a")).unwrap();
-    assert!(
-        !mailbox.park(&mut None, &waker, true, &None),
-        "something is in"
-    );
+    assert!(!mailbox.side().park(&waker, true), "something is in");
     drain(&mailbox);
-    assert!(mailbox.park(&mut None, &waker, true, &None));
+    assert!(mailbox.side().park(&waker, true));
     for _ in 0..10 {
         mailbox.try_push(text("b")).unwrap();
     }
@@ -326,16 +324,15 @@ fn a_driver_without_room_is_woken_by_orders_only() {
     let count = Arc::new(Count::default());
     let waker = Arc::clone(&count).into();
     mailbox.try_push(text("a")).unwrap();
-    assert!(mailbox.park(&mut None, &waker, false, &None));
+    assert!(mailbox.side().park(&waker, false));
     mailbox.try_push(text("b")).unwrap();
     assert_eq!(count.woken(), 0);
     mailbox.close(reason());
     assert_eq!(count.woken(), 1);
-    assert!(
-        !mailbox.park(&mut None, &waker, false, &None),
-        "an order is new"
-    );
-    assert!(mailbox.park(&mut None, &waker, false, &close(reason())));
+    assert!(!mailbox.side().park(&waker, false), "an order is new");
+    let mut side = mailbox.side();
+    side.drive();
+    assert!(side.park(&waker, false), "the order is known");
     mailbox.abort();
     assert_eq!(count.woken(), 2);
 }
@@ -384,17 +381,17 @@ fn between_the_parts_of_a_message_nothing_is_taken_but_control_frames() {
     let mut message = parts(&mailbox);
     assert_eq!(poll_part(&mut message, "a", false), TAKEN);
     mailbox.try_push(text("behind")).unwrap();
-    assert!(!mailbox.is_held());
+    assert!(!mailbox.look().is_held());
     assert_eq!(drain(&mailbox), ["before", "part a"]);
-    assert!(mailbox.is_held());
-    assert!(mailbox.has_nothing_to_take() && !mailbox.is_quiet());
+    assert!(mailbox.look().is_held());
+    assert!(mailbox.look().has_nothing_to_take() && !mailbox.look().is_quiet());
     mailbox.try_push(Item::Ping(b"1".to_vec())).unwrap();
-    mailbox.push_reply("reply".into()).unwrap();
+    mailbox.side().reply("reply".into()).unwrap();
     assert_eq!(drain(&mailbox), ["ping 1"]);
     assert_eq!(poll_part(&mut message, "b", false), TAKEN);
     assert_eq!(poll_part(&mut message, "c", true), TAKEN);
     assert_eq!(drain(&mailbox), ["part b", "part c.", "behind", "reply"]);
-    assert!(!mailbox.is_held() && mailbox.is_quiet());
+    assert!(!mailbox.look().is_held() && mailbox.look().is_quiet());
     assert_eq!(mailbox.bytes(), 0);
     let more = poll_part(&mut message, "d", false);
     assert_eq!(more, Poll::Ready(Err(SendError::Finished)));
@@ -408,7 +405,7 @@ fn a_message_of_one_part_is_taken_as_any_other() {
     mailbox.try_push(text("behind")).unwrap();
     drop(message);
     assert_eq!(drain(&mailbox), ["part all.", "behind"]);
-    assert!(!mailbox.is_held());
+    assert!(!mailbox.look().is_held());
     assert!(mailbox.is_open());
 }
 
@@ -438,9 +435,9 @@ fn the_parts_of_the_message_in_front_need_none_of_the_room_that_others_wait_for(
     let mut message = parts(&mailbox);
     assert_eq!(poll_part(&mut message, "a", false), TAKEN);
     mailbox.try_push(bytes(9)).unwrap();
-    let mut waiting = mailbox.feed(text("waits"));
+    let mut waiting = mailbox.send(text("waits")).until_taken();
     assert!(!poll(&mut waiting));
-    assert!(mailbox.take().is_some());
+    assert!(mailbox.side().take_one().is_some());
     for part in ["b", "c", "d"] {
         assert_eq!(poll_part(&mut message, part, part == "d"), TAKEN);
     }
@@ -454,9 +451,9 @@ fn a_first_part_waits_for_room_among_the_others_and_leaves_its_place_when_it_is_
     mailbox.try_push(bytes(10)).unwrap();
     let mut message = parts(&mailbox);
     assert!(poll_part(&mut message, "a", false).is_pending());
-    let mut behind = mailbox.feed(text("behind"));
+    let mut behind = mailbox.send(text("behind")).until_taken();
     assert!(!poll(&mut behind));
-    mailbox.take();
+    mailbox.side().take_one();
     assert!(!poll(&mut behind), "it is not first");
     drop(message);
     assert!(poll(&mut behind));
@@ -473,9 +470,9 @@ fn of_a_message_in_parts_256_kib_wait_or_one_part() {
         assert_eq!(poll_part(&mut message, &half, false), TAKEN);
     }
     assert!(poll_part(&mut message, "x", false).is_pending());
-    assert!(mailbox.take().is_some());
+    assert!(mailbox.side().take_one().is_some());
     assert_eq!(poll_part(&mut message, &half, false), TAKEN);
-    while mailbox.take().is_some() {}
+    while mailbox.side().take_one().is_some() {}
     assert_eq!(poll_part(&mut message, &"x".repeat(4 * HALF), false), TAKEN);
     assert!(poll_part(&mut message, "x", false).is_pending());
     assert_eq!(mailbox.bytes(), 4 * HALF);
@@ -491,7 +488,7 @@ fn whoever_leaves_a_message_unfinished_closes_the_connection_behind_what_it_sent
     assert_eq!(directive(&mailbox), close(unfinished));
     assert_eq!(mailbox.try_push(text("late")), Err(SendError::Closed));
     assert_eq!(drain(&mailbox), ["part a"]);
-    assert!(mailbox.has_nothing_to_take(), "the Close is next");
+    assert!(mailbox.look().has_nothing_to_take(), "the Close is next");
 }
 
 #[test]
@@ -510,7 +507,7 @@ fn a_close_cuts_a_message_off_and_tells_whoever_waits_to_go_on_with_it() {
     drop((one, other));
     assert_eq!(directive(&mailbox), close(reason()), "the first counts");
     assert_eq!(drain(&mailbox), ["part a"]);
-    assert!(mailbox.has_nothing_to_take());
+    assert!(mailbox.look().has_nothing_to_take());
     mailbox.shut();
-    assert!(!mailbox.is_held());
+    assert!(!mailbox.look().is_held());
 }

@@ -33,6 +33,7 @@ mod request;
 mod row;
 mod shard;
 mod stale;
+mod state;
 #[cfg(test)]
 mod tests;
 mod topic;

@@ -6,7 +6,7 @@ use super::context::{Context, Shared};
 use super::follow::Kind;
 use super::joins::Joins;
 use super::outlet::Outlet;
-use super::topic::{Extra, Flight, Live};
+use super::state::{Extra, Flight, Live};
 use super::waiting::WaitingRoom;
 use crate::engine::Generation;
 use crate::policy::{History, Kept};

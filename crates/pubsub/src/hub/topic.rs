@@ -1,16 +1,15 @@
 //! One topic on this node: its state, and how it serves its subscribers.
 //!
 //! ```text
-//!            join               confirmed              reply
-//!   Idle ─────────▶ Listening ─────────────▶ Reading ─────────▶ Live ◀────────────┐
-//!    ▲                │   ▲        gap         │               ▲ │ │ message does  │ reply
-//!    │ unlistened     │   └────────────────────┤        equal  │ │ │ not follow    │
-//!    │                │ no join is left        │               │ │ └────────▶ Refilling
-//!  Closing ◀──────────┴────────────────────────┘               │ │ gap        ▲   │ gap
-//!    ▲  ▲                                                      │ └──▶ Stale ──┘◀──┘
-//!    │  └── Lingering ◀── the last subscriber leaves Live      └──────── │  newer messages
-//!    │        5 to 7 s, a gap, a message that does not follow            │ nobody is left
-//!    └───────────────────────────────────────────────────────────────────┘
+//!   Idle ── join ──▶ Listening ── listens ──▶ Reading ── reply ──▶ Live
+//!   Reading ── gap ──▶ Listening
+//!   Live ── a message does not follow ──▶ Refilling ── reply ──▶ Live
+//!   Live, Refilling ── gap ──▶ Stale ── equal position ──▶ Live
+//!   Stale ── newer messages ──▶ Refilling
+//!   Live ── the last subscriber left ──▶ Lingering ── join ──▶ Live
+//!   Lingering ── 5 to 7 s, a gap, a message does not follow ──▶ Closing
+//!   Listening, Reading, Stale, Refilling ── neither subscriber nor join is left ──▶ Closing
+//!   Closing ── listens no more ──▶ Idle, or Listening if a join waits
 //! ```
 //!
 //! The transitions are in the files of the states: `opening.rs` (Listening, Reading, Closing), `live.rs` (Live, Lingering),
@@ -23,9 +22,10 @@ use super::follow::{Kind, follows};
 use super::joins::{Joins, PendingJoin};
 use super::outlet::Outlet;
 use super::past::Judgement;
-use super::read::Read;
+
 use super::request::ReadNumber;
 use super::row::Row;
+use super::state::{Listening, Live, Proof, Served, Stale, State};
 use super::waiting::Waiting;
 use crate::engine::{Catchup, Generation, Since};
 use crate::name::TopicName;
@@ -43,113 +43,6 @@ pub(super) struct Topic<O: Outlet> {
     /// The number of the history in the list of the shard.
     pub(super) history: u16,
     pub(super) kind: Kind,
-}
-
-/// The state of a topic. Most topics are live, and cost no more memory than that: rare states are boxed.
-#[derive(Debug)]
-pub(super) enum State<J> {
-    /// The topic is forgotten.
-    Idle,
-    Listening(Box<Listening<J>>),
-    Reading(Box<Reading<J>>),
-    Live(Live<J>),
-    Stale(Box<Stale<J>>),
-    Refilling(Box<Refilling<J>>),
-    Lingering(Box<Lingering<J>>),
-    Closing(Joins<J>),
-}
-
-/// The engine does not listen yet, or not again.
-#[derive(Debug)]
-pub(super) struct Listening<J> {
-    pub(super) joins: Joins<J>,
-    /// Whether the hub asked the engine to listen and has no answer. Else the engine listens again by itself.
-    pub(super) is_requested: bool,
-    /// The generation in which the engine listens by its own report, before the answer.
-    pub(super) heard: Option<Generation>,
-}
-
-/// The first read is under way. There is no subscriber yet.
-#[derive(Debug)]
-pub(super) struct Reading<J> {
-    pub(super) generation: Generation,
-    pub(super) joins: Joins<J>,
-    pub(super) read: Read,
-    /// Whether the read asks for messages, and not only for the position.
-    pub(super) reads_messages: bool,
-    pub(super) waiting: Waiting,
-}
-
-/// All messages up to `last` are delivered, and the next ones come.
-#[derive(Debug)]
-pub(super) struct Live<J> {
-    /// `None` without history.
-    pub(super) last: Option<Position>,
-    pub(super) generation: Generation,
-    pub(super) extra: Option<Box<Extra<J>>>,
-}
-
-/// What only some live topics have.
-#[derive(Debug)]
-pub(super) struct Extra<J> {
-    pub(super) tail: Tail,
-    pub(super) flight: Option<Flight<J>>,
-}
-
-/// A read of a live topic, for joins.
-#[derive(Debug)]
-pub(super) struct Flight<J> {
-    pub(super) read: Read,
-    pub(super) joins: Joins<J>,
-    /// Copies of the messages that were delivered since the flight began.
-    pub(super) delivered: Waiting,
-}
-
-/// The feed had a gap. It is not proved that all messages up to now were delivered.
-#[derive(Debug)]
-pub(super) struct Stale<J> {
-    pub(super) last: Option<Position>,
-    pub(super) tail: Option<Tail>,
-    pub(super) joins: Joins<J>,
-    pub(super) waiting: Waiting,
-    pub(super) proof: Proof,
-}
-
-/// How far the proof of a stale topic is.
-#[derive(Debug)]
-pub(super) enum Proof {
-    /// The engine does not listen.
-    Unconfirmed,
-    /// The engine listens. It was asked for the position, or will be.
-    Asking(Generation, Option<ReadNumber>),
-    /// The engine listens, and knows nothing of the topic. It is asked to begin it.
-    Beginning(Generation, Read),
-    /// The engine listens, and failed to tell the position.
-    Paused(Generation, Instant),
-}
-
-/// Messages behind `last` are missing, and are read. Subscribers wait.
-#[derive(Debug)]
-pub(super) struct Refilling<J> {
-    pub(super) served: Served<J>,
-    pub(super) read: Read,
-}
-
-/// What the subscribers of a topic have, and what waits until they have more.
-#[derive(Debug)]
-pub(super) struct Served<J> {
-    pub(super) generation: Generation,
-    pub(super) last: Position,
-    pub(super) tail: Tail,
-    pub(super) joins: Joins<J>,
-    pub(super) waiting: Waiting,
-}
-
-/// The last subscriber has left a live topic.
-#[derive(Debug)]
-pub(super) struct Lingering<J> {
-    pub(super) live: Live<J>,
-    pub(super) until: Instant,
 }
 
 impl<O: Outlet> Topic<O> {

@@ -8,6 +8,7 @@ use sockeye_pubsub::{Body, Delivered, Entry, Epoch, MessageId, Position};
 
 use crate::memory::Time;
 use crate::node::{Ticket, Told};
+use crate::schedule::QUIET;
 use crate::world::{MS, Publisher, World};
 
 /// The most messages that wait for a client. One more closes its connection.
@@ -314,7 +315,7 @@ impl World {
                 );
                 // The replay is a message each: the connection may end between two of them.
                 for entry in replay {
-                    if self.random.chance(1) {
+                    if self.now < QUIET && self.random.chance(1) {
                         self.disconnect_client(client, 0);
                         let node = self.random.index(3);
                         return self
@@ -396,7 +397,7 @@ impl World {
 fn forge(position: Option<Position>, bits: u64) -> Position {
     let id = MessageId::new(bits);
     match position {
-        Some(position) if bits % 3 == 0 && position.id.is_some() => Position {
+        Some(position) if bits.is_multiple_of(3) && position.id.is_some() => Position {
             id: Some(id),
             ..position
         },

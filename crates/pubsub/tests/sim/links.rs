@@ -199,6 +199,9 @@ impl World {
 
     /// The feed of a node drops what comes for a partition, until its worker notices.
     pub(crate) fn overflow(&mut self, node: usize, partition: usize) {
+        if self.nodes[node].feed.connection.is_none() {
+            return;
+        }
         let life = self.nodes[node].life;
         self.nodes[node].dropping[partition] = true;
         let pause = self.random.within(1..400) * MS;
@@ -347,7 +350,7 @@ impl World {
         event: impl FnOnce(&mut Self) + 'static,
     ) {
         let pause = self.random.within(100..self.latency);
-        let earliest = self.now + pause;
+        let earliest = self.now + pause + self.lags[node];
         let link = self.link(node, Which::Feed);
         if link.connection != Some(connection) {
             return;

@@ -3,6 +3,8 @@
 //! happened. `SOCKEYE_SIM_SECONDS=60` runs new seeds for so long. `SOCKEYE_SIM_FULL=1` wants each row of the hub's table
 //! to be taken a hundred times.
 
+#![expect(clippy::print_stdout, reason = "it reports what it ran")]
+
 mod client;
 mod links;
 mod memory;
@@ -20,10 +22,12 @@ use sockeye_engine_kit::checker::{self, Bounds};
 use sockeye_pubsub::hub::Row;
 
 use crate::schedule::{END, FAULTS_END, SETTLED, Step};
-use crate::world::World;
+use crate::world::{MS, World};
 
 /// The number of schedules that each test run tries.
 const SCHEDULES: u64 = 500;
+/// The number of schedules of a full run.
+const FULL_SCHEDULES: u64 = 20_000;
 /// How often each row has to be taken in a full run.
 const FULL: u64 = 100;
 
@@ -38,7 +42,7 @@ struct Report {
 fn run(seed: u64, steps: &[(memory::Time, Step)], has_trace: bool) -> Report {
     let mut world = World::new(seed, Instant::now());
     world.trace = has_trace.then(Vec::new);
-    if schedule::has_quiet_loss(steps) || seed % 4 == 0 {
+    if schedule::has_quiet_loss(steps) || seed.is_multiple_of(4) {
         world.turn = Duration::from_secs(8);
     }
     for node in 0..3 {
@@ -53,6 +57,7 @@ fn run(seed: u64, steps: &[(memory::Time, Step)], has_trace: bool) -> Report {
     world.at(FAULTS_END, World::heal);
     world.run_until(SETTLED);
     world.settle();
+    world.run_until(SETTLED + MS);
     world.reconnect_all();
     world.run_until(END);
     world.settle();
@@ -160,7 +165,8 @@ fn sim_schedules_hold() {
         }
     };
     let started = Instant::now();
-    let mut count = SCHEDULES;
+    let is_full = std::env::var_os("SOCKEYE_SIM_FULL").is_some();
+    let mut count = if is_full { FULL_SCHEDULES } else { SCHEDULES };
     if let Some(seconds) = number("SOCKEYE_SIM_SECONDS") {
         let first = u64::from(std::process::id()) << 32 | u64::from(started_at());
         println!("seeds from {first} on");
@@ -170,11 +176,11 @@ fn sim_schedules_hold() {
             count += 10;
         }
     } else {
-        add(run_all(0..SCHEDULES));
+        add(run_all(0..count));
     }
     println!("{count} schedules in {:?}", started.elapsed());
     print(&rows);
-    if std::env::var_os("SOCKEYE_SIM_FULL").is_some() {
+    if is_full {
         let rare = |row: &&Row| rows.get(row).copied().unwrap_or_default() < FULL;
         let rare: Vec<&Row> = Row::ALL.iter().filter(rare).collect();
         assert!(

@@ -27,6 +27,8 @@ pub(crate) struct World {
     numbers: u64,
     /// The most time that a request, or an answer, is on its way.
     pub(crate) latency: Time,
+    /// How much later than others each node gets its messages.
+    pub(crate) lags: [Time; 3],
     /// The time between two questions for the position of a topic in turn.
     pub(crate) turn: Duration,
     /// What happens to calls that get no answer.
@@ -93,6 +95,7 @@ impl World {
             events: BTreeMap::new(),
             numbers: 1,
             latency: 3 * MS,
+            lags: [0; 3],
             turn: Duration::from_secs(300),
             failures: BTreeMap::new(),
             base,
@@ -121,6 +124,9 @@ impl World {
             6..8 => 60 * MS,
             _ => 400 * MS,
         };
+        if world.random.chance(20) {
+            world.lags[0] = 500 * MS;
+        }
         let seconds = Duration::from_secs;
         for (name, history) in [
             ("room/large", History::window(100, seconds(60))),
@@ -224,12 +230,12 @@ impl World {
     }
 
     /// Lets something happen after a pause.
-    pub(crate) fn after(&mut self, pause: Time, event: impl FnOnce(&mut World) + 'static) {
+    pub(crate) fn after(&mut self, pause: Time, event: impl FnOnce(&mut Self) + 'static) {
         self.at(self.now + pause, event);
     }
 
     /// Lets something happen at a time.
-    pub(crate) fn at(&mut self, at: Time, event: impl FnOnce(&mut World) + 'static) {
+    pub(crate) fn at(&mut self, at: Time, event: impl FnOnce(&mut Self) + 'static) {
         let number = self.number();
         let tie = self.random.bits();
         self.queue.push(Reverse(Scheduled { at, tie, number }));

@@ -231,7 +231,7 @@ impl WebSocket {
         }
         let outgoing = message.into();
         let len = outgoing.message().as_bytes().len() as u64;
-        match self.0.mailbox.try_push(Item::Message(outgoing)) {
+        match self.0.mailbox.offer(Item::Message(outgoing), drop) {
             Ok(_) => {}
             Err(error) => {
                 self.0.discarded.fetch_add(len, Ordering::Relaxed);

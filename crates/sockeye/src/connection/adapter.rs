@@ -125,7 +125,7 @@ impl<M: Into<Outgoing>> Sink<M> for SenderSink {
             return Err(SendError::Full);
         }
         let item = Item::Message(message.into());
-        self.feeding = Some(self.sender.mailbox.feed(item));
+        self.feeding = Some(self.sender.mailbox.send(item).until_taken());
         // The next flush has to include this message.
         self.flushing = None;
         Ok(())

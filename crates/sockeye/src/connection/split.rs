@@ -107,7 +107,8 @@ impl Sender {
     ///
     /// The first poll that finds room takes the message, as with [`send`](Self::send).
     pub async fn feed(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
-        self.mailbox.feed(Item::Message(message.into())).await
+        let sending = self.mailbox.send(Item::Message(message.into()));
+        sending.until_taken().await
     }
 
     /// Queues a message if there is room now.
@@ -116,7 +117,7 @@ impl Sender {
     ///
     /// [`SendError::Full`], or [`SendError::Closed`] once the connection is closing.
     pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<(), SendError> {
-        self.mailbox.try_push(Item::Message(message.into()))?;
+        self.mailbox.offer(Item::Message(message.into()), drop)?;
         Ok(())
     }
 

@@ -115,7 +115,7 @@ mod attach;
 mod codec;
 mod config;
 pub(crate) mod configurator;
-mod envelope;
+pub(crate) mod envelope;
 #[cfg(feature = "topics-wire")]
 mod enveloped;
 mod filter;
@@ -147,7 +147,7 @@ pub(crate) mod seam;
 mod session;
 mod span;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 #[cfg(feature = "topics")]
 pub(crate) use self::codec::encoded;

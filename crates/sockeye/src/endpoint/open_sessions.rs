@@ -39,7 +39,7 @@ impl OpenSessions {
     }
 
     /// Creates an empty set of sessions, whose peers may agree on the subprotocol of topics.
-    pub(super) fn with_topics(counters: Arc<Counters>) -> Self {
+    pub(crate) fn with_topics(counters: Arc<Counters>) -> Self {
         Self(Arc::new(SessionSet {
             counters: Some(counters),
             enveloped: Some(Box::default()),
@@ -70,7 +70,7 @@ impl OpenSessions {
 
     /// Sets the topics that the sessions use.
     #[cfg(feature = "topics")]
-    pub(super) fn set_topics(&self, topics: Arc<dyn SharedTopics<Session>>) {
+    pub(crate) fn set_topics(&self, topics: Arc<dyn SharedTopics<Session>>) {
         let set = self.0.topics.set(topics);
         debug_assert!(set.is_ok(), "they are set when the set is made");
     }

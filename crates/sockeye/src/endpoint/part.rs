@@ -81,7 +81,14 @@ pub(super) async fn handle_pong<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     payload: Vec<u8>,
 ) {
     let pong = Incoming::Pong(Pong::new(payload));
-    handle(endpoint, session, driver, pong, &RemainingMessage::default()).await;
+    handle(
+        endpoint,
+        session,
+        driver,
+        pong,
+        &RemainingMessage::default(),
+    )
+    .await;
 }
 
 async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(

@@ -195,7 +195,8 @@ impl<'s> AsyncRemote<'s> {
     fn push(&self, item: Item) -> Result<SendHandle, SendError> {
         let overflowed = |lost| self.session.count_overflow(lost);
         let mailbox = self.session.mailbox();
-        Ok(SendHandle(mailbox.offer_awaited(item, overflowed)?))
+        let receipt = mailbox.offer(item, overflowed)?;
+        Ok(SendHandle(mailbox.written(receipt)))
     }
 }
 

@@ -242,13 +242,17 @@ impl Session {
     /// Sets the [`Overflow`] of the asynchronous remote, from now on: what happens to its messages while the outbox is
     /// full. It replaces the value of [`EndpointConfig::overflow`](super::EndpointConfig::overflow).
     pub fn set_overflow(&self, overflow: Overflow) {
-        self.0.mailbox.set_overflow(overflow);
+        self.0
+            .mailbox
+            .set_overflow(|policy| policy.remote = overflow);
     }
 
     /// Sets the [`Overflow`] of broadcasts, from now on: what happens to them while the outbox is full. It replaces the
     /// value of [`EndpointConfig::broadcast_overflow`](super::EndpointConfig::broadcast_overflow).
     pub fn set_broadcast_overflow(&self, overflow: Overflow) {
-        self.0.mailbox.set_broadcast_overflow(overflow);
+        self.0
+            .mailbox
+            .set_overflow(|policy| policy.broadcast = overflow);
     }
 
     /// Stops the delivery of messages and pongs until [`resume`](Self::resume). The handler that runs goes on, and a
@@ -260,17 +264,17 @@ impl Session {
     /// [`close`](Self::close), [`abort`](Self::abort), the idle timeout, and a write that fails or stalls end a paused
     /// session. The peer's end does too, unless it comes behind the message that was read ahead.
     pub fn pause(&self) {
-        self.0.mailbox.pause();
+        self.0.mailbox.set_paused(true);
     }
 
     /// Delivers messages again, the delayed ones first.
     pub fn resume(&self) {
-        self.0.mailbox.resume();
+        self.0.mailbox.set_paused(false);
     }
 
     /// Returns whether the delivery of messages is paused.
     pub fn is_paused(&self) -> bool {
-        self.0.mailbox.is_paused()
+        self.0.mailbox.look().is_paused()
     }
 
     /// Sets the bits for the handlers. The caller holds their lock.

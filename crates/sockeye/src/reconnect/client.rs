@@ -64,7 +64,7 @@ pub struct Reconnecting {
 /// How an attempt is made.
 enum Connector {
     /// By a client, to its target.
-    Client(Arc<Client>, Target),
+    Client(Arc<Client>, Box<Target>),
     /// By a function of the application.
     Function(Box<dyn FnMut() -> Connecting + Send>),
 }
@@ -126,7 +126,7 @@ impl Client {
         target: impl TryInto<Target, Error: Into<ConnectError>>,
     ) -> Result<Reconnecting, ConnectError> {
         let target = target.try_into().map_err(Into::into)?;
-        let connector = Connector::Client(Arc::new(self), target);
+        let connector = Connector::Client(Arc::new(self), Box::new(target));
         Ok(Reconnecting::by(connector))
     }
 }
@@ -351,7 +351,7 @@ impl Connector {
         match self {
             Self::Client(client, target) => {
                 let (client, target) = (Arc::clone(client), target.clone());
-                Box::pin(async move { client.connect_to(target).await })
+                Box::pin(async move { client.connect_to(*target).await })
             }
             Self::Function(connect) => connect(),
         }

@@ -6,6 +6,7 @@ use sockeye_pubsub::engine::{Engine, EngineState};
 use crate::sync::Arc;
 
 /// The engine. The memory engine answers at once, so it is called without a boxed future.
+#[expect(clippy::large_enum_variant, reason = "a node has one")]
 pub(super) enum Backend {
     Memory(MemoryEngine),
     Networked(Arc<dyn Engine>),

@@ -59,6 +59,7 @@ pub(crate) async fn handle(session: &Session, frame: &mut MessageBuffer) {
                 wants,
                 member: member.map(Into::into),
             };
+            session.wait_for_room().await;
             if session.topics().0.authority.is_some() {
                 let session = session.clone();
                 tokio::spawn(async move {
@@ -224,6 +225,16 @@ async fn count(session: &Session, reference: Reference, topic: &TopicName) {
 }
 
 impl Session {
+    /// Waits while as much waits to be sent as the outbox takes. The hub answers a join whatever the limit says, so a client
+    /// that reads nothing may not go on asking.
+    async fn wait_for_room(&self) {
+        let mailbox = self.mailbox();
+        if mailbox.bytes() >= mailbox.limit() / 2 {
+            // If the connection is closing, nothing wants the answer.
+            let _ = mailbox.flush().await;
+        }
+    }
+
     /// A client may ask only about topics that it subscribes to.
     fn check_subscribed(&self, topic: &str) -> Result<(), Failure> {
         let part = self.topics_part();
@@ -265,6 +276,6 @@ impl Session {
     async fn send_frame(&self, frame: Text) {
         let item = Item::Message(Message::Text(frame).into());
         // If the connection is closing, nothing wants the answer.
-        let _ = self.mailbox().feed(item).await;
+        let _ = self.mailbox().send(item).until_taken().await;
     }
 }

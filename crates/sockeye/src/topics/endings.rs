@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sockeye_pubsub::TopicName;
 
-use crate::endpoint::Session;
+use crate::endpoint::{Session, SessionId};
 use crate::sync::{Mutex, lock};
 
 /// When the permissions of subscriptions end. There is an entry for each live subscription whose permission ends.
@@ -20,8 +20,8 @@ pub(super) struct Endings {
 
 #[derive(Default)]
 struct State {
-    by_time: BTreeMap<(Instant, u64), Ending>,
-    times: HashMap<u64, Instant>,
+    by_time: BTreeMap<(Instant, Key), Ending>,
+    times: HashMap<Key, Instant>,
 }
 
 /// A subscription whose permission ends.
@@ -29,26 +29,37 @@ pub(super) struct Ending {
     pub(super) session: Session,
     pub(super) topic: TopicName,
     /// The number of the join by which the subscription came about.
-    pub(super) join: u64,
+    pub(super) join: u32,
+}
+
+/// The number of a join, which is unique among those of its session.
+type Key = (u32, SessionId);
+
+impl Ending {
+    fn key(&self) -> Key {
+        (self.join, self.session.id())
+    }
 }
 
 impl Endings {
     /// Notes when the permission of a subscription ends.
     pub(super) fn add(&self, at: Instant, ending: Ending) {
         let mut state = lock(&self.state);
-        state.times.insert(ending.join, at);
-        state.by_time.insert((at, ending.join), ending);
+        let key = ending.key();
+        state.times.insert(key, at);
+        state.by_time.insert((at, key), ending);
         self.many.store(state.times.len(), Relaxed);
     }
 
     /// Forgets the subscription of a join, which has ended. The caller drops what it gets while nothing is locked.
-    pub(super) fn remove(&self, join: u64) -> Option<Ending> {
+    pub(super) fn remove(&self, session: &Session, join: u32) -> Option<Ending> {
         if self.many.load(Relaxed) == 0 {
             return None;
         }
         let mut state = lock(&self.state);
-        let at = state.times.remove(&join)?;
-        let removed = state.by_time.remove(&(at, join));
+        let key = (join, session.id());
+        let at = state.times.remove(&key)?;
+        let removed = state.by_time.remove(&(at, key));
         self.many.store(state.times.len(), Relaxed);
         removed
     }
@@ -61,7 +72,7 @@ impl Endings {
             && first.key().0 <= now
         {
             let ending = first.remove();
-            state.times.remove(&ending.join);
+            state.times.remove(&ending.key());
             due.push(ending);
         }
         self.many.store(state.times.len(), Relaxed);

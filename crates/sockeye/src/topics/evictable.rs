@@ -15,8 +15,8 @@ impl Topics {
         &self,
         session: &Session,
         topic: &TopicName,
-        joining: impl Future<Output = Result<u64, SubscribeError>>,
-    ) -> Result<u64, SubscribeError> {
+        joining: impl Future<Output = Result<u32, SubscribeError>>,
+    ) -> Result<u32, SubscribeError> {
         let mut entered = self.0.asking.add(topic, session);
         let number = tokio::select! {
             biased;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Weak;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use sockeye_pubsub::engine::{Catchup, EngineState, NodeInfo, Since};
@@ -34,8 +34,8 @@ pub(super) struct Inner {
     pub(super) authority: Option<Arc<dyn Authority>>,
     pub(super) queue: Queue,
     pub(super) asking: Asking,
-    /// The number of the next join.
-    pub(super) joins: AtomicU64,
+    /// The number of the next join. After four billion joins it begins anew.
+    pub(super) joins: AtomicU32,
     pub(super) node: NodeInfo,
     pub(super) signals: Signals,
     /// Whether a networked engine is started.

@@ -19,7 +19,7 @@ use crate::proto::Outgoing;
 /// A session that waits for its subscription.
 pub(crate) struct Join {
     /// Tells the joins of one session apart.
-    pub(super) number: u64,
+    pub(super) number: u32,
     pub(super) session: Joining,
     pub(super) answer: Answer,
     /// What the subscriber says of itself, for topics with presence.

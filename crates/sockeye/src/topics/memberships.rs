@@ -24,7 +24,7 @@ pub(super) struct Membership {
     /// The number of the session in the topic's channel.
     pub(super) member: u32,
     /// The number of the join by which it came about.
-    pub(super) join: u64,
+    pub(super) join: u32,
 }
 
 /// The bytes of the replays of one session that are not written yet.
@@ -54,6 +54,10 @@ impl Memberships {
 
     pub(super) fn insert(&mut self, membership: Membership) {
         if let Err(place) = self.find(membership.topic.name()) {
+            // It grows by half: there are many sessions, so what they reserve counts.
+            if self.all.len() == self.all.capacity() {
+                self.all.reserve_exact((self.all.len() / 2).max(1));
+            }
             self.all.insert(place, membership);
         }
     }
@@ -64,7 +68,7 @@ impl Memberships {
     }
 
     /// Removes a subscription, if it came about by this join.
-    pub(super) fn remove_of(&mut self, topic: &str, join: u64) -> Option<Membership> {
+    pub(super) fn remove_of(&mut self, topic: &str, join: u32) -> Option<Membership> {
         let place = self.find(topic).ok()?;
         let is_meant = self.all.get(place).is_some_and(|known| known.join == join);
         is_meant.then(|| self.all.remove(place))

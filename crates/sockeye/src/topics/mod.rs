@@ -119,6 +119,9 @@ mod signals;
 mod subscribe;
 mod subscribers;
 mod surroundings;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 mod timer;
 mod work;
 

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 #[cfg(feature = "topics-wire")]
-use sockeye_mailbox::Item;
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;
@@ -100,7 +99,7 @@ impl Node {
         let topic = membership.topic.name();
         self.presence
             .leave(topic, session.member_id(), membership.join);
-        self.endings.remove(membership.join)
+        self.endings.remove(session, membership.join)
     }
 
     /// Keeps the last handle of a session until no lock is held.
@@ -149,8 +148,8 @@ impl Node {
         }
         // Such a channel keeps one message, which is the value. So the frame goes past the channel.
         channel.look(0..usize::MAX, |session| {
-            // Without room or a connection nothing is told: the outbox holds newer values, or is closed.
-            let _ = session.mailbox().try_push(Item::Message(frame.clone().into()));
+            // Such frames are few: one for a topic in 3 s, and one for a loss. A connection that is closing wants none.
+            let _ = session.mailbox().push_admitted([frame.clone().into()]);
         });
     }
 }

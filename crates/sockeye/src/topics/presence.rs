@@ -42,7 +42,7 @@ struct State {
 #[derive(Default)]
 struct Present {
     // With the number of the join by which each came.
-    members: HashMap<MemberId, (u64, Member)>,
+    members: HashMap<MemberId, (u32, Member)>,
     stir: Stir,
 }
 
@@ -79,17 +79,19 @@ pub(super) enum Change {
 
 impl Presence {
     /// Adds a member, who came by a join.
-    pub(super) fn enter(&self, topic: &TopicName, member: Member, join: u64) {
+    pub(super) fn enter(&self, topic: &TopicName, member: Member, join: u32) {
         let mut state = lock(&self.state);
         let present = state.topics.entry(topic.clone()).or_default();
         present.members.insert(member.id, (join, member.clone()));
-        state.changes.push_back(Change::Entered(topic.clone(), member));
+        state
+            .changes
+            .push_back(Change::Entered(topic.clone(), member));
         self.has_changes.store(true, Relaxed);
         state.note_change(topic, now());
     }
 
     /// Removes a member, if it is one by this join. It may have come again by another join meanwhile.
-    pub(super) fn leave(&self, topic: &TopicName, member: MemberId, join: u64) {
+    pub(super) fn leave(&self, topic: &TopicName, member: MemberId, join: u32) {
         let mut state = lock(&self.state);
         let present = state.topics.get_mut(topic);
         if present.is_some_and(|present| present.remove(member, join)) {
@@ -203,8 +205,8 @@ impl Presence {
 
 impl Present {
     /// Removes a member, if it is one by this join. Returns whether it was.
-    fn remove(&mut self, member: MemberId, join: u64) -> bool {
-        let is_meant = |(known, _): &(u64, Member)| *known == join;
+    fn remove(&mut self, member: MemberId, join: u32) -> bool {
+        let is_meant = |(known, _): &(u32, Member)| *known == join;
         let known = self.members.get(&member);
         known.is_some_and(is_meant) && self.members.remove(&member).is_some()
     }

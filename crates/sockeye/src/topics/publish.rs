@@ -134,7 +134,9 @@ impl Topics {
     ) -> Result<PublishHandle, PublishError> {
         Ok(PublishHandle(match self.begin(topic, message, key)? {
             Begun::Done(position) => Handled::Done(Some(Published::answered(Ok(position)))),
-            Begun::Waiting(sent) => Handled::Waiting(self.0.queue.push(sent, |queue| self.0.spawn(queue))?),
+            Begun::Waiting(sent) => {
+                Handled::Waiting(self.0.queue.push(sent, |queue| self.0.spawn(queue))?)
+            }
         }))
     }
 

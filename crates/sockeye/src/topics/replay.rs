@@ -60,6 +60,10 @@ pub(super) fn fitting<'a>(
 
 /// Returns what an entry counts for in an outbox, at most.
 fn weight(form: Form, topic: &TopicName, entry: &Entry) -> usize {
-    let header = if form == Form::Raw { 0 } else { OVERHEAD + topic.len() };
+    let header = if form == Form::Raw {
+        0
+    } else {
+        OVERHEAD + topic.len()
+    };
     (header + entry.body.len()).max(OVERHEAD)
 }

@@ -99,7 +99,7 @@ impl Session {
     }
 
     /// Ends a subscription, if it came about by this join. Returns whether it did.
-    pub(super) fn leave_if(&self, topic: &str, join: u64) -> bool {
+    pub(super) fn leave_if(&self, topic: &str, join: u32) -> bool {
         let topics = self.topics_part();
         let left = topics.and_then(|topics| lock(&topics.memberships).remove_of(topic, join));
         left.is_some_and(|membership| {
@@ -180,19 +180,26 @@ pub(super) struct JoinRequest {
     pub(super) until: Option<SystemTime>,
 }
 
-/// How many subscriptions a session may have by server code.
-const MAX_SUBSCRIPTIONS: usize = 10_000;
-/// Returns whether a text can be what a member says of itself. Other text would break the list that clients get.
-#[cfg(feature = "topics-wire")]
-fn is_member(text: &str) -> bool {
-    sockeye_pubsub::wire::is_member(text)
+/// Checks what a member says of itself.
+fn checked_info(json: Arc<str>) -> Result<Arc<str>, SubscribeError> {
+    let denied = |text: &str| Err(SubscribeError::Denied(text.to_owned()));
+    if json.len() > MAX_MEMBER {
+        return denied("what a member says of itself is longer than 1 KiB");
+    }
+    #[cfg(feature = "topics-wire")]
+    match sockeye_pubsub::wire::member_info(&json) {
+        None => return denied("what a member says of itself is not JSON"),
+        // Others are shown it in a header, which is one line.
+        Some(Cow::Owned(line)) => return Ok(line.into()),
+        Some(Cow::Borrowed(_)) => {}
+    }
+    Ok(json)
 }
 
-/// Returns whether a text can be what a member says of itself. No client of this node gets a list of members.
-#[cfg(not(feature = "topics-wire"))]
-fn is_member(text: &str) -> bool {
-    text.len() <= 1024
-}
+/// How many subscriptions a session may have by server code.
+const MAX_SUBSCRIPTIONS: usize = 10_000;
+/// The longest text that a member says of itself, in bytes.
+const MAX_MEMBER: usize = 1024;
 /// How long a join waits for room for its replay.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -203,7 +210,7 @@ impl Topics {
         session: &Session,
         name: &TopicName,
         request: JoinRequest,
-    ) -> Result<u64, SubscribeError> {
+    ) -> Result<u32, SubscribeError> {
         let inner = &self.0;
         let rules = inner.rules(name).map_err(SubscribeError::Denied)?;
         let history = rules.history;
@@ -214,10 +221,7 @@ impl Topics {
         let member = request
             .member
             .filter(|_| rules.presence.known() != Known::Off);
-        if member.as_ref().is_some_and(|json| !is_member(json)) {
-            let text = "what a member says of itself is not one line of JSON of at most 1 KiB";
-            return Err(SubscribeError::Denied(text.to_owned()));
-        }
+        let member = member.map(checked_info).transpose()?;
         {
             let part = session.topics_part().ok_or(SubscribeError::Closed)?;
             let memberships = lock(&part.memberships);
@@ -314,7 +318,7 @@ struct Waiting<'s> {
     session: &'s Session,
     topics: &'s Topics,
     name: &'s TopicName,
-    number: u64,
+    number: u32,
     answered: oneshot::Receiver<Result<Subscribed, SubscribeError>>,
     is_done: bool,
 }

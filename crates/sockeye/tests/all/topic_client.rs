@@ -41,7 +41,7 @@ fn topics() -> Topics {
         .clients(Clients::publish());
     let free = Policy::new().clients(Clients::publish());
     let topics = Topics::builder().pattern("kept/{id}", kept);
-    topics.pattern("free/{id}", free).build().unwrap()
+    topics.pattern("free/{id}", free).build().expect("patterns")
 }
 
 async fn desk(topics: Topics) -> SocketAddr {
@@ -52,7 +52,7 @@ async fn desk(topics: Topics) -> SocketAddr {
 fn client(addr: SocketAddr, path: &str) -> TopicClient {
     let client = Client::new().reconnecting(format!("ws://{addr}{path}"));
     let retry = Retry::default().first_pause(Duration::from_millis(1));
-    client.unwrap().retry(retry).topics()
+    client.expect("a URL").retry(retry).topics()
 }
 
 /// Waits for the next event but for those of connecting.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sockeye::server::ServerBuilder;
 #[cfg(feature = "topics-wire")]
-use sockeye::topics::Presence;
 use sockeye::topics::{History, Policy, Recovery};
 use sockeye::{Connection, HandlerResult, Server, Session, Topics, server_endpoint};
 
@@ -83,42 +82,103 @@ async fn subscribers_get_the_newest_messages_and_then_each_one_once_and_in_order
     assert_eq!(topics.subscribers("room/1"), 2);
 }
 
-/// An endpoint that makes its session a member, as the message says.
-#[cfg(feature = "topics-wire")]
-#[derive(Default)]
-struct Desk;
+#[tokio::test]
+async fn two_servers_share_topics() {
+    let topics = rooms();
+    let urls = [serve(topics.clone()).await, serve(topics.clone()).await];
+    let mut members = Vec::new();
+    for url in &urls {
+        let mut ws = sockeye::connect(format!("{url}/room/1")).await.unwrap();
+        assert_eq!(next(&mut ws).await, "welcome");
+        members.push(ws);
+    }
+    members[0].send("hello").await.unwrap();
+    for ws in &mut members {
+        assert_eq!(next(ws).await, "hello");
+    }
+    assert_eq!(topics.subscribers("room/1"), 2);
+}
 
-#[cfg(feature = "topics-wire")]
-#[server_endpoint("/desk")]
-impl Desk {
-    #[on_message]
-    async fn enter(&self, session: &Session, json: String) -> String {
-        let entered = session.subscribe("desk/1").member(json).await;
-        session.unsubscribe("desk/1");
-        entered.map_or_else(|error| error.to_string(), |_| "entered".to_owned())
+#[tokio::test]
+async fn a_server_whose_outboxes_cannot_take_a_history_is_refused() {
+    for (limit, is_taken) in [(1 << 20, true), ((1 << 20) - 2, false)] {
+        let server = Server::builder()
+            .topics(rooms())
+            .outbox_limit(limit)
+            .default_endpoint::<Room>();
+        let bound = server.bind("127.0.0.1:0").await;
+        assert_eq!(bound.is_ok(), is_taken);
+        let Err(error) = bound else {
+            continue;
+        };
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        for part in ["room/{id}", "524288", "1048574", "outbox_limit"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 }
 
 #[cfg(feature = "topics-wire")]
-#[tokio::test]
-async fn what_server_code_says_of_a_member_is_one_line_of_json_of_at_most_1_kib() {
-    let desks = Policy::new().presence(Presence::members(10));
-    let topics = Topics::builder().pattern("desk/{id}", desks);
-    let server = Server::builder().topics(topics.build().unwrap());
-    let addr = serve_endpoints(server.default_endpoint::<Desk>()).await;
-    let mut ws = sockeye::connect(format!("{addr}/desk")).await.unwrap();
-    let longest = format!("\"{}\"", "x".repeat(1022));
-    let too_long = format!("\"{}\"", "x".repeat(1023));
-    for json in [r#"{"name":"ann"}"#, "null", &longest] {
-        ws.send(json).await.unwrap();
-        assert_eq!(next(&mut ws).await, "entered", "{json}");
+mod wire {
+    use sockeye::topics::Clients;
+    use sockeye::{Client, Endpoint, endpoint};
+
+    use super::*;
+
+    /// Handles nothing itself: its clients use topics.
+    struct Open;
+
+    impl Endpoint for Open {}
+
+    async fn connect(url: &str) -> Connection {
+        let client = Client::builder().subprotocols(["sockeye.topics.v0"]);
+        let mut ws = client.build().connect(url).await.unwrap();
+        assert!(next(&mut ws).await.starts_with(r#"{"hello":1"#));
+        ws
     }
-    for json in ["ann", "", "{\n}", &too_long] {
-        ws.send(json).await.unwrap();
-        let refused = next(&mut ws).await;
+
+    async fn ask(ws: &mut Connection, frame: &str) -> String {
+        ws.send(frame).await.unwrap();
+        next(ws).await
+    }
+
+    #[tokio::test]
+    async fn a_client_that_comes_back_gets_what_it_missed() {
+        let policy = Policy::new().history(History::window(100, HOUR));
+        let topics = Topics::builder()
+            .pattern("room/{id}", policy.clients(Clients::publish()))
+            .build()
+            .unwrap();
+        let server = Server::builder().topics(topics.clone());
+        let server = server.endpoint(endpoint("/topics", |_| Open).topics());
+        let server = server.bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/topics", server.local_addr());
+        tokio::spawn(server.serve());
+
+        let mut ann = connect(&url).await;
+        let subscribed = ask(&mut ann, "{\"sub\":\"room/1\",\"ref\":1}\n").await;
+        assert!(subscribed.starts_with(r#"{"ok":1,"topic":"room/1""#));
+        let first = ask(&mut ann, "{\"pub\":\"room/1\",\"ref\":2}\nfirst").await;
+        let at = first.split('"').nth(7).unwrap().to_owned();
+        drop(ann);
+        for text in ["second", "third"] {
+            topics.publish("room/1", text).await.unwrap();
+        }
+        let mut ann = connect(&url).await;
+        let resume = format!("{{\"sub\":\"room/1\",\"ref\":1,\"at\":\"{at}\"}}\n");
+        let resumed = ask(&mut ann, &resume).await;
         assert!(
-            refused.starts_with("the subscription is denied: "),
-            "{json}"
+            resumed.contains(r#""recovered":true,"missed":2"#),
+            "{resumed}"
         );
+        for text in ["second", "third"] {
+            let message = next(&mut ann).await;
+            assert_eq!(message.split_once('\n').unwrap().1, text);
+        }
     }
 }

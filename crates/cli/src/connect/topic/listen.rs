@@ -8,7 +8,7 @@ use sockeye::reconnect::topics::{Position, SubscribeOptions, TopicClient, TopicE
 use sockeye::{CloseCode, Message};
 use tokio::time::Instant;
 
-use super::{notice, show_waiting};
+use super::{attempt, notice};
 use crate::connect::failure::Failure;
 use crate::connect::goal::{Goal, GoalState};
 use crate::connect::options::{Options, Wait};
@@ -21,7 +21,7 @@ use crate::signal::{Signals, Stop};
 
 /// Prints the messages of the topics until the client has ended.
 pub(in crate::connect) async fn listen(options: &Options) -> Result<Exit, Failure> {
-    let (mut client, mut lines) = super::client(&options.url, &options.reach, options.retry)?;
+    let (mut client, mut lines) = attempt::client(&options.url, &options.reach, options.retry)?;
     for topic in &options.topics {
         let wants = SubscribeOptions::new();
         let wants = match options.recent {
@@ -59,17 +59,17 @@ pub(in crate::connect) async fn listen(options: &Options) -> Result<Exit, Failur
             }
             event = client.next(), if receives => match event {
                 Some(TopicEvent::Connection(ReconnectEvent::Ended { why, .. })) => {
-                    break super::outcome(why);
+                    break attempt::outcome(why);
                 }
                 Some(event) => {
-                    show_waiting(&mut lines, |lines| listening.printer.tell(lines));
+                    attempt::show_waiting(&mut lines, |lines| listening.printer.tell(lines));
                     listening.take(&client, event);
                 }
                 None => break Ok(()),
             }
         }
     };
-    show_waiting(&mut lines, |lines| listening.printer.tell(lines));
+    attempt::show_waiting(&mut lines, |lines| listening.printer.tell(lines));
     listening.end(ended, &mut stop).await
 }
 

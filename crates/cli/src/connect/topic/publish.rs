@@ -9,7 +9,7 @@ use sockeye::{CloseCode, Message};
 use tokio::sync::mpsc;
 
 use super::options::PublishOptions;
-use super::{notice, show_waiting};
+use super::{attempt, notice};
 use crate::connect::failure::Failure;
 use crate::connect::form::Form;
 use crate::connect::input::{self, Given, InputError};
@@ -25,7 +25,7 @@ pub(in crate::connect) async fn publish(options: &PublishOptions) -> Result<Exit
     let topic = TopicName::check(&options.topic);
     topic.map_err(|error| Failure::Topic(options.topic.clone(), error.into()))?;
     let mut publishing = Publishing::new(options)?;
-    let (mut client, mut lines) = super::client(&options.url, &options.reach, options.retry)?;
+    let (mut client, mut lines) = attempt::client(&options.url, &options.reach, options.retry)?;
     let mut stop = Signals::new().map_err(Failure::Signals)?.stop();
     let ended = loop {
         publishing.publish(&mut client)?;
@@ -46,10 +46,10 @@ pub(in crate::connect) async fn publish(options: &PublishOptions) -> Result<Exit
             }
             event = client.next() => match event {
                 Some(TopicEvent::Connection(ReconnectEvent::Ended { why, .. })) => {
-                    break super::outcome(why);
+                    break attempt::outcome(why);
                 }
                 Some(event) => {
-                    show_waiting(&mut lines, say);
+                    attempt::show_waiting(&mut lines, say);
                     publishing.take(&client, event);
                 }
                 None => break Ok(()),
@@ -57,7 +57,7 @@ pub(in crate::connect) async fn publish(options: &PublishOptions) -> Result<Exit
             given = next_given(input) => publishing.read(given),
         }
     };
-    show_waiting(&mut lines, say);
+    attempt::show_waiting(&mut lines, say);
     publishing.end(ended, &mut stop).await
 }
 

@@ -24,25 +24,27 @@ fn payloads(frames: &[u8]) -> impl Iterator<Item = char> + '_ {
 }
 
 /// Acts as a driver that reads a log, until it has this many messages or a directive.
-async fn take_all(mailbox: &Mailbox, many: usize) -> String {
+async fn take_all(mailbox: &Arc<Mailbox>, many: usize) -> String {
     let mut heard = String::new();
-    let (mut directive, mut known) = (None, None);
+    let mut side = mailbox.side();
     poll_fn(|cx| {
         loop {
-            mailbox.drive(&mut directive);
+            side.drive();
             loop {
-                if let Some(item) = mailbox.take() {
+                if let Some(item) = mailbox.side().take_one() {
                     heard.push_str(payload(&item));
-                } else if !mailbox.read_log(1000, |frames| heard.extend(payloads(frames)))
-                    && mailbox.has_nothing_to_take()
+                } else if !mailbox
+                    .side()
+                    .read_log(1000, |frames| heard.extend(payloads(frames)))
+                    && mailbox.look().has_nothing_to_take()
                 {
                     break;
                 }
             }
-            if heard.len() == many || directive.is_some() {
+            if heard.len() == many || side.directive().is_some() {
                 return Poll::Ready(());
             }
-            if mailbox.park(&mut known, cx.waker(), true, &directive) {
+            if side.park(cx.waker(), true) {
                 return Poll::Pending;
             }
         }
@@ -52,7 +54,7 @@ async fn take_all(mailbox: &Mailbox, many: usize) -> String {
 }
 
 /// Acts as a driver until it has taken a message that ends with this letter.
-async fn take_until(mailbox: &Mailbox, last: char) -> String {
+async fn take_until(mailbox: &Arc<Mailbox>, last: char) -> String {
     let shared = Shared(Arc::new(Mutex::new(String::new())));
     write_all(mailbox, &shared, last).await;
     lock(&shared.0).clone()
@@ -188,18 +190,20 @@ fn deliver(deliverer: &Deliverer) {
 }
 
 /// Acts as a driver until `last` is written, by itself or by the deliverer. It may not park with something left.
-async fn write_all(mailbox: &Mailbox, transport: &Shared, last: char) {
-    let (mut directive, mut known) = (None, None);
+async fn write_all(mailbox: &Arc<Mailbox>, transport: &Shared, last: char) {
+    let mut side = mailbox.side();
     poll_fn(|cx| {
         loop {
-            if let Some(reason) = mailbox.drive(&mut directive) {
+            if let Some(reason) = side.drive() {
                 transport.write(&reason.unsent);
             }
             loop {
-                if let Some(item) = mailbox.take() {
+                if let Some(item) = mailbox.side().take_one() {
                     transport.write(payload(&item).as_bytes());
-                } else if !mailbox.read_log(1000, |frames| transport.write(frames))
-                    && mailbox.has_nothing_to_take()
+                } else if !mailbox
+                    .side()
+                    .read_log(1000, |frames| transport.write(frames))
+                    && mailbox.look().has_nothing_to_take()
                 {
                     break;
                 }
@@ -207,7 +211,7 @@ async fn write_all(mailbox: &Mailbox, transport: &Shared, last: char) {
             if transport.has(last) {
                 return Poll::Ready(());
             }
-            if mailbox.park(&mut known, cx.waker(), true, &directive) {
+            if side.park(cx.waker(), true) {
                 return Poll::Pending;
             }
         }
@@ -260,10 +264,10 @@ fn nothing_is_delivered_once_the_outbox_is_shut() {
     model(2, || {
         let (channel, deliverer, mailbox, transport) = delivered(usize::MAX);
         let waker = Waker::noop();
-        assert!(mailbox.park(&mut None, waker, true, &None));
+        assert!(mailbox.side().park(waker, true));
         assert!(publish(&channel, "a"));
         let deliverer = thread::spawn(move || deliver(&deliverer));
-        mailbox.drive(&mut None);
+        mailbox.side().drive();
         let before = lock(&transport.0).clone();
         mailbox.shut();
         deliverer.join().unwrap();
@@ -348,7 +352,7 @@ fn a_message_to_two_sessions_is_delivered_or_their_drivers_write_it() {
         let members =
             [0, 1].map(|_| delivered_to(&[&channels[0], &channels[1]], &deliverer, usize::MAX));
         let [(mailbox, transport), (parked, its_transport)] = members;
-        assert!(parked.park(&mut None, Waker::noop(), true, &None));
+        assert!(parked.side().park(Waker::noop(), true));
         let other = Arc::clone(&mailbox);
         let publisher = thread::spawn(move || {
             for (channel, text) in channels.iter().zip(["a", "b"]) {
@@ -374,7 +378,7 @@ fn who_leaves_during_a_delivery_gets_whole_frames_and_nothing_afterwards() {
         let deliverer = Arc::new(Deliverer::new());
         // The transport takes a part of a frame at a time.
         let (mailbox, transport) = delivered_to(&[&channels[0], &channels[1]], &deliverer, 3);
-        assert!(mailbox.park(&mut None, Waker::noop(), true, &None));
+        assert!(mailbox.side().park(Waker::noop(), true));
         let other = Arc::clone(&channels[1]);
         let publisher = thread::spawn(move || {
             publish(&other, "ab");
@@ -386,11 +390,13 @@ fn who_leaves_during_a_delivery_gets_whole_frames_and_nothing_afterwards() {
             0
         );
         publisher.join().unwrap();
-        let mut directive = None;
-        if let Some(reason) = mailbox.drive(&mut directive) {
+        if let Some(reason) = mailbox.side().drive() {
             transport.write(&reason.unsent);
         }
-        while mailbox.read_log(1000, |frames| transport.write(frames)) {}
+        while mailbox
+            .side()
+            .read_log(1000, |frames| transport.write(frames))
+        {}
         let written = lock(&transport.0).clone();
         assert!(["", "ab"].contains(&written.as_str()), "{written}");
     });

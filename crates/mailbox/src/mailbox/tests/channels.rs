@@ -64,13 +64,15 @@ fn texts(frames: &[u8]) -> Vec<String> {
 }
 
 /// Acts as a driver that takes all there is.
-fn take_all(mailbox: &Mailbox) -> Vec<String> {
+fn take_all(mailbox: &Arc<Mailbox>) -> Vec<String> {
     let mut taken = Vec::new();
     loop {
         taken.extend(drain(mailbox));
         let mut read = Vec::new();
-        if !mailbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames))
-            && mailbox.has_nothing_to_take()
+        if !mailbox
+            .side()
+            .read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames))
+            && mailbox.look().has_nothing_to_take()
         {
             return taken;
         }
@@ -103,7 +105,9 @@ fn no_channel_keeps_the_others_waiting() {
             publish(channel, text);
         }
         // A turn has room for one channel.
-        mailbox.read_log(LOG_LIMIT, |frames| order.push(texts(frames)[0].clone()));
+        mailbox
+            .side()
+            .read_log(LOG_LIMIT, |frames| order.push(texts(frames)[0].clone()));
     }
     assert_eq!(order, ["1", "2", "0", "1", "2", "0"]);
 }
@@ -228,7 +232,7 @@ fn a_member_that_takes_items_gets_a_message_although_no_other_member_has_read_th
 #[test]
 fn a_closing_mailbox_joins_no_channel_and_gets_no_message() {
     let channels = channels::<2>();
-    let ends: [fn(&Mailbox); 3] = [
+    let ends: [fn(&Arc<Mailbox>); 3] = [
         |mailbox| mailbox.close(reason()),
         |mailbox| mailbox.abort(),
         |mailbox| mailbox.shut(),
@@ -273,7 +277,7 @@ fn admitted_messages_exceed_the_limit_behind_what_the_channels_held() {
     assert_eq!(drain(&mailbox), ["live", "a", "b", "c"]);
     assert!(!mailbox.is_written(ticket));
     assert!(poll_send(&mut written).is_pending());
-    mailbox.wrote(mailbox.taken());
+    mailbox.side().wrote(mailbox.side().taken());
     assert!(mailbox.is_written(ticket));
     assert_eq!(poll_send(&mut written), Poll::Ready(Ok(())));
     mailbox.close(reason());
@@ -332,7 +336,7 @@ fn parked() -> (Arc<Channel>, Deliverer, Arc<Mailbox>, Arc<Count>) {
         Some(deliverer.handle()),
     );
     let woken = Arc::new(Count::default());
-    assert!(mailbox.park(&mut None, &woken.clone().into(), true, &None));
+    assert!(mailbox.side().park(&woken.clone().into(), true));
     (channel, deliverer, mailbox, woken)
 }
 
@@ -344,7 +348,7 @@ fn a_driver_that_waits_for_a_deliverer_is_woken_for_what_moves_out_of_a_full_log
     assert_eq!(woken.woken(), 0, "the deliverer has it");
     publish(&channel, "last");
     assert_eq!(woken.woken(), 1);
-    mailbox.drive(&mut None);
+    mailbox.side().drive();
     assert_eq!(take_all(&mailbox).len(), many + 1);
 }
 
@@ -358,9 +362,9 @@ fn a_channel_asks_for_another_delivery_once_one_has_begun() {
             panic!("{text} wants a delivery");
         };
         wanted.begin_delivery();
-        mailbox.drive(&mut None);
+        mailbox.side().drive();
         assert_eq!(take_all(&mailbox), [text]);
-        assert!(mailbox.park(&mut None, &woken.clone().into(), true, &None));
+        assert!(mailbox.side().park(&woken.clone().into(), true));
     }
 }
 
@@ -371,7 +375,7 @@ fn a_delivery_for_a_channel_that_left_the_slot_writes_nothing_of_the_next_one() 
     let left = Arc::default();
     mailbox.deliver(Slot::FIRST, &left, &mut Copied::default());
     assert_eq!(woken.woken(), 0, "nothing was begun");
-    mailbox.drive(&mut None);
+    mailbox.side().drive();
     assert_eq!(take_all(&mailbox), ["a"]);
 }
 
@@ -387,7 +391,7 @@ fn crowded(many: usize, overflow: Overflow) -> (Arc<Mailbox>, [Arc<Channel>; 6])
 }
 
 /// The numbers of the messages that a driver takes.
-fn numbers(mailbox: &Mailbox) -> Vec<usize> {
+fn numbers(mailbox: &Arc<Mailbox>) -> Vec<usize> {
     let taken = take_all(mailbox).into_iter();
     taken.map(|text| text.parse().unwrap()).collect()
 }
@@ -560,7 +564,7 @@ proptest! {
                 Step::Read(member, room) => {
                     let member = &mut members[member];
                     let mut read = Vec::new();
-                    member.mailbox.read_log(room, |frames| read.extend_from_slice(frames));
+                    member.mailbox.side().read_log(room, |frames| read.extend_from_slice(frames));
                     for text in texts(&read) {
                         member.came(&text)?;
                     }
@@ -592,11 +596,11 @@ proptest! {
                     member.came(&text)?;
                 }
                 let mut read = Vec::new();
-                let any = member.mailbox.read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames));
+                let any = member.mailbox.side().read_log(LOG_LIMIT, |frames| read.extend_from_slice(frames));
                 for text in texts(&read) {
                     member.came(&text)?;
                 }
-                if !any && member.mailbox.has_nothing_to_take() {
+                if !any && member.mailbox.look().has_nothing_to_take() {
                     break;
                 }
             }

@@ -19,14 +19,15 @@ fn outbox_with(policy: OverflowPolicy) -> Arc<Mailbox> {
 }
 
 fn try_offer(mailbox: &Arc<Mailbox>, item: Item) -> Result<Sending, SendError> {
-    mailbox.offer_awaited(item, |_| ())
+    let receipt = mailbox.offer(item, |_| ())?;
+    Ok(mailbox.written(receipt))
 }
 
 fn offer(mailbox: &Arc<Mailbox>, name: &str) -> Sending {
     try_offer(mailbox, text(name)).unwrap()
 }
 
-fn broadcast(mailbox: &Mailbox, name: &str) -> Offer {
+fn broadcast(mailbox: &Arc<Mailbox>, name: &str) -> Offer {
     mailbox.offer_item(&PreparedMessage::new(name), None)
 }
 
@@ -39,9 +40,9 @@ fn lost(offer: Offer) -> Option<Overflowed> {
 }
 
 /// Acts as the driver: takes an item, and writes it.
-fn write_one(mailbox: &Mailbox) -> Option<String> {
-    let item = mailbox.take()?;
-    mailbox.wrote(mailbox.taken());
+fn write_one(mailbox: &Arc<Mailbox>) -> Option<String> {
+    let item = mailbox.side().take_one()?;
+    mailbox.side().wrote(mailbox.side().taken());
     match item {
         Taken::Message(outgoing) => Some(outgoing.message().to_string()),
         other => panic!("{other:?} was never put in"),
@@ -115,7 +116,7 @@ fn what_is_awaited_by_the_basic_remote_never_gives_way() {
     assert_eq!(write_one(&mailbox).as_deref(), Some("second"));
     assert!(is_written(&mut second) && !poll(&mut d));
     assert_eq!(drain(&mailbox), ["d", "e"]);
-    mailbox.wrote(mailbox.taken());
+    mailbox.side().wrote(mailbox.side().taken());
     assert!(is_written(&mut d) && is_written(&mut e));
 }
 
@@ -124,7 +125,7 @@ fn a_message_in_parts_keeps_its_place_while_others_give_way_behind_it() {
     let mailbox = mailbox(Overflow::DropOldest);
     let mut streamed = parts(&mailbox);
     assert!(poll_part(&mut streamed, "1", false).is_ready());
-    assert!(mailbox.take().is_some());
+    assert!(mailbox.side().take_one().is_some());
     let mut dropped = ["a", "b", "c"].map(|name| offer(&mailbox, name));
     let mut kept = ["d", "e", "f", "g"].map(|name| offer(&mailbox, name));
     assert!(dropped.iter_mut().all(is_dropped));
@@ -132,7 +133,7 @@ fn a_message_in_parts_keeps_its_place_while_others_give_way_behind_it() {
     assert_eq!(drain(&mailbox), ["part 2"]);
     assert!(poll_part(&mut streamed, "3", true).is_ready());
     assert_eq!(drain(&mailbox), ["part 3.", "d", "e", "f", "g"]);
-    mailbox.wrote(mailbox.taken());
+    mailbox.side().wrote(mailbox.side().taken());
     assert!(kept.iter_mut().all(is_written));
     assert_eq!(lock(&mailbox.state).weight, 0);
 }
@@ -184,7 +185,7 @@ fn of_close_the_connection_closes_1013_behind_what_is_in() {
     assert_eq!(directive(&mailbox), None);
     let refused = try_offer(&mailbox, text("e")).map(drop);
     assert_eq!(refused, Err(SendError::Full));
-    let Some(Directive::Close(reason)) = directive(&mailbox).map(|boxed| *boxed) else {
+    let Some(Directive::Close(reason)) = directive(&mailbox) else {
         panic!("no Close was asked for");
     };
     assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
@@ -206,7 +207,7 @@ fn by_default_a_broadcast_that_finds_no_room_closes_1013_behind_what_is_in() {
         is_first: true,
     };
     assert_eq!(broadcast(&mailbox, "e"), Offer::Overflowed(overflowed));
-    let Some(Directive::Close(reason)) = directive(&mailbox).map(|boxed| *boxed) else {
+    let Some(Directive::Close(reason)) = directive(&mailbox) else {
         panic!("no Close was asked for");
     };
     assert_eq!(reason.code(), CloseCode::TRY_AGAIN_LATER);
@@ -230,8 +231,8 @@ fn the_remote_and_broadcasts_have_a_policy_each() {
     assert_eq!(dropped, Some(1));
     assert_eq!(drain(&mailbox), ["a", "c", "d", "f"]);
 
-    mailbox.set_broadcast_overflow(Overflow::Refuse);
-    mailbox.set_overflow(Overflow::Close);
+    mailbox.set_overflow(|policy| policy.broadcast = Overflow::Refuse);
+    mailbox.set_overflow(|policy| policy.remote = Overflow::Close);
     for name in ["a", "b", "c", "d"] {
         offer(&mailbox, name);
     }
@@ -253,7 +254,7 @@ fn what_is_lost_is_told_each_time_and_only_the_first_time_as_the_first() {
             broadcast(&mailbox, name);
         }
         let mut of_remote = None;
-        let _ = mailbox.offer_awaited(bytes(2), |lost| of_remote = Some(lost));
+        let _ = mailbox.offer(bytes(2), |lost| of_remote = Some(lost));
         let of_broadcast = lost(broadcast(&mailbox, "f"));
         let told = |lost: Option<Overflowed>| lost.map(|lost| (lost.dropped, lost.is_first));
         let expected = match policy {
@@ -336,7 +337,7 @@ proptest! {
         for step in drained {
             let number = handles.len();
             match step {
-                Step::Policy(overflow) => mailbox.set_overflow(overflow),
+                Step::Policy(overflow) => mailbox.set_overflow(|policy| policy.remote = overflow),
                 Step::Offer(weight) => {
                     let taken = try_offer(&mailbox, message(number, weight));
                     handles.push(taken.ok().map(|send| (send, false)));
@@ -348,14 +349,14 @@ proptest! {
                     handles.push(Some((send, true)));
                 }
                 Step::Write => {
-                    if let Some(item) = mailbox.take() {
+                    if let Some(item) = mailbox.side().take_one() {
                         let Taken::Message(outgoing) = item else {
                             panic!("{item:?} was never put in");
                         };
                         let mut number = [0; 8];
                         number.copy_from_slice(&outgoing.message().as_bytes()[..8]);
                         written.push(usize::from_le_bytes(number));
-                        mailbox.wrote(mailbox.taken());
+                        mailbox.side().wrote(mailbox.side().taken());
                     }
                 }
             }
@@ -377,6 +378,6 @@ proptest! {
         written.retain(|number| offered.contains(number));
         prop_assert!(written.is_sorted(), "{written:?}");
         prop_assert_eq!(lock(&mailbox.state).weight, 0);
-        prop_assert!(mailbox.has_nothing_to_take());
+        prop_assert!(mailbox.look().has_nothing_to_take());
     }
 }

@@ -161,15 +161,13 @@ impl ClientMachine {
         match asked {
             Asked::Subscribe(topic) => {
                 let subscription = self.subscriptions.get_mut(&topic);
-                let Some(subscription) =
-                    subscription.filter(|it| it.state == State::Asked(reference))
-                else {
+                if subscription.is_none_or(|it| it.state != State::Asked(reference)) {
                     return;
-                };
+                }
                 let Some(retry) = failure.retry else {
                     return self.ended(topic, failure);
                 };
-                subscription.state = State::Delayed(now + retry);
+                self.subscriptions.delay(&topic, now + retry);
                 self.events.push_back(ClientEvent::Delayed {
                     topic,
                     failure,

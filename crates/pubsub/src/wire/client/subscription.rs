@@ -51,6 +51,8 @@ pub(super) enum State {
 pub(super) struct Subscriptions {
     by_topic: HashMap<TopicName, Subscription>,
     count: u64,
+    /// Whether a subscription may be delayed. Almost always none is, and then a message costs no look at all of them.
+    has_delayed: bool,
 }
 
 impl Subscriptions {
@@ -124,7 +126,16 @@ impl Subscriptions {
         topics
     }
 
+    /// Delays the request of a subscription until this time.
+    pub(super) fn delay(&mut self, topic: &str, until: Instant) {
+        if let Some(subscription) = self.by_topic.get_mut(topic) {
+            subscription.state = State::Delayed(until);
+            self.has_delayed = true;
+        }
+    }
+
     pub(super) fn set_all(&mut self, state: State) {
+        self.has_delayed = false;
         for subscription in self.by_topic.values_mut() {
             subscription.state = state;
         }
@@ -132,15 +143,19 @@ impl Subscriptions {
 
     /// Returns the first time at which a delayed request is repeated.
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.by_topic
-            .values()
-            .filter_map(Subscription::retry_at)
-            .min()
+        if !self.has_delayed {
+            return None;
+        }
+        let all = self.by_topic.values();
+        all.filter_map(Subscription::retry_at).min()
     }
 
     /// Changes the delayed subscriptions whose time has come to `Queued`. Returns their topics in the order of the
     /// application.
     pub(super) fn queue_due(&mut self, now: Instant) -> Vec<TopicName> {
+        if !self.has_delayed {
+            return Vec::new();
+        }
         let is_due =
             |subscription: &Subscription| subscription.retry_at().is_some_and(|at| at <= now);
         let mut due: Vec<_> = self
@@ -153,7 +168,10 @@ impl Subscriptions {
             subscription.state = State::Queued;
             topic.clone()
         });
-        due.collect()
+        let due = due.collect();
+        let mut all = self.by_topic.values();
+        self.has_delayed = all.any(|subscription| subscription.retry_at().is_some());
+        due
     }
 }
 

@@ -85,7 +85,7 @@ pub const MAX_MEMBER: usize = 1024;
 
 /// Returns whether a text can be what a member says of itself: JSON in one line, at most [`MAX_MEMBER`] bytes. A line feed
 /// would end the header.
-pub fn is_member(text: &str) -> bool {
+pub(crate) fn is_member(text: &str) -> bool {
     text.len() <= MAX_MEMBER
         && !text.contains('\n')
         && serde_json::from_str::<IgnoredAny>(text).is_ok()

@@ -16,12 +16,13 @@ mod members;
 mod server;
 mod server_reader;
 
-pub use self::client::{ClientFrame, MAX_MEMBER, Request, Unusable, is_member};
+pub(crate) use self::client::is_member;
+pub use self::client::{ClientFrame, MAX_MEMBER, Request, Unusable};
 pub use self::code::{ErrorCode, Failure, Reference};
 pub use self::content::Content;
 pub(crate) use self::content::body_of;
 pub use self::envelope::{app_frame, envelope};
 pub(crate) use self::frame::close_reason;
 pub use self::frame::{MAX_HEADER, MAX_MEMBERS_HEADER, SUBPROTOCOLS, Violation};
-pub use self::members::{member_id, members};
+pub use self::members::{member_id, member_info, members};
 pub use self::server::{Hello, OkAnswer, ServerFrame};

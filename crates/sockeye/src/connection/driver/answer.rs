@@ -61,7 +61,7 @@ impl Answer<'_, '_> {
         if let Reply::None = reply {
             return Answered::Sent;
         }
-        if !self.mailbox.is_quiet() {
+        if !self.mailbox.look().is_quiet() {
             return defer(reply);
         }
         match reply.send_by(self.exchange) {
@@ -92,14 +92,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         {
             return None;
         }
-        let mailbox = &*running.core.mailbox;
+        let mailbox = &**running.core.side.mailbox();
         let mut exchanged = running.link.exchange(WRITE_AT)?;
         loop {
             let whole = exchanged.pull()?;
             let exchange = &mut exchanged.exchange;
             match answering.answer(whole, Answer { exchange, mailbox }) {
                 // Only the driver changes the rest of what `plain` asks for: its phase, its directive and its replies.
-                Answered::Sent if mailbox.is_plain() => {}
+                Answered::Sent if mailbox.look().is_plain() => {}
                 Answered::Sent => return None,
                 Answered::Deferred(outgoing) => return running.send_deferred(outgoing),
                 Answered::Failed(error) => return Some(Next::AnswerFailed(error)),

@@ -47,7 +47,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         cx: &mut Context<'_>,
         suspended: &mut bool,
     ) -> Poll<Option<R>> {
-        if !*suspended && !self.core().mailbox.is_awaited() {
+        if !*suspended && !self.core().look().is_awaited() {
             // The handler may be ready again at once, as after a lock or a yield. That must not cost a write for each
             // message.
             *suspended = true;
@@ -73,7 +73,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         message: &mut MessageBuffer,
     ) -> Poll<Option<Next>> {
         self.drive();
-        if !self.core().phase.is_ended() && self.core().mailbox.take_notice() {
+        if !self.core().phase.is_ended() && self.core().side.take_notice() {
             return Poll::Ready(Some(Next::Notice));
         }
         // A notice is no message: a pause does not delay it.
@@ -221,7 +221,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             *permit_until = None;
             self.core.permit = None;
         }
-        self.core.mailbox.end(reason);
+        self.core.side.mailbox().end(reason);
     }
 
     /// Whether this side must answer the peer's Close, or its broken rule, although the handler still runs. The handler

@@ -1,28 +1,23 @@
 //! The state of a driver besides its link.
 
 use std::collections::VecDeque;
-use std::task::Waker;
 
-use sockeye_mailbox::{Directive, Reached};
+use sockeye_mailbox::{Directive, Look, Reached};
 use sockeye_proto::MessageBuffer;
 
 use super::event::Next;
 use super::phase::Phase;
-use crate::connection::direct::Mailbox;
+use crate::connection::direct::DriverSide;
 use crate::connection::permit::SessionPermit;
 use crate::connection::pool;
-use crate::sync::Arc;
 
 /// The state of a driver besides its link.
 #[repr(C)]
 pub(super) struct Core {
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) side: DriverSide,
     pub(super) phase: Phase,
-    pub(super) directive: Option<Box<Directive>>,
     // The weight of the replies that wait in the outbox.
     pub(super) replies: usize,
-    // The waker that the mailbox has: with the same one parking takes no lock.
-    pub(super) waker: Option<Waker>,
     // `(offset, reached)`: once `offset` bytes are written, every item up to `reached` is written.
     pub(super) taken: VecDeque<(u64, Reached)>,
     // Held until the transport is gone.
@@ -34,13 +29,25 @@ pub(super) const WRITE_AT: usize = 64 * 1024;
 
 impl Core {
     pub(super) fn is_aborted(&self) -> bool {
-        self.directive.as_deref() == Some(&Directive::Abort)
+        self.side.directive() == Some(&Directive::Abort)
+    }
+
+    /// Whether the mailbox has nothing for the driver, and the driver may send any message.
+    #[inline(always)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.look().is_quiet() && self.side.directive().is_none()
+    }
+
+    /// Looks at what the mailbox has for the driver.
+    #[inline(always)]
+    pub(super) fn look(&self) -> Look {
+        self.side.mailbox().look()
     }
 
     /// Whether the application has paused reading, so that the driver keeps what came.
     #[inline]
     pub(super) fn is_reading_paused(&self) -> bool {
-        self.mailbox.is_paused() && self.directive.is_none() && !self.phase.is_ended()
+        self.look().is_paused() && self.side.directive().is_none() && !self.phase.is_ended()
     }
 
     /// Keeps what came until the owner asks for it.
@@ -53,7 +60,7 @@ impl Core {
     /// Takes what came while the owner was busy. `None` if the application has asked for a Close: it wants no more.
     pub(super) fn take_ahead(&mut self, message: &mut MessageBuffer) -> Option<Next> {
         let (next, buffer) = self.phase.take_ahead()?;
-        if self.directive.is_some() {
+        if self.side.directive().is_some() {
             return None;
         }
         pool::recycle_message(message);

@@ -57,22 +57,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         while self.link.machine().can_send()
             && (self.take_items(usize::MAX).is_some()
                 || self.read_log(usize::MAX)
-                || !self.core.mailbox.has_nothing_to_take())
+                || !self.core.look().has_nothing_to_take())
         {}
         self.link.machine_mut().conclude(Instant::now().into_std());
-        self.core.mailbox.shut();
+        self.core.side.mailbox().shut();
     }
 
     pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mailbox = &*self.core.mailbox;
+        let side = &self.core.side;
         self.link
-            .poll_linger(cx, |due| mailbox.wake_by(due.into_std()))
+            .poll_linger(cx, |due| side.wake_by(due.into_std()))
     }
 
     /// The ending by this side's Close, if that went out first.
     #[inline]
     pub(super) fn closed_here(&self) -> Option<Ending> {
-        let directive = self.core.directive.as_deref()?;
+        let directive = self.core.side.directive()?;
         self.closed_by(directive)
     }
 
@@ -109,7 +109,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         self.link.lose();
         self.core.taken = VecDeque::new();
         self.core.phase.end(Ending::Failed(error));
-        self.core.mailbox.shut();
+        self.core.side.mailbox().shut();
     }
 }
 

@@ -39,10 +39,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Moves the outbox to the output. Whether a reply overtakes nothing now that was sent before it.
     #[inline]
     fn outbox_is_drained(&mut self) -> bool {
-        if self.core.mailbox.is_quiet() && self.core.directive.is_none() {
+        if self.core.is_quiet() {
             return true;
         }
-        self.fill_from_outbox() && !self.core.mailbox.is_held()
+        self.fill_from_outbox() && !self.core.look().is_held()
     }
 
     #[inline(never)]
@@ -50,11 +50,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
         let Some(outgoing) = reply.into_outgoing() else {
             return Ok(());
         };
-        let weight = self
-            .core
-            .mailbox
-            .push_reply(outgoing)
-            .map_err(Error::Send)?;
+        let weight = self.core.side.reply(outgoing).map_err(Error::Send)?;
         self.core.replies += weight;
         Ok(())
     }
@@ -67,7 +63,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Moves items from the outbox to the output and writes, until nothing waits or the transport takes no more.
     #[inline(always)]
     pub(super) fn poll_output_here(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.core.mailbox.is_only_pending() {
+        if self.core.look().is_only_pending() {
             self.write_log(cx)?;
         }
         loop {
@@ -84,14 +80,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Writes broadcasts straight from the log, if nothing else waits to be written. Then they need no output.
     #[inline(never)]
     fn write_log(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.core.directive.is_some() || !self.link.is_empty() || !self.link.machine().can_send()
+        if self.core.side.directive().is_some()
+            || !self.link.is_empty()
+            || !self.link.machine().can_send()
         {
             return Ok(());
         }
-        let mailbox = &*self.core.mailbox;
+        let side = &self.core.side;
         self.link.write_apart(cx, |room| {
             let mut len = 0;
-            mailbox.read_log(WRITE_AT, |frames| {
+            side.read_log(WRITE_AT, |frames| {
                 // INVARIANT: an empty input's room is larger than all that a log holds (`link/io.rs` asserts it).
                 room[..frames.len()].copy_from_slice(frames);
                 len = frames.len();
@@ -104,7 +102,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// everything was taken.
     #[inline]
     fn fill(&mut self) -> bool {
-        if self.core.mailbox.is_quiet() && self.core.directive.is_none() {
+        if self.core.is_quiet() {
             return true;
         }
         self.fill_from_outbox()
@@ -123,11 +121,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             let room = WRITE_AT - waits;
             if let Some(taken) = self.take_items(room) {
                 reached = Some(taken);
-            } else if !self.read_log(room) && self.core.mailbox.has_nothing_to_take() {
+            } else if !self.read_log(room) && self.core.look().has_nothing_to_take() {
                 self.close_if_asked();
                 break;
             }
-            if self.core.mailbox.is_quiet() && self.core.directive.is_none() {
+            if self.core.is_quiet() {
                 break;
             }
         }
@@ -145,20 +143,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     pub(super) fn take_items(&mut self, room: usize) -> Option<Reached> {
         // At most so many at a time: other tasks wait for the lock, and memory must not grow with the items.
         const MANY: usize = 64;
-        if !self.core.mailbox.has_items() {
+        if !self.core.look().has_items() {
             return None;
         }
         let (machine, replies) = (self.link.sending(), &mut self.core.replies);
         if !machine.compresses() {
             let send = |item| send_item(machine, replies, item);
-            return self.core.mailbox.take_some(room, MANY, send);
+            return self.core.side.take(room, MANY, send);
         }
         // Compressing takes too long to hold the lock meanwhile.
         let mut items = pool::take_items();
-        let taken = self
-            .core
-            .mailbox
-            .take_some(room, MANY, |item| items.push(item));
+        let taken = self.core.side.take(room, MANY, |item| items.push(item));
         for item in items.drain(..) {
             send_item(machine, replies, item);
         }
@@ -173,12 +168,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             let sent = machine.send_frames(frames, Cause::Push);
             debug_assert!(sent.is_ok(), "{sent:?}");
         };
-        self.core.mailbox.read_log(room, send)
+        self.core.side.read_log(room, send)
     }
 
     /// Sends the Close that the application asked for, behind everything that it sent before.
     fn close_if_asked(&mut self) {
-        if let Some(Directive::Close(reason)) = self.core.directive.as_deref() {
+        if let Some(Directive::Close(reason)) = self.core.side.directive() {
             let now = Instant::now().into_std();
             let sent = self.link.machine_mut().send_close(reason, now);
             debug_assert!(sent.is_ok(), "{sent:?}");
@@ -203,7 +198,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
             self.core.taken.pop_front();
         }
         if let Some(reached) = reached {
-            self.core.mailbox.wrote(reached);
+            self.core.side.wrote(reached);
         }
     }
 }

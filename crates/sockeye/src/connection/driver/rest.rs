@@ -220,7 +220,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     // The driver reads on here, so the deadlines on the peer's silence run.
     fn poll_rest(&mut self, cx: &mut Context<'_>, pipe: &PartPipe) -> Poll<()> {
         loop {
-            if let Some(Directive::Close(_)) = self.core().directive.as_deref() {
+            if let Some(Directive::Close(_)) = self.core().side.directive() {
                 pipe.fail(closed_here(), cx.waker());
                 return Poll::Ready(());
             }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::core::Core;
 use super::event::{Ending, Next};
 use super::phase::Phase;
-use crate::connection::direct::Mailbox;
+use crate::connection::direct::{DriverSide, Mailbox};
 use crate::connection::link::{InParts, Link};
 use crate::connection::permit::SessionPermit;
 use crate::sync::Arc;
@@ -65,10 +65,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             mailbox.shut();
         }
         let core = Core {
-            mailbox,
+            side: DriverSide::new(mailbox),
             phase: Phase::Open,
-            directive: None,
-            waker: None,
             taken: VecDeque::new(),
             replies: 0,
             permit: None,
@@ -136,7 +134,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     #[inline(never)]
     pub(super) fn keep_notice(&mut self) {
         let core = self.core_mut();
-        if core.phase.is_open() && core.mailbox.take_notice() {
+        if core.phase.is_open() && core.side.take_notice() {
             core.phase.put_ahead(Next::Notice, MessageBuffer::default());
         }
     }
@@ -146,9 +144,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(super) fn plain(&mut self) -> Option<&mut Running<T>> {
         let running = &mut self.guarded.0;
         let core = &running.core;
-        let is_plain = core.mailbox.is_plain()
+        let is_plain = core.look().is_plain()
             && core.phase.is_open()
-            && core.directive.is_none()
+            && core.side.directive().is_none()
             && core.replies == 0;
         is_plain.then_some(running)
     }
@@ -161,9 +159,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let Running { link, core } = &mut self.guarded.0;
         // After this side's Close the driver takes nothing from the mailbox.
         let wants_items = has_room && link.machine().can_send();
-        let is_parked =
-            core.mailbox
-                .park(&mut core.waker, cx.waker(), wants_items, &core.directive);
+        let is_parked = core.side.park(cx.waker(), wants_items);
         if is_parked {
             // Another task may write to the transport by now. This releases buffers, and no more.
             link.release_buffers();
@@ -176,10 +172,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(super) fn park_for_owner(&mut self, cx: &Context<'_>, has_room: bool) -> bool {
         let Running { link, core } = &mut self.guarded.0;
         let wants_items = has_room && link.machine().can_send();
-        let (known, seen) = (&mut core.waker, &core.directive);
-        let is_parked = core
-            .mailbox
-            .park_for_owner(known, cx.waker(), wants_items, seen);
+        let is_parked = core.side.park_for_owner(cx.waker(), wants_items);
         if is_parked {
             link.release_buffers();
         } else {
@@ -214,7 +207,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
     /// Applies what the mailbox has asked for since the last look.
     #[inline]
     pub(super) fn update(&mut self) {
-        if let Some(reason) = self.core.mailbox.drive(&mut self.core.directive) {
+        if let Some(reason) = self.core.side.drive() {
             self.apply(&reason);
         }
     }

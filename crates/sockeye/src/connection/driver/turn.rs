@@ -114,10 +114,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Host<T> for Reading<'_, T> {
     #[inline(always)]
     fn is_drained(&mut self) -> bool {
         let Running { link, core } = &mut *self.running;
-        core.mailbox.is_quiet()
-            && core.directive.is_none()
-            && !link.has_had_its_turn()
-            && link.is_drained()
+        core.is_quiet() && !link.has_had_its_turn() && link.is_drained()
     }
 
     #[inline(always)]
@@ -171,9 +168,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Running<T> {
 
     /// Waits for the machine's next deadline. The sweeper of the runtime wakes the task for a far one.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired>> {
-        let mailbox = &*self.core.mailbox;
-        self.link
-            .poll_timer(cx, |due| mailbox.wake_by(due.into_std()))
+        let side = &self.core.side;
+        self.link.poll_timer(cx, |due| side.wake_by(due.into_std()))
     }
 }
 
@@ -183,7 +179,7 @@ impl Core {
     fn take_received(&mut self, received: Received<'_>, message: &mut MessageBuffer) -> Look<Next> {
         match received {
             Received::Ping => {
-                self.mailbox.pinged();
+                self.side.pinged();
                 Look::Again
             }
             Received::Close(reason) => {
@@ -191,7 +187,7 @@ impl Core {
                 Look::Event(Next::End)
             }
             // An application that has asked for a Close wants no more messages.
-            _ if self.directive.is_some() => Look::Again,
+            _ if self.side.directive().is_some() => Look::Again,
             Received::Pong(payload) => Look::Event(Next::Pong(payload.to_vec())),
             Received::Message(_) | Received::Assembled(_) => {
                 received.put_into(message);

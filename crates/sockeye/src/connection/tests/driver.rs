@@ -111,10 +111,10 @@ async fn a_send_of_the_handlers_own_wakes_nobody() {
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_ready());
     let go = tokio::sync::Notify::new();
     let handler = async {
-        mailbox.try_push(Item::Message("1".into())).unwrap();
+        mailbox.offer(Item::Message("1".into()), |_| ()).unwrap();
         go.notified().await;
-        mailbox.try_push(Item::Message("2".into())).unwrap();
-        mailbox.try_push(Item::Message("3".into())).unwrap();
+        mailbox.offer(Item::Message("2".into()), |_| ()).unwrap();
+        mailbox.offer(Item::Message("3".into()), |_| ()).unwrap();
     };
     let mut handler = pin!(handler);
     let mut running = Box::pin(driver.alongside(handler.as_mut()));
@@ -134,7 +134,7 @@ async fn a_send_of_the_handlers_own_wakes_nobody() {
     assert_eq!((peer.frames().len(), count.woken()), (2, 0));
     // Another task's is a wake-up, however many follow.
     for _ in 0..10 {
-        mailbox.try_push(Item::Message("4".into())).unwrap();
+        mailbox.offer(Item::Message("4".into()), |_| ()).unwrap();
     }
     assert_eq!(count.woken(), 1);
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
@@ -148,11 +148,11 @@ async fn what_is_pushed_to_a_peer_that_does_not_read_wakes_nobody() {
     peer.close_window(0);
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
     let large = || Item::Message(vec![0; 1000].into());
-    mailbox.try_push(large()).unwrap();
+    mailbox.offer(large(), |_| ()).unwrap();
     assert_eq!(count.woken(), 1);
     assert!(poll(driver.next(&mut MessageBuffer::default()), &waker).is_pending());
     for _ in 0..100 {
-        mailbox.try_push(large()).unwrap();
+        mailbox.offer(large(), |_| ()).unwrap();
     }
     assert_eq!(count.woken(), 0);
     peer.remove_window();
@@ -263,7 +263,7 @@ async fn what_is_said_to_many_goes_out_in_order_wherever_the_transport_stops() {
         assert_eq!(hears.peer.writes(), usize::from(taken > 0));
         hears.tell("third");
         let fourth = Item::Message("fourth".into());
-        hears.mailbox.try_push(fourth).unwrap();
+        hears.mailbox.offer(fourth, |_| ()).unwrap();
         hears.peer.remove_window();
         hears.run();
         assert_eq!(texts(&hears.peer), ["first", "second", "third", "fourth"]);
@@ -277,7 +277,7 @@ async fn what_is_said_to_many_comes_behind_what_was_sent_before_and_waits_for_wh
     for is_delivered in EITHER {
         let mut hears = Hears::new(is_delivered);
         let first = Item::Message("first".into());
-        hears.mailbox.try_push(first).unwrap();
+        hears.mailbox.offer(first, |_| ()).unwrap();
         hears.tell("second");
         let came = [masked(PING, "ping"), masked(TEXT, "for later")].concat();
         hears.peer.segment(came);
@@ -403,7 +403,9 @@ async fn what_a_driver_that_runs_finds_first_is_not_delivered() {
 async fn what_is_not_delivered_yet_goes_with_whatever_is_sent_behind_it() {
     let sends: [fn(&Arc<Mailbox>); 2] = [
         |mailbox| {
-            mailbox.try_push(Item::Message("behind".into())).unwrap();
+            mailbox
+                .offer(Item::Message("behind".into()), |_| ())
+                .unwrap();
         },
         |mailbox| drop(mailbox.flush()),
     ];
@@ -478,7 +480,7 @@ async fn a_driver_that_failed_takes_nothing_and_does_not_spin() {
     let mut cx = Context::from_waker(&waker);
     for _ in 0..3 {
         assert!(beside.as_mut().poll(&mut cx).is_pending());
-        let _ = mailbox.try_push(Item::Message("late".into()));
+        let _ = mailbox.offer(Item::Message("late".into()), |_| ());
     }
     assert_eq!(peer.frames().last().unwrap().code(), 1002);
 }

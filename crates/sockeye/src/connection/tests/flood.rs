@@ -89,7 +89,7 @@ async fn a_subscriber_that_never_reads_costs_its_outbox_and_full_output() {
     let news = Message::binary(vec![7; 1000]);
     let (mut taken, mut refused) = (0, 0);
     for _ in 0..10_000 {
-        match mailbox.try_push(Item::Message(news.clone().into())) {
+        match mailbox.offer(Item::Message(news.clone().into()), |_| ()) {
             Ok(_) => taken += 1,
             Err(error) => {
                 assert_eq!(error, SendError::Full);

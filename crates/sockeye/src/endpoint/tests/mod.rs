@@ -92,7 +92,7 @@ where
 }
 
 /// A connection whose opening handshake is done, with one of the server's permits.
-fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
+pub(crate) fn opened<T>(stream: T, config: Config, places: &Arc<Semaphore>) -> Opened<T> {
     Opened {
         stream,
         read_ahead: bytes::Bytes::new(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use sockeye_mailbox::SendError;
@@ -57,8 +57,8 @@ pub struct TopicClient {
 }
 
 impl Reconnecting {
-    /// Makes a client of topics of this one. It offers the subprotocol `sockeye.topics.v0` by itself. If the server does not
-    /// agree to it, the client ends with [`Interruption::Subprotocol`](crate::reconnect::Interruption::Subprotocol).
+    /// Makes a client of topics of this one. It offers the subprotocol `sockeye.topics.v0` by itself. A server that does
+    /// not agree to it ends the client with [`Interruption::Subprotocol`](crate::reconnect::Interruption::Subprotocol).
     ///
     /// A connector of [`new`](Self::new) has to offer [`SUBPROTOCOLS`]. Messages of the [greeting](Self::greeting) and of
     /// the [sender](Self::sender) go to the server's application.
@@ -123,10 +123,9 @@ impl TopicClient {
     /// Publishes a message, now or when there is a connection. The client need not subscribe to the topic. The outcome is
     /// [`TopicEvent::Published`] or [`TopicEvent::PublishFailed`], with the number that this method returns.
     ///
-    /// When the connection is lost, a publish without an answer is sent again on the next one. The server knows it by its
-    /// key, so the message is published once. Three conditions hold for that: the client subscribes to the topic, the topic
-    /// has history, and 45 s have not passed. Otherwise the outcome is
-    /// [`PublishFailure::Unconfirmed`](super::PublishFailure::Unconfirmed).
+    /// A connection may be lost before the answer comes. Then the client sends the publish again if it subscribes to the
+    /// topic, the topic has history, and 45 s have not passed. The publish has a key, so the server publishes the
+    /// message once. Else the outcome is [`PublishFailure::Unconfirmed`](super::PublishFailure::Unconfirmed).
     ///
     /// # Errors
     ///
@@ -227,17 +226,19 @@ impl TopicClient {
             if let Some(event) = self.held.take() {
                 return Poll::Ready(Some(TopicEvent::Connection(event)));
             }
-            if let Some(at) = self.machine.next_timeout()
-                && self.alarm.poll(at, cx).is_ready()
-            {
+            let timeout = self.machine.next_timeout();
+            let is_due = timeout.is_some_and(|at| self.alarm.poll(at, cx).is_ready());
+            // The connection comes first: the answer to a ping may have come while the program was busy.
+            match self.connection.poll_event(&mut self.machine, cx) {
+                Poll::Ready(Some(event)) => self.take(event),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending if is_due => {}
+                Poll::Pending => return Poll::Pending,
+            }
+            if is_due {
                 self.machine.handle_timeout(now());
                 self.break_off();
-                continue;
             }
-            let Some(event) = ready!(self.connection.poll_event(&mut self.machine, cx)) else {
-                return Poll::Ready(None);
-            };
-            self.take(event);
         }
     }
 
@@ -262,6 +263,10 @@ impl TopicClient {
             ReconnectEvent::Interrupted { .. } => self.machine.disconnected(now()),
             ReconnectEvent::Ended { .. } => self.machine.end(),
         }
+        debug_assert!(
+            self.held.is_none(),
+            "the caller takes each event before the next"
+        );
         self.held = Some(event);
     }
 

@@ -21,6 +21,12 @@ use crate::error::Error;
 use crate::reconnect::{Interruption, ReconnectEvent, Reconnecting};
 use crate::transport::Stream;
 
+// A task of any runtime may own the client.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<TopicClient>();
+};
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The positions of three messages that follow one another, and of the place before them.
@@ -32,7 +38,7 @@ const AT: [&str; 4] = [
 ];
 
 /// Where the attempts of a client arrive. Each waits until the test lets it succeed.
-struct Listener(mpsc::UnboundedReceiver<oneshot::Sender<DuplexStream>>);
+struct Listener(mpsc::Receiver<oneshot::Sender<DuplexStream>>);
 
 /// A server's end. The machine of servers checks what the client sends; the test writes the answers.
 struct Far {
@@ -42,10 +48,10 @@ struct Far {
 
 /// A client whose connections agree on a subprotocol.
 fn client(agreed: Option<&'static str>) -> (TopicClient, Listener) {
-    let (attempts, listener) = mpsc::unbounded_channel();
+    let (attempts, listener) = mpsc::channel(16);
     let client = Reconnecting::new(move || {
         let (accept, accepted) = oneshot::channel();
-        let sent = attempts.send(accept);
+        let sent = attempts.try_send(accept);
         async move {
             sent.map_err(|_| ConnectError::NoResponse)?;
             let near = accepted.await.map_err(|_| ConnectError::NoResponse)?;
@@ -567,6 +573,33 @@ async fn a_server_that_answers_no_ping_is_left_after_its_silence_and_10_s() {
         panic!("{event:?}");
     };
     assert!(matches!(why, Interruption::Lost(Error::PeerDead)), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_ping_counts_although_the_program_was_busy_when_it_came() {
+    let (mut client, mut listener) = pair();
+    let serving = async {
+        let mut far = listener.accept().await;
+        far.says(
+            "{\"hello\":1,\"me\":\"AAAAAAAAAAc\",\"node\":\"n1\",\"ping\":5,\"topics\":128}\n",
+        )
+        .await;
+        assert_eq!(far.hears().await, "{\"ping\":1}\n");
+        far.says("{\"pong\":1}\n").await;
+        far
+    };
+    let (told, mut far) = beside(&mut client, serving).await;
+    assert!(told.is_empty(), "{told:?}");
+    // Nothing polls the client meanwhile.
+    tokio::time::advance(14 * SECOND).await;
+    let serving = async {
+        // The silence of the busy time is over, so the client pings again.
+        assert_eq!(far.hears().await, "{\"ping\":1}\n");
+        far.says("\nstill here").await;
+        far
+    };
+    let (event, _far) = tokio::join!(next(&mut client), serving);
+    assert_eq!(shown(&event).unwrap(), "application: still here");
 }
 
 #[tokio::test(start_paused = true)]

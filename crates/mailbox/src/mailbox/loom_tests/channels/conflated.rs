@@ -25,14 +25,14 @@ fn both(channel: &Arc<Channel>) -> [Arc<Mailbox>; 2] {
 }
 
 /// Acts as a driver that does not park: takes what it finds at once.
-fn take_now(mailbox: &Mailbox) -> String {
+fn take_now(mailbox: &Arc<Mailbox>) -> String {
     let shared = Shared(Arc::new(Mutex::new(String::new())));
-    mailbox.drive(&mut None);
-    while !mailbox.has_nothing_to_take() {
-        if let Some(item) = mailbox.take() {
+    mailbox.side().drive();
+    while !mailbox.look().has_nothing_to_take() {
+        if let Some(item) = mailbox.side().take_one() {
             shared.write(payload(&item).as_bytes());
         } else {
-            mailbox.read_log(1000, |frames| shared.write(frames));
+            mailbox.side().read_log(1000, |frames| shared.write(frames));
         }
     }
     lock(&shared.0).clone()
@@ -119,7 +119,7 @@ fn who_leaves_during_a_delivery_gets_whole_values_and_nothing_afterwards() {
         let channel = conflated();
         let deliverer = Deliverer::new();
         let (mailbox, transport) = delivered_to(&[&broadcasts, &channel], &deliverer, 3);
-        assert!(mailbox.park(&mut None, Waker::noop(), true, &None));
+        assert!(mailbox.side().park(Waker::noop(), true));
         let other = Arc::clone(&channel);
         let publisher = thread::spawn(move || {
             publish(&other, "ab");
@@ -129,7 +129,7 @@ fn who_leaves_during_a_delivery_gets_whole_values_and_nothing_afterwards() {
         channel.leave(0, |()| true);
         assert!(!publish(&channel, "z"));
         publisher.join().unwrap();
-        if let Some(reason) = mailbox.drive(&mut None) {
+        if let Some(reason) = mailbox.side().drive() {
             transport.write(&reason.unsent);
         }
         let before = lock(&transport.0).clone();
