@@ -27,15 +27,15 @@ impl Chat {
 
 async fn connect(url: &str, offered: &[&str]) -> Connection {
     let client = Client::builder().subprotocols(offered.iter().copied());
-    client.build().connect(url).await.unwrap()
+    client.build().connect(url).await.expect("it connects")
 }
 
 async fn recv(ws: &mut Connection) -> String {
-    let message = ws.recv().await.unwrap();
+    let message = ws.recv().await.expect("it is open");
     message
         .as_ref()
         .and_then(Message::as_text)
-        .unwrap()
+        .expect("a text")
         .to_owned()
 }
 

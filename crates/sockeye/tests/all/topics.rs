@@ -38,7 +38,7 @@ async fn serve(topics: Topics) -> String {
 }
 
 async fn serve_endpoints(server: ServerBuilder) -> String {
-    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let server = server.bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("ws://{}", server.local_addr());
     tokio::spawn(server.serve());
     url
@@ -46,14 +46,12 @@ async fn serve_endpoints(server: ServerBuilder) -> String {
 
 fn rooms() -> Topics {
     let policy = Policy::new().history(History::window(100, HOUR));
-    Topics::builder()
-        .pattern("room/{id}", policy)
-        .build()
-        .unwrap()
+    let topics = Topics::builder().pattern("room/{id}", policy).build();
+    topics.expect("the pattern fits")
 }
 
 async fn next(ws: &mut Connection) -> String {
-    let message = ws.recv().await.unwrap().expect("a message");
+    let message = ws.recv().await.expect("it is open").expect("a message");
     message.as_text().expect("a text").to_owned()
 }
 
