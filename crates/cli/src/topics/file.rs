@@ -336,6 +336,22 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_the_guide_has_patterns_that_fit_beside_those_of_the_chat() {
+        let guide = include_str!("../../../../docs/topics.md");
+        let blocks = guide.split("```toml").skip(1);
+        let mut blocks = blocks.filter_map(|block| block.split("```").next());
+        let text = blocks.find(|block| block.contains("[[topics.pattern]]"));
+        let file = parse(text.unwrap()).unwrap();
+        assert_eq!(file.topics.pattern.len(), 3);
+        let rooms = crate::topics::builtin::rooms(TopicsBuilder::default());
+        let patterns = file.topics.pattern.iter();
+        let builder = patterns.fold(rooms, |builder, pattern| {
+            builder.pattern(&pattern.r#match, pattern.policy())
+        });
+        assert!(builder.build().is_ok());
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (text, line, words) in [
             (
