@@ -14,7 +14,7 @@ pub enum Subscribers {
     All,
 }
 
-/// The outcome of [`Topics::evict`]: how many nodes have done it.
+/// The outcome of [`Topics::evict`](super::Topics::evict): how many nodes have done it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evicted {
