@@ -103,6 +103,14 @@ impl Default for Room {
 }
 
 impl Room {
+    /// A room whose sessions use topics.
+    fn with_topics() -> Self {
+        let room = Self::default();
+        let topics = crate::topics::Topics::default();
+        room.sessions.set_topics(Arc::new(topics));
+        room
+    }
+
     fn join(&self, subprotocol: Option<&str>) -> (Peer, Session) {
         self.join_with(subprotocol, |_| {})
     }
@@ -233,18 +241,21 @@ async fn an_error_of_a_handler_goes_to_on_error_and_the_session_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_frame_without_a_header_closes_the_session_with_1008() {
-    for frame in [
-        masked(TEXT, "text"),
-        masked(BINARY, ""),
-        masked(TEXT, "text\n"),
+    let no_line_feed = "the frame has no line feed behind its header";
+    for (frame, reason) in [
+        (masked(TEXT, "text"), no_line_feed),
+        (masked(BINARY, ""), no_line_feed),
+        (masked(TEXT, "text\n"), "the header is not a JSON object"),
     ] {
-        let (peer, _, endpoint) = enveloped();
+        let room = Room::with_topics();
+        let (peer, _) = room.join(Some(SUBPROTOCOL));
         peer.segment(frame);
         idle().await;
+        // The first frame is the greeting.
         let frames = peer.frames();
-        assert_eq!((frames.len(), frames[0].code()), (1, 1008));
-        assert_eq!(&frames[0].payload[2..], b"the frame has no header");
-        assert_eq!(endpoint.take(), ["closed: 1008"]);
+        assert_eq!((frames.len(), frames[1].code()), (2, 1008));
+        assert_eq!(&frames[1].payload[2..], reason.as_bytes());
+        assert_eq!(room.endpoint.take(), ["closed: 1008"]);
     }
 }
 
@@ -429,7 +440,7 @@ async fn the_limit_is_that_of_the_message_without_its_envelope() {
         (format!("{header}{}", "x".repeat(LIMIT + 1)), 1009),
     ];
     for (frame, code) in cases {
-        let room = Room::default();
+        let room = Room::with_topics();
         let limits = Config::new(Role::Server)
             .max_message(10)
             .max_text(LIMIT as u64);
@@ -437,7 +448,7 @@ async fn the_limit_is_that_of_the_message_without_its_envelope() {
         let longest = format!("\n{}", "x".repeat(LIMIT));
         peer.segment(masked(TEXT, &longest));
         idle().await;
-        assert_eq!(texts(&peer.frames()), [longest]);
+        assert_eq!(texts(&peer.frames())[1..], [longest]);
         room.endpoint.take();
         peer.segment(masked(TEXT, &frame));
         idle().await;
