@@ -93,16 +93,12 @@ mod tests {
             assert_eq!(enveloped.may_be_compressed(), may_be_compressed);
         }
     }
-}
 
-#[cfg(all(test, feature = "topics-wire"))]
-mod tests {
-    use sockeye_pubsub::wire;
-
-    use super::*;
-
+    #[cfg(feature = "topics-wire")]
     #[test]
     fn sessions_and_the_grammar_agree_on_the_subprotocol_and_its_room() {
+        use sockeye_pubsub::wire;
+
         assert_eq!([SUBPROTOCOL], wire::SUBPROTOCOLS);
         assert_eq!(HEADER_ROOM, wire::MAX_HEADER as u64 + 1);
     }

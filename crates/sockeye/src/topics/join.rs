@@ -89,7 +89,6 @@ impl Answer {
     }
 
     /// Returns the frame that answers the client's request. `None` for server code, and if the request was answered before.
-    #[cfg_attr(not(feature = "topics-wire"), expect(clippy::unused_self))]
     pub(super) fn frame(
         &self,
         session: &Session,

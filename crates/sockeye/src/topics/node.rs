@@ -60,7 +60,6 @@ impl Node {
     }
 
     /// Tells the subscribers of a topic that its members have changed.
-    #[cfg_attr(not(feature = "topics-wire"), expect(clippy::unused_self))]
     pub(super) fn stir(&self, topic: &LocalTopic) {
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.existing(Form::Enveloped) {
