@@ -186,15 +186,14 @@ impl World {
         self.end_feed(node, feed.unwrap_or_default(), calls);
     }
 
-    /// The memory of the server went back while the links were up.
+    /// The memory of the server went back while the links were up. Messages of the old memory may still be on their way: the
+    /// topics are listened to again when the feed has answered, and no answer overtakes a message.
     fn gap_of_all(&mut self, node: usize) {
         for generation in &mut self.nodes[node].generations {
             *generation += 1;
         }
         self.hub(node, |hub| hub.gap(&|_| true));
-        for topic in 0..self.topics.len() {
-            self.report_listened(node, topic);
-        }
+        self.listen_to_all(node);
     }
 
     /// The feed of a node drops what comes for a partition, until its worker notices.
