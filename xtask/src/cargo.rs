@@ -11,6 +11,13 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     finish(cargo(root).args(arguments), arguments)
 }
 
+/// Runs `cargo` with these variables.
+pub(crate) fn run_with(root: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
+    let mut command = cargo(root);
+    command.args(arguments).envs(variables.iter().copied());
+    finish(&mut command, arguments)
+}
+
 /// Runs `cargo` with more flags in a variable such as `RUSTFLAGS`, after those that it already has.
 pub(crate) fn run_with_flags(
     root: &Path,

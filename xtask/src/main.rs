@@ -114,6 +114,7 @@ fn guard(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("tidy", || tidy::tidy(root))?;
     check(root, steps)?;
     test(root, steps)?;
+    simulate(root, steps)?;
     doc(root, steps)?;
     judge(root, steps, &["browser"])?;
     judge(root, steps, &["javascript"])
@@ -145,6 +146,16 @@ fn test(root: &Path, steps: &mut Steps) -> Result<()> {
             ],
             ("RUSTFLAGS", "--cfg loom"),
         )
+    })
+}
+
+/// New seeds of the simulation of topics, for a minute.
+fn simulate(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("simulate topics", || {
+        let test = ["test", "-p", "sockeye-pubsub", "--test", "sim"];
+        let show = ["--", "--nocapture"];
+        let seconds = ("SOCKEYE_SIM_SECONDS", "60");
+        cargo::run_with(root, &[&test[..], &show].concat(), &[seconds])
     })
 }
 

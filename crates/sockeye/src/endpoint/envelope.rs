@@ -94,3 +94,16 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, feature = "topics-wire"))]
+mod tests {
+    use sockeye_pubsub::wire;
+
+    use super::*;
+
+    #[test]
+    fn sessions_and_the_grammar_agree_on_the_subprotocol_and_its_room() {
+        assert_eq!([SUBPROTOCOL], wire::SUBPROTOCOLS);
+        assert_eq!(HEADER_ROOM, wire::MAX_HEADER as u64 + 1);
+    }
+}

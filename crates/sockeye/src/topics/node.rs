@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-#[cfg(feature = "topics-wire")]
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;

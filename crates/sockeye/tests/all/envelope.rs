@@ -27,11 +27,11 @@ impl Chat {
 
 async fn connect(url: &str, offered: &[&str]) -> Connection {
     let client = Client::builder().subprotocols(offered.iter().copied());
-    client.build().connect(url).await.expect("it connects")
+    client.build().connect(url).await.expect("a connection")
 }
 
 async fn recv(ws: &mut Connection) -> String {
-    let message = ws.recv().await.expect("it is open");
+    let message = ws.recv().await.expect("no error");
     message
         .as_ref()
         .and_then(Message::as_text)
@@ -53,6 +53,8 @@ async fn clients_with_the_envelope_and_without_it_talk_in_one_room() {
         [None, Some("chat".to_owned()), Some(TOPICS.to_owned())]
     );
 
+    let greeting = recv(&mut enveloped).await;
+    assert!(greeting.starts_with(r#"{"hello":1,"#), "{greeting}");
     enveloped.send("\nhello").await.unwrap();
     assert_eq!(recv(&mut enveloped).await, "\nhello");
     assert_eq!(recv(&mut enveloped).await, "\nhello to 1");

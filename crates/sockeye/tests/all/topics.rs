@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use sockeye::server::ServerBuilder;
-#[cfg(feature = "topics-wire")]
 use sockeye::topics::{History, Policy, Recovery};
 use sockeye::{Connection, HandlerResult, Server, Session, Topics, server_endpoint};
 
@@ -34,11 +32,8 @@ impl Room {
 }
 
 async fn serve(topics: Topics) -> String {
-    serve_endpoints(Server::builder().topics(topics).default_endpoint::<Room>()).await
-}
-
-async fn serve_endpoints(server: ServerBuilder) -> String {
-    let server = server.bind("127.0.0.1:0").await.expect("a free port");
+    let server = Server::builder().topics(topics).default_endpoint::<Room>();
+    let server = server.bind("127.0.0.1:0").await.expect("a server");
     let url = format!("ws://{}", server.local_addr());
     tokio::spawn(server.serve());
     url
@@ -46,12 +41,14 @@ async fn serve_endpoints(server: ServerBuilder) -> String {
 
 fn rooms() -> Topics {
     let policy = Policy::new().history(History::window(100, HOUR));
-    let topics = Topics::builder().pattern("room/{id}", policy).build();
-    topics.expect("the pattern fits")
+    Topics::builder()
+        .pattern("room/{id}", policy)
+        .build()
+        .expect("a valid policy")
 }
 
 async fn next(ws: &mut Connection) -> String {
-    let message = ws.recv().await.expect("it is open").expect("a message");
+    let message = ws.recv().await.expect("no error").expect("a message");
     message.as_text().expect("a text").to_owned()
 }
 
@@ -135,13 +132,13 @@ mod wire {
 
     async fn connect(url: &str) -> Connection {
         let client = Client::builder().subprotocols(["sockeye.topics.v0"]);
-        let mut ws = client.build().connect(url).await.unwrap();
+        let mut ws = client.build().connect(url).await.expect("a connection");
         assert!(next(&mut ws).await.starts_with(r#"{"hello":1"#));
         ws
     }
 
     async fn ask(ws: &mut Connection, frame: &str) -> String {
-        ws.send(frame).await.unwrap();
+        ws.send(frame).await.expect("it is sent");
         next(ws).await
     }
 

@@ -143,7 +143,6 @@ async fn a_decision_that_panics_is_a_refusal() {
 struct AtOnce;
 
 impl Authorize for AtOnce {
-    #[expect(clippy::manual_async_fn, reason = "the call itself panics")]
     fn subscribe(
         &self,
         _: &Session,

@@ -130,8 +130,8 @@ mod clients {
         slow.peer.remove_window();
         let frames = slow.read().await;
         let values: Vec<_> = frames.iter().filter(|frame| *frame != STIR).collect();
-        let bodies = values.iter().map(|frame| frame.split_once('\n').unwrap().1);
-        assert_eq!(bodies.last(), Some("2"));
+        let mut bodies = values.iter().map(|frame| frame.split_once('\n').unwrap().1);
+        assert_eq!(bodies.next_back(), Some("2"));
         assert!(frames.iter().any(|frame| frame == STIR));
     }
 

@@ -4,10 +4,12 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+#[cfg(feature = "topics-wire")]
 use sockeye_proto::{DeflateConfig, DeflatePool};
 use sockeye_pubsub::{MemoryEngine, MemoryLimits, SubscribeError};
 
 use super::*;
+#[cfg(feature = "topics-wire")]
 use crate::connection::Compression;
 use crate::topics::surroundings::Real;
 use crate::topics::{Authorize, Clients, Denied, Grant, Recovery, Topic};
