@@ -15,4 +15,4 @@ pub use self::connection::{connection, split};
 pub use self::endpoint::{Word, callbacks, handlers, handshake, is_an_argument, remotes, session};
 pub use self::proto::{handshake_types, messages};
 pub use self::server::{container, result_of_main, server};
-pub use self::topics::{authorize, handle, subscriptions, topic_client, topics};
+pub use self::topics::{authorize, handle, subscriptions, topics};

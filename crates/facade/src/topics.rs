@@ -1,25 +1,19 @@
-//! Topics: what the handle, a session and a subscription return, and the client of topics.
+//! Topics: what the handle, a session and a subscription return, and what decides about clients.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sockeye::endpoint::{EndpointConfig, SessionId};
-use sockeye::error::SendError;
 use sockeye::proto::Outgoing;
-use sockeye::reconnect::topics::{
-    ErrorCode, NotAccepted, PublishFailure, RefusedRequest, RequestError, RequestNumber,
-    SUBPROTOCOLS, SubscribeOptions, TopicClient, TopicEvent,
-};
-use sockeye::reconnect::{ReconnectEvent, ReconnectSender, Reconnecting};
 use sockeye::server::ServerBuilder;
 use sockeye::topics::{
     Authorize, Body, Catchup, Clients, Denied, EngineError, EngineErrorKind, EngineState, Entry,
     Epoch, Evicted, Gap, Grant, History, InvalidPosition, InvalidTopicName, Kept, Known, Member,
     MemberId, MessageId, Overflow, Policy, Position, Presence, Publish, PublishError,
     PublishHandle, Published, Publishing, Recovery, Since, Subscribe, SubscribeError, Subscribed,
-    Subscribers, Topic, TopicName, TopicsBuilder, TopicsError, WasPublished,
+    Subscribers, Topic, TopicsBuilder, TopicsError, WasPublished,
 };
-use sockeye::{Client, CloseCode, Connection, Error, Message, Session, Topics};
+use sockeye::{Error, Message, Session, Topics};
 
 /// Names what topics are made of.
 pub fn topics(server: ServerBuilder, endpoint: EndpointConfig) -> Option<ServerBuilder> {
@@ -126,51 +120,4 @@ pub async fn authorize(authority: impl Authorize, session: &Session, topic: &Top
     let _: Result<Outgoing, Denied> = authority.publish(session, topic, "hello".into()).await;
     let _: Grant = Grant::until(SystemTime::now());
     let _: Denied = Denied::new("log in first");
-}
-
-/// Names what a client of topics returns.
-pub async fn topic_client() {
-    let _: [&str; 1] = SUBPROTOCOLS;
-    let Ok(client) = Client::new().reconnecting("ws://host/topics") else {
-        return;
-    };
-    let client: Reconnecting = client;
-    let mut client: TopicClient = client.topics();
-    let options: SubscribeOptions = SubscribeOptions::new().recent(50);
-    let subscribed: Result<(), RequestError> = client.subscribe_with("room/42", &options);
-    match subscribed {
-        Err(RequestError::Topic(error)) => {
-            let _: InvalidTopicName = error;
-        }
-        Err(RequestError::NotAccepted(error)) => {
-            let _: NotAccepted = error;
-        }
-        _ => {}
-    }
-    let number: Result<RequestNumber, RequestError> = client.publish("room/42", "hello");
-    let _: Result<RequestNumber, RequestError> = client.members("room/42", None);
-    let _: Result<RequestNumber, RequestError> = client.count("room/42");
-    let _: Vec<(&TopicName, Position)> = client.positions().collect();
-    let _: Option<&Connection> = client.connection();
-    let _: ReconnectSender = client.sender();
-    let event: Option<TopicEvent> = client.next().await;
-    match event {
-        Some(TopicEvent::PublishFailed {
-            number: failed,
-            message,
-            failure,
-            ..
-        }) => {
-            let _: bool = number == Ok(failed);
-            let _: Outgoing = message;
-            if let PublishFailure::Refused(refused) = failure {
-                let refused: RefusedRequest = refused;
-                let _: ErrorCode = refused.code;
-            }
-        }
-        Some(TopicEvent::Connection(event)) => drop::<ReconnectEvent>(event),
-        Some(TopicEvent::App(message)) => drop::<Message>(message),
-        _ => {}
-    }
-    let _: Result<(), SendError> = client.close(CloseCode::NORMAL, "");
 }

@@ -53,10 +53,10 @@ impl<'s> Subscribe<'s> {
         self
     }
 
-    /// Makes the session a member of the topic, which says this of itself: JSON in one line, at most 1 KiB. Only for topics
-    /// with [`Presence`](super::Presence).
+    /// Makes the session a member of the topic, which says this of itself: JSON, at most 1 KiB. Only for topics with
+    /// [`Presence`](super::Presence).
     ///
-    /// With the feature `topics-wire` other text is refused with [`SubscribeError::Denied`].
+    /// A longer text is refused with [`SubscribeError::Denied`]. So is text that is not JSON, with the feature `topics-wire`.
     pub fn member(mut self, json: impl Into<Arc<str>>) -> Self {
         self.member = Some(json.into());
         self
