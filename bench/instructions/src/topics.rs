@@ -108,9 +108,7 @@ async fn serve(
     let script = Arc::new(Script::silent());
     for _ in 0..subscribers {
         let client = Client::listening(&script, audience);
-        server
-            .serve_stream(Stream::new(client))
-            .await;
+        server.serve_stream(Stream::new(client)).await;
     }
     // The sessions open when the tasks have run that were spawned for them.
     while lock(&sessions).len() < subscribers {

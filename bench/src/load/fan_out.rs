@@ -101,7 +101,7 @@ impl FanOut {
         let poller = Poller::new()?;
         let mut subscribers = Vec::new();
         for token in 0..count {
-            let topic = workload.setting.topics.map(|topics| token as u8 % topics);
+            let topic = workload.setting.topics.map(|_| token % topics);
             let tcp = join(options, workload, Part::Subscriber(topic))?;
             let mut tcp = without_waiting(tcp)?;
             poller.register(&mut tcp, token)?;
@@ -142,7 +142,7 @@ impl FanOut {
 enum Part {
     Publisher,
     /// Of one topic, where there are topics.
-    Subscriber(Option<u8>),
+    Subscriber(Option<usize>),
 }
 
 /// Opens a connection. A server without HTTP is told a letter, and the topic as a byte.
@@ -158,7 +158,7 @@ fn join(options: &Options, workload: &Workload, part: Part) -> Result<TcpStream>
         (Dialect::SocketIo, _) => socket_io::open(options, workload, &path, &mut tcp)?,
         (Dialect::Raw, Part::Publisher) => tell(&mut tcp, b"p")?,
         (Dialect::Raw, Part::Subscriber(None)) => tell(&mut tcp, b"s")?,
-        (Dialect::Raw, Part::Subscriber(Some(topic))) => tell(&mut tcp, &[b's', topic])?,
+        (Dialect::Raw, Part::Subscriber(Some(topic))) => tell(&mut tcp, &[b's', topic as u8])?,
     }
     Ok(tcp)
 }
