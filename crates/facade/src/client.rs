@@ -19,10 +19,6 @@ use sockeye::client::{
 use sockeye::error::{BoxError, SendError};
 use sockeye::proto::handshake::{OfferError, ResponseError, UriError};
 use sockeye::proto::{InvalidAnswer, Outgoing};
-use sockeye::reconnect::topics::{
-    ErrorCode, InvalidTopicName, NotAccepted, Position, PublishFailure, Recovery, RefusedRequest,
-    RequestError, RequestNumber, SubscribeOptions, TopicClient, TopicEvent, TopicName,
-};
 use sockeye::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };
