@@ -19,6 +19,10 @@ use sockeye::client::{
 use sockeye::error::{BoxError, SendError};
 use sockeye::proto::handshake::{OfferError, ResponseError, UriError};
 use sockeye::proto::{InvalidAnswer, Outgoing};
+use sockeye::reconnect::topics::{
+    ErrorCode, InvalidTopicName, NotAccepted, Position, PublishFailure, Recovery, RefusedRequest,
+    RequestError, RequestNumber, SubscribeOptions, TopicClient, TopicEvent, TopicName,
+};
 use sockeye::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };
@@ -188,6 +192,51 @@ pub async fn reconnect(client: Client) {
                 _ => {}
             }
         }
+        _ => {}
+    }
+}
+
+/// Names what a client of topics is made of and returns.
+pub async fn topic_client(client: Reconnecting, position: Position) {
+    let mut client: TopicClient = client.topics();
+    let options: SubscribeOptions = SubscribeOptions::new().recent(5).member("{}");
+    if let Err(error) = client.subscribe_with("a", &options) {
+        match error {
+            RequestError::Topic(error) => {
+                let _: InvalidTopicName = error;
+            }
+            RequestError::NotAccepted(error) => {
+                let _: NotAccepted = error;
+            }
+            _ => {}
+        }
+    }
+    let _: Result<(), RequestError> = client.subscribe_after("b", position);
+    let _: Result<RequestNumber, RequestError> = client.publish("a", "hello");
+    let _: Result<RequestNumber, RequestError> = client.members("a", None);
+    let positions: Vec<(&TopicName, Position)> = client.positions().collect();
+    drop(positions);
+    let sender: ReconnectSender = client.sender();
+    drop(sender);
+    let _: Option<&Connection> = client.connection();
+    let _: Result<(), SendError> = client.close(CloseCode::NORMAL, "");
+    let event: Option<TopicEvent> = client.next().await;
+    match event {
+        Some(TopicEvent::Subscribed { recovery, .. }) => {
+            let _: Recovery = recovery;
+        }
+        Some(TopicEvent::Message { message, .. }) => drop::<Message>(message),
+        Some(TopicEvent::Ended { failure, .. }) => {
+            let failure: RefusedRequest = failure;
+            let _: ErrorCode = failure.code;
+        }
+        Some(TopicEvent::PublishFailed {
+            message, failure, ..
+        }) => {
+            drop::<Outgoing>(message);
+            drop::<PublishFailure>(failure);
+        }
+        Some(TopicEvent::Connection(event)) => drop::<ReconnectEvent>(event),
         _ => {}
     }
 }

@@ -10,7 +10,7 @@ mod proto;
 mod server;
 mod topics;
 
-pub use self::client::{blocking, browser, client, errors_of_connecting, reconnect};
+pub use self::client::{blocking, browser, client, errors_of_connecting, reconnect, topic_client};
 pub use self::connection::{connection, split};
 pub use self::endpoint::{Word, callbacks, handlers, handshake, is_an_argument, remotes, session};
 pub use self::proto::{handshake_types, messages};
