@@ -12,7 +12,7 @@ use sockeye_pubsub::{Entry, Epoch, TopicName};
 
 use crate::memory::{Page, Time};
 use crate::node::{Link, PARTITIONS};
-use crate::world::{MS, SECOND, World};
+use crate::world::{Event, MS, SECOND, World};
 
 /// What became of a request.
 #[derive(Debug)]
@@ -313,14 +313,7 @@ impl World {
     }
 
     /// A request comes to a server.
-    fn arrive(
-        &mut self,
-        node: usize,
-        which: Which,
-        connection: u64,
-        server: usize,
-        exec: Box<dyn FnOnce(&mut Self)>,
-    ) {
+    fn arrive(&mut self, node: usize, which: Which, connection: u64, server: usize, exec: Event) {
         let is_open = self.link(node, which).connection == Some(connection);
         let is_deaf = is_open && self.link(node, which).is_deaf;
         // The bytes of a connection that has ended may have come, or not.
@@ -328,16 +321,27 @@ impl World {
         if is_deaf || !comes || self.servers[server].is_dead {
             return;
         }
-        let frozen_until = self.servers[server].frozen_until;
-        if frozen_until > self.now {
-            let link = self.link(node, which);
-            let at = frozen_until.max(link.last_out + 1);
-            link.last_out = at;
-            return self.at(at, move |world| {
-                world.arrive(node, which, connection, server, exec)
-            });
+        if !is_open {
+            return exec(self);
         }
-        exec(self);
+        self.link(node, which).queue.push_back(exec);
+        self.work_off(node, which, connection, server);
+    }
+
+    /// A server works off what has come by a connection, in its order, unless it is frozen.
+    fn work_off(&mut self, node: usize, which: Which, connection: u64, server: usize) {
+        while self.link(node, which).connection == Some(connection) {
+            let frozen_until = self.servers[server].frozen_until;
+            if frozen_until > self.now {
+                return self.at(frozen_until, move |world| {
+                    world.work_off(node, which, connection, server);
+                });
+            }
+            let Some(exec) = self.link(node, which).queue.pop_front() else {
+                return;
+            };
+            exec(self);
+        }
     }
 
     /// Brings a message by the feed.

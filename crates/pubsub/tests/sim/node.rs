@@ -1,6 +1,6 @@
 //! A node of the simulation: a hub, and what its engine knows of its links.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use sockeye_pubsub::hub::{Hub, Outlet, Row, Welcome};
 use sockeye_pubsub::{Delivered, Position, SubscribeError, Surroundings, TopicName};
 
 use crate::memory::Time;
+use crate::world::Event;
 
 /// The number of partitions: topics of one partition share a generation.
 pub(crate) const PARTITIONS: usize = 3;
@@ -36,7 +37,7 @@ pub(crate) struct Node {
 }
 
 /// A connection of a node to a server.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Link {
     pub(crate) server: usize,
     /// The number of the connection. `None` while there is none.
@@ -47,6 +48,8 @@ pub(crate) struct Link {
     pub(crate) last_out: Time,
     pub(crate) last_back: Time,
     pub(crate) calls: BTreeSet<u64>,
+    /// What has come to the server while it was frozen.
+    pub(crate) queue: VecDeque<Event>,
 }
 
 /// A subscription of a client, as a node knows it.
