@@ -25,6 +25,8 @@ use crate::connection::permit::SessionPermit;
 use crate::endpoint::{ConnectionInfo, EndpointConfig, Properties};
 use crate::stats::Stats;
 use crate::sync::Arc;
+#[cfg(feature = "topics")]
+use crate::topics::Topics;
 use crate::transport::Stream;
 
 /// Endpoints inside another HTTP server, which gives its requests to them. Made by
@@ -109,6 +111,12 @@ impl Container {
     /// [`ServerHandle::stats`](crate::server::ServerHandle::stats).
     pub fn stats(&self) -> Stats {
         self.0.reception.deployment.stats()
+    }
+
+    /// Returns the topics that the sessions use.
+    #[cfg(feature = "topics")]
+    pub fn topics(&self) -> &Topics {
+        &self.0.reception.deployment.topics
     }
 
     /// Stops in order. From now on handshakes are answered 503. Each session sends what is queued for it, and a Close with

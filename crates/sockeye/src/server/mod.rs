@@ -218,6 +218,12 @@ impl Server {
         ServerHandle(Arc::clone(&self.shared))
     }
 
+    /// Returns the topics that the sessions use.
+    #[cfg(feature = "topics")]
+    pub fn topics(&self) -> &Topics {
+        &self.shared.reception.deployment.topics
+    }
+
     fn acceptor(&self) -> accept::Acceptor {
         accept::Acceptor {
             shared: Arc::clone(&self.shared),
@@ -263,6 +269,12 @@ impl ServerHandle {
     /// ```
     pub fn stats(&self) -> Stats {
         self.0.reception.deployment.stats()
+    }
+
+    /// Returns the topics that the sessions use.
+    #[cfg(feature = "topics")]
+    pub fn topics(&self) -> &Topics {
+        &self.0.reception.deployment.topics
     }
 }
 

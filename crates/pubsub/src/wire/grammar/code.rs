@@ -163,7 +163,7 @@ impl From<SubscribeError> for Failure {
                 let message = "the topic is unavailable now";
                 return Self::new(ErrorCode::Unavailable, message).retry(*retry);
             }
-            SubscribeError::Denied(_) => ErrorCode::Denied,
+            SubscribeError::Denied(why) => return Self::new(ErrorCode::Denied, why.clone()),
             SubscribeError::TooMany => ErrorCode::TooMany,
             SubscribeError::Evicted => ErrorCode::Evicted,
             SubscribeError::Closed => ErrorCode::Internal,
@@ -183,7 +183,7 @@ impl From<PublishError> for Failure {
             }
             PublishError::Engine(error) => return error.into(),
             PublishError::TooLarge { .. } => ErrorCode::TooLarge,
-            PublishError::Denied(_) => ErrorCode::Denied,
+            PublishError::Denied(why) => return Self::new(ErrorCode::Denied, why.clone()),
             PublishError::Key(_) => ErrorCode::BadRequest,
             PublishError::Encode(_) => ErrorCode::Internal,
         };
