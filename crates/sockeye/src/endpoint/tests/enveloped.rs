@@ -5,8 +5,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use sockeye_proto::{
-    CloseCode, CloseReason, DeflateConfig, DeflatePool, MessageBuffer, Outgoing, PreparedMessage,
-    WholeMessage,
+    CloseCode, CloseReason, DeflateConfig, DeflatePool, Outgoing, PreparedMessage, WholeMessage,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -15,24 +14,10 @@ use super::*;
 use crate::connection::Compression;
 use crate::connection::tests::wire::{BINARY, CLOSE, Frame, PONG, TEXT, masked};
 use crate::endpoint::envelope::{HEADER_ROOM, SUBPROTOCOL};
-use crate::endpoint::seam::{Handling, SharedTopics};
 use crate::endpoint::{
     BinaryReader, Encoder, Incoming, IncomingKind, Reply, SharedEndpoint, partial, whole,
 };
 use crate::error::{Error, HandlerResult};
-
-/// Topics that greet no client and know no header.
-struct Refusing;
-
-impl SharedTopics<Session> for Refusing {
-    fn greet(&self, _: &Session) {}
-
-    fn handle<'a>(&'a self, session: &'a Session, _: &'a mut MessageBuffer) -> Handling<'a> {
-        let closed = session.close(CloseCode::POLICY_VIOLATION, "the frame has no header");
-        closed.expect("1008 may be sent");
-        Box::pin(std::future::ready(()))
-    }
-}
 
 const STARTS: u8 = 0x01;
 const ENDS: u8 = 0x80;
@@ -93,10 +78,8 @@ struct Room {
 
 impl Default for Room {
     fn default() -> Self {
-        let sessions = OpenSessions::with_topics(Arc::default());
-        sessions.set_topics(Arc::new(Refusing));
         Self {
-            sessions,
+            sessions: OpenSessions::with_topics(Arc::default()),
             endpoint: Arc::default(),
         }
     }
