@@ -179,8 +179,8 @@ impl EndpointConfig {
     }
 
     /// Lets clients agree on the subprotocol `sockeye.topics.v0`, besides the subprotocols of the endpoint. Such a client
-    /// uses topics, and its messages and those to it are in the envelope of the subprotocol. The endpoint and the
-    /// [`Session`](super::Session) are given and take messages without it. Other clients see no difference.
+    /// uses topics, and its messages and those to it are in the envelope of the subprotocol. The endpoint and the session
+    /// get and take messages without it. Other clients see no difference.
     ///
     /// Such a session gives each message whole, also to handlers that take parts and readers. The limits of messages stay
     /// those of the endpoint. A [`Configurator`] sees the subprotocol among those that the endpoint speaks.

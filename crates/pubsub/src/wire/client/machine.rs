@@ -228,7 +228,7 @@ impl ClientMachine {
     ///
     /// # Errors
     ///
-    /// [`UnsupportedProtocol`] if that is not one of [`SUBPROTOCOLS`](crate::wire::SUBPROTOCOLS): the owner closes the
+    /// [`UnsupportedProtocol`] if that is not one of [`SUBPROTOCOLS`]: the owner closes the
     /// connection with its [reason](UnsupportedProtocol::close_reason) and [ends](Self::end) the client.
     pub fn connected(
         &mut self,

@@ -84,7 +84,7 @@ impl<'a> From<&'a Outgoing> for Content<'a> {
 }
 
 /// Returns the body of a frame, without a copy. `header` is the length of the header without its line feed, as
-/// [`Frame::split`](super::Frame::split) found it.
+/// `Frame::split` found it.
 pub(crate) fn body_of(frame: Message, header: usize) -> Message {
     fn body(mut frame: Bytes, header: usize) -> Bytes {
         let at = frame.len().min(header + 1);
