@@ -224,6 +224,22 @@ fn latest_flight_with_a_newer_value_makes_the_topic_read() {
 }
 
 #[test]
+fn latest_flight_with_a_value_newer_than_those_delivered_meanwhile_makes_the_topic_read() {
+    // The feed of this node lags: the client has the value 1:8 of another node.
+    let world = World::latest().lived();
+    world.join(2, Wants::After(at(1, 8)));
+    let (_, read) = world.read();
+    world.deliver(entry(1, 6));
+    world.reply_to(read, whole(vec![entry(1, 8)], at(1, 8)), 1);
+    assert!(world.took(Row::LiveFlightApart));
+    world.reply(whole(vec![entry(1, 8)], at(1, 8)), 1);
+    assert_eq!(
+        world.told(),
+        ["[1] 1:6", "[1] 1:8", "2 joined at 1:8, recovered 0"]
+    );
+}
+
+#[test]
 fn latest_flight_without_a_value_is_lost_for_a_join_that_had_one() {
     let world = World::latest();
     world.join(1, Wants::Live);
