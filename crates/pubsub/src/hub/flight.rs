@@ -137,17 +137,20 @@ fn merge(catchup: Catchup, delivered: &[Entry], last: Position) -> Merged {
 }
 
 /// Returns the newest value, of the reply and of those that were delivered between `from` and `last`. `None` if the value of
-/// the reply is none of these: then it is newer, and its message still on its way.
+/// the reply is none of these: then it is newer, and its message still on its way. `None` as well if the engine has no value,
+/// and this node has one.
 fn newest(catchup: Catchup, delivered: &[Entry], (from, last): (Position, Position)) -> Merged {
     let read = match catchup {
         Catchup::Whole { mut entries, .. } => entries.pop(),
         Catchup::None { .. } => None,
         Catchup::Lost { .. } => return None,
     };
-    let is_known = read.as_ref().is_none_or(|read| {
-        let id = read.position.id;
-        id == from.id || id == last.id || delivered.iter().any(|entry| entry.position.id == id)
-    });
-    let value = delivered.last().cloned().or(read);
-    is_known.then(|| (value.into_iter().collect(), Vec::new()))
+    let id = read.as_ref().and_then(|read| read.position.id);
+    let is_delivered = delivered.iter().any(|entry| entry.position.id == id);
+    if id == last.id || id.is_some() && (id == from.id || is_delivered) {
+        let value = delivered.last().cloned().or(read);
+        Some((value.into_iter().collect(), Vec::new()))
+    } else {
+        None
+    }
 }
