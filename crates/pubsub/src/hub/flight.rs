@@ -23,9 +23,13 @@ pub(super) fn start_flight<O: Outlet>(
     pending: PendingJoin<O::Join>,
 ) {
     let shared = context.shared;
+    let Some(from) = live.last else {
+        return context.refuse(pending.join);
+    };
     let flight = live.extra(shared).flight.get_or_insert_with(|| Flight {
         read: Read::start(context, false),
         joins: Joins::new(),
+        from,
         delivered: Waiting::default(),
     });
     flight.joins.push(context, pending);
@@ -66,7 +70,11 @@ impl<O: Outlet> Topic<O> {
         let Some(last) = live.last else {
             return;
         };
-        let past = merge(catchup, flight.delivered.entries(), last, self.kind);
+        let delivered = flight.delivered.entries();
+        let past = match self.kind {
+            Kind::Latest => newest(catchup, delivered, (flight.from, last)),
+            Kind::Window | Kind::Off => merge(catchup, delivered, last),
+        };
         let Some((entries, beyond)) = past else {
             context.took(Row::LiveFlightApart);
             return self.refill_live(context, Waiting::default(), flight.joins);
@@ -95,35 +103,23 @@ impl<O: Outlet> Topic<O> {
     }
 }
 
-/// Joins a reply with the messages that were delivered since its read was wanted. Returns the messages up to `last`, and
-/// those beyond it. `None` if they do not lead to `last`.
-fn merge(
-    catchup: Catchup,
-    delivered: &[Entry],
-    last: Position,
-    kind: Kind,
-) -> Option<(Vec<Entry>, Vec<Entry>)> {
+/// The messages up to the newest position, and those beyond it.
+type Merged = Option<(Vec<Entry>, Vec<Entry>)>;
+
+/// Joins a reply with the messages that were delivered since its read was wanted. `None` if they do not lead to `last`.
+fn merge(catchup: Catchup, delivered: &[Entry], last: Position) -> Merged {
     let delivered = if fault::NO_MERGE { &[] } else { delivered };
-    let (before, mut entries, top) = match catchup {
-        Catchup::Whole {
-            before,
-            entries,
-            top,
-        } => (before, entries, top),
-        Catchup::None { top } => (top, Vec::new(), top),
-        Catchup::Lost { .. } => return None,
+    let Catchup::Whole {
+        before,
+        mut entries,
+        top,
+    } = catchup
+    else {
+        return None;
     };
-    if kind == Kind::Latest {
-        let newest = delivered.last().or(entries.last());
-        return match newest {
-            Some(value) if value.position.id == last.id => Some((vec![value.clone()], Vec::new())),
-            Some(_) => None,
-            None => Some((Vec::new(), Vec::new())),
-        };
-    }
     let mut end = top;
     for entry in delivered {
-        if index_of(&entries, entry.position).is_none() && follows(end, entry, kind) {
+        if index_of(&entries, entry.position).is_none() && follows(end, entry, Kind::Window) {
             end = entry.position;
             entries.push(entry.clone());
         }
@@ -135,6 +131,25 @@ fn merge(
         Some((entries, beyond))
     } else if is_same(before, last) {
         Some((Vec::new(), entries))
+    } else {
+        None
+    }
+}
+
+/// Returns the newest value, of the reply and of those that were delivered between `from` and `last`. `None` if the value of
+/// the reply is none of these: then it is newer, and its message still on its way. `None` as well if the engine has no value,
+/// and this node has one.
+fn newest(catchup: Catchup, delivered: &[Entry], (from, last): (Position, Position)) -> Merged {
+    let read = match catchup {
+        Catchup::Whole { mut entries, .. } => entries.pop(),
+        Catchup::None { .. } => None,
+        Catchup::Lost { .. } => return None,
+    };
+    let id = read.as_ref().and_then(|read| read.position.id);
+    let is_delivered = delivered.iter().any(|entry| entry.position.id == id);
+    if id == last.id || id.is_some() && (id == from.id || is_delivered) {
+        let value = delivered.last().cloned().or(read);
+        Some((value.into_iter().collect(), Vec::new()))
     } else {
         None
     }

@@ -66,6 +66,8 @@ pub(super) struct Extra<J> {
 pub(super) struct Flight<J> {
     pub(super) read: Read,
     pub(super) joins: Joins<J>,
+    /// The newest position when the flight began.
+    pub(super) from: Position,
     /// Copies of the messages that were delivered since the flight began.
     pub(super) delivered: Waiting,
 }

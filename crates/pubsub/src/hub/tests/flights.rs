@@ -224,6 +224,36 @@ fn latest_flight_with_a_newer_value_makes_the_topic_read() {
 }
 
 #[test]
+fn latest_flight_with_a_value_newer_than_those_delivered_meanwhile_makes_the_topic_read() {
+    // The feed of this node lags: the client has the value 1:8 of another node.
+    let world = World::latest().lived();
+    world.join(2, Wants::After(at(1, 8)));
+    let (_, read) = world.read();
+    world.deliver(entry(1, 6));
+    world.reply_to(read, whole(vec![entry(1, 8)], at(1, 8)), 1);
+    assert!(world.took(Row::LiveFlightApart));
+    world.reply(whole(vec![entry(1, 8)], at(1, 8)), 1);
+    assert_eq!(
+        world.told(),
+        ["[1] 1:6", "[1] 1:8", "2 joined at 1:8, recovered 0"]
+    );
+}
+
+#[test]
+fn latest_flight_without_a_value_where_this_node_has_one_makes_the_topic_read() {
+    // The memory of the engine was lost. The client knows it already, from another node.
+    let world = World::latest().lived();
+    world.join(2, Wants::After(at(2, 0)));
+    world.reply(Catchup::None { top: at(2, 0) }, 1);
+    assert!(world.took(Row::LiveFlightApart));
+    world.reply(Catchup::None { top: at(2, 0) }, 1);
+    assert_eq!(
+        world.told(),
+        ["[1] lost at 2:0", "2 joined at 2:0, recovered 0"]
+    );
+}
+
+#[test]
 fn latest_flight_without_a_value_is_lost_for_a_join_that_had_one() {
     let world = World::latest();
     world.join(1, Wants::Live);
