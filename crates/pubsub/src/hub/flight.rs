@@ -137,8 +137,8 @@ fn merge(catchup: Catchup, delivered: &[Entry], last: Position) -> Merged {
 }
 
 /// Returns the newest value, of the reply and of those that were delivered between `from` and `last`. `None` if the value of
-/// the reply is none of these: then it is newer, and its message still on its way. `None` as well if the engine has no value,
-/// and this node has one.
+/// the reply is not among them: then it is newer, and its message still on its way. `None` as well if the engine has no
+/// value, and this node has one.
 fn newest(catchup: Catchup, delivered: &[Entry], (from, last): (Position, Position)) -> Merged {
     let read = match catchup {
         Catchup::Whole { mut entries, .. } => entries.pop(),
