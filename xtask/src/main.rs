@@ -12,7 +12,7 @@ mod steps;
 mod tidy;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use crate::steps::Steps;
 
@@ -149,14 +149,31 @@ fn test(root: &Path, steps: &mut Steps) -> Result<()> {
     })
 }
 
-/// New seeds of the simulation of topics, for a minute.
+/// Seeds of the simulation of topics that no other tree has, for about a minute. The same tree gives the same seeds, so the
+/// outcome is the same wherever it runs.
 fn simulate(root: &Path, steps: &mut Steps) -> Result<()> {
     steps.run("simulate topics", || {
         let test = ["test", "-p", "sockeye-pubsub", "--test", "sim"];
-        let show = ["--", "--nocapture"];
-        let seconds = ("SOCKEYE_SIM_SECONDS", "60");
-        cargo::run_with(root, &[&test[..], &show].concat(), &[seconds])
+        let show = ["--", "--nocapture", "sim_"];
+        let first = first_seed(root)?.to_string();
+        let seeds = [
+            ("SOCKEYE_SIM_FIRST", &*first),
+            ("SOCKEYE_SIM_COUNT", "8000"),
+        ];
+        cargo::run_with(root, &[&test[..], &show].concat(), &seeds)
     })
+}
+
+/// The first 48 bits of the name of the tree that is checked out.
+fn first_seed(root: &Path) -> Result<u64> {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "HEAD^{tree}"]).current_dir(root);
+    let output = git
+        .output()
+        .map_err(|error| format!("cannot start git: {error}"))?;
+    let name = String::from_utf8_lossy(&output.stdout);
+    let digits = name.get(..12).ok_or("git names no tree")?;
+    u64::from_str_radix(digits, 16).map_err(|error| format!("`{digits}`: {error}"))
 }
 
 /// The tests of the workspace's crates, doctests and examples included.

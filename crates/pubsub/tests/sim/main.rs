@@ -1,6 +1,7 @@
 //! A simulation of hubs, an engine of two servers, links that break, and clients that return with their positions. Each run
 //! is drawn from a seed and judged by the checker of the engine kit. `SOCKEYE_SEED=7` repeats a run and prints what
-//! happened. `SOCKEYE_SIM_SECONDS=60` runs new seeds for so long. `SOCKEYE_SIM_FULL=1` wants each row of the hub's table
+//! happened. `SOCKEYE_SIM_SECONDS=60` runs new seeds for so long, and `SOCKEYE_SIM_FIRST=7` with `SOCKEYE_SIM_COUNT=100`
+//! the hundred seeds from 7 on. `SOCKEYE_SIM_FULL=1` wants each row of the hub's table
 //! to be taken a hundred times.
 
 #![expect(clippy::print_stdout, reason = "it reports what it ran")]
@@ -167,7 +168,11 @@ fn sim_schedules_hold() {
     let started = Instant::now();
     let is_full = std::env::var_os("SOCKEYE_SIM_FULL").is_some();
     let mut count = if is_full { FULL_SCHEDULES } else { SCHEDULES };
-    if let Some(seconds) = number("SOCKEYE_SIM_SECONDS") {
+    if let Some((first, many)) = number("SOCKEYE_SIM_FIRST").zip(number("SOCKEYE_SIM_COUNT")) {
+        println!("seeds from {first} on");
+        count = many;
+        add(run_all(first..first.saturating_add(many)));
+    } else if let Some(seconds) = number("SOCKEYE_SIM_SECONDS") {
         let first = u64::from(std::process::id()) << 32 | u64::from(started_at());
         println!("seeds from {first} on");
         count = 0;
