@@ -1,0 +1,26 @@
+//! Topics on many machines: an engine on one Redis or Valkey server.
+//!
+//! `Topics::builder().engine(RedisEngine::new("redis://localhost")?)` makes all processes with the same server and prefix
+//! behave as one.
+//!
+//! # Shape
+//!
+//! ```text
+//!  hub ── listen, publish, catch_up, tops, presence ──▶ engine ──▶ commands ──▶ server
+//!   ▲                                                     ▲  scripts, in one order       │
+//!   │ delivered, gap, listened                            │ state of the link            │ PUBLISH
+//!   └───────────── workers ◀── queues, bounded ◀── feed ◀─┴──────────────────────────────┘
+//! ```
+//!
+//! - `address`: the URL, and what it may say. `layout`: partitions, tags, the names of keys and channels.
+//! - `encoding`: the bytes of a message on the feed and in a stream. It takes any bytes, and never panics.
+//! - `script`: the scripts in `scripts/`, their hashes, and their arguments. `reply`: what the server may answer.
+//!   `outcome`: whether a publish that failed may have been published.
+//! - `commands`: one life of the connection for commands: how it opens, what is checked, a call with a deadline.
+//!   `publish`, `read` (catch up, tops, keep), `presence`, `lease`: what is asked over it.
+//! - `feed`: one life of the connection for messages. Its push closure runs in the driver task of the `redis` crate. It never
+//!   waits: it puts a push into one of a few bounded queues by partition, and a worker for each queue decodes and delivers. A push that finds
+//!   its queue full ends the generation of its partition.
+//! - `beat`: judges beats, with time as an argument. `listening`: which topics this node listens to, the generations of
+//!   the 256 partitions, and what is to be subscribed again.
+//! - `link`: the state machine `Down → Connecting → Resubscribing → Ready`, and the task that runs it. `engine`: the face.
