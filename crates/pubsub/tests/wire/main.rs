@@ -7,6 +7,7 @@
 
 mod client;
 mod conversations;
+mod crowd;
 mod envelope;
 mod headers;
 mod properties;
