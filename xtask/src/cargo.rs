@@ -31,6 +31,31 @@ pub(crate) fn run_with_flags(
     finish(cargo(root).args(arguments).env(variable, flags), arguments)
 }
 
+/// What came of a call of cargo.
+pub(crate) struct Outcome {
+    pub(crate) has_passed: bool,
+    /// All that it printed.
+    pub(crate) text: String,
+}
+
+/// Runs `cargo` with these variables, which take the place of others. Prints nothing.
+pub(crate) fn outcome(
+    root: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<Outcome> {
+    let mut command = cargo(root);
+    command.args(arguments).envs(variables.iter().copied());
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start `cargo {}`: {error}", arguments.join(" ")))?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(Outcome {
+        has_passed: output.status.success(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+    })
+}
+
 /// Installs exactly this version of a subcommand of cargo, unless it is there. A network that fails once may
 /// not the second time.
 pub(crate) fn install(root: &Path, subcommand: &str, version: &str) -> Result<()> {

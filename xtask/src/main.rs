@@ -8,6 +8,7 @@
 
 mod cargo;
 mod fuzz;
+mod mutants;
 mod steps;
 mod tidy;
 
@@ -51,6 +52,8 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         "coverage" => coverage(root, steps),
         "deny" => deny(root, steps),
         "memory" => memory(root, steps),
+        "mutants" => mutants::mutants(root, steps),
+        "simulate" => simulate_all(root, steps),
         "fuzz" => fuzz::fuzz(root, steps, fuzz_seconds(rest)?),
         "quick" => quick(root, steps),
         "ci" => ci(root, steps),
@@ -80,6 +83,8 @@ fn ci(root: &Path, steps: &mut Steps) -> Result<()> {
 /// What closes an issue.
 fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     guard(root, steps)?;
+    simulate_all(root, steps)?;
+    mutants::mutants(root, steps)?;
     features(root, steps)?;
     steps.run("check clippy of bench", || {
         for apart in [BENCH, INSTRUCTIONS] {
@@ -161,6 +166,16 @@ fn simulate(root: &Path, steps: &mut Steps) -> Result<()> {
             ("SOCKEYE_SIM_COUNT", "8000"),
         ];
         cargo::run_with(root, &[&test[..], &show].concat(), &seeds)
+    })
+}
+
+/// As many schedules of the simulation of topics as take each row of the hub's table 100 times.
+fn simulate_all(root: &Path, steps: &mut Steps) -> Result<()> {
+    steps.run("simulate topics in full", || {
+        let test = ["test", "-p", "sockeye-pubsub", "--test", "sim"];
+        let show = ["--", "--nocapture", "sim_"];
+        let full = [("SOCKEYE_SIM_FULL", "1")];
+        cargo::run_with(root, &[&test[..], &show].concat(), &full)
     })
 }
 
@@ -478,11 +493,13 @@ usage: cargo xtask COMMAND
                           with --bless they are the next one; JOB ... chooses
   memory                  what crowds of connections, and messages larger than memory, take at their peak
   fuzz [SECONDS]          each fuzz target of fuzz/ for so long (60), with a nightly compiler
+  simulate                the simulation of topics until each row of the hub's table was taken 100 times
+  mutants                 faults in the hub and the mailbox, of which the tests have to find each
   coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, peers, proxies, each feature alone,
-                          bench --instructions, memory, fuzz 10, coverage, deny
+  full                    what closes an issue: ci with all of autobahn, peers, proxies, simulate, mutants, each feature
+                          alone, bench --instructions, memory, fuzz 10, coverage, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";

@@ -12,6 +12,7 @@
 mod direct;
 mod error;
 mod fanout;
+mod fault;
 mod mailbox;
 pub mod sync;
 

@@ -42,6 +42,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use crate::fanout::log::Slot;
+use crate::fault::Fault;
 use crate::sync::AtomicU64;
 
 /// The driver can take something: a control frame, an item, or a part of the message in front.
@@ -191,6 +192,9 @@ impl Signal {
 
     #[must_use]
     pub(super) fn raise_pending(&self, slot: Slot) -> bool {
+        if Fault::ForgottenBit.is_on() && !self.look().has(PARKED) {
+            return false;
+        }
         self.raise(pending(slot), PARKED | WANTS_ITEMS)
     }
 

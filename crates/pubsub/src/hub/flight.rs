@@ -1,7 +1,7 @@
 //! A flight: one read of a live topic for all joins that need it. Live messages go on meanwhile.
 
 use super::context::Context;
-use super::fault;
+use super::fault::Fault;
 use super::follow::{Kind, follows, index_of, is_same};
 use super::joins::{Joins, PendingJoin};
 use super::outlet::{Outlet, Wants};
@@ -52,7 +52,7 @@ impl<O: Outlet> Topic<O> {
             context.took(Row::LiveFlightFailed);
             return flight.joins.refuse(context);
         };
-        let is_other = generation != live.generation && !fault::NO_GENERATION;
+        let is_other = generation != live.generation && !Fault::NoGeneration.is_on();
         // The window may have moved on between two pages of the read.
         let is_lost = matches!(catchup, Catchup::Lost { .. });
         if is_other || is_lost || flight.delivered.is_stale() {
@@ -108,7 +108,11 @@ type Merged = Option<(Vec<Entry>, Vec<Entry>)>;
 
 /// Joins a reply with the messages that were delivered since its read was wanted. `None` if they do not lead to `last`.
 fn merge(catchup: Catchup, delivered: &[Entry], last: Position) -> Merged {
-    let delivered = if fault::NO_MERGE { &[] } else { delivered };
+    let delivered = if Fault::NoMerge.is_on() {
+        &[]
+    } else {
+        delivered
+    };
     let Catchup::Whole {
         before,
         mut entries,
@@ -124,7 +128,7 @@ fn merge(catchup: Catchup, delivered: &[Entry], last: Position) -> Merged {
             entries.push(entry.clone());
         }
     }
-    if is_same(end, last) || fault::NO_MERGE {
+    if is_same(end, last) || Fault::NoMerge.is_on() {
         Some((entries, Vec::new()))
     } else if let Some(index) = index_of(&entries, last) {
         let beyond = entries.split_off(index + 1);

@@ -1,6 +1,6 @@
 //! Which message follows which.
 
-use super::fault;
+use super::fault::Fault;
 use crate::policy::{History, Kept};
 use crate::position::Position;
 use crate::publication::Entry;
@@ -30,7 +30,7 @@ pub(super) fn follows(last: Position, entry: &Entry, kind: Kind) -> bool {
         Kind::Window => {
             at.epoch == last.epoch
                 && at.offset == last.offset.wrapping_add(1)
-                && (entry.previous == last.id || fault::NO_CHAIN)
+                && (entry.previous == last.id || Fault::NoChain.is_on())
         }
         Kind::Latest => at.id != last.id && (at.epoch != last.epoch || at.offset > last.offset),
         Kind::Off => true,
@@ -39,7 +39,7 @@ pub(super) fn follows(last: Position, entry: &Entry, kind: Kind) -> bool {
 
 /// Returns whether two positions are the same place of the same branch.
 pub(super) fn is_same(a: Position, b: Position) -> bool {
-    a.epoch == b.epoch && a.offset == b.offset && (a.id == b.id || fault::NO_ID)
+    a.epoch == b.epoch && a.offset == b.offset && (a.id == b.id || Fault::NoId.is_on())
 }
 
 /// Finds a message in a row of messages without holes.

@@ -1,7 +1,7 @@
 //! A topic before it is live, and after it was: Listening, Reading, Closing.
 
 use super::context::Context;
-use super::fault;
+use super::fault::Fault;
 use super::follow::{Kind, index_of};
 use super::joins::Joins;
 use super::outlet::{Outlet, Wants};
@@ -75,7 +75,7 @@ impl<O: Outlet> Topic<O> {
             State::Lingering(lingering) => lingering.live.generation,
         };
         // The gap came before the answer to the listen, so the topic did not know that it was meant.
-        if generation > known && !fault::NO_GENERATION {
+        if generation > known && !Fault::NoGeneration.is_on() {
             self.gap(context);
             self.listened(context, generation);
         }
@@ -126,7 +126,7 @@ impl<O: Outlet> Topic<O> {
             }
             None => return self.reading_failed(context),
         };
-        let is_other = generation != reading.generation && !fault::NO_GENERATION;
+        let is_other = generation != reading.generation && !Fault::NoGeneration.is_on();
         if is_other || reading.waiting.is_stale() {
             context.took(Row::ReadingOutdated);
             return self.read_again(context);
@@ -166,7 +166,7 @@ impl<O: Outlet> Topic<O> {
             let tail = &mut live.extra(context.shared).tail;
             remember_read(tail, past.entries, context);
         }
-        if fault::LIVE_BEFORE_REPLAY {
+        if Fault::LiveBeforeReplay.is_on() {
             self.go_live(context, live, std::mem::take(&mut taken), Joins::new());
             live = match std::mem::replace(&mut self.state, State::Idle) {
                 State::Live(live) => live,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::fault;
+use super::fault::Fault;
 use super::outlet::Outlet;
 use super::request::ReadNumber;
 
@@ -31,7 +31,7 @@ impl Read {
 
     /// Returns whether a number is that of this read.
     pub(super) fn is(&self, number: ReadNumber) -> bool {
-        self.again_at.is_none() && (self.number == number || fault::NO_GENERATION)
+        self.again_at.is_none() && (self.number == number || Fault::NoGeneration.is_on())
     }
 
     /// Returns whether this read is not the first one.

@@ -1,7 +1,7 @@
 //! A topic that reads the messages which its subscribers miss.
 
 use super::context::Context;
-use super::fault;
+use super::fault::Fault;
 use super::follow::{Kind, index_of};
 use super::joins::Joins;
 use super::outlet::Outlet;
@@ -68,7 +68,7 @@ impl<O: Outlet> Topic<O> {
             let pause = context.error_pause().max(context.shared.config.read_pause);
             return refilling.read.repeat_after(context, pause);
         };
-        if generation != refilling.served.generation && !fault::NO_GENERATION {
+        if generation != refilling.served.generation && !Fault::NoGeneration.is_on() {
             context.took(Row::RefillingOutdated);
             return refilling.read.repeat(context);
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::context::Context;
-use super::fault;
+use super::fault::Fault;
 use super::follow::{Kind, is_same};
 use super::outlet::Outlet;
 use super::read::Read;
@@ -72,7 +72,7 @@ impl<O: Outlet> Topic<O> {
             return;
         };
         let is_asked = match stale.proof {
-            Proof::Asking(_, asked) => asked == Some(number) || fault::NO_GENERATION,
+            Proof::Asking(_, asked) => asked == Some(number) || Fault::NoGeneration.is_on(),
             _ => false,
         };
         if !is_asked {
@@ -98,7 +98,7 @@ impl<O: Outlet> Topic<O> {
         else {
             return self.proof_failed(context);
         };
-        if generation != *known && !fault::NO_GENERATION {
+        if generation != *known && !Fault::NoGeneration.is_on() {
             return read.repeat(context);
         }
         match catchup {
