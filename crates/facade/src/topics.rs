@@ -8,10 +8,10 @@ use sockeye::proto::Outgoing;
 use sockeye::server::ServerBuilder;
 use sockeye::topics::{
     Authorize, Body, Catchup, Clients, Denied, EngineError, EngineErrorKind, EngineState, Entry,
-    Epoch, Evicted, Gap, Grant, History, InvalidPosition, InvalidTopicName, Kept, Known, Member,
-    MemberId, MessageId, Overflow, Policy, Position, Presence, Publish, PublishError,
-    PublishHandle, Published, Publishing, Recovery, Since, Subscribe, SubscribeError, Subscribed,
-    Subscribers, Topic, TopicsBuilder, TopicsError, WasPublished,
+    Epoch, Evicted, Gap, Grant, History, InvalidMemberId, InvalidPosition, InvalidTopicName, Kept,
+    Known, Member, MemberId, Members, MessageId, Policy, Position, Presence, Publish, PublishError,
+    PublishHandle, Published, Publishing, Recovery, Since, SlowSubscriber, Subscribe,
+    SubscribeError, Subscribed, Subscribers, Topic, TopicsBuilder, TopicsError, WasPublished,
 };
 use sockeye::{Error, Message, Session, Topics};
 
@@ -23,7 +23,9 @@ pub fn topics(server: ServerBuilder, endpoint: EndpointConfig) -> Option<ServerB
     let _: Known = presence.known();
     let clients: Clients = Clients::subscribe();
     let policy: Policy = Policy::new().history(history).presence(presence);
-    let policy: Policy = policy.clients(clients).overflow(Overflow::Close);
+    let policy: Policy = policy
+        .clients(clients)
+        .slow_subscriber(SlowSubscriber::Close);
     let builder: TopicsBuilder = Topics::builder().pattern("room/{id}", policy);
     let topics: Result<Topics, TopicsError> = builder.build();
     match topics {
@@ -65,9 +67,12 @@ pub async fn handle(topics: Topics, id: SessionId) {
     }
     let _: Result<u64, SubscribeError> = topics.count("room/42").await;
     let _: usize = topics.subscribers("room/42");
-    let members: Result<(Vec<Member>, bool), SubscribeError> = topics.members("room/42", 10).await;
-    for member in members.into_iter().flat_map(|(members, _)| members) {
-        let _: MemberId = member.id;
+    let listed: Result<Members, SubscribeError> = topics.members("room/42", 10).await;
+    let _: Option<bool> = listed.as_ref().ok().map(|listed| listed.all);
+    for member in listed.into_iter().flat_map(|listed| listed.members) {
+        let member: Member = member;
+        let id: MemberId = member.id;
+        let _: Result<MemberId, InvalidMemberId> = id.to_string().parse();
         let _: Option<Arc<str>> = member.info;
         let _: Option<Arc<str>> = member.principal;
     }
@@ -93,6 +98,8 @@ fn entry(entry: Entry) {
 
 /// Names what a session returns.
 pub async fn subscriptions(session: &Session, gap: &Gap) {
+    let _: bool = session.speaks_topics();
+    let _: MemberId = session.member_id();
     let topics: &Topics = session.topics();
     let _: Topics = topics.clone();
     let subscribe: Subscribe<'_> = session.subscribe("room/42").recent(50);
@@ -105,6 +112,9 @@ pub async fn subscriptions(session: &Session, gap: &Gap) {
         }
         Err(SubscribeError::Unavailable { retry }) => {
             let _: Duration = retry;
+        }
+        Err(SubscribeError::MemberTooLarge { len, limit }) => {
+            let _: (usize, usize) = (len, limit);
         }
         Err(_) => {}
     }

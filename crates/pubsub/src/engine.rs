@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use thiserror::Error;
 
 use crate::name::TopicName;
 use crate::policy::History;
-use crate::position::Position;
+use crate::position::{Position, read_word, write_word};
 use crate::publication::{Delivered, Entry, Publication};
 
 /// The future of an engine's answer. It is bounded in time, and safe to drop.
@@ -100,9 +101,29 @@ pub trait PresenceStore: Send + Sync {
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64>;
 }
 
-/// The public name of a member of a topic: 64 random bits. It is not the id of a session.
+/// The public name of a member of a topic: 64 random bits. It is not the id of a session. Its text is 11 characters of
+/// base64url, as clients see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberId(pub u64);
+
+/// An error: a text is not the public name of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not a member id: expected 11 characters of base64url")]
+pub struct InvalidMemberId;
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_word(f, self.0)
+    }
+}
+
+impl FromStr for MemberId {
+    type Err = InvalidMemberId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        read_word(text).map(Self).ok_or(InvalidMemberId)
+    }
+}
 
 /// A member of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,6 +262,23 @@ impl fmt::Display for EngineErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_id_has_one_text() {
+        for id in [0, 1, 7, u64::MAX].map(MemberId) {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert_eq!(MemberId(7).to_string(), "AAAAAAAAAAc");
+        for text in [
+            "",
+            "AAAAAAAAAA",
+            "AAAAAAAAAAd",
+            "AAAAAAAAAAcA",
+            "AAAAA AAAAc",
+        ] {
+            assert_eq!(text.parse::<MemberId>(), Err(InvalidMemberId), "{text}");
+        }
+    }
 
     #[test]
     fn an_error_says_what_the_engine_did_and_why() {

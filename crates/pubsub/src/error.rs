@@ -17,6 +17,17 @@ pub enum SubscribeError {
     /// The pattern or the application refuses the subscription.
     #[error("the subscription is denied: {0}")]
     Denied(String),
+    /// What a member says of itself is too long.
+    #[error("a member of {len} bytes of JSON is longer than the limit of {limit}")]
+    MemberTooLarge {
+        /// The length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// What a member says of itself is not JSON.
+    #[error("what the member says of itself is not JSON")]
+    MemberNotJson,
     /// The session or the node has as many subscriptions or topics as its limit allows.
     #[error("too many subscriptions or topics")]
     TooMany,

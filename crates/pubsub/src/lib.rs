@@ -29,7 +29,8 @@ pub use self::memory::{MemoryEngine, MemoryLimits};
 pub use self::name::{InvalidTopicName, TopicName};
 pub use self::pattern::{Match, PatternError, Patterns, PolicyId};
 pub use self::policy::{
-    Clients, History, Kept, Known, Overflow, Policy, PolicyError, PolicyMistake, Presence, Rules,
+    Clients, History, Kept, Known, Policy, PolicyError, PolicyMistake, Presence, Rules,
+    SlowSubscriber,
 };
 pub use self::position::{Epoch, InvalidPosition, MessageId, Position};
 pub use self::publication::{Body, Delivered, Entry, KeyScope, Publication, PublishKey};

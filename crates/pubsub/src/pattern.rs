@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sockeye_template::{Equivalent, Template, TemplateError, Trie, segments};
 use thiserror::Error;
 
-use crate::policy::{Kept, Known, Overflow, Policy, PolicyError, Rules};
+use crate::policy::{Kept, Known, Policy, PolicyError, Rules, SlowSubscriber};
 
 /// The patterns of a node, such as `room/{id}`, with their rules. A literal beats a variable, and a variable beats `**`.
 ///
@@ -219,7 +219,7 @@ impl Fingerprint {
             clients,
             owner,
             max_message,
-            overflow,
+            slow_subscriber,
         } = rules;
         let history = match history.kept() {
             Kept::Off => [0; 4],
@@ -234,17 +234,17 @@ impl Fingerprint {
                 show_principal,
             } => [2, u64::from(max), u64::from(show_principal)],
         };
-        let overflow = match overflow {
-            Overflow::Close => 0,
-            Overflow::DropOldest => 1,
-            Overflow::Refuse => 2,
+        let slow_subscriber = match slow_subscriber {
+            SlowSubscriber::Close => 0,
+            SlowSubscriber::DropOldest => 1,
+            SlowSubscriber::DropNewest => 2,
         };
         let clients = [clients.may_subscribe(), clients.may_publish()].map(u64::from);
         let parts = [
             &history[..],
             &presence,
             &clients,
-            &[*max_message as u64, overflow],
+            &[*max_message as u64, slow_subscriber],
         ];
         for number in parts.concat() {
             self.number(number);
@@ -402,8 +402,8 @@ mod tests {
             Policy::new().clients(Clients::publish()),
             Policy::new().owner("x"),
             Policy::new().max_message(1),
-            Policy::new().overflow(Overflow::DropOldest),
-            Policy::new().overflow(Overflow::Refuse),
+            Policy::new().slow_subscriber(SlowSubscriber::DropOldest),
+            Policy::new().slow_subscriber(SlowSubscriber::DropNewest),
         ];
         let fingerprints = policies.map(|policy| patterns(&[("a/{x}", policy)]).fingerprint());
         let mut all = fingerprints.to_vec();

@@ -35,7 +35,7 @@ pub struct Rules {
     /// The length of the longest message, in bytes.
     pub max_message: usize,
     /// What becomes of a message for a subscriber that reads too slowly. It holds for topics without history.
-    pub overflow: Overflow,
+    pub slow_subscriber: SlowSubscriber,
 }
 
 /// Which messages of a topic an engine keeps for subscribers that come later.
@@ -117,17 +117,18 @@ pub struct Clients {
     may_publish: bool,
 }
 
-/// What becomes of a message of a topic without history for a subscriber that reads too slowly.
+/// What becomes of a message of a topic without history for a subscriber that reads too slowly. It is not the `Overflow` of
+/// an endpoint, which is the policy for what an application sends to one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Overflow {
+pub enum SlowSubscriber {
     /// The session is closed with 1013, "try again later".
     #[default]
     Close,
     /// The oldest messages that wait are dropped.
     DropOldest,
     /// The new message is dropped.
-    Refuse,
+    DropNewest,
 }
 
 /// The error for a policy that breaks a limit.
@@ -250,8 +251,8 @@ impl Policy {
 
     /// Sets what becomes of a message for a subscriber that reads too slowly. By default its session is closed. The
     /// setting holds for topics without history.
-    pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.0.overflow = overflow;
+    pub fn slow_subscriber(mut self, then: SlowSubscriber) -> Self {
+        self.0.slow_subscriber = then;
         self
     }
 
@@ -504,7 +505,7 @@ impl Default for Rules {
             clients: Clients::default(),
             owner: None,
             max_message: 64 << 10,
-            overflow: Overflow::default(),
+            slow_subscriber: SlowSubscriber::default(),
         }
     }
 }
@@ -552,7 +553,7 @@ mod tests {
         assert_eq!(rules.presence.known(), Known::Off);
         assert!(!rules.clients.may_subscribe() && !rules.clients.may_publish());
         assert_eq!(rules.max_message, 65_536);
-        assert_eq!(rules.overflow, Overflow::Close);
+        assert_eq!(rules.slow_subscriber, SlowSubscriber::Close);
         assert_eq!(rules.owner, None);
     }
 

@@ -83,20 +83,26 @@ impl Position {
 /// The number of characters of 64 bits in base64url.
 const WORD: usize = 11;
 
-fn write_word(f: &mut fmt::Formatter<'_>, word: u64) -> fmt::Result {
+/// Writes 64 bits as 11 characters of base64url.
+pub(crate) fn write_word(f: &mut fmt::Formatter<'_>, word: u64) -> fmt::Result {
     let mut text = [0; WORD];
     let written = URL_SAFE_NO_PAD.encode_slice(word.to_be_bytes(), &mut text);
     debug_assert_eq!(written.ok(), Some(WORD));
     f.write_str(std::str::from_utf8(&text).unwrap_or_default())
 }
 
-fn read_word(text: &str) -> Option<NonZeroU64> {
+/// Reads 64 bits that [`write_word`] has written.
+pub(crate) fn read_word(text: &str) -> Option<u64> {
     let mut word = [0; 8];
     // The decoder refuses text whose last character has bits that do not count: so each word has one spelling.
     match URL_SAFE_NO_PAD.decode_slice(text, &mut word) {
-        Ok(8) => NonZeroU64::new(u64::from_be_bytes(word)),
+        Ok(8) => Some(u64::from_be_bytes(word)),
         _ => None,
     }
+}
+
+fn read_id(text: &str) -> Option<NonZeroU64> {
+    read_word(text).and_then(NonZeroU64::new)
 }
 
 impl fmt::Display for Epoch {
@@ -115,7 +121,7 @@ impl FromStr for Epoch {
     type Err = InvalidPosition;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        read_word(text).map(Self).ok_or(InvalidPosition)
+        read_id(text).map(Self).ok_or(InvalidPosition)
     }
 }
 
@@ -123,7 +129,7 @@ impl FromStr for MessageId {
     type Err = InvalidPosition;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        read_word(text).map(Self).ok_or(InvalidPosition)
+        read_id(text).map(Self).ok_or(InvalidPosition)
     }
 }
 

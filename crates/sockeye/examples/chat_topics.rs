@@ -19,7 +19,7 @@ impl Chat {
     #[on_open]
     async fn enter(&self, session: &Session, #[path] room: &str) -> HandlerResult {
         // A client of the subprotocol subscribes by itself, and knows where it was.
-        if session.subprotocol().is_none() {
+        if !session.speaks_topics() {
             let room = session.subscribe(format!("room/{room}")).recent(50);
             let nick = session.path_parameter("nick");
             room.member(serde_json::to_string(&nick)?).await?;

@@ -41,7 +41,7 @@ impl Seat for SessionSeat {
     }
 
     async fn listen(&self, topic: &str, after: Option<Position>) -> Result<(), SubscribeError> {
-        if self.0.subprotocol().is_some() {
+        if self.0.speaks_topics() {
             return Ok(());
         }
         let subscribe = self.0.subscribe(topic);

@@ -8,7 +8,7 @@
 //! clients = "publish"                     # or "subscribe", or "none"
 //! owner = "id"                            # only the principal that equals {id}
 //! max_message = "64KiB"
-//! overflow = "close"                      # or "drop-oldest", or "refuse"; without history
+//! slow_subscriber = "close"               # or "drop-oldest", or "drop-newest"; without history
 //! ```
 
 use std::fmt;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use sockeye::error::ErrorChain;
 use sockeye::topics::{
-    Clients, History, Overflow, Policy, Presence, Topics, TopicsBuilder, TopicsError,
+    Clients, History, Policy, Presence, SlowSubscriber, Topics, TopicsBuilder, TopicsError,
 };
 
 use crate::size::parse_size;
@@ -66,7 +66,7 @@ struct Pattern {
     clients: Rights,
     owner: Option<String>,
     max_message: Option<Size>,
-    overflow: Option<Drops>,
+    slow_subscriber: Option<Drops>,
 }
 
 /// What is kept: `"off"`, `"latest"`, `{ latest = "7d" }` or `{ count, age, bytes }`.
@@ -145,7 +145,7 @@ enum Rights {
 enum Drops {
     Close,
     DropOldest,
-    Refuse,
+    DropNewest,
 }
 
 /// A span of time as text: `"1h"`, `"90s"`.
@@ -221,11 +221,11 @@ impl Pattern {
         if let Some(bytes) = self.max_message {
             policy = policy.max_message(bytes.0);
         }
-        if let Some(drops) = self.overflow {
-            policy = policy.overflow(match drops {
-                Drops::Close => Overflow::Close,
-                Drops::DropOldest => Overflow::DropOldest,
-                Drops::Refuse => Overflow::Refuse,
+        if let Some(drops) = self.slow_subscriber {
+            policy = policy.slow_subscriber(match drops {
+                Drops::Close => SlowSubscriber::Close,
+                Drops::DropOldest => SlowSubscriber::DropOldest,
+                Drops::DropNewest => SlowSubscriber::DropNewest,
             });
         }
         policy
@@ -310,7 +310,7 @@ mod tests {
             clients = "publish"
             owner = "id"
             max_message = 4096
-            overflow = "drop-oldest"
+            slow_subscriber = "drop-oldest"
 
             [[topics.pattern]]
             match = "price/{symbol}"

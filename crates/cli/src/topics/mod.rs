@@ -19,7 +19,7 @@ impl TopicsEndpoint {
     /// A client without the subprotocol can do nothing here.
     #[on_open]
     fn open(&self, session: &Session) {
-        if session.subprotocol().is_none() {
+        if !session.speaks_topics() {
             let reason = "ask for the subprotocol sockeye.topics.v0";
             let closed = session.close(CloseCode::POLICY_VIOLATION, reason);
             debug_assert!(closed.is_ok(), "1008 may be sent");

@@ -1,6 +1,8 @@
 //! `sockeye publish` and `sockeye connect --topics`, against `sockeye serve`.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
 
 use crate::program::{Ended, Program, Server};
 
@@ -194,4 +196,84 @@ fn a_signal_closes_the_connection_of_a_subscriber() {
     listener.signal("INT");
     let ended = listener.wait();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_publish_whose_connection_is_lost_is_sent_again_and_published_once() {
+    for (options, code) in [(&["--retry"][..], 0), (&[], 4)] {
+        let server = Server::start(&[]);
+        let mut listener = subscriber(&server, "demo/1", &[]);
+        let url = losing_answers(&server.addr);
+        let arguments = [&["publish"], options, &["-v", &url, "demo/1", "once"]].concat();
+        let mut program = Program::start(&arguments);
+        // The message is published, and its publisher does not know it.
+        assert_eq!(listener.line(), "demo/1\tonce");
+        let outcome = match code {
+            0 => "; again in ",
+            _ => "sockeye: not published: the message may have been published",
+        };
+        program.log_line(outcome);
+        let ended = program.wait();
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        is_done(&publish(&server, &["demo/1", "last"], ""));
+        assert_eq!(listener.line(), "demo/1\tlast");
+    }
+}
+
+/// Starts a relay to a server. On the first connection it cuts the link when the client has published: the message gets to
+/// the server, and the answer does not get back. Later connections pass. Returns the URL of the topics through the relay.
+fn losing_answers(server: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/topics", listener.local_addr().expect("bound"));
+    let server = server.to_owned();
+    thread::spawn(move || {
+        let mut is_first = true;
+        while let Ok((client, _)) = listener.accept() {
+            let server = TcpStream::connect(&server).expect("it listens");
+            let (to_server, to_client) = (clone(&server), clone(&client));
+            thread::spawn(move || relay(server, to_client));
+            thread::spawn(move || match is_first {
+                true => lose_answer(client, to_server),
+                false => relay(client, to_server),
+            });
+            is_first = false;
+        }
+    });
+    url
+}
+
+fn clone(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().expect("a descriptor")
+}
+
+fn relay(mut from: TcpStream, mut to: TcpStream) {
+    // Either end may be gone.
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// Passes the head and the frame of the subscription on. Cuts the client off before it passes the frame of the publish on.
+fn lose_answer(mut client: TcpStream, mut server: TcpStream) {
+    let mut pass = |bytes: &[u8]| server.write_all(bytes).expect("it reads");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).expect("a request");
+        head.extend(byte);
+    }
+    pass(&head);
+    for is_publish in [false, true] {
+        // The frames are short.
+        let mut frame = vec![0; 6];
+        client.read_exact(&mut frame).expect("a frame");
+        let len = frame[1] & 0x7f;
+        frame.resize(6 + usize::from(len), 0);
+        client.read_exact(&mut frame[6..]).expect("a payload");
+        if is_publish {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+        pass(&frame);
+    }
+    // Dropping the stream would reset it before the server has read the publish.
+    let _ = server.shutdown(Shutdown::Write);
 }

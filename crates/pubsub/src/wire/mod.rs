@@ -25,6 +25,6 @@ pub use self::client::{
 pub use self::grammar::{
     ClientFrame, Content, ErrorCode, Failure, Hello, MAX_HEADER, MAX_MEMBER, MAX_MEMBERS_HEADER,
     OkAnswer, Reference, Request, SUBPROTOCOLS, ServerFrame, Unusable, Violation, app_frame,
-    envelope, member_id, member_info, members,
+    envelope, member_info, members,
 };
 pub use self::server::{Publish, Reply, ServerLimits, ServerMachine, Step, subscribed};

@@ -81,6 +81,9 @@ impl TopicsBuilder {
     }
 
     /// Sets the engine. The default keeps everything in the memory of this process.
+    ///
+    /// The crate `sockeye-redis` has the engine for many nodes, on one Redis or Valkey server. The trait `Engine`, which an
+    /// engine of your own would implement, has no promise of stability: any version may change it.
     pub fn engine(mut self, engine: impl Engine) -> Self {
         self.engine = Some(Arc::new(engine));
         self

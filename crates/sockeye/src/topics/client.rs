@@ -199,9 +199,9 @@ async fn who(session: &Session, reference: Reference, topic: &TopicName, max: Op
         members.map_err(Failure::from)
     };
     match members.await {
-        Ok((members, all)) => {
+        Ok(listed) => {
             session
-                .answer(|machine| machine.members(reference, &members, all))
+                .answer(|machine| machine.members(reference, &listed.members, listed.all))
                 .await;
         }
         Err(failure) => session.fail(reference, failure).await,

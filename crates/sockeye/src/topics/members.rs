@@ -17,34 +17,43 @@ use crate::sync::{Arc, lock};
 /// The pause before a change is written again to a store that did not take it.
 const REPEAT: Duration = Duration::from_secs(1);
 
+/// The members of a topic on all nodes, as [`Topics::members`] read them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Members {
+    /// The members, the oldest first.
+    pub members: Vec<Member>,
+    /// Whether the topic has no other members.
+    pub all: bool,
+}
+
 impl Topics {
-    /// Returns at most `max` members of a topic on all nodes, the oldest first, and whether these are all. Only a topic with
+    /// Returns at most `max` members of a topic on all nodes, the oldest first. Only a topic with
     /// [`Presence::members`](super::Presence::members) knows its members.
     ///
     /// # Errors
     ///
     /// [`SubscribeError::Invalid`] for a name that is none, and [`SubscribeError::Unavailable`] if the engine does not
     /// answer.
-    pub async fn members(
-        &self,
-        topic: &str,
-        max: usize,
-    ) -> Result<(Vec<Member>, bool), SubscribeError> {
+    pub async fn members(&self, topic: &str, max: usize) -> Result<Members, SubscribeError> {
         let name = TopicName::new(topic).map_err(SubscribeError::Invalid)?;
         let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
         let store = self.0.backend.engine().presence();
         let (Known::Members { max: most, .. }, Some(store)) = (rules.presence.known(), store)
         else {
-            return Ok((Vec::new(), true));
+            return Ok(Members {
+                members: Vec::new(),
+                all: true,
+            });
         };
         let max = max.min(most as usize);
         // One more tells whether there are more.
         let read = store.members(&name, max + 1).await;
         let mut members = read.map_err(|_| SubscribeError::Unavailable { retry: RETRY })?;
         members.sort_by_key(|member| (member.since, member.id));
-        let are_all = members.len() <= max;
+        let all = members.len() <= max;
         members.truncate(max);
-        Ok((members, are_all))
+        Ok(Members { members, all })
     }
 
     /// Returns the members as clients may see them.
@@ -53,8 +62,8 @@ impl Topics {
         &self,
         topic: &str,
         max: usize,
-    ) -> Result<(Vec<Member>, bool), SubscribeError> {
-        let (mut members, are_all) = self.members(topic, max).await?;
+    ) -> Result<Members, SubscribeError> {
+        let mut listed = self.members(topic, max).await?;
         let rules = self.0.rules(topic).map_err(SubscribeError::Denied)?;
         let is_shown = matches!(
             rules.presence.known(),
@@ -64,11 +73,11 @@ impl Topics {
             }
         );
         if !is_shown {
-            for member in &mut members {
+            for member in &mut listed.members {
                 member.principal = None;
             }
         }
-        Ok((members, are_all))
+        Ok(listed)
     }
 
     /// Returns the number of members of a topic on all nodes. A topic without [`Presence`](super::Presence) has none.

@@ -59,8 +59,8 @@
 //! - A *raw* client knows nothing of topics. The endpoint subscribes its session, and the client gets messages as they were
 //!   published.
 //! - A client of the *subprotocol* `sockeye.topics.v0` subscribes by itself, as far as the pattern and [`Authorize`] allow.
-//!   It knows its positions, so it continues where it was. Its session has a
-//!   [subprotocol](crate::Session::subprotocol). The endpoint need not subscribe that session: the client ignores messages of
+//!   It knows its positions, so it continues where it was. [`Session::speaks_topics`](crate::Session::speaks_topics)
+//!   tells the two kinds apart. The endpoint need not subscribe that session: the client ignores messages of
 //!   a topic until it has subscribed by itself.
 //!
 //! # What holds
@@ -74,7 +74,8 @@
 //! - **A publish** is done when the engine has ordered the message. [`PublishError::Engine`] says whether a message that
 //!   failed may be published.
 //! - **A slow subscriber** is closed with 1013 when its outbox is full, on a topic with a window. On a topic that keeps the
-//!   [latest](History::latest) value it gets only the newest. Without history the [`Overflow`] of the policy decides.
+//!   [latest](History::latest) value it gets only the newest. Without history the
+//!   [`SlowSubscriber`] of the policy decides.
 //!
 //! # Layers
 //!
@@ -127,20 +128,22 @@ mod work;
 
 #[doc(inline)]
 pub use sockeye_pubsub::engine::{
-    Catchup, EngineError, EngineErrorKind, EngineState, Member, MemberId, Since, WasPublished,
+    Catchup, EngineError, EngineErrorKind, EngineState, InvalidMemberId, Member, MemberId, Since,
+    WasPublished,
 };
 #[doc(inline)]
 pub use sockeye_pubsub::hub::Recovery;
 #[doc(inline)]
 pub use sockeye_pubsub::{
     Body, Clients, Entry, Epoch, History, InvalidPosition, InvalidTopicName, Kept, Known,
-    MessageId, Overflow, Policy, Position, Presence, PublishError, SubscribeError, TopicName,
+    MessageId, Policy, Position, Presence, PublishError, SlowSubscriber, SubscribeError, TopicName,
 };
 
 pub use self::authorize::{Authorize, Denied, Grant, Topic};
 pub use self::builder::{TopicsBuilder, TopicsError};
 pub use self::handle::Topics;
 pub use self::join::Subscribed;
+pub use self::members::Members;
 pub use self::publish::{Publish, PublishHandle, Publishing};
 pub use self::published::Published;
 pub use self::subscribe::Subscribe;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;
-use sockeye_pubsub::{Patterns, Rules};
+use sockeye_pubsub::{Patterns, Rules, SlowSubscriber};
 
 use super::endings::{Ending, Endings};
 #[cfg(feature = "topics-wire")]
@@ -74,10 +74,10 @@ impl Node {
         let default = Rules::default();
         let matched = self.patterns.find(topic);
         let rules = matched.map_or(&default, |matched| matched.rules());
-        let overflow = match rules.overflow {
+        let overflow = match rules.slow_subscriber {
             _ if !rules.history.is_off() => Overflow::Close,
-            sockeye_pubsub::Overflow::DropOldest => Overflow::DropOldest,
-            sockeye_pubsub::Overflow::Refuse => Overflow::Refuse,
+            SlowSubscriber::DropOldest => Overflow::DropOldest,
+            SlowSubscriber::DropNewest => Overflow::Refuse,
             _ => Overflow::Close,
         };
         ChannelConfig {

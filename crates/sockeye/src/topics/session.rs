@@ -115,10 +115,20 @@ impl Session {
         }
     }
 
-    /// Returns the public name of the session in topics with presence. It is not the session's id, which may be a secret.
-    pub(super) fn member_id(&self) -> MemberId {
+    /// Returns whether the client agreed on the subprotocol of topics. Such a client subscribes by itself. A client that
+    /// does not speak it is raw: its endpoint subscribes the session. Always false without the feature `topics-wire`.
+    pub fn speaks_topics(&self) -> bool {
+        self.is_enveloped()
+    }
+
+    /// Returns the public name of the session among the members of topics with [presence](super::Presence). It is random,
+    /// one for all topics of the session, and lasts as long as the session. It is not the session's
+    /// [id](Self::id), which may be a secret.
+    ///
+    /// The name is drawn at the first use. A session that ended before gets another name with each call, because it is a
+    /// member of nothing.
+    pub fn member_id(&self) -> MemberId {
         let random = || MemberId(random());
-        // A session that has ended is a member of nothing: any name will do.
         self.topics_part()
             .map_or_else(random, |part| *part.member.get_or_init(random))
     }

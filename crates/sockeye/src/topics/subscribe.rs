@@ -56,7 +56,8 @@ impl<'s> Subscribe<'s> {
     /// Makes the session a member of the topic, which says this of itself: JSON, at most 1 KiB. Only for topics with
     /// [`Presence`](super::Presence).
     ///
-    /// A longer text is refused with [`SubscribeError::Denied`]. So is text that is not JSON, with the feature `topics-wire`.
+    /// A longer text is refused with [`SubscribeError::MemberTooLarge`]. With the feature `topics-wire`, text that is not
+    /// JSON is refused with [`SubscribeError::MemberNotJson`].
     pub fn member(mut self, json: impl Into<Arc<str>>) -> Self {
         self.member = Some(json.into());
         self
@@ -76,7 +77,7 @@ impl Session {
     /// To subscribe twice is one subscription. It ends with [`unsubscribe`](Self::unsubscribe), and with the session.
     ///
     /// A client of the subprotocol of topics subscribes by itself, and ignores the messages of a topic until then. So
-    /// subscribe only sessions without a [subprotocol](Self::subprotocol).
+    /// subscribe only sessions that do not [speak](Self::speaks_topics) it.
     pub fn subscribe<'s>(&'s self, topic: impl Into<Cow<'s, str>>) -> Subscribe<'s> {
         Subscribe {
             session: self,
@@ -182,13 +183,15 @@ pub(super) struct JoinRequest {
 
 /// Checks what a member says of itself.
 fn checked_info(json: Arc<str>) -> Result<Arc<str>, SubscribeError> {
-    let denied = |text: &str| Err(SubscribeError::Denied(text.to_owned()));
     if json.len() > MAX_MEMBER {
-        return denied("what a member says of itself is longer than 1 KiB");
+        return Err(SubscribeError::MemberTooLarge {
+            len: json.len(),
+            limit: MAX_MEMBER,
+        });
     }
     #[cfg(feature = "topics-wire")]
     match sockeye_pubsub::wire::member_info(&json) {
-        None => return denied("what a member says of itself is not JSON"),
+        None => return Err(SubscribeError::MemberNotJson),
         // Others are shown it in a header, which is one line.
         Some(Cow::Owned(line)) => return Ok(line.into()),
         Some(Cow::Borrowed(_)) => {}

@@ -54,9 +54,11 @@ const AFTER_HELP: &str = "\
 With --verbose, stdout has one line for each published message: its position,
 or `-` if the topic has no history. The opening handshake is on stderr.
 
-A message that was sent on a connection that is lost may have been published:
-it is reported, and not sent again. With --retry the others follow on the next
-connection.
+A message that was sent on a connection that is lost may have been published.
+With --retry it is sent again on the next connection, if the topic has history
+and 45 s have not passed. The server then publishes it once. Otherwise it is
+reported, and not sent again. The program subscribes to the topic, so that it
+knows whether there is history.
 
 Exit codes:
   0    all messages are published

@@ -1,4 +1,8 @@
 //! `sockeye publish`: publishes messages, and waits for the outcome of each.
+//!
+//! The program subscribes to the topic first, and publishes when the server has answered that. The answer says whether the
+//! topic has history. Only then may the client send a publish without an answer again, with its key, on the next connection.
+//! A server that refuses the subscription may still take the messages: they are sent once.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,6 +30,8 @@ pub(in crate::connect) async fn publish(options: &PublishOptions) -> Result<Exit
     topic.map_err(|error| Failure::Topic(options.topic.clone(), error.into()))?;
     let mut publishing = Publishing::new(options)?;
     let (mut client, mut lines) = attempt::client(&options.url, &options.reach, options.retry)?;
+    let subscribed = client.subscribe(&options.topic);
+    subscribed.map_err(|error| Failure::Topic(options.topic.clone(), error))?;
     let mut stop = Signals::new().map_err(Failure::Signals)?.stop();
     let ended = loop {
         publishing.publish(&mut client)?;
@@ -72,6 +78,8 @@ struct Publishing<'a> {
     form: Form,
     given: VecDeque<Message>,
     input: Source,
+    /// Whether the server has answered the subscription.
+    is_answered: bool,
     /// The number of messages that have no outcome.
     open: usize,
     is_stopped: bool,
@@ -109,6 +117,7 @@ impl<'a> Publishing<'a> {
                 false => Source::Ended,
             },
             given,
+            is_answered: false,
             open: 0,
             unsent: 0,
             is_stopped: false,
@@ -120,7 +129,8 @@ impl<'a> Publishing<'a> {
 
     /// Gives the client the messages that may be without an outcome.
     fn publish(&mut self, client: &mut TopicClient) -> Result<(), Failure> {
-        while self.open < MAX_OPEN
+        while self.is_answered
+            && self.open < MAX_OPEN
             && let Some(message) = self.given.pop_front()
         {
             let topic = &self.options.topic;
@@ -162,10 +172,17 @@ impl<'a> Publishing<'a> {
     }
 
     fn take(&mut self, client: &TopicClient, event: TopicEvent) {
-        if let Some(notice) = notice::of(&event, false) {
+        // The subscription is not what the user asked for.
+        if let TopicEvent::Connection(_) = &event
+            && let Some(notice) = notice::of(&event, false)
+        {
             complain(&notice);
         }
         match event {
+            // Also if the server refuses the subscription, or cannot serve it now.
+            TopicEvent::Subscribed { .. }
+            | TopicEvent::Delayed { .. }
+            | TopicEvent::Ended { .. } => self.is_answered = true,
             TopicEvent::Published { position, .. } => {
                 self.open -= 1;
                 if let Some(stdout) = &self.stdout {

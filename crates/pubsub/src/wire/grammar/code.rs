@@ -165,6 +165,8 @@ impl From<SubscribeError> for Failure {
             }
             SubscribeError::Denied(why) => return Self::new(ErrorCode::Denied, why.clone()),
             SubscribeError::TooMany => ErrorCode::TooMany,
+            SubscribeError::MemberTooLarge { .. } => ErrorCode::TooLarge,
+            SubscribeError::MemberNotJson => ErrorCode::BadRequest,
             SubscribeError::Evicted => ErrorCode::Evicted,
             SubscribeError::Closed => ErrorCode::Internal,
         };

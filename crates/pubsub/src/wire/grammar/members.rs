@@ -6,14 +6,7 @@ use serde_json::value::RawValue;
 
 use super::frame::MAX_MEMBERS_HEADER;
 use super::json;
-use crate::engine::{Member, MemberId};
-
-/// Returns the public name of a member, as it stands in headers: 11 characters of base64url.
-pub fn member_id(id: MemberId) -> String {
-    let mut text = String::with_capacity(WORD);
-    json::push_word(&mut text, id.0);
-    text
-}
+use crate::engine::Member;
 
 /// Writes members as a JSON array. Returns also whether all are in it: a list that is too long for a header ends
 /// before the first member that has no room.
@@ -64,9 +57,6 @@ fn write(out: &mut String, member: &Member) {
 
 /// The longest list, with room for the other fields of the header.
 const LONGEST: usize = MAX_MEMBERS_HEADER - 64;
-
-/// The number of characters of a member's name.
-const WORD: usize = 11;
 
 #[cfg(test)]
 mod tests {

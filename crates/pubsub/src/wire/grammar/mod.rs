@@ -24,5 +24,5 @@ pub(crate) use self::content::body_of;
 pub use self::envelope::{app_frame, envelope};
 pub(crate) use self::frame::close_reason;
 pub use self::frame::{MAX_HEADER, MAX_MEMBERS_HEADER, SUBPROTOCOLS, Violation};
-pub use self::members::{member_id, member_info, members};
+pub use self::members::{member_info, members};
 pub use self::server::{Hello, OkAnswer, ServerFrame};

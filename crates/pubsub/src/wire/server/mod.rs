@@ -23,7 +23,7 @@ use self::pending::Pending;
 pub use self::pending::Publish;
 use super::grammar::{
     ClientFrame, Content, ErrorCode, Failure, Hello, OkAnswer, Reference, Request, ServerFrame,
-    Unusable, Violation, close_reason, member_id, members,
+    Unusable, Violation, close_reason, members,
 };
 use crate::engine::{Member, MemberId};
 use crate::hub::{Recovery, Wants, Welcome};
@@ -138,7 +138,7 @@ impl ServerMachine {
     /// Returns the first frame of the connection: the client's member id, and the name of the node.
     pub fn hello(&self, me: MemberId, node: &str) -> Text {
         let hello = Hello {
-            me: member_id(me).into(),
+            me: me.to_string().into(),
             node: node.into(),
             ping: self.ping,
             topics: self.topics,

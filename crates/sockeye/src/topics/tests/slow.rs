@@ -1,7 +1,7 @@
 //! Subscribers that read too slowly.
 
 use super::*;
-use crate::topics::{History, Overflow};
+use crate::topics::{History, SlowSubscriber};
 
 const LIMIT: usize = 64 << 10;
 
@@ -63,17 +63,17 @@ async fn on_a_topic_with_a_latest_value_it_gets_the_newest_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn on_a_topic_without_history_the_policy_decides() {
-    let policy = |overflow| Policy::new().overflow(overflow);
-    let (messages, texts, close) = read_late(policy(Overflow::Close)).await;
+    let policy = |then| Policy::new().slow_subscriber(then);
+    let (messages, texts, close) = read_late(policy(SlowSubscriber::Close)).await;
     assert_eq!(close, Some(1013));
     assert_eq!(texts, messages[..texts.len()]);
 
-    let (messages, texts, close) = read_late(policy(Overflow::Refuse)).await;
+    let (messages, texts, close) = read_late(policy(SlowSubscriber::DropNewest)).await;
     assert_eq!(close, None);
     assert!(texts.len() < messages.len());
     assert_eq!(texts, messages[..texts.len()]);
 
-    let (messages, texts, close) = read_late(policy(Overflow::DropOldest)).await;
+    let (messages, texts, close) = read_late(policy(SlowSubscriber::DropOldest)).await;
     assert_eq!(close, None);
     assert!(texts.len() < messages.len());
     assert_eq!(texts.last(), messages.last());
