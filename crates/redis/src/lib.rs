@@ -13,10 +13,12 @@
 //! ```
 //!
 //! - `address`: the URL, and what it may say. `layout`: partitions, tags, the names of keys and channels.
+//! - `transport`: streams to the server by TCP, TLS or a Unix socket. `heard`: when bytes last came. `connection`: one
+//!   connection, which opens in the same way for commands and for the feed. `failure`: why it does not open.
 //! - `encoding`: the bytes of a message on the feed and in a stream. It takes any bytes, and never panics.
 //! - `script`: the scripts in `scripts/`, their hashes, and their arguments. `reply`: what the server may answer.
-//!   `outcome`: whether a publish that failed may have been published.
-//! - `commands`: one life of the connection for commands: how it opens, what is checked, a call with a deadline.
+//!   `outcome`: why a call failed, and whether a publish that failed may have been published.
+//! - `commands`: one life of the connection for commands: what is checked when it opens.
 //!   `publish`, `read` (catch up, tops, keep), `presence`, `lease`: what is asked over it.
 //! - `feed`: one life of the connection for messages. Its push closure runs in the driver task of the `redis` crate. It never
 //!   waits: it puts a push into one of a few bounded queues by partition, and a worker for each queue decodes and delivers. A push that finds
@@ -24,3 +26,19 @@
 //! - `beat`: judges beats, with time as an argument. `listening`: which topics this node listens to, the generations of
 //!   the 256 partitions, and what is to be subscribed again.
 //! - `link`: the state machine `Down → Connecting → Resubscribing → Ready`, and the task that runs it. `engine`: the face.
+
+#![allow(
+    dead_code,
+    reason = "the engine that uses these modules is not written yet"
+)]
+
+mod address;
+mod connection;
+mod failure;
+mod heard;
+mod layout;
+mod outcome;
+mod reply;
+mod transport;
+
+pub use self::address::AddressError;
