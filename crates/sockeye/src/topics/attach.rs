@@ -1,6 +1,6 @@
 //! A join becomes a subscription: the answer, the replay, and then each message of the topic.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sockeye_pubsub::SubscribeError;
 use sockeye_pubsub::hub::Welcome;
@@ -13,7 +13,7 @@ use super::local_topic::LocalTopic;
 use super::memberships::Membership;
 use super::node::Node;
 use super::replay::fitting;
-use super::surroundings::now;
+use super::surroundings::{now, random};
 use crate::endpoint::Session;
 use crate::runtime::deliverer;
 use crate::sync::{Arc, lock};
@@ -49,12 +49,17 @@ impl Join {
         let mailbox = session.mailbox();
         let form = Form::of(&session);
         let (welcome, used) = fitting(form, topic.name(), welcome, self.session.reserved());
+        let Some(part) = node.replays().take(used, memberships.unwritten()) else {
+            drop(memberships);
+            let retry = Duration::from_millis(1000 + random() % 4000);
+            self.answer
+                .refuse(&session, SubscribeError::Unavailable { retry });
+            return false;
+        };
         let answer = self.answer.frame(&session, topic.name(), &welcome);
         let replay = welcome.replay.iter();
-        let frames = answer
-            .into_iter()
-            .chain(replay.map(|entry| form.entry(topic.name(), entry)));
-        let Ok(ticket) = mailbox.push_admitted(frames) else {
+        let replay = part.until_dropped(replay.map(|entry| form.entry(topic.name(), entry)));
+        let Ok(ticket) = mailbox.push_admitted(answer.into_iter().chain(replay)) else {
             // The session ends, and leaves its topics then.
             drop(memberships);
             return false;

@@ -107,6 +107,11 @@ impl Memberships {
         Ok(())
     }
 
+    /// Returns the bytes of the replays that were not written when a join reserved room last.
+    pub(super) fn unwritten(&self) -> usize {
+        self.replays.waiting.iter().map(|(_, bytes)| bytes).sum()
+    }
+
     /// Gives back what a join has reserved and not used.
     pub(super) fn release(&mut self, bytes: usize) {
         self.replays.reserved -= bytes;

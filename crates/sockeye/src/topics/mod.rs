@@ -114,6 +114,7 @@ mod publish;
 mod published;
 mod queue;
 mod replay;
+mod replay_room;
 mod rules;
 mod session;
 mod signals;

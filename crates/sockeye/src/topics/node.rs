@@ -13,6 +13,7 @@ use super::form::Form;
 use super::local_topic::LocalTopic;
 use super::memberships::Membership;
 use super::presence::Presence;
+use super::replay_room::ReplayRoom;
 use super::timer::Timer;
 use crate::connection::direct::Channel;
 use crate::endpoint::Session;
@@ -32,6 +33,7 @@ pub(super) struct Node {
     has_rest: AtomicBool,
     // Last handles of sessions, to be dropped when no lock is held.
     dropped: Mutex<Vec<Session>>,
+    replays: Arc<ReplayRoom>,
     presence: Presence,
     endings: Endings,
     timer: Arc<Timer>,
@@ -45,6 +47,7 @@ impl Node {
             losses: Mutex::default(),
             has_rest: AtomicBool::new(false),
             dropped: Mutex::default(),
+            replays: ReplayRoom::new(ReplayRoom::LIMIT),
             presence: Presence::default(),
             endings: Endings::default(),
             timer: Arc::default(),
@@ -53,6 +56,10 @@ impl Node {
 
     pub(super) fn timer(&self) -> &Arc<Timer> {
         &self.timer
+    }
+
+    pub(super) fn replays(&self) -> &Arc<ReplayRoom> {
+        &self.replays
     }
 
     pub(super) fn presence(&self) -> &Presence {
