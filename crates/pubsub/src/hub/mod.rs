@@ -182,6 +182,11 @@ impl<O: Outlet> Hub<O> {
         usize::try_from(subscribers).unwrap_or(usize::MAX)
     }
 
+    /// Returns the names of the topics in a shard. The shards have the numbers from 0 on; `None` beyond the last one.
+    pub fn names(&self, shard: usize) -> Option<Vec<TopicName>> {
+        self.shards.get(shard).map(|shard| lock(shard).names())
+    }
+
     /// Returns the number of topics that the hub knows.
     pub fn topics(&self) -> usize {
         self.shared.topics.load(Ordering::Relaxed)

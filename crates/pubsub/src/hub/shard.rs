@@ -135,6 +135,11 @@ impl<O: Outlet> Shard<O> {
         self.timers.next()
     }
 
+    /// Returns the names of the topics.
+    pub(super) fn names(&self) -> Vec<TopicName> {
+        self.topics.keys().cloned().collect()
+    }
+
     /// Returns the names of the topics whose positions can be compared with the engine's.
     pub(super) fn names_with_positions(&self) -> Vec<TopicName> {
         let topics = self.topics.iter();

@@ -1,19 +1,18 @@
 //! A join becomes a subscription: the answer, the replay, and then each message of the topic.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sockeye_pubsub::SubscribeError;
 use sockeye_pubsub::hub::Welcome;
 use tokio::runtime::Handle;
 
-use super::endings::Ending;
 use super::form::Form;
 use super::join::Join;
 use super::local_topic::LocalTopic;
 use super::memberships::Membership;
 use super::node::Node;
 use super::replay::fitting;
-use super::surroundings::{now, random};
+use super::surroundings::random;
 use crate::endpoint::Session;
 use crate::runtime::deliverer;
 use crate::sync::{Arc, lock};
@@ -82,7 +81,9 @@ impl Join {
             member,
             join: self.number,
         });
-        self.note_ending(node, topic);
+        if let Some(permission) = self.permission {
+            node.note_permission(&session, topic.name(), self.number, permission);
+        }
         if let Some(member) = self.member.take() {
             node.presence().enter(topic.name(), member, self.number);
         }
@@ -91,24 +92,6 @@ impl Join {
         state.answered.notify_waiters();
         self.answer.accept(topic.name(), &welcome);
         !is_known
-    }
-
-    /// Notes when the permission of the subscription ends.
-    fn note_ending(&self, node: &Node, topic: &LocalTopic) {
-        let Some(until) = self.until else {
-            return;
-        };
-        let left = until.duration_since(SystemTime::now());
-        // A time that the clock cannot name never comes.
-        if let Some(at) = now().checked_add(left.unwrap_or_default()) {
-            let ending = Ending {
-                session: Session::clone(&self.session),
-                topic: topic.name().clone(),
-                join: self.number,
-            };
-            node.endings().add(at, ending);
-            node.timer().notify();
-        }
     }
 
     pub(super) fn refuse(self, error: SubscribeError) {

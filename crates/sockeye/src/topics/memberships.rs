@@ -6,6 +6,7 @@ use sockeye_mailbox::Ticket;
 use sockeye_pubsub::TopicName;
 
 use super::local_topic::LocalTopic;
+use super::permission::is_of_client;
 use crate::connection::direct::Mailbox;
 use crate::sync::Arc;
 
@@ -72,6 +73,12 @@ impl Memberships {
         let place = self.find(topic).ok()?;
         let is_meant = self.all.get(place).is_some_and(|known| known.join == join);
         is_meant.then(|| self.all.remove(place))
+    }
+
+    /// Returns the number of the join of a subscription, if the join needed a permission.
+    pub(super) fn join_of_client(&self, topic: &str) -> Option<u32> {
+        let join = self.all.get(self.find(topic).ok()?)?.join;
+        is_of_client(join).then_some(join)
     }
 
     /// Ends all subscriptions, for ever.

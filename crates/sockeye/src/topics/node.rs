@@ -1,19 +1,23 @@
 //! What this node keeps for the subscribers of all topics.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;
-use sockeye_pubsub::{Patterns, Rules, SlowSubscriber};
+use sockeye_pubsub::{Patterns, Rules, SlowSubscriber, TopicName};
 
 use super::endings::{Ending, Endings};
 #[cfg(feature = "topics-wire")]
 use super::form::Form;
 use super::local_topic::LocalTopic;
 use super::memberships::Membership;
+use super::permission::Permission;
 use super::presence::Presence;
+use super::rechecks::Rechecks;
 use super::replay_room::ReplayRoom;
+use super::surroundings::now;
 use super::timer::Timer;
 use crate::connection::direct::Channel;
 use crate::endpoint::Session;
@@ -36,6 +40,7 @@ pub(super) struct Node {
     replays: Arc<ReplayRoom>,
     presence: Presence,
     endings: Endings,
+    rechecks: Rechecks,
     timer: Arc<Timer>,
 }
 
@@ -50,6 +55,7 @@ impl Node {
             replays: ReplayRoom::new(ReplayRoom::LIMIT),
             presence: Presence::default(),
             endings: Endings::default(),
+            rechecks: Rechecks::default(),
             timer: Arc::default(),
         }
     }
@@ -97,6 +103,38 @@ impl Node {
 
     pub(super) fn endings(&self) -> &Endings {
         &self.endings
+    }
+
+    pub(super) fn rechecks(&self) -> &Rechecks {
+        &self.rechecks
+    }
+
+    /// Notes by which permission a subscription came about. The memberships of the session are locked.
+    pub(super) fn note_permission(
+        &self,
+        session: &Session,
+        topic: &TopicName,
+        join: u32,
+        permission: Permission,
+    ) {
+        let Permission { until, round } = permission;
+        let subscription = || Ending {
+            session: session.clone(),
+            topic: topic.clone(),
+            join,
+        };
+        if round != self.rechecks.round() {
+            self.rechecks.add_late(subscription());
+            self.timer.notify();
+        }
+        let left = until.map(|until| until.duration_since(SystemTime::now()));
+        // A time that the clock cannot name never comes.
+        if let Some(left) = left
+            && let Some(at) = now().checked_add(left.unwrap_or_default())
+        {
+            self.endings.add(at, subscription());
+            self.timer.notify();
+        }
     }
 
     /// Forgets what it knows of a subscription besides the channel. What the caller gets is dropped while nothing is locked.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sockeye_pubsub::engine::Member;
 use sockeye_pubsub::hub::Wants;
@@ -17,6 +17,7 @@ use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Subscribed};
 use super::joining::Joining;
 use super::memberships::Membership;
+use super::permission::{NUMBERS, Permission, number_of};
 use super::replay;
 use super::rules::permit_subscribe;
 use crate::endpoint::Session;
@@ -135,9 +136,9 @@ impl Subscribe<'_> {
         let (answer, answered) = oneshot::channel();
         let (session, member) = (self.session, self.member);
         let joining = async {
-            let until = if self.is_client {
+            let permission = if self.is_client {
                 let permitted = permit_subscribe(topics, session, &name).await;
-                permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?
+                Some(permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?)
             } else {
                 None
             };
@@ -146,7 +147,7 @@ impl Subscribe<'_> {
                 member,
                 answer: Answer::Server(answer),
                 limit: MAX_SUBSCRIPTIONS,
-                until,
+                permission,
             };
             topics.join(session, &name, request).await
         };
@@ -177,8 +178,8 @@ pub(super) struct JoinRequest {
     pub(super) answer: Answer,
     /// The limit of the session's subscriptions.
     pub(super) limit: usize,
-    /// When the permission ends.
-    pub(super) until: Option<SystemTime>,
+    /// The client's permission. `None` for server code, which is trusted.
+    pub(super) permission: Option<Permission>,
 }
 
 /// Checks what a member says of itself.
@@ -233,7 +234,8 @@ impl Topics {
             }
         }
         let session = session.reserve_replay(reserved).await?;
-        let number = inner.joins.fetch_add(1, Relaxed);
+        let count = inner.joins.fetch_add(NUMBERS, Relaxed);
+        let number = number_of(count, request.permission.is_some());
         let join = Join {
             number,
             answer: request.answer,
@@ -245,7 +247,7 @@ impl Topics {
             }),
             session,
             limit: request.limit,
-            until: request.until,
+            permission: request.permission,
         };
         inner.hub.join(name, history, request.wants, join);
         inner.work();
