@@ -34,6 +34,7 @@
 
 mod address;
 mod connection;
+mod encoding;
 mod failure;
 mod heard;
 mod layout;
