@@ -68,6 +68,11 @@ impl Lease {
         }
     }
 
+    /// Returns the name under which the node has its lease now.
+    pub(crate) fn id(&self) -> NodeId {
+        self.incarnation.id()
+    }
+
     /// Renews the lease for 15 s, sets the server's clock, and lists the live nodes. The caller renews every 5 s, one
     /// renewal after another.
     ///

@@ -168,8 +168,11 @@ pub(crate) fn refusal_of(error: &RedisError) -> Option<Refusal> {
         "ERR" => error_in_script(text).unwrap_or((code, text)),
         code => (code, text),
     };
-    // Servers add the hash of the script, and the line in it.
-    let (text, _) = text.split_once(" script: ").unwrap_or((text, ""));
+    // Servers add the place in the script: `TEXT script: HASH, on @user_script:9.`
+    let text = match text.rsplit_once(" script: ") {
+        Some((text, place)) if place.contains("@user_script:") => text,
+        _ => text,
+    };
     Some(Refusal {
         code: Code::of(code),
         text: text.to_owned(),
@@ -291,6 +294,25 @@ mod tests {
             ("unknown command", None),
         ] {
             assert_eq!(error_in_script(text), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_place_in_a_script_is_left_out() {
+        for (text, shown) in [
+            ("no memory script: aed62c, on @user_script:29.", "no memory"),
+            ("no memory script: on @user_script:29.", "no memory"),
+            (
+                "ACL failure in script: no rights script: on @user_script:1.",
+                "ACL failure in script: no rights",
+            ),
+            (
+                "ACL failure in script: no rights",
+                "ACL failure in script: no rights",
+            ),
+        ] {
+            let error = redis::make_extension_error("OOM".to_owned(), Some(text.to_owned()));
+            assert_eq!(refusal_of(&error).unwrap().text, shown);
         }
     }
 }
