@@ -65,7 +65,9 @@ impl ConnectError {
         let Refusal { code, text } = refusal;
         let command = command.to_owned();
         // Inside a script, servers answer a lack of permission with the code ERR.
-        let is_acl = text.contains("ACL failure") || text.contains("user executing the script");
+        let is_acl = ["ACL failure", "user executing the script", "no permissions"]
+            .iter()
+            .any(|words| text.contains(words));
         match code {
             Code::NoPerm => Self::NotPermitted { command, text },
             _ if is_acl => Self::NotPermitted { command, text },

@@ -33,12 +33,23 @@
 )]
 
 mod address;
+mod clock;
+mod commands;
 mod connection;
+mod encoding;
 mod failure;
 mod heard;
 mod layout;
+mod lease;
 mod outcome;
+mod presence;
+mod publish;
+mod read;
 mod reply;
+mod script;
 mod transport;
 
 pub use self::address::AddressError;
+
+#[cfg(test)]
+mod tests;

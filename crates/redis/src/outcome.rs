@@ -164,22 +164,30 @@ pub(crate) fn kind(error: &CallError) -> EngineErrorKind {
 pub(crate) fn refusal_of(error: &RedisError) -> Option<Refusal> {
     let code = error.code()?;
     let text = error.detail().unwrap_or_default();
-    let inner = (code == "ERR").then(|| code_in_script(text)).flatten();
+    let (code, text) = match code {
+        "ERR" => error_in_script(text).unwrap_or((code, text)),
+        code => (code, text),
+    };
+    // Servers add the place in the script: `TEXT script: HASH, on @user_script:9.`
+    let text = match text.rsplit_once(" script: ") {
+        Some((text, place)) if place.contains("@user_script:") => text,
+        _ => text,
+    };
     Some(Refusal {
-        code: Code::of(inner.unwrap_or(code)),
+        code: Code::of(code),
         text: text.to_owned(),
     })
 }
 
-/// Finds the code of an error inside a script. Redis 6.2 hides it behind its own:
+/// Finds the code and the text of an error inside a script. Redis 6.2 hides them behind its own:
 /// `ERR Error running script (call to f_HASH): @user_script:9: @user_script: 9: -OOM command not allowed`.
-fn code_in_script(text: &str) -> Option<&str> {
+fn error_in_script(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("Error running script")?;
     let (_, rest) = rest.rsplit_once("@user_script:")?;
     let (_, rest) = rest.split_once(": ")?;
-    let word = rest.strip_prefix('-').unwrap_or(rest).split(' ').next()?;
-    let is_code = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    is_code.then_some(word)
+    let (code, text) = rest.strip_prefix('-').unwrap_or(rest).split_once(' ')?;
+    let is_code = code.len() > 1 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_code.then_some((code, text))
 }
 
 const KNOWN: [(&str, Code); 15] = [
@@ -269,14 +277,14 @@ mod tests {
 
     #[test]
     fn the_code_of_an_error_inside_a_script_is_found_on_old_servers_too() {
-        for (text, code) in [
+        for (text, error) in [
             (
                 "Error running script (call to f_bae77): @user_script:1: @user_script: 1: -READONLY You can't write",
-                Some("READONLY"),
+                Some(("READONLY", "You can't write")),
             ),
             (
                 "Error running script (call to f_bae77): @user_script:12: WRONGTYPE Operation against",
-                Some("WRONGTYPE"),
+                Some(("WRONGTYPE", "Operation against")),
             ),
             (
                 "Error running script (call to f_bae77): @user_script:1: @user_script: 1: The user executing the script",
@@ -285,7 +293,26 @@ mod tests {
             ("Error running script", None),
             ("unknown command", None),
         ] {
-            assert_eq!(code_in_script(text), code, "{text}");
+            assert_eq!(error_in_script(text), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_place_in_a_script_is_left_out() {
+        for (text, shown) in [
+            ("no memory script: aed62c, on @user_script:29.", "no memory"),
+            ("no memory script: on @user_script:29.", "no memory"),
+            (
+                "ACL failure in script: no rights script: on @user_script:1.",
+                "ACL failure in script: no rights",
+            ),
+            (
+                "ACL failure in script: no rights",
+                "ACL failure in script: no rights",
+            ),
+        ] {
+            let error = redis::make_extension_error("OOM".to_owned(), Some(text.to_owned()));
+            assert_eq!(refusal_of(&error).unwrap().text, shown);
         }
     }
 }
