@@ -38,6 +38,7 @@ mod commands;
 mod connection;
 mod encoding;
 mod failure;
+mod fault;
 mod heard;
 mod layout;
 mod lease;
