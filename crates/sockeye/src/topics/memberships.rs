@@ -55,9 +55,9 @@ impl Memberships {
 
     pub(super) fn insert(&mut self, membership: Membership) {
         if let Err(place) = self.find(membership.topic.name()) {
-            // It grows by half: there are many sessions, so what they reserve counts.
+            // It grows by an eighth: there are many sessions, so what they reserve counts.
             if self.all.len() == self.all.capacity() {
-                self.all.reserve_exact((self.all.len() / 2).max(1));
+                self.all.reserve_exact((self.all.len() / 8).max(1));
             }
             self.all.insert(place, membership);
         }
