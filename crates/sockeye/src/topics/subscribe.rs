@@ -12,7 +12,6 @@ use sockeye_pubsub::hub::Wants;
 use sockeye_pubsub::{Known, Position, SubscribeError, TopicName};
 use tokio::sync::oneshot;
 
-use super::form::Form;
 use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Subscribed};
 use super::joining::Joining;
@@ -257,11 +256,10 @@ impl Topics {
     /// Takes a session out of a topic. Its membership is gone already.
     pub(super) fn leave(&self, session: &Session, membership: &Membership) {
         let inner = &self.0;
-        let form = Form::of(session);
+        let channel = &membership.channel;
         let is_meant = |member: &Session| member == session;
-        inner.hub.leave(membership.topic.name(), |topic| {
-            let channel = topic.existing(form);
-            let left = channel.and_then(|channel| channel.leave(membership.member, is_meant));
+        inner.hub.leave(channel.name(), |_| {
+            let left = channel.leave(membership.member, is_meant);
             usize::from(left.is_some())
         });
         let node = inner.hub.outlet();
