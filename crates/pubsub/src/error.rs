@@ -37,7 +37,7 @@ pub enum SubscribeError {
     /// The session has ended.
     #[error("the session has ended")]
     Closed,
-    /// The engine does not answer. Another attempt may help after this time.
+    /// The engine does not answer, or the replays of other sessions take all the room. Another attempt may help after this time.
     #[error("the topic is unavailable now: try again in {retry:?}")]
     Unavailable {
         /// The time to wait.

@@ -49,8 +49,8 @@ enum Report {
 }
 
 /// Follows one client until it has all messages, each once and in order.
-async fn follow(mut client: TopicClient, reports: mpsc::UnboundedSender<Report>) {
-    let report = |report| reports.send(report).expect("the test waits");
+async fn follow(mut client: TopicClient, reports: mpsc::Sender<Report>) {
+    let report = |report| reports.try_send(report).expect("the test waits");
     client.subscribe(TOPIC).expect("a topic");
     let mut is_live = false;
     let mut is_answered = false;
@@ -126,7 +126,8 @@ async fn five_thousand_clients_that_return_at_once_are_answered_and_get_what_the
     tokio::spawn(server.serve());
     let mut cutter = sockeye::connect(&*url).await.expect("the server is up");
 
-    let (reports, mut reported) = mpsc::unbounded_channel();
+    // Each client has three reports.
+    let (reports, mut reported) = mpsc::channel(3 * CLIENTS);
     for _ in 0..CLIENTS {
         let retry = Retry::default().first_pause(Duration::from_millis(1));
         let client = Client::new()

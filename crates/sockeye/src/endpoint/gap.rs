@@ -5,7 +5,7 @@ use sockeye_pubsub::TopicName;
 /// A notice that the continuity of a subscription broke: messages of its topic may be missing.
 ///
 /// [`Endpoint::on_gap`](crate::Endpoint::on_gap) gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Gap {
     topic: TopicName,
 }

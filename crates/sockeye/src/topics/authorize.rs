@@ -18,6 +18,9 @@ use crate::sync::Arc;
 /// It is asked for the clients of the subprotocol, and for [`Subscribe::as_client`](super::Subscribe::as_client). Server
 /// code is not asked. Both methods deny by default.
 ///
+/// With an engine for many nodes, an eviction by another node may get lost. A node that notices this asks again about each
+/// subscription of a client, at most 1,000 in a second, and ends those that are denied now.
+///
 /// A call that takes longer than 5 s is dropped and counts as denied, and so does a call that panics.
 ///
 /// ```

@@ -118,7 +118,8 @@ impl ClientJoin {
         let mut refused = None;
         let joining = async {
             let permitted = permit_subscribe(topics, session, &topic).await;
-            let until = permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
+            let permission =
+                permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?;
             if let Err(failure) = create(session, &topic) {
                 refused = Some(failure);
                 return Err(SubscribeError::TooMany);
@@ -130,7 +131,7 @@ impl ClientJoin {
                     reference: self.reference,
                 },
                 limit: MAX_TOPICS,
-                until,
+                permission: Some(permission),
             };
             topics.join(session, &topic, request).await
         };

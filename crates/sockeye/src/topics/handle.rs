@@ -34,7 +34,7 @@ pub(super) struct Inner {
     pub(super) authority: Option<Arc<dyn Authority>>,
     pub(super) queue: Queue,
     pub(super) asking: Asking,
-    /// The number of the next join. After four billion joins it begins anew.
+    /// Counts the joins, two for each. After two billion joins it begins anew.
     pub(super) joins: AtomicU32,
     pub(super) node: NodeInfo,
     pub(super) signals: Signals,

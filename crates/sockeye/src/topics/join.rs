@@ -1,7 +1,6 @@
 //! A session that wants to become a subscriber, and waits for the hub's answer.
 
 use std::fmt;
-use std::time::SystemTime;
 
 use sockeye_pubsub::engine::Member;
 use sockeye_pubsub::hub::{Recovery, Welcome};
@@ -11,6 +10,7 @@ use sockeye_pubsub::{Position, SubscribeError, TopicName};
 use tokio::sync::oneshot;
 
 use super::joining::Joining;
+use super::permission::Permission;
 use crate::endpoint::Session;
 #[cfg(feature = "topics-wire")]
 use crate::proto::Message;
@@ -26,8 +26,8 @@ pub(crate) struct Join {
     pub(super) member: Option<Member>,
     /// The limit of the session's subscriptions.
     pub(super) limit: usize,
-    /// When the permission ends.
-    pub(super) until: Option<SystemTime>,
+    /// The client's permission. `None` for server code, which is trusted.
+    pub(super) permission: Option<Permission>,
 }
 
 /// The party that gets the answer.

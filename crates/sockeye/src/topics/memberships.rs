@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use sockeye_mailbox::Ticket;
 use sockeye_pubsub::TopicName;
 
-use super::local_topic::LocalTopic;
+use super::local_topic::TopicChannel;
+use super::permission::is_of_client;
 use crate::connection::direct::Mailbox;
 use crate::sync::Arc;
 
@@ -20,8 +21,9 @@ pub(super) struct Memberships {
 
 /// One subscription.
 pub(super) struct Membership {
-    pub(super) topic: Arc<LocalTopic>,
-    /// The number of the session in the topic's channel.
+    /// The topic's channel in the session's form.
+    pub(super) channel: Arc<TopicChannel>,
+    /// The number of the session in the channel.
     pub(super) member: u32,
     /// The number of the join by which it came about.
     pub(super) join: u32,
@@ -49,14 +51,14 @@ impl Memberships {
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &TopicName> {
-        self.all.iter().map(|membership| membership.topic.name())
+        self.all.iter().map(|membership| membership.channel.name())
     }
 
     pub(super) fn insert(&mut self, membership: Membership) {
-        if let Err(place) = self.find(membership.topic.name()) {
-            // It grows by half: there are many sessions, so what they reserve counts.
+        if let Err(place) = self.find(membership.channel.name()) {
+            // It grows by an eighth: there are many sessions, so what they reserve counts.
             if self.all.len() == self.all.capacity() {
-                self.all.reserve_exact((self.all.len() / 2).max(1));
+                self.all.reserve_exact((self.all.len() / 8).max(1));
             }
             self.all.insert(place, membership);
         }
@@ -74,6 +76,12 @@ impl Memberships {
         is_meant.then(|| self.all.remove(place))
     }
 
+    /// Returns the number of the join of a subscription, if the join needed a permission.
+    pub(super) fn join_of_client(&self, topic: &str) -> Option<u32> {
+        let join = self.all.get(self.find(topic).ok()?)?.join;
+        is_of_client(join).then_some(join)
+    }
+
     /// Ends all subscriptions, for ever.
     pub(super) fn retire(&mut self) -> Vec<Membership> {
         self.has_retired = true;
@@ -82,7 +90,7 @@ impl Memberships {
 
     fn find(&self, topic: &str) -> Result<usize, usize> {
         self.all
-            .binary_search_by(|membership| membership.topic.name().as_str().cmp(topic))
+            .binary_search_by(|membership| membership.channel.name().as_str().cmp(topic))
     }
 
     /// Reserves bytes for a replay. Returns the ticket of the oldest replay if there is no room: the join waits until that
@@ -105,6 +113,11 @@ impl Memberships {
         }
         replays.reserved += bytes;
         Ok(())
+    }
+
+    /// Returns the bytes of the replays that were not written when a join reserved room last.
+    pub(super) fn unwritten(&self) -> usize {
+        self.replays.waiting.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Gives back what a join has reserved and not used.

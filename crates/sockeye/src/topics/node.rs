@@ -1,20 +1,24 @@
 //! What this node keeps for the subscribers of all topics.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use sockeye_mailbox::{Budget, ChannelConfig, Overflow, Overflowed};
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::wire::ServerFrame;
-use sockeye_pubsub::{Patterns, Rules, SlowSubscriber};
+use sockeye_pubsub::{Patterns, Rules, SlowSubscriber, TopicName};
 
 use super::endings::{Ending, Endings};
 #[cfg(feature = "topics-wire")]
 use super::form::Form;
-use super::local_topic::LocalTopic;
+use super::local_topic::{LocalTopic, TopicChannel};
 use super::memberships::Membership;
+use super::permission::Permission;
 use super::presence::Presence;
+use super::rechecks::Rechecks;
+use super::replay_room::ReplayRoom;
+use super::surroundings::now;
 use super::timer::Timer;
-use crate::connection::direct::Channel;
 use crate::endpoint::Session;
 #[cfg(feature = "topics-wire")]
 use crate::proto::Message;
@@ -32,8 +36,10 @@ pub(super) struct Node {
     has_rest: AtomicBool,
     // Last handles of sessions, to be dropped when no lock is held.
     dropped: Mutex<Vec<Session>>,
+    replays: Arc<ReplayRoom>,
     presence: Presence,
     endings: Endings,
+    rechecks: Rechecks,
     timer: Arc<Timer>,
 }
 
@@ -45,14 +51,20 @@ impl Node {
             losses: Mutex::default(),
             has_rest: AtomicBool::new(false),
             dropped: Mutex::default(),
+            replays: ReplayRoom::new(ReplayRoom::LIMIT),
             presence: Presence::default(),
             endings: Endings::default(),
+            rechecks: Rechecks::default(),
             timer: Arc::default(),
         }
     }
 
     pub(super) fn timer(&self) -> &Arc<Timer> {
         &self.timer
+    }
+
+    pub(super) fn replays(&self) -> &Arc<ReplayRoom> {
+        &self.replays
     }
 
     pub(super) fn presence(&self) -> &Presence {
@@ -63,8 +75,8 @@ impl Node {
     pub(super) fn stir(&self, topic: &LocalTopic) {
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.existing(Form::Enveloped) {
-            let name = topic.name().as_str().into();
-            self.announce(topic, enveloped, &ServerFrame::Stir { topic: name });
+            let topic = enveloped.name().as_str().into();
+            self.announce(enveloped, &ServerFrame::Stir { topic });
         }
         let _ = topic;
     }
@@ -92,9 +104,41 @@ impl Node {
         &self.endings
     }
 
+    pub(super) fn rechecks(&self) -> &Rechecks {
+        &self.rechecks
+    }
+
+    /// Notes by which permission a subscription came about. The memberships of the session are locked.
+    pub(super) fn note_permission(
+        &self,
+        session: &Session,
+        topic: &TopicName,
+        join: u32,
+        permission: Permission,
+    ) {
+        let Permission { until, round } = permission;
+        let subscription = || Ending {
+            session: session.clone(),
+            topic: topic.clone(),
+            join,
+        };
+        if round != self.rechecks.round() {
+            self.rechecks.add_late(subscription());
+            self.timer.notify();
+        }
+        let left = until.map(|until| until.duration_since(SystemTime::now()));
+        // A time that the clock cannot name never comes.
+        if let Some(left) = left
+            && let Some(at) = now().checked_add(left.unwrap_or_default())
+        {
+            self.endings.add(at, subscription());
+            self.timer.notify();
+        }
+    }
+
     /// Forgets what it knows of a subscription besides the channel. What the caller gets is dropped while nothing is locked.
     pub(super) fn forget(&self, session: &Session, membership: &Membership) -> Option<Ending> {
-        let topic = membership.topic.name();
+        let topic = membership.channel.name();
         self.presence
             .leave(topic, session.member_id(), membership.join);
         self.endings.remove(session, membership.join)
@@ -127,21 +171,16 @@ impl Node {
         self.has_rest.store(true, Relaxed);
     }
 
-    pub(super) fn publish(&self, channel: &Arc<Channel<Session>>, message: impl Into<Outgoing>) {
+    pub(super) fn publish(&self, channel: &Arc<TopicChannel>, message: impl Into<Outgoing>) {
         let message = PreparedMessage::new(message);
         channel.publish(&message, |session, lost| self.lose(session, lost));
     }
 
     /// Sends a frame of the subprotocol to all subscribers. It never takes the place of a message.
     #[cfg(feature = "topics-wire")]
-    pub(super) fn announce(
-        &self,
-        topic: &LocalTopic,
-        channel: &Arc<Channel<Session>>,
-        frame: &ServerFrame<'_>,
-    ) {
+    pub(super) fn announce(&self, channel: &Arc<TopicChannel>, frame: &ServerFrame<'_>) {
         let frame = Message::Text(frame.to_text());
-        if !topic.is_conflated() {
+        if !channel.is_conflated() {
             return self.publish(channel, frame);
         }
         // Such a channel keeps one message, which is the value. So the frame goes past the channel.

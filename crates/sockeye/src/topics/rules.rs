@@ -1,30 +1,31 @@
 //! What clients may do: the rules of the patterns, and then the application's word.
 
-use std::time::SystemTime;
-
 #[cfg(feature = "topics-wire")]
 use sockeye_pubsub::Body;
 use sockeye_pubsub::{Clients, TopicName};
 
 use super::authorize::{Denied, decided};
 use super::handle::Topics;
+use super::permission::Permission;
 use crate::endpoint::Session;
 #[cfg(feature = "topics-wire")]
 use crate::proto::Outgoing;
 
-/// Decides whether the client of a session may subscribe. Returns when the permission ends.
+/// Decides whether the client of a session may subscribe.
 pub(super) async fn permit_subscribe(
     topics: &Topics,
     session: &Session,
     name: &TopicName,
-) -> Result<Option<SystemTime>, Denied> {
+) -> Result<Permission, Denied> {
+    let round = topics.0.hub.outlet().rechecks().round();
     check(topics, session, name, Clients::may_subscribe)?;
     let Some(authority) = &topics.0.authority else {
-        return Ok(None);
+        return Ok(Permission { until: None, round });
     };
     let topic = topics.topic(name.clone());
     let grant = decided(async { authority.subscribe(session, &topic).await }).await?;
-    Ok(grant.end())
+    let until = grant.end();
+    Ok(Permission { until, round })
 }
 
 /// Decides whether the client of a session may publish a message. Returns the message to publish.

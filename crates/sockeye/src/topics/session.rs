@@ -1,6 +1,7 @@
 //! The part of a session that belongs to topics. A session gets it with its first use.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 #[cfg(feature = "topics-wire")]
@@ -37,19 +38,33 @@ pub(crate) struct SessionTopics {
 
 /// The gaps that the endpoint has not been told of.
 #[derive(Debug, Default)]
-struct Gaps {
-    // At most one for each topic.
-    waiting: Vec<Gap>,
-    has_retired: bool,
+enum Gaps {
+    #[default]
+    None,
+    Waiting(Box<WaitingGaps>),
+    /// The session has ended, so it keeps no gap any more.
+    Retired,
+}
+
+/// Gaps in the order in which they came, at most one for each topic.
+#[derive(Debug, Default)]
+struct WaitingGaps {
+    list: Vec<Gap>,
+    // All topics of a session may have a gap at once.
+    known: HashSet<Gap>,
 }
 
 impl SessionTopics {
     /// Keeps a gap for the endpoint, unless there is one for the same topic.
     fn add_gap(&self, gap: Gap) {
         let mut gaps = lock(&self.gaps);
-        let is_known = gaps.waiting.iter().any(|kept| kept.topic() == gap.topic());
-        if !is_known && !gaps.has_retired {
-            gaps.waiting.push(gap);
+        if matches!(*gaps, Gaps::None) {
+            *gaps = Gaps::Waiting(Box::default());
+        }
+        if let Gaps::Waiting(waiting) = &mut *gaps
+            && waiting.known.insert(gap.clone())
+        {
+            waiting.list.push(gap);
         }
     }
 }
@@ -57,16 +72,21 @@ impl SessionTopics {
 impl SessionTopics {
     /// Keeps no gap any more.
     fn end_gaps(&self) {
-        *lock(&self.gaps) = Gaps {
-            waiting: Vec::new(),
-            has_retired: true,
-        };
+        *lock(&self.gaps) = Gaps::Retired;
     }
 }
 
 impl SessionPart<Session> for SessionTopics {
     fn take_gaps(&self) -> Vec<Gap> {
-        std::mem::take(&mut lock(&self.gaps).waiting)
+        let mut gaps = lock(&self.gaps);
+        match std::mem::take(&mut *gaps) {
+            Gaps::None => Vec::new(),
+            Gaps::Waiting(waiting) => waiting.list,
+            Gaps::Retired => {
+                *gaps = Gaps::Retired;
+                Vec::new()
+            }
+        }
     }
 
     fn retire(&self, session: &Session) {
@@ -145,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn all_topics_of_a_session_may_have_a_gap_at_once() {
+        let topics = SessionTopics::default();
+        let all: Vec<_> = (0..10_000).map(|n| gap(&format!("a/{n}"))).collect();
+        for gap in all.iter().chain(&all) {
+            topics.add_gap(gap.clone());
+        }
+        assert_eq!(topics.take_gaps(), all);
+    }
+
+    #[test]
     fn of_each_topic_one_gap_is_kept_until_it_is_taken() {
         let topics = SessionTopics::default();
         for topic in ["b", "a", "b"] {
@@ -154,6 +184,7 @@ mod tests {
         assert_eq!(topics.take_gaps(), []);
         topics.add_gap(gap("b"));
         topics.end_gaps();
+        assert_eq!(topics.take_gaps(), []);
         topics.add_gap(gap("c"));
         assert_eq!(topics.take_gaps(), []);
     }

@@ -13,7 +13,6 @@ use sockeye_pubsub::{Delivered, MemoryEngine, TopicName};
 use tokio::runtime::Handle;
 
 use super::backend::Backend;
-use super::form::{self, Form};
 use super::handle::{Inner, Topics, WeakInner};
 use super::surroundings::now;
 use super::timer::Watch;
@@ -122,10 +121,7 @@ impl Inner {
     /// Ends the subscriptions whose permission has ended.
     fn end_permissions(&self) {
         for ending in self.hub.outlet().endings().take_due(now()) {
-            let session = &ending.session;
-            if session.leave_if(&ending.topic, ending.join) {
-                Form::of(session).tell_end(session, &ending.topic, form::Ending::Denied);
-            }
+            Self::deny(&ending);
         }
     }
 }
@@ -226,9 +222,7 @@ impl EngineEvents for Events {
     }
 
     fn signals_lost(&self) {
-        tracing::warn!(
-            "signals of other nodes may be missing: an evicted client may still be a subscriber here"
-        );
+        self.tell(|inner| inner.recheck_all());
     }
 
     fn nodes(&self, live: &[NodeInfo]) {
@@ -262,6 +256,7 @@ async fn run(topics: WeakInner, watch: Watch) {
         inner.work();
         inner.stir();
         inner.end_permissions();
+        inner.recheck();
         let pruning = match &inner.backend {
             Backend::Memory(engine) => Some(engine.prune(now())),
             Backend::Networked(_) => None,

@@ -29,6 +29,8 @@ mod locks;
 mod presence;
 mod publish;
 #[cfg(feature = "topics-wire")]
+mod recheck;
+#[cfg(feature = "topics-wire")]
 mod replay;
 #[cfg(feature = "topics-wire")]
 mod returning;

@@ -132,3 +132,49 @@ async fn live_messages_come_behind_a_replay_that_waits() {
     ];
     assert_eq!(begins, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_replays_of_a_node_take_64_mib_and_a_join_beyond_is_unavailable() {
+    const ROOM: usize = 64 << 20;
+    const FREE: usize = 16 << 10;
+    let history = History::window(100, HOUR).bytes(512 << 10);
+    let policy = Policy::new().history(history).max_message(64 << 10);
+    let world = World::with(policy.clients(Clients::subscribe()));
+    fill(&world, 1, 9, 50 << 10).await;
+    let silent = || {
+        let client = world.open(None, None, |_| {});
+        client.peer.close_window(0);
+        client
+    };
+    let taken = 9 * (50 << 10) - FREE;
+    let mut crowd = Vec::new();
+    for _ in 0..ROOM / taken {
+        let client = silent();
+        client.session.subscribe("a/0").recent(9).await.unwrap();
+        crowd.push(client);
+    }
+    // One replay more exceeds the room.
+    let late = silent();
+    let subscribe = || async { late.session.subscribe("a/0").recent(9).await };
+    let error = subscribe().await.unwrap_err();
+    assert!(matches!(error, SubscribeError::Unavailable { .. }));
+    let client = world.enveloped().await;
+    let header = "{\"sub\":\"a/0\",\"ref\":1,\"recent\":9}";
+    let answer = client.ask(header).await;
+    assert!(answer[0].contains("\"code\":\"unavailable\""), "{answer:?}");
+    // The others are not disturbed: short replays, and live messages.
+    world.publish("a/0", "short").await;
+    let short = world.raw();
+    short.session.subscribe("a/0").recent(1).await.unwrap();
+    world.publish("a/0", "live").await;
+    assert_eq!(short.read().await, ["short", "live"]);
+    // Written replays give their room back, and so do sessions that end.
+    crowd[0].peer.remove_window();
+    idle().await;
+    subscribe().await.unwrap();
+    assert!(client.ask(&header.replace("\"ref\":1", "\"ref\":2")).await[0].contains("unavailable"));
+    crowd[1].session.abort();
+    idle().await;
+    let answer = client.ask(&header.replace("\"ref\":1", "\"ref\":3")).await;
+    assert!(answer[0].starts_with("{\"ok\":3"), "{}", answer[0]);
+}
