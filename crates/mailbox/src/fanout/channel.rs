@@ -255,7 +255,9 @@ impl<D, T> Members<D, T> {
     /// The mailboxes of the members in these places, without those that take items.
     fn mailboxes_at(&self, places: Range<usize>) -> Vec<(Arc<Mailbox<D>>, Slot)> {
         let with_slot = |member: &Member<D, T>| Some((Arc::clone(&member.mailbox), member.slot?));
-        self.at(places).filter_map(with_slot).collect()
+        let mut mailboxes = Vec::with_capacity(places.len().min(self.places()));
+        mailboxes.extend(self.at(places).filter_map(with_slot));
+        mailboxes
     }
 
     /// Moves what a member has not read into its outbox.
