@@ -369,8 +369,7 @@ impl State {
     /// Releases the memory for what is unread: all is read.
     #[inline(never)]
     fn release(&mut self) {
-        let released = self.unread.take_if(|unread| !unread.is_worth_keeping());
-        if let Some(unread) = released {
+        if let Some(unread) = self.unread.take_if(|unread| !unread.is_worth_keeping()) {
             spare::give(unread);
         }
     }
