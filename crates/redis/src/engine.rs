@@ -126,8 +126,8 @@ impl RedisEngine {
             pauses: self.pauses,
             current: Arc::clone(&current),
             lease,
+            reports: Arc::new(Reports::new(events, node.id)),
             node,
-            reports: Arc::new(Reports::new(events)),
             orders: Arc::new(Orders::default()),
             state: watch::Sender::new(EngineState::Down),
         });
@@ -340,6 +340,10 @@ impl PresenceStore for Running {
 
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
         self.presence.count(topic)
+    }
+
+    fn announce<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, ()> {
+        self.presence.announce(topic)
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the feed reports to the hub, in an order that never lets a topic believe in a generation that has ended.
 //!
 //! Workers, the subscriber and the link report from tasks of their own. A `gap` and the `listened` behind it are one step
-//! for the others: without that, a topic could be confirmed in a new generation before its `gap` was reported, and the
-//! hub would wait for a second `listened` for ever.
+//! for the others. Otherwise a topic could be confirmed in a new generation before its `gap` was reported. Then the hub
+//! would wait for a second `listened` for ever.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sockeye_pubsub::TopicName;
-use sockeye_pubsub::engine::{EngineEvents, Generation};
+use sockeye_pubsub::engine::{EngineEvents, Generation, NodeId};
 
 use crate::fault::Fault;
 use crate::layout::Partition;
@@ -17,6 +17,7 @@ use crate::listening::Listening;
 /// The topics that the node listens to, and what is reported of them.
 pub(crate) struct Reports {
     events: Arc<dyn EngineEvents>,
+    node: NodeId,
     /// Held while generations change and the change is reported. Lock order: this, then `listening`, then the hub's.
     order: Mutex<Proof>,
     /// Not held while the hub is called.
@@ -31,9 +32,11 @@ enum Proof {
 }
 
 impl Reports {
-    pub(crate) fn new(events: Arc<dyn EngineEvents>) -> Self {
+    /// Reports to `events` for this node.
+    pub(crate) fn new(events: Arc<dyn EngineEvents>, node: NodeId) -> Self {
         Self {
             events,
+            node,
             order: Mutex::new(Proof::Proved),
             listening: Mutex::new(Listening::new()),
         }
@@ -42,6 +45,14 @@ impl Reports {
     /// Returns what is told of messages, nodes and states. They have no generation.
     pub(crate) fn events(&self) -> &dyn EngineEvents {
         &*self.events
+    }
+
+    /// The members of a topic have changed on a node.
+    pub(crate) fn members_changed(&self, topic: &str, on: NodeId) {
+        // The hub knows its own changes.
+        if on != self.node {
+            self.events.members_changed(topic);
+        }
     }
 
     pub(crate) fn listening(&self) -> MutexGuard<'_, Listening> {

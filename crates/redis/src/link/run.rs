@@ -134,6 +134,8 @@ impl Runner {
         self.shared.current.set(Some(Arc::clone(&commands)));
         self.note_nodes(renewal.live);
         self.take(LinkEvent::Connected, "");
+        // A server that lost acknowledged writes may have lost joins.
+        self.shared.reports.events().members_lost();
         life.subscribe(&self.shared);
         let mut side = FeedSide::Open(life);
         let end = self.attend(&commands, &mut side).await;
@@ -182,6 +184,7 @@ impl Runner {
                     Finding::MemoryLost => {
                         tracing::warn!(target: TARGET, server = %shared.connector, "the server lost what it had stored");
                         shared.reports.memory_lost();
+                        shared.reports.events().members_lost();
                     }
                     Finding::Proved => shared.reports.proved(),
                     Finding::FeedDead => self.end_feed(side, "two beats did not come").await,
@@ -270,9 +273,7 @@ impl Runner {
                 self.note_nodes(renewal.live);
                 if renewal.has_lapsed {
                     tracing::warn!(target: TARGET, "the lease of this node was over: its members are written again");
-                    // The hub writes its members when it hears that the engine is ready.
-                    let state = *self.shared.state.borrow();
-                    self.shared.reports.events().state(state);
+                    self.shared.reports.events().members_lost();
                 }
                 Vec::new()
             }
