@@ -370,7 +370,9 @@ impl State {
     #[inline(never)]
     fn release(&mut self) {
         let released = self.unread.take_if(|unread| !unread.is_worth_keeping());
-        released.map(spare::give);
+        if let Some(unread) = released {
+            spare::give(unread);
+        }
     }
 }
 
