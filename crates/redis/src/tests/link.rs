@@ -205,6 +205,31 @@ async fn a_server_that_lost_its_memory_is_listened_to_again_behind_the_loss() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_loss_of_memory_while_there_is_no_feed_needs_no_proof_on_the_next_one() {
+    let world = World::new().await;
+    world.listen(&["a"]).await;
+    sleep(11 * SECOND).await;
+    world.fake.state().refuses_feed = true;
+    world.fake.cut_feed();
+    world.heard.until(is_degraded).await;
+    world.fake.state().count = 0;
+    world
+        .heard
+        .until(|event| *event == Event::MembersLost)
+        .await;
+    {
+        let mut state = world.fake.state();
+        state.holds_beats = true;
+        state.refuses_feed = false;
+    }
+    let told = world.heard.until_state(READY).await;
+    assert!(
+        told.contains(&Event::Listened(3, vec!["a".into()])),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_refuses_beats_as_a_replica_or_while_loading_ends_the_link() {
     for error in [
         "-READONLY You can't write against a read only replica.\r\n",
