@@ -143,3 +143,61 @@ impl fmt::Debug for Reports {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::heard::{Event, Heard};
+
+    fn reports() -> (Reports, Arc<Heard>, Vec<TopicName>) {
+        let heard = Heard::new(&["a", "b"]);
+        let reports = Reports::new(heard.clone(), NodeId(7));
+        let topics = ["a", "b"]
+            .map(|name| TopicName::new(name).unwrap())
+            .to_vec();
+        reports.listening().want(&topics);
+        (reports, heard, topics)
+    }
+
+    fn listened(generation: u64, topic: &str) -> Event {
+        Event::Listened(generation, vec![topic.to_owned()])
+    }
+
+    #[test]
+    fn a_gap_and_the_listening_behind_it_are_reported_together() {
+        let (reports, heard, topics) = reports();
+        reports.confirmed(&topics);
+        reports.dropped(Partition::of("a"));
+        assert_eq!(heard.take(), [Event::Gap(vec!["a"]), listened(2, "a")]);
+        assert_eq!(reports.generations(&topics), [2, 1].map(Generation));
+    }
+
+    #[test]
+    fn after_a_loss_of_memory_nothing_is_listened_to_before_the_proof() {
+        let (reports, heard, topics) = reports();
+        reports.confirmed(&topics[..1]);
+        reports.memory_lost();
+        assert_eq!(heard.take(), [Event::Gap(vec!["a", "b"])]);
+        reports.dropped(Partition::of("a"));
+        reports.confirmed_again(&topics[1..]);
+        assert_eq!(heard.take(), [Event::Gap(vec!["a"])]);
+        reports.proved();
+        let mut told = heard.take();
+        told.sort_by_key(|event| format!("{event:?}"));
+        assert_eq!(told, [listened(2, "b"), listened(3, "a")]);
+        reports.proved();
+        assert_eq!(heard.take(), []);
+    }
+
+    #[test]
+    fn a_life_that_ended_needs_no_proof() {
+        let (reports, heard, topics) = reports();
+        reports.confirmed(&topics);
+        reports.memory_lost();
+        reports.life_ended();
+        heard.take();
+        reports.confirmed_again(&topics);
+        let both = Event::Listened(3, vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(heard.take(), [both]);
+    }
+}
