@@ -22,8 +22,8 @@ mod port;
 mod process;
 mod program;
 mod proxies;
-mod python;
 mod pypi;
+mod python;
 mod relay;
 
 use std::process::ExitCode;

@@ -274,9 +274,7 @@ async fn write(
     mut chunks: mpsc::Receiver<(Instant, Bytes)>,
     mut rules: watch::Receiver<Rules>,
 ) -> bool {
-    let pace = |rules: &Rules| {
-        rules.paces[usize::from(is_feed.load(Ordering::Relaxed))][direction]
-    };
+    let pace = |rules: &Rules| rules.paces[usize::from(is_feed.load(Ordering::Relaxed))][direction];
     // The number of the change that set `CutAfter`, and the bytes that may still pass.
     let mut left: Option<(usize, u64)> = None;
     let mut is_closed = false;

@@ -36,11 +36,7 @@ pub(crate) enum Data {
 
 impl Server {
     /// Starts a server with an empty folder of its own, on a free port. `options` are lines of its configuration.
-    pub(crate) async fn start(
-        program: &Program,
-        folder: &Path,
-        options: &[&str],
-    ) -> Result<Self> {
+    pub(crate) async fn start(program: &Program, folder: &Path, options: &[&str]) -> Result<Self> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -141,7 +137,9 @@ impl Server {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
-        let connecting = self.admin.get_multiplexed_async_connection_with_config(&config);
+        let connecting = self
+            .admin
+            .get_multiplexed_async_connection_with_config(&config);
         Ok(connecting.await?)
     }
 

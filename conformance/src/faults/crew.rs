@@ -114,7 +114,9 @@ impl Crew {
         let script = folder.join("client.js");
         judges::write(&script, include_str!("client.js"))?;
         let mut command = Command::new(&javascript.node);
-        command.arg(&script).env("SOCKEYE_CLIENT", &javascript.client);
+        command
+            .arg(&script)
+            .env("SOCKEYE_CLIENT", &javascript.client);
         let mut config = config;
         (config.clients, config.seed) = (size.clients_in_node, chance.bits());
         parties.push(Party::start("node", command, &folder.join("js"), config)?);

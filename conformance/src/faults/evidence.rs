@@ -165,13 +165,16 @@ impl Evidence {
     /// Returns the last top of a topic that the observer read.
     pub(super) fn top(&self, topic: Topic) -> Option<Position> {
         let tops = self.found.tops.iter().filter(|(_, of, _)| *of == topic);
-        tops.max_by_key(|(time, ..)| *time).and_then(|(.., top)| *top)
+        tops.max_by_key(|(time, ..)| *time)
+            .and_then(|(.., top)| *top)
     }
 }
 
 /// The number in the name of a node.
 fn node_number(name: &str) -> Result<u32> {
-    let number = name.strip_prefix(NODE_PREFIX).and_then(|it| it.parse().ok());
+    let number = name
+        .strip_prefix(NODE_PREFIX)
+        .and_then(|it| it.parse().ok());
     number.ok_or_else(|| format!("no node is called `{name}`").into())
 }
 

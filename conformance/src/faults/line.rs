@@ -228,7 +228,11 @@ mod tests {
             member: 10,
             node: "node-1".to_owned(),
         };
-        for noted in events.map(Noted::Event).into_iter().chain([entered, Noted::Cut]) {
+        for noted in events
+            .map(Noted::Event)
+            .into_iter()
+            .chain([entered, Noted::Cut])
+        {
             let line = Line {
                 time: 1_700_000_000_123,
                 client: 4,

@@ -52,9 +52,8 @@ pub(super) fn none_is_confirmed_meanwhile(evidence: &Evidence) -> Faults {
     let away = fault.from + 500..fault.until;
     let is_confirmed = |story: &&Story<PublisherEvent>| {
         let mut events = story.events.iter();
-        events.any(|(time, event)| {
-            matches!(event, PublisherEvent::Ok { .. }) && away.contains(time)
-        })
+        events
+            .any(|(time, event)| matches!(event, PublisherEvent::Ok { .. }) && away.contains(time))
     };
     let confirmed = evidence.publishers.iter().filter(is_confirmed);
     confirmed
@@ -78,7 +77,10 @@ pub(super) fn sockets_stay(evidence: &Evidence) -> Faults {
             let is_own = cuts.any(|cut| (*cut..cut + OWN_CUT).contains(time));
             if *event == ClientEvent::Disconnected && during && !is_own {
                 let since = time.saturating_sub(evidence.begin);
-                faults.push(format!("{}: the connection ended at {since} ms", story.name));
+                faults.push(format!(
+                    "{}: the connection ended at {since} ms",
+                    story.name
+                ));
             }
         }
     }
@@ -112,7 +114,9 @@ pub(super) fn each_window_is_told_lost(evidence: &Evidence) -> Faults {
                     recovered,
                     ..
                 } => {
-                    let old = standings.get(&topic).is_some_and(|it| it.since < fault.from);
+                    let old = standings
+                        .get(&topic)
+                        .is_some_and(|it| it.since < fault.from);
                     if recovered == Some(true) && *time > fault.until && old {
                         faults.push(format!(
                             "{}: {topic} was recovered from {after:?}, which the engine has forgotten",
@@ -137,7 +141,9 @@ pub(super) fn each_window_is_told_lost(evidence: &Evidence) -> Faults {
             let has_message = standing.at.is_some_and(|at| at.offset > 0);
             if is_window && has_message && standing.since < fault.from {
                 let name = &story.name;
-                faults.push(format!("{name}: {topic} is lost, and the client was not told"));
+                faults.push(format!(
+                    "{name}: {topic} is lost, and the client was not told"
+                ));
             }
         }
     }

@@ -106,7 +106,10 @@ impl World {
 
     /// Makes a server the replica of another, through the relay of replication.
     async fn follow(&self, server: usize, leader: usize) -> Result<()> {
-        let relay = self.replication.as_ref().ok_or("the world has no replica")?;
+        let relay = self
+            .replication
+            .as_ref()
+            .ok_or("the world has no replica")?;
         relay.point_at(&self.servers[leader].address().to_string());
         let address = relay.address();
         let mut command = redis::cmd("REPLICAOF");
@@ -118,9 +121,7 @@ impl World {
     async fn await_replica(&self, server: usize) -> Result<()> {
         for _ in 0..REPLICA_LOOKS {
             let mut command = redis::cmd("INFO");
-            let info: String = self.servers[server]
-                .ask(command.arg("replication"))
-                .await?;
+            let info: String = self.servers[server].ask(command.arg("replication")).await?;
             if info.contains("master_link_status:up") {
                 return Ok(());
             }
@@ -165,7 +166,10 @@ impl World {
             Action::NoteFeeds(server) => self.feeds.push(self.servers[server].feeds().await?),
             Action::Follow(server, leader) => self.follow(server, leader).await?,
             Action::Replicate(passes) => {
-                let relay = self.replication.as_ref().ok_or("the world has no replica")?;
+                let relay = self
+                    .replication
+                    .as_ref()
+                    .ok_or("the world has no replica")?;
                 relay.refuse(!passes);
                 if !passes {
                     relay.reset(Links::All);

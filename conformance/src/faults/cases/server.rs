@@ -47,7 +47,11 @@ pub(super) const CASES: &[Case] = &[
             }
             let again = from + 20_000;
             script
-                .fault(again, again + 20_000, ("server frozen for long", Harm::Nothing))
+                .fault(
+                    again,
+                    again + 20_000,
+                    ("server frozen for long", Harm::Nothing),
+                )
                 .at(again, Action::FreezeServer(0))
                 .at(again + 20_000, Action::ThawServer(0))
         },
