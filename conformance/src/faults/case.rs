@@ -81,6 +81,7 @@ pub(super) enum Action {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     steps: Vec<(Millis, Action)>,
+    padding: usize,
 }
 
 impl Script {
@@ -99,6 +100,17 @@ impl Script {
     ) -> Self {
         self.at(from, Action::Begin(name, harm))
             .at(until, Action::End)
+    }
+
+    /// Adds so many bytes to each message.
+    pub(super) fn padding(mut self, bytes: usize) -> Self {
+        self.padding = bytes;
+        self
+    }
+
+    /// Returns the number of bytes that each message has beside its stamp.
+    pub(super) fn message_padding(&self) -> usize {
+        self.padding
     }
 
     /// Returns the actions by their times. Actions of one time keep the order in which they were added, but a fault begins
@@ -159,6 +171,9 @@ impl fmt::Display for Action {
         }
     }
 }
+
+/// The shortest and the longest time of the load before the first fault, in milliseconds.
+pub(super) const WARM: (u64, u64) = (3_000, 4_000);
 
 #[cfg(test)]
 mod tests {

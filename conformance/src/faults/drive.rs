@@ -49,7 +49,13 @@ pub(super) async fn drive(
     };
     let engine = tools.engine.as_ref();
     let mut world = World::start(case.ground, engine, &tools.program, folder).await?;
-    let mut crew = Crew::start(&world, size, &tools.javascript, folder, &mut chance)?;
+    let mut crew = Crew::start(
+        &world,
+        (size, script.message_padding()),
+        &tools.javascript,
+        folder,
+        &mut chance,
+    )?;
     let mut evidence = Evidence {
         begin: clock::now(),
         ..Evidence::default()
@@ -58,6 +64,8 @@ pub(super) async fn drive(
     // A run that failed half way leaves the logs too.
     let ended = crew.end(&mut evidence).await;
     world.testify(&mut evidence);
+    evidence.keep_heard();
+    evidence.write(folder)?;
     told.and(ended).map(|()| evidence)
 }
 

@@ -2,8 +2,7 @@
 
 use sockeye_engine_kit::checker::Harm;
 
-use super::WARM;
-use crate::faults::case::{Action, Case, Ground, Run, Script};
+use crate::faults::case::{Action, Case, Ground, Run, Script, WARM};
 use crate::faults::proof;
 
 pub(super) const CASES: &[Case] = &[Case {

@@ -3,6 +3,9 @@
 mod calm;
 mod failover;
 mod feed;
+mod freeze;
+mod memory;
+mod network;
 mod node;
 mod server;
 
@@ -16,9 +19,9 @@ pub(super) fn all() -> Vec<Case> {
         server::CASES,
         feed::CASES,
         failover::CASES,
+        freeze::CASES,
+        memory::CASES,
+        network::CASES,
     ]
     .concat()
 }
-
-/// The shortest and the longest time of the load before the first fault, in milliseconds.
-const WARM: (u64, u64) = (3_000, 4_000);
