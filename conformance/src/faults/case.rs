@@ -17,8 +17,10 @@ pub(super) struct Case {
     pub(super) title: &'static str,
     pub(super) run: Run,
     pub(super) ground: Ground,
+    /// Whether the case lasts so long that few clients have enough to tell.
+    pub(super) is_long: bool,
     /// Draws the faults.
-    pub(super) script: fn(&mut Chance, Run) -> Script,
+    pub(super) script: fn(&mut Chance, Length) -> Script,
     /// Returns what must hold and does not, in sentences.
     pub(super) judge: fn(&Evidence) -> Vec<String>,
 }
@@ -29,6 +31,14 @@ pub(super) enum Run {
     Quick,
     Full,
     Long,
+}
+
+/// How long the faults of a case last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Length {
+    pub(super) run: Run,
+    /// The time of the chaos.
+    pub(super) chaos: Duration,
 }
 
 /// What the nodes of a world stand on.
@@ -100,6 +110,19 @@ impl Script {
     ) -> Self {
         self.at(from, Action::Begin(name, harm))
             .at(until, Action::End)
+    }
+
+    /// Adds the actions of another script, so much later.
+    pub(super) fn and_later(mut self, time: Millis, other: &Self) -> Self {
+        let steps = other.steps.iter().cloned();
+        self.steps
+            .extend(steps.map(|(at, action)| (at + time, action)));
+        self
+    }
+
+    /// Returns when the last action happens.
+    pub(super) fn end(&self) -> Millis {
+        self.steps.iter().map(|(time, _)| *time).max().unwrap_or(0)
     }
 
     /// Adds so many bytes to each message.

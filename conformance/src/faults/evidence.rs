@@ -237,3 +237,81 @@ const UNREAD: Millis = 2_000;
 /// How much later than a fault the listener may hear what the server sent before it.
 const LATE: Millis = 200;
 const NODE_PREFIX: &str = "node-";
+
+#[cfg(test)]
+mod tests {
+    use sockeye_engine_kit::checker::{Publisher, Stamp};
+    use sockeye_pubsub::{Epoch, Position};
+
+    use super::*;
+
+    fn line(client: usize, time: Millis, noted: Noted) -> Line {
+        Line {
+            time,
+            client,
+            noted,
+        }
+    }
+
+    #[test]
+    fn a_member_leaves_with_its_subscription_or_its_connection() {
+        let entered = |member| Noted::Entered {
+            topic: Topic(25),
+            member,
+            node: node_name(2),
+        };
+        let lines = [
+            line(0, 1, Noted::Event(ClientEvent::Connected)),
+            line(0, 2, entered(7)),
+            line(1, 3, entered(8)),
+            line(0, 4, Noted::Event(ClientEvent::Disconnected)),
+            line(1, 5, Noted::Event(ClientEvent::Ended { topic: Topic(24) })),
+            line(1, 6, Noted::Event(ClientEvent::Ended { topic: Topic(25) })),
+            line(1, 7, Noted::Cut),
+        ];
+        let mut evidence = Evidence::default();
+        evidence.add_party("rust", &lines).unwrap();
+        let topic = Topic(25);
+        let enters = |member| PresenceEvent::Entered {
+            topic,
+            member,
+            node: 2,
+        };
+        let leaves = |member| PresenceEvent::Left { topic, member };
+        let expected = [
+            (2, enters(7)),
+            (3, enters(8)),
+            (4, leaves(7)),
+            (6, leaves(8)),
+        ];
+        assert_eq!(evidence.presence, expected);
+        assert_eq!(evidence.clients[1].cuts, [7]);
+        assert_eq!(evidence.counts(), (4, 0));
+    }
+
+    #[test]
+    fn what_was_heard_just_before_a_fault_counts_as_stored() {
+        let entry = |time| Stored {
+            topic: Topic(0),
+            position: Position::start(Epoch::new(1)),
+            previous: None,
+            stamp: Stamp {
+                publisher: Publisher(0),
+                n: 0,
+            },
+            len: 1,
+            time,
+        };
+        for (heard, hit, counted) in [(9_000, 10_000, 1), (7_000, 10_000, 0), (10_500, 10_000, 0)] {
+            let mut evidence = Evidence {
+                heard: vec![Vec::new(), vec![entry(heard)]],
+                hits: vec![(hit, 1), (heard, 0)],
+                ..Evidence::default()
+            };
+            evidence.keep_heard();
+            assert_eq!(evidence.found.stored.len(), counted, "{heard}");
+            evidence.keep_heard();
+            assert_eq!(evidence.found.stored.len(), counted, "{heard}");
+        }
+    }
+}

@@ -229,3 +229,6 @@ pub(super) fn feeds_stay(evidence: &Evidence) -> Faults {
 const SHOWN: usize = 5;
 /// The time in which a client notes that it has cut its connection, in milliseconds.
 const OWN_CUT: Millis = 3_000;
+
+#[cfg(test)]
+mod tests;

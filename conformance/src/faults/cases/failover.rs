@@ -12,6 +12,7 @@ pub(super) const CASES: &[Case] = &[
         title: "failover: the newest confirmed messages are lost",
         run: Run::Quick,
         ground: Ground::Replica,
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             let dies = from + chance.between((200, 1_500));
@@ -33,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
         title: "both links of a node stay at a demoted server",
         run: Run::Quick,
         ground: Ground::Replica,
+        is_long: false,
         script: |chance, _| {
             let stays = usize::try_from(chance.below(3)).unwrap_or_default();
             let from = chance.between(WARM);
@@ -59,6 +61,7 @@ pub(super) const CASES: &[Case] = &[
         title: "two primaries, and one of them gives way",
         run: Run::Full,
         ground: Ground::Replica,
+        is_long: false,
         script: |chance, _| {
             let apart = usize::try_from(chance.below(3)).unwrap_or_default();
             let from = chance.between(WARM);
@@ -87,6 +90,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the way to the server leads to another server",
         run: Run::Long,
         ground: Ground::Replica,
+        is_long: false,
         script: |chance, _| {
             let cut = chance.between(WARM);
             let from = cut + chance.between((500, 2_000));

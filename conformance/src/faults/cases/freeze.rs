@@ -11,7 +11,8 @@ pub(super) const CASES: &[Case] = &[
         title: "the server is frozen, and goes on",
         run: Run::Quick,
         ground: Ground::Server(&[]),
-        script: |chance, run| {
+        is_long: false,
+        script: |chance, length| {
             let from = chance.between(WARM);
             let script = Script::default()
                 .at(from - 1, Action::NoteFeeds(0))
@@ -19,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
                 .at(from, Action::FreezeServer(0))
                 .at(from + 6_000, Action::ThawServer(0))
                 .at(from + 9_000, Action::NoteFeeds(0));
-            if run == Run::Quick {
+            if length.run == Run::Quick {
                 return script;
             }
             let again = from + 20_000;
@@ -48,6 +49,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server is stopped for 90 % of each second",
         run: Run::Full,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             let until = from + 60_000;
@@ -75,6 +77,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a node is stopped past its lease",
         run: Run::Long,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let node = usize::try_from(chance.below(3)).unwrap_or_default();
             let from = chance.between(WARM);

@@ -11,6 +11,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server has no memory left, and evicts nothing",
         run: Run::Full,
         ground: Ground::Server(&["maxmemory-policy noeviction"]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             Script::default()
@@ -31,6 +32,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server has no memory left, and evicts topics",
         run: Run::Full,
         ground: Ground::Server(&["maxmemory-policy allkeys-lru"]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             let script = Script::default()
@@ -54,6 +56,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server forgets everything while the links are up",
         run: Run::Full,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             Script::default()
@@ -73,6 +76,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server forgets the scripts while the links are up",
         run: Run::Full,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             Script::default()
@@ -86,6 +90,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server goes back to an older state while the links are up",
         run: Run::Full,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let saved = chance.between(WARM);
             let from = saved + chance.between((500, 4_000));

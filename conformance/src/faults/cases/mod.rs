@@ -1,6 +1,7 @@
 //! The cases, by what they break.
 
 mod calm;
+mod chaos;
 mod failover;
 mod feed;
 mod freeze;
@@ -15,6 +16,7 @@ use super::case::Case;
 pub(super) fn all() -> Vec<Case> {
     [
         calm::CASES,
+        chaos::CASES,
         node::CASES,
         server::CASES,
         feed::CASES,

@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
         title: "nothing passes between a node and its server",
         run: Run::Full,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let node = any_node(chance);
             let from = chance.between(WARM);
@@ -30,6 +31,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the feed of a node passes nothing, and then its commands",
         run: Run::Full,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let node = any_node(chance);
             let from = chance.between(WARM);
@@ -51,6 +53,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server cuts the feed of a node that reads too slowly",
         run: Run::Full,
         ground: Ground::Server(&["client-output-buffer-limit pubsub 64kb 64kb 5"]),
+        is_long: false,
         script: |chance, _| {
             let node = any_node(chance);
             let from = chance.between(WARM);
@@ -73,6 +76,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server is far away",
         run: Run::Full,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             let until = from + 20_000;
@@ -94,10 +98,11 @@ pub(super) const CASES: &[Case] = &[
         title: "the links of a node end after some bytes",
         run: Run::Full,
         ground: Ground::Server(&[]),
-        script: |chance, run| {
+        is_long: false,
+        script: |chance, length| {
             let node = any_node(chance);
             let from = chance.between(WARM);
-            let cuts = if run == Run::Full { 15 } else { 60 };
+            let cuts = if length.run == Run::Full { 15 } else { 60 };
             let until = from + 2_000 * cuts;
             let script = Script::default().fault(from, until, ("links cut", Harm::Nothing));
             (0..cuts).fold(script, |script, cut| {

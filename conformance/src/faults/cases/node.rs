@@ -9,10 +9,16 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "a node is killed, and started again",
     run: Run::Quick,
     ground: Ground::Server(&[]),
-    script: |chance, run| {
+    is_long: false,
+    script: |chance, length| {
         let node = usize::try_from(chance.below(3)).unwrap_or_default();
         let from = chance.between(WARM);
-        let until = from + if run == Run::Quick { 5_000 } else { 20_000 };
+        let until = from
+            + if length.run == Run::Quick {
+                5_000
+            } else {
+                20_000
+            };
         Script::default()
             .fault(from, until, ("node killed", Harm::Nothing))
             .at(from, Action::KillNode(node))

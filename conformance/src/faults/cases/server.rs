@@ -12,6 +12,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server is killed, and starts empty",
         run: Run::Quick,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             Script::default()
@@ -33,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server is killed, and starts with its data",
         run: Run::Full,
         ground: Ground::Server(&["appendonly yes", "appendfsync always"]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             Script::default()
@@ -56,6 +58,7 @@ pub(super) const CASES: &[Case] = &[
             "key-load-delay 1000",
             "loading-process-events-interval-bytes 1024",
         ]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             Script::default()
