@@ -95,11 +95,6 @@ impl Server {
         }
     }
 
-    /// Adds a line to the configuration of the next start.
-    pub(crate) fn option(&mut self, line: &str) {
-        self.options.push(line.to_owned());
-    }
-
     fn config(&self, files: &Path) -> String {
         let options = self.options.join("\n");
         format!(
@@ -124,6 +119,12 @@ impl Server {
     /// Returns a client of the administrator.
     pub(crate) fn admin(&self) -> Client {
         self.admin.clone()
+    }
+
+    /// Returns a client of the administrator whose connections may subscribe to channels.
+    pub(crate) fn listening_admin(&self) -> Result<Client> {
+        let url = url_of("default", ADMIN_PASSWORD, self.address);
+        Ok(Client::open(format!("{url}?protocol=resp3"))?)
     }
 
     /// Sends one request as the administrator, on a connection of its own.

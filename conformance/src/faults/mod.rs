@@ -10,6 +10,7 @@ mod drive;
 mod engine;
 mod evidence;
 mod line;
+mod listener;
 mod node;
 mod options;
 mod party;
@@ -129,7 +130,7 @@ async fn run(plan: &Plan, options: &Options) -> bool {
         let folder = judges::output("faults")?.join(seed.to_string()).join(name);
         let evidence = drive(
             case,
-            options.run,
+            options.length(),
             mixed(*seed, case.id),
             &plan.tools,
             &folder,

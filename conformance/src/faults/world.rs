@@ -33,6 +33,8 @@ pub(super) struct World {
     deaths: Vec<(Millis, PresenceEvent)>,
     memory: Vec<(Millis, usize, u64)>,
     feeds: Vec<Vec<u64>>,
+    /// When a fault hit the memory of a server, or stopped it.
+    hits: Vec<(Millis, usize)>,
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             deaths: Vec::new(),
             memory: Vec::new(),
             feeds: Vec::new(),
+            hits: Vec::new(),
         };
         let file = folder.join("topics.toml");
         judges::write(&file, topics::FILE)?;
@@ -132,6 +135,13 @@ impl World {
 
     /// Does what an action says.
     pub(super) async fn apply(&mut self, action: &Action) -> Result<()> {
+        if let Action::KillServer(server)
+        | Action::FreezeServer(server)
+        | Action::Ask(server, _)
+        | Action::Follow(server, _) = action
+        {
+            self.hits.push((clock::now(), *server));
+        }
         match *action {
             Action::Begin(name, harm) => {
                 let from = clock::now();
@@ -223,6 +233,7 @@ impl World {
         evidence.presence.append(&mut self.deaths);
         evidence.memory = std::mem::take(&mut self.memory);
         evidence.feeds = std::mem::take(&mut self.feeds);
+        evidence.hits = std::mem::take(&mut self.hits);
     }
 }
 
