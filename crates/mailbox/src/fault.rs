@@ -31,7 +31,8 @@ impl Fault {
         match std::env::var("SOCKEYE_FAULT").ok()?.as_str() {
             "forgotten_bit" => Some(Self::ForgottenBit),
             "early_clear" => Some(Self::EarlyClear),
-            other => panic!("no fault of the mailbox is called `{other}`"),
+            // The fault of another crate.
+            _ => None,
         }
     }
 }

@@ -62,6 +62,11 @@ impl Partition {
         usize::from(self.0)
     }
 
+    /// Returns all partitions.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).map(Self)
+    }
+
     /// Returns the partition of a topic.
     pub(crate) fn of(topic: &str) -> Self {
         let [.., low] = fnv(topic.as_bytes()).to_be_bytes();

@@ -21,35 +21,42 @@
 //! - `commands`: one life of the connection for commands: what is checked when it opens.
 //!   `publish`, `read` (catch up, tops, keep), `presence`, `lease`: what is asked over it.
 //! - `feed`: one life of the connection for messages. Its push closure runs in the driver task of the `redis` crate. It never
-//!   waits: it puts a push into one of a few bounded queues by partition, and a worker for each queue decodes and delivers. A push that finds
-//!   its queue full ends the generation of its partition.
+//!   waits: it puts a push into one of a few bounded queues by partition (`queue`). A worker for each queue decodes and
+//!   delivers. A push that finds its queue full ends the generation of its partition.
 //! - `beat`: judges beats, with time as an argument. `listening`: which topics this node listens to, the generations of
-//!   the 256 partitions, and what is to be subscribed again.
-//! - `link`: the state machine `Down → Connecting → Resubscribing → Ready`, and the task that runs it. `engine`: the face.
-
-#![allow(
-    dead_code,
-    reason = "the engine that uses these modules is not written yet"
-)]
+//!   the 256 partitions, and what is to be subscribed again. `subscribe`: batches of subscriptions on one feed, at the
+//!   speed of `pace`. `reports`: what the hub is told of generations, in an order in which no topic waits for ever.
+//! - `link`: the state machine and the task that keeps both connections open. `engine`: the face. `fault`: defences that
+//!   a build for tests can switch off.
 
 mod address;
+mod beat;
 mod clock;
 mod commands;
 mod connection;
 mod encoding;
+mod engine;
 mod failure;
+mod fault;
+mod feed;
 mod heard;
 mod layout;
 mod lease;
+mod link;
+mod listening;
 mod outcome;
+mod pace;
 mod presence;
 mod publish;
+mod queue;
 mod read;
 mod reply;
+mod reports;
 mod script;
+mod subscribe;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use self::address::AddressError;
-
-#[cfg(test)]
-mod tests;
+pub use self::engine::RedisEngine;

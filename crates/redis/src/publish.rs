@@ -19,6 +19,7 @@ use crate::clock::{EngineClock, millis};
 use crate::commands::CurrentCommands;
 use crate::connection::ANSWER_WITHIN;
 use crate::encoding;
+use crate::fault::Fault;
 use crate::layout::{Kind, Layout};
 use crate::outcome::CallError;
 use crate::reply;
@@ -78,7 +79,11 @@ impl Publisher {
             kept => {
                 let deadline = self.clock.at(began + ANSWER_WITHIN);
                 let deadline = deadline.ok_or(CallError::Unsent("the link has no lease yet"))?;
-                let deadline = if NO_DEADLINE { NEVER } else { deadline };
+                let deadline = if Fault::NoDeadline.is_on() {
+                    NEVER
+                } else {
+                    deadline
+                };
                 self.store(topic, publication, kept, deadline)
             }
         };
@@ -163,9 +168,6 @@ impl Publisher {
         command
     }
 }
-
-/// A defence that a build for tests can switch off: the server refuses a message that comes late.
-const NO_DEADLINE: bool = cfg!(sockeye_fault = "no_deadline");
 
 /// A time of the server that does not come.
 const NEVER: u64 = 1 << 50;

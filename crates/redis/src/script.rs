@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use redis::{Cmd, RedisWrite as _};
 use sha1::{Digest as _, Sha1};
 
+use crate::fault::Fault;
+
 /// A script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Script {
@@ -35,7 +37,7 @@ impl Script {
     /// Returns the text.
     pub(crate) fn text(self) -> &'static str {
         match self {
-            Self::Publish if SENT_BEFORE_STORED => sent_before_stored(),
+            Self::Publish if Fault::ScriptOrder.is_on() => sent_before_stored(),
             Self::Publish => PUBLISH,
             Self::CatchUp => include_str!("scripts/catch_up.lua"),
             Self::Keep => include_str!("scripts/keep.lua"),
@@ -69,11 +71,7 @@ fn hash_of(script: Script) -> String {
 
 const PUBLISH: &str = include_str!("scripts/publish.lua");
 
-/// A defence that a build for tests can switch off: the script stores a message before it sends it to the feeds. So a
-/// message that finds no memory is nowhere.
-const SENT_BEFORE_STORED: bool = cfg!(sockeye_fault = "script_order");
-
-/// Returns the script without its order.
+/// Returns the script of a publish without its order. In that order a message that finds no memory is nowhere.
 fn sent_before_stored() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let message =

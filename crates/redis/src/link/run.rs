@@ -1,0 +1,358 @@
+//! The task of the link: looks after both connections, and opens them again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sockeye_pubsub::engine::{EngineState, NodeInfo};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::feed_side::{FeedNews, FeedSide};
+use super::life::{Life, News};
+use super::{LinkEvent, LinkState, Shared};
+use crate::beat::{Finding, Judge};
+use crate::commands::Commands;
+use crate::failure::ConnectError;
+use crate::feed::Notice;
+use crate::lease::{self, Renewal};
+use crate::outcome::CallError;
+
+/// The task of the link.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+    state: LinkState,
+    is_slow: bool,
+    judge: Judge,
+    /// The number of beats that were sent.
+    beats: usize,
+    calls: JoinSet<Call>,
+    lease_at: Instant,
+    live: Vec<NodeInfo>,
+    /// Why the last attempt to connect failed.
+    failure: Option<ConnectError>,
+}
+
+/// Both connections, just opened.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    commands: Arc<Commands>,
+    renewal: Renewal,
+    life: Life,
+}
+
+/// A call of the link that has ended.
+#[derive(Debug)]
+enum Call {
+    Beat(u64, Result<u64, CallError>),
+    Lease(Result<Renewal, CallError>),
+}
+
+/// Why both connections are given up.
+#[derive(Debug)]
+enum End {
+    Lost(String),
+    Stopped,
+}
+
+/// The time between two renewals of the lease.
+const LEASE_EVERY: Duration = Duration::from_secs(5);
+
+/// The time after which a beat has no reply any more. The judge gives the server up before.
+const BEAT_WITHIN: Duration = Duration::from_secs(20);
+
+impl Connected {
+    /// Opens both connections, and takes a lease. Each step is bounded by 2 s.
+    pub(crate) async fn open(shared: &Shared) -> Result<Self, ConnectError> {
+        let commands = Commands::open(&shared.connector, &shared.node.name).await?;
+        let renewal = shared.lease.renew(&commands).await;
+        let refused = |error| shared.connector.refused("the script of the lease", error);
+        let renewal = renewal.map_err(refused)?;
+        Ok(Self {
+            commands: Arc::new(commands),
+            renewal,
+            life: Life::open(shared).await?,
+        })
+    }
+}
+
+impl Runner {
+    pub(crate) fn new(shared: Arc<Shared>, stop: watch::Receiver<bool>) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            stop,
+            state: LinkState::Connecting,
+            is_slow: false,
+            judge: Judge::new(now),
+            beats: 0,
+            calls: JoinSet::new(),
+            lease_at: now,
+            live: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Runs until the engine stops.
+    pub(crate) async fn run(mut self, mut connected: Connected) {
+        loop {
+            let commands = Arc::clone(&connected.commands);
+            match self.serve(connected).await {
+                End::Lost(why) => {
+                    self.take(LinkEvent::CommandsEnded, &why);
+                    drop(commands);
+                }
+                End::Stopped => {
+                    self.stop(Some(&commands)).await;
+                    return;
+                }
+            }
+            connected = match self.reconnect().await {
+                Some(connected) => connected,
+                None => return self.stop(None).await,
+            };
+        }
+    }
+
+    /// Looks after both connections until one for commands is lost, or the engine stops. Ends both.
+    async fn serve(&mut self, connected: Connected) -> End {
+        let Connected {
+            commands,
+            renewal,
+            mut life,
+        } = connected;
+        let now = Instant::now();
+        self.judge = Judge::new(now);
+        self.is_slow = false;
+        self.lease_at = now + LEASE_EVERY;
+        self.shared.current.set(Some(Arc::clone(&commands)));
+        self.note_nodes(renewal.live);
+        self.take(LinkEvent::Connected, "");
+        life.subscribe(&self.shared);
+        let mut side = FeedSide::Open(life);
+        let end = self.attend(&commands, &mut side).await;
+        self.shared.current.set(None);
+        self.calls.shutdown().await;
+        if let FeedSide::Open(life) = side {
+            life.end(&self.shared).await;
+        }
+        end
+    }
+
+    async fn attend(&mut self, commands: &Arc<Commands>, side: &mut FeedSide) -> End {
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let heard = commands.last_heard();
+            let next = self.judge.next(heard);
+            let findings = tokio::select! {
+                biased;
+                () = stopped(&mut self.stop) => return End::Stopped,
+                end = commands.ended() => return End::Lost(end.to_string()),
+                Some(call) = self.calls.join_next() => match call {
+                    Ok(call) => self.note_call(call),
+                    Err(_) => Vec::new(),
+                },
+                news = side.news(&shared) => self.note_news(side, news).await,
+                () = sleep_until(next) => self.judge.time(Instant::now(), heard),
+                () = sleep_until(self.lease_at) => {
+                    self.lease_at = Instant::now() + LEASE_EVERY;
+                    let (shared, commands) = (Arc::clone(&self.shared), Arc::clone(commands));
+                    self.calls.spawn(async move { Call::Lease(shared.lease.renew(&commands).await) });
+                    Vec::new()
+                }
+            };
+            for finding in findings {
+                match finding {
+                    Finding::Silent => {
+                        return End::Lost("the server answered nothing for 10 s".to_owned());
+                    }
+                    Finding::Beat => self.send_beat(commands, side),
+                    Finding::Slow => self.set_slow(true),
+                    Finding::Prompt => self.set_slow(false),
+                    Finding::MemoryLost => {
+                        tracing::warn!(target: TARGET, server = %shared.connector, "the server lost what it had stored");
+                        shared.reports.memory_lost();
+                    }
+                    Finding::Proved => shared.reports.proved(),
+                    Finding::FeedDead => self.end_feed(side, "two beats did not come").await,
+                }
+            }
+        }
+    }
+
+    /// Opens both connections again. `None` if the engine stops.
+    async fn reconnect(&mut self) -> Option<Connected> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            tokio::select! {
+                () = stopped(&mut self.stop) => return None,
+                () = sleep(shared.pauses.of_link()) => {}
+            }
+            self.take(LinkEvent::PauseOver, "");
+            let opened = tokio::select! {
+                () = stopped(&mut self.stop) => return None,
+                opened = Connected::open(&shared) => opened,
+            };
+            match opened {
+                Ok(connected) => {
+                    self.failure = None;
+                    return Some(connected);
+                }
+                Err(error) => {
+                    self.take(LinkEvent::ConnectFailed, "");
+                    if self.failure.as_ref() != Some(&error) {
+                        tracing::warn!(target: TARGET, %error, "cannot connect again");
+                        self.failure = Some(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Releases the lease.
+    async fn stop(mut self, commands: Option<&Commands>) {
+        self.take(LinkEvent::Stop, "");
+        self.shared.orders.clear();
+        if let Some(commands) = commands {
+            // A lease that is not released lapses.
+            let _ = self.shared.lease.release(commands).await;
+        }
+    }
+
+    fn send_beat(&mut self, commands: &Arc<Commands>, side: &mut FeedSide) {
+        let nonce = rand::random::<u64>().max(1);
+        let now = Instant::now();
+        self.beats += 1;
+        self.judge.sent(nonce, now);
+        if let Some(life) = side.life() {
+            life.feed.expect_beat(self.beats, nonce);
+        }
+        let (shared, commands) = (Arc::clone(&self.shared), Arc::clone(commands));
+        self.calls.spawn(async move {
+            let (layout, node) = (&shared.layout, shared.node.id);
+            let count = lease::beat(&commands, layout, node, nonce, now + BEAT_WITHIN).await;
+            Call::Beat(nonce, count)
+        });
+    }
+
+    fn note_call(&mut self, call: Call) -> Vec<Finding> {
+        let now = Instant::now();
+        match call {
+            Call::Beat(nonce, Ok(count)) => self.judge.replied(nonce, count, now),
+            // The server answers, but it does not write now, as when its memory is full.
+            Call::Beat(nonce, Err(CallError::Refused(_))) => self.judge.refused(nonce, now),
+            Call::Beat(..) => Vec::new(),
+            Call::Lease(Ok(renewal)) => {
+                self.note_nodes(renewal.live);
+                if renewal.has_lapsed {
+                    tracing::warn!(target: TARGET, "the lease of this node was over: its members are written again");
+                    // The hub writes its members when it hears that the engine is ready.
+                    let state = *self.shared.state.borrow();
+                    self.shared.reports.events().state(state);
+                }
+                Vec::new()
+            }
+            Call::Lease(Err(error)) => {
+                tracing::debug!(target: TARGET, %error, "cannot renew the lease");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn note_news(&mut self, side: &mut FeedSide, news: FeedNews) -> Vec<Finding> {
+        match news {
+            FeedNews::Life(News::Notice(Notice::Beat { nonce, count })) => {
+                return self.judge.seen(nonce, count);
+            }
+            FeedNews::Life(News::Notice(Notice::Subscribed)) => {
+                self.take(LinkEvent::Subscribed, "")
+            }
+            FeedNews::Life(News::Notice(Notice::Unsubscribed)) => {
+                self.end_feed(side, "the server ended a subscription").await;
+            }
+            FeedNews::Life(News::Ended(why)) => self.end_feed(side, &why).await,
+            FeedNews::Opened => {
+                self.judge.feed_opened(Instant::now());
+                self.take(LinkEvent::FeedOpened, "");
+                if let Some(life) = side.life() {
+                    life.subscribe(&self.shared);
+                }
+            }
+            FeedNews::Failed(error) => {
+                tracing::debug!(target: TARGET, %error, "cannot open the feed again");
+            }
+        }
+        Vec::new()
+    }
+
+    /// Ends the feed, and begins to open another one.
+    async fn end_feed(&mut self, side: &mut FeedSide, why: &str) {
+        let opening = FeedSide::opening(&self.shared, 0);
+        if let FeedSide::Open(life) = std::mem::replace(side, opening) {
+            life.end(&self.shared).await;
+        }
+        self.judge.feed_ended();
+        self.take(LinkEvent::FeedEnded, why);
+    }
+
+    fn set_slow(&mut self, is_slow: bool) {
+        self.is_slow = is_slow;
+        self.tell("");
+    }
+
+    /// Takes the step that follows an event.
+    fn take(&mut self, event: LinkEvent, why: &str) {
+        if let Some(state) = self.state.after(event) {
+            self.state = state;
+            self.tell(why);
+        }
+    }
+
+    /// Tells the hub and operators of a change of the engine's state.
+    fn tell(&self, why: &str) {
+        let state = self.state.to_engine(self.is_slow);
+        if self.shared.state.send_replace(state) == state {
+            return;
+        }
+        let server = &self.shared.connector;
+        match state {
+            EngineState::Ready => tracing::info!(target: TARGET, %server, "connected"),
+            EngineState::Degraded(what) => tracing::warn!(target: TARGET, %server, why, "{what}"),
+            EngineState::Down if self.state == LinkState::Stopped => {
+                tracing::info!(target: TARGET, %server, "stopped");
+            }
+            EngineState::Down => tracing::warn!(target: TARGET, %server, why, "lost the server"),
+        }
+        self.shared.reports.events().state(state);
+    }
+
+    /// Notes which nodes are live.
+    fn note_nodes(&mut self, mut live: Vec<NodeInfo>) {
+        let shared = &self.shared;
+        let own = shared.lease.id();
+        for node in &mut live {
+            if node.id == own {
+                // Others know the node by its present name. Here it keeps the one with which it began.
+                *node = shared.node.clone();
+            }
+            let is_known = self.live.contains(node);
+            if node.fingerprint != shared.node.fingerprint && !is_known {
+                tracing::warn!(target: TARGET, node = %node.name, "another node has other policies of topics");
+            }
+        }
+        if live != self.live {
+            shared.reports.events().nodes(&live);
+            self.live = live;
+        }
+    }
+}
+
+/// Waits until the engine is to stop, or is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|is_stopped| *is_stopped).await;
+}
+
+/// What the log lines of the crate are filtered by.
+const TARGET: &str = "sockeye_redis";
