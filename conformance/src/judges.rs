@@ -13,6 +13,13 @@ pub(crate) fn folder(judge: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A folder under `target/` for what a judge finds, made if it is missing.
+pub(crate) fn output(name: &str) -> Result<PathBuf> {
+    let path = workspace()?.join("target").join(name);
+    make_folder(&path)?;
+    Ok(path)
+}
+
 /// Writes a page of `docs/`, and says so when it has changed.
 pub(crate) fn write_document(name: &str, text: &str) -> Result<()> {
     let path = workspace()?.join("docs").join(name);

@@ -12,7 +12,9 @@ mod autobahn;
 mod browser;
 mod debian;
 mod echo;
+mod engines;
 mod error;
+mod faults;
 mod javascript;
 mod judges;
 mod peers;
@@ -21,6 +23,8 @@ mod process;
 mod program;
 mod proxies;
 mod python;
+mod pypi;
+mod relay;
 
 use std::process::ExitCode;
 
@@ -42,6 +46,8 @@ async fn judge(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((judge, rest)) if judge == "autobahn" => autobahn::judge(rest).await,
         Some((judge, rest)) if judge == "browser" => browser::judge(rest).await,
+        Some((judge, rest)) if judge == "faults" => faults::judge(rest).await,
+        Some((role, [config])) if role == faults::CLIENT_ROLE => faults::client::run(config).await,
         Some((judge, rest)) if judge == "javascript" => javascript::judge(rest).await,
         Some((judge, rest)) if judge == "peers" => peers::judge(rest).await,
         Some((judge, rest)) if judge == "proxies" => proxies::judge(rest).await,
@@ -59,6 +65,16 @@ judges:
     --fast               leave out compression, and messages of more than 1 MiB
     --cases 1.*,9.1.1    only these cases
     --role server|client only this role
+  faults     kills, freezes and cuts nodes and servers under load, and judges what clients were told
+    --program PATH       the program to serve with
+    --quick, --full      only the cases of the short or the middle run
+    --case F1,F7         only these cases
+    --engine NAME        redis, valkey or both (the default)
+    --seed SEED          the faults of this seed
+    --minutes N          how long the chaos lasts (30)
+    --repeat N           each case so often
+    --at-once N          so many cases at a time (3 with --quick, else 1)
+    --keep               keep the logs of cases that passed, too
   javascript the JavaScript client of topics in Node: its own tests, and against `sockeye serve`
     --program PATH       the program to serve with
   peers      other libraries' clients and servers, and programs; all of them write docs/interop.md

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Result;
@@ -55,6 +55,20 @@ pub(crate) struct Child {
 impl Child {
     /// Starts `command`; its outputs go to files in `folder`, named after the program.
     pub(crate) fn spawn(command: &mut Command, folder: &Path) -> Result<Self> {
+        Self::start(command.stdin(Stdio::null()), folder)
+    }
+
+    /// [`spawn`](Self::spawn) for a program that is told something over its stdin.
+    pub(crate) fn spawn_with_stdin(
+        command: &mut Command,
+        folder: &Path,
+    ) -> Result<(Self, ChildStdin)> {
+        let mut child = Self::start(command.stdin(Stdio::piped()), folder)?;
+        let stdin = child.process.stdin.take().ok_or("the stdin is taken")?;
+        Ok((child, stdin))
+    }
+
+    fn start(command: &mut Command, folder: &Path) -> Result<Self> {
         let name = program(command);
         let output = |kind: &str| {
             let path = folder.join(format!("{name}.{kind}"));
@@ -66,7 +80,6 @@ impl Child {
         let (stdout, out) = output("stdout")?;
         let (stderr, err) = output("stderr")?;
         let process = command
-            .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
             .kill_on_drop(true)
@@ -87,6 +100,14 @@ impl Child {
     /// The id of its process; none when it has ended.
     pub(crate) fn id(&self) -> Option<u32> {
         self.process.id()
+    }
+
+    /// Sends a signal to its process.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.id().ok_or_else(|| format!("`{}` has ended", self.name))?;
+        signal.send(id).map_err(|error| {
+            format!("cannot signal {signal:?} to `{}`: {error}", self.name).into()
+        })
     }
 
     /// What it has written to stdout so far.
@@ -138,6 +159,20 @@ impl Child {
         }
     }
 
+    /// Waits until it ends by itself. An end in failure is an error that shows its last words.
+    pub(crate) async fn await_end(&mut self) -> Result<()> {
+        let status = timeout(END_LIMIT, self.process.wait()).await;
+        match status {
+            Err(_) => Err(self
+                .last_words(&format!("has not ended after {END_LIMIT:?}"))
+                .into()),
+            Ok(status) => match status? {
+                status if status.success() => Ok(()),
+                status => Err(self.last_words(&format!("failed ({status})")).into()),
+            },
+        }
+    }
+
     /// Kills it, and waits for its end.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         Ok(self.process.kill().await?)
@@ -151,6 +186,34 @@ impl Child {
             last_lines(&words),
             self.stdout.display()
         )
+    }
+}
+
+/// A signal to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// The process stops until it is told to go on. It cannot refuse.
+    Stop,
+    /// The process goes on.
+    Continue,
+}
+
+impl Signal {
+    #[cfg(unix)]
+    fn send(self, id: u32) -> std::io::Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+        let id = id.ok_or(std::io::ErrorKind::InvalidInput)?;
+        let signal = match self {
+            Self::Stop => Signal::STOP,
+            Self::Continue => Signal::CONT,
+        };
+        Ok(kill_process(id, signal)?)
+    }
+
+    #[cfg(not(unix))]
+    fn send(self, _: u32) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -184,6 +247,7 @@ fn last_lines(text: &str) -> String {
 
 const SHOWN_LINES: usize = 20;
 const START_LIMIT: Duration = Duration::from_secs(60);
+const END_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 const RUN_LIMIT: Duration = Duration::from_secs(15 * 60);
 const RETRY_PAUSES: [Duration; 3] = [

@@ -36,7 +36,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
     let Some((command, rest)) = arguments.split_first() else {
         return Err(format!("no command given\n\n{USAGE}"));
     };
-    if !["bench", "conformance", "fuzz", "tidy"].contains(&command.as_str()) && !rest.is_empty() {
+    if !["bench", "conformance", "faults", "fuzz", "tidy"].contains(&command.as_str()) && !rest.is_empty() {
         return Err(format!(
             "`{command}` takes no arguments, but got `{}`",
             rest.join(" ")
@@ -50,6 +50,7 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
         "bench" => bench(root, steps, rest),
         "conformance" => conformance(root, steps, rest),
         "coverage" => coverage(root, steps),
+        "faults" => faults(root, steps, rest),
         "deny" => deny(root, steps),
         "memory" => memory(root, steps),
         "mutants" => mutants::mutants(root, steps),
@@ -314,12 +315,18 @@ fn conformance(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<(
     judge(root, steps, &arguments)
 }
 
+/// Kills and cuts nodes and servers. The options are those of the judge.
+fn faults(root: &Path, steps: &mut Steps, options: &[String]) -> Result<()> {
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    judge(root, steps, &[&["faults"], &options[..]].concat())
+}
+
 /// Judges see the optimised build, as users do.
 fn judge(root: &Path, steps: &mut Steps, arguments: &[&str]) -> Result<()> {
     let name = format!("conformance {}", arguments.join(" "));
     let mut command = vec!["run", "--release", "-p", "conformance", "--"];
     command.extend_from_slice(arguments);
-    if !["browser", "javascript"].contains(&arguments.first().copied().unwrap_or_default()) {
+    if !["browser", "faults", "javascript"].contains(&arguments.first().copied().unwrap_or_default()) {
         return steps.run(&name, || cargo::run(root, &command));
     }
     steps.run("build sockeye", || {
@@ -483,6 +490,9 @@ usage: cargo xtask COMMAND
     peers [--only NAME]   other libraries' clients and servers, and programs; all of them write docs/interop.md
     proxies               the client through tinyproxy and microsocks
     browser               a headless Chromium on the pages of `sockeye serve`
+  faults [OPTIONS]        kills, freezes and cuts nodes, Redis and Valkey under load, and judges what clients were told:
+                          --quick, --full, --case F1,F7, --engine redis|valkey|both, --seed SEED, --minutes N,
+                          --repeat N, --at-once N, --keep; a case that failed leaves target/faults/SEED
   bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N;
                           all of it writes docs/performance.md
     --against REV         the server of another revision beside this one, in pairs: w1 w2 w64 w3 w6 or those named;

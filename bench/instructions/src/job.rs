@@ -105,6 +105,12 @@ pub(crate) const ALL: &[Job] = &[
         run: |count| topics::publish_to_window(100, count),
     },
     Job {
+        name: "w9",
+        unit: "the same to the next of 16 topics, each with 10 subscribers on TCP, 8 in flight",
+        count: 800,
+        run: topics::publish_in_turn,
+    },
+    Job {
         name: "w10",
         unit: "a session subscribes and unsubscribes, the topic keeps another subscriber",
         count: 4_000,

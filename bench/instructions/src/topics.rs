@@ -1,11 +1,14 @@
 //! Topics of a server as a user writes it, on one node; the subscribers are clients in memory.
 
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sockeye::topics::{History, Policy};
 use sockeye::transport::Stream;
 use sockeye::{HandlerResult, Server, Session, Topics, server_endpoint};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::Result;
 use crate::client::{Audience, Client};
@@ -50,6 +53,110 @@ async fn publish(policy: Policy, subscribers: usize, count: u64) -> Result<()> {
         audience.all_heard().await;
     }
     Ok(())
+}
+
+/// An endpoint whose sessions subscribe to the topic of their path when they open.
+#[derive(Default)]
+struct TopicSubscriber;
+
+#[server_endpoint("/room/{id}")]
+impl TopicSubscriber {
+    #[on_open]
+    async fn open(&self, session: &Session, #[path] id: &str) -> HandlerResult {
+        session.subscribe(format!("room/{id}")).await?;
+        Ok(())
+    }
+}
+
+/// Publishes texts of 64 bytes to topics in turn, each of 10 subscribers on TCP. Publishes the next 8 when the last
+/// subscriber has the last of 8 messages. The deliverer writes them, as no driver has anything to do.
+pub(crate) fn publish_in_turn(count: u64) -> Result<()> {
+    const GROUPS: usize = 2;
+    let text = script::ascii(64);
+    let frame = script::server_frame(&text);
+    block_on(async {
+        let topics = topics(Policy::new())?;
+        let builder = Server::builder().topics(topics.clone());
+        let server = bind(builder.default_endpoint::<TopicSubscriber>()).await?;
+        let address = server.local_addr().to_string();
+        let serving = tokio::spawn(server.serve());
+        let mut groups = Vec::new();
+        for number in 0..GROUPS {
+            groups.push(Group::subscribe(number, &topics, &address).await?);
+        }
+        for turn in 0..count / Group::TOPICS as u64 {
+            let group = &mut groups[turn as usize % GROUPS];
+            for name in &group.names {
+                let published = topics.publish(name, text.clone()).queue();
+                published.map_err(|error| error.to_string())?;
+            }
+            let read = group.read_all(&frame).await;
+            read.map_err(|error| error.to_string())?;
+        }
+        serving.abort();
+        Ok(())
+    })
+}
+
+/// Topics, and their subscribers on TCP.
+struct Group {
+    names: Vec<String>,
+    // The subscriber that gets its message last. The runtime watches the socket of this one alone: that of the others
+    // would be part of the count.
+    last: TcpStream,
+    others: Vec<std::net::TcpStream>,
+}
+
+impl Group {
+    const TOPICS: usize = 8;
+    const SUBSCRIBERS: usize = 10;
+
+    async fn subscribe(number: usize, topics: &Topics, address: &str) -> Result<Self> {
+        let names = (0..Self::TOPICS).map(|id| format!("room/{}", number * Self::TOPICS + id));
+        let names: Vec<String> = names.collect();
+        let mut subscribers = Vec::new();
+        for name in &names {
+            for _ in 0..Self::SUBSCRIBERS {
+                let subscriber = subscribe_on_tcp(address, name).await;
+                subscribers.push(subscriber.map_err(|error| error.to_string())?);
+            }
+            while topics.subscribers(name) < Self::SUBSCRIBERS {
+                tokio::task::yield_now().await;
+            }
+        }
+        let last = subscribers.pop().ok_or("there are no subscribers")?;
+        let others = subscribers.into_iter().map(TcpStream::into_std);
+        let others = others.collect::<io::Result<_>>();
+        Ok(Self {
+            names,
+            last,
+            others: others.map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// Waits until each subscriber has this frame.
+    async fn read_all(&mut self, frame: &[u8]) -> io::Result<()> {
+        let mut read = vec![0; frame.len()];
+        self.last.read_exact(&mut read).await?;
+        for other in &mut self.others {
+            // The others have got it before, so this does not wait.
+            other.read_exact(&mut read)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a connection whose session subscribes to a topic.
+async fn subscribe_on_tcp(address: &str, topic: &str) -> io::Result<TcpStream> {
+    let request = Script::silent().request;
+    let request = request.replacen("GET /", &format!("GET /{topic}"), 1);
+    let mut tcp = TcpStream::connect(address).await?;
+    tcp.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(tcp.read_u8().await?);
+    }
+    Ok(tcp)
 }
 
 /// Subscribes the second of two sessions again, and ends that subscription.

@@ -5,7 +5,6 @@ mod chat;
 pub(crate) mod chromium;
 mod endpoints;
 mod play;
-mod relay;
 mod resume;
 
 use std::future::Future;

@@ -13,9 +13,9 @@ use crate::judges;
 
 use super::chat::Person;
 use super::chromium::Chromium;
-use super::relay::Relay;
 use super::{Tally, until};
 use crate::program::Program;
+use crate::relay::{Links, Pace, Relay, Way};
 
 /// Tries it with a program of its own, which it kills; leaves screenshots.
 pub(super) async fn try_links(
@@ -69,7 +69,7 @@ async fn try_history(late: &Person, tally: &mut Tally) -> Result<()> {
 
 async fn try_held(ada: &Person, grace: &Person, relay: &Relay, tally: &mut Tally) -> Result<()> {
     let before = texts(&ada.window, SAID).await?;
-    relay.hold();
+    relay.set(Links::All, Way::Both, Pace::Hold);
     let end = Instant::now() + HELD;
     let said: Vec<String> = (1..=MISSED)
         .map(|number| format!("fish {number}"))
@@ -82,7 +82,7 @@ async fn try_held(ada: &Person, grace: &Person, relay: &Relay, tally: &mut Tally
     if texts(&ada.window, SAID).await? != before {
         return Err("messages came through a held link".into());
     }
-    relay.reset();
+    relay.reset(Links::All);
     let note = format!("{MISSED} messages while you were away");
     ada.sees("log", &note).await?;
     let all: Vec<String> = before.into_iter().chain(said).collect();

@@ -36,8 +36,8 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Node, installed if need be.
-async fn node(folder: &Path) -> Result<PathBuf> {
+/// Returns Node, installed if need be.
+pub(crate) async fn node(folder: &Path) -> Result<PathBuf> {
     let (venv, stamp) = (folder.join("venv"), folder.join("installed"));
     if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == python::NODE) {
         println!("javascript: installing Node");
@@ -47,8 +47,8 @@ async fn node(folder: &Path) -> Result<PathBuf> {
     python::find_node(&venv).await
 }
 
-/// The folder of the client.
-fn client() -> Result<PathBuf> {
+/// Returns the folder of the client.
+pub(crate) fn client() -> Result<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = own.parent().ok_or("the crate lies outside a workspace")?;
     Ok(workspace.join("clients/js"))

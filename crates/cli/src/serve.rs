@@ -16,7 +16,7 @@ use sockeye::proto::handshake::{InvalidOrigin, Origin, OriginPolicy};
 use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::tls::{self, TlsError};
 
-use crate::chat::{self, Chat, Rooms};
+use crate::chat::{self, Chat, Nodes, Rooms};
 use crate::drawboard::{self, Board, Drawboard};
 use crate::echo::Echo;
 use crate::exit::Exit;
@@ -167,7 +167,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     };
     let topics = topics::topics(options.topics.as_deref(), options.node.as_deref());
     let topics = topics.map_err(Failure::Topics)?;
-    let rooms = Rooms::new(topics.clone(), options.max_people);
+    let rooms = Rooms::new(topics.clone(), options.max_people, Nodes::One);
     let board = Board::default();
     let field = Field::default();
     let config = config(options);

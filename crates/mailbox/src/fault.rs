@@ -1,5 +1,5 @@
 //! Faults that a build with `--cfg sockeye_fault` can switch on: the variable `SOCKEYE_FAULT` names one. The random test of
-//! channels and the models of loom must find each.
+//! channels must find each. A model of loom finds the first one too.
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

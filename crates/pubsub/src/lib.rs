@@ -18,7 +18,9 @@ mod pattern;
 mod policy;
 mod position;
 mod publication;
+mod seed;
 mod surroundings;
+mod table;
 mod tail;
 #[cfg(feature = "wire")]
 pub mod wire;

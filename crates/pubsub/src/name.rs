@@ -62,12 +62,6 @@ impl TopicName {
         Ok(Self(name.into()))
     }
 
-    /// Makes a name of the text of another name.
-    pub(crate) fn from_checked(name: &str) -> Self {
-        debug_assert_eq!(Self::check(name), Ok(()));
-        Self(name.into())
-    }
-
     /// Checks a name, without keeping it.
     ///
     /// # Errors

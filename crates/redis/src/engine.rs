@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sockeye_pubsub::engine::{
     Catchup, Engine, EngineError, EngineErrorKind, EngineEvents, EngineFuture, EngineState,
-    Generation, NodeInfo, PresenceStore, Since, WasPublished,
+    Generation, Member, MemberId, NodeInfo, PresenceStore, Since, WasPublished,
 };
-use sockeye_pubsub::{History, Position, Publication, TopicName};
+use sockeye_pubsub::{History, Kept, Position, Publication, TopicName};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -213,7 +213,14 @@ impl RedisEngine {
         let Running { shared, .. } = self.running()?;
         let commands = shared.current.now()?;
         let found = read::catch_up(&commands, &self.layout, topic, since, history).await?;
-        Ok((found, shared.reports.listening().generation(topic)))
+        let mut listening = shared.reports.listening();
+        if let Kept::Window { age, .. } = history.kept() {
+            let (Catchup::Whole { top, .. } | Catchup::Lost { top } | Catchup::None { top }) =
+                found;
+            listening.note_window(topic, age, top);
+        }
+        let generation = listening.generation(topic);
+        Ok((found, generation))
     }
 
     async fn end(&self, within: Duration) -> Result<(), EngineError> {
@@ -264,8 +271,16 @@ impl Engine for RedisEngine {
 
     fn tops<'a>(&'a self, topics: &'a [TopicName]) -> EngineFuture<'a, Vec<Option<Position>>> {
         Box::pin(async move {
-            let commands = self.running()?.shared.current.now()?;
-            Ok(read::tops(&commands, &self.layout, topics).await?)
+            let Running { shared, .. } = self.running()?;
+            let commands = shared.current.now()?;
+            let tops = read::tops(&commands, &self.layout, topics).await?;
+            let mut listening = shared.reports.listening();
+            for (topic, top) in topics.iter().zip(&tops) {
+                if let Some(top) = top {
+                    listening.note_top(topic, *top);
+                }
+            }
+            Ok(tops)
         })
     }
 
@@ -290,7 +305,7 @@ impl Engine for RedisEngine {
 
     fn presence(&self) -> Option<&dyn PresenceStore> {
         let running = self.running.get()?;
-        Some(&running.presence)
+        Some(running)
     }
 
     fn state(&self) -> EngineState {
@@ -300,6 +315,31 @@ impl Engine for RedisEngine {
 
     fn stop(&self, within: Duration) -> EngineFuture<'_, ()> {
         Box::pin(self.end(within))
+    }
+}
+
+/// The members of topics. The link renews those that this node has written.
+impl PresenceStore for Running {
+    fn enter<'a>(&'a self, topic: &'a TopicName, members: &'a [Member]) -> EngineFuture<'a, ()> {
+        self.shared.reports.listening().note_members(topic);
+        self.presence.enter(topic, members)
+    }
+
+    fn leave<'a>(&'a self, topic: &'a TopicName, members: &'a [MemberId]) -> EngineFuture<'a, ()> {
+        self.presence.leave(topic, members)
+    }
+
+    fn members<'a>(&'a self, topic: &'a TopicName, max: usize) -> EngineFuture<'a, Vec<Member>> {
+        self.presence.members(topic, max)
+    }
+
+    fn set_count<'a>(&'a self, topic: &'a TopicName, count: u64) -> EngineFuture<'a, ()> {
+        self.shared.reports.listening().note_members(topic);
+        self.presence.set_count(topic, count)
+    }
+
+    fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
+        self.presence.count(topic)
     }
 }
 

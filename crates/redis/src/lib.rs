@@ -26,6 +26,7 @@
 //! - `beat`: judges beats, with time as an argument. `listening`: which topics this node listens to, the generations of
 //!   the 256 partitions, and what is to be subscribed again. `subscribe`: batches of subscriptions on one feed, at the
 //!   speed of `pace`. `reports`: what the hub is told of generations, in an order in which no topic waits for ever.
+//! - `upkeep`: what the server would forget of topics without publishers.
 //! - `link`: the state machine and the task that keeps both connections open. `engine`: the face. `fault`: defences that
 //!   a build for tests can switch off.
 
@@ -57,6 +58,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod upkeep;
 
 pub use self::address::AddressError;
 pub use self::engine::RedisEngine;

@@ -8,10 +8,11 @@
 //! ```
 
 use std::collections::HashMap;
+use std::time::Duration;
 use std::vec;
 
-use sockeye_pubsub::TopicName;
 use sockeye_pubsub::engine::Generation;
+use sockeye_pubsub::{Position, TopicName};
 
 use crate::fault::Fault;
 use crate::layout::{PARTITIONS, Partition};
@@ -29,8 +30,31 @@ pub(crate) struct Listening {
 #[derive(Debug, Default)]
 struct Topics {
     generation: u64,
-    /// With the life of the feed in which the server has confirmed the subscription. 0: in none.
-    topics: HashMap<TopicName, u32>,
+    topics: HashMap<TopicName, Standing>,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// The life of the feed in which the server has confirmed the subscription. 0: in none.
+    life: u32,
+    /// The age of its window in seconds. 0: it has no window, or none that was read.
+    age: u32,
+    /// Whether the window had a message.
+    has_messages: bool,
+    /// Whether this node has written members of it.
+    has_members: bool,
+}
+
+/// What of a topic the server forgets unless it is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    /// The position of a window that had no message yet.
+    Empty,
+    /// The position of a window with messages.
+    Window,
+    /// Members and their number.
+    Members,
 }
 
 /// Which topics are to be subscribed again: the rest of one partition, and all of those behind it.
@@ -61,7 +85,7 @@ impl Listening {
         for topic in topics {
             let known = &mut self.of(topic).topics;
             if !known.contains_key(topic) {
-                known.insert(topic.clone(), 0);
+                known.insert(topic.clone(), Standing::default());
             }
         }
     }
@@ -71,7 +95,9 @@ impl Listening {
         for topic in topics {
             let known = &mut self.of(topic).topics;
             known.remove(topic);
-            if known.len() < known.capacity() / 8 {
+            if known.is_empty() {
+                *known = HashMap::new();
+            } else if known.len() < known.capacity() / 8 {
                 known.shrink_to(known.len() * 2);
             }
         }
@@ -93,10 +119,10 @@ impl Listening {
         for topic in topics {
             let partition = self.of(topic);
             let generation = Generation(partition.generation);
-            let Some(of) = partition.topics.get_mut(topic) else {
+            let Some(standing) = partition.topics.get_mut(topic) else {
                 continue;
             };
-            *of = life;
+            standing.life = life;
             match confirmed.iter_mut().find(|(of, _)| *of == generation) {
                 Some((_, topics)) => topics.push(topic.clone()),
                 None => confirmed.push((generation, vec![topic.clone()])),
@@ -137,9 +163,43 @@ impl Listening {
     /// Returns the confirmed topics of a partition, and its generation.
     pub(crate) fn confirmed(&self, partition: Partition) -> (Generation, Vec<TopicName>) {
         let topics = self.at(partition);
-        let confirmed = topics.topics.iter().filter(|(_, life)| **life == self.life);
+        let confirmed = topics.topics.iter().filter(|(_, of)| of.life == self.life);
         let confirmed = confirmed.map(|(topic, _)| topic.clone()).collect();
         (Generation(topics.generation), confirmed)
+    }
+
+    /// Notes the window of a topic, and its newest position.
+    pub(crate) fn note_window(&mut self, topic: &TopicName, age: Duration, top: Position) {
+        if let Some(standing) = self.of(topic).topics.get_mut(topic) {
+            standing.age = u32::try_from(age.as_secs()).unwrap_or(u32::MAX).max(1);
+            standing.has_messages = top.offset > 0;
+        }
+    }
+
+    /// Notes the newest position of a topic.
+    pub(crate) fn note_top(&mut self, topic: &TopicName, top: Position) {
+        if let Some(standing) = self.of(topic).topics.get_mut(topic) {
+            standing.has_messages = top.offset > 0;
+        }
+    }
+
+    /// Notes that this node has written members of a topic.
+    pub(crate) fn note_members(&mut self, topic: &TopicName) {
+        if let Some(standing) = self.of(topic).topics.get_mut(topic) {
+            standing.has_members = true;
+        }
+    }
+
+    /// Returns the topics of a partition that want this, each with the age of its window.
+    pub(crate) fn to_keep(&self, partition: Partition, what: Upkeep) -> Vec<(Duration, TopicName)> {
+        let wants = |of: &Standing| match what {
+            Upkeep::Empty => of.age > 0 && !of.has_messages,
+            Upkeep::Window => of.age > 0 && of.has_messages,
+            Upkeep::Members => of.has_members,
+        };
+        let topics = self.at(partition).topics.iter().filter(|(_, of)| wants(of));
+        let topics = topics.map(|(topic, of)| (Duration::from_secs(of.age.into()), topic.clone()));
+        topics.collect()
     }
 
     /// Takes the next topics that are to be subscribed again, at most `most`. Empty: all were taken.
@@ -155,7 +215,7 @@ impl Listening {
             let Some(next) = self.partitions.get(self.again.next) else {
                 break;
             };
-            let unconfirmed = next.topics.iter().filter(|(_, life)| **life != self.life);
+            let unconfirmed = next.topics.iter().filter(|(_, of)| of.life != self.life);
             let unconfirmed: Vec<_> = unconfirmed.map(|(topic, _)| topic.clone()).collect();
             self.again.rest = unconfirmed.into_iter();
             self.again.next += 1;

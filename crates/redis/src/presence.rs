@@ -181,31 +181,7 @@ impl Presence {
     }
 
     fn command(&self, name: &str, kind: Kind, topic: &TopicName) -> Cmd {
-        let mut command = Cmd::new();
-        command.arg(name);
-        command.write_arg_fmt(self.layout.name(kind, topic));
-        command
-    }
-
-    /// Gives the members of these topics their whole life again, where they exist. A node calls it every 6 h.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError`] if a call failed.
-    pub(crate) async fn keep(&self, topics: &[TopicName]) -> Result<(), CallError> {
-        for batch in topics.chunks(BATCH) {
-            let mut pipeline = Pipeline::with_capacity(2 * batch.len());
-            for topic in batch {
-                for kind in [Kind::Members, Kind::Counts] {
-                    let mut expire = self.command("EXPIRE", kind, topic);
-                    expire.arg(LIFE);
-                    pipeline.add_command(expire);
-                }
-            }
-            let until = Instant::now() + ANSWER_WITHIN;
-            self.current.now()?.call_all(&pipeline, until).await?;
-        }
-        Ok(())
+        command(&self.layout, name, kind, topic)
     }
 }
 
@@ -229,6 +205,38 @@ impl PresenceStore for Presence {
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
         Box::pin(self.read_count(topic))
     }
+}
+
+/// Gives the members of these topics their whole life again, where they exist. A node calls it every 6 h.
+///
+/// # Errors
+///
+/// [`CallError`] if a call failed.
+pub(crate) async fn keep(
+    commands: &Commands,
+    layout: &Layout,
+    topics: &[TopicName],
+) -> Result<(), CallError> {
+    for batch in topics.chunks(BATCH) {
+        let mut pipeline = Pipeline::with_capacity(2 * batch.len());
+        for topic in batch {
+            for kind in [Kind::Members, Kind::Counts] {
+                let mut expire = command(layout, "EXPIRE", kind, topic);
+                expire.arg(LIFE);
+                pipeline.add_command(expire);
+            }
+        }
+        let until = Instant::now() + ANSWER_WITHIN;
+        commands.call_all(&pipeline, until).await?;
+    }
+    Ok(())
+}
+
+fn command(layout: &Layout, name: &str, kind: Kind, topic: &TopicName) -> Cmd {
+    let mut command = Cmd::new();
+    command.arg(name);
+    command.write_arg_fmt(layout.name(kind, topic));
+    command
 }
 
 /// The seconds for which a topic's members live behind the last change.

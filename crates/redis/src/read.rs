@@ -1,5 +1,6 @@
 //! Reading: stored messages, the newest positions of topics, and longer lives for their keys.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,9 +119,13 @@ pub(crate) async fn keep(
                 .iter()
                 .map(|(_, topic)| layout.name(Kind::Meta, topic));
             let names: Vec<Name<'_>> = names.collect();
-            let keys: Vec<&dyn std::fmt::Display> = names.iter().map(|name| name as _).collect();
-            let mut command = Script::Keep.call(&keys, 16);
-            command.arg(millis(life));
+            let command = {
+                // They are not `Send`, so they end before the call.
+                let keys: Vec<&dyn fmt::Display> = names.iter().map(|name| name as _).collect();
+                let mut command = Script::Keep.call(&keys, 16);
+                command.arg(millis(life));
+                command
+            };
             let until = Instant::now() + ANSWER_WITHIN;
             commands.call(&command, until).await?;
         }

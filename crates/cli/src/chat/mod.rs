@@ -35,6 +35,7 @@
 //! - The server reads a client that exceeds its rate (20 messages a second, 50 at once, by default) more slowly.
 //! - A speaker waits up to 100 ms for members that read more slowly than it speaks. A member whose outbox of 1 MiB is
 //!   full leaves the room at once, and is closed with 1013. It may connect again.
+//! - A member has the public member id of its session. If its node ends, the other nodes tell that it left (`watch`).
 //! - Both sides ignore unknown fields.
 
 use std::time::SystemTime;
@@ -43,6 +44,8 @@ use sockeye::endpoint::Handshake;
 use sockeye::topics::Gap;
 use sockeye::{CloseCode, Session, server_endpoint};
 
+#[cfg(test)]
+mod ear;
 mod message;
 mod name;
 mod others;
@@ -51,6 +54,7 @@ mod room;
 mod roster;
 mod seat;
 mod state;
+mod watch;
 
 use self::message::{Command, Event};
 use self::name::{Name, RoomName};
@@ -59,7 +63,7 @@ use self::room::{JoinError, Member};
 use self::seat::SessionSeat;
 use crate::pace::{Pace, Rate, rate};
 
-pub(crate) use self::room::MAX_PEOPLE;
+pub(crate) use self::room::{MAX_PEOPLE, Nodes};
 
 /// The rooms of a chat whose members are sessions.
 pub(crate) type Rooms = room::Rooms<SessionSeat>;
@@ -162,7 +166,11 @@ impl Chat {
 
     /// A raw client cannot ask for what it missed, so it is told.
     #[on_gap]
-    fn gap(&mut self, session: &Session, _gap: &Gap) {
+    fn gap(&mut self, session: &Session, gap: &Gap) {
+        // The topic in which the members are present has no messages.
+        if !gap.topic().starts_with("room/") {
+            return;
+        }
         // If the outbox is full, the topic closes the session.
         let _ = session.async_remote().send_text(refused(&Refusal::Missing));
     }

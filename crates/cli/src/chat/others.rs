@@ -1,5 +1,7 @@
 //! The members of a room on other nodes, as the events of the room name them. This module does not know topics.
 
+use sockeye::topics::Position;
+
 use super::message::Seen;
 use super::name::Name;
 
@@ -12,6 +14,8 @@ struct Other {
     id: String,
     name: Name,
     key: String,
+    /// The position of the last event that named the member.
+    at: Position,
 }
 
 impl Others {
@@ -30,20 +34,36 @@ impl Others {
         self.0.iter().any(|other| other.key == key)
     }
 
-    /// Applies an event of the room. `is_here` says which ids are members of this node.
-    pub(super) fn apply(&mut self, event: &str, is_here: impl Fn(&str) -> bool) {
+    /// Returns the ids.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|other| other.id.as_str())
+    }
+
+    /// Removes a member. Returns its name, and the position of the last event that named it.
+    pub(super) fn remove(&mut self, id: &str) -> Option<(Name, Position)> {
+        let place = self.0.iter().position(|other| other.id == id)?;
+        let other = self.0.remove(place);
+        Some((other.name, other.at))
+    }
+
+    /// Applies an event of the room at a position. `is_here` says which ids are members of this node. Returns the id of
+    /// such a member if another node says that it has left.
+    pub(super) fn apply(
+        &mut self,
+        event: &str,
+        at: Position,
+        is_here: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         // A later version may have other events.
-        let Ok(event) = serde_json::from_str(event) else {
-            return;
-        };
-        match event {
+        match serde_json::from_str(event).ok()? {
             Seen::Joined { name, id }
             | Seen::Renamed { to: name, id }
             | Seen::Message { from: name, id }
                 if !is_here(&id) =>
             {
-                self.set(id, &name);
+                self.set(id, &name, at);
             }
+            Seen::Left { id } if is_here(&id) => return Some(id),
             Seen::Left { id } => self.0.retain(|other| other.id != id),
             // While many come and go, the list has those that left without an event of their own.
             Seen::People { people, more: 0 } => {
@@ -52,9 +72,10 @@ impl Others {
             }
             _ => {}
         }
+        None
     }
 
-    fn set(&mut self, id: String, name: &str) {
+    fn set(&mut self, id: String, name: &str, at: Position) {
         let Ok(name) = Name::parse(name) else {
             return;
         };
@@ -63,8 +84,9 @@ impl Others {
             Some(other) => {
                 other.name = name;
                 other.key = key;
+                other.at = at;
             }
-            None => self.0.push(Other { id, name, key }),
+            None => self.0.push(Other { id, name, key, at }),
         }
     }
 }
@@ -78,7 +100,9 @@ mod tests {
         let mut others = Others::default();
         let mut after = |events: &[&str]| {
             for event in events {
-                others.apply(event, |id| id == "here");
+                let at = "AAAAAAAAAAE:0:0".parse().expect("a position");
+                let denied = others.apply(event, at, |id| id == "here");
+                assert_eq!(denied, None);
             }
             others.names().map(str::to_owned).collect::<Vec<_>>()
         };

@@ -31,8 +31,6 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sockeye::Topics;
 use sockeye::proto::PreparedMessage;
 use sockeye::topics::{Catchup, Position, PublishError, Since};
@@ -54,17 +52,25 @@ pub(crate) struct Rooms<S: Seat> {
     topics: Topics,
     max_people: NonZeroUsize,
     changes: Rate,
+    nodes: Nodes,
 }
 
 type SharedRoom<S> = Arc<Room<S>>;
 
+/// The nodes that share the rooms: one, with the memory engine, or many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    One,
+    Many,
+}
+
 /// The part of a room on this node.
 #[derive(Debug)]
-struct Room<S: Seat> {
+pub(super) struct Room<S: Seat> {
     topics: Topics,
     topic: String,
-    order: tokio::sync::Mutex<()>,
-    state: Shared<State<S>>,
+    pub(super) order: tokio::sync::Mutex<()>,
+    pub(super) state: Shared<State<S>>,
 }
 
 /// Why a client cannot join a room.
@@ -76,12 +82,13 @@ pub(super) enum JoinError {
 
 impl<S: Seat> Rooms<S> {
     /// Creates an empty list of rooms. Each room will hold at most `max_people` members.
-    pub(crate) fn new(topics: Topics, max_people: NonZeroUsize) -> Self {
+    pub(crate) fn new(topics: Topics, max_people: NonZeroUsize, nodes: Nodes) -> Self {
         Self {
             listed: Arc::default(),
             topics,
             max_people,
             changes: CHANGES,
+            nodes,
         }
     }
 
@@ -132,6 +139,9 @@ impl<S: Seat> Rooms<S> {
             state: Shared::new(State::new(self.changes)),
         });
         rooms.insert(key.to_owned(), Arc::clone(&room));
+        if self.nodes == Nodes::Many {
+            room.watch();
+        }
         room
     }
 
@@ -181,13 +191,17 @@ impl<S: Seat> Member<S> {
             if state.len() >= self.rooms.max_people.get() {
                 return Err(JoinError::Full);
             }
-            state.join(random_id(), wanted, seat.clone(), Instant::now())
+            state.join(seat.id(), wanted, seat.clone(), Instant::now())
         };
         self.number = Some(number);
         let unavailable = |error: &dyn std::error::Error| {
             tracing::debug!(%error, "cannot join");
             JoinError::Unavailable
         };
+        if self.rooms.nodes == Nodes::Many {
+            let appeared = seat.appear(&room.presence_topic()).await;
+            appeared.map_err(|error| unavailable(&error))?;
+        }
         let named = room.tell_name(number, joined.map(Told::All)).await;
         named.map_err(|error| unavailable(&error))?;
         let last = {
@@ -267,16 +281,37 @@ impl<S: Seat> Drop for Member<S> {
 }
 
 impl<S: Seat> Room<S> {
+    /// Returns the topic in which the members of the room are present. See [`watch`](super::watch).
+    pub(super) fn presence_topic(&self) -> String {
+        self.topic.replacen("room/", "here/", 1)
+    }
+
     /// Publishes an event, and the events that follow from it. The caller holds the order.
     async fn publish(&self, event: String) -> Result<(), PublishError> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
+        self.publish_once(event, None).await
+    }
+
+    /// Publishes an event once on all nodes that use this key for it, and the events that follow from it. The caller holds
+    /// the order.
+    pub(super) async fn publish_once(
+        &self,
+        event: String,
+        key: Option<String>,
+    ) -> Result<(), PublishError> {
+        let mut events = VecDeque::from([(event, key)]);
+        while let Some((event, key)) = events.pop_front() {
             let event = PreparedMessage::new(event);
-            let published = self.topics.publish(&*self.topic, &event).await?;
-            if let Some(position) = published.position() {
+            let mut publish = self.topics.publish(&*self.topic, &event);
+            if let Some(key) = key {
+                publish = publish.key(key);
+            }
+            if let Some(position) = publish.await?.position() {
                 self.learn(Some(position)).await;
             }
-            events.extend(self.state.lock().note_published(&event, Instant::now()));
+            let (mut state, now) = (self.state.lock(), Instant::now());
+            let mut follow = state.note_published(&event, now);
+            follow.extend(state.take_denied(now));
+            events.extend(follow.into_iter().map(|event| (event, None)));
         }
         Ok(())
     }
@@ -303,9 +338,21 @@ impl<S: Seat> Room<S> {
                 self.state.lock().last = Some(until);
                 return;
             }
+            // Another node has published this event before, with the same key.
+            (Some(last), Some(until)) if is_known(last, until) => return,
             (Some(last), Some(_)) => Since::After(last),
             (None, _) => RECENT,
         };
+        self.read(since, until).await;
+    }
+
+    /// Reads the events of other nodes up to the newest one. The caller holds the order.
+    pub(super) async fn catch_up(&self) {
+        let last = self.state.lock().last;
+        self.read(last.map_or(RECENT, Since::After), None).await;
+    }
+
+    async fn read(&self, since: Since, until: Option<Position>) {
         let mut page = self.topics.history(&self.topic, since).await;
         let is_lost = matches!(page, Ok(Catchup::Lost { .. }));
         if is_lost {
@@ -320,7 +367,7 @@ impl<S: Seat> Room<S> {
         }
         for entry in entries {
             if let Some(event) = entry.body.message.as_text() {
-                state.apply(event);
+                state.apply(event, entry.position);
             }
             if Some(entry.position) == until {
                 break;
@@ -330,7 +377,7 @@ impl<S: Seat> Room<S> {
     }
 
     /// Does what follows from an event: it starts a task that sends the list if that is due, and logs slow members.
-    fn finish(self: &Arc<Self>) {
+    pub(super) fn finish(self: &Arc<Self>) {
         let (is_due, slow) = {
             let mut state = self.state.lock();
             let is_due = state.presence == Presence::ListDue && !state.closed;
@@ -376,9 +423,9 @@ fn is_next(last: Position, next: Position) -> bool {
     next.epoch == last.epoch && next.offset == last.offset + 1
 }
 
-/// Returns the id of a new member: 64 random bits.
-fn random_id() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 8]>())
+/// Whether a position is not behind the last one that is known.
+fn is_known(last: Position, position: Position) -> bool {
+    position.epoch == last.epoch && position.offset <= last.offset
 }
 
 /// Locks a mutex. No callback runs under the lock, so the data is consistent even after a panic.

@@ -1,5 +1,6 @@
 //! The connection of a member. Rooms know only the trait, so they are tested without sockets.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +18,19 @@ use crate::audience::Listener;
 pub(crate) trait Seat: Listener + Clone + fmt::Debug + Sync + 'static {
     /// Sends an event to this member alone.
     fn tell_alone(&self, event: String);
+
+    /// Returns the id of the member.
+    fn id(&self) -> String;
+
+    /// Makes the member present in a topic on all nodes, until its connection ends.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`], if the topic cannot take a member.
+    fn appear(&self, topic: &str) -> impl Future<Output = Result<(), SubscribeError>> + Send;
+
+    /// Returns the ids of all members that are present in a topic. `None` if they cannot be read, or are too many.
+    fn present(&self, topic: &str) -> impl Future<Output = Option<HashSet<String>>> + Send;
 
     /// Lets a raw client hear the events of the topic behind a position. A client of the subprotocol subscribes itself.
     ///
@@ -38,6 +52,21 @@ impl Seat for SessionSeat {
     fn tell_alone(&self, event: String) {
         // A full outbox closes the session with the next event for all.
         let _ = self.0.async_remote().send_text(event);
+    }
+
+    fn id(&self) -> String {
+        self.0.member_id().to_string()
+    }
+
+    async fn appear(&self, topic: &str) -> Result<(), SubscribeError> {
+        self.0.subscribe(topic).member("{}").await.map(drop)
+    }
+
+    async fn present(&self, topic: &str) -> Option<HashSet<String>> {
+        let listed = self.0.topics().members(topic, usize::MAX).await;
+        let listed = listed.ok().filter(|listed| listed.all)?;
+        let ids = listed.members.iter().map(|member| member.id.to_string());
+        Some(ids.collect())
     }
 
     async fn listen(&self, topic: &str, after: Option<Position>) -> Result<(), SubscribeError> {

@@ -26,6 +26,8 @@ pub(super) struct State<S: Seat> {
     changes: Bucket,
     // The members that left because they do not keep up, to be logged when the lock is released.
     pub(super) slow: Vec<TakenName>,
+    // The ids of members on this node of which another node said that they have left.
+    denied: Vec<String>,
     /// The position up to which `others` is known.
     pub(super) last: Option<Position>,
     pub(super) closed: bool,
@@ -72,6 +74,7 @@ impl<S: Seat> State<S> {
             presence: Presence::EachChange,
             changes: Bucket::new(changes, Instant::now()),
             slow: Vec::new(),
+            denied: Vec::new(),
             last: None,
             closed: false,
         }
@@ -234,11 +237,43 @@ impl<S: Seat> State<S> {
         left
     }
 
-    /// Applies an event of another node.
-    pub(super) fn apply(&mut self, event: &str) {
+    /// Applies an event of another node, at its position.
+    pub(super) fn apply(&mut self, event: &str, at: Position) {
         let people = &self.people;
-        self.others
-            .apply(event, |id| people.values().any(|person| person.id == id));
+        let is_here = |id: &str| people.values().any(|person| person.id == id);
+        self.denied.extend(self.others.apply(event, at, is_here));
+    }
+
+    /// Returns the events that tell of the members on this node that another node took for gone.
+    pub(super) fn take_denied(&mut self, now: Instant) -> Vec<String> {
+        let mut events = Vec::new();
+        for id in std::mem::take(&mut self.denied) {
+            let Some(person) = self.people.values().find(|person| person.id == id) else {
+                continue;
+            };
+            let name = person.taken.as_str();
+            let joined = Event::Joined { name, id: &id }.to_json();
+            if self.may_tell_change(now) {
+                events.push(joined);
+            }
+        }
+        events
+    }
+
+    /// Removes a member on another node that is gone without an event. Returns the event, and the key by which all nodes
+    /// publish it once. `None` if the room does not know the member, and if a list is due.
+    pub(super) fn remove_gone(&mut self, id: &str, now: Instant) -> Option<(String, String)> {
+        let (name, at) = self.others.remove(id)?;
+        let name = name.as_str();
+        let left = Event::Left { name, id }.to_json();
+        self.may_tell_change(now)
+            .then(|| (left, format!("left {id} {at}")))
+    }
+
+    /// Returns the connection of a member on this node.
+    pub(super) fn seat(&self) -> Option<S> {
+        let first = self.people.values().next()?;
+        Some(first.seat.clone())
     }
 
     fn take(&mut self, wanted: &Name) -> TakenName {

@@ -28,11 +28,13 @@ use crate::mailbox::offer::{Offer, Round};
 use crate::mailbox::policy::Overflowed;
 use crate::sync::{Arc, Mutex, lock};
 
-/// One stream of messages to many mailboxes. `T` is what its owner keeps of each member, such as the session.
-pub struct Channel<D, T> {
+/// One stream of messages to many mailboxes. `T` is what its owner keeps of each member, such as the session. `N` is what
+/// its owner keeps of the channel, such as a name.
+pub struct Channel<D, T, N = ()> {
     // Lock order: this, then a mailbox, then the log.
     members: Mutex<Members<D, T>>,
     log: Arc<Log>,
+    name: N,
 }
 
 impl<D, T> Default for Channel<D, T> {
@@ -40,6 +42,7 @@ impl<D, T> Default for Channel<D, T> {
         Self {
             members: Mutex::default(),
             log: Arc::default(),
+            name: (),
         }
     }
 }
@@ -47,10 +50,28 @@ impl<D, T> Default for Channel<D, T> {
 impl<D, T> Channel<D, T> {
     /// Creates a channel without members.
     pub fn new(config: ChannelConfig) -> Arc<Self> {
+        Self::named((), config)
+    }
+}
+
+impl<D, T, N> Channel<D, T, N> {
+    /// Creates a channel without members that has a name.
+    pub fn named(name: N, config: ChannelConfig) -> Arc<Self> {
         Arc::new(Self {
             members: Mutex::default(),
             log: Log::new(config),
+            name,
         })
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &N {
+        &self.name
+    }
+
+    /// Returns whether the channel keeps only its newest message for a member that has not read.
+    pub fn is_conflated(&self) -> bool {
+        self.log.config().is_conflated
     }
 
     /// Reserves a place for a member, and returns its number and its subscription.
@@ -161,10 +182,11 @@ impl<D, T> Channel<D, T> {
     }
 }
 
-impl<D, T> Channel<D, T>
+impl<D, T, N> Channel<D, T, N>
 where
     D: DirectWrite + Send + 'static,
     T: Send + 'static,
+    N: Send + Sync + 'static,
 {
     /// Sends a message to all members. Returns the number of those that accepted it. Calls `overflowed` for each member that
     /// lost messages. It is called while the members are locked, so it must not come back to the channel.
@@ -226,10 +248,11 @@ where
     }
 }
 
-impl<D, T> Deliver for Channel<D, T>
+impl<D, T, N> Deliver for Channel<D, T, N>
 where
     D: DirectWrite + Send + 'static,
     T: Send + 'static,
+    N: Send + Sync + 'static,
 {
     fn begin_delivery(&self) -> usize {
         let mut members = lock(&self.members);
@@ -255,7 +278,9 @@ impl<D, T> Members<D, T> {
     /// The mailboxes of the members in these places, without those that take items.
     fn mailboxes_at(&self, places: Range<usize>) -> Vec<(Arc<Mailbox<D>>, Slot)> {
         let with_slot = |member: &Member<D, T>| Some((Arc::clone(&member.mailbox), member.slot?));
-        self.at(places).filter_map(with_slot).collect()
+        let mut mailboxes = Vec::with_capacity(places.len().min(self.places()));
+        mailboxes.extend(self.at(places).filter_map(with_slot));
+        mailboxes
     }
 
     /// Moves what a member has not read into its outbox.
@@ -274,12 +299,16 @@ where
     D: DirectWrite + Send + 'static,
     T: Send + 'static,
 {
-    fn request_delivery(&mut self, channel: &Arc<Channel<D, T>>) {
+    fn request_delivery<N>(&mut self, channel: &Arc<Channel<D, T, N>>)
+    where
+        N: Send + Sync + 'static,
+    {
         if self.is_queued {
             return;
         }
         self.is_queued = true;
-        let is_taken = |delivery: &Delivery| delivery.request(Arc::<Channel<D, T>>::clone(channel));
+        let is_taken =
+            |delivery: &Delivery| delivery.request(Arc::<Channel<D, T, N>>::clone(channel));
         if !self.delivery.as_ref().is_some_and(is_taken) {
             self.end_delivery();
         }
@@ -299,7 +328,7 @@ fn count(offer: Offer, overflowed: impl FnOnce(Overflowed)) -> usize {
     }
 }
 
-impl<D, T> fmt::Debug for Channel<D, T> {
+impl<D, T, N> fmt::Debug for Channel<D, T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
             .field("members", &self.len())

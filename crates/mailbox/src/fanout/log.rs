@@ -11,6 +11,7 @@ use sockeye_proto::PreparedMessage;
 
 use super::budget::Share;
 use super::config::ChannelConfig;
+use super::spare;
 use super::unread::{Notified, Unread, weight};
 use crate::fault::Fault;
 use crate::sync::{Arc, Mutex, lock};
@@ -124,12 +125,9 @@ impl Log {
         } = &mut *state;
         let unread = unread.get_or_insert_with(|| {
             let share = Share::of(self.config.budget.as_ref());
-            Box::new(Unread::new(
-                *end,
-                *members as usize,
-                *places as usize,
-                share,
-            ))
+            let mut unread = spare::take();
+            unread.start(*end, *members as usize, *places as usize, share);
+            unread
         });
         let is_kept = if self.config.is_conflated {
             unread.replace(message)
@@ -158,7 +156,7 @@ impl Log {
     pub(crate) fn retained_bytes(&self) -> usize {
         let counts = 2 * size_of::<usize>();
         let unread = &lock(&self.state).unread;
-        let unread = unread.as_ref().map_or(0, |unread| unread.retained_bytes());
+        let unread = unread.as_ref().map_or(0, |unread| unread.memory());
         counts + size_of::<Self>() + unread
     }
 
@@ -329,6 +327,19 @@ impl Subscription {
 }
 
 impl Copied {
+    /// No frames yet. They will lie in this memory.
+    pub fn new(frames: Vec<u8>) -> Self {
+        Self {
+            messages: 0..0,
+            frames,
+        }
+    }
+
+    /// Returns the memory of the frames.
+    pub fn into_frames(self) -> Vec<u8> {
+        self.frames
+    }
+
     /// The bytes of the frames.
     pub(crate) fn frames(&self) -> &[u8] {
         &self.frames
@@ -356,10 +367,10 @@ impl State {
     }
 
     /// Releases the memory for what is unread: all is read.
-    #[cold]
     #[inline(never)]
     fn release(&mut self) {
-        self.unread.take_if(|unread| !unread.is_worth_keeping());
+        let released = self.unread.take_if(|unread| !unread.is_worth_keeping());
+        released.map(spare::give);
     }
 }
 

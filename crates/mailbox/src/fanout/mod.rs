@@ -8,5 +8,6 @@ mod growth;
 pub(crate) mod latest;
 pub(crate) mod log;
 mod members;
+mod spare;
 pub(crate) mod subscriptions;
 mod unread;

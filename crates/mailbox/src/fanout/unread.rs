@@ -15,7 +15,7 @@ use sockeye_proto::PreparedMessage;
 use super::budget::Share;
 
 /// What some members have not read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Unread {
     // The number of the first message that is kept.
     first: u64,
@@ -69,19 +69,25 @@ pub(super) fn weight(message: &PreparedMessage) -> usize {
 }
 
 impl Unread {
-    /// Nothing yet. The next message has the number `first`, and `members` read it, whose numbers are below `places`.
-    pub(super) fn new(first: u64, members: usize, places: usize, share: Share) -> Self {
-        Self {
-            first,
-            messages: VecDeque::new(),
-            share,
-            weighed: 0,
-            frames: Vec::new(),
-            before: 0,
-            positions: vec![first; places],
-            idle: members,
-            notified: Notified::NotAll,
-        }
+    /// Starts with nothing. The next message has the number `first`, and `members` read it, whose numbers are below
+    /// `places`.
+    pub(super) fn start(&mut self, first: u64, members: usize, places: usize, share: Share) {
+        debug_assert!(self.is_empty() && self.frames.is_empty(), "it has ended");
+        self.first = first;
+        self.share = share;
+        self.weighed = 0;
+        self.before = 0;
+        self.positions.clear();
+        self.positions.resize(places, first);
+        self.idle = members;
+        self.notified = Notified::NotAll;
+    }
+
+    /// Ends, when all is read. Its memory may serve another log.
+    pub(super) fn finish(&mut self) {
+        self.messages.clear();
+        self.frames.clear();
+        self.share = Share::default();
     }
 
     pub(super) fn weight(&self) -> usize {
@@ -96,9 +102,19 @@ impl Unread {
     /// Whether this stays although all is read. It does in a channel of many members, for which it is little memory, and
     /// would be made anew for the next message.
     pub(super) fn is_worth_keeping(&self) -> bool {
-        let memory = self.frames.capacity() + self.messages.capacity() * size_of::<Logged>();
         let members = self.positions.len();
-        members >= 32 && memory <= members * 64
+        members >= 32 && self.memory_of_messages() <= members * 64
+    }
+
+    /// The bytes of memory on the heap for messages and their frames.
+    fn memory_of_messages(&self) -> usize {
+        self.frames.capacity() + self.messages.capacity() * size_of::<Logged>()
+    }
+
+    /// The bytes of memory on the heap, these included.
+    pub(super) fn memory(&self) -> usize {
+        let positions = self.positions.capacity() * size_of::<u64>();
+        size_of::<Self>() + self.memory_of_messages() + positions
     }
 
     /// The number of the next message.
@@ -301,15 +317,6 @@ impl Unread {
         let members = (0_u32..).zip(&self.positions);
         let behind = members.filter(|(_, at)| **at < half);
         behind.map(|(member, _)| member).collect()
-    }
-
-    /// The bytes of memory on the heap, these included.
-    #[cfg(all(test, not(loom)))]
-    pub(super) fn retained_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.messages.capacity() * size_of::<Logged>()
-            + self.frames.capacity()
-            + self.positions.capacity() * size_of::<u64>()
     }
 
     /// The bytes of the frames that are kept, forgotten ones included.

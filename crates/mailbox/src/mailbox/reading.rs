@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use super::Mailbox;
 use super::driver::DriverSide;
-use super::state::{State, Wakes};
+use super::state::State;
 use crate::direct::DirectWrite;
 use crate::fanout::log::{Copied, Log, Slot};
 use crate::sync::{Arc, lock};
@@ -92,13 +92,13 @@ impl<D: DirectWrite> Mailbox<D> {
             return;
         }
         // Until `end_writing` a driver that is woken waits for the lock before it does anything.
-        let mut wakes = Wakes::default();
-        if let Some(unsent) = self.write_log(&state, slot, log, copied) {
-            wakes.add(self.leave_to_driver(&mut state, unsent));
-        }
+        let unsent = self.write_log(&state, slot, log, copied);
+        let driver = unsent.and_then(|unsent| self.leave_to_driver(&mut state, unsent));
         self.signal.end_writing(&state.locked);
         drop(state);
-        wakes.wake();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
     }
 
     /// Writes what one log holds. Returns the bytes that the transport did not take.
@@ -117,10 +117,19 @@ impl<D: DirectWrite> Mailbox<D> {
             return None;
         }
         loop {
-            let frames = subscription.copy(ROOM, copied, || self.signal.clear_pending(slot))?;
+            let mut has_read_all = false;
+            let read_all = || {
+                self.signal.clear_pending(slot);
+                has_read_all = true;
+            };
+            let frames = subscription.copy(ROOM, copied, read_all)?;
             let written = direct.write(frames);
             if written < frames.len() {
                 return copied.frames().get(written..);
+            }
+            // A message that comes meanwhile has a delivery of its own, which waits for the lock.
+            if has_read_all {
+                return None;
             }
         }
     }

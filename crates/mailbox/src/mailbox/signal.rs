@@ -458,9 +458,9 @@ impl Look {
     }
 
     /// Whether the log of the channel with this slot may hold a message for a driver that is parked with room for it, and
-    /// nothing goes before.
+    /// nothing goes before. Another delivery may write at the moment: it holds the state's lock, and leaves this message.
     pub(super) fn is_deliverable(self, slot: Slot) -> bool {
-        const UNWANTED: u64 = ITEMS | HELD | LEFT | WRITING | UNSENT;
+        const UNWANTED: u64 = ITEMS | HELD | LEFT | UNSENT;
         let wanted = DELIVERED | PARKED | WANTS_ITEMS | pending(slot);
         self.0 & (wanted | UNWANTED) == wanted
     }

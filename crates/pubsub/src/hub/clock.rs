@@ -88,6 +88,19 @@ impl Timers {
         self.heap.push(Reverse((at, topic)));
     }
 
+    /// Makes room for one more time. Forgets the times that no longer matter first: most joins have their answers soon.
+    pub(super) fn make_room(&mut self, matters: impl Fn(&TopicName) -> bool) {
+        let full = self.heap.capacity();
+        if self.heap.len() < full {
+            return;
+        }
+        self.heap.retain(|Reverse((_, topic))| matters(topic));
+        // With room for few more it would soon be full again.
+        if self.heap.len() > full / 2 {
+            self.heap.reserve(full);
+        }
+    }
+
     /// Takes a topic whose time has come.
     pub(super) fn pop(&mut self, now: Instant) -> Option<TopicName> {
         self.next().filter(|&at| at <= now)?;
@@ -185,5 +198,18 @@ mod tests {
         assert_eq!(timers.pop(at(20)), Some(name("sooner")));
         assert_eq!(timers.pop(at(20)), Some(name("later")));
         assert_eq!(timers.pop(at(20)), None);
+    }
+
+    #[test]
+    fn times_that_no_longer_matter_take_no_memory() {
+        let at = Instant::now();
+        let mut timers = Timers::default();
+        for number in 0..10_000 {
+            let name = TopicName::new(format!("t/{number}")).expect("a name");
+            timers.make_room(|topic| topic.ends_with("00"));
+            timers.push(at, name);
+        }
+        let matter = std::iter::from_fn(|| timers.pop(at));
+        assert_eq!(matter.filter(|topic| topic.ends_with("00")).count(), 99);
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Shared<O> {
 pub(super) struct Context<'a, O> {
     pub(super) shared: &'a Shared<O>,
     pub(super) timers: &'a mut Timers,
-    pub(super) name: &'a str,
+    pub(super) name: &'a TopicName,
     pub(super) history: History,
 }
 
@@ -51,7 +51,7 @@ impl<O: Outlet> Context<'_, O> {
 
     /// Returns the topic's name, to be kept.
     pub(super) fn topic(&self) -> TopicName {
-        TopicName::from_checked(self.name)
+        self.name.clone()
     }
 
     pub(super) fn took(&self, row: Row) {

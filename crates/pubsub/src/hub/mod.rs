@@ -20,7 +20,6 @@ mod context;
 mod fault;
 mod flight;
 mod follow;
-mod hash;
 mod joins;
 mod live;
 mod opening;
@@ -42,7 +41,6 @@ mod waiting;
 mod work;
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -50,13 +48,12 @@ use std::time::Instant;
 use self::clock::{Clock, between};
 pub use self::config::HubConfig;
 use self::context::Shared;
-use self::hash::Seed;
 use self::joins::PendingJoin;
 pub use self::outlet::{Outlet, Recovery, Wants, Welcome};
 pub use self::request::{ReadNumber, Request};
 pub use self::row::Row;
 use self::shard::Shard;
-use self::turns::{Asked, Due, SHARDS, Turns};
+use self::turns::{Asked, Due, Turns};
 use self::work::{Next, Work};
 use crate::engine::{Catchup, EngineError, EngineState, Generation};
 use crate::error::SubscribeError;
@@ -64,6 +61,8 @@ use crate::name::TopicName;
 use crate::policy::History;
 use crate::position::Position;
 use crate::publication::Delivered;
+use crate::seed::Seed;
+use crate::table::{LookUp, SHARDS};
 use crate::tail::TailRoom;
 
 /// The topics of one node.
@@ -111,16 +110,18 @@ impl<O: Outlet> Hub<O> {
     pub fn join(&self, topic: &TopicName, history: History, wants: Wants, join: O::Join) {
         let shared = &self.shared;
         let now = shared.now();
-        let mut shard = self.shard(topic);
+        let place = self.seed.look_up(topic);
+        let mut shard = self.shard(&place);
         let is_down = shared.is_down.load(Ordering::Relaxed);
-        if is_down && shard.get(topic).is_some_and(|topic| topic.is_live()) {
+        if is_down && shard.get(&place).is_some_and(|topic| topic.is_live()) {
             let retry = between(&shared.outlet, &shared.config.retry);
             return shared
                 .outlet
                 .refuse(join, SubscribeError::Unavailable { retry });
         }
         let until = now + shared.config.join_wait;
-        shard.join(shared, topic, history, PendingJoin { join, wants, until });
+        let pending = PendingJoin { join, wants, until };
+        shard.join(shared, topic, &place, history, pending);
         drop(shard);
         if !history.is_off()
             && !self.turns.is_running()
@@ -165,20 +166,23 @@ impl<O: Outlet> Hub<O> {
 
     /// Calls a function with the subscribers of a topic. `None` if the hub does not know the topic.
     pub fn with<R>(&self, topic: &str, f: impl FnOnce(&mut O::Topic) -> R) -> Option<R> {
-        let mut shard = self.shard(topic);
-        shard.get(topic).map(|topic| f(&mut topic.place))
+        let topic = self.seed.look_up(topic);
+        let mut shard = self.shard(&topic);
+        shard.get(&topic).map(|topic| f(&mut topic.place))
     }
 
     /// Returns the position up to which all subscribers of a topic were served. `None` without history, and while the hub
     /// does not know it.
     pub fn position(&self, topic: &str) -> Option<Position> {
-        self.shard(topic).get(topic)?.position()
+        let topic = self.seed.look_up(topic);
+        self.shard(&topic).get(&topic)?.position()
     }
 
     /// Returns the number of subscribers of a topic on this node.
     pub fn subscribers(&self, topic: &str) -> usize {
-        let mut shard = self.shard(topic);
-        let subscribers = shard.get(topic).map_or(0, |topic| topic.subscribers);
+        let topic = self.seed.look_up(topic);
+        let mut shard = self.shard(&topic);
+        let subscribers = shard.get(&topic).map_or(0, |topic| topic.subscribers);
         usize::try_from(subscribers).unwrap_or(usize::MAX)
     }
 
@@ -194,7 +198,8 @@ impl<O: Outlet> Hub<O> {
 
     /// The engine brings a message.
     pub fn delivered(&self, topic: &str, delivered: Delivered) {
-        self.shard(topic).deliver(&self.shared, topic, delivered);
+        let topic = self.seed.look_up(topic);
+        self.shard(&topic).deliver(&self.shared, &topic, delivered);
     }
 
     /// The engine answers [`Request::Listen`].
@@ -291,8 +296,9 @@ impl<O: Outlet> Hub<O> {
                 Next::Ask(mut topics) => {
                     let read = shared.work.number();
                     topics.retain(|topic| {
-                        let mut shard = self.shard(topic);
-                        shard.get(topic).is_some_and(|topic| topic.ask_sent(read))
+                        let topic = self.seed.look_up(topic);
+                        let mut shard = self.shard(&topic);
+                        shard.get(&topic).is_some_and(|topic| topic.ask_sent(read))
                     });
                     if !topics.is_empty() {
                         return Some(Request::Tops { topics, read });
@@ -364,7 +370,8 @@ impl<O: Outlet> Hub<O> {
                 }
                 Due::Topics(names) => {
                     let positions = names.into_iter().filter_map(|name| {
-                        let position = self.shard(&name).get(&name)?.turn_position()?;
+                        let place = self.seed.look_up(&name);
+                        let position = self.shard(&place).get(&place)?.turn_position()?;
                         Some((name, position))
                     });
                     let topics: Vec<_> = positions.collect();
@@ -391,13 +398,12 @@ impl<O: Outlet> Hub<O> {
         name: &str,
         f: impl FnOnce(&mut topic::Topic<O>, &mut context::Context<'_, O>) -> R,
     ) -> Option<R> {
-        self.shard(name).with(&self.shared, name, f)
+        let name = self.seed.look_up(name);
+        self.shard(&name).with(&self.shared, &name, f)
     }
 
-    fn shard(&self, name: &str) -> MutexGuard<'_, Shard<O>> {
-        // The maps use the lowest and the highest bits of the hash.
-        let index = (self.seed.hash_one(name) >> 40) as usize % self.shards.len();
-        lock(&self.shards[index])
+    fn shard(&self, name: &LookUp<'_>) -> MutexGuard<'_, Shard<O>> {
+        lock(&self.shards[name.shard()])
     }
 }
 

@@ -14,15 +14,18 @@ use crate::surroundings::Surroundings;
 pub trait Outlet: Surroundings {
     /// A subscriber that waits for the answer to its join.
     type Join: Send;
-    /// The subscribers of one topic.
-    type Topic: Send;
-
-    /// Makes the place for the subscribers of a topic that nothing has joined yet.
-    fn open(&self, topic: &TopicName) -> Self::Topic;
+    /// The subscribers of one topic. The default has none.
+    type Topic: Default + Send;
 
     /// Adds a subscriber, and gives it its answer and the replay. It gets each message from now on. Returns false if the
     /// subscriber has gone meanwhile, or is a subscriber of the topic already.
-    fn attach(&self, topic: &mut Self::Topic, join: Self::Join, welcome: Welcome<'_>) -> bool;
+    fn attach(
+        &self,
+        name: &TopicName,
+        topic: &mut Self::Topic,
+        join: Self::Join,
+        welcome: Welcome<'_>,
+    ) -> bool;
 
     /// Answers a join that failed.
     fn refuse(&self, join: Self::Join, error: SubscribeError);

@@ -50,6 +50,12 @@ impl<J> Live<J> {
         self.extra.as_mut()?.flight.as_mut()
     }
 
+    pub(super) fn has_flight(&self) -> bool {
+        self.extra
+            .as_ref()
+            .is_some_and(|extra| extra.flight.is_some())
+    }
+
     pub(super) fn end_flight(&mut self) -> Option<Flight<J>> {
         self.extra.as_mut()?.flight.take()
     }

@@ -1,12 +1,10 @@
 //! A part of a hub's topics, under one lock.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::clock::Timers;
 use super::context::{Context, Shared};
-use super::hash::Seed;
 use super::joins::PendingJoin;
 use super::outlet::Outlet;
 use super::state::State;
@@ -15,30 +13,45 @@ use crate::error::SubscribeError;
 use crate::name::TopicName;
 use crate::policy::History;
 use crate::publication::Delivered;
+use crate::seed::Seed;
+use crate::table::{LookUp, NameTable, Named};
 
 /// A part of a hub's topics.
 pub(super) struct Shard<O: Outlet> {
-    topics: HashMap<TopicName, Topic<O>, Seed>,
+    // Boxed: a table has up to 16/7 places for each topic.
+    topics: NameTable<Box<Entry<O>>>,
     /// The histories of the topics. There are few, so a topic has the number of its own.
     histories: Vec<History>,
     timers: Timers,
 }
 
+/// A topic and its name.
+struct Entry<O: Outlet> {
+    name: TopicName,
+    topic: Topic<O>,
+}
+
+impl<O: Outlet> Named for Entry<O> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl<O: Outlet> Shard<O> {
     pub(super) fn new(seed: Seed) -> Self {
         Self {
-            topics: HashMap::with_hasher(seed),
+            topics: NameTable::new(seed),
             histories: Vec::new(),
             timers: Timers::default(),
         }
     }
 
     /// Gives a message to its topic.
-    pub(super) fn deliver(&mut self, shared: &Shared<O>, name: &str, delivered: Delivered) {
-        let Some(topic) = self.topics.get_mut(name) else {
+    pub(super) fn deliver(&mut self, shared: &Shared<O>, name: &LookUp<'_>, delivered: Delivered) {
+        let Some(entry) = self.topics.get_mut(name) else {
             return;
         };
-        if let Some(other) = topic.deliver(shared, delivered) {
+        if let Some(other) = entry.topic.deliver(shared, delivered) {
             self.with(shared, name, |topic, context| {
                 topic.deliver_other(context, other)
             });
@@ -50,11 +63,12 @@ impl<O: Outlet> Shard<O> {
         &mut self,
         shared: &Shared<O>,
         name: &TopicName,
+        place: &LookUp<'_>,
         history: History,
         pending: PendingJoin<O::Join>,
     ) {
         let mut pending = Some(pending);
-        self.with(shared, name, |topic, context| {
+        self.with(shared, place, |topic, context| {
             if let Some(pending) = pending.take() {
                 topic.join(context, pending);
             }
@@ -69,24 +83,31 @@ impl<O: Outlet> Shard<O> {
             shared.topics.fetch_sub(1, Ordering::SeqCst);
             return shared.outlet.refuse(pending.join, SubscribeError::TooMany);
         }
+        let topics = &self.topics;
+        self.timers.make_room(|name| {
+            topics
+                .find(name)
+                .is_some_and(|entry| entry.topic.waits_for_time())
+        });
         let mut context = Context {
             shared,
             timers: &mut self.timers,
             name,
             history,
         };
-        let topic = Topic::open(&mut context, name, number, pending);
-        self.topics.insert(name.clone(), topic);
+        let topic = Topic::open(&mut context, number, pending);
+        let name = name.clone();
+        self.topics.insert(place, Box::new(Entry { name, topic }));
     }
 
     /// Calls a function with a topic and its context. `None` if there is no such topic.
     pub(super) fn with<R>(
         &mut self,
         shared: &Shared<O>,
-        name: &str,
+        place: &LookUp<'_>,
         f: impl FnOnce(&mut Topic<O>, &mut Context<'_, O>) -> R,
     ) -> Option<R> {
-        let topic = self.topics.get_mut(name)?;
+        let Entry { name, topic } = &mut **self.topics.get_mut(place)?;
         let mut context = Context {
             shared,
             timers: &mut self.timers,
@@ -96,23 +117,21 @@ impl<O: Outlet> Shard<O> {
         let result = f(topic, &mut context);
         topic.close_if_unused(&mut context);
         if matches!(topic.state, State::Idle) {
-            self.topics.remove(name);
-            if self.topics.len() < self.topics.capacity() / 8 {
-                self.topics.shrink_to(self.topics.len() * 2);
-            }
+            self.topics.remove(place);
             shared.topics.fetch_sub(1, Ordering::SeqCst);
         }
         Some(result)
     }
 
     /// Returns a topic.
-    pub(super) fn get(&mut self, name: &str) -> Option<&mut Topic<O>> {
-        self.topics.get_mut(name)
+    pub(super) fn get(&mut self, name: &LookUp<'_>) -> Option<&mut Topic<O>> {
+        Some(&mut self.topics.get_mut(name)?.topic)
     }
 
     /// A generation ended for some topics.
     pub(super) fn gap(&mut self, shared: &Shared<O>, affected: &dyn Fn(&str) -> bool) {
-        for (name, topic) in &mut self.topics {
+        for entry in self.topics.iter_mut() {
+            let Entry { name, topic } = &mut **entry;
             let history = self.histories.get(usize::from(topic.history));
             if let (true, Some(&history)) = (affected(name), history) {
                 let mut context = Context {
@@ -130,29 +149,29 @@ impl<O: Outlet> Shard<O> {
     /// Calls the topics whose time has come. Returns the next time.
     pub(super) fn time(&mut self, shared: &Shared<O>, now: Instant) -> Option<Instant> {
         while let Some(name) = self.timers.pop(now) {
-            self.with(shared, &name, |topic, context| topic.time(context, now));
+            let place = self.topics.look_up(&name);
+            self.with(shared, &place, |topic, context| topic.time(context, now));
         }
         self.timers.next()
     }
 
     /// Returns the names of the topics.
     pub(super) fn names(&self) -> Vec<TopicName> {
-        self.topics.keys().cloned().collect()
+        self.topics.iter().map(|entry| entry.name.clone()).collect()
     }
 
     /// Returns the names of the topics whose positions can be compared with the engine's.
     pub(super) fn names_with_positions(&self) -> Vec<TopicName> {
         let topics = self.topics.iter();
-        let topics = topics.filter(|(_, topic)| topic.turn_position().is_some());
-        topics.map(|(name, _)| name.clone()).collect()
+        let topics = topics.filter(|entry| entry.topic.turn_position().is_some());
+        topics.map(|entry| entry.name.clone()).collect()
     }
 
     /// Returns the bytes that the topics and their times take, without what the topics own.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        // A map has room for seven topics in eight places, and a byte of its own for each place.
-        let places = (self.topics.capacity() * 8).div_ceil(7).next_power_of_two();
-        places * (size_of::<(TopicName, Topic<O>)>() + 1) + self.timers.bytes()
+        let entries = self.topics.len() * size_of::<Entry<O>>();
+        self.topics.bytes() + entries + self.timers.bytes()
     }
 
     fn number_of(&mut self, history: History) -> Option<u16> {

@@ -28,7 +28,6 @@ use super::row::Row;
 use super::state::{Listening, Live, Proof, Served, Stale, State};
 use super::waiting::Waiting;
 use crate::engine::{Catchup, Generation, Since};
-use crate::name::TopicName;
 use crate::policy::Kept;
 use crate::position::Position;
 use crate::publication::{Delivered, Entry};
@@ -49,14 +48,13 @@ impl<O: Outlet> Topic<O> {
     /// Makes a topic for its first join.
     pub(super) fn open(
         context: &mut Context<'_, O>,
-        name: &TopicName,
         history: u16,
         first: PendingJoin<O::Join>,
     ) -> Self {
         context.took(Row::IdleJoin);
         let mut topic = Self {
             state: State::Idle,
-            place: context.shared.outlet.open(name),
+            place: O::Topic::default(),
             subscribers: 0,
             history,
             kind: Kind::of(context.history),
@@ -349,6 +347,15 @@ impl<O: Outlet> Topic<O> {
         self.close(context, Joins::new());
     }
 
+    /// Returns whether [`time`](Self::time) may have something to do, now or later.
+    pub(super) fn waits_for_time(&self) -> bool {
+        match &self.state {
+            State::Live(live) => live.has_flight(),
+            State::Idle => false,
+            _ => true,
+        }
+    }
+
     /// Returns whether joins are answered at once.
     pub(super) fn is_live(&self) -> bool {
         matches!(self.state, State::Live(_) | State::Lingering(_))
@@ -376,7 +383,7 @@ impl<O: Outlet> Topic<O> {
             context.took(row);
         }
         let outlet = &context.shared.outlet;
-        if outlet.attach(&mut self.place, join, judgement.welcome) {
+        if outlet.attach(context.name, &mut self.place, join, judgement.welcome) {
             self.subscribers += 1;
         }
     }

@@ -11,6 +11,7 @@ use super::config::HubConfig;
 use super::request::ReadNumber;
 use crate::name::TopicName;
 use crate::position::Position;
+use crate::table::SHARDS;
 
 /// Whose turn it is.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Turns {
             return None;
         }
         let mut round = self.lock();
-        round.at = now + config.turn / SHARDS;
+        round.at = now + config.turn / SHARDS as u32;
         Some(round.at)
     }
 
@@ -103,8 +104,8 @@ impl Round {
                 return Due::Nothing(Some(self.at));
             }
             let shard = self.shard;
-            self.shard = (shard + 1) % SHARDS as usize;
-            self.at = (self.at + config.turn / SHARDS).max(now);
+            self.shard = (shard + 1) % SHARDS;
+            self.at = (self.at + config.turn / SHARDS as u32).max(now);
             return Due::Shard(shard);
         }
         let most = self.rate.take(config.batch.min(self.names.len()), now);
@@ -131,6 +132,3 @@ impl Round {
         }
     }
 }
-
-/// The number of shards of a hub.
-pub(super) const SHARDS: u32 = 64;

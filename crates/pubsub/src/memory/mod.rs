@@ -10,7 +10,6 @@
 //! told that messages are missing. If something listens to all topics, the largest history loses its oldest message.
 
 mod keys;
-mod names;
 mod presence;
 mod room;
 mod service;
@@ -27,7 +26,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::keys::KeyHashing;
-use self::names::{LookUp, NameHashing};
 use self::presence::Members;
 use self::shard::{PRUNE_EVERY, Shard};
 use self::topic::Topic;
@@ -39,7 +37,9 @@ use crate::name::TopicName;
 use crate::policy::{History, Kept};
 use crate::position::{Epoch, Position};
 use crate::publication::{Delivered, Publication};
+use crate::seed::Seed;
 use crate::surroundings::Surroundings;
+use crate::table::{LookUp, SHARDS};
 
 /// The engine of one node, in memory. It is [`Engine`](crate::Engine), and has the same methods without futures.
 ///
@@ -51,7 +51,7 @@ pub struct MemoryEngine {
     made: Instant,
     node: OnceLock<Started>,
     is_stopped: AtomicBool,
-    hashing: NameHashing,
+    seed: Seed,
     key_hashing: KeyHashing,
     shards: Box<[Mutex<Shard>]>,
     members: Members,
@@ -80,8 +80,8 @@ struct Started {
 impl MemoryEngine {
     /// Makes an engine without topics.
     pub fn new(limits: MemoryLimits, surroundings: Arc<dyn Surroundings>) -> Self {
-        let hashing = NameHashing::default();
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(&hashing)));
+        let seed = Seed::random();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(seed)));
         Self {
             limits,
             made: surroundings.now(),
@@ -90,8 +90,8 @@ impl MemoryEngine {
             is_stopped: AtomicBool::new(false),
             key_hashing: KeyHashing::default(),
             shards: shards.collect(),
-            members: Members::new(&hashing),
-            hashing,
+            members: Members::new(seed),
+            seed,
             used: AtomicUsize::new(0),
             topics: AtomicUsize::new(0),
         }
@@ -133,7 +133,7 @@ impl MemoryEngine {
     /// Returns false if something listened to the topic before.
     fn begin_to_listen(&self, topic: &TopicName) -> Result<bool, EngineError> {
         self.started()?;
-        let name = self.hashing.look_up(topic);
+        let name = self.seed.look_up(topic);
         loop {
             let mut shard = self.lock(&name);
             if shard.knows(&name) || self.count_topic() {
@@ -146,7 +146,7 @@ impl MemoryEngine {
 
     /// Stops the delivery of a topic.
     pub fn unlisten(&self, topic: &str) {
-        let name = self.hashing.look_up(topic);
+        let name = self.seed.look_up(topic);
         let forgotten = self.lock(&name).unlisten(&name);
         self.topics.fetch_sub(forgotten, Ordering::Relaxed);
     }
@@ -166,7 +166,7 @@ impl MemoryEngine {
         history: History,
     ) -> Result<Option<Position>, EngineError> {
         let events = &*self.started()?.events;
-        let name = self.hashing.look_up(topic);
+        let name = self.seed.look_up(topic);
         match history.kept() {
             Kept::Off => self.pass_on(&name, publication, events).map(|()| None),
             kept => self.store(&name, publication, kept, events).map(Some),
@@ -232,7 +232,7 @@ impl MemoryEngine {
 
     /// Returns the newest position of a topic. `None` if the topic has no history.
     pub fn top(&self, topic: &str) -> Option<Position> {
-        let name = self.hashing.look_up(topic);
+        let name = self.seed.look_up(topic);
         self.lock(&name).get(&name).map(Topic::top)
     }
 
@@ -256,7 +256,7 @@ impl MemoryEngine {
                 "the topic has no history",
             ));
         }
-        let name = self.hashing.look_up(topic);
+        let name = self.seed.look_up(topic);
         let shard = self.lock_topic(&name, Some(topic), kept)?;
         match shard.get(&name) {
             Some(topic) => Ok((topic.read(since, kept, self.now()), FEED)),
@@ -310,7 +310,7 @@ impl MemoryEngine {
             loop {
                 let mut shard = lock(shard);
                 let limit = PRUNE_UNDER_LOCK.min(budget);
-                let (freed, looked_at) = shard.prune(&self.hashing, time, limit);
+                let (freed, looked_at) = shard.prune(time, limit);
                 self.give_back(freed);
                 budget -= looked_at;
                 if budget == 0 {
@@ -435,9 +435,6 @@ fn refusal(kind: EngineErrorKind, text: &str) -> EngineError {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
-
-/// The number of shards.
-const SHARDS: usize = 64;
 
 /// The number of topics that a call of [`MemoryEngine::prune`] looks at: so it ends soon.
 const PRUNE_AT_ONCE: usize = 4096;

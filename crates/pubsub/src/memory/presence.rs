@@ -1,18 +1,21 @@
 //! The members of topics on one node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{Member, MemberId};
-use crate::memory::names::{Name, NameHashing, NameMap};
 use crate::name::TopicName;
+use crate::seed::Seed;
+use crate::table::SHARDS;
 
 /// The members of topics on one node.
 #[derive(Debug)]
 pub(super) struct Members {
-    hashing: NameHashing,
-    shards: Box<[Mutex<NameMap<Present>>]>,
+    seed: Seed,
+    shards: Box<[Mutex<Topics>]>,
 }
+
+type Topics = HashMap<TopicName, Present>;
 
 /// The members of one topic. A topic knows its members or their number.
 #[derive(Debug, Default)]
@@ -22,10 +25,10 @@ struct Present {
 }
 
 impl Members {
-    pub(super) fn new(hashing: &NameHashing) -> Self {
-        let shards = (0..64).map(|_| Mutex::new(NameMap::with_hasher(hashing.clone())));
+    pub(super) fn new(seed: Seed) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default());
         Self {
-            hashing: hashing.clone(),
+            seed,
             shards: shards.collect(),
         }
     }
@@ -53,7 +56,7 @@ impl Members {
 
     pub(super) fn members(&self, topic: &TopicName, max: usize) -> Vec<Member> {
         let shard = self.lock(topic);
-        let present = shard.get(self.hashing.look_up(topic).key());
+        let present = shard.get(topic);
         let members = present
             .into_iter()
             .flat_map(|present| present.members.values());
@@ -62,21 +65,21 @@ impl Members {
 
     pub(super) fn count(&self, topic: &TopicName) -> u64 {
         let shard = self.lock(topic);
-        let present = shard.get(self.hashing.look_up(topic).key());
+        let present = shard.get(topic);
         present.map_or(0, |present| present.count.max(present.members.len() as u64))
     }
 
     fn change(&self, topic: &TopicName, change: impl FnOnce(&mut Present)) {
         let mut shard = self.lock(topic);
-        let present = shard.entry(Name(topic.clone())).or_default();
+        let present = shard.entry(topic.clone()).or_default();
         change(present);
         if present.members.is_empty() && present.count == 0 {
-            shard.remove(self.hashing.look_up(topic).key());
+            shard.remove(topic);
         }
     }
 
-    fn lock(&self, topic: &TopicName) -> MutexGuard<'_, NameMap<Present>> {
-        let shard = &self.shards[self.hashing.look_up(topic).shard()];
+    fn lock(&self, topic: &TopicName) -> MutexGuard<'_, Topics> {
+        let shard = &self.shards[self.seed.look_up(topic).shard()];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::names::LookUp;
 use super::shard::{Freed, Room};
 use super::topic::Topic;
 use super::{MemoryEngine, NO_ROOM, lock, refusal};
 use crate::engine::{EngineError, EngineErrorKind};
+use crate::table::LookUp;
 
 impl MemoryEngine {
     /// Counts one more topic. Returns false if there are as many as the limit allows.
@@ -49,7 +49,7 @@ impl MemoryEngine {
             return false;
         };
         // Another thread may have changed the shard meanwhile: then another topic goes, or none, and the caller looks again.
-        let freed = lock(&self.shards[index]).drop_idlest(&self.hashing, room);
+        let freed = lock(&self.shards[index]).drop_idlest(room);
         self.give_back(freed);
         true
     }
@@ -74,7 +74,7 @@ impl MemoryEngine {
         let Some((_, index)) = sizes.max() else {
             return false;
         };
-        let freed = lock(&self.shards[index]).trim_largest(&self.hashing);
+        let freed = lock(&self.shards[index]).trim_largest();
         self.used.fetch_sub(freed, Ordering::Relaxed);
         true
     }

@@ -1,20 +1,21 @@
 //! A part of the topics of the engine, behind one lock.
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::Entry as Slot;
 
 use crate::memory::keys::Keys;
-use crate::memory::names::{LookUp, Name, NameHashing, NameMap, NameSet};
 use crate::memory::topic::Topic;
 use crate::name::TopicName;
+use crate::seed::Seed;
+use crate::table::{LookUp, NameTable, Named};
 
 /// A part of the topics.
 #[derive(Debug)]
 pub(super) struct Shard {
-    /// The topics that something listens to, with and without history.
-    heard: NameSet,
-    /// The topics with history.
-    stored: NameMap<Box<Placed>>,
+    /// The topics without history that something listens to.
+    heard: NameTable<TopicName>,
+    /// The topics with history. Boxed: a table has up to 16/7 places for each topic.
+    stored: NameTable<Box<Placed>>,
+    seed: Seed,
     ranks: Ranks,
     /// When topics with history next have something that is too old, in milliseconds of the engine's clock. A message never
     /// changes that: it only makes a later look necessary.
@@ -26,9 +27,14 @@ pub(super) struct Shard {
 #[derive(Debug)]
 struct Placed {
     topic: Topic,
-    rank: Rank,
     /// The topic's entry in the shard's dues.
     due: Option<u64>,
+}
+
+impl Named for Placed {
+    fn name(&self) -> &str {
+        &self.topic.name
+    }
 }
 
 /// The place of a topic among those that may have to make room. It is coarse, so that few messages change it.
@@ -69,10 +75,11 @@ pub(super) struct Freed {
 }
 
 impl Shard {
-    pub(super) fn new(hashing: &NameHashing) -> Self {
+    pub(super) fn new(seed: Seed) -> Self {
         Self {
-            heard: NameSet::with_hasher(hashing.clone()),
-            stored: NameMap::with_hasher(hashing.clone()),
+            heard: NameTable::new(seed),
+            stored: NameTable::new(seed),
+            seed,
             ranks: Ranks::default(),
             dues: BTreeSet::new(),
             keys: Keys::default(),
@@ -81,57 +88,50 @@ impl Shard {
 
     /// Returns whether something listens to a topic.
     pub(super) fn is_heard(&self, name: &LookUp<'_>) -> bool {
-        self.heard.contains(name.key())
+        self.heard.get(name).is_some() || self.get(name).is_some_and(|topic| topic.is_heard)
     }
 
     /// Returns whether the shard knows a topic: whether something listens to it, or it has a history.
     pub(super) fn knows(&self, name: &LookUp<'_>) -> bool {
-        self.is_heard(name) || self.stored.contains_key(name.key())
+        self.heard.get(name).is_some() || self.stored.get(name).is_some()
     }
 
-    /// Notes that something listens to a topic.
-    /// Returns false if something listened to it before.
+    /// Notes that something listens to a topic. Returns false if something listened to it before.
     pub(super) fn listen(&mut self, topic: &TopicName, name: &LookUp<'_>) -> bool {
-        self.change(name, |topic| topic.is_heard = true);
-        self.heard.insert(Name(topic.clone()))
+        let was_heard = self.change(name, |topic| std::mem::replace(&mut topic.is_heard, true));
+        let was_heard = was_heard.unwrap_or_else(|| self.heard.get(name).is_some());
+        if !was_heard && self.stored.get(name).is_none() {
+            self.heard.insert(name, topic.clone());
+        }
+        !was_heard
     }
 
     /// Notes that nothing listens to a topic. The answer is the number of topics that were forgotten: 0 or 1.
     pub(super) fn unlisten(&mut self, name: &LookUp<'_>) -> usize {
-        let was_heard = self.heard.remove(name.key());
-        let published = self.change(name, |topic| {
-            topic.is_heard = false;
-            topic.published()
-        });
-        if let (Some(placed), Some(published)) = (self.stored.get_mut(name.key()), published) {
-            // The next look finds out when it is due.
-            place_due(&mut self.dues, placed, placed.due.or(Some(published)));
-        }
-        if self.heard.len() < self.heard.capacity() / 8 {
-            self.heard.shrink_to(self.heard.len() * 2);
-        }
-        usize::from(was_heard && published.is_none())
+        self.change(name, |topic| topic.is_heard = false);
+        let Some(placed) = self.stored.get_mut(name) else {
+            return usize::from(self.heard.remove(name).is_some());
+        };
+        // The next look finds out when it is due.
+        let due = placed.due.unwrap_or(placed.topic.published());
+        place_due(&mut self.dues, placed, Some(due));
+        0
     }
 
     /// Returns the history of a topic.
     pub(super) fn get(&self, name: &LookUp<'_>) -> Option<&Topic> {
-        self.stored.get(name.key()).map(|placed| &placed.topic)
+        self.stored.get(name).map(|placed| &placed.topic)
     }
 
-    /// Adds a topic with history.
+    /// Adds a topic with history. It has none yet.
     pub(super) fn insert(&mut self, mut topic: Topic, name: &LookUp<'_>) {
-        topic.is_heard = self.is_heard(name);
-        let rank = Rank::of(&topic);
-        self.ranks.insert(rank, &topic.name);
-        if let Slot::Vacant(slot) = self.stored.entry(Name(topic.name.clone())) {
-            let placed = slot.insert(Box::new(Placed {
-                rank,
-                due: None,
-                topic,
-            }));
-            let first = placed.topic.published() + PRUNE_EVERY;
-            place_due(&mut self.dues, placed, Some(first));
-        }
+        topic.is_heard = self.heard.remove(name).is_some();
+        self.ranks.insert(Rank::of(&topic), &topic.name);
+        let first = topic.published() + PRUNE_EVERY;
+        let placed = self
+            .stored
+            .insert(name, Box::new(Placed { due: None, topic }));
+        place_due(&mut self.dues, placed, Some(first));
     }
 
     /// Changes the history of a topic, if there is one.
@@ -140,9 +140,10 @@ impl Shard {
         name: &LookUp<'_>,
         change: impl FnOnce(&mut Topic) -> A,
     ) -> Option<A> {
-        let placed = self.stored.get_mut(name.key())?;
-        let answer = change(&mut placed.topic);
-        self.ranks.place(placed);
+        let topic = &mut self.stored.get_mut(name)?.topic;
+        let before = Rank::of(topic);
+        let answer = change(topic);
+        self.ranks.place(topic, before);
         Some(answer)
     }
 
@@ -152,9 +153,9 @@ impl Shard {
     }
 
     /// Drops the topic that [`idlest`](Self::idlest) speaks of.
-    pub(super) fn drop_idlest(&mut self, hashing: &NameHashing, room: Room<'_>) -> Freed {
+    pub(super) fn drop_idlest(&mut self, room: Room<'_>) -> Freed {
         match self.ranks.idlest(room).cloned() {
-            Some((_, name)) => self.forget(&hashing.look_up(&name)),
+            Some((_, name)) => self.forget(&self.seed.look_up(&name)),
             None => Freed::default(),
         }
     }
@@ -165,22 +166,17 @@ impl Shard {
     }
 
     /// Drops the oldest message of the history that [`largest`](Self::largest) speaks of. The answer is its cost.
-    pub(super) fn trim_largest(&mut self, hashing: &NameHashing) -> usize {
+    pub(super) fn trim_largest(&mut self) -> usize {
         let Some((_, name)) = self.ranks.heard.last() else {
             return 0;
         };
         let name = name.clone();
-        self.change(&hashing.look_up(&name), Topic::drop_oldest)
+        self.change(&self.seed.look_up(&name), Topic::drop_oldest)
             .unwrap_or_default()
     }
 
     /// Drops what is old, in at most `limit` topics. The answer also has the number of topics that it looked at.
-    pub(super) fn prune(
-        &mut self,
-        hashing: &NameHashing,
-        now: u64,
-        limit: usize,
-    ) -> (Freed, usize) {
+    pub(super) fn prune(&mut self, now: u64, limit: usize) -> (Freed, usize) {
         self.keys.prune(now);
         let mut freed = Freed::default();
         for looked_at in 0..limit {
@@ -188,7 +184,7 @@ impl Shard {
                 return (freed, looked_at);
             };
             let name = name.clone();
-            let more = self.look_at(&hashing.look_up(&name), now);
+            let more = self.look_at(&self.seed.look_up(&name), now);
             freed.bytes += more.bytes;
             freed.topics += more.topics;
         }
@@ -202,36 +198,37 @@ impl Shard {
 
     /// Drops what is old of one topic, and decides when to look again.
     fn look_at(&mut self, name: &LookUp<'_>, now: u64) -> Freed {
-        let Some(placed) = self.stored.get_mut(name.key()) else {
+        let Some(placed) = self.stored.get_mut(name) else {
             return Freed::default();
         };
+        let before = Rank::of(&placed.topic);
         let bytes = placed.topic.trim(now);
         let mut freed = Freed { topics: 0, bytes };
+        self.ranks.place(&placed.topic, before);
         if placed.topic.is_over(now) {
             let more = self.forget(name);
             freed.topics += more.topics;
             freed.bytes += more.bytes;
         } else {
-            self.ranks.place(placed);
             let due = placed.topic.due().map(|due| due.max(now + PRUNE_EVERY));
             place_due(&mut self.dues, placed, due);
         }
         freed
     }
 
+    /// Drops a topic that nothing listens to.
     fn forget(&mut self, name: &LookUp<'_>) -> Freed {
-        let Some(placed) = self.stored.remove(name.key()) else {
+        let Some(placed) = self.stored.remove(name) else {
             return Freed::default();
         };
-        self.ranks.remove(placed.rank, &placed.topic.name);
+        debug_assert!(!placed.topic.is_heard);
+        self.ranks
+            .remove(Rank::of(&placed.topic), &placed.topic.name);
         if let Some(due) = placed.due {
             self.dues.remove(&(due, placed.topic.name.clone()));
         }
-        if self.stored.len() < self.stored.capacity() / 8 {
-            self.stored.shrink_to(self.stored.len() * 2);
-        }
         Freed {
-            topics: usize::from(!placed.topic.is_heard),
+            topics: 1,
             bytes: placed.topic.cost(),
         }
     }
@@ -245,13 +242,14 @@ impl Shard {
         let mut bytes = 0;
         let mut ranked = 0;
         let mut due = 0;
-        for (name, placed) in &self.stored {
+        for placed in self.stored.iter() {
             let topic = &placed.topic;
-            assert_eq!(topic.is_heard, self.heard.contains(name));
-            assert_eq!(placed.rank, Rank::of(topic));
-            topics += usize::from(!topic.is_heard);
+            assert!(self.heard.find(&topic.name).is_none());
+            topics += 1;
             bytes += topic.count_again();
-            ranked += usize::from(placed.rank != Rank::Empty);
+            let rank = Rank::of(topic);
+            assert!(self.ranks.contains(rank, &topic.name));
+            ranked += usize::from(rank != Rank::Empty);
             assert!(placed.due.is_some() || topic.is_heard);
             due += usize::from(placed.due.is_some());
         }
@@ -292,13 +290,22 @@ impl Ranks {
         }
     }
 
-    /// Puts a topic at its place, if that has changed.
-    fn place(&mut self, placed: &mut Placed) {
-        let rank = Rank::of(&placed.topic);
-        if rank != placed.rank {
-            self.remove(placed.rank, &placed.topic.name);
-            self.insert(rank, &placed.topic.name);
-            placed.rank = rank;
+    /// Puts a topic at its place, if that was another one before.
+    fn place(&mut self, topic: &Topic, before: Rank) {
+        let rank = Rank::of(topic);
+        if rank != before {
+            self.remove(before, &topic.name);
+            self.insert(rank, &topic.name);
+        }
+    }
+
+    #[cfg(test)]
+    fn contains(&self, rank: Rank, name: &TopicName) -> bool {
+        match rank {
+            Rank::Idle { second } => self.idle.contains(&(second, name.clone())),
+            Rank::Hollow { second } => self.hollow.contains(&(second, name.clone())),
+            Rank::Heard { size } => self.heard.contains(&(size, name.clone())),
+            Rank::Empty => true,
         }
     }
 

@@ -23,17 +23,34 @@ pub(super) struct Topic {
     pub(super) name: TopicName,
     /// The position of the newest message. It stays when the message is dropped.
     top: Position,
+    /// Boxed: many topics have no message.
+    ring: Option<Box<Ring>>,
+    /// When the last message came, or the topic: in milliseconds of the engine's clock.
+    published: u64,
+    /// What is kept, as the last publish has said.
+    limits: Limits,
+    /// Whether something listens to the topic.
+    pub(super) is_heard: bool,
+}
+
+/// The messages of a topic. There is at least one.
+#[derive(Debug)]
+struct Ring {
     /// The id of the message before the first entry.
     floor_id: Option<MessageId>,
     entries: VecDeque<Stored>,
     /// The payload bytes of all entries.
     payload: usize,
-    /// When the last message came, or the topic: in milliseconds of the engine's clock.
-    published: u64,
-    /// What is kept, as the last publish or read has said.
-    kept: Kept,
-    /// Whether something listens to the topic.
-    pub(super) is_heard: bool,
+}
+
+/// The messages that may be read: the newest ones within all limits.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// The age in milliseconds at which a message is no longer readable.
+    age: u64,
+    count: u32,
+    /// The payload bytes. The largest number stands for no limit.
+    bytes: u32,
 }
 
 /// A message of a ring.
@@ -68,11 +85,9 @@ impl Topic {
         Self {
             name,
             top: Position::start(epoch),
-            floor_id: None,
-            entries: VecDeque::new(),
-            payload: 0,
+            ring: None,
             published: now,
-            kept,
+            limits: Limits::of(kept),
             is_heard: false,
         }
     }
@@ -89,7 +104,7 @@ impl Topic {
 
     /// Returns the bytes of the history, with the overhead.
     pub(super) fn cost(&self) -> usize {
-        self.payload + self.entries.len() * OVERHEAD
+        self.ring.as_ref().map_or(0, |ring| ring.cost())
     }
 
     /// Adds a message, and drops what is no longer readable.
@@ -97,7 +112,7 @@ impl Topic {
         let previous = self.top.id;
         self.top = self.top.next(id);
         self.published = now;
-        self.kept = kept;
+        self.limits = Limits::of(kept);
         let heard = self.is_heard.then(|| Entry {
             position: self.top,
             previous,
@@ -109,9 +124,10 @@ impl Topic {
             payload: body.message.into_bytes(),
         };
         let added = stored.cost();
-        self.payload += stored.payload.len();
-        self.make_room();
-        self.entries.push_back(stored);
+        let ring = self
+            .ring
+            .get_or_insert_with(|| Box::new(Ring::behind(previous)));
+        ring.push(stored, self.limits.count);
         Appended {
             position: self.top,
             heard,
@@ -122,45 +138,57 @@ impl Topic {
 
     /// Drops what is no longer readable. The answer is the number of bytes that it cost.
     pub(super) fn trim(&mut self, now: u64) -> usize {
-        let before = self.cost();
-        let unreadable = self.entries.len() - self.readable(self.kept, now);
+        let Some(ring) = &mut self.ring else {
+            return 0;
+        };
+        let before = ring.cost();
+        let unreadable = ring.entries.len() - ring.readable(self.limits, now);
         for _ in 0..unreadable {
-            self.drop_oldest();
+            ring.drop_oldest();
         }
-        if self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
-        before - self.cost()
+        ring.shrink();
+        let freed = before - ring.cost();
+        self.release_ring();
+        freed
     }
 
     /// Drops the oldest message. The answer is the number of bytes that it cost: 0 if there is none.
     pub(super) fn drop_oldest(&mut self) -> usize {
-        let Some(stored) = self.entries.pop_front() else {
-            return 0;
-        };
-        self.payload -= stored.payload.len();
-        self.floor_id = Some(stored.id);
-        stored.cost()
+        let dropped = self.ring.as_mut().and_then(|ring| ring.drop_oldest());
+        self.release_ring();
+        dropped.unwrap_or(0)
+    }
+
+    fn release_ring(&mut self) {
+        self.ring.take_if(|ring| ring.entries.is_empty());
     }
 
     /// Returns when the topic next has something that is too old: a message, or itself. `None` if it has no message and is
     /// kept because something listens to it.
     pub(super) fn due(&self) -> Option<u64> {
-        match self.entries.front() {
-            Some(oldest) => Some(oldest.stamp.time().saturating_add(age(self.kept))),
+        match self.ring.as_ref().and_then(|ring| ring.entries.front()) {
+            Some(oldest) => Some(oldest.stamp.time().saturating_add(self.limits.age)),
             None if self.is_heard => None,
-            None => Some(self.published.saturating_add(lifetime(self.kept))),
+            None => Some(self.over()),
         }
     }
 
     /// Returns whether the topic can be forgotten.
     pub(super) fn is_over(&self, now: u64) -> bool {
-        !self.is_heard && now >= self.published.saturating_add(lifetime(self.kept))
+        !self.is_heard && now >= self.over()
+    }
+
+    /// Returns when the topic can be forgotten, if nothing listens to it.
+    fn over(&self) -> u64 {
+        self.published
+            .saturating_add(self.limits.age)
+            .saturating_add(MEMORY)
     }
 
     /// Answers a read.
     pub(super) fn read(&self, since: Since, kept: Kept, now: u64) -> Catchup {
-        let readable = self.readable(kept, now);
+        let ring = self.ring.as_ref();
+        let readable = ring.map_or(0, |ring| ring.readable(Limits::of(kept), now));
         match (kept, since) {
             (Kept::Latest { .. }, Since::Recent(1..) | Since::After(_)) if readable == 0 => {
                 Catchup::None { top: self.top }
@@ -201,8 +229,9 @@ impl Topic {
             id: self.id_before_newest(number),
         };
         let start = before;
-        let newest = self.entries.range(self.entries.len() - number..);
-        let entries = newest.map(|stored| {
+        let entries = self.ring.as_ref().map(|ring| &ring.entries);
+        let newest = entries.map(|entries| entries.range(entries.len() - number..));
+        let entries = newest.into_iter().flatten().map(|stored| {
             let previous = before.id;
             before = before.next(stored.id);
             Entry {
@@ -220,25 +249,69 @@ impl Topic {
 
     /// Returns the id of the message before the newest ones, of which there are as many.
     fn id_before_newest(&self, number: usize) -> Option<MessageId> {
+        // Without messages the floor is the top.
+        let ring = self.ring.as_ref();
+        ring.map_or(self.top.id, |ring| ring.id_before_newest(number))
+    }
+}
+
+impl Ring {
+    /// Makes a ring whose first message will follow the message with this id.
+    fn behind(floor_id: Option<MessageId>) -> Self {
+        Self {
+            floor_id,
+            entries: VecDeque::new(),
+            payload: 0,
+        }
+    }
+
+    /// Returns the bytes of the messages, with the overhead.
+    fn cost(&self) -> usize {
+        self.payload + self.entries.len() * OVERHEAD
+    }
+
+    /// Adds a message. `limit` is the number of messages that are kept.
+    fn push(&mut self, stored: Stored, limit: u32) {
+        let len = self.entries.len();
+        if len == self.entries.capacity() {
+            // Room for no more than the limit: a full ring has no slack. A message is added before the oldest is dropped.
+            let most = (limit as usize + 1).saturating_sub(len);
+            let more = (len / 4).max(3).min(most);
+            self.entries.reserve_exact(more.max(1));
+        }
+        self.payload += stored.payload.len();
+        self.entries.push_back(stored);
+    }
+
+    /// Drops the oldest message. The answer is the number of bytes that it cost.
+    fn drop_oldest(&mut self) -> Option<usize> {
+        let stored = self.entries.pop_front()?;
+        self.payload -= stored.payload.len();
+        self.floor_id = Some(stored.id);
+        Some(stored.cost())
+    }
+
+    fn shrink(&mut self) {
+        if self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+
+    /// Returns the id of the message before the newest ones, of which there are as many.
+    fn id_before_newest(&self, number: usize) -> Option<MessageId> {
         match self.entries.len().checked_sub(number + 1) {
             Some(index) => self.entries.get(index).map(|stored| stored.id),
-            // Without entries the floor is the top.
             None => self.floor_id,
         }
     }
 
     /// Returns how many of the newest messages may be read.
-    fn readable(&self, kept: Kept, now: u64) -> usize {
-        let (count, age, bytes) = match kept {
-            Kept::Off => return 0,
-            Kept::Latest { ttl } => (1, millis(ttl), usize::MAX),
-            Kept::Window { count, age, bytes } => (count as usize, millis(age), bytes),
-        };
+    fn readable(&self, limits: Limits, now: u64) -> usize {
         // Few are unreadable: each new message drops what it displaces, so the walk begins at the oldest.
         let mut number = self.entries.len();
         let mut payload = self.payload;
         for stored in &self.entries {
-            if number <= count && payload <= bytes && stored.is_younger(age, now) {
+            if limits.admit(number, payload) && stored.is_younger(limits.age, now) {
                 break;
             }
             number -= 1;
@@ -246,20 +319,32 @@ impl Topic {
         }
         number
     }
+}
 
-    /// Makes room for one more entry, and for no more than the limit: a full ring has no slack.
-    fn make_room(&mut self) {
-        let len = self.entries.len();
-        if len < self.entries.capacity() {
-            return;
+impl Limits {
+    fn of(kept: Kept) -> Self {
+        match kept {
+            Kept::Off => Self {
+                age: 0,
+                count: 0,
+                bytes: 0,
+            },
+            Kept::Latest { ttl } => Self {
+                age: millis(ttl),
+                count: 1,
+                bytes: u32::MAX,
+            },
+            Kept::Window { count, age, bytes } => Self {
+                age: millis(age),
+                count,
+                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            },
         }
-        let limit = match self.kept {
-            Kept::Window { count, .. } => count as usize,
-            Kept::Off | Kept::Latest { .. } => 1,
-        };
-        // A message is added before the oldest is dropped.
-        let more = (len / 4).max(3).min((limit + 1).saturating_sub(len));
-        self.entries.reserve_exact(more.max(1));
+    }
+
+    /// Returns whether so many messages with so many bytes of payload may be read.
+    fn admit(&self, number: usize, payload: usize) -> bool {
+        number <= self.count as usize && (payload <= self.bytes as usize || self.bytes == u32::MAX)
     }
 }
 
@@ -267,7 +352,8 @@ impl Topic {
 impl Topic {
     /// Counts the bytes anew.
     pub(super) fn count_again(&self) -> usize {
-        self.entries.iter().map(Stored::cost).sum()
+        let entries = self.ring.as_ref().map(|ring| &ring.entries);
+        entries.into_iter().flatten().map(Stored::cost).sum()
     }
 }
 
@@ -333,20 +419,6 @@ pub(super) const OVERHEAD: usize = size_of::<Stored>();
 
 /// How long a topic is remembered after the last message that it kept has become unreadable, in milliseconds.
 const MEMORY: u64 = 3_600_000;
-
-/// Returns how long a topic is remembered after its last message.
-fn lifetime(kept: Kept) -> u64 {
-    age(kept).saturating_add(MEMORY)
-}
-
-/// Returns the age at which a message is no longer readable.
-fn age(kept: Kept) -> u64 {
-    match kept {
-        Kept::Off => 0,
-        Kept::Latest { ttl } => millis(ttl),
-        Kept::Window { age, .. } => millis(age),
-    }
-}
 
 fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

@@ -160,11 +160,13 @@ impl Outlet for Desk {
     type Join = Ticket;
     type Topic = Vec<Ticket>;
 
-    fn open(&self, _: &TopicName) -> Vec<Ticket> {
-        Vec::new()
-    }
-
-    fn attach(&self, topic: &mut Vec<Ticket>, join: Ticket, welcome: Welcome<'_>) -> bool {
+    fn attach(
+        &self,
+        _: &TopicName,
+        topic: &mut Vec<Ticket>,
+        join: Ticket,
+        welcome: Welcome<'_>,
+    ) -> bool {
         if !self.shared.is_open(join.client, join.connection) {
             return false;
         }

@@ -17,6 +17,7 @@ use crate::failure::ConnectError;
 use crate::feed::Notice;
 use crate::lease::{self, Renewal};
 use crate::outcome::CallError;
+use crate::upkeep::{self, Schedule};
 
 /// The task of the link.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(crate) struct Runner {
     beats: usize,
     calls: JoinSet<Call>,
     lease_at: Instant,
+    upkeep: Schedule,
     live: Vec<NodeInfo>,
     /// Why the last attempt to connect failed.
     failure: Option<ConnectError>,
@@ -48,6 +50,7 @@ pub(crate) struct Connected {
 enum Call {
     Beat(u64, Result<u64, CallError>),
     Lease(Result<Renewal, CallError>),
+    Upkeep(Result<(), CallError>),
 }
 
 /// Why both connections are given up.
@@ -90,6 +93,7 @@ impl Runner {
             beats: 0,
             calls: JoinSet::new(),
             lease_at: now,
+            upkeep: Schedule::new(now, rand::random),
             live: Vec::new(),
             failure: None,
         }
@@ -160,6 +164,10 @@ impl Runner {
                     self.lease_at = Instant::now() + LEASE_EVERY;
                     let (shared, commands) = (Arc::clone(&self.shared), Arc::clone(commands));
                     self.calls.spawn(async move { Call::Lease(shared.lease.renew(&commands).await) });
+                    Vec::new()
+                }
+                () = sleep_until(self.upkeep.next()) => {
+                    self.keep_up(commands);
                     Vec::new()
                 }
             };
@@ -237,6 +245,20 @@ impl Runner {
         });
     }
 
+    /// Renews what is due of the topics.
+    fn keep_up(&mut self, commands: &Arc<Commands>) {
+        let now = Instant::now();
+        while let Some(what) = self.upkeep.take(now, rand::random()) {
+            let (shared, commands) = (Arc::clone(&self.shared), Arc::clone(commands));
+            self.calls.spawn(async move {
+                let Shared {
+                    layout, reports, ..
+                } = &*shared;
+                Call::Upkeep(upkeep::renew(&commands, layout, reports, what).await)
+            });
+        }
+    }
+
     fn note_call(&mut self, call: Call) -> Vec<Finding> {
         let now = Instant::now();
         match call {
@@ -256,6 +278,12 @@ impl Runner {
             }
             Call::Lease(Err(error)) => {
                 tracing::debug!(target: TARGET, %error, "cannot renew the lease");
+                Vec::new()
+            }
+            Call::Upkeep(renewed) => {
+                if let Err(error) = renewed {
+                    tracing::debug!(target: TARGET, %error, "cannot renew what topics have on the server");
+                }
                 Vec::new()
             }
         }

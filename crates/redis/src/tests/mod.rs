@@ -1,5 +1,9 @@
 //! Tests against a scripted server. Time is paused: it passes when nothing else can happen.
 
+mod fake;
+mod feed;
+mod heard;
+mod link;
 mod opening;
 pub(crate) mod peer;
 mod presence;

@@ -40,16 +40,27 @@ impl Dial for TestDial {
 
 /// Makes a connector for a URL whose server is the test.
 pub(crate) fn server(url: &str) -> (Connector, Peers) {
-    let (dialed, peers) = mpsc::channel(16);
+    let (dial, peers) = dial();
     let address = Address::parse(url).unwrap();
-    let connector = Connector::new(&address, Arc::new(TestDial(dialed)));
-    (connector, Peers(peers))
+    let connector = Connector::new(&address, dial);
+    (connector, peers)
+}
+
+/// Opens streams to the test.
+pub(crate) fn dial() -> (Arc<TestDial>, Peers) {
+    let (dialed, peers) = mpsc::channel(16);
+    (Arc::new(TestDial(dialed)), Peers(peers))
 }
 
 impl Peers {
     /// Waits for the next stream.
     pub(crate) async fn next(&mut self) -> Peer {
-        self.0.recv().await.unwrap()
+        self.try_next().await.unwrap()
+    }
+
+    /// As [`next`](Self::next). `None` if no stream is opened any more.
+    pub(crate) async fn try_next(&mut self) -> Option<Peer> {
+        self.0.recv().await
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 /// The mailbox of a connection, with the way past its driver.
 pub(crate) type Mailbox = sockeye_mailbox::Mailbox<Direct>;
 pub(crate) type DriverSide = sockeye_mailbox::DriverSide<Direct>;
-pub(crate) type Channel<T> = sockeye_mailbox::Channel<Direct, T>;
+pub(crate) type Channel<T, N = ()> = sockeye_mailbox::Channel<Direct, T, N>;
 pub(crate) type Ended = sockeye_mailbox::Ended<Direct>;
 pub(crate) type Parts = sockeye_mailbox::Parts<Direct>;
 pub(crate) type Sending = sockeye_mailbox::Sending<Direct>;

@@ -2,7 +2,7 @@
 //! neither receives nor sends, and runs no handler.
 //!
 //! The sweeper measures the idle time of all sessions each second, so a session with a limit needs no timer of its own.
-//! A session that never had a limit keeps one byte and an empty pointer. The outbox counts what it sends, and the log
+//! A session that never had a limit keeps one byte. The outbox counts what it sends, and the log
 //! its broadcasts: they report numbers, and know nothing of limits.
 //!
 //! ```text
@@ -11,21 +11,15 @@
 //!     └─────────── the sweeper looks ──────────────┘
 //! ```
 
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::time::Duration;
 
 use sockeye_proto::{CloseCode, CloseReason};
 
-/// The activity of one session.
+/// The activity of one session: `QUIET`, `SEEN` or `BUSY`.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
-    // `QUIET`, `SEEN` or `BUSY`.
-    state: AtomicU8,
-    // Made with the first limit.
-    idle: OnceLock<Box<Idle>>,
-}
+pub(super) struct Activity(AtomicU8);
 
 /// Nothing happened since the sweeper looked.
 const QUIET: u8 = 0;
@@ -34,9 +28,9 @@ const SEEN: u8 = 1;
 /// A handler runs: the peer waits for this side.
 const BUSY: u8 = 2;
 
-/// The idle limit of a session, and its idle time.
+/// The idle limit of a session, and its idle time. By default there is no limit.
 #[derive(Debug, Default)]
-struct Idle {
+pub(super) struct Idle {
     // In nanoseconds; 0 for no limit.
     limit: AtomicU64,
     expired: AtomicBool,
@@ -46,30 +40,11 @@ struct Idle {
 }
 
 impl Activity {
-    /// The activity of a session with this limit; `None` for no limit.
-    pub(super) fn limited_to(limit: Option<Duration>) -> Self {
-        let activity = Self::default();
-        if limit.is_some() {
-            activity.set_limit(limit);
-        }
-        activity
-    }
-
-    /// Returns whether the session has a limit, or had one. If not, arriving messages need not be noted.
-    pub(super) fn is_measured(&self) -> bool {
-        self.idle.get().is_some()
-    }
-
-    pub(super) fn limit(&self) -> Option<Duration> {
-        self.idle.get()?.limit()
-    }
-
-    /// Sets the limit. The idle time starts again.
-    pub(super) fn set_limit(&self, limit: Option<Duration>) {
+    /// Sets the limit; `None` for no limit. The idle time starts again.
+    pub(super) fn set_limit(&self, idle: &Idle, limit: Option<Duration>) {
         let nanos = limit.map_or(0, |limit| limit.as_nanos().max(1));
         // The next look may come at once, and must not count the time before.
-        let _ = self.state.compare_exchange(QUIET, SEEN, AcqRel, Relaxed);
-        let idle = self.idle.get_or_init(Box::default);
+        let _ = self.0.compare_exchange(QUIET, SEEN, AcqRel, Relaxed);
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         idle.limit.store(nanos, Relaxed);
     }
@@ -77,31 +52,33 @@ impl Activity {
     /// Notes that a message or a Pong arrived.
     #[inline]
     pub(super) fn note(&self) {
-        self.state.store(SEEN, Release);
+        self.0.store(SEEN, Release);
     }
 
     /// Notes that a handler starts. The session is busy until the guard is dropped.
     #[inline]
     pub(super) fn busy(&self) -> Busy<'_> {
-        self.state.store(BUSY, Release);
+        self.0.store(BUSY, Release);
         Busy(self)
     }
 
     /// Returns whether the limit is reached. `elapsed` is the time since the last call. `report` returns a number that
     /// changes with each message that is sent, and with each Ping: a changed number starts the idle time again.
-    pub(super) fn is_over(&self, elapsed: Duration, report: impl FnOnce() -> u64) -> bool {
-        let Some(idle) = self.idle.get() else {
+    pub(super) fn is_over(
+        &self,
+        idle: &Idle,
+        elapsed: Duration,
+        report: impl FnOnce() -> u64,
+    ) -> bool {
+        let Some(limit) = idle.limit() else {
             return false;
         };
         let reported = report();
         let before = idle.reported.swap(reported, Relaxed);
         let seen = self
-            .state
+            .0
             .compare_exchange(SEEN, QUIET, AcqRel, Acquire)
             .unwrap_or_else(|other| other);
-        let Some(limit) = idle.limit() else {
-            return false;
-        };
         if seen != QUIET || before != reported {
             idle.time.store(0, Relaxed);
             return false;
@@ -115,7 +92,9 @@ impl Activity {
         }
         over
     }
+}
 
+impl Idle {
     /// Returns the reason that `on_close` gets: 1006 in place of the 1001 that the idle limit sent.
     pub(super) fn reason_for_on_close(&self, reason: CloseReason) -> CloseReason {
         let is_ours =
@@ -128,13 +107,10 @@ impl Activity {
 
     /// Returns whether the limit was ever reached.
     fn is_expired(&self) -> bool {
-        let idle = self.idle.get();
-        idle.is_some_and(|idle| idle.expired.load(Acquire))
+        self.expired.load(Acquire)
     }
-}
 
-impl Idle {
-    fn limit(&self) -> Option<Duration> {
+    pub(super) fn limit(&self) -> Option<Duration> {
         let limit = self.limit.load(Relaxed);
         (limit > 0).then(|| Duration::from_nanos(limit))
     }
@@ -160,39 +136,57 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn limited_to(limit: Duration) -> Activity {
-        Activity::limited_to(Some(limit))
+    /// A session, as far as its activity is concerned.
+    #[derive(Default)]
+    struct Measured {
+        activity: Activity,
+        idle: Idle,
+    }
+
+    impl Measured {
+        fn set_limit(&self, limit: Option<Duration>) {
+            self.activity.set_limit(&self.idle, limit);
+        }
+
+        fn is_over(&self, elapsed: Duration, report: impl FnOnce() -> u64) -> bool {
+            self.activity.is_over(&self.idle, elapsed, report)
+        }
+    }
+
+    fn limited_to(limit: Duration) -> Measured {
+        let session = Measured::default();
+        session.set_limit(Some(limit));
+        session
     }
 
     #[test]
     fn a_session_without_a_limit_is_never_idle_for_too_long() {
-        let activity = Activity::limited_to(None);
-        assert!((0..100).all(|_| !activity.is_over(SECOND, || 0)));
-        assert!(!activity.is_expired());
-        assert!(!activity.is_measured());
+        let session = Measured::default();
+        assert!((0..100).all(|_| !session.is_over(SECOND, || 0)));
+        assert!(!session.idle.is_expired());
     }
 
     #[test]
     fn the_limit_is_reached_when_nothing_happened_for_so_long() {
-        let activity = limited_to(3 * SECOND);
-        let looks: Vec<_> = (0..4).map(|_| activity.is_over(SECOND, || 0)).collect();
+        let session = limited_to(3 * SECOND);
+        let looks: Vec<_> = (0..4).map(|_| session.is_over(SECOND, || 0)).collect();
         assert_eq!(looks, [false, false, false, true]);
-        assert!(activity.is_expired());
+        assert!(session.idle.is_expired());
     }
 
     #[test]
     fn what_comes_what_goes_and_a_handler_that_runs_all_begin_it_anew() {
-        let activity = limited_to(2 * SECOND);
-        let is_over = |reported| activity.is_over(SECOND, || reported);
+        let session = limited_to(2 * SECOND);
+        let is_over = |reported| session.is_over(SECOND, || reported);
         assert!(!is_over(0));
         assert!(!is_over(0));
-        activity.note();
+        session.activity.note();
         assert!(!is_over(0));
         assert!(!is_over(0));
         // The report changed: a message was sent.
         assert!(!is_over(1));
         assert!(!is_over(1));
-        let busy = activity.busy();
+        let busy = session.activity.busy();
         assert!((0..10).all(|_| !is_over(1)));
         drop(busy);
         assert!(!is_over(1));
@@ -202,41 +196,41 @@ mod tests {
 
     #[test]
     fn a_session_is_busy_under_a_limit_that_its_handler_sets() {
-        let activity = Activity::default();
-        let busy = activity.busy();
-        activity.set_limit(Some(SECOND));
-        assert!((0..10).all(|_| !activity.is_over(SECOND, || 0)));
+        let session = Measured::default();
+        let busy = session.activity.busy();
+        session.set_limit(Some(SECOND));
+        assert!((0..10).all(|_| !session.is_over(SECOND, || 0)));
         drop(busy);
-        assert!(!activity.is_over(SECOND, || 0));
-        assert!(activity.is_over(SECOND, || 0));
+        assert!(!session.is_over(SECOND, || 0));
+        assert!(session.is_over(SECOND, || 0));
     }
 
     #[test]
     fn a_limit_is_read_back_as_it_was_set_and_the_longest_is_none_that_ends() {
-        let activity = Activity::default();
+        let session = Measured::default();
         let limit = Some(Duration::from_millis(9_876_543_210));
-        activity.set_limit(limit);
-        assert_eq!(activity.limit(), limit);
-        activity.set_limit(Some(Duration::MAX));
+        session.set_limit(limit);
+        assert_eq!(session.idle.limit(), limit);
+        session.set_limit(Some(Duration::MAX));
         let age = Duration::from_secs(1 << 32);
-        assert!((0..3).all(|_| !activity.is_over(age, || 0)));
-        activity.set_limit(None);
-        assert_eq!(activity.limit(), None);
+        assert!((0..3).all(|_| !session.is_over(age, || 0)));
+        session.set_limit(None);
+        assert_eq!(session.idle.limit(), None);
         // A limit of zero is the shortest limit, not "no limit".
-        activity.set_limit(Some(Duration::ZERO));
-        assert!(!activity.is_over(SECOND, || 0));
-        assert!(activity.is_over(SECOND, || 0));
+        session.set_limit(Some(Duration::ZERO));
+        assert!(!session.is_over(SECOND, || 0));
+        assert!(session.is_over(SECOND, || 0));
     }
 
     #[test]
     fn only_the_close_of_the_limit_itself_is_1006_for_on_close() {
         let sent = CloseReason::new(CloseCode::GOING_AWAY, IDLE_FOR_TOO_LONG).unwrap();
-        let activity = limited_to(SECOND);
-        assert_eq!(activity.reason_for_on_close(sent.clone()), sent);
-        while !activity.is_over(SECOND, || 0) {}
-        let reason = activity.reason_for_on_close(sent);
+        let session = limited_to(SECOND);
+        assert_eq!(session.idle.reason_for_on_close(sent.clone()), sent);
+        while !session.is_over(SECOND, || 0) {}
+        let reason = session.idle.reason_for_on_close(sent);
         assert_eq!(reason, CloseReason::abnormal(IDLE_FOR_TOO_LONG));
         let other = CloseReason::new(CloseCode::GOING_AWAY, "the server stops").unwrap();
-        assert_eq!(activity.reason_for_on_close(other.clone()), other);
+        assert_eq!(session.idle.reason_for_on_close(other.clone()), other);
     }
 }

@@ -3,7 +3,6 @@
 use sockeye_mailbox::OverflowPolicy;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::activity::Activity;
 use super::handshake::ConnectionInfo;
 use super::life::spawn;
 use super::session::{OpenSessions, Session, SessionGuard};
@@ -43,8 +42,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             None,
         );
         let driver: Box<Driver<T>> = Box::new(self.into_driver(Arc::clone(&mailbox)));
-        let activity = Activity::default();
-        let guard = SessionGuard::new(handshake, activity, mailbox, open_sessions, slot);
+        let guard = SessionGuard::new(handshake, None, mailbox, open_sessions, slot);
         let session = Session::clone(&guard);
         spawn(endpoint, guard, driver);
         session

@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 
 use super::Endpoint;
-use super::activity::Activity;
 use super::handshake::Handshake;
 use super::incoming::Incoming;
 use super::outcome::{reply, report_error};
@@ -105,9 +104,9 @@ where
         // Boxed, so that the task moves and stores only a pointer.
         let driver = Box::new(Driver::new(link, mailbox.clone()).holding(opened.permit));
         let made = catch_unwind(AssertUnwindSafe(|| (self.0)(&opened.handshake)));
-        let activity = Activity::limited_to(opened.max_idle_timeout);
+        let max_idle = opened.max_idle_timeout;
         let open_sessions = open_sessions.clone();
-        let session = SessionGuard::new(opened.handshake, activity, mailbox, open_sessions, slot);
+        let session = SessionGuard::new(opened.handshake, max_idle, mailbox, open_sessions, slot);
         match made {
             Ok(endpoint) => {
                 spawn(endpoint, session, driver);

@@ -53,9 +53,17 @@ struct Task {
 impl Task {
     /// Runs until no channel has a handle.
     async fn run(self) {
+        let mut turn = Turn::default();
         loop {
-            match poll_fn(|cx| self.deliverer.poll_next(cx)).await {
-                Some(channel) => deliver(&channel).await,
+            let next = poll_fn(|cx| {
+                let next = self.deliverer.poll_next(cx);
+                if next.is_pending() {
+                    turn.visited = 0;
+                }
+                next
+            });
+            match next.await {
+                Some(channel) => deliver(&channel, &mut turn).await,
                 None if self.forget_unused() => return,
                 None => {}
             }
@@ -85,13 +93,29 @@ impl Drop for Task {
 
 /// Writes to all sessions of a channel. Tasks of their own serve some sessions each, so that the threads of a runtime
 /// share the work.
-async fn deliver(channel: &Arc<dyn Deliver>) {
+async fn deliver(channel: &Arc<dyn Deliver>, turn: &mut Turn) {
     // A session that opens later reads only later messages.
     let places = channel.begin_delivery();
     for start in (Round::PLACES..places).step_by(Round::PLACES) {
-        tokio::spawn(Round::new(channel, start).run());
+        let round = Round::new(channel, start, places);
+        tokio::spawn(async move { round.run(&mut Turn::default()).await });
     }
-    Round::new(channel, 0).run().await;
+    Round::new(channel, 0, places).run(turn).await;
+}
+
+/// What a task of a delivery does before it yields to other tasks. It may serve several small channels: a yield asks the
+/// system for events, so a yield for each of them would cost a good part of their writes.
+#[derive(Default)]
+struct Turn {
+    // The number of places that it has visited, always below `PLACES`.
+    visited: usize,
+    // The memory for copied frames: one channel after the other uses it.
+    frames: Vec<u8>,
+}
+
+impl Turn {
+    /// The number of places after which the task yields.
+    const PLACES: usize = 32;
 }
 
 /// One delivery to some sessions of a channel.
@@ -101,28 +125,32 @@ struct Round {
 }
 
 impl Round {
-    /// The number of sessions that one task serves.
+    /// The number of places that one task serves.
     const PLACES: usize = 256;
-    /// The number of sessions after which the task yields to other tasks.
-    const BATCH: usize = 32;
 
-    fn new(channel: &Arc<dyn Deliver>, start: usize) -> Self {
+    /// The delivery to the places from `start` on. The channel has this many.
+    fn new(channel: &Arc<dyn Deliver>, start: usize, places: usize) -> Self {
         Self {
             channel: Arc::clone(channel),
-            left: start..start + Self::PLACES,
+            left: start..places.min(start + Self::PLACES),
         }
     }
 
-    async fn run(mut self) {
-        let mut copied = Copied::default();
+    async fn run(mut self, turn: &mut Turn) {
+        let mut copied = Copied::new(std::mem::take(&mut turn.frames));
         while !self.left.is_empty() {
-            let end = self.left.end.min(self.left.start + Self::BATCH);
-            let has_written = self.channel.deliver(self.left.start..end, &mut copied);
+            let many = self.left.len().min(Turn::PLACES - turn.visited);
+            let end = self.left.start + many;
+            if self.channel.deliver(self.left.start..end, &mut copied) {
+                turn.visited += many;
+            }
             self.left.start = end;
-            if has_written {
+            if turn.visited >= Turn::PLACES {
+                turn.visited = 0;
                 tokio::task::yield_now().await;
             }
         }
+        turn.frames = copied.into_frames();
     }
 }
 
@@ -132,5 +160,63 @@ impl Drop for Round {
         if !self.left.is_empty() {
             self.channel.end_delivery();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A channel that notes how many places all such channels were visited at.
+    struct Counted {
+        places: usize,
+        visited: Arc<Mutex<usize>>,
+    }
+
+    impl Deliver for Counted {
+        fn begin_delivery(&self) -> usize {
+            self.places
+        }
+
+        fn deliver(&self, places: Range<usize>, _: &mut Copied) -> bool {
+            assert!(places.end <= self.places);
+            *lock(&self.visited) += places.len();
+            true
+        }
+
+        fn end_delivery(&self) {}
+    }
+
+    /// Delivers to channels with these numbers of places. Returns how many places were visited whenever another task ran.
+    async fn visited_at_each_yield(channels: &[usize]) -> Vec<usize> {
+        let visited = Arc::new(Mutex::new(0));
+        let channels: Vec<Arc<dyn Deliver>> = channels
+            .iter()
+            .map(|places| {
+                let visited = Arc::clone(&visited);
+                let places = *places;
+                Arc::new(Counted { places, visited }) as Arc<dyn Deliver>
+            })
+            .collect();
+        let delivering = tokio::spawn(async move {
+            let mut turn = Turn::default();
+            for channel in &channels {
+                deliver(channel, &mut turn).await;
+            }
+        });
+        let mut seen = Vec::new();
+        while !delivering.is_finished() {
+            tokio::task::yield_now().await;
+            seen.push(*lock(&visited));
+        }
+        seen.dedup();
+        seen
+    }
+
+    #[tokio::test]
+    async fn small_channels_share_a_turn_and_a_turn_ends_after_32_places() {
+        assert_eq!(visited_at_each_yield(&[10; 7]).await, [32, 64, 70]);
+        assert_eq!(visited_at_each_yield(&[1; 40]).await, [32, 40]);
+        assert_eq!(visited_at_each_yield(&[70]).await, [32, 64, 70]);
     }
 }

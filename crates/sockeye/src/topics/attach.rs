@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sockeye_pubsub::SubscribeError;
 use sockeye_pubsub::hub::Welcome;
+use sockeye_pubsub::{SubscribeError, TopicName};
 use tokio::runtime::Handle;
 
 use super::form::Form;
@@ -22,7 +22,8 @@ impl Join {
     pub(super) fn attach(
         mut self,
         node: &Node,
-        topic: &Arc<LocalTopic>,
+        name: &TopicName,
+        topic: &mut LocalTopic,
         welcome: &Welcome<'_>,
     ) -> bool {
         let session = Session::clone(&self.session);
@@ -30,7 +31,7 @@ impl Join {
             return false;
         };
         let mut memberships = lock(&state.memberships);
-        let is_known = memberships.contains(topic.name());
+        let is_known = memberships.contains(name);
         if memberships.has_retired() || self.answer.is_unwanted() {
             drop(memberships);
             return false;
@@ -39,7 +40,7 @@ impl Join {
         if is_again || (!is_known && memberships.len() >= self.limit) {
             drop(memberships);
             if is_again {
-                self.answer.accept_again(topic.name(), welcome);
+                self.answer.accept_again(name, welcome);
             } else {
                 self.answer.refuse(&session, SubscribeError::TooMany);
             }
@@ -47,7 +48,7 @@ impl Join {
         }
         let mailbox = session.mailbox();
         let form = Form::of(&session);
-        let (welcome, used) = fitting(form, topic.name(), welcome, self.session.reserved());
+        let (welcome, used) = fitting(form, name, welcome, self.session.reserved());
         let Some(part) = node.replays().take(used, memberships.unwritten()) else {
             drop(memberships);
             let retry = Duration::from_millis(1000 + random() % 4000);
@@ -55,42 +56,40 @@ impl Join {
                 .refuse(&session, SubscribeError::Unavailable { retry });
             return false;
         };
-        let answer = self.answer.frame(&session, topic.name(), &welcome);
+        let answer = self.answer.frame(&session, name, &welcome);
         let replay = welcome.replay.iter();
-        let replay = part.until_dropped(replay.map(|entry| form.entry(topic.name(), entry)));
+        let replay = part.until_dropped(replay.map(|entry| form.entry(name, entry)));
         let Ok(ticket) = mailbox.push_admitted(answer.into_iter().chain(replay)) else {
             // The session ends, and leaves its topics then.
             drop(memberships);
             return false;
         };
         // Server code may have subscribed the session. Its client has ignored the messages so far, and begins here.
-        if let Some(old) = memberships.remove(topic.name())
-            && let Some(channel) = topic.existing(form)
-        {
-            channel.leave(old.member, |member| *member == session);
+        if let Some(old) = memberships.remove(name) {
+            old.channel.leave(old.member, |member| *member == session);
             let id = session.member_id();
-            node.presence().leave(topic.name(), id, old.join);
+            node.presence().leave(name, id, old.join);
         }
         // Without a runtime the session's driver writes its messages itself.
         let has_runtime = mailbox.has_direct() && Handle::try_current().is_ok();
         let delivery = has_runtime.then(deliverer::here);
-        let channel = topic.channel(form, || node.channel_config(topic.name()));
+        let channel = topic.channel(form, name, || node.channel_config(name));
         let member = channel.subscribe(Arc::clone(mailbox), session.clone(), delivery);
         memberships.insert(Membership {
-            topic: Arc::clone(topic),
+            channel: Arc::clone(channel),
             member,
             join: self.number,
         });
         if let Some(permission) = self.permission {
-            node.note_permission(&session, topic.name(), self.number, permission);
+            node.note_permission(&session, name, self.number, permission);
         }
         if let Some(member) = self.member.take() {
-            node.presence().enter(topic.name(), member, self.number);
+            node.presence().enter(name, member, self.number);
         }
         memberships.note_replay(self.session.take_reserved(), used, ticket);
         drop(memberships);
         state.answered.notify_waiters();
-        self.answer.accept(topic.name(), &welcome);
+        self.answer.accept(name, &welcome);
         !is_known
     }
 

@@ -47,7 +47,7 @@ impl Inner {
             let mut kept = Vec::new();
             for session in handles.get(begin..).unwrap_or_default() {
                 let part = session.topics_part();
-                let removed = part.and_then(|part| lock(&part.memberships).remove(topic.name()));
+                let removed = part.and_then(|part| lock(&part.memberships).remove(channel.name()));
                 let Some(membership) = removed else {
                     continue;
                 };
@@ -59,7 +59,7 @@ impl Inner {
                 let left = channel.leave(membership.member, is_meant);
                 if left.is_some() {
                     ended += 1;
-                    form.tell_end(session, topic.name(), Ending::Evicted);
+                    form.tell_end(session, channel.name(), Ending::Evicted);
                 }
                 kept.extend(left);
             }

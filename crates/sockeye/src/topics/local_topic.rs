@@ -4,8 +4,6 @@
 //! *Enveloped* is the message behind a header of the subprotocol. A channel exists once it has a subscriber. Each message is
 //! framed once for each channel.
 
-use std::sync::OnceLock;
-
 use sockeye_mailbox::ChannelConfig;
 use sockeye_pubsub::TopicName;
 
@@ -14,58 +12,39 @@ use crate::connection::direct::Channel;
 use crate::endpoint::Session;
 use crate::sync::Arc;
 
+/// The sessions that take the messages of a topic in one form.
+pub(super) type TopicChannel = Channel<Session, TopicName>;
+
 /// The subscribers of one topic.
+#[derive(Default)]
 pub(super) struct LocalTopic {
-    name: TopicName,
+    raw: Option<Arc<TopicChannel>>,
     #[cfg(feature = "topics-wire")]
-    is_conflated: bool,
-    raw: OnceLock<Arc<Channel<Session>>>,
-    #[cfg(feature = "topics-wire")]
-    enveloped: OnceLock<Arc<Channel<Session>>>,
+    enveloped: Option<Arc<TopicChannel>>,
 }
 
 impl LocalTopic {
-    /// The place for the subscribers of a topic. With `is_conflated` a slow one gets only the newest message.
-    pub(super) fn new(name: TopicName, is_conflated: bool) -> Self {
-        let _ = is_conflated;
-        Self {
-            name,
-            #[cfg(feature = "topics-wire")]
-            is_conflated,
-            raw: OnceLock::new(),
-            #[cfg(feature = "topics-wire")]
-            enveloped: OnceLock::new(),
-        }
-    }
-
-    #[cfg(feature = "topics-wire")]
-    pub(super) fn is_conflated(&self) -> bool {
-        self.is_conflated
-    }
-
-    pub(super) fn name(&self) -> &TopicName {
-        &self.name
-    }
-
     /// Returns the channel of a form, if it ever had a subscriber.
-    pub(super) fn existing(&self, form: Form) -> Option<&Arc<Channel<Session>>> {
-        self.place(form).get()
-    }
-
-    /// Returns the channel of a form. `config` makes the settings of a new one.
-    pub(super) fn channel(
-        &self,
-        form: Form,
-        config: impl FnOnce() -> ChannelConfig,
-    ) -> &Arc<Channel<Session>> {
-        self.place(form).get_or_init(|| Channel::new(config()))
-    }
-
-    fn place(&self, form: Form) -> &OnceLock<Arc<Channel<Session>>> {
+    pub(super) fn existing(&self, form: Form) -> Option<&Arc<TopicChannel>> {
         match form {
-            Form::Raw => &self.raw,
+            Form::Raw => self.raw.as_ref(),
             #[cfg(feature = "topics-wire")]
-            Form::Enveloped => &self.enveloped,
+            Form::Enveloped => self.enveloped.as_ref(),
         }
+    }
+
+    /// Returns the channel of a form. A new one gets the topic's name, and its settings by `config`.
+    pub(super) fn channel(
+        &mut self,
+        form: Form,
+        name: &TopicName,
+        config: impl FnOnce() -> ChannelConfig,
+    ) -> &Arc<TopicChannel> {
+        let place = match form {
+            Form::Raw => &mut self.raw,
+            #[cfg(feature = "topics-wire")]
+            Form::Enveloped => &mut self.enveloped,
+        };
+        place.get_or_insert_with(|| Channel::named(name.clone(), config()))
     }
 }

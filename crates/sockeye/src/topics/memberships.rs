@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use sockeye_mailbox::Ticket;
 use sockeye_pubsub::TopicName;
 
-use super::local_topic::LocalTopic;
+use super::local_topic::TopicChannel;
 use super::permission::is_of_client;
 use crate::connection::direct::Mailbox;
 use crate::sync::Arc;
@@ -21,8 +21,9 @@ pub(super) struct Memberships {
 
 /// One subscription.
 pub(super) struct Membership {
-    pub(super) topic: Arc<LocalTopic>,
-    /// The number of the session in the topic's channel.
+    /// The topic's channel in the session's form.
+    pub(super) channel: Arc<TopicChannel>,
+    /// The number of the session in the channel.
     pub(super) member: u32,
     /// The number of the join by which it came about.
     pub(super) join: u32,
@@ -50,14 +51,14 @@ impl Memberships {
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &TopicName> {
-        self.all.iter().map(|membership| membership.topic.name())
+        self.all.iter().map(|membership| membership.channel.name())
     }
 
     pub(super) fn insert(&mut self, membership: Membership) {
-        if let Err(place) = self.find(membership.topic.name()) {
-            // It grows by half: there are many sessions, so what they reserve counts.
+        if let Err(place) = self.find(membership.channel.name()) {
+            // It grows by an eighth: there are many sessions, so what they reserve counts.
             if self.all.len() == self.all.capacity() {
-                self.all.reserve_exact((self.all.len() / 2).max(1));
+                self.all.reserve_exact((self.all.len() / 8).max(1));
             }
             self.all.insert(place, membership);
         }
@@ -89,7 +90,7 @@ impl Memberships {
 
     fn find(&self, topic: &str) -> Result<usize, usize> {
         self.all
-            .binary_search_by(|membership| membership.topic.name().as_str().cmp(topic))
+            .binary_search_by(|membership| membership.channel.name().as_str().cmp(topic))
     }
 
     /// Reserves bytes for a replay. Returns the ticket of the oldest replay if there is no room: the join waits until that

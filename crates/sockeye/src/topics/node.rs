@@ -11,7 +11,7 @@ use sockeye_pubsub::{Patterns, Rules, SlowSubscriber, TopicName};
 use super::endings::{Ending, Endings};
 #[cfg(feature = "topics-wire")]
 use super::form::Form;
-use super::local_topic::LocalTopic;
+use super::local_topic::{LocalTopic, TopicChannel};
 use super::memberships::Membership;
 use super::permission::Permission;
 use super::presence::Presence;
@@ -19,7 +19,6 @@ use super::rechecks::Rechecks;
 use super::replay_room::ReplayRoom;
 use super::surroundings::now;
 use super::timer::Timer;
-use crate::connection::direct::Channel;
 use crate::endpoint::Session;
 #[cfg(feature = "topics-wire")]
 use crate::proto::Message;
@@ -76,8 +75,8 @@ impl Node {
     pub(super) fn stir(&self, topic: &LocalTopic) {
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.existing(Form::Enveloped) {
-            let name = topic.name().as_str().into();
-            self.announce(topic, enveloped, &ServerFrame::Stir { topic: name });
+            let topic = enveloped.name().as_str().into();
+            self.announce(enveloped, &ServerFrame::Stir { topic });
         }
         let _ = topic;
     }
@@ -139,7 +138,7 @@ impl Node {
 
     /// Forgets what it knows of a subscription besides the channel. What the caller gets is dropped while nothing is locked.
     pub(super) fn forget(&self, session: &Session, membership: &Membership) -> Option<Ending> {
-        let topic = membership.topic.name();
+        let topic = membership.channel.name();
         self.presence
             .leave(topic, session.member_id(), membership.join);
         self.endings.remove(session, membership.join)
@@ -172,21 +171,16 @@ impl Node {
         self.has_rest.store(true, Relaxed);
     }
 
-    pub(super) fn publish(&self, channel: &Arc<Channel<Session>>, message: impl Into<Outgoing>) {
+    pub(super) fn publish(&self, channel: &Arc<TopicChannel>, message: impl Into<Outgoing>) {
         let message = PreparedMessage::new(message);
         channel.publish(&message, |session, lost| self.lose(session, lost));
     }
 
     /// Sends a frame of the subprotocol to all subscribers. It never takes the place of a message.
     #[cfg(feature = "topics-wire")]
-    pub(super) fn announce(
-        &self,
-        topic: &LocalTopic,
-        channel: &Arc<Channel<Session>>,
-        frame: &ServerFrame<'_>,
-    ) {
+    pub(super) fn announce(&self, channel: &Arc<TopicChannel>, frame: &ServerFrame<'_>) {
         let frame = Message::Text(frame.to_text());
-        if !topic.is_conflated() {
+        if !channel.is_conflated() {
             return self.publish(channel, frame);
         }
         // Such a channel keeps one message, which is the value. So the frame goes past the channel.

@@ -13,7 +13,6 @@ use super::local_topic::LocalTopic;
 use super::node::Node;
 use super::surroundings::{now, random};
 use crate::endpoint::Gap;
-use crate::sync::Arc;
 
 impl Surroundings for Node {
     fn now(&self) -> Instant {
@@ -27,49 +26,45 @@ impl Surroundings for Node {
 
 impl Outlet for Node {
     type Join = Join;
-    type Topic = Arc<LocalTopic>;
+    type Topic = LocalTopic;
 
-    fn open(&self, topic: &TopicName) -> Arc<LocalTopic> {
-        let matched = self.patterns.find(topic);
-        let is_conflated = matched.is_some_and(|matched| matched.rules().history.is_latest());
-        Arc::new(LocalTopic::new(topic.clone(), is_conflated))
-    }
-
-    fn attach(&self, topic: &mut Arc<LocalTopic>, join: Join, welcome: Welcome<'_>) -> bool {
-        join.attach(self, topic, &welcome)
+    fn attach(
+        &self,
+        name: &TopicName,
+        topic: &mut LocalTopic,
+        join: Join,
+        welcome: Welcome<'_>,
+    ) -> bool {
+        join.attach(self, name, topic, &welcome)
     }
 
     fn refuse(&self, join: Join, error: SubscribeError) {
         join.refuse(error);
     }
 
-    fn deliver(&self, topic: &mut Arc<LocalTopic>, delivered: &Delivered) {
+    fn deliver(&self, topic: &mut LocalTopic, delivered: &Delivered) {
         if let Some(raw) = topic.existing(Form::Raw) {
-            self.publish(raw, Form::Raw.message(topic.name(), delivered));
+            self.publish(raw, Form::Raw.message(raw.name(), delivered));
         }
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.existing(Form::Enveloped) {
-            self.publish(enveloped, Form::Enveloped.message(topic.name(), delivered));
+            self.publish(
+                enveloped,
+                Form::Enveloped.message(enveloped.name(), delivered),
+            );
         }
     }
 
-    fn lose(&self, topic: &mut Arc<LocalTopic>, at: Option<Position>) {
+    fn lose(&self, topic: &mut LocalTopic, at: Option<Position>) {
         let _ = at;
         if let Some(raw) = topic.existing(Form::Raw) {
-            let gap = Gap::new(topic.name().clone());
+            let gap = Gap::new(raw.name().clone());
             raw.look(0..usize::MAX, |session| session.notify_gap(gap.clone()));
         }
         #[cfg(feature = "topics-wire")]
         if let Some(enveloped) = topic.existing(Form::Enveloped) {
-            let topic_name = topic.name().as_str().into();
-            self.announce(
-                topic,
-                enveloped,
-                &ServerFrame::Lost {
-                    topic: topic_name,
-                    at,
-                },
-            );
+            let topic = enveloped.name().as_str().into();
+            self.announce(enveloped, &ServerFrame::Lost { topic, at });
         }
     }
 

@@ -34,9 +34,8 @@ impl Inner {
     /// change.
     pub(super) fn recheck_all(self: &Arc<Self>) {
         if self.authority.is_none() {
-            tracing::warn!(
-                "signals of other nodes may be missing: an evicted client may stay here"
-            );
+            // The node that evicts knows it by the number of nodes that have acknowledged.
+            tracing::debug!("signals of other nodes may be missing: an evicted client may stay");
             return;
         }
         tracing::warn!("signals of other nodes may be missing: asking again about each client");

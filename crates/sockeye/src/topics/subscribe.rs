@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use sockeye_pubsub::hub::Wants;
 use sockeye_pubsub::{Known, Position, SubscribeError, TopicName};
 use tokio::sync::oneshot;
 
-use super::form::Form;
 use super::handle::{RETRY, Topics};
 use super::join::{Answer, Join, Subscribed};
 use super::joining::Joining;
@@ -135,9 +134,10 @@ impl Subscribe<'_> {
         let name = TopicName::new(&*self.topic).map_err(SubscribeError::Invalid)?;
         let (answer, answered) = oneshot::channel();
         let (session, member) = (self.session, self.member);
-        let joining = async {
+        // Rare steps are boxed: so the future is small, and its memory cheap to allocate.
+        let mut joining = pin!(async {
             let permission = if self.is_client {
-                let permitted = permit_subscribe(topics, session, &name).await;
+                let permitted = Box::pin(permit_subscribe(topics, session, &name)).await;
                 Some(permitted.map_err(|denied| SubscribeError::Denied(denied.into_text()))?)
             } else {
                 None
@@ -150,11 +150,11 @@ impl Subscribe<'_> {
                 permission,
             };
             topics.join(session, &name, request).await
-        };
+        });
         let number = if self.is_client || self.wants != Wants::Live {
-            topics.evictable(session, &name, joining).await?
+            Box::pin(topics.evictable(session, &name, joining)).await?
         } else {
-            joining.await?
+            joining.as_mut().await?
         };
         let mut waiting = Waiting {
             session,
@@ -233,7 +233,10 @@ impl Topics {
                 return Err(SubscribeError::TooMany);
             }
         }
-        let session = session.reserve_replay(reserved).await?;
+        let session = match reserved {
+            0 => Joining::new(session, 0),
+            bytes => Box::pin(session.reserve_replay(bytes)).await?,
+        };
         let count = inner.joins.fetch_add(NUMBERS, Relaxed);
         let number = number_of(count, request.permission.is_some());
         let join = Join {
@@ -257,11 +260,10 @@ impl Topics {
     /// Takes a session out of a topic. Its membership is gone already.
     pub(super) fn leave(&self, session: &Session, membership: &Membership) {
         let inner = &self.0;
-        let form = Form::of(session);
+        let channel = &membership.channel;
         let is_meant = |member: &Session| member == session;
-        inner.hub.leave(membership.topic.name(), |topic| {
-            let channel = topic.existing(form);
-            let left = channel.and_then(|channel| channel.leave(membership.member, is_meant));
+        inner.hub.leave(channel.name(), |_| {
+            let left = channel.leave(membership.member, is_meant);
             usize::from(left.is_some())
         });
         let node = inner.hub.outlet();
@@ -282,9 +284,6 @@ impl Topics {
 impl Session {
     /// Reserves room for a replay. Waits until earlier replays of the session are written.
     async fn reserve_replay(&self, bytes: usize) -> Result<Joining, SubscribeError> {
-        if bytes == 0 {
-            return Ok(Joining::new(self, 0));
-        }
         let unavailable = SubscribeError::Unavailable { retry: RETRY };
         let limit = self.mailbox().limit() / 2;
         let bytes = bytes.min(limit);

@@ -1,18 +1,14 @@
-//! Tests of rooms without sockets: a listener keeps the messages that it gets.
+//! Tests of rooms without sockets.
 
-use std::collections::VecDeque;
-use std::future::{Ready, ready};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
-use sockeye::error::SendError;
-use sockeye::topics::{Clients, History, Policy, SubscribeError};
+use sockeye::topics::{Clients, History, Policy};
 use tokio::task::yield_now;
 
 use super::*;
-use crate::audience::Listener;
+use crate::chat::ear::{Ear, without_ids};
 
 fn topics() -> Topics {
     let policy = Policy::new()
@@ -23,81 +19,7 @@ fn topics() -> Topics {
 }
 
 fn rooms() -> Rooms<Ear> {
-    Rooms::new(topics(), MAX_PEOPLE)
-}
-
-/// A seat that hears the room's events once it listens. It reads its messages when the test asks for them, and holds
-/// `limit` messages until then.
-#[derive(Clone, Debug)]
-struct Ear(Arc<Heard>);
-
-#[derive(Debug)]
-struct Heard {
-    limit: AtomicUsize,
-    messages: Mutex<VecDeque<String>>,
-    listens: AtomicBool,
-    given_up: AtomicBool,
-}
-
-impl Ear {
-    fn new() -> Self {
-        Self::of_limit(usize::MAX)
-    }
-
-    fn of_limit(limit: usize) -> Self {
-        Self(Arc::new(Heard {
-            limit: AtomicUsize::new(limit),
-            messages: Mutex::default(),
-            listens: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
-        }))
-    }
-
-    fn heard(&self) -> Vec<Value> {
-        let messages = std::mem::take(&mut *lock(&self.0.messages));
-        messages.iter().map(|text| without_ids(text)).collect()
-    }
-}
-
-/// Reads an event. The ids and positions are random.
-fn without_ids(event: &str) -> Value {
-    let mut event: Value = serde_json::from_str(event).expect("JSON");
-    let fields = event.as_object_mut().expect("an object");
-    fields.remove("id").is_some().then(|| fields.remove("at"));
-    event
-}
-
-impl Seat for Ear {
-    fn tell_alone(&self, event: String) {
-        lock(&self.0.messages).push_back(event);
-    }
-
-    async fn listen(&self, _: &str, after: Option<Position>) -> Result<(), SubscribeError> {
-        assert!(after.is_some(), "a joining comes before");
-        self.0.listens.store(true, Ordering::SeqCst);
-        Ok(())
-    }
-}
-
-impl Listener for Ear {
-    type Sent = Ready<Result<(), SendError>>;
-
-    fn tell(&self, message: &PreparedMessage) -> Result<Self::Sent, SendError> {
-        let mut messages = lock(&self.0.messages);
-        if !self.0.listens.load(Ordering::SeqCst) {
-            return Ok(ready(Ok(())));
-        }
-        if messages.len() >= self.0.limit.load(Ordering::SeqCst) {
-            return Err(SendError::Full);
-        }
-        let text = message.message().as_text().expect("a text");
-        messages.push_back(text.to_owned());
-        Ok(ready(Ok(())))
-    }
-
-    fn give_up(&self) {
-        self.0.given_up.store(true, Ordering::SeqCst);
-    }
+    Rooms::new(topics(), MAX_PEOPLE, Nodes::One)
 }
 
 impl Rooms<Ear> {
@@ -230,10 +152,10 @@ async fn a_member_that_does_not_keep_up_is_dropped_at_once_and_the_others_learn_
         .await;
     ada.heard();
     talker.say("one", UNIX_EPOCH).await.expect("it is told");
-    assert!(!slow.0.given_up.load(Ordering::SeqCst));
+    assert!(!slow.was_given_up());
     talker.say("two", UNIX_EPOCH).await.expect("it is told");
-    assert!(slow.0.given_up.load(Ordering::SeqCst));
-    assert!(slower.0.given_up.load(Ordering::SeqCst));
+    assert!(slow.was_given_up());
+    assert!(slower.was_given_up());
     let told = ada.heard();
     let kinds: Vec<_> = told.iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["message", "message", "left", "left"]);
@@ -509,11 +431,11 @@ async fn many_members_that_are_given_up_together_are_out_at_once_and_the_others_
     sleep(LIST_PERIOD * 20).await;
     witness.heard();
     for ear in &ears {
-        ear.0.limit.store(0, Ordering::SeqCst);
+        ear.read_nothing();
     }
     talker.say("hello", UNIX_EPOCH).await.expect("it is told");
     sleep(LIST_PERIOD * 20).await;
-    assert!(ears.iter().all(|ear| ear.0.given_up.load(Ordering::SeqCst)));
+    assert!(ears.iter().all(|ear| ear.was_given_up()));
     // The budget suffices for 2,500 changes in a room of two.
     let told = witness.heard();
     assert_eq!(told[0]["type"], "message");
@@ -559,7 +481,7 @@ async fn events_of(topics: &Topics) -> Vec<Value> {
 #[tokio::test(start_paused = true)]
 async fn a_node_gives_no_name_that_it_knows_from_another_node() {
     let topics = topics();
-    let [one, other] = [(); 2].map(|()| Rooms::new(topics.clone(), MAX_PEOPLE));
+    let [one, other] = [(); 2].map(|()| Rooms::new(topics.clone(), MAX_PEOPLE, Nodes::One));
     let ear = Ear::new();
     let _ada = one.enter(&room("river"), &name("Ada"), Ear::new()).await;
     let _other = other.enter(&room("river"), &name("Ada"), ear.clone()).await;
@@ -570,7 +492,7 @@ async fn a_node_gives_no_name_that_it_knows_from_another_node() {
 #[tokio::test(start_paused = true)]
 async fn of_two_nodes_that_give_one_name_the_later_one_gives_another_to_its_own_member() {
     let topics = topics();
-    let [one, other] = [(); 2].map(|()| Rooms::new(topics.clone(), MAX_PEOPLE));
+    let [one, other] = [(); 2].map(|()| Rooms::new(topics.clone(), MAX_PEOPLE, Nodes::One));
     let [first, second] = [(); 2].map(|()| Ear::new());
     let _linus = one
         .enter(&room("river"), &name("Linus"), first.clone())

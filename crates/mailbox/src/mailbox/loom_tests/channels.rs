@@ -4,6 +4,7 @@ use super::*;
 
 mod conflated;
 mod full;
+mod two_deliveries;
 
 /// A channel, and the mailbox of a session that is a member of it.
 fn session_with_channel() -> (Arc<Channel>, Arc<Mailbox>) {

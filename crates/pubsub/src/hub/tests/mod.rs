@@ -52,11 +52,7 @@ impl Outlet for Desk {
     type Join = u32;
     type Topic = Vec<u32>;
 
-    fn open(&self, _: &TopicName) -> Vec<u32> {
-        Vec::new()
-    }
-
-    fn attach(&self, topic: &mut Vec<u32>, join: u32, welcome: Welcome<'_>) -> bool {
+    fn attach(&self, _: &TopicName, topic: &mut Vec<u32>, join: u32, welcome: Welcome<'_>) -> bool {
         if lock(&self.gone).contains(&join) {
             return false;
         }

@@ -20,10 +20,7 @@ impl Outlet for Plain {
     type Join = ();
     type Topic = Box<()>;
 
-    fn open(&self, _: &TopicName) -> Box<()> {
-        Box::new(())
-    }
-    fn attach(&self, _: &mut Box<()>, (): (), _: Welcome<'_>) -> bool {
+    fn attach(&self, _: &TopicName, _: &mut Box<()>, (): (), _: Welcome<'_>) -> bool {
         true
     }
     fn refuse(&self, (): (), error: SubscribeError) {

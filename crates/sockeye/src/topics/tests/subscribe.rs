@@ -14,6 +14,16 @@ use crate::connection::Compression;
 use crate::topics::surroundings::Real;
 use crate::topics::{Authorize, Clients, Denied, Grant, Recovery, Topic};
 
+/// Allocators keep memory of up to about 1 KiB ready for its next use.
+#[tokio::test(start_paused = true)]
+async fn the_future_of_a_subscription_is_small() {
+    let world = World::new(Topics::default());
+    let client = world.raw();
+    let subscribing = client.session.subscribe("a").into_future();
+    let size = size_of_val(&*subscribing);
+    assert!(size <= 1024, "{size} bytes");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_gets_each_later_message_once_and_in_order() {
     let world = World::new(Topics::default());

@@ -31,7 +31,7 @@ fn a_channel_with_one_member_that_has_read_all_takes_220_bytes_at_most() {
 }
 
 #[test]
-fn a_member_takes_36_bytes_of_its_channel_at_most() {
+fn a_member_takes_27_bytes_of_its_channel_at_most() {
     let [channel] = channels();
     let [broadcasts] = channels();
     let mailbox = member_of(&[broadcasts], LIMIT, Overflow::Close);
@@ -39,12 +39,12 @@ fn a_member_takes_36_bytes_of_its_channel_at_most() {
     for many in 1..100 {
         join(&channel, &mailbox);
         let members = channel.retained_bytes() - empty;
-        assert!(members <= 36 * many, "{members} bytes for {many} members");
+        assert!(members <= 27 * many, "{members} bytes for {many} members");
     }
 }
 
 #[test]
-fn a_further_subscription_takes_24_bytes_of_its_mailbox_at_most() {
+fn a_further_subscription_takes_18_bytes_of_its_mailbox_at_most() {
     let [broadcasts] = channels();
     let mailbox = member_of(&[broadcasts], LIMIT, Overflow::Close);
     let subscriptions = || {
@@ -63,7 +63,7 @@ fn a_further_subscription_takes_24_bytes_of_its_mailbox_at_most() {
         join(channel, &mailbox);
         let further = subscriptions() - one;
         assert!(
-            further <= 24 * (more + 1),
+            further <= 18 * (more + 1),
             "{further} bytes for {more} further ones"
         );
     }

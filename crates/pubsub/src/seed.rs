@@ -1,64 +1,55 @@
-//! The hash of topic names, for the shards and their maps. Clients choose names, so the hash has a secret seed.
+//! The hash of topic names, for shards and their tables. It is cheaper than that of the standard library.
+//!
+//! Clients choose names, so the hash has a secret seed: names that collide cannot be prepared.
 
-use std::hash::{BuildHasher, Hasher};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 
-/// Makes hashers of one seed.
+use crate::table::LookUp;
+
+/// The secret seed of a hash.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seed {
+pub(crate) struct Seed {
     first: u64,
     second: u64,
 }
 
-/// Hashes by multiplying words and folding the product.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NameHasher {
-    state: u64,
-    key: u64,
-}
-
 impl Seed {
     /// Makes a seed of random bits.
-    pub(super) fn new(first: u64, second: u64) -> Self {
+    pub(crate) fn new(first: u64, second: u64) -> Self {
         Self {
             first,
             // An even factor would lose bits.
             second: second | 1,
         }
     }
-}
 
-impl BuildHasher for Seed {
-    type Hasher = NameHasher;
-
-    fn build_hasher(&self) -> NameHasher {
-        NameHasher {
-            state: self.first,
-            key: self.second,
-        }
+    /// Makes a seed of the bits that the standard library draws for a map.
+    pub(crate) fn random() -> Self {
+        let state = RandomState::new();
+        Self::new(state.hash_one(1_u8), state.hash_one(2_u8))
     }
-}
 
-impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
+    /// Hashes a name for a look-up.
+    pub(crate) fn look_up<'n>(&self, name: &'n str) -> LookUp<'n> {
+        LookUp::new(name, self.hash(name))
+    }
+
+    /// Multiplies words, and folds the products.
+    pub(crate) fn hash(&self, name: &str) -> u64 {
+        let mut state = self.first;
+        let mut words = name.as_bytes().chunks_exact(8);
         for word in &mut words {
             let word = word.try_into().map_or(0, u64::from_le_bytes);
-            self.state = fold(self.state ^ word, self.key);
+            state = fold(state ^ word, self.second);
         }
         let rest = words.remainder();
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
         // The length keeps names apart that differ in zero bytes alone.
-        let last = u64::from_le_bytes(last) ^ (bytes.len() as u64).rotate_right(8);
-        self.state = fold(self.state ^ last, self.key);
-    }
-
-    fn write_u8(&mut self, _: u8) {
-        // The end mark of a `str`. The length is in the hash already, and a name is hashed alone.
-    }
-
-    fn finish(&self) -> u64 {
-        fold(self.state, GOLDEN)
+        let last = u64::from_le_bytes(last) ^ (name.len() as u64).rotate_right(8);
+        state = fold(state ^ last, self.second);
+        fold(state, GOLDEN)
     }
 }
 
@@ -82,7 +73,7 @@ mod tests {
         let mut shards = [0_u32; 64];
         let mut hashes = HashSet::new();
         for number in 0..64_000 {
-            let hash = seed.hash_one(format!("user/{number}/orders").as_str());
+            let hash = seed.hash(format!("user/{number}/orders").as_str());
             shards[(hash >> 40) as usize % 64] += 1;
             hashes.insert(hash);
         }
@@ -97,15 +88,15 @@ mod tests {
     fn a_name_and_its_beginning_have_different_hashes() {
         let seed = Seed::new(7, 9);
         let names = ["a", "a\0", "a\0\0", "aaaaaaaa", "aaaaaaaa\0", "aaaaaaaaa"];
-        let hashes: HashSet<u64> = names.iter().map(|name| seed.hash_one(*name)).collect();
+        let hashes: HashSet<u64> = names.iter().map(|name| seed.hash(name)).collect();
         assert_eq!(hashes.len(), names.len());
     }
 
     #[test]
     fn another_seed_gives_other_hashes() {
         assert_ne!(
-            Seed::new(1, 2).hash_one("room/1"),
-            Seed::new(3, 4).hash_one("room/1")
+            Seed::new(1, 2).hash("room/1"),
+            Seed::new(3, 4).hash("room/1")
         );
     }
 }

@@ -1,0 +1,60 @@
+//! Cases of two servers: the replica takes over, and what the primary had confirmed last is lost.
+
+use sockeye_engine_kit::checker::Harm;
+
+use super::WARM;
+use crate::faults::case::{Action, Case, Ground, Run, Script};
+use crate::faults::proof;
+use crate::relay::Links;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        id: "F7",
+        title: "failover: the newest confirmed messages are lost",
+        run: Run::Quick,
+        ground: Ground::Replica,
+        script: |chance, _| {
+            let from = chance.between(WARM);
+            let dies = from + chance.between((200, 1_500));
+            let promoted = dies + chance.between((50, 1_500));
+            let script = Script::default()
+                .fault(from, promoted, ("failover", Harm::Confirmed))
+                .at(from, Action::Replicate(false))
+                .at(dies, Action::KillServer(0))
+                .at(promoted, PROMOTE)
+                .at(promoted, Action::Lead(1));
+            (0..3).fold(script, |script, node| {
+                script.at(promoted, Action::Point(node, 1))
+            })
+        },
+        judge: |evidence| proof::some_are_told_lost(evidence, true),
+    },
+    Case {
+        id: "F19",
+        title: "both links of a node stay at a demoted server",
+        run: Run::Quick,
+        ground: Ground::Replica,
+        script: |chance, _| {
+            let stays = usize::try_from(chance.below(3)).unwrap_or_default();
+            let from = chance.between(WARM);
+            let until = from + 8_000;
+            let mut script = Script::default()
+                .fault(from, until, ("demoted server", Harm::Confirmed))
+                .at(from, Action::Replicate(false))
+                .at(from, PROMOTE)
+                .at(from, Action::Lead(1))
+                // The relay of replication refuses, so the old server never gets what the new one has.
+                .at(from, Action::Follow(0, 1))
+                .at(until, Action::Point(stays, 1));
+            for node in (0..3).filter(|node| *node != stays) {
+                script = script
+                    .at(from, Action::Point(node, 1))
+                    .at(from, Action::Reset(node, Links::All));
+            }
+            script
+        },
+        judge: |evidence| proof::sockets_stay(evidence),
+    },
+];
+
+const PROMOTE: Action = Action::Ask(1, &["REPLICAOF", "NO", "ONE"]);

@@ -1,0 +1,168 @@
+//! The bench of faults: it kills, freezes and cuts nodes and servers under load, and judges what clients were told by what the
+//! engine stored.
+
+mod case;
+mod cases;
+pub(crate) mod client;
+mod clock;
+mod crew;
+mod drive;
+mod engine;
+mod evidence;
+mod line;
+mod node;
+mod options;
+mod party;
+mod proof;
+mod publisher;
+mod reader;
+mod report;
+mod topics;
+mod world;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use sockeye_engine_kit::schedule::Seed;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use self::case::{Case, Ground};
+pub(crate) use self::crew::CLIENT_ROLE;
+use self::crew::JavaScript;
+use self::drive::{Tools, drive};
+use self::options::Options;
+use crate::engines::program::{Brand, Program};
+use crate::error::Result;
+use crate::{javascript, judges};
+
+/// Runs the bench as the command line asks.
+pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
+    let options = Options::read(arguments)?;
+    let cases = chosen(&options)?;
+    let folder = judges::folder("javascript")?;
+    let javascript = JavaScript {
+        node: javascript::node(&folder).await?,
+        client: javascript::client()?.join("sockeye.js"),
+    };
+    let mut plans: Vec<Plan> = Vec::new();
+    let mut engines: Vec<Option<Brand>> = options.engines.iter().copied().map(Some).collect();
+    if cases.iter().all(|case| case.ground == Ground::Memory) {
+        engines = vec![None];
+    }
+    for brand in engines {
+        let engine = match brand {
+            Some(brand) => Some(Program::ready(brand).await?),
+            None => None,
+        };
+        let tools = Tools {
+            program: options.program.clone(),
+            javascript: javascript.clone(),
+            engine,
+        };
+        for number in 0..options.repeat {
+            let seed = options.seed.unwrap_or_else(Seed::draw);
+            let name = brand.map_or("memory".to_owned(), |brand| brand.to_string());
+            plans.extend(cases.iter().map(|case| Plan {
+                case: *case,
+                seed,
+                name: format!("{}-{name}-{number}", case.id),
+                tools: tools.clone(),
+            }));
+        }
+    }
+    run_all(plans, Arc::new(options)).await
+}
+
+/// A case that is to run.
+struct Plan {
+    case: Case,
+    seed: Seed,
+    name: String,
+    tools: Tools,
+}
+
+fn chosen(options: &Options) -> Result<Vec<Case>> {
+    let all = cases::all();
+    if options.cases.is_empty() {
+        let of_run = all.into_iter().filter(|case| case.run <= options.run);
+        return Ok(of_run.collect());
+    }
+    let find = |id: &String| {
+        let found = all.iter().find(|case| case.id == *id).copied();
+        found.ok_or_else(|| format!("no case is called `{id}`").into())
+    };
+    options.cases.iter().map(find).collect()
+}
+
+async fn run_all(plans: Vec<Plan>, options: Arc<Options>) -> Result<()> {
+    let permits = Arc::new(Semaphore::new(options.at_once));
+    let mut running = JoinSet::new();
+    for plan in plans {
+        let permit = Arc::clone(&permits).acquire_owned().await?;
+        let options = Arc::clone(&options);
+        running.spawn(async move {
+            let is_good = run(&plan, &options).await;
+            drop(permit);
+            is_good
+        });
+    }
+    let mut counts = [0; 2];
+    while let Some(is_good) = running.join_next().await {
+        counts[usize::from(is_good?)] += 1;
+    }
+    let [failed, passed] = counts;
+    println!("faults: {passed} passed, {failed} failed");
+    match failed {
+        0 => Ok(()),
+        _ => Err("cases failed, listed above".into()),
+    }
+}
+
+/// Runs a case, and says what came out. Returns whether it passed.
+async fn run(plan: &Plan, options: &Options) -> bool {
+    let Plan {
+        case, seed, name, ..
+    } = plan;
+    let outcome = async {
+        let folder = judges::output("faults")?
+            .join(seed.to_string())
+            .join(name);
+        let evidence = drive(case, options.run, mixed(*seed, case.id), &plan.tools, &folder).await?;
+        let verdict = report::judge(case, &evidence);
+        let (events, messages) = evidence.counts();
+        let heading = format!(
+            "{name}, seed {seed}: {}; {events} events of {} clients, {messages} messages, {} entries",
+            case.title,
+            evidence.clients.len(),
+            evidence.found.stored.len(),
+        );
+        if verdict.is_good() {
+            println!("{heading}: ok");
+            if !options.keep {
+                remove(&folder)?;
+            }
+            return Ok(());
+        }
+        Err(verdict.write(&heading, &evidence, &folder)?.into())
+    };
+    let outcome: Result<()> = outcome.await;
+    if let Err(error) = &outcome {
+        println!("{name}, seed {seed}: FAILED: {error}");
+    }
+    outcome.is_ok()
+}
+
+/// The seed of one case of a run.
+fn mixed(seed: Seed, id: &str) -> Seed {
+    let mixed = id.bytes().fold(seed.0, |mixed, byte| {
+        (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Seed(mixed)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder)
+        .map_err(|error| format!("cannot remove {}: {error}", folder.display()).into())
+}
