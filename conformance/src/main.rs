@@ -22,8 +22,8 @@ mod port;
 mod process;
 mod program;
 mod proxies;
-mod python;
 mod pypi;
+mod python;
 mod relay;
 
 use std::process::ExitCode;
@@ -46,6 +46,7 @@ async fn judge(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((judge, rest)) if judge == "autobahn" => autobahn::judge(rest).await,
         Some((judge, rest)) if judge == "browser" => browser::judge(rest).await,
+        Some((judge, rest)) if judge == "engine" => engines::judge(rest).await,
         Some((judge, rest)) if judge == "faults" => faults::judge(rest).await,
         Some((role, [config])) if role == faults::CLIENT_ROLE => faults::client::run(config).await,
         Some((judge, rest)) if judge == "javascript" => javascript::judge(rest).await,
@@ -65,6 +66,8 @@ judges:
     --fast               leave out compression, and messages of more than 1 MiB
     --cases 1.*,9.1.1    only these cases
     --role server|client only this role
+  engine     the checks of the engine kit on `sockeye-redis`
+    --engine NAME        redis, valkey or both (the default)
   faults     kills, freezes and cuts nodes and servers under load, and judges what clients were told
     --program PATH       the program to serve with
     --quick, --full      only the cases of the short or the middle run

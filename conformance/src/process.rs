@@ -104,10 +104,12 @@ impl Child {
 
     /// Sends a signal to its process.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        let id = self.id().ok_or_else(|| format!("`{}` has ended", self.name))?;
-        signal.send(id).map_err(|error| {
-            format!("cannot signal {signal:?} to `{}`: {error}", self.name).into()
-        })
+        let id = self
+            .id()
+            .ok_or_else(|| format!("`{}` has ended", self.name))?;
+        signal
+            .send(id)
+            .map_err(|error| format!("cannot signal {signal:?} to `{}`: {error}", self.name).into())
     }
 
     /// What it has written to stdout so far.

@@ -274,9 +274,7 @@ async fn write(
     mut chunks: mpsc::Receiver<(Instant, Bytes)>,
     mut rules: watch::Receiver<Rules>,
 ) -> bool {
-    let pace = |rules: &Rules| {
-        rules.paces[usize::from(is_feed.load(Ordering::Relaxed))][direction]
-    };
+    let pace = |rules: &Rules| rules.paces[usize::from(is_feed.load(Ordering::Relaxed))][direction];
     // The number of the change that set `CutAfter`, and the bytes that may still pass.
     let mut left: Option<(usize, u64)> = None;
     let mut is_closed = false;
@@ -337,3 +335,85 @@ const DOWN: usize = 1;
 /// The most bytes of a chunk, and the most chunks that a link keeps in one direction.
 const CHUNK: usize = 4 << 10;
 const CHUNKS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A relay, and two ends of a link through it.
+    async fn linked(relay: &Relay, listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(relay.address()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        (client, server)
+    }
+
+    async fn relay() -> (Relay, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap().to_string();
+        (Relay::start(&target).await.unwrap(), listener)
+    }
+
+    async fn exchange(from: &mut TcpStream, to: &mut TcpStream, text: &[u8]) {
+        from.write_all(text).await.unwrap();
+        let mut read = vec![0; text.len()];
+        to.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, text);
+    }
+
+    #[tokio::test]
+    async fn a_rule_for_feeds_leaves_other_links_alone() {
+        let (relay, listener) = relay().await;
+        let (mut feed, mut feed_server) = linked(&relay, &listener).await;
+        let (mut commands, mut commands_server) = linked(&relay, &listener).await;
+        let subscribe = b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n";
+        exchange(&mut feed, &mut feed_server, subscribe).await;
+        relay.set(Links::Feeds, Way::Down, Pace::Hold);
+        feed_server.write_all(b"held").await.unwrap();
+        exchange(&mut commands, &mut commands_server, b"up").await;
+        exchange(&mut commands_server, &mut commands, b"down").await;
+        let mut read = [0; 4];
+        assert!(feed.try_read(&mut read).is_err());
+        relay.set(Links::Feeds, Way::Down, Pace::Pass);
+        feed.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"held");
+        relay.reset(Links::Commands);
+        assert!(commands.read_u8().await.is_err());
+        exchange(&mut feed_server, &mut feed, b"on").await;
+    }
+
+    #[tokio::test]
+    async fn a_link_is_cut_after_exactly_so_many_bytes() {
+        let (relay, listener) = relay().await;
+        let (mut client, mut server) = linked(&relay, &listener).await;
+        exchange(&mut client, &mut server, b"before").await;
+        relay.set(Links::All, Way::Up, Pace::CutAfter(3));
+        exchange(&mut client, &mut server, b"fi").await;
+        client.write_all(b"sh").await.unwrap();
+        assert_eq!(server.read_u8().await.unwrap(), b's');
+        assert!(server.read_u8().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_half_closed_way_ends_and_the_other_goes_on() {
+        let (relay, listener) = relay().await;
+        let (mut client, mut server) = linked(&relay, &listener).await;
+        relay.set(Links::All, Way::Up, Pace::HalfClose);
+        client.write_all(b"lost").await.unwrap();
+        assert_eq!(server.read(&mut [0; 4]).await.unwrap(), 0);
+        exchange(&mut server, &mut client, b"down").await;
+    }
+
+    #[tokio::test]
+    async fn further_links_go_where_the_relay_points_and_none_while_it_refuses() {
+        let (relay, listener) = relay().await;
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        relay.point_at(&format!("http://{}/", other.local_addr().unwrap()));
+        linked(&relay, &other).await;
+        relay.refuse(true);
+        let mut refused = TcpStream::connect(relay.address()).await.unwrap();
+        assert!(!matches!(refused.read(&mut [0]).await, Ok(1..)));
+        relay.refuse(false);
+        relay.point_at(&listener.local_addr().unwrap().to_string());
+        linked(&relay, &listener).await;
+    }
+}

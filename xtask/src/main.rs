@@ -36,7 +36,9 @@ fn dispatch(arguments: &[String], root: &Path, steps: &mut Steps) -> Result<()> 
     let Some((command, rest)) = arguments.split_first() else {
         return Err(format!("no command given\n\n{USAGE}"));
     };
-    if !["bench", "conformance", "faults", "fuzz", "tidy"].contains(&command.as_str()) && !rest.is_empty() {
+    if !["bench", "conformance", "faults", "fuzz", "tidy"].contains(&command.as_str())
+        && !rest.is_empty()
+    {
         return Err(format!(
             "`{command}` takes no arguments, but got `{}`",
             rest.join(" ")
@@ -326,7 +328,9 @@ fn judge(root: &Path, steps: &mut Steps, arguments: &[&str]) -> Result<()> {
     let name = format!("conformance {}", arguments.join(" "));
     let mut command = vec!["run", "--release", "-p", "conformance", "--"];
     command.extend_from_slice(arguments);
-    if !["browser", "faults", "javascript"].contains(&arguments.first().copied().unwrap_or_default()) {
+    if !["browser", "faults", "javascript"]
+        .contains(&arguments.first().copied().unwrap_or_default())
+    {
         return steps.run(&name, || cargo::run(root, &command));
     }
     steps.run("build sockeye", || {

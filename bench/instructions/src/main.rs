@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask bench --instructions` starts this program as `count`; that starts it under callgrind as
 //! `run JOB N`, with N messages and with twice as many. The difference is what N messages cost: whatever
-//! starts and ends a process cancels out. There are no other libraries here, no sockets that carry
-//! messages, and one thread.
+//! starts and ends a process cancels out. There are no other libraries here, and one thread. Only the
+//! messages of `w9` go over sockets: the deliverer writes to no other transport.
 
 #![expect(clippy::print_stdout, reason = "counts are what this program is for")]
 

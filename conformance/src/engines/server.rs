@@ -36,11 +36,7 @@ pub(crate) enum Data {
 
 impl Server {
     /// Starts a server with an empty folder of its own, on a free port. `options` are lines of its configuration.
-    pub(crate) async fn start(
-        program: &Program,
-        folder: &Path,
-        options: &[&str],
-    ) -> Result<Self> {
+    pub(crate) async fn start(program: &Program, folder: &Path, options: &[&str]) -> Result<Self> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -99,11 +95,6 @@ impl Server {
         }
     }
 
-    /// Adds a line to the configuration of the next start.
-    pub(crate) fn option(&mut self, line: &str) {
-        self.options.push(line.to_owned());
-    }
-
     fn config(&self, files: &Path) -> String {
         let options = self.options.join("\n");
         format!(
@@ -130,6 +121,12 @@ impl Server {
         self.admin.clone()
     }
 
+    /// Returns a client of the administrator whose connections may subscribe to channels.
+    pub(crate) fn listening_admin(&self) -> Result<Client> {
+        let url = url_of("default", ADMIN_PASSWORD, self.address);
+        Ok(Client::open(format!("{url}?protocol=resp3"))?)
+    }
+
     /// Sends one request as the administrator, on a connection of its own.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
         let mut connection = self.connect().await?;
@@ -141,7 +138,9 @@ impl Server {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
-        let connecting = self.admin.get_multiplexed_async_connection_with_config(&config);
+        let connecting = self
+            .admin
+            .get_multiplexed_async_connection_with_config(&config);
         Ok(connecting.await?)
     }
 

@@ -17,8 +17,10 @@ pub(super) struct Case {
     pub(super) title: &'static str,
     pub(super) run: Run,
     pub(super) ground: Ground,
+    /// Whether the case lasts so long that few clients have enough to tell.
+    pub(super) is_long: bool,
     /// Draws the faults.
-    pub(super) script: fn(&mut Chance, Run) -> Script,
+    pub(super) script: fn(&mut Chance, Length) -> Script,
     /// Returns what must hold and does not, in sentences.
     pub(super) judge: fn(&Evidence) -> Vec<String>,
 }
@@ -29,6 +31,14 @@ pub(super) enum Run {
     Quick,
     Full,
     Long,
+}
+
+/// How long the faults of a case last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Length {
+    pub(super) run: Run,
+    /// The time of the chaos.
+    pub(super) chaos: Duration,
 }
 
 /// What the nodes of a world stand on.
@@ -81,6 +91,7 @@ pub(super) enum Action {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     steps: Vec<(Millis, Action)>,
+    padding: usize,
 }
 
 impl Script {
@@ -99,6 +110,30 @@ impl Script {
     ) -> Self {
         self.at(from, Action::Begin(name, harm))
             .at(until, Action::End)
+    }
+
+    /// Adds the actions of another script, so much later.
+    pub(super) fn and_later(mut self, time: Millis, other: &Self) -> Self {
+        let steps = other.steps.iter().cloned();
+        self.steps
+            .extend(steps.map(|(at, action)| (at + time, action)));
+        self
+    }
+
+    /// Returns when the last action happens.
+    pub(super) fn end(&self) -> Millis {
+        self.steps.iter().map(|(time, _)| *time).max().unwrap_or(0)
+    }
+
+    /// Adds so many bytes to each message.
+    pub(super) fn padding(mut self, bytes: usize) -> Self {
+        self.padding = bytes;
+        self
+    }
+
+    /// Returns the number of bytes that each message has beside its stamp.
+    pub(super) fn message_padding(&self) -> usize {
+        self.padding
     }
 
     /// Returns the actions by their times. Actions of one time keep the order in which they were added, but a fault begins
@@ -159,6 +194,9 @@ impl fmt::Display for Action {
         }
     }
 }
+
+/// The shortest and the longest time of the load before the first fault, in milliseconds.
+pub(super) const WARM: (u64, u64) = (3_000, 4_000);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sockeye_engine_kit::checker::Stored;
 use sockeye_engine_kit::schedule::Chance;
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use super::client::Config;
 use super::engine::{Found, Observer, Reading};
 use super::evidence::{Evidence, Story};
+use super::listener::Listener;
 use super::party::Party;
 use super::publisher::{self, Load};
 use super::reader::{Census, Read, Reader};
@@ -37,16 +39,16 @@ impl Size {
     pub(super) const QUICK: Self = Self {
         clients: 15,
         clients_in_node: 15,
-        publishers: 4,
-        rate: 30,
+        publishers: 8,
+        rate: 15,
     };
 
     /// 350 clients.
     pub(super) const FULL: Self = Self {
         clients: 100,
         clients_in_node: 50,
-        publishers: 4,
-        rate: 30,
+        publishers: 8,
+        rate: 15,
     };
 }
 
@@ -64,6 +66,7 @@ pub(super) struct Crew {
     load: watch::Sender<Load>,
     reader: Task<Census, Result<Read>>,
     observers: Vec<Task<Reading, Found>>,
+    listeners: Vec<Task<oneshot::Sender<()>, Vec<Stored>>>,
 }
 
 /// A task that answers requests, and its outcome.
@@ -76,7 +79,7 @@ impl Crew {
     /// Starts all of them.
     pub(super) fn start(
         world: &World,
-        size: Size,
+        (size, padding): (Size, usize),
         javascript: &JavaScript,
         folder: &Path,
         chance: &mut Chance,
@@ -96,11 +99,13 @@ impl Crew {
         let is_observer = world.servers.is_empty();
         let reader = Reader::new(nodes.clone(), &topics, is_observer, chance.bits())?;
         let reader = Task::spawn(|requests| reader.run(requests));
-        let mut observers = Vec::new();
+        let (mut observers, mut listeners) = (Vec::new(), Vec::new());
         for (number, server) in world.servers.iter().enumerate() {
             let (client, leader) = (server.admin(), Arc::clone(&world.leader));
             let observer = Observer::new(client, names.clone(), number, leader);
             observers.push(Task::spawn(|requests| observer.run(requests)));
+            let listener = Listener::new(server.listening_admin()?, names.clone());
+            listeners.push(Task::spawn(|requests| listener.run(requests)));
         }
         let mut parties = Vec::new();
         for number in 0..PARTIES {
@@ -114,7 +119,9 @@ impl Crew {
         let script = folder.join("client.js");
         judges::write(&script, include_str!("client.js"))?;
         let mut command = Command::new(&javascript.node);
-        command.arg(&script).env("SOCKEYE_CLIENT", &javascript.client);
+        command
+            .arg(&script)
+            .env("SOCKEYE_CLIENT", &javascript.client);
         let mut config = config;
         (config.clients, config.seed) = (size.clients_in_node, chance.bits());
         parties.push(Party::start("node", command, &folder.join("js"), config)?);
@@ -131,6 +138,7 @@ impl Crew {
                 seed: chance.bits(),
                 nodes: nodes.clone(),
                 rate: size.rate,
+                padding,
                 topics: topics.collect(),
             };
             let loads = load.subscribe();
@@ -142,6 +150,7 @@ impl Crew {
             load,
             reader,
             observers,
+            listeners,
         })
     }
 
@@ -196,6 +205,9 @@ impl Crew {
         evidence.found.append(found);
         for observer in self.observers {
             evidence.found.append(observer.end().await?);
+        }
+        for listener in self.listeners {
+            evidence.heard.push(listener.end().await?);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sockeye_engine_kit::schedule::{Chance, Seed};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::case::{Case, Run, Script};
+use super::case::{Case, Length, Run, Script};
 use super::clock;
 use super::crew::{Crew, JavaScript, Size};
 use super::evidence::Evidence;
@@ -34,22 +34,28 @@ pub(super) struct Tools {
 /// Runs a case in a folder of its own.
 pub(super) async fn drive(
     case: &Case,
-    run: Run,
+    length: Length,
     seed: Seed,
     tools: &Tools,
     folder: &Path,
 ) -> Result<Evidence> {
     judges::make_folder(folder)?;
     let mut chance = Chance::new(seed);
-    let script = (case.script)(&mut chance, run);
+    let script = (case.script)(&mut chance, length);
     println!("{} seed {seed}: {}\n{script}", case.id, case.title);
-    let size = match run {
-        Run::Quick => Size::QUICK,
-        Run::Full | Run::Long => Size::FULL,
+    let size = match (length.run, case.is_long) {
+        (Run::Quick, _) | (_, true) => Size::QUICK,
+        (Run::Full | Run::Long, false) => Size::FULL,
     };
     let engine = tools.engine.as_ref();
     let mut world = World::start(case.ground, engine, &tools.program, folder).await?;
-    let mut crew = Crew::start(&world, size, &tools.javascript, folder, &mut chance)?;
+    let mut crew = Crew::start(
+        &world,
+        (size, script.message_padding()),
+        &tools.javascript,
+        folder,
+        &mut chance,
+    )?;
     let mut evidence = Evidence {
         begin: clock::now(),
         ..Evidence::default()
@@ -58,6 +64,8 @@ pub(super) async fn drive(
     // A run that failed half way leaves the logs too.
     let ended = crew.end(&mut evidence).await;
     world.testify(&mut evidence);
+    evidence.keep_heard();
+    evidence.write(folder)?;
     told.and(ended).map(|()| evidence)
 }
 
@@ -118,7 +126,7 @@ async fn watch_until(world: &mut World, until: Instant) -> Result<()> {
 }
 
 /// The load behind the last action.
-const LOAD_AFTER: Duration = Duration::from_secs(3);
+const LOAD_AFTER: Duration = Duration::from_secs(8);
 /// The time in which clients come to the newest positions after a fault, and without one.
 const SETTLE: Duration = Duration::from_secs(15);
 const CALM: Duration = Duration::from_millis(2_500);

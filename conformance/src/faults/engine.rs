@@ -186,7 +186,13 @@ impl Observer {
                 id: id(&field("i")?)?,
             };
             let previous = id(&field("p")?)?;
-            self.add(topic, position, previous, fields.get("d")?, time.parse().ok()?)?;
+            self.add(
+                topic,
+                position,
+                previous,
+                fields.get("d")?,
+                time.parse().ok()?,
+            )?;
         }
         Some(())
     }

@@ -1,16 +1,19 @@
 //! What a run leaves: the stories of clients and publishers, and what the observers found. The checker and the cases judge it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write;
+use std::path::Path;
 
 use sockeye_engine_kit::checker::{
-    ClientEvent, Fault, Logs, Millis, PresenceEvent, PublisherEvent, Topic,
+    ClientEvent, Fault, Logs, Millis, PresenceEvent, PublisherEvent, Stored, Topic,
 };
-use sockeye_pubsub::{Kept, Position};
+use sockeye_pubsub::Kept;
 
 use super::engine::Found;
 use super::line::{Line, Noted};
 use super::topics;
 use crate::error::Result;
+use crate::judges;
 
 /// What a run leaves. All times are in milliseconds since 1970.
 #[derive(Debug, Default)]
@@ -20,6 +23,10 @@ pub(super) struct Evidence {
     pub(super) clients: Vec<Story<ClientEvent>>,
     pub(super) publishers: Vec<Story<PublisherEvent>>,
     pub(super) found: Found,
+    /// What was heard at each server.
+    pub(super) heard: Vec<Vec<Stored>>,
+    /// When a fault hit the memory of a server, or stopped it.
+    pub(super) hits: Vec<(Millis, usize)>,
     pub(super) presence: Vec<(Millis, PresenceEvent)>,
     pub(super) faults: Vec<Fault>,
     pub(super) settled: Vec<Millis>,
@@ -98,6 +105,24 @@ impl Evidence {
         Ok(())
     }
 
+    /// Counts what was heard at a server as stored, if a fault hit the server before the observer read again.
+    pub(super) fn keep_heard(&mut self) {
+        let stored = self.found.stored.iter();
+        let mut known: HashSet<_> = stored.map(|it| (it.topic, it.position)).collect();
+        for (server, heard) in self.heard.iter().enumerate() {
+            for entry in heard {
+                let mut hits = self.hits.iter();
+                let is_hit = hits.any(|(time, of)| {
+                    let since_heard = time.saturating_sub(entry.time);
+                    *of == server && *time + LATE >= entry.time && since_heard <= UNREAD
+                });
+                if is_hit && known.insert((entry.topic, entry.position)) {
+                    self.found.stored.push(*entry);
+                }
+            }
+        }
+    }
+
     /// Returns the logs for the checker. Their times begin with the load.
     pub(super) fn logs(&self) -> Logs {
         let since = |time: Millis| time.saturating_sub(self.begin);
@@ -146,6 +171,37 @@ impl Evidence {
         logs
     }
 
+    /// Writes the logs that no process has written: those of the publishers, and what was found at the servers.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let since = |time: Millis| time.saturating_sub(self.begin);
+        let mut text = String::new();
+        for story in &self.publishers {
+            for (time, event) in &story.events {
+                writeln!(text, "{:>6} ms  {}: {event}", since(*time), story.name)?;
+            }
+        }
+        judges::write(&folder.join("publishers.log"), &text)?;
+        text.clear();
+        for entry in &self.found.stored {
+            let Stored {
+                topic,
+                position,
+                previous,
+                stamp,
+                time,
+                ..
+            } = entry;
+            let before = previous.map(|id| id.to_string());
+            let before = before.as_deref().unwrap_or("nothing");
+            let since = since(*time);
+            writeln!(
+                text,
+                "{since:>6} ms  {topic} {position} behind {before}: {stamp}"
+            )?;
+        }
+        judges::write(&folder.join("stored.log"), &text)
+    }
+
     /// Returns what the engine keeps of a topic.
     pub(super) fn kept(topic: Topic) -> Kept {
         let topics = topics::all();
@@ -161,17 +217,13 @@ impl Evidence {
             .filter(|(_, event)| matches!(event, ClientEvent::Message { .. }));
         (events.count(), messages.count())
     }
-
-    /// Returns the last top of a topic that the observer read.
-    pub(super) fn top(&self, topic: Topic) -> Option<Position> {
-        let tops = self.found.tops.iter().filter(|(_, of, _)| *of == topic);
-        tops.max_by_key(|(time, ..)| *time).and_then(|(.., top)| *top)
-    }
 }
 
 /// The number in the name of a node.
 fn node_number(name: &str) -> Result<u32> {
-    let number = name.strip_prefix(NODE_PREFIX).and_then(|it| it.parse().ok());
+    let number = name
+        .strip_prefix(NODE_PREFIX)
+        .and_then(|it| it.parse().ok());
     number.ok_or_else(|| format!("no node is called `{name}`").into())
 }
 
@@ -180,4 +232,86 @@ pub(super) fn node_name(number: usize) -> String {
     format!("{NODE_PREFIX}{number}")
 }
 
+/// The longest time between two looks of an observer, in milliseconds, with some for a loaded machine.
+const UNREAD: Millis = 2_000;
+/// How much later than a fault the listener may hear what the server sent before it.
+const LATE: Millis = 200;
 const NODE_PREFIX: &str = "node-";
+
+#[cfg(test)]
+mod tests {
+    use sockeye_engine_kit::checker::{Publisher, Stamp};
+    use sockeye_pubsub::{Epoch, Position};
+
+    use super::*;
+
+    fn line(client: usize, time: Millis, noted: Noted) -> Line {
+        Line {
+            time,
+            client,
+            noted,
+        }
+    }
+
+    #[test]
+    fn a_member_leaves_with_its_subscription_or_its_connection() {
+        let entered = |member| Noted::Entered {
+            topic: Topic(25),
+            member,
+            node: node_name(2),
+        };
+        let lines = [
+            line(0, 1, Noted::Event(ClientEvent::Connected)),
+            line(0, 2, entered(7)),
+            line(1, 3, entered(8)),
+            line(0, 4, Noted::Event(ClientEvent::Disconnected)),
+            line(1, 5, Noted::Event(ClientEvent::Ended { topic: Topic(24) })),
+            line(1, 6, Noted::Event(ClientEvent::Ended { topic: Topic(25) })),
+            line(1, 7, Noted::Cut),
+        ];
+        let mut evidence = Evidence::default();
+        evidence.add_party("rust", &lines).unwrap();
+        let topic = Topic(25);
+        let enters = |member| PresenceEvent::Entered {
+            topic,
+            member,
+            node: 2,
+        };
+        let leaves = |member| PresenceEvent::Left { topic, member };
+        let expected = [
+            (2, enters(7)),
+            (3, enters(8)),
+            (4, leaves(7)),
+            (6, leaves(8)),
+        ];
+        assert_eq!(evidence.presence, expected);
+        assert_eq!(evidence.clients[1].cuts, [7]);
+        assert_eq!(evidence.counts(), (4, 0));
+    }
+
+    #[test]
+    fn what_was_heard_just_before_a_fault_counts_as_stored() {
+        let entry = |time| Stored {
+            topic: Topic(0),
+            position: Position::start(Epoch::new(1)),
+            previous: None,
+            stamp: Stamp {
+                publisher: Publisher(0),
+                n: 0,
+            },
+            len: 1,
+            time,
+        };
+        for (heard, hit, counted) in [(9_000, 10_000, 1), (7_000, 10_000, 0), (10_500, 10_000, 0)] {
+            let mut evidence = Evidence {
+                heard: vec![Vec::new(), vec![entry(heard)]],
+                hits: vec![(hit, 1), (heard, 0)],
+                ..Evidence::default()
+            };
+            evidence.keep_heard();
+            assert_eq!(evidence.found.stored.len(), counted, "{heard}");
+            evidence.keep_heard();
+            assert_eq!(evidence.found.stored.len(), counted, "{heard}");
+        }
+    }
+}

@@ -180,10 +180,11 @@ pub(super) fn sent(body: &[u8]) -> Option<Millis> {
     value["t"].as_u64()
 }
 
-/// Writes the body of a message.
-pub(super) fn body(stamp: Stamp, time: Millis) -> String {
+/// Writes the body of a message, with so many bytes more.
+pub(super) fn body(stamp: Stamp, time: Millis, padding: usize) -> String {
     let Stamp { publisher, n } = stamp;
-    json!({ "p": publisher.0, "n": n, "t": time }).to_string()
+    let rest = "x".repeat(padding);
+    json!({ "p": publisher.0, "n": n, "t": time, "rest": rest }).to_string()
 }
 
 #[cfg(test)]
@@ -228,7 +229,11 @@ mod tests {
             member: 10,
             node: "node-1".to_owned(),
         };
-        for noted in events.map(Noted::Event).into_iter().chain([entered, Noted::Cut]) {
+        for noted in events
+            .map(Noted::Event)
+            .into_iter()
+            .chain([entered, Noted::Cut])
+        {
             let line = Line {
                 time: 1_700_000_000_123,
                 client: 4,
@@ -244,8 +249,8 @@ mod tests {
             publisher: Publisher(2),
             n: 9,
         };
-        assert_eq!(stamp(body(written, 5).as_bytes()), Some(written));
-        assert_eq!(sent(body(written, 5).as_bytes()), Some(5));
+        assert_eq!(stamp(body(written, 5, 3).as_bytes()), Some(written));
+        assert_eq!(sent(body(written, 5, 3).as_bytes()), Some(5));
         for text in ["", "{}", "{\"p\":-1,\"n\":1}", "fish"] {
             assert_eq!(stamp(text.as_bytes()), None, "{text}");
         }

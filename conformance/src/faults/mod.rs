@@ -10,6 +10,7 @@ mod drive;
 mod engine;
 mod evidence;
 mod line;
+mod listener;
 mod node;
 mod options;
 mod party;
@@ -126,10 +127,15 @@ async fn run(plan: &Plan, options: &Options) -> bool {
         case, seed, name, ..
     } = plan;
     let outcome = async {
-        let folder = judges::output("faults")?
-            .join(seed.to_string())
-            .join(name);
-        let evidence = drive(case, options.run, mixed(*seed, case.id), &plan.tools, &folder).await?;
+        let folder = judges::output("faults")?.join(seed.to_string()).join(name);
+        let evidence = drive(
+            case,
+            options.length(),
+            mixed(*seed, case.id),
+            &plan.tools,
+            &folder,
+        )
+        .await?;
         let verdict = report::judge(case, &evidence);
         let (events, messages) = evidence.counts();
         let heading = format!(

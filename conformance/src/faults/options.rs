@@ -1,10 +1,11 @@
 //! The options of the bench of faults.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sockeye_engine_kit::schedule::Seed;
 
-use super::case::Run;
+use super::case::{Length, Run};
 use crate::engines::program::Brand;
 use crate::error::Result;
 
@@ -65,6 +66,14 @@ impl Options {
             return Err("the faults need `--program PATH`, the sockeye to judge".into());
         }
         Ok(options)
+    }
+
+    /// Returns how long the faults of each case last.
+    pub(super) fn length(&self) -> Length {
+        Length {
+            run: self.run,
+            chaos: Duration::from_secs(60 * self.minutes),
+        }
     }
 }
 

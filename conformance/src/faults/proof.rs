@@ -45,15 +45,34 @@ pub(super) fn publishes_end_within(evidence: &Evidence, limit: Millis) -> Faults
 
 /// No message was confirmed while the engine was away: else the fault did not happen.
 pub(super) fn none_is_confirmed_meanwhile(evidence: &Evidence) -> Faults {
+    none_is_confirmed(evidence, Millis::MAX, |_| true)
+}
+
+/// No message was confirmed in the first time of the fault.
+pub(super) fn none_is_confirmed_within(evidence: &Evidence, time: Millis) -> Faults {
+    none_is_confirmed(evidence, time, |_| true)
+}
+
+/// No message of a topic with history was confirmed while the engine had no room.
+pub(super) fn none_is_stored_meanwhile(evidence: &Evidence) -> Faults {
+    none_is_confirmed(evidence, Millis::MAX, Option::is_some)
+}
+
+fn none_is_confirmed(
+    evidence: &Evidence,
+    time: Millis,
+    counts: impl Fn(&Option<Position>) -> bool,
+) -> Faults {
     let Some(fault) = fault(evidence) else {
         return vec!["there was no fault".to_owned()];
     };
     // Answers that were under way may come a little later.
-    let away = fault.from + 500..fault.until;
+    let away = fault.from + 500..fault.until.min(fault.from.saturating_add(time));
     let is_confirmed = |story: &&Story<PublisherEvent>| {
         let mut events = story.events.iter();
-        events.any(|(time, event)| {
-            matches!(event, PublisherEvent::Ok { .. }) && away.contains(time)
+        events.any(|(time, event)| match event {
+            PublisherEvent::Ok { at, .. } => counts(at) && away.contains(time),
+            _ => false,
         })
     };
     let confirmed = evidence.publishers.iter().filter(is_confirmed);
@@ -78,7 +97,10 @@ pub(super) fn sockets_stay(evidence: &Evidence) -> Faults {
             let is_own = cuts.any(|cut| (*cut..cut + OWN_CUT).contains(time));
             if *event == ClientEvent::Disconnected && during && !is_own {
                 let since = time.saturating_sub(evidence.begin);
-                faults.push(format!("{}: the connection ended at {since} ms", story.name));
+                faults.push(format!(
+                    "{}: the connection ended at {since} ms",
+                    story.name
+                ));
             }
         }
     }
@@ -112,8 +134,12 @@ pub(super) fn each_window_is_told_lost(evidence: &Evidence) -> Faults {
                     recovered,
                     ..
                 } => {
-                    let old = standings.get(&topic).is_some_and(|it| it.since < fault.from);
-                    if recovered == Some(true) && *time > fault.until && old {
+                    let old = standings
+                        .get(&topic)
+                        .is_some_and(|it| it.since < fault.from);
+                    let is_window = matches!(Evidence::kept(topic), Kept::Window { .. });
+                    let is_false = recovered == Some(true) && *time > fault.until;
+                    if is_window && is_false && old {
                         faults.push(format!(
                             "{}: {topic} was recovered from {after:?}, which the engine has forgotten",
                             story.name
@@ -137,7 +163,9 @@ pub(super) fn each_window_is_told_lost(evidence: &Evidence) -> Faults {
             let has_message = standing.at.is_some_and(|at| at.offset > 0);
             if is_window && has_message && standing.since < fault.from {
                 let name = &story.name;
-                faults.push(format!("{name}: {topic} is lost, and the client was not told"));
+                faults.push(format!(
+                    "{name}: {topic} is lost, and the client was not told"
+                ));
             }
         }
     }
@@ -201,3 +229,6 @@ pub(super) fn feeds_stay(evidence: &Evidence) -> Faults {
 const SHOWN: usize = 5;
 /// The time in which a client notes that it has cut its connection, in milliseconds.
 const OWN_CUT: Millis = 3_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,9 @@
 //! A publisher: one connection to any node, over which it publishes numbered messages to all topics. A third of those with
 //! history have a key, and are repeated until the outcome is known.
 //!
-//! It speaks the subprotocol by itself, because a `TopicClient` gives each publish a key. It publishes to a topic only after
-//! the outcome of the publish before. So a node begins each publish when it comes.
+//! It speaks the subprotocol by itself, because a `TopicClient` gives each publish a key. It publishes only after the outcome
+//! of the publish before: a node carries out the requests of a session one after another, so each begins when it comes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -37,6 +36,8 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<String>,
     /// The number of messages a second.
     pub(super) rate: u32,
+    /// The bytes of each message beside its stamp.
+    pub(super) padding: usize,
     /// For each topic its name, and whether it has history.
     pub(super) topics: Vec<(String, bool)>,
 }
@@ -51,7 +52,7 @@ pub(super) async fn run(plan: Plan, loads: watch::Receiver<Load>) -> Result<Log>
         plan,
         next: 0,
         next_reference: 0,
-        under_way: BTreeMap::new(),
+        under_way: None,
         again: Vec::new(),
         log: Vec::new(),
     };
@@ -64,8 +65,8 @@ struct State {
     /// The number of the next message.
     next: u32,
     next_reference: u32,
-    /// The publishes that wait for their answers, by reference.
-    under_way: BTreeMap<u32, Pending>,
+    /// The publish that waits for its answer, and its reference.
+    under_way: Option<(u32, Pending)>,
     /// The publishes with a key that are to be repeated.
     again: Vec<Pending>,
     log: Log,
@@ -132,7 +133,7 @@ impl State {
                     }
                 }
                 _ = loads.changed() => {}
-                _ = ticks.tick() => {
+                _ = ticks.tick(), if self.under_way.is_none() => {
                     let pending = match self.again.pop() {
                         None if load == Load::Full => self.draw(),
                         pending => pending,
@@ -146,13 +147,11 @@ impl State {
         }
     }
 
-    /// Draws a new message. `None` if its topic waits for an outcome.
+    /// Draws a new message. `None` if its topic waits for a repetition.
     fn draw(&mut self) -> Option<Pending> {
         let topic = usize::try_from(self.chance.below(self.plan.topics.len() as u64)).ok()?;
         let has_key = self.chance.one_in(3) && self.plan.topics[topic].1;
-        let waiting = self.under_way.values().chain(&self.again);
-        let mut waiting = waiting.filter(|pending| pending.topic == topic);
-        if waiting.next().is_some() {
+        if self.again.iter().any(|pending| pending.topic == topic) {
             return None;
         }
         let key = has_key.then(|| format!("{:016x}{:016x}", self.chance.bits(), self.next));
@@ -182,8 +181,11 @@ impl State {
             keyed: key.is_some(),
         };
         self.note(sent);
-        let frame = format!("{header}\n{}", line::body(stamp, clock::now()));
-        self.under_way.insert(self.next_reference, pending);
+        let frame = format!(
+            "{header}\n{}",
+            line::body(stamp, clock::now(), self.plan.padding)
+        );
+        self.under_way = Some((self.next_reference, pending));
         Ok(sender.send(frame).await?)
     }
 
@@ -191,19 +193,21 @@ impl State {
     fn take(&mut self, frame: &str) -> Result<()> {
         let (header, _) = frame.split_once('\n').ok_or("a frame without a header")?;
         let header: Value = serde_json::from_str(header)?;
-        let reference = |name: &str| u32::try_from(header[name].as_u64()?).ok();
-        if let Some(pending) = reference("ok").and_then(|it| self.under_way.remove(&it)) {
+        let is_answer = |name: &str, reference: u32| header[name] == reference;
+        let Some((reference, pending)) = self.under_way.take() else {
+            return Ok(());
+        };
+        if is_answer("ok", reference) {
             let at = header["stored"].as_str().map(str::parse).transpose()?;
             self.note(PublisherEvent::Ok { n: pending.n, at });
-        } else if let Some(pending) = reference("err").and_then(|it| self.under_way.remove(&it)) {
-            match header["code"].as_str() {
-                Some("unknown") => self.unknown(pending),
-                // The other codes say that the message was not published.
-                _ => {
-                    self.note(PublisherEvent::Unsent { n: pending.n });
-                    self.repeat(pending);
-                }
-            }
+        } else if !is_answer("err", reference) {
+            self.under_way = Some((reference, pending));
+        } else if header["code"] == "unknown" {
+            self.unknown(pending);
+        } else {
+            // The other codes say that the message was not published.
+            self.note(PublisherEvent::Unsent { n: pending.n });
+            self.repeat(pending);
         }
         Ok(())
     }
@@ -220,9 +224,9 @@ impl State {
         }
     }
 
-    /// The connection ended: what is under way may have been published.
+    /// The connection ended: the message under way may have been published.
     fn interrupted(&mut self) {
-        for pending in std::mem::take(&mut self.under_way).into_values() {
+        if let Some((_, pending)) = self.under_way.take() {
             self.unknown(pending);
         }
     }

@@ -140,11 +140,11 @@ impl Reader {
                 self.read.presence.push((clock::now(), listed));
                 self.end_census();
             }
-            TopicEvent::QueryFailed { number, .. } => {
-                if self.queries.remove(&number) == Some(true) {
-                    // The census goes on until it is answered. The run bounds its time.
-                    self.ask(true)?;
-                }
+            // The census goes on until it is answered. The run bounds its time.
+            TopicEvent::QueryFailed { number, .. }
+                if self.queries.remove(&number) == Some(true) =>
+            {
+                self.ask(true)?;
             }
             TopicEvent::Subscribed {
                 topic,

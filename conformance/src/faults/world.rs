@@ -33,6 +33,8 @@ pub(super) struct World {
     deaths: Vec<(Millis, PresenceEvent)>,
     memory: Vec<(Millis, usize, u64)>,
     feeds: Vec<Vec<u64>>,
+    /// When a fault hit the memory of a server, or stopped it.
+    hits: Vec<(Millis, usize)>,
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             deaths: Vec::new(),
             memory: Vec::new(),
             feeds: Vec::new(),
+            hits: Vec::new(),
         };
         let file = folder.join("topics.toml");
         judges::write(&file, topics::FILE)?;
@@ -106,7 +109,10 @@ impl World {
 
     /// Makes a server the replica of another, through the relay of replication.
     async fn follow(&self, server: usize, leader: usize) -> Result<()> {
-        let relay = self.replication.as_ref().ok_or("the world has no replica")?;
+        let relay = self
+            .replication
+            .as_ref()
+            .ok_or("the world has no replica")?;
         relay.point_at(&self.servers[leader].address().to_string());
         let address = relay.address();
         let mut command = redis::cmd("REPLICAOF");
@@ -118,9 +124,7 @@ impl World {
     async fn await_replica(&self, server: usize) -> Result<()> {
         for _ in 0..REPLICA_LOOKS {
             let mut command = redis::cmd("INFO");
-            let info: String = self.servers[server]
-                .ask(command.arg("replication"))
-                .await?;
+            let info: String = self.servers[server].ask(command.arg("replication")).await?;
             if info.contains("master_link_status:up") {
                 return Ok(());
             }
@@ -131,6 +135,13 @@ impl World {
 
     /// Does what an action says.
     pub(super) async fn apply(&mut self, action: &Action) -> Result<()> {
+        if let Action::KillServer(server)
+        | Action::FreezeServer(server)
+        | Action::Ask(server, _)
+        | Action::Follow(server, _) = action
+        {
+            self.hits.push((clock::now(), *server));
+        }
         match *action {
             Action::Begin(name, harm) => {
                 let from = clock::now();
@@ -165,7 +176,10 @@ impl World {
             Action::NoteFeeds(server) => self.feeds.push(self.servers[server].feeds().await?),
             Action::Follow(server, leader) => self.follow(server, leader).await?,
             Action::Replicate(passes) => {
-                let relay = self.replication.as_ref().ok_or("the world has no replica")?;
+                let relay = self
+                    .replication
+                    .as_ref()
+                    .ok_or("the world has no replica")?;
                 relay.refuse(!passes);
                 if !passes {
                     relay.reset(Links::All);
@@ -219,6 +233,7 @@ impl World {
         evidence.presence.append(&mut self.deaths);
         evidence.memory = std::mem::take(&mut self.memory);
         evidence.feeds = std::mem::take(&mut self.feeds);
+        evidence.hits = std::mem::take(&mut self.hits);
     }
 }
 

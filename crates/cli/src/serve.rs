@@ -9,12 +9,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use sockeye::Server;
 use sockeye::endpoint::{EndpointConfig, IncomingKind};
 use sockeye::error::ErrorChain;
 use sockeye::proto::handshake::{InvalidOrigin, Origin, OriginPolicy};
 use sockeye::proto::{Config, DeflateConfig, Role};
 use sockeye::tls::{self, TlsError};
+use sockeye::topics::EngineError;
+use sockeye::{Server, Topics};
+use sockeye_redis::{AddressError, RedisEngine};
 
 use crate::chat::{self, Chat, Nodes, Rooms};
 use crate::drawboard::{self, Board, Drawboard};
@@ -89,6 +91,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 
+    /// Share the chat and all topics with other servers by this Redis or Valkey server, for example
+    /// redis://user:password@redis.example/0. rediss:// is with TLS, unix:///path is a socket. ?prefix=NAME names the keys
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+
     /// Send no Ping to a silent client. The server then keeps the connections of clients that are gone
     #[arg(long)]
     no_ping: bool,
@@ -119,7 +126,8 @@ Signals:
 
 Exit codes:
   0    stopped in order
-  1    cannot listen on the address, or cannot use the certificate or the topics
+  1    cannot listen on the address, or cannot use the certificate, the topics or
+       the Redis server
   2    invalid command line
   130  ended by a second signal
 
@@ -142,7 +150,7 @@ pub(crate) fn run(options: &Options) -> Exit {
         Ok(()) => Exit::Done,
         Err(failure) => {
             log.complain(&failure.to_string());
-            Exit::Failed
+            failure.exit()
         }
     }
 }
@@ -165,9 +173,12 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         per_second: options.rate,
         burst: options.burst,
     };
-    let topics = topics::topics(options.topics.as_deref(), options.node.as_deref());
-    let topics = topics.map_err(Failure::Topics)?;
-    let rooms = Rooms::new(topics.clone(), options.max_people, Nodes::One);
+    let topics = start_topics(options).await?;
+    let nodes = match options.redis {
+        Some(_) => Nodes::Many,
+        None => Nodes::One,
+    };
+    let rooms = Rooms::new(topics.clone(), options.max_people, nodes);
     let board = Board::default();
     let field = Field::default();
     let config = config(options);
@@ -183,8 +194,8 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .endpoint(limited(push, push::MAX_COMMAND))
         .default_endpoint::<Echo>()
         .default_endpoint::<TopicsEndpoint>()
-        .topics(topics)
-        .http(page::service())
+        .topics(topics.clone())
+        .http(page::service(nodes == Nodes::Many))
         .config(config)
         .compression(DeflateConfig::default())
         .origins(origins(&options.origin))
@@ -211,11 +222,34 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         let timeout = options.stop_timeout;
         tracing::info!("stopping within {timeout} s; a second Ctrl-C ends the program at once");
     };
-    server.serve_until(stop).await.map_err(Failure::Runtime)?;
+    let served = server.serve_until(stop).await;
+    // The other nodes need not wait for the end of the lease.
+    if let Err(error) = topics.stop(STOP_TOPICS_WITHIN).await {
+        tracing::debug!(%error, "cannot stop the engine of the topics in order");
+    }
+    served.map_err(Failure::Runtime)?;
     tracing::info!("stopped");
     stdout.finish();
     Ok(())
 }
+
+/// Makes the topics, and starts their engine. The engine logs each later change of its state.
+async fn start_topics(options: &Options) -> Result<Topics, Failure> {
+    let engine = options.redis.as_deref().map(RedisEngine::new).transpose();
+    let engine = engine.map_err(Failure::Address)?;
+    let topics = topics::topics(options.topics.as_deref(), options.node.as_deref(), engine);
+    let topics = topics.map_err(Failure::Topics)?;
+    topics.start().await.map_err(Failure::Engine)?;
+    if options.redis.is_some() {
+        tracing::info!(
+            "the chat and the topics are shared; the drawboard and the game stay on this node"
+        );
+    }
+    Ok(topics)
+}
+
+/// The time that the engine has to release what it holds for this node.
+const STOP_TOPICS_WITHIN: Duration = Duration::from_secs(2);
 
 fn origins(pages: &[Pages]) -> OriginPolicy {
     let mut list = Vec::new();
@@ -321,15 +355,28 @@ impl fmt::Display for Listen {
 /// Why the server does not run.
 #[derive(Debug)]
 enum Failure {
+    Address(AddressError),
+    Engine(EngineError),
     Listen(Listen, sockeye::server::BindError),
     Runtime(io::Error),
     Tls(TlsError),
     Topics(topics::FileError),
 }
 
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Address(_) => Exit::Usage,
+            _ => Exit::Failed,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Address(error) => write!(f, "--redis: {}", ErrorChain::new(error)),
+            Self::Engine(error) => write!(f, "cannot share the topics: {error}"),
             Self::Listen(addr, sockeye::server::BindError::Io(error))
                 if error.kind() == io::ErrorKind::AddrInUse =>
             {

@@ -85,6 +85,10 @@ pub trait EngineEvents: Send + Sync {
     fn nodes(&self, live: &[NodeInfo]);
     /// The state of the engine has changed.
     fn state(&self, state: EngineState);
+    /// The members of a topic have changed on another node.
+    fn members_changed(&self, _topic: &str) {}
+    /// The engine may have lost the members that this node has written. They have to be written again.
+    fn members_lost(&self) {}
 }
 
 /// Where an engine keeps the members of topics.
@@ -99,6 +103,10 @@ pub trait PresenceStore: Send + Sync {
     fn set_count<'a>(&'a self, topic: &'a TopicName, count: u64) -> EngineFuture<'a, ()>;
     /// Returns the number of members of all live nodes.
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64>;
+    /// Tells the other nodes that listen to the topic that its members have changed, at most once.
+    fn announce<'a>(&'a self, _topic: &'a TopicName) -> EngineFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// The public name of a member of a topic: 64 random bits. It is not the id of a session. Its text is 11 characters of

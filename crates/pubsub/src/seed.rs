@@ -5,13 +5,18 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use crate::table::LookUp;
-
 /// The secret seed of a hash.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seed {
     first: u64,
     second: u64,
+}
+
+/// A name to be looked up, with its hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LookUp<'n> {
+    name: &'n str,
+    hash: u64,
 }
 
 impl Seed {
@@ -32,7 +37,10 @@ impl Seed {
 
     /// Hashes a name for a look-up.
     pub(crate) fn look_up<'n>(&self, name: &'n str) -> LookUp<'n> {
-        LookUp::new(name, self.hash(name))
+        LookUp {
+            name,
+            hash: self.hash(name),
+        }
     }
 
     /// Multiplies words, and folds the products.
@@ -53,6 +61,23 @@ impl Seed {
     }
 }
 
+impl<'n> LookUp<'n> {
+    /// Returns the number of the name's shard, among [`SHARDS`].
+    pub(crate) fn shard(&self) -> usize {
+        // A table takes the lowest and the highest bits.
+        (self.hash >> 40) as usize % SHARDS
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Returns the name.
+    pub(crate) fn name(&self) -> &'n str {
+        self.name
+    }
+}
+
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ ((product >> 64) as u64)
@@ -60,6 +85,9 @@ fn fold(a: u64, b: u64) -> u64 {
 
 /// The fraction of the golden ratio, in 64 bits.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The number of shards of a hub, and of the memory engine.
+pub(crate) const SHARDS: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 use hashbrown::HashTable;
 
 use crate::name::TopicName;
-use crate::seed::Seed;
+use crate::seed::{LookUp, Seed};
 
 /// The entries of a table, by their names.
 #[derive(Debug)]
@@ -19,30 +19,6 @@ pub(crate) struct NameTable<T> {
 pub(crate) trait Named {
     /// Returns the name.
     fn name(&self) -> &str;
-}
-
-/// A name to be looked up, with its hash.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LookUp<'n> {
-    name: &'n str,
-    hash: u64,
-}
-
-impl<'n> LookUp<'n> {
-    pub(crate) fn new(name: &'n str, hash: u64) -> Self {
-        Self { name, hash }
-    }
-
-    /// Returns the number of the name's shard, among [`SHARDS`].
-    pub(crate) fn shard(&self) -> usize {
-        // A table takes the lowest and the highest bits.
-        (self.hash >> 40) as usize % SHARDS
-    }
-
-    /// Returns the name.
-    pub(crate) fn name(&self) -> &'n str {
-        self.name
-    }
 }
 
 impl<T: Named> NameTable<T> {
@@ -63,12 +39,12 @@ impl<T: Named> NameTable<T> {
         if self.entries.is_empty() {
             return None;
         }
-        self.entries.find(name.hash, is_named(name))
+        self.entries.find(name.hash(), is_named(name))
     }
 
     /// Returns the entry with a name.
     pub(crate) fn get_mut(&mut self, name: &LookUp<'_>) -> Option<&mut T> {
-        self.entries.find_mut(name.hash, is_named(name))
+        self.entries.find_mut(name.hash(), is_named(name))
     }
 
     /// Hashes a name for a look-up.
@@ -86,13 +62,13 @@ impl<T: Named> NameTable<T> {
         let seed = self.seed;
         let hash = |entry: &T| seed.hash(entry.name());
         self.entries
-            .insert_unique(name.hash, entry, hash)
+            .insert_unique(name.hash(), entry, hash)
             .into_mut()
     }
 
     /// Removes the entry with a name.
     pub(crate) fn remove(&mut self, name: &LookUp<'_>) -> Option<T> {
-        let entry = self.entries.find_entry(name.hash, is_named(name));
+        let entry = self.entries.find_entry(name.hash(), is_named(name));
         let (removed, _) = entry.ok()?.remove();
         // A crowd of topics leaves no memory behind.
         if self.len() < self.entries.capacity() / 8 {
@@ -119,7 +95,7 @@ impl<T: Named> NameTable<T> {
 }
 
 fn is_named<T: Named>(name: &LookUp<'_>) -> impl Fn(&T) -> bool {
-    let name = name.name;
+    let name = name.name();
     move |entry| entry.name() == name
 }
 
@@ -134,9 +110,6 @@ impl<T: Named> Named for Box<T> {
         (**self).name()
     }
 }
-
-/// The number of shards of a hub, and of the memory engine.
-pub(crate) const SHARDS: usize = 64;
 
 #[cfg(test)]
 mod tests {

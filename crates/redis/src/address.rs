@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
@@ -27,6 +28,8 @@ pub(crate) struct Address {
     pub(crate) database: u32,
     /// What the names of all keys and channels begin with.
     pub(crate) prefix: Arc<str>,
+    /// The longest pause before a lost connection is opened again.
+    pub(crate) reconnect: Option<Duration>,
 }
 
 /// Where the server listens.
@@ -103,6 +106,9 @@ pub enum AddressError {
         "the prefix `{0}` cannot be used: it must have 1 to 64 characters, and none of them a brace, a space or a control character"
     )]
     Prefix(String),
+    /// The longest pause before a lost connection is opened again is not a time.
+    #[error("`{0}` is not a pause: write 10 to 60000 milliseconds, as in reconnect=2000")]
+    Reconnect(String),
     /// The file of trusted certificates cannot be used.
     #[error("cannot use {} as trusted certificates: {reason}", file.display())]
     Authority {
@@ -137,6 +143,7 @@ impl Address {
             password,
             database: number_of_database(database)?,
             prefix: words.prefix.map_or_else(|| "sockeye".into(), Into::into),
+            reconnect: words.reconnect.map(pause).transpose()?,
         })
     }
 }
@@ -156,6 +163,7 @@ impl fmt::Debug for Address {
             .field("password", &self.password)
             .field("database", &self.database)
             .field("prefix", &self.prefix)
+            .field("reconnect", &self.reconnect)
             .finish()
     }
 }
@@ -216,9 +224,9 @@ impl Scheme {
     /// Returns the words that the query may have.
     fn words(self) -> &'static str {
         match self {
-            Self::Tcp => "`prefix`",
-            Self::Tls => "`prefix` or `ca`",
-            Self::Unix => "`prefix` or `db`",
+            Self::Tcp => "`prefix` or `reconnect`",
+            Self::Tls => "`prefix`, `reconnect` or `ca`",
+            Self::Unix => "`prefix`, `reconnect` or `db`",
         }
     }
 }
@@ -227,6 +235,7 @@ impl Scheme {
 #[derive(Default)]
 struct Words {
     prefix: Option<String>,
+    reconnect: Option<String>,
     authority: Option<String>,
     database: Option<String>,
 }
@@ -237,6 +246,7 @@ impl Words {
         for (word, value) in url.query_pairs() {
             let (name, place) = match (&*word, scheme) {
                 ("prefix", _) => ("prefix", &mut words.prefix),
+                ("reconnect", _) => ("reconnect", &mut words.reconnect),
                 ("ca", Scheme::Tls) => ("ca", &mut words.authority),
                 ("db", Scheme::Unix) => ("db", &mut words.database),
                 _ => {
@@ -255,6 +265,14 @@ impl Words {
             _ => Ok(words),
         }
     }
+}
+
+fn pause(text: String) -> Result<Duration, AddressError> {
+    let millis = text.parse::<u64>().ok();
+    let millis = millis.filter(|millis| (10..=60_000).contains(millis));
+    millis
+        .map(Duration::from_millis)
+        .ok_or(AddressError::Reconnect(text))
 }
 
 fn is_prefix(prefix: &str) -> bool {
@@ -350,7 +368,8 @@ mod tests {
     #[test]
     fn a_url_names_the_server_the_login_the_database_and_the_prefix() {
         let address =
-            Address::parse("redis://ann:s%40fe,t@redis.example:7000/3?prefix=chat").unwrap();
+            Address::parse("redis://ann:s%40fe,t@redis.example:7000/3?prefix=chat&reconnect=2000")
+                .unwrap();
         assert_eq!(
             address.place,
             Place::Tcp {
@@ -361,6 +380,7 @@ mod tests {
         assert_eq!(address.user.as_deref(), Some("ann"));
         assert_eq!(address.password.unwrap().reveal(), "s@fe,t");
         assert_eq!((address.database, &*address.prefix), (3, "chat"));
+        assert_eq!(address.reconnect, Some(Duration::from_secs(2)));
     }
 
     #[test]
@@ -469,15 +489,15 @@ mod tests {
             ),
             (
                 "redis://localhost?prefx=chat",
-                "unknown word `prefx` in the URL's query: expected `prefix`",
+                "unknown word `prefx` in the URL's query: expected `prefix` or `reconnect`",
             ),
             (
                 "redis://localhost?ca=ca.pem",
-                "unknown word `ca` in the URL's query: expected `prefix`",
+                "unknown word `ca` in the URL's query: expected `prefix` or `reconnect`",
             ),
             (
                 "rediss://localhost?db=1",
-                "unknown word `db` in the URL's query: expected `prefix` or `ca`",
+                "unknown word `db` in the URL's query: expected `prefix`, `reconnect` or `ca`",
             ),
             (
                 "redis://localhost?prefix=a&prefix=b",
@@ -486,6 +506,10 @@ mod tests {
             (
                 "redis://localhost?prefix={chat}",
                 "the prefix `{chat}` cannot be used: it must have 1 to 64 characters, and none of them a brace, a space or a control character",
+            ),
+            (
+                "redis://localhost?reconnect=2s",
+                "`2s` is not a pause: write 10 to 60000 milliseconds, as in reconnect=2000",
             ),
             (
                 "redis://localhost?prefix=",
@@ -510,7 +534,7 @@ mod tests {
             ),
             (
                 "unix:///run/redis.sock?ca=a",
-                "unknown word `ca` in the URL's query: expected `prefix` or `db`",
+                "unknown word `ca` in the URL's query: expected `prefix`, `reconnect` or `db`",
             ),
         ] {
             assert_eq!(refusal(url), text, "{url}");

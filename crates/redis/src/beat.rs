@@ -98,6 +98,7 @@ impl Judge {
     pub(crate) fn feed_opened(&mut self, now: Instant) {
         self.waiting.clear();
         self.has_feed = true;
+        self.unproved = None;
         self.next_beat = now;
         self.wanted = now;
     }
@@ -106,7 +107,6 @@ impl Judge {
     pub(crate) fn feed_ended(&mut self) {
         self.has_feed = false;
         self.missing = 0;
-        self.unproved = None;
     }
 
     /// The server refused to count a beat. So the beat proves the connection for commands alone.

@@ -3,7 +3,7 @@
 //! ```text
 //!   topic's channel   "1 " epoch:offset:id " " previous LF body    with history; previous is 0 for the first message
 //!                     "0 " id LF body                              without history
-//!                     "2" LF                                       the members of the topic have changed
+//!                     "2 " node LF                                 the members of the topic have changed on this node
 //!   body              one byte of flags, then the payload          the field d of a stream's entry, too
 //!   signals           16 digits of the sending node " " payload
 //!   beats             nonce ":" count
@@ -23,8 +23,8 @@ use crate::layout::NodeText;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FeedMessage {
     Delivered(Delivered),
-    /// The members of the topic have changed.
-    Stir,
+    /// The members of the topic have changed on this node.
+    Stir(NodeId),
 }
 
 /// A beat, as it comes back on the feed.
@@ -63,7 +63,9 @@ impl FeedMessage {
                 id: read_id(id)?.ok_or(Malformed)?,
                 body: body()?,
             },
-            None if header == "2" && bytes.len() == end + 1 => return Ok(Self::Stir),
+            Some(("2", node)) if bytes.len() == end + 1 => {
+                return Ok(Self::Stir(NodeText::parse(node).ok_or(Malformed)?));
+            }
             _ => return Err(Malformed),
         };
         Ok(Self::Delivered(delivered))
@@ -92,8 +94,10 @@ pub(crate) fn unstored(id: MessageId, body: &Body) -> Vec<u8> {
     bytes
 }
 
-/// Writes that the members of a topic have changed.
-pub(crate) const STIR: &[u8] = b"2\n";
+/// Writes that the members of a topic have changed on a node.
+pub(crate) fn stir(node: NodeId) -> Vec<u8> {
+    format!("2 {}\n", NodeText(node)).into_bytes()
+}
 
 /// Returns the bytes of a message's content: flags, then the payload.
 pub(crate) fn body(body: &Body) -> Vec<u8> {
@@ -203,7 +207,8 @@ mod tests {
         let entry = FeedMessage::Delivered(Delivered::Entry(entry));
         let bytes = b"1 AAAAAAAAAAE:1:__________8 0\n\0\xc3\xa9";
         assert_eq!(read(bytes), Ok(entry));
-        assert_eq!(read(STIR), Ok(FeedMessage::Stir));
+        let stir = FeedMessage::Stir(NodeId(0xab));
+        assert_eq!(read(b"2 00000000000000ab\n"), Ok(stir));
         assert_eq!(signal(NodeId(0xab), b"x y"), b"00000000000000ab x y");
         let beat = Beat {
             nonce: 7,
@@ -241,7 +246,8 @@ mod tests {
             b"1 AAAAAAAAAAE:0:0 0\n\0a",
             b"1 AAAAAAAAAAE:1:__________8\n\0a",
             b"1 AAAAAAAAAAE:1:__________8 1\n\0a",
-            b"2\na",
+            b"2\n",
+            b"2 00000000000000ab\na",
             b"2 \n",
             b"3 __________8\n\0a",
             b"\xff \n\0a",

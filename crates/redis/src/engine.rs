@@ -82,7 +82,8 @@ impl RedisEngine {
         Ok(Self::with_dial(address, dial))
     }
 
-    /// Sets the longest pause before a lost connection is opened again. The pause is random, from 0.1 s to this. Default: 5 s.
+    /// Sets the longest pause before a lost connection is opened again. The pause is random, from 0.1 s to this. Default: 5 s,
+    /// or what the URL says in milliseconds by `reconnect=2000`.
     #[must_use]
     pub fn max_reconnect_pause(mut self, pause: Duration) -> Self {
         self.pauses.most = pause;
@@ -93,9 +94,11 @@ impl RedisEngine {
     pub(crate) fn with_dial(address: Address, dial: Arc<dyn Dial>) -> Self {
         Self {
             layout: Layout::new(&address.prefix),
+            pauses: Pauses {
+                most: address.reconnect.unwrap_or(Pauses::default().most),
+            },
             address,
             dial,
-            pauses: Pauses::default(),
             running: OnceLock::new(),
             starting: tokio::sync::Mutex::new(()),
             stop: watch::Sender::new(false),
@@ -126,8 +129,8 @@ impl RedisEngine {
             pauses: self.pauses,
             current: Arc::clone(&current),
             lease,
+            reports: Arc::new(Reports::new(events, node.id)),
             node,
-            reports: Arc::new(Reports::new(events)),
             orders: Arc::new(Orders::default()),
             state: watch::Sender::new(EngineState::Down),
         });
@@ -340,6 +343,10 @@ impl PresenceStore for Running {
 
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
         self.presence.count(topic)
+    }
+
+    fn announce<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, ()> {
+        self.presence.announce(topic)
     }
 }
 

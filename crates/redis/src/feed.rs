@@ -240,7 +240,7 @@ impl Sorter {
                     Ok(FeedMessage::Delivered(delivered)) => {
                         reports.events().delivered(topic, delivered);
                     }
-                    Ok(FeedMessage::Stir) => {}
+                    Ok(FeedMessage::Stir(on)) => reports.members_changed(topic, on),
                     // Another program has published here, or a later version of this one.
                     Err(error) => {
                         tracing::debug!(topic, %error, "cannot read a message of the feed")

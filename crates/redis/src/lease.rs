@@ -1,7 +1,7 @@
 //! The lease of a node, and its beats: what a node sends every 5 s. A node whose lease was over takes a new name.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, RedisWrite as _, Value};
@@ -27,8 +27,18 @@ pub(crate) struct Lease {
     node: NodeInfo,
     incarnation: Arc<Incarnation>,
     clock: Arc<EngineClock>,
-    /// Whether the incarnation has had a lease.
-    is_known: AtomicBool,
+    past: Mutex<Past>,
+}
+
+/// What became of the leases before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    /// There was none.
+    None,
+    /// The incarnation has a lease.
+    Renewed,
+    /// The lease of the old incarnation was over. No call has answered yet that the new one has a lease.
+    Lapsed { old: NodeId },
 }
 
 /// The answer to a renewal.
@@ -64,7 +74,7 @@ impl Lease {
             node,
             incarnation,
             clock,
-            is_known: AtomicBool::new(false),
+            past: Mutex::new(Past::None),
         }
     }
 
@@ -80,22 +90,31 @@ impl Lease {
     ///
     /// [`CallError`]: then the lease may have been renewed.
     pub(crate) async fn renew(&self, commands: &Commands) -> Result<Renewal, CallError> {
-        let (is_new, live) = self.call(commands, None).await?;
-        if !is_new || !self.is_known.swap(true, Ordering::Relaxed) {
+        loop {
+            let past = *self.past();
+            let old = match past {
+                Past::None | Past::Renewed => None,
+                Past::Lapsed { old } => Some(old),
+            };
+            let (is_new, live) = self.call(commands, old).await?;
+            if past == Past::Renewed && is_new {
+                // Others may remove what stands under the old name, at any time.
+                let old = self.incarnation.id();
+                *self.past() = Past::Lapsed { old };
+                let new: u64 = rand::random();
+                self.incarnation.0.store(new, Ordering::Relaxed);
+                continue;
+            }
+            *self.past() = Past::Renewed;
             return Ok(Renewal {
                 live,
-                has_lapsed: false,
+                has_lapsed: old.is_some(),
             });
         }
-        // Others may remove what stands under the old name, at any time.
-        let old = self.incarnation.id();
-        let new: u64 = rand::random();
-        self.incarnation.0.store(new, Ordering::Relaxed);
-        let (_, live) = self.call(commands, Some(old)).await?;
-        Ok(Renewal {
-            live,
-            has_lapsed: true,
-        })
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the lease back.

@@ -103,6 +103,12 @@ impl Listening {
         }
     }
 
+    /// Whether the node wants no topic.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut partitions = self.partitions.iter();
+        partitions.all(|partition| partition.topics.is_empty())
+    }
+
     pub(crate) fn is_wanted(&self, topic: &TopicName) -> bool {
         self.at(Partition::of(topic)).topics.contains_key(topic)
     }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::commands::{Commands, CurrentCommands};
 use crate::connection::ANSWER_WITHIN;
+use crate::encoding;
 use crate::layout::{Kind, Layout, NodeText, word};
 use crate::lease::Incarnation;
 use crate::outcome::CallError;
@@ -28,6 +29,8 @@ pub(crate) struct Presence {
     layout: Layout,
     /// The name under which this node writes now.
     incarnation: Arc<Incarnation>,
+    /// The name under which this node began. It signs what goes to the feeds of others.
+    node: NodeId,
 }
 
 impl Presence {
@@ -39,6 +42,7 @@ impl Presence {
         Self {
             current,
             layout,
+            node: incarnation.id(),
             incarnation,
         }
     }
@@ -175,6 +179,14 @@ impl Presence {
         Ok(())
     }
 
+    /// Tells the feeds of all nodes that the members of a topic have changed here.
+    async fn tell(&self, topic: &TopicName) -> Result<(), EngineError> {
+        let mut publish = self.command("PUBLISH", Kind::Channel, topic);
+        publish.arg(encoding::stir(self.node));
+        self.call(&publish).await?;
+        Ok(())
+    }
+
     async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
         let until = Instant::now() + ANSWER_WITHIN;
         self.current.now()?.call(command, until).await
@@ -204,6 +216,10 @@ impl PresenceStore for Presence {
 
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64> {
         Box::pin(self.read_count(topic))
+    }
+
+    fn announce<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, ()> {
+        Box::pin(self.tell(topic))
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the feed reports to the hub, in an order that never lets a topic believe in a generation that has ended.
 //!
 //! Workers, the subscriber and the link report from tasks of their own. A `gap` and the `listened` behind it are one step
-//! for the others: without that, a topic could be confirmed in a new generation before its `gap` was reported, and the
-//! hub would wait for a second `listened` for ever.
+//! for the others. Otherwise a topic could be confirmed in a new generation before its `gap` was reported. Then the hub
+//! would wait for a second `listened` for ever.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sockeye_pubsub::TopicName;
-use sockeye_pubsub::engine::{EngineEvents, Generation};
+use sockeye_pubsub::engine::{EngineEvents, Generation, NodeId};
 
 use crate::fault::Fault;
 use crate::layout::Partition;
@@ -17,6 +17,7 @@ use crate::listening::Listening;
 /// The topics that the node listens to, and what is reported of them.
 pub(crate) struct Reports {
     events: Arc<dyn EngineEvents>,
+    node: NodeId,
     /// Held while generations change and the change is reported. Lock order: this, then `listening`, then the hub's.
     order: Mutex<Proof>,
     /// Not held while the hub is called.
@@ -31,9 +32,11 @@ enum Proof {
 }
 
 impl Reports {
-    pub(crate) fn new(events: Arc<dyn EngineEvents>) -> Self {
+    /// Reports to `events` for this node.
+    pub(crate) fn new(events: Arc<dyn EngineEvents>, node: NodeId) -> Self {
         Self {
             events,
+            node,
             order: Mutex::new(Proof::Proved),
             listening: Mutex::new(Listening::new()),
         }
@@ -42,6 +45,14 @@ impl Reports {
     /// Returns what is told of messages, nodes and states. They have no generation.
     pub(crate) fn events(&self) -> &dyn EngineEvents {
         &*self.events
+    }
+
+    /// The members of a topic have changed on a node.
+    pub(crate) fn members_changed(&self, topic: &str, on: NodeId) {
+        // The hub knows its own changes.
+        if on != self.node {
+            self.events.members_changed(topic);
+        }
     }
 
     pub(crate) fn listening(&self) -> MutexGuard<'_, Listening> {
@@ -131,4 +142,62 @@ impl fmt::Debug for Reports {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::heard::{Event, Heard};
+
+    fn reports() -> (Reports, Arc<Heard>, Vec<TopicName>) {
+        let heard = Heard::new(&["a", "b"]);
+        let reports = Reports::new(heard.clone(), NodeId(7));
+        let topics = ["a", "b"]
+            .map(|name| TopicName::new(name).unwrap())
+            .to_vec();
+        reports.listening().want(&topics);
+        (reports, heard, topics)
+    }
+
+    fn listened(generation: u64, topic: &str) -> Event {
+        Event::Listened(generation, vec![topic.to_owned()])
+    }
+
+    #[test]
+    fn a_gap_and_the_listening_behind_it_are_reported_together() {
+        let (reports, heard, topics) = reports();
+        reports.confirmed(&topics);
+        reports.dropped(Partition::of("a"));
+        assert_eq!(heard.take(), [Event::Gap(vec!["a"]), listened(2, "a")]);
+        assert_eq!(reports.generations(&topics), [2, 1].map(Generation));
+    }
+
+    #[test]
+    fn after_a_loss_of_memory_nothing_is_listened_to_before_the_proof() {
+        let (reports, heard, topics) = reports();
+        reports.confirmed(&topics[..1]);
+        reports.memory_lost();
+        assert_eq!(heard.take(), [Event::Gap(vec!["a", "b"])]);
+        reports.dropped(Partition::of("a"));
+        reports.confirmed_again(&topics[1..]);
+        assert_eq!(heard.take(), [Event::Gap(vec!["a"])]);
+        reports.proved();
+        let mut told = heard.take();
+        told.sort_by_key(|event| format!("{event:?}"));
+        assert_eq!(told, [listened(2, "b"), listened(3, "a")]);
+        reports.proved();
+        assert_eq!(heard.take(), []);
+    }
+
+    #[test]
+    fn a_life_that_ended_needs_no_proof() {
+        let (reports, heard, topics) = reports();
+        reports.confirmed(&topics);
+        reports.memory_lost();
+        reports.life_ended();
+        heard.take();
+        reports.confirmed_again(&topics);
+        let both = Event::Listened(3, vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(heard.take(), [both]);
+    }
 }

@@ -1,4 +1,4 @@
-//! Upkeep: what the server would forget of topics to which a node listens, though nobody publishes to them.
+//! Upkeep: the server forgets the position of a topic without publishers, unless a node that listens renews it.
 
 use std::time::Duration;
 

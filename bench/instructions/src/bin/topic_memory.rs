@@ -1,13 +1,15 @@
 //! How many bytes topics take: of the heap, as an allocator counts them that this program alone has, and of resident
 //! memory. All capacity counts, used or not. The sessions have clients in memory, so no socket is part of it.
 //!
-//! `cargo run --release --bin topic_memory`
+//! `cargo run --release --bin topic_memory` for topics without history, and with ` -- window` for topics with a window.
 
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
 use std::alloc::System;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use sockeye::topics::{History, Policy};
 use sockeye::transport::Stream;
 use sockeye::{Server, Session, Topics, server_endpoint};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -23,10 +25,18 @@ fn main() -> Result {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        println!("{:68}{:>10}{:>10}", "", "counted", "resident");
-        shared_topics().await?;
-        for topics in [100_000, 1_000_000] {
-            own_topics(topics).await?;
+        println!("{:80}{:>10}{:>10}", "", "counted", "resident");
+        let window = Policy::new().history(History::window(100, Duration::from_secs(3600)));
+        let (policy, kind) = match std::env::args().nth(1).as_deref() {
+            None => (Policy::new(), "topics"),
+            Some("window") => (window, "topics with a window"),
+            Some(other) => return Err(format!("unknown argument `{other}`").into()),
+        };
+        if kind == "topics" {
+            shared_topics().await?;
+        }
+        for number in [100_000, 1_000_000] {
+            own_topics(number, policy.clone(), kind).await?;
         }
         Ok(())
     })
@@ -35,7 +45,7 @@ fn main() -> Result {
 /// Subscribes many sessions to the same topics.
 async fn shared_topics() -> Result {
     const SESSIONS: usize = 1000;
-    let host = Host::start().await?;
+    let host = Host::start(Policy::new()).await?;
     host.open(1).await?;
     let unused = Meter::start()?;
     let sessions = host.open(SESSIONS).await?;
@@ -57,9 +67,9 @@ async fn shared_topics() -> Result {
 }
 
 /// Subscribes sessions to topics that have no other subscriber.
-async fn own_topics(number: usize) -> Result {
+async fn own_topics(number: usize, policy: Policy, kind: &str) -> Result {
     const SESSIONS: usize = 1000;
-    let host = Host::start().await?;
+    let host = Host::start(policy).await?;
     let sessions = host.open(SESSIONS).await?;
     let each = number / SESSIONS;
     let meter = Meter::start()?;
@@ -68,7 +78,7 @@ async fn own_topics(number: usize) -> Result {
             session.subscribe(format!("room/{topic:07}")).await?;
         }
     }
-    let of = format!("each of {number} topics with 1 subscription, {each} for a session");
+    let of = format!("each of {number} {kind} with 1 subscription, {each} for a session");
     meter.print(&of, number)
 }
 
@@ -102,11 +112,11 @@ struct Host {
 }
 
 impl Host {
-    async fn start() -> Result<Self> {
+    async fn start(policy: Policy) -> Result<Self> {
         let opened = Opened::default();
         let sessions = Arc::clone(&opened);
         let endpoint = sockeye::endpoint("/", move |_| Joining(Arc::clone(&sessions)));
-        let topics = Topics::builder().build()?;
+        let topics = Topics::builder().pattern("room/{id}", policy).build()?;
         let builder = Server::builder().topics(topics).endpoint(endpoint);
         Ok(Self {
             server: builder.bind("127.0.0.1:0").await?,
@@ -156,7 +166,7 @@ impl Meter {
         let heap = heap.bytes_allocated as f64 - heap.bytes_deallocated as f64;
         let grown = resident()? as f64 - self.resident as f64;
         let number = number as f64;
-        println!("{what:68}{:10.1}{:10.1}", heap / number, grown / number);
+        println!("{what:80}{:10.1}{:10.1}", heap / number, grown / number);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "one node without a server, and no fault",
     run: Run::Quick,
     ground: Ground::Memory,
+    is_long: false,
     script: |_, _| Script::default(),
     judge: |evidence| {
         let (_, messages) = evidence.counts();

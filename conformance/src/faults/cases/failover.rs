@@ -2,8 +2,7 @@
 
 use sockeye_engine_kit::checker::Harm;
 
-use super::WARM;
-use crate::faults::case::{Action, Case, Ground, Run, Script};
+use crate::faults::case::{Action, Case, Ground, Run, Script, WARM};
 use crate::faults::proof;
 use crate::relay::Links;
 
@@ -13,6 +12,7 @@ pub(super) const CASES: &[Case] = &[
         title: "failover: the newest confirmed messages are lost",
         run: Run::Quick,
         ground: Ground::Replica,
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             let dies = from + chance.between((200, 1_500));
@@ -34,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
         title: "both links of a node stay at a demoted server",
         run: Run::Quick,
         ground: Ground::Replica,
+        is_long: false,
         script: |chance, _| {
             let stays = usize::try_from(chance.below(3)).unwrap_or_default();
             let from = chance.between(WARM);
@@ -54,6 +55,63 @@ pub(super) const CASES: &[Case] = &[
             script
         },
         judge: |evidence| proof::sockets_stay(evidence),
+    },
+    Case {
+        id: "F20",
+        title: "two primaries, and one of them gives way",
+        run: Run::Full,
+        ground: Ground::Replica,
+        is_long: false,
+        script: |chance, _| {
+            let apart = usize::try_from(chance.below(3)).unwrap_or_default();
+            let from = chance.between(WARM);
+            let until = from + 10_000;
+            Script::default()
+                .fault(from, until, ("two primaries", Harm::Confirmed))
+                .at(from, Action::Replicate(false))
+                .at(from, PROMOTE)
+                .at(from, Action::Point(apart, 1))
+                .at(from, Action::Reset(apart, Links::All))
+                .at(until, Action::Replicate(true))
+                .at(until, Action::Follow(1, 0))
+                .at(until, Action::Point(apart, 0))
+                .at(until, Action::Reset(apart, Links::All))
+        },
+        judge: |evidence| {
+            [
+                proof::some_are_told_lost(evidence, true),
+                proof::sockets_stay(evidence),
+            ]
+            .concat()
+        },
+    },
+    Case {
+        id: "F30",
+        title: "the way to the server leads to another server",
+        run: Run::Long,
+        ground: Ground::Replica,
+        is_long: false,
+        script: |chance, _| {
+            let cut = chance.between(WARM);
+            let from = cut + chance.between((500, 2_000));
+            let script = Script::default()
+                .fault(cut, from, ("server switched", Harm::Confirmed))
+                .at(cut, Action::Replicate(false))
+                .at(from, PROMOTE)
+                .at(from, Action::Lead(1));
+            (0..3).fold(script, |script, node| {
+                script
+                    .at(from, Action::Point(node, 1))
+                    .at(from, Action::Reset(node, Links::All))
+            })
+        },
+        judge: |evidence| {
+            [
+                proof::some_are_told_lost(evidence, true),
+                proof::sockets_stay(evidence),
+            ]
+            .concat()
+        },
     },
 ];
 

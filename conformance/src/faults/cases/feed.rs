@@ -2,8 +2,7 @@
 
 use sockeye_engine_kit::checker::Harm;
 
-use super::WARM;
-use crate::faults::case::{Action, Case, Ground, Run, Script};
+use crate::faults::case::{Action, Case, Ground, Run, Script, WARM};
 use crate::faults::proof;
 
 pub(super) const CASES: &[Case] = &[Case {
@@ -11,9 +10,10 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "the feeds are cut each two seconds",
     run: Run::Quick,
     ground: Ground::Server(&[]),
-    script: |chance, run| {
+    is_long: false,
+    script: |chance, length| {
         let from = chance.between(WARM);
-        let cuts = if run == Run::Quick { 4 } else { 15 };
+        let cuts = if length.run == Run::Quick { 4 } else { 15 };
         let kill = Action::Ask(0, &["CLIENT", "KILL", "TYPE", "pubsub"]);
         let until = from + 2_000 * (cuts - 1);
         let script = Script::default().fault(from, until, ("feeds cut", Harm::Nothing));

@@ -1,8 +1,12 @@
 //! The cases, by what they break.
 
 mod calm;
+mod chaos;
 mod failover;
 mod feed;
+mod freeze;
+mod memory;
+mod network;
 mod node;
 mod server;
 
@@ -12,13 +16,14 @@ use super::case::Case;
 pub(super) fn all() -> Vec<Case> {
     [
         calm::CASES,
+        chaos::CASES,
         node::CASES,
         server::CASES,
         feed::CASES,
         failover::CASES,
+        freeze::CASES,
+        memory::CASES,
+        network::CASES,
     ]
     .concat()
 }
-
-/// The shortest and the longest time of the load before the first fault, in milliseconds.
-const WARM: (u64, u64) = (3_000, 4_000);

@@ -1,10 +1,9 @@
-//! Cases of the server: killed, frozen.
+//! Cases of the server that is killed, and starts again.
 
 use sockeye_engine_kit::checker::Harm;
 
-use super::WARM;
 use crate::engines::server::Data;
-use crate::faults::case::{Action, Case, Ground, Run, Script};
+use crate::faults::case::{Action, Case, Ground, Run, Script, WARM};
 use crate::faults::proof;
 
 pub(super) const CASES: &[Case] = &[
@@ -13,6 +12,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the server is killed, and starts empty",
         run: Run::Quick,
         ground: Ground::Server(&[]),
+        is_long: false,
         script: |chance, _| {
             let from = chance.between(WARM);
             Script::default()
@@ -30,39 +30,51 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
-        id: "F4",
-        title: "the server is frozen, and goes on",
-        run: Run::Quick,
-        ground: Ground::Server(&[]),
-        script: |chance, run| {
+        id: "F3",
+        title: "the server is killed, and starts with its data",
+        run: Run::Full,
+        ground: Ground::Server(&["appendonly yes", "appendfsync always"]),
+        is_long: false,
+        script: |chance, _| {
             let from = chance.between(WARM);
-            let script = Script::default()
-                .at(from - 1, Action::NoteFeeds(0))
-                .fault(from, from + 6_000, ("server frozen", Harm::Nothing))
-                .at(from, Action::FreezeServer(0))
-                .at(from + 6_000, Action::ThawServer(0))
-                .at(from + 9_000, Action::NoteFeeds(0));
-            if run == Run::Quick {
-                return script;
-            }
-            let again = from + 20_000;
-            script
-                .fault(again, again + 20_000, ("server frozen for long", Harm::Nothing))
-                .at(again, Action::FreezeServer(0))
-                .at(again + 20_000, Action::ThawServer(0))
+            Script::default()
+                .fault(from, from + 5_000, ("server killed", Harm::Nothing))
+                .at(from, Action::KillServer(0))
+                .at(from + 5_000, Action::StartServer(0, Data::Kept))
         },
         judge: |evidence| {
             [
-                proof::publishes_end_within(evidence, PUBLISH),
-                proof::memory_grows_at_most(evidence, 20_000_000),
-                proof::sockets_stay(evidence),
-                proof::feeds_stay(evidence),
                 proof::none_is_confirmed_meanwhile(evidence),
+                proof::sockets_stay(evidence),
+            ]
+            .concat()
+        },
+    },
+    Case {
+        id: "F22",
+        title: "the server reads its data for twenty seconds",
+        run: Run::Full,
+        ground: Ground::Server(&[
+            "key-load-delay 1000",
+            "loading-process-events-interval-bytes 1024",
+        ]),
+        is_long: false,
+        script: |chance, _| {
+            let from = chance.between(WARM);
+            Script::default()
+                // Each of these keys costs the server a millisecond when it reads them.
+                .at(from - 500, Action::Ask(0, &["DEBUG", "POPULATE", "20000"]))
+                .fault(from, from + 24_000, ("server loading", Harm::Confirmed))
+                .at(from, Action::Ask(0, &["SAVE"]))
+                .at(from, Action::KillServer(0))
+                .at(from + 1_000, Action::LaunchServer(0, Data::Kept))
+        },
+        judge: |evidence| {
+            [
+                proof::none_is_confirmed_within(evidence, 15_000),
+                proof::sockets_stay(evidence),
             ]
             .concat()
         },
     },
 ];
-
-/// The time of a publish, in milliseconds: twice what is promised, for a loaded machine.
-const PUBLISH: u64 = 4_000;

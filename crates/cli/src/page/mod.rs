@@ -14,13 +14,15 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::time::rfc3339;
 
-/// Returns the service for requests that are not WebSocket handshakes.
-pub(crate) fn service() -> impl Fn(Request<Bytes>) -> Ready<Response<Bytes>> + Send + Sync + 'static
-{
-    |request| ready(respond(&request))
+/// Returns the service for requests that are not WebSocket handshakes. With `is_shared` other nodes share the chat, and the
+/// pages of the drawboard and the game say that they are on this node only.
+pub(crate) fn service(
+    is_shared: bool,
+) -> impl Fn(Request<Bytes>) -> Ready<Response<Bytes>> + Send + Sync + 'static {
+    move |request| ready(respond(&request, is_shared))
 }
 
-fn respond(request: &Request<Bytes>) -> Response<Bytes> {
+fn respond(request: &Request<Bytes>, is_shared: bool) -> Response<Bytes> {
     let path = request.uri().path();
     if path == "/time" && request.method() == Method::GET {
         return time(SystemTime::now());
@@ -41,7 +43,7 @@ fn respond(request: &Request<Bytes>) -> Response<Bytes> {
         response.headers_mut().insert(ALLOW, allowed);
         return response;
     }
-    file.response(request)
+    file.response(request, is_shared)
 }
 
 /// A file of a page.
@@ -52,8 +54,14 @@ struct File {
 }
 
 impl File {
-    fn response(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let tag = self.tag();
+    fn response(&self, request: &Request<Bytes>, is_shared: bool) -> Response<Bytes> {
+        let content = match self.path {
+            "/drawboard" | "/snake" if is_shared => {
+                self.content.replacen(TITLE_END, NOTE, 1).into()
+            }
+            _ => Bytes::from_static(self.content.as_bytes()),
+        };
+        let tag = tag(&content);
         let known = request.headers().get_all(IF_NONE_MATCH).iter();
         let is_known = known
             .filter_map(|value| value.to_str().ok())
@@ -63,7 +71,7 @@ impl File {
         if is_known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
-            *response.body_mut() = Bytes::from_static(self.content.as_bytes());
+            *response.body_mut() = content;
         }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
@@ -78,14 +86,18 @@ impl File {
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         response
     }
-
-    /// Returns the entity tag. It changes only with the content.
-    fn tag(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.content.hash(&mut hasher);
-        format!("\"{:016x}\"", hasher.finish())
-    }
 }
+
+/// Returns the entity tag. It changes only with the content.
+fn tag(content: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
+}
+
+/// The end of a page's title, and the note behind it that the page is of this node only.
+const TITLE_END: &str = "</h1>";
+const NOTE: &str = "</h1>\n  <span class=\"pill\">on this node only</span>";
 
 const FILES: [File; 14] = [
     File {

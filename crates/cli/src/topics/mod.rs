@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sockeye::topics::TopicsBuilder;
 use sockeye::{CloseCode, Session, Topics, server_endpoint};
+use sockeye_redis::RedisEngine;
 
 mod builtin;
 mod file;
@@ -35,9 +36,16 @@ impl TopicsEndpoint {
 }
 
 /// Returns the topics of the server: the built-in patterns, and those of a file. With a file the pattern `demo/{id}` is
-/// off, which lets each client publish.
-pub(crate) fn topics(file: Option<&Path>, node: Option<&str>) -> Result<Topics, FileError> {
+/// off, which lets each client publish. Without an engine this node is alone.
+pub(crate) fn topics(
+    file: Option<&Path>,
+    node: Option<&str>,
+    engine: Option<RedisEngine>,
+) -> Result<Topics, FileError> {
     let mut builder = builtin::rooms(TopicsBuilder::default());
+    if let Some(engine) = engine {
+        builder = builder.engine(engine);
+    }
     if let Some(node) = node {
         builder = builder.node(node);
     }

@@ -1,5 +1,7 @@
 //! `sockeye serve`, started as from a shell.
 
+use std::net::TcpListener;
+
 use crate::program::{Program, Server};
 
 /// Returns the values of these fields of a response, without those that are missing.
@@ -329,4 +331,33 @@ fn silent_session(addr: &str) -> std::net::TcpStream {
     stream.read_exact(&mut status).expect("an answer");
     assert_eq!(&status, b"HTTP/1.1 101");
     stream
+}
+
+#[test]
+fn a_redis_url_that_cannot_be_used_is_an_error_of_the_command_line() {
+    for url in [
+        "http://127.0.0.1/",
+        "redis-cluster://127.0.0.1/",
+        "redis://user:s3cret@/x",
+    ] {
+        let ended = Program::run(&["serve", "--listen", "127.0.0.1:0", "--redis", url], "");
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{url}");
+        assert!(
+            ended.stderr.starts_with("sockeye: --redis: "),
+            "{}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_redis_server_that_is_not_there_ends_the_program() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("redis://{}/", listener.local_addr().expect("bound"));
+    drop(listener);
+    let ended = Program::run(&["serve", "--listen", "127.0.0.1:0", "--redis", &url], "");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let text = "sockeye: cannot share the topics: ";
+    assert!(ended.stderr.contains(text), "{}", ended.stderr);
 }

@@ -369,8 +369,9 @@ impl State {
     /// Releases the memory for what is unread: all is read.
     #[inline(never)]
     fn release(&mut self) {
-        let released = self.unread.take_if(|unread| !unread.is_worth_keeping());
-        released.map(spare::give);
+        if let Some(unread) = self.unread.take_if(|unread| !unread.is_worth_keeping()) {
+            spare::give(unread);
+        }
     }
 }
 

@@ -61,8 +61,7 @@ use crate::name::TopicName;
 use crate::policy::History;
 use crate::position::Position;
 use crate::publication::Delivered;
-use crate::seed::Seed;
-use crate::table::{LookUp, SHARDS};
+use crate::seed::{LookUp, SHARDS, Seed};
 use crate::tail::TailRoom;
 
 /// The topics of one node.

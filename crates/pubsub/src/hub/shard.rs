@@ -13,8 +13,8 @@ use crate::error::SubscribeError;
 use crate::name::TopicName;
 use crate::policy::History;
 use crate::publication::Delivered;
-use crate::seed::Seed;
-use crate::table::{LookUp, NameTable, Named};
+use crate::seed::{LookUp, Seed};
+use crate::table::{NameTable, Named};
 
 /// A part of a hub's topics.
 pub(super) struct Shard<O: Outlet> {

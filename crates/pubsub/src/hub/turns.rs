@@ -11,7 +11,7 @@ use super::config::HubConfig;
 use super::request::ReadNumber;
 use crate::name::TopicName;
 use crate::position::Position;
-use crate::table::SHARDS;
+use crate::seed::SHARDS;
 
 /// Whose turn it is.
 #[derive(Debug)]

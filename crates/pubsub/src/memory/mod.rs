@@ -37,9 +37,8 @@ use crate::name::TopicName;
 use crate::policy::{History, Kept};
 use crate::position::{Epoch, Position};
 use crate::publication::{Delivered, Publication};
-use crate::seed::Seed;
+use crate::seed::{LookUp, SHARDS, Seed};
 use crate::surroundings::Surroundings;
-use crate::table::{LookUp, SHARDS};
 
 /// The engine of one node, in memory. It is [`Engine`](crate::Engine), and has the same methods without futures.
 ///

@@ -5,8 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{Member, MemberId};
 use crate::name::TopicName;
-use crate::seed::Seed;
-use crate::table::SHARDS;
+use crate::seed::{SHARDS, Seed};
 
 /// The members of topics on one node.
 #[derive(Debug)]

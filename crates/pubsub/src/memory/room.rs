@@ -6,7 +6,7 @@ use super::shard::{Freed, Room};
 use super::topic::Topic;
 use super::{MemoryEngine, NO_ROOM, lock, refusal};
 use crate::engine::{EngineError, EngineErrorKind};
-use crate::table::LookUp;
+use crate::seed::LookUp;
 
 impl MemoryEngine {
     /// Counts one more topic. Returns false if there are as many as the limit allows.

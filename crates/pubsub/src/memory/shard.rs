@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::memory::keys::Keys;
 use crate::memory::topic::Topic;
 use crate::name::TopicName;
-use crate::seed::Seed;
-use crate::table::{LookUp, NameTable, Named};
+use crate::seed::{LookUp, Seed};
+use crate::table::{NameTable, Named};
 
 /// A part of the topics.
 #[derive(Debug)]
@@ -355,6 +355,12 @@ fn size(cost: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Besides its places in the table and in the dues, and its messages.
+    #[test]
+    fn a_topic_with_history_takes_96_bytes() {
+        assert!(size_of::<Placed>() <= 96);
+    }
 
     #[test]
     fn sizes_grow_with_the_cost_in_steps_of_at_most_an_eighth() {

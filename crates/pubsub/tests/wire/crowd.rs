@@ -65,11 +65,13 @@ impl Outlet for Node {
     type Join = Join;
     type Topic = Subscribers;
 
-    fn open(&self, _: &TopicName) -> Subscribers {
-        Subscribers::default()
-    }
-
-    fn attach(&self, topic: &mut Subscribers, join: Join, welcome: Welcome<'_>) -> bool {
+    fn attach(
+        &self,
+        _: &TopicName,
+        topic: &mut Subscribers,
+        join: Join,
+        welcome: Welcome<'_>,
+    ) -> bool {
         let mut pairs = self.pairs.lock().unwrap();
         let Pair { client, server, .. } = &mut pairs[join.client];
         let answer = server.subscribed(join.reference, ROOM, &welcome).unwrap();

@@ -81,11 +81,9 @@ impl Life {
         }
     }
 
-    /// Ends the life: delivers what has come, and reports the end.
-    pub(super) async fn end(mut self, shared: &Shared) {
-        // First: a subscription that is confirmed now would count for the next life.
+    /// Ends the life, and delivers what has come. Nothing is delivered or confirmed behind the answer.
+    pub(super) async fn end(mut self) {
         self.subscriber.shutdown().await;
         self.feed.end().await;
-        shared.reports.life_ended();
     }
 }

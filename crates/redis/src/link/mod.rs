@@ -7,6 +7,7 @@ mod life;
 mod pause;
 mod run;
 mod state;
+mod status;
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye_pubsub::engine::{EngineState, NodeInfo};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::feed_side::{FeedNews, FeedSide};
 use super::life::{Life, News};
-use super::{LinkEvent, LinkState, Shared};
+use super::status::{Status, TARGET};
+use super::{LinkEvent, Shared};
 use crate::beat::{Finding, Judge};
 use crate::commands::Commands;
 use crate::failure::ConnectError;
@@ -24,17 +24,13 @@ use crate::upkeep::{self, Schedule};
 pub(crate) struct Runner {
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
-    state: LinkState,
-    is_slow: bool,
+    status: Status,
     judge: Judge,
     /// The number of beats that were sent.
     beats: usize,
     calls: JoinSet<Call>,
     lease_at: Instant,
     upkeep: Schedule,
-    live: Vec<NodeInfo>,
-    /// Why the last attempt to connect failed.
-    failure: Option<ConnectError>,
 }
 
 /// Both connections, just opened.
@@ -85,17 +81,14 @@ impl Runner {
     pub(crate) fn new(shared: Arc<Shared>, stop: watch::Receiver<bool>) -> Self {
         let now = Instant::now();
         Self {
+            status: Status::new(Arc::clone(&shared)),
             shared,
             stop,
-            state: LinkState::Connecting,
-            is_slow: false,
             judge: Judge::new(now),
             beats: 0,
             calls: JoinSet::new(),
             lease_at: now,
             upkeep: Schedule::new(now, rand::random),
-            live: Vec::new(),
-            failure: None,
         }
     }
 
@@ -105,7 +98,7 @@ impl Runner {
             let commands = Arc::clone(&connected.commands);
             match self.serve(connected).await {
                 End::Lost(why) => {
-                    self.take(LinkEvent::CommandsEnded, &why);
+                    self.status.take(LinkEvent::CommandsEnded, Some(&why));
                     drop(commands);
                 }
                 End::Stopped => {
@@ -129,18 +122,22 @@ impl Runner {
         } = connected;
         let now = Instant::now();
         self.judge = Judge::new(now);
-        self.is_slow = false;
         self.lease_at = now + LEASE_EVERY;
         self.shared.current.set(Some(Arc::clone(&commands)));
-        self.note_nodes(renewal.live);
-        self.take(LinkEvent::Connected, "");
+        self.status.note_nodes(renewal.live);
+        self.status.take(LinkEvent::Connected, None);
+        // A server that lost acknowledged writes may have lost joins.
+        self.shared.reports.events().members_lost();
         life.subscribe(&self.shared);
         let mut side = FeedSide::Open(life);
         let end = self.attend(&commands, &mut side).await;
         self.shared.current.set(None);
         self.calls.shutdown().await;
         if let FeedSide::Open(life) = side {
-            life.end(&self.shared).await;
+            life.end().await;
+            if matches!(end, End::Lost(_)) {
+                self.shared.reports.life_ended();
+            }
         }
         end
     }
@@ -148,8 +145,7 @@ impl Runner {
     async fn attend(&mut self, commands: &Arc<Commands>, side: &mut FeedSide) -> End {
         loop {
             let shared = Arc::clone(&self.shared);
-            let heard = commands.last_heard();
-            let next = self.judge.next(heard);
+            let next = self.judge.next(commands.last_heard());
             let findings = tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => return End::Stopped,
@@ -159,7 +155,9 @@ impl Runner {
                     Err(_) => Vec::new(),
                 },
                 news = side.news(&shared) => self.note_news(side, news).await,
-                () = sleep_until(next) => self.judge.time(Instant::now(), heard),
+                () = sleep_until(next) => {
+                    self.judge.time(Instant::now(), commands.last_heard())
+                }
                 () = sleep_until(self.lease_at) => {
                     self.lease_at = Instant::now() + LEASE_EVERY;
                     let (shared, commands) = (Arc::clone(&self.shared), Arc::clone(commands));
@@ -177,11 +175,12 @@ impl Runner {
                         return End::Lost("the server answered nothing for 10 s".to_owned());
                     }
                     Finding::Beat => self.send_beat(commands, side),
-                    Finding::Slow => self.set_slow(true),
-                    Finding::Prompt => self.set_slow(false),
+                    Finding::Slow => self.status.set_slow(true),
+                    Finding::Prompt => self.status.set_slow(false),
                     Finding::MemoryLost => {
                         tracing::warn!(target: TARGET, server = %shared.connector, "the server lost what it had stored");
                         shared.reports.memory_lost();
+                        shared.reports.events().members_lost();
                     }
                     Finding::Proved => shared.reports.proved(),
                     Finding::FeedDead => self.end_feed(side, "two beats did not come").await,
@@ -198,30 +197,21 @@ impl Runner {
                 () = stopped(&mut self.stop) => return None,
                 () = sleep(shared.pauses.of_link()) => {}
             }
-            self.take(LinkEvent::PauseOver, "");
+            self.status.take(LinkEvent::PauseOver, None);
             let opened = tokio::select! {
                 () = stopped(&mut self.stop) => return None,
                 opened = Connected::open(&shared) => opened,
             };
             match opened {
-                Ok(connected) => {
-                    self.failure = None;
-                    return Some(connected);
-                }
-                Err(error) => {
-                    self.take(LinkEvent::ConnectFailed, "");
-                    if self.failure.as_ref() != Some(&error) {
-                        tracing::warn!(target: TARGET, %error, "cannot connect again");
-                        self.failure = Some(error);
-                    }
-                }
+                Ok(connected) => return Some(connected),
+                Err(error) => self.status.note_failure(error),
             }
         }
     }
 
     /// Releases the lease.
     async fn stop(mut self, commands: Option<&Commands>) {
-        self.take(LinkEvent::Stop, "");
+        self.status.take(LinkEvent::Stop, None);
         self.shared.orders.clear();
         if let Some(commands) = commands {
             // A lease that is not released lapses.
@@ -267,12 +257,10 @@ impl Runner {
             Call::Beat(nonce, Err(CallError::Refused(_))) => self.judge.refused(nonce, now),
             Call::Beat(..) => Vec::new(),
             Call::Lease(Ok(renewal)) => {
-                self.note_nodes(renewal.live);
+                self.status.note_nodes(renewal.live);
                 if renewal.has_lapsed {
                     tracing::warn!(target: TARGET, "the lease of this node was over: its members are written again");
-                    // The hub writes its members when it hears that the engine is ready.
-                    let state = *self.shared.state.borrow();
-                    self.shared.reports.events().state(state);
+                    self.shared.reports.events().members_lost();
                 }
                 Vec::new()
             }
@@ -295,7 +283,7 @@ impl Runner {
                 return self.judge.seen(nonce, count);
             }
             FeedNews::Life(News::Notice(Notice::Subscribed)) => {
-                self.take(LinkEvent::Subscribed, "")
+                self.status.take(LinkEvent::Subscribed, None)
             }
             FeedNews::Life(News::Notice(Notice::Unsubscribed)) => {
                 self.end_feed(side, "the server ended a subscription").await;
@@ -303,7 +291,9 @@ impl Runner {
             FeedNews::Life(News::Ended(why)) => self.end_feed(side, &why).await,
             FeedNews::Opened => {
                 self.judge.feed_opened(Instant::now());
-                self.take(LinkEvent::FeedOpened, "");
+                // What a new feed brings is from behind all losses.
+                self.shared.reports.proved();
+                self.status.take(LinkEvent::FeedOpened, None);
                 if let Some(life) = side.life() {
                     life.subscribe(&self.shared);
                 }
@@ -319,61 +309,11 @@ impl Runner {
     async fn end_feed(&mut self, side: &mut FeedSide, why: &str) {
         let opening = FeedSide::opening(&self.shared, 0);
         if let FeedSide::Open(life) = std::mem::replace(side, opening) {
-            life.end(&self.shared).await;
+            life.end().await;
+            self.shared.reports.life_ended();
         }
         self.judge.feed_ended();
-        self.take(LinkEvent::FeedEnded, why);
-    }
-
-    fn set_slow(&mut self, is_slow: bool) {
-        self.is_slow = is_slow;
-        self.tell("");
-    }
-
-    /// Takes the step that follows an event.
-    fn take(&mut self, event: LinkEvent, why: &str) {
-        if let Some(state) = self.state.after(event) {
-            self.state = state;
-            self.tell(why);
-        }
-    }
-
-    /// Tells the hub and operators of a change of the engine's state.
-    fn tell(&self, why: &str) {
-        let state = self.state.to_engine(self.is_slow);
-        if self.shared.state.send_replace(state) == state {
-            return;
-        }
-        let server = &self.shared.connector;
-        match state {
-            EngineState::Ready => tracing::info!(target: TARGET, %server, "connected"),
-            EngineState::Degraded(what) => tracing::warn!(target: TARGET, %server, why, "{what}"),
-            EngineState::Down if self.state == LinkState::Stopped => {
-                tracing::info!(target: TARGET, %server, "stopped");
-            }
-            EngineState::Down => tracing::warn!(target: TARGET, %server, why, "lost the server"),
-        }
-        self.shared.reports.events().state(state);
-    }
-
-    /// Notes which nodes are live.
-    fn note_nodes(&mut self, mut live: Vec<NodeInfo>) {
-        let shared = &self.shared;
-        let own = shared.lease.id();
-        for node in &mut live {
-            if node.id == own {
-                // Others know the node by its present name. Here it keeps the one with which it began.
-                *node = shared.node.clone();
-            }
-            let is_known = self.live.contains(node);
-            if node.fingerprint != shared.node.fingerprint && !is_known {
-                tracing::warn!(target: TARGET, node = %node.name, "another node has other policies of topics");
-            }
-        }
-        if live != self.live {
-            shared.reports.events().nodes(&live);
-            self.live = live;
-        }
+        self.status.take(LinkEvent::FeedEnded, Some(why));
     }
 }
 
@@ -381,6 +321,3 @@ impl Runner {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|is_stopped| *is_stopped).await;
 }
-
-/// What the log lines of the crate are filtered by.
-const TARGET: &str = "sockeye_redis";

@@ -18,6 +18,8 @@ pub(crate) enum Event {
     SignalsLost,
     Nodes(Vec<u64>),
     State(EngineState),
+    MembersChanged(String),
+    MembersLost,
 }
 
 /// Keeps what an engine reports.
@@ -102,5 +104,13 @@ impl EngineEvents for Heard {
 
     fn state(&self, state: EngineState) {
         self.add(Event::State(state));
+    }
+
+    fn members_changed(&self, topic: &str) {
+        self.add(Event::MembersChanged(topic.to_owned()));
+    }
+
+    fn members_lost(&self) {
+        self.add(Event::MembersLost);
     }
 }

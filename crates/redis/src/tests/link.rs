@@ -186,6 +186,7 @@ async fn a_server_that_lost_its_memory_is_listened_to_again_behind_the_loss() {
         state.holds_beats = true;
     }
     world.heard.until(|event| *event == gap()).await;
+    assert_eq!(world.heard.take(), [Event::MembersLost]);
     // The feed lags: what it brings now was sent before the loss.
     world
         .fake
@@ -201,6 +202,31 @@ async fn a_server_that_lost_its_memory_is_listened_to_again_behind_the_loss() {
     assert_eq!(told.len(), 1, "{told:?}");
     sleep(SECOND).await;
     assert_eq!(world.fake.state().opened, [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_of_memory_while_there_is_no_feed_needs_no_proof_on_the_next_one() {
+    let world = World::new().await;
+    world.listen(&["a"]).await;
+    sleep(11 * SECOND).await;
+    world.fake.state().refuses_feed = true;
+    world.fake.cut_feed();
+    world.heard.until(is_degraded).await;
+    world.fake.state().count = 0;
+    world
+        .heard
+        .until(|event| *event == Event::MembersLost)
+        .await;
+    {
+        let mut state = world.fake.state();
+        state.holds_beats = true;
+        state.refuses_feed = false;
+    }
+    let told = world.heard.until_state(READY).await;
+    assert!(
+        told.contains(&Event::Listened(3, vec!["a".into()])),
+        "{told:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -390,7 +416,7 @@ async fn a_lease_that_lapsed_gives_the_node_a_new_name_and_the_hub_writes_again(
     sleep(6 * SECOND).await;
     world.fake.state().knows_lease = false;
     sleep(5 * SECOND).await;
-    assert_eq!(world.heard.take(), [Event::State(READY)]);
+    assert_eq!(world.heard.take(), [Event::MembersLost]);
     let leases = std::mem::take(&mut world.fake.state().leases);
     let last = &leases[leases.len() - 1];
     assert_ne!(last[5], format!("{:016x}", 7));
@@ -448,6 +474,38 @@ async fn an_engine_that_is_dropped_ends_its_connections() {
     assert_eq!(fake.state().opened, [1, 1]);
     let beats = fake.state().count;
     assert_eq!(beats, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_members_are_written_again_behind_each_new_connection_for_commands() {
+    let world = World::new().await;
+    world.fake.cut_feed();
+    let told = world.heard.until_state(READY).await;
+    assert!(!told.contains(&Event::MembersLost), "{told:?}");
+    world.fake.cut_commands();
+    let told = world.heard.until_state(READY).await;
+    assert!(told.contains(&Event::MembersLost), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_members_is_announced_to_other_nodes() {
+    let world = World::new().await;
+    world.listen(&["a"]).await;
+    let presence = world.engine.presence().unwrap();
+    presence.announce(&topics(&["a"])[0]).await.unwrap();
+    let commands = std::mem::take(&mut world.fake.state().commands);
+    let [publish] = &commands[..] else {
+        panic!("{commands:?}");
+    };
+    assert_eq!(
+        publish[..],
+        ["PUBLISH", &channel("a"), "2 0000000000000007\n"]
+    );
+    for payload in ["2 0000000000000007\n", "2 0000000000000008\n"] {
+        world.fake.publish(&channel("a"), payload.as_bytes()).await;
+    }
+    sleep(SECOND).await;
+    assert_eq!(world.heard.take(), [Event::MembersChanged("a".into())]);
 }
 
 #[tokio::test(start_paused = true)]

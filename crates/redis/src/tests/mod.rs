@@ -2,7 +2,7 @@
 
 mod fake;
 mod feed;
-mod heard;
+pub(crate) mod heard;
 mod link;
 mod opening;
 pub(crate) mod peer;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Setup;
 use super::peer::{Peer, bulk, list, texts};
 use crate::lease::{self, Incarnation, Lease};
+use crate::outcome::CallError;
 use crate::presence::Presence;
 use crate::script::Script;
 
@@ -210,6 +211,29 @@ async fn a_node_whose_lease_was_over_takes_a_new_name_and_removes_the_old_one() 
     let name = format!("{:016x}", incarnation.id().0);
     assert_eq!((&*anew[0], &*anew[4]), (&*name, LIVE));
     assert_ne!(name, LIVE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_learns_that_its_lease_was_over_though_an_answer_is_lost() {
+    let mut setup = Setup::new().await;
+    let (lease, incarnation) = lease(&setup);
+    let answering = setup.peer.expect_script(Script::Lease, leases(1, true));
+    let (renewal, _) = tokio::join!(lease.renew(&setup.commands), answering);
+    assert!(!renewal.unwrap().has_lapsed);
+    // The server gives the new name a lease, and the answer comes too late.
+    let answering = setup.peer.expect_script(Script::Lease, leases(1, true));
+    let (renewal, _) = tokio::join!(lease.renew(&setup.commands), answering);
+    assert_eq!(renewal, Err(CallError::Timeout));
+    setup.peer.command().await;
+    setup.peer.answer(leases(1, true)).await;
+    let name = format!("{:016x}", incarnation.id().0);
+    let answering = setup.peer.expect_script(Script::Lease, leases(1, false));
+    let (renewal, (_, again)) = tokio::join!(lease.renew(&setup.commands), answering);
+    assert!(renewal.unwrap().has_lapsed);
+    assert_eq!((&*again[0], &*again[4]), (&*name, LIVE));
+    let answering = setup.peer.expect_script(Script::Lease, leases(1, false));
+    let (renewal, _) = tokio::join!(lease.renew(&setup.commands), answering);
+    assert!(!renewal.unwrap().has_lapsed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,12 +117,13 @@ impl Inner {
 
     fn write<'a>(&self, store: &'a dyn PresenceStore, change: &'a Change) -> EngineFuture<'a, ()> {
         let topic = match change {
-            Change::Entered(topic, _) | Change::Left(topic, _) => topic,
+            Change::Entered(topic, _) | Change::Left(topic, _) | Change::Announced(topic) => topic,
         };
         let knows_members = self
             .rules(topic)
             .is_ok_and(|rules| matches!(rules.presence.known(), Known::Members { .. }));
         match change {
+            Change::Announced(_) => store.announce(topic),
             _ if !knows_members => {
                 let count = self.hub.outlet().presence().count(topic);
                 store.set_count(topic, count)
@@ -132,11 +133,26 @@ impl Inner {
         }
     }
 
-    /// Tells the subscribers of topics whose members have changed.
-    pub(super) fn stir(&self) {
+    /// Tells the subscribers of topics whose members have changed, and other nodes if the change was here.
+    pub(super) fn stir(self: &Arc<Self>) {
         let node = self.hub.outlet();
         for topic in node.presence().take_due(now()) {
             self.hub.with(&topic, |topic| node.stir(topic));
+        }
+        if node.presence().has_changes() {
+            self.write_presence();
+        }
+    }
+
+    /// Notes that the members of a topic have changed on another node.
+    pub(super) fn note_members(&self, topic: &str) {
+        if self.hub.subscribers(topic) == 0 {
+            return;
+        }
+        if let Ok(topic) = TopicName::new(topic) {
+            let node = self.hub.outlet();
+            node.presence().change_elsewhere(&topic);
+            node.timer().notify();
         }
     }
 }
@@ -152,7 +168,9 @@ async fn write_later(inner: WeakInner, mut writing: Writing) {
             return;
         };
         writing = again;
-        if topics.write(store, &change).await.is_ok() {
+        let written = topics.write(store, &change).await;
+        // Other nodes hear of a change at most once.
+        if written.is_ok() || matches!(change, Change::Announced(_)) {
             presence.forget_first_change();
             continue;
         }

@@ -44,6 +44,8 @@ struct Present {
     // With the number of the join by which each came.
     members: HashMap<MemberId, (u32, Member)>,
     stir: Stir,
+    // Whether other nodes have to be told of a change on this one.
+    is_unannounced: bool,
 }
 
 /// When the subscribers of a topic are told that its members have changed.
@@ -75,6 +77,8 @@ const PAUSE: Duration = Duration::from_secs(3);
 pub(super) enum Change {
     Entered(TopicName, Member),
     Left(TopicName, MemberId),
+    // The changes before this one were written. Other nodes have to be told.
+    Announced(TopicName),
 }
 
 impl Presence {
@@ -83,6 +87,7 @@ impl Presence {
         let mut state = lock(&self.state);
         let present = state.topics.entry(topic.clone()).or_default();
         present.members.insert(member.id, (join, member.clone()));
+        present.is_unannounced = true;
         state
             .changes
             .push_back(Change::Entered(topic.clone(), member));
@@ -99,6 +104,13 @@ impl Presence {
             self.has_changes.store(true, Relaxed);
             state.note_change(topic, now());
         }
+    }
+
+    /// Notes that the members of a topic have changed on another node.
+    pub(super) fn change_elsewhere(&self, topic: &TopicName) {
+        let mut state = lock(&self.state);
+        state.topics.entry(topic.clone()).or_default();
+        state.note_change(topic, now());
     }
 
     /// Whether there are changes that the engine's store does not know.
@@ -142,6 +154,11 @@ impl Presence {
         let State {
             topics, changes, ..
         } = &mut *state;
+        // A store that is lost again and again leaves each member once. The first change may be on its way.
+        let mut is_first = true;
+        changes.retain(|change| {
+            std::mem::take(&mut is_first) || !matches!(change, Change::Entered(..))
+        });
         for (name, present) in topics {
             let members = present.members.values();
             let entered = members.map(|(_, member)| Change::Entered(name.clone(), member.clone()));
@@ -157,7 +174,8 @@ impl Presence {
         present.map_or(0, |present| present.members.len() as u64)
     }
 
-    /// Takes the topics whose subscribers have to be told now. Forgets topics without members.
+    /// Takes the topics whose subscribers have to be told now. Forgets topics without members. A change on this node is
+    /// announced to others by a change that the store has to know.
     pub(super) fn take_due(&self, now: Instant) -> Vec<TopicName> {
         let mut due = Vec::new();
         let mut state = lock(&self.state);
@@ -172,7 +190,12 @@ impl Presence {
                 Stir::Due(at) if at <= now => {
                     let until = now + PAUSE;
                     present.stir = Stir::Told(until);
+                    let is_unannounced = std::mem::take(&mut present.is_unannounced);
                     state.times.insert((until, name.clone()));
+                    if is_unannounced {
+                        state.changes.push_back(Change::Announced(name.clone()));
+                        self.has_changes.store(true, Relaxed);
+                    }
                     due.push(name);
                 }
                 Stir::Told(until) if until <= now => {
@@ -208,7 +231,9 @@ impl Present {
     fn remove(&mut self, member: MemberId, join: u32) -> bool {
         let is_meant = |(known, _): &(u32, Member)| *known == join;
         let known = self.members.get(&member);
-        known.is_some_and(is_meant) && self.members.remove(&member).is_some()
+        let is_removed = known.is_some_and(is_meant) && self.members.remove(&member).is_some();
+        self.is_unannounced |= is_removed;
+        is_removed
     }
 }
 
@@ -269,6 +294,41 @@ mod tests {
         ];
         assert_eq!(presence.take_changes(), changes);
         assert_eq!(presence.take_changes(), []);
+    }
+
+    #[test]
+    fn other_nodes_are_told_of_a_change_here_and_not_of_one_elsewhere() {
+        let presence = Presence::default();
+        presence.enter(&topic(), member(1), 10);
+        presence.take_changes();
+        let start = presence.next_due().unwrap();
+        presence.take_due(start);
+        assert_eq!(presence.take_changes(), [Change::Announced(topic())]);
+        presence.change_elsewhere(&topic());
+        assert_eq!(presence.take_due(start + PAUSE), [topic()]);
+        assert_eq!(presence.take_changes(), []);
+        presence.leave(&topic(), MemberId(1), 10);
+        assert_eq!(presence.take_due(start + 2 * PAUSE), [topic()]);
+        let left = Change::Left(topic(), MemberId(1));
+        assert_eq!(presence.take_changes(), [left, Change::Announced(topic())]);
+    }
+
+    #[test]
+    fn a_store_that_is_lost_again_and_again_gets_each_member_once_behind_the_first_change() {
+        let presence = Presence::default();
+        for id in [1, 2] {
+            presence.enter(&topic(), member(id), 10);
+        }
+        presence.leave(&topic(), MemberId(2), 10);
+        for _ in 0..3 {
+            presence.write_all_again();
+        }
+        let changes = [
+            Change::Entered(topic(), member(1)),
+            Change::Left(topic(), MemberId(2)),
+            Change::Entered(topic(), member(1)),
+        ];
+        assert_eq!(presence.take_changes(), changes);
     }
 
     #[test]

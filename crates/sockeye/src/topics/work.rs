@@ -230,13 +230,15 @@ impl EngineEvents for Events {
     }
 
     fn state(&self, state: EngineState) {
-        self.tell(|inner| {
-            inner.hub.engine_state(state);
-            if state == EngineState::Ready {
-                // The engine may have lost what was written before.
-                inner.hub.outlet().presence().write_all_again();
-            }
-        });
+        self.tell(|inner| inner.hub.engine_state(state));
+    }
+
+    fn members_changed(&self, topic: &str) {
+        self.tell(|inner| inner.note_members(topic));
+    }
+
+    fn members_lost(&self) {
+        self.tell(|inner| inner.hub.outlet().presence().write_all_again());
     }
 }
 

@@ -9,7 +9,7 @@ fn deliver_channel(channel: &Channel) {
     channel.deliver(0..2, &mut Copied::default());
 }
 
-/// A parked mailbox that is a member of these channels, and its transport. Nobody delivers what they hold.
+/// A parked mailbox that is a member of these channels, and its transport. No task delivers what they hold yet.
 fn parked_in(channels: &[&Arc<Channel>], deliverer: &Deliverer) -> (Arc<Mailbox>, Shared) {
     let (mailbox, transport) = delivered_to(channels, deliverer, usize::MAX);
     assert!(mailbox.side().park(Waker::noop(), true));
