@@ -1,11 +1,13 @@
 //! Keeps what an engine reports, for tests that wait for it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_pubsub::engine::{EngineEvents, EngineState, Generation, NodeId, NodeInfo};
 use sockeye_pubsub::{Delivered, TopicName};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What an engine reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub(crate) struct Heard {
     watched: &'static [&'static str],
 }
 
+/// The time without any event after which an event is missing.
+const OVERDUE: Duration = Duration::from_secs(600);
+
 impl Heard {
     /// Gaps are noted for these topics.
     pub(crate) fn new(watched: &'static [&'static str]) -> Arc<Self> {
@@ -50,7 +55,9 @@ impl Heard {
                     return events.drain(..=place).collect();
                 }
             }
-            count.changed().await.unwrap();
+            // With paused time this is at once, if nothing comes any more.
+            let changed = timeout(OVERDUE, count.changed()).await;
+            changed.expect("the event is overdue").unwrap();
         }
     }
 
