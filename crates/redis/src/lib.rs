@@ -62,3 +62,7 @@ mod upkeep;
 
 pub use self::address::AddressError;
 pub use self::engine::RedisEngine;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/scale.md")]
+struct Guide;
