@@ -37,8 +37,8 @@ pub(crate) struct Options {
     /// Where to write all samples as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write docs/performance.md, its figures and its plots, as a run of everything does by itself: the part of one node
-    /// or that of shared topics (w12 and later), if all of it is measured
+    /// Write docs/performance.md, its figures and its plots, as a run of everything does by itself. The page has a part of
+    /// one node, and one of shared topics (w12 to w14). A part is written if all of it is measured
     #[arg(long)]
     write: bool,
 }
