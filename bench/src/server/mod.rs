@@ -422,7 +422,7 @@ pub(crate) const ALL: &[Server] = &[
         name: "socket-io",
         supports: |setting| setting.topics.is_some() && setting.deflate.is_none() && !setting.tls,
         program: Program::Foreign(&foreign::SOCKET_IO),
-        note: "its rooms; its messages are events, 8 B longer; nodes share them by its Redis adapter, without a history",
+        note: "its rooms; its messages are events, 10 B longer; nodes share them by its Redis adapter, without a history",
     },
     Server {
         name: "uwebsockets-bun",
