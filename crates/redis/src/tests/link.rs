@@ -482,7 +482,7 @@ async fn a_node_with_two_names_counts_once_and_its_former_name_is_missed_when_it
     let told = world.heard.until(is_told).await;
     assert_eq!(told, [Event::Nodes(vec![7, 8])]);
     world.fake.state().others.remove(0);
-    sleep(5 * SECOND).await;
+    sleep(11 * SECOND).await;
     assert_eq!(world.heard.take(), [Event::AnyMembersChanged]);
 }
 
