@@ -22,6 +22,7 @@ pub(crate) enum Event {
     State(EngineState),
     MembersChanged(String),
     MembersLost,
+    AnyMembersChanged,
 }
 
 /// Keeps what an engine reports.
@@ -119,5 +120,9 @@ impl EngineEvents for Heard {
 
     fn members_lost(&self) {
         self.add(Event::MembersLost);
+    }
+
+    fn any_members_changed(&self) {
+        self.add(Event::AnyMembersChanged);
     }
 }
