@@ -77,6 +77,7 @@ judges:
     --minutes N          how long the chaos lasts (30)
     --repeat N           each case so often
     --at-once N          so many cases at a time (3 with --quick, else 1)
+    --record             few clients, and a text that the tests of the checker read
     --keep               keep the logs of cases that passed, too
   javascript the JavaScript client of topics in Node: its own tests, and against `sockeye serve`
     --program PATH       the program to serve with

@@ -7,6 +7,7 @@
 )]
 
 mod cargo;
+mod faults;
 mod fuzz;
 mod mutants;
 mod steps;
@@ -319,6 +320,9 @@ fn conformance(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<(
 
 /// Kills and cuts nodes and servers. The options are those of the judge.
 fn faults(root: &Path, steps: &mut Steps, options: &[String]) -> Result<()> {
+    if options == ["--mutants"] {
+        return faults::mutants(root, steps);
+    }
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     judge(root, steps, &[&["faults"], &options[..]].concat())
 }

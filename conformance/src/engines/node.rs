@@ -31,7 +31,7 @@ impl Node {
     pub(super) async fn new(server: &Server) -> Result<Self> {
         let relay = Relay::start(&server.address().to_string()).await?;
         Ok(Self {
-            engine: RedisEngine::new(&Server::url(relay.address()))?,
+            engine: RedisEngine::new(&Server::url(relay.address(), None))?,
             relay,
             id: OnceLock::new(),
             delays: AtomicU64::new(0),

@@ -111,9 +111,23 @@ impl Server {
         self.address
     }
 
-    /// Returns the URL for an engine that reaches the server at an address, such as that of a relay.
-    pub(crate) fn url(address: SocketAddr) -> String {
-        url_of(USER, PASSWORD, address)
+    /// Returns the URL for an engine that reaches the server at an address, such as that of a relay. `reconnect` is its
+    /// longest pause before it connects again.
+    pub(crate) fn url(address: SocketAddr, reconnect: Option<Duration>) -> String {
+        let url = url_of(USER, PASSWORD, address);
+        match reconnect {
+            Some(pause) => format!("{url}?reconnect={}", pause.as_millis()),
+            None => url,
+        }
+    }
+
+    /// Replaces the data of the server by those of another one. Its connections stay.
+    pub(crate) async fn restore(&self, other: &Self) -> Result<()> {
+        let file = |server: &Self| server.folder.join("data/dump.rdb");
+        other.ask::<()>(&redis::cmd("SAVE")).await?;
+        fs::copy(file(other), file(self))?;
+        let mut reload = redis::cmd("DEBUG");
+        self.ask(reload.arg(&["RELOAD", "NOSAVE"])).await
     }
 
     /// Returns a client of the administrator.
@@ -179,6 +193,11 @@ impl Server {
     fn signal(&self, signal: Signal) -> Result<()> {
         let child = self.child.as_ref().ok_or("the server does not run")?;
         child.signal(signal)
+    }
+
+    /// Returns what the process logged since it started.
+    pub(crate) fn said(&self) -> String {
+        self.child.as_ref().map(Child::stdout).unwrap_or_default()
     }
 
     /// Fails when the server has ended by itself, with its last words.

@@ -85,6 +85,12 @@ pub(super) enum Action {
     Reset(usize, Links),
     /// From now on this server's positions count.
     Lead(usize),
+    /// Gives a server the data of another one, while its links are up.
+    Restore(usize, usize),
+    /// The publishers rest until the run has settled for the first time.
+    Rest,
+    /// From now on clients keep their topics and connections.
+    Calm,
 }
 
 /// What happens, each with its time since the load began.
@@ -131,6 +137,11 @@ impl Script {
         self
     }
 
+    /// Returns whether the publishers rest behind the faults.
+    pub(super) fn rests(&self) -> bool {
+        self.steps.iter().any(|(_, action)| *action == Action::Rest)
+    }
+
     /// Returns the number of bytes that each message has beside its stamp.
     pub(super) fn message_padding(&self) -> usize {
         self.padding
@@ -152,6 +163,20 @@ impl Script {
         steps
             .map(|(time, action)| (Duration::from_millis(time), action))
             .collect()
+    }
+}
+
+impl Action {
+    /// Returns the node whose process or links the action hits.
+    pub(super) fn node(&self) -> Option<usize> {
+        match self {
+            Self::KillNode(node)
+            | Self::FreezeNode(node)
+            | Self::Point(node, _)
+            | Self::Pace(node, ..)
+            | Self::Reset(node, _) => Some(*node),
+            _ => None,
+        }
     }
 }
 
@@ -191,6 +216,9 @@ impl fmt::Display for Action {
             }
             Self::Reset(node, links) => write!(f, "node {node}, {links:?}: reset"),
             Self::Lead(server) => write!(f, "server {server} leads"),
+            Self::Restore(server, from) => write!(f, "server {server} gets the data of {from}"),
+            Self::Rest => f.write_str("the publishers rest"),
+            Self::Calm => f.write_str("the clients keep still"),
         }
     }
 }

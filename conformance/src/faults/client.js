@@ -38,6 +38,7 @@ function run(number) {
   const left = new Map(); // positions
   let isOpen = false;
   let socket;
+  let isPlaced = false;
 
   /** A connection that the run can cut. */
   class Cuttable extends WebSocket {
@@ -58,6 +59,7 @@ function run(number) {
   sockeye.onstate = (state, why) => {
     if (state === "open") {
       isOpen = true;
+      isPlaced = false;
       note(number, { e: "open" });
       for (const topic of held.keys()) note(number, { e: "ask", topic });
     } else if (isOpen) {
@@ -84,6 +86,8 @@ function run(number) {
       const at = position ?? null;
       const answer = after === null ? null : recovered ?? null;
       note(number, { e: "sub", topic, after, at, recovered: answer, missed: missed ?? 0 });
+      if (!isPlaced) note(number, { e: "at", node: sockeye.hello.node });
+      isPlaced = true;
       if (config.with_members.includes(topic)) {
         note(number, { e: "in", topic, me: sockeye.hello.me, node: sockeye.hello.node });
       }

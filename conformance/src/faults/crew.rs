@@ -35,6 +35,14 @@ pub(super) struct Size {
 }
 
 impl Size {
+    /// 12 clients that are told little.
+    pub(super) const RECORDED: Self = Self {
+        clients: 3,
+        clients_in_node: 3,
+        publishers: 4,
+        rate: 3,
+    };
+
     /// 60 clients.
     pub(super) const QUICK: Self = Self {
         clients: 15,
@@ -194,8 +202,12 @@ impl Crew {
         logs.sort_by_key(|(number, _)| *number);
         for (number, events) in logs {
             let name = format!("publisher {number}");
-            let cuts = Vec::new();
-            evidence.publishers.push(Story { name, events, cuts });
+            evidence.publishers.push(Story {
+                name,
+                events,
+                cuts: Vec::new(),
+                nodes: Vec::new(),
+            });
         }
         let Read {
             mut presence,

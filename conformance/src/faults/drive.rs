@@ -11,12 +11,12 @@ use std::time::Duration;
 use sockeye_engine_kit::schedule::{Chance, Seed};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::case::{Case, Length, Run, Script};
+use super::case::{Action, Case, Length, Run, Script};
 use super::clock;
 use super::crew::{Crew, JavaScript, Size};
 use super::evidence::Evidence;
 use super::publisher::Load;
-use super::world::World;
+use super::world::{Settings, World};
 use crate::engines::program::Program;
 use crate::error::Result;
 use crate::judges;
@@ -34,7 +34,7 @@ pub(super) struct Tools {
 /// Runs a case in a folder of its own.
 pub(super) async fn drive(
     case: &Case,
-    length: Length,
+    (length, size): (Length, Size),
     seed: Seed,
     tools: &Tools,
     folder: &Path,
@@ -43,12 +43,12 @@ pub(super) async fn drive(
     let mut chance = Chance::new(seed);
     let script = (case.script)(&mut chance, length);
     println!("{} seed {seed}: {}\n{script}", case.id, case.title);
-    let size = match (length.run, case.is_long) {
-        (Run::Quick, _) | (_, true) => Size::QUICK,
-        (Run::Full | Run::Long, false) => Size::FULL,
+    let settings = Settings {
+        program: &tools.program,
+        engine: tools.engine.as_ref(),
+        reconnect: (length.run == Run::Quick).then_some(QUICK_RECONNECT),
     };
-    let engine = tools.engine.as_ref();
-    let mut world = World::start(case.ground, engine, &tools.program, folder).await?;
+    let mut world = World::start(case.ground, settings, folder).await?;
     let mut crew = Crew::start(
         &world,
         (size, script.message_padding()),
@@ -63,6 +63,7 @@ pub(super) async fn drive(
     let told = live(case, &script, &mut world, &mut crew, &mut evidence).await;
     // A run that failed half way leaves the logs too.
     let ended = crew.end(&mut evidence).await;
+    world.write_info(folder).await?;
     world.testify(&mut evidence);
     evidence.keep_heard();
     evidence.write(folder)?;
@@ -81,9 +82,15 @@ async fn live(
         watch_until(world, begin + time).await?;
         let at = begin.elapsed().as_secs_f64();
         println!("{} {at:>7.3} s  {action}", case.id);
-        world.apply(&action).await?;
+        match action {
+            Action::Rest => crew.load(Load::None),
+            Action::Calm => crew.tell("calm").await?,
+            action => world.apply(&action).await?,
+        }
     }
-    watch_until(world, Instant::now() + LOAD_AFTER).await?;
+    if !script.rests() {
+        watch_until(world, Instant::now() + LOAD_AFTER).await?;
+    }
     crew.load(Load::None);
     crew.tell("calm").await?;
     let last = world.last_fault().unwrap_or_else(clock::now);
@@ -125,6 +132,8 @@ async fn watch_until(world: &mut World, until: Instant) -> Result<()> {
     }
 }
 
+/// The longest pause of a node before it connects to its server again, in a quick run.
+const QUICK_RECONNECT: Duration = Duration::from_secs(2);
 /// The load behind the last action.
 const LOAD_AFTER: Duration = Duration::from_secs(8);
 /// The time in which clients come to the newest positions after a fault, and without one.

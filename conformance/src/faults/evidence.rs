@@ -1,6 +1,6 @@
 //! What a run leaves: the stories of clients and publishers, and what the observers found. The checker and the cases judge it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use sockeye_engine_kit::checker::{
 use sockeye_pubsub::Kept;
 
 use super::engine::Found;
+use super::hit::{Hit, Outcomes};
 use super::line::{Line, Noted};
 use super::topics;
 use crate::error::Result;
@@ -25,13 +26,19 @@ pub(super) struct Evidence {
     pub(super) found: Found,
     /// What was heard at each server.
     pub(super) heard: Vec<Vec<Stored>>,
-    /// When a fault hit the memory of a server, or stopped it.
-    pub(super) hits: Vec<(Millis, usize)>,
+    /// The faults that hit servers.
+    pub(super) hits: Vec<Hit>,
     pub(super) presence: Vec<(Millis, PresenceEvent)>,
     pub(super) faults: Vec<Fault>,
     pub(super) settled: Vec<Millis>,
     /// The ids of a server's connections that subscribe, each time that the script asked.
     pub(super) feeds: Vec<Vec<u64>>,
+    /// The nodes whose processes or links were hit.
+    pub(super) struck: BTreeSet<usize>,
+    /// What nodes logged: the time, the number of the node, and the line.
+    pub(super) said: Vec<(Millis, usize, String)>,
+    /// What each server logged.
+    pub(super) server_logs: Vec<String>,
     /// The resident bytes of nodes, each second: the time, the number of the node, and its memory.
     pub(super) memory: Vec<(Millis, usize, u64)>,
 }
@@ -43,6 +50,8 @@ pub(super) struct Story<E> {
     pub(super) events: Vec<(Millis, E)>,
     /// When the party cut its own connection.
     pub(super) cuts: Vec<Millis>,
+    /// The numbers of the nodes that the party was connected to, each with the time since when.
+    pub(super) nodes: Vec<(Millis, usize)>,
 }
 
 impl Evidence {
@@ -61,10 +70,15 @@ impl Evidence {
                 name: format!("{name} client {client}"),
                 events: Vec::new(),
                 cuts: Vec::new(),
+                nodes: Vec::new(),
             });
             let ended = match noted {
                 Noted::Cut => {
                     story.cuts.push(*time);
+                    continue;
+                }
+                Noted::At { node } => {
+                    story.nodes.push((*time, node_number(node)? as usize));
                     continue;
                 }
                 Noted::Entered {
@@ -105,18 +119,16 @@ impl Evidence {
         Ok(())
     }
 
-    /// Counts what was heard at a server as stored, if a fault hit the server before the observer read again.
+    /// Counts what was heard at a server as stored, where a fault took it before the observer read again.
     pub(super) fn keep_heard(&mut self) {
+        let outcomes = Outcomes::of(&self.publishers);
         let stored = self.found.stored.iter();
         let mut known: HashSet<_> = stored.map(|it| (it.topic, it.position)).collect();
         for (server, heard) in self.heard.iter().enumerate() {
             for entry in heard {
-                let mut hits = self.hits.iter();
-                let is_hit = hits.any(|(time, of)| {
-                    let since_heard = time.saturating_sub(entry.time);
-                    *of == server && *time + LATE >= entry.time && since_heard <= UNREAD
-                });
-                if is_hit && known.insert((entry.topic, entry.position)) {
+                let is_new = !known.contains(&(entry.topic, entry.position));
+                if is_new && outcomes.keep(entry, server, &self.hits) {
+                    known.insert((entry.topic, entry.position));
                     self.found.stored.push(*entry);
                 }
             }
@@ -232,17 +244,10 @@ pub(super) fn node_name(number: usize) -> String {
     format!("{NODE_PREFIX}{number}")
 }
 
-/// The longest time between two looks of an observer, in milliseconds, with some for a loaded machine.
-const UNREAD: Millis = 2_000;
-/// How much later than a fault the listener may hear what the server sent before it.
-const LATE: Millis = 200;
 const NODE_PREFIX: &str = "node-";
 
 #[cfg(test)]
 mod tests {
-    use sockeye_engine_kit::checker::{Publisher, Stamp};
-    use sockeye_pubsub::{Epoch, Position};
-
     use super::*;
 
     fn line(client: usize, time: Millis, noted: Noted) -> Line {
@@ -287,31 +292,5 @@ mod tests {
         assert_eq!(evidence.presence, expected);
         assert_eq!(evidence.clients[1].cuts, [7]);
         assert_eq!(evidence.counts(), (4, 0));
-    }
-
-    #[test]
-    fn what_was_heard_just_before_a_fault_counts_as_stored() {
-        let entry = |time| Stored {
-            topic: Topic(0),
-            position: Position::start(Epoch::new(1)),
-            previous: None,
-            stamp: Stamp {
-                publisher: Publisher(0),
-                n: 0,
-            },
-            len: 1,
-            time,
-        };
-        for (heard, hit, counted) in [(9_000, 10_000, 1), (7_000, 10_000, 0), (10_500, 10_000, 0)] {
-            let mut evidence = Evidence {
-                heard: vec![Vec::new(), vec![entry(heard)]],
-                hits: vec![(hit, 1), (heard, 0)],
-                ..Evidence::default()
-            };
-            evidence.keep_heard();
-            assert_eq!(evidence.found.stored.len(), counted, "{heard}");
-            evidence.keep_heard();
-            assert_eq!(evidence.found.stored.len(), counted, "{heard}");
-        }
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Noted {
     Event(ClientEvent),
     /// The client is going to cut its own connection.
     Cut,
+    /// The client is connected to this node.
+    At { node: String },
     /// The subscription made the client a member.
     Entered {
         topic: Topic,
@@ -39,6 +41,7 @@ impl fmt::Display for Line {
         let mut value = match &self.noted {
             Noted::Event(event) => value_of(event),
             Noted::Cut => json!({ "e": "cut" }),
+            Noted::At { node } => json!({ "e": "at", "node": node }),
             Noted::Entered {
                 topic,
                 member,
@@ -142,6 +145,10 @@ fn read(value: &Value) -> Option<Line> {
             replayed: value["replayed"].as_bool(),
         },
         "cut" => return line(value, Noted::Cut),
+        "at" => {
+            let node = value["node"].as_str()?.to_owned();
+            return line(value, Noted::At { node });
+        }
         "in" => {
             let member = value["me"].as_str()?.parse::<MessageId>().ok()?;
             let noted = Noted::Entered {
@@ -229,10 +236,13 @@ mod tests {
             member: 10,
             node: "node-1".to_owned(),
         };
+        let at = Noted::At {
+            node: "node-2".to_owned(),
+        };
         for noted in events
             .map(Noted::Event)
             .into_iter()
-            .chain([entered, Noted::Cut])
+            .chain([entered, Noted::Cut, at])
         {
             let line = Line {
                 time: 1_700_000_000_123,

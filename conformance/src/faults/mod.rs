@@ -9,6 +9,7 @@ mod crew;
 mod drive;
 mod engine;
 mod evidence;
+mod hit;
 mod line;
 mod listener;
 mod node;
@@ -17,6 +18,7 @@ mod party;
 mod proof;
 mod publisher;
 mod reader;
+mod recording;
 mod report;
 mod topics;
 mod world;
@@ -130,12 +132,15 @@ async fn run(plan: &Plan, options: &Options) -> bool {
         let folder = judges::output("faults")?.join(seed.to_string()).join(name);
         let evidence = drive(
             case,
-            options.length(),
+            (options.length(), options.size(case)),
             mixed(*seed, case.id),
             &plan.tools,
             &folder,
         )
         .await?;
+        if options.record {
+            judges::write(&folder.join("recording.txt"), recording::text(&evidence)?)?;
+        }
         let verdict = report::judge(case, &evidence);
         let (events, messages) = evidence.counts();
         let heading = format!(
@@ -146,7 +151,10 @@ async fn run(plan: &Plan, options: &Options) -> bool {
         );
         if verdict.is_good() {
             println!("{heading}: ok");
-            if !options.keep {
+            if let Some(measured) = proof::longest_ghost(&evidence) {
+                println!("{name}: {measured}");
+            }
+            if !options.keep && !options.record {
                 remove(&folder)?;
             }
             return Ok(());

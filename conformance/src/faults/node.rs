@@ -1,10 +1,13 @@
 //! A node of the world: a process `sockeye serve`, always on the same port.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use sockeye_engine_kit::checker::Millis;
 use tokio::process::Command;
 
+use super::clock;
 use crate::error::Result;
 use crate::process::{Child, Signal};
 use crate::{judges, port};
@@ -88,10 +91,25 @@ impl Node {
         self.child.as_mut().map_or(Ok(()), Child::check_running)
     }
 
+    /// Returns what the process of each life logged, by its lines with their times.
+    pub(super) fn said(&self) -> Vec<(Millis, String)> {
+        let texts = (1..=self.lives).map(|life| {
+            let folder = self.folder.join(format!("life-{life}"));
+            fs::read_to_string(folder.join("sockeye.stderr")).unwrap_or_default()
+        });
+        let said = |line: &str| {
+            let (time, words) = line.split_once(' ')?;
+            Some((clock::read(time)?, words.to_owned()))
+        };
+        let texts: Vec<String> = texts.collect();
+        let lines = texts.iter().flat_map(|text| text.lines());
+        lines.filter_map(said).collect()
+    }
+
     /// Returns the resident memory of the process in bytes. `None` if it does not run, or the system does not tell.
     pub(super) fn memory(&self) -> Option<u64> {
         let id = self.child.as_ref()?.id()?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:"))?;

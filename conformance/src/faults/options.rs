@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sockeye_engine_kit::schedule::Seed;
 
-use super::case::{Length, Run};
+use super::case::{Case, Length, Run};
+use super::crew::Size;
 use crate::engines::program::Brand;
 use crate::error::Result;
 
@@ -25,6 +26,8 @@ pub(super) struct Options {
     pub(super) repeat: usize,
     /// Keep the logs of cases that passed.
     pub(super) keep: bool,
+    /// Write runs of few clients as text for the tests of the checker.
+    pub(super) record: bool,
     /// How many cases run at a time.
     pub(super) at_once: usize,
 }
@@ -40,6 +43,7 @@ impl Options {
             minutes: 30,
             repeat: 1,
             keep: false,
+            record: false,
             at_once: 1,
         };
         let mut arguments = arguments.iter();
@@ -58,6 +62,7 @@ impl Options {
                 "--minutes" => options.minutes = value()?.parse()?,
                 "--repeat" => options.repeat = value()?.parse()?,
                 "--at-once" => options.at_once = value()?.parse::<usize>()?.max(1),
+                "--record" => options.record = true,
                 "--keep" => options.keep = true,
                 other => return Err(format!("the faults have no option `{other}`").into()),
             }
@@ -66,6 +71,15 @@ impl Options {
             return Err("the faults need `--program PATH`, the sockeye to judge".into());
         }
         Ok(options)
+    }
+
+    /// Returns how many use the world of a case.
+    pub(super) fn size(&self, case: &Case) -> Size {
+        match (self.run, case.is_long) {
+            _ if self.record => Size::RECORDED,
+            (Run::Quick, _) | (_, true) => Size::QUICK,
+            (Run::Full | Run::Long, false) => Size::FULL,
+        }
     }
 
     /// Returns how long the faults of each case last.

@@ -1,10 +1,15 @@
 //! What cases ask for beside the rules of the checker. Each function returns sentences about what is not so.
 
+mod logged;
+
 use std::collections::BTreeMap;
 
 use sockeye_engine_kit::checker::{ClientEvent, Fault, Millis, PublisherEvent, Topic};
 use sockeye_pubsub::{Kept, Position};
 
+pub(super) use self::logged::{
+    a_server_says, each_node_says_down, longest_ghost, others_see_nothing,
+};
 use super::evidence::{Evidence, Story};
 
 /// What is not so.
@@ -58,6 +63,20 @@ pub(super) fn none_is_stored_meanwhile(evidence: &Evidence) -> Faults {
     none_is_confirmed(evidence, Millis::MAX, Option::is_some)
 }
 
+/// Some message of a topic with history was confirmed behind the last fault: else nothing was mended.
+pub(super) fn some_is_confirmed_later(evidence: &Evidence) -> Faults {
+    let Some(until) = evidence.faults.iter().map(|fault| fault.until).max() else {
+        return vec!["there was no fault".to_owned()];
+    };
+    let mut events = evidence.publishers.iter().flat_map(|story| &story.events);
+    let is_stored =
+        |event: &PublisherEvent| matches!(event, PublisherEvent::Ok { at: Some(_), .. });
+    match events.any(|(time, event)| *time > until && is_stored(event)) {
+        true => Vec::new(),
+        false => vec!["no message was confirmed after the fault".to_owned()],
+    }
+}
+
 fn none_is_confirmed(
     evidence: &Evidence,
     time: Millis,
@@ -93,9 +112,7 @@ pub(super) fn sockets_stay(evidence: &Evidence) -> Faults {
                 .faults
                 .iter()
                 .any(|fault| (fault.from..=fault.until).contains(time));
-            let mut cuts = story.cuts.iter();
-            let is_own = cuts.any(|cut| (*cut..cut + OWN_CUT).contains(time));
-            if *event == ClientEvent::Disconnected && during && !is_own {
+            if *event == ClientEvent::Disconnected && during && !is_own_cut(story, *time) {
                 let since = time.saturating_sub(evidence.begin);
                 faults.push(format!(
                     "{}: the connection ended at {since} ms",
@@ -106,6 +123,12 @@ pub(super) fn sockets_stay(evidence: &Evidence) -> Faults {
     }
     faults.truncate(SHOWN);
     faults
+}
+
+/// Whether the client itself has just cut its connection.
+fn is_own_cut(story: &Story<ClientEvent>, time: Millis) -> bool {
+    let mut cuts = story.cuts.iter();
+    cuts.any(|cut| (*cut..cut + OWN_CUT).contains(&time))
 }
 
 /// A topic of a client while its log is read.

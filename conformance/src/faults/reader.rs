@@ -1,4 +1,4 @@
-//! The reader: a client without whims and faults of its own. It lists the members of topics, each five seconds and when the
+//! The reader: a client without whims and faults of its own. It lists the members of topics, each second and when the
 //! run asks. Where nodes keep messages in their memory, it is also the observer: it subscribes to each topic with history,
 //! and keeps each message.
 
@@ -216,7 +216,7 @@ fn ids(members: &str) -> Option<Vec<u64>> {
     members.map(id).collect()
 }
 
-const PACE: Duration = Duration::from_secs(5);
+const PACE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most members that a list may have.
 const MOST: u32 = 500;

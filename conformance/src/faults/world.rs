@@ -1,13 +1,17 @@
 //! The world of a run: nodes, the servers under them, and the relays between. It does what a script says.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use sockeye_engine_kit::checker::{Fault, Millis, PresenceEvent};
 
 use super::case::{Action, Ground};
 use super::evidence::{Evidence, node_name};
+use super::hit::Hit;
 use super::node::Node;
 use super::{clock, topics};
 use crate::engines::program::Program;
@@ -33,16 +37,28 @@ pub(super) struct World {
     deaths: Vec<(Millis, PresenceEvent)>,
     memory: Vec<(Millis, usize, u64)>,
     feeds: Vec<Vec<u64>>,
-    /// When a fault hit the memory of a server, or stopped it.
-    hits: Vec<(Millis, usize)>,
+    /// The administrator's connections, by the numbers of servers.
+    admins: HashMap<usize, MultiplexedConnection>,
+    hits: Vec<Hit>,
+    struck: BTreeSet<usize>,
+}
+
+/// What all nodes of a world share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings<'a> {
+    /// The sockeye to judge.
+    pub(super) program: &'a Path,
+    /// The server under the nodes. `None` if the case needs none.
+    pub(super) engine: Option<&'a Program>,
+    /// The longest pause before a node connects to its server again. `None`: that of the engine.
+    pub(super) reconnect: Option<Duration>,
 }
 
 impl World {
-    /// Starts a world with a folder of its own. `program` is the sockeye to judge.
+    /// Starts a world with a folder of its own.
     pub(super) async fn start(
         ground: Ground,
-        engine: Option<&Program>,
-        program: &Path,
+        settings: Settings<'_>,
         folder: &Path,
     ) -> Result<Self> {
         let mut world = Self {
@@ -56,7 +72,9 @@ impl World {
             deaths: Vec::new(),
             memory: Vec::new(),
             feeds: Vec::new(),
+            admins: HashMap::new(),
             hits: Vec::new(),
+            struck: BTreeSet::new(),
         };
         let file = folder.join("topics.toml");
         judges::write(&file, topics::FILE)?;
@@ -66,7 +84,9 @@ impl World {
             Ground::Replica => (2, &[]),
         };
         for number in 0..servers {
-            let engine = engine.ok_or("the case needs a server, and none was chosen")?;
+            let engine = settings
+                .engine
+                .ok_or("the case needs a server, and none was chosen")?;
             let folder = folder.join(format!("server-{number}"));
             judges::make_folder(&folder)?;
             world
@@ -81,7 +101,7 @@ impl World {
         }
         let nodes = if servers == 0 { 1 } else { NODES };
         for number in 0..nodes {
-            world.add_node(number, program, &file, folder).await?;
+            world.add_node(number, settings, &file, folder).await?;
         }
         Ok(world)
     }
@@ -89,19 +109,19 @@ impl World {
     async fn add_node(
         &mut self,
         number: usize,
-        program: &Path,
+        settings: Settings<'_>,
         file: &Path,
         folder: &Path,
     ) -> Result<()> {
         let mut url = None;
         if let Some(server) = self.servers.first() {
             let relay = Relay::start(&server.address().to_string()).await?;
-            url = Some(Server::url(relay.address()));
+            url = Some(Server::url(relay.address(), settings.reconnect));
             self.relays.push(relay);
         }
         let name = node_name(number);
         let folder = folder.join(&name);
-        let (program, file) = (PathBuf::from(program), PathBuf::from(file));
+        let (program, file) = (PathBuf::from(settings.program), PathBuf::from(file));
         let node = Node::start(name, program, file, url, folder).await?;
         self.nodes.push(node);
         Ok(())
@@ -135,13 +155,8 @@ impl World {
 
     /// Does what an action says.
     pub(super) async fn apply(&mut self, action: &Action) -> Result<()> {
-        if let Action::KillServer(server)
-        | Action::FreezeServer(server)
-        | Action::Ask(server, _)
-        | Action::Follow(server, _) = action
-        {
-            self.hits.push((clock::now(), *server));
-        }
+        self.hits.extend(Hit::of(action, clock::now()));
+        self.struck.extend(action.node());
         match *action {
             Action::Begin(name, harm) => {
                 let from = clock::now();
@@ -191,6 +206,11 @@ impl World {
             Action::Pace(node, links, way, pace) => self.pace(node, links, way, pace),
             Action::Reset(node, links) => self.relays[node].reset(links),
             Action::Lead(server) => self.leader.store(server, Ordering::Relaxed),
+            Action::Restore(server, from) => {
+                self.servers[server].restore(&self.servers[from]).await?;
+            }
+            // The crew does it.
+            Action::Rest | Action::Calm => {}
         }
         Ok(())
     }
@@ -199,11 +219,22 @@ impl World {
         self.relays[node].set(links, way, pace);
     }
 
-    async fn ask(&self, server: usize, words: &[&str]) -> Result<()> {
+    /// Sends a request on a connection that stays open, as the server may take no other one.
+    async fn ask(&mut self, server: usize, words: &[&str]) -> Result<()> {
         let (name, rest) = words.split_first().ok_or("a request has a name")?;
         let mut command = redis::cmd(name);
         command.arg(rest);
-        let _: redis::Value = self.servers[server].ask(&command).await?;
+        let mut open = self.admins.remove(&server);
+        let answers = match &mut open {
+            Some(open) => redis::cmd("PING").exec_async(open).await.is_ok(),
+            None => false,
+        };
+        let mut connection = match open.filter(|_| answers) {
+            Some(open) => open,
+            None => self.servers[server].connect().await?,
+        };
+        command.exec_async(&mut connection).await?;
+        self.admins.insert(server, connection);
         Ok(())
     }
 
@@ -222,6 +253,17 @@ impl World {
         Ok(())
     }
 
+    /// Writes what each server says of itself into its folder. A server that does not answer writes nothing.
+    pub(super) async fn write_info(&self, folder: &Path) -> Result<()> {
+        for (number, server) in self.servers.iter().enumerate() {
+            let mut command = redis::cmd("INFO");
+            if let Ok(info) = server.ask::<String>(command.arg("everything")).await {
+                judges::write(&folder.join(format!("server-{number}/info.txt")), info)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns when the last fault ended. `None` if there was none.
     pub(super) fn last_fault(&self) -> Option<Millis> {
         self.faults.iter().map(|fault| fault.until).max()
@@ -234,9 +276,16 @@ impl World {
         evidence.memory = std::mem::take(&mut self.memory);
         evidence.feeds = std::mem::take(&mut self.feeds);
         evidence.hits = std::mem::take(&mut self.hits);
+        evidence.struck = std::mem::take(&mut self.struck);
+        for (number, node) in self.nodes.iter().enumerate() {
+            let said = node.said().into_iter();
+            let said = said.map(|(time, line)| (time, number, line));
+            evidence.said.extend(said);
+        }
+        evidence.server_logs = self.servers.iter().map(Server::said).collect();
     }
 }
 
 const NODES: usize = 3;
 const REPLICA_LOOKS: usize = 100;
-const REPLICA_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const REPLICA_PAUSE: Duration = Duration::from_millis(100);

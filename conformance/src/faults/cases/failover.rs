@@ -14,20 +14,61 @@ pub(super) const CASES: &[Case] = &[
         ground: Ground::Replica,
         is_long: false,
         script: |chance, _| {
+            let first = usize::try_from(chance.below(3)).unwrap_or_default();
             let from = chance.between(WARM);
-            let dies = from + chance.between((200, 1_500));
-            let promoted = dies + chance.between((50, 1_500));
+            let dies = from + chance.between((100, 500));
+            let promoted = dies + chance.between((50, 500));
+            // One node publishes about as much as was lost. The others find a log of the same length, and nothing comes
+            // behind it: they know by the id alone that it is another one.
+            let rest = promoted + chance.between((800, 1_600));
+            let until = rest + 500;
             let script = Script::default()
-                .fault(from, promoted, ("failover", Harm::Confirmed))
+                .fault(from, until, ("failover", Harm::Confirmed))
                 .at(from, Action::Replicate(false))
                 .at(dies, Action::KillServer(0))
                 .at(promoted, PROMOTE)
-                .at(promoted, Action::Lead(1));
-            (0..3).fold(script, |script, node| {
-                script.at(promoted, Action::Point(node, 1))
+                .at(promoted, Action::Lead(1))
+                .at(promoted, Action::Point(first, 1))
+                .at(rest, Action::Rest);
+            let others = (0..3).filter(|node| *node != first);
+            others.fold(script, |script, node| {
+                script.at(until, Action::Point(node, 1))
             })
         },
         judge: |evidence| proof::some_are_told_lost(evidence, true),
+    },
+    Case {
+        id: "F7b",
+        title: "another log takes the place of the newest messages while all links are up",
+        run: Run::Full,
+        ground: Ground::Replica,
+        is_long: false,
+        script: |chance, _| {
+            let apart = usize::try_from(chance.below(3)).unwrap_or_default();
+            let first = chance.between(WARM);
+            (0..3).fold(Script::default(), |script, round| {
+                let from = first + 9_000 * round;
+                let until = from + chance.between((1_200, 2_000));
+                script
+                    .fault(from, until, ("log replaced", Harm::Confirmed))
+                    .at(from, Action::Replicate(false))
+                    .at(from, PROMOTE)
+                    .at(from, Action::Point(apart, 1))
+                    .at(from, Action::Reset(apart, Links::All))
+                    .at(until, Action::Restore(0, 1))
+                    .at(until, Action::Point(apart, 0))
+                    .at(until, Action::Reset(apart, Links::All))
+                    .at(until + 2_000, Action::Replicate(true))
+                    .at(until + 2_000, Action::Follow(1, 0))
+            })
+        },
+        judge: |evidence| {
+            [
+                proof::some_are_told_lost(evidence, true),
+                proof::sockets_stay(evidence),
+            ]
+            .concat()
+        },
     },
     Case {
         id: "F19",

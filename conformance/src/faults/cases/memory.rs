@@ -58,8 +58,12 @@ pub(super) const CASES: &[Case] = &[
         ground: Ground::Server(&[]),
         is_long: false,
         script: |chance, _| {
-            let from = chance.between(WARM);
+            let rest = chance.between(WARM);
+            let from = rest + 1_000;
+            // Nothing comes that shows what is missing: only the beat can find it.
             Script::default()
+                .at(rest, Action::Rest)
+                .at(rest, Action::Calm)
                 .fault(from, from, ("server emptied", Harm::Confirmed))
                 .at(from, Action::Ask(0, &["FLUSHALL"]))
         },

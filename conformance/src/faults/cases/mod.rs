@@ -8,6 +8,7 @@ mod freeze;
 mod memory;
 mod network;
 mod node;
+mod refusal;
 mod server;
 
 use super::case::Case;
@@ -24,6 +25,7 @@ pub(super) fn all() -> Vec<Case> {
         freeze::CASES,
         memory::CASES,
         network::CASES,
+        refusal::CASES,
     ]
     .concat()
 }

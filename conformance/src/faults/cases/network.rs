@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
             let script = held(script, (from, from + 8_000), node, Links::All, Way::Both);
             held(script, (again, again + 40_000), node, Links::All, Way::Both)
         },
-        judge: |_| Vec::new(),
+        judge: |evidence| proof::others_see_nothing(evidence),
     },
     Case {
         id: "F6",
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
                 Way::Down,
             )
         },
-        judge: |_| Vec::new(),
+        judge: |evidence| proof::others_see_nothing(evidence),
     },
     Case {
         id: "F9",
@@ -69,7 +69,13 @@ pub(super) const CASES: &[Case] = &[
                     Action::Pace(node, Links::Feeds, Way::Down, Pace::Pass),
                 )
         },
-        judge: |_| Vec::new(),
+        judge: |evidence| {
+            [
+                proof::a_server_says(evidence, "overcoming of output buffer limits"),
+                proof::others_see_nothing(evidence),
+            ]
+            .concat()
+        },
     },
     Case {
         id: "F21b",

@@ -23,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
         judge: |evidence| {
             [
                 proof::none_is_confirmed_meanwhile(evidence),
+                proof::each_node_says_down(evidence, 15_000),
                 proof::each_window_is_told_lost(evidence),
                 proof::sockets_stay(evidence),
             ]

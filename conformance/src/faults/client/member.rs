@@ -37,6 +37,8 @@ pub(super) struct Member {
     /// Where the client stood when it left a topic.
     left: BTreeMap<usize, Position>,
     is_connected: bool,
+    /// Whether the node of the connection is noted.
+    is_placed: bool,
     paused_until: Option<Instant>,
 }
 
@@ -73,6 +75,7 @@ impl Member {
             held: BTreeMap::new(),
             left: BTreeMap::new(),
             is_connected: false,
+            is_placed: false,
             paused_until: None,
         };
         while member.held.len() < HELD_TOPICS {
@@ -193,6 +196,7 @@ impl Member {
         match event {
             TopicEvent::Connection(ReconnectEvent::Opened) => {
                 self.is_connected = true;
+                self.is_placed = false;
                 self.note(ClientEvent::Connected)?;
                 for topic in self.held.keys() {
                     let topic = log_number(*topic)?;
@@ -277,12 +281,16 @@ impl Member {
             recovered,
             missed,
         })?;
-        if !self.with_members.contains(&(topic.0 as usize)) {
-            return Ok(());
-        }
         let (Some(me), Some(node)) = (self.client.me(), self.client.node()) else {
             return Err("the server answered before it said hello".into());
         };
+        if !std::mem::replace(&mut self.is_placed, true) {
+            let node = node.to_owned();
+            self.log.note(self.number, Noted::At { node })?;
+        }
+        if !self.with_members.contains(&(topic.0 as usize)) {
+            return Ok(());
+        }
         let member = me
             .parse::<MessageId>()
             .map_err(|_| format!("not the name of a member: {me}"))?;

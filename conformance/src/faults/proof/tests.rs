@@ -1,7 +1,7 @@
 //! Each proof refuses evidence with one planted fault, and accepts the same evidence without it.
 
 use sockeye_engine_kit::checker::{ClientEvent, Fault, Harm, PublisherEvent, Stamp, Topic};
-use sockeye_engine_kit::checker::{Millis, Publisher};
+use sockeye_engine_kit::checker::{Millis, PresenceEvent, Publisher};
 use sockeye_pubsub::{Epoch, MessageId, Position};
 
 use super::*;
@@ -58,11 +58,13 @@ fn evidence(events: &[(Millis, ClientEvent)], publishes: &[(Millis, PublisherEve
             name: "client".to_owned(),
             events: events.to_vec(),
             cuts: Vec::new(),
+            nodes: Vec::new(),
         }],
         publishers: vec![Story {
             name: "publisher".to_owned(),
             events: publishes.to_vec(),
             cuts: Vec::new(),
+            nodes: Vec::new(),
         }],
         faults: vec![fault],
         settled: vec![20_000],
@@ -101,6 +103,8 @@ fn a_confirmation_while_the_engine_is_away_is_found() {
     assert_eq!(none_is_stored_meanwhile(&publishes(1_600, None)).len(), 0);
     let stored = publishes(1_600, Some(at(1, 1)));
     assert_eq!(none_is_stored_meanwhile(&stored).len(), 1);
+    assert_eq!(some_is_confirmed_later(&stored).len(), 1);
+    assert!(some_is_confirmed_later(&publishes(2_001, Some(at(1, 1)))).is_empty());
 }
 
 #[test]
@@ -149,4 +153,74 @@ fn a_node_that_grows_and_feeds_that_change_are_found() {
     // A run that noted no feeds proves nothing.
     evidence.feeds.clear();
     assert_eq!(feeds_stay(&evidence).len(), 1);
+}
+
+fn said(evidence: &mut Evidence, time: Millis, node: usize, line: &str) {
+    evidence.said.push((time, node, line.to_owned()));
+}
+
+#[test]
+fn a_node_that_does_not_say_down_or_connected_is_found() {
+    let mut evidence = evidence(&[], &[]);
+    for node in 0..3 {
+        said(&mut evidence, 500, node, " INFO connected server=a");
+        said(&mut evidence, 1_100, node, " WARN lost the server server=a");
+    }
+    assert_eq!(each_node_says_down(&evidence, 200).len(), 3);
+    for node in 0..3 {
+        said(&mut evidence, 1_200, node, " INFO connected server=a");
+    }
+    assert!(each_node_says_down(&evidence, 200).is_empty());
+    assert_eq!(each_node_says_down(&evidence, 99).len(), 3);
+    evidence.said.retain(|(_, node, _)| *node != 1);
+    assert_eq!(each_node_says_down(&evidence, 200).len(), 1);
+}
+
+#[test]
+fn what_a_node_or_a_client_notices_of_a_fault_elsewhere_is_found() {
+    for (node, found) in [(0, 0), (1, 1)] {
+        let mut logged = evidence(&[], &[]);
+        logged.struck.insert(0);
+        said(&mut logged, 1_100, node, " WARN lost the server server=a");
+        assert_eq!(others_see_nothing(&logged).len(), found);
+        for event in [ClientEvent::Disconnected, lost(OFF, None)] {
+            let mut told = evidence(&[(1_500, event)], &[]);
+            told.struck.insert(0);
+            told.clients[0].nodes = vec![(0, 1 - node), (1_400, node), (1_600, 1 - node)];
+            assert_eq!(others_see_nothing(&told).len(), found, "{event:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_did_not_say_what_proves_the_fault_is_found() {
+    let mut evidence = evidence(&[], &[]);
+    evidence.server_logs = vec!["the limit was met".to_owned()];
+    assert!(a_server_says(&evidence, "limit").is_empty());
+    assert_eq!(a_server_says(&evidence, "cut").len(), 1);
+}
+
+#[test]
+fn the_time_for_which_a_ghost_was_listed_is_told() {
+    let mut evidence = evidence(&[], &[]);
+    assert_eq!(longest_ghost(&evidence), None);
+    let entered = |member, node| PresenceEvent::Entered {
+        topic: WINDOW,
+        member,
+        node,
+    };
+    let listed = |members: &[u64]| PresenceEvent::Members {
+        topic: WINDOW,
+        members: members.to_vec(),
+        settled: false,
+    };
+    evidence.presence = vec![
+        (10, entered(1, 0)),
+        (20, entered(2, 1)),
+        (100, PresenceEvent::Died { node: 0 }),
+        (110, listed(&[1, 2])),
+        (150, listed(&[2])),
+    ];
+    let told = longest_ghost(&evidence);
+    assert!(told.is_some_and(|told| told.contains("last listed 10 ms")));
 }
