@@ -113,14 +113,17 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Workload>> {
     let mut chosen = Vec::new();
     for name in names {
         let found: Vec<_> = match workload::find(name) {
+            Some(workload) if workload.is_shared() => {
+                return Err(format!("`{name}` takes more than one process of a server"));
+            }
             Some(workload) => vec![workload],
-            None => workload::ALL
-                .iter()
+            None => workload::all()
+                .filter(|workload| !workload.is_shared())
                 .filter(|workload| workload.name.split('-').next() == Some(name))
                 .collect(),
         };
         if found.is_empty() {
-            let known: Vec<_> = workload::ALL.iter().map(|workload| workload.name).collect();
+            let known: Vec<_> = workload::all().map(|workload| workload.name).collect();
             return Err(format!(
                 "`{name}` is not known: expected one of {}",
                 known.join(", ")
@@ -354,8 +357,9 @@ mod tests {
     #[test]
     fn a_name_is_its_own_workload_before_it_is_a_family() {
         assert_eq!(names("--against main w2 w6-single"), ["w2", "w6-single"]);
-        assert!(chosen(&["w9".to_owned()]).is_err());
+        assert!(chosen(&["w99".to_owned()]).is_err());
         assert!(chosen(&["w3-".to_owned()]).is_err());
+        assert!(chosen(&["w12".to_owned()]).is_err());
     }
 
     #[test]

@@ -13,7 +13,10 @@ mod fairness;
 mod load;
 mod machine;
 mod message;
+mod nodes;
 mod process;
+mod publish;
+mod redis;
 mod report;
 mod revision;
 mod run;
@@ -44,6 +47,10 @@ enum Command {
     Load(load::Options),
     /// Echoes in memory, and prints what that costs a codec as a line of JSON
     Codec(codec::Options),
+    /// Publishes to Redis, and prints how long that takes as a line of JSON
+    Publish(publish::Options),
+    /// Listens to a topic as two nodes do, and prints how many messages each got when stdin says so
+    Listen(publish::listen::Options),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +63,8 @@ fn main() -> ExitCode {
         Command::Serve(options) => server::serve(&options),
         Command::Load(options) => load::load(&options),
         Command::Codec(options) => codec::codec(&options),
+        Command::Publish(options) => publish::publish(&options),
+        Command::Listen(options) => publish::listen::listen(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

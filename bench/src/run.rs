@@ -9,9 +9,11 @@ use crate::child::{cost, own, pinned};
 use crate::codec;
 use crate::load::Cost;
 use crate::machine::Machine;
-use crate::report::{self, Fault, Named, Report, Sample};
+use crate::nodes;
+use crate::publish;
+use crate::report::{self, Fault, Named, Part, REDIS, Report, Sample};
 use crate::server::{self, Dialect, Server};
-use crate::workload::{self, FLOOR, Load, Workload};
+use crate::workload::{self, FLOOR, Load, RAW_SCRIPT, Workload};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -35,19 +37,24 @@ pub(crate) struct Options {
     /// Where to write all samples as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write docs/performance.md, its figures and its plots, as a run of everything does by itself
+    /// Write docs/performance.md, its figures and its plots, as a run of everything does by itself. Needs all workloads of
+    /// one node, or all of shared topics (w12 and later)
     #[arg(long)]
     write: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let workloads = chosen(workload::ALL, &options.workloads, |workload| workload.name)?;
+    let all: Vec<&Workload> = workload::all().collect();
+    let workloads = chosen(&all, &options.workloads, |workload| workload.name)?;
+    let workloads: Vec<&Workload> = workloads.into_iter().copied().collect();
     let names = contenders(&options.peers)?;
     // A server of ten thousand connections has as many files; it inherits what is allowed here.
     rlimit::increase_nofile_limit(u64::MAX).map_err(|error| error.to_string())?;
+    let parts = parts(options, &workloads, &names)?;
     let mut report = Report::new(Machine::here(), options.rounds, options.measure);
     let servers = installed(&names, &workloads, &mut report);
     name_codecs(&names, &workloads, &mut report);
+    name_publishers(&names, &workloads, &mut report)?;
     for round in 0..options.rounds {
         for workload in &workloads {
             let (round_of, rounds) = (round + 1, options.rounds);
@@ -74,19 +81,52 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    let everything = options.workloads.is_empty() && options.peers.is_empty();
-    conclude(&report, options, options.write || everything)
+    conclude(&report, options, &parts)
 }
 
-fn conclude(report: &Report, options: &Options, write: bool) -> Result<()> {
+/// The parts of the page that this run writes. A part that is not measured as a whole stays as it is.
+fn parts(options: &Options, workloads: &[&Workload], names: &[&str]) -> Result<Vec<Part>> {
+    let everything = options.workloads.is_empty() && options.peers.is_empty();
+    if !options.write && !everything {
+        return Ok(Vec::new());
+    }
+    let is_measured = |workload: &'static Workload| {
+        let is_chosen = workloads.iter().any(|chosen| chosen.name == workload.name);
+        is_chosen && able(workload).all(|name| names.contains(&name))
+    };
+    let parts = Part::ALL.into_iter().filter(|part| {
+        let mut all = workload::all().filter(|workload| part.has(workload));
+        all.all(is_measured)
+    });
+    let parts: Vec<Part> = parts.collect();
+    match parts.is_empty() {
+        true => Err("`--write` wants all workloads of a part, and all that can run them".into()),
+        false => Ok(parts),
+    }
+}
+
+/// The names of all that can run a workload.
+fn able(workload: &'static Workload) -> Box<dyn Iterator<Item = &'static str>> {
+    match workload.load {
+        Load::Codec { .. } => Box::new(codec::ALL.iter().map(|codec| codec.name)),
+        Load::Publish { .. } => Box::new(publish::ALL.iter().map(|publisher| publisher.name)),
+        _ => {
+            let servers = server::ALL.iter();
+            let servers = servers.filter(|server| takes_part(server, workload));
+            Box::new(servers.map(|server| server.name))
+        }
+    }
+}
+
+fn conclude(report: &Report, options: &Options, parts: &[Part]) -> Result<()> {
     let summary = report.summary();
     print!("{}", report::text::text(&summary));
     if let Some(file) = &options.json {
         std::fs::write(file, report.json()?)
             .map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    if write {
-        report::page::write(&summary)?;
+    if !parts.is_empty() {
+        report::page::write(&summary, parts)?;
     }
     match summary.faults.len() {
         0 => Ok(()),
@@ -94,7 +134,7 @@ fn conclude(report: &Report, options: &Options, write: bool) -> Result<()> {
     }
 }
 
-/// The names of servers and codecs that were asked for, and the floor's.
+/// The names of servers, codecs and publishers that were asked for, and those of the floors.
 fn contenders(wanted: &[String]) -> Result<Vec<&'static str>> {
     let mut all: Vec<_> = server::ALL.iter().map(|server| server.name).collect();
     for codec in codec::ALL {
@@ -102,12 +142,15 @@ fn contenders(wanted: &[String]) -> Result<Vec<&'static str>> {
             all.push(codec.name);
         }
     }
+    all.extend(publish::ALL.iter().map(|publisher| publisher.name));
     let mut names: Vec<&str> = chosen(&all, wanted, |name| name)?
         .into_iter()
         .copied()
         .collect();
-    if !names.contains(&FLOOR) {
-        names.push(FLOOR);
+    for floor in [FLOOR, RAW_SCRIPT] {
+        if !names.contains(&floor) {
+            names.push(floor);
+        }
     }
     Ok(names)
 }
@@ -178,12 +221,38 @@ fn name_codecs(names: &[&str], workloads: &[&Workload], report: &mut Report) {
     }
 }
 
+/// The Redis server that nodes share, and those that publish to it by themselves.
+fn name_publishers(names: &[&str], workloads: &[&Workload], report: &mut Report) -> Result<()> {
+    if !workloads.iter().any(|workload| workload.is_shared()) {
+        return Ok(());
+    }
+    report.servers.push(Named {
+        name: REDIS,
+        version: server::install_redis()?,
+        note: "what nodes share: without a disk",
+    });
+    if workloads.iter().any(|workload| is_publish(workload)) {
+        let wanted = publish::ALL.iter();
+        let wanted = wanted.filter(|publisher| names.contains(&publisher.name));
+        report.servers.extend(wanted.map(|publisher| Named {
+            name: publisher.name,
+            version: publisher.version(),
+            note: publisher.note,
+        }));
+    }
+    Ok(())
+}
+
 fn is_codec(workload: &Workload) -> bool {
     matches!(workload.load, Load::Codec { .. })
 }
 
+fn is_publish(workload: &Workload) -> bool {
+    matches!(workload.load, Load::Publish { .. })
+}
+
 fn takes_part(server: &Server, workload: &Workload) -> bool {
-    !is_codec(workload) && server.supports(&workload.setting)
+    !is_codec(workload) && !is_publish(workload) && server.supports(&workload.setting)
 }
 
 /// A program that runs a workload.
@@ -191,6 +260,7 @@ fn takes_part(server: &Server, workload: &Workload) -> bool {
 enum Contender {
     Server(&'static Server),
     Codec(&'static codec::Contender),
+    Publisher(&'static publish::Contender),
 }
 
 fn contenders_of(
@@ -204,6 +274,12 @@ fn contenders_of(
             .filter(|codec| names.contains(&codec.name));
         return wanted.map(Contender::Codec).collect();
     }
+    if is_publish(workload) {
+        let wanted = publish::ALL
+            .iter()
+            .filter(|publisher| names.contains(&publisher.name));
+        return wanted.map(Contender::Publisher).collect();
+    }
     let meets = servers.iter().filter(|server| takes_part(server, workload));
     meets.map(|server| Contender::Server(server)).collect()
 }
@@ -213,17 +289,21 @@ impl Contender {
         match self {
             Self::Server(server) => server.name,
             Self::Codec(codec) => codec.name,
+            Self::Publisher(publisher) => publisher.name,
         }
     }
 
     fn measure(self, options: &Options, workload: &Workload) -> Result<Cost> {
+        let conditions = Conditions {
+            processors: &options.processors,
+            measure: options.measure,
+            syscalls: options.syscalls,
+        };
         match self {
+            Self::Server(server) if workload.is_shared() => {
+                nodes::measure(&conditions, server, workload)
+            }
             Self::Server(server) => {
-                let conditions = Conditions {
-                    processors: &options.processors,
-                    measure: options.measure,
-                    syscalls: options.syscalls,
-                };
                 let command = server.command(&workload.setting)?;
                 measure_server(&conditions, &command, workload, server.dialect())
             }
@@ -231,6 +311,7 @@ impl Contender {
                 let arguments = codec::arguments(codec.name, workload, options.measure);
                 cost(options.processors[0], &own(arguments)?)
             }
+            Self::Publisher(publisher) => publish::measure(&conditions, publisher, workload),
         }
     }
 }
@@ -257,12 +338,24 @@ pub(crate) fn measure_server(
     if addr.is_empty() {
         return Err("it does not start".to_owned());
     }
-    let pid = serving.id().to_string();
+    let program = load_of(options, &addr, serving.id(), workload, dialect)?;
+    cost(options.processors[1], &program)
+}
+
+/// The command of the load for a server that runs.
+pub(crate) fn load_of(
+    options: &Conditions<'_>,
+    addr: &str,
+    pid: u32,
+    workload: &Workload,
+    dialect: Dialect,
+) -> Result<Command> {
+    let pid = pid.to_string();
     let warm_up = (options.measure / 3).to_string();
     let measure = options.measure.to_string();
     let mut program = own([
         "load",
-        &addr,
+        addr,
         "--pid",
         &pid,
         "--workload",
@@ -276,5 +369,5 @@ pub(crate) fn measure_server(
     if options.syscalls {
         program.arg("--system-calls");
     }
-    cost(options.processors[1], &program)
+    Ok(program)
 }

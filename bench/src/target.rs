@@ -16,6 +16,8 @@ pub(crate) enum Limit {
     Of(&'static str, f64),
     /// Times what the best takes of those that are not Sockeye.
     OfBest(f64),
+    /// Times what the server itself takes under this workload.
+    OfWorkload(&'static str, f64),
     /// In the workload's unit.
     AtMost(f64),
 }
@@ -23,12 +25,16 @@ pub(crate) enum Limit {
 impl Limit {
     pub(crate) fn number(self) -> f64 {
         match self {
-            Self::Of(_, number) | Self::OfBest(number) | Self::AtMost(number) => number,
+            Self::Of(_, number)
+            | Self::OfBest(number)
+            | Self::OfWorkload(_, number)
+            | Self::AtMost(number) => number,
         }
     }
 
     /// What was measured, as this limit counts it: from the server's own figure, and what others have in
-    /// the same round. `None` where who it is compared with was not measured.
+    /// the same round. With [`OfWorkload`](Self::OfWorkload), `others` are the server's own figures by workload.
+    /// `None` where who it is compared with was not measured.
     pub(crate) fn reached<'a>(
         self,
         own: f64,
@@ -36,7 +42,7 @@ impl Limit {
     ) -> Option<f64> {
         let is_base = |other: &str| match self {
             Self::AtMost(_) => false,
-            Self::Of(name, _) => other == name,
+            Self::Of(name, _) | Self::OfWorkload(name, _) => other == name,
             Self::OfBest(_) => !other.starts_with("sockeye"),
         };
         if let Self::AtMost(_) = self {
@@ -55,6 +61,7 @@ impl fmt::Display for Limit {
         match self {
             Self::Of(name, number) => write!(f, "at most {number:.2} of {name}"),
             Self::OfBest(number) => write!(f, "at most {number:.2} of the best peer"),
+            Self::OfWorkload(name, number) => write!(f, "at most {number:.2} of its own {name}"),
             Self::AtMost(number) => write!(f, "at most {}", crate::report::thousands(*number)),
         }
     }

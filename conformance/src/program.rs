@@ -18,8 +18,15 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the program at `path`; its outputs go to files in `folder`.
     pub(crate) async fn serve(path: &str, folder: &Path) -> Result<Self> {
+        Self::serve_with(path, &[], folder).await
+    }
+
+    /// [`serve`](Self::serve) with further options.
+    pub(crate) async fn serve_with(path: &str, options: &[&str], folder: &Path) -> Result<Self> {
         let mut command = Command::new(path);
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(options);
         let mut child = Child::spawn(&mut command, folder)?;
         let deadline = Instant::now() + START_LIMIT;
         loop {

@@ -107,9 +107,10 @@ impl FanOut {
             poller.register(&mut tcp, token)?;
             subscribers.push(Subscriber { tcp, received: 0 });
         }
-        let publisher = join(options, workload, Part::Publisher)?;
-        // Who has the response is not yet in the list of subscribers everywhere.
-        std::thread::sleep(Duration::from_millis(200));
+        let publisher = join(&options.of_publisher(), workload, Part::Publisher)?;
+        // Who has the response is not yet in the list of subscribers everywhere, nor is its node in that of the engine.
+        let settling = if workload.is_shared() { 1000 } else { 200 };
+        std::thread::sleep(Duration::from_millis(settling));
         let mut publisher = without_waiting(publisher)?;
         poller.register(&mut publisher, count)?;
         // Of one topic, no message looks as the one before.
@@ -139,14 +140,14 @@ impl FanOut {
 
 /// What a connection does in a fan-out.
 #[derive(Clone, Copy)]
-enum Part {
+pub(super) enum Part {
     Publisher,
     /// Of one topic, where there are topics.
     Subscriber(Option<usize>),
 }
 
 /// Opens a connection. A server without HTTP is told a letter, and the topic as a byte.
-fn join(options: &Options, workload: &Workload, part: Part) -> Result<TcpStream> {
+pub(super) fn join(options: &Options, workload: &Workload, part: Part) -> Result<TcpStream> {
     let mut tcp = connect(options)?;
     let path = match part {
         Part::Publisher => "/publish".to_owned(),

@@ -34,7 +34,7 @@ pub(super) fn measure(options: &Options, workload: &Workload) -> Result<Cost> {
     let first = caller.open(FIRST)?;
     let first = exchange_on(first, exchange.as_ref())?;
     let before = settled(options.pid)?;
-    let meter = Meter::start(options.pid, 0)?;
+    let meter = Meter::start(options, 0)?;
     let held = caller.open(connections)?;
     let held = exchange_on(held, exchange.as_ref())?;
     let after = settled(options.pid)?;

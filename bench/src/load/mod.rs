@@ -8,6 +8,7 @@ mod handshake;
 mod idle;
 mod inflating;
 pub(crate) mod opening;
+mod recovery;
 pub(crate) mod reply;
 mod ring;
 mod socket_io;
@@ -31,12 +32,14 @@ use self::echo::Echo;
 use self::fan_out::FanOut;
 use self::handshake::Handshakes;
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     addr: SocketAddr,
     /// The server's process
     #[arg(long)]
     pid: u32,
+    #[command(flatten)]
+    beside: Beside,
     #[arg(long)]
     workload: String,
     #[arg(long, value_enum, default_value_t)]
@@ -48,6 +51,23 @@ pub(crate) struct Options {
     /// Count the server's system calls too, with `perf`, after the rest is measured
     #[arg(long)]
     system_calls: bool,
+}
+
+/// Where topics are shared: what there is beside the node that is measured.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Beside {
+    /// The node that is published to
+    #[arg(long, value_name = "ADDR")]
+    publish_at: Option<SocketAddr>,
+    /// The process of that node
+    #[arg(long, value_name = "PID")]
+    publisher_pid: Option<u32>,
+    /// The Redis server
+    #[arg(long, value_name = "ADDR")]
+    redis: Option<SocketAddr>,
+    /// The process of that server
+    #[arg(long, value_name = "PID")]
+    redis_pid: Option<u32>,
 }
 
 /// What a load cost the server.
@@ -66,6 +86,15 @@ pub(crate) struct Cost {
     /// Processor time of the load. If its processor is nearly idle, the load waits for the server; if it is busy, the
     /// server waits for the load.
     pub(crate) load_cpu_seconds: f64,
+    /// Processor time of the node that was published to, where it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) publisher_cpu_seconds: Option<f64>,
+    /// Processor time of the Redis server that the nodes share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redis_cpu_seconds: Option<f64>,
+    /// How often the node read from the engine, where that is what is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine_reads: Option<u64>,
     /// For each that was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) system_calls: Option<f64>,
@@ -77,6 +106,8 @@ impl Cost {
         let all = match workload.load.unit() {
             Unit::Time => self.cpu_seconds * 1e9,
             Unit::Memory => self.grown_bytes as f64,
+            Unit::Elapsed => self.seconds * 1e9,
+            Unit::Reads => self.engine_reads.unwrap_or_default() as f64,
         };
         all / (self.count as f64).max(1.0)
     }
@@ -93,7 +124,10 @@ pub(crate) fn load(options: &Options) -> Result<()> {
         Load::FanOut { .. } => measure(options, &mut FanOut::connect(options, workload)?)?,
         Load::Handshake { .. } => measure(options, &mut Handshakes::begin(options, workload)?)?,
         Load::Idle { .. } => idle::measure(options, workload)?,
-        Load::Codec { .. } => return Err(format!("{name} needs no server")),
+        Load::Recovery { .. } => recovery::measure(options, workload)?,
+        Load::Codec { .. } | Load::Publish { .. } => {
+            return Err(format!("{name} needs no server"));
+        }
     };
     let cost = serde_json::to_string(&cost).map_err(|error| error.to_string())?;
     println!("{cost}");
@@ -142,7 +176,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 fn measure(options: &Options, load: &mut impl Loading) -> Result<Cost> {
     load.run_for(Duration::from_millis(options.warm_up_ms))?;
-    let meter = Meter::start(options.pid, load.count())?;
+    let meter = Meter::start(options, load.count())?;
     load.run_for(Duration::from_millis(options.measure_ms))?;
     let mut cost = meter.stop(load.count())?;
     if cost.count == 0 {
@@ -157,37 +191,68 @@ fn measure(options: &Options, load: &mut impl Loading) -> Result<Cost> {
 
 /// Reads all clocks at the start and at the end.
 struct Meter {
-    pid: u32,
     begun: Instant,
     count: u64,
-    server: process::Times,
-    own: process::Times,
+    server: Clock,
+    own: Clock,
+    publisher: Option<Clock>,
+    redis: Option<Clock>,
+}
+
+/// The processor time of a process, from the start on.
+struct Clock {
+    pid: u32,
+    start: process::Times,
+}
+
+impl Clock {
+    fn start(pid: u32) -> Result<Self> {
+        let start = process::times(pid)?;
+        Ok(Self { pid, start })
+    }
+
+    fn passed(&self) -> Result<process::Times> {
+        let now = process::times(self.pid)?;
+        Ok(process::Times {
+            all: now.all.saturating_sub(self.start.all),
+            user_ticks: now.user_ticks.saturating_sub(self.start.user_ticks),
+            system_ticks: now.system_ticks.saturating_sub(self.start.system_ticks),
+        })
+    }
+
+    fn seconds(&self) -> Result<f64> {
+        Ok(self.passed()?.all.as_secs_f64())
+    }
 }
 
 impl Meter {
-    fn start(pid: u32, count: u64) -> Result<Self> {
+    fn start(options: &Options, count: u64) -> Result<Self> {
+        let beside = options.beside;
         Ok(Self {
-            pid,
             count,
-            own: process::times(std::process::id())?,
-            server: process::times(pid)?,
+            publisher: beside.publisher_pid.map(Clock::start).transpose()?,
+            redis: beside.redis_pid.map(Clock::start).transpose()?,
+            own: Clock::start(std::process::id())?,
+            server: Clock::start(options.pid)?,
             begun: Instant::now(),
         })
     }
 
     fn stop(&self, count: u64) -> Result<Cost> {
         let seconds = self.begun.elapsed().as_secs_f64();
-        let server = process::times(self.pid)?;
-        let own = process::times(std::process::id())?;
-        let user = server.user_ticks.saturating_sub(self.server.user_ticks) as f64;
-        let system = server.system_ticks.saturating_sub(self.server.system_ticks) as f64;
+        let server = self.server.passed()?;
+        let load_cpu_seconds = self.own.seconds()?;
+        let (user, system) = (server.user_ticks as f64, server.system_ticks as f64);
+        let of = |clock: &Option<Clock>| clock.as_ref().map(Clock::seconds).transpose();
         Ok(Cost {
             count: count - self.count,
             seconds,
-            cpu_seconds: server.all.saturating_sub(self.server.all).as_secs_f64(),
+            cpu_seconds: server.all.as_secs_f64(),
             user_share: user / (user + system).max(1.0),
-            resident_bytes: process::resident(self.pid)?,
-            load_cpu_seconds: own.all.saturating_sub(self.own.all).as_secs_f64(),
+            resident_bytes: process::resident(self.server.pid)?,
+            load_cpu_seconds,
+            publisher_cpu_seconds: of(&self.publisher)?,
+            redis_cpu_seconds: of(&self.redis)?,
             ..Cost::default()
         })
     }
@@ -243,9 +308,30 @@ impl Poller {
 }
 
 impl Options {
+    /// The options by which the node is spoken to that is published to: where there is one node, that one.
+    fn of_publisher(&self) -> Self {
+        let addr = self.beside.publish_at.unwrap_or(self.addr);
+        Self {
+            addr,
+            ..self.clone()
+        }
+    }
+
     /// Whether the server speaks neither HTTP nor WebSocket.
     fn is_raw(&self) -> bool {
         self.dialect == Dialect::Raw
+    }
+}
+
+impl Beside {
+    /// What the topics of this node and of another are shared by.
+    pub(crate) fn arguments(redis: (SocketAddr, u32), publisher: (&str, u32)) -> [String; 4] {
+        [
+            format!("--publish-at={}", publisher.0),
+            format!("--publisher-pid={}", publisher.1),
+            format!("--redis={}", redis.0),
+            format!("--redis-pid={}", redis.1),
+        ]
     }
 }
 

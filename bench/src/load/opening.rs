@@ -25,9 +25,13 @@ impl Opening {
                  client_no_context_takeover\r\n"
             }
         };
+        let subprotocol = match setting.subprotocol {
+            true => "Sec-WebSocket-Protocol: sockeye.topics.v0\r\n",
+            false => "",
+        };
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
+             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}{subprotocol}\r\n"
         );
         Self { request, takeover }
     }

@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn an_event_is_a_text_of_json() {
         let (sent, replies) = exchange(8, 2);
-        assert_eq!(replies[1], b"\x81\x1042[\"m\",\"0001xxxx\"]");
+        assert_eq!(replies[1], b"\x81\x1242[\"m\",\"0001xxxx\"]");
         assert_eq!(sent[1].len(), replies[1].len() + KEY.len());
     }
 }

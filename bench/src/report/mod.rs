@@ -1,8 +1,11 @@
 //! What a run came to: medians over its rounds, and ratios to the floor of the same round.
 
 pub(crate) mod page;
+mod part;
 mod plot;
 pub(crate) mod text;
+
+pub(crate) use self::part::{Part, REDIS};
 
 use serde::{Serialize, Serializer};
 
@@ -10,8 +13,8 @@ use crate::Result;
 use crate::load::Cost;
 use crate::machine::Machine;
 use crate::statistics::median;
-use crate::target::Target;
-use crate::workload::{self, FLOOR, Unit, Workload};
+use crate::target::{Limit, Target};
+use crate::workload::{self, Unit, Workload};
 
 /// One server under one workload in one round.
 #[derive(Debug, Serialize)]
@@ -53,19 +56,19 @@ pub(crate) struct Report {
 }
 
 /// What of it is worth to be kept.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary<'a> {
     pub(crate) machine: &'a Machine,
     pub(crate) rounds: u32,
     pub(crate) measured_ms: u64,
-    pub(crate) servers: &'a [Named],
+    pub(crate) servers: Vec<Named>,
     pub(crate) left_out: &'a [(&'static str, String)],
-    pub(crate) faults: &'a [Fault],
+    pub(crate) faults: Vec<Fault>,
     pub(crate) tables: Vec<Table>,
 }
 
 /// A workload, and what each server made of it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Table {
     #[serde(skip)]
     pub(crate) workload: &'static Workload,
@@ -82,7 +85,7 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) server: &'static str,
     /// In the workload's unit, for each that it counts.
@@ -104,10 +107,15 @@ pub(crate) struct Row {
     pub(crate) load_busy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) system_calls: Option<f64>,
+    /// Nanoseconds of processor time of the node that was published to, and of Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) publisher: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redis: Option<f64>,
 }
 
 /// A target, and how near this run came.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Verdict {
     pub(crate) server: &'static str,
     pub(crate) limit: String,
@@ -151,14 +159,14 @@ impl Report {
             let mut samples = self.samples.iter();
             samples.any(|sample| sample.workload == workload.name)
         };
-        let workloads = workload::ALL.iter().filter(is_there);
+        let workloads = workload::all().filter(is_there);
         Summary {
             machine: &self.machine,
             rounds: self.rounds,
             measured_ms: self.measured_ms,
-            servers: &self.servers,
+            servers: self.servers.clone(),
             left_out: &self.left_out,
-            faults: &self.faults,
+            faults: self.faults.clone(),
             tables: workloads.map(|workload| self.table(workload)).collect(),
         }
     }
@@ -183,7 +191,7 @@ impl Report {
             name: workload.name,
             rows,
             verdicts: verdicts
-                .filter_map(|target| verdict(workload, target, &samples))
+                .filter_map(|target| verdict(workload, target, &self.samples))
                 .collect(),
         }
     }
@@ -210,17 +218,24 @@ fn row(workload: &Workload, server: &'static str, samples: &[&Sample]) -> Row {
     let ratios = own.iter().filter_map(|sample| {
         let floor = samples
             .iter()
-            .find(|floor| floor.server == FLOOR && floor.round == sample.round)?;
+            .find(|floor| floor.server == workload.floor() && floor.round == sample.round)?;
         Some(sample.figure(workload) / floor.figure(workload))
     });
     let calls = own.iter().filter_map(|sample| sample.cost.system_calls);
+    let beside = |seconds: fn(&Cost) -> Option<f64>| {
+        let times = own.iter().filter_map(|sample| {
+            let each = seconds(&sample.cost)? * 1e9 / sample.cost.count as f64;
+            Some(each)
+        });
+        Spread::of(times).map(|times| times.median)
+    };
     Row {
         server,
         figure: Spread::of(figures).expect("a server in a table has a sample"),
         ratio: match workload.load.unit() {
-            Unit::Time => Spread::of(ratios),
+            Unit::Time | Unit::Elapsed => Spread::of(ratios),
             // A floor that keeps next to nothing is no measure.
-            Unit::Memory => None,
+            Unit::Memory | Unit::Reads => None,
         },
         user: middle(&|sample| time(sample) * sample.cost.user_share),
         system: middle(&|sample| time(sample) * (1.0 - sample.cost.user_share)),
@@ -228,17 +243,30 @@ fn row(workload: &Workload, server: &'static str, samples: &[&Sample]) -> Row {
         resident_bytes: middle(&|sample| sample.cost.resident_bytes as f64),
         load_busy: middle(&|sample| sample.cost.load_cpu_seconds / sample.cost.seconds),
         system_calls: Spread::of(calls).map(|calls| calls.median),
+        publisher: beside(|cost| cost.publisher_cpu_seconds),
+        redis: beside(|cost| cost.redis_cpu_seconds),
     }
 }
 
-fn verdict(workload: &Workload, target: &Target, samples: &[&Sample]) -> Option<Verdict> {
-    let own = samples
+fn verdict(workload: &Workload, target: &Target, samples: &[Sample]) -> Option<Verdict> {
+    let here = samples
         .iter()
-        .filter(|sample| sample.server == target.server);
+        .filter(|sample| sample.workload == workload.name);
+    let own = here.clone().filter(|sample| sample.server == target.server);
     let reached = own.filter_map(|sample| {
-        let others = samples.iter().filter(|other| other.round == sample.round);
+        let figure = sample.figure(workload);
+        if let Limit::OfWorkload(..) = target.limit {
+            let is_own =
+                |other: &&Sample| other.server == sample.server && other.round == sample.round;
+            let others = samples.iter().filter(is_own).filter_map(|other| {
+                let figure = other.figure(workload::find(other.workload)?);
+                Some((other.workload, figure))
+            });
+            return target.limit.reached(figure, others);
+        }
+        let others = here.clone().filter(|other| other.round == sample.round);
         let others = others.map(|other| (other.server, other.figure(workload)));
-        target.limit.reached(sample.figure(workload), others)
+        target.limit.reached(figure, others)
     });
     let reached = Spread::of(reached)?;
     Some(Verdict {
@@ -303,6 +331,7 @@ pub(crate) fn thousands(number: f64) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::workload::FLOOR;
 
     pub(crate) fn report() -> Report {
         let mut report = Report::new(Machine::default(), 2, 100);
@@ -358,6 +387,29 @@ pub(crate) mod tests {
         let verdict = &summary.tables[0].verdicts[0];
         assert!(verdict.met);
         assert_eq!(verdict.limit, "at most 1.10 of raw-epoll");
+    }
+
+    #[test]
+    fn a_target_may_be_the_servers_own_figure_of_another_workload() {
+        let mut report = report();
+        for (workload, cpu_seconds) in [("w6", 1.0), ("w12", 1.2)] {
+            let cost = Cost {
+                count: 1_000_000,
+                cpu_seconds,
+                ..Cost::default()
+            };
+            report.add(Sample {
+                workload,
+                server: "sockeye-endpoint",
+                round: 0,
+                cost,
+            });
+        }
+        let summary = report.summary();
+        let table = summary.tables.iter().find(|table| table.name == "w12");
+        let verdict = &table.unwrap().verdicts[0];
+        assert_eq!(verdict.limit, "at most 1.25 of its own w6");
+        assert!(verdict.met && (verdict.reached.median - 1.2).abs() < 1e-9);
     }
 
     #[test]

@@ -5,34 +5,48 @@ use std::fs;
 use std::path::Path;
 
 use super::text::number;
-use super::{Row, Summary, Table, plot, thousands};
+use super::{Part, Row, Summary, Table, plot, thousands};
 use crate::Result;
 use crate::machine;
-use crate::workload::Unit;
+use crate::workload::{self, Unit};
 
-/// Writes all three. What a plot is no longer drawn for keeps none.
-pub(crate) fn write(summary: &Summary<'_>) -> Result<()> {
+/// Writes these parts: their text, figures and plots. What a plot is no longer drawn for keeps none.
+pub(crate) fn write(summary: &Summary<'_>, parts: &[Part]) -> Result<()> {
     let docs = machine::root().join("docs");
     let folder = docs.join("performance");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    for entry in fs::read_dir(&folder)
+    remove_plots(&folder, parts)?;
+    let page = docs.join("performance.md");
+    let read = fs::read_to_string(&page);
+    let mut text = read.map_err(|error| format!("{}: {error}", page.display()))?;
+    for part in parts {
+        let summary = summary.part(*part);
+        for table in &summary.tables {
+            let file = folder.join(format!("{}.svg", table.workload.name));
+            write_file(&file, &plot::plot(table))?;
+        }
+        write_file(&folder.join(part.figures()), &figures(&summary)?)?;
+        text = between_marks(&text, part.marks(), &text_of(&summary))?;
+    }
+    write_file(&page, &text)?;
+    println!("docs/performance.md is written anew: look at its difference");
+    Ok(())
+}
+
+/// Removes the plots of these parts, and those of workloads that are no more.
+fn remove_plots(folder: &Path, parts: &[Part]) -> Result<()> {
+    for entry in fs::read_dir(folder)
         .map_err(|error| error.to_string())?
         .flatten()
     {
-        if entry.path().extension().is_some_and(|kind| kind == "svg") {
-            fs::remove_file(entry.path()).map_err(|error| error.to_string())?;
+        let path = entry.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let workload = workload::find(name.unwrap_or_default());
+        let stays = workload.is_some_and(|workload| parts.iter().all(|part| !part.has(workload)));
+        if path.extension().is_some_and(|kind| kind == "svg") && !stays {
+            fs::remove_file(path).map_err(|error| error.to_string())?;
         }
     }
-    for table in &summary.tables {
-        let file = folder.join(format!("{}.svg", table.workload.name));
-        write_file(&file, &plot::plot(table))?;
-    }
-    write_file(&folder.join("figures.json"), &figures(summary)?)?;
-    let page = docs.join("performance.md");
-    let old = fs::read_to_string(&page).map_err(|error| format!("{}: {error}", page.display()))?;
-    let new = between_marks(&old, MARKS, &part(summary))?;
-    write_file(&page, &new)?;
-    println!("docs/performance.md is written anew: look at its difference");
     Ok(())
 }
 
@@ -63,9 +77,7 @@ pub(crate) fn between_marks(page: &str, (begin, end): Marks, part: &str) -> Resu
 /// Where a generated part of the page begins, and where it ends.
 pub(crate) type Marks = (&'static str, &'static str);
 
-const MARKS: Marks = ("<!-- bench:begin -->", "<!-- bench:end -->");
-
-fn part(summary: &Summary<'_>) -> String {
+fn text_of(summary: &Summary<'_>) -> String {
     let mut page = String::new();
     push_head(&mut page, summary);
     push_targets(&mut page, &summary.tables);
@@ -94,7 +106,7 @@ fn push_head(page: &mut String, summary: &Summary<'_>) {
         page,
         "\nIn the plots Sockeye is orange, the floor grey, and a dashed line a target; a bar with a gap goes on beyond the plot."
     );
-    for fault in summary.faults {
+    for fault in &summary.faults {
         let _ = writeln!(
             page,
             "\nFAILED: {} under {}: {}",
@@ -152,19 +164,36 @@ fn push_table(page: &mut String, table: &Table) {
     }
     let _ = writeln!(page, "\n![{name}](performance/{name}.svg)\n");
     let has_calls = table.rows.iter().any(|row| row.system_calls.is_some());
-    let head = match workload.load.unit() {
+    let is_shared = table.rows.iter().any(|row| row.redis.is_some());
+    let unit = workload.load.unit();
+    let mut head = match unit {
         Unit::Time => format!(
-            "server | ns for a {counted} | user | system | ratio to raw-epoll (least-most) | {counted}s/s | resident KiB"
+            "server | ns for a {counted} | user | system | ratio to {} (least-most) | {counted}s/s | resident KiB",
+            workload.floor()
+        ),
+        Unit::Elapsed => format!(
+            "publisher | ns for a {counted} | user | system | ratio to {} (least-most) | {counted}s/s | resident KiB",
+            workload.floor()
         ),
         Unit::Memory => {
             format!("server | bytes for a {counted} (least-most) | resident KiB in all")
         }
+        Unit::Reads => format!("server | reads of the engine for a {counted} (least-most)"),
     };
-    let calls = if has_calls { " | system calls" } else { "" };
-    let columns = head.matches('|').count() + 1 + usize::from(has_calls);
-    let _ = writeln!(page, "| {head}{calls} |\n|{}", "---|".repeat(columns));
+    if is_shared {
+        head += " | ns in the publishing node | ns in Redis";
+    }
+    if has_calls {
+        head += " | system calls";
+    }
+    let columns = head.matches('|').count() + 1;
+    let _ = writeln!(page, "| {head} |\n|{}", "---|".repeat(columns));
     for row in &table.rows {
-        push_row(page, row, workload.load.unit());
+        push_row(page, row, unit);
+        if is_shared {
+            let cell = |time: Option<f64>| time.map_or_else(|| "–".to_owned(), thousands);
+            let _ = write!(page, " {} | {} |", cell(row.publisher), cell(row.redis));
+        }
         if has_calls {
             let calls = row.system_calls.map(|calls| format!("{calls:.3}"));
             let _ = write!(page, " {} |", calls.unwrap_or_default());
@@ -180,8 +209,14 @@ fn push_row(page: &mut String, row: &Row, unit: Unit) {
         bytes => thousands(bytes / 1024.0),
     };
     let figure = row.figure;
+    let spread = format!(
+        "{} ({}-{})",
+        thousands(figure.median),
+        thousands(figure.least),
+        thousands(figure.most)
+    );
     let _ = match unit {
-        Unit::Time => {
+        Unit::Time | Unit::Elapsed => {
             let ratio = row.ratio.map_or_else(
                 || "–".to_owned(),
                 |ratio| format!("{:.2} ({:.2}-{:.2})", ratio.median, ratio.least, ratio.most),
@@ -196,21 +231,15 @@ fn push_row(page: &mut String, row: &Row, unit: Unit) {
                 thousands(row.in_a_second),
             )
         }
-        Unit::Memory => write!(
-            page,
-            "| {} | {} ({}-{}) | {resident} |",
-            row.server,
-            thousands(figure.median),
-            thousands(figure.least),
-            thousands(figure.most),
-        ),
+        Unit::Memory => write!(page, "| {} | {spread} | {resident} |", row.server),
+        Unit::Reads => write!(page, "| {} | {spread} |", row.server),
     };
 }
 
 fn push_servers(page: &mut String, summary: &Summary<'_>) {
     let _ = writeln!(page, "\n### Who took part\n");
     let _ = writeln!(page, "| server | version | |\n|---|---|---|");
-    for server in summary.servers {
+    for server in &summary.servers {
         let _ = writeln!(
             page,
             "| {} | {} | {} |",
@@ -243,24 +272,26 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_marks_is_replaced() {
-        let (begin, end) = MARKS;
+        let marks = Part::OneNode.marks();
+        let (begin, end) = marks;
         let page = format!("before\n{begin}\nold\n{end}\nafter\n");
-        let new = between_marks(&page, MARKS, "new").unwrap();
+        let new = between_marks(&page, marks, "new").unwrap();
         assert_eq!(new, format!("before\n{begin}\nnew\n{end}\nafter\n"));
-        assert_eq!(between_marks(&new, MARKS, "new").unwrap(), new);
+        assert_eq!(between_marks(&new, marks, "new").unwrap(), new);
     }
 
     #[test]
     fn a_page_without_marks_is_left_alone() {
-        let (begin, end) = MARKS;
-        assert!(between_marks(&format!("{begin} but no end"), MARKS, "new").is_err());
-        assert!(between_marks(&format!("{end} before {begin}"), MARKS, "new").is_err());
+        let marks = Part::Shared.marks();
+        let (begin, end) = marks;
+        assert!(between_marks(&format!("{begin} but no end"), marks, "new").is_err());
+        assert!(between_marks(&format!("{end} before {begin}"), marks, "new").is_err());
     }
 
     #[test]
     fn a_table_names_its_target_and_whether_it_was_met() {
         let report = report();
-        let page = part(&report.summary());
+        let page = text_of(&report.summary());
         assert!(page.contains(
             "| w2 | sockeye-endpoint | at most 1.10 of raw-epoll | 1.08 (1.08-1.08) | yes |"
         ));

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::{Row, Table, thousands};
-use crate::workload::{FLOOR, Unit};
+use crate::workload::Unit;
 
 /// As SVG.
 pub(super) fn plot(table: &Table) -> String {
@@ -53,12 +53,15 @@ struct Scale {
 
 impl Scale {
     fn of(table: &Table) -> Self {
-        let load = table.workload.load;
+        let (load, floor) = (table.workload.load, table.workload.floor());
         let ratio = table.rows.iter().all(|row| row.ratio.is_some());
         let what = match load.unit() {
-            _ if ratio => format!("processor time for a {}, ratio to {FLOOR}", load.counted()),
+            Unit::Elapsed if ratio => format!("time for a {}, ratio to {floor}", load.counted()),
+            _ if ratio => format!("processor time for a {}, ratio to {floor}", load.counted()),
             Unit::Time => format!("nanoseconds of processor time for a {}", load.counted()),
             Unit::Memory => format!("bytes of memory for a {}", load.counted()),
+            Unit::Elapsed => format!("nanoseconds for a {}", load.counted()),
+            Unit::Reads => format!("reads of the engine for a {}", load.counted()),
         };
         let mut scale = Self {
             what,

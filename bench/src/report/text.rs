@@ -13,7 +13,7 @@ pub(crate) fn text(summary: &Summary<'_>) -> String {
     for (name, why) in summary.left_out {
         let _ = writeln!(text, "\n{name} is left out: {why}");
     }
-    for fault in summary.faults {
+    for fault in &summary.faults {
         let _ = writeln!(
             text,
             "\nFAULT: {}, {}: {}",
@@ -29,6 +29,8 @@ fn push_table(text: &mut String, table: &Table) {
     let unit = match workload.load.unit() {
         Unit::Time => "CPU ns",
         Unit::Memory => "bytes",
+        Unit::Elapsed => "ns",
+        Unit::Reads => "engine reads",
     };
     let _ = writeln!(text, "\n{}: {}", workload.name, workload.about);
     let _ = writeln!(
@@ -76,6 +78,15 @@ fn push_row(text: &mut String, row: &Row) {
         row.load_busy * 100.0,
         calls.unwrap_or_default(),
     );
+    if let (Some(publisher), Some(redis)) = (row.publisher, row.redis) {
+        let _ = writeln!(
+            text,
+            "  {:26}{:>10}  in the publishing node, {} in Redis",
+            "",
+            thousands(publisher),
+            thousands(redis)
+        );
+    }
 }
 
 /// A ratio with its decimals, or what is too large to be one.

@@ -29,7 +29,7 @@ pub(super) const WS: Foreign = Foreign {
     source: ("ws.mjs", include_str!("../../peers/ws.mjs")),
     install: |foreign| {
         let node = install_node()?;
-        npm_install(&node, &foreign.folder(), &foreign.packages[..2])
+        npm_install(&node, &foreign.folder(), foreign.npm_packages())
     },
     command: |foreign| {
         let mut command = Command::new(node()?);
@@ -38,14 +38,21 @@ pub(super) const WS: Foreign = Foreign {
     },
     version: |foreign| {
         let node = output(Command::new(node()?).arg("--version"))?;
-        Ok(format!("{}, Node {node}", foreign.packages[..2].join(" ")))
+        let packages = foreign.npm_packages().join(" ");
+        Ok(format!("{packages}, Node {node}"))
     },
 };
 
 /// Socket.IO on Node.
 pub(super) const SOCKET_IO: Foreign = Foreign {
     folder: "socket-io",
-    packages: &["socket.io@4.8.4", "bufferutil@4.1.0", NODE],
+    packages: &[
+        "socket.io@4.8.4",
+        "@socket.io/redis-adapter@8.3.0",
+        "redis@6.3.1",
+        "bufferutil@4.1.0",
+        NODE,
+    ],
     source: ("socket-io.mjs", include_str!("../../peers/socket-io.mjs")),
     ..WS
 };
@@ -57,7 +64,7 @@ pub(super) const BUN: Foreign = Foreign {
     source: ("bun.mjs", include_str!("../../peers/bun.mjs")),
     install: |foreign| {
         let node = install_node()?;
-        npm_install(&node, &foreign.folder(), &foreign.packages[..1])?;
+        npm_install(&node, &foreign.folder(), foreign.npm_packages())?;
         bun(&foreign.folder()).map(drop)
     },
     command: |foreign| {
@@ -114,6 +121,28 @@ pub(super) const TOMCAT: Foreign = Foreign {
     },
 };
 
+/// Redis of this Debian, unpacked in the same way: what two nodes share.
+pub(super) const REDIS: Foreign = Foreign {
+    folder: "redis",
+    packages: &["redis-server", "redis-tools", "libjemalloc2", "liblzf1"],
+    source: ("redis.conf", include_str!("../../peers/redis.conf")),
+    install: |foreign| unpack(&foreign.folder(), foreign.packages),
+    command: |foreign| {
+        let root = foreign.folder().join("root/usr");
+        let mut command = Command::new("env");
+        command
+            .arg(format!("LD_LIBRARY_PATH={}", library_path(&root)?))
+            .arg(root.join("bin/redis-server"))
+            .arg(foreign.source_file());
+        Ok(command)
+    },
+    version: |foreign| {
+        let said = output(foreign.program()?.arg("--version"))?;
+        let version = said.split(' ').find_map(|word| word.strip_prefix("v="));
+        Ok(format!("Redis {}", version.unwrap_or("?")))
+    },
+};
+
 impl Foreign {
     pub(super) fn install(&self) -> Result<()> {
         let folder = self.folder();
@@ -146,7 +175,21 @@ impl Foreign {
         let level = setting.deflate.unwrap_or_default().to_string();
         let topics = setting.topics.unwrap_or_default().to_string();
         command.args([job, &level, &setting.takeover.to_string(), &topics]);
+        if let Some(redis) = setting.redis {
+            command.arg(redis.to_string());
+        }
         Ok(command)
+    }
+
+    /// The command without what a setting adds to it.
+    pub(super) fn program(&self) -> Result<Command> {
+        (self.command)(self)
+    }
+
+    /// The packages of npm's: Node is the last, and another's.
+    fn npm_packages(&self) -> &'static [&'static str] {
+        let packages = self.packages.split_last();
+        packages.map_or(&[], |(_node, packages)| packages)
     }
 
     fn folder(&self) -> PathBuf {
@@ -233,6 +276,14 @@ fn bun(folder: &Path) -> Result<PathBuf> {
 fn class_path(folder: &Path) -> String {
     let jars = TOMCAT_JARS.map(|jar| path(&folder.join("root/usr/share/java").join(jar)));
     format!("{}:{}", jars.join(":"), path(&folder.join("classes")))
+}
+
+/// The folders below `usr/lib` that have this machine's libraries.
+fn library_path(usr: &Path) -> Result<String> {
+    let folder = usr.join("lib");
+    let entries = fs::read_dir(&folder).map_err(|error| at(&folder, &error))?;
+    let found = entries.flatten().map(|entry| path(&entry.path()));
+    Ok(found.collect::<Vec<_>>().join(":"))
 }
 
 /// Unpacks packages of this machine's Debian into `folder/root`.

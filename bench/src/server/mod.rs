@@ -42,6 +42,24 @@ pub(crate) struct Setting {
     /// Publish to this many topics in turn: a connection to `/subscribe/N` subscribes to topic N alone
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) topics: Option<u8>,
+    /// Share the topics with the other nodes at the same Redis server
+    #[arg(long, value_enum, requires = "topics", requires = "redis")]
+    pub(crate) shared: Option<Shared>,
+    /// The address of that server
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) redis: Option<SocketAddr>,
+    /// Let clients of Sockeye's subprotocol subscribe at `/topics`
+    #[arg(long)]
+    pub(crate) subprotocol: bool,
+}
+
+/// What is kept of the messages of shared topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Shared {
+    /// Nothing
+    Live,
+    /// The last 100 of each topic
+    Window,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -128,7 +146,9 @@ impl Server {
     /// Whether it can do that at all.
     pub(crate) fn supports(&self, setting: &Setting) -> bool {
         let has_topics = setting.topics.is_none() || WITH_TOPICS.contains(&self.name);
-        has_topics && (self.supports)(setting)
+        let shares = setting.shared.is_none() || SHARING.contains(&self.name);
+        let speaks = !setting.subprotocol || self.name == "sockeye-endpoint";
+        has_topics && shares && speaks && (self.supports)(setting)
     }
 
     /// Sees that what it runs on is there; that may take a minute the first time, and nothing after.
@@ -173,13 +193,24 @@ impl Setting {
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut arguments = Vec::new();
         if self.job == Job::FanOut {
-            arguments.extend(["--job", "fan-out"].map(str::to_owned));
+            arguments.push("--job=fan-out".to_owned());
         }
         if let Some(level) = self.deflate {
             arguments.push(format!("--deflate={level}"));
         }
         if let Some(topics) = self.topics {
             arguments.push(format!("--topics={topics}"));
+        }
+        match self.shared {
+            None => {}
+            Some(Shared::Live) => arguments.push("--shared=live".to_owned()),
+            Some(Shared::Window) => arguments.push("--shared=window".to_owned()),
+        }
+        if let Some(redis) = self.redis {
+            arguments.push(format!("--redis={redis}"));
+        }
+        if self.subprotocol {
+            arguments.push("--subprotocol".to_owned());
         }
         if self.takeover {
             arguments.push("--takeover".to_owned());
@@ -210,6 +241,9 @@ const WITH_TOPICS: [&str; 6] = [
     "socket-io",
     "uwebsockets-bun",
 ];
+
+/// The servers that share topics through a Redis server.
+const SHARING: [&str; 3] = ["raw-epoll", "sockeye-endpoint", "socket-io"];
 
 pub(crate) const ALL: &[Server] = &[
     Server {
@@ -388,7 +422,7 @@ pub(crate) const ALL: &[Server] = &[
         name: "socket-io",
         supports: |setting| setting.topics.is_some() && setting.deflate.is_none() && !setting.tls,
         program: Program::Foreign(&foreign::SOCKET_IO),
-        note: "its rooms; its messages are events, 8 B longer",
+        note: "its rooms; its messages are events, 10 B longer; nodes share them by its Redis adapter, without a history",
     },
     Server {
         name: "uwebsockets-bun",
@@ -403,6 +437,18 @@ pub(crate) const ALL: &[Server] = &[
         note: "",
     },
 ];
+
+/// Sees that Redis is there, and returns its version.
+pub(crate) fn install_redis() -> Result<String> {
+    foreign::REDIS.install()?;
+    Ok(foreign::REDIS.version())
+}
+
+/// The command that runs Redis. More arguments are lines of its configuration.
+pub(crate) fn redis() -> Result<Command> {
+    raise_descriptors();
+    foreign::REDIS.program()
+}
 
 pub(crate) fn serve(options: &Options) -> Result<()> {
     raise_descriptors();

@@ -1,18 +1,21 @@
 //! Sockeye: the annotated endpoint with its defaults, and a loop on a plain connection.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye::endpoint::{OpenSessions, ServerEndpoint};
 use sockeye::proto::{Config, DeflateConfig, MessageBuffer, Role, Text};
 use sockeye::server::ServerBuilder;
+use sockeye::topics::{Clients, History, Policy};
 use sockeye::{Connection, Error, HandlerResult, Server, Session, Topics, server_endpoint};
 use sockeye_proto::handshake::Key;
+use sockeye_redis::RedisEngine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::task::{accept, block_on};
-use super::{Job, Setting, announce, tls};
+use super::{Job, Setting, Shared, announce, tls};
 use crate::Result;
 
 #[derive(Default)]
@@ -105,22 +108,60 @@ impl PublishToTopics {
     }
 }
 
-fn with_topics(topics: u8) -> Result<ServerBuilder> {
+/// Clients of the subprotocol subscribe by themselves.
+#[derive(Default)]
+struct ClientsOfTopics;
+
+#[server_endpoint("/topics", topics)]
+impl ClientsOfTopics {
+    #[on_message]
+    fn binary(&self, _: &[u8]) {}
+}
+
+async fn with_topics(number: u8, setting: &Setting) -> Result<ServerBuilder> {
     let publish = sockeye::endpoint("/publish", move |_| PublishToTopics {
-        names: (0..topics).map(|topic| topic.to_string()).collect(),
+        names: (0..number).map(|topic| topic.to_string()).collect(),
         next: 0,
     });
-    let topics = Topics::builder().build();
-    Ok(Server::builder()
-        .topics(topics.map_err(|error| error.to_string())?)
+    let topics = match setting.shared.zip(setting.redis) {
+        None => Topics::builder(),
+        Some((shared, redis)) => {
+            let engine = RedisEngine::new(&format!("redis://{redis}"));
+            let engine = engine.map_err(|error| error.to_string())?;
+            Topics::builder()
+                .engine(engine)
+                .pattern("{topic}", policy(shared))
+        }
+    };
+    let topics = topics.build().map_err(|error| error.to_string())?;
+    // Clients that come before the engine is there are refused.
+    let started = topics.start().await;
+    started.map_err(|error| error.to_string())?;
+    let server = Server::builder()
+        .topics(topics)
         .endpoint(publish)
-        .default_endpoint::<SubscribeToTopic>())
+        .default_endpoint::<SubscribeToTopic>();
+    Ok(match setting.subprotocol {
+        true => server.default_endpoint::<ClientsOfTopics>(),
+        false => server,
+    })
 }
+
+fn policy(shared: Shared) -> Policy {
+    let policy = Policy::new().clients(Clients::subscribe());
+    match shared {
+        Shared::Live => policy,
+        Shared::Window => policy.history(History::window(100, KEPT)),
+    }
+}
+
+/// How long a history keeps a message: longer than a measurement lasts.
+const KEPT: Duration = Duration::from_secs(600);
 
 async fn serve<E: ServerEndpoint + Default>(setting: &Setting) -> Result<()> {
     let mut server = match (setting.job, setting.topics) {
         (Job::Echo, _) => Server::builder().default_endpoint::<E>(),
-        (Job::FanOut, Some(topics)) => with_topics(topics)?,
+        (Job::FanOut, Some(topics)) => with_topics(topics, setting).await?,
         (Job::FanOut, None) => Server::builder()
             .default_endpoint::<Publish>()
             .default_endpoint::<Subscribe>(),

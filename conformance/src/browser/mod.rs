@@ -1,11 +1,14 @@
 //! A real browser, the judge of the pages of `sockeye serve`. Two people chat in two windows of a headless Chromium, and
-//! draw and play in two others. Two more chat through links that break. A script in the page tests the echo and the push.
+//! draw and play in two others. Two more chat through links that break, and two through nodes that are killed. A script in the
+//! page tests the echo and the push.
 
 mod chat;
 pub(crate) mod chromium;
 mod endpoints;
+mod log;
 mod play;
 mod resume;
+mod scale;
 
 use std::future::Future;
 use std::time::Duration;
@@ -33,6 +36,9 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     let mut outcome = try_all(&mut chromium, program.url(), &mut tally).await;
     if outcome.is_ok() {
         outcome = resume::try_links(&mut chromium, path, &folder, &mut tally).await;
+    }
+    if outcome.is_ok() {
+        outcome = scale::try_nodes(&mut chromium, path, &folder, &mut tally).await;
     }
     // Windows outlive their driver unless they are closed.
     chromium.close_windows().await;

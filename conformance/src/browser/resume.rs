@@ -4,18 +4,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use fantoccini::Client;
-use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::Result;
 use crate::judges;
+use crate::program::Program;
+use crate::relay::{Links, Pace, Relay, Way};
 
 use super::chat::Person;
 use super::chromium::Chromium;
+use super::log::{AWAY, MISSING, SAID, mentions, people, picture, show, texts};
 use super::{Tally, until};
-use crate::program::Program;
-use crate::relay::{Links, Pace, Relay, Way};
 
 /// Tries it with a program of its own, which it kills; leaves screenshots.
 pub(super) async fn try_links(
@@ -110,10 +109,10 @@ async fn try_held(ada: &Person, grace: &Person, relay: &Relay, tally: &mut Tally
     // Both people are there, each once.
     for person in [ada, grace] {
         until("each is here once", || async {
-            let mut people = texts(&person.window, PEOPLE).await?;
-            people.sort();
+            let mut listed = people(&person.window).await?;
+            listed.sort();
             // The server may see the new connection before the end of the old one. Then Ada has a number.
-            Ok(people.len() == 2 && people[0].starts_with("Ada") && people[1] == "Grace")
+            Ok(listed.len() == 2 && listed[0].starts_with("Ada") && listed[1] == "Grace")
         })
         .await?;
     }
@@ -162,40 +161,6 @@ async fn try_killed(
     Ok(())
 }
 
-/// The texts of the elements of a selector.
-async fn texts(window: &Client, selector: &str) -> Result<Vec<String>> {
-    let script =
-        "return [...document.querySelectorAll(arguments[0])].map((found) => found.textContent)";
-    let found = window.execute(script, vec![selector.into()]).await?;
-    let texts = found.as_array().into_iter().flatten();
-    Ok(texts.filter_map(Value::as_str).map(str::to_owned).collect())
-}
-
-/// How many notes of the log have this text.
-async fn mentions(window: &Client, text: &str) -> Result<usize> {
-    let notes = texts(window, "#log .note").await?;
-    Ok(notes.iter().filter(|note| note.contains(text)).count())
-}
-
-/// Scrolls to the note with this text.
-async fn show(window: &Client, text: &str) -> Result<()> {
-    let script = "[...document.querySelectorAll('#log .note')]
-        .find((note) => note.textContent.includes(arguments[0])).scrollIntoView({ block: 'center' })";
-    window.execute(script, vec![text.into()]).await?;
-    Ok(())
-}
-
-async fn picture(window: &Client, name: &str) -> Result<()> {
-    let picture = judges::folder("")?.join(format!("chat-{name}.png"));
-    judges::write(&picture, window.screenshot().await?)?;
-    println!("browser: a picture of it is in {}", picture.display());
-    Ok(())
-}
-
 const ROOM: &str = "creek";
 const HELD: Duration = Duration::from_secs(10);
 const MISSED: usize = 30;
-const SAID: &str = "#log .said .bubble";
-const PEOPLE: &str = "#people .who";
-const AWAY: &str = "while you were away";
-const MISSING: &str = "Some messages are missing";

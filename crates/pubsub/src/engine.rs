@@ -87,7 +87,10 @@ pub trait EngineEvents: Send + Sync {
     fn state(&self, state: EngineState);
     /// The members of a topic have changed on another node.
     fn members_changed(&self, _topic: &str) {}
-    /// The engine may have lost the members that this node has written. They have to be written again.
+    /// The members of any topic may have changed on another node.
+    fn any_members_changed(&self) {}
+    /// The engine may have lost members, or leaves, that this node has written. All members of this node have to be written
+    /// again. Then the hub calls [`PresenceStore::written_again`].
     fn members_lost(&self) {}
 }
 
@@ -105,6 +108,11 @@ pub trait PresenceStore: Send + Sync {
     fn count<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, u64>;
     /// Tells the other nodes that listen to the topic that its members have changed, at most once.
     fn announce<'a>(&'a self, _topic: &'a TopicName) -> EngineFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// All members of this node are written behind [`EngineEvents::members_lost`]. What else the store has of this node may
+    /// go.
+    fn written_again(&self) -> EngineFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

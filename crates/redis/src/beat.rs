@@ -54,6 +54,8 @@ struct Beat {
     number: u64,
     nonce: u64,
     sent: Instant,
+    /// The count of the server is higher than this, unless its memory went back.
+    counted: u64,
     reply: Option<(u64, Instant)>,
     /// The count that the feed brought.
     seen: Option<u64>,
@@ -118,13 +120,14 @@ impl Judge {
             .collect()
     }
 
-    /// A beat was sent.
-    pub(crate) fn sent(&mut self, nonce: u64, now: Instant) {
+    /// A beat was sent. `counted` is the highest count that the server has confirmed to something else.
+    pub(crate) fn sent(&mut self, nonce: u64, counted: u64, now: Instant) {
         self.number += 1;
         self.waiting.push_back(Beat {
             number: self.number,
             nonce,
             sent: now,
+            counted,
             reply: None,
             seen: None,
         });
@@ -138,10 +141,13 @@ impl Judge {
             return findings;
         };
         beat.reply = Some((count, now));
-        let (number, sent) = (beat.number, beat.sent);
+        let (number, sent, counted) = (beat.number, beat.sent, beat.counted);
         findings.extend(self.note_reply(sent, now));
-        if count <= std::mem::replace(&mut self.count, count) && !Fault::NoCountedBeat.is_on() {
+        let least = counted.max(std::mem::replace(&mut self.count, count));
+        if count <= least && !Fault::NoCountedBeat.is_on() {
             self.unproved = Some(number);
+            // These beats were sent when the loss was not known.
+            self.waiting.iter_mut().for_each(|beat| beat.counted = 0);
             findings.push(Finding::MemoryLost);
         }
         findings.extend(self.compare(nonce));
@@ -272,7 +278,7 @@ mod tests {
 
         fn sent(&mut self, nonce: u64, at: u64) {
             let at = self.at(at);
-            self.judge.sent(nonce, at);
+            self.judge.sent(nonce, 0, at);
         }
 
         fn replied(&mut self, nonce: u64, count: u64, at: u64) -> Vec<Finding> {
@@ -394,6 +400,23 @@ mod tests {
             assert_eq!(clock.replied(2, count, 5_000), [Finding::MemoryLost]);
             assert_eq!(clock.judge.seen(2, count), [Finding::Proved]);
         }
+    }
+
+    #[test]
+    fn a_count_that_is_lower_than_that_of_a_change_between_two_beats_is_a_loss_of_memory() {
+        let mut clock = Clock::new();
+        clock.sent(1, 0);
+        clock.replied(1, 5, 0);
+        clock.judge.seen(1, 5);
+        // Changes were counted up to 9. Then the server went back to its state right behind the first beat.
+        clock.judge.sent(2, 9, clock.at(5_000));
+        clock.judge.sent(3, 9, clock.at(5_000));
+        assert_eq!(clock.replied(2, 6, 5_000), [Finding::MemoryLost]);
+        // The next beat was on its way already. It finds no second loss.
+        assert_eq!(clock.replied(3, 7, 5_000), []);
+        assert_eq!(clock.judge.seen(2, 6), [Finding::Proved]);
+        clock.judge.sent(4, 9, clock.at(10_000));
+        assert_eq!(clock.replied(4, 10, 10_000), []);
     }
 
     #[test]

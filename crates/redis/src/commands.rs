@@ -1,6 +1,7 @@
 //! One life of the connection for commands: what is checked when it opens.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redis::Pipeline;
@@ -14,7 +15,11 @@ use crate::script::Script;
 
 /// An open connection for commands, to a server that can be used and knows the scripts.
 #[derive(Debug)]
-pub(crate) struct Commands(Connection);
+pub(crate) struct Commands {
+    connection: Connection,
+    /// The highest count of beats and changes of members that the server has confirmed to a change.
+    counted: AtomicU64,
+}
 
 /// The connection for commands that the link has now, if it has one.
 #[derive(Debug, Default)]
@@ -48,7 +53,26 @@ impl Commands {
             Err(CallError::Refused(refusal)) if refusal.code == Code::NoPerm => {}
             Err(error) => return Err(connector.refused("INFO", error)),
         }
-        Ok(Self(connection))
+        Ok(Self {
+            connection,
+            counted: AtomicU64::new(0),
+        })
+    }
+
+    /// Returns the highest count that the server has confirmed to a change of members. The count of a beat that is sent
+    /// now is higher, unless the server lost what it had stored.
+    pub(crate) fn counted(&self) -> u64 {
+        self.counted.load(Ordering::Acquire)
+    }
+
+    /// The server has counted a change of members.
+    pub(crate) fn note_count(&self, count: u64) {
+        self.counted.fetch_max(count, Ordering::AcqRel);
+    }
+
+    /// The server lost what it had stored: its count begins anew.
+    pub(crate) fn forget_count(&self) {
+        self.counted.store(0, Ordering::Release);
     }
 }
 
@@ -56,7 +80,7 @@ impl Deref for Commands {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.0
+        &self.connection
     }
 }
 

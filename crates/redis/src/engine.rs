@@ -18,8 +18,9 @@ use crate::address::{Address, AddressError};
 use crate::clock::EngineClock;
 use crate::commands::CurrentCommands;
 use crate::connection::Connector;
+use crate::incarnation::Incarnation;
 use crate::layout::Layout;
-use crate::lease::{Incarnation, Lease};
+use crate::lease::Lease;
 use crate::link::{Connected, Pauses, Runner, Shared};
 use crate::presence::Presence;
 use crate::publish::Publisher;
@@ -347,6 +348,14 @@ impl PresenceStore for Running {
 
     fn announce<'a>(&'a self, topic: &'a TopicName) -> EngineFuture<'a, ()> {
         self.presence.announce(topic)
+    }
+
+    fn written_again(&self) -> EngineFuture<'_, ()> {
+        Box::pin(async move {
+            let commands = self.shared.current.now()?;
+            self.shared.lease.give_up_former(&commands).await?;
+            Ok(())
+        })
     }
 }
 

@@ -1,24 +1,23 @@
-//! The lease of a node, and its beats: what a node sends every 5 s. A node whose lease was over takes a new name.
+//! The lease of a node, and its beats: what a node sends every 5 s. A node takes a new name when its lease was over, or when
+//! the link asks for one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, RedisWrite as _, Value};
 use sockeye_pubsub::engine::{NodeId, NodeInfo};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::{EngineClock, millis};
 use crate::commands::Commands;
 use crate::connection::ANSWER_WITHIN;
+use crate::incarnation::{Incarnation, Names};
 use crate::layout::{Layout, NodeText, word};
 use crate::outcome::CallError;
 use crate::reply;
 use crate::script::Script;
-
-/// The name under which a node is known to others: it changes when the lease was over.
-#[derive(Debug)]
-pub(crate) struct Incarnation(AtomicU64);
 
 /// The lease of this node.
 #[derive(Debug)]
@@ -27,38 +26,32 @@ pub(crate) struct Lease {
     node: NodeInfo,
     incarnation: Arc<Incarnation>,
     clock: Arc<EngineClock>,
-    past: Mutex<Past>,
+    /// Whether the next renewal takes a new name.
+    wants_new: AtomicBool,
+    /// Held while the lease is renewed.
+    standing: Mutex<Standing>,
 }
 
-/// What became of the leases before.
+/// What is known of the lease of the present name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Past {
-    /// There was none.
-    None,
-    /// The incarnation has a lease.
-    Renewed,
-    /// The lease of the old incarnation was over. No call has answered yet that the new one has a lease.
-    Lapsed { old: NodeId },
+enum Standing {
+    /// The node has just begun.
+    New,
+    /// The name has a lease.
+    Leased,
+    /// The name is not the first one. No call has answered yet that it has a lease.
+    Moved,
 }
 
 /// The answer to a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Renewal {
-    /// All live nodes, this one included.
+    /// All live nodes by the names with which they began, this one included. Each is here once.
     pub(crate) live: Vec<NodeInfo>,
-    /// Whether the lease was over. Then the node has a new incarnation, and has to write all its members again.
-    pub(crate) has_lapsed: bool,
-}
-
-impl Incarnation {
-    pub(crate) fn new(id: NodeId) -> Self {
-        Self(AtomicU64::new(id.0))
-    }
-
-    /// Returns the present name.
-    pub(crate) fn id(&self) -> NodeId {
-        NodeId(self.0.load(Ordering::Relaxed))
-    }
+    /// All names under which members are listed, in order.
+    pub(crate) incarnations: Vec<NodeId>,
+    /// Whether the node has a new name. Then it has to write all its members again.
+    pub(crate) has_moved: bool,
 }
 
 impl Lease {
@@ -74,47 +67,55 @@ impl Lease {
             node,
             incarnation,
             clock,
-            past: Mutex::new(Past::None),
+            wants_new: AtomicBool::new(false),
+            standing: Mutex::new(Standing::New),
         }
     }
 
-    /// Returns the name under which the node has its lease now.
-    pub(crate) fn id(&self) -> NodeId {
-        self.incarnation.id()
+    /// Lets the next renewal take a new name: the server may have lost what it had confirmed.
+    pub(crate) fn want_new_name(&self) {
+        self.wants_new.store(true, Ordering::Release);
     }
 
-    /// Renews the lease for 15 s, sets the server's clock, and lists the live nodes. The caller renews every 5 s, one
-    /// renewal after another.
+    /// Renews the lease for 15 s, sets the server's clock, and lists the live nodes. The caller renews every 5 s. A former
+    /// name keeps what is left of its lease, so that its members stay listed until they are written again.
     ///
     /// # Errors
     ///
     /// [`CallError`]: then the lease may have been renewed.
     pub(crate) async fn renew(&self, commands: &Commands) -> Result<Renewal, CallError> {
+        let mut standing = self.standing.lock().await;
+        if self.wants_new.swap(false, Ordering::AcqRel) && *standing != Standing::New {
+            self.incarnation.take_new();
+            *standing = Standing::Moved;
+        }
         loop {
-            let past = *self.past();
-            let old = match past {
-                Past::None | Past::Renewed => None,
-                Past::Lapsed { old } => Some(old),
-            };
-            let (is_new, live) = self.call(commands, old).await?;
-            if past == Past::Renewed && is_new {
+            let (is_new, mut renewal) = self.call(commands).await?;
+            if *standing == Standing::Leased && is_new {
                 // Others may remove what stands under the old name, at any time.
-                let old = self.incarnation.id();
-                *self.past() = Past::Lapsed { old };
-                let new: u64 = rand::random();
-                self.incarnation.0.store(new, Ordering::Relaxed);
+                self.incarnation.take_new();
+                *standing = Standing::Moved;
                 continue;
             }
-            *self.past() = Past::Renewed;
-            return Ok(Renewal {
-                live,
-                has_lapsed: old.is_some(),
-            });
+            let before = std::mem::replace(&mut *standing, Standing::Leased);
+            renewal.has_moved = before == Standing::Moved;
+            return Ok(renewal);
         }
     }
 
-    fn past(&self) -> MutexGuard<'_, Past> {
-        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives up the former names: all members stand under the present one.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]: then their leases may last for 15 s.
+    pub(crate) async fn give_up_former(&self, commands: &Commands) -> Result<(), CallError> {
+        let Names { former, .. } = self.incarnation.names();
+        if former.is_empty() {
+            return Ok(());
+        }
+        self.remove(commands, &former).await?;
+        self.incarnation.forget(&former);
+        Ok(())
     }
 
     /// Gives the lease back.
@@ -123,41 +124,46 @@ impl Lease {
     ///
     /// [`CallError`]: then the lease may last for 15 s.
     pub(crate) async fn release(&self, commands: &Commands) -> Result<(), CallError> {
-        let node = self.incarnation.id();
+        let Names {
+            present,
+            former: mut names,
+        } = self.incarnation.names();
+        names.push(present);
+        self.remove(commands, &names).await
+    }
+
+    async fn remove(&self, commands: &Commands, names: &[NodeId]) -> Result<(), CallError> {
         let mut pipeline = Pipeline::with_capacity(2);
         for (command, key) in [("ZREM", self.layout.nodes()), ("HDEL", self.layout.names())] {
             let mut cmd = Cmd::new();
             cmd.arg(command).arg(key);
-            cmd.write_arg_fmt(NodeText(node));
+            for name in names {
+                cmd.write_arg_fmt(NodeText(*name));
+            }
             pipeline.add_command(cmd);
         }
         let until = Instant::now() + ANSWER_WITHIN;
         commands.call_all(&pipeline, until).await.map(drop)
     }
 
-    async fn call(
-        &self,
-        commands: &Commands,
-        remove: Option<NodeId>,
-    ) -> Result<(bool, Vec<NodeInfo>), CallError> {
+    async fn call(&self, commands: &Commands) -> Result<(bool, Renewal), CallError> {
         let (nodes, names) = (self.layout.nodes(), self.layout.names());
         let mut command = Script::Lease.call(&[&nodes, &names], 128);
         command.write_arg_fmt(NodeText(self.incarnation.id()));
         command.arg(millis(LEASE));
         command.write_arg_fmt(format_args!(
-            "{:016x} {}",
-            self.node.fingerprint, self.node.name
+            "{:016x} {} {}",
+            self.node.fingerprint,
+            NodeText(self.node.id),
+            self.node.name
         ));
         command.arg(millis(REMEMBERED));
-        if let Some(node) = remove {
-            command.write_arg_fmt(NodeText(node));
-        }
         let sent = Instant::now();
         let answer = commands.call(&command, sent + ANSWER_WITHIN).await?;
         let answered = Instant::now();
-        let (now, is_new, live) = read(&answer).ok_or(CallError::Malformed("lease"))?;
+        let (now, is_new, renewal) = read(&answer).ok_or(CallError::Malformed("lease"))?;
         self.clock.set(now, sent, answered);
-        Ok((is_new, live))
+        Ok((is_new, renewal))
     }
 }
 
@@ -189,8 +195,8 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 
 const LIFE_OF_COUNTER: Duration = Duration::from_secs(600);
 
-/// Reads the answer: the time, whether the node had no lease, and the live nodes.
-fn read(answer: &Value) -> Option<(u64, bool, Vec<NodeInfo>)> {
+/// Reads the answer: the time, whether the name had no lease, and what is live.
+fn read(answer: &Value) -> Option<(u64, bool, Renewal)> {
     let [now, is_new, nodes @ ..] = reply::items(answer)? else {
         return None;
     };
@@ -200,19 +206,29 @@ fn read(answer: &Value) -> Option<(u64, bool, Vec<NodeInfo>)> {
         };
         node(&reply::text(id)?, &reply::text(name)?)
     });
-    Some((
-        reply::number(now)?,
-        reply::number(is_new)? == 1,
-        nodes.collect(),
-    ))
+    let (mut incarnations, mut live): (Vec<_>, Vec<_>) = nodes.unzip();
+    incarnations.sort_unstable_by_key(|id| id.0);
+    live.sort_unstable_by_key(|node: &NodeInfo| node.id.0);
+    live.dedup_by_key(|node| node.id);
+    let renewal = Renewal {
+        live,
+        incarnations,
+        has_moved: false,
+    };
+    Some((reply::number(now)?, reply::number(is_new)? == 1, renewal))
 }
 
-fn node(id: &str, name: &str) -> Option<NodeInfo> {
-    // A node without a name is still live.
-    let (fingerprint, name) = name.split_once(' ').unwrap_or(("", ""));
-    Some(NodeInfo {
-        id: NodeText::parse(id)?,
-        name: name.into(),
-        fingerprint: word(fingerprint).unwrap_or_default(),
-    })
+/// Reads the present name of a node, and what is known of the node: fingerprint, the name with which it began, and label.
+fn node(present: &str, known: &str) -> Option<(NodeId, NodeInfo)> {
+    let present = NodeText::parse(present)?;
+    let mut known = known.splitn(3, ' ');
+    let fingerprint = known.next().and_then(word);
+    let id = known.next().and_then(NodeText::parse);
+    let node = NodeInfo {
+        // A node of which nothing is known is still live.
+        id: id.unwrap_or(present),
+        name: known.next().unwrap_or_default().into(),
+        fingerprint: fingerprint.unwrap_or_default(),
+    };
+    Some((present, node))
 }

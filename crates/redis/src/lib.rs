@@ -19,7 +19,8 @@
 //! - `script`: the scripts in `scripts/`, their hashes, and their arguments. `reply`: what the server may answer.
 //!   `outcome`: why a call failed, and whether a publish that failed may have been published.
 //! - `commands`: one life of the connection for commands: what is checked when it opens.
-//!   `publish`, `read` (catch up, tops, keep), `presence`, `lease`: what is asked over it.
+//!   `publish`, `read` (catch up, tops, keep), `presence`, `lease`: what is asked over it. `incarnation`: the names under
+//!   which a node writes its members.
 //! - `feed`: one life of the connection for messages. Its push closure runs in the driver task of the `redis` crate. It never
 //!   waits: it puts a push into one of a few bounded queues by partition (`queue`). A worker for each queue decodes and
 //!   delivers. A push that finds its queue full ends the generation of its partition.
@@ -41,6 +42,7 @@ mod failure;
 mod fault;
 mod feed;
 mod heard;
+mod incarnation;
 mod layout;
 mod lease;
 mod link;
@@ -62,3 +64,7 @@ mod upkeep;
 
 pub use self::address::AddressError;
 pub use self::engine::RedisEngine;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/scale.md")]
+struct Guide;

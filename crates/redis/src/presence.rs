@@ -1,5 +1,8 @@
 //! Presence: the members of topics on all nodes. Each member is a field of a hash, under the node that wrote it. A node
 //! that is not live any more has no members: readers hide them, and remove them.
+//!
+//! Each change is counted by the node's counter of beats, behind the change. So the next beat finds that the server lost a
+//! change that it had confirmed, although no beat came between.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -17,8 +20,8 @@ use tokio::time::Instant;
 use crate::commands::{Commands, CurrentCommands};
 use crate::connection::ANSWER_WITHIN;
 use crate::encoding;
+use crate::incarnation::{Incarnation, Names};
 use crate::layout::{Kind, Layout, NodeText, word};
-use crate::lease::Incarnation;
 use crate::outcome::CallError;
 use crate::reply;
 
@@ -48,42 +51,79 @@ impl Presence {
     }
 
     async fn write(&self, topic: &TopicName, members: &[Member]) -> Result<(), EngineError> {
-        let node = self.incarnation.id();
         for batch in members.chunks(BATCH) {
+            let Names { present, former } = self.incarnation.names();
             let mut set = self.command("HSET", Kind::Members, topic);
             for member in batch {
-                set.write_arg_fmt(Field(node, member.id));
+                set.write_arg_fmt(Field(present, member.id));
                 set.arg(json_of(member)?);
             }
-            self.change(Kind::Members, topic, set).await?;
+            let mut pipeline = Pipeline::with_capacity(4);
+            pipeline.add_command(set);
+            if !former.is_empty() {
+                // Behind the new fields, so that no reader misses a member.
+                let ids = batch.iter().map(|member| member.id);
+                pipeline.add_command(self.delete_fields(topic, &former, ids));
+            }
+            pipeline.add_command(self.expire(Kind::Members, topic));
+            self.change(pipeline).await?;
         }
         Ok(())
     }
 
     async fn remove(&self, topic: &TopicName, members: &[MemberId]) -> Result<(), EngineError> {
-        let node = self.incarnation.id();
         for batch in members.chunks(BATCH) {
-            let mut delete = self.command("HDEL", Kind::Members, topic);
-            for member in batch {
-                delete.write_arg_fmt(Field(node, *member));
-            }
-            self.call(&delete).await?;
+            let Names {
+                present,
+                former: mut names,
+            } = self.incarnation.names();
+            names.push(present);
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.add_command(self.delete_fields(topic, &names, batch.iter().copied()));
+            self.change(pipeline).await?;
         }
         Ok(())
     }
 
-    async fn write_count(&self, topic: &TopicName, count: u64) -> Result<(), EngineError> {
-        let node = NodeText(self.incarnation.id());
-        if count == 0 {
-            let mut delete = self.command("HDEL", Kind::Counts, topic);
-            delete.write_arg_fmt(node);
-            self.call(&delete).await?;
-            return Ok(());
+    fn delete_fields(
+        &self,
+        topic: &TopicName,
+        names: &[NodeId],
+        members: impl Iterator<Item = MemberId>,
+    ) -> Cmd {
+        let mut delete = self.command("HDEL", Kind::Members, topic);
+        for member in members {
+            for name in names {
+                delete.write_arg_fmt(Field(*name, member));
+            }
         }
-        let mut set = self.command("HSET", Kind::Counts, topic);
-        set.write_arg_fmt(node);
-        set.arg(count);
-        self.change(Kind::Counts, topic, set).await
+        delete
+    }
+
+    async fn write_count(&self, topic: &TopicName, count: u64) -> Result<(), EngineError> {
+        let Names { present, former } = self.incarnation.names();
+        let mut pipeline = Pipeline::with_capacity(4);
+        let mut gone = former;
+        if count == 0 {
+            gone.push(present);
+        } else {
+            let mut set = self.command("HSET", Kind::Counts, topic);
+            set.write_arg_fmt(NodeText(present));
+            set.arg(count);
+            pipeline.add_command(set);
+        }
+        if !gone.is_empty() {
+            let mut delete = self.command("HDEL", Kind::Counts, topic);
+            for name in gone {
+                delete.write_arg_fmt(NodeText(name));
+            }
+            pipeline.add_command(delete);
+        }
+        if count > 0 {
+            pipeline.add_command(self.expire(Kind::Counts, topic));
+        }
+        self.change(pipeline).await?;
+        Ok(())
     }
 
     /// Reads members in pages. Each page comes with the time and the leases, which the server reads behind it.
@@ -168,15 +208,23 @@ impl Presence {
         }
     }
 
-    /// Sends a change of a hash, and gives the hash its whole life again.
-    async fn change(&self, kind: Kind, topic: &TopicName, change: Cmd) -> Result<(), EngineError> {
+    /// Sends changes of a hash, and lets the server count them.
+    async fn change(&self, mut changes: Pipeline) -> Result<(), CallError> {
+        // A snapshot of the server that has the count has the changes, because the count comes behind them.
+        changes.cmd("INCR").arg(self.layout.beat_counter(self.node));
+        let commands = self.current.now()?;
+        let until = Instant::now() + ANSWER_WITHIN;
+        let answers = commands.call_all(&changes, until).await?;
+        let count = answers.last().and_then(reply::number);
+        commands.note_count(count.ok_or(CallError::Malformed("INCR"))?);
+        Ok(())
+    }
+
+    /// Gives a hash its whole life again.
+    fn expire(&self, kind: Kind, topic: &TopicName) -> Cmd {
         let mut expire = self.command("EXPIRE", kind, topic);
         expire.arg(LIFE);
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.add_command(change).add_command(expire);
-        let until = Instant::now() + ANSWER_WITHIN;
-        self.current.now()?.call_all(&pipeline, until).await?;
-        Ok(())
+        expire
     }
 
     /// Tells the feeds of all nodes that the members of a topic have changed here.

@@ -17,6 +17,10 @@ pub struct HubConfig {
     pub tail_events: usize,
     /// The most bytes in the tail of a topic. Default: 16 KiB.
     pub tail_bytes: usize,
+    /// The most bytes in the tail of a topic for some seconds after a read, whatever their number. Default: 1 MiB.
+    pub wide_tail_bytes: usize,
+    /// How long a tail is wide after a read at most. Default: 30 s.
+    pub wide_tail: Duration,
     /// The most bytes in all tails. Default: 128 MiB.
     pub all_tails_bytes: usize,
     /// The most events of a topic that wait for a read. Default: 256.
@@ -53,6 +57,8 @@ impl Default for HubConfig {
             max_topics: 1_000_000,
             tail_events: 32,
             tail_bytes: 16 << 10,
+            wide_tail_bytes: 1 << 20,
+            wide_tail: Duration::from_secs(30),
             all_tails_bytes: 128 << 20,
             waiting_events: 256,
             waiting_bytes: 64 << 10,

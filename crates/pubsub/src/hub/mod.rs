@@ -85,6 +85,7 @@ impl<O: Outlet> Hub<O> {
                 tails: Arc::new(TailRoom::new(
                     config.tail_events,
                     config.tail_bytes,
+                    config.wide_tail_bytes,
                     config.all_tails_bytes,
                 )),
                 is_down: AtomicBool::new(false),

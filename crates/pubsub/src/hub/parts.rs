@@ -50,10 +50,17 @@ impl<J> Live<J> {
         self.extra.as_mut()?.flight.as_mut()
     }
 
-    pub(super) fn has_flight(&self) -> bool {
-        self.extra
-            .as_ref()
-            .is_some_and(|extra| extra.flight.is_some())
+    /// Acts on the time, for the tail. Returns the flight.
+    pub(super) fn time_passed(&mut self, now: u32) -> Option<&mut Flight<J>> {
+        let extra = self.extra.as_mut()?;
+        extra.tail.narrow(now);
+        extra.flight.as_mut()
+    }
+
+    /// Returns whether the topic may have something to do later.
+    pub(super) fn waits_for_time(&self) -> bool {
+        let extra = self.extra.as_ref();
+        extra.is_some_and(|extra| extra.flight.is_some() || extra.tail.is_wide())
     }
 
     pub(super) fn end_flight(&mut self) -> Option<Flight<J>> {
@@ -82,7 +89,7 @@ impl<J> Live<J> {
         if kind == Kind::Latest {
             extra.tail.replace(entry, came);
         } else {
-            extra.tail.push(entry, came);
+            extra.tail.push(entry, came, came);
         }
     }
 
@@ -100,22 +107,28 @@ impl<J> Live<J> {
 pub(super) fn remember_read<O: Outlet>(
     tail: &mut Tail,
     entries: &[Entry],
-    context: &Context<'_, O>,
+    context: &mut Context<'_, O>,
 ) {
-    let came = came_by_read(context);
-    tail.clear();
-    for entry in entries {
-        tail.push(entry.clone(), came);
+    let now = context.shared.clock.coarse();
+    let pause = answers(context.history).min(context.shared.config.wide_tail);
+    let until = now.saturating_add(u32::try_from(pause.as_secs()).unwrap_or(u32::MAX));
+    tail.fill(entries, came_by_read(context), (now, until));
+    if tail.is_wide() {
+        context.call_after(pause + Duration::from_secs(1));
     }
 }
 
 /// Returns when messages of a read came, for the tail. How old they are is not known, so they count as nearly too old: the
 /// tail answers with them for a short time.
 pub(super) fn came_by_read<O: Outlet>(context: &Context<'_, O>) -> u32 {
-    let age = age(context.history);
-    let answers = (age / 8).min(MOST_ANSWERS);
-    let old = u32::try_from((age - answers).as_secs()).unwrap_or(u32::MAX);
+    let old = age(context.history) - answers(context.history);
+    let old = u32::try_from(old.as_secs()).unwrap_or(u32::MAX);
     context.shared.clock.coarse().saturating_sub(old)
+}
+
+/// Returns how long a tail answers with the messages of a read.
+fn answers(history: History) -> Duration {
+    (age(history) / 8).min(MOST_ANSWERS)
 }
 
 /// Returns the age at which a message may no longer be read.

@@ -96,10 +96,10 @@ impl<O: Outlet> Topic<O> {
             }
         }
         served.last = top;
-        let came = came_by_read(context);
+        let (came, now) = (came_by_read(context), context.shared.clock.coarse());
         for entry in &entries {
             self.deliver_read(context, entry);
-            served.tail.push(entry.clone(), came);
+            served.tail.push(entry.clone(), came, now);
         }
         let is_stale = served.waiting.is_stale();
         let Some(served) = self.resume(context, served, &entries) else {

@@ -236,7 +236,7 @@ impl<O: Outlet> Topic<O> {
                 reading.read.time(context, now);
                 &mut reading.joins
             }
-            State::Live(live) => match live.flight() {
+            State::Live(live) => match live.time_passed(context.shared.clock.seconds(now)) {
                 Some(flight) => {
                     flight.read.time(context, now);
                     &mut flight.joins
@@ -350,7 +350,7 @@ impl<O: Outlet> Topic<O> {
     /// Returns whether [`time`](Self::time) may have something to do, now or later.
     pub(super) fn waits_for_time(&self) -> bool {
         match &self.state {
-            State::Live(live) => live.has_flight(),
+            State::Live(live) => live.waits_for_time(),
             State::Idle => false,
             _ => true,
         }

@@ -98,6 +98,8 @@ impl Runner {
             let commands = Arc::clone(&connected.commands);
             match self.serve(connected).await {
                 End::Lost(why) => {
+                    // The next server may be another one, that never got a leave which this one confirmed.
+                    self.shared.lease.want_new_name();
                     self.status.take(LinkEvent::CommandsEnded, Some(&why));
                     drop(commands);
                 }
@@ -124,7 +126,7 @@ impl Runner {
         self.judge = Judge::new(now);
         self.lease_at = now + LEASE_EVERY;
         self.shared.current.set(Some(Arc::clone(&commands)));
-        self.status.note_nodes(renewal.live);
+        self.status.note_nodes(renewal);
         self.status.take(LinkEvent::Connected, None);
         // A server that lost acknowledged writes may have lost joins.
         self.shared.reports.events().members_lost();
@@ -159,9 +161,7 @@ impl Runner {
                     self.judge.time(Instant::now(), commands.last_heard())
                 }
                 () = sleep_until(self.lease_at) => {
-                    self.lease_at = Instant::now() + LEASE_EVERY;
-                    let (shared, commands) = (Arc::clone(&self.shared), Arc::clone(commands));
-                    self.calls.spawn(async move { Call::Lease(shared.lease.renew(&commands).await) });
+                    self.renew_lease(commands);
                     Vec::new()
                 }
                 () = sleep_until(self.upkeep.next()) => {
@@ -179,8 +179,11 @@ impl Runner {
                     Finding::Prompt => self.status.set_slow(false),
                     Finding::MemoryLost => {
                         tracing::warn!(target: TARGET, server = %shared.connector, "the server lost what it had stored");
+                        commands.forget_count();
                         shared.reports.memory_lost();
-                        shared.reports.events().members_lost();
+                        // The hub writes the members again when the new name has a lease.
+                        shared.lease.want_new_name();
+                        self.renew_lease(commands);
                     }
                     Finding::Proved => shared.reports.proved(),
                     Finding::FeedDead => self.end_feed(side, "two beats did not come").await,
@@ -223,7 +226,7 @@ impl Runner {
         let nonce = rand::random::<u64>().max(1);
         let now = Instant::now();
         self.beats += 1;
-        self.judge.sent(nonce, now);
+        self.judge.sent(nonce, commands.counted(), now);
         if let Some(life) = side.life() {
             life.feed.expect_beat(self.beats, nonce);
         }
@@ -233,6 +236,14 @@ impl Runner {
             let count = lease::beat(&commands, layout, node, nonce, now + BEAT_WITHIN).await;
             Call::Beat(nonce, count)
         });
+    }
+
+    /// Begins to renew the lease.
+    fn renew_lease(&mut self, commands: &Arc<Commands>) {
+        self.lease_at = Instant::now() + LEASE_EVERY;
+        let (shared, commands) = (Arc::clone(&self.shared), Arc::clone(commands));
+        self.calls
+            .spawn(async move { Call::Lease(shared.lease.renew(&commands).await) });
     }
 
     /// Renews what is due of the topics.
@@ -257,9 +268,10 @@ impl Runner {
             Call::Beat(nonce, Err(CallError::Refused(_))) => self.judge.refused(nonce, now),
             Call::Beat(..) => Vec::new(),
             Call::Lease(Ok(renewal)) => {
-                self.status.note_nodes(renewal.live);
-                if renewal.has_lapsed {
-                    tracing::warn!(target: TARGET, "the lease of this node was over: its members are written again");
+                let has_moved = renewal.has_moved;
+                self.status.note_nodes(renewal);
+                if has_moved {
+                    tracing::warn!(target: TARGET, "the members of this node are written again, under a new name");
                     self.shared.reports.events().members_lost();
                 }
                 Vec::new()

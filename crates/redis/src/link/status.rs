@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use sockeye_pubsub::engine::{EngineState, NodeInfo};
+use sockeye_pubsub::engine::{EngineState, NodeId, NodeInfo};
 
 use super::{LinkEvent, LinkState, Shared};
 use crate::failure::ConnectError;
+use crate::lease::Renewal;
 
 /// What the log lines of the crate are filtered by.
 pub(super) const TARGET: &str = "sockeye_redis";
@@ -18,6 +19,8 @@ pub(super) struct Status {
     is_slow: bool,
     /// The nodes that are live.
     live: Vec<NodeInfo>,
+    /// The names under which members are listed, in order.
+    incarnations: Vec<NodeId>,
     /// The nodes whose other policies were reported, by name.
     warned: Vec<(Arc<str>, u64)>,
     /// Why the last attempt to connect failed.
@@ -35,6 +38,7 @@ impl Status {
             state: LinkState::Connecting,
             is_slow: false,
             live: Vec::new(),
+            incarnations: Vec::new(),
             warned: Vec::new(),
             failure: None,
         }
@@ -74,14 +78,12 @@ impl Status {
     }
 
     /// Notes which nodes are live.
-    pub(super) fn note_nodes(&mut self, mut live: Vec<NodeInfo>) {
+    pub(super) fn note_nodes(&mut self, renewal: Renewal) {
+        let Renewal {
+            live, incarnations, ..
+        } = renewal;
         let shared = &self.shared;
-        let own = shared.lease.id();
-        for node in &mut live {
-            if node.id == own {
-                // Others know the node by its present name. Here it keeps the one with which it began.
-                *node = shared.node.clone();
-            }
+        for node in &live {
             let warning = (Arc::clone(&node.name), node.fingerprint);
             if node.fingerprint != shared.node.fingerprint && !self.warned.contains(&warning) {
                 tracing::warn!(target: TARGET, node = %node.name, "another node has other policies of topics");
@@ -89,10 +91,15 @@ impl Status {
                 self.warned.insert(0, warning);
             }
         }
-        live.sort_unstable_by_key(|node| node.id.0);
         if live != self.live {
             shared.reports.events().nodes(&live);
             self.live = live;
+        }
+        let before = std::mem::replace(&mut self.incarnations, incarnations);
+        let is_gone = |name: &NodeId| !self.incarnations.contains(name);
+        if before.iter().any(is_gone) {
+            // The members that stood under this name alone are listed no longer.
+            shared.reports.events().any_members_changed();
         }
     }
 

@@ -185,6 +185,12 @@ impl Fake {
                 let start = [":0\r\n".to_owned(), bulk("0")];
                 list(&[&[bulk("whole"), bulk(top)][..], &start].concat())
             }
+            ["INCR", _] => {
+                let mut state = self.state();
+                state.count += 1;
+                state.commands.push(command.to_vec());
+                format!(":{}\r\n", state.count)
+            }
             ["SUBSCRIBE", ref channels @ ..] => {
                 let mut state = self.state();
                 let confirmed = channels.iter().take(state.confirms);

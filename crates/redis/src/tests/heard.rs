@@ -1,11 +1,13 @@
 //! Keeps what an engine reports, for tests that wait for it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_pubsub::engine::{EngineEvents, EngineState, Generation, NodeId, NodeInfo};
 use sockeye_pubsub::{Delivered, TopicName};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What an engine reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,7 @@ pub(crate) enum Event {
     State(EngineState),
     MembersChanged(String),
     MembersLost,
+    AnyMembersChanged,
 }
 
 /// Keeps what an engine reports.
@@ -28,6 +31,9 @@ pub(crate) struct Heard {
     count: watch::Sender<usize>,
     watched: &'static [&'static str],
 }
+
+/// The time without any event after which an event is missing.
+const OVERDUE: Duration = Duration::from_secs(600);
 
 impl Heard {
     /// Gaps are noted for these topics.
@@ -50,7 +56,9 @@ impl Heard {
                     return events.drain(..=place).collect();
                 }
             }
-            count.changed().await.unwrap();
+            // With paused time this is at once, if nothing comes any more.
+            let changed = timeout(OVERDUE, count.changed()).await;
+            changed.expect("the event is overdue").unwrap();
         }
     }
 
@@ -112,5 +120,9 @@ impl EngineEvents for Heard {
 
     fn members_lost(&self) {
         self.add(Event::MembersLost);
+    }
+
+    fn any_members_changed(&self) {
+        self.add(Event::AnyMembersChanged);
     }
 }

@@ -1,6 +1,6 @@
 //! The members of topics on all nodes: what this node writes to the engine's store, and what it reads there.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,8 +9,9 @@ use sockeye_pubsub::engine::{EngineError, EngineFuture, Member, PresenceStore};
 use sockeye_pubsub::{Known, SubscribeError, TopicName};
 
 use super::backend::Backend;
+use super::changes::Batch;
 use super::handle::{Inner, RETRY, Topics, WeakInner};
-use super::presence::{Change, Writing};
+use super::presence::Writing;
 use super::surroundings::now;
 use crate::sync::{Arc, lock};
 
@@ -102,9 +103,11 @@ impl Inner {
             Backend::Memory(engine) => {
                 let presence = self.hub.outlet().presence();
                 let _in_order = lock(&presence.writing);
-                for change in presence.take_changes() {
-                    let written = at_once(self.write(engine, &change));
+                let mut changes = presence.take_changes();
+                while let Some(batch) = Batch::first(&changes) {
+                    let written = at_once(self.write(engine, &batch));
                     debug_assert_eq!(written, Some(Ok(())), "the memory engine writes at once");
+                    changes.drain(..batch.len());
                 }
             }
             Backend::Networked(_) => {
@@ -115,22 +118,26 @@ impl Inner {
         }
     }
 
-    fn write<'a>(&self, store: &'a dyn PresenceStore, change: &'a Change) -> EngineFuture<'a, ()> {
-        let topic = match change {
-            Change::Entered(topic, _) | Change::Left(topic, _) | Change::Announced(topic) => topic,
-        };
-        let knows_members = self
-            .rules(topic)
-            .is_ok_and(|rules| matches!(rules.presence.known(), Known::Members { .. }));
-        match change {
-            Change::Announced(_) => store.announce(topic),
-            _ if !knows_members => {
-                let count = self.hub.outlet().presence().count(topic);
-                store.set_count(topic, count)
+    fn write<'a>(&self, store: &'a dyn PresenceStore, batch: &'a Batch) -> EngineFuture<'a, ()> {
+        let presence = self.hub.outlet().presence();
+        match batch {
+            Batch::Announced(topic) => store.announce(topic),
+            Batch::Entered(topic, _) | Batch::Left(topic, _) if !self.knows_members(topic) => {
+                store.set_count(topic, presence.count(topic))
             }
-            Change::Entered(_, member) => store.enter(topic, std::slice::from_ref(member)),
-            Change::Left(_, member) => store.leave(topic, std::slice::from_ref(member)),
+            Batch::Entered(topic, members) => store.enter(topic, members),
+            Batch::Left(topic, members) => store.leave(topic, members),
+            Batch::WrittenAgain(number) if presence.is_newest_loss(*number) => {
+                store.written_again()
+            }
+            // They have to be written once more.
+            Batch::WrittenAgain(_) => Box::pin(ready(Ok(()))),
         }
+    }
+
+    fn knows_members(&self, topic: &TopicName) -> bool {
+        let rules = self.rules(topic);
+        rules.is_ok_and(|rules| matches!(rules.presence.known(), Known::Members { .. }))
     }
 
     /// Tells the subscribers of topics whose members have changed, and other nodes if the change was here.
@@ -164,14 +171,14 @@ async fn write_later(inner: WeakInner, mut writing: Writing) {
             return;
         };
         let presence = topics.hub.outlet().presence();
-        let Some((change, again)) = presence.first_change(writing) else {
+        let Some((batch, again)) = presence.first_changes(writing) else {
             return;
         };
         writing = again;
-        let written = topics.write(store, &change).await;
+        let written = topics.write(store, &batch).await;
         // Other nodes hear of a change at most once.
-        if written.is_ok() || matches!(change, Change::Announced(_)) {
-            presence.forget_first_change();
+        if written.is_ok() || matches!(batch, Batch::Announced(_)) {
+            presence.forget_first_changes();
             continue;
         }
         drop(topics);

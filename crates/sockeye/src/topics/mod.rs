@@ -92,6 +92,7 @@ mod attach;
 mod authorize;
 mod backend;
 mod builder;
+mod changes;
 #[cfg(feature = "topics-wire")]
 mod client;
 mod endings;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use sockeye_pubsub::TopicName;
 use sockeye_pubsub::engine::{Member, MemberId};
 
+use super::changes::{Batch, Change};
 use super::surroundings::now;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -34,6 +35,10 @@ pub(super) struct Presence {
 struct State {
     topics: HashMap<TopicName, Present>,
     changes: VecDeque<Change>,
+    // How many of the first changes are on their way to the store.
+    in_flight: usize,
+    // How often all members had to be written again.
+    lost: u64,
     // When to look at a topic. A topic may be here more than once.
     times: BTreeSet<(Instant, TopicName)>,
 }
@@ -71,15 +76,6 @@ impl Drop for Writing {
 
 /// The least time between two stirs of a topic.
 const PAUSE: Duration = Duration::from_secs(3);
-
-/// A change that the engine's store does not know yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Entered(TopicName, Member),
-    Left(TopicName, MemberId),
-    // The changes before this one were written. Other nodes have to be told.
-    Announced(TopicName),
-}
 
 impl Presence {
     /// Adds a member, who came by a join.
@@ -132,39 +128,56 @@ impl Presence {
         (!was_writing).then(|| Writing(Arc::clone(&self.is_writing)))
     }
 
-    /// Returns the oldest change. Without one the task that writes loses its right.
-    pub(super) fn first_change(&self, writing: Writing) -> Option<(Change, Writing)> {
-        let state = lock(&self.state);
-        if let Some(first) = state.changes.front() {
-            return Some((first.clone(), writing));
+    /// Returns the oldest changes that go together. Without one the task that writes loses its right.
+    pub(super) fn first_changes(&self, writing: Writing) -> Option<(Batch, Writing)> {
+        let mut state = lock(&self.state);
+        if let Some(first) = Batch::first(&state.changes) {
+            state.in_flight = first.len();
+            return Some((first, writing));
         }
         // Under the lock: a change that comes later finds that no task writes.
         drop(writing);
         None
     }
 
-    /// Forgets the oldest change: it is written.
-    pub(super) fn forget_first_change(&self) {
-        lock(&self.state).changes.pop_front();
+    /// Forgets the oldest changes, which were on their way: they are written.
+    pub(super) fn forget_first_changes(&self) {
+        let mut state = lock(&self.state);
+        let State {
+            changes, in_flight, ..
+        } = &mut *state;
+        changes.drain(..std::mem::take(in_flight).min(changes.len()));
     }
 
-    /// Notes all members of this node as changes, for a store that may have forgotten them.
+    /// Notes all members of this node as changes, for a store that may have forgotten them, or forgotten that others left.
     pub(super) fn write_all_again(&self) {
         let mut state = lock(&self.state);
         let State {
-            topics, changes, ..
+            topics,
+            changes,
+            in_flight,
+            lost,
+            ..
         } = &mut *state;
-        // A store that is lost again and again leaves each member once. The first change may be on its way.
-        let mut is_first = true;
+        *lost += 1;
+        // A store that is lost again and again leaves each member once.
+        let mut place = 0;
         changes.retain(|change| {
-            std::mem::take(&mut is_first) || !matches!(change, Change::Entered(..))
+            place += 1;
+            place <= *in_flight || !matches!(change, Change::Entered(..) | Change::WrittenAgain(_))
         });
         for (name, present) in topics {
             let members = present.members.values();
             let entered = members.map(|(_, member)| Change::Entered(name.clone(), member.clone()));
             changes.extend(entered);
         }
+        changes.push_back(Change::WrittenAgain(*lost));
         self.has_changes.store(true, Relaxed);
+    }
+
+    /// Whether the members had to be written again so often, and no more often.
+    pub(super) fn is_newest_loss(&self, number: u64) -> bool {
+        lock(&self.state).lost == number
     }
 
     /// Returns the number of members of a topic on this node.
@@ -314,21 +327,45 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_lost_again_and_again_gets_each_member_once_behind_the_first_change() {
+    fn a_store_that_is_lost_again_and_again_gets_each_member_once_behind_what_is_on_its_way() {
         let presence = Presence::default();
         for id in [1, 2] {
             presence.enter(&topic(), member(id), 10);
         }
         presence.leave(&topic(), MemberId(2), 10);
+        let writing = presence.begin_writing().unwrap();
+        let (first, _) = presence.first_changes(writing).unwrap();
+        assert_eq!(first, Batch::Entered(topic(), vec![member(1), member(2)]));
         for _ in 0..3 {
             presence.write_all_again();
         }
+        presence.forget_first_changes();
         let changes = [
-            Change::Entered(topic(), member(1)),
             Change::Left(topic(), MemberId(2)),
             Change::Entered(topic(), member(1)),
+            Change::WrittenAgain(3),
         ];
         assert_eq!(presence.take_changes(), changes);
+        assert!(presence.is_newest_loss(3) && !presence.is_newest_loss(2));
+    }
+
+    #[test]
+    fn ten_thousand_members_are_written_again_in_bounded_batches() {
+        let presence = Presence::default();
+        for id in 0..10_000 {
+            presence.enter(&topic(), member(id), 10);
+        }
+        presence.take_changes();
+        presence.write_all_again();
+        let mut writing = presence.begin_writing();
+        let mut written = Vec::new();
+        while let Some((batch, again)) = writing.take().and_then(|of| presence.first_changes(of)) {
+            written.push(batch.len());
+            presence.forget_first_changes();
+            writing = Some(again);
+        }
+        assert_eq!(written.len(), 10_000_usize.div_ceil(512) + 1);
+        assert_eq!(written.iter().sum::<usize>(), 10_001);
     }
 
     #[test]

@@ -237,6 +237,10 @@ impl EngineEvents for Events {
         self.tell(|inner| inner.note_members(topic));
     }
 
+    fn any_members_changed(&self) {
+        self.tell(|inner| inner.stir_soon());
+    }
+
     fn members_lost(&self) {
         self.tell(|inner| inner.hub.outlet().presence().write_all_again());
     }

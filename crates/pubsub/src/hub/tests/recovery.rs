@@ -178,3 +178,51 @@ fn tails_of_all_topics_share_their_room() {
     world.join(3, Wants::After(at(1, 8)));
     assert_eq!(world.read().0, Since::Recent(100));
 }
+
+/// A topic whose window of 100 was just read for a client that missed 50 messages.
+fn after_a_read_of_fifty(bytes: usize) -> World {
+    let world = World::with(hour(100), |config| config.wide_tail_bytes = bytes);
+    world.join(1, Wants::After(at(1, 50)));
+    world.confirm(1);
+    world.reply(whole(entries(1..=100), at(1, 100)), 1);
+    assert_eq!(world.told().len(), 1);
+    world.forget();
+    world
+}
+
+#[test]
+fn after_a_read_the_tail_answers_a_crowd_that_missed_more_than_it_holds_else() {
+    let world = after_a_read_of_fifty(1 << 20);
+    world.deliver(entry(1, 101));
+    world.forget();
+    for join in 2..=20 {
+        world.join(join, Wants::After(at(1, 50)));
+    }
+    let told = world.told();
+    assert_eq!(told.len(), 19);
+    assert!(told[0].starts_with("2 joined at 1:50, recovered 51: 1:51 1:52"));
+}
+
+#[test]
+fn the_tail_is_wide_for_30_seconds_and_then_gives_its_memory_back() {
+    let world = after_a_read_of_fifty(1 << 20);
+    world.pass(seconds(29));
+    world.join(2, Wants::After(at(1, 50)));
+    assert_eq!(world.told().len(), 1);
+    world.forget();
+    world.pass(seconds(2));
+    world.join(3, Wants::After(at(1, 68)));
+    assert_eq!(world.told().len(), 1);
+    world.join(4, Wants::After(at(1, 67)));
+    assert_eq!(world.read().0, Since::Recent(100));
+}
+
+#[test]
+fn a_wide_tail_has_its_own_limit_of_bytes() {
+    let cost = size_of::<Entry>() + body().len();
+    let world = after_a_read_of_fifty(60 * cost);
+    world.join(2, Wants::After(at(1, 40)));
+    assert_eq!(world.told().len(), 1);
+    world.join(3, Wants::After(at(1, 39)));
+    assert_eq!(world.read().0, Since::Recent(100));
+}

@@ -1,5 +1,7 @@
 //! The workloads, by the names under which they are reported, and what Sockeye has to reach in each.
 
+mod shared;
+
 use crate::message::{JSON_SIZE, Payload};
 use crate::server::{Job, Setting};
 use crate::target::{Limit, Target};
@@ -38,6 +40,14 @@ pub(crate) enum Load {
     Idle { connections: usize, message: bool },
     /// No server at all: frames are read from memory, and their echo written there.
     Codec { size: usize },
+    /// Clients of the subprotocol lose their connections, miss messages of each topic, and return at once.
+    Recovery {
+        clients: usize,
+        missed: usize,
+        size: usize,
+    },
+    /// No server at all: messages with keys are published to a topic with history, some of them in flight.
+    Publish { in_flight: usize, size: usize },
 }
 
 /// What a figure counts.
@@ -47,13 +57,22 @@ pub(crate) enum Unit {
     Time,
     /// Bytes of resident memory.
     Memory,
+    /// Nanoseconds that pass.
+    Elapsed,
+    /// Reads of the engine.
+    Reads,
 }
 
 impl Load {
     pub(crate) fn unit(self) -> Unit {
         match self {
             Self::Idle { .. } => Unit::Memory,
-            _ => Unit::Time,
+            Self::Publish { .. } => Unit::Elapsed,
+            Self::Recovery { .. } => Unit::Reads,
+            Self::Echo { .. }
+            | Self::FanOut { .. }
+            | Self::Handshake { .. }
+            | Self::Codec { .. } => Unit::Time,
         }
     }
 
@@ -64,11 +83,33 @@ impl Load {
             Self::FanOut { .. } => "delivered message",
             Self::Handshake { .. } => "handshake",
             Self::Idle { .. } => "connection",
+            Self::Recovery { .. } => "topic",
+            Self::Publish { .. } => "published message",
         }
     }
 }
 
-pub(crate) const ALL: &[Workload] = &[
+impl Workload {
+    /// Whether two nodes share topics through a Redis server.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.setting.shared.is_some()
+    }
+
+    /// Returns the contender that every ratio is to.
+    pub(crate) fn floor(&self) -> &'static str {
+        match self.load {
+            Load::Publish { .. } => RAW_SCRIPT,
+            _ => FLOOR,
+        }
+    }
+}
+
+/// Returns all workloads.
+pub(crate) fn all() -> impl Iterator<Item = &'static Workload> + Clone {
+    ON_ONE_NODE.iter().chain(shared::ALL)
+}
+
+const ON_ONE_NODE: &[Workload] = &[
     Workload {
         name: "w1",
         about: "64 B of ASCII text, 100 connections, 1 message in flight on each",
@@ -322,11 +363,14 @@ pub(crate) const ALL: &[Workload] = &[
     },
 ];
 
-/// What every ratio is to.
+/// What every ratio of servers is to.
 pub(crate) const FLOOR: &str = "raw-epoll";
 
+/// What every ratio of publishers is to.
+pub(crate) const RAW_SCRIPT: &str = "raw-script";
+
 pub(crate) fn find(name: &str) -> Option<&'static Workload> {
-    ALL.iter().find(|workload| workload.name == name)
+    all().find(|workload| workload.name == name)
 }
 
 const PLAIN: Setting = Setting {
@@ -335,6 +379,9 @@ const PLAIN: Setting = Setting {
     takeover: false,
     tls: false,
     topics: None,
+    shared: None,
+    redis: None,
+    subprotocol: false,
 };
 
 const TLS: Setting = Setting { tls: true, ..PLAIN };

@@ -1,6 +1,9 @@
 //! The floor: bytes are sent as they came, with one read and one write for each readiness.
 
+mod link;
+
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use self::link::Link;
 use super::task::{accept, block_on};
 use super::{Job, Setting, announce, tls};
 use crate::Result;
@@ -25,8 +29,8 @@ const MAX_WAITING: usize = 1024 * 1024;
 /// Without a runtime.
 pub(super) fn epoll(setting: &Setting) -> Result<()> {
     let served = match setting.job {
-        Job::Echo => serve(Peers::echo, None),
-        Job::FanOut => serve(Peers::fan_out, setting.topics),
+        Job::Echo => serve(Peers::echo, None, None),
+        Job::FanOut => serve(Peers::fan_out, setting.topics, setting.redis),
     };
     served.map_err(|error| error.to_string())
 }
@@ -59,6 +63,8 @@ struct Peers {
     /// The topic of the next message.
     next: usize,
     buffer: Vec<u8>,
+    /// To the server by which topics are shared with another node.
+    link: Option<Link>,
 }
 
 /// What becomes of a connection after its turn.
@@ -81,7 +87,11 @@ impl Turn {
 }
 
 /// Serves each readiness of a connection by turns of `drive`.
-fn serve(drive: fn(&mut Peers, usize) -> Turn, topics: Option<u8>) -> io::Result<()> {
+fn serve(
+    drive: fn(&mut Peers, usize) -> Turn,
+    topics: Option<u8>,
+    redis: Option<SocketAddr>,
+) -> io::Result<()> {
     const LISTENER: Token = Token(usize::MAX);
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     announce(listener.local_addr()?).map_err(io::Error::other)?;
@@ -89,10 +99,13 @@ fn serve(drive: fn(&mut Peers, usize) -> Turn, topics: Option<u8>) -> io::Result
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
+    let number_of_topics = topics.map_or(1, usize::from);
+    let link = redis.map(|addr| Link::open(addr, number_of_topics, poll.registry()));
     let mut peers = Peers {
         buffer: vec![0; BUFFER],
-        subscribers: vec![Vec::new(); topics.map_or(1, usize::from)],
+        subscribers: vec![Vec::new(); number_of_topics],
         has_topics: topics.is_some(),
+        link: link.transpose()?,
         ..Peers::default()
     };
     let mut going_on: Vec<usize> = Vec::new();
@@ -108,6 +121,10 @@ fn serve(drive: fn(&mut Peers, usize) -> Turn, topics: Option<u8>) -> io::Result
                 while let Ok((tcp, _)) = listener.accept() {
                     peers.add(tcp, &poll)?;
                 }
+                continue;
+            }
+            if token == link::COMMANDS || token == link::FEED {
+                peers.serve_link(token)?;
                 continue;
             }
             match drive(&mut peers, token.0) {
@@ -212,12 +229,14 @@ impl Peers {
                     true => return Turn::Ends,
                     false => 0,
                 };
-                match self.subscribers.get_mut(topic) {
-                    Some(subscribers) => subscribers.push(token),
-                    None => return Turn::Ends,
+                if !self.subscribe(token, topic) {
+                    return Turn::Ends;
                 }
             }
         }
+        let Some(peer) = &mut self.all[token] else {
+            return Turn::Waits;
+        };
         if peer.role == Role::Echo && !peer.write(&self.buffer[from..read]) {
             return Turn::Ends;
         }
@@ -230,33 +249,66 @@ impl Peers {
         Turn::GoesOn
     }
 
-    /// Sends what was read to every subscriber; where there are several topics, each message to those of the next one.
-    /// Returns whether the bytes are messages.
-    fn publish(&mut self, read: Range<usize>) -> bool {
-        if self.subscribers.len() == 1 {
-            self.publish_to(0, read);
-            return true;
+    /// Returns whether the topic exists.
+    fn subscribe(&mut self, token: usize, topic: usize) -> bool {
+        let Some(subscribers) = self.subscribers.get_mut(topic) else {
+            return false;
+        };
+        subscribers.push(token);
+        match &mut self.link {
+            Some(link) if subscribers.len() == 1 => link.subscribe(topic).is_ok(),
+            _ => true,
         }
-        let mut from = read.start;
-        while from < read.end {
-            // The load's messages are short, and a read holds all of its window.
-            let Ok(Some(header)) = Header::parse(&self.buffer[from..read.end]) else {
-                return false;
-            };
-            let end = from + header.len + header.payload;
-            if end > read.end {
-                return false;
-            }
-            let topic = self.next;
-            self.next = (topic + 1) % self.subscribers.len();
-            self.publish_to(topic, from..end);
-            from = end;
-        }
-        true
     }
 
-    fn publish_to(&mut self, topic: usize, message: Range<usize>) {
-        let bytes = &self.buffer[message];
+    /// Sends what was read to every subscriber; where there are several topics, each message to those of the next one.
+    /// Returns whether the bytes are messages, and the link takes them.
+    fn publish(&mut self, read: Range<usize>) -> bool {
+        // Both live as long as the server, and here apart from the rest.
+        let (buffer, mut link) = (std::mem::take(&mut self.buffer), self.link.take());
+        let published = self.publish_bytes(&buffer[read], link.as_mut());
+        (self.buffer, self.link) = (buffer, link);
+        published
+    }
+
+    fn publish_bytes(&mut self, mut bytes: &[u8], mut link: Option<&mut Link>) -> bool {
+        if self.subscribers.len() == 1 && link.is_none() {
+            self.publish_to(0, bytes);
+            return true;
+        }
+        while !bytes.is_empty() {
+            // The load's messages are short, and a read holds all of its window.
+            let Ok(Some(header)) = Header::parse(bytes) else {
+                return false;
+            };
+            let Some((message, rest)) = bytes.split_at_checked(header.len + header.payload) else {
+                return false;
+            };
+            let topic = self.next;
+            self.next = (topic + 1) % self.subscribers.len();
+            match &mut link {
+                Some(link) => link.publish(topic, message),
+                None => self.publish_to(topic, message),
+            }
+            bytes = rest;
+        }
+        link.is_none_or(|link| link.flush().is_ok())
+    }
+
+    /// One of the link's connections is ready.
+    fn serve_link(&mut self, token: Token) -> io::Result<()> {
+        let Some(mut link) = self.link.take() else {
+            return Ok(());
+        };
+        match token {
+            link::FEED => link.hear(|topic, bytes| self.publish_to(topic, bytes))?,
+            _ => link.ignore_answers()?,
+        }
+        self.link = Some(link);
+        Ok(())
+    }
+
+    fn publish_to(&mut self, topic: usize, bytes: &[u8]) {
         let mut gone = Vec::new();
         for &token in &self.subscribers[topic] {
             let Some(peer) = &mut self.all[token] else {
