@@ -501,6 +501,7 @@ usage: cargo xtask COMMAND
   faults [OPTIONS]        kills, freezes and cuts nodes, Redis and Valkey under load, and judges what clients were told:
                           --quick, --full, --case F1,F7, --engine redis|valkey|both, --seed SEED, --minutes N,
                           --repeat N, --at-once N, --keep; a case that failed leaves target/faults/SEED
+                          --mutants: a program without one of its defences after the other, of which a case has to fail
   bench [OPTIONS]         what a message costs, here and with others: w1 w2 ..., --peers A,B, --rounds N;
                           all of it writes docs/performance.md
     --against REV         the server of another revision beside this one, in pairs: w1 w2 w64 w3 w6 or those named;

@@ -87,8 +87,8 @@ pub(super) enum Action {
     Lead(usize),
     /// Gives a server the data of another one, while its links are up.
     Restore(usize, usize),
-    /// The publishers rest until the run has settled for the first time.
-    Rest,
+    /// The publishers publish, or rest. What rests behind the last action rests until the run has settled once.
+    Publish(bool),
     /// From now on clients keep their topics and connections.
     Calm,
 }
@@ -139,7 +139,9 @@ impl Script {
 
     /// Returns whether the publishers rest behind the faults.
     pub(super) fn rests(&self) -> bool {
-        self.steps.iter().any(|(_, action)| *action == Action::Rest)
+        let mut steps = self.steps.iter().rev();
+        let last = steps.find(|(_, action)| matches!(action, Action::Publish(_)));
+        matches!(last, Some((_, Action::Publish(false))))
     }
 
     /// Returns the number of bytes that each message has beside its stamp.
@@ -217,7 +219,8 @@ impl fmt::Display for Action {
             Self::Reset(node, links) => write!(f, "node {node}, {links:?}: reset"),
             Self::Lead(server) => write!(f, "server {server} leads"),
             Self::Restore(server, from) => write!(f, "server {server} gets the data of {from}"),
-            Self::Rest => f.write_str("the publishers rest"),
+            Self::Publish(true) => f.write_str("the publishers go on"),
+            Self::Publish(false) => f.write_str("the publishers rest"),
             Self::Calm => f.write_str("the clients keep still"),
         }
     }

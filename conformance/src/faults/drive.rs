@@ -83,7 +83,8 @@ async fn live(
         let at = begin.elapsed().as_secs_f64();
         println!("{} {at:>7.3} s  {action}", case.id);
         match action {
-            Action::Rest => crew.load(Load::None),
+            Action::Publish(false) => crew.load(Load::None),
+            Action::Publish(true) => crew.load(Load::Full),
             Action::Calm => crew.tell("calm").await?,
             action => world.apply(&action).await?,
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sockeye_engine_kit::checker::Millis;
 use tokio::process::Command;
@@ -93,9 +93,11 @@ impl Node {
 
     /// Returns what the process of each life logged, by its lines with their times.
     pub(super) fn said(&self) -> Vec<(Millis, String)> {
+        let name = self.program.file_name().unwrap_or_default();
+        let file = Path::new(name).with_extension("stderr");
         let texts = (1..=self.lives).map(|life| {
             let folder = self.folder.join(format!("life-{life}"));
-            fs::read_to_string(folder.join("sockeye.stderr")).unwrap_or_default()
+            fs::read_to_string(folder.join(&file)).unwrap_or_default()
         });
         let said = |line: &str| {
             let (time, words) = line.split_once(' ')?;

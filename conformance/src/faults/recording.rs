@@ -92,7 +92,9 @@ impl Recording<'_> {
                     | PublisherEvent::Unsent { n }
                     | PublisherEvent::Unknown { n } => n,
                 };
-                let name = topics.get(n).and_then(|topic| self.names.get(topic).copied());
+                let name = topics
+                    .get(n)
+                    .and_then(|topic| self.names.get(topic).copied());
                 let Some(name) = name else { continue };
                 let event = match *event {
                     PublisherEvent::Sent { keyed: true, .. } => format!("sent {n} {name} key"),
@@ -121,8 +123,10 @@ impl Recording<'_> {
                 "{time} engine stored {name} {at} after {previous} {stamp}"
             )?;
         }
+        let mut looks: Vec<_> = self.evidence.found.tops.iter().collect();
+        looks.sort_by_key(|(time, ..)| *time);
         let mut tops = HashMap::new();
-        for (time, topic, top) in &self.evidence.found.tops {
+        for (time, topic, top) in looks {
             let Some(name) = self.names.get(topic).copied() else {
                 continue;
             };

@@ -210,7 +210,7 @@ impl World {
                 self.servers[server].restore(&self.servers[from]).await?;
             }
             // The crew does it.
-            Action::Rest | Action::Calm => {}
+            Action::Publish(_) | Action::Calm => {}
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
                 .at(promoted, PROMOTE)
                 .at(promoted, Action::Lead(1))
                 .at(promoted, Action::Point(first, 1))
-                .at(rest, Action::Rest);
+                .at(rest, Action::Publish(false));
             let others = (0..3).filter(|node| *node != first);
             others.fold(script, |script, node| {
                 script.at(until, Action::Point(node, 1))
@@ -48,9 +48,14 @@ pub(super) const CASES: &[Case] = &[
             let first = chance.between(WARM);
             (0..3).fold(Script::default(), |script, round| {
                 let from = first + 9_000 * round;
-                let until = from + chance.between((1_200, 2_000));
+                // The node that is apart connects within this time.
+                let on = from + 1_300;
+                let until = on + chance.between((400, 900));
+                // Both logs get about as many messages, so that most topics show the other log by its ids alone.
                 script
                     .fault(from, until, ("log replaced", Harm::Confirmed))
+                    .at(from, Action::Publish(false))
+                    .at(on, Action::Publish(true))
                     .at(from, Action::Replicate(false))
                     .at(from, PROMOTE)
                     .at(from, Action::Point(apart, 1))

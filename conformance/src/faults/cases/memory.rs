@@ -62,7 +62,7 @@ pub(super) const CASES: &[Case] = &[
             let from = rest + 1_000;
             // Nothing comes that shows what is missing: only the beat can find it.
             Script::default()
-                .at(rest, Action::Rest)
+                .at(rest, Action::Publish(false))
                 .at(rest, Action::Calm)
                 .fault(from, from, ("server emptied", Harm::Confirmed))
                 .at(from, Action::Ask(0, &["FLUSHALL"]))

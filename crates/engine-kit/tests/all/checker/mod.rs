@@ -2,6 +2,7 @@
 
 mod good;
 mod planted;
+mod recorded;
 mod world;
 
 use sockeye_engine_kit::checker::{Bounds, Rule, Violation, check, check_rule};
