@@ -80,6 +80,7 @@ function run(number) {
     const subscription = sockeye.subscribe(config.topics[topic], options);
     held.set(topic, subscription);
     let after = options.after ?? null;
+    let isKnown = false;
     let isTold = false;
     let replay = 0;
     subscription.onsubscribed = ({ recovered, missed, position }) => {
@@ -91,9 +92,9 @@ function run(number) {
       if (config.with_members.includes(topic)) {
         note(number, { e: "in", topic, me: sockeye.hello.me, node: sockeye.hello.node });
       }
-      // The client calls `onlost` after such an answer, for the same loss.
-      isTold = recovered !== true;
-      queueMicrotask(() => (isTold = false));
+      // The client calls `onlost` after such an answer, for the same loss. Another loss may come in the same bytes.
+      isTold = (after !== null || isKnown) && recovered !== true;
+      isKnown = true;
       after = at;
       replay = missed ?? 0;
     };

@@ -154,6 +154,16 @@ impl Judge {
         findings
     }
 
+    /// Something else than a beat has found a loss of memory. A beat is due at once: it proves that the feed is behind the
+    /// loss.
+    pub(crate) fn memory_lost(&mut self, now: Instant) {
+        self.count = 0;
+        self.waiting.iter_mut().for_each(|beat| beat.counted = 0);
+        self.unproved = Some(self.number + 1);
+        self.next_beat = now;
+        self.wanted = now;
+    }
+
     /// The last worker of the feed has seen the message of a beat.
     pub(crate) fn seen(&mut self, nonce: u64, count: u64) -> Vec<Finding> {
         let Some(beat) = self.waiting.iter_mut().find(|beat| beat.nonce == nonce) else {
@@ -417,6 +427,20 @@ mod tests {
         assert_eq!(clock.judge.seen(2, 6), [Finding::Proved]);
         clock.judge.sent(4, 9, clock.at(10_000));
         assert_eq!(clock.replied(4, 10, 10_000), []);
+    }
+
+    #[test]
+    fn a_loss_that_a_change_has_found_is_proved_by_the_next_beat() {
+        let mut clock = Clock::new();
+        clock.sent(1, 0);
+        clock.replied(1, 5, 0);
+        clock.judge.sent(2, 9, clock.at(5_000));
+        clock.judge.memory_lost(clock.at(5_100));
+        assert_eq!(clock.until(5_100), [(5_100, Finding::Beat)]);
+        assert_eq!(clock.replied(2, 6, 5_100), []);
+        assert_eq!(clock.judge.seen(2, 6), []);
+        assert_eq!(clock.replied(5_100, 7, 5_100), []);
+        assert_eq!(clock.judge.seen(5_100, 7), [Finding::Proved]);
     }
 
     #[test]

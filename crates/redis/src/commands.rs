@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redis::Pipeline;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::connection::{ANSWER_WITHIN, Connection, Connector, Purpose, cmd};
 use crate::failure::ConnectError;
+use crate::fault::Fault;
 use crate::outcome::{CallError, Code};
 use crate::reply;
 use crate::script::Script;
@@ -17,8 +19,10 @@ use crate::script::Script;
 #[derive(Debug)]
 pub(crate) struct Commands {
     connection: Connection,
-    /// The highest count of beats and changes of members that the server has confirmed to a change.
+    /// The highest count of beats and changes of members that the server has confirmed.
     counted: AtomicU64,
+    /// Told when a change finds that the count went back.
+    lost: Notify,
 }
 
 /// The connection for commands that the link has now, if it has one.
@@ -56,21 +60,37 @@ impl Commands {
         Ok(Self {
             connection,
             counted: AtomicU64::new(0),
+            lost: Notify::new(),
         })
     }
 
-    /// Returns the highest count that the server has confirmed to a change of members. The count of a beat that is sent
-    /// now is higher, unless the server lost what it had stored.
+    /// Returns the highest count that the server has confirmed. The count of a beat or a change that is sent now is higher,
+    /// unless the server lost what it had stored.
     pub(crate) fn counted(&self) -> u64 {
         self.counted.load(Ordering::Acquire)
     }
 
-    /// The server has counted a change of members.
-    pub(crate) fn note_count(&self, count: u64) {
+    /// The server has counted a beat.
+    pub(crate) fn note_beat(&self, count: u64) {
         self.counted.fetch_max(count, Ordering::AcqRel);
     }
 
-    /// The server lost what it had stored: its count begins anew.
+    /// The server has counted a change of members. `before` is the count that was confirmed when the change was sent.
+    pub(crate) fn note_change(&self, before: u64, count: u64) {
+        if count > before || Fault::NoCountedBeat.is_on() {
+            self.counted.fetch_max(count, Ordering::AcqRel);
+        } else {
+            self.counted.store(count, Ordering::Release);
+            self.lost.notify_one();
+        }
+    }
+
+    /// Waits until a change finds that the server lost what it had stored. Safe to drop.
+    pub(crate) async fn memory_lost(&self) {
+        self.lost.notified().await;
+    }
+
+    /// A beat has found that the server lost what it had stored: its count begins anew.
     pub(crate) fn forget_count(&self) {
         self.counted.store(0, Ordering::Release);
     }

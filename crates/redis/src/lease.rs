@@ -184,7 +184,9 @@ pub(crate) async fn beat(
     let mut command = Script::Beat.call(&[&counter, &channel], 48);
     command.arg(nonce).arg(millis(LIFE_OF_COUNTER));
     let answer = commands.call(&command, until).await?;
-    reply::number(&answer).ok_or(CallError::Malformed("beat"))
+    let count = reply::number(&answer).ok_or(CallError::Malformed("beat"))?;
+    commands.note_beat(count);
+    Ok(count)
 }
 
 /// How long a lease lasts behind its renewal.

@@ -1,8 +1,8 @@
 //! Presence: the members of topics on all nodes. Each member is a field of a hash, under the node that wrote it. A node
 //! that is not live any more has no members: readers hide them, and remove them.
 //!
-//! Each change is counted by the node's counter of beats, behind the change. So the next beat finds that the server lost a
-//! change that it had confirmed, although no beat came between.
+//! Each change is counted by the node's counter of beats, behind the change. So the next change or beat finds that the server
+//! lost a change that it had confirmed, although no beat came between.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -213,10 +213,11 @@ impl Presence {
         // A snapshot of the server that has the count has the changes, because the count comes behind them.
         changes.cmd("INCR").arg(self.layout.beat_counter(self.node));
         let commands = self.current.now()?;
+        let before = commands.counted();
         let until = Instant::now() + ANSWER_WITHIN;
         let answers = commands.call_all(&changes, until).await?;
         let count = answers.last().and_then(reply::number);
-        commands.note_count(count.ok_or(CallError::Malformed("INCR"))?);
+        commands.note_change(before, count.ok_or(CallError::Malformed("INCR"))?);
         Ok(())
     }
 

@@ -156,6 +156,11 @@ impl Runner {
                     Ok(call) => self.note_call(call),
                     Err(_) => Vec::new(),
                 },
+                () = commands.memory_lost() => {
+                    self.judge.memory_lost(Instant::now());
+                    self.note_memory_lost(commands);
+                    Vec::new()
+                }
                 news = side.news(&shared) => self.note_news(side, news).await,
                 () = sleep_until(next) => {
                     self.judge.time(Instant::now(), commands.last_heard())
@@ -178,18 +183,23 @@ impl Runner {
                     Finding::Slow => self.status.set_slow(true),
                     Finding::Prompt => self.status.set_slow(false),
                     Finding::MemoryLost => {
-                        tracing::warn!(target: TARGET, server = %shared.connector, "the server lost what it had stored");
                         commands.forget_count();
-                        shared.reports.memory_lost();
-                        // The hub writes the members again when the new name has a lease.
-                        shared.lease.want_new_name();
-                        self.renew_lease(commands);
+                        self.note_memory_lost(commands);
                     }
                     Finding::Proved => shared.reports.proved(),
                     Finding::FeedDead => self.end_feed(side, "two beats did not come").await,
                 }
             }
         }
+    }
+
+    /// The server went back to an older state. The hub writes the members again when the node's new name has a lease.
+    fn note_memory_lost(&mut self, commands: &Arc<Commands>) {
+        let shared = &self.shared;
+        tracing::warn!(target: TARGET, server = %shared.connector, "the server lost what it had stored");
+        shared.reports.memory_lost();
+        shared.lease.want_new_name();
+        self.renew_lease(commands);
     }
 
     /// Opens both connections again. `None` if the engine stops.
