@@ -103,7 +103,7 @@ impl World {
 async fn start_node(path: &str, folder: &Path, name: &str, server: &Server) -> Result<Program> {
     let folder = folder.join(name);
     judges::make_folder(&folder)?;
-    let url = Server::url(server.address());
+    let url = Server::url(server.address(), None);
     Program::serve_with(path, &["--redis", &url, "--node", name], &folder).await
 }
 
