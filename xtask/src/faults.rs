@@ -117,7 +117,7 @@ fn finding(outcome: &cargo::Outcome) -> Result<Option<String>> {
     }
 }
 
-/// Faults hit at times that nobody chooses, so a case may miss a defence once.
+/// The times of faults differ a little in each run, so a case may miss a defence once.
 const ATTEMPTS: usize = 3;
 
 #[cfg(test)]

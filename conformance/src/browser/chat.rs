@@ -90,7 +90,7 @@ impl Person {
         Ok(field.send_keys(text).await?)
     }
 
-    async fn click(&self, id: &str) -> Result<()> {
+    pub(super) async fn click(&self, id: &str) -> Result<()> {
         Ok(self.window.find(Locator::Id(id)).await?.click().await?)
     }
 

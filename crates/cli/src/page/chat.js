@@ -193,6 +193,7 @@ function receive(event, isChange = true, isNews = true) {
       break;
     case "error":
       complain(event.message);
+      if (event.code === "unavailable") giveBack();
       break;
   }
 }
@@ -386,10 +387,20 @@ at("door").addEventListener("submit", (event) => {
   if (wide.matches) fields.text.focus();
 });
 
+let sent = ""; // The text that was sent last.
+
+// The room did not take the text: the user may send it again.
+function giveBack() {
+  fields.text.value ||= sent;
+  sent = "";
+  fit();
+}
+
 at("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = fields.text.value;
   if (!text.trim() || !say({ type: "message", text })) return;
+  sent = text;
   fields.text.value = "";
   complain("");
   fit();
