@@ -20,22 +20,24 @@ mod publisher;
 mod reader;
 mod recording;
 mod report;
+mod scenes;
 mod topics;
 mod world;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sockeye_engine_kit::schedule::Seed;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::case::{Case, Ground};
+use self::case::{Case, Ground, Run};
 pub(crate) use self::crew::CLIENT_ROLE;
 use self::crew::JavaScript;
 use self::drive::{Tools, drive};
 use self::options::Options;
+use self::scenes::{Scene, Stage};
 use crate::engines::program::{Brand, Program};
 use crate::error::Result;
 use crate::{javascript, judges};
@@ -51,7 +53,9 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
     };
     let mut plans: Vec<Plan> = Vec::new();
     let mut engines: Vec<Option<Brand>> = options.engines.iter().copied().map(Some).collect();
-    if cases.iter().all(|case| case.ground == Ground::Memory) {
+    let needs_none =
+        |plot: &Plot| matches!(plot, Plot::Case(case) if case.ground == Ground::Memory);
+    if cases.iter().all(needs_none) {
         engines = vec![None];
     }
     for brand in engines {
@@ -68,9 +72,9 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
             let seed = options.seed.unwrap_or_else(Seed::draw);
             let name = brand.map_or("memory".to_owned(), |brand| brand.to_string());
             plans.extend(cases.iter().map(|case| Plan {
-                case: *case,
+                plot: *case,
                 seed,
-                name: format!("{}-{name}-{number}", case.id),
+                name: format!("{}-{name}-{number}", case.id()),
                 tools: tools.clone(),
             }));
         }
@@ -80,20 +84,49 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
 
 /// A case that is to run.
 struct Plan {
-    case: Case,
+    plot: Plot,
     seed: Seed,
     name: String,
     tools: Tools,
 }
 
-fn chosen(options: &Options) -> Result<Vec<Case>> {
-    let all = cases::all();
+/// What happens: a case under load, or a scene.
+#[derive(Clone, Copy)]
+enum Plot {
+    Case(Case),
+    Scene(Scene),
+}
+
+impl Plot {
+    fn all() -> Vec<Self> {
+        let cases = cases::all().into_iter().map(Self::Case);
+        let scenes = scenes::all().into_iter().map(Self::Scene);
+        cases.chain(scenes).collect()
+    }
+
+    fn id(&self) -> &'static str {
+        match self {
+            Self::Case(case) => case.id,
+            Self::Scene(scene) => scene.id,
+        }
+    }
+
+    fn run(&self) -> Run {
+        match self {
+            Self::Case(case) => case.run,
+            Self::Scene(scene) => scene.run,
+        }
+    }
+}
+
+fn chosen(options: &Options) -> Result<Vec<Plot>> {
+    let all = Plot::all();
     if options.cases.is_empty() {
-        let of_run = all.into_iter().filter(|case| case.run <= options.run);
+        let of_run = all.into_iter().filter(|plot| plot.run() <= options.run);
         return Ok(of_run.collect());
     }
     let find = |id: &String| {
-        let found = all.iter().find(|case| case.id == *id).copied();
+        let found = all.iter().find(|plot| plot.id() == *id).copied();
         found.ok_or_else(|| format!("no case is called `{id}`").into())
     };
     options.cases.iter().map(find).collect()
@@ -126,10 +159,14 @@ async fn run_all(plans: Vec<Plan>, options: Arc<Options>) -> Result<()> {
 /// Runs a case, and says what came out. Returns whether it passed.
 async fn run(plan: &Plan, options: &Options) -> bool {
     let Plan {
-        case, seed, name, ..
+        plot, seed, name, ..
     } = plan;
     let outcome = async {
         let folder = judges::output("faults")?.join(seed.to_string()).join(name);
+        let case = match plot {
+            Plot::Case(case) => case,
+            Plot::Scene(scene) => return play(scene, plan, options, folder).await,
+        };
         let evidence = drive(
             case,
             (options.length(), options.size(case)),
@@ -166,6 +203,24 @@ async fn run(plan: &Plan, options: &Options) -> bool {
         println!("{name}, seed {seed}: FAILED: {error}");
     }
     outcome.is_ok()
+}
+
+/// Plays a scene. The error says what is not as it must be.
+async fn play(scene: &Scene, plan: &Plan, options: &Options, folder: PathBuf) -> Result<()> {
+    let Plan { name, tools, .. } = plan;
+    println!("{name}: {}", scene.title);
+    judges::make_folder(&folder)?;
+    let stage = Stage {
+        program: tools.program.clone(),
+        engine: tools.engine.clone().ok_or("a scene needs a server")?,
+        folder: folder.clone(),
+    };
+    (scene.play)(stage).await?;
+    println!("{name}: {}: ok", scene.title);
+    if !options.keep {
+        remove(&folder)?;
+    }
+    Ok(())
 }
 
 /// The seed of one case of a run.
