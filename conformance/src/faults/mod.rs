@@ -71,7 +71,8 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
         for number in 0..options.repeat {
             let seed = options.seed.unwrap_or_else(Seed::draw);
             let name = brand.map_or("memory".to_owned(), |brand| brand.to_string());
-            plans.extend(cases.iter().map(|case| Plan {
+            let fits = |plot: &&Plot| brand.is_none_or(|brand| plot.fits(brand));
+            plans.extend(cases.iter().filter(fits).map(|case| Plan {
                 plot: *case,
                 seed,
                 name: format!("{}-{name}-{number}", case.id()),
@@ -108,6 +109,14 @@ impl Plot {
         match self {
             Self::Case(case) => case.id,
             Self::Scene(scene) => scene.id,
+        }
+    }
+
+    /// Whether it can happen on this server.
+    fn fits(&self, brand: Brand) -> bool {
+        match self {
+            Self::Case(_) => true,
+            Self::Scene(scene) => scene.brands.contains(&brand),
         }
     }
 

@@ -212,6 +212,8 @@ impl World {
             // The crew does it.
             Action::Publish(_) | Action::Calm => {}
         }
+        // What takes long takes what was stored meanwhile, too.
+        self.hits.extend(Hit::of(action, clock::now()));
         Ok(())
     }
 

@@ -44,12 +44,14 @@ pub(super) const CASES: &[Case] = &[
         ground: Ground::Replica,
         is_long: false,
         script: |chance, _| {
-            let apart = usize::try_from(chance.below(3)).unwrap_or_default();
             let first = chance.between(WARM);
-            (0..3).fold(Script::default(), |script, round| {
+            // No member comes or goes: no beat shows that members were lost, and nothing else does.
+            let calm = Script::default().at(first - 1_000, Action::Calm);
+            (0..4).fold(calm, |script, round| {
+                let apart = usize::try_from(chance.below(3)).unwrap_or_default();
                 let from = first + 9_000 * round;
                 // The node that is apart connects within this time.
-                let on = from + 1_300;
+                let on = from + 1_600;
                 let until = on + chance.between((400, 900));
                 // Both logs get about as many messages, so that most topics show the other log by its ids alone.
                 script

@@ -14,7 +14,7 @@ use sockeye::reconnect::{Reconnecting, Retry};
 use super::case::Run;
 use super::node::Node;
 use super::topics;
-use crate::engines::program::Program;
+use crate::engines::program::{Brand, Program};
 use crate::engines::server::Server;
 use crate::error::Result;
 use crate::judges;
@@ -25,6 +25,8 @@ pub(super) struct Scene {
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) run: Run,
+    /// The servers on which the scene can be played.
+    pub(super) brands: &'static [Brand],
     /// Plays the scene. The error says what is not as it must be.
     pub(super) play: fn(Stage) -> Play,
 }

@@ -9,6 +9,7 @@ use sockeye_pubsub::Position;
 use tokio::time::timeout;
 
 use super::{Scene, Stage, TOPICS, client};
+use crate::engines::program::Brand;
 use crate::engines::server::Server;
 use crate::error::Result;
 use crate::faults::case::Run;
@@ -19,6 +20,7 @@ pub(super) const SCENE: Scene = Scene {
     id: "F28",
     title: "a connection is cut in the middle of a replay",
     run: Run::Long,
+    brands: &Brand::ALL,
     play: |stage| Box::pin(play(stage)),
 };
 

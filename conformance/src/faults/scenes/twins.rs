@@ -6,6 +6,7 @@ use sockeye::reconnect::topics::{SubscribeOptions, TopicClient, TopicEvent};
 use tokio::time::{sleep, timeout};
 
 use super::{Scene, Stage, TOPICS, client};
+use crate::engines::program::Brand;
 use crate::engines::server::Server;
 use crate::error::Result;
 use crate::faults::case::Run;
@@ -14,6 +15,7 @@ pub(super) const SCENE: Scene = Scene {
     id: "F29",
     title: "two nodes have one name, and a third one has other policies",
     run: Run::Long,
+    brands: &Brand::ALL,
     play: |stage| Box::pin(play(stage)),
 };
 
@@ -25,28 +27,28 @@ async fn play(stage: Stage) -> Result<()> {
     let other = TOPICS.replace("count = 100", "count = 5");
     let third = stage.node("third", "other", &other, &url).await?;
     // Both twins have members, and each shows those of both.
-    let mut clients = Vec::new();
-    for node in [&first, &second] {
-        let mut client = client(&node.address());
-        client.subscribe_with(TOPIC, &SubscribeOptions::new().member("{}"))?;
-        clients.push(client);
-    }
+    let mut clients = [&first, &second].map(|node| client(&node.address()));
     for client in &mut clients {
-        let both = timeout(PATIENCE, both_are_listed(client)).await;
-        both.map_err(|_| format!("a twin does not list both members after {PATIENCE:?}"))??;
+        client.subscribe_with(TOPIC, &SubscribeOptions::new().member("{}"))?;
     }
+    both_list_both(&mut clients).await?;
     // A lease that is renewed takes no members away.
     sleep(LEASE).await;
-    for client in &mut clients {
-        let both = timeout(PATIENCE, both_are_listed(client)).await;
-        both.map_err(|_| "a member of a twin is gone after a lease")??;
-    }
+    both_list_both(&mut clients).await?;
     for node in [&first, &second, &third] {
         let warns = |(_, line): &(u64, String)| line.contains(WARNING);
         if !node.said().iter().any(warns) {
             return Err(format!("{} does not say that policies differ", node.name).into());
         }
     }
+    Ok(())
+}
+
+/// Both clients list two members within some time. A client runs only while it is asked for events.
+async fn both_list_both([one, two]: &mut [TopicClient; 2]) -> Result<()> {
+    let both = async { tokio::try_join!(both_are_listed(one), both_are_listed(two)) };
+    let both = timeout(PATIENCE, both).await;
+    both.map_err(|_| format!("a twin does not list both members after {PATIENCE:?}"))??;
     Ok(())
 }
 
