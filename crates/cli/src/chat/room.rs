@@ -38,7 +38,6 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::name::{Name, RoomName};
-use super::others::Others;
 use super::seat::Seat;
 use super::state::{Presence, State, Told};
 use crate::audience::Shared;
@@ -72,6 +71,10 @@ pub(super) struct Room<S: Seat> {
     pub(super) order: tokio::sync::Mutex<()>,
     pub(super) state: Shared<State<S>>,
 }
+
+/// Events of a room are lost: the engine no longer has all events behind the last one that the node knows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HistoryLost;
 
 /// Why a client cannot join a room.
 #[derive(Debug, PartialEq, Eq)]
@@ -343,28 +346,31 @@ impl<S: Seat> Room<S> {
             (Some(last), Some(_)) => Since::After(last),
             (None, _) => RECENT,
         };
-        self.read(since, until).await;
+        // The members of other nodes are still known. `watch` finds those that have left meanwhile.
+        let _ = self.read(since, until).await;
     }
 
     /// Reads the events of other nodes up to the newest one. The caller holds the order.
-    pub(super) async fn catch_up(&self) {
+    ///
+    /// # Errors
+    ///
+    /// [`HistoryLost`]. The events that are kept were read.
+    pub(super) async fn catch_up(&self) -> Result<(), HistoryLost> {
         let last = self.state.lock().last;
-        self.read(last.map_or(RECENT, Since::After), None).await;
+        self.read(last.map_or(RECENT, Since::After), None).await
     }
 
-    async fn read(&self, since: Since, until: Option<Position>) {
+    async fn read(&self, since: Since, until: Option<Position>) -> Result<(), HistoryLost> {
         let mut page = self.topics.history(&self.topic, since).await;
         let is_lost = matches!(page, Ok(Catchup::Lost { .. }));
         if is_lost {
             page = self.topics.history(&self.topic, RECENT).await;
         }
+        let outcome = if is_lost { Err(HistoryLost) } else { Ok(()) };
         let Ok(Catchup::Whole { entries, top, .. }) = page else {
-            return;
+            return outcome;
         };
         let mut state = self.state.lock();
-        if is_lost {
-            state.others = Others::default();
-        }
         for entry in entries {
             if let Some(event) = entry.body.message.as_text() {
                 state.apply(event, entry.position);
@@ -374,6 +380,7 @@ impl<S: Seat> Room<S> {
             }
         }
         state.last = until.or(Some(top));
+        outcome
     }
 
     /// Does what follows from an event: it starts a task that sends the list if that is due, and logs slow members.

@@ -270,6 +270,11 @@ impl<S: Seat> State<S> {
             .then(|| (left, format!("left {id} {at}")))
     }
 
+    /// Returns the ids of the members on this node.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.people.values().map(|person| person.id.as_str())
+    }
+
     /// Returns the connection of a member on this node.
     pub(super) fn seat(&self) -> Option<S> {
         let first = self.people.values().next()?;

@@ -10,7 +10,11 @@
 //! last event that named the member, so the topic has it once.
 //!
 //! A node that was frozen or cut off may find that its own member has left. Then it publishes `joined` for the member, with
-//! the next event of the room on that node.
+//! the next event of the room on that node, or once the node can read the presence again.
+//!
+//! After trouble a node doubts five readings. Trouble is: the presence cannot be read, a reading is late, a member of the
+//! node itself is no longer present, or the engine has lost the events of the room. In doubt a node takes no member for gone,
+//! because other nodes may still connect to the engine. It reads the room's events instead, for its own members.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,17 +22,41 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::room::Room;
+use super::room::{HistoryLost, Room};
 use super::seat::Seat;
 
 /// The time between two readings.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// The number of readings that a node doubts after trouble. Nodes connect to the engine again within 5 s.
+const DOUBTED: u32 = 5;
+
 /// What the last reading has shown: ids of members.
-#[derive(Default)]
 struct Reading {
+    at: Instant,
     present: HashSet<String>,
     missing: HashSet<String>,
+    /// The number of further readings that are in doubt.
+    doubted: u32,
+}
+
+impl Reading {
+    fn new(present: HashSet<String>, missing: HashSet<String>) -> Self {
+        Self {
+            at: Instant::now(),
+            present,
+            missing,
+            doubted: 0,
+        }
+    }
+
+    /// Makes a reading in which no member is missing.
+    fn in_doubt(present: HashSet<String>, doubted: u32) -> Self {
+        Self {
+            doubted,
+            ..Self::new(present, HashSet::new())
+        }
+    }
 }
 
 impl<S: Seat> Room<S> {
@@ -36,7 +64,7 @@ impl<S: Seat> Room<S> {
     pub(super) fn watch(self: &Arc<Self>) {
         let room = Arc::downgrade(self);
         tokio::spawn(async move {
-            let mut last = Reading::default();
+            let mut last = Reading::new(HashSet::new(), HashSet::new());
             loop {
                 sleep(PERIOD).await;
                 let Some(room) = room.upgrade().filter(|room| !room.state.lock().closed) else {
@@ -48,39 +76,68 @@ impl<S: Seat> Room<S> {
     }
 
     async fn read_present(self: &Arc<Self>, last: &mut Reading) {
-        let (seat, mut known) = {
+        let (seat, own, mut known) = {
             let state = self.state.lock();
+            let own: Vec<String> = state.ids().map(str::to_owned).collect();
             let others: HashSet<String> = state.others.ids().map(str::to_owned).collect();
-            (state.seat(), others)
+            (state.seat(), own, others)
         };
         let Some(seat) = seat else {
             return;
         };
+        let is_late = last.at.elapsed() > 3 * PERIOD;
         // A member that joins from here on is not known, so it is not missed.
         known.extend(last.present.drain());
         known.extend(last.missing.iter().cloned());
-        let Some(present) = seat.present(&self.presence_topic()).await else {
-            last.present = known;
+        let present = seat.present(&self.presence_topic()).await;
+        // A member that has just joined may not be present yet.
+        let has_lost = |present: &HashSet<_>| {
+            own.iter()
+                .any(|id| known.contains(id) && !present.contains(id))
+        };
+        let Some(present) = present.filter(|present| !is_late && !has_lost(present)) else {
+            *last = Reading::in_doubt(known, DOUBTED);
             return;
         };
+        if let Some(doubted) = last.doubted.checked_sub(1) {
+            *last = Reading::in_doubt(known, doubted);
+            return self.bring_back().await;
+        }
         let missing = known.difference(&present).cloned();
         let (gone, missing) = missing.partition(|id| last.missing.contains(id));
-        *last = Reading { present, missing };
-        self.remove_gone(gone).await;
+        *last = match self.remove_gone(gone).await {
+            Ok(()) => Reading::new(present, missing),
+            Err(HistoryLost) => Reading::in_doubt(known, DOUBTED),
+        };
     }
 
-    async fn remove_gone(self: &Arc<Self>, gone: HashSet<String>) {
+    async fn remove_gone(self: &Arc<Self>, gone: HashSet<String>) -> Result<(), HistoryLost> {
         if gone.is_empty() {
-            return;
+            return Ok(());
         }
         let _order = self.order.lock().await;
-        self.catch_up().await;
+        self.catch_up().await?;
         for id in gone {
             let left = self.state.lock().remove_gone(&id, Instant::now());
             if let Some((left, key)) = left
                 && let Err(error) = self.publish_once(left, Some(key)).await
             {
                 tracing::debug!(%error, "cannot tell that a member is gone");
+            }
+        }
+        self.finish();
+        Ok(())
+    }
+
+    /// Tells that members on this node are here, if other nodes took them for gone.
+    async fn bring_back(self: &Arc<Self>) {
+        let _order = self.order.lock().await;
+        // The next reading is in doubt, too.
+        let _ = self.catch_up().await;
+        let joined = self.state.lock().take_denied(Instant::now());
+        for event in joined {
+            if let Err(error) = self.publish_once(event, None).await {
+                tracing::debug!(%error, "cannot tell that a member is here");
             }
         }
         self.finish();

@@ -165,6 +165,76 @@ async fn a_member_of_a_node_that_was_frozen_joins_again_and_may_be_gone_again() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_member_that_was_taken_for_gone_joins_again_when_its_node_is_back() {
+    let world = World::new();
+    let [one, other] = [(); 2].map(|()| world.node());
+    let (_ada, _) = world.enter(&one, "Ada").await;
+    let (_grace, cut_off) = world.enter(&other, "Grace").await;
+    wait().await;
+    let mut expected = vec!["joined Ada", "joined Grace"];
+    for _ in 0..2 {
+        world.here.remove(&cut_off);
+        wait().await;
+        expected.push("left Grace");
+        assert_eq!(world.events().await, expected);
+        world.here.add(&cut_off);
+        wait().await;
+        expected.push("joined Grace");
+        assert_eq!(world.events().await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_on_other_nodes_stay_when_events_of_the_room_are_lost() {
+    let world = World::new();
+    let [one, other] = [(); 2].map(|()| world.node());
+    let (ada, _) = world.enter(&one, "Ada").await;
+    let (_grace, gone) = world.enter(&other, "Grace").await;
+    let now = std::time::SystemTime::now();
+    ada.say("I know Grace", now).await.expect("it is told");
+    for _ in 0..100 {
+        let event = sockeye::proto::PreparedMessage::new("{}");
+        let published = world.topics.publish("room/river", &event).await;
+        published.expect("it is published");
+    }
+    ada.say("I have lost events", now)
+        .await
+        .expect("it is told");
+    let (_late, ear) = world.enter(&one, "Late").await;
+    let people = ear.heard().swap_remove(0)["people"].clone();
+    assert_eq!(people, json!(["Grace", "Ada", "Late"]));
+    world.here.remove(&gone);
+    wait().await;
+    assert_eq!(ear.heard(), [json!({"type": "left", "name": "Grace"})]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lost_the_events_of_the_room_takes_no_member_for_gone_at_once() {
+    let world = World::new();
+    let [one, other] = [(); 2].map(|()| world.node());
+    let (ada, ear) = world.enter(&one, "Ada").await;
+    let (_grace, late) = world.enter(&other, "Grace").await;
+    let now = std::time::SystemTime::now();
+    ada.say("I know Grace", now).await.expect("it is told");
+    ear.heard();
+    for _ in 0..101 {
+        let event = sockeye::proto::PreparedMessage::new("{}");
+        let published = world.topics.publish("room/river", &event).await;
+        published.expect("it is published");
+    }
+    world.here.remove(&late);
+    wait().await;
+    world.here.add(&late);
+    wait().await;
+    assert_eq!(ear.heard(), [json!(null); 0]);
+
+    world.here.remove(&late);
+    wait().await;
+    wait().await;
+    assert_eq!(ear.heard(), [json!({"type": "left", "name": "Grace"})]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_room_that_opens_after_the_end_of_a_node_learns_that_its_members_are_gone() {
     let world = World::new();
     let [one, other] = [(); 2].map(|()| world.node());
