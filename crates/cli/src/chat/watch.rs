@@ -12,9 +12,10 @@
 //! A node that was frozen or cut off may find that its own member has left. Then it publishes `joined` for the member, with
 //! the next event of the room on that node, or once the node can read the presence again.
 //!
-//! After trouble a node doubts five readings. Trouble is: the presence cannot be read, a reading is late, a member of the
-//! node itself is no longer present, or the engine has lost the events of the room. In doubt a node takes no member for gone,
-//! because other nodes may still connect to the engine. It reads the room's events instead, for its own members.
+//! After trouble a node doubts five readings. Trouble is a presence that cannot be read, and a reading that is late. Trouble
+//! is also a member of the node itself that is no longer present, and an engine that has lost the events of the room. In
+//! doubt a node takes no member for gone, because other nodes may still connect to the engine. It reads the room's events
+//! instead, for its own members.
 
 use std::collections::HashSet;
 use std::sync::Arc;
