@@ -61,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
             let slow = Pace::Slow(2_000);
             Script::default()
                 // So many bytes that the buffers between them do not hold them.
-                .padding(1_000)
+                .padding(5_000)
                 .fault(from, until, ("slow node", Harm::Continuity))
                 .at(from, Action::Pace(node, Links::Feeds, Way::Down, slow))
                 .at(
