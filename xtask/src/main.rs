@@ -104,6 +104,7 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     judge(root, steps, &["peers"])?;
     judge(root, steps, &["proxies"])?;
     judge(root, steps, &["autobahn"])?;
+    judge(root, steps, &["faults", "--quick", "--engine", "redis"])?;
     memory(root, steps)?;
     fuzz::fuzz(root, steps, 10)?;
     coverage(root, steps)?;
@@ -517,8 +518,8 @@ usage: cargo xtask COMMAND
   coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies
   ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, peers, proxies, simulate, mutants, each feature
-                          alone, bench --instructions, memory, fuzz 10, coverage, deny
+  full                    what closes an issue: ci with all of autobahn, peers, proxies, faults --quick, simulate, mutants,
+                          each feature alone, bench --instructions, memory, fuzz 10, coverage, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";
