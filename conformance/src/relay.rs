@@ -278,6 +278,7 @@ async fn write(
     // The number of the change that set `CutAfter`, and the bytes that may still pass.
     let mut left: Option<(usize, u64)> = None;
     let mut is_closed = false;
+    let resets = rules.borrow().resets;
     while let Some((came, mut chunk)) = chunks.recv().await {
         let Ok(now) = rules
             .wait_for(|rules| pace(rules) != Pace::Hold)
@@ -286,6 +287,10 @@ async fn write(
         else {
             return true;
         };
+        if now.resets != resets {
+            // The bytes that the link held end with it.
+            return true;
+        }
         let mut is_last = false;
         match pace(&now) {
             Pace::Pass | Pace::Hold => {}
