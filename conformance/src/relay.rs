@@ -123,12 +123,7 @@ impl Relay {
 
     /// Resets the open links. Further ones carry bytes at once.
     pub(crate) fn reset(&self, links: Links) {
-        self.shared.rules.send_modify(|rules| {
-            rules.set(links, Way::Both, Pace::Pass);
-            for kind in kinds(links) {
-                rules.resets[*kind] += 1;
-            }
-        });
+        self.shared.rules.send_modify(|rules| rules.reset(links));
     }
 
     /// Says whether the relay resets further clients at once, as if nothing listened.
@@ -164,6 +159,13 @@ impl Rules {
             for direction in directions {
                 self.paces[*kind][*direction] = pace;
             }
+        }
+    }
+
+    fn reset(&mut self, links: Links) {
+        self.set(links, Way::Both, Pace::Pass);
+        for kind in kinds(links) {
+            self.resets[*kind] += 1;
         }
     }
 }
@@ -287,7 +289,8 @@ async fn write(
         else {
             return true;
         };
-        if now.resets != resets {
+        let kind = usize::from(is_feed.load(Ordering::Relaxed));
+        if now.resets[kind] != resets[kind] {
             // The bytes that the link held end with it.
             return true;
         }
@@ -384,6 +387,37 @@ mod tests {
         relay.reset(Links::Commands);
         assert!(commands.read_u8().await.is_err());
         exchange(&mut feed_server, &mut feed, b"on").await;
+    }
+
+    /// The writer may see the reset before its link does.
+    #[tokio::test]
+    async fn the_bytes_of_a_held_link_end_with_its_reset() {
+        let held = Rules {
+            paces: [[Pace::Hold; 2]; 2],
+            resets: [0; 2],
+            changes: 0,
+            refuses: false,
+        };
+        let (change, rules) = watch::channel(held);
+        let (chunks, waiting) = mpsc::channel(CHUNKS);
+        let (to, mut written) = tokio::io::duplex(CHUNK);
+        let writer =
+            tokio::spawn(
+                async move { write(to, UP, &AtomicBool::new(false), waiting, rules).await },
+            );
+        chunks
+            .send((Instant::now(), Bytes::from_static(b"held")))
+            .await
+            .unwrap();
+        // Once the writer has the chunk, it waits for the end of the hold.
+        while chunks.capacity() < CHUNKS {
+            tokio::task::yield_now().await;
+        }
+        change.send_modify(|rules| rules.reset(Links::All));
+        assert!(writer.await.unwrap(), "the link is to be reset");
+        let mut read = Vec::new();
+        written.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, b"");
     }
 
     #[tokio::test]
