@@ -414,6 +414,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         change.send_modify(|rules| rules.reset(Links::All));
+        drop(chunks);
         assert!(writer.await.unwrap(), "the link is to be reset");
         let mut read = Vec::new();
         written.read_to_end(&mut read).await.unwrap();
