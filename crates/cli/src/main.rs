@@ -22,6 +22,7 @@ mod manual;
 mod pace;
 mod page;
 mod push;
+mod secret;
 mod serve;
 mod signal;
 mod size;

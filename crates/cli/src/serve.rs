@@ -26,6 +26,7 @@ use crate::log::{self, queue::LineQueue};
 use crate::pace::Rate;
 use crate::page;
 use crate::push::{self, Push};
+use crate::secret::{Secret, SecretError, variable};
 use crate::signal::Signals;
 use crate::size::parse_size;
 use crate::snake::{self, Field, Snake};
@@ -92,9 +93,10 @@ pub(crate) struct Options {
     node: Option<String>,
 
     /// Share the chat and all topics with other servers by this Redis or Valkey server, for example
-    /// redis://user:password@redis.example/0. rediss:// is with TLS, unix:///path is a socket. ?prefix=NAME names the keys
+    /// redis://user:password@redis.example/0. rediss:// is with TLS, unix:///path is a socket. ?prefix=NAME names the keys.
+    /// @FILE reads the URL from a file
     #[arg(long, value_name = "URL")]
-    redis: Option<String>,
+    redis: Option<Secret>,
 
     /// Send no Ping to a silent client. The server then keeps the connections of clients that are gone
     #[arg(long)]
@@ -132,6 +134,9 @@ Exit codes:
   130  ended by a second signal
 
 SIZE is a number with or without a unit: 500000, 64KiB, 1.5MiB, 2MB.
+
+Other users of this machine can see the command line. --redis @FILE reads the URL
+from a file. Without the option the variable SOCKEYE_REDIS applies.
 
 Log lines go to stderr. The variable SOCKEYE_LOG selects them: `debug`, `warn`,
 `off`, `sockeye=trace`, ... The default is `info`.";
@@ -173,11 +178,12 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         per_second: options.rate,
         burst: options.burst,
     };
-    let topics = start_topics(options).await?;
-    let nodes = match options.redis {
+    let engine = engine(options)?;
+    let nodes = match engine {
         Some(_) => Nodes::Many,
         None => Nodes::One,
     };
+    let topics = start_topics(options, engine).await?;
     let rooms = Rooms::new(topics.clone(), options.max_people, nodes);
     let board = Board::default();
     let field = Field::default();
@@ -233,14 +239,25 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes the engine of topics by the URL in the option or in the environment. Without one the topics stay in memory.
+fn engine(options: &Options) -> Result<Option<RedisEngine>, Failure> {
+    const VARIABLE: &str = "SOCKEYE_REDIS";
+    let (source, url) = match &options.redis {
+        Some(secret) => ("--redis", secret.read().map(Some)),
+        None => (VARIABLE, variable(VARIABLE)),
+    };
+    let url = url.map_err(Failure::Secret)?;
+    let engine = url.as_deref().map(RedisEngine::new).transpose();
+    engine.map_err(|error| Failure::Address(source, error))
+}
+
 /// Makes the topics, and starts their engine. The engine logs each later change of its state.
-async fn start_topics(options: &Options) -> Result<Topics, Failure> {
-    let engine = options.redis.as_deref().map(RedisEngine::new).transpose();
-    let engine = engine.map_err(Failure::Address)?;
+async fn start_topics(options: &Options, engine: Option<RedisEngine>) -> Result<Topics, Failure> {
+    let is_shared = engine.is_some();
     let topics = topics::topics(options.topics.as_deref(), options.node.as_deref(), engine);
     let topics = topics.map_err(Failure::Topics)?;
     topics.start().await.map_err(Failure::Engine)?;
-    if options.redis.is_some() {
+    if is_shared {
         tracing::info!(
             "the chat and the topics are shared; the drawboard and the game stay on this node"
         );
@@ -355,10 +372,12 @@ impl fmt::Display for Listen {
 /// Why the server does not run.
 #[derive(Debug)]
 enum Failure {
-    Address(AddressError),
+    /// The option or the variable that holds the URL, and why it cannot be used.
+    Address(&'static str, AddressError),
     Engine(EngineError),
     Listen(Listen, sockeye::server::BindError),
     Runtime(io::Error),
+    Secret(SecretError),
     Tls(TlsError),
     Topics(topics::FileError),
 }
@@ -366,7 +385,7 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Address(_) => Exit::Usage,
+            Self::Address(..) => Exit::Usage,
             _ => Exit::Failed,
         }
     }
@@ -375,7 +394,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(error) => write!(f, "--redis: {}", ErrorChain::new(error)),
+            Self::Address(source, error) => write!(f, "{source}: {}", ErrorChain::new(error)),
             Self::Engine(error) => write!(f, "cannot share the topics: {error}"),
             Self::Listen(addr, sockeye::server::BindError::Io(error))
                 if error.kind() == io::ErrorKind::AddrInUse =>
@@ -391,6 +410,7 @@ impl fmt::Display for Failure {
             }
             Self::Listen(_, error) => ErrorChain::new(error).fmt(f),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
+            Self::Secret(error) => write!(f, "cannot read the URL of the Redis server: {error}"),
             Self::Topics(error) => error.fmt(f),
             Self::Tls(error) => write!(f, "cannot serve over TLS: {}", ErrorChain::new(error)),
         }

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
-use super::credential::Secret;
+use crate::secret::Secret;
 use crate::size::parse_size;
 
 /// How to reach the server, and the request.

@@ -148,7 +148,13 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     ] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
-    for name in ["NO_COLOR", "SOCKEYE_BASIC", "SOCKEYE_BEARER", "SOCKEYE_LOG"] {
+    for name in [
+        "NO_COLOR",
+        "SOCKEYE_BASIC",
+        "SOCKEYE_BEARER",
+        "SOCKEYE_LOG",
+        "SOCKEYE_REDIS",
+    ] {
         command.env_remove(name);
     }
     // No test reads or writes the user's history.

@@ -1,7 +1,9 @@
 //! `sockeye serve`, started as from a shell.
 
+use std::fs;
 use std::net::TcpListener;
 
+use crate::option::TestFile;
 use crate::program::{Program, Server};
 
 /// Returns the values of these fields of a response, without those that are missing.
@@ -349,6 +351,37 @@ fn a_redis_url_that_cannot_be_used_is_an_error_of_the_command_line() {
         );
         assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn the_redis_url_comes_from_the_command_line_a_file_or_the_environment() {
+    let file = TestFile::new("redis-url");
+    fs::write(file.path(), "http://user:s3cret@from-file/\n").expect("cargo makes the folder");
+    let at_file = format!("@{}", file.path());
+    // Options, the variable, and how the error begins: each URL has a scheme that is refused.
+    for (options, variable, said) in [
+        (&["--redis", &at_file][..], "", "sockeye: --redis: "),
+        (
+            &["--redis", &at_file],
+            "redis://other/",
+            "sockeye: --redis: ",
+        ),
+        (
+            &[],
+            "http://user:s3cret@from-env/",
+            "sockeye: SOCKEYE_REDIS: ",
+        ),
+    ] {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], options].concat();
+        let ended = Program::start_with(&arguments, &[("SOCKEYE_REDIS", variable)]).wait();
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+        assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+    }
+    let ended = Program::run(&["serve", "--redis", "@/no/such/file"], "");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let said = "sockeye: cannot read the URL of the Redis server: cannot read /no/such/file: ";
+    assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
 }
 
 #[test]
