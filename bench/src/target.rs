@@ -14,6 +14,8 @@ pub(crate) struct Target {
 pub(crate) enum Limit {
     /// Times what this server takes.
     Of(&'static str, f64),
+    /// Times what both nodes of this server take together, the publishing one and the delivering one.
+    OfBothNodes(&'static str, f64),
     /// Times what the best takes of those that are not Sockeye.
     OfBest(f64),
     /// Times what the server itself takes under this workload.
@@ -26,6 +28,7 @@ impl Limit {
     pub(crate) fn number(self) -> f64 {
         match self {
             Self::Of(_, number)
+            | Self::OfBothNodes(_, number)
             | Self::OfBest(number)
             | Self::OfWorkload(_, number)
             | Self::AtMost(number) => number,
@@ -33,8 +36,8 @@ impl Limit {
     }
 
     /// What was measured, as this limit counts it: from the server's own figure, and what others have in
-    /// the same round. With [`OfWorkload`](Self::OfWorkload), `others` are the server's own figures by workload.
-    /// `None` where who it is compared with was not measured.
+    /// the same round. With [`OfWorkload`](Self::OfWorkload), `others` are the server's own figures by workload. With
+    /// [`OfBothNodes`](Self::OfBothNodes), each figure is the sum of both nodes. `None` where who it is compared with was not measured.
     pub(crate) fn reached<'a>(
         self,
         own: f64,
@@ -42,7 +45,9 @@ impl Limit {
     ) -> Option<f64> {
         let is_base = |other: &str| match self {
             Self::AtMost(_) => false,
-            Self::Of(name, _) | Self::OfWorkload(name, _) => other == name,
+            Self::Of(name, _) | Self::OfBothNodes(name, _) | Self::OfWorkload(name, _) => {
+                other == name
+            }
             Self::OfBest(_) => !other.starts_with("sockeye"),
         };
         if let Self::AtMost(_) = self {
@@ -60,6 +65,9 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Of(name, number) => write!(f, "at most {number:.2} of {name}"),
+            Self::OfBothNodes(name, number) => {
+                write!(f, "in both nodes at most {number:.2} of {name}")
+            }
             Self::OfBest(number) => write!(f, "at most {number:.2} of the best peer"),
             Self::OfWorkload(name, number) => write!(f, "at most {number:.2} of its own {name}"),
             Self::AtMost(number) => write!(f, "at most {}", crate::report::thousands(*number)),

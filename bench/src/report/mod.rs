@@ -202,6 +202,12 @@ impl Sample {
     fn figure(&self, workload: &Workload) -> f64 {
         self.cost.figure(workload)
     }
+
+    /// Nanoseconds of processor time of both nodes, for each message that is counted. `None` without a second node.
+    fn figure_of_both_nodes(&self) -> Option<f64> {
+        let seconds = self.cost.cpu_seconds + self.cost.publisher_cpu_seconds?;
+        Some(seconds * 1e9 / self.cost.count as f64)
+    }
 }
 
 fn row(workload: &Workload, server: &'static str, samples: &[&Sample]) -> Row {
@@ -254,7 +260,11 @@ fn verdict(workload: &Workload, target: &Target, samples: &[Sample]) -> Option<V
         .filter(|sample| sample.workload == workload.name);
     let own = here.clone().filter(|sample| sample.server == target.server);
     let reached = own.filter_map(|sample| {
-        let figure = sample.figure(workload);
+        let figure_of = |sample: &Sample| match target.limit {
+            Limit::OfBothNodes(..) => sample.figure_of_both_nodes(),
+            _ => Some(sample.figure(workload)),
+        };
+        let figure = figure_of(sample)?;
         if let Limit::OfWorkload(..) = target.limit {
             let is_own =
                 |other: &&Sample| other.server == sample.server && other.round == sample.round;
@@ -265,7 +275,7 @@ fn verdict(workload: &Workload, target: &Target, samples: &[Sample]) -> Option<V
             return target.limit.reached(figure, others);
         }
         let others = here.clone().filter(|other| other.round == sample.round);
-        let others = others.map(|other| (other.server, other.figure(workload)));
+        let others = others.filter_map(|other| Some((other.server, figure_of(other)?)));
         target.limit.reached(figure, others)
     });
     let reached = Spread::of(reached)?;
@@ -378,6 +388,36 @@ pub(crate) mod tests {
         assert_eq!(rows[1].user, 405.0);
         let ratio = rows[1].ratio.unwrap();
         assert!((ratio.least - 1.08).abs() < 1e-9 && (ratio.most - 1.08).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_target_of_both_nodes_counts_the_publishing_one_too() {
+        let mut report = Report::new(Machine::default(), 1, 100);
+        for (server, delivering, publishing) in
+            [("sockeye-endpoint", 4.0, 1.0), ("socket-io", 10.0, 10.0)]
+        {
+            let cost = Cost {
+                count: 1_000_000,
+                seconds: 1.5,
+                cpu_seconds: delivering,
+                publisher_cpu_seconds: Some(publishing),
+                ..Cost::default()
+            };
+            report.add(Sample {
+                workload: "w12",
+                server,
+                round: 0,
+                cost,
+            });
+        }
+        let summary = report.summary();
+        let verdicts = &summary.tables[0].verdicts;
+        let [verdict] = &verdicts[..] else {
+            panic!("w6 was not measured: {verdicts:?}")
+        };
+        assert_eq!(verdict.limit, "in both nodes at most 0.35 of socket-io");
+        assert_eq!(verdict.reached.median, 0.25);
+        assert!(verdict.met);
     }
 
     #[test]

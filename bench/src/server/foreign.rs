@@ -132,8 +132,7 @@ pub(super) const REDIS: Foreign = Foreign {
         let mut command = Command::new("env");
         command
             .arg(format!("LD_LIBRARY_PATH={}", library_path(&root)?))
-            .arg(root.join("bin/redis-server"))
-            .arg(foreign.source_file());
+            .arg(root.join("bin/redis-server"));
         Ok(command)
     },
     version: |foreign| {
@@ -196,7 +195,7 @@ impl Foreign {
         root().join(self.folder)
     }
 
-    fn source_file(&self) -> PathBuf {
+    pub(super) fn source_file(&self) -> PathBuf {
         self.folder().join(self.source.0)
     }
 }

@@ -447,7 +447,9 @@ pub(crate) fn install_redis() -> Result<String> {
 /// The command that runs Redis. More arguments are lines of its configuration.
 pub(crate) fn redis() -> Result<Command> {
     raise_descriptors();
-    foreign::REDIS.program()
+    let mut command = foreign::REDIS.program()?;
+    command.arg(foreign::REDIS.source_file());
+    Ok(command)
 }
 
 pub(crate) fn serve(options: &Options) -> Result<()> {

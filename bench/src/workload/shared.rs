@@ -65,12 +65,12 @@ pub(super) const ALL: &[Workload] = &[
 
 const ONE_TOPIC: &[Target] = &[
     endpoint(Limit::OfWorkload("w6", 1.25)),
-    endpoint(Limit::Of("socket-io", 0.35)),
+    endpoint(Limit::OfBothNodes("socket-io", 0.35)),
 ];
 
 const MANY_TOPICS: &[Target] = &[
     endpoint(Limit::OfWorkload("w9", 1.25)),
-    endpoint(Limit::Of("socket-io", 0.35)),
+    endpoint(Limit::OfBothNodes("socket-io", 0.35)),
 ];
 
 const ONE_READ: &[Target] = &[endpoint(Limit::AtMost(1.0))];
