@@ -3,6 +3,7 @@
 use sockeye_engine_kit::checker::Harm;
 
 use crate::faults::case::{Action, Case, Ground, Run, Script, WARM};
+use crate::faults::evidence::Evidence;
 use crate::faults::proof;
 
 pub(super) const CASES: &[Case] = &[
@@ -20,14 +21,7 @@ pub(super) const CASES: &[Case] = &[
                 [&[&["ACL", "SETUSER", "sockeye", "+@scripting"]], &[]],
             )
         },
-        judge: |evidence| {
-            [
-                proof::none_is_stored_meanwhile(evidence),
-                proof::some_is_confirmed_later(evidence),
-                proof::sockets_stay(evidence),
-            ]
-            .concat()
-        },
+        judge: nothing_is_stored,
     },
     Case {
         id: "F26b",
@@ -66,14 +60,7 @@ pub(super) const CASES: &[Case] = &[
                 [&[&["CONFIG", "SET", "min-replicas-to-write", "0"]], &[]],
             )
         },
-        judge: |evidence| {
-            [
-                proof::none_is_stored_meanwhile(evidence),
-                proof::some_is_confirmed_later(evidence),
-                proof::sockets_stay(evidence),
-            ]
-            .concat()
-        },
+        judge: nothing_is_stored,
     },
     Case {
         id: "F26d",
@@ -102,14 +89,7 @@ pub(super) const CASES: &[Case] = &[
                 ],
             )
         },
-        judge: |evidence| {
-            [
-                proof::none_is_stored_meanwhile(evidence),
-                proof::some_is_confirmed_later(evidence),
-                proof::sockets_stay(evidence),
-            ]
-            .concat()
-        },
+        judge: nothing_is_stored,
     },
     Case {
         id: "F26e",
@@ -139,6 +119,16 @@ pub(super) const CASES: &[Case] = &[
         },
     },
 ];
+
+/// The server stores nothing while it refuses, and the connections of the clients stay.
+fn nothing_is_stored(evidence: &Evidence) -> Vec<String> {
+    [
+        proof::none_is_stored_meanwhile(evidence),
+        proof::some_is_confirmed_later(evidence),
+        proof::sockets_stay(evidence),
+    ]
+    .concat()
+}
 
 /// Requests of the administrator.
 type Requests = &'static [&'static [&'static str]];
