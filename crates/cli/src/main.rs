@@ -43,10 +43,9 @@ struct Program {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Options),
-    // Boxed because of its many options.
+    // These are boxed because of their many options.
+    Serve(Box<serve::Options>),
     Connect(Box<connect::Options>),
-    // Boxed because of its many options.
     Publish(Box<connect::PublishOptions>),
     Completions(manual::Options),
     /// Print the manual page, in roff: `sockeye man | man -l -`
