@@ -4,6 +4,7 @@ mod fake;
 mod feed;
 pub(crate) mod heard;
 mod link;
+mod log;
 mod opening;
 pub(crate) mod peer;
 mod presence;
