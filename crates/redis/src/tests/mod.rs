@@ -10,6 +10,7 @@ pub(crate) mod peer;
 mod presence;
 mod publishing;
 mod reading;
+mod starting;
 
 use std::future::Future;
 use std::sync::Arc;
