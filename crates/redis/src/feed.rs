@@ -79,13 +79,7 @@ impl Feed {
     ) -> Result<Self, ConnectError> {
         let count =
             std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKERS));
-        let sorter = Arc::new(Sorter {
-            layout: layout.clone(),
-            queues: (0..count).map(|_| Queue::new(ROOM / count)).collect(),
-            beats: Default::default(),
-            endings: Endings::default(),
-            notices,
-        });
+        let sorter = Arc::new(Sorter::new(layout, count, notices));
         let pushes = Arc::clone(&sorter);
         let pushes = Box::new(move |push| pushes.sort(push));
         let connection = connector.open(Purpose::Feed, node, Some(pushes)).await?;
@@ -129,6 +123,17 @@ impl fmt::Debug for Feed {
 }
 
 impl Sorter {
+    /// Makes the queues of this many workers.
+    fn new(layout: &Layout, workers: usize, notices: Sender<Notice>) -> Self {
+        Self {
+            layout: layout.clone(),
+            queues: (0..workers).map(|_| Queue::new(ROOM / workers)).collect(),
+            beats: Default::default(),
+            endings: Endings::default(),
+            notices,
+        }
+    }
+
     /// Takes a push of the connection. It runs in the connection's task, and never waits.
     fn sort(&self, push: PushInfo) {
         match push.kind {
@@ -261,3 +266,6 @@ impl Sorter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, Error as TlsError, RootCertStore, crypto,
+};
 
 use crate::address::{Address, AddressError, Place};
 
@@ -44,6 +46,8 @@ struct Tls {
     connector: TlsConnector,
     /// The name that the server's certificate must have.
     name: ServerName<'static>,
+    /// The file of the certificates that are trusted. `None`: those of the system.
+    authority: Option<PathBuf>,
 }
 
 impl Transport {
@@ -111,14 +115,55 @@ impl Tls {
         Ok(Self {
             connector: TlsConnector::from(Arc::new(builder.with_no_client_auth())),
             name: name.to_owned(),
+            authority: authority.map(Path::to_owned),
         })
     }
 
     async fn secure(&self, stream: impl Bytewise) -> io::Result<ByteStream> {
         let stream = self.connector.connect(self.name.clone(), stream).await;
-        let stream =
-            stream.map_err(|error| io::Error::new(error.kind(), format!("TLS failed: {error}")))?;
+        let stream = stream.map_err(|error| {
+            let text = self.explained(&error);
+            io::Error::new(error.kind(), format!("TLS failed: {text}"))
+        })?;
         Ok(Box::new(stream))
+    }
+
+    /// Returns the text of an error, with what to change.
+    fn explained(&self, error: &io::Error) -> String {
+        use CertificateError as E;
+        let tls = error.get_ref().and_then(|error| error.downcast_ref());
+        let certificate = match tls {
+            Some(TlsError::InvalidCertificate(certificate)) => certificate,
+            Some(TlsError::InvalidMessage(_)) => {
+                return "the server does not speak TLS on this port; without TLS the URL begins with redis://"
+                    .to_owned();
+            }
+            _ => return error.to_string(),
+        };
+        let remedy = match certificate {
+            // A signature is bad if another authority has the same name.
+            E::UnknownIssuer | E::BadSignature => return self.untrusted(),
+            E::Expired | E::ExpiredContext { .. } => "renew the server's certificate",
+            E::NotValidYet | E::NotValidYetContext { .. } => "check this machine's clock",
+            E::NotValidForName | E::NotValidForNameContext { .. } => {
+                "write a host into the URL that the server's certificate names"
+            }
+            _ => return error.to_string(),
+        };
+        format!("{error}; {remedy}")
+    }
+
+    /// The text for a certificate whose authority is not trusted.
+    fn untrusted(&self) -> String {
+        match &self.authority {
+            Some(file) => format!(
+                "the server's certificate is not by an authority of {}; name the PEM file of its authority by ca=FILE in the URL",
+                file.display()
+            ),
+            None => "the system does not trust the authority of the server's certificate; name the authority's PEM file \
+                     by ?ca=FILE in the URL"
+                .to_owned(),
+        }
     }
 }
 
@@ -145,7 +190,9 @@ fn trusted(file: &Path) -> Result<RootCertStore, AddressError> {
 mod tests {
     use std::io::Write as _;
 
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    };
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::ServerConfig;
@@ -159,7 +206,7 @@ mod tests {
     }
 
     /// A file that is removed with its owner.
-    struct File(std::path::PathBuf);
+    struct File(PathBuf);
 
     impl File {
         fn new(name: &str, content: &str) -> Self {
@@ -200,12 +247,19 @@ mod tests {
     }
 
     /// A server of TLS on one end of a pipe, whose certificate is of an authority; the authority's PEM.
-    fn server(name: &str) -> (TlsAcceptor, String) {
+    fn server(
+        authority: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (TlsAcceptor, String) {
         let mut params = CertificateParams::new(vec![]).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, authority);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        change(&mut params);
         let certificate = params.signed_by(&key, &issuer).unwrap();
         let provider = Arc::new(crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -220,34 +274,102 @@ mod tests {
         (TlsAcceptor::from(Arc::new(config)), issuer.pem())
     }
 
+    /// Connects to a server that accepts by `acceptor`, and reads what it says.
+    async fn connected(tls: &Tls, acceptor: &TlsAcceptor) -> io::Result<[u8; 7]> {
+        let (ours, theirs) = duplex(1 << 16);
+        let accepting = async {
+            let mut stream = acceptor.accept(theirs).await?;
+            stream.write_all(b"+PONG\r\n").await?;
+            stream.flush().await
+        };
+        let asking = async {
+            let mut answer = [0; 7];
+            let mut stream = tls.secure(ours).await?;
+            stream.read_exact(&mut answer).await?;
+            Ok(answer)
+        };
+        let (accepted, answer) = tokio::join!(accepting, asking);
+        assert_eq!(accepted.is_ok(), answer.is_ok());
+        answer
+    }
+
+    /// The text of the error of a server whose certificate cannot be used.
+    async fn distrust(tls: &Tls, acceptor: &TlsAcceptor) -> String {
+        connected(tls, acceptor).await.unwrap_err().to_string()
+    }
+
     #[tokio::test]
     async fn the_file_of_the_url_decides_which_servers_are_trusted() {
-        let (acceptor, authority) = server("localhost");
-        let (_, other) = server("localhost");
-        for (authority, is_trusted) in [(authority, true), (other, false)] {
-            let file = File::new(&format!("{is_trusted}.pem"), &authority);
+        let (acceptor, authority) = server("ours", |_| {});
+        let file = File::new("ours.pem", &authority);
+        let tls = Tls::new("localhost", Some(&file.0)).unwrap();
+        assert_eq!(&connected(&tls, &acceptor).await.unwrap(), b"+PONG\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_trusted_names_where_to_name_its_authority() {
+        let (acceptor, authority) = server("ours", |_| {});
+        for (other, name) in [("theirs", "unknown"), ("ours", "namesake")] {
+            let (_, other) = server(other, |_| {});
+            assert_ne!(other, authority);
+            let file = File::new(&format!("{name}.pem"), &other);
             let tls = Tls::new("localhost", Some(&file.0)).unwrap();
-            let (ours, theirs) = duplex(1 << 16);
-            let acceptor = acceptor.clone();
-            let peer = tokio::spawn(async move {
-                let mut stream = acceptor.accept(theirs).await?;
-                stream.write_all(b"+PONG\r\n").await?;
-                stream.flush().await
-            });
-            match tls.secure(ours).await {
-                Ok(mut stream) => {
-                    let mut answer = [0; 7];
-                    stream.read_exact(&mut answer).await.unwrap();
-                    assert!(is_trusted && &answer == b"+PONG\r\n");
-                }
-                Err(error) => {
-                    assert!(
-                        !is_trusted && error.to_string().starts_with("TLS failed: "),
-                        "{error}"
-                    );
-                }
-            }
-            assert_eq!(peer.await.unwrap().is_ok(), is_trusted);
+            let text = format!(
+                "TLS failed: the server's certificate is not by an authority of {}; name the PEM file of its authority \
+                 by ca=FILE in the URL",
+                file.0.display()
+            );
+            assert_eq!(distrust(&tls, &acceptor).await, text);
         }
+        // Without a file the system decides. It does not know the authority of a test either.
+        let (_, other) = server("theirs", |_| {});
+        let file = File::new("system.pem", &other);
+        let mut tls = Tls::new("localhost", Some(&file.0)).unwrap();
+        tls.authority = None;
+        let text = "TLS failed: the system does not trust the authority of the server's certificate; name the \
+                    authority's PEM file by ?ca=FILE in the URL";
+        assert_eq!(distrust(&tls, &acceptor).await, text);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_does_not_fit_names_what_to_change() {
+        let expires = |params: &mut CertificateParams| {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        };
+        let (acceptor, authority) = server("ours", expires);
+        let file = File::new("expired.pem", &authority);
+        let tls = Tls::new("localhost", Some(&file.0)).unwrap();
+        let text = distrust(&tls, &acceptor).await;
+        assert!(text.contains("expired"), "{text}");
+        assert!(text.ends_with("; renew the server's certificate"), "{text}");
+
+        let begins = |params: &mut CertificateParams| params.not_before = date_time_ymd(3000, 1, 1);
+        let (acceptor, authority) = server("ours", begins);
+        let file = File::new("future.pem", &authority);
+        let tls = Tls::new("localhost", Some(&file.0)).unwrap();
+        let text = distrust(&tls, &acceptor).await;
+        assert!(text.ends_with("; check this machine's clock"), "{text}");
+
+        let (acceptor, authority) = server("ours", |_| {});
+        let file = File::new("name.pem", &authority);
+        let tls = Tls::new("redis.example", Some(&file.0)).unwrap();
+        let text = distrust(&tls, &acceptor).await;
+        let remedy = "; write a host into the URL that the server's certificate names";
+        assert!(text.ends_with(remedy), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_told_apart() {
+        let (_, authority) = server("ours", |_| {});
+        let file = File::new("plain.pem", &authority);
+        let tls = Tls::new("localhost", Some(&file.0)).unwrap();
+        let (ours, mut theirs) = duplex(1 << 16);
+        theirs.write_all(b"-ERR Protocol error\r\n").await.unwrap();
+        let text = tls.secure(ours).await.err().unwrap().to_string();
+        assert!(
+            text.ends_with("without TLS the URL begins with redis://"),
+            "{text}"
+        );
     }
 }

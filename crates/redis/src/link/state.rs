@@ -1,5 +1,7 @@
 //! The states of the link, as a table without a clock and without a socket.
 //!
+//! The link begins in Starting, with both connections open.
+//!
 //! ```text
 //!            pause is over            both are open              all is subscribed
 //!   Down ───────────────▶ Connecting ──────────────▶ Subscribing ────────────────▶ Ready
@@ -9,7 +11,8 @@
 //!    └── commands end ── Deaf, Subscribing ◀──────────┘                               │
 //!    └── commands end ────────────────────────────────────────────────────────────────┘
 //!
-//!   any ── stop ──▶ Stopped
+//!   Starting ── all is subscribed ──▶ Ready     Starting ── feed ends ──▶ Deaf
+//!   Starting ── commands end ──▶ Down           any ── stop ──▶ Stopped
 //! ```
 
 use sockeye_pubsub::engine::EngineState;
@@ -17,6 +20,8 @@ use sockeye_pubsub::engine::EngineState;
 /// The state of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
+    /// Both connections are open for the first time. The topics are being subscribed, and nothing was lost.
+    Starting,
     /// There is no connection. The link waits before it tries again.
     Down,
     /// The link opens both connections.
@@ -61,10 +66,13 @@ impl LinkState {
             (_, E::Stop) => Self::Stopped,
             (Self::Down, E::PauseOver) => Self::Connecting,
             (Self::Connecting, E::ConnectFailed) => Self::Down,
+            (Self::Starting, E::Connected) => Self::Starting,
             (Self::Connecting, E::Connected) | (Self::Deaf, E::FeedOpened) => Self::Subscribing,
-            (Self::Subscribing, E::Subscribed) => Self::Ready,
-            (Self::Subscribing | Self::Ready, E::FeedEnded) => Self::Deaf,
-            (Self::Subscribing | Self::Ready | Self::Deaf, E::CommandsEnded) => Self::Down,
+            (Self::Starting | Self::Subscribing, E::Subscribed) => Self::Ready,
+            (Self::Starting | Self::Subscribing | Self::Ready, E::FeedEnded) => Self::Deaf,
+            (Self::Starting | Self::Subscribing | Self::Ready | Self::Deaf, E::CommandsEnded) => {
+                Self::Down
+            }
             _ => return None,
         })
     }
@@ -74,6 +82,7 @@ impl LinkState {
     pub(crate) fn to_engine(self, is_slow: bool) -> EngineState {
         match self {
             Self::Down | Self::Connecting | Self::Stopped => EngineState::Down,
+            Self::Starting => EngineState::Degraded("topics are being subscribed"),
             Self::Subscribing => EngineState::Degraded("topics are being subscribed again"),
             Self::Deaf => EngineState::Degraded("messages of other nodes do not come"),
             Self::Ready if is_slow => EngineState::Degraded("the server answers slowly"),
@@ -88,7 +97,8 @@ mod tests {
     use super::LinkState as S;
     use super::*;
 
-    const STATES: [S; 6] = [
+    const STATES: [S; 7] = [
+        S::Starting,
         S::Down,
         S::Connecting,
         S::Subscribing,
@@ -100,6 +110,10 @@ mod tests {
     #[test]
     fn the_states_follow_the_graph_and_no_other_way() {
         let graph = [
+            (S::Starting, E::Connected, S::Starting),
+            (S::Starting, E::Subscribed, S::Ready),
+            (S::Starting, E::FeedEnded, S::Deaf),
+            (S::Starting, E::CommandsEnded, S::Down),
             (S::Down, E::PauseOver, S::Connecting),
             (S::Connecting, E::ConnectFailed, S::Down),
             (S::Connecting, E::Connected, S::Subscribing),

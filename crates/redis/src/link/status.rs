@@ -31,11 +31,11 @@ pub(super) struct Status {
 const WARNED: usize = 64;
 
 impl Status {
-    /// Makes the status of a link that connects.
+    /// Makes the status of a link whose connections are open for the first time.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            state: LinkState::Connecting,
+            state: LinkState::Starting,
             is_slow: false,
             live: Vec::new(),
             incarnations: Vec::new(),
@@ -55,8 +55,8 @@ impl Status {
             _ => {}
         }
         // Without topics the feed is complete at once.
-        let is_brief =
-            state == LinkState::Subscribing && self.shared.reports.listening().is_empty();
+        let is_brief = matches!(state, LinkState::Starting | LinkState::Subscribing)
+            && self.shared.reports.listening().is_empty();
         if !is_brief {
             self.tell(why);
         }
@@ -114,6 +114,10 @@ impl Status {
             EngineState::Ready => {
                 self.failure = None;
                 tracing::info!(target: TARGET, %server, "connected");
+            }
+            // The first subscriptions are no trouble.
+            EngineState::Degraded(what) if self.state == LinkState::Starting => {
+                tracing::debug!(target: TARGET, %server, "{what}");
             }
             EngineState::Degraded(what) => tracing::warn!(target: TARGET, %server, why, "{what}"),
             EngineState::Down if self.state == LinkState::Stopped => {

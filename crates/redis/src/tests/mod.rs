@@ -4,11 +4,13 @@ mod fake;
 mod feed;
 pub(crate) mod heard;
 mod link;
+mod log;
 mod opening;
 pub(crate) mod peer;
 mod presence;
 mod publishing;
 mod reading;
+mod starting;
 
 use std::future::Future;
 use std::sync::Arc;

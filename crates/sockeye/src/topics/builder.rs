@@ -7,6 +7,7 @@ use sockeye_pubsub::Policy;
 use sockeye_pubsub::engine::{Engine, NodeId, NodeInfo};
 use sockeye_pubsub::hub::{Hub, HubConfig};
 use sockeye_pubsub::{MemoryEngine, MemoryLimits, PatternError, Patterns};
+use tokio::sync::watch;
 
 use super::asking::Asking;
 use super::authorize::{Authority, Authorize};
@@ -161,7 +162,8 @@ impl TopicsBuilder {
                 joins: 0.into(),
                 node,
                 signals: Signals::default(),
-                is_started: tokio::sync::Mutex::default(),
+                starting: tokio::sync::Mutex::default(),
+                is_started: watch::Sender::default(),
                 task: Mutex::default(),
                 runtime: Mutex::default(),
             }

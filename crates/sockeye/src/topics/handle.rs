@@ -9,6 +9,7 @@ use sockeye_pubsub::engine::{Catchup, EngineState, NodeInfo, Since};
 use sockeye_pubsub::hub::Hub;
 use sockeye_pubsub::{Kept, Patterns, Rules, SubscribeError, TopicName};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::asking::Asking;
@@ -38,8 +39,10 @@ pub(super) struct Inner {
     pub(super) joins: AtomicU32,
     pub(super) node: NodeInfo,
     pub(super) signals: Signals,
+    /// Held while a networked engine starts.
+    pub(super) starting: tokio::sync::Mutex<()>,
     /// Whether a networked engine is started.
-    pub(super) is_started: tokio::sync::Mutex<bool>,
+    pub(super) is_started: watch::Sender<bool>,
     /// The task that calls the hub when time has passed.
     pub(super) task: Mutex<Option<AbortHandle>>,
     /// The runtime of that task.

@@ -2,6 +2,7 @@
 //! reports. One task calls the hub when time has passed.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use sockeye_pubsub::engine::{
 use sockeye_pubsub::hub::Request;
 use sockeye_pubsub::{Delivered, MemoryEngine, TopicName};
 use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
 
 use super::backend::Backend;
 use super::handle::{Inner, Topics, WeakInner};
@@ -21,19 +23,30 @@ use crate::sync::{Arc, lock};
 /// The pause before an engine is started again that did not start.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long a subscription waits for the start of the engine. The hub's joins wait for 10 s.
+const START_WITHIN: Duration = Duration::from_secs(9);
+
 impl Inner {
     /// Starts the engine, if it is not started.
     async fn start(self: &Arc<Self>) -> Result<(), EngineError> {
         let Backend::Networked(engine) = &self.backend else {
             return Ok(());
         };
-        let mut is_started = self.is_started.lock().await;
-        if !*is_started {
+        let _starting = self.starting.lock().await;
+        if !*self.is_started.borrow() {
             let events = Arc::new(Events(Arc::downgrade(self)));
             engine.start(self.node.clone(), events).await?;
-            *is_started = true;
+            self.is_started.send_replace(true);
         }
         Ok(())
+    }
+
+    /// Waits until a networked engine is started, but not for ever.
+    async fn await_start(&self) {
+        let mut is_started = self.is_started.subscribe();
+        let started = is_started.wait_for(|is_started| *is_started);
+        // An engine that is not started refuses what it is asked for.
+        let _ = timeout(START_WITHIN, started).await;
     }
 
     /// Carries out what the hub wants, and reports what slow subscribers lost. The caller holds no lock.
@@ -91,6 +104,8 @@ impl Inner {
     async fn ask(self: Arc<Self>, engine: &dyn Engine, request: Request) {
         match request {
             Request::Listen(topics) => {
+                // A server serves before the engine is started.
+                self.await_start().await;
                 let listened = engine.listen(&topics).await;
                 self.hub.listen_done(&topics, listened);
             }
@@ -127,7 +142,10 @@ impl Inner {
 }
 
 impl Topics {
-    /// Starts the topics in a program without a server. A server starts its topics itself.
+    /// Starts the topics in a program without a server. A server starts its topics itself, and tries again each second if the
+    /// engine does not start. It serves meanwhile: a subscription waits up to 9 s for the engine, and then fails with
+    /// [`SubscribeError::Unavailable`](super::SubscribeError::Unavailable). Await this before `bind` to have an engine that is
+    /// started, or to see why it is not.
     ///
     /// # Errors
     ///
@@ -246,18 +264,15 @@ impl EngineEvents for Events {
     }
 }
 
-/// The task of the topics of a node: calls the hub when time has passed, and the memory engine when something is old.
+/// The task of the topics of a node: starts the engine, calls the hub when time has passed, and the memory engine when
+/// something is old. Joins that wait for the start of the engine need the hub's time, too.
 async fn run(topics: WeakInner, watch: Watch) {
+    let mut starting = pin!(start(WeakInner::clone(&topics)));
+    let mut is_started = false;
     loop {
         let Some(inner) = topics.upgrade() else {
             return;
         };
-        if let Err(error) = inner.start().await {
-            tracing::error!(%error, "cannot start the engine of the topics");
-            drop(inner);
-            tokio::time::sleep(START_AGAIN).await;
-            continue;
-        }
         inner.hub.handle_timeout();
         inner.work();
         inner.stir();
@@ -272,6 +287,21 @@ async fn run(topics: WeakInner, watch: Watch) {
         let endings = node.endings().next_due();
         drop(inner);
         let others = [pruning, presence, endings];
-        watch.wait(others.into_iter().flatten().min()).await;
+        tokio::select! {
+            () = &mut starting, if !is_started => is_started = true,
+            () = watch.wait(others.into_iter().flatten().min()) => {}
+        }
+    }
+}
+
+/// Starts the engine, again and again until it is started.
+async fn start(topics: WeakInner) {
+    while let Some(inner) = topics.upgrade() {
+        let Err(error) = inner.start().await else {
+            return;
+        };
+        tracing::error!(%error, "cannot start the engine of the topics");
+        drop(inner);
+        sleep(START_AGAIN).await;
     }
 }

@@ -36,6 +36,7 @@ mod replay;
 mod returning;
 mod runtimes;
 mod slow;
+mod starting;
 mod subscribe;
 #[cfg(feature = "topics-wire")]
 mod wire_side;
