@@ -104,7 +104,9 @@ fn full(root: &Path, steps: &mut Steps) -> Result<()> {
     judge(root, steps, &["peers"])?;
     judge(root, steps, &["proxies"])?;
     judge(root, steps, &["autobahn"])?;
-    judge(root, steps, &["faults", "--quick", "--engine", "redis"])?;
+    judge(root, steps, &["engine"])?;
+    let valkey = ["--engine", "valkey", "--at-once", "3"];
+    judge(root, steps, &[&["faults", "--full"][..], &valkey].concat())?;
     memory(root, steps)?;
     fuzz::fuzz(root, steps, 10)?;
     coverage(root, steps)?;
@@ -127,7 +129,8 @@ fn guard(root: &Path, steps: &mut Steps) -> Result<()> {
     simulate(root, steps)?;
     doc(root, steps)?;
     judge(root, steps, &["browser"])?;
-    judge(root, steps, &["javascript"])
+    judge(root, steps, &["javascript"])?;
+    judge(root, steps, &["faults", "--quick", "--engine", "redis"])
 }
 
 /// The whole suite: unit tests, integration tests, doctests, examples; then the exhaustive ones.
@@ -517,9 +520,10 @@ usage: cargo xtask COMMAND
   mutants                 faults in the hub and the mailbox, of which the tests have to find each
   coverage                which lines of the core its own tests run; less than 95 % fails
   deny                    licences, duplicate versions and sources of the dependencies
-  ci                      what guards a landing: tidy, check, test, doc, browser, autobahn --fast
-  full                    what closes an issue: ci with all of autobahn, peers, proxies, faults --quick, simulate, mutants,
-                          each feature alone, bench --instructions, memory, fuzz 10, coverage, deny
+  ci                      what guards a landing: tidy, check, test, doc, browser, javascript, faults --quick on Redis,
+                          autobahn --fast
+  full                    what closes an issue: ci with all of autobahn, peers, proxies, engine, faults --full on Valkey,
+                          simulate, mutants, each feature alone, bench --instructions, memory, fuzz 10, coverage, deny
   help                    this text
 
 A step that fails ends the run; the seconds of each step are printed at the end.";
