@@ -251,6 +251,11 @@ impl Mounted {
         self.open_sessions.set_topics(topics);
     }
 
+    /// Returns the path template.
+    pub(crate) fn path(&self) -> &str {
+        &self.config.path
+    }
+
     pub(crate) fn subprotocols(&self) -> &[String] {
         &self.config.subprotocols
     }

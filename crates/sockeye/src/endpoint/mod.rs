@@ -145,6 +145,7 @@ pub(crate) mod report;
 #[cfg(feature = "topics")]
 pub(crate) mod seam;
 mod session;
+mod session_id;
 mod span;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -169,7 +170,8 @@ pub use self::properties::Properties;
 pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
-pub use self::session::{OpenSessions, Session, SessionId};
+pub use self::session::{OpenSessions, Session};
+pub use self::session_id::{InvalidSessionId, SessionId};
 pub use crate::log_limit::LogLimit;
 #[cfg(all(feature = "macros", feature = "topics"))]
 #[doc(inline)]

@@ -22,7 +22,9 @@ use super::error::DeploymentError;
 use super::reception::{self, Asked, Reception, Rejection};
 use super::stage::Stage;
 use crate::connection::permit::SessionPermit;
-use crate::endpoint::{ConnectionInfo, EndpointConfig, Properties};
+use crate::endpoint::{
+    ConnectionInfo, EndpointConfig, OpenSessions, Properties, Session, SessionId,
+};
 use crate::stats::Stats;
 use crate::sync::Arc;
 #[cfg(feature = "topics")]
@@ -34,7 +36,7 @@ use crate::transport::Stream;
 /// [`Server`](crate::Server).
 ///
 /// A container is a handle, and cheap to clone. It is a `tower` service, which axum's `Router` takes. A handler of the
-/// application calls [`upgrade`](Self::upgrade).
+/// application calls [`upgrade`](Self::upgrade). Any task reaches the open sessions by it.
 ///
 /// ```
 /// # struct Chat;
@@ -45,6 +47,29 @@ use crate::transport::Stream;
 ///     .endpoint(endpoint("/chat/{room}", |_handshake| Chat))
 ///     .container()?;
 /// // axum::Router::new().route_service("/chat/{room}", container)
+/// # Ok::<(), sockeye::server::DeploymentError>(())
+/// ```
+///
+/// An endpoint may hold the state of its application, and the state its container: the endpoint is
+/// [added](Self::add_endpoint) when both are there. [`stop`](Self::stop) drops the endpoints, so that all three are freed.
+///
+/// ```
+/// # use sockeye::{Endpoint, Server, endpoint};
+/// #[derive(Clone)]
+/// struct App {
+///     container: sockeye::server::Container,
+/// }
+///
+/// struct Chat {
+///     app: App,
+/// }
+///
+/// impl Endpoint for Chat {}
+///
+/// let app = App { container: Server::builder().container()? };
+/// let shared = app.clone();
+/// let chat = endpoint("/chat/{room}", move |_handshake| Chat { app: shared.clone() });
+/// app.container.add_endpoint(chat)?;
 /// # Ok::<(), sockeye::server::DeploymentError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -96,6 +121,24 @@ impl Container {
         }
     }
 
+    /// Returns the open sessions of an endpoint. `path` is the endpoint's template, as it was given:
+    /// `"/chat/{room}"`, not `"/chat/lobby"`. Returns `None` if there is no such endpoint.
+    ///
+    /// The returned handle stays valid, and knows the sessions that open later too.
+    pub fn open_sessions(&self, path: &str) -> Option<OpenSessions> {
+        self.0.reception.deployment.open_sessions(path)
+    }
+
+    /// Returns the open sessions of all endpoints.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.0.reception.deployment.sessions()
+    }
+
+    /// Returns the open session of this name, whatever its endpoint is. It takes one short lock for each endpoint.
+    pub fn session(&self, id: SessionId) -> Option<Session> {
+        self.0.reception.deployment.session(id)
+    }
+
     /// Adds an endpoint for the requests that come from now on. Open connections keep their endpoints, even if the new
     /// one would match their paths.
     ///
@@ -120,7 +163,8 @@ impl Container {
     }
 
     /// Stops in order. From now on handshakes are answered 503. Each session sends what is queued for it, and a Close with
-    /// 1001. Completes when all sessions are gone; those that are left at the stop timeout are dropped.
+    /// 1001. Completes when all sessions are gone; those that are left at the stop timeout are dropped. Then the endpoints
+    /// are dropped too.
     ///
     /// An HTTP server that stops does not wait for upgraded connections: call this method too.
     ///
@@ -144,7 +188,15 @@ impl Container {
 impl Inner {
     // By value: the task that takes over the connection needs it too.
     async fn answer(self: Arc<Self>, mut parts: Parts) -> Result<Response<()>, Response<Bytes>> {
-        let target = self.reception.find(&parts)?;
+        let target = self.reception.find(&parts).map_err(|rejection| {
+            // The endpoints are dropped at the end of a stop.
+            match rejection {
+                Rejection::NoEndpoint { is_handshake: true } if self.is_stopping() => {
+                    Rejection::Stopping
+                }
+                other => other,
+            }
+        })?;
         let permit = self.permit()?;
         let on_upgrade = parts.extensions.remove::<OnUpgrade>();
         let info = parts
@@ -191,9 +243,13 @@ impl Inner {
         Ok(response)
     }
 
+    fn is_stopping(&self) -> bool {
+        *self.stage.borrow() > Stage::Serving
+    }
+
     /// Takes the permit of one session.
     fn permit(&self) -> Result<SessionPermit, Rejection> {
-        if *self.stage.borrow() > Stage::Serving {
+        if self.is_stopping() {
             return Err(Rejection::Stopping);
         }
         let permit = Arc::clone(&self.permits).try_acquire_owned();

@@ -42,6 +42,7 @@ use self::deployment::Deployment;
 #[cfg(feature = "topics")]
 use self::error::Contradiction;
 pub use self::error::{BindError, DeploymentError};
+pub use self::handle::ServerHandle;
 use self::reception::Reception;
 use self::shared::{HeadLimits, HttpService, Shared};
 use self::stage::Stage;
@@ -63,6 +64,7 @@ mod admission;
 mod container;
 mod deployment;
 mod error;
+mod handle;
 mod listen;
 mod reception;
 mod shared;
@@ -143,7 +145,7 @@ impl Server {
 
     /// Serves until `stop` completes, then stops in order. The server accepts no more connections. Each session sends what
     /// is queued for it, and a Close with 1001. The server waits for them until the stop timeout, and then drops the
-    /// sessions that are left, with the handlers that still run.
+    /// sessions that are left, with the handlers that still run. At last it drops its endpoints.
     ///
     /// # Errors
     ///
@@ -199,7 +201,7 @@ impl Server {
         self.acceptor().serve_brought(stream.into())
     }
 
-    /// Returns a handle, which adds endpoints while the server serves.
+    /// Returns a handle, which reaches the sessions, and adds endpoints, while the server serves.
     ///
     /// ```no_run
     /// # async fn example() -> sockeye::Result {
@@ -215,7 +217,7 @@ impl Server {
     /// # }
     /// ```
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle(Arc::clone(&self.shared))
+        ServerHandle::new(&self.shared)
     }
 
     /// Returns the topics that the sessions use.
@@ -230,51 +232,6 @@ impl Server {
             stage: self.stage.subscribe(),
             admission: Arc::clone(&self.admission),
         }
-    }
-}
-
-/// A handle of a running server, which adds endpoints and reads its counts. Made by [`Server::handle`]; cheap to clone.
-///
-/// A handle does not keep the server running. It keeps the endpoints alive: an endpoint that stores a handle of its own
-/// server is never freed.
-#[derive(Clone, Debug)]
-pub struct ServerHandle(Arc<Shared>);
-
-impl ServerHandle {
-    /// Adds an endpoint for the requests that come from now on. The settings of the server's builder hold for it. Open
-    /// connections keep their endpoints, even if the new one would match their paths.
-    ///
-    /// # Errors
-    ///
-    /// [`DeploymentError`] if another endpoint claims the same paths, or if the path is not a template. Then nothing has
-    /// changed.
-    pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
-        self.0.reception.deployment.add(endpoint)
-    }
-
-    /// Returns what the server has counted since it was built. A monitor may call this every few seconds. It takes one
-    /// short lock for each endpoint, whatever the number of sessions. It waits while a broadcast of that endpoint is
-    /// handed to the sessions.
-    ///
-    /// ```no_run
-    /// # async fn example() -> sockeye::Result {
-    /// use sockeye::Server;
-    ///
-    /// let server = Server::builder().bind("127.0.0.1:8080").await?;
-    /// let handle = server.handle();
-    /// tokio::spawn(server.serve());
-    /// println!("{} sessions are open", handle.stats().open_sessions);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn stats(&self) -> Stats {
-        self.0.reception.deployment.stats()
-    }
-
-    /// Returns the topics that the sessions use.
-    #[cfg(feature = "topics")]
-    pub fn topics(&self) -> &Topics {
-        &self.0.reception.deployment.topics
     }
 }
 

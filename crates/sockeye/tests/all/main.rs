@@ -32,6 +32,7 @@ mod path;
 mod readme;
 mod reconnect;
 mod serve_stream;
+mod sessions;
 mod span;
 mod start_closing;
 mod stats;
