@@ -88,6 +88,7 @@ pub mod connection;
 mod deadline;
 pub mod endpoint;
 pub mod error;
+mod handshake;
 mod log_limit;
 mod memory_limit;
 mod observer;

@@ -3,13 +3,13 @@
 use sockeye_mailbox::OverflowPolicy;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::handshake::ConnectionInfo;
 use super::life::spawn;
 use super::session::{OpenSessions, Session, SessionGuard};
 use super::{Endpoint, Handshake, IncomingKind};
 use crate::connection::Connection;
 use crate::connection::direct::Mailbox;
 use crate::connection::driver::Driver;
+use crate::handshake::ConnectionInfo;
 use crate::router::PathParameters;
 use crate::sync::Arc;
 

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::envelope;
 use super::filter::FilteredSessions;
-use super::handshake::Handshake;
 use super::overflow::Losses;
 #[cfg(feature = "topics")]
 use super::seam::SharedTopics;
 use super::session::{EnvelopedSet, OpenSessions, Session, SessionSet};
 use super::session_id::SessionId;
 use crate::connection::direct::Channel;
+use crate::handshake::Handshake;
 use crate::observer::Event;
 use crate::runtime::deliverer;
 use crate::runtime::sweeper::{self, Swept};

@@ -15,15 +15,14 @@ use super::activity::{Activity, Busy, IDLE_FOR_TOO_LONG, Idle};
 #[cfg(feature = "topics")]
 use super::gap::Gap;
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
-use super::handshake::Handshake;
 use super::incoming::{Incoming, IncomingKind};
-use super::properties::Properties;
 #[cfg(feature = "topics")]
 use super::seam::{SessionPart, SharedTopics};
 use super::session_id::SessionId;
 use super::span::SessionSpan;
 use crate::connection::direct::{Channel, Mailbox};
 use crate::connection::link::InParts;
+use crate::handshake::{Handshake, Properties};
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};

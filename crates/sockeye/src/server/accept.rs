@@ -22,7 +22,7 @@ use super::stage::Stage;
 use super::stall::StallGuard;
 use super::{unread, upgrade};
 use crate::deadline::InputTimer;
-use crate::endpoint::handshake::ConnectionInfo;
+use crate::handshake::ConnectionInfo;
 use crate::observer::Event;
 use crate::sync::Arc;
 use crate::transport::Stream;

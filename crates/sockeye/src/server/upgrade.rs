@@ -16,7 +16,7 @@ use super::shared::Shared;
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
 use crate::endpoint::Properties;
-use crate::endpoint::handshake::ConnectionInfo;
+use crate::handshake::ConnectionInfo;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The largest request body that the HTTP service gets.

@@ -1,4 +1,7 @@
-//! The request that opened a connection, as a session keeps it.
+//! The request that opened a connection, as a session or a connection keeps it. Knows no endpoint and no session.
+
+mod head;
+mod properties;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,8 +11,8 @@ use http::{HeaderMap, Uri};
 use sockeye_proto::DeflateParams;
 use sockeye_proto::handshake::Extension;
 
-use super::head::Head;
-use super::properties::Properties;
+use self::head::Head;
+pub use self::properties::Properties;
 use crate::router::PathParameters;
 use crate::secret;
 
@@ -181,7 +184,7 @@ impl Handshake {
         deflate.into_iter().collect()
     }
 
-    /// Returns the name of the peer, if a [`Configurator`](super::Configurator) has set one.
+    /// Returns the name of the peer, if a [`Configurator`](crate::endpoint::Configurator) has set one.
     pub fn principal(&self) -> Option<&str> {
         self.extra.get()?.principal.as_deref()
     }
