@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
+use super::answer;
 use super::error::DeploymentError;
-use super::reception::{self, Asked, Reception, Rejection};
+use super::reception::{Asked, Reception, Rejection};
 use super::stage::Stage;
 use crate::connection::permit::SessionPermit;
 use crate::endpoint::{
@@ -222,9 +223,7 @@ impl Inner {
                 let text = "cannot upgrade a connection: the request has no extension of hyper's";
                 tracing::error!(left_out, "{text}");
             }
-            let reason = "this connection cannot be upgraded";
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            return Err(reception::refusal(status, reason));
+            return Err(answer::internal("this connection cannot be upgraded"));
         };
         let inner = Arc::clone(&self);
         tokio::spawn(async move {

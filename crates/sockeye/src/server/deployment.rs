@@ -11,12 +11,12 @@ use sockeye_proto::{CloseCode, Config};
 use tokio::sync::watch;
 
 use super::error::DeploymentError;
+use super::rules::Agreement;
 use super::stage::Stage;
-use crate::connection::Compression;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::permit::SessionPermit;
 use crate::endpoint::life::Opened;
-use crate::endpoint::{EndpointConfig, Handshake, Mounted, OpenSessions, Session, SessionId};
+use crate::endpoint::{EndpointConfig, Mounted, OpenSessions, Session, SessionId};
 use crate::router::{PathParameters, Router};
 use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
@@ -42,8 +42,7 @@ pub(super) struct Deployment {
 /// The outcome of an accepted handshake, which its session starts with.
 pub(super) struct Agreed {
     pub(super) mounted: Arc<Mounted>,
-    pub(super) handshake: Handshake,
-    pub(super) compression: Option<Compression>,
+    pub(super) agreement: Agreement,
 }
 
 impl Deployment {
@@ -75,11 +74,11 @@ impl Deployment {
         (agreed, permit): (Box<Agreed>, SessionPermit),
         stage: &watch::Receiver<Stage>,
     ) {
-        let Agreed {
-            mounted,
+        let Agreed { mounted, agreement } = *agreed;
+        let Agreement {
             handshake,
             compression,
-        } = *agreed;
+        } = agreement;
         mounted.launch(Opened {
             stream,
             read_ahead,

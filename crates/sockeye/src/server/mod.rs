@@ -61,12 +61,14 @@ use crate::transport::Stream;
 
 mod accept;
 mod admission;
+mod answer;
 mod container;
 mod deployment;
 mod error;
 mod handle;
 mod listen;
 mod reception;
+mod rules;
 mod shared;
 mod stage;
 mod stall;

@@ -10,8 +10,9 @@ use hyper::upgrade::OnUpgrade;
 use sockeye_proto::handshake::is_websocket_request;
 
 use super::admission::{ConnectionPermit, Entry, Guest, Pending};
+use super::answer;
 use super::deployment::Agreed;
-use super::reception::{self, Asked, Rejection};
+use super::reception::{Asked, Rejection};
 use super::shared::Shared;
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
@@ -104,7 +105,7 @@ impl Peer {
 async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
     let too_large = || {
         let reason = "the request body is too large: the limit is 1 MiB";
-        reception::plain(StatusCode::PAYLOAD_TOO_LARGE, reason)
+        answer::plain(StatusCode::PAYLOAD_TOO_LARGE, reason)
     };
     // A body that is announced as too large is not read.
     if body.size_hint().lower() > MAX_BODY as u64 {
@@ -116,11 +117,11 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
             let reason = "cannot read the request body";
-            Err(reception::plain(StatusCode::BAD_REQUEST, reason))
+            Err(answer::plain(StatusCode::BAD_REQUEST, reason))
         }
         Err(_) => {
             let reason = "the request body took too long";
-            Err(reception::plain(StatusCode::REQUEST_TIMEOUT, reason))
+            Err(answer::plain(StatusCode::REQUEST_TIMEOUT, reason))
         }
     }
 }
