@@ -34,13 +34,13 @@ const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// The handles that the task of each connection gets.
 #[derive(Clone)]
-pub(super) struct Acceptor {
+pub(super) struct Serving {
     pub(super) shared: Arc<Shared>,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) admission: Arc<Admission>,
 }
 
-impl Acceptor {
+impl Serving {
     /// Accepts connections for ever. A failure concerns one connection, or ends by itself: descriptors run out until
     /// connections close.
     // By value: the listener is closed when this ends.

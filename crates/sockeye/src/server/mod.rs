@@ -36,6 +36,7 @@ use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 
+use self::accept::Serving;
 use self::admission::Admission;
 pub use self::container::{Container, Responding, ResponseBody};
 use self::deployment::Deployment;
@@ -54,7 +55,7 @@ use crate::stats::Counters;
 pub use crate::stats::Stats;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
-use crate::tls::{Acceptor, rustls::ServerConfig};
+use crate::tls::{TlsAcceptor, rustls::ServerConfig};
 #[cfg(feature = "topics")]
 use crate::topics::Topics;
 use crate::transport::Stream;
@@ -158,7 +159,7 @@ impl Server {
     /// Dropped, it stops accepting; open connections go on.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         tokio::select! {
-            () = self.acceptor().accept(self.listener) => {}
+            () = self.serving().accept(self.listener) => {}
             () = stop => {}
         }
         self.stage.send_replace(Stage::Stopping);
@@ -200,7 +201,7 @@ impl Server {
         &self,
         stream: S,
     ) -> impl Future<Output = ()> + Send + 'static + use<S> {
-        self.acceptor().serve_brought(stream.into())
+        self.serving().serve_brought(stream.into())
     }
 
     /// Returns a handle, which reaches the sessions, and adds endpoints, while the server serves.
@@ -228,8 +229,8 @@ impl Server {
         &self.shared.reception.deployment.topics
     }
 
-    fn acceptor(&self) -> accept::Acceptor {
-        accept::Acceptor {
+    fn serving(&self) -> Serving {
+        Serving {
             shared: Arc::clone(&self.shared),
             stage: self.stage.subscribe(),
             admission: Arc::clone(&self.admission),
@@ -250,7 +251,7 @@ pub struct ServerBuilder {
     any_host: bool,
     head_limits: HeadLimits,
     #[cfg(feature = "tls")]
-    tls: Option<Acceptor>,
+    tls: Option<TlsAcceptor>,
     max_connections: Option<usize>,
     max_pending_handshakes: usize,
     handshake_timeout: Duration,
@@ -359,7 +360,7 @@ impl ServerBuilder {
     /// speaks. [`tls::server_config`](crate::tls::server_config) makes a configuration of a certificate's files.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: ServerConfig) -> Self {
-        self.tls = Some(Acceptor::new(config));
+        self.tls = Some(TlsAcceptor::new(config));
         self
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::reception::Reception;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
-use crate::tls::Acceptor;
+use crate::tls::TlsAcceptor;
 
 /// The future of an HTTP service's answer.
 pub(super) type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
@@ -22,7 +22,7 @@ pub(super) struct Shared {
     pub(super) http: Option<HttpService>,
     pub(super) head_limits: HeadLimits,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<Acceptor>,
+    pub(super) tls: Option<TlsAcceptor>,
     pub(super) local_addr: SocketAddr,
     /// Whether the server is bound to one address: then each accepted connection is to `local_addr`.
     pub(super) is_bound_to_one: bool,
