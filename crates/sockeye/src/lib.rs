@@ -52,8 +52,11 @@
 //! | send to one session, or to all | [`Session`], [`OpenSessions`](endpoint::OpenSessions) |
 //! | publish to rooms, feeds and users, with history and recovery | [`Topics`], [`topics`] |
 //! | decide about opening handshakes: log in, check the origin | [`Configurator`](endpoint::Configurator) |
+//! | reach the sessions from another task | [`ServerHandle`](server::ServerHandle), [`Container`](server::Container) |
 //! | serve endpoints inside axum, or another server on hyper | [`Container`](server::Container) |
+//! | accept a connection on a stream, or inside a server on hyper | [`accept`], [`upgrade`](upgrade()), [`Acceptor`](server::Acceptor) |
 //! | open a connection | [`connect`], or [`Client`] for header fields, subprotocols, proxies and limits |
+//! | open a connection over a stream of one's own | [`Client::connect_over`] |
 //! | send and receive in different tasks | [`Connection::split`] |
 //! | serve a client's connection with an endpoint | [`client_endpoint`], [`Client::connect_endpoint`] |
 //! | connect again when the connection is lost | [`reconnect`] |
@@ -119,7 +122,7 @@ pub use self::{
     client::{Client, connect},
     connection::Connection,
     endpoint::{Endpoint, Session, endpoint},
-    server::Server,
+    server::{Server, accept, upgrade},
 };
 #[doc(inline)]
 pub use sockeye_proto::{CloseCode, CloseReason, Message};

@@ -161,10 +161,14 @@ pub struct HandshakeResponse {
 }
 
 impl HandshakeResponse {
-    pub(crate) fn new(headers: HeaderMap, properties: Properties) -> Self {
+    pub(crate) fn new(
+        headers: HeaderMap,
+        principal: Option<Box<str>>,
+        properties: Properties,
+    ) -> Self {
         Self {
             headers,
-            principal: None,
+            principal,
             properties,
         }
     }

@@ -15,6 +15,7 @@ use self::head::Head;
 pub use self::properties::Properties;
 use crate::router::PathParameters;
 use crate::secret;
+use crate::transport::Stream;
 
 /// The request of an opening handshake, which an endpoint's factory gets and a session keeps.
 ///
@@ -65,6 +66,15 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// Returns what a stream knows of itself.
+    pub(crate) fn of(stream: &Stream) -> Self {
+        Self {
+            peer_addr: stream.peer_addr().ok(),
+            local_addr: stream.local_addr().ok(),
+            secure: stream.is_secure(),
+        }
+    }
+
     /// Sets the address of the peer.
     pub fn peer_addr(mut self, addr: SocketAddr) -> Self {
         self.peer_addr = Some(addr);

@@ -22,7 +22,8 @@
 //! # }
 //! ```
 //!
-//! A [`Container`] serves the same endpoints inside another HTTP server, such as axum's.
+//! A [`Container`] serves the same endpoints inside another HTTP server, such as axum's. An [`Acceptor`] opens plain
+//! connections, on a stream or inside another HTTP server.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -37,16 +38,19 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 
 use self::accept::Serving;
+pub use self::acceptor::{Acceptor, AcceptorBuilder, accept, upgrade};
 use self::admission::Admission;
-pub use self::container::{Container, Responding, ResponseBody};
+pub use self::body::ResponseBody;
+pub use self::container::{Container, Responding};
 use self::deployment::Deployment;
 #[cfg(feature = "topics")]
 use self::error::Contradiction;
-pub use self::error::{BindError, DeploymentError};
+pub use self::error::{AcceptError, BindError, DeploymentError};
 pub use self::handle::ServerHandle;
 use self::reception::Reception;
 use self::shared::{HeadLimits, HttpService, Shared};
 use self::stage::Stage;
+pub use self::upgrading::Upgrading;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Mailbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
@@ -61,13 +65,18 @@ use crate::topics::Topics;
 use crate::transport::Stream;
 
 mod accept;
+mod accepting;
+mod acceptor;
 mod admission;
 mod answer;
+mod body;
 mod container;
 mod deployment;
 mod error;
+mod foreign;
 mod handle;
 mod listen;
+mod options;
 mod reception;
 mod rules;
 mod shared;
@@ -75,6 +84,7 @@ mod stage;
 mod stall;
 mod unread;
 mod upgrade;
+mod upgrading;
 
 /// A server that is bound to an address and ready to serve.
 ///

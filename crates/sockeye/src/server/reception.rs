@@ -23,11 +23,11 @@ use sockeye_proto::{DeflateConfig, DeflatePool};
 
 use super::answer::{internal, plain, refusal};
 use super::deployment::{Agreed, Deployment};
-use super::rules::{self, Agreement, Refused, Rules};
+use super::rules::{self, Agreement, Known, Refused, Rules};
 use crate::endpoint::configurator::Configure;
 use crate::endpoint::life::CatchPanic;
 use crate::endpoint::report::panic_text;
-use crate::endpoint::{HandshakeResponse, Mounted, Properties, Refusal};
+use crate::endpoint::{Mounted, Refusal};
 use crate::handshake::ConnectionInfo;
 use crate::router::PathParameters;
 use crate::sync::Arc;
@@ -57,8 +57,7 @@ pub(super) struct Asked<'r> {
     pub(super) info: ConnectionInfo,
     /// Whether `Host` has to be a name of the loopback, unless `any_host` is set.
     pub(super) on_loopback: bool,
-    /// The properties that the session starts with.
-    pub(super) properties: Properties,
+    pub(super) known: Known,
 }
 
 /// The reason why a request is answered without a look at its handshake.
@@ -102,7 +101,7 @@ impl Reception {
             target,
             info,
             on_loopback,
-            properties,
+            known,
         } = asked;
         let Target {
             mounted,
@@ -124,7 +123,7 @@ impl Reception {
             info,
             on_loopback,
         };
-        let accepting = self.accept(&rules, asked, mounted.configurator(), properties);
+        let accepting = self.accept(&rules, asked, mounted.configurator(), known);
         // A configurator is code of the application, and may panic.
         let accepted = match CatchPanic(pin!(accepting)).await {
             Ok(accepted) => accepted,
@@ -142,7 +141,7 @@ impl Reception {
                 let agreed = Agreed { mounted, agreement };
                 Ok((response, Box::new(agreed)))
             }
-            Err(refused) => Err(rules.report(refused, info)),
+            Err(refused) => Err(*rules.report(refused, info)),
         }
     }
 
@@ -151,16 +150,16 @@ impl Reception {
         rules: &Rules<'_>,
         asked: rules::Asked<'_>,
         configurator: Option<&dyn Configure>,
-        properties: Properties,
+        known: Known,
     ) -> Result<(Response<()>, Agreement), Refused> {
         let (mut response, mut agreement) = rules.agree(asked, configurator)?;
         match configurator {
             Some(configurator) => {
-                let hook = self.configure(configurator, &mut agreement, &mut response, properties);
+                let hook = self.configure(configurator, &mut agreement, &mut response, known);
                 let decided = Box::pin(hook).await;
                 decided.map_err(|refusal| rules.refused_by_hook(refusal))?;
             }
-            None => agreement.handshake.configure(None, properties),
+            None => agreement.know(known),
         }
         Ok((response, agreement))
     }
@@ -171,10 +170,9 @@ impl Reception {
         configurator: &dyn Configure,
         agreement: &mut Agreement,
         response: &mut Response<()>,
-        properties: Properties,
+        known: Known,
     ) -> Result<(), Refusal> {
-        let headers = response.headers().clone();
-        let mut changed = HandshakeResponse::new(headers, properties);
+        let mut changed = known.changeable(response);
         let hook = configurator.modify_handshake(&agreement.handshake, &mut changed);
         // The client has done its part: this deadline is for the application.
         match tokio::time::timeout(self.handshake_timeout, hook).await {

@@ -23,7 +23,7 @@ use super::answer::internal;
 use crate::connection::Compression;
 use crate::endpoint::configurator::{ConfiguratorFailure, Configure};
 use crate::endpoint::{HandshakeResponse, Refusal};
-use crate::handshake::{ConnectionInfo, Handshake};
+use crate::handshake::{ConnectionInfo, Handshake, Properties};
 use crate::observer::{Event, HandshakeRefusal};
 use crate::peer_text::PeerText;
 use crate::router::PathParameters;
@@ -50,11 +50,22 @@ pub(super) struct Asked<'r> {
     pub(super) on_loopback: bool,
 }
 
+/// What the application knows of a peer before the handshake.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) principal: Option<Box<str>>,
+    /// The properties that the connection starts with.
+    pub(crate) properties: Properties,
+}
+
 /// The outcome of an accepted handshake, which its connection starts with.
 pub(super) struct Agreement {
     pub(super) handshake: Handshake,
     pub(super) compression: Option<Compression>,
 }
+
+/// The 101 with what was agreed on, or the response that refuses the request.
+pub(super) type Answer = Result<(Response<()>, Box<Agreement>), Box<Response<Bytes>>>;
 
 /// A handshake that is refused, with its answer.
 pub(super) struct Refused {
@@ -87,6 +98,12 @@ pub(super) fn not_a_handshake(request: &request::Parts) -> Option<RequestError> 
         Method::GET => RequestError::Upgrade,
         _ => RequestError::Method,
     })
+}
+
+/// Returns whether a connection came to a loopback address, as far as that is known.
+pub(super) fn on_loopback(info: ConnectionInfo) -> bool {
+    let local_addr = info.local_addr.map(|addr| addr.ip().to_canonical());
+    local_addr.is_some_and(|ip| ip.is_loopback())
 }
 
 impl Rules<'_> {
@@ -195,7 +212,7 @@ impl Rules<'_> {
     }
 
     /// Counts a refusal by its reason, logs it, and returns the answer.
-    pub(super) fn report(&self, refused: Refused, info: ConnectionInfo) -> Response<Bytes> {
+    pub(super) fn report(&self, refused: Refused, info: ConnectionInfo) -> Box<Response<Bytes>> {
         let Refused { reason, response } = refused;
         self.counters.observe(Event::HandshakeRefused(reason));
         // The other reasons have lines of their own.
@@ -204,16 +221,28 @@ impl Rules<'_> {
             let reason = PeerText(response.body().trim_ascii());
             tracing::debug!(?peer, status = %response.status(), %reason, "refused");
         }
-        *response
+        response
     }
 }
 
 impl Agreement {
+    /// Keeps what the application knows of the peer. There is no hook.
+    pub(super) fn know(&mut self, known: Known) {
+        self.handshake.configure(known.principal, known.properties);
+    }
+
     /// Takes what a hook changed: fields of the answer, the principal and the properties.
     pub(super) fn configure(&mut self, response: &mut Response<()>, changed: HandshakeResponse) {
         let (headers, principal, properties) = changed.finish(response.headers());
         *response.headers_mut() = headers;
         self.handshake.configure(principal, properties);
+    }
+}
+
+impl Known {
+    /// Returns what a hook may change of an answer.
+    pub(super) fn changeable(self, response: &Response<()>) -> HandshakeResponse {
+        HandshakeResponse::new(response.headers().clone(), self.principal, self.properties)
     }
 }
 

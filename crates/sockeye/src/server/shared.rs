@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use hyper::server::conn::http1;
 
 use super::reception::Reception;
+use crate::deadline::InputTimer;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
 use crate::tls::TlsAcceptor;
@@ -42,6 +44,21 @@ impl fmt::Debug for Shared {
 pub(super) struct HeadLimits {
     pub(super) bytes: usize,
     pub(super) fields: usize,
+}
+
+/// The smallest buffer that hyper accepts.
+const MIN_BUFFER: usize = 8 * 1024;
+
+impl HeadLimits {
+    /// Returns hyper's settings for a connection with these limits.
+    pub(super) fn http(self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(InputTimer)
+            .max_buf_size(self.bytes.max(MIN_BUFFER))
+            .max_header_size(self.bytes)
+            .max_headers(self.fields);
+        http
+    }
 }
 
 impl Default for HeadLimits {

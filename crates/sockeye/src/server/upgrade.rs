@@ -13,10 +13,10 @@ use super::admission::{ConnectionPermit, Entry, Guest, Pending};
 use super::answer;
 use super::deployment::Agreed;
 use super::reception::{Asked, Rejection};
+use super::rules::Known;
 use super::shared::Shared;
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
-use crate::endpoint::Properties;
 use crate::handshake::ConnectionInfo;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -86,7 +86,7 @@ impl Peer {
             // A page whose own name resolves to the loopback must not reach a server that is bound to the loopback
             // alone. A server that is bound to all addresses may have a proxy on the loopback.
             on_loopback: self.shared.local_addr.ip().to_canonical().is_loopback(),
-            properties: Properties::default(),
+            known: Known::default(),
         };
         let (response, agreed) = reception.answer(asked).await?;
         *lock(&self.agreed) = Some(agreed);

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accept;
 mod adapter;
 mod add_endpoint;
 mod added_handler;
@@ -31,6 +32,7 @@ mod overflow;
 mod path;
 mod readme;
 mod reconnect;
+mod same_answers;
 mod serve_stream;
 mod sessions;
 mod span;
@@ -45,6 +47,7 @@ mod topic_examples;
 mod topics;
 mod turn;
 mod upgrade;
+mod upgrading;
 mod websocket;
 mod websocket_facts;
 mod websocket_stream;

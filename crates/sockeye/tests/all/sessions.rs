@@ -39,7 +39,7 @@ fn builder() -> sockeye::server::ServerBuilder {
 /// A peer, and the name of its session.
 async fn open(addr: std::net::SocketAddr, target: &str) -> (Raw, SessionId) {
     let mut peer = Raw::open(addr, target).await;
-    let id = peer.recv_text().await.parse().unwrap();
+    let id = peer.recv_text().await.parse().expect("an id");
     (peer, id)
 }
 

@@ -77,6 +77,13 @@ pub(crate) async fn both(
     [first, (Serving::Container(container), addr, stop, task)]
 }
 
+/// A listener on a free port of the loopback, and its address.
+pub(crate) async fn bind() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    (listener, addr)
+}
+
 /// hyper's own server, whose requests go to `answer`.
 pub(crate) async fn hyper<F>(
     answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -84,8 +91,7 @@ pub(crate) async fn hyper<F>(
 where
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let addr = listener.local_addr().expect("bound");
+    let (listener, addr) = bind().await;
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
             let answer = answer.clone();
