@@ -46,6 +46,8 @@ use self::deployment::Deployment;
 #[cfg(feature = "topics")]
 use self::error::Contradiction;
 pub use self::error::{AcceptError, BindError, DeploymentError};
+#[cfg(feature = "axum")]
+pub(crate) use self::foreign::ForeignRequest;
 pub use self::handle::ServerHandle;
 use self::reception::Reception;
 use self::shared::{HeadLimits, HttpService, Shared};
@@ -73,6 +75,8 @@ mod body;
 mod container;
 mod deployment;
 mod error;
+#[cfg(feature = "axum")]
+mod extract;
 mod foreign;
 mod handle;
 mod listen;

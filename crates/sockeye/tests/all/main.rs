@@ -9,6 +9,7 @@ mod add_endpoint;
 mod added_handler;
 mod annotated;
 mod attempt_log;
+mod axum_upgrade;
 mod blocking;
 mod certificate;
 mod client;

@@ -32,6 +32,22 @@ async fn by_acceptor() -> SocketAddr {
     addr
 }
 
+#[cfg(feature = "axum")]
+async fn by_axum() -> SocketAddr {
+    use axum::Router;
+    use axum::routing::any;
+    use sockeye::axum::WebSocketUpgrade;
+    let handler = async |upgrade: WebSocketUpgrade| {
+        upgrade.on_upgrade(|mut ws| async move {
+            let _ = ws.recv().await;
+        })
+    };
+    let router: Router = Router::new().route("/", any(handler));
+    let (listener, addr) = bind().await;
+    tokio::spawn(axum::serve(listener, router).into_future());
+    addr
+}
+
 /// All ways, by their names.
 async fn ways() -> Vec<(&'static str, SocketAddr)> {
     let container = builder().container().expect("one endpoint");
@@ -52,6 +68,8 @@ async fn ways() -> Vec<(&'static str, SocketAddr)> {
         ),
         ("upgrade", serving::hyper(upgrade).await),
         ("acceptor", by_acceptor().await),
+        #[cfg(feature = "axum")]
+        ("axum", by_axum().await),
     ]
 }
 
