@@ -15,6 +15,7 @@ mod echo;
 mod engines;
 mod error;
 mod faults;
+mod inside;
 mod javascript;
 mod judges;
 mod peers;

@@ -301,6 +301,24 @@ pub(crate) const ALL: &[Server] = &[
         note: "",
     },
     Server {
+        name: "sockeye-accept",
+        supports: Setting::is_plain_echo,
+        program: Program::Own {
+            library: "sockeye",
+            serve: |_| sockeye::accepted(),
+        },
+        note: "",
+    },
+    Server {
+        name: "sockeye-axum",
+        supports: Setting::is_plain_echo,
+        program: Program::Own {
+            library: "sockeye",
+            serve: |_| sockeye::in_axum(),
+        },
+        note: "the extractor `sockeye::axum::WebSocketUpgrade`",
+    },
+    Server {
         name: "tokio-tungstenite",
         supports: |setting| {
             setting.deflate.is_none() && !(setting.tls && setting.job == Job::FanOut)

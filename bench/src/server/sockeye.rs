@@ -1,9 +1,13 @@
-//! Sockeye: the annotated endpoint with its defaults, and a loop on a plain connection.
+//! Sockeye: the annotated endpoint with its defaults, and a loop on a plain connection: one whose handshake is done here, one
+//! that is accepted, and one inside axum's server.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::any;
 use bytes::Bytes;
+use sockeye::axum::WebSocketUpgrade;
 use sockeye::endpoint::{OpenSessions, ServerEndpoint};
 use sockeye::proto::{Config, DeflateConfig, MessageBuffer, Role, Text};
 use sockeye::server::ServerBuilder;
@@ -11,10 +15,10 @@ use sockeye::topics::{Clients, History, Policy};
 use sockeye::{Connection, Error, HandlerResult, Server, Session, Topics, server_endpoint};
 use sockeye_proto::handshake::Key;
 use sockeye_redis::RedisEngine;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::task::{accept, block_on};
+use super::task::{accept, block_on, listen};
 use super::{Job, Setting, Shared, announce, tls};
 use crate::Result;
 
@@ -203,10 +207,43 @@ pub(super) fn connection() -> Result<()> {
     }))
 }
 
+/// As [`connection`], but Sockeye reads the request.
+pub(super) fn accepted() -> Result<()> {
+    block_on(accept(|tcp| async {
+        let _ = accept_and_echo(tcp).await;
+    }))
+}
+
+/// As [`connection`], in a handler of axum's.
+pub(super) fn in_axum() -> Result<()> {
+    let handler = async |upgrade: WebSocketUpgrade| {
+        upgrade.on_upgrade(|ws| async {
+            let _ = echo_messages(ws).await;
+        })
+    };
+    let router = Router::new().route("/", any(handler));
+    block_on(async {
+        axum::serve(listen().await?, router)
+            .await
+            .map_err(|error| error.to_string())
+    })
+}
+
+async fn accept_and_echo(tcp: TcpStream) -> sockeye::Result {
+    echo_messages(sockeye::accept(tcp).await?).await?;
+    Ok(())
+}
+
 async fn echo(mut tcp: TcpStream) -> Result<(), Error> {
     let answer = answer(&head(&mut tcp).await?);
     tcp.write_all(answer.as_bytes()).await?;
-    let mut ws = Connection::server(tcp, Config::new(Role::Server));
+    echo_messages(Connection::server(tcp, Config::new(Role::Server))).await
+}
+
+async fn echo_messages<T>(mut ws: Connection<T>) -> Result<(), Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let mut message = MessageBuffer::default();
     while ws.recv_into(&mut message).await? {
         match &message {

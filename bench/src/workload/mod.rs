@@ -121,6 +121,8 @@ const ON_ONE_NODE: &[Workload] = &[
                 server: "sockeye-endpoint-threads",
                 limit: Limit::Of(FLOOR, 1.10),
             },
+            accepted("sockeye-accept"),
+            accepted("sockeye-axum"),
         ],
     },
     Workload {
@@ -128,7 +130,11 @@ const ON_ONE_NODE: &[Workload] = &[
         about: "64 B of ASCII text, 100 connections, 16 in flight",
         load: echo(100, 16, Payload::Ascii, 64),
         setting: PLAIN,
-        targets: &[endpoint(Limit::Of(FLOOR, 1.10))],
+        targets: &[
+            endpoint(Limit::Of(FLOOR, 1.10)),
+            accepted("sockeye-accept"),
+            accepted("sockeye-axum"),
+        ],
     },
     Workload {
         name: "w2-1k",
@@ -142,7 +148,11 @@ const ON_ONE_NODE: &[Workload] = &[
         about: "64 B of ASCII text, 100 connections, 64 in flight",
         load: echo(100, 64, Payload::Ascii, 64),
         setting: PLAIN,
-        targets: &[endpoint(Limit::Of(FLOOR, 1.30))],
+        targets: &[
+            endpoint(Limit::Of(FLOOR, 1.30)),
+            accepted("sockeye-accept"),
+            accepted("sockeye-axum"),
+        ],
     },
     Workload {
         name: "w2000",
@@ -216,7 +226,11 @@ const ON_ONE_NODE: &[Workload] = &[
         about: "5,000 idle connections, before any message",
         load: idle(5000, false),
         setting: PLAIN,
-        targets: &[endpoint(Limit::AtMost(2000.0))],
+        targets: &[
+            endpoint(Limit::AtMost(2000.0)),
+            holds("sockeye-accept"),
+            holds("sockeye-axum"),
+        ],
     },
     Workload {
         name: "w5-message",
@@ -434,6 +448,22 @@ const fn endpoint(limit: Limit) -> Target {
     Target {
         server: "sockeye-endpoint",
         limit,
+    }
+}
+
+/// A connection that Sockeye accepts costs as one that is opened by hand.
+const fn accepted(server: &'static str) -> Target {
+    Target {
+        server,
+        limit: Limit::Of("sockeye-connection", 1.05),
+    }
+}
+
+/// Such a connection also keeps its request.
+const fn holds(server: &'static str) -> Target {
+    Target {
+        server,
+        limit: Limit::AtMost(2500.0),
     }
 }
 

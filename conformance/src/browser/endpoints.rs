@@ -17,6 +17,11 @@ pub(super) async fn try_in_page(
     window.goto(url).await?;
     let sockets = url.trim_end_matches('/').replacen("http", "ws", 1);
     let checks = window.execute_async(SCRIPT, vec![json!(sockets)]).await?;
+    count(&checks, tally)
+}
+
+/// Counts the checks of a script: a list of `{ name, fault }`.
+pub(super) fn count(checks: &Value, tally: &mut Tally) -> Result<()> {
     let checks = checks
         .as_array()
         .ok_or("the page script returned no list")?;

@@ -1,10 +1,11 @@
 //! A real browser, the judge of the pages of `sockeye serve`. Two people chat in two windows of a headless Chromium, and
 //! draw and play in two others. Two more chat through links that break, and two through nodes that are killed. A script in the
-//! page tests the echo and the push.
+//! page tests the echo and the push. Another tests Sockeye inside axum's server and inside hyper's.
 
 mod chat;
 pub(crate) mod chromium;
 mod endpoints;
+mod inside;
 mod log;
 mod play;
 mod resume;
@@ -59,6 +60,7 @@ pub(crate) async fn judge(arguments: &[String]) -> Result<()> {
 
 async fn try_all(chromium: &mut Chromium, url: &str, tally: &mut Tally) -> Result<()> {
     endpoints::try_in_page(chromium, url, tally).await?;
+    inside::try_servers(chromium, tally).await?;
     play::try_pages(chromium, url, tally).await?;
     chat::try_two_people(chromium, url, tally).await
 }

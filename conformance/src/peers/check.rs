@@ -147,7 +147,7 @@ impl<'a> Pair<'a> {
         self.puppet.forget();
         let sockeye = match self.role {
             Role::Server => {
-                let listening = Listening::start(compression).await?;
+                let listening = Listening::start(compression, self.peer.inside).await?;
                 self.tap.relay_to(listening.address());
                 let entry = self.nginx.map_or(self.tap.address(), Nginx::address);
                 let connect = format!("connect ws://{entry}/ {peers_deflate}");

@@ -28,8 +28,11 @@ impl Row {
         let through = nginx.map_or(String::new(), |nginx| {
             format!(", through nginx {}", nginx.version())
         });
+        let inside = peer.inside.map_or(String::new(), |host| {
+            format!(", Sockeye inside {}", host.name())
+        });
         Self {
-            name: format!("{} {version}, {part}{through}", peer.name),
+            name: format!("{} {version}, {part}{through}{inside}", peer.name),
             cells: Vec::new(),
         }
     }
@@ -141,7 +144,8 @@ cargo xtask conformance peers
 
 which installs the peers, tries all pairs, and fails on a cell that fails. Sockeye has its default settings, with
 compression switched on and a server that takes 16 MiB; the peers are as they come. A relay between the two reads what is
-on the wire. Sockeye's server is an endpoint, its client a connection.
+on the wire. Sockeye's server is an endpoint, its client a connection. Inside axum it is the extractor of the feature `axum`, and
+inside hyper an `Acceptor`; the connection is served by the same endpoint.
 
 - *Messages*: texts, of characters of one to four bytes, and binaries, of 0, 1, 125, 126, 127, 65,535, 65,536, 65,537, 1,048,576
   and 4,194,304 bytes, uncompressed and compressed.

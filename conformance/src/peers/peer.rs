@@ -3,6 +3,7 @@
 use tokio::process::Command;
 
 use super::install::Tools;
+use crate::inside::Host;
 
 /// A foreign library with its puppet.
 pub(super) struct Peer {
@@ -10,6 +11,8 @@ pub(super) struct Peer {
     pub(super) roles: &'static [Role],
     /// Whether the peer connects to something that passes everything on.
     pub(super) through: Option<Proxy>,
+    /// The server of others in which Sockeye's end is, instead of its own.
+    pub(super) inside: Option<Host>,
     /// Whether it compresses what it sends, once that is agreed on.
     pub(super) compresses: bool,
     /// How many sets of parameters are agreed on when the peer demands, and when Sockeye does; in the
@@ -69,6 +72,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Python websockets",
         roles: BOTH,
         through: None,
+        inside: None,
         compresses: true,
         agreements: &[[224, 224], [224, 224]],
         puppet: Program::Python("websockets_puppet.py"),
@@ -77,6 +81,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Python websockets",
         roles: &[Role::Server],
         through: Some(Proxy::Nginx),
+        inside: None,
         compresses: true,
         agreements: &[[224, 224]],
         puppet: Program::Python("websockets_puppet.py"),
@@ -85,6 +90,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Python aiohttp",
         roles: BOTH,
         through: None,
+        inside: None,
         compresses: true,
         agreements: &[[7, 224], [0, 224]],
         puppet: Program::Python("aiohttp_puppet.py"),
@@ -93,6 +99,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Python tornado",
         roles: BOTH,
         through: None,
+        inside: None,
         compresses: true,
         agreements: &[[0, 224], [0, 224]],
         puppet: Program::Python("tornado_puppet.py"),
@@ -101,14 +108,34 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Node ws",
         roles: BOTH,
         through: None,
+        inside: None,
         compresses: true,
         agreements: &[[256, 256], [256, 256]],
+        puppet: Program::Node("ws_puppet.js"),
+    },
+    Peer {
+        name: "Node ws",
+        roles: &[Role::Server],
+        through: None,
+        inside: Some(Host::Axum),
+        compresses: true,
+        agreements: &[[256, 256]],
+        puppet: Program::Node("ws_puppet.js"),
+    },
+    Peer {
+        name: "Node ws",
+        roles: &[Role::Server],
+        through: None,
+        inside: Some(Host::Hyper),
+        compresses: true,
+        agreements: &[[256, 256]],
         puppet: Program::Node("ws_puppet.js"),
     },
     Peer {
         name: "Node's WebSocket",
         roles: &[Role::Server],
         through: None,
+        inside: None,
         compresses: false,
         agreements: &[[0, 256]],
         puppet: Program::Node("native_puppet.js"),
@@ -117,6 +144,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "tokio-tungstenite",
         roles: BOTH,
         through: None,
+        inside: None,
         compresses: false,
         agreements: &[[0, 0], [0, 0]],
         puppet: Program::Tungstenite,
@@ -125,6 +153,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Java's HttpClient",
         roles: &[Role::Server],
         through: None,
+        inside: None,
         compresses: false,
         agreements: &[[0, 0]],
         puppet: Program::Java("JavaPuppet.java"),
@@ -133,6 +162,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Tomcat's programmatic endpoint",
         roles: BOTH,
         through: None,
+        inside: None,
         compresses: true,
         agreements: &[[32, 32], [0, 32]],
         puppet: Program::Tomcat("programmatic"),
@@ -141,6 +171,7 @@ pub(super) const PEERS: &[Peer] = &[
         name: "Tomcat's annotated endpoint",
         roles: &[Role::Server],
         through: None,
+        inside: None,
         compresses: false,
         agreements: &[[0, 0]],
         puppet: Program::Tomcat("annotated"),

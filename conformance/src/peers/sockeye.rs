@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::error::Result;
+use crate::inside::{Host, Inside};
 
 use super::puppet::{Event, LIMIT};
 
@@ -23,13 +24,44 @@ pub(super) struct Listening {
     address: SocketAddr,
     opened: mpsc::Receiver<Session>,
     events: mpsc::Receiver<Event>,
-    task: JoinHandle<io::Result<()>>,
+    server: Serving,
+}
+
+/// A server until it is dropped.
+enum Serving {
+    Own(JoinHandle<io::Result<()>>),
+    Inside(Inside),
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        match self {
+            Self::Own(task) => task.abort(),
+            Self::Inside(inside) => inside.stop(),
+        }
+    }
 }
 
 impl Listening {
-    pub(super) async fn start(compression: DeflateConfig) -> Result<Self> {
+    /// Starts Sockeye's own server, or one inside of another server.
+    pub(super) async fn start(compression: DeflateConfig, inside: Option<Host>) -> Result<Self> {
         let (to_opened, opened) = mpsc::channel(1);
         let (to_events, events) = mpsc::channel(1024);
+        if let Some(host) = inside {
+            let inside = Inside::start(host, compression, LARGEST_MESSAGE, move |ws| {
+                ws.serve(Told {
+                    opened: to_opened.clone(),
+                    events: to_events.clone(),
+                });
+            });
+            let inside = inside.await?;
+            return Ok(Self {
+                address: inside.address(),
+                opened,
+                events,
+                server: Serving::Inside(inside),
+            });
+        }
         let told = endpoint("/", move |_| Told {
             opened: to_opened.clone(),
             events: to_events.clone(),
@@ -45,7 +77,7 @@ impl Listening {
             address: server.local_addr(),
             opened,
             events,
-            task: tokio::spawn(server.serve()),
+            server: Serving::Own(tokio::spawn(server.serve())),
         })
     }
 
@@ -62,7 +94,7 @@ impl Listening {
         Ok(End {
             calls: Calls::Server {
                 session,
-                task: self.task,
+                _server: self.server,
             },
             events: self.events,
         })
@@ -76,13 +108,8 @@ pub(super) struct End {
 }
 
 enum Calls {
-    Client {
-        calls: mpsc::Sender<Call>,
-    },
-    Server {
-        session: Session,
-        task: JoinHandle<io::Result<()>>,
-    },
+    Client { calls: mpsc::Sender<Call> },
+    Server { session: Session, _server: Serving },
 }
 
 /// What a client's task is asked to do.
@@ -139,9 +166,8 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        if let Calls::Server { session, task } = &self.calls {
+        if let Calls::Server { session, .. } = &self.calls {
             session.abort();
-            task.abort();
         }
     }
 }

@@ -27,11 +27,12 @@ use sockeye::reconnect::{
     Interruption, QueueError, ReconnectEvent, ReconnectSender, Reconnecting, Retry,
 };
 use sockeye::tls::{ClientOptions, FileProblem, TlsError, rustls};
+use sockeye::transport::Stream;
 use sockeye::{Client, CloseCode, CloseReason, Connection, Endpoint, Error, Message, Session};
 use tokio::task::JoinHandle;
 
 /// Names what a client is made of and returns.
-pub async fn client(endpoint: impl Endpoint, jar: std::sync::Arc<dyn CookieJar>) {
+pub async fn client(endpoint: impl Endpoint, jar: std::sync::Arc<dyn CookieJar>, stream: Stream) {
     let _: Client = Client::new();
     let builder: ClientBuilder = Client::builder();
     let builder: Result<ClientBuilder, InvalidHeaderValue> = builder.bearer_auth("token");
@@ -58,6 +59,8 @@ pub async fn client(endpoint: impl Endpoint, jar: std::sync::Arc<dyn CookieJar>)
     let target: Result<Target, ConnectError> = Target::try_from("ws://host/");
     let Ok(target) = target else { return };
     let _: Result<Connection, ConnectError> = client.connect(target.clone()).await;
+    let over: Result<Connection, ConnectError> = client.connect_over(stream, target.clone()).await;
+    drop(over);
     let _: Result<Session, ConnectError> = client.connect_endpoint(target, endpoint).await;
     let _: Result<Connection, ConnectError> = sockeye::connect("ws://host/").await;
 }

@@ -14,5 +14,5 @@ pub use self::client::{blocking, browser, client, errors_of_connecting, reconnec
 pub use self::connection::{connection, split};
 pub use self::endpoint::{Word, callbacks, handlers, handshake, is_an_argument, remotes, session};
 pub use self::proto::{handshake_types, messages};
-pub use self::server::{container, result_of_main, server};
+pub use self::server::{acceptor, axum, container, result_of_main, server};
 pub use self::topics::{authorize, handle, subscriptions, topics};

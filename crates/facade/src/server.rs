@@ -2,15 +2,23 @@
 
 use std::io;
 
+use axum_core::body::Body;
+use axum_core::response::IntoResponse;
 use bytes::Bytes;
-use http::{Request, Response};
-use sockeye::endpoint::EndpointConfig;
+use http::{Request, Response, StatusCode};
+use sockeye::axum::{WebSocketUpgrade, WebSocketUpgradeRejection};
+use sockeye::endpoint::{
+    EndpointConfig, Handshake, HandshakeResponse, InvalidSessionId, OpenSessions, Refusal,
+    SessionId,
+};
+use sockeye::error::BoxError;
 use sockeye::server::{
-    BindError, Container, DeploymentError, Responding, ResponseBody, ServerBuilder, ServerHandle,
-    Stats,
+    AcceptError, Acceptor, AcceptorBuilder, BindError, Container, DeploymentError, Responding,
+    ResponseBody, ServerBuilder, ServerHandle, Stats, Upgrading,
 };
 use sockeye::tls::{TlsError, rustls};
-use sockeye::{Client, Server};
+use sockeye::transport::Stream;
+use sockeye::{Client, Connection, Server, Session};
 
 /// Names what a server is made of and returns.
 pub async fn server(endpoint: EndpointConfig) {
@@ -26,7 +34,56 @@ pub async fn server(endpoint: EndpointConfig) {
     let handle: ServerHandle = server.handle();
     let _: Result<(), DeploymentError> = handle.add_endpoint(endpoint);
     let _: Stats = handle.stats();
+    let _: Option<OpenSessions> = handle.open_sessions("/chat/{room}");
+    let _: Vec<Session> = handle.sessions();
+    let id: Result<SessionId, InvalidSessionId> = "0".parse();
+    let Ok(id) = id else { return };
+    let _: Option<Session> = handle.session(id);
     let _: io::Result<()> = server.serve().await;
+}
+
+/// Names what an acceptor is made of and returns.
+pub async fn acceptor(stream: Stream, mut request: Request<Bytes>) {
+    let builder: AcceptorBuilder = Acceptor::builder().on_request(|request, response| {
+        let _: &Handshake = request;
+        let _: &mut HandshakeResponse = response;
+        Ok::<(), Refusal>(())
+    });
+    let acceptor: Acceptor = builder.build();
+    let accepted: Result<Connection, AcceptError> = acceptor.accept(stream).await;
+    match accepted {
+        Ok(connection) => {
+            let _: Option<&Handshake> = connection.request();
+        }
+        Err(AcceptError::Refused(response)) => drop::<Box<Response<Bytes>>>(response),
+        Err(AcceptError::Io(error)) => drop::<io::Error>(error),
+        Err(AcceptError::NotUpgraded(error)) => drop::<BoxError>(error),
+        Err(error) => {
+            let _: Option<StatusCode> = error.status();
+        }
+    }
+    let (response, upgrading): (Response<ResponseBody>, Upgrading) = acceptor.upgrade(&mut request);
+    drop(response);
+    let _: Result<Connection, AcceptError> = upgrading.await;
+}
+
+/// Names what the extractor for axum returns.
+pub async fn axum(
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    container: &Container,
+) {
+    match upgrade {
+        Ok(upgrade) => {
+            let _: Option<&str> = upgrade.selected_protocol();
+            let upgrade: WebSocketUpgrade = upgrade.on_failed_upgrade(drop::<AcceptError>);
+            let response: Response<Body> = upgrade.endpoint(container).await;
+            drop(response);
+        }
+        Err(rejection) => {
+            let _: StatusCode = rejection.status();
+            let _: Response<Body> = rejection.into_response();
+        }
+    }
 }
 
 /// Names what a container is made of and returns.

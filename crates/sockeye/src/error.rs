@@ -169,13 +169,17 @@ pub type HandlerResult<T = ()> = std::result::Result<T, HandlerError>;
 /// ```
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
-/// The error of a connection, or of a callback on it. The errors of connecting and of starting a server convert to it
-/// too, so a program's [`Result`] holds them all.
+/// The error of a connection, or of a callback on it. The errors of connecting, of accepting and of starting a server convert to
+/// it too, so a program's [`Result`] holds them all.
 ///
 /// Errors of this crate do not repeat their [`source`](std::error::Error::source): [`ErrorChain`] shows both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A client's connection was not accepted. The box holds the error that the accepting function of this crate returned, an
+    /// [`AcceptError`](crate::server::AcceptError).
+    #[error(transparent)]
+    Accept(BoxError),
     /// No connection was opened. The box holds the error that the connecting function of this crate returned, for example a
     /// [`ConnectError`](crate::client::ConnectError).
     #[error(transparent)]

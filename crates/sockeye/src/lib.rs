@@ -52,8 +52,12 @@
 //! | send to one session, or to all | [`Session`], [`OpenSessions`](endpoint::OpenSessions) |
 //! | publish to rooms, feeds and users, with history and recovery | [`Topics`], [`topics`] |
 //! | decide about opening handshakes: log in, check the origin | [`Configurator`](endpoint::Configurator) |
+//! | reach the sessions from another task | [`ServerHandle`](server::ServerHandle), [`Container`](server::Container) |
 //! | serve endpoints inside axum, or another server on hyper | [`Container`](server::Container) |
+//! | take a WebSocket in a handler of axum | the feature `axum`, and `axum::WebSocketUpgrade` |
+//! | accept a connection on a stream, or inside a server on hyper | [`accept`], [`upgrade`](upgrade()), [`Acceptor`](server::Acceptor) |
 //! | open a connection | [`connect`], or [`Client`] for header fields, subprotocols, proxies and limits |
+//! | open a connection over a stream of one's own | [`Client::connect_over`] |
 //! | send and receive in different tasks | [`Connection::split`] |
 //! | serve a client's connection with an endpoint | [`client_endpoint`], [`Client::connect_endpoint`] |
 //! | connect again when the connection is lost | [`reconnect`] |
@@ -76,11 +80,14 @@
 //! - `topics` (default): [`topics`], named streams of messages.
 //! - `topics-wire`: the subprotocol by which clients use topics, and `reconnect::topics`, a client of it.
 //! - `json`: `Json`, for messages that are JSON.
+//! - `axum`: `sockeye::axum`, an extractor for the handlers of axum 0.8.
 
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
 #[cfg(test)]
 extern crate self as sockeye;
 
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod blocking;
 pub mod browser;
 pub mod client;
@@ -88,6 +95,7 @@ pub mod connection;
 mod deadline;
 pub mod endpoint;
 pub mod error;
+mod handshake;
 mod log_limit;
 mod memory_limit;
 mod observer;
@@ -118,7 +126,7 @@ pub use self::{
     client::{Client, connect},
     connection::Connection,
     endpoint::{Endpoint, Session, endpoint},
-    server::Server,
+    server::{Server, accept, upgrade},
 };
 #[doc(inline)]
 pub use sockeye_proto::{CloseCode, CloseReason, Message};
@@ -151,7 +159,7 @@ pub use self::endpoint::{client_endpoint, server_endpoint};
 struct Readme;
 
 /// The examples of the guide.
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../../../docs/endpoints.md")]
 struct Guide;
 

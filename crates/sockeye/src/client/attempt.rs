@@ -89,6 +89,19 @@ impl Client {
             .await
     }
 
+    /// Performs the opening handshake on a stream of the caller's.
+    pub(super) async fn attempt_over(
+        &self,
+        stream: Stream,
+        target: &Target,
+    ) -> Result<Connection, ConnectError> {
+        let handshake = self.handshake(target)?;
+        let deadline = pin!(InputDeadline::after(self.handshake_timeout));
+        let timings = Timings::default();
+        self.shake_hands(stream, target, &handshake, deadline, timings)
+            .await
+    }
+
     pub(crate) fn handshake(&self, target: &Target) -> Result<ClientHandshake, ConnectError> {
         // RFC 6455 §4.1: 16 bytes chosen at random for each connection.
         let mut handshake = ClientHandshake::new(target.uri.clone(), rand::random())

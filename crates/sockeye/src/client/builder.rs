@@ -22,6 +22,7 @@ use crate::endpoint::{Endpoint, Session};
 use crate::secret;
 #[cfg(feature = "tls")]
 use crate::tls::{self, rustls};
+use crate::transport::Stream;
 
 /// A client, which opens connections. [`new`](Self::new) makes one with the default options,
 /// [`builder`](Self::builder) one with others.
@@ -117,6 +118,32 @@ impl Client {
     ) -> Result<Connection, ConnectError> {
         let target = target.try_into().map_err(Into::into)?;
         self.connect_to(target).await
+    }
+
+    /// Performs the client's opening handshake on a stream that is open already: a tunnel, a Unix socket, TLS of the caller's
+    /// own, memory in a test. The target names the server in the request. It is the counterpart of
+    /// [`Acceptor::accept`](crate::server::Acceptor::accept), which has an example.
+    ///
+    /// The client's header fields, subprotocols, compression, limits, cookies, credentials and handshake timeout hold. The
+    /// settings of how to reach a server have no effect: proxies, addresses, turns, TCP options, TLS and the connect timeout. A
+    /// `wss:` URL only says that the caller's stream is encrypted. No redirect is followed: the answer is
+    /// [`ConnectError::Refused`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] names the step that failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    pub async fn connect_over(
+        &self,
+        stream: impl Into<Stream>,
+        target: impl TryInto<Target, Error: Into<ConnectError>>,
+    ) -> Result<Connection, ConnectError> {
+        let target = target.try_into().map_err(Into::into)?;
+        // Boxed, as in `attempt`: the caller's future would have room for hyper's state.
+        Box::pin(self.attempt_over(stream.into(), &target)).await
     }
 
     /// Connects to a target, and serves the connection with an endpoint: see [`Connection::serve`].

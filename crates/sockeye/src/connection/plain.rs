@@ -23,6 +23,7 @@ use super::pool;
 use super::turn::{Host, Look, look};
 use crate::connection::direct::Mailbox;
 use crate::error::Error;
+use crate::handshake::Handshake;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
@@ -45,6 +46,7 @@ pub struct Connection<T = Stream> {
     pub(super) link: Link<T>,
     subprotocol: Option<String>,
     opening: Option<Box<Opening>>,
+    request: Option<Box<Handshake>>,
     round_trip: RoundTrip,
     pub(super) end: End,
 }
@@ -105,6 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             link: Link::new(stream, machine, read_ahead, budget),
             subprotocol,
             opening: None,
+            request: None,
             round_trip: RoundTrip::Unknown,
             end: End::Open,
         }
@@ -112,6 +115,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 
     pub(crate) fn with_opening(mut self, opening: Opening) -> Self {
         self.opening = Some(Box::new(opening));
+        self
+    }
+
+    pub(crate) fn with_request(mut self, request: Handshake) -> Self {
+        self.request = Some(Box::new(request));
         self
     }
 
@@ -123,6 +131,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The opening handshake, if [`Client`](crate::Client) made the connection.
     pub fn opening(&self) -> Option<&Opening> {
         self.opening.as_deref()
+    }
+
+    /// The request that opened the connection, if an [`Acceptor`](crate::server::Acceptor) accepted it: its target, its
+    /// header fields, the addresses, and what the acceptor's hook has set.
+    pub fn request(&self) -> Option<&Handshake> {
+        self.request.as_deref()
     }
 
     /// The peer's Close, once it has come.

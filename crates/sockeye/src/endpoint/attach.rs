@@ -3,13 +3,13 @@
 use sockeye_mailbox::OverflowPolicy;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::handshake::ConnectionInfo;
 use super::life::spawn;
 use super::session::{OpenSessions, Session, SessionGuard};
 use super::{Endpoint, Handshake, IncomingKind};
 use crate::connection::Connection;
 use crate::connection::direct::Mailbox;
 use crate::connection::driver::Driver;
+use crate::handshake::ConnectionInfo;
 use crate::router::PathParameters;
 use crate::sync::Arc;
 
@@ -18,8 +18,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     /// as for an endpoint of a server. The task runs until one side closes the connection. To drop the session does not
     /// end it.
     ///
-    /// [`Session::request`] is the request of the [`Client`](crate::Client) that opened the connection; it is empty for
-    /// other connections. There are no path parameters. The session is the only one of its
+    /// [`Session::request`] is the request of the [`Client`](crate::Client) that opened the connection, or the one that an
+    /// [`Acceptor`](crate::server::Acceptor) accepted; it is empty for other connections. There are no path parameters. The session is the only one of its
     /// [`open_sessions`](Session::open_sessions). The endpoint's [limits](Endpoint::MAX_MESSAGES) replace the
     /// connection's. An endpoint that is annotated for a server works here too, and its path is ignored.
     ///
@@ -49,6 +49,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     }
 
     fn handshake(&self) -> Handshake {
+        if let Some(request) = self.request() {
+            return request.clone();
+        }
         let opening = self.opening();
         let request = opening.map(|opening| opening.request.clone());
         let (request, ()) = request.unwrap_or_default().into_parts();

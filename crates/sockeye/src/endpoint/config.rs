@@ -11,7 +11,6 @@ use sockeye_proto::Config;
 use super::Endpoint;
 use super::configurator::{Configurator, Configure};
 use super::envelope::SUBPROTOCOL;
-use super::handshake::Handshake;
 use super::incoming::IncomingKind;
 use super::life::{self, Launch, Opened};
 #[cfg(feature = "topics")]
@@ -19,6 +18,7 @@ use super::seam::SharedTopics;
 use super::session::OpenSessions;
 #[cfg(feature = "topics")]
 use super::session::Session;
+use crate::handshake::Handshake;
 use crate::stats::Counters;
 use crate::sync::Arc;
 
@@ -249,6 +249,11 @@ impl Mounted {
     #[cfg(feature = "topics")]
     pub(crate) fn set_topics(&self, topics: Arc<dyn SharedTopics<Session>>) {
         self.open_sessions.set_topics(topics);
+    }
+
+    /// Returns the path template.
+    pub(crate) fn path(&self) -> &str {
+        &self.config.path
     }
 
     pub(crate) fn subprotocols(&self) -> &[String] {

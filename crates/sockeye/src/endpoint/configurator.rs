@@ -13,9 +13,8 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 
-use super::handshake::Handshake;
-use super::properties::Properties;
 use crate::error::ErrorChain;
+use crate::handshake::{Handshake, Properties};
 use crate::sync::Arc;
 
 /// Decides about the opening handshakes of one endpoint; given to
@@ -162,10 +161,14 @@ pub struct HandshakeResponse {
 }
 
 impl HandshakeResponse {
-    pub(crate) fn new(headers: HeaderMap, properties: Properties) -> Self {
+    pub(crate) fn new(
+        headers: HeaderMap,
+        principal: Option<Box<str>>,
+        properties: Properties,
+    ) -> Self {
         Self {
             headers,
-            principal: None,
+            principal,
             properties,
         }
     }

@@ -3,8 +3,8 @@
 
 use sockeye_proto::{Config, Message, Outgoing};
 
-use super::handshake::Handshake;
 use super::session::Session;
+use crate::handshake::Handshake;
 
 /// The subprotocol of topics.
 pub(crate) const SUBPROTOCOL: &str = "sockeye.topics.v0";

@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 
 use super::Endpoint;
-use super::handshake::Handshake;
 use super::incoming::Incoming;
 use super::outcome::{reply, report_error};
 use super::part::in_parts;
@@ -30,6 +29,7 @@ use crate::connection::link::{InParts, Link};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, ErrorChain};
+use crate::handshake::Handshake;
 use crate::observer::{Event, SessionEnd};
 use crate::sync::Arc;
 use crate::transport::Stream;

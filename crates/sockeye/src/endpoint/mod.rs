@@ -124,8 +124,6 @@ mod gap;
 #[doc(hidden)]
 pub mod generated;
 mod handler;
-pub(crate) mod handshake;
-mod head;
 mod incoming;
 #[cfg(feature = "json")]
 mod json;
@@ -136,7 +134,6 @@ mod open_sessions;
 mod outcome;
 mod overflow;
 mod part;
-mod properties;
 mod rare;
 mod reader;
 mod remote;
@@ -145,6 +142,7 @@ pub(crate) mod report;
 #[cfg(feature = "topics")]
 pub(crate) mod seam;
 mod session;
+mod session_id;
 mod span;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -159,17 +157,17 @@ pub use self::filter::FilteredSessions;
 #[cfg(feature = "topics")]
 pub use self::gap::Gap;
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
-pub use self::handshake::{ConnectionInfo, Handshake};
 pub use self::incoming::{
     Argument, BinaryMessage, Incoming, IncomingKind, MessagePart, Pong, TextMessage,
 };
 #[cfg(feature = "json")]
 pub use self::json::Json;
-pub use self::properties::Properties;
 pub use self::reader::{BinaryReader, TextReader};
 pub use self::remote::{AsyncRemote, BasicRemote, SendHandle};
 pub use self::reply::{IntoOutcome, IntoReply, Reply};
-pub use self::session::{OpenSessions, Session, SessionId};
+pub use self::session::{OpenSessions, Session};
+pub use self::session_id::{InvalidSessionId, SessionId};
+pub use crate::handshake::{ConnectionInfo, Handshake, Properties};
 pub use crate::log_limit::LogLimit;
 #[cfg(all(feature = "macros", feature = "topics"))]
 #[doc(inline)]

@@ -12,12 +12,13 @@ use tokio::time::Instant;
 
 use super::envelope;
 use super::filter::FilteredSessions;
-use super::handshake::Handshake;
 use super::overflow::Losses;
 #[cfg(feature = "topics")]
 use super::seam::SharedTopics;
 use super::session::{EnvelopedSet, OpenSessions, Session, SessionSet};
+use super::session_id::SessionId;
 use crate::connection::direct::Channel;
+use crate::handshake::Handshake;
 use crate::observer::Event;
 use crate::runtime::deliverer;
 use crate::runtime::sweeper::{self, Swept};
@@ -107,6 +108,36 @@ impl OpenSessions {
             channel.look(0..usize::MAX, |session| sessions.push(session.clone()));
         }
         sessions
+    }
+
+    /// Returns the open session of this name. It takes one short lock, whatever the number of sessions.
+    ///
+    /// An HTTP handler that closes one session of a chat:
+    ///
+    /// ```
+    /// use sockeye::CloseCode;
+    /// use sockeye::endpoint::{OpenSessions, SessionId};
+    ///
+    /// fn kick(chat: &OpenSessions, id: &str) -> sockeye::HandlerResult<bool> {
+    ///     let id: SessionId = id.parse()?;
+    ///     let session = chat.get(id);
+    ///     if let Some(session) = &session {
+    ///         session.close(CloseCode::POLICY_VIOLATION, "you were asked to leave")?;
+    ///     }
+    ///     Ok(session.is_some())
+    /// }
+    /// ```
+    pub fn get(&self, id: SessionId) -> Option<Session> {
+        let slot = id.slot();
+        let mut found = None;
+        for channel in self.0.channels() {
+            channel.look(slot..slot.saturating_add(1), |session| {
+                if session.id() == id {
+                    found = Some(session.clone());
+                }
+            });
+        }
+        found
     }
 
     /// Returns the sessions whose path has a parameter of this name with this decoded value: one room of a chat at

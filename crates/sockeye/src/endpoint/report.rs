@@ -57,6 +57,10 @@ fn is_of_the_peer(error: &Error) -> bool {
                 || error.downcast_ref() == Some(&SendError::Closed)
                 || error.downcast_ref().is_some_and(is_of_the_peer)
         }
-        Error::Connect(_) | Error::Encode(_) | Error::Server(_) | Error::Tls(_) => false,
+        Error::Accept(_)
+        | Error::Connect(_)
+        | Error::Encode(_)
+        | Error::Server(_)
+        | Error::Tls(_) => false,
     }
 }

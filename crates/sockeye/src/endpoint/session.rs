@@ -15,14 +15,14 @@ use super::activity::{Activity, Busy, IDLE_FOR_TOO_LONG, Idle};
 #[cfg(feature = "topics")]
 use super::gap::Gap;
 use super::handler::{HandlerExists, Handlers, MessageHandler, Running};
-use super::handshake::Handshake;
 use super::incoming::{Incoming, IncomingKind};
-use super::properties::Properties;
 #[cfg(feature = "topics")]
 use super::seam::{SessionPart, SharedTopics};
+use super::session_id::SessionId;
 use super::span::SessionSpan;
 use crate::connection::direct::{Channel, Mailbox};
 use crate::connection::link::InParts;
+use crate::handshake::{Handshake, Properties};
 use crate::router::PathParameters;
 use crate::stats::Counters;
 use crate::sync::{Arc, Mutex, lock};
@@ -113,11 +113,6 @@ fn handler_flags(handlers: &Handlers) -> u8 {
     let text = of(IncomingKind::Text, TEXT, TEXT_PARTS);
     any | text | of(IncomingKind::Binary, BINARY, BINARY_PARTS)
 }
-
-/// The name of a session: 128 random bits, which cannot be guessed.
-// Two words: a `u128` would round the size of a session up to a multiple of 16 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId([u64; 2]);
 
 impl Session {
     /// Returns the session's name.
@@ -475,29 +470,6 @@ impl fmt::Debug for Session {
     }
 }
 
-impl SessionId {
-    /// Parses the text that [`Display`](fmt::Display) writes.
-    #[cfg(feature = "topics")]
-    pub(crate) fn from_hex(text: &str) -> Option<Self> {
-        let (high, low) = text.split_at_checked(16)?;
-        let word = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok())?;
-        Some(Self([word(high)?, word(low)?]))
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [high, low] = self.0;
-        write!(f, "{high:016x}{low:016x}")
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({self})")
-    }
-}
-
 /// The session that its task holds. The drop of the guard takes the session out of the open sessions, and completes
 /// [`Session::closed`]. So it does not matter whether the task returns, panics, or is dropped with its runtime.
 pub(crate) struct SessionGuard {
@@ -514,7 +486,7 @@ impl SessionGuard {
         open_sessions: OpenSessions,
         slot: u32,
     ) -> Self {
-        let id = SessionId(rand::random());
+        let id = SessionId::random_at(slot);
         let span = SessionSpan::new(id, handshake.peer_addr());
         let spanned = if span.is_wanted() { SPANNED } else { 0 };
         let enveloped = if open_sessions.envelops(&handshake) {

@@ -12,7 +12,7 @@ use super::*;
 use crate::browser::{CloseError, SyntaxError, WebSocket};
 use crate::client::{ConnectError, HttpError, ProxyError, SocksError, Target};
 use crate::reconnect::Interruption;
-use crate::server::BindError;
+use crate::server::{AcceptError, BindError};
 #[cfg(feature = "tls")]
 use crate::tls::{FileProblem, TlsError, rustls};
 use crate::{Endpoint, Server};
@@ -54,8 +54,20 @@ async fn bind_errors() -> Vec<BoxError> {
     }
 }
 
+fn accept_errors() -> Vec<BoxError> {
+    each_variant! {
+        AcceptError::Io(_) => AcceptError::Io(io_error()),
+        AcceptError::NoRequest => AcceptError::NoRequest,
+        AcceptError::NotUpgraded(_) => AcceptError::NotUpgraded(io_error().into()),
+        AcceptError::Refused(_) => AcceptError::Refused(refused()),
+        AcceptError::Timeout(_) => AcceptError::Timeout(Duration::ZERO),
+        AcceptError::Tls => AcceptError::Tls,
+    }
+}
+
 fn errors() -> Vec<BoxError> {
     each_variant! {
+        Error::Accept(_) => AcceptError::Io(io_error()).into(),
         Error::Connect(_) => ConnectError::Connect(io_error()).into(),
         Error::Decode(_) => Error::Decode(DecodeError::of::<u8>("too large")),
         Error::Encode(_) => Error::Encode(EncodeError::of::<u8>("too large")),
@@ -197,6 +209,7 @@ fn syntax_error() -> SyntaxError {
 async fn no_error_repeats_its_source() {
     let mut errors = errors();
     errors.extend(bind_errors().await);
+    errors.extend(accept_errors());
     errors.extend(connect_errors().await);
     errors.extend(proxy_errors().await);
     errors.extend(socks_errors());

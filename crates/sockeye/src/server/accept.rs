@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
@@ -21,26 +20,23 @@ use super::shared::Shared;
 use super::stage::Stage;
 use super::stall::StallGuard;
 use super::{unread, upgrade};
-use crate::deadline::InputTimer;
-use crate::endpoint::handshake::ConnectionInfo;
+use crate::handshake::ConnectionInfo;
 use crate::observer::Event;
 use crate::sync::Arc;
 use crate::transport::Stream;
 
-/// The smallest buffer that hyper accepts.
-const MIN_BUFFER: usize = 8 * 1024;
 /// The longest timeout that hyper gets. It adds the timeout to the current time, and [`Duration::MAX`] would overflow.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// The handles that the task of each connection gets.
 #[derive(Clone)]
-pub(super) struct Acceptor {
+pub(super) struct Serving {
     pub(super) shared: Arc<Shared>,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) admission: Arc<Admission>,
 }
 
-impl Acceptor {
+impl Serving {
     /// Accepts connections for ever. A failure concerns one connection, or ends by itself: descriptors run out until
     /// connections close.
     // By value: the listener is closed when this ends.
@@ -85,11 +81,7 @@ impl Acceptor {
         };
         // The stream is dropped before the guest.
         let mut stream = stream;
-        let info = ConnectionInfo {
-            peer_addr: stream.peer_addr().ok(),
-            local_addr: stream.local_addr().ok(),
-            secure: stream.is_secure(),
-        };
+        let info = ConnectionInfo::of(&stream);
         let mut patience = pin!(
             self.admission
                 .out_of_patience(self.shared.reception.handshake_timeout)
@@ -205,12 +197,9 @@ impl Shared {
                 async move { Ok::<_, Infallible>(peer.respond(request).await) }
             })
         };
-        let mut connection = http1::Builder::new()
-            .timer(InputTimer)
+        let mut connection = limits
+            .http()
             .header_read_timeout(self.reception.handshake_timeout.min(LONGEST))
-            .max_buf_size(limits.bytes.max(MIN_BUFFER))
-            .max_header_size(limits.bytes)
-            .max_headers(limits.fields)
             .serve_connection(TokioIo::new(stream), service);
         let mut awaited = Stage::Stopping;
         let mut is_giving_way = false;
@@ -262,14 +251,9 @@ impl Shared {
                 let mut stream = parts.io.into_inner();
                 if stream.stop_swallowing() {
                     let timeout = self.reception.deployment.config.close_timeout;
+                    let answer = unread::answer(&error, &parts.read_buf, limits);
                     // Boxed: its buffer would make the task of each connection larger.
-                    let refusal = Box::pin(unread::refuse(
-                        stream,
-                        &error,
-                        &parts.read_buf,
-                        limits,
-                        timeout,
-                    ));
+                    let refusal = Box::pin(unread::refuse(stream, &answer, timeout));
                     // The connection still owes its request: it gets no more time than others.
                     tokio::select! {
                         biased;

@@ -270,6 +270,11 @@ pub(super) fn refusals(max_connections: usize) -> usize {
 }
 
 impl Standing {
+    /// The server begins to answer a request.
+    pub(super) fn answer(&self) {
+        self.is_answering.store(true, Relaxed);
+    }
+
     /// Returns whether the server answers a request.
     pub(super) fn is_answering(&self) -> bool {
         self.is_answering.load(Relaxed)
@@ -290,7 +295,7 @@ impl Entry {
 
     /// The server begins to answer a request.
     pub(super) fn answer(&self) {
-        self.standing.is_answering.store(true, Relaxed);
+        self.standing.answer();
         self.engage();
     }
 

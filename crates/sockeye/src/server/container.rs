@@ -8,33 +8,29 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::{Body, Frame, SizeHint};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
+use super::body::ResponseBody;
 use super::error::DeploymentError;
-use super::reception::{self, Asked, Reception, Rejection};
+use super::foreign::{Facts, ForeignRequest, into_stream, not_upgradable};
+use super::reception::{Asked, Reception, Rejection};
+use super::rules::on_loopback;
 use super::stage::Stage;
 use crate::connection::permit::SessionPermit;
-use crate::endpoint::{ConnectionInfo, EndpointConfig, Properties};
+use crate::endpoint::{EndpointConfig, OpenSessions, Session, SessionId};
 use crate::stats::Stats;
 use crate::sync::Arc;
 #[cfg(feature = "topics")]
 use crate::topics::Topics;
-use crate::transport::Stream;
 
 /// Endpoints inside another HTTP server, which gives its requests to them. Made by
 /// [`ServerBuilder::container`](crate::server::ServerBuilder::container). The same endpoints run in a
 /// [`Server`](crate::Server).
 ///
 /// A container is a handle, and cheap to clone. It is a `tower` service, which axum's `Router` takes. A handler of the
-/// application calls [`upgrade`](Self::upgrade).
+/// application calls [`upgrade`](Self::upgrade). Any task reaches the open sessions by it.
 ///
 /// ```
 /// # struct Chat;
@@ -45,6 +41,29 @@ use crate::transport::Stream;
 ///     .endpoint(endpoint("/chat/{room}", |_handshake| Chat))
 ///     .container()?;
 /// // axum::Router::new().route_service("/chat/{room}", container)
+/// # Ok::<(), sockeye::server::DeploymentError>(())
+/// ```
+///
+/// An endpoint may hold the state of its application, and the state its container: the endpoint is
+/// [added](Self::add_endpoint) when both are there. [`stop`](Self::stop) drops the endpoints, so that all three are freed.
+///
+/// ```
+/// # use sockeye::{Endpoint, Server, endpoint};
+/// #[derive(Clone)]
+/// struct App {
+///     container: sockeye::server::Container,
+/// }
+///
+/// struct Chat {
+///     app: App,
+/// }
+///
+/// impl Endpoint for Chat {}
+///
+/// let app = App { container: Server::builder().container()? };
+/// let shared = app.clone();
+/// let chat = endpoint("/chat/{room}", move |_handshake| Chat { app: shared.clone() });
+/// app.container.add_endpoint(chat)?;
 /// # Ok::<(), sockeye::server::DeploymentError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -75,8 +94,8 @@ impl Container {
     /// a prefix.
     ///
     /// The request has to have hyper's extension, by which the connection is upgraded; else the answer is 500. Two more
-    /// extensions are used: a [`ConnectionInfo`] says what is known of the transport, and a [`Properties`] becomes the
-    /// session's own.
+    /// extensions are used: a [`ConnectionInfo`](crate::endpoint::ConnectionInfo) says what is known of the transport, and a
+    /// [`Properties`](crate::endpoint::Properties) becomes the session's own.
     ///
     /// # Cancel safety
     ///
@@ -85,15 +104,41 @@ impl Container {
         &self,
         request: Request<B>,
     ) -> impl Future<Output = Response<ResponseBody>> + Send + 'static + use<B> {
-        let (parts, _no_body) = request.into_parts();
+        let (head, _no_body) = request.into_parts();
+        let answering = self.answer_foreign(head.into());
+        async { answering.await.map(ResponseBody::from) }
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer_foreign(
+        &self,
+        request: ForeignRequest,
+    ) -> impl Future<Output = Response<Bytes>> + Send + 'static + use<> {
         let inner = Arc::clone(&self.0);
         async move {
-            let response = match inner.answer(parts).await {
+            match inner.answer(request).await {
                 Ok(switching) => switching.map(|()| Bytes::new()),
                 Err(refusal) => refusal,
-            };
-            response.map(|body| ResponseBody(Full::new(body)))
+            }
         }
+    }
+
+    /// Returns the open sessions of an endpoint. `path` is the endpoint's template, as it was given:
+    /// `"/chat/{room}"`, not `"/chat/lobby"`. Returns `None` if there is no such endpoint.
+    ///
+    /// The returned handle stays valid, and knows the sessions that open later too.
+    pub fn open_sessions(&self, path: &str) -> Option<OpenSessions> {
+        self.0.reception.deployment.open_sessions(path)
+    }
+
+    /// Returns the open sessions of all endpoints.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.0.reception.deployment.sessions()
+    }
+
+    /// Returns the open session of this name, whatever its endpoint is. It takes one short lock for each endpoint.
+    pub fn session(&self, id: SessionId) -> Option<Session> {
+        self.0.reception.deployment.session(id)
     }
 
     /// Adds an endpoint for the requests that come from now on. Open connections keep their endpoints, even if the new
@@ -120,7 +165,8 @@ impl Container {
     }
 
     /// Stops in order. From now on handshakes are answered 503. Each session sends what is queued for it, and a Close with
-    /// 1001. Completes when all sessions are gone; those that are left at the stop timeout are dropped.
+    /// 1001. Completes when all sessions are gone; those that are left at the stop timeout are dropped. Then the endpoints
+    /// are dropped too.
     ///
     /// An HTTP server that stops does not wait for upgraded connections: call this method too.
     ///
@@ -143,42 +189,41 @@ impl Container {
 
 impl Inner {
     // By value: the task that takes over the connection needs it too.
-    async fn answer(self: Arc<Self>, mut parts: Parts) -> Result<Response<()>, Response<Bytes>> {
-        let target = self.reception.find(&parts)?;
+    async fn answer(
+        self: Arc<Self>,
+        request: ForeignRequest,
+    ) -> Result<Response<()>, Response<Bytes>> {
+        let ForeignRequest { head, facts } = request;
+        let target = self.reception.find(&head).map_err(|rejection| {
+            // The endpoints are dropped at the end of a stop.
+            match rejection {
+                Rejection::NoEndpoint { is_handshake: true } if self.is_stopping() => {
+                    Rejection::Stopping
+                }
+                other => other,
+            }
+        })?;
         let permit = self.permit()?;
-        let on_upgrade = parts.extensions.remove::<OnUpgrade>();
-        let info = parts
-            .extensions
-            .remove::<ConnectionInfo>()
-            .unwrap_or_default();
-        let local_addr = info.local_addr.map(|addr| addr.ip().to_canonical());
+        let Facts {
+            info,
+            known,
+            on_upgrade,
+        } = facts;
         let asked = Asked {
-            request: &parts,
+            request: &head,
             target,
             info,
-            on_loopback: local_addr.is_some_and(|ip| ip.is_loopback()),
-            properties: parts
-                .extensions
-                .get::<Properties>()
-                .cloned()
-                .unwrap_or_default(),
+            on_loopback: on_loopback(info),
+            known,
         };
         let (response, agreed) = self.reception.answer(asked).await?;
-        let Some(on_upgrade) = on_upgrade else {
-            let counters = &self.reception.deployment.counters;
-            if let Some(left_out) = counters.log.not_upgradable.admit_now() {
-                let text = "cannot upgrade a connection: the request has no extension of hyper's";
-                tracing::error!(left_out, "{text}");
-            }
-            let reason = "this connection cannot be upgraded";
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            return Err(reception::refusal(status, reason));
-        };
+        let counters = &self.reception.deployment.counters;
+        let on_upgrade = on_upgrade.ok_or_else(|| *not_upgradable(counters))?;
         let inner = Arc::clone(&self);
         tokio::spawn(async move {
             match on_upgrade.await {
                 Ok(upgraded) => {
-                    let (stream, read_ahead) = raw(upgraded);
+                    let (stream, read_ahead) = into_stream(upgraded);
                     let stage = inner.stage.subscribe();
                     let deployment = &inner.reception.deployment;
                     deployment.open(stream, read_ahead, (agreed, permit), &stage);
@@ -191,22 +236,17 @@ impl Inner {
         Ok(response)
     }
 
+    fn is_stopping(&self) -> bool {
+        *self.stage.borrow() > Stage::Serving
+    }
+
     /// Takes the permit of one session.
     fn permit(&self) -> Result<SessionPermit, Rejection> {
-        if *self.stage.borrow() > Stage::Serving {
+        if self.is_stopping() {
             return Err(Rejection::Stopping);
         }
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         permit.map(Into::into).map_err(|_| Rejection::Full)
-    }
-}
-
-/// Returns the stream below HTTP, and the bytes that were read behind the request. A TCP stream leaves hyper, so that
-/// nothing of HTTP is kept, and reads and writes go to the socket. Any other stream stays inside hyper's type.
-fn raw(upgraded: Upgraded) -> (Stream, Bytes) {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => (Stream::from(parts.io.into_inner()), parts.read_buf),
-        Err(upgraded) => (Stream::new(TokioIo::new(upgraded)), Bytes::new()),
     }
 }
 
@@ -249,30 +289,5 @@ impl Future for Responding {
 impl fmt::Debug for Responding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Responding").finish_non_exhaustive()
-    }
-}
-
-/// The body of a [`Container`]'s answer: empty for a 101, else the reason of the refusal. As an `http_body::Body` it is
-/// one frame at most.
-#[derive(Clone, Debug, Default)]
-pub struct ResponseBody(Full<Bytes>);
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
     }
 }

@@ -11,12 +11,12 @@ use sockeye_proto::{CloseCode, Config};
 use tokio::sync::watch;
 
 use super::error::DeploymentError;
+use super::rules::Agreement;
 use super::stage::Stage;
-use crate::connection::Compression;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::permit::SessionPermit;
 use crate::endpoint::life::Opened;
-use crate::endpoint::{EndpointConfig, Handshake, Mounted, OpenSessions, Session};
+use crate::endpoint::{EndpointConfig, Mounted, OpenSessions, Session, SessionId};
 use crate::router::{PathParameters, Router};
 use crate::stats::{Counters, Stats};
 use crate::sync::Arc;
@@ -42,8 +42,7 @@ pub(super) struct Deployment {
 /// The outcome of an accepted handshake, which its session starts with.
 pub(super) struct Agreed {
     pub(super) mounted: Arc<Mounted>,
-    pub(super) handshake: Handshake,
-    pub(super) compression: Option<Compression>,
+    pub(super) agreement: Agreement,
 }
 
 impl Deployment {
@@ -75,11 +74,11 @@ impl Deployment {
         (agreed, permit): (Box<Agreed>, SessionPermit),
         stage: &watch::Receiver<Stage>,
     ) {
-        let Agreed {
-            mounted,
+        let Agreed { mounted, agreement } = *agreed;
+        let Agreement {
             handshake,
             compression,
-        } = *agreed;
+        } = agreement;
         mounted.launch(Opened {
             stream,
             read_ahead,
@@ -105,11 +104,26 @@ impl Deployment {
         }
     }
 
+    /// Returns the open sessions of the endpoint with this path template.
+    pub(super) fn open_sessions(&self, path: &str) -> Option<OpenSessions> {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all = router.values();
+        let mounted = all.find(|mounted| mounted.path() == path)?;
+        Some(mounted.open_sessions().clone())
+    }
+
     /// Returns the open sessions of all endpoints.
-    fn sessions(&self) -> Vec<Session> {
+    pub(super) fn sessions(&self) -> Vec<Session> {
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let all = router.values().map(|mounted| mounted.open_sessions());
         all.flat_map(OpenSessions::to_vec).collect()
+    }
+
+    /// Returns the open session of this name.
+    pub(super) fn session(&self, id: SessionId) -> Option<Session> {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all = router.values().map(|mounted| mounted.open_sessions());
+        all.find_map(|sessions| sessions.get(id))
     }
 
     /// Returns the counts, and the number of open sessions of all endpoints.
@@ -123,7 +137,7 @@ impl Deployment {
     }
 
     /// Closes every session with 1001, and waits for `all_gone`. At the stop timeout it calls `dropping`, and drops the
-    /// sessions that are left.
+    /// sessions that are left. Then it drops the endpoints.
     pub(super) async fn stop(&self, all_gone: impl Future<Output = ()>, dropping: impl FnOnce()) {
         for session in self.sessions() {
             going_away(&session);
@@ -139,6 +153,12 @@ impl Deployment {
                 session.abort();
             }
         }
+        // An endpoint may hold a handle of its own server: kept here, neither would ever be freed.
+        let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
+        let endpoints = std::mem::replace(&mut *router, Router::new());
+        // The drop of an endpoint runs code of the application.
+        drop(router);
+        drop(endpoints);
     }
 }
 

@@ -1,8 +1,14 @@
-//! The errors of a server that does not start.
+//! The errors of a server that does not start, and of a connection that is not accepted.
 
+use std::fmt;
 use std::io;
+use std::time::Duration;
 
-use crate::error::Error;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use crate::error::{BoxError, Error};
+use crate::peer_text::PeerText;
 use crate::router::RouteError;
 
 /// Why a server cannot be started.
@@ -44,6 +50,59 @@ pub(super) enum Contradiction {
 impl From<RouteError> for DeploymentError {
     fn from(error: RouteError) -> Self {
         Self(error.into())
+    }
+}
+
+/// Why a connection was not accepted: the error of [`Acceptor`](super::Acceptor).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// Reading the request or writing the answer failed.
+    #[error("the transport failed")]
+    Io(#[source] io::Error),
+    /// The client ended the connection before its request was complete.
+    #[error("the client closed the connection before its request was complete")]
+    NoRequest,
+    /// Another HTTP server did not upgrade the connection: it did not send the 101, or the connection ended before.
+    #[error("the HTTP server did not upgrade the connection")]
+    NotUpgraded(#[source] BoxError),
+    /// The request was refused, and the client got this response: it broke a rule, its origin may not connect, or the
+    /// application refused it. The body says why.
+    #[error("refused the handshake with {}{}", .0.status(), Reason(.0.body()))]
+    Refused(Box<Response<Bytes>>),
+    /// The client did not send its request within the handshake timeout.
+    #[error("the client sent no request within {0:?}")]
+    Timeout(Duration),
+    /// The client began a TLS handshake in place of HTTP.
+    #[error("the client speaks TLS: accept TLS first, or give the client a ws:// URL")]
+    Tls,
+}
+
+impl AcceptError {
+    /// The status of a [`Refused`](Self::Refused) handshake.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused(response) => Some(response.status()),
+            _ => None,
+        }
+    }
+}
+
+/// The reason of a refusal, as far as a line of an error may show it.
+struct Reason<'a>(&'a [u8]);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.trim_ascii() {
+            b"" => Ok(()),
+            reason => write!(f, ": {}", PeerText(reason)),
+        }
+    }
+}
+
+impl From<AcceptError> for Error {
+    fn from(error: AcceptError) -> Self {
+        Self::Accept(error.into())
     }
 }
 

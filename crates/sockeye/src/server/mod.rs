@@ -22,7 +22,8 @@
 //! # }
 //! ```
 //!
-//! A [`Container`] serves the same endpoints inside another HTTP server, such as axum's.
+//! A [`Container`] serves the same endpoints inside another HTTP server, such as axum's. An [`Acceptor`] opens plain
+//! connections, on a stream or inside another HTTP server.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -36,15 +37,22 @@ use sockeye_proto::{Config, DeflateConfig, DeflatePool, Role};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
 
+use self::accept::Serving;
+pub use self::acceptor::{Acceptor, AcceptorBuilder, accept, upgrade};
 use self::admission::Admission;
-pub use self::container::{Container, Responding, ResponseBody};
+pub use self::body::ResponseBody;
+pub use self::container::{Container, Responding};
 use self::deployment::Deployment;
 #[cfg(feature = "topics")]
 use self::error::Contradiction;
-pub use self::error::{BindError, DeploymentError};
+pub use self::error::{AcceptError, BindError, DeploymentError};
+#[cfg(feature = "axum")]
+pub(crate) use self::foreign::ForeignRequest;
+pub use self::handle::ServerHandle;
 use self::reception::Reception;
 use self::shared::{HeadLimits, HttpService, Shared};
 use self::stage::Stage;
+pub use self::upgrading::Upgrading;
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Mailbox;
 use crate::endpoint::{EndpointConfig, Mounted, ServerEndpoint};
@@ -53,23 +61,34 @@ use crate::stats::Counters;
 pub use crate::stats::Stats;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
-use crate::tls::{Acceptor, rustls::ServerConfig};
+use crate::tls::{TlsAcceptor, rustls::ServerConfig};
 #[cfg(feature = "topics")]
 use crate::topics::Topics;
 use crate::transport::Stream;
 
 mod accept;
+mod accepting;
+mod acceptor;
 mod admission;
+mod answer;
+mod body;
 mod container;
 mod deployment;
 mod error;
+#[cfg(feature = "axum")]
+mod extract;
+mod foreign;
+mod handle;
 mod listen;
+mod options;
 mod reception;
+mod rules;
 mod shared;
 mod stage;
 mod stall;
 mod unread;
 mod upgrade;
+mod upgrading;
 
 /// A server that is bound to an address and ready to serve.
 ///
@@ -143,7 +162,7 @@ impl Server {
 
     /// Serves until `stop` completes, then stops in order. The server accepts no more connections. Each session sends what
     /// is queued for it, and a Close with 1001. The server waits for them until the stop timeout, and then drops the
-    /// sessions that are left, with the handlers that still run.
+    /// sessions that are left, with the handlers that still run. At last it drops its endpoints.
     ///
     /// # Errors
     ///
@@ -154,7 +173,7 @@ impl Server {
     /// Dropped, it stops accepting; open connections go on.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         tokio::select! {
-            () = self.acceptor().accept(self.listener) => {}
+            () = self.serving().accept(self.listener) => {}
             () = stop => {}
         }
         self.stage.send_replace(Stage::Stopping);
@@ -196,10 +215,10 @@ impl Server {
         &self,
         stream: S,
     ) -> impl Future<Output = ()> + Send + 'static + use<S> {
-        self.acceptor().serve_brought(stream.into())
+        self.serving().serve_brought(stream.into())
     }
 
-    /// Returns a handle, which adds endpoints while the server serves.
+    /// Returns a handle, which reaches the sessions, and adds endpoints, while the server serves.
     ///
     /// ```no_run
     /// # async fn example() -> sockeye::Result {
@@ -215,7 +234,7 @@ impl Server {
     /// # }
     /// ```
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle(Arc::clone(&self.shared))
+        ServerHandle::new(&self.shared)
     }
 
     /// Returns the topics that the sessions use.
@@ -224,57 +243,12 @@ impl Server {
         &self.shared.reception.deployment.topics
     }
 
-    fn acceptor(&self) -> accept::Acceptor {
-        accept::Acceptor {
+    fn serving(&self) -> Serving {
+        Serving {
             shared: Arc::clone(&self.shared),
             stage: self.stage.subscribe(),
             admission: Arc::clone(&self.admission),
         }
-    }
-}
-
-/// A handle of a running server, which adds endpoints and reads its counts. Made by [`Server::handle`]; cheap to clone.
-///
-/// A handle does not keep the server running. It keeps the endpoints alive: an endpoint that stores a handle of its own
-/// server is never freed.
-#[derive(Clone, Debug)]
-pub struct ServerHandle(Arc<Shared>);
-
-impl ServerHandle {
-    /// Adds an endpoint for the requests that come from now on. The settings of the server's builder hold for it. Open
-    /// connections keep their endpoints, even if the new one would match their paths.
-    ///
-    /// # Errors
-    ///
-    /// [`DeploymentError`] if another endpoint claims the same paths, or if the path is not a template. Then nothing has
-    /// changed.
-    pub fn add_endpoint(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
-        self.0.reception.deployment.add(endpoint)
-    }
-
-    /// Returns what the server has counted since it was built. A monitor may call this every few seconds. It takes one
-    /// short lock for each endpoint, whatever the number of sessions. It waits while a broadcast of that endpoint is
-    /// handed to the sessions.
-    ///
-    /// ```no_run
-    /// # async fn example() -> sockeye::Result {
-    /// use sockeye::Server;
-    ///
-    /// let server = Server::builder().bind("127.0.0.1:8080").await?;
-    /// let handle = server.handle();
-    /// tokio::spawn(server.serve());
-    /// println!("{} sessions are open", handle.stats().open_sessions);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn stats(&self) -> Stats {
-        self.0.reception.deployment.stats()
-    }
-
-    /// Returns the topics that the sessions use.
-    #[cfg(feature = "topics")]
-    pub fn topics(&self) -> &Topics {
-        &self.0.reception.deployment.topics
     }
 }
 
@@ -291,7 +265,7 @@ pub struct ServerBuilder {
     any_host: bool,
     head_limits: HeadLimits,
     #[cfg(feature = "tls")]
-    tls: Option<Acceptor>,
+    tls: Option<TlsAcceptor>,
     max_connections: Option<usize>,
     max_pending_handshakes: usize,
     handshake_timeout: Duration,
@@ -400,7 +374,7 @@ impl ServerBuilder {
     /// speaks. [`tls::server_config`](crate::tls::server_config) makes a configuration of a certificate's files.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: ServerConfig) -> Self {
-        self.tls = Some(Acceptor::new(config));
+        self.tls = Some(TlsAcceptor::new(config));
         self
     }
 

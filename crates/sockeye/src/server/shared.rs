@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use hyper::server::conn::http1;
 
 use super::reception::Reception;
+use crate::deadline::InputTimer;
 use crate::sync::Arc;
 #[cfg(feature = "tls")]
-use crate::tls::Acceptor;
+use crate::tls::TlsAcceptor;
 
 /// The future of an HTTP service's answer.
 pub(super) type Served = Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
@@ -22,7 +24,7 @@ pub(super) struct Shared {
     pub(super) http: Option<HttpService>,
     pub(super) head_limits: HeadLimits,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<Acceptor>,
+    pub(super) tls: Option<TlsAcceptor>,
     pub(super) local_addr: SocketAddr,
     /// Whether the server is bound to one address: then each accepted connection is to `local_addr`.
     pub(super) is_bound_to_one: bool,
@@ -42,6 +44,21 @@ impl fmt::Debug for Shared {
 pub(super) struct HeadLimits {
     pub(super) bytes: usize,
     pub(super) fields: usize,
+}
+
+/// The smallest buffer that hyper accepts.
+const MIN_BUFFER: usize = 8 * 1024;
+
+impl HeadLimits {
+    /// Returns hyper's settings for a connection with these limits.
+    pub(super) fn http(self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(InputTimer)
+            .max_buf_size(self.bytes.max(MIN_BUFFER))
+            .max_header_size(self.bytes)
+            .max_headers(self.fields);
+        http
+    }
 }
 
 impl Default for HeadLimits {

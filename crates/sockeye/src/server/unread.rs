@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::HeadLimits;
+use super::answer::refusal;
+use super::shared::HeadLimits;
 use crate::deadline;
 
-/// Answers a request that was read as far as `read`, and ends the connection in order: input is discarded until the
+/// Writes the answer to a request that was not read, and ends the connection in order: input is discarded until the
 /// peer's end, so that no reset destroys the answer.
 pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
-    error: &hyper::Error,
-    read: &[u8],
-    limits: HeadLimits,
+    answer: &Response<Bytes>,
     timeout: Duration,
 ) {
-    let answer = answer(error, read, limits);
+    let answer = text(answer);
     let ending = async {
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(&answer).await?;
         stream.shutdown().await?;
         discard(&mut stream).await
     };
@@ -27,7 +27,8 @@ pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = deadline::timeout(timeout, ending).await;
 }
 
-fn answer(error: &hyper::Error, read: &[u8], limits: HeadLimits) -> String {
+/// Returns the answer to a request of which `read` was read.
+pub(super) fn answer(error: &hyper::Error, read: &[u8], limits: HeadLimits) -> Response<Bytes> {
     let HeadLimits { bytes, fields } = limits;
     let (status, reason) = if !error.is_parse_too_large() {
         let reason = format!("cannot read the request: {error}");
@@ -42,11 +43,22 @@ fn answer(error: &hyper::Error, read: &[u8], limits: HeadLimits) -> String {
         let reason = "the request target is too long".to_owned();
         (StatusCode::URI_TOO_LONG, reason)
     };
-    format!(
-        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
-         content-length: {}\r\n\r\n{reason}\n",
-        reason.len() + 1
-    )
+    refusal(status, reason)
+}
+
+/// Returns the bytes of an answer.
+fn text(answer: &Response<Bytes>) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {}\r\n", answer.status()).into_bytes();
+    for (name, value) in answer.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    let body = answer.body();
+    text.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+    text.extend_from_slice(body);
+    text
 }
 
 /// Returns the length of the head. If its end was not read, it is more than the limit, where hyper stops reading.

@@ -10,13 +10,14 @@ use hyper::upgrade::OnUpgrade;
 use sockeye_proto::handshake::is_websocket_request;
 
 use super::admission::{ConnectionPermit, Entry, Guest, Pending};
+use super::answer;
 use super::deployment::Agreed;
-use super::reception::{self, Asked, Rejection};
+use super::reception::{Asked, Rejection};
+use super::rules::Known;
 use super::shared::Shared;
 use crate::connection::permit::SessionPermit;
 use crate::deadline;
-use crate::endpoint::Properties;
-use crate::endpoint::handshake::ConnectionInfo;
+use crate::handshake::ConnectionInfo;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The largest request body that the HTTP service gets.
@@ -85,7 +86,7 @@ impl Peer {
             // A page whose own name resolves to the loopback must not reach a server that is bound to the loopback
             // alone. A server that is bound to all addresses may have a proxy on the loopback.
             on_loopback: self.shared.local_addr.ip().to_canonical().is_loopback(),
-            properties: Properties::default(),
+            known: Known::default(),
         };
         let (response, agreed) = reception.answer(asked).await?;
         *lock(&self.agreed) = Some(agreed);
@@ -104,7 +105,7 @@ impl Peer {
 async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
     let too_large = || {
         let reason = "the request body is too large: the limit is 1 MiB";
-        reception::plain(StatusCode::PAYLOAD_TOO_LARGE, reason)
+        answer::plain(StatusCode::PAYLOAD_TOO_LARGE, reason)
     };
     // A body that is announced as too large is not read.
     if body.size_hint().lower() > MAX_BODY as u64 {
@@ -116,11 +117,11 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<Bytes>> {
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
             let reason = "cannot read the request body";
-            Err(reception::plain(StatusCode::BAD_REQUEST, reason))
+            Err(answer::plain(StatusCode::BAD_REQUEST, reason))
         }
         Err(_) => {
             let reason = "the request body took too long";
-            Err(reception::plain(StatusCode::REQUEST_TIMEOUT, reason))
+            Err(answer::plain(StatusCode::REQUEST_TIMEOUT, reason))
         }
     }
 }

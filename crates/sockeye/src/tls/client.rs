@@ -142,7 +142,7 @@ pub(crate) async fn connect(
     Ok(Stream::from_tls(stream))
 }
 
-/// Replaces the ALPN protocols of a client's configuration, as [`Acceptor::new`](super::Acceptor) does for a server.
+/// Replaces the ALPN protocols of a client's configuration, as [`TlsAcceptor::new`](super::TlsAcceptor) does for a server.
 pub(crate) fn for_client(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = alpn::protocols();
     Arc::new(config)

@@ -28,7 +28,7 @@ mod server;
 pub use self::client::{ClientOptions, client_config, client_config_trusting};
 pub(crate) use self::client::{anonymous, connect, for_client, given_or_system};
 pub use self::error::{FileProblem, TlsError};
-pub(crate) use self::server::Acceptor;
+pub(crate) use self::server::TlsAcceptor;
 pub use self::server::server_config;
 
 /// The TLS library, for programs that build a configuration of their own.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use rustls::server::ServerConfig;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::alpn;
 use super::error::TlsError;
@@ -49,9 +48,9 @@ pub fn server_config(
 
 /// Accepts TLS connections with one configuration.
 #[derive(Clone)]
-pub(crate) struct Acceptor(TlsAcceptor);
+pub(crate) struct TlsAcceptor(tokio_rustls::TlsAcceptor);
 
-impl Acceptor {
+impl TlsAcceptor {
     /// Replaces the ALPN protocols of `config` by those that this server speaks. A client that offers only others is
     /// then refused (RFC 7301 §3.2).
     pub(crate) fn new(mut config: ServerConfig) -> Self {
@@ -69,8 +68,8 @@ impl Acceptor {
     }
 }
 
-impl fmt::Debug for Acceptor {
+impl fmt::Debug for TlsAcceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor").finish_non_exhaustive()
+        f.debug_struct("TlsAcceptor").finish_non_exhaustive()
     }
 }

@@ -49,7 +49,7 @@ impl Subscribers {
     pub(super) fn from_text(text: &str) -> Option<Self> {
         let (kind, value) = text.split_once(' ')?;
         match kind {
-            "session" => SessionId::from_hex(value).map(Self::Session),
+            "session" => value.parse().map(Self::Session).ok(),
             "principal" => Some(Self::Principal(value.to_owned())),
             "all" => Some(Self::All),
             _ => None,

@@ -3,21 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::support::serving::{Serving, both};
 use crate::support::{BINARY, Raw, TEXT, request, soon};
 use http::StatusCode;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use sockeye::endpoint::{
     Configurator, EndpointConfig, Handshake, HandshakeResponse, Incoming, IncomingKind, Refusal,
     Reply,
 };
 use sockeye::proto::{Config, Role};
-use sockeye::server::{Container, DeploymentError, ServerBuilder, ServerHandle};
 use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
-use tokio::net::TcpListener;
-use tokio::sync::{Barrier, oneshot};
-use tokio::task::JoinHandle;
-use tower_service::Service;
+use tokio::sync::Barrier;
 
 /// Says its name, then echoes.
 struct Named(&'static str);
@@ -41,58 +36,6 @@ impl Endpoint for Named {
 
 fn named(path: &str, name: &'static str) -> EndpointConfig {
     endpoint(path, move |_| Named(name))
-}
-
-/// A serving server, or a container inside another server.
-#[derive(Clone)]
-enum Serving {
-    Server(ServerHandle),
-    Container(Container),
-}
-
-impl Serving {
-    fn add(&self, endpoint: EndpointConfig) -> Result<(), DeploymentError> {
-        match self {
-            Self::Server(handle) => handle.add_endpoint(endpoint),
-            Self::Container(container) => container.add_endpoint(endpoint),
-        }
-    }
-}
-
-/// A server, and where it is; then a container inside of hyper's. Each with what stops it.
-async fn both(
-    builder: impl Fn() -> ServerBuilder,
-) -> [(Serving, SocketAddr, oneshot::Sender<()>, JoinHandle<()>); 2] {
-    let server = builder().bind("127.0.0.1:0").await.expect("a free port");
-    let (addr, serving) = (server.local_addr(), Serving::Server(server.handle()));
-    let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
-        server.serve_until(stopped).await.expect("serves");
-    });
-    let first = (serving, addr, stop, task);
-
-    let container = builder().container().expect("no two are the same");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let addr = listener.local_addr().expect("bound");
-    let inside = container.clone();
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let container = inside.clone();
-            let service = service_fn(move |request| container.clone().call(request));
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(tcp), service)
-                .with_upgrades();
-            tokio::spawn(connection);
-        }
-    });
-    let (stop, stopped) = oneshot::channel::<()>();
-    let stopping = container.clone();
-    let task = tokio::spawn(async move {
-        drop(stopped.await);
-        stopping.stop().await;
-    });
-    [first, (Serving::Container(container), addr, stop, task)]
 }
 
 async fn status_of(addr: SocketAddr, target: &str) -> u16 {

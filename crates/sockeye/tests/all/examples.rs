@@ -4,6 +4,7 @@
 #[path = "../../examples/auth.rs"]
 #[allow(dead_code, reason = "a test starts it in its own way")]
 mod auth;
+#[cfg(feature = "axum")]
 #[path = "../../examples/axum.rs"]
 #[allow(dead_code, reason = "a test starts it in its own way")]
 mod axum_example;
@@ -22,35 +23,75 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "axum")]
+use crate::support::{CLOSE, serving::bind};
 use crate::support::{Raw, TEXT, request, serve, soon};
 use sockeye::proto::DeflateConfig;
 use sockeye::{Client, CloseCode, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
+#[cfg(feature = "axum")]
 #[tokio::test]
 async fn axum_serves_endpoints_beside_its_pages_and_stops_with_them() {
-    let (router, container) = axum_example::application().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
+    let (router, app) = axum_example::application().unwrap();
+    let (listener, addr) = bind().await;
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(axum::serve(listener, service).into_future());
+    let ask = async |line: &str| {
+        let page = format!("{line} HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+        Raw::connect(addr).await.request(&page).await
+    };
+    let login = async |name: &str| {
+        let answer = ask(&format!("POST /login/{name}")).await;
+        let cookie = answer.field("set-cookie").unwrap();
+        let (cookie, _) = cookie.split_once(';').unwrap();
+        format!("Cookie: other=1; {cookie}\r\n")
+    };
+    let open = async |target: &str, cookie: &str| {
+        let mut peer = Raw::connect(addr).await;
+        let answer = peer.request(&request(addr, target, cookie)).await;
+        assert_eq!(answer.status, 101, "{answer:?}");
+        peer
+    };
 
-    let mut peer = Raw::open(addr, "/ws/greet/ann").await;
-    assert_eq!(peer.recv_text().await, "hello ann from 127.0.0.1");
-    peer.send(TEXT, b"aloud").await;
-    assert_eq!(peer.recv_text().await, "ALOUD");
-    let page = format!("GET /listeners HTTP/1.1\r\nHost: {addr}\r\n\r\n");
-    let answer = Raw::connect(addr).await.request(&page).await;
-    assert_eq!((answer.status, &*answer.body), (200, "1\n"));
-    let nowhere = request(addr, "/ws/nowhere", "");
-    assert_eq!(Raw::connect(addr).await.request(&nowhere).await.status, 404);
+    for cookie in ["", "Cookie: login=guessed\r\n"] {
+        let asked = request(addr, "/rooms/lobby", cookie);
+        assert_eq!(Raw::connect(addr).await.request(&asked).await.status, 401);
+    }
+    let (ann, bob) = (login("ann").await, login("bob").await);
+    let mut ann = open("/rooms/lobby", &ann).await;
+    assert_eq!(
+        ann.recv_text().await,
+        "ann is here, from 127.0.0.1 (1 online)"
+    );
+    let mut kicked = open("/rooms/lobby", &bob).await;
+    let mut other = open("/rooms/cellar", &bob).await;
+    // The others are counted when they are told.
+    assert!(
+        ann.recv_text()
+            .await
+            .starts_with("bob is here, from 127.0.0.1 (")
+    );
+    kicked.send(TEXT, b"hello").await;
+    assert!(ann.recv_text().await.starts_with("bob says hello ("));
+    assert_eq!(ask("GET /people/cellar").await.body, "bob\n");
+    assert_eq!(ask("GET /people/attic").await.body, "");
 
-    let stopping = tokio::spawn(async move { container.stop().await });
-    assert_eq!(peer.recv_close().await.0, 1001);
-    peer.send_close(1001, "").await;
-    peer.recv_end().await;
-    drop(peer);
+    // A handler of axum's closes the sessions of one user, in all rooms.
+    assert_eq!(ask("POST /kick/eve").await.body, "0 closed\n");
+    assert_eq!(ask("POST /kick/bob").await.body, "2 closed\n");
+    while let Some((opcode, payload)) = other.recv().await {
+        if opcode == CLOSE {
+            assert_eq!(payload[..2], 1008_u16.to_be_bytes());
+            break;
+        }
+    }
+    assert!(ann.recv_text().await.starts_with("bob has gone ("));
+
+    let stopping = tokio::spawn(async move { app.container.stop().await });
+    assert_eq!(ann.recv_close().await.0, 1001);
+    ann.close().await;
+    drop((kicked, other));
     soon(stopping).await.unwrap();
 }
 

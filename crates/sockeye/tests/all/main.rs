@@ -3,11 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accept;
 mod adapter;
 mod add_endpoint;
 mod added_handler;
 mod annotated;
 mod attempt_log;
+mod axum_upgrade;
 mod blocking;
 mod certificate;
 mod client;
@@ -31,7 +33,9 @@ mod overflow;
 mod path;
 mod readme;
 mod reconnect;
+mod same_answers;
 mod serve_stream;
+mod sessions;
 mod span;
 mod start_closing;
 mod stats;
@@ -44,6 +48,7 @@ mod topic_examples;
 mod topics;
 mod turn;
 mod upgrade;
+mod upgrading;
 mod websocket;
 mod websocket_facts;
 mod websocket_stream;

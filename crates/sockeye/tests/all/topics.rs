@@ -1,4 +1,5 @@
 //! Topics over TCP: sessions subscribe, code publishes, and clients of the subprotocol resume.
+#![cfg(all(feature = "macros", feature = "topics-wire"))]
 
 use std::time::Duration;
 

@@ -2,15 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::support::{Raw, TEXT, masked, request, soon};
+use crate::support::{Raw, TEXT, masked, request, serving, soon};
 use http::{Request, Response};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use sockeye::endpoint::{ConnectionInfo, Handshake, Incoming, Properties, Reply};
 use sockeye::proto::handshake::OriginPolicy;
 use sockeye::server::{Container, ResponseBody, ServerBuilder};
 use sockeye::{Endpoint, HandlerResult, Server, Session, endpoint};
-use tokio::net::TcpListener;
 use tower_service::Service;
 
 /// Says what it knows of its peer, then echoes.
@@ -51,22 +48,15 @@ async fn serve_by_hyper(
     container: Container,
     prepare: fn(&mut Request<hyper::body::Incoming>),
 ) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let addr = listener.local_addr().expect("bound");
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let container = container.clone();
-            let service = service_fn(move |mut request| {
-                prepare(&mut request);
-                container.clone().call(request)
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(tcp), service)
-                .with_upgrades();
-            tokio::spawn(connection);
+    serving::hyper(move |mut request| {
+        prepare(&mut request);
+        let mut container = container.clone();
+        async move {
+            let answered = container.call(request).await;
+            answered.unwrap_or_else(|never| match never {})
         }
-    });
-    addr
+    })
+    .await
 }
 
 async fn hyper(container: Container) -> SocketAddr {
@@ -232,6 +222,7 @@ async fn there_are_as_many_connections_as_there_may_be_and_the_next_is_told_503(
 async fn a_container_that_stops_tells_its_sessions_1001_and_lets_nobody_in() {
     let container = builder().container().unwrap();
     let addr = hyper(container.clone()).await;
+    let mut late = Raw::connect(addr).await;
     let mut peer = Raw::open(addr, "/echo").await;
     let (mut mine, stopping) = (
         Raw::connect(addr).await,
@@ -246,6 +237,8 @@ async fn a_container_that_stops_tells_its_sessions_1001_and_lets_nobody_in() {
     peer.recv_end().await;
     drop(peer);
     soon(stopping).await.unwrap();
+    // When it has stopped, it has no endpoint any more.
+    assert_eq!(late.request(&request(addr, "/echo", "")).await.status, 503);
 }
 
 #[tokio::test]

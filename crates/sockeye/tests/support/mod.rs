@@ -18,6 +18,7 @@ pub(crate) mod end;
 pub(crate) mod label;
 pub(crate) mod proxy;
 pub(crate) mod record;
+pub(crate) mod serving;
 
 /// The time after which a test counts as hanging. No test checks how long anything takes.
 const PATIENCE: Duration = Duration::from_secs(30);

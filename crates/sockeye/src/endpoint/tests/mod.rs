@@ -4,12 +4,12 @@ use sockeye_mailbox::{Overflow, OverflowPolicy};
 use sockeye_proto::{Config, Role};
 use tokio::sync::Semaphore;
 
-use super::handshake::ConnectionInfo;
 use super::life::{Factory, Opened};
 use super::{Endpoint, Handshake, OpenSessions, Session};
 use crate::connection::budget::AssemblyBudget;
 use crate::connection::tests::wire::{Peer, wire};
 use crate::connection::tests::{idle, seconds};
+use crate::handshake::ConnectionInfo;
 use crate::router::PathParameters;
 use crate::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::sync::{Arc, Mutex, lock};
 
-/// The application's own values of one session, one of each type. A [`Configurator`](super::Configurator) can insert
+/// The application's own values of one session, one of each type. A [`Configurator`](crate::endpoint::Configurator) can insert
 /// values for the endpoint. They stay readable after the close, as long as a handle of the session exists. So a value
 /// must not hold a handle of its own session: that would never be freed.
 ///

@@ -1,4 +1,7 @@
-//! The request that opened a connection, as a session keeps it.
+//! The request that opened a connection, as a session or a connection keeps it. Knows no endpoint and no session.
+
+mod head;
+mod properties;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,10 +11,11 @@ use http::{HeaderMap, Uri};
 use sockeye_proto::DeflateParams;
 use sockeye_proto::handshake::Extension;
 
-use super::head::Head;
-use super::properties::Properties;
+use self::head::Head;
+pub use self::properties::Properties;
 use crate::router::PathParameters;
 use crate::secret;
+use crate::transport::Stream;
 
 /// The request of an opening handshake, which an endpoint's factory gets and a session keeps.
 ///
@@ -62,6 +66,15 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// Returns what a stream knows of itself.
+    pub(crate) fn of(stream: &Stream) -> Self {
+        Self {
+            peer_addr: stream.peer_addr().ok(),
+            local_addr: stream.local_addr().ok(),
+            secure: stream.is_secure(),
+        }
+    }
+
     /// Sets the address of the peer.
     pub fn peer_addr(mut self, addr: SocketAddr) -> Self {
         self.peer_addr = Some(addr);
@@ -181,7 +194,7 @@ impl Handshake {
         deflate.into_iter().collect()
     }
 
-    /// Returns the name of the peer, if a [`Configurator`](super::Configurator) has set one.
+    /// Returns the name of the peer, if a [`Configurator`](crate::endpoint::Configurator) has set one.
     pub fn principal(&self) -> Option<&str> {
         self.extra.get()?.principal.as_deref()
     }
