@@ -115,9 +115,10 @@ async fn live(
 /// The run has settled: the observers read, and the checker judges where each client stands.
 async fn mark(crew: &Crew, evidence: &mut Evidence) -> Result<()> {
     crew.look().await?;
-    // What the observers read has an earlier time than the mark.
+    // What the observers read has an earlier time than the mark, and what is published next a later one.
     sleep(Duration::from_millis(2)).await;
     evidence.settled.push(clock::now());
+    sleep(Duration::from_millis(2)).await;
     Ok(())
 }
 
