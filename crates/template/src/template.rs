@@ -1,8 +1,9 @@
 //! The grammar of path templates such as `/chat/{room}`, and of topic patterns such as `room/{id}`.
 //!
 //! Both are segments with a `/` between them. A segment is a literal, or one variable in braces. A path template begins
-//! with a `/`, and a topic pattern does not. The last segment of a topic pattern may be `**`, which stands for one or more
-//! segments.
+//! with a `/`, and a topic pattern does not. The last segment may be a catch-all, which stands for one or more segments:
+//! `{*rest}` in a path template, where it is a variable too, and `**` in a topic pattern, where it has no name. Neither
+//! grammar has the other's catch-all: the error names the right one.
 //!
 //! Literals are written decoded (`/café`, never `/caf%C3%A9`), so that a template has one spelling.
 
@@ -27,8 +28,9 @@ pub enum Segment {
     Literal(Arc<str>),
     /// The name of a variable, which matches any one segment that is not empty.
     Variable(Arc<str>),
-    /// `**`: one or more segments. It is the last segment of a topic pattern.
-    CatchAll,
+    /// One or more segments. It is the last segment: `{*name}` in a path template, `**` in a topic pattern, which gives
+    /// it no name.
+    CatchAll(Option<Arc<str>>),
 }
 
 /// The names that a template matches.
@@ -54,6 +56,8 @@ pub struct TemplateError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mistake {
     CatchAllBefore,
+    CatchAllOfPath,
+    CatchAllOfTopic,
     Control,
     DotSegment(String),
     Empty,
@@ -105,12 +109,14 @@ impl Template {
             }
             let segment = Segment::parse(subject, part)
                 .map_err(|(offset, mistake)| refuse(start + offset, mistake))?;
-            if let Segment::Variable(name) = &segment
-                && segments.contains(&segment)
+            if let Some(name) = segment.variable()
+                && segments.iter().any(|before| before.variable() == Some(name))
             {
                 return Err(refuse(start, Mistake::RepeatedVariable(name.to_string())));
             }
-            if segment == Segment::CatchAll && end < text.len() {
+            if let Segment::CatchAll(_) = segment
+                && end < text.len()
+            {
                 return Err(refuse(start, Mistake::CatchAllBefore));
             }
             segments.push(segment);
@@ -144,21 +150,33 @@ impl Template {
     }
 
     /// Returns the names of the variables and their values in a path that this template matches. The path is given by its
-    /// segments.
+    /// segments. The [catch-all](Self::catch_all) is left out.
     pub fn values<'p>(
         &self,
         path: impl Iterator<Item = &'p str>,
     ) -> impl Iterator<Item = (&Arc<str>, &'p str)> {
         let pairs = self.segments.iter().zip(path);
-        pairs.filter_map(|(segment, value)| Some((segment.variable()?, value)))
+        pairs.filter_map(|(segment, value)| match segment {
+            Segment::Variable(name) => Some((name, value)),
+            Segment::Literal(_) | Segment::CatchAll(_) => None,
+        })
+    }
+
+    /// Returns the name of a path template's catch-all, and the number of segments before it.
+    pub fn catch_all(&self) -> Option<(&Arc<str>, usize)> {
+        match self.segments.split_last()? {
+            (Segment::CatchAll(Some(name)), before) => Some((name, before.len())),
+            _ => None,
+        }
     }
 }
 
 impl Segment {
     fn variable(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Literal(_) | Self::CatchAll => None,
+            Self::Literal(_) => None,
             Self::Variable(name) => Some(name),
+            Self::CatchAll(name) => name.as_ref(),
         }
     }
 
@@ -172,21 +190,33 @@ impl Segment {
             .and_then(|rest| rest.strip_suffix('}'))
             && !name.contains(['{', '}'])
         {
-            return if is_identifier(name) {
-                Ok(Self::Variable(name.into()))
-            } else {
-                Err((1, Mistake::NotAName(name.to_owned())))
-            };
+            return Self::parse_variable(subject, name);
         }
         if part.contains(['{', '}']) {
             return Err((0, Mistake::PartialVariable(part.to_owned())));
         }
         match subject {
+            Subject::Path if part == "**" => return Err((0, Mistake::CatchAllOfTopic)),
             Subject::Path => check_path_literal(part)?,
-            Subject::Topic if part == "**" => return Ok(Self::CatchAll),
+            Subject::Topic if part == "**" => return Ok(Self::CatchAll(None)),
             Subject::Topic => check_topic_literal(part)?,
         }
         Ok(Self::Literal(part.into()))
+    }
+
+    /// Parses the text between the braces of a variable. An error has the offset of the mistake in the segment.
+    fn parse_variable(subject: Subject, text: &str) -> Result<Self, (usize, Mistake)> {
+        let of_rest = text.strip_prefix('*');
+        let name = of_rest.unwrap_or(text);
+        if !is_identifier(name) {
+            let offset = if of_rest.is_some() { 2 } else { 1 };
+            return Err((offset, Mistake::NotAName(name.to_owned())));
+        }
+        match (of_rest, subject) {
+            (None, _) => Ok(Self::Variable(name.into())),
+            (Some(_), Subject::Path) => Ok(Self::CatchAll(Some(name.into()))),
+            (Some(_), Subject::Topic) => Err((0, Mistake::CatchAllOfPath)),
+        }
     }
 }
 
@@ -255,9 +285,23 @@ impl fmt::Display for TemplateError {
             Subject::Topic => "",
         };
         match mistake {
-            Mistake::CatchAllBefore => write!(
+            Mistake::CatchAllBefore => match subject {
+                Subject::Path => write!(
+                    f,
+                    "a `{{*variable}}` stands for the rest of a path; write it as the last segment"
+                ),
+                Subject::Topic => write!(
+                    f,
+                    "`**` stands for the rest of a topic's name; write it as the last segment"
+                ),
+            },
+            Mistake::CatchAllOfPath => write!(
                 f,
-                "`**` stands for the rest of a topic's name; write it as the last segment"
+                "the rest of a topic's name has no name of its own; write `**` as the last segment"
+            ),
+            Mistake::CatchAllOfTopic => write!(
+                f,
+                "`**` is for topics; write `{{*rest}}` as the last segment for the rest of a path"
             ),
             Mistake::Control => write!(
                 f,

@@ -113,6 +113,8 @@ fn a_bad_pattern_is_refused_with_its_place_and_the_remedy() {
         ("a/*", 2, "`*` is not a wildcard"),
         ("ab*", 2, "`*` is not a wildcard"),
         ("a/***", 2, "`*` is not a wildcard"),
+        ("a/{*rest}", 2, "write `**` as the last segment"),
+        ("a/{*}", 4, "write an identifier between the braces"),
         ("a/b\u{7}", 3, "no control characters"),
     ] {
         let refusal = Template::parse_topic(pattern).unwrap_err().to_string();
@@ -123,10 +125,33 @@ fn a_bad_pattern_is_refused_with_its_place_and_the_remedy() {
 }
 
 #[test]
-fn a_path_template_has_no_catch_all() {
-    let template = Template::parse("/a/**").unwrap();
-    assert_eq!(template.segments()[1], Segment::Literal("**".into()));
-    assert_eq!(template.subject(), Subject::Path);
+fn a_catch_all_has_a_name_in_a_path_template_and_none_in_a_topic_pattern() {
+    let path = Template::parse("/a/{b}/{*rest}").unwrap();
+    assert_eq!(path.segments()[2], Segment::CatchAll(Some("rest".into())));
+    assert_eq!(path.catch_all(), Some((&"rest".into(), 2)));
+    let variables: Vec<&str> = path.variables().map(|name| &**name).collect();
+    assert_eq!(variables, ["b", "rest"]);
+
+    let topic = Template::parse_topic("a/{b}/**").unwrap();
+    assert_eq!(topic.segments()[2], Segment::CatchAll(None));
+    assert_eq!(topic.catch_all(), None);
+    let variables: Vec<&str> = topic.variables().map(|name| &**name).collect();
+    assert_eq!(variables, ["b"]);
+}
+
+#[test]
+fn a_catch_all_stands_for_no_segment_before_the_one_that_is_given() {
+    let trie = patterns(&["**", "a/**", "a/{x}/c"]);
+    let find = |topic, from| {
+        let found = trie.find_from(segments(topic), from);
+        found.map(|index| trie.get(index).unwrap().template().as_str())
+    };
+    for (from, expected) in [(0, Some("a/**")), (1, Some("a/**")), (2, None), (9, None)] {
+        assert_eq!(find("a/b/d", from), expected, "from {from}");
+        assert_eq!(find("a/b/c", from), Some("a/{x}/c"), "from {from}");
+    }
+    assert_eq!(find("b/c", 0), Some("**"));
+    assert_eq!(find("b/c", 1), None);
 }
 
 /// A segment of a pattern, without its variable's name.
@@ -209,7 +234,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in prop_oneof![".*", "(/?(\\{[a-b]?\\}|[a.%{}?*$]|.){0,3})*"]) {
+    fn no_text_panics(text in prop_oneof![".*", "(/?(\\{\\*?[a-b]?\\}|[a.%{}?*$]|.){0,3})*"]) {
         for template in [Template::parse(&text), Template::parse_topic(&text)] {
             match template {
                 Ok(template) => prop_assert!(!template.segments().is_empty()),

@@ -1,7 +1,7 @@
 //! A map from templates to values, which finds the best template for a path.
 //!
 //! Templates form a trie of segments. At each segment, from left to right, a literal beats a variable, and a variable beats
-//! `**`. If the branch of the literal has no match, the search tries that of the variable (Jakarta's greedy algorithm would
+//! a catch-all. If the branch of the literal has no match, the search tries that of the variable (Jakarta's greedy algorithm would
 //! give up). A search visits each node at most once. So its cost is bounded by the templates, never by a peer's path.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ pub struct Trie<T> {
     entries: Vec<Entry<T>>,
     /// The number of segments of the longest template.
     depth: usize,
+    has_catch_all: bool,
 }
 
 /// A template of a trie, and its value.
@@ -41,7 +42,7 @@ pub struct Equivalent {
 struct Node {
     literals: BTreeMap<Arc<str>, Self>,
     variable: Option<Box<Self>>,
-    /// The index of the entry that ends with `**` here.
+    /// The index of the entry that ends with a catch-all here.
     catch_all: Option<usize>,
     /// The index of the entry that ends here.
     entry: Option<usize>,
@@ -54,6 +55,7 @@ impl<T> Trie<T> {
             root: Node::default(),
             entries: Vec::new(),
             depth: 0,
+            has_catch_all: false,
         }
     }
 
@@ -73,13 +75,23 @@ impl<T> Trie<T> {
         }
         *end = Some(index);
         self.depth = self.depth.max(template.segments().len());
+        self.has_catch_all |= matches!(template.segments().last(), Some(Segment::CatchAll(_)));
         self.entries.push(Entry { template, value });
         Ok(index)
     }
 
     /// Returns the index of the best template for a path, given by its segments. Allocates nothing.
     pub fn find<'p>(&self, segments: impl Iterator<Item = &'p str> + Clone) -> Option<usize> {
-        self.root.find(segments)
+        self.find_from(segments, 0)
+    }
+
+    /// Does the same as [`find`](Self::find), where a catch-all may stand for segments with this index and above alone.
+    pub fn find_from<'p>(
+        &self,
+        segments: impl Iterator<Item = &'p str> + Clone,
+        catch_all_from: usize,
+    ) -> Option<usize> {
+        self.root.find(segments, catch_all_from)
     }
 
     /// Returns the template with this index.
@@ -92,9 +104,15 @@ impl<T> Trie<T> {
         self.entries.iter()
     }
 
-    /// Returns the number of segments of the longest template. A path with more segments matches no path template.
+    /// Returns the number of segments of the longest template. A catch-all counts as one. A path with more segments
+    /// matches no template without a catch-all.
     pub fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// Returns whether a template has a catch-all.
+    pub fn has_catch_all(&self) -> bool {
+        self.has_catch_all
     }
 }
 
@@ -119,27 +137,33 @@ impl Node {
                 Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
                 Segment::Variable(_) => node.variable.get_or_insert_default(),
                 // The grammar has it as the last segment only.
-                Segment::CatchAll => return &mut node.catch_all,
+                Segment::CatchAll(_) => return &mut node.catch_all,
             };
         }
         &mut node.entry
     }
 
-    /// Returns the index of the best template for the rest of a path.
-    fn find<'p>(&self, mut segments: impl Iterator<Item = &'p str> + Clone) -> Option<usize> {
+    /// Returns the index of the best template for the rest of a path. `barred` is the number of its segments for which no
+    /// catch-all may stand.
+    fn find<'p>(
+        &self,
+        mut segments: impl Iterator<Item = &'p str> + Clone,
+        barred: usize,
+    ) -> Option<usize> {
         let Some(segment) = segments.next() else {
             return self.entry;
         };
         if let Some(node) = self.literals.get(segment)
-            && let Some(entry) = node.find(segments.clone())
+            && let Some(entry) = node.find(segments.clone(), barred.saturating_sub(1))
         {
             return Some(entry);
         }
         if matches!(segment, "" | "." | "..") {
             return None;
         }
-        let of_variable = self.variable.as_ref().and_then(|node| node.find(segments));
-        of_variable.or(self.catch_all)
+        let of_variable = self.variable.as_ref();
+        let of_variable = of_variable.and_then(|node| node.find(segments, barred.saturating_sub(1)));
+        of_variable.or(self.catch_all.filter(|_| barred == 0))
     }
 }
 

@@ -7,6 +7,11 @@
 //! or `..` in any encoding, or if it does not decode to UTF-8. The empty segment after a trailing slash matches a
 //! template's trailing slash. The router rewrites no path: it routes a path unchanged or not at all.
 //!
+//! A catch-all such as `{*rest}` matches one segment or more, and the path may end with a slash. It is the least specific:
+//! any literal or variable at its place goes before it. Its value is the decoded segments with the slashes between them.
+//! So it matches no segment that has an encoded slash, because the value could not tell that slash from the others: the
+//! value of `/..%2F..` would leave a directory that the path itself does not leave.
+//!
 //! **Authorise by the matched route, never by the request's raw target.** `/admin` and `/%61dmin` are one endpoint. A
 //! guard that compares raw paths sees two, and lets the second through (Tomcat's CVE-2026-76183). The matched route and
 //! its [`PathParameters`] are the only normalised form of a path, so a guard must decide by them.
@@ -17,6 +22,7 @@ mod parameter;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -69,17 +75,61 @@ impl<T> Router<T> {
     /// Returns the value of the best template for a path, and the values of the template's variables. The path is
     /// that of the request, not decoded and without the query.
     pub(crate) fn find(&self, path: &str) -> Option<(&T, PathParameters)> {
+        let path = path.strip_prefix('/')?;
         let mut segments = Vec::with_capacity(self.templates.depth());
-        for (index, segment) in path.strip_prefix('/')?.split('/').enumerate() {
+        for (index, segment) in path.split('/').enumerate() {
             if index == self.templates.depth() {
-                return None;
+                if !self.templates.has_catch_all() {
+                    return None;
+                }
+                // Stands for all further segments. No template has a segment here.
+                segments.push(Cow::Borrowed("/"));
+                break;
             }
-            segments.push(percent_decode_str(segment).decode_utf8().ok()?);
+            segments.push(decode(segment)?);
         }
         let segments = segments.iter().map(AsRef::as_ref);
-        let route = self.templates.get(self.templates.find(segments.clone())?)?;
-        let values = route.template().values(segments);
-        let parameters = values.map(|(name, value)| (Arc::clone(name), value));
-        Some((route.value(), PathParameters::new(parameters)))
+        let from = match self.templates.has_catch_all() {
+            true => rest_begins_at(path),
+            false => 0,
+        };
+        let found = self.templates.find_from(segments.clone(), from)?;
+        let route = self.templates.get(found)?;
+        let template = route.template();
+        let values = template.values(segments);
+        let values = values.map(|(name, value)| (Arc::clone(name), Cow::Borrowed(value)));
+        let catch_all = template.catch_all();
+        let rest = catch_all.map(|(name, from)| (Arc::clone(name), Cow::Owned(rest(path, from))));
+        Some((route.value(), PathParameters::new(values.chain(rest))))
     }
+}
+
+/// Decodes a segment of a path; `None` if it is not UTF-8.
+fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(segment).decode_utf8().ok()
+}
+
+/// Returns the index of the first segment from which on a catch-all may stand for all segments.
+fn rest_begins_at(path: &str) -> usize {
+    let fits = |(index, segment): (usize, &str), is_last: bool| {
+        let is_trailing_slash = is_last && segment.is_empty() && index > 0;
+        let decoded = decode(segment);
+        let is_plain = |text: Cow<'_, str>| !matches!(&*text, "" | "." | "..") && !text.contains('/');
+        is_trailing_slash || decoded.is_some_and(is_plain)
+    };
+    let mut begins_at = 0;
+    let mut segments = path.split('/').enumerate().peekable();
+    while let Some((index, segment)) = segments.next() {
+        if !fits((index, segment), segments.peek().is_none()) {
+            begins_at = index + 1;
+        }
+    }
+    begins_at
+}
+
+/// Returns the decoded segments from this index on, with the slashes between them.
+fn rest(path: &str, from: usize) -> String {
+    let segments = path.split('/').skip(from).map(decode);
+    let segments: Vec<Cow<'_, str>> = segments.flatten().collect();
+    segments.join("/")
 }

@@ -1,6 +1,6 @@
 //! The parameters of a path: the values of a template's variables. A session keeps them.
 
-use std::{any::type_name, str::FromStr, sync::Arc};
+use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
@@ -24,18 +24,17 @@ pub(crate) enum ParameterError {
     Missing { name: String },
     /// The value cannot be parsed as the type.
     #[error(
-        "the path parameter `{name}` has the value {value:?}, which is not of type `{expected}`"
+        "the path parameter `{name}` has the value {value:?}, which is not valid"
     )]
     Malformed {
         name: String,
         value: String,
-        expected: &'static str,
         source: BoxError,
     },
 }
 
 impl PathParameters {
-    pub(super) fn new<'v>(entries: impl Iterator<Item = (Arc<str>, &'v str)>) -> Self {
+    pub(super) fn new<'v>(entries: impl Iterator<Item = (Arc<str>, Cow<'v, str>)>) -> Self {
         Self {
             entries: entries.map(|(name, value)| (name, value.into())).collect(),
         }
@@ -79,7 +78,6 @@ impl PathParameters {
             .map_err(|error: T::Err| ParameterError::Malformed {
                 name: name.to_owned(),
                 value: value.to_owned(),
-                expected: type_name::<T>(),
                 source: error.into(),
             })
     }

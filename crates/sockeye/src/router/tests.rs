@@ -248,7 +248,13 @@ fn a_bad_template_is_refused_with_its_place_and_the_remedy() {
         ("/{a", 1, "make the variable a whole segment"),
         ("/{}", 2, "write an identifier between the braces"),
         ("/{1st}", 2, "write an identifier between the braces"),
-        ("/{*rest}", 2, "write an identifier between the braces"),
+        ("/{*}", 3, "write an identifier between the braces"),
+        ("/{**}", 3, "write an identifier between the braces"),
+        ("/{*rest}/a", 1, "write it as the last segment"),
+        ("/{*rest}/", 1, "write it as the last segment"),
+        ("/a{*rest}", 1, "make the variable a whole segment"),
+        ("/{a}/{*a}", 5, "give each variable a name of its own"),
+        ("/a/**", 3, "write `{*rest}` as the last segment"),
         ("/{_}", 2, "write an identifier between the braces"),
         ("/{var}/{var}", 7, "give each variable a name of its own"),
         ("/caf%C3%A9", 4, "write the character itself"),
@@ -272,7 +278,7 @@ fn a_parameter_parses_or_names_itself_its_value_and_its_type() {
     let malformed = parameters.parse::<u8>("n").unwrap_err();
     assert_eq!(
         malformed.to_string(),
-        "the path parameter `n` has the value \"1234567890\", which is not of type `u8`"
+        "the path parameter `n` has the value \"1234567890\", which is not valid"
     );
     let missing = parameters.parse::<u8>("m").unwrap_err();
     assert!(matches!(&missing, ParameterError::Missing { name } if name == "m"));
@@ -285,6 +291,78 @@ fn a_path_without_variables_keeps_nothing() {
     let (_, parameters) = router.find("/a").unwrap();
     assert_eq!(parameters, PathParameters::default());
     assert!(size_of::<PathParameters>() <= 2 * size_of::<usize>());
+}
+
+#[test]
+fn a_catch_all_matches_the_rest_of_any_path_but_never_nothing() {
+    let router = router(&["/{*rest}"]);
+    for (path, expected) in [
+        ("/a", "/{*rest} rest=a"),
+        ("/a/b/c", "/{*rest} rest=a/b/c"),
+        ("/a/b/", "/{*rest} rest=a/b/"),
+        ("/caf%C3%A9/a%20b", "/{*rest} rest=café/a b"),
+        ("/", "none"),
+        ("", "none"),
+        ("a/b", "none"),
+    ] {
+        assert_eq!(found(&router, path), expected, "{path}");
+    }
+    let below = found_alone("/files/{user}/{*file}", "/files/ann/2026/a.txt");
+    assert_eq!(below, "/files/{user}/{*file} user=ann file=2026/a.txt");
+    assert_eq!(found_alone("/files/{*file}", "/files/"), "none");
+    assert_eq!(found_alone("/files/{*file}", "/files"), "none");
+}
+
+#[test]
+fn a_catch_all_is_the_least_specific_of_all() {
+    let router = router(&["/{*all}", "/a/{*rest}", "/a/{x}", "/a/b", "/{x}/b/c", "/"]);
+    for (path, expected) in [
+        ("/a/b", "/a/b"),
+        ("/a/c", "/a/{x} x=c"),
+        ("/a/b/c", "/a/{*rest} rest=b/c"),
+        ("/z/b/c", "/{x}/b/c x=z"),
+        ("/z/b", "/{*all} all=z/b"),
+        ("/a", "/{*all} all=a"),
+        ("/a/b/c/d/e/f/g", "/a/{*rest} rest=b/c/d/e/f/g"),
+        ("/", "/"),
+    ] {
+        assert_eq!(found(&router, path), expected, "{path}");
+    }
+}
+
+/// The value of a catch-all never leads out of a directory, and a slash in it is one of the path.
+#[test]
+fn a_catch_all_matches_no_dots_no_empty_segments_and_no_encoded_slash() {
+    let alone = router(&["/{*rest}"]);
+    for path in [
+        "/a/../b",
+        "/a/%2e%2E/b",
+        "/..%2f..%2fetc",
+        "/a/b%2Fc",
+        "/a//b",
+        "//a",
+        "/a/.",
+        "/a//",
+        "/a/%FF",
+        "/%FF/a",
+        "/a/b/c/d/..",
+    ] {
+        assert_eq!(found(&alone, path), "none", "{path}");
+    }
+    // What a catch-all may not stand for, a variable may.
+    let both = router(&["/a/{*rest}", "/{x}/b/{y}", "/{*all}"]);
+    assert_eq!(found(&both, "/a/b/c%2Fd"), "/{x}/b/{y} x=a y=c/d");
+    assert_eq!(found(&both, "/a/c/c%2Fd"), "none");
+    // A catch-all behind it may stand for what follows.
+    assert_eq!(found_alone("/{x}/{*rest}", "/a%2Fb/c"), "/{x}/{*rest} x=a/b rest=c");
+}
+
+#[test]
+fn two_catch_alls_at_one_place_are_refused_naming_both() {
+    let mut router = router(&["/a/{*x}"]);
+    let refusal = router.insert("/a/{*y}", "second").unwrap_err().to_string();
+    assert!(refusal.contains("`/a/{*x}` and `/a/{*y}`"), "{refusal}");
+    assert_eq!(found(&router, "/a/b/c"), "/a/{*x} x=b/c");
 }
 
 /// Few names, so that templates meet: a segment of a template, `None` for a variable.
@@ -318,19 +396,24 @@ fn encode(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// Whether a template has the shape of another up to its variables: then it matches each path
-/// that is built from the other.
-fn covers(shape: &[Option<&str>], path: &[&str]) -> bool {
-    shape.len() == path.len()
-        && shape
-            .iter()
-            .zip(path)
-            .all(|(segment, part)| segment.is_none_or(|text| text == *part))
+/// Whether a template matches a path, given by its decoded segments. `has_rest` says whether it ends with a catch-all.
+fn covers((shape, has_rest): &(Vec<Option<&str>>, bool), path: &[&str]) -> bool {
+    let Some((start, rest)) = path.split_at_checked(shape.len()) else {
+        return false;
+    };
+    let fits_rest = if *has_rest {
+        !rest.is_empty() && rest.iter().all(|part| !part.contains('/'))
+    } else {
+        rest.is_empty()
+    };
+    let mut pairs = shape.iter().zip(start);
+    fits_rest && pairs.all(|(segment, part)| segment.is_none_or(|text| text == *part))
 }
 
-/// Exact segments first, from left to right.
-fn rank(shape: &[Option<&str>]) -> Vec<bool> {
-    shape.iter().map(Option::is_none).collect()
+/// Exact segments first, then variables, then catch-alls, from left to right.
+fn rank((shape, has_rest): &(Vec<Option<&str>>, bool)) -> Vec<u8> {
+    let ranks = shape.iter().map(|segment| u8::from(segment.is_none()));
+    ranks.chain(has_rest.then_some(2)).collect()
 }
 
 proptest! {
@@ -362,32 +445,35 @@ proptest! {
     /// never makes an exact match lose, and their order is of no account.
     #[test]
     fn the_best_of_all_templates_is_found(
-        shapes in prop::collection::vec(any_shape(), 0..12),
-        path in prop::collection::vec(prop_oneof!["a", "b", "é c", "d"], 1..5),
+        shapes in prop::collection::vec((any_shape(), any::<bool>()), 0..12),
+        path in prop::collection::vec(prop_oneof!["a", "b", "é c", "d", "a/b"], 1..7),
     ) {
         let mut router = Router::new();
         for shape in &shapes {
+            let rest = if shape.1 { "/{*rest}" } else { "" };
             // Equivalent shapes occur: the first stays.
-            let _ = router.insert(&template(shape), rank(shape));
+            let _ = router.insert(&format!("{}{rest}", template(&shape.0)), rank(shape));
         }
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         let target: String = parts.iter().map(|part| format!("/{}", encode(part))).collect();
-        let best = shapes.iter().filter(|shape| covers(shape, &parts)).map(|shape| rank(shape)).min();
+        let best = shapes.iter().filter(|shape| covers(shape, &parts)).map(rank).min();
         prop_assert_eq!(router.find(&target).map(|(rank, _)| rank.clone()), best);
     }
 
     #[test]
     fn no_path_panics(path in prop_oneof![".*", "(/(a|%[0-9a-f]{0,2}|\\.|%2e|\\{x\\}|.)*)*"]) {
-        let router = router(&["/", "/{x}", "/a/{y}", "/{x}/a/", "/a/a/{z}/{w}"]);
+        let router = router(&["/", "/{x}", "/a/{y}", "/{x}/a/", "/a/a/{z}/{w}", "/a/a/{*rest}"]);
         if let Some((_, parameters)) = router.find(&path) {
-            for (_, value) in parameters.iter() {
+            for (name, value) in parameters.iter() {
                 prop_assert!(!matches!(value, "" | "." | ".."));
+                let mut below = value.split('/');
+                prop_assert!(name != "rest" || below.all(|part| !matches!(part, "." | "..")));
             }
         }
     }
 
     #[test]
-    fn no_template_panics(template in prop_oneof![".*", "(/(\\{[a-b]?\\}|[a.%{}?]|.){0,3})*"]) {
+    fn no_template_panics(template in prop_oneof![".*", "(/(\\{\\*?[a-b]?\\}|[a.%{}?*]|.){0,3})*"]) {
         if let Ok(template) = Template::parse(&template) {
             prop_assert!(!template.segments().is_empty());
         }
