@@ -178,7 +178,11 @@ pub async fn reconnect(client: Client) {
         let error: QueueError = error;
         let _: Outgoing = error.into_message();
     }
+    let _: Result<(), QueueError> = sender.feed("hello").await;
+    let _: Option<Duration> = sender.ping().await;
+    let _: Option<Duration> = client.round_trip();
     let _: Result<(), SendError> = sender.close(CloseCode::NORMAL, "");
+    let _: Result<Vec<Outgoing>, SendError> = client.close(CloseCode::NORMAL, "").await;
     match client.next().await {
         Some(ReconnectEvent::Message(message)) => drop::<Message>(message),
         Some(ReconnectEvent::Ended { why, unsent, .. }) => {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use sockeye::connection::{
-    MessageReader, MessageWriter, Opening, Receiver, Sender, SenderSink, Timings,
+    BridgeEnd, BridgeError, BridgeSide, ConnectionEvent, MessageReader, MessageWriter, Opening,
+    Receiver, Sender, SenderSink, Timings, bridge,
 };
 use sockeye::error::SendError;
 use sockeye::proto::{Config, MessageBuffer, Role};
@@ -27,6 +28,13 @@ pub async fn connection(tcp: TcpStream, endpoint: impl Endpoint) {
         let _: Timings = opening.timings;
     }
     let _: Result<Option<Message>, Error> = ws.recv().await;
+    let event: Result<Option<ConnectionEvent>, Error> = ws.recv_event().await;
+    if let Ok(Some(ConnectionEvent::Ping(payload) | ConnectionEvent::Pong(payload))) = event {
+        let _: Bytes = payload;
+    }
+    let _: Result<(), Error> = ws.pong(b"hello").await;
+    let _: Result<(), Error> = ws.send_json(&1).await;
+    let _: Result<Option<u8>, Error> = ws.recv_json().await;
     let mut buffer = MessageBuffer::default();
     let _: Result<bool, Error> = ws.recv_into(&mut buffer).await;
     let _: Result<(), Error> = ws.send("hello").await;
@@ -50,5 +58,25 @@ pub async fn split(ws: Connection) {
     let _: Result<(), SendError> = sender.try_send("hello");
     let _: MessageWriter<'_> = sender.text_writer();
     let _: Result<Option<Message>, Error> = receiver.recv().await;
+    let _: Result<Option<ConnectionEvent>, Error> = receiver.recv_event().await;
+    let _: Result<Option<u8>, Error> = receiver.recv_json().await;
+    let _: Option<CloseReason> = receiver.close_reason();
+    let _: Result<(), SendError> = sender.pong(b"hello").await;
+    let _: Result<(), Error> = sender.send_json(&1).await;
     let _: SenderSink = sender.into_sink();
+}
+
+/// Names what a bridge of two connections returns.
+pub async fn bridging(first: Connection, second: Connection) {
+    let bridged: Result<BridgeEnd, BridgeError> = bridge(first, second).await;
+    match bridged {
+        Ok(end) => {
+            let _: BridgeSide = end.side;
+            let _: CloseReason = end.reason;
+        }
+        Err(error) => {
+            let _: BridgeSide = error.side;
+            drop::<Error>(error.error);
+        }
+    }
 }

@@ -10,14 +10,14 @@ use sockeye::endpoint::{
     Argument, AsyncRemote, BasicRemote, BinaryMessage, BinaryReader, Configurator, ConnectionInfo,
     Decoder, Encoder, EndpointConfig, FilteredSessions, HandlerExists, Handshake,
     HandshakeResponse, Incoming, IncomingKind, IntoOutcome, IntoReply, Json, LogLimit,
-    MessageHandler, MessagePart, OpenSessions, Overflow, Parsed, Payload, Pong, Properties,
+    MessageHandler, MessagePart, OpenSessions, Overflow, Parsed, Payload, Ping, Pong, Properties,
     Refusal, Reply, SendHandle, ServerEndpoint, SessionId, SharedEndpoint, TextMessage, TextReader,
     partial, whole,
 };
 use sockeye::error::{BoxError, DecodeError, EncodeError, ErrorChain, HandlerError, SendError};
 use sockeye::proto::handshake::Extension;
 use sockeye::proto::{InvalidCloseReason, Outgoing, ProtocolError, Text, WholeMessage};
-use sockeye::{CloseCode, CloseReason, Endpoint, Error, HandlerResult, Session, endpoint};
+use sockeye::{CloseCode, CloseReason, Endpoint, Error, HandlerResult, Message, Session, endpoint};
 
 /// Names what a session returns.
 pub async fn session(session: &Session) {
@@ -29,6 +29,7 @@ pub async fn session(session: &Session) {
     let filtered: FilteredSessions<'_> = open.with_path_parameter("room", "lobby");
     let _: Vec<Session> = filtered.to_vec();
     let _: usize = open.broadcast("hello");
+    let _: Result<usize, EncodeError> = open.broadcast_object(Json(1));
     let _: Vec<IncomingKind> = session.message_handlers();
     let _: Result<(), InvalidCloseReason> = session.close(CloseCode::NORMAL, "");
     let _: CloseReason = session.closed().await;
@@ -46,6 +47,9 @@ pub async fn remotes(session: &Session, object: &impl Encoder) {
     let Ok(sent) = sent else { return };
     let _: Result<(), SendError> = sent.await;
     let _: Result<SendHandle, Error> = queued.send_object(object);
+    let _: Result<(), Error> = basic.send_json(&1).await;
+    let _: Result<SendHandle, Error> = queued.send_json(&1);
+    let _: Result<Message, EncodeError> = Json(1).to_message();
 }
 
 /// Names what the handlers of messages are made of.
@@ -71,6 +75,10 @@ pub fn handlers(session: &Session, incoming: Incoming<'_>) {
             let _: Vec<u8> = bytes.into_vec();
         }
         Incoming::Part(part) | Incoming::LastPart(part) => drop::<MessagePart<'_>>(part),
+        Incoming::Ping(ping) => {
+            let ping: Ping = ping;
+            let _: Bytes = ping.into_bytes();
+        }
         Incoming::Pong(pong) => {
             let pong: Pong = pong;
             let _: Bytes = pong.into_bytes();

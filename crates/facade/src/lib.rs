@@ -8,11 +8,13 @@ mod connection;
 mod endpoint;
 mod proto;
 mod server;
+mod test;
 mod topics;
 
 pub use self::client::{blocking, browser, client, errors_of_connecting, reconnect, topic_client};
-pub use self::connection::{connection, split};
+pub use self::connection::{bridging, connection, split};
 pub use self::endpoint::{Word, callbacks, handlers, handshake, is_an_argument, remotes, session};
 pub use self::proto::{handshake_types, messages};
 pub use self::server::{acceptor, axum, container, result_of_main, server};
+pub use self::test::{scripts, sessions_under_test};
 pub use self::topics::{authorize, handle, subscriptions, topics};

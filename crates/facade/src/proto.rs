@@ -5,8 +5,8 @@ use sockeye::proto::handshake::{
     Extension, Forbidden, InvalidOrigin, NotAToken, Origin, OriginPolicy, OriginProblem,
 };
 use sockeye::proto::{
-    CloseCode, CloseReason, Config, DeflateConfig, InvalidCloseReason, InvalidUtf8, KeepAlive,
-    MessageBuffer, MessageKind, Outgoing, PreparedMessage, Text, WindowBits,
+    CloseCode, CloseReason, Config, DeflateConfig, InvalidCloseReason, InvalidUtf8, JsonError,
+    KeepAlive, MessageBuffer, MessageKind, Outgoing, PreparedMessage, Text, WindowBits,
 };
 
 /// Names what a message is made of and returns.
@@ -15,6 +15,7 @@ pub fn messages(message: Message, buffer: MessageBuffer) -> Outgoing {
     let _: Option<&str> = message.as_text();
     let _: Result<Text, InvalidUtf8> = Text::from_utf8("hello".into());
     let _: Result<CloseReason, InvalidCloseReason> = CloseReason::new(CloseCode::NORMAL, "");
+    let _: Result<u8, JsonError> = message.parse_json();
     let _: PreparedMessage = PreparedMessage::new(message);
     drop::<MessageBuffer>(buffer);
     Outgoing::from("hello")

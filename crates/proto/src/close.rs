@@ -5,8 +5,8 @@ use std::fmt;
 
 /// Why a connection is closed, as a number (§7.4).
 ///
-/// Two codes are for local reports only: [`NO_STATUS`](Self::NO_STATUS) and [`ABNORMAL`](Self::ABNORMAL). Every
-/// other value of this type may stand in a Close frame.
+/// Two codes never stand in a Close frame: [`NO_STATUS`](Self::NO_STATUS) means a Close without a code, and
+/// [`ABNORMAL`](Self::ABNORMAL) is for local reports only. Every other value of this type may stand in a Close frame.
 ///
 /// ```
 /// use sockeye_proto::CloseCode;
@@ -26,7 +26,7 @@ impl CloseCode {
     pub const PROTOCOL_ERROR: Self = Self(1002);
     /// 1003: a kind of data that this endpoint cannot take.
     pub const UNSUPPORTED_DATA: Self = Self(1003);
-    /// 1005: the peer's Close had no code. Never on the wire.
+    /// 1005: a Close without a code. It is never on the wire: a Close with it is empty.
     pub const NO_STATUS: Self = Self(1005);
     /// 1006: the connection ended without a Close. Never on the wire.
     pub const ABNORMAL: Self = Self(1006);
@@ -119,13 +119,20 @@ impl CloseReason {
     /// The longest reason in bytes of UTF-8: the 125 bytes of a control frame less 2 for the code (§5.5).
     pub const MAX_REASON: usize = 123;
 
-    /// A reason that can be sent.
+    /// A reason that can be sent. With [`CloseCode::NO_STATUS`] the Close is empty, as that of
+    /// [`no_status`](Self::no_status). So each Close that a peer sent can be sent on.
     ///
     /// # Errors
     ///
-    /// [`InvalidCloseReason`] when `code` must not stand on the wire, or `reason` is longer than
-    /// [`MAX_REASON`](Self::MAX_REASON).
+    /// [`InvalidCloseReason`] when `code` must not stand on the wire, when `reason` is longer than
+    /// [`MAX_REASON`](Self::MAX_REASON), or when there is a reason without a code.
     pub fn new(code: CloseCode, reason: &str) -> Result<Self, InvalidCloseReason> {
+        if code == CloseCode::NO_STATUS {
+            return match reason {
+                "" => Ok(Self::no_status()),
+                _ => Err(InvalidCloseReason::ReasonWithoutCode),
+            };
+        }
         if !code.is_sendable() {
             return Err(InvalidCloseReason::Code(code.get()));
         }
@@ -156,6 +163,24 @@ impl CloseReason {
     /// The text, often empty. It is for logs and debugging, not for end users (§5.5.1).
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// A reason that can be sent, whose text is cut at a character's boundary if it is longer than
+    /// [`MAX_REASON`](Self::MAX_REASON): for a text that an error makes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCloseReason`] when `code` must not stand on the wire, or when there is a reason without a code.
+    ///
+    /// ```
+    /// use sockeye_proto::{CloseCode, CloseReason};
+    ///
+    /// let long = CloseReason::truncated(CloseCode::POLICY_VIOLATION, &"x".repeat(500)).unwrap();
+    /// assert_eq!(long.reason().len(), 123);
+    /// ```
+    pub fn truncated(code: CloseCode, reason: &str) -> Result<Self, InvalidCloseReason> {
+        let end = char_boundary_at_most(reason, Self::MAX_REASON);
+        Self::new(code, reason.get(..end).unwrap_or_default())
     }
 
     /// A reason whose text is cut at a character's boundary where it is too long.
@@ -192,6 +217,9 @@ pub enum InvalidCloseReason {
     /// The code is reserved (§7.4): sendable are 1000-1003, 1007-1014 and 3000-4999.
     #[error("close code {0} must not be sent (RFC 6455 §7.4)")]
     Code(u16),
+    /// There is a reason without a code: an empty Close has no room for it.
+    #[error("a Close without a code cannot have a reason (RFC 6455 §5.5.1)")]
+    ReasonWithoutCode,
     /// The reason is longer than [`CloseReason::MAX_REASON`]; the field is its length in bytes.
     #[error("close reason of {0} bytes is longer than 123 (RFC 6455 §5.5)")]
     ReasonTooLong(usize),
@@ -233,6 +261,29 @@ mod tests {
             CloseReason::new(CloseCode::NORMAL, &"x".repeat(124)),
             Err(InvalidCloseReason::ReasonTooLong(124))
         );
+    }
+
+    #[test]
+    fn a_close_without_a_code_is_empty_and_has_no_room_for_a_reason() {
+        let empty = CloseReason::new(CloseCode::NO_STATUS, "").unwrap();
+        assert_eq!(empty, CloseReason::no_status());
+        for make in [CloseReason::new, CloseReason::truncated] {
+            let refused = make(CloseCode::NO_STATUS, "why");
+            assert_eq!(refused, Err(InvalidCloseReason::ReasonWithoutCode));
+        }
+    }
+
+    #[test]
+    fn a_reason_that_is_truncated_fits_and_one_that_fits_stays_as_it_is() {
+        let truncated = |text: &str| {
+            let reason = CloseReason::truncated(CloseCode::NORMAL, text).unwrap();
+            reason.reason().to_owned()
+        };
+        assert_eq!(truncated(&"x".repeat(123)), "x".repeat(123));
+        assert_eq!(truncated(&"x".repeat(124)), "x".repeat(123));
+        assert_eq!(truncated(&"é".repeat(62)), "é".repeat(61));
+        let refused = CloseReason::truncated(CloseCode::ABNORMAL, "");
+        assert_eq!(refused, Err(InvalidCloseReason::Code(1006)));
     }
 
     #[test]

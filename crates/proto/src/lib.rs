@@ -28,6 +28,8 @@ mod deflate;
 mod error;
 mod frame;
 pub mod handshake;
+#[cfg(feature = "json")]
+mod json;
 mod mask;
 mod message;
 mod utf8;
@@ -43,6 +45,8 @@ pub use self::deflate::{
 };
 pub use self::error::{ProtocolError, SendError};
 pub use self::frame::{FrameHeader, OpCode, ReservedBits, Role};
+#[cfg(feature = "json")]
+pub use self::json::JsonError;
 pub use self::mask::MaskingKey;
 pub use self::message::{Message, MessageAssembler, MessageBuffer, MessageKind};
 pub use self::utf8::{InvalidUtf8, Text, Utf8Validator, into_string};

@@ -83,7 +83,7 @@ pub(crate) fn topics() -> Result<Topics, TopicsError> {
 /// The job: publishes each price. It does not wait for the outcome, because the next price replaces this one.
 pub(crate) fn publish_tick(topics: &Topics, tick: &Tick) -> Result<(), PublishError> {
     let topic = format!("price/{}", tick.symbol);
-    topics.publish_object(topic, &Json(tick)).queue()?;
+    topics.publish_object(topic, Json(tick)).queue()?;
     Ok(())
 }
 
@@ -94,7 +94,7 @@ async fn order_paid(topics: &Topics, user: &str, body: &[u8]) -> StatusCode {
         return StatusCode::BAD_REQUEST;
     };
     let topic = format!("user/{user}/orders");
-    let note = topics.publish_object(topic, &Json(&order));
+    let note = topics.publish_object(topic, Json(&order));
     match note.key(order.id.as_str()).await {
         Ok(_) => StatusCode::ACCEPTED,
         // The client repeats the request: with the key that is safe, also if the note was published.

@@ -102,6 +102,12 @@ impl HandlerError {
         Self(DecodeError::of::<T>(source).into())
     }
 
+    /// The error of a parameter of the path.
+    #[cold]
+    pub(crate) fn path(error: impl Into<BoxError>) -> Self {
+        Self(Error::Path(error.into()))
+    }
+
     /// The error of a value that cannot be encoded.
     #[cold]
     pub(crate) fn encode(error: EncodeError) -> Self {
@@ -193,6 +199,10 @@ pub enum Error {
     /// A handler returned an error.
     #[error("a handler failed")]
     Handler(#[source] BoxError),
+    /// A parameter of the path is missing, or its value cannot be parsed as the type that a callback takes. The text names
+    /// the parameter.
+    #[error(transparent)]
+    Path(BoxError),
     /// Reading or writing the transport failed.
     #[error("the transport failed")]
     Io(#[from] io::Error),
@@ -220,8 +230,9 @@ pub enum Error {
     WriteStalled,
 }
 
-/// The error for a message that cannot be decoded as the type that a handler takes. The source names the cause and the
-/// place: for JSON the line and the column.
+/// The error for a message that cannot be decoded as the type that a handler takes, or that a `recv_json` asks for. The
+/// source names the cause and the place: for JSON the line and the column. The text holds nothing of the program's own, so
+/// that an application may send it to the peer; `Debug` and [`type_name`](Self::type_name) say which type it was.
 #[derive(Debug)]
 pub struct DecodeError(Box<Failed>);
 
@@ -237,7 +248,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn boxed<T>(source: impl Into<BoxError>) -> Box<Self> {
+    fn boxed<T: ?Sized>(source: impl Into<BoxError>) -> Box<Self> {
         Box::new(Self {
             type_name: std::any::type_name::<T>(),
             source: source.into(),
@@ -246,26 +257,36 @@ impl Failed {
 }
 
 impl DecodeError {
+    /// Returns the name of the type that the message was decoded as, with its path. For logs, and not for the peer.
+    pub fn type_name(&self) -> &'static str {
+        self.0.type_name
+    }
+
     pub(crate) fn of<T>(source: impl Into<BoxError>) -> Self {
         Self(Failed::boxed::<T>(source))
     }
 }
 
 impl EncodeError {
-    pub(crate) fn of<T>(source: impl Into<BoxError>) -> Self {
+    /// Returns the name of the type that was encoded, with its path. For logs, and not for the peer.
+    pub fn type_name(&self) -> &'static str {
+        self.0.type_name
+    }
+
+    pub(crate) fn of<T: ?Sized>(source: impl Into<BoxError>) -> Self {
         Self(Failed::boxed::<T>(source))
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot decode the message as `{}`", self.0.type_name)
+        f.write_str("cannot decode the message")
     }
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot encode `{}` as a message", self.0.type_name)
+        f.write_str("cannot encode the object as a message")
     }
 }
 
@@ -278,5 +299,13 @@ impl std::error::Error for DecodeError {
 impl std::error::Error for EncodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&*self.0.source)
+    }
+}
+
+/// The error of a message that was parsed by hand, so that `?` passes it on as [`Error::Decode`].
+#[cfg(feature = "json")]
+impl From<sockeye_proto::JsonError> for Error {
+    fn from(error: sockeye_proto::JsonError) -> Self {
+        DecodeError::of::<sockeye_proto::Message>(error).into()
     }
 }

@@ -59,6 +59,9 @@
 //! | open a connection | [`connect`], or [`Client`] for header fields, subprotocols, proxies and limits |
 //! | open a connection over a stream of one's own | [`Client::connect_over`] |
 //! | send and receive in different tasks | [`Connection::split`] |
+//! | join two connections, as a proxy does | [`bridge`](connection::bridge) |
+//! | see the peer's Pings and Pongs | [`Connection::recv_event`], [`Ping`](endpoint::Ping) |
+//! | send and receive JSON | [`Connection`] and [`endpoint`](mod@endpoint), with the feature `json` |
 //! | serve a client's connection with an endpoint | [`client_endpoint`], [`Client::connect_endpoint`] |
 //! | connect again when the connection is lost | [`reconnect`] |
 //! | subscribe to topics as a client | [`Reconnecting::topics`](reconnect::Reconnecting#method.topics) |
@@ -66,7 +69,7 @@
 //! | connect without a runtime | [`blocking`] |
 //! | set limits and deadlines, compress messages | [`Config`](proto::Config), [`DeflateConfig`](proto::DeflateConfig) |
 //! | use certificates of your own | [`tls`] |
-//! | test an endpoint | [`endpoint`](mod@endpoint#testing-an-endpoint) |
+//! | test an endpoint, or client code | [`endpoint`](mod@endpoint#testing-an-endpoint), and the module `test` of the feature `test-util` |
 //! | use another transport than TCP | [`transport`] |
 //! | handle errors | [`Error`] and [`error`] |
 //!
@@ -79,8 +82,9 @@
 //! - `tls` (default): `wss:` and `https:`, by rustls.
 //! - `topics` (default): [`topics`], named streams of messages.
 //! - `topics-wire`: the subprotocol by which clients use topics, and `reconnect::topics`, a client of it.
-//! - `json`: `Json`, for messages that are JSON.
+//! - `json`: messages that are JSON, by `Json`, `send_json`, `recv_json` and `Message::parse_json`.
 //! - `axum`: `sockeye::axum`, an extractor for the handlers of axum 0.8.
+//! - `test-util`: the module `test`, for the tests of a program.
 
 // What `#[server_endpoint]` writes names this crate as its users do: so do tests in here.
 #[cfg(test)]
@@ -106,6 +110,8 @@ mod runtime;
 mod secret;
 pub mod server;
 mod stats;
+#[cfg(feature = "test-util")]
+pub mod test;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "topics")]
@@ -159,7 +165,7 @@ pub use self::endpoint::{client_endpoint, server_endpoint};
 struct Readme;
 
 /// The examples of the guide.
-#[cfg(all(doctest, feature = "axum", feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "test-util"))]
 #[doc = include_str!("../../../docs/endpoints.md")]
 struct Guide;
 

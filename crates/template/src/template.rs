@@ -1,9 +1,9 @@
 //! The grammar of path templates such as `/chat/{room}`, and of topic patterns such as `room/{id}`.
 //!
 //! Both are segments with a `/` between them. A segment is a literal, or one variable in braces. A path template begins
-//! with a `/`, and a topic pattern does not. The last segment may be a catch-all, which stands for one or more segments:
-//! `{*rest}` in a path template, where it is a variable too, and `**` in a topic pattern, where it has no name. Neither
-//! grammar has the other's catch-all: the error names the right one.
+//! with a `/`, and a topic pattern does not. The last segment may be a catch-all, which stands for one or more segments.
+//! A path template writes `{*rest}`, which is a variable too. A topic pattern writes `**`, which has no name. Neither grammar
+//! has the other's catch-all: the error names the right one.
 //!
 //! Literals are written decoded (`/café`, never `/caf%C3%A9`), so that a template has one spelling.
 
@@ -110,7 +110,9 @@ impl Template {
             let segment = Segment::parse(subject, part)
                 .map_err(|(offset, mistake)| refuse(start + offset, mistake))?;
             if let Some(name) = segment.variable()
-                && segments.iter().any(|before| before.variable() == Some(name))
+                && segments
+                    .iter()
+                    .any(|before| before.variable() == Some(name))
             {
                 return Err(refuse(start, Mistake::RepeatedVariable(name.to_string())));
             }

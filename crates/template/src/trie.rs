@@ -162,7 +162,8 @@ impl Node {
             return None;
         }
         let of_variable = self.variable.as_ref();
-        let of_variable = of_variable.and_then(|node| node.find(segments, barred.saturating_sub(1)));
+        let of_variable =
+            of_variable.and_then(|node| node.find(segments, barred.saturating_sub(1)));
         of_variable.or(self.catch_all.filter(|_| barred == 0))
     }
 }

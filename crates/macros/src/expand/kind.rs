@@ -31,7 +31,7 @@ impl Expansion<'_> {
                 assertions.push((
                     quote!(#(#own)* #(#conditions)*),
                     quote_spanned! {second.name.span()=>
-                        ::std::assert!(!::sockeye::__private::same_kind(#one, #other), #message)
+                        ::std::assert!(!#one.meet(#other), #message)
                     },
                 ));
             }
@@ -54,7 +54,8 @@ impl Expansion<'_> {
             return None;
         }
         Some(quote! {
-            const MAX_MESSAGES: &'static [(::sockeye::endpoint::IncomingKind, u64)] = &[#(#limits),*];
+            const MAX_MESSAGES: &'static [(::sockeye::endpoint::IncomingKind, u64)] =
+                const { &::sockeye::__private::Limits::new(&[#(#limits),*]) }.as_slice();
         })
     }
 
@@ -82,7 +83,26 @@ impl Expansion<'_> {
         })
     }
 
-    /// Returns for each limit the assertion that it is not for pongs.
+    /// Returns the constant `PINGS` of the endpoint's trait: whether a method takes the peer's Pings.
+    pub(super) fn pings(&self) -> Option<TokenStream> {
+        let callbacks = self.endpoint.callbacks(Event::Message);
+        let handlers: Vec<TokenStream> = callbacks
+            .filter(|callback| !callback.is_at_once())
+            .map(|callback| {
+                let conditions = &callback.conditions;
+                let kind = kind_of(callback);
+                quote!(#(#conditions)* #kind)
+            })
+            .collect();
+        if handlers.is_empty() {
+            return None;
+        }
+        Some(quote! {
+            const PINGS: bool = ::sockeye::__private::takes_pings(&[#(#handlers),*]);
+        })
+    }
+
+    /// Returns for each limit the assertion that it is not for pings or pongs.
     pub(super) fn limited_kinds(&self) -> impl Iterator<Item = TokenStream> {
         let callbacks = self.endpoint.callbacks(Event::Message);
         callbacks
@@ -93,14 +113,11 @@ impl Expansion<'_> {
                 let kind = kind_of(callback);
                 let max = callback.max.span();
                 let message = format!(
-                    "`{}` takes pongs, which have 125 bytes at most; remove `max`",
+                    "`{}` takes control frames, which have 125 bytes at most; remove `max`",
                     callback.name
                 );
                 let assertion = quote_spanned! {max=>
-                    ::std::assert!(
-                        !::sockeye::__private::same_kind(#kind, ::sockeye::endpoint::IncomingKind::Pong),
-                        #message
-                    )
+                    ::std::assert!(!#kind.are_control(), #message)
                 };
                 quote!(#(#own)* #(#conditions)* const _: () = #assertion;)
             })
@@ -124,10 +141,15 @@ impl Expansion<'_> {
     }
 }
 
-/// Returns the constant with the kind of message that a method takes.
+/// Returns the constant with the kinds of messages that a method takes.
 pub(super) fn kind_of(callback: &Callback) -> Option<TokenStream> {
     let ty = without_lifetimes(callback.subject()?, &callback.lifetimes);
-    Some(quote_spanned!(ty.span()=> <#ty as ::sockeye::endpoint::Argument<'_>>::KIND))
+    Some(quote_spanned! {ty.span()=>
+        ::sockeye::__private::Kinds::new(
+            <#ty as ::sockeye::endpoint::Argument<'_>>::KIND,
+            <#ty as ::sockeye::endpoint::Argument<'_>>::EITHER,
+        )
+    })
 }
 
 fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {

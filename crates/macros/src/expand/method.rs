@@ -68,7 +68,7 @@ impl Expansion<'_> {
                 let at_once = self.at_once();
                 return quote! {
                     #(#conditions)*
-                    if ::sockeye::__private::same_kind(#kind, #own) {
+                    if const { #own }.include(#kind) {
                         return ::sockeye::__private::at_once(#subject, |lent| {
                             #at_once::on_message_at_once(self, #session, lent)
                         });
@@ -79,7 +79,7 @@ impl Expansion<'_> {
             let (value, convert) = conversion(callback, "IntoReply", "into_reply");
             quote! {
                 #(#conditions)*
-                if ::sockeye::__private::same_kind(#kind, #own) {
+                if const { #own }.include(#kind) {
                     let #value = #call;
                     return #convert;
                 }
@@ -129,7 +129,7 @@ impl Expansion<'_> {
                 let (value, convert) = conversion(callback, "IntoReply", "into_reply");
                 quote! {
                     #(#conditions)*
-                    if ::sockeye::__private::same_kind(#kind, #own) {
+                    if const { #own }.include(#kind) {
                         let #value = #call;
                         return ::std::option::Option::Some(#convert);
                     }

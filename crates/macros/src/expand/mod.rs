@@ -99,6 +99,7 @@ impl<'e> Expansion<'e> {
             self.outcome_method(Event::Gap),
         ];
         let in_parts = self.in_parts();
+        let pings = self.pings();
         let max_messages = self.max_messages();
         let implementations = if endpoint.is_shared() {
             let delegations = self.delegations();
@@ -107,6 +108,7 @@ impl<'e> Expansion<'e> {
                 #[automatically_derived]
                 impl #generics ::sockeye::endpoint::SharedEndpoint for #ty #bounds {
                     #in_parts
+                    #pings
                     #max_messages
                     #(#methods)*
                 }
@@ -116,6 +118,7 @@ impl<'e> Expansion<'e> {
                 impl #generics ::sockeye::Endpoint for #ty #bounds {
                     const IN_PARTS: &'static [::sockeye::endpoint::IncomingKind] =
                         <Self as ::sockeye::endpoint::SharedEndpoint>::IN_PARTS;
+                    const PINGS: bool = <Self as ::sockeye::endpoint::SharedEndpoint>::PINGS;
                     const MAX_MESSAGES: &'static [(::sockeye::endpoint::IncomingKind, u64)] =
                         <Self as ::sockeye::endpoint::SharedEndpoint>::MAX_MESSAGES;
                     #delegations
@@ -127,6 +130,7 @@ impl<'e> Expansion<'e> {
                 #[automatically_derived]
                 impl #generics ::sockeye::Endpoint for #ty #bounds {
                     #in_parts
+                    #pings
                     #max_messages
                     #(#methods)*
                 }

@@ -78,6 +78,11 @@ impl<D> Mailbox<D> {
         state.end.get_or_insert_with(|| Box::new(reason));
     }
 
+    /// Returns the reason of the connection's end, once it is [noted](Self::note_end) or reported.
+    pub fn end_reason(&self) -> Option<CloseReason> {
+        lock(&self.state).end.as_deref().cloned()
+    }
+
     /// Reports that the transport is gone. A reason that was [noted](Self::note_end) before goes before this one.
     pub fn end(&self, reason: CloseReason) {
         self.shut();

@@ -1,18 +1,19 @@
 //! The blocking client: it performs TCP, TLS and the opening handshake, each within its deadline.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Instant;
 
-use http::{HeaderName, HeaderValue};
-use sockeye_proto::{Config, DeflateConfig};
+use http::HeaderValue;
+use socket2::Socket;
 
 use super::connection::Connection;
 use super::handshake::{self, Opened};
 use super::proxy;
 use super::stream::Stream;
 use crate::client::{
-    self, AttemptStep, ConnectError, OpeningEvent, Proxy, ProxyError, Redirects, Target,
+    self, AttemptStep, ConnectError, Proxy, ProxyError, Redirects, Route, Target, Turn,
+    connect_unix_blocking, host_for_proxy,
 };
 use crate::connection::client_machine;
 use crate::sync::Arc;
@@ -20,18 +21,22 @@ use crate::sync::Arc;
 use crate::tls::{self, TlsError, rustls};
 
 /// A client with blocking sockets, which opens connections. [`new`](Self::new) makes one with the default options,
-/// [`builder`](Self::builder) one with others. One client opens any number of connections.
+/// [`builder`](Self::builder) one with others: it has each option of the asynchronous [`Client`](crate::Client), of which
+/// one can be made too. One client opens any number of connections.
 ///
 /// ```no_run
 /// use sockeye::blocking::Client;
 ///
-/// let client = Client::builder().subprotocols(["chat"]).build();
+/// let client = Client::builder().bearer_auth("a-token")?.subprotocols(["chat"]).build();
 /// let ws = client.connect("wss://chat.example/river")?;
 /// assert_eq!(ws.subprotocol(), Some("chat"));
-/// # Ok::<(), sockeye::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Client(client::Client);
+
+/// The builder of a blocking client: that of the asynchronous one.
+pub type ClientBuilder = client::ClientBuilder<Client>;
 
 /// Connects with the defaults of [`Client`].
 ///
@@ -40,6 +45,13 @@ pub struct Client(client::Client);
 /// [`ConnectError`] names the step that failed.
 pub fn connect(url: impl AsRef<str>) -> Result<Connection, ConnectError> {
     Client::new().connect(url.as_ref())
+}
+
+/// A blocking client with the options of an asynchronous one.
+impl From<client::Client> for Client {
+    fn from(client: client::Client) -> Self {
+        Self(client)
+    }
 }
 
 impl Client {
@@ -51,7 +63,7 @@ impl Client {
 
     /// Makes a builder, which has the defaults of [`new`](Self::new) until they are set.
     pub fn builder() -> ClientBuilder {
-        ClientBuilder(client::Client::builder())
+        ClientBuilder::new()
     }
 
     /// Connects to a target: a `ws:` or `wss:` URL, or a request with one. See [`Target`].
@@ -78,7 +90,13 @@ impl Client {
             return Err(ConnectError::TlsUnsupported);
         }
         let handshake = self.0.handshake(target)?;
-        let stream = self.reach(target).map_err(|error| {
+        let route = self.find_route(target)?;
+        // Held until the handshake is over.
+        let mut turn = self.0.turns.as_ref().map(|turns| {
+            let (connect, handshake) = (self.0.connect_timeout, self.0.handshake_timeout);
+            turns.wait_blocking(route.peers(target), connect.saturating_add(handshake))
+        });
+        let stream = self.reach(target, route, &mut turn).map_err(|error| {
             let is_late = proxy::is_late(&error);
             let late = ConnectError::ConnectTimeout(self.0.connect_timeout);
             if is_late { late } else { error }
@@ -90,7 +108,13 @@ impl Client {
             .and_then(|mut stream| {
                 let started = Instant::now();
                 let observer = &self.0.observer;
-                let opened = handshake::shake_hands(&mut stream, &handshake, deadline, observer)?;
+                let store = |cookie: &HeaderValue| {
+                    if let Some(jar) = &self.0.cookies {
+                        jar.store(&target.http_url(), cookie);
+                    }
+                };
+                let opened =
+                    handshake::shake_hands(&mut stream, &handshake, deadline, observer, store)?;
                 observer.step(AttemptStep::Accepted, started.elapsed());
                 Ok((stream, opened))
             });
@@ -116,47 +140,85 @@ impl Client {
         ))
     }
 
-    /// Opens a transport to the server, through a proxy if one is set.
-    fn reach(&self, target: &Target) -> Result<Stream, ConnectError> {
+    /// Finds the route to the server, and resolves its addresses.
+    fn find_route(&self, target: &Target) -> Result<Route, ConnectError> {
+        if let Some(path) = &self.0.unix {
+            return Ok(Route::Unix(path.clone()));
+        }
         let (host, port) = (target.bare_host(), target.port());
         let Some(proxy) = self.0.proxy_for(target)? else {
-            let tcp = self.dial(host, port).map_err(ConnectError::Connect)?;
-            return Ok(Stream::Plain(tcp));
+            let addresses = self.addresses_of(host, port);
+            return Ok(Route::Direct(addresses.map_err(ConnectError::Connect)?));
         };
-        let tcp = self.dial(proxy.host(), proxy.port());
-        let mut stream = Stream::Plain(tcp.map_err(ProxyError::Connect)?);
+        let addresses = self.addresses_of(proxy.host(), proxy.port());
+        let addresses = addresses.map_err(ProxyError::Connect)?;
+        let server = match proxy.wants_address() {
+            true => self.addresses_of(host, port),
+            false => Ok(Vec::new()),
+        };
+        let server = server.map_err(ConnectError::Connect)?;
+        Ok(Route::Proxy(proxy, addresses, server.first().copied()))
+    }
+
+    /// Opens a transport to the server, through a proxy if one is set.
+    fn reach(
+        &self,
+        target: &Target,
+        route: Route,
+        turn: &mut Option<Turn>,
+    ) -> Result<Stream, ConnectError> {
+        let (proxy, addresses, server) = match route {
+            Route::Direct(addresses) => {
+                let (socket, address) = self.dial(&addresses).map_err(ConnectError::Connect)?;
+                if let Some(turn) = turn {
+                    turn.keep(address);
+                }
+                return Ok(Stream::Plain(socket));
+            }
+            Route::Unix(path) => {
+                let started = Instant::now();
+                let socket = connect_unix_blocking(&path, self.0.connect_timeout);
+                let socket = socket.map_err(ConnectError::Connect)?;
+                let step = AttemptStep::Connected(&path.display());
+                self.0.observer.step(step, started.elapsed());
+                return Ok(Stream::Plain(socket));
+            }
+            Route::Proxy(proxy, addresses, server) => (proxy, addresses, server),
+        };
+        let (socket, _) = self.dial(&addresses).map_err(ProxyError::Connect)?;
+        let mut stream = Stream::Plain(socket);
         let deadline = Instant::now() + self.0.connect_timeout;
         if proxy.is_secure() {
             stream = self.secure_proxy(stream, &proxy, deadline)?;
         }
-        let host = match proxy.wants_address() {
-            true => {
-                let addresses = self
-                    .addresses_of(host, port)
-                    .map_err(ConnectError::Connect)?;
-                first_address(&addresses).map_err(ConnectError::Connect)?
-            }
-            false => target.host().to_owned(),
-        };
+        let host = host_for_proxy(server, target);
         let started = Instant::now();
         let observer = &self.0.observer;
-        proxy::tunnel(&proxy, &mut stream, &host, port, deadline, observer)?;
+        proxy::tunnel(
+            &proxy,
+            &mut stream,
+            &host,
+            target.port(),
+            deadline,
+            observer,
+        )?;
         observer.step(AttemptStep::Tunneled(proxy.host()), started.elapsed());
         Ok(stream)
     }
 
     /// Tries the addresses in order. If all fail, returns the last error.
-    fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+    fn dial(&self, addresses: &[SocketAddr]) -> io::Result<(Socket, SocketAddr)> {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in self.addresses_of(host, port)? {
+        for address in addresses {
             let started = Instant::now();
-            match TcpStream::connect_timeout(&address, self.0.connect_timeout) {
-                Ok(tcp) => {
+            let dialer = &self.0.dialer;
+            match dialer.connect_blocking(*address, self.0.connect_timeout) {
+                Ok(socket) => {
                     // So small messages are sent at once.
-                    let _ = tcp.set_nodelay(true);
-                    let step = AttemptStep::Connected(&address);
+                    let _ = socket.set_tcp_nodelay(true);
+                    let step = AttemptStep::Connected(address);
                     self.0.observer.step(step, started.elapsed());
-                    return Ok(tcp);
+                    return Ok((socket, *address));
                 }
                 Err(error) => failed = error,
             }
@@ -166,7 +228,7 @@ impl Client {
 
     fn addresses_of(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let started = Instant::now();
-        let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+        let addresses = self.0.dialer.resolve_blocking(host, port)?;
         let step = AttemptStep::Resolved(host, &addresses);
         self.0.observer.step(step, started.elapsed());
         Ok(addresses)
@@ -181,7 +243,9 @@ impl Client {
         #[cfg(feature = "tls")]
         if target.is_secure() {
             let config = self.0.tls_for(target);
-            let host = target.bare_host();
+            let name = self.0.server_name.as_deref();
+            let host = name.filter(|_| !target.is_foreign);
+            let host = host.unwrap_or(target.bare_host());
             return Ok(self.shake_tls(config.as_ref(), stream, host, deadline)?);
         }
         debug_assert!(!target.is_secure(), "refused before");
@@ -228,102 +292,4 @@ impl Client {
         self.0.observer.step(step, started.elapsed());
         Ok(stream)
     }
-}
-
-/// Builds a [`Client`]. [`Client::builder`] makes it.
-///
-/// ```
-/// use std::time::Duration;
-/// use sockeye::blocking::Client;
-///
-/// let client = Client::builder().handshake_timeout(Duration::from_secs(5)).build();
-/// ```
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct ClientBuilder(client::ClientBuilder);
-
-impl ClientBuilder {
-    /// Builds the client.
-    pub fn build(self) -> Client {
-        Client(self.0.build())
-    }
-
-    /// Adds a header field to the request.
-    pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self(self.0.header(name, value))
-    }
-
-    /// Sets the subprotocols to offer, the preferred one first.
-    pub fn subprotocols<I, S>(self, names: I) -> Self
-    where
-        I: IntoIterator<Item = S>,
-        S: Into<String>,
-    {
-        Self(self.0.subprotocols(names))
-    }
-
-    /// Sets the limits and deadlines of the connection.
-    pub fn config(self, config: Config) -> Self {
-        Self(self.0.config(config))
-    }
-
-    /// Sets the most bytes that the unfinished messages of this client's connections hold together; see
-    /// [`ClientBuilder::max_assembling`](crate::client::ClientBuilder::max_assembling).
-    pub fn max_assembling(self, bytes: u64) -> Self {
-        Self(self.0.max_assembling(bytes))
-    }
-
-    /// Sets the offer of compression; see [`ClientBuilder::compression`](crate::client::ClientBuilder::compression).
-    pub fn compression(self, config: impl Into<Option<DeflateConfig>>) -> Self {
-        Self(self.0.compression(config))
-    }
-
-    /// Sets a function that is called for each event of opening a connection; see
-    /// [`ClientBuilder::on_opening`](crate::client::ClientBuilder::on_opening).
-    pub fn on_opening(self, callback: impl Fn(OpeningEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self(self.0.on_opening(callback))
-    }
-
-    /// Sets the most redirects that the client follows for one connection. The default is none. See
-    /// [`ClientBuilder::redirects`](crate::client::ClientBuilder::redirects).
-    pub fn redirects(self, limit: u32) -> Self {
-        Self(self.0.redirects(limit))
-    }
-
-    /// Connects to all servers through this proxy.
-    pub fn proxy(self, proxy: Proxy) -> Self {
-        Self(self.0.proxy(proxy))
-    }
-
-    /// Connects through the proxies that environment variables name; see
-    /// [`ClientBuilder::proxy_from_env`](crate::client::ClientBuilder::proxy_from_env).
-    pub fn proxy_from_env(self) -> Self {
-        Self(self.0.proxy_from_env())
-    }
-
-    /// Sets the TLS configuration for `wss:` URLs. The default is [`tls::client_config`].
-    #[cfg(feature = "tls")]
-    pub fn tls(self, config: rustls::ClientConfig) -> Self {
-        Self(self.0.tls(config))
-    }
-
-    /// Sets the time limit for connecting to one address of the host or the proxy. The same limit counts again for the
-    /// connection through the proxy. The default is 10 s. There is no limit for resolving addresses.
-    pub fn connect_timeout(self, timeout: Duration) -> Self {
-        Self(self.0.connect_timeout(timeout))
-    }
-
-    /// Sets the time limit for the opening handshake, TLS included. The default is 10 s.
-    pub fn handshake_timeout(self, timeout: Duration) -> Self {
-        Self(self.0.handshake_timeout(timeout))
-    }
-}
-
-/// The first of a host's addresses, in the form for a proxy: an IPv6 address is in brackets.
-fn first_address(addresses: &[SocketAddr]) -> io::Result<String> {
-    let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
-    Ok(match addresses.first().ok_or_else(none)?.ip() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    })
 }

@@ -50,6 +50,7 @@ pub struct Connection {
     /// Whether messages are dropped, because the connection is closing.
     discards: bool,
     subprotocol: Option<String>,
+    read_timeout: Option<Duration>,
     is_over: bool,
 }
 
@@ -70,8 +71,21 @@ impl Connection {
             budget,
             discards: false,
             subprotocol,
+            read_timeout: None,
             is_over: false,
         }
+    }
+
+    /// Sets for how long [`recv`](Self::recv) waits for a message; `None`, the default, means without limit. After that time
+    /// it returns [`Error::Io`] with [`io::ErrorKind::TimedOut`]. The connection stays open, and no byte is lost.
+    /// [`recv_timeout`](Self::recv_timeout) has a time of its own.
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.read_timeout = timeout;
+    }
+
+    /// Returns for how long [`recv`](Self::recv) waits for a message.
+    pub fn read_timeout(&self) -> Option<Duration> {
+        self.read_timeout
     }
 
     /// The subprotocol that the server chose in the handshake.
@@ -88,11 +102,16 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Once, the error that ended the connection. Later calls return `None`.
+    /// Once, the error that ended the connection. Later calls return `None`. [`Error::Io`] with
+    /// [`io::ErrorKind::TimedOut`] when no message came within the [read timeout](Self::set_read_timeout): that error does
+    /// not end the connection.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        match self.receive(None)? {
+        let until = self
+            .read_timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
+        match self.receive(until)? {
             Poll::Ready(received) => Ok(received),
-            Poll::Pending => Ok(None),
+            Poll::Pending => Err(Error::Io(io::ErrorKind::TimedOut.into())),
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::SET_COOKIE;
 use http::{HeaderName, HeaderValue, Request, Response};
 use sockeye_proto::handshake::{Accepted, ClientHandshake, ResponseError};
 
@@ -22,9 +23,15 @@ pub(super) fn shake_hands(
     handshake: &ClientHandshake,
     deadline: Instant,
     observer: &Observer,
+    store_cookie: impl Fn(&HeaderValue),
 ) -> Result<Opened, ConnectError> {
     let (answer, read_ahead) = exchange(stream, &handshake.request(), deadline, observer)?;
     let (parts, ()) = answer.into_parts();
+    parts
+        .headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .for_each(store_cookie);
     match handshake.receive(&parts) {
         Ok(accepted) => Ok(Opened {
             accepted,

@@ -1,8 +1,12 @@
 //! A client for programs without a runtime: the same protocol on a blocking socket, in the caller's thread.
 //!
-//! It has the features of a simple client: `ws:` and `wss:`, header fields, subprotocols, compression, proxies,
-//! redirects, limits and deadlines. It tries the addresses of a host one after the other, and its threads do not take
-//! turns at connecting. Other features need the asynchronous [`Client`](crate::Client).
+//! Its [`ClientBuilder`] is that of the asynchronous [`Client`](crate::Client), and each option has its effect here. Three
+//! things differ, because there is no task beside the caller:
+//!
+//! - It tries the addresses of a host one after the other, and each has the whole of
+//!   [`connect_timeout`](crate::client::ClientBuilder::connect_timeout). Resolving a name has no time limit.
+//! - Pings are answered, and deadlines kept, only while the caller receives.
+//! - There is no `split`: a thread cannot send while another one waits for a message of the same connection.
 //!
 //! ```no_run
 //! use sockeye::{CloseCode, blocking};
@@ -19,6 +23,8 @@
 mod client;
 mod connection;
 mod handshake;
+#[cfg(feature = "json")]
+mod json;
 mod proxy;
 mod stream;
 

@@ -1,16 +1,18 @@
-//! The transport of a blocking connection: TCP with no TLS, one layer or two (to a proxy, and through it). Waiting
+//! The transport of a blocking connection: TCP or a Unix socket with no TLS, one layer or two (to a proxy, and through it). Waiting
 //! ends at a deadline. After a passed deadline an operation still takes the bytes in the socket, without waiting. There are
 //! two reasons: the process may have been stopped meanwhile, and a timeout of zero asks for exactly this.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
+
+use socket2::Socket;
 
 #[cfg(feature = "tls")]
 use crate::tls::rustls::{ClientConnection, StreamOwned};
 
 pub(super) enum Stream {
-    Plain(TcpStream),
+    Plain(Socket),
     #[cfg(feature = "tls")]
     Secure(Box<StreamOwned<ClientConnection, Self>>),
 }
@@ -86,10 +88,10 @@ impl Stream {
         #[cfg(feature = "tls")]
         if let Self::Secure(tls) = self {
             tls.conn.send_close_notify();
-            let _ = tls.sock.tcp().set_write_timeout(Some(LEAST));
+            let _ = tls.sock.socket().set_write_timeout(Some(LEAST));
             let _ = tls.conn.write_tls(&mut tls.sock);
         }
-        let _ = self.tcp().shutdown(Shutdown::Write);
+        let _ = self.socket().shutdown(Shutdown::Write);
     }
 
     /// Repeats `io` until it succeeds, fails or the deadline has passed. Then `io` runs once more without waiting.
@@ -105,8 +107,8 @@ impl Stream {
                 None => None,
             };
             // Both, because TLS may read in order to write, and write in order to read.
-            self.tcp().set_read_timeout(waits)?;
-            self.tcp().set_write_timeout(waits)?;
+            self.socket().set_read_timeout(waits)?;
+            self.socket().set_write_timeout(waits)?;
             match io(self) {
                 Err(error) if is_passing(&error) => {}
                 done => return done,
@@ -116,7 +118,7 @@ impl Stream {
 
     /// Runs `io` without waiting. Fails with [`io::ErrorKind::TimedOut`] if it would block.
     fn at_once<R>(&mut self, mut io: impl FnMut(&mut Self) -> io::Result<R>) -> io::Result<R> {
-        self.tcp().set_nonblocking(true)?;
+        self.socket().set_nonblocking(true)?;
         let done = loop {
             match io(self) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -124,15 +126,15 @@ impl Stream {
                 done => break done,
             }
         };
-        self.tcp().set_nonblocking(false)?;
+        self.socket().set_nonblocking(false)?;
         done
     }
 
-    fn tcp(&self) -> &TcpStream {
+    fn socket(&self) -> &Socket {
         match self {
-            Self::Plain(tcp) => tcp,
+            Self::Plain(socket) => socket,
             #[cfg(feature = "tls")]
-            Self::Secure(tls) => tls.sock.tcp(),
+            Self::Secure(tls) => tls.sock.socket(),
         }
     }
 }
@@ -141,7 +143,7 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.read(buffer),
+            Self::Plain(socket) => socket.read(buffer),
             #[cfg(feature = "tls")]
             Self::Secure(tls) => tls.read(buffer),
         }
@@ -151,7 +153,7 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Plain(socket) => socket.write(bytes),
             #[cfg(feature = "tls")]
             Self::Secure(tls) => tls.write(bytes),
         }

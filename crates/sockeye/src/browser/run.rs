@@ -163,6 +163,7 @@ impl Events {
                     }
                     Next::Message
                     | Next::Part(_)
+                    | Next::Ping(_)
                     | Next::Pong(_)
                     | Next::Notice
                     | Next::AnswerFailed(_) => {}

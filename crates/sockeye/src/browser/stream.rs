@@ -7,15 +7,13 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseReason, Message, Outgoing};
-use tokio::sync::SetOnce;
 
 use super::argument::{self, CloseArgs, CloseError, SyntaxError};
 use super::port;
 use crate::client::{Client, Target};
-use crate::connection::{Receiver, Sender, SenderSink, SplitEnd};
-use crate::error::BoxError;
+use crate::connection::{Receiver, Sender, SplitState};
+use crate::error::{BoxError, Error};
 
 /// A client with the interface of the browser's `WebSocketStream`: a readable and a writable side.
 ///
@@ -42,7 +40,7 @@ use crate::error::BoxError;
 pub struct WebSocketStream {
     target: Target,
     client: Client,
-    open: Option<(Sender, Arc<SetOnce<SplitEnd>>)>,
+    open: Option<(Sender, Arc<SplitState>)>,
 }
 
 /// An open [`WebSocketStream`].
@@ -67,7 +65,6 @@ pub struct Readable(Receiver);
 #[derive(Debug)]
 pub struct Writable {
     sender: Sender,
-    sink: SenderSink,
 }
 
 /// The error of a connection that failed, or did not close in order: WHATWG's `WebSocketError`.
@@ -150,14 +147,11 @@ impl WebSocketStream {
         let protocol = connection.subprotocol().unwrap_or_default().to_owned();
         let opening = connection.opening();
         let extensions = opening.map_or(String::new(), |opening| opening.extensions());
-        let (sender, receiver, end) = connection.split_with_end();
-        self.open = Some((sender.clone(), end));
+        let (sender, receiver, state) = connection.split_with_end();
+        self.open = Some((sender.clone(), state));
         Ok(OpenedStream {
             readable: Readable(receiver),
-            writable: Writable {
-                sink: sender.clone().into_sink(),
-                sender,
-            },
+            writable: Writable { sender },
             protocol,
             extensions,
         })
@@ -175,10 +169,10 @@ impl WebSocketStream {
     ///
     /// Safe.
     pub async fn closed(&self) -> Result<CloseReason, WebSocketError> {
-        let Some((_, end)) = &self.open else {
+        let Some((_, state)) = &self.open else {
             return Err(WebSocketError::new("the stream is not open yet"));
         };
-        let end = end.wait().await;
+        let end = state.end.wait().await;
         if let Some(failure) = &end.failure {
             return Err(WebSocketError::new(failure.as_str()));
         }
@@ -253,33 +247,33 @@ impl Writable {
 
 /// Sends messages like [`write`](Writable::write). Closing the sink sends a Close without a code behind the written
 /// messages, and completes when the connection has ended.
-impl<M: Into<Outgoing>> Sink<M> for Writable {
+impl Sink<Message> for Writable {
     type Error = WebSocketError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        failed(Sink::<M>::poll_ready(Pin::new(&mut self.sink), cx))
+        failed(Pin::new(&mut self.sender).poll_ready(cx))
     }
 
-    fn start_send(mut self: Pin<&mut Self>, message: M) -> Result<(), Self::Error> {
-        let sent = Pin::new(&mut self.sink).start_send(message);
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Self::Error> {
+        let sent = Pin::new(&mut self.sender).start_send(message);
         sent.map_err(WebSocketError::new)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        failed(Sink::<M>::poll_flush(Pin::new(&mut self.sink), cx))
+        failed(Pin::new(&mut self.sender).poll_flush(cx))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if Sink::<M>::poll_ready(Pin::new(&mut self.sink), cx).is_pending() {
+        if Pin::new(&mut self.sender).poll_ready(cx).is_pending() {
             return Poll::Pending;
         }
         // Does nothing if a Close was given before.
         self.sender.mailbox().close(CloseReason::no_status());
-        failed(Sink::<M>::poll_close(Pin::new(&mut self.sink), cx))
+        failed(Pin::new(&mut self.sender).poll_close(cx))
     }
 }
 
-fn failed(polled: Poll<Result<(), SendError>>) -> Poll<Result<(), WebSocketError>> {
+fn failed(polled: Poll<Result<(), Error>>) -> Poll<Result<(), WebSocketError>> {
     polled.map(|done| done.map_err(WebSocketError::new))
 }
 

@@ -2,8 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 
 use http::Response;
@@ -15,8 +14,8 @@ use tokio::time::Instant;
 use super::error::ProxyError;
 use super::exchange::{self, Answered, HttpError, drive_until};
 use super::proxy::Proxy;
+use super::route::{Route, host_for_proxy};
 use super::target::Target;
-use super::turn::Peer;
 use super::{AttemptStep, Client, ConnectError, redirect};
 use crate::connection::{Compression, Connection, Opening, Timings, client_machine};
 use crate::deadline::{InputDeadline, timeout};
@@ -24,32 +23,6 @@ use crate::sync::Arc;
 #[cfg(feature = "tls")]
 use crate::tls::{self, rustls};
 use crate::transport::Stream;
-
-/// The route to a server, with the addresses that were resolved for it.
-enum Route {
-    Direct(Vec<SocketAddr>),
-    /// The proxy, its addresses, and the server's address if the proxy wants one.
-    Proxy(Proxy, Vec<SocketAddr>, Option<SocketAddr>),
-    Unix(PathBuf),
-}
-
-impl Route {
-    /// The peers to serialise on (§4.1: one pending connection to a host). A Unix socket has none.
-    fn peers(&self, target: &Target) -> Vec<Peer> {
-        match self {
-            Self::Direct(addresses) => {
-                let addresses = addresses.iter().copied();
-                addresses.map(Peer::Address).collect()
-            }
-            Self::Proxy(_, _, Some(server)) => vec![Peer::Address(*server)],
-            Self::Proxy(_, _, None) => {
-                let host = target.uri.host().to_owned();
-                vec![Peer::Name(host, target.uri.port())]
-            }
-            Self::Unix(_) => Vec::new(),
-        }
-    }
-}
 
 impl Client {
     pub(super) async fn attempt(&self, target: &Target) -> Result<Connection, ConnectError> {
@@ -219,11 +192,7 @@ impl Client {
                 if proxy.is_secure() {
                     stream = self.secure_proxy(stream, &proxy).await?;
                 }
-                let host = match server.map(|address| address.ip()) {
-                    None => target.uri.host().to_owned(),
-                    Some(IpAddr::V4(ip)) => ip.to_string(),
-                    Some(IpAddr::V6(ip)) => format!("[{ip}]"),
-                };
+                let host = host_for_proxy(server, target);
                 let stream = proxy
                     .tunnel(stream, &host, target.uri.port(), &self.observer)
                     .await?;

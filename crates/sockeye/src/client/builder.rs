@@ -1,5 +1,6 @@
 //! The options of a client.
 
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,18 +49,18 @@ pub struct Client {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) subprotocols: Vec<String>,
     pub(crate) require_subprotocol: bool,
-    pub(super) dialer: Dialer,
+    pub(crate) dialer: Dialer,
     /// `None` if attempts do not take turns.
-    pub(super) turns: Option<Turns>,
+    pub(crate) turns: Option<Turns>,
     pub(super) proxies: Proxies,
-    pub(super) unix: Option<PathBuf>,
+    pub(crate) unix: Option<PathBuf>,
     pub(crate) redirects: u32,
-    pub(super) cookies: Option<Arc<dyn CookieJar>>,
+    pub(crate) cookies: Option<Arc<dyn CookieJar>>,
     pub(crate) observer: Observer,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
     #[cfg(feature = "tls")]
-    pub(super) server_name: Option<String>,
+    pub(crate) server_name: Option<String>,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
 }
@@ -100,7 +101,7 @@ impl Client {
 
     /// Makes a builder, which has the defaults of [`new`](Self::new) until they are set.
     pub fn builder() -> ClientBuilder {
-        ClientBuilder(Self::new())
+        ClientBuilder(Self::new(), PhantomData)
     }
 
     /// Connects to a target: a `ws:` or `wss:` URL, or a request with one. See [`Target`].
@@ -205,7 +206,8 @@ impl Client {
     }
 }
 
-/// Builds a [`Client`]. [`Client::builder`] makes it.
+/// Builds a [`Client`], or a [`blocking::Client`](crate::blocking::Client): both have all options. [`Client::builder`] and
+/// [`blocking::Client::builder`](crate::blocking::Client::builder) make it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -216,14 +218,27 @@ impl Client {
 ///     .connect_timeout(Duration::from_secs(5))
 ///     .build();
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[must_use]
-pub struct ClientBuilder(Client);
+pub struct ClientBuilder<C = Client>(Client, PhantomData<fn() -> C>);
 
-impl ClientBuilder {
+impl<C> Clone for ClientBuilder<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), PhantomData)
+    }
+}
+
+impl<C> ClientBuilder<C> {
+    pub(crate) fn new() -> Self {
+        Self(Client::new(), PhantomData)
+    }
+
     /// Builds the client.
-    pub fn build(self) -> Client {
-        self.0
+    pub fn build(self) -> C
+    where
+        C: From<Client>,
+    {
+        self.0.into()
     }
 
     /// Sets the most bytes that the unfinished messages of all connections of the client and of its clones hold
@@ -274,7 +289,8 @@ impl ClientBuilder {
 
     /// Sets a function that is called for each event of opening a connection. The events are each request, also to a
     /// proxy and after a redirect, each response, and bytes that are not a response. So a program can show both sides of
-    /// a handshake that fails. The function is called in the task that connects, and must not block.
+    /// a handshake that fails. The function is called in the task that connects, and must not block. A blocking client calls it in
+    /// the caller's thread.
     ///
     /// ```
     /// use sockeye::Client;
@@ -327,7 +343,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects to the Unix socket at this path instead of the URL's host. The request and TLS still name that host.
+    /// Connects to the Unix socket at this path instead of the URL's host. The request and TLS still name that host. No proxy
+    /// is used. A system without Unix sockets fails to connect.
     pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.0.unix = Some(path.into());
         self
@@ -345,7 +362,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects by IPv4 only. By default the client tries both families alternately, 250 ms apart (RFC 8305).
+    /// Connects by IPv4 only. By default the client tries both families alternately, 250 ms apart (RFC 8305). A blocking
+    /// client tries one address after the other.
     pub fn ipv4_only(mut self) -> Self {
         self.0.dialer.family = Family::V4;
         self
@@ -436,7 +454,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the time limit for resolving the host and connecting to it, also through a proxy. The default is 10 s.
+    /// Sets the time limit for resolving the host and connecting to it, also through a proxy. The default is 10 s. A blocking
+    /// client has this time for each address, and again for the connection through a proxy; it has no limit for resolving.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.0.connect_timeout = timeout;
         self

@@ -3,17 +3,18 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, sleep};
 
 /// The options of TCP connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     /// Hosts with addresses of the caller. The system does not resolve these hosts.
     pub(super) known: Vec<(String, Vec<IpAddr>)>,
     pub(super) family: Family,
@@ -42,15 +43,55 @@ impl Dialer {
 
     /// Resolves a host to its usable addresses, in the order of the attempts.
     pub(super) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let known = self.known.iter();
-        let known = { known }.rfind(|(name, _)| name.eq_ignore_ascii_case(host));
-        let addresses: Vec<SocketAddr> = match known {
-            Some((_, addresses)) => {
-                let addresses = addresses.iter();
-                addresses.map(|ip| SocketAddr::new(*ip, port)).collect()
-            }
+        let addresses = match self.addresses_known(host, port) {
+            Some(addresses) => addresses,
             None => lookup_host((host, port)).await?.collect(),
         };
+        self.usable(addresses)
+    }
+
+    /// Does the same as [`resolve`](Self::resolve) in the caller's thread.
+    pub(crate) fn resolve_blocking(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let addresses = match self.addresses_known(host, port) {
+            Some(addresses) => addresses,
+            None => (host, port).to_socket_addrs()?.collect(),
+        };
+        self.usable(addresses)
+    }
+
+    /// Connects to one address in the caller's thread, within `timeout`.
+    pub(crate) fn connect_blocking(
+        &self,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if self.keepalive {
+            socket.set_keepalive(true)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes as usize)?;
+        }
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes as usize)?;
+        }
+        if let Some(local) = self.local_address {
+            socket.bind(&SocketAddr::new(local, 0).into())?;
+        }
+        socket.connect_timeout(&address.into(), timeout)?;
+        Ok(socket)
+    }
+
+    /// The addresses that the caller has given for a host.
+    fn addresses_known(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+        let known = self.known.iter();
+        let (_, addresses) = { known }.rfind(|(name, _)| name.eq_ignore_ascii_case(host))?;
+        let addresses = addresses.iter();
+        Some(addresses.map(|ip| SocketAddr::new(*ip, port)).collect())
+    }
+
+    /// The addresses that this client may use, in the order of the attempts.
+    fn usable(&self, addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
         let usable = addresses.into_iter().filter(|addr| self.may_use(*addr));
         let usable = interleave(usable.collect());
         if usable.is_empty() {

@@ -34,6 +34,7 @@ mod exchange;
 mod observer;
 mod proxy;
 mod redirect;
+mod route;
 mod socks;
 mod target;
 mod turn;
@@ -48,9 +49,12 @@ pub use self::observer::OpeningEvent;
 pub(crate) use self::observer::{AttemptStep, Observer, are_tls};
 pub use self::proxy::Proxy;
 pub(crate) use self::redirect::Redirects;
+pub(crate) use self::route::{Route, host_for_proxy};
 pub use self::socks::SocksError;
 pub(crate) use self::socks::SocksStep;
 pub use self::target::Target;
+pub(crate) use self::turn::Turn;
+pub(crate) use self::unix::connect_blocking as connect_unix_blocking;
 
 /// Connects to a WebSocket server with the defaults of [`Client`].
 ///

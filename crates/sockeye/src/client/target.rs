@@ -40,7 +40,7 @@ pub struct Target {
     /// The header fields of the caller's request.
     pub(super) headers: HeaderMap,
     /// Whether a redirect led here from another origin.
-    pub(super) is_foreign: bool,
+    pub(crate) is_foreign: bool,
 }
 
 impl Target {
@@ -106,7 +106,7 @@ impl Target {
     }
 
     /// The URL with the scheme `http` or `https`, without a user name.
-    pub(super) fn http_url(&self) -> String {
+    pub(crate) fn http_url(&self) -> String {
         self.uri.to_string().replacen("ws", "http", 1)
     }
 }

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::LazyLock;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -15,7 +18,7 @@ use crate::sync::{Arc, Mutex, lock};
 
 /// The locks that a client and its clones share: their attempts take turns.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Shared>);
+pub(crate) struct Turns(Arc<Shared>);
 
 struct Shared {
     locks: Mutex<HashMap<Peer, Arc<PeerLock>>>,
@@ -31,7 +34,7 @@ struct PeerLock {
 
 /// The peer that a lock is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     Address(SocketAddr),
     /// §4.1: when a proxy resolves the address, each host name counts as a host of its own.
     Name(String, u16),
@@ -39,7 +42,7 @@ pub(super) enum Peer {
 
 /// The turn of one connection attempt: the locks of all its peers. Dropping it releases them.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     peers: Vec<PeerTurn>,
     _by_proxy: Option<OwnedSemaphorePermit>,
 }
@@ -89,11 +92,61 @@ impl Turns {
             _by_proxy: by_proxy,
         }
     }
+
+    /// Waits in the caller's thread, as [`wait`](Self::wait) does in a task. It needs no runtime.
+    pub(crate) fn wait_blocking(&self, mut peers: Vec<Peer>, allowance: Duration) -> Turn {
+        peers.sort_unstable();
+        peers.dedup();
+        let is_by_proxy = peers.iter().any(|peer| matches!(peer, Peer::Name(..)));
+        let hold = |peer| {
+            let mut peer_turn = PeerTurn::new(self, peer, allowance);
+            peer_turn.hold_blocking(allowance);
+            peer_turn
+        };
+        let held = peers.into_iter().map(hold).collect();
+        let by_proxy = is_by_proxy.then(|| {
+            let permit = Arc::clone(&self.0.by_proxy).acquire_owned();
+            let until = Instant::now().checked_add(allowance);
+            block_until(pin!(permit), || until).and_then(Result::ok)
+        });
+        Turn {
+            peers: held,
+            _by_proxy: by_proxy.flatten(),
+        }
+    }
+}
+
+/// Waits for a future in the caller's thread, until a time that may move. `None` if that has passed before. The future
+/// must need no runtime.
+fn block_until<F: Future>(
+    mut future: Pin<&mut F>,
+    until: impl Fn() -> Option<Instant>,
+) -> Option<F::Output> {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Some(output);
+        }
+        match until().map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => return None,
+            Some(left) => thread::park_timeout(left),
+            None => thread::park(),
+        }
+    }
 }
 
 impl Turn {
     /// Releases the locks of all peers except the address that TCP has connected to.
-    pub(super) fn keep(&mut self, address: SocketAddr) {
+    pub(crate) fn keep(&mut self, address: SocketAddr) {
         let chosen = Peer::Address(address);
         if self.peers.iter().any(|turn| turn.peer == chosen) {
             self.peers.retain(|turn| turn.peer == chosen);
@@ -125,6 +178,18 @@ impl PeerTurn {
                 }
                 () = peer_lock.is_overdue() => self.move_on(&peer_lock, allowance),
             }
+        }
+    }
+
+    fn hold_blocking(&mut self, allowance: Duration) {
+        while let Some(peer_lock) = self.lock.clone() {
+            let locking = pin!(Arc::clone(&peer_lock.mutex).lock_owned());
+            if let Some(held) = block_until(locking, || *lock(&peer_lock.until)) {
+                *lock(&peer_lock.until) = Instant::now().checked_add(allowance);
+                self.held = Some(held);
+                return;
+            }
+            self.move_on(&peer_lock, allowance);
         }
     }
 
@@ -197,10 +262,6 @@ impl fmt::Debug for PeerTurn {
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
     use super::*;
 
     const ALLOWANCE: Duration = Duration::from_secs(20);

@@ -26,9 +26,13 @@
 
 mod adapter;
 pub(crate) mod assembly;
+mod bridge;
 pub(crate) mod budget;
 pub(crate) mod direct;
 pub(crate) mod driver;
+mod event;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 pub(crate) mod link;
 mod machine;
 mod opening;
@@ -37,6 +41,8 @@ mod plain;
 pub(crate) mod pool;
 mod reader;
 pub(crate) mod reply;
+mod round_trip;
+mod sinking;
 mod split;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -45,11 +51,13 @@ mod turn_budget;
 mod writer;
 
 pub use self::adapter::SenderSink;
+pub use self::bridge::{BridgeEnd, BridgeError, BridgeSide, bridge};
+pub use self::event::ConnectionEvent;
 pub(crate) use self::machine::{Compression, client_machine, server_machine};
 pub use self::opening::{Opening, Timings};
 pub use self::plain::Connection;
 pub use self::reader::MessageReader;
 pub use self::split::{Receiver, Sender};
-pub(crate) use self::split::{SplitEnd, check_control};
+pub(crate) use self::split::{SplitState, check_control};
 pub use self::writer::MessageWriter;
 pub(crate) use self::writer::writer;

@@ -20,6 +20,7 @@ use super::link::{Link, Received};
 use super::machine::{client_machine, server_machine};
 use super::opening::Opening;
 use super::pool;
+use super::round_trip::RoundTrip;
 use super::turn::{Host, Look, look};
 use crate::connection::direct::Mailbox;
 use crate::error::Error;
@@ -58,25 +59,6 @@ pub(super) enum End {
     /// The transport is being ended in order. Then the caller gets the error, if there is one.
     Lingering(Option<Error>),
     Done,
-}
-
-/// The measurement of a round trip: from a Ping to its Pong.
-#[derive(Debug)]
-enum RoundTrip {
-    Unknown,
-    Pinged { payload: Vec<u8>, at: Instant },
-    Measured(Duration),
-}
-
-impl RoundTrip {
-    /// Takes the time, if this Pong ends the round trip.
-    fn measure(&mut self, pong: &[u8]) {
-        if let Self::Pinged { payload, at } = self
-            && *payload == *pong
-        {
-            *self = Self::Measured(at.elapsed());
-        }
-    }
 }
 
 /// When so many bytes of output wait, the connection takes no more before the transport has taken some.
@@ -263,17 +245,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         if self.is_full() {
             self.room().await?;
         }
+        self.push(message)
+    }
+
+    /// Puts a message into the output, without a look at the room.
+    pub(crate) fn push(&mut self, message: Outgoing) -> Result<(), Error> {
         let sent = self.link.sending().send_message(message, Cause::Push);
+        sent.map_err(|error| Error::Send(error.into()))
+    }
+
+    /// Puts bytes into the output as they are. Only a server can.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn push_frames(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let sent = self.link.sending().send_frames(bytes, Cause::Push);
         sent.map_err(|error| Error::Send(error.into()))
     }
 
     /// Whether the transport has to take output before the connection takes another message.
     #[inline]
-    fn is_full(&mut self) -> bool {
+    pub(super) fn is_full(&mut self) -> bool {
         self.link.machine_mut().output().len() >= FEED_MARK
     }
 
-    async fn room(&mut self) -> Result<(), Error> {
+    pub(super) async fn room(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
@@ -343,13 +337,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The first poll that finds room takes the Ping, as with [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room().await?;
+        self.push_ping(payload)?;
+        self.flush().await
+    }
+
+    /// Puts a Ping into the output, without a look at the room, and begins to measure the round trip.
+    pub(crate) fn push_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         let sent = self.link.sending().send_ping(payload);
         sent.map_err(|error| Error::Send(error.into()))?;
         self.round_trip = RoundTrip::Pinged {
             payload: payload.to_vec(),
             at: Instant::now(),
         };
-        self.flush().await
+        Ok(())
     }
 
     /// The time from the last [`ping`](Self::ping) to its Pong. `None` until the Pong has come. [`recv`](Self::recv)
@@ -486,7 +486,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     #[inline(always)]
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.is_full() {
             return self.poll_flush(cx);
         }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use sockeye_proto::Message;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::link::InParts;
+use super::link::Wanted;
 use super::plain::Connection;
 use crate::error::Error;
 use crate::transport::Stream;
@@ -60,10 +60,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub async fn recv_reader(&mut self) -> Result<Option<MessageReader<'_, T>>, Error> {
         // Skips the rest of a message whose reader was dropped.
         self.link.give_whole();
-        self.link.give_in_parts(InParts {
-            text: true,
-            binary: true,
-        });
+        self.link.give(Wanted::ALL_PARTS);
         let first = poll_fn(|cx| self.poll_piece(cx, |received| received.into_message())).await?;
         Ok(first.map(|(message, is_last)| MessageReader::new(self, message, is_last)))
     }

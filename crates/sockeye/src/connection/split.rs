@@ -1,19 +1,25 @@
 //! A connection in two halves, with a task that drives it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{
     CloseCode, CloseReason, FrameHeader, Message, MessageBuffer, MessageKind, Outgoing,
+    WholeMessage,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{SetOnce, mpsc};
 
 use super::Connection;
-use super::driver::{Driver, Ending, Next};
+use super::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
+use super::event::ConnectionEvent;
+use super::link::Wanted;
 use super::pool;
+use super::sinking::Sinking;
 use super::writer::{MessageWriter, writer};
 use crate::connection::direct::Mailbox;
 use crate::error::{Error, ErrorChain};
@@ -36,28 +42,38 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     }
 
     /// Splits the connection, and reports its end too.
-    pub(crate) fn split_with_end(self) -> (Sender, Receiver, Arc<SetOnce<SplitEnd>>) {
+    pub(crate) fn split_with_end(self) -> (Sender, Receiver, Arc<SplitState>) {
         let mailbox = Mailbox::new(Mailbox::DEFAULT_LIMIT);
-        let (messages, receiver) = mpsc::channel(1);
+        let (events, receiver) = mpsc::channel(1);
         let driver = self.into_driver(Arc::clone(&mailbox));
-        let end = Arc::new(SetOnce::new());
+        let state = Arc::new(SplitState::default());
         tokio::spawn(drive(
             driver,
-            messages,
+            events,
             Arc::clone(&mailbox),
-            Arc::clone(&end),
+            Arc::clone(&state),
         ));
         let guard = Arc::new(CloseOnDrop(mailbox));
         let sender = Sender {
             mailbox: Arc::clone(&guard.0),
-            _guard: Arc::clone(&guard),
+            sinking: None,
+            guard: Arc::clone(&guard),
         };
         let receiver = Receiver {
-            messages: receiver,
-            _guard: guard,
+            events: receiver,
+            state: Arc::clone(&state),
+            guard,
         };
-        (sender, receiver, end)
+        (sender, receiver, state)
     }
+}
+
+/// What the halves of a split connection know of its task.
+#[derive(Debug, Default)]
+pub(crate) struct SplitState {
+    pub(crate) end: SetOnce<SplitEnd>,
+    // Whether the receiver wants Pings and Pongs.
+    wants_control: AtomicBool,
 }
 
 /// How a split connection ended.
@@ -72,10 +88,26 @@ pub(crate) struct SplitEnd {
 }
 
 /// The sending half of a split connection. Clones send through the same connection, in fair order.
-#[derive(Clone, Debug)]
+///
+/// It is a [`Sink`](futures_sink::Sink) of messages too, so that `receiver.forward(sender)` of the futures crates compiles.
+/// As a sink it waits for its own messages: its clones do not know of them. Where the methods of `SinkExt` have the names
+/// of this type's own, [`into_sink`](Self::into_sink) makes them reachable.
+#[derive(Debug)]
 pub struct Sender {
     pub(super) mailbox: Arc<Mailbox>,
-    _guard: Arc<CloseOnDrop>,
+    // What it waits for as a `Sink`.
+    pub(super) sinking: Option<Box<Sinking>>,
+    guard: Arc<CloseOnDrop>,
+}
+
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        Self {
+            mailbox: Arc::clone(&self.mailbox),
+            sinking: None,
+            guard: Arc::clone(&self.guard),
+        }
+    }
 }
 
 impl Sender {
@@ -158,6 +190,21 @@ impl Sender {
         self.mailbox.send(Item::Ping(payload.to_vec())).await
     }
 
+    /// Sends a Pong that answers no Ping, of at most 125 bytes, ahead of messages that wait. The connection answers the
+    /// peer's Pings itself.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`send`](Self::send), and [`SendError::ControlPayloadTooLong`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll takes the Pong, as with [`send`](Self::send).
+    pub async fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        check_control(payload)?;
+        self.mailbox.send(Item::Pong(payload.to_vec())).await
+    }
+
     /// Closes the connection behind the messages sent before, and completes when the transport has ended: after the close
     /// timeout at most. The code and reason of the first call count.
     ///
@@ -177,8 +224,9 @@ impl Sender {
 
 /// The receiving half of a split connection.
 pub struct Receiver {
-    messages: mpsc::Receiver<Result<Message, Error>>,
-    _guard: Arc<CloseOnDrop>,
+    events: mpsc::Receiver<Result<ConnectionEvent, Error>>,
+    state: Arc<SplitState>,
+    guard: Arc<CloseOnDrop>,
 }
 
 impl Receiver {
@@ -192,14 +240,67 @@ impl Receiver {
     ///
     /// Safe: a future that is dropped before it is ready has taken no message.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        self.messages.recv().await.transpose()
+        poll_fn(|cx| self.poll_message(cx)).await.transpose()
+    }
+
+    /// Receives the next message, Ping or Pong. `None` once the connection is closed in order.
+    ///
+    /// The first poll asks for Pings and Pongs: the task hands on those that come from then on, and
+    /// [`recv`](Self::recv) skips them. Pings are answered in any case. The task reads no further than one message, Ping or
+    /// Pong ahead of the receiver.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a future that is dropped before it is ready has taken nothing.
+    pub async fn recv_event(&mut self) -> Result<Option<ConnectionEvent>, Error> {
+        self.state.wants_control.store(true, Ordering::Relaxed);
+        self.events.recv().await.transpose()
+    }
+
+    /// The reason for which the connection was closed: the peer's Close, or this side's if it was sent first. If there was
+    /// no Close, the code is 1006, and the reason names the cause. `None` while the connection is open.
+    ///
+    /// It is known when [`recv`](Self::recv) returns `None` or an error, and may be known before, while a message waits.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.guard.0.end_reason()
     }
 
     pub(super) fn poll_message(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Message, Error>>> {
-        self.messages.poll_recv(cx)
+        loop {
+            match ready!(self.events.poll_recv(cx)) {
+                Some(Ok(event)) => {
+                    if let Some(message) = event.into_message() {
+                        return Poll::Ready(Some(Ok(message)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// Answers no message, and asks the receiver whether it wants Pings.
+struct Unanswered<'s>(&'s SplitState);
+
+impl AnswerAtOnce for Unanswered<'_> {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            pings: self.0.wants_control.load(Ordering::Relaxed),
+            ..Wanted::default()
+        }
+    }
+
+    #[inline]
+    fn answer(&mut self, _message: WholeMessage<'_>, _answer: Answer<'_, '_>) -> Answered {
+        Answered::Declined
     }
 }
 
@@ -223,37 +324,44 @@ impl Drop for CloseOnDrop {
 
 async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     mut driver: Driver<T>,
-    messages: mpsc::Sender<Result<Message, Error>>,
+    events: mpsc::Sender<Result<ConnectionEvent, Error>>,
     mailbox: Arc<Mailbox>,
-    end: Arc<SetOnce<SplitEnd>>,
+    state: Arc<SplitState>,
 ) {
     let mut message = MessageBuffer::default();
     loop {
-        match driver.next(&mut message).await {
+        let unanswered = Unanswered(&state);
+        let event = match driver.next_unanswered(&mut message, unanswered).await {
             Next::Message => {
                 let message = pool::into_message(std::mem::take(&mut message));
-                // Fails when the receiver is gone: what comes is discarded then.
-                let _ = driver.alongside(pin!(messages.send(Ok(message)))).await;
+                ConnectionEvent::Message(message)
             }
-            Next::Part(_) | Next::Pong(_) | Next::Notice | Next::AnswerFailed(_) => {}
+            Next::Ping(payload) => ConnectionEvent::Ping(payload.into()),
+            Next::Pong(payload) if state.wants_control.load(Ordering::Relaxed) => {
+                ConnectionEvent::Pong(payload.into())
+            }
+            Next::Part(_) | Next::Pong(_) | Next::Notice | Next::AnswerFailed(_) => continue,
             Next::End => break,
-        }
+        };
+        // Fails when the receiver is gone: what comes is discarded then.
+        let _ = driver.alongside(pin!(events.send(Ok(event)))).await;
     }
     let ending = driver.take_ending();
     let reason = ending.reason();
+    mailbox.note_end(reason.clone());
     driver.settle();
     let mut failure = None;
     if let Ending::Failed(error) = ending {
         failure = Some(ErrorChain::new(&error).to_string());
-        let _ = driver.alongside(pin!(messages.send(Err(error)))).await;
+        let _ = driver.alongside(pin!(events.send(Err(error)))).await;
     }
     let received = driver.linger().await;
     let all_written = !driver.left_unwritten() && mailbox.unsent() == 0;
     drop(driver);
-    drop(messages);
+    drop(events);
     mailbox.end(reason);
     // Only this task sets it.
-    let _ = end.set(SplitEnd {
+    let _ = state.end.set(SplitEnd {
         failure,
         received,
         all_written,

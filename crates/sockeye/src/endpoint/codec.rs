@@ -159,6 +159,15 @@ impl<'m, T: Encoder> IntoReply<'m> for T {
     }
 }
 
+/// A reference to an encodable value, so that an object is sent by value and by reference alike.
+impl<T: Encoder + ?Sized> Encoder for &T {
+    type Error = T::Error;
+
+    fn encode(&self) -> Result<Outgoing, Self::Error> {
+        T::encode(self)
+    }
+}
+
 /// Encodes an object as a message.
 pub(crate) fn encoded<T: Encoder>(object: &T) -> Result<Outgoing, EncodeError> {
     object.encode().map_err(EncodeError::of::<T>)

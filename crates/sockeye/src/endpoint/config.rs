@@ -119,12 +119,12 @@ impl EndpointConfig {
 
     /// Sets the longest message of a kind that this endpoint takes, in bytes, inclusive. A longer message closes the
     /// connection with 1009. This replaces [`Endpoint::MAX_MESSAGES`] and the server's [`Config::max_message`], and may
-    /// be lower or higher. A Pong has no limit here: the protocol's is 125 bytes.
+    /// be lower or higher. A Ping and a Pong have no limit here: the protocol's is 125 bytes.
     pub fn max_message(mut self, kind: IncomingKind, bytes: u64) -> Self {
         match kind {
             IncomingKind::Text => self.max_text = Some(bytes),
             IncomingKind::Binary => self.max_binary = Some(bytes),
-            IncomingKind::Pong => {}
+            IncomingKind::Ping | IncomingKind::Pong => {}
         }
         self
     }

@@ -156,6 +156,8 @@ impl<C: Configurator> Configure for C {
 #[derive(Debug)]
 pub struct HandshakeResponse {
     headers: HeaderMap,
+    // The configurator's choice, if it has made one.
+    subprotocol: Option<Option<Box<str>>>,
     principal: Option<Box<str>>,
     properties: Properties,
 }
@@ -168,9 +170,55 @@ impl HandshakeResponse {
     ) -> Self {
         Self {
             headers,
+            subprotocol: None,
             principal,
             properties,
         }
+    }
+
+    /// Returns the subprotocol that the 101 will name: the choice of
+    /// [`negotiate_subprotocol`](Configurator::negotiate_subprotocol), or that of
+    /// [`set_subprotocol`](Self::set_subprotocol).
+    pub fn subprotocol(&self) -> Option<&str> {
+        match &self.subprotocol {
+            Some(chosen) => chosen.as_deref(),
+            None => self.headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok(),
+        }
+    }
+
+    /// Sets the subprotocol to agree on; `None` for none. It replaces the choice of
+    /// [`negotiate_subprotocol`](Configurator::negotiate_subprotocol), for a choice that has to be waited for. The
+    /// endpoint need not list it among its own.
+    ///
+    /// A subprotocol that was [not offered](Handshake::offered_subprotocols) leads to 500: clients do not accept it
+    /// (RFC 6455 §4.1).
+    ///
+    /// ```
+    /// use sockeye::endpoint::{Configurator, Handshake, HandshakeResponse, Refusal};
+    ///
+    /// /// Agrees on what the server behind this one chooses.
+    /// struct Proxy;
+    ///
+    /// # async fn ask_upstream(offered: Vec<&str>) -> Option<String> { offered.last().map(|name| (*name).to_owned()) }
+    /// impl Configurator for Proxy {
+    ///     async fn modify_handshake(
+    ///         &self,
+    ///         request: &Handshake,
+    ///         response: &mut HandshakeResponse,
+    ///     ) -> Result<(), Refusal> {
+    ///         let chosen = ask_upstream(request.offered_subprotocols().collect()).await;
+    ///         response.set_subprotocol(chosen.as_deref());
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn set_subprotocol(&mut self, name: Option<&str>) {
+        self.subprotocol = Some(name.map(Into::into));
+    }
+
+    /// Returns the configurator's choice of the subprotocol, if it has made one.
+    pub(crate) fn chosen_subprotocol(&self) -> Option<Option<&str>> {
+        self.subprotocol.as_ref().map(Option::as_deref)
     }
 
     /// Returns the header fields of the answer.
@@ -194,8 +242,8 @@ impl HandshakeResponse {
         &self.properties
     }
 
-    /// Returns the fields to send, the principal and the properties. `agreed` are the fields before the configurator
-    /// saw them.
+    /// Returns the fields to send, the principal and the properties. `agreed` are the fields of the handshake itself,
+    /// which no configurator changes.
     pub(crate) fn finish(
         mut self,
         agreed: &HeaderMap,

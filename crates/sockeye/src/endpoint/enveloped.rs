@@ -8,14 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
 use super::envelope::{HEADER_ROOM, LINE_FEED, envelop_binary, envelop_text, enveloped};
-use super::incoming::{Incoming, Pong};
+use super::incoming::Incoming;
 use super::outcome::{reply_or_report, report_error};
 use super::reply::Reply;
 use super::session::Session;
+use crate::connection::driver::rest::Control;
 use crate::connection::driver::{Driver, Next};
 use crate::error::Error;
 
-/// Handles a message or a Pong. A message of the application goes to its handler, any other frame to topics.
+/// Handles a message, a Ping or a Pong. A message of the application goes to its handler, any other frame to topics.
 pub(super) async fn handle_enveloped<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
@@ -24,7 +25,8 @@ pub(super) async fn handle_enveloped<E: Endpoint, T: AsyncRead + AsyncWrite + Un
     frame: &mut MessageBuffer,
 ) {
     let incoming = match next {
-        Next::Pong(payload) => Incoming::Pong(Pong::new(payload)),
+        Next::Ping(payload) => Incoming::of_control(Control::Ping(payload)),
+        Next::Pong(payload) => Incoming::of_control(Control::Pong(payload)),
         _ if open(frame) => {
             if let Some(error) = check_size(driver, frame) {
                 session.mailbox().close(error.close_reason());

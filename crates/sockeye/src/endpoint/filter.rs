@@ -2,7 +2,9 @@
 
 use sockeye_proto::{Outgoing, PreparedMessage};
 
+use super::codec::{Encoder, encoded};
 use super::session::{OpenSessions, Session};
+use crate::error::EncodeError;
 
 /// The open sessions of an endpoint whose paths have given parameters, made by
 /// [`OpenSessions::with_path_parameter`].
@@ -69,6 +71,16 @@ impl<'a> FilteredSessions<'a> {
         let prepared = PreparedMessage::new(message);
         self.sessions
             .broadcast_to(&prepared, |session| self.includes(session))
+    }
+
+    /// Encodes an object once, and sends it to all of them: `broadcast_object(Json(&prices))`. An object may be given by
+    /// reference too. Returns the number of sessions that accepted it.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the object cannot be encoded. Then nothing is sent.
+    pub fn broadcast_object(&self, object: impl Encoder) -> Result<usize, EncodeError> {
+        Ok(self.broadcast(encoded(&object)?))
     }
 
     fn includes(&self, session: &Session) -> bool {

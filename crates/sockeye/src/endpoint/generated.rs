@@ -15,21 +15,23 @@ use crate::error::{BoxError, HandlerError, HandlerResult};
 
 /// Returns the value of a `#[path]` parameter, parsed.
 pub fn path<T: FromStr<Err: Into<BoxError>>>(session: &Session, name: &str) -> HandlerResult<T> {
-    Ok(session.parameters().parse(name)?)
+    let parsed = session.parameters().parse(name);
+    parsed.map_err(HandlerError::path)
 }
 
 /// Returns the value of a `#[path]` parameter.
 pub fn path_text<'s>(session: &'s Session, name: &str) -> HandlerResult<&'s str> {
-    Ok(session.parameters().text(name)?)
+    let text = session.parameters().text(name);
+    text.map_err(HandlerError::path)
 }
 
-/// Closes the session with 1003 (RFC 6455 §7.4.1) for a message of a kind that the endpoint has no method for. A Pong
-/// is ignored.
+/// Closes the session with 1003 (RFC 6455 §7.4.1) for a message of a kind that the endpoint has no method for. A Ping
+/// and a Pong are ignored.
 pub fn unsupported<'m>(session: &Session, kind: IncomingKind) -> Reply<'m> {
     let reason = match kind {
         IncomingKind::Text => "text messages are not accepted here",
         IncomingKind::Binary => "binary messages are not accepted here",
-        IncomingKind::Pong => return Reply::None,
+        IncomingKind::Ping | IncomingKind::Pong => return Reply::None,
     };
     let closed = session.close(CloseCode::UNSUPPORTED_DATA, reason);
     debug_assert!(closed.is_ok(), "1003 may be sent");
@@ -112,14 +114,14 @@ pub fn unreported(session: &Session, error: &HandlerError) {
 }
 
 /// Returns the kinds of messages that are taken in parts.
-pub const fn in_parts(handlers: &[(IncomingKind, bool)]) -> &'static [IncomingKind] {
+pub const fn in_parts(handlers: &[(Kinds, bool)]) -> &'static [IncomingKind] {
     let (mut text, mut binary) = (false, false);
     let mut rest = handlers;
-    while let [(kind, in_parts), others @ ..] = rest {
-        match kind {
+    while let [(kinds, in_parts), others @ ..] = rest {
+        match kinds.first {
             IncomingKind::Text => text |= *in_parts,
             IncomingKind::Binary => binary |= *in_parts,
-            IncomingKind::Pong => {}
+            IncomingKind::Ping | IncomingKind::Pong => {}
         }
         rest = others;
     }
@@ -131,7 +133,88 @@ pub const fn in_parts(handlers: &[(IncomingKind, bool)]) -> &'static [IncomingKi
     }
 }
 
-/// Returns whether two kinds are the same, in a constant context, where `==` is not available.
-pub const fn same_kind(a: IncomingKind, b: IncomingKind) -> bool {
-    a as u8 == b as u8
+/// Returns whether a handler takes the peer's Pings.
+pub const fn takes_pings(handlers: &[Kinds]) -> bool {
+    let mut rest = handlers;
+    while let [kinds, others @ ..] = rest {
+        if kinds.include(IncomingKind::Ping) {
+            return true;
+        }
+        rest = others;
+    }
+    false
+}
+
+/// The kinds of messages that one method takes: one, or text and binary alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Kinds {
+    first: IncomingKind,
+    second: IncomingKind,
+}
+
+impl Kinds {
+    /// Makes the kinds of a handler's argument, of its constants `KIND` and `EITHER`.
+    pub const fn new(kind: IncomingKind, either: bool) -> Self {
+        Self {
+            first: kind,
+            second: if either { IncomingKind::Binary } else { kind },
+        }
+    }
+
+    /// Returns whether this is one of the kinds.
+    #[inline(always)]
+    pub const fn include(self, kind: IncomingKind) -> bool {
+        // `==` is not available in a constant context.
+        kind as u8 == self.first as u8 || kind as u8 == self.second as u8
+    }
+
+    /// Returns whether two methods take messages of one kind.
+    pub const fn meet(self, other: Self) -> bool {
+        self.include(other.first) || self.include(other.second)
+    }
+
+    /// Returns whether these are control frames, which have a limit of their own.
+    pub const fn are_control(self) -> bool {
+        matches!(self.first, IncomingKind::Ping | IncomingKind::Pong)
+    }
+}
+
+/// The limits of an endpoint's methods, one for each kind.
+#[derive(Debug)]
+pub struct Limits {
+    all: [(IncomingKind, u64); 4],
+    len: usize,
+}
+
+impl Limits {
+    /// Makes the limits. A method of both kinds limits both.
+    pub const fn new(methods: &[(Kinds, u64)]) -> Self {
+        let mut limits = Self {
+            all: [(IncomingKind::Text, 0); 4],
+            len: 0,
+        };
+        let mut rest = methods;
+        while let [(kinds, bytes), others @ ..] = rest {
+            limits = limits.with(kinds.first, *bytes);
+            if kinds.first as u8 != kinds.second as u8 {
+                limits = limits.with(kinds.second, *bytes);
+            }
+            rest = others;
+        }
+        limits
+    }
+
+    /// Two methods of one kind do not compile, so there are no more than kinds.
+    const fn with(mut self, kind: IncomingKind, bytes: u64) -> Self {
+        if self.len < self.all.len() {
+            self.all[self.len] = (kind, bytes);
+            self.len += 1;
+        }
+        self
+    }
+
+    /// Returns the limits.
+    pub const fn as_slice(&self) -> &[(IncomingKind, u64)] {
+        self.all.split_at(self.len).0
+    }
 }

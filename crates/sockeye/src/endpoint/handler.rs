@@ -9,9 +9,11 @@ use super::reply::{IntoReply, Reply};
 use crate::error::HandlerResult;
 use crate::sync::{Arc, Mutex};
 
-/// A handler of one kind of message, made by [`whole`] or [`partial`].
+/// A handler of one kind of message, or of text and binary messages alike, made by [`whole`] or [`partial`].
 pub struct MessageHandler {
     kind: IncomingKind,
+    // It takes binary messages too.
+    either: bool,
     in_parts: bool,
     call: Call,
 }
@@ -20,8 +22,8 @@ type Call = Box<dyn FnMut(Incoming<'_>) -> Running + Send>;
 pub(super) type Running = Pin<Box<dyn Future<Output = HandlerResult<Reply<'static>>> + Send>>;
 
 /// Creates a handler of whole messages. The type of its argument decides the kind: `String` and
-/// [`Text`](crate::proto::Text) take text, `Vec<u8>` and `Bytes` binary messages, [`Pong`](super::Pong) pongs. The
-/// returned reply is sent to the peer.
+/// [`Text`](crate::proto::Text) take text, `Vec<u8>` and `Bytes` binary messages, [`Message`](crate::Message) both,
+/// [`Ping`](super::Ping) pings, [`Pong`](super::Pong) pongs. The returned reply is sent to the peer.
 ///
 /// A handler that takes a [`TextReader`](super::TextReader) or a [`BinaryReader`](super::BinaryReader) is called when a
 /// message begins, and reads it while it arrives.
@@ -96,6 +98,7 @@ impl MessageHandler {
     {
         Self {
             kind: <A as Argument<'static>>::KIND,
+            either: <A as Argument<'static>>::EITHER,
             in_parts: <A as Argument<'static>>::IN_PARTS,
             call: Box::new(move |message| match A::from_message(message) {
                 Ok(argument) => {
@@ -116,6 +119,7 @@ impl fmt::Debug for MessageHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageHandler")
             .field("kind", &self.kind)
+            .field("either", &self.either)
             .field("in_parts", &self.in_parts)
             .finish_non_exhaustive()
     }
@@ -130,6 +134,7 @@ pub struct HandlerExists(pub IncomingKind);
 #[derive(Debug)]
 pub(super) struct Added {
     kind: IncomingKind,
+    either: bool,
     in_parts: bool,
     handler: Arc<Mutex<MessageHandler>>,
 }
@@ -143,6 +148,12 @@ pub(super) enum Handlers {
     Retired,
 }
 
+impl Added {
+    fn takes(&self, kind: IncomingKind) -> bool {
+        self.kind == kind || self.either && kind == IncomingKind::Binary
+    }
+}
+
 impl Default for Handlers {
     fn default() -> Self {
         Self::Added(Box::default())
@@ -151,13 +162,22 @@ impl Default for Handlers {
 
 impl Handlers {
     pub(super) fn add(&mut self, handler: MessageHandler) -> Result<(), HandlerExists> {
-        let (kind, in_parts) = (handler.kind, handler.in_parts);
-        if self.find(kind).is_some() {
-            return Err(HandlerExists(kind));
+        let MessageHandler {
+            kind,
+            either,
+            in_parts,
+            ..
+        } = handler;
+        let second = either.then_some(IncomingKind::Binary);
+        for kind in [kind].into_iter().chain(second) {
+            if self.find(kind).is_some() {
+                return Err(HandlerExists(kind));
+            }
         }
         if let Self::Added(all) = self {
             let added = Added {
                 kind,
+                either,
                 in_parts,
                 handler: Arc::new(Mutex::new(handler)),
             };
@@ -178,7 +198,7 @@ impl Handlers {
     }
 
     fn find(&self, kind: IncomingKind) -> Option<&Added> {
-        self.all().iter().find(|added| added.kind == kind)
+        self.all().iter().find(|added| added.takes(kind))
     }
 
     fn all(&self) -> &[Added] {
@@ -196,7 +216,7 @@ impl Handlers {
         };
         let (removed, left): (Vec<_>, Vec<_>) = std::mem::take(all)
             .into_iter()
-            .partition(|added| added.kind == kind);
+            .partition(|added| added.takes(kind));
         *all = left.into();
         removed.into_iter().next().map(|removed| removed.handler)
     }
@@ -209,7 +229,11 @@ impl Handlers {
 
     /// Returns the kinds that have a handler, in the order of their addition.
     pub(super) fn kinds(&self) -> Vec<IncomingKind> {
-        self.all().iter().map(|added| added.kind).collect()
+        let kinds = |added: &Added| {
+            let second = added.either.then_some(IncomingKind::Binary);
+            [added.kind].into_iter().chain(second)
+        };
+        self.all().iter().flat_map(kinds).collect()
     }
 
     /// Returns whether the handler for a kind takes parts; `None` if there is no such handler.

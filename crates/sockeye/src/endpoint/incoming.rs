@@ -1,15 +1,15 @@
-//! Incoming messages and pongs, and their conversion to the argument of a handler.
+//! Incoming messages, pings and pongs, and their conversion to the argument of a handler.
 
 use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use sockeye_proto::{MessageBuffer, Text, WholeMessage};
+use sockeye_proto::{Message, MessageBuffer, Text, WholeMessage};
 
-use crate::connection::driver::rest::RemainingMessage;
+use crate::connection::driver::rest::{Control, RemainingMessage};
 use crate::error::{HandlerError, HandlerResult};
 
-/// A message, a part of a message, or a Pong. It borrows a buffer that is used again: a handler copies or takes the
+/// A message, a part of a message, a Ping or a Pong. It borrows a buffer that is used again: a handler copies or takes the
 /// data that it keeps.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -23,6 +23,9 @@ pub enum Incoming<'m> {
     Part(MessagePart<'m>),
     /// The last part of a message.
     LastPart(MessagePart<'m>),
+    /// A Ping of the peer, which is answered already. Only an endpoint with [`PINGS`](super::Endpoint::PINGS) and a handler
+    /// of a [`Ping`] get it.
+    Ping(Ping),
     /// A Pong: the answer to a Ping that the application sent, or unsolicited.
     Pong(Pong),
 }
@@ -49,24 +52,32 @@ impl<'m> Incoming<'m> {
         }
     }
 
-    /// Returns the content of a whole message, for a handler that borrows it; `None` for a part and for a Pong.
+    pub(super) fn of_control(control: Control) -> Self {
+        match control {
+            Control::Ping(payload) => Self::Ping(Ping::new(payload)),
+            Control::Pong(payload) => Self::Pong(Pong::new(payload)),
+        }
+    }
+
+    /// Returns the content of a whole message, for a handler that borrows it; `None` for a part and for a control frame.
     pub(super) fn lend(self) -> Option<WholeMessage<'m>> {
         match self {
             Self::Text(text) => Some(WholeMessage::Text(text.into_str())),
             Self::Binary(bytes) => Some(WholeMessage::Binary(bytes.into_slice())),
-            Self::Part(_) | Self::LastPart(_) | Self::Pong(_) => None,
+            Self::Part(_) | Self::LastPart(_) | Self::Ping(_) | Self::Pong(_) => None,
         }
     }
 }
 
 impl Incoming<'_> {
-    /// Returns the kind: text, binary or pong.
+    /// Returns the kind: text, binary, ping or pong.
     #[inline]
     pub fn kind(&self) -> IncomingKind {
         match self {
             Self::Text(_) => IncomingKind::Text,
             Self::Binary(_) => IncomingKind::Binary,
             Self::Part(part) | Self::LastPart(part) => part.kind(),
+            Self::Ping(_) => IncomingKind::Ping,
             Self::Pong(_) => IncomingKind::Pong,
         }
     }
@@ -78,16 +89,21 @@ impl Incoming<'_> {
     }
 }
 
-/// The kind of an [`Incoming`]: text, binary or pong. An endpoint or a session has one handler for each kind.
+/// The kind of an [`Incoming`]: text, binary, ping or pong. An endpoint or a session has one handler for each kind.
 ///
-/// A [`Message`](crate::Message) is no Pong: its kind is a [`MessageKind`](crate::proto::MessageKind).
+/// A [`Message`] is text or binary: its kind is a [`MessageKind`](crate::proto::MessageKind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "Jakarta's three native kinds")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "what RFC 6455 lets a peer send, but a Close"
+)]
 pub enum IncomingKind {
     /// A text message.
     Text,
     /// A binary message.
     Binary,
+    /// A Ping.
+    Ping,
     /// A Pong.
     Pong,
 }
@@ -105,6 +121,7 @@ impl fmt::Display for IncomingKind {
         f.write_str(match self {
             Self::Text => "text",
             Self::Binary => "binary",
+            Self::Ping => "ping",
             Self::Pong => "pong",
         })
     }
@@ -221,6 +238,43 @@ impl fmt::Debug for MessagePart<'_> {
     }
 }
 
+/// A Ping's payload, at most 125 bytes. A handler that takes it is called for each Ping of the peer, except those of a
+/// keep-alive that the peer's own library hides. The answer has been sent already.
+///
+/// ```
+/// use sockeye::endpoint::Ping;
+/// use sockeye::server_endpoint;
+///
+/// struct Monitor;
+///
+/// #[server_endpoint("/monitor")]
+/// impl Monitor {
+///     #[on_message]
+///     fn pinged(&mut self, ping: Ping) {
+///         println!("the peer sent a ping of {} bytes", ping.payload().len());
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+// Boxed: see `Pong`.
+pub struct Ping(Box<Bytes>);
+
+impl Ping {
+    pub(super) fn new(payload: Vec<u8>) -> Self {
+        Self(Box::new(payload.into()))
+    }
+
+    /// Returns the payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the payload as a value to keep.
+    pub fn into_bytes(self) -> Bytes {
+        *self.0
+    }
+}
+
 /// A Pong's payload, at most 125 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 // Boxed, so that `Incoming` is a tag and one pointer, which are passed in registers.
@@ -246,7 +300,8 @@ impl Pong {
 ///
 /// - Text: `&str`, `String`, [`Text`], [`Parsed`](super::Parsed), and `Json` (feature `json`).
 /// - Binary: `&[u8]`, `Vec<u8>`, [`Bytes`].
-/// - Pongs: [`Pong`].
+/// - Text and binary alike: [`Message`].
+/// - Pings: [`Ping`]. Pongs: [`Pong`].
 /// - Text or binary: your own types, by [`Decoder`](super::Decoder).
 /// - Part by part: a pair of a text or bytes and a `bool`, such as `(Bytes, bool)`. The handler is called for each part
 ///   when it arrives; the `bool` is true for the last part.
@@ -254,7 +309,8 @@ impl Pong {
 ///   once, and reads the message while it arrives.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a type that a message handler takes",
-    note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Pong` for pongs",
+    note = "take `&str`, `String` or `Text` for text, `&[u8]`, `Vec<u8>` or `Bytes` for binary, `Message` for both, \
+            `Ping` for pings, `Pong` for pongs",
     note = "a pair such as `(Bytes, bool)` takes a message part by part, and is told which is the last; \
             `TextReader` and `BinaryReader` read one as it comes",
     note = "a type of your own implements `Decoder`; `Parsed<T>` takes what implements `FromStr`, `Json<T>` JSON, with the feature `json`"
@@ -262,6 +318,9 @@ impl Pong {
 pub trait Argument<'m>: Sized {
     /// The kind of message that it is made from.
     const KIND: IncomingKind;
+    /// Whether it is made from binary messages as well as from text messages. [`KIND`](Self::KIND) is then
+    /// [`IncomingKind::Text`].
+    const EITHER: bool = false;
     /// Whether it is made from parts of messages, while they arrive, instead of from whole messages.
     const IN_PARTS: bool = false;
 
@@ -295,7 +354,22 @@ argument!(Text, Text, text => Text::from(text.into_string()));
 argument!(&'m [u8], Binary, bytes => bytes.into_slice());
 argument!(Vec<u8>, Binary, bytes => bytes.into_vec());
 argument!(Bytes, Binary, bytes => Bytes::from(bytes.into_vec()));
+argument!(Ping, Ping, ping => ping);
 argument!(Pong, Pong, pong => pong);
+
+/// A whole message, text or binary.
+impl<'m> Argument<'m> for Message {
+    const KIND: IncomingKind = IncomingKind::Text;
+    const EITHER: bool = true;
+
+    fn from_message(message: Incoming<'m>) -> HandlerResult<Self> {
+        match message {
+            Incoming::Text(text) => Ok(Self::text(text.into_string())),
+            Incoming::Binary(bytes) => Ok(Self::binary(bytes.into_vec())),
+            other => Err(wrong_kind(IncomingKind::Text, other.kind())),
+        }
+    }
+}
 
 macro_rules! part {
     ($type:ty, $kind:ident, $message:ident => $made:expr) => {

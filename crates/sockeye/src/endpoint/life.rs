@@ -17,7 +17,7 @@ use tracing::Instrument;
 use super::Endpoint;
 use super::incoming::Incoming;
 use super::outcome::{reply, report_error};
-use super::part::in_parts;
+use super::part::wanted;
 use super::rare::{boxed, is_rare, start};
 use super::report;
 use super::session::{OpenSessions, Session, SessionGuard};
@@ -25,7 +25,7 @@ use crate::connection::budget::AssemblyBudget;
 use crate::connection::direct::Direct;
 use crate::connection::direct::Mailbox;
 use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, Next};
-use crate::connection::link::{InParts, Link};
+use crate::connection::link::{Link, Wanted};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
 use crate::error::{Error, ErrorChain};
@@ -113,7 +113,7 @@ where
             }
             Err(panic) => {
                 report::panic(session.counters(), &*panic);
-                close_failed(&session);
+                close_failed(&session, FACTORY_FAILED);
                 tokio::spawn(end_without_endpoint(session, driver));
             }
         }
@@ -165,7 +165,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     if let Some(panic) = panic {
         report::panic(session.counters(), &*panic);
-        close_failed(&session);
+        close_failed(&session, CALLBACK_FAILED);
         until_end(&mut driver).await;
     }
     let ending = driver.take_ending();
@@ -219,7 +219,7 @@ fn serve<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
     driver: &mut Driver<T>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        driver.give_in_parts(session.in_parts(in_parts::<E>()));
+        driver.give(session.wanted(wanted::<E>()));
         let opening = boxed(|| open(endpoint, session, driver));
         session.span().around(opening).await;
         let mut message = MessageBuffer::default();
@@ -268,8 +268,8 @@ struct AtOnce<'s, E> {
 
 impl<E: Endpoint> AnswerAtOnce for AtOnce<'_, E> {
     #[inline(always)]
-    fn in_parts(&self) -> InParts {
-        self.session.in_parts(in_parts::<E>())
+    fn wanted(&self) -> Wanted {
+        self.session.wanted(wanted::<E>())
     }
 
     #[inline(always)]
@@ -300,8 +300,14 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
-        report_error(endpoint, session, driver, error.into()).await;
-        close_failed(session);
+        let error = Error::from(error);
+        // A parameter of the path is the peer's own, and no secret. Any other error is the application's.
+        let why = match &error {
+            Error::Path(error) => error.to_string(),
+            _ => NOT_OPENED.to_owned(),
+        };
+        report_error(endpoint, session, driver, error).await;
+        close_failed(session, &why);
     }
 }
 
@@ -365,10 +371,19 @@ async fn guarded<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-fn close_failed(session: &Session) {
-    let closed = session.close(CloseCode::INTERNAL_ERROR, "");
-    debug_assert!(closed.is_ok(), "1011 may be sent");
+/// Closes a session with 1011, and says why.
+fn close_failed(session: &Session, why: &str) {
+    let reason = CloseReason::truncated(CloseCode::INTERNAL_ERROR, why);
+    debug_assert!(reason.is_ok(), "1011 may be sent");
+    if let Ok(reason) = reason {
+        session.mailbox().close(reason);
+    }
 }
+
+/// The reasons of a Close with 1011. They tell the peer which step failed, and nothing of the application.
+const FACTORY_FAILED: &str = "the endpoint's factory failed";
+const NOT_OPENED: &str = "the endpoint failed to open the session";
+const CALLBACK_FAILED: &str = "a callback of the endpoint failed";
 
 /// What a callback panicked with.
 type Panic = Box<dyn Any + Send>;

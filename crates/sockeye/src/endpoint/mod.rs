@@ -74,8 +74,9 @@
 //! # }
 //! ```
 //!
-//! Such a session has no request and no path parameters. To test these too, bind a server to port 0, and connect to its
-//! [`local_addr`](crate::Server::local_addr):
+//! Such a session has no request and no path parameters. To test these too, use the module `sockeye::test` of the feature
+//! `test-util`, which reaches an endpoint by path, principal and headers, without a socket. Or bind a server to port 0, and
+//! connect to its [`local_addr`](crate::Server::local_addr):
 //!
 //! ```
 //! use sockeye::{Server, server_endpoint};
@@ -158,7 +159,7 @@ pub use self::filter::FilteredSessions;
 pub use self::gap::Gap;
 pub use self::handler::{HandlerExists, MessageHandler, partial, whole};
 pub use self::incoming::{
-    Argument, BinaryMessage, Incoming, IncomingKind, MessagePart, Pong, TextMessage,
+    Argument, BinaryMessage, Incoming, IncomingKind, MessagePart, Ping, Pong, TextMessage,
 };
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -211,6 +212,7 @@ pub use sockeye_mailbox::Overflow;
 ///
 /// impl<E: Endpoint> Endpoint for Logged<E> {
 ///     const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+///     const PINGS: bool = E::PINGS;
 ///     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 ///
 ///     async fn on_open(&mut self, session: &Session) -> HandlerResult {
@@ -243,6 +245,8 @@ pub trait Endpoint: Send + 'static {
     /// The kinds of messages that [`on_message`](Self::on_message) receives part by part, while they arrive, instead of
     /// whole.
     const IN_PARTS: &'static [IncomingKind] = &[];
+    /// Whether [`on_message`](Self::on_message) gets the peer's Pings, as [`Incoming::Ping`]. They are answered in any case.
+    const PINGS: bool = false;
     /// The longest message of each kind that has a limit of its own, in bytes, inclusive. Such a limit replaces the
     /// server's or the client's limit, and may be lower or higher. A longer message closes the connection with 1009.
     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[];
@@ -255,7 +259,8 @@ pub trait Endpoint: Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called with each message and each Pong. The returned reply is sent to the peer.
+    /// Called with each message, each Pong, and each Ping if [`PINGS`](Self::PINGS) says so. The returned reply is sent to the
+    /// peer.
     ///
     /// An error goes to [`on_error`](Self::on_error), and the connection stays open. While this method is suspended,
     /// the session sends the messages of other tasks, answers pings, and reads one more message.
@@ -331,6 +336,8 @@ pub trait Endpoint: Send + 'static {
 pub trait SharedEndpoint: Send + Sync + 'static {
     /// The kinds of messages that are delivered part by part. See [`Endpoint::IN_PARTS`].
     const IN_PARTS: &'static [IncomingKind] = &[];
+    /// Whether the peer's Pings are delivered. See [`Endpoint::PINGS`].
+    const PINGS: bool = false;
     /// The longest message of each kind that has a limit of its own. See [`Endpoint::MAX_MESSAGES`].
     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = &[];
 
@@ -340,7 +347,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
         ready(Ok(()))
     }
 
-    /// Called with each message and each Pong. See [`Endpoint::on_message`].
+    /// Called with each message, each Pong, and each Ping if [`PINGS`](Self::PINGS) says so. See [`Endpoint::on_message`].
     fn on_message<'m>(
         &self,
         session: &Session,
@@ -387,6 +394,7 @@ pub trait SharedEndpoint: Send + Sync + 'static {
 
 impl<E: SharedEndpoint> Endpoint for Arc<E> {
     const IN_PARTS: &'static [IncomingKind] = E::IN_PARTS;
+    const PINGS: bool = E::PINGS;
     const MAX_MESSAGES: &'static [(IncomingKind, u64)] = E::MAX_MESSAGES;
 
     fn on_open(&mut self, session: &Session) -> impl Future<Output = HandlerResult> + Send {

@@ -10,6 +10,7 @@ use sockeye_mailbox::Subscription;
 use sockeye_proto::{Config, Outgoing, PreparedMessage};
 use tokio::time::Instant;
 
+use super::codec::{Encoder, encoded};
 use super::envelope;
 use super::filter::FilteredSessions;
 use super::overflow::Losses;
@@ -18,6 +19,7 @@ use super::seam::SharedTopics;
 use super::session::{EnvelopedSet, OpenSessions, Session, SessionSet};
 use super::session_id::SessionId;
 use crate::connection::direct::Channel;
+use crate::error::EncodeError;
 use crate::handshake::Handshake;
 use crate::observer::Event;
 use crate::runtime::deliverer;
@@ -180,6 +182,17 @@ impl OpenSessions {
         });
         losses.report(self.counters());
         many
+    }
+
+    /// Encodes an object once, and sends it to all open sessions as [`broadcast`](Self::broadcast) does:
+    /// `broadcast_object(Json(&prices))`. An object may be given by reference too. Returns the number of sessions that
+    /// accepted it.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the object cannot be encoded. Then nothing is sent.
+    pub fn broadcast_object(&self, object: impl Encoder) -> Result<usize, EncodeError> {
+        Ok(self.broadcast(encoded(&object)?))
     }
 
     /// Sends a message to the sessions for which `is_meant` is true, as [`broadcast`](Self::broadcast) does. `is_meant`

@@ -1,52 +1,44 @@
-//! Delivers a part of a message to a handler, which may read the rest of the message itself, and Pongs. This is apart from the
+//! Delivers a part of a message to a handler, which may read the rest of the message itself, and Pings and Pongs. This is apart from the
 //! loop for whole messages, so an idle session holds no memory for it.
 
 use std::pin::pin;
 
-use sockeye_proto::MessageBuffer;
+use sockeye_proto::{MessageBuffer, MessageKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Endpoint;
-use super::incoming::{Incoming, IncomingKind, Pong};
+use super::incoming::{Incoming, IncomingKind};
 use super::outcome::reply_or_report;
 use super::session::Session;
 use crate::connection::driver::Driver;
-use crate::connection::driver::rest::RemainingMessage;
-use crate::connection::link::InParts;
+use crate::connection::driver::rest::{Control, RemainingMessage};
+use crate::connection::link::Wanted;
 use crate::error::HandlerResult;
 
-/// Returns the kinds of messages that an endpoint takes in parts.
-pub(super) const fn in_parts<E: Endpoint>() -> InParts {
-    const { kinds_in_parts(E::IN_PARTS) }
+/// Returns what an endpoint wants besides whole messages.
+pub(super) const fn wanted<E: Endpoint>() -> Wanted {
+    const { of_endpoint(E::IN_PARTS, E::PINGS) }
 }
 
-const fn kinds_in_parts(kinds: &[IncomingKind]) -> InParts {
-    let mut in_parts = InParts {
-        text: false,
-        binary: false,
+const fn of_endpoint(in_parts: &[IncomingKind], pings: bool) -> Wanted {
+    let mut wanted = Wanted {
+        text_parts: false,
+        binary_parts: false,
+        pings,
     };
-    let mut rest = kinds;
+    let mut rest = in_parts;
     while let [kind, others @ ..] = rest {
         match kind {
-            IncomingKind::Text => in_parts.text = true,
-            IncomingKind::Binary => in_parts.binary = true,
-            IncomingKind::Pong => {}
+            IncomingKind::Text => wanted.text_parts = true,
+            IncomingKind::Binary => wanted.binary_parts = true,
+            IncomingKind::Ping | IncomingKind::Pong => {}
         }
         rest = others;
     }
-    in_parts
+    wanted
 }
 
-impl InParts {
-    pub(super) fn takes(self, part: &MessageBuffer) -> bool {
-        match part {
-            MessageBuffer::Text(_) => self.text,
-            MessageBuffer::Binary(_) => self.binary,
-        }
-    }
-}
-
-/// Calls the handler with a part of a message, feeds its reader with later parts, and then delivers the pongs that
+/// Calls the handler with a part of a message, feeds its reader with later parts, and then delivers the Pings and Pongs that
 /// arrived meanwhile.
 pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
@@ -56,7 +48,11 @@ pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     is_last: bool,
 ) {
     // The handler of parts was removed: the rest of its message is dropped.
-    if !session.in_parts(in_parts::<E>()).takes(buffer) {
+    let kind = match buffer {
+        MessageBuffer::Text(_) => MessageKind::Text,
+        MessageBuffer::Binary(_) => MessageKind::Binary,
+    };
+    if !session.wanted(wanted::<E>()).in_parts(kind) {
         return;
     }
     let rest = RemainingMessage::default();
@@ -65,30 +61,24 @@ pub(super) async fn handle_part<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     if rest.is_left() {
         driver.skip_message();
     }
-    for payload in rest.take_pongs() {
+    for control in rest.take_controls() {
         driver.released().await;
         if session.is_open() {
-            handle_pong(endpoint, session, driver, payload).await;
+            handle_control(endpoint, session, driver, control).await;
         }
     }
 }
 
-/// Calls the handler with a Pong.
-pub(super) async fn handle_pong<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
+/// Calls the handler with a Ping or a Pong.
+pub(super) async fn handle_control<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     endpoint: &mut E,
     session: &Session,
     driver: &mut Driver<T>,
-    payload: Vec<u8>,
+    control: Control,
 ) {
-    let pong = Incoming::Pong(Pong::new(payload));
-    handle(
-        endpoint,
-        session,
-        driver,
-        pong,
-        &RemainingMessage::default(),
-    )
-    .await;
+    let incoming = Incoming::of_control(control);
+    let rest = RemainingMessage::default();
+    handle(endpoint, session, driver, incoming, &rest).await;
 }
 
 async fn handle<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(

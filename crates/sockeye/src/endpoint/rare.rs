@@ -13,8 +13,9 @@ use super::enveloped::handle_enveloped;
 use super::large::{handle_large, is_large};
 use super::notice::deliver_notices;
 use super::outcome::report_error;
-use super::part::{handle_part, handle_pong};
+use super::part::{handle_control, handle_part};
 use super::session::Session;
+use crate::connection::driver::rest::Control;
 use crate::connection::driver::{Driver, Next};
 
 /// A rare step.
@@ -38,14 +39,19 @@ pub(super) fn start<'s, E: Endpoint, T: AsyncRead + AsyncWrite + Unpin + Send>(
 ) -> RareStep<'s> {
     match next {
         #[cfg(feature = "topics-wire")]
-        Next::Message | Next::Pong(_) if session.is_enveloped() => {
+        Next::Message | Next::Ping(_) | Next::Pong(_) if session.is_enveloped() => {
             boxed(|| handle_enveloped(endpoint, session, driver, next, message))
         }
         Next::Message => boxed(|| handle_large(endpoint, session, driver, message)),
         Next::Part(is_last) => {
             boxed(move || handle_part(endpoint, session, driver, message, is_last))
         }
-        Next::Pong(payload) => boxed(|| handle_pong(endpoint, session, driver, payload)),
+        Next::Ping(payload) => {
+            boxed(|| handle_control(endpoint, session, driver, Control::Ping(payload)))
+        }
+        Next::Pong(payload) => {
+            boxed(|| handle_control(endpoint, session, driver, Control::Pong(payload)))
+        }
         Next::Notice => boxed(|| deliver_notices(endpoint, session, driver)),
         Next::AnswerFailed(error) => boxed(|| report_error(endpoint, session, driver, error)),
         Next::End => Box::pin(ready(())),

@@ -100,7 +100,7 @@ impl Body {
                 let pipe = part.rest().pipe();
                 (part.into_bytes(), Some(pipe))
             }
-            Incoming::Pong(_) => return Err(wrong_kind(kind, came)),
+            Incoming::Ping(_) | Incoming::Pong(_) => return Err(wrong_kind(kind, came)),
         };
         Ok(Self { unread, pipe })
     }

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+#[cfg(feature = "json")]
+use serde::Serialize;
 use sockeye_mailbox::{Item, SendError};
 use sockeye_proto::{Message, MessageKind, Outgoing, Text};
 
@@ -13,6 +15,8 @@ use super::codec::{Encoder, encoded};
 use super::envelope::LINE_FEED;
 use super::session::Session;
 use crate::connection::direct::{self, Mailbox};
+#[cfg(feature = "json")]
+use crate::connection::json::encode;
 use crate::connection::{MessageWriter, check_control, writer};
 use crate::error::Error;
 use crate::sync::Arc;
@@ -101,13 +105,25 @@ impl<'s> BasicRemote<'s> {
         }
     }
 
-    /// Encodes an object and sends it: `send_object(&Json(&order))`.
+    /// Encodes an object and sends it: `send_object(Json(&order))`. An object may be given by reference too.
     ///
     /// # Errors
     ///
     /// [`Error::Encode`] if the object cannot be encoded, else [`Error::Send`].
-    pub async fn send_object(&self, object: &impl Encoder) -> Result<(), Error> {
-        let message = encoded(object)?;
+    pub async fn send_object(&self, object: impl Encoder) -> Result<(), Error> {
+        let message = encoded(&object)?;
+        drop(object);
+        Ok(self.send(message).await?)
+    }
+
+    /// Sends a value as a text message of JSON. Only with the feature `json`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if the value cannot be encoded, else [`Error::Send`].
+    #[cfg(feature = "json")]
+    pub async fn send_json(&self, value: &impl Serialize) -> Result<(), Error> {
+        let message = encode(value)?;
         Ok(self.send(message).await?)
     }
 
@@ -163,13 +179,23 @@ impl<'s> AsyncRemote<'s> {
         self.push(Item::Message(self.session.outgoing(message)))
     }
 
-    /// Encodes an object and sends it: `send_object(&Json(&order))`.
+    /// Encodes an object and sends it: `send_object(Json(&order))`. An object may be given by reference too.
     ///
     /// # Errors
     ///
     /// [`Error::Encode`] if the object cannot be encoded, else [`Error::Send`].
-    pub fn send_object(&self, object: &impl Encoder) -> Result<SendHandle, Error> {
-        Ok(self.send(encoded(object)?)?)
+    pub fn send_object(&self, object: impl Encoder) -> Result<SendHandle, Error> {
+        Ok(self.send(encoded(&object)?)?)
+    }
+
+    /// Sends a value as a text message of JSON. Only with the feature `json`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if the value cannot be encoded, else [`Error::Send`].
+    #[cfg(feature = "json")]
+    pub fn send_json(&self, value: &impl Serialize) -> Result<SendHandle, Error> {
+        Ok(self.send(encode(value)?)?)
     }
 
     /// Sends a Ping of at most 125 bytes, ahead of queued messages.

@@ -9,13 +9,14 @@ use super::incoming::Incoming;
 
 pub use crate::connection::reply::Reply;
 
-/// Returns the message itself, as an echo. A Pong and a part of a message make no reply.
+/// Returns the message itself, as an echo. A Ping, a Pong and a part of a message make no reply.
 impl<'m> From<Incoming<'m>> for Reply<'m> {
     fn from(message: Incoming<'m>) -> Self {
         match message {
             Incoming::Text(text) => Reply::Text(text.into_str()),
             Incoming::Binary(bytes) => Reply::Binary(bytes.into_slice()),
-            Incoming::Part(_) | Incoming::LastPart(_) | Incoming::Pong(_) => Reply::None,
+            Incoming::Part(_) | Incoming::LastPart(_) => Reply::None,
+            Incoming::Ping(_) | Incoming::Pong(_) => Reply::None,
         }
     }
 }

@@ -50,11 +50,13 @@ fn is_of_the_peer(error: &Error) -> bool {
         | Error::Protocol(_)
         | Error::UnexpectedEnd
         | Error::WriteStalled => true,
-        Error::Send(error) => *error == SendError::Closed,
-        Error::Handler(error) => {
+        Error::Path(error) => {
             let is_malformed = |error| matches!(error, &ParameterError::Malformed { .. });
             error.downcast_ref().is_some_and(is_malformed)
-                || error.downcast_ref() == Some(&SendError::Closed)
+        }
+        Error::Send(error) => *error == SendError::Closed,
+        Error::Handler(error) => {
+            error.downcast_ref() == Some(&SendError::Closed)
                 || error.downcast_ref().is_some_and(is_of_the_peer)
         }
         Error::Accept(_)

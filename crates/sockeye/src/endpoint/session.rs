@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use sockeye_mailbox::Overflow;
@@ -21,7 +21,7 @@ use super::seam::{SessionPart, SharedTopics};
 use super::session_id::SessionId;
 use super::span::SessionSpan;
 use crate::connection::direct::{Channel, Mailbox};
-use crate::connection::link::InParts;
+use crate::connection::link::Wanted;
 use crate::handshake::{Handshake, Properties};
 use crate::router::PathParameters;
 use crate::stats::Counters;
@@ -40,8 +40,8 @@ struct Inner {
     // Its slot among the open sessions.
     slot: u32,
     activity: Activity,
-    // The bits below. Most sessions have none set: so a message costs a look at one byte, and no lock.
-    flags: AtomicU8,
+    // The bits below. Most sessions have none set: so a message costs a look at one word, and no lock.
+    flags: AtomicU16,
     handlers: Mutex<Handlers>,
     extra: OnceLock<Box<Extra>>,
 }
@@ -87,23 +87,25 @@ pub(super) struct EnvelopedSet {
 }
 
 /// The session has at least one added handler.
-const ANY: u8 = 1;
+const ANY: u16 = 1;
 /// The session has an added handler for text or binary messages, and takes them in parts.
-const TEXT: u8 = 2;
-const TEXT_PARTS: u8 = 4;
-const BINARY: u8 = 8;
-const BINARY_PARTS: u8 = 16;
+const TEXT: u16 = 2;
+const TEXT_PARTS: u16 = 4;
+const BINARY: u16 = 8;
+const BINARY_PARTS: u16 = 16;
+/// The session has an added handler for Pings.
+const PINGS: u16 = 256;
 /// All bits about handlers.
-const HANDLERS: u8 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS;
+const HANDLERS: u16 = ANY | TEXT | TEXT_PARTS | BINARY | BINARY_PARTS | PINGS;
 /// The idle time of the session is measured: each message has to be noted.
-const MEASURED: u8 = 32;
+const MEASURED: u16 = 32;
 /// The handlers of the session run in a span, so no message is answered in the read buffer.
-const SPANNED: u8 = 64;
+const SPANNED: u16 = 64;
 /// The peer speaks the subprotocol of topics.
-const ENVELOPED: u8 = 128;
+const ENVELOPED: u16 = 128;
 
 /// Returns the bits for these handlers.
-fn handler_flags(handlers: &Handlers) -> u8 {
+fn handler_flags(handlers: &Handlers) -> u16 {
     let of = |kind, exists, takes_parts| match handlers.takes_parts(kind) {
         Some(true) => exists | takes_parts,
         Some(false) => exists,
@@ -111,7 +113,8 @@ fn handler_flags(handlers: &Handlers) -> u8 {
     };
     let any = if handlers.kinds().is_empty() { 0 } else { ANY };
     let text = of(IncomingKind::Text, TEXT, TEXT_PARTS);
-    any | text | of(IncomingKind::Binary, BINARY, BINARY_PARTS)
+    let pings = of(IncomingKind::Ping, PINGS, 0);
+    any | text | of(IncomingKind::Binary, BINARY, BINARY_PARTS) | pings
 }
 
 impl Session {
@@ -282,7 +285,7 @@ impl Session {
 
     /// Sets the bits for the handlers. The caller holds their lock.
     fn update_handler_flags(&self, handlers: &Handlers) {
-        let now = |flags: u8| Some(flags & !HANDLERS | handler_flags(handlers));
+        let now = |flags: u16| Some(flags & !HANDLERS | handler_flags(handlers));
         let flags = &self.0.flags;
         let _ = flags.fetch_update(Ordering::Release, Ordering::Acquire, now);
     }
@@ -292,25 +295,30 @@ impl Session {
         self.0.flags.load(Ordering::Acquire) & HANDLERS != 0
     }
 
-    /// Returns the kinds of messages that are delivered in parts. `endpoint` are the endpoint's own, which an added
-    /// handler overrides for its kind.
+    /// Returns what the session wants besides whole messages. `endpoint` is what its endpoint wants, which an added handler
+    /// overrides for its kind.
     #[inline]
-    pub(super) fn in_parts(&self, endpoint: InParts) -> InParts {
+    pub(super) fn wanted(&self, endpoint: Wanted) -> Wanted {
         let handled = self.0.flags.load(Ordering::Acquire) & (HANDLERS | ENVELOPED);
         if handled == 0 {
             return endpoint;
         }
         // A header is looked at before its body is handed on.
+        let pings = endpoint.pings || handled & PINGS != 0;
         if handled & ENVELOPED != 0 {
-            return InParts::default();
+            return Wanted {
+                pings,
+                ..Wanted::default()
+            };
         }
         let of = |exists, takes_parts, by_endpoint| match handled & exists {
             0 => by_endpoint,
             _ => handled & takes_parts != 0,
         };
-        InParts {
-            text: of(TEXT, TEXT_PARTS, endpoint.text),
-            binary: of(BINARY, BINARY_PARTS, endpoint.binary),
+        Wanted {
+            text_parts: of(TEXT, TEXT_PARTS, endpoint.text_parts),
+            binary_parts: of(BINARY, BINARY_PARTS, endpoint.binary_parts),
+            pings,
         }
     }
 
@@ -325,7 +333,7 @@ impl Session {
     // Out of line, so that the code for each message stays small.
     #[cold]
     #[inline(never)]
-    fn note_message_by_flags(&self, flags: u8) -> bool {
+    fn note_message_by_flags(&self, flags: u16) -> bool {
         if flags & MEASURED != 0 {
             self.0.activity.note();
         }
@@ -501,7 +509,7 @@ impl SessionGuard {
             open_sessions,
             slot,
             activity: Activity::default(),
-            flags: AtomicU8::new(spanned | enveloped),
+            flags: AtomicU16::new(spanned | enveloped),
             handlers: Mutex::default(),
             extra: OnceLock::new(),
         }));

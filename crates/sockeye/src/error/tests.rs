@@ -70,6 +70,7 @@ fn errors() -> Vec<BoxError> {
         Error::Accept(_) => AcceptError::Io(io_error()).into(),
         Error::Connect(_) => ConnectError::Connect(io_error()).into(),
         Error::Decode(_) => Error::Decode(DecodeError::of::<u8>("too large")),
+        Error::Path(_) => Error::Path("no parameter".into()),
         Error::Encode(_) => Error::Encode(EncodeError::of::<u8>("too large")),
         Error::Handler(_) => Error::Handler(io_error().into()),
         Error::Io(_) => Error::Io(io_error()),

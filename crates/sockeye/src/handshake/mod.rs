@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, Uri};
 use sockeye_proto::DeflateParams;
 use sockeye_proto::handshake::Extension;
@@ -116,8 +117,8 @@ impl Handshake {
     /// Keeps the subprotocol and the compression that were agreed on.
     pub(crate) fn agree(&mut self, subprotocol: Option<&str>, compression: Option<DeflateParams>) {
         self.compression = compression;
-        if let Some(subprotocol) = subprotocol {
-            self.extra_mut().subprotocol = Some(subprotocol.into());
+        if self.subprotocol() != subprotocol {
+            self.extra_mut().subprotocol = subprotocol.map(Into::into);
         }
     }
 
@@ -129,6 +130,12 @@ impl Handshake {
             extra.principal = principal;
             extra.properties = properties;
         }
+    }
+
+    /// Keeps the name of the peer.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn set_principal(&mut self, principal: Box<str>) {
+        self.extra_mut().principal = Some(principal);
     }
 
     fn extra_mut(&mut self) -> &mut Extra {
@@ -186,6 +193,14 @@ impl Handshake {
     /// Returns the subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.extra.get()?.subprotocol.as_deref()
+    }
+
+    /// Returns the subprotocols that the client offered, the preferred one first.
+    pub fn offered_subprotocols(&self) -> impl Iterator<Item = &str> {
+        let lines = self.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+        let lists = lines.filter_map(|line| line.to_str().ok());
+        let names = lists.flat_map(|list| list.split(','));
+        names.map(str::trim).filter(|name| !name.is_empty())
     }
 
     /// Returns the extensions that were agreed on, with the parameters that differ from their defaults.

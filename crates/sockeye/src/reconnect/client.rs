@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
+use sockeye_mailbox::SendError;
 #[cfg(feature = "topics-wire")]
 use sockeye_proto::CloseReason;
-use sockeye_proto::{Message, Outgoing};
+use sockeye_proto::{CloseCode, Message, Outgoing};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::log::log_interruption;
@@ -25,8 +26,9 @@ use crate::sync::Arc;
 /// A client that opens its connection again when it is lost. It has no task of its own: it works only while
 /// [`next`](Self::next) is polled.
 ///
-/// A program sends messages through a [`sender`](Self::sender). Without a connection they wait, up to
-/// [`queue_limit`](Self::queue_limit). A message is sent at most once. [`ReconnectEvent::Interrupted`] returns the
+/// A program sends messages through a [`sender`](Self::sender): `send` does not wait, and `feed` waits for room. Without a
+/// connection they wait, up to [`queue_limit`](Self::queue_limit). [`close`](Self::close) ends the client from the loop's
+/// own task, and [`ReconnectSender::close`] from any other. A message is sent at most once. [`ReconnectEvent::Interrupted`] returns the
 /// messages that may be lost with a connection, and [`ReconnectEvent::Ended`] also those that were never sent.
 ///
 /// ```no_run
@@ -200,6 +202,44 @@ impl Reconnecting {
         ReconnectSender(Arc::clone(&self.queue))
     }
 
+    /// Closes the client, and drives it to its end: no loop is needed. With a connection, a Close goes behind the messages
+    /// that wait, and the peer's messages are dropped until it answers. Without one, the client ends at once. Returns the
+    /// messages that may not have reached the peer, in the order in which they were given: those of
+    /// [`ReconnectEvent::Ended`]. A client that has ended returns none.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidClose`] for a code or reason that no Close may carry. Then nothing is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll asks for the Close. If the future is dropped then, [`next`](Self::next) or another `close` goes on.
+    pub async fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<Vec<Outgoing>, SendError> {
+        self.sender().close(code, reason)?;
+        while let Some(event) = self.next().await {
+            if let ReconnectEvent::Ended {
+                mut unconfirmed,
+                unsent,
+                ..
+            } = event
+            {
+                unconfirmed.extend(unsent);
+                return Ok(unconfirmed);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The time from a [`ping`](ReconnectSender::ping) to its Pong, of the last one over the open connection. `None`
+    /// without a connection, and until the Pong has come.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.connection()?.round_trip()
+    }
+
     /// The open connection, if there is one.
     pub fn connection(&self) -> Option<&Connection> {
         match &self.state {
@@ -273,6 +313,7 @@ impl Reconnecting {
         let greeting = greeting.map(|greeting| greeting(&connection));
         let greeting = greeting.unwrap_or_default();
         self.state = State::Open(Box::new(Open::new(connection, greeting)));
+        self.queue.set_connected(true);
         Some(ReconnectEvent::Opened)
     }
 
@@ -281,6 +322,7 @@ impl Reconnecting {
         why: Interruption,
         unconfirmed: Vec<Outgoing>,
     ) -> Option<ReconnectEvent> {
+        self.queue.set_connected(false);
         let now = Instant::now().into_std();
         let date = SystemTime::now();
         let pause = self.retry.after(&why, now, date, rand::random());

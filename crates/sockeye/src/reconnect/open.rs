@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use futures_sink::Sink;
 use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseReason, Message, Outgoing};
 
-use super::queue::{self, Queue};
+use super::queue::{self, PingWaiters, Queue};
 use super::retry::Interruption;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -51,6 +50,8 @@ pub(super) struct Open {
     /// The messages of the application that the connection took and may not have written yet.
     pub(super) unwritten: Vec<Outgoing>,
     unwritten_bytes: usize,
+    /// The senders that wait for the Pong of the Ping that was sent.
+    pinged: PingWaiters,
     /// Whether this side has begun to close the connection.
     pub(super) is_closing: bool,
     /// Why it has, if not because the application asked for it.
@@ -67,6 +68,7 @@ impl Open {
             greeting: greeting.into(),
             unwritten: Vec::new(),
             unwritten_bytes: 0,
+            pinged: Vec::new(),
             is_closing: false,
             failure: None,
         }
@@ -94,8 +96,13 @@ impl Open {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
         loop {
+            self.begin_ping(queue, cx);
             let fed = self.poll_feed(protocol, queue, cx)?;
             let received = pin!(self.connection.recv()).poll(cx);
+            // A Ping that was asked for meanwhile is sent now.
+            if self.end_ping() && received.is_pending() {
+                continue;
+            }
             // When the connection has ended, its unwritten messages are lost: they stay in `unwritten`.
             let is_open = matches!(received, Poll::Pending | Poll::Ready(Ok(Some(_))));
             if is_open && self.connection.has_written() {
@@ -108,6 +115,37 @@ impl Open {
             }
             return received;
         }
+    }
+
+    /// Sends a Ping if a sender has asked for one, and none is on its way.
+    fn begin_ping(&mut self, queue: &Queue, cx: &Context<'_>) {
+        if !self.pinged.is_empty() {
+            return;
+        }
+        self.pinged = queue.take_pings(cx);
+        if self.pinged.is_empty() {
+            return;
+        }
+        // A connection that is closing takes none: then the waiters learn that there is no Pong.
+        let payload: [u8; 8] = rand::random();
+        if self.connection.push_ping(&payload).is_err() {
+            self.pinged = Vec::new();
+        }
+    }
+
+    /// Tells the waiters the time of the round trip, if the Pong has come. Returns whether it has.
+    fn end_ping(&mut self) -> bool {
+        if self.pinged.is_empty() {
+            return false;
+        }
+        let Some(time) = self.connection.round_trip() else {
+            return false;
+        };
+        for waiter in self.pinged.drain(..) {
+            // A waiter that is gone wants nothing.
+            let _ = waiter.send(time);
+        }
+        true
     }
 
     /// Gives messages to the connection. Ready when no message waits.
@@ -133,10 +171,7 @@ impl Open {
             if self.unwritten_bytes >= UNWRITTEN_MARK {
                 return Poll::Pending;
             }
-            ready!(Sink::<Outgoing>::poll_ready(
-                Pin::new(&mut self.connection),
-                cx
-            ))?;
+            ready!(self.connection.poll_room(cx))?;
             // A frame of the protocol cannot be taken back, so it is not made when the connection takes none.
             if self.connection.close_received().is_some() {
                 break;
@@ -151,7 +186,7 @@ impl Open {
                 },
             };
             let bytes = queue::size(&frame);
-            match Pin::new(&mut self.connection).start_send(frame) {
+            match self.connection.push(frame) {
                 Ok(()) => {}
                 // The cause of the closing is received next. The message waits for another connection.
                 Err(Error::Send(SendError::Closed)) => break,

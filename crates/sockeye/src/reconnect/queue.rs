@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use sockeye_mailbox::SendError;
 use sockeye_proto::{CloseCode, CloseReason, Outgoing};
+use tokio::sync::{Notify, oneshot};
 
 use crate::sync::{self, Arc, Mutex, MutexGuard};
 
@@ -13,7 +15,14 @@ use crate::sync::{self, Arc, Mutex, MutexGuard};
 #[derive(Clone)]
 pub struct ReconnectSender(pub(super) Arc<Queue>);
 
-pub(super) struct Queue(Mutex<Waiting>);
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Tells the senders that wait for room.
+    room: Notify,
+}
+
+/// The senders that wait for the Pong of one Ping.
+pub(super) type PingWaiters = Vec<oneshot::Sender<Duration>>;
 
 #[derive(Default)]
 struct Waiting {
@@ -23,6 +32,9 @@ struct Waiting {
     close: Option<CloseReason>,
     // The `Reconnecting` has ended: it takes no more messages.
     is_over: bool,
+    // There is a connection, so a Ping may be sent.
+    is_connected: bool,
+    pings: PingWaiters,
     taker: Option<Waker>,
 }
 
@@ -36,19 +48,74 @@ impl ReconnectSender {
     ///
     /// [`QueueError`], which holds the message: the queue is full, or the client is closing or has ended.
     pub fn send(&self, message: impl Into<Outgoing>) -> Result<(), QueueError> {
-        let message = message.into();
-        let mut waiting = self.0.lock();
-        if waiting.is_over || waiting.close.is_some() {
-            return Err(QueueError::Closed(message));
+        self.0.lock().push(message.into())
+    }
+
+    /// Queues a message behind those that wait, as soon as the queue has room for it. Messages of one task keep their
+    /// order. Tasks that wait for room are served in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`], which holds the message: the client is closing or has ended, or the message alone exceeds the
+    /// queue's limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll that finds room queues the message. If the future is dropped before, the message is not queued.
+    pub async fn feed(&self, message: impl Into<Outgoing>) -> Result<(), QueueError> {
+        let mut message = message.into();
+        loop {
+            // Before the look: room that is made meanwhile counts.
+            let room = self.0.room.notified();
+            {
+                let mut waiting = self.0.lock();
+                let fits = size(&message) <= waiting.limit;
+                match waiting.push(message) {
+                    Err(QueueError::Full(back)) if fits => message = back,
+                    pushed => return pushed,
+                }
+            }
+            room.await;
         }
-        let bytes = waiting.bytes.saturating_add(size(&message));
-        if bytes > waiting.limit {
-            return Err(QueueError::Full(message));
-        }
-        waiting.bytes = bytes;
-        waiting.messages.push_back(message);
-        waiting.wake();
-        Ok(())
+    }
+
+    /// Sends a Ping over the current connection, ahead of the messages that wait, and completes with the time until its
+    /// Pong. `None` if there is no connection, or if it ends before.
+    ///
+    /// The Ping leaves, and the Pong is taken, while [`Reconnecting::next`](super::Reconnecting::next) is polled: the time
+    /// in which it is not counts too. Calls at one time share a Ping.
+    ///
+    /// ```no_run
+    /// use sockeye::Client;
+    ///
+    /// # async fn example() -> sockeye::Result {
+    /// let mut feed = Client::new().reconnecting("wss://feed.example/")?;
+    /// let sender = feed.sender();
+    /// tokio::spawn(async move {
+    ///     println!("the server is {:?} away", sender.ping().await);
+    /// });
+    /// while let Some(event) = feed.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// The first poll asks for the Ping, which is then sent even if the future is dropped.
+    pub async fn ping(&self) -> Option<Duration> {
+        let measured = {
+            let mut waiting = self.0.lock();
+            if !waiting.is_connected {
+                return None;
+            }
+            let (waiter, measured) = oneshot::channel();
+            waiting.pings.push(waiter);
+            waiting.wake();
+            measured
+        };
+        measured.await.ok()
     }
 
     /// The bytes that wait: the payloads, and 64 bytes for each message.
@@ -67,6 +134,8 @@ impl ReconnectSender {
         let mut waiting = self.0.lock();
         waiting.close.get_or_insert(reason);
         waiting.wake();
+        drop(waiting);
+        self.0.room.notify_waiters();
         Ok(())
     }
 }
@@ -79,10 +148,13 @@ impl fmt::Debug for ReconnectSender {
 
 impl Queue {
     pub(super) fn new(limit: usize) -> Self {
-        Self(Mutex::new(Waiting {
-            limit,
-            ..Waiting::default()
-        }))
+        Self {
+            waiting: Mutex::new(Waiting {
+                limit,
+                ..Waiting::default()
+            }),
+            room: Notify::new(),
+        }
     }
 
     pub(super) fn set_limit(&self, limit: usize) {
@@ -105,6 +177,22 @@ impl Queue {
         if let Some(message) = waiting.messages.pop_front() {
             waiting.bytes -= size(&message);
         }
+        drop(waiting);
+        self.room.notify_waiters();
+    }
+
+    /// Notes whether there is a connection. Without one no sender waits for a Pong.
+    pub(super) fn set_connected(&self, is_connected: bool) {
+        let mut waiting = self.lock();
+        waiting.is_connected = is_connected;
+        waiting.pings = Vec::new();
+    }
+
+    /// Takes the senders that have asked for a Ping. Without any, the task is woken by the next one.
+    pub(super) fn take_pings(&self, cx: &Context<'_>) -> PingWaiters {
+        let mut waiting = self.lock();
+        waiting.watch(cx);
+        std::mem::take(&mut waiting.pings)
     }
 
     /// Returns the reason to close with, if a sender has asked for a Close. The task is woken by that.
@@ -119,15 +207,35 @@ impl Queue {
         let mut waiting = self.lock();
         waiting.is_over = true;
         waiting.bytes = 0;
-        std::mem::take(&mut waiting.messages).into()
+        waiting.is_connected = false;
+        waiting.pings = Vec::new();
+        let unsent = std::mem::take(&mut waiting.messages);
+        drop(waiting);
+        self.room.notify_waiters();
+        unsent.into()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        sync::lock(&self.0)
+        sync::lock(&self.waiting)
     }
 }
 
 impl Waiting {
+    /// Queues a message, or gives it back.
+    fn push(&mut self, message: Outgoing) -> Result<(), QueueError> {
+        if self.is_over || self.close.is_some() {
+            return Err(QueueError::Closed(message));
+        }
+        let bytes = self.bytes.saturating_add(size(&message));
+        if bytes > self.limit {
+            return Err(QueueError::Full(message));
+        }
+        self.bytes = bytes;
+        self.messages.push_back(message);
+        self.wake();
+        Ok(())
+    }
+
     fn watch(&mut self, cx: &Context<'_>) {
         match &mut self.taker {
             Some(taker) => taker.clone_from(cx.waker()),

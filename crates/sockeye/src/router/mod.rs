@@ -114,7 +114,8 @@ fn rest_begins_at(path: &str) -> usize {
     let fits = |(index, segment): (usize, &str), is_last: bool| {
         let is_trailing_slash = is_last && segment.is_empty() && index > 0;
         let decoded = decode(segment);
-        let is_plain = |text: Cow<'_, str>| !matches!(&*text, "" | "." | "..") && !text.contains('/');
+        let is_plain =
+            |text: Cow<'_, str>| !matches!(&*text, "" | "." | "..") && !text.contains('/');
         is_trailing_slash || decoded.is_some_and(is_plain)
     };
     let mut begins_at = 0;

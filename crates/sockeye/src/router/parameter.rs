@@ -23,9 +23,7 @@ pub(crate) enum ParameterError {
     #[error("the path that this session was opened at has no parameter `{name}`")]
     Missing { name: String },
     /// The value cannot be parsed as the type.
-    #[error(
-        "the path parameter `{name}` has the value {value:?}, which is not valid"
-    )]
+    #[error("the path parameter `{name}` has the value {value:?}, which is not valid")]
     Malformed {
         name: String,
         value: String,

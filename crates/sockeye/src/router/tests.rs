@@ -354,7 +354,10 @@ fn a_catch_all_matches_no_dots_no_empty_segments_and_no_encoded_slash() {
     assert_eq!(found(&both, "/a/b/c%2Fd"), "/{x}/b/{y} x=a y=c/d");
     assert_eq!(found(&both, "/a/c/c%2Fd"), "none");
     // A catch-all behind it may stand for what follows.
-    assert_eq!(found_alone("/{x}/{*rest}", "/a%2Fb/c"), "/{x}/{*rest} x=a/b rest=c");
+    assert_eq!(
+        found_alone("/{x}/{*rest}", "/a%2Fb/c"),
+        "/{x}/{*rest} x=a/b rest=c"
+    );
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+#[cfg(feature = "test-util")]
+use http::request;
 use http::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
@@ -16,14 +18,20 @@ use super::body::ResponseBody;
 use super::error::DeploymentError;
 use super::foreign::{Facts, ForeignRequest, into_stream, not_upgradable};
 use super::reception::{Asked, Reception, Rejection};
+#[cfg(feature = "test-util")]
+use super::rules::Known;
 use super::rules::on_loopback;
 use super::stage::Stage;
 use crate::connection::permit::SessionPermit;
 use crate::endpoint::{EndpointConfig, OpenSessions, Session, SessionId};
+#[cfg(feature = "test-util")]
+use crate::handshake::{ConnectionInfo, Properties};
 use crate::stats::Stats;
 use crate::sync::Arc;
 #[cfg(feature = "topics")]
 use crate::topics::Topics;
+#[cfg(feature = "test-util")]
+use crate::transport::Stream;
 
 /// Endpoints inside another HTTP server, which gives its requests to them. Made by
 /// [`ServerBuilder::container`](crate::server::ServerBuilder::container). The same endpoints run in a
@@ -75,6 +83,17 @@ struct Inner {
     permits: Arc<Semaphore>,
     max_connections: u32,
     stage: watch::Sender<Stage>,
+}
+
+/// A handshake that comes without HTTP, with its stream.
+#[cfg(feature = "test-util")]
+pub(crate) struct Opening {
+    pub(crate) request: request::Parts,
+    pub(crate) info: ConnectionInfo,
+    pub(crate) properties: Properties,
+    /// The name of the peer, in place of the configurator's.
+    pub(crate) principal: Option<Box<str>>,
+    pub(crate) stream: Stream,
 }
 
 impl Container {
@@ -139,6 +158,15 @@ impl Container {
     /// Returns the open session of this name, whatever its endpoint is. It takes one short lock for each endpoint.
     pub fn session(&self, id: SessionId) -> Option<Session> {
         self.0.reception.deployment.session(id)
+    }
+
+    /// Opens a session without HTTP. Returns the 101, and the open sessions of the endpoint.
+    #[cfg(feature = "test-util")]
+    pub(crate) async fn open(
+        &self,
+        opening: Opening,
+    ) -> Result<(Response<()>, OpenSessions), Response<Bytes>> {
+        self.0.open(opening).await
     }
 
     /// Adds an endpoint for the requests that come from now on. Open connections keep their endpoints, even if the new
@@ -238,6 +266,35 @@ impl Inner {
 
     fn is_stopping(&self) -> bool {
         *self.stage.borrow() > Stage::Serving
+    }
+
+    /// Answers a handshake that came without HTTP, and gives its stream to the endpoint.
+    #[cfg(feature = "test-util")]
+    async fn open(
+        &self,
+        opening: Opening,
+    ) -> Result<(Response<()>, OpenSessions), Response<Bytes>> {
+        let target = self.reception.find(&opening.request)?;
+        let permit = self.permit()?;
+        let asked = Asked {
+            request: &opening.request,
+            target,
+            info: opening.info,
+            on_loopback: false,
+            known: Known {
+                principal: None,
+                properties: opening.properties,
+            },
+        };
+        let (response, mut agreed) = self.reception.answer(asked).await?;
+        if let Some(principal) = opening.principal {
+            agreed.agreement.handshake.set_principal(principal);
+        }
+        let open_sessions = agreed.mounted.open_sessions().clone();
+        let stage = self.stage.subscribe();
+        let deployment = &self.reception.deployment;
+        deployment.open(opening.stream, Bytes::new(), (agreed, permit), &stage);
+        Ok((response, open_sessions))
     }
 
     /// Takes the permit of one session.

@@ -41,6 +41,8 @@ use self::accept::Serving;
 pub use self::acceptor::{Acceptor, AcceptorBuilder, accept, upgrade};
 use self::admission::Admission;
 pub use self::body::ResponseBody;
+#[cfg(feature = "test-util")]
+pub(crate) use self::container::Opening;
 pub use self::container::{Container, Responding};
 use self::deployment::Deployment;
 #[cfg(feature = "topics")]

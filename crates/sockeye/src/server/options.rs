@@ -85,13 +85,14 @@ impl Options {
         if let Some(error) = not_a_handshake(asked.request) {
             return Err(error.into());
         }
+        let request = asked.request;
         let (mut response, mut agreement) = rules.agree(asked, None)?;
         match &self.hook {
             Some(hook) => {
                 let mut changed = known.changeable(&response);
                 let decided = hook(&agreement.handshake, &mut changed);
                 decided.map_err(|refusal| rules.refused_by_hook(refusal))?;
-                agreement.configure(&mut response, changed);
+                rules.configure(request, &mut response, &mut agreement, changed)?;
             }
             None => agreement.know(known),
         }

@@ -27,8 +27,8 @@ use super::rules::{self, Agreement, Known, Refused, Rules};
 use crate::endpoint::configurator::Configure;
 use crate::endpoint::life::CatchPanic;
 use crate::endpoint::report::panic_text;
-use crate::endpoint::{Mounted, Refusal};
-use crate::handshake::ConnectionInfo;
+use crate::endpoint::{HandshakeResponse, Mounted, Refusal};
+use crate::handshake::{ConnectionInfo, Handshake};
 use crate::router::PathParameters;
 use crate::sync::Arc;
 
@@ -152,12 +152,15 @@ impl Reception {
         configurator: Option<&dyn Configure>,
         known: Known,
     ) -> Result<(Response<()>, Agreement), Refused> {
+        let request = asked.request;
         let (mut response, mut agreement) = rules.agree(asked, configurator)?;
         match configurator {
             Some(configurator) => {
-                let hook = self.configure(configurator, &mut agreement, &mut response, known);
+                let mut changed = known.changeable(&response);
+                let hook = self.configure(configurator, &agreement.handshake, &mut changed);
                 let decided = Box::pin(hook).await;
                 decided.map_err(|refusal| rules.refused_by_hook(refusal))?;
+                rules.configure(request, &mut response, &mut agreement, changed)?;
             }
             None => agreement.know(known),
         }
@@ -168,27 +171,23 @@ impl Reception {
     async fn configure(
         &self,
         configurator: &dyn Configure,
-        agreement: &mut Agreement,
-        response: &mut Response<()>,
-        known: Known,
+        handshake: &Handshake,
+        response: &mut HandshakeResponse,
     ) -> Result<(), Refusal> {
-        let mut changed = known.changeable(response);
-        let hook = configurator.modify_handshake(&agreement.handshake, &mut changed);
+        let hook = configurator.modify_handshake(handshake, response);
         // The client has done its part: this deadline is for the application.
         match tokio::time::timeout(self.handshake_timeout, hook).await {
-            Ok(decided) => decided?,
+            Ok(decided) => decided,
             Err(_) => {
                 let limit = &self.deployment.counters.log.configurator_timeout;
                 if let Some(left_out) = limit.admit_now() {
                     let timeout = self.handshake_timeout;
                     tracing::warn!(?timeout, left_out, "a configurator took too long");
                 }
-                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)
-                    .body("the server could not decide in time\n"));
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)
+                    .body("the server could not decide in time\n"))
             }
         }
-        agreement.configure(response, changed);
-        Ok(())
     }
 }
 

@@ -200,6 +200,29 @@ impl Rules<'_> {
         }
     }
 
+    /// Takes what a hook changed: the subprotocol, fields of the answer, the principal and the properties.
+    pub(super) fn configure(
+        &self,
+        request: &request::Parts,
+        response: &mut Response<()>,
+        agreement: &mut Agreement,
+        changed: HandshakeResponse,
+    ) -> Result<(), Refused> {
+        let handshake = &mut agreement.handshake;
+        if let Some(chosen) = changed.chosen_subprotocol() {
+            let offer = ServerHandshake::receive(request)?;
+            let (compression, extension) = self.compression(&offer).unzip();
+            *response = offer
+                .accept(chosen, extension.as_slice())
+                .map_err(|error| Refused::other(internal(&error)))?;
+            handshake.agree(chosen, compression.map(|agreed| agreed.params));
+        }
+        let (headers, principal, properties) = changed.finish(response.headers());
+        *response.headers_mut() = headers;
+        handshake.configure(principal, properties);
+        Ok(())
+    }
+
     /// Returns the refusal of a hook. If it was made of an error, the error is logged here.
     pub(super) fn refused_by_hook(&self, refusal: Refusal) -> Refused {
         let mut response = refusal.into_response();
@@ -229,13 +252,6 @@ impl Agreement {
     /// Keeps what the application knows of the peer. There is no hook.
     pub(super) fn know(&mut self, known: Known) {
         self.handshake.configure(known.principal, known.properties);
-    }
-
-    /// Takes what a hook changed: fields of the answer, the principal and the properties.
-    pub(super) fn configure(&mut self, response: &mut Response<()>, changed: HandshakeResponse) {
-        let (headers, principal, properties) = changed.finish(response.headers());
-        *response.headers_mut() = headers;
-        self.handshake.configure(principal, properties);
     }
 }
 

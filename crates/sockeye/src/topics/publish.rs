@@ -66,14 +66,14 @@ impl Topics {
         Publish::new(self.clone(), topic.into(), Ok(message.into()))
     }
 
-    /// Encodes an object and publishes it: `publish_object("orders", &Json(&order))`. An error of the encoder comes when the
-    /// publish is awaited or queued.
+    /// Encodes an object and publishes it: `publish_object("orders", Json(&order))`. An object may be given by reference
+    /// too. An error of the encoder comes when the publish is awaited or queued.
     pub fn publish_object<'t>(
         &self,
         topic: impl Into<Cow<'t, str>>,
-        object: &impl Encoder,
+        object: impl Encoder,
     ) -> Publish<'t> {
-        let message = encoded(object);
+        let message = encoded(&object);
         let message = message.map(Body::from);
         let message =
             message.map_err(|error| PublishError::Encode(ErrorChain::new(&error).to_string()));

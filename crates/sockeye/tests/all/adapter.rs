@@ -5,9 +5,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::{Sink, SinkExt, StreamExt};
-use sockeye::connection::Sender;
+use sockeye::connection::{Sender, SenderSink};
 use sockeye::error::SendError;
-use sockeye::proto::{Config, Outgoing, Role};
+use sockeye::proto::{Config, Role};
 use sockeye::{CloseCode, Connection, Error, Message};
 use tokio::io::{DuplexStream, duplex};
 
@@ -24,20 +24,33 @@ async fn a_stream_of_messages_ends_with_the_close_and_forwards_into_a_sink() {
     let (mut client, server) = pair(1024);
     // An echo of two adapters.
     let (sender, receiver) = server.split();
-    let echo = tokio::spawn(receiver.forward(SinkExt::<Message>::sink_map_err(
-        sender.into_sink(),
-        Error::Send,
-    )));
+    let echo = tokio::spawn(receiver.forward(sender));
     for text in ["one", "two", "three"] {
-        SinkExt::send(&mut client, text).await.unwrap();
+        SinkExt::send(&mut client, text.into()).await.unwrap();
         assert_eq!(
             StreamExt::next(&mut client).await.unwrap().unwrap(),
             Message::from(text)
         );
     }
-    SinkExt::<Message>::close(&mut client).await.unwrap();
+    SinkExt::close(&mut client).await.unwrap();
     assert!(StreamExt::next(&mut client).await.is_none());
     echo.await.unwrap().unwrap();
+}
+
+/// The streams and sinks of a connection have one type of error, so each stream fits each sink.
+#[tokio::test(start_paused = true)]
+async fn what_one_connection_receives_is_forwarded_into_another_in_each_form() {
+    let (mut first, near) = pair(1024);
+    let (far, mut last) = pair(1024);
+    let (sender, receiver) = far.split();
+    let there = tokio::spawn(near.forward(sender));
+    SinkExt::send(&mut first, "there".into()).await.unwrap();
+    let came = StreamExt::next(&mut last).await.unwrap().unwrap();
+    assert_eq!(came, Message::from("there"));
+    SinkExt::close(&mut first).await.unwrap();
+    there.await.unwrap().unwrap();
+    assert!(StreamExt::next(&mut last).await.is_none());
+    assert_eq!(receiver.close_reason().unwrap().code(), CloseCode::NORMAL);
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,8 +67,10 @@ async fn a_sink_is_ready_as_long_as_there_is_room_and_again_when_it_is_written()
     let (mut client, mut server) = pair(64);
     let mut cx = Context::from_waker(Waker::noop());
     let mut fed = 0;
-    while Sink::<Outgoing>::poll_ready(Pin::new(&mut client), &mut cx).is_ready() {
-        Pin::new(&mut client).start_send("x".repeat(1000)).unwrap();
+    while Sink::poll_ready(Pin::new(&mut client), &mut cx).is_ready() {
+        Pin::new(&mut client)
+            .start_send("x".repeat(1000).into())
+            .unwrap();
         fed += 1;
         assert!(fed < 100, "it never ends");
     }
@@ -65,9 +80,9 @@ async fn a_sink_is_ready_as_long_as_there_is_room_and_again_when_it_is_written()
             server.recv().await.unwrap().unwrap();
         }
     };
-    let (flushed, ()) = tokio::join!(SinkExt::<Outgoing>::flush(&mut client), reading);
+    let (flushed, ()) = tokio::join!(SinkExt::flush(&mut client), reading);
     flushed.unwrap();
-    assert!(Sink::<Outgoing>::poll_ready(Pin::new(&mut client), &mut cx).is_ready());
+    assert!(Sink::poll_ready(Pin::new(&mut client), &mut cx).is_ready());
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,9 +92,12 @@ async fn a_closed_sink_refuses_messages() {
     client.close(CloseCode::NORMAL, "").await.unwrap();
     assert!(receiver.next().await.is_none());
     let mut sink = sender.into_sink();
-    let refused = sink.send("too late").await;
-    assert_eq!(refused, Err(SendError::Closed));
-    let refused = SinkExt::send(&mut client, "too late").await;
+    let refused = sink.send("too late".into()).await;
+    assert!(
+        matches!(refused, Err(Error::Send(SendError::Closed))),
+        "{refused:?}"
+    );
+    let refused = SinkExt::send(&mut client, "too late".into()).await;
     assert!(
         matches!(refused, Err(Error::Send(SendError::Closed))),
         "{refused:?}"
@@ -95,16 +113,18 @@ async fn the_sink_of_a_sender_holds_one_message_until_there_is_room() {
     let mut taken = 0;
     // Neither the transport nor the outbox takes any more.
     let mut cx = Context::from_waker(Waker::noop());
-    let ready = |sink: &mut _, cx: &mut Context<'_>| {
-        Sink::<Outgoing>::poll_ready(Pin::new(sink), cx).is_ready()
-    };
+    let ready =
+        |sink: &mut SenderSink, cx: &mut Context<'_>| Pin::new(sink).poll_ready(cx).is_ready();
     while ready(&mut sink, &mut cx) {
-        Pin::new(&mut sink).start_send(large.as_str()).unwrap();
+        Pin::new(&mut sink)
+            .start_send(large.as_str().into())
+            .unwrap();
         taken += 1;
         assert!(taken < 10, "it never ends");
         tokio::task::yield_now().await;
     }
-    assert_eq!(Pin::new(&mut sink).start_send("x"), Err(SendError::Full));
+    let refused = Pin::new(&mut sink).start_send("x".into());
+    assert!(matches!(refused, Err(Error::Send(SendError::Full))));
     assert_eq!(sender.try_send(large.as_str()), Err(SendError::Full));
     let reading = async {
         for _ in 0..taken {
@@ -114,7 +134,7 @@ async fn the_sink_of_a_sender_holds_one_message_until_there_is_room() {
             );
         }
     };
-    let (flushed, ()) = tokio::join!(SinkExt::<Outgoing>::flush(&mut sink), reading);
+    let (flushed, ()) = tokio::join!(SinkExt::flush(&mut sink), reading);
     flushed.unwrap();
 }
 
@@ -123,8 +143,8 @@ async fn closing_a_senders_sink_closes_behind_what_it_was_given() {
     let (client, mut server) = pair(1024);
     let (sender, receiver) = client.split();
     let mut sink = sender.into_sink();
-    sink.feed("last").await.unwrap();
-    let closing = async { SinkExt::<Outgoing>::close(&mut sink).await };
+    sink.feed("last".into()).await.unwrap();
+    let closing = sink.close();
     let reading = async {
         let last = server.recv().await.unwrap();
         assert_eq!(last, Some(Message::from("last")));

@@ -180,7 +180,8 @@ async fn a_panic_in_an_added_handler_closes_1011() {
         });
         session.add_message_handler(panicking).unwrap();
         peer.send(TEXT, b"").await;
-        assert_eq!(peer.recv_close().await, (1011, String::new()));
+        let why = "a callback of the endpoint failed".to_owned();
+        assert_eq!(peer.recv_close().await, (1011, why));
         assert_eq!(probed.events.next().await, "close 1011 0");
     }
 }

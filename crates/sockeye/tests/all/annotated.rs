@@ -287,11 +287,8 @@ async fn path_parameters_come_decoded_and_parsed_to_every_callback() {
     peer.send(BINARY, b"").await;
     assert_eq!(peer.recv_text().await, "error");
     let error = events.next().await;
-    assert!(
-        error.starts_with(r#"error "café/bar %" a handler failed: "#),
-        "{error}"
-    );
-    assert!(error.contains("`room`") && error.contains("u32"), "{error}");
+    let expected = r#"error "café/bar %" the path parameter `room` has the value "café/bar %", which is not valid: "#;
+    assert!(error.starts_with(expected), "{error}");
     peer.send_close(1000, "bye").await;
     assert_eq!(peer.recv_close().await, (1000, "bye".to_owned()));
     assert_eq!(events.next().await, r#"close "café/bar %" -7 1000 bye"#);
@@ -314,7 +311,9 @@ async fn a_parameter_of_on_open_that_does_not_parse_is_an_error_and_closes() {
         "{error}"
     );
     assert_eq!(peer.recv_text().await, "error");
-    assert_eq!(peer.recv_close().await, (1011, String::new()));
+    // The peer is told which parameter, and nothing of the program's types.
+    let why = "the path parameter `seat` has the value \"first\", which is not valid";
+    assert_eq!(peer.recv_close().await, (1011, why.to_owned()));
 }
 
 /// Tells everything that happens to it, in order.
@@ -420,7 +419,8 @@ async fn a_panic_in_a_callback_closes_1011_and_other_sessions_go_on() {
         let mut peer = Raw::open(addr, "/diary").await;
         assert_eq!(peer.recv_text().await, "welcome");
         peer.send(TEXT, how.as_bytes()).await;
-        assert_eq!(peer.recv_close().await, (1011, String::new()));
+        let why = "a callback of the endpoint failed".to_owned();
+        assert_eq!(peer.recv_close().await, (1011, why));
         while !events.next().await.starts_with("close 1011") {}
         other.send(TEXT, b"fine").await;
         assert_eq!(other.recv_text().await, count);
@@ -472,11 +472,15 @@ async fn an_on_open_that_fails_closes_1011_and_no_message_comes() {
     peer.write(&bytes).await;
     assert_eq!(peer.answer().await.status, 101);
     assert_eq!(peer.recv_text().await, "not you");
-    assert_eq!(peer.recv_close().await, (1011, String::new()));
+    let why = "the endpoint failed to open the session".to_owned();
+    assert_eq!(peer.recv_close().await, (1011, why));
 
-    for path in ["/exploding", "/returning"] {
+    for (path, why) in [
+        ("/exploding", "a callback of the endpoint failed"),
+        ("/returning", "the endpoint's factory failed"),
+    ] {
         let mut peer = Raw::open(addr, path).await;
-        assert_eq!(peer.recv_close().await, (1011, String::new()), "{path}");
+        assert_eq!(peer.recv_close().await, (1011, why.to_owned()), "{path}");
     }
 }
 

@@ -446,9 +446,10 @@ async fn an_error_of_on_message_goes_to_on_error_and_the_session_goes_on() {
 async fn an_error_of_on_open_goes_to_on_error_then_the_session_closes_1011() {
     for at in BOTH {
         let mut opened = Opened::failing(at, Fails::OnOpen).await;
-        assert_eq!(opened.peer.recv_close().await.0, 1011);
+        let why = "the endpoint failed to open the session";
+        assert_eq!(opened.peer.recv_close().await, (1011, why.to_owned()));
         opened.expect("error a handler failed: on_open").await;
-        opened.expect("close 1011").await;
+        opened.expect(&format!("close 1011 {why}")).await;
         opened.peer.send_close(1011, "").await;
         opened.expect_end(1011).await;
     }

@@ -155,6 +155,62 @@ async fn the_hooks_come_in_the_order_of_the_specification_and_what_they_say_is_t
     }
 }
 
+/// A proxy agrees on what the server behind it chooses: it has to wait for that.
+#[tokio::test]
+async fn the_hook_chooses_the_subprotocol_or_none_among_those_that_were_offered() {
+    let (log, mut events) = log();
+    struct Chooses;
+
+    impl Configurator for Chooses {
+        async fn modify_handshake(
+            &self,
+            request: &Handshake,
+            response: &mut HandshakeResponse,
+        ) -> Result<(), Refusal> {
+            assert!(request.offered_subprotocols().eq(["a", "b", "c"]));
+            assert_eq!(response.subprotocol(), Some("b"));
+            tokio::task::yield_now().await;
+            match request.query() {
+                Some("keep") => {}
+                Some("none") => response.set_subprotocol(None),
+                chosen => response.set_subprotocol(chosen),
+            }
+            assert!(matches!(
+                (request.query(), response.subprotocol()),
+                (Some("keep"), Some("b"))
+                    | (Some("none"), None)
+                    | (Some("c"), Some("c"))
+                    | (Some("d"), Some("d"))
+            ));
+            // The field itself is not the configurator's.
+            let headers = response.headers_mut();
+            headers.insert("sec-websocket-protocol", HeaderValue::from_static("z"));
+            response.set_principal("ann");
+            Ok(())
+        }
+    }
+
+    let told = told_at("/", &log).subprotocols(["b"]).configurator(Chooses);
+    let addr = serve(Server::builder().endpoint(told)).await;
+    let fields = "Sec-WebSocket-Protocol: a,b\r\nSec-WebSocket-Protocol: , c\r\n";
+    for (asked, agreed) in [("keep", Some("b")), ("none", None), ("c", Some("c"))] {
+        let mut peer = Raw::connect(addr).await;
+        let answer = peer
+            .request(&request(addr, &format!("/?{asked}"), fields))
+            .await;
+        assert_eq!(answer.field("sec-websocket-protocol"), agreed, "{asked}");
+        assert_eq!(events.next().await, "factory ann");
+        let opened = format!("open ann none {}", agreed.unwrap_or("-"));
+        assert_eq!(events.next().await, opened);
+        peer.close().await;
+        events.next().await;
+    }
+    let mut peer = Raw::connect(addr).await;
+    let answer = peer.request(&request(addr, "/?d", fields)).await;
+    let reason = "the client did not offer the subprotocol \"d\"\n";
+    assert_eq!((answer.status, &*answer.body), (500, reason));
+}
+
 #[tokio::test]
 async fn a_refusal_has_any_status_fields_and_body_and_the_connection_ends_behind_it() {
     let refuse = decided("/", |_, _| {

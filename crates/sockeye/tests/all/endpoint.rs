@@ -340,10 +340,10 @@ async fn what_a_session_tells_stays_readable_after_the_close() {
 async fn a_code_or_reason_that_no_close_may_carry_is_refused_and_nothing_happens() {
     let mut probed = Probed::serve().await;
     let (mut peer, session) = probed.open().await;
-    for code in [CloseCode::NO_STATUS, CloseCode::ABNORMAL] {
-        let refused = session.close(code, "");
-        assert_eq!(refused, Err(InvalidCloseReason::Code(code.get())));
-    }
+    let refused = session.close(CloseCode::ABNORMAL, "");
+    assert_eq!(refused, Err(InvalidCloseReason::Code(1006)));
+    let refused = session.close(CloseCode::NO_STATUS, "why");
+    assert_eq!(refused, Err(InvalidCloseReason::ReasonWithoutCode));
     let refused = session.close(CloseCode::NORMAL, &"x".repeat(124));
     assert_eq!(refused, Err(InvalidCloseReason::ReasonTooLong(124)));
     assert!(session.is_open());
@@ -355,9 +355,21 @@ async fn a_code_or_reason_that_no_close_may_carry_is_refused_and_nothing_happens
     let (near, _far) = tokio::io::duplex(64);
     let config = sockeye::proto::Config::new(sockeye::proto::Role::Client);
     let (sender, _receiver) = sockeye::Connection::client(near, config).split();
-    let refused = sender.close(CloseCode::NO_STATUS, "").await;
-    let expected = InvalidCloseReason::Code(CloseCode::NO_STATUS.get());
+    let refused = sender.close(CloseCode::ABNORMAL, "").await;
+    let expected = InvalidCloseReason::Code(1006);
     assert_eq!(refused, Err(SendError::InvalidClose(expected)));
+}
+
+/// RFC 6455 §7.1.5: an empty Close is told as 1005.
+#[tokio::test]
+async fn a_close_without_a_code_is_empty_on_the_wire() {
+    let mut probed = Probed::serve().await;
+    let (mut peer, session) = probed.open().await;
+    session.close(CloseCode::NO_STATUS, "").unwrap();
+    assert_eq!(peer.recv_frame().await, Some((0x88, Vec::new())));
+    peer.send_close(1000, "").await;
+    peer.recv_end().await;
+    assert_eq!(soon(session.closed()).await, CloseReason::no_status());
 }
 
 #[tokio::test]

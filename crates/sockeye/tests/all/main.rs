@@ -11,6 +11,8 @@ mod annotated;
 mod attempt_log;
 mod axum_upgrade;
 mod blocking;
+mod blocking_options;
+mod bridge;
 mod certificate;
 mod client;
 mod client_endpoint;
@@ -20,6 +22,7 @@ mod compression;
 mod configurator;
 mod connection;
 mod connection_time;
+mod control;
 mod endpoint;
 mod envelope;
 mod examples;
@@ -27,6 +30,8 @@ mod facts;
 mod filter;
 mod handshake;
 mod handshake_client;
+#[cfg(feature = "json")]
+mod json;
 mod log;
 mod opening_event;
 mod overflow;
@@ -41,6 +46,8 @@ mod start_closing;
 mod stats;
 mod stop;
 mod stopped;
+#[cfg(feature = "test-util")]
+mod test_util;
 mod tls;
 #[cfg(feature = "topics-wire")]
 mod topic_client;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sockeye::client::ConnectError;
+use sockeye::connection::ConnectionEvent;
 use sockeye::proto::{Config, Role};
 use sockeye::reconnect::{Interruption, QueueError, ReconnectEvent, Reconnecting, Retry};
 use sockeye::transport::Stream;
@@ -324,4 +325,178 @@ async fn a_client_makes_the_connections_of_its_own_target() {
         matches!(why, Interruption::Connect(ConnectError::Connect(_))),
         "{why}"
     );
+}
+
+/// Drives a client in a task of its own, until the test ends.
+fn driven(mut client: Reconnecting) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move { while client.next().await.is_some() {} })
+}
+
+#[tokio::test(start_paused = true)]
+async fn feed_waits_for_room_and_keeps_the_order_of_its_task() {
+    let (client, mut servers) = pair();
+    // Room for two of these messages.
+    let client = client.queue_limit(2 * (64 + 10));
+    let sender = client.sender();
+    sender.send("x".repeat(10)).unwrap();
+    sender.send("y".repeat(10)).unwrap();
+    assert!(matches!(sender.send("z"), Err(QueueError::Full(_))));
+    let feeding = {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            for number in 0..20 {
+                sender.feed(format!("{number:010}")).await.unwrap();
+            }
+        })
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!feeding.is_finished());
+    let driving = driven(client);
+    let mut server = servers.recv().await.unwrap();
+    assert_eq!(heard(&mut server).await, "xxxxxxxxxx");
+    assert_eq!(heard(&mut server).await, "yyyyyyyyyy");
+    for number in 0..20 {
+        assert_eq!(heard(&mut server).await, format!("{number:010}"));
+    }
+    feeding.await.unwrap();
+    driving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn feed_gives_back_what_will_never_be_sent() {
+    let (client, _servers) = pair();
+    let client = client.queue_limit(100);
+    let sender = client.sender();
+    // A message that alone exceeds the limit does not wait for ever. One at the limit does not wait at all.
+    let refused = sender.feed("x".repeat(37)).await.unwrap_err();
+    assert!(matches!(&refused, QueueError::Full(_)));
+    assert_eq!(refused.into_message().message().as_bytes().len(), 37);
+    sender.feed("x".repeat(36)).await.unwrap();
+    for end in [true, false] {
+        let waiting = {
+            let sender = sender.clone();
+            tokio::spawn(async move { sender.feed("y").await })
+        };
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        if end {
+            waiting.abort();
+            continue;
+        }
+        sender.close(CloseCode::NORMAL, "").unwrap();
+        let refused = waiting.await.unwrap().unwrap_err();
+        assert!(matches!(refused, QueueError::Closed(_)), "{refused}");
+    }
+    let (client, _servers) = pair();
+    let client = client.queue_limit(65);
+    let sender = client.sender();
+    sender.send("a").unwrap();
+    let waiting = tokio::spawn(async move { sender.feed("b").await });
+    tokio::task::yield_now().await;
+    drop(client);
+    let refused = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(refused, QueueError::Closed(_)), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_measures_the_round_trip_of_the_connection_that_there_is() {
+    let (client, mut servers) = pair();
+    let sender = client.sender();
+    assert_eq!(sender.ping().await, None, "there is no connection");
+    let driving = driven(client);
+    let mut server = servers.recv().await.unwrap();
+    tokio::task::yield_now().await;
+    let ping = |sender: &sockeye::reconnect::ReconnectSender| {
+        let sender = sender.clone();
+        tokio::spawn(async move { sender.ping().await })
+    };
+    // Two at one time share a Ping, and one that comes later has its own.
+    let (one, other) = (ping(&sender), ping(&sender));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let later = ping(&sender);
+    let mut pings = 0;
+    while pings < 2 {
+        let event = server.recv_event().await.unwrap();
+        assert!(matches!(event, Some(ConnectionEvent::Ping(_))), "{event:?}");
+        pings += 1;
+    }
+    // The second Pong leaves too.
+    server.flush().await.unwrap();
+    for measured in [one, other] {
+        assert_eq!(measured.await.unwrap(), Some(Duration::from_secs(3)));
+    }
+    assert!(later.await.unwrap().is_some());
+    // Lost before the Pong.
+    let lost = ping(&sender);
+    tokio::task::yield_now().await;
+    drop(server);
+    assert_eq!(lost.await.unwrap(), None);
+    driving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_is_that_of_the_open_connection() {
+    let (mut client, mut servers) = pair();
+    let sender = client.sender();
+    for _ in 0..2 {
+        client.next().await.unwrap();
+    }
+    assert_eq!(client.round_trip(), None);
+    let mut server = servers.recv().await.unwrap();
+    let pinging = tokio::spawn(async move { sender.ping().await });
+    let serving = tokio::spawn(async move {
+        server.recv_event().await.unwrap();
+        server.send("enough").await.unwrap();
+        server
+    });
+    told(&mut client).await;
+    let measured = pinging.await.unwrap();
+    assert!(measured.is_some());
+    assert_eq!(client.round_trip(), measured);
+    drop(serving.await.unwrap());
+    told(&mut client).await;
+    assert_eq!(client.round_trip(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_needs_no_loop_and_sends_what_waits_before() {
+    let (mut client, mut servers) = pair();
+    for _ in 0..2 {
+        client.next().await.unwrap();
+    }
+    client.sender().send("last").unwrap();
+    let refused = client.close(CloseCode::ABNORMAL, "").await;
+    assert!(refused.is_err());
+    let serving = tokio::spawn(async move {
+        let mut server = servers.recv().await.unwrap();
+        server.send("unread").await.unwrap();
+        assert_eq!(heard(&mut server).await, "last");
+        assert_eq!(server.recv().await.unwrap(), None);
+        server.close_received().cloned()
+    });
+    let left = client.close(CloseCode::GOING_AWAY, "bye").await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    let reason = serving.await.unwrap().unwrap();
+    assert_eq!(reason.to_string(), "1001 bye");
+    assert!(client.next().await.is_none());
+    assert!(
+        client
+            .close(CloseCode::NORMAL, "")
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_without_a_connection_gives_back_what_waits() {
+    let (mut client, servers) = pair();
+    client.sender().send("one").unwrap();
+    client.sender().send("two").unwrap();
+    drop(servers);
+    // It waits between two attempts.
+    told(&mut client).await;
+    let left = client.close(CloseCode::NORMAL, "").await.unwrap();
+    let left: Vec<_> = left.iter().map(|left| left.message().to_string()).collect();
+    assert_eq!(left, ["one", "two"]);
 }

@@ -81,7 +81,7 @@ async fn a_reason_alone_stands_for_1000_and_nothing_for_an_empty_close() {
 #[tokio::test]
 async fn closing_the_writable_side_closes_the_connection() {
     let (ws, mut opened, mut peer) = opened("").await;
-    opened.writable.feed("last").await.unwrap();
+    opened.writable.feed("last".into()).await.unwrap();
     let closing = SinkExt::<Message>::close(&mut opened.writable);
     let serving = async {
         assert_eq!(peer.recv_text().await, "last");

@@ -167,6 +167,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
         }
     }
 
+    /// The transport, when nothing is left unread.
+    pub(crate) fn into_inner(self) -> T {
+        assert!(self.buffer.is_empty(), "{:?}", self.buffer);
+        self.stream
+    }
+
     /// Sends a request and takes the answer.
     pub(crate) async fn request(&mut self, request: &str) -> Answer {
         self.write(request.as_bytes()).await;

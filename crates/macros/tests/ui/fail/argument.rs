@@ -40,6 +40,15 @@ impl Chat {}
 #[server_endpoint("/{room}/{room}")]
 impl Chat {}
 
+#[server_endpoint("/files/{*path}/raw")]
+impl Chat {}
+
+#[server_endpoint("/files/**")]
+impl Chat {}
+
+#[server_endpoint("/files/{*}")]
+impl Chat {}
+
 #[server_endpoint("/caf%C3%A9")]
 impl Chat {}
 

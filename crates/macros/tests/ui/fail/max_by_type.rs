@@ -1,7 +1,7 @@
 //! Limits that are not valid, as the compiler finds.
 #![allow(unused_variables)]
 
-use sockeye::endpoint::Pong;
+use sockeye::endpoint::{Ping, Pong};
 use sockeye::server_endpoint;
 
 struct Pongs;
@@ -10,6 +10,9 @@ struct Pongs;
 impl Pongs {
     #[on_message(max = 5)]
     fn pong(&mut self, pong: Pong) {}
+
+    #[on_message(max = 126)]
+    fn ping(&mut self, ping: Ping) {}
 }
 
 struct Words;

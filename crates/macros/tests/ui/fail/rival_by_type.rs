@@ -16,4 +16,15 @@ impl Aliased {
     fn owned(&mut self, text: Line) {}
 }
 
+struct Either;
+
+#[server_endpoint("/either")]
+impl Either {
+    #[on_message]
+    fn all(&mut self, message: sockeye::Message) {}
+
+    #[on_message]
+    fn binary(&mut self, bytes: &[u8]) {}
+}
+
 fn main() {}

@@ -16,9 +16,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use sockeye::endpoint::{Decoder, Encoder, Parsed, Pong, TextReader};
+use sockeye::endpoint::{Decoder, Encoder, Parsed, Ping, Pong, TextReader};
 use sockeye::proto::{Outgoing, Text};
-use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Session, server_endpoint};
+use sockeye::{CloseReason, Endpoint, Error, HandlerResult, Message, Session, server_endpoint};
 
 /// A method with a mark alone, and no method for messages.
 struct Silent;
@@ -28,6 +28,28 @@ impl Silent {
     #[on_open]
     fn open(&mut self) {}
 }
+
+/// The rest of the path, messages of either kind, and pings.
+struct Rest;
+
+#[server_endpoint("/proxy/{host}/{*rest}")]
+impl Rest {
+    #[on_open]
+    fn open(&mut self, #[path] host: &str, #[path] rest: &str, #[path("rest")] owned: String) {
+        assert!(!host.is_empty() && rest == owned);
+    }
+
+    #[on_message(max = 10)]
+    async fn any(&mut self, message: Message) -> Message {
+        message
+    }
+
+    #[on_message]
+    fn pinged(&mut self, _: Ping) {}
+}
+
+const _: () = assert!(<Rest as Endpoint>::PINGS && !<Silent as Endpoint>::PINGS);
+const _: () = assert!(<Rest as Endpoint>::MAX_MESSAGES.len() == 2);
 
 /// Parameters in any order, and each type of a path parameter.
 struct Parameters;

@@ -8,27 +8,27 @@ use super::core::WRITE_AT;
 use super::event::Next;
 use super::running::{Driver, Running};
 use crate::connection::direct::Mailbox;
-use crate::connection::link::InParts;
+use crate::connection::link::Wanted;
 use crate::connection::pool;
 use crate::connection::reply::Reply;
 use crate::error::Error;
 
 /// Answers a message that is borrowed from the read buffer: no future, no copy.
 pub(crate) trait AnswerAtOnce {
-    /// The kinds of messages that come in parts from now on. The driver asks in each turn: a handler may have been added.
-    fn in_parts(&self) -> InParts;
+    /// What is wanted besides whole messages from now on. The driver asks in each turn: a handler may have been added.
+    fn wanted(&self) -> Wanted;
 
     /// Answers a message, or declines it.
     fn answer(&mut self, message: WholeMessage<'_>, answer: Answer<'_, '_>) -> Answered;
 }
 
-/// Answers no message. All messages come whole.
+/// Answers no message. Whole messages come, and nothing else is wanted.
 pub(super) struct NoAnswers;
 
 impl AnswerAtOnce for NoAnswers {
     #[inline]
-    fn in_parts(&self) -> InParts {
-        InParts::default()
+    fn wanted(&self) -> Wanted {
+        Wanted::default()
     }
 
     #[inline]

@@ -11,6 +11,8 @@ pub(crate) enum Next {
     Message,
     /// A part of a message is in the caller's buffer. The flag: whether it is the last part.
     Part(bool),
+    /// A Ping, which the machine has answered. Only for an owner that [wants](crate::connection::link::Wanted) Pings.
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     /// The mailbox has a notice for the owner.
     Notice,

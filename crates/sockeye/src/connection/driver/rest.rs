@@ -29,8 +29,15 @@ use crate::connection::pool;
 use crate::error::{Error, ErrorChain};
 use crate::sync::{Arc, Mutex, lock};
 
-/// The newest pongs that come while a handler reads. They wait until the handler is done.
-pub(crate) const MAX_PONGS: usize = 16;
+/// The newest Pings and Pongs that come while a handler reads. They wait until the handler is done.
+pub(crate) const MAX_CONTROLS: usize = 16;
+
+/// A Ping or a Pong, with its payload.
+#[derive(Debug)]
+pub(crate) enum Control {
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+}
 
 /// Access to the rest of a message, for its handler. When the handler is done this is dropped: then a reader in another
 /// task ends with an error.
@@ -48,7 +55,7 @@ struct State {
     driver: Option<Waker>,
     // Whether the driver gave the last part.
     is_complete: bool,
-    pongs: VecDeque<Vec<u8>>,
+    controls: VecDeque<Control>,
 }
 
 #[derive(Debug, Default)]
@@ -72,11 +79,11 @@ impl RemainingMessage {
         pipe.is_some_and(|pipe| !lock(&pipe.0).is_complete)
     }
 
-    /// The pongs that came while the handler read.
-    pub(crate) fn take_pongs(&self) -> VecDeque<Vec<u8>> {
+    /// The Pings and Pongs that came while the handler read.
+    pub(crate) fn take_controls(&self) -> VecDeque<Control> {
         let pipe = self.0.get();
         pipe.map_or_else(VecDeque::new, |pipe| {
-            std::mem::take(&mut lock(&pipe.0).pongs)
+            std::mem::take(&mut lock(&pipe.0).controls)
         })
     }
 }
@@ -153,12 +160,12 @@ impl PartPipe {
         }
     }
 
-    fn keep_pong(&self, payload: Vec<u8>) {
-        let pongs = &mut lock(&self.0).pongs;
-        if pongs.len() == MAX_PONGS {
-            pongs.pop_front();
+    fn keep_control(&self, control: Control) {
+        let controls = &mut lock(&self.0).controls;
+        if controls.len() == MAX_CONTROLS {
+            controls.pop_front();
         }
-        pongs.push_back(payload);
+        controls.push_back(control);
     }
 }
 
@@ -239,7 +246,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                     pipe.give(part, is_last, cx.waker());
                     return Poll::Ready(());
                 }
-                Next::Pong(payload) => pipe.keep_pong(payload),
+                Next::Ping(payload) => pipe.keep_control(Control::Ping(payload)),
+                Next::Pong(payload) => pipe.keep_control(Control::Pong(payload)),
                 Next::End => {
                     // The owner drops the handler of an aborted connection.
                     if let Some(ending) = self.core().phase.ending() {

@@ -21,7 +21,7 @@ use super::core::Core;
 use super::event::{Ending, Next};
 use super::phase::Phase;
 use crate::connection::direct::{DriverSide, Mailbox};
-use crate::connection::link::{InParts, Link};
+use crate::connection::link::{Link, Wanted};
 use crate::connection::permit::SessionPermit;
 use crate::sync::Arc;
 
@@ -106,17 +106,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(crate) fn retained_bytes(&self) -> usize {
         let core = self.core();
         let ahead = match core.phase.ahead() {
-            Some((Next::Pong(payload), _)) => payload.len(),
+            Some((Next::Ping(payload) | Next::Pong(payload), _)) => payload.len(),
             Some((_, message)) => message.capacity(),
             None => 0,
         };
         ahead + core.taken.capacity() * size_of::<(u64, Reached)>() + self.retained_by_link()
     }
 
-    /// Gives messages of these kinds in parts from now on, unless they have begun.
+    /// Hands on what is wanted from now on. A message that has begun comes as it was wanted then.
     #[inline]
-    pub(crate) fn give_in_parts(&mut self, kinds: InParts) {
-        self.drive().link.give_in_parts(kinds);
+    pub(crate) fn give(&mut self, wanted: Wanted) {
+        self.drive().link.give(wanted);
     }
 }
 

@@ -52,7 +52,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 return Poll::Ready(next);
             }
             let running = self.drive();
-            running.link.give_in_parts(answering.in_parts());
+            running.link.give(answering.wanted());
             match look(Reading { running, message }, cx) {
                 Look::Event(next) => {
                     if matches!(next, Next::End) || !self.core().is_reading_paused() {
@@ -178,9 +178,14 @@ impl Core {
     #[inline(always)]
     fn take_received(&mut self, received: Received<'_>, message: &mut MessageBuffer) -> Look<Next> {
         match received {
-            Received::Ping => {
+            Received::Ping(payload) => {
                 self.side.pinged();
-                Look::Again
+                match payload {
+                    Some(payload) if self.side.directive().is_none() => {
+                        Look::Event(Next::Ping(payload.to_vec()))
+                    }
+                    _ => Look::Again,
+                }
             }
             Received::Close(reason) => {
                 self.phase.end(Ending::ClosedByPeer(reason));

@@ -26,18 +26,30 @@ mod pull;
 
 pub(crate) use self::pull::Received;
 
-/// The kinds of messages that the link gives in parts, as they come.
+/// What the owner of a link wants besides whole messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct InParts {
-    pub(crate) text: bool,
-    pub(crate) binary: bool,
+pub(crate) struct Wanted {
+    /// Text messages in parts, as they come.
+    pub(crate) text_parts: bool,
+    /// Binary messages in parts, as they come.
+    pub(crate) binary_parts: bool,
+    /// The peer's Pings. The machine answers them in any case.
+    pub(crate) pings: bool,
 }
 
-impl InParts {
-    fn includes(self, kind: MessageKind) -> bool {
+impl Wanted {
+    /// All messages in parts.
+    pub(crate) const ALL_PARTS: Self = Self {
+        text_parts: true,
+        binary_parts: true,
+        pings: false,
+    };
+
+    /// Returns whether messages of this kind are wanted in parts.
+    pub(crate) fn in_parts(self, kind: MessageKind) -> bool {
         match kind {
-            MessageKind::Text => self.text,
-            MessageKind::Binary => self.binary,
+            MessageKind::Text => self.text_parts,
+            MessageKind::Binary => self.binary_parts,
         }
     }
 }
@@ -65,7 +77,7 @@ pub(crate) struct Link<T> {
     flushed: bool,
     transport: Transport,
     left_unwritten: bool,
-    in_parts: InParts,
+    wanted: Wanted,
     // Whether the message waits for a share of the budget. The link takes no input meanwhile.
     is_starved: bool,
     // Whether the link throws messages away as they come.
@@ -117,7 +129,7 @@ impl<T> Link<T> {
             budget,
             is_starved: false,
             discards: false,
-            in_parts: InParts::default(),
+            wanted: Wanted::default(),
             now,
             alarm: None,
             timer: None,

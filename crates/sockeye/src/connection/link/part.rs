@@ -3,7 +3,7 @@
 
 use sockeye_proto::{MessageBuffer, MessageKind, ProtocolError, into_string};
 
-use super::{InParts, Link};
+use super::{Link, Wanted};
 use crate::connection::assembly::{Assembly, Giving};
 
 impl<T> Link<T> {
@@ -12,7 +12,7 @@ impl<T> Link<T> {
     pub(super) fn begin_message(&mut self, kind: MessageKind) {
         let giving = if self.discards {
             Giving::Nothing
-        } else if self.in_parts.includes(kind) {
+        } else if self.wanted.in_parts(kind) {
             Giving::Parts { kind, given: false }
         } else {
             Giving::Whole
@@ -83,16 +83,16 @@ impl<T> Link<T> {
         }))
     }
 
-    /// Gives messages of these kinds in parts from now on, unless they have begun.
+    /// Gives what is wanted from now on. A message that has begun is given as it was wanted then.
     #[inline]
-    pub(crate) fn give_in_parts(&mut self, kinds: InParts) {
-        self.in_parts = kinds;
+    pub(crate) fn give(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
     }
 
-    /// Gives no message in parts from now on. A begun message is given when it is complete, or not at all if a part of
+    /// Gives whole messages alone from now on. A begun message is given when it is complete, or not at all if a part of
     /// it was given.
     pub(crate) fn give_whole(&mut self) {
-        self.in_parts = InParts::default();
+        self.wanted = Wanted::default();
         self.skip_message();
         if let Some(assembly) = &mut self.assembly
             && let Giving::Parts { .. } = assembly.giving

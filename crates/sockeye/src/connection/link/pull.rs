@@ -18,11 +18,11 @@ pub(crate) enum Received<'a> {
     Message(WholeMessage<'a>),
     /// A message that was assembled from several reads or frames, or inflated.
     Assembled(MessageBuffer),
-    /// The next part of a message that is taken [in parts](super::InParts), and whether it is the last part. A text is
+    /// The next part of a message that is taken [in parts](super::Wanted::in_parts), and whether it is the last part. A text is
     /// cut between characters.
     Part(MessageBuffer, bool),
-    /// The machine has answered it.
-    Ping,
+    /// A Ping, which the machine has answered. It has its payload if Pings are [wanted](super::Wanted).
+    Ping(Option<&'a [u8]>),
     Pong(&'a [u8]),
     Close(CloseReason),
 }
@@ -42,7 +42,7 @@ impl Received<'_> {
                 pool::recycle_message(message);
                 *message = buffer;
             }
-            Self::Ping | Self::Pong(_) | Self::Close(_) => return false,
+            Self::Ping(_) | Self::Pong(_) | Self::Close(_) => return false,
         }
         true
     }
@@ -54,7 +54,7 @@ impl Received<'_> {
         match self {
             Self::Message(lent) => Some(lent.into()),
             Self::Assembled(buffer) | Self::Part(buffer, _) => Some(pool::into_message(buffer)),
-            Self::Ping | Self::Pong(_) | Self::Close(_) => None,
+            Self::Ping(_) | Self::Pong(_) | Self::Close(_) => None,
         }
     }
 }
@@ -231,7 +231,9 @@ impl<T> Link<T> {
                         _ => Received::Assembled(message),
                     };
                 }
-                Some(Event::Ping(_)) => break Received::Ping,
+                Some(Event::Ping(payload)) => {
+                    break Received::Ping(self.wanted.pings.then_some(payload));
+                }
                 Some(Event::Pong(payload)) => break Received::Pong(payload),
                 Some(Event::Close(reason)) => {
                     self.forget_message();

@@ -14,7 +14,7 @@ use super::*;
 use crate::connection::budget::{AssemblyBudget, FREE, INFLATER, PATIENCE, SHARE};
 use crate::connection::direct::Mailbox;
 use crate::connection::driver::{Driver, Ending, Next};
-use crate::connection::link::{InParts, Link};
+use crate::connection::link::{Link, Wanted};
 use crate::connection::{Compression, pool, server_machine};
 use crate::error::Error;
 use crate::sync::Arc;
@@ -333,9 +333,10 @@ async fn a_thousand_bombs_cost_what_is_free_and_the_budget() {
 async fn a_message_that_is_handed_on_in_parts_needs_no_budget() {
     let budget = shares(0);
     let mut end = end(&budget);
-    end.driver.give_in_parts(InParts {
-        text: true,
-        binary: true,
+    end.driver.give(Wanted {
+        text_parts: true,
+        binary_parts: true,
+        ..Wanted::default()
     });
     let waker = Arc::clone(&end.count).into();
     let mut came = 0;
@@ -365,10 +366,11 @@ async fn a_message_that_is_handed_on_in_parts_needs_no_budget() {
 struct Parts;
 
 impl crate::connection::driver::AnswerAtOnce for Parts {
-    fn in_parts(&self) -> InParts {
-        InParts {
-            text: true,
-            binary: true,
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            text_parts: true,
+            binary_parts: true,
+            ..Wanted::default()
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::life::{Log, texts};
 use super::*;
-use crate::connection::driver::rest::MAX_PONGS;
+use crate::connection::driver::rest::MAX_CONTROLS;
 use crate::connection::tests::wire::{BINARY, CLOSE, PING, PONG, TEXT, close_body, masked};
 use crate::endpoint::{
     Argument, BinaryReader, Incoming, IncomingKind, IntoReply, Reply, TextReader, partial, whole,
@@ -320,7 +320,7 @@ async fn aborting_drops_the_handler_that_reads() {
 
 #[tokio::test(start_paused = true)]
 async fn pongs_come_when_the_handler_is_done_the_newest_16_of_them() {
-    for count in [MAX_PONGS, MAX_PONGS + 1] {
+    for count in [MAX_CONTROLS, MAX_CONTROLS + 1] {
         let (Started { peer, .. }, log) = start_reading();
         idle().await;
         peer.segment(masked(TEXT_STARTS, "a"));
@@ -332,7 +332,7 @@ async fn pongs_come_when_the_handler_is_done_the_newest_16_of_them() {
         peer.segment([masked(ENDS, ""), masked(TEXT, "b")].concat());
         idle().await;
         let said = log.take();
-        let first = count - MAX_PONGS;
+        let first = count - MAX_CONTROLS;
         let pongs = (first..count).map(|number| format!("pong {number}"));
         let next = ["begins", "b"].map(String::from);
         assert_eq!(said, pongs.chain(next).collect::<Vec<_>>());

@@ -77,11 +77,11 @@ async fn an_object_is_encoded_and_an_error_of_its_encoder_comes_at_the_await() {
     let world = World::with(kept(3));
     let client = world.raw();
     client.session.subscribe("a/1").await.unwrap();
-    world.topics.publish_object("a/1", &Price(7)).await.unwrap();
-    let failing = world.topics.publish_object("a/1", &Price(-1));
+    world.topics.publish_object("a/1", Price(7)).await.unwrap();
+    let failing = world.topics.publish_object("a/1", Price(-1));
     let error = failing.await.unwrap_err();
     assert!(error.to_string().contains("a negative price"), "{error}");
-    let queued = world.topics.publish_object("a/1", &Price(-1)).queue();
+    let queued = world.topics.publish_object("a/1", Price(-1)).queue();
     assert!(matches!(queued, Err(PublishError::Encode(_))));
     assert_eq!(client.read().await, ["7 EUR"]);
 }
