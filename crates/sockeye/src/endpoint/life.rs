@@ -11,6 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sockeye_mailbox::{LOG_LIMIT, OverflowPolicy};
 use sockeye_proto::{CloseCode, CloseReason, Config, MessageBuffer, ProtocolError, WholeMessage};
+#[cfg(feature = "topics")]
+use sockeye_pubsub::SubscribeError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 
@@ -28,7 +30,7 @@ use crate::connection::driver::{Answer, AnswerAtOnce, Answered, Driver, Ending, 
 use crate::connection::link::{Link, Wanted};
 use crate::connection::permit::SessionPermit;
 use crate::connection::{Compression, server_machine};
-use crate::error::{Error, ErrorChain};
+use crate::error::{Error, ErrorChain, HandlerError};
 use crate::handshake::Handshake;
 use crate::observer::{Event, SessionEnd};
 use crate::sync::Arc;
@@ -113,7 +115,7 @@ where
             }
             Err(panic) => {
                 report::panic(session.counters(), &*panic);
-                close_failed(&session, FACTORY_FAILED);
+                close_failed(&session, CloseCode::INTERNAL_ERROR, FACTORY_FAILED);
                 tokio::spawn(end_without_endpoint(session, driver));
             }
         }
@@ -165,7 +167,7 @@ async fn conclude<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     if let Some(panic) = panic {
         report::panic(session.counters(), &*panic);
-        close_failed(&session, CALLBACK_FAILED);
+        close_failed(&session, CloseCode::INTERNAL_ERROR, CALLBACK_FAILED);
         until_end(&mut driver).await;
     }
     let ending = driver.take_ending();
@@ -300,6 +302,7 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
     }
     let opened = driver.alongside(pin!(endpoint.on_open(session))).await;
     if let Some(Err(error)) = opened {
+        let code = code_of(&error);
         let error = Error::from(error);
         // A parameter of the path is the peer's own, and no secret. Any other error is the application's.
         let why = match &error {
@@ -307,8 +310,18 @@ async fn open<E: Endpoint, T: AsyncRead + AsyncWrite + Unpin>(
             _ => NOT_OPENED.to_owned(),
         };
         report_error(endpoint, session, driver, error).await;
-        close_failed(session, &why);
+        close_failed(session, code, &why);
     }
+}
+
+/// Returns the code for a session whose `on_open` failed: a topic that is unavailable now is no fault of the server.
+fn code_of(error: &HandlerError) -> CloseCode {
+    #[cfg(feature = "topics")]
+    if let Some(SubscribeError::Unavailable { .. }) = error.cause().downcast_ref() {
+        return CloseCode::TRY_AGAIN_LATER;
+    }
+    let _ = error;
+    CloseCode::INTERNAL_ERROR
 }
 
 /// Drives a connection to its end without its endpoint, and drops its messages.
@@ -371,16 +384,16 @@ async fn guarded<F: Future, T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Closes a session with 1011, and says why.
-fn close_failed(session: &Session, why: &str) {
-    let reason = CloseReason::truncated(CloseCode::INTERNAL_ERROR, why);
-    debug_assert!(reason.is_ok(), "1011 may be sent");
+/// Closes a session with 1011 or 1013, and says why.
+fn close_failed(session: &Session, code: CloseCode, why: &str) {
+    let reason = CloseReason::truncated(code, why);
+    debug_assert!(reason.is_ok(), "1011 and 1013 may be sent");
     if let Ok(reason) = reason {
         session.mailbox().close(reason);
     }
 }
 
-/// The reasons of a Close with 1011. They tell the peer which step failed, and nothing of the application.
+/// The reasons of such a Close. They tell the peer which step failed, and nothing of the application.
 const FACTORY_FAILED: &str = "the endpoint's factory failed";
 const NOT_OPENED: &str = "the endpoint failed to open the session";
 const CALLBACK_FAILED: &str = "a callback of the endpoint failed";

@@ -253,7 +253,8 @@ pub trait Endpoint: Send + 'static {
 
     /// Called when the connection is open. It may send. No message is delivered before it returns.
     ///
-    /// An error goes to [`on_error`](Self::on_error), and closes the connection with 1011.
+    /// An error goes to [`on_error`](Self::on_error), and closes the connection with 1011. If the error is that a topic is
+    /// unavailable now (`SubscribeError::Unavailable`), the connection is closed with 1013: the client may try again.
     fn on_open(&mut self, session: &Session) -> impl Future<Output = HandlerResult> + Send {
         let _ = session;
         ready(Ok(()))

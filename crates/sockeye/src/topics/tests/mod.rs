@@ -1,7 +1,7 @@
 //! Topics with sessions on scripted transports, and with paused time.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use sockeye_proto::{Config, Role};
@@ -54,9 +54,18 @@ struct World {
 #[derive(Default)]
 struct Plain {
     gaps: Mutex<Vec<String>>,
+    /// The topic that a session subscribes to when it opens.
+    topic: OnceLock<&'static str>,
 }
 
 impl SharedEndpoint for Plain {
+    async fn on_open(&self, session: &Session) -> HandlerResult {
+        if let Some(topic) = self.topic.get() {
+            session.subscribe(*topic).await?;
+        }
+        Ok(())
+    }
+
     async fn on_gap(&self, _: &Session, gap: &Gap) -> HandlerResult {
         self.gaps.lock().unwrap().push(gap.topic().to_owned());
         Ok(())

@@ -86,6 +86,9 @@ impl Engine for LateEngine {
     }
 }
 
+/// The reason of a Close behind an `on_open` that failed.
+const NOT_OPENED: &str = "the endpoint failed to open the session";
+
 /// A node whose engine has not started.
 struct Starting {
     world: World,
@@ -172,6 +175,26 @@ async fn a_subscription_waits_through_starts_that_fail() {
     subscribed.unwrap();
     world.publish("a/1", "live").await;
     assert_eq!(client.read().await, ["live"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_subscribe_when_it_opens_may_try_again_later() {
+    let Starting { world, starts, .. } = Starting::new();
+    world.endpoint.topic.set("a/1").unwrap();
+    let client = world.raw();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(client.close(), Some((1013, NOT_OPENED.to_owned())));
+    starts.add_permits(1);
+    let client = world.raw();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.publish("a/1", "live").await;
+    assert_eq!(client.read().await, ["live"]);
+    // Another error is a fault of the application.
+    let world = World::with(kept(3));
+    world.endpoint.topic.set("").unwrap();
+    let client = world.raw();
+    idle().await;
+    assert_eq!(client.close(), Some((1011, NOT_OPENED.to_owned())));
 }
 
 #[cfg(feature = "topics-wire")]
