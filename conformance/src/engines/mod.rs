@@ -2,6 +2,7 @@
 
 mod backend;
 mod judge;
+pub(crate) mod monitor;
 mod node;
 pub(crate) mod program;
 pub(crate) mod server;

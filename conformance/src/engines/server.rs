@@ -9,6 +9,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue};
 use tokio::time::{Instant, sleep};
 
+use super::monitor::Monitor;
 use super::program::Program;
 use crate::error::Result;
 use crate::process::{Child, Signal};
@@ -170,6 +171,12 @@ impl Server {
         let mut ids: Vec<u64> = ids.collect();
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    /// Begins to keep what clients ask the server.
+    pub(crate) async fn monitor(&self) -> Result<Monitor> {
+        let login = format!("AUTH default {ADMIN_PASSWORD}");
+        Monitor::start(&self.address.to_string(), &login).await
     }
 
     /// Kills the server at once.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sockeye_engine_kit::checker::Millis;
 use tokio::process::Command;
@@ -106,6 +107,19 @@ impl Node {
         let texts: Vec<String> = texts.collect();
         let lines = texts.iter().flat_map(|text| text.lines());
         lines.filter_map(said).collect()
+    }
+
+    /// Returns the processor time of all threads of the process. `None` if it does not run, or the system does not tell.
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        let id = self.child.as_ref()?.id()?;
+        let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?;
+        let times = threads.flatten().map(|thread| {
+            // The first number is the time on a processor, in nanoseconds.
+            let times = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            times.split(' ').next()?.parse::<u64>().ok()
+        });
+        let nanoseconds: Option<u64> = times.sum();
+        nanoseconds.map(Duration::from_nanos)
     }
 
     /// Returns the resident memory of the process in bytes. `None` if it does not run, or the system does not tell.

@@ -1,15 +1,22 @@
 //! Scenes: cases with a world of their own and few clients, which follow a plot and need no checker.
 
+mod denied;
+mod embedded;
 mod replay;
+mod slow;
+mod storm;
+mod talk;
 mod tls;
 mod twins;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::time::Duration;
 
 use sockeye::reconnect::topics::{SUBPROTOCOLS, TopicClient};
 use sockeye::reconnect::{Reconnecting, Retry};
+use tokio::time::{Instant, sleep};
 
 use super::case::Run;
 use super::node::Node;
@@ -46,7 +53,14 @@ pub(super) struct Stage {
 
 /// Returns all scenes.
 pub(super) fn all() -> Vec<Scene> {
-    vec![tls::SCENE, replay::SCENE, twins::SCENE]
+    vec![
+        tls::SCENE,
+        replay::SCENE,
+        twins::SCENE,
+        denied::SCENE,
+        storm::SCENE,
+        slow::SCENE,
+    ]
 }
 
 impl Stage {
@@ -85,10 +99,25 @@ fn client(address: &str) -> TopicClient {
         let (client, url) = (client.clone(), url.clone());
         async move { client.connect(&*url).await }
     });
-    let retry = Retry::default().longest_pause(std::time::Duration::from_millis(200));
+    let retry = Retry::default().longest_pause(Duration::from_millis(200));
     connector.retry(retry).topics()
 }
 
+/// Waits until something is so. The error says what is not.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() >= deadline {
+            return Err(format!("not so after {PATIENCE:?}: {what}").into());
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Twice the 15 s in which a node finds that its feed is dead.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
 /// The file of topics of the world.
 const TOPICS: &str = topics::FILE;
 
