@@ -26,7 +26,7 @@ impl ForeignRequest {
 }
 
 impl Acceptor {
-    /// Returns the acceptor of [`accept`](super::accept) and [`upgrade`](super::upgrade).
+    /// Returns the acceptor of `accept` and `upgrade`, which have the default options.
     pub(crate) fn of_process() -> &'static Self {
         &DEFAULT
     }
