@@ -24,8 +24,6 @@ use super::rules::on_loopback;
 use super::stage::Stage;
 use crate::connection::permit::SessionPermit;
 use crate::endpoint::{EndpointConfig, OpenSessions, Session, SessionId};
-#[cfg(feature = "test-util")]
-use crate::handshake::{ConnectionInfo, Properties};
 use crate::stats::Stats;
 use crate::sync::Arc;
 #[cfg(feature = "topics")]
@@ -89,8 +87,8 @@ struct Inner {
 #[cfg(feature = "test-util")]
 pub(crate) struct Opening {
     pub(crate) request: request::Parts,
-    pub(crate) info: ConnectionInfo,
-    pub(crate) properties: Properties,
+    pub(crate) info: crate::handshake::ConnectionInfo,
+    pub(crate) properties: crate::handshake::Properties,
     /// The name of the peer, in place of the configurator's.
     pub(crate) principal: Option<Box<str>>,
     pub(crate) stream: Stream,
