@@ -16,6 +16,7 @@ use sockeye::client::{
     ClientBuilder, ConnectError, CookieJar, HttpError, InvalidUrl, OpeningEvent, Proxy, ProxyError,
     SocksError, Target,
 };
+use sockeye::connection::ConnectionEvent;
 use sockeye::error::{BoxError, SendError};
 use sockeye::proto::handshake::{OfferError, ResponseError, UriError};
 use sockeye::proto::{InvalidAnswer, Outgoing};
@@ -121,6 +122,10 @@ pub fn blocking() {
     let _: Option<&str> = ws.subprotocol();
     let _: Option<&CloseReason> = ws.close_received();
     let _: Result<Option<Message>, Error> = ws.recv();
+    let _: Result<Option<ConnectionEvent>, Error> = ws.recv_event();
+    let _: Result<Option<u8>, Error> = ws.recv_json();
+    let _: Result<(), Error> = ws.send_json(&1);
+    let _: Option<Duration> = ws.read_timeout();
     let _: Result<Poll<Option<Message>>, Error> = ws.recv_timeout(Duration::ZERO);
     let _: Result<(), Error> = ws.send("hello");
     let _: Result<(), Error> = ws.close(CloseCode::NORMAL, "");

@@ -5,13 +5,14 @@ use std::io;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use sockeye_mailbox::SendError;
 use sockeye_proto::{
     Cause, CloseCode, CloseReason, Connection as Machine, Event, Message, Outgoing,
 };
 
 use super::stream::Stream;
+use crate::connection::ConnectionEvent;
 use crate::connection::assembly::{Assembly, Giving};
 use crate::connection::budget::AssemblyBudget;
 use crate::error::Error;
@@ -51,6 +52,8 @@ pub struct Connection {
     discards: bool,
     subprotocol: Option<String>,
     read_timeout: Option<Duration>,
+    /// Whether the caller waits for Pings and Pongs too.
+    shows_control: bool,
     is_over: bool,
 }
 
@@ -72,6 +75,7 @@ impl Connection {
             discards: false,
             subprotocol,
             read_timeout: None,
+            shows_control: false,
             is_over: false,
         }
     }
@@ -106,6 +110,24 @@ impl Connection {
     /// [`io::ErrorKind::TimedOut`] when no message came within the [read timeout](Self::set_read_timeout): that error does
     /// not end the connection.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.shows_control = false;
+        let received = self.receive_in_time()?;
+        Ok(received.and_then(ConnectionEvent::into_message))
+    }
+
+    /// Waits for the next message, Ping or Pong; `None` once the connection is closed in order. Otherwise this is
+    /// [`recv`](Self::recv), which skips Pings and Pongs. Pings are answered in any case.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`recv`](Self::recv).
+    pub fn recv_event(&mut self) -> Result<Option<ConnectionEvent>, Error> {
+        self.shows_control = true;
+        self.receive_in_time()
+    }
+
+    /// Receives within the read timeout.
+    fn receive_in_time(&mut self) -> Result<Option<ConnectionEvent>, Error> {
         let until = self
             .read_timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
@@ -123,7 +145,9 @@ impl Connection {
     ///
     /// The errors of [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Poll<Option<Message>>, Error> {
-        self.receive(Instant::now().checked_add(timeout))
+        self.shows_control = false;
+        let received = self.receive(Instant::now().checked_add(timeout))?;
+        Ok(received.map(|event| event.and_then(ConnectionEvent::into_message)))
     }
 
     /// Sends a message. When this returns, the system has taken all its bytes.
@@ -153,18 +177,21 @@ impl Connection {
         Ok(())
     }
 
-    fn receive(&mut self, until: Option<Instant>) -> Result<Poll<Option<Message>>, Error> {
+    fn receive(&mut self, until: Option<Instant>) -> Result<Poll<Option<ConnectionEvent>>, Error> {
         self.machine.resume_reading(Instant::now());
         let received = self.receive_reading(until);
         self.machine.pause_reading(Instant::now());
         received
     }
 
-    fn receive_reading(&mut self, until: Option<Instant>) -> Result<Poll<Option<Message>>, Error> {
+    fn receive_reading(
+        &mut self,
+        until: Option<Instant>,
+    ) -> Result<Poll<Option<ConnectionEvent>>, Error> {
         let mut late = 0;
         while !self.is_over {
             match self.pull() {
-                Ok(Pulled::Message(message)) => return Ok(Poll::Ready(Some(message))),
+                Ok(Pulled::Event(event)) => return Ok(Poll::Ready(Some(event))),
                 Ok(Pulled::Close) => {
                     self.linger();
                     break;
@@ -274,9 +301,9 @@ impl Connection {
             let taken = len - unread.len();
             consumed += taken;
             match event {
-                Ok(Some(Event::Text(text))) => break Ok(Pulled::Message(text.into())),
+                Ok(Some(Event::Text(text))) => break Ok(Pulled::message(text)),
                 Ok(Some(Event::Binary(bytes))) => {
-                    break Ok(Pulled::Message(Message::binary(bytes.to_vec())));
+                    break Ok(Pulled::message(bytes.to_vec()));
                 }
                 Ok(Some(Event::MessageStart(_))) if self.discards => {}
                 Ok(Some(Event::MessageStart(kind))) => {
@@ -296,7 +323,15 @@ impl Connection {
                     };
                     // The machine has checked the text while it came.
                     let message = assembly.end().map_err(io::Error::other)?;
-                    break Ok(Pulled::Message(message.into()));
+                    break Ok(Pulled::message(message));
+                }
+                Ok(Some(Event::Ping(payload))) if self.shows_control => {
+                    let payload = Bytes::copy_from_slice(payload);
+                    break Ok(Pulled::Event(ConnectionEvent::Ping(payload)));
+                }
+                Ok(Some(Event::Pong(payload))) if self.shows_control => {
+                    let payload = Bytes::copy_from_slice(payload);
+                    break Ok(Pulled::Event(ConnectionEvent::Pong(payload)));
                 }
                 Ok(Some(Event::Close(_))) => break Ok(Pulled::Close),
                 Ok(Some(_)) => {}
@@ -370,7 +405,7 @@ impl Connection {
         self.assembly = None;
         while !self.is_over {
             // Takes the peer's Close if it has come, and drops all messages.
-            while let Ok(Pulled::Message(_)) = self.pull() {}
+            while let Ok(Pulled::Event(_)) = self.pull() {}
             self.machine.conclude(Instant::now());
             if self.flush().is_err() {
                 break;
@@ -398,10 +433,16 @@ impl Connection {
 /// What the input holds next.
 enum Pulled {
     Close,
-    Message(Message),
+    Event(ConnectionEvent),
     Nothing,
     /// The message that has begun needs memory that other messages hold.
     Starved,
+}
+
+impl Pulled {
+    fn message(message: impl Into<Message>) -> Self {
+        Self::Event(ConnectionEvent::Message(message.into()))
+    }
 }
 
 /// The most bytes that are read, or inflated, at once.

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, ORIGIN};
 use sockeye::blocking::{Client, ClientBuilder};
 use sockeye::client::{ConnectError, CookieJar};
+use sockeye::connection::ConnectionEvent;
 use sockeye::{CloseCode, Error, Message};
 use sockeye_proto::handshake::Key;
 
@@ -295,5 +296,52 @@ fn a_read_timeout_ends_a_wait_and_not_the_connection() {
     go.send(()).unwrap();
     assert_eq!(ws.recv().unwrap(), Some(Message::from("hi")));
     ws.close(CloseCode::NORMAL, "").unwrap();
+    serving.join().unwrap();
+}
+
+#[test]
+fn pings_and_pongs_are_shown_to_a_caller_that_asks_for_them() {
+    let (listener, url) = listen();
+    // A Ping, a text and a Pong, twice.
+    let frames = b"\x89\x01a\x81\x01b\x8a\x01c".repeat(2);
+    let serving = server(listener, "", move |mut stream| {
+        stream.write_all(&frames).expect("it reads");
+        // The Pongs, and the client's Close.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let mut ws = Client::new().connect(&*url).unwrap();
+    for expected in [
+        ConnectionEvent::Ping((&b"a"[..]).into()),
+        ConnectionEvent::Message("b".into()),
+        ConnectionEvent::Pong((&b"c"[..]).into()),
+    ] {
+        assert_eq!(ws.recv_event().unwrap(), Some(expected));
+    }
+    assert_eq!(ws.recv().unwrap(), Some(Message::from("b")));
+    drop(ws);
+    serving.join().unwrap();
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn values_are_sent_and_received_as_json() {
+    let (listener, url) = listen();
+    let serving = server(listener, "", |mut stream| {
+        stream
+            .write_all(b"\x81\x05[1,2]\x81\x01x")
+            .expect("it reads");
+        let mut frame = [0; 11];
+        stream.read_exact(&mut frame).expect("a message");
+        assert_eq!(frame[..2], [0x81, 0x85]);
+        let (key, payload) = (&frame[2..6], &frame[6..]);
+        let unmasked = payload.iter().zip(key.iter().cycle());
+        let unmasked: Vec<u8> = unmasked.map(|(byte, key)| byte ^ key).collect();
+        assert_eq!(unmasked, b"[3,4]");
+    });
+    let mut ws = Client::new().connect(&*url).unwrap();
+    assert_eq!(ws.recv_json().unwrap(), Some((1, 2)));
+    let error = ws.recv_json::<u8>().unwrap_err();
+    assert!(matches!(error, Error::Decode(_)), "{error:?}");
+    ws.send_json(&(3, 4)).unwrap();
     serving.join().unwrap();
 }
