@@ -7,8 +7,10 @@ use crate::support::{
 };
 use proptest::prelude::*;
 use sockeye::connection::{BridgeEnd, BridgeError, BridgeSide, bridge};
-use sockeye::proto::{Config, ProtocolError, Role};
-use sockeye::{CloseCode, CloseReason, Connection, Error, Message};
+use sockeye::proto::{Config, DeflateConfig, ProtocolError, Role};
+use sockeye::server::Acceptor;
+use sockeye::transport::Stream;
+use sockeye::{Client, CloseCode, CloseReason, Connection, Error, Message};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -428,6 +430,54 @@ async fn a_bridge_that_is_dropped_drops_both_connections() {
     bridging.abort();
     client.recv_end().await;
     server.recv_end().await;
+}
+
+/// A connection of a client to an acceptor, over memory. Both compress, or neither does.
+async fn opened(compressed: bool) -> (Connection, Connection) {
+    let (near, far) = duplex(ROOM);
+    let mut acceptor = Acceptor::builder().config(Config::new(Role::Server).max_message(1 << 30));
+    let mut client = Client::builder().compression(None);
+    if compressed {
+        acceptor = acceptor.compression(DeflateConfig::default());
+        client = client.compression(DeflateConfig::default());
+    }
+    let (acceptor, client) = (acceptor.build(), client.build());
+    let (accepted, connected) = tokio::join!(
+        acceptor.accept(Stream::new(near)),
+        client.connect_over(Stream::new(far), "ws://a.example/"),
+    );
+    let connected = connected.expect("it is accepted");
+    let extensions = connected.opening().map(|opening| opening.extensions());
+    assert_eq!(extensions.unwrap_or_default().is_empty(), !compressed);
+    (connected, accepted.expect("a client"))
+}
+
+/// Each connection compresses as its own handshake agreed.
+#[tokio::test(start_paused = true)]
+async fn a_bridge_joins_a_connection_that_compresses_and_one_that_does_not() {
+    for (there, here) in [(true, false), (false, true), (true, true)] {
+        let (mut client, near) = opened(there).await;
+        let (far, mut server) = opened(here).await;
+        let bridging = tokio::spawn(bridge(near, far));
+        for len in [0, 10, 5000, 100_000, 3_000_000] {
+            let text = "salmon ".repeat(len / 7 + 1)[..len].to_owned();
+            let sent = text.clone();
+            let sending = async { client.send(sent).await };
+            let (sent, came) = tokio::join!(sending, server.recv());
+            sent.unwrap();
+            assert!(came.unwrap() == Some(Message::from(text)), "{len} there");
+            let bytes: Vec<u8> = (0..len).map(|at| (at % 13) as u8).collect();
+            let (sent, came) = tokio::join!(server.send(bytes.clone()), client.recv());
+            sent.unwrap();
+            assert!(came.unwrap() == Some(Message::from(bytes)), "{len} back");
+        }
+        let closing = async { client.close(CloseCode::NORMAL, "enough").await };
+        let (closed_here, received) = tokio::join!(closing, server.recv());
+        closed_here.unwrap();
+        assert_eq!(received.unwrap(), None);
+        let end = closed(BridgeSide::First, 1000, "enough");
+        assert_eq!(ended(bridging).await, end);
+    }
 }
 
 /// A frame of a message: its payload, whether a Ping goes before it, and where its bytes are cut.
