@@ -506,3 +506,70 @@ const GROWTH: u64 = 32 << 20;
 /// The time after which a node may have given up a client that takes nothing.
 const GIVEN_UP: Duration = Duration::from_secs(25);
 const MOST_WAITS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a slow client of a subject was told what its policy says. It did not read from message 90 on, and again
+    /// from message 5,000 on.
+    fn is_good(subject: usize, numbers: impl IntoIterator<Item = u64>, end: Option<u16>) -> bool {
+        let numbers = numbers.into_iter().collect();
+        let told = Told {
+            subject,
+            numbers,
+            end,
+        };
+        told.judge(90, 5_000).is_ok()
+    }
+
+    #[test]
+    fn a_client_that_must_go_is_closed_with_1013_behind_what_found_room() {
+        for subject in [0, 1] {
+            assert!(is_good(subject, 50..1_000, Some(1013)));
+            assert!(!is_good(subject, 50..1_000, Some(1008)));
+            assert!(!is_good(subject, 50..1_000, None));
+            assert!(!is_good(subject, (50..100).chain(102..1_000), Some(1013)));
+            assert!(!is_good(subject, 50..5_100, None));
+        }
+    }
+
+    #[test]
+    fn a_client_of_the_newest_message_gets_that_and_none_that_waited() {
+        assert!(is_good(2, (50..1_000).chain(4_999..5_100), None));
+        assert!(!is_good(2, (50..1_000).chain(4_700..5_100), None));
+        assert!(!is_good(2, 50..5_100, None));
+        assert!(!is_good(2, 50..1_000, Some(1013)));
+        assert!(!is_good(2, (50..1_000).chain([5_000, 5_000]), None));
+    }
+
+    #[test]
+    fn a_client_whose_messages_are_dropped_gets_those_that_found_room() {
+        assert!(is_good(3, (50..1_000).chain(4_700..5_100), None));
+        assert!(!is_good(3, (50..1_000).chain(4_000..5_100), None));
+        assert!(!is_good(3, (50..1_000).chain(4_700..4_900), None));
+    }
+
+    fn rounds(ratios: &[f64], growth: u64) -> Vec<Round> {
+        let figures = |cost: f64, memory: u64| Figures {
+            cost,
+            delay: 1.0,
+            rate: 1e7,
+            memory,
+        };
+        let round = |ratio: &f64| Round {
+            before: figures(2.0, 1 << 20),
+            during: figures(4.0 * ratio, (1 << 20) + growth),
+            behind: figures(8.0, 1 << 30),
+        };
+        ratios.iter().map(round).collect()
+    }
+
+    #[test]
+    fn a_limit_is_broken_if_all_rounds_but_one_break_it_and_that_of_memory_by_one() {
+        assert!(judge(&rounds(&[1.5, 1.0, 1.3, 1.09], 0)).is_ok());
+        assert!(judge(&rounds(&[1.5, 1.0, 1.3, 1.12], 0)).is_err());
+        assert!(judge(&rounds(&[1.0, 1.0], GROWTH)).is_ok());
+        assert!(judge(&rounds(&[1.0, 1.0], GROWTH + 1)).is_err());
+    }
+}

@@ -325,3 +325,86 @@ const ANSWER: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
 const MOMENT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(header: Value) -> Option<Answered> {
+        Some(Answered {
+            after: Duration::from_secs(1),
+            header,
+            times: 1,
+        })
+    }
+
+    fn outcome() -> Outcome {
+        Outcome {
+            lost: 1,
+            end: None,
+            subscribed: answered(json!({ "ok": SUB, "recovered": true })),
+            listed: answered(json!({ "ok": WHO })),
+            missed: (0..MISSED).map(|n| n.to_string()).collect(),
+        }
+    }
+
+    fn fault(change: impl FnOnce(&mut Outcome)) -> Option<String> {
+        let mut outcome = outcome();
+        change(&mut outcome);
+        let error = outcome.judge().err()?.to_string();
+        Some(error.split(':').next().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn each_way_in_which_a_return_may_go_wrong_has_its_fault() {
+        let unavailable = || answered(json!({ "err": 1, "code": "unavailable" }));
+        assert_eq!(fault(|_| {}), None);
+        assert_eq!(fault(|it| it.listed = unavailable()), None);
+        let is_put_off = |it: &mut Outcome| {
+            (it.subscribed, it.listed) = (unavailable(), None);
+            it.missed.clear();
+        };
+        assert_eq!(fault(is_put_off), None);
+        let of = |change: fn(&mut Outcome)| fault(change).unwrap_or_default();
+        assert_eq!(of(|it| it.end = Some(1008)), "a client was closed for good");
+        let twice = |place: &mut Option<Answered>| place.as_mut().unwrap().times = 2;
+        assert_eq!(
+            fault(|it| twice(&mut it.listed)).unwrap(),
+            "a request was answered twice"
+        );
+        let late = |it: &mut Outcome| it.subscribed.as_mut().unwrap().after = 2 * ANSWER;
+        assert_eq!(of(late), "an answer came too late");
+        let denied =
+            |it: &mut Outcome| it.subscribed = answered(json!({ "err": 1, "code": "denied" }));
+        assert_eq!(of(denied), "a subscription was refused");
+        assert_eq!(of(|it| it.subscribed = None), "a subscription was refused");
+        let lost = |it: &mut Outcome| {
+            it.subscribed = answered(json!({ "ok": SUB, "recovered": false }));
+        };
+        assert_eq!(of(lost), "a position was not recovered");
+        assert_eq!(
+            of(|it| it.missed.truncate(2)),
+            "the replay is not what was missed"
+        );
+        let denied = |it: &mut Outcome| it.listed = answered(json!({ "err": 2, "code": "denied" }));
+        assert_eq!(of(denied), "the members were not listed");
+        assert_eq!(of(|it| it.listed = None), "the members were not listed");
+    }
+
+    #[test]
+    fn each_node_may_read_each_topic_once() {
+        let read = |client: usize, topic: usize| Request {
+            client: client.to_string(),
+            words: ["evalsha", "0", "2", &topic.to_string(), "s", "after"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let topics = 0..TOPIC_COUNT;
+        let mut requests: Vec<Request> = topics.flat_map(|it| [read(1, it), read(2, it)]).collect();
+        assert!(judge_reads(&requests).is_ok());
+        let last = requests.pop().unwrap();
+        assert!(judge_reads(&requests).is_err(), "a topic was not read");
+        requests.extend([last.clone(), last]);
+        assert!(judge_reads(&requests).is_err(), "a topic was read twice");
+    }
+}

@@ -1,6 +1,6 @@
 //! A connection for tests: it keeps the messages that it gets.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,26 +10,27 @@ use sockeye::error::SendError;
 use sockeye::proto::PreparedMessage;
 use sockeye::topics::{Position, SubscribeError};
 
-use super::seat::Seat;
+use super::seat::{Present, Seat};
 use crate::audience::Listener;
 
-/// The ids of those that are present on all nodes.
+/// The names of those that are present on all nodes, by their ids. They came long ago.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Here(Arc<Mutex<HashSet<String>>>);
+pub(super) struct Here(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Here {
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         lock(&self.0)
     }
 
     /// Lets a member be missing, as if its node had ended.
     pub(super) fn remove(&self, ear: &Ear) {
-        assert!(self.lock().remove(&ear.id()));
+        assert!(self.lock().remove(&ear.id()).is_some());
     }
 
-    /// Lets a member be present again, as if its node had been frozen.
+    /// Lets a member be present, perhaps again, as if its node had been frozen.
     pub(super) fn add(&self, ear: &Ear) {
-        self.lock().insert(ear.id());
+        let name = lock(&ear.0.name).clone();
+        self.lock().insert(ear.id(), name);
     }
 }
 
@@ -41,6 +42,8 @@ pub(super) struct Ear(Arc<Heard>);
 #[derive(Debug)]
 struct Heard {
     id: String,
+    /// The name under which it is present.
+    name: Mutex<String>,
     here: Here,
     limit: AtomicUsize,
     messages: Mutex<VecDeque<String>>,
@@ -65,6 +68,7 @@ impl Ear {
     fn with(limit: usize, here: Here) -> Self {
         Self(Arc::new(Heard {
             id: format!("{:x}", rand::random::<u64>()),
+            name: Mutex::default(),
             here,
             limit: AtomicUsize::new(limit),
             messages: Mutex::default(),
@@ -101,14 +105,21 @@ impl Seat for Ear {
         self.0.id.clone()
     }
 
-    async fn appear(&self, topic: &str) -> Result<(), SubscribeError> {
+    async fn appear(&self, topic: &str, name: &str) -> Result<(), SubscribeError> {
         assert_eq!(topic, "here/river");
-        self.0.here.lock().insert(self.id());
+        name.clone_into(&mut lock(&self.0.name));
+        self.0.here.add(self);
         Ok(())
     }
 
-    async fn present(&self, _: &str) -> Option<HashSet<String>> {
-        Some(self.0.here.lock().clone())
+    async fn present(&self, _: &str) -> Option<Vec<Present>> {
+        let here = self.0.here.lock();
+        let present = here.iter().map(|(id, name)| Present {
+            id: id.clone(),
+            name: Some(name.clone()),
+            since: 0,
+        });
+        Some(present.collect())
     }
 
     fn tell_alone(&self, event: String) {

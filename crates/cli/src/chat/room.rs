@@ -33,7 +33,7 @@ use std::time::{Duration, SystemTime};
 
 use sockeye::Topics;
 use sockeye::proto::PreparedMessage;
-use sockeye::topics::{Catchup, Position, PublishError, Since};
+use sockeye::topics::{Catchup, Position, PublishError, Since, SubscribeError};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
@@ -188,7 +188,11 @@ impl<S: Seat> Member<S> {
     /// Takes a place, tells the others, and welcomes the member. The caller holds the order.
     async fn enter(&mut self, name: &RoomName, wanted: &Name, seat: S) -> Result<(), JoinError> {
         let room = &self.room;
+        let is_first = room.state.lock().last.is_none();
         room.learn(None).await;
+        if is_first && self.rooms.nodes == Nodes::Many {
+            room.learn_silent(&seat).await;
+        }
         let (number, joined) = {
             let mut state = room.state.lock();
             if state.len() >= self.rooms.max_people.get() {
@@ -201,12 +205,12 @@ impl<S: Seat> Member<S> {
             tracing::debug!(%error, "cannot join");
             JoinError::Unavailable
         };
-        if self.rooms.nodes == Nodes::Many {
-            let appeared = seat.appear(&room.presence_topic()).await;
-            appeared.map_err(|error| unavailable(&error))?;
-        }
+        let shown = self.show(number, None).await;
+        let shown = shown.map_err(|error| unavailable(&error))?;
         let named = room.tell_name(number, joined.map(Told::All)).await;
         named.map_err(|error| unavailable(&error))?;
+        let shown = self.show(number, shown.as_deref()).await;
+        shown.map_err(|error| unavailable(&error))?;
         let last = {
             let mut state = room.state.lock();
             state.welcome(number, name, &room.topic);
@@ -247,11 +251,32 @@ impl<S: Seat> Member<S> {
         };
         let room = &self.room;
         let _order = room.order.lock().await;
+        let before = room.state.lock().person(number).map(|(name, _)| name);
         let told = room.state.lock().rename(number, wanted, Instant::now());
         let renamed = room.tell_name(number, told).await;
         room.finish();
         tracing::debug!(to = ?wanted.as_str(), "renamed");
+        if let Err(error) = self.show(number, before.as_deref()).await {
+            tracing::debug!(%error, "cannot show a new name");
+        }
         renamed
+    }
+
+    /// Shows the name of the member where nodes look that open the room later. `shown` is the name that stands there.
+    /// Returns the name.
+    async fn show(
+        &self,
+        number: u64,
+        shown: Option<&str>,
+    ) -> Result<Option<String>, SubscribeError> {
+        let room = &self.room;
+        let Some((name, seat)) = room.state.lock().person(number) else {
+            return Ok(None);
+        };
+        if self.rooms.nodes == Nodes::Many && shown != Some(&*name) {
+            seat.appear(&room.presence_topic(), &name).await?;
+        }
+        Ok(Some(name))
     }
 }
 
@@ -350,6 +375,20 @@ impl<S: Seat> Room<S> {
         let _ = self.read(since, until).await;
     }
 
+    /// Learns of the members on other nodes that no event of the room names, once its events were read for the first time.
+    /// The caller holds the order.
+    async fn learn_silent(&self, seat: &S) {
+        let present = seat.present(&self.presence_topic()).await;
+        let before = SystemTime::now() - JOINING;
+        let before = before.duration_since(SystemTime::UNIX_EPOCH);
+        let before = before.map_or(0, |before| {
+            before.as_millis().try_into().unwrap_or(u64::MAX)
+        });
+        // If the list cannot be read, the events alone tell who is there.
+        let present = present.unwrap_or_default();
+        self.state.lock().complete(present, before);
+    }
+
     /// Reads the events of other nodes up to the newest one. The caller holds the order.
     ///
     /// # Errors
@@ -446,6 +485,8 @@ pub(crate) const MAX_PEOPLE: NonZeroUsize = NonZeroUsize::new(500).expect("not 0
 const CHANGES: Rate = rate(1000, 5000);
 /// The time between two lists, while there are too many changes.
 const LIST_PERIOD: Duration = Duration::from_secs(1);
+/// The time between a member's presence and the event that names it, with some for clocks that differ.
+const JOINING: Duration = Duration::from_secs(10);
 /// The events that a node reads when it knows none: all that a room keeps.
 const RECENT: Since = Since::Recent(100);
 

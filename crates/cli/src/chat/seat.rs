@@ -1,11 +1,12 @@
 //! The connection of a member. Rooms know only the trait, so they are tested without sockets.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use serde::{Deserialize, Serialize};
 use sockeye::error::SendError;
 use sockeye::proto::PreparedMessage;
 use sockeye::topics::{Position, SubscribeError};
@@ -22,15 +23,20 @@ pub(crate) trait Seat: Listener + Clone + fmt::Debug + Sync + 'static {
     /// Returns the id of the member.
     fn id(&self) -> String;
 
-    /// Makes the member present in a topic on all nodes, until its connection ends.
+    /// Makes the member present in a topic on all nodes under a name, until its connection ends. A member that is present
+    /// gets another name.
     ///
     /// # Errors
     ///
     /// [`SubscribeError`], if the topic cannot take a member.
-    fn appear(&self, topic: &str) -> impl Future<Output = Result<(), SubscribeError>> + Send;
+    fn appear(
+        &self,
+        topic: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<(), SubscribeError>> + Send;
 
-    /// Returns the ids of all members that are present in a topic. `None` if they cannot be read, or are too many.
-    fn present(&self, topic: &str) -> impl Future<Output = Option<HashSet<String>>> + Send;
+    /// Returns all members that are present in a topic. `None` if they cannot be read, or are too many.
+    fn present(&self, topic: &str) -> impl Future<Output = Option<Vec<Present>>> + Send;
 
     /// Lets a raw client hear the events of the topic behind a position. A client of the subprotocol subscribes itself.
     ///
@@ -42,6 +48,22 @@ pub(crate) trait Seat: Listener + Clone + fmt::Debug + Sync + 'static {
         topic: &str,
         after: Option<Position>,
     ) -> impl Future<Output = Result<(), SubscribeError>> + Send;
+}
+
+/// A member that is present in a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Present {
+    pub(crate) id: String,
+    /// `None` for a node of an earlier version, which did not tell it.
+    pub(crate) name: Option<String>,
+    /// When the member came, in milliseconds since 1970.
+    pub(crate) since: u64,
+}
+
+/// What a member says of itself.
+#[derive(Deserialize, Serialize)]
+struct Named<'a> {
+    name: Cow<'a, str>,
 }
 
 /// A session that is a member of a room.
@@ -58,15 +80,25 @@ impl Seat for SessionSeat {
         self.0.member_id().to_string()
     }
 
-    async fn appear(&self, topic: &str) -> Result<(), SubscribeError> {
-        self.0.subscribe(topic).member("{}").await.map(drop)
+    async fn appear(&self, topic: &str, name: &str) -> Result<(), SubscribeError> {
+        let name = Cow::Borrowed(name);
+        let info = serde_json::to_string(&Named { name }).expect("a text has a form in JSON");
+        self.0.subscribe(topic).member(info).await.map(drop)
     }
 
-    async fn present(&self, topic: &str) -> Option<HashSet<String>> {
+    async fn present(&self, topic: &str) -> Option<Vec<Present>> {
         let listed = self.0.topics().members(topic, usize::MAX).await;
         let listed = listed.ok().filter(|listed| listed.all)?;
-        let ids = listed.members.iter().map(|member| member.id.to_string());
-        Some(ids.collect())
+        let present = listed.members.into_iter().map(|member| {
+            let named = member.info.as_deref().map(serde_json::from_str);
+            let named: Option<Named<'_>> = named.and_then(Result::ok);
+            Present {
+                id: member.id.to_string(),
+                name: named.map(|named| named.name.into_owned()),
+                since: member.since,
+            }
+        });
+        Some(present.collect())
     }
 
     async fn listen(&self, topic: &str, after: Option<Position>) -> Result<(), SubscribeError> {

@@ -10,7 +10,7 @@ use super::message::Event;
 use super::name::{Name, RoomName};
 use super::others::Others;
 use super::roster::{Roster, TakenName};
-use super::seat::Seat;
+use super::seat::{Present, Seat};
 use crate::audience::{Audience, Gathering};
 use crate::pace::{Bucket, Rate};
 
@@ -266,6 +266,7 @@ impl<S: Seat> State<S> {
         let (name, at) = self.others.remove(id)?;
         let name = name.as_str();
         let left = Event::Left { name, id }.to_json();
+        let at = at.map_or("-".to_owned(), |at| at.to_string());
         self.may_tell_change(now)
             .then(|| (left, format!("left {id} {at}")))
     }
@@ -273,6 +274,19 @@ impl<S: Seat> State<S> {
     /// Returns the ids of the members on this node.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.people.values().map(|person| person.id.as_str())
+    }
+
+    /// Adds members on other nodes that no event of the room names. `before`: see [`Others::complete`].
+    pub(super) fn complete(&mut self, present: Vec<Present>, before: u64) {
+        let people = &self.people;
+        let is_here = |id: &str| people.values().any(|person| person.id == id);
+        self.others.complete(present, before, is_here);
+    }
+
+    /// Returns the name and the connection of a member on this node.
+    pub(super) fn person(&self, number: u64) -> Option<(String, S)> {
+        let person = self.people.get(&number)?;
+        Some((person.taken.as_str().to_owned(), person.seat.clone()))
     }
 
     /// Returns the connection of a member on this node.

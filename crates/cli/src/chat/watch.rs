@@ -1,7 +1,8 @@
 //! Members that are gone without an event, as after the end of their node. A room that many nodes share looks for them.
 //!
-//! Each member is also present in a topic of its own kind, `here/{id}`, under its id. Clients have no rights there, so only
-//! the server decides who is present. The presence of a node ends 15 s after its last word. Each node reads it every 2 s. If
+//! Each member is also present in a topic of its own kind, `here/{id}`, under its id and with its name. Clients have no rights
+//! there, so only the server decides who is present. A node that opens a room also reads there who has said nothing for
+//! longer than the room's topic keeps events. The presence of a node ends 15 s after its last word. Each node reads it every 2 s. If
 //! a member is missing in two readings, the node reads the events of the room, because the member may have left in order.
 //! If the member has not, the node publishes `left`. So all lists converge by the events alone: those of pages, of nodes,
 //! and of nodes that open the room later.
@@ -24,7 +25,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::room::{HistoryLost, Room};
-use super::seat::Seat;
+use super::seat::{Present, Seat};
 
 /// The time between two readings.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -91,8 +92,10 @@ impl<S: Seat> Room<S> {
         known.extend(last.present.drain());
         known.extend(last.missing.iter().cloned());
         let present = seat.present(&self.presence_topic()).await;
+        let ids = |present: Vec<Present>| present.into_iter().map(|member| member.id).collect();
+        let present: Option<HashSet<String>> = present.map(ids);
         // A member that has just joined may not be present yet.
-        let has_lost = |present: &HashSet<_>| {
+        let has_lost = |present: &HashSet<String>| {
             own.iter()
                 .any(|id| known.contains(id) && !present.contains(id))
         };

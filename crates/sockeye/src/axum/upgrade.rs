@@ -179,7 +179,8 @@ impl WebSocketUpgrade {
         let (response, upgrading) = acceptor.upgrade_foreign(request);
         tokio::spawn(async move {
             match upgrading.await {
-                Ok(connection) => callback(connection).await,
+                // A task of its own: in this one the connection would be stored twice, as long as it lives.
+                Ok(connection) => drop(tokio::spawn(callback(connection))),
                 Err(error) => match on_failed_upgrade {
                     Some(failed) => failed(error),
                     None => log_failure(&error),

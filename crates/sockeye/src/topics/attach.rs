@@ -38,6 +38,13 @@ impl Join {
         }
         let is_again = is_known && self.answer.is_of_server();
         if is_again || (!is_known && memberships.len() >= self.limit) {
+            // The session says something else of itself, or something for the first time.
+            if is_again
+                && let Some(join) = memberships.join_of(name)
+                && let Some(member) = self.member.take()
+            {
+                node.presence().enter(name, member, join);
+            }
             drop(memberships);
             if is_again {
                 self.answer.accept_again(name, welcome);

@@ -76,10 +76,15 @@ impl Memberships {
         is_meant.then(|| self.all.remove(place))
     }
 
+    /// Returns the number of the join of a subscription.
+    pub(super) fn join_of(&self, topic: &str) -> Option<u32> {
+        let place = self.find(topic).ok()?;
+        self.all.get(place).map(|known| known.join)
+    }
+
     /// Returns the number of the join of a subscription, if the join needed a permission.
     pub(super) fn join_of_client(&self, topic: &str) -> Option<u32> {
-        let join = self.all.get(self.find(topic).ok()?)?.join;
-        is_of_client(join).then_some(join)
+        self.join_of(topic).filter(|join| is_of_client(*join))
     }
 
     /// Ends all subscriptions, for ever.

@@ -78,10 +78,12 @@ impl Drop for Writing {
 const PAUSE: Duration = Duration::from_secs(3);
 
 impl Presence {
-    /// Adds a member, who came by a join.
-    pub(super) fn enter(&self, topic: &TopicName, member: Member, join: u32) {
+    /// Adds a member, who came by a join. A member that is known says something else of itself, and stays one since it came.
+    pub(super) fn enter(&self, topic: &TopicName, mut member: Member, join: u32) {
         let mut state = lock(&self.state);
         let present = state.topics.entry(topic.clone()).or_default();
+        let known = present.members.get(&member.id);
+        member.since = known.map_or(member.since, |(_, known)| known.since);
         present.members.insert(member.id, (join, member.clone()));
         present.is_unannounced = true;
         state

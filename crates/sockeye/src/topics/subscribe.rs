@@ -58,6 +58,8 @@ impl<'s> Subscribe<'s> {
     ///
     /// A longer text is refused with [`SubscribeError::MemberTooLarge`]. With the feature `topics-wire`, text that is not
     /// JSON is refused with [`SubscribeError::MemberNotJson`].
+    ///
+    /// A session that subscribes already says something else of itself from then on. Without `member` it says what it said.
     pub fn member(mut self, json: impl Into<Arc<str>>) -> Self {
         self.member = Some(json.into());
         self

@@ -246,3 +246,30 @@ async fn a_room_that_opens_after_the_end_of_a_node_learns_that_its_members_are_g
     wait().await;
     assert_eq!(ear.heard(), [json!({"type": "left", "name": "Grace"})]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_opens_later_knows_the_members_that_its_events_no_longer_name() {
+    let world = World::new();
+    let [one, other] = [(); 2].map(|()| world.node());
+    let (_grace, _) = world.enter(&other, "Grace").await;
+    let (ada, silent) = world.enter(&other, "Ada").await;
+    let name = Name::parse("Ada L.").expect("a name");
+    ada.rename(&name).await.expect("it is told");
+    for _ in 0..100 {
+        let event = sockeye::proto::PreparedMessage::new("{}");
+        let published = world.topics.publish("room/river", &event).await;
+        published.expect("it is published");
+    }
+    let (_late, ear) = world.enter(&one, "Grace").await;
+    let people = ear.heard().swap_remove(0)["people"].clone();
+    let mut people: Vec<_> = people.as_array().expect("a list").iter().collect();
+    // Both came at the same time, as far as the test says.
+    people[..2].sort_by_key(ToString::to_string);
+    // Its present name is known, and a name that is taken is not given again.
+    assert_eq!(people, ["Ada L.", "Grace", "Grace-2"]);
+    // Its end is noticed.
+    wait().await;
+    world.here.remove(&silent);
+    wait().await;
+    assert_eq!(ear.heard(), [json!({"type": "left", "name": "Ada L."})]);
+}

@@ -45,6 +45,33 @@ async fn a_subscriber_that_says_something_of_itself_is_a_member_until_it_leaves(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_subscriber_that_subscribes_again_says_something_else_of_itself() {
+    let world = World::with(members());
+    let client = world.raw();
+    let member = async || {
+        let listed = world.topics.members("a/1", 9).await.unwrap();
+        let one = listed.members.first().cloned();
+        assert_eq!(listed.members.len(), usize::from(one.is_some()));
+        one.map(|member| (member.info.map(|info| info.to_string()), member.since))
+    };
+    client.session.subscribe("a/1").await.unwrap();
+    assert_eq!(member().await, None);
+    let say = async |info: &'static str| {
+        client.session.subscribe("a/1").member(info).await.unwrap();
+    };
+    say("1").await;
+    let (said, since) = member().await.unwrap();
+    assert_eq!(said.as_deref(), Some("1"));
+    say("2").await;
+    assert_eq!(member().await, Some((Some("2".to_owned()), since)));
+    // Without a word it says what it said.
+    client.session.subscribe("a/1").await.unwrap();
+    assert_eq!(member().await, Some((Some("2".to_owned()), since)));
+    client.session.unsubscribe("a/1");
+    assert_eq!(member().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_number_of_members_is_known_without_their_names() {
     let world = World::with(Policy::new().presence(Presence::count()));
     let clients = [world.raw(), world.raw()];
